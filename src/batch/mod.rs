@@ -1,1 +1,20 @@
-//! (being written)
+//! Which partition a row belongs to, what waits in memory, and when to roll.
+//!
+//! Nothing here does I/O or reads a clock: the caller says what time it is and carries out what
+//! is decided.
+//!
+//! * [`template`]: the partition template (`date={startTime:%Y-%m-%d}`), checked against a schema.
+//! * [`route`]: a template applied to decoded rows: which rows go to which partition.
+//! * [`roll`]: the roll decision.
+//! * [`buffers`]: decoded rows that are not yet encoded, a buffer a table and partition, under one
+//!   budget.
+
+pub mod buffers;
+pub mod roll;
+pub mod route;
+pub mod template;
+
+pub use buffers::{Buffers, FileKey, RowGroup};
+pub use roll::{Limits, Open, Reason, decide};
+pub use route::{Routed, Router};
+pub use template::{Template, TemplateError};

@@ -1,0 +1,121 @@
+//! The roll decision: a pure function of what is open and what time it is.
+//!
+//! A roll takes everything that is open, of all tables and partitions: it is a contiguous range of
+//! sequence numbers, so that one number says what has landed.
+
+use crate::record::Micros;
+
+/// When to roll, whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Age of the oldest row that waits, in microseconds. `i64::MAX` turns it off.
+    pub age_us: i64,
+    /// Estimated Parquet bytes of the largest file.
+    pub file_bytes: u64,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Journal bytes that the roll holds back from release.
+    pub source_bytes: u64,
+}
+
+/// What is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// When the oldest body of the roll was taken up. `None`: nothing is open.
+    pub since: Option<Micros>,
+    /// Estimated Parquet bytes of the largest file.
+    pub file_bytes: u64,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Bytes of the bodies.
+    pub source_bytes: u64,
+}
+
+/// Why a roll was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The oldest row has waited long enough.
+    Age,
+    /// A file has reached its size.
+    Bytes,
+    /// Enough rows.
+    Rows,
+    /// The journal must be let go of.
+    Source,
+    /// The program stops, or the input has ended.
+    End,
+}
+
+impl Reason {
+    /// The reason as metrics and logs name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Age => "age",
+            Reason::Bytes => "bytes",
+            Reason::Rows => "rows",
+            Reason::Source => "source",
+            Reason::End => "end",
+        }
+    }
+}
+
+/// Whether to roll now.
+///
+/// A clock that was set back makes the age negative: the roll then waits for the other limits or
+/// for the clock to come round, and nothing is lost by it.
+#[must_use]
+pub fn decide(limits: &Limits, open: &Open, now: Micros) -> Option<Reason> {
+    let since = open.since?;
+    if open.rows >= limits.rows {
+        Some(Reason::Rows)
+    } else if open.file_bytes >= limits.file_bytes {
+        Some(Reason::Bytes)
+    } else if open.source_bytes >= limits.source_bytes {
+        Some(Reason::Source)
+    } else if now.0.saturating_sub(since.0) >= limits.age_us {
+        Some(Reason::Age)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { age_us: 60_000_000, file_bytes: 100, rows: 10, source_bytes: 1000 };
+
+    fn open() -> Open {
+        Open { since: Some(Micros(0)), file_bytes: 1, rows: 1, source_bytes: 1 }
+    }
+
+    #[test]
+    fn nothing_open_never_rolls() {
+        let open = Open { since: None, file_bytes: 1000, rows: 1000, source_bytes: 10_000 };
+        assert_eq!(decide(&LIMITS, &open, Micros(i64::MAX)), None);
+    }
+
+    #[test]
+    fn each_limit_rolls_at_its_value_and_not_before() {
+        let now = Micros(59_999_999);
+        assert_eq!(decide(&LIMITS, &open(), now), None);
+        assert_eq!(decide(&LIMITS, &open(), Micros(60_000_000)), Some(Reason::Age));
+        assert_eq!(decide(&LIMITS, &Open { rows: 9, ..open() }, now), None);
+        assert_eq!(decide(&LIMITS, &Open { rows: 10, ..open() }, now), Some(Reason::Rows));
+        assert_eq!(decide(&LIMITS, &Open { file_bytes: 99, ..open() }, now), None);
+        assert_eq!(decide(&LIMITS, &Open { file_bytes: 100, ..open() }, now), Some(Reason::Bytes));
+        assert_eq!(decide(&LIMITS, &Open { source_bytes: 999, ..open() }, now), None);
+        assert_eq!(
+            decide(&LIMITS, &Open { source_bytes: 1000, ..open() }, now),
+            Some(Reason::Source)
+        );
+    }
+
+    #[test]
+    fn a_clock_set_back_rolls_nothing_and_breaks_nothing() {
+        let open = Open { since: Some(Micros(i64::MAX)), ..open() };
+        assert_eq!(decide(&LIMITS, &open, Micros(i64::MIN)), None);
+    }
+}

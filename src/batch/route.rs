@@ -1,0 +1,265 @@
+//! A partition template applied to decoded rows.
+//!
+//! Values are escaped as Hive escapes them, so that Spark and DuckDB read back what was written:
+//! a null or empty value is `__HIVE_DEFAULT_PARTITION__`, and `/`, `%`, `=`, control characters
+//! and what Windows and URLs dislike become `%XX`. A value whose escaped form would not fit a file
+//! name is cut and given a hash of the whole, so that two long values stay two partitions.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::error::ArrowError;
+use chrono::{DateTime, Utc};
+
+use super::template::{Part, Template};
+
+/// What Hive writes for a null.
+pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// Longest escaped value; a file name may have 255 bytes.
+const MAX_VALUE_BYTES: usize = 180;
+
+/// Rows of one partition.
+#[derive(Debug, Clone)]
+pub struct Routed {
+    /// Hive path, for instance `date=2026-11-23`; empty for a table without partitions.
+    pub partition: String,
+    /// The rows, in the order they came.
+    pub rows: RecordBatch,
+}
+
+/// Routes batches of one table.
+#[derive(Debug)]
+pub struct Router {
+    template: Template,
+    /// What a time placeholder showed for a bucket of time. Bounded: see [`CACHE_MAX`].
+    times: HashMap<(usize, i64), String>,
+}
+
+/// A sender with wild clocks must not make the cache grow for ever.
+const CACHE_MAX: usize = 10_000;
+
+/// What one placeholder sees in a batch.
+enum Source<'a> {
+    Text(&'a StringArray),
+    Time { micros: &'a arrow::array::TimestampMicrosecondArray, unit_us: i64 },
+}
+
+impl Router {
+    /// A router for `template`.
+    #[must_use]
+    pub fn new(template: Template) -> Router {
+        Router { template, times: HashMap::new() }
+    }
+
+    /// Splits `batch` by partition, keeping the order of rows. Partitions come in the order of
+    /// their first row.
+    ///
+    /// # Errors
+    /// Only when the batch is not of the schema that the template was checked against.
+    pub fn route(&mut self, batch: &RecordBatch) -> Result<Vec<Routed>, ArrowError> {
+        if batch.num_rows() == 0 {
+            return Ok(Vec::new());
+        }
+        let sources = self.sources(batch)?;
+        let groups = group(&sources, batch.num_rows());
+        let mut out = Vec::with_capacity(groups.len());
+        for (key, rows) in &groups {
+            let first = rows.first().copied().unwrap_or(0) as usize;
+            let partition = render(&self.template, &mut self.times, &sources, key, first);
+            let rows = if groups.len() == 1 {
+                batch.clone()
+            } else {
+                take_record_batch(batch, &UInt32Array::from(rows.clone()))?
+            };
+            out.push(Routed { partition, rows });
+        }
+        Ok(out)
+    }
+
+    fn sources<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Source<'a>>, ArrowError> {
+        let mut sources = Vec::new();
+        for part in self.template.segments.iter().flat_map(|s| &s.parts) {
+            match part {
+                Part::Literal(_) => {}
+                Part::Text { column } => {
+                    let text = column_of(batch, *column)?.as_string_opt::<i32>();
+                    sources.push(Source::Text(text.ok_or_else(|| wrong(*column))?));
+                }
+                Part::Time { column, unit_us, .. } => {
+                    let micros = column_of(batch, *column)?
+                        .as_primitive_opt::<TimestampMicrosecondType>()
+                        .ok_or_else(|| wrong(*column))?;
+                    sources.push(Source::Time { micros, unit_us: *unit_us });
+                }
+            }
+        }
+        Ok(sources)
+    }
+}
+
+fn column_of(batch: &RecordBatch, column: usize) -> Result<&ArrayRef, ArrowError> {
+    batch.columns().get(column).ok_or_else(|| wrong(column))
+}
+
+fn wrong(column: usize) -> ArrowError {
+    ArrowError::SchemaError(format!("partition column {column} is not of the checked schema"))
+}
+
+/// Rows by the values of their placeholders: times as buckets, texts as numbers given on first
+/// sight.
+fn group(sources: &[Source<'_>], rows: usize) -> Vec<(Vec<i64>, Vec<u32>)> {
+    let mut texts: Vec<HashMap<&str, i64>> = sources.iter().map(|_| HashMap::new()).collect();
+    let mut index: HashMap<Vec<i64>, usize> = HashMap::new();
+    let mut groups: Vec<(Vec<i64>, Vec<u32>)> = Vec::new();
+    let mut key = vec![0; sources.len()];
+    let mut last: Option<usize> = None;
+    for row in 0..rows {
+        for ((slot, source), seen) in key.iter_mut().zip(sources).zip(&mut texts) {
+            *slot = match source {
+                Source::Time { micros, .. } if micros.is_null(row) => i64::MIN,
+                Source::Time { micros, unit_us } => micros.value(row).div_euclid(*unit_us),
+                Source::Text(text) if text.is_null(row) => -1,
+                Source::Text(text) => {
+                    let next = seen.len() as i64;
+                    *seen.entry(text.value(row)).or_insert(next)
+                }
+            };
+        }
+        let same = last.filter(|&g| groups.get(g).is_some_and(|(k, _)| *k == key));
+        let at = same.unwrap_or_else(|| {
+            *index.entry(key.clone()).or_insert_with(|| {
+                groups.push((key.clone(), Vec::new()));
+                groups.len() - 1
+            })
+        });
+        if let (Some((_, rows)), Ok(row)) = (groups.get_mut(at), u32::try_from(row)) {
+            rows.push(row);
+        }
+        last = Some(at);
+    }
+    groups
+}
+
+fn render(
+    template: &Template,
+    times: &mut HashMap<(usize, i64), String>,
+    sources: &[Source<'_>],
+    key: &[i64],
+    row: usize,
+) -> String {
+    let mut out = String::new();
+    let mut at = 0;
+    for segment in &template.segments {
+        if !out.is_empty() {
+            out.push('/');
+        }
+        out.push_str(&segment.name);
+        out.push('=');
+        let mut value = String::new();
+        let mut null = false;
+        for part in &segment.parts {
+            let (source, bucket) = match part {
+                Part::Literal(text) => {
+                    value.push_str(text);
+                    continue;
+                }
+                _ => (sources.get(at), key.get(at).copied().unwrap_or(0)),
+            };
+            match (source, part) {
+                (Some(Source::Text(text)), _) if text.is_valid(row) => {
+                    value.push_str(text.value(row));
+                }
+                (Some(Source::Time { micros, .. }), Part::Time { format, .. })
+                    if micros.is_valid(row) =>
+                {
+                    if times.len() >= CACHE_MAX {
+                        times.clear();
+                    }
+                    let shown = times
+                        .entry((at, bucket))
+                        .or_insert_with(|| show_time(micros.value(row), format));
+                    null |= shown.is_empty();
+                    value.push_str(shown);
+                }
+                _ => null = true,
+            }
+            at += 1;
+        }
+        if null || value.is_empty() {
+            out.push_str(NULL_PARTITION);
+        } else {
+            escape(&value, &mut out);
+        }
+    }
+    out
+}
+
+/// A time by its format; empty for a time that no calendar shows.
+fn show_time(micros: i64, format: &str) -> String {
+    let mut shown = String::new();
+    if let Some(time) = DateTime::<Utc>::from_timestamp_micros(micros) {
+        // The format was checked when the template was parsed; a failure means "no value".
+        if write!(shown, "{}", time.format(format)).is_err() {
+            shown.clear();
+        }
+    }
+    shown
+}
+
+/// Appends `value` as Hive writes it in a path.
+fn escape(value: &str, out: &mut String) {
+    let start = out.len();
+    for c in value.chars() {
+        let special = c.is_control()
+            || matches!(
+                c,
+                '"' | '#'
+                    | '%'
+                    | '\''
+                    | '*'
+                    | '/'
+                    | ':'
+                    | '='
+                    | '?'
+                    | '\\'
+                    | '{'
+                    | '}'
+                    | '['
+                    | ']'
+                    | '^'
+                    | '<'
+                    | '>'
+                    | '|'
+            );
+        if special {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    if out.len() - start > MAX_VALUE_BYTES {
+        let hash = xxhash_rust::xxh3::xxh3_64(value.as_bytes());
+        let mut end = start + MAX_VALUE_BYTES - 17;
+        while !out.is_char_boundary(end) {
+            end -= 1;
+        }
+        // Do not cut an escape in two.
+        if let Some(percent) = out[start..end].rfind('%')
+            && start + percent + 3 > end
+        {
+            end = start + percent;
+        }
+        out.truncate(end);
+        let _ = write!(out, "~{hash:016x}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

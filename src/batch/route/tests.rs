@@ -1,0 +1,160 @@
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field as ArrowField, Schema, TimeUnit};
+
+use super::*;
+use crate::batch::template::TemplateError;
+use crate::schema::{Field, Kind, TableSchema};
+
+fn schema() -> TableSchema {
+    let field = |name: &str, kind| Field {
+        name: name.into(),
+        aliases: vec![],
+        doc: String::new(),
+        kind,
+        bloom: false,
+    };
+    TableSchema {
+        name: "t".into(),
+        doc: String::new(),
+        fields: vec![
+            field("startTime", Kind::TimestampMillis),
+            field("tenantId", Kind::String),
+            field("n", Kind::Long),
+        ],
+        fingerprint: "0".repeat(16),
+        avsc: String::new(),
+    }
+}
+
+fn batch(rows: &[(Option<i64>, Option<&str>)]) -> RecordBatch {
+    let times: TimestampMicrosecondArray = rows.iter().map(|r| r.0).collect();
+    let texts: StringArray = rows.iter().map(|r| r.1).collect();
+    let numbers: Int64Array = (0..rows.len() as i64).map(Some).collect();
+    let schema = Schema::new(vec![
+        ArrowField::new(
+            "startTime",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            true,
+        ),
+        ArrowField::new("tenantId", DataType::Utf8, true),
+        ArrowField::new("n", DataType::Int64, true),
+    ]);
+    RecordBatch::try_new(
+        Arc::new(schema),
+        vec![Arc::new(times.with_timezone("UTC")), Arc::new(texts), Arc::new(numbers)],
+    )
+    .unwrap()
+}
+
+fn partitions(template: &str, rows: &[(Option<i64>, Option<&str>)]) -> Vec<(String, Vec<i64>)> {
+    let template = Template::parse(template, &schema()).unwrap();
+    let routed = Router::new(template).route(&batch(rows)).unwrap();
+    routed
+        .into_iter()
+        .map(|r| {
+            let n = r.rows.column(2).as_primitive::<arrow::datatypes::Int64Type>();
+            (r.partition, n.values().to_vec())
+        })
+        .collect()
+}
+
+fn refused(template: &str) -> String {
+    let error: TemplateError = Template::parse(template, &schema()).unwrap_err();
+    error.to_string()
+}
+
+const DAY: i64 = 86_400_000_000;
+
+#[test]
+fn rows_go_to_their_date_in_the_order_they_came() {
+    let rows = [(Some(0), None), (Some(DAY), None), (Some(DAY - 1), None), (None, None)];
+    assert_eq!(
+        partitions("date={startTime:%Y-%m-%d}", &rows),
+        [
+            ("date=1970-01-01".to_owned(), vec![0, 2]),
+            ("date=1970-01-02".to_owned(), vec![1]),
+            (format!("date={NULL_PARTITION}"), vec![3]),
+        ]
+    );
+}
+
+#[test]
+fn times_before_the_epoch_belong_to_their_own_day() {
+    let rows = [(Some(-1), None), (Some(0), None)];
+    let got = partitions("date={startTime:%Y-%m-%d}", &rows);
+    assert_eq!(got[0].0, "date=1969-12-31");
+    assert_eq!(got[1].0, "date=1970-01-01");
+}
+
+#[test]
+fn hours_and_minutes_are_not_cached_as_days() {
+    let rows = [(Some(0), None), (Some(3_600_000_000), None), (Some(3_660_000_000), None)];
+    let got = partitions("at={startTime:%d-%H%M}", &rows);
+    assert_eq!(
+        got.iter().map(|g| g.0.as_str()).collect::<Vec<_>>(),
+        ["at=01-0000", "at=01-0100", "at=01-0101"]
+    );
+}
+
+#[test]
+fn several_segments_and_literals() {
+    let rows = [(Some(0), Some("acme")), (Some(1), Some("bolt")), (Some(2), Some("acme"))];
+    assert_eq!(
+        partitions("tenant=t-{tenantId}/date={startTime:%Y-%m-%d}/hour={startTime:%H}", &rows),
+        [
+            ("tenant=t-acme/date=1970-01-01/hour=00".to_owned(), vec![0, 2]),
+            ("tenant=t-bolt/date=1970-01-01/hour=00".to_owned(), vec![1]),
+        ]
+    );
+}
+
+#[test]
+fn no_value_leaves_its_directory() {
+    let long = "ü%/".repeat(400);
+    let values = ["..", "../../etc", ".", "a/b", "a\0b", "a=b", "", "%2e%2e", "C:\\x", &long];
+    let rows: Vec<_> = values.iter().map(|v| (Some(0), Some(*v))).collect();
+    let got = partitions("tenant={tenantId}", &rows);
+    assert_eq!(got.len(), values.len(), "each value is a partition of its own");
+    for (path, _) in &got {
+        let value = path.strip_prefix("tenant=").unwrap();
+        assert!(!value.contains('/') && !value.chars().any(char::is_control), "{path}");
+        assert!(path.len() <= 255 && !value.is_empty(), "{path}");
+        // A `%` is always the start of an escape.
+        for (at, _) in value.match_indices('%') {
+            assert!(u8::from_str_radix(&value[at + 1..at + 3], 16).is_ok(), "{path}");
+        }
+    }
+    assert_eq!(got[0].0, "tenant=..");
+    assert_eq!(got[3].0, "tenant=a%2Fb");
+    assert_eq!(got[6].0, format!("tenant={NULL_PARTITION}"));
+}
+
+#[test]
+fn long_values_that_differ_at_their_end_stay_apart() {
+    let (a, b) = ("x".repeat(300) + "a", "x".repeat(300) + "b");
+    let got = partitions("tenant={tenantId}", &[(None, Some(&a)), (None, Some(&b))]);
+    assert_ne!(got[0].0, got[1].0);
+}
+
+#[test]
+fn an_empty_template_is_one_partition() {
+    assert_eq!(partitions("", &[(None, None)]), [(String::new(), vec![0])]);
+}
+
+#[test]
+fn refusals_say_what_to_write() {
+    assert!(refused("{startTime:%Y}").contains("no `name=value`"));
+    assert!(refused("date={start:%Y}").contains("no column `start`"));
+    assert!(refused("date={startTime}").contains("needs a format"));
+    assert!(refused("date={startTime:%Q}").contains("no strftime format"));
+    assert!(refused("x={n}").contains("neither a string nor a time"));
+    assert!(refused("tenantid={tenantId}").contains("is a column"));
+    assert!(refused("_x={tenantId}").contains("no partition name"));
+    assert!(refused("a=b").contains("holds no"));
+    assert!(refused("a={tenantId").contains("never closed"));
+    assert!(refused("a={tenantId}/a={tenantId}").contains("twice"));
+    assert!(refused("a={tenantId:%Y}").contains("holds text"));
+    assert!(refused("a={tenantId}/").contains("no `name=value`"));
+}
