@@ -325,11 +325,6 @@ impl Structs {
         }
     }
 
-    /// How many rows it has heard of.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
     /// Makes row `row` known, and not null.
     #[inline]
     pub(super) fn open(&mut self, row: usize) {

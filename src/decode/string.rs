@@ -49,7 +49,7 @@ impl Parser<'_> {
             b'r' => '\r',
             b't' => '\t',
             b'u' => return self.unicode(at),
-            _ if at + 1 >= self.src.len() => return self.fail(What::EndOfBody, at + 1),
+            _ if self.ends(at + 1) => return self.fail(What::Escape, at + 1),
             _ => return self.fail(What::Escape, at),
         };
         Ok((char, at + 2))
@@ -73,12 +73,17 @@ impl Parser<'_> {
         self.fail(What::Surrogate, at)
     }
 
+    /// Whether the line or the body ends at `at`.
+    fn ends(&self, at: usize) -> bool {
+        matches!(self.src.get(at), None | Some(b'\n'))
+    }
+
     /// The four hexadecimal digits of the `\u` escape at `at`.
     fn hex(&mut self, at: usize) -> Parsed<u32> {
         let mut value = 0;
         for place in at + 2..at + 6 {
             let Some(digit) = char::from(self.byte(place)).to_digit(16) else {
-                return self.fail(What::Escape, if place < self.src.len() { at } else { place });
+                return self.fail(What::Escape, if self.ends(place) { place } else { at });
             };
             value = value << 4 | digit;
         }

@@ -1,1 +1,0 @@
-//! Tests of the decoder as a whole.
