@@ -31,7 +31,9 @@ const POWERS_OF_TEN: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 
 
 /// The integer at `at` and where it ends, when it is a plain one of at most 15 digits with at
 /// least 16 bytes of `src` before its end and after: the common case. `None` says nothing.
-#[inline]
+// Always inlined: a pair that comes back through memory is read before its stores are done, which
+// costs more than the conversion.
+#[inline(always)]
 pub(super) fn short_long(src: &[u8], at: usize) -> Option<(i64, usize)> {
     let negative = *src.get(at)? == b'-';
     let first = at + usize::from(negative);

@@ -38,12 +38,22 @@ impl Parser<'_> {
                 Ok(Some(end))
             }
             Column::Long(plain) => {
-                let Some((value, end)) = self.long(at)? else { return Ok(None) };
+                if let Some((value, end)) = number::short_long(self.src, at) {
+                    plain.push(row, value);
+                    return Ok(Some(end));
+                }
+                let Some((value, end)) = self.any_long(at)? else { return Ok(None) };
                 plain.push(row, value);
                 Ok(Some(end))
             }
             Column::Time(plain) => {
-                let Some((value, end)) = self.long(at)? else { return Ok(None) };
+                if let Some((value, end)) = number::short_long(self.src, at)
+                    && TIMES_MS.contains(&value)
+                {
+                    plain.push(row, value * 1000);
+                    return Ok(Some(end));
+                }
+                let Some((value, end)) = self.any_long(at)? else { return Ok(None) };
                 if !TIMES_MS.contains(&value) {
                     return Ok(None);
                 }
@@ -90,15 +100,8 @@ impl Parser<'_> {
         }
     }
 
-    #[inline]
-    fn long(&mut self, at: usize) -> Parsed<Option<(i64, usize)>> {
-        match number::short_long(self.src, at) {
-            Some(found) => Ok(Some(found)),
-            None => self.any_long(at),
-        }
-    }
-
     #[cold]
+    #[inline(never)]
     fn any_long(&mut self, at: usize) -> Parsed<Option<(i64, usize)>> {
         if !matches!(self.byte(at), b'-' | b'0'..=b'9') {
             return Ok(None);
