@@ -120,6 +120,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The object whose `{` is at `at`, into row `row` of `into`.
+    #[inline(never)]
     pub(super) fn record(
         &mut self,
         into: &mut Structs,

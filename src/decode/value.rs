@@ -17,7 +17,7 @@ impl Parser<'_> {
     /// The value at `at`, which is no null and no white space, into row `row` of `column`, of
     /// which it has not heard. Gives the position after it; `None` when the value is of another
     /// kind (or no value): then the column is as before.
-    #[inline]
+    #[inline(always)]
     pub(super) fn value(
         &mut self,
         column: &mut Column,
@@ -115,6 +115,7 @@ impl Parser<'_> {
     }
 
     /// The array whose `[` is at `at`.
+    #[inline(never)]
     fn list(&mut self, lists: &mut Lists, row: usize, at: usize, path: &Path<'_>) -> Parsed<usize> {
         lists.open(row);
         let start = at;
@@ -164,6 +165,7 @@ impl Parser<'_> {
     }
 
     /// The object with free keys whose `{` is at `at`.
+    #[inline(never)]
     fn map(&mut self, maps: &mut Maps, row: usize, at: usize, path: &Path<'_>) -> Parsed<usize> {
         self.down(at)?;
         maps.open(row);
