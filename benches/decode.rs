@@ -1,8 +1,9 @@
 //! How fast documents become columns, and columns Parquet, on one core.
 //!
 //! `cargo bench --bench decode [-- MB [OUT]]` makes about MB (100) megabytes of sessions of the
-//! current format, 10 kB each, in bodies of the exporter's size, and prints the median of five
-//! runs for batches of several sizes. With OUT it writes the documents to that file and stops.
+//! current format, some 16 kB and 12 user actions each, in bodies of the exporter's size, and
+//! prints the median of five runs for batches of several sizes. With OUT it writes the documents
+//! to that file and stops.
 
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 

@@ -172,22 +172,22 @@ impl<'a> Parser<'a> {
                     }
                 }
             };
-            if let Some((id, name)) = known {
-                if let Some(column) = columns.get_mut(name.field) {
-                    if self.byte(at) <= b' ' {
-                        at = self.blank(at);
-                    }
-                    at = if name.alias || column.len() > row {
-                        self.odd(scope, id, column, row, at, path, fills)?
-                    } else if self.byte(at) == b'n' {
-                        self.literal(at, b"null")?
-                    } else {
-                        match self.value(column, row, at, path, Segment::Field(name))? {
-                            Some(after) => after,
-                            None => self.misfit(name, column, row, at, path)?,
-                        }
-                    };
+            if let Some((id, name)) = known
+                && let Some(column) = columns.get_mut(name.field)
+            {
+                if self.byte(at) <= b' ' {
+                    at = self.blank(at);
                 }
+                at = if name.alias || column.len() > row {
+                    self.odd(scope, id, column, row, at, path, fills)?
+                } else if self.byte(at) == b'n' {
+                    self.literal(at, b"null")?
+                } else {
+                    match self.value(column, row, at, path, Segment::Field(name))? {
+                        Some(after) => after,
+                        None => self.misfit(name, column, row, at, path)?,
+                    }
+                };
             }
             if self.byte(at) <= b' ' {
                 at = self.blank(at);

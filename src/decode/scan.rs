@@ -108,7 +108,11 @@ mod wide {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-mod wide {
+use words as wide;
+
+/// The same as [`wide`] in whole words. Also built where it is only tested.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+mod words {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
 
@@ -119,8 +123,8 @@ mod wide {
     }
 
     fn specials(word: u64) -> u64 {
-        let quote = below(word ^ ONES * u64::from(b'"'), 1);
-        let slash = below(word ^ ONES * u64::from(b'\\'), 1);
+        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+        let slash = below(word ^ (ONES * u64::from(b'\\')), 1);
         below(word, 0x20) | quote | slash
     }
 
@@ -162,6 +166,29 @@ mod tests {
             }
         }
         assert_eq!(skip_plain(b"abc", 7), 7, "past the end there is nothing");
+    }
+
+    #[test]
+    fn words_say_the_same() {
+        for byte in 0..=255u8 {
+            for other in
+                [b'x', 0, 0x1f, 0x20, b'!', b'"', b'#', b'[', b'\\', b']', 0x7f, 0x80, 0xff]
+            {
+                for at in 0..16 {
+                    let mut chunk = [b'x'; 16];
+                    chunk[15 - at] = other;
+                    chunk[at] = byte;
+                    assert_eq!(words::plain(&chunk), wide::plain(&chunk), "{chunk:?}");
+                }
+            }
+        }
+        let a: [u8; 32] = std::array::from_fn(|i| i as u8);
+        for at in 0..32 {
+            let mut b = a;
+            b[at] ^= 0x81;
+            assert_eq!(words::equal(&a, &b), !(1 << at));
+            assert_eq!(words::equal(&a, &b), wide::equal(&a, &b));
+        }
     }
 
     #[test]

@@ -42,13 +42,11 @@ impl<'a> Source<'a> {
         let mut members = Vec::new();
         let (first, step) = (self.next(), 1 + self.below(4));
         // Long lists of fields are run through with gaps, from anywhere.
-        let mut place = first;
-        for _ in 0..fields.len() {
+        for place in first..first + fields.len() {
             if self.done() {
                 break;
             }
             let field = &fields[place % fields.len()];
-            place += 1;
             if self.below(step) == 0 {
                 self.member(field, depth, &mut members);
             }
