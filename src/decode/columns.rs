@@ -263,6 +263,11 @@ impl Structs {
         }
     }
 
+    /// How many rows it has heard of; its columns have heard of no more.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Makes row `row` known, and not null.
     #[inline]
     pub(super) fn open(&mut self, row: usize) {

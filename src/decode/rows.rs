@@ -98,7 +98,10 @@ impl Rows {
 
     /// Drops the row that is in progress.
     pub(super) fn cut(&mut self) {
-        self.root.truncate(self.count);
+        // Most lines that are no documents at all never opened one.
+        if self.root.len() > self.count {
+            self.root.truncate(self.count);
+        }
         self.ids.cut(self.count);
         self.extras.cut(self.count);
     }
