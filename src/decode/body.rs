@@ -1,0 +1,264 @@
+//! A body cut into documents: lines, an array, or one document over many lines.
+
+use crate::record::{Body, Form};
+
+use super::action::{self, Action};
+use super::parse::{Parsed, Parser, Scratch};
+use super::reject::{Fault, Reject, What};
+use super::rows::Rows;
+
+/// The bytes that some senders put before everything else.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// One body on its way into rows.
+pub(super) struct Run<'a> {
+    rows: &'a mut Rows,
+    body: &'a Body,
+    parser: Parser<'a>,
+    /// Whether all of the body is UTF-8; otherwise each document is checked.
+    utf8: bool,
+}
+
+impl<'a> Run<'a> {
+    /// Reads all documents of `body` into `rows`. Gives back the scratch space.
+    pub(super) fn read(rows: &'a mut Rows, body: &'a Body, scratch: Scratch) -> Scratch {
+        let utf8 = simdutf8::basic::from_utf8(&body.bytes).is_ok();
+        let mut parser = Parser::new(&body.bytes, scratch);
+        parser.actions = true;
+        rows.begin(body);
+        let mut run = Run { rows, body, parser, utf8 };
+        let start = if body.bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let first = start
+            + run
+                .rest(start)
+                .iter()
+                .take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
+                .count();
+        if body.form == Form::Ndjson && run.parser.byte(first) == b'[' {
+            run.array(first + 1);
+        } else {
+            run.lines(start);
+        }
+        run.rows.end(body);
+        run.parser.scratch
+    }
+
+    fn rest(&self, at: usize) -> &'a [u8] {
+        self.parser.src.get(at..).unwrap_or_default()
+    }
+
+    /// The end of the line that `at` is in: of its last byte, and of its line feed.
+    fn line_end(&self, at: usize) -> (usize, usize) {
+        let end = memchr::memchr(b'\n', self.rest(at)).map_or(self.parser.src.len(), |n| at + n);
+        let kept = if end > at && self.parser.byte(end - 1) == b'\r' { end - 1 } else { end };
+        (kept, end)
+    }
+
+    fn lines(&mut self, from: usize) {
+        let mut at = from;
+        let mut line = self.body.first_line;
+        let mut first = true;
+        let mut update = false;
+        while at < self.parser.src.len() {
+            let start = self.parser.blank(at);
+            if matches!(self.parser.src.get(start), None | Some(b'\n')) {
+                at = start + 1;
+                line = line.saturating_add(1);
+                continue;
+            }
+            if std::mem::take(&mut update) {
+                at = self.reject_line(at, line, Fault { what: What::Updated, at });
+            } else {
+                match self.line(at, start) {
+                    Ok(end) if self.land(start, line) => at = end + 1,
+                    Ok(_) => at = self.reject_line(at, line, self.parser.fault),
+                    Err(_) => match self.parser.fault.what {
+                        What::MaybeAction => (at, update) = self.action(at, line),
+                        what => {
+                            if what == What::EndOfLine && first && self.whole(start, line) {
+                                return;
+                            }
+                            at = self.reject_line(at, line, self.parser.fault);
+                        }
+                    },
+                }
+            }
+            first = false;
+            line = line.saturating_add(1);
+        }
+    }
+
+    /// Parses the document at `start` of the line at `at`; gives the position of its line feed.
+    fn line(&mut self, at: usize, start: usize) -> Parsed<usize> {
+        if !self.utf8 {
+            let (kept, _) = self.line_end(at);
+            self.check_utf8(start, kept)?;
+        }
+        let end = self.parser.document(&mut self.rows.root, self.rows.count, start)?;
+        let end = self.parser.blank(end);
+        match self.parser.src.get(end) {
+            None | Some(b'\n') => Ok(end),
+            Some(_) => self.parser.fail(What::Trailing, end),
+        }
+    }
+
+    fn check_utf8(&mut self, start: usize, end: usize) -> Parsed<()> {
+        let bytes = self.parser.src.get(start..end).unwrap_or_default();
+        match std::str::from_utf8(bytes) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.parser.fault = Fault { what: What::Utf8, at: start + error.valid_up_to() };
+                Err(super::parse::Failed)
+            }
+        }
+    }
+
+    /// Completes the row that was parsed; false (and a fault) when it has no room.
+    fn land(&mut self, start: usize, line: u64) -> bool {
+        let landed = self.rows.land(self.parser.src, &self.parser.scratch.extra, line).is_ok();
+        if !landed {
+            self.parser.fault = Fault { what: What::Full, at: start };
+        }
+        landed
+    }
+
+    /// A line whose first key is that of a bulk action. Gives where the next line begins, and
+    /// whether that one belongs to an update.
+    fn action(&mut self, at: usize, line: u64) -> (usize, bool) {
+        self.rows.cut();
+        let (kept, end) = self.line_end(at);
+        let text = self.parser.src.get(at..kept).unwrap_or_default();
+        let what = match action::read(text) {
+            Some(Action::Store) => {
+                self.rows.counts.actions += 1;
+                return (end + 1, false);
+            }
+            Some(Action::Update) => What::Update,
+            Some(Action::Delete) => What::Delete,
+            None => {
+                let start = self.parser.blank(at);
+                self.parser.actions = false;
+                let parsed = self.line(at, start);
+                self.parser.actions = true;
+                let next = match parsed {
+                    Ok(end) if self.land(start, line) => end + 1,
+                    _ => self.reject_line(at, line, self.parser.fault),
+                };
+                return (next, false);
+            }
+        };
+        (self.reject_line(at, line, Fault { what, at }), what == What::Update)
+    }
+
+    /// Whether everything from `start` on is one document; if so it is a row now.
+    fn whole(&mut self, start: usize, line: u64) -> bool {
+        let fault = self.parser.fault;
+        self.rows.cut();
+        self.parser.multiline = true;
+        self.parser.actions = false;
+        let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
+        let whole = parsed.is_ok_and(|end| self.parser.blank(end) >= self.parser.src.len());
+        self.parser.multiline = false;
+        self.parser.actions = true;
+        if self.utf8 && whole && self.land(start, line) {
+            return true;
+        }
+        self.parser.fault = fault;
+        false
+    }
+
+    /// Keeps the line at `at` as a reject; gives where the next one begins.
+    fn reject_line(&mut self, at: usize, line: u64, fault: Fault) -> usize {
+        let (kept, end) = self.line_end(at);
+        self.reject(at, kept, line, fault);
+        end + 1
+    }
+
+    fn reject(&mut self, start: usize, end: usize, line: u64, fault: Fault) {
+        self.rows.reject(Reject {
+            seq: self.body.seq,
+            line,
+            reason: fault.reason(start),
+            raw: self.parser.src.get(start..end).unwrap_or_default().to_vec(),
+        });
+    }
+
+    /// The documents of the array whose `[` stands before `at`.
+    fn array(&mut self, at: usize) {
+        self.parser.multiline = true;
+        self.parser.actions = false;
+        let len = self.parser.src.len();
+        let mut line = self.body.first_line;
+        let mut at = self.parser.blank(at);
+        if self.parser.byte(at) != b']' {
+            loop {
+                let start = self.parser.blank(at);
+                let Some(end) = self.element(start, line) else { return };
+                line = line.saturating_add(1);
+                at = self.parser.blank(end);
+                match self.parser.src.get(at) {
+                    Some(b',') => at += 1,
+                    Some(b']') => break,
+                    Some(_) => {
+                        return self.reject(
+                            at,
+                            len,
+                            line,
+                            Fault { what: What::CommaOrBracket, at },
+                        );
+                    }
+                    None => {
+                        return self.reject(at, len, line, Fault { what: What::OpenArray, at });
+                    }
+                }
+            }
+        }
+        let after = self.parser.blank(at + 1);
+        if after < len {
+            self.reject(after, len, line, Fault { what: What::AfterArray, at: after });
+        }
+    }
+
+    /// The element at `start`, into a row or a reject. Gives the position after it; `None` when
+    /// that is not known, and the rest of the body is in the reject.
+    fn element(&mut self, start: usize, line: u64) -> Option<usize> {
+        let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
+        let checked = parsed.and_then(|end| {
+            if !self.utf8 {
+                self.check_utf8(start, end)?;
+            }
+            Ok(end)
+        });
+        if let Ok(end) = checked
+            && self.land(start, line)
+        {
+            return Some(end);
+        }
+        let fault = self.parser.fault;
+        let end = match fault.what {
+            // What is wrong is not where the element ends.
+            What::NotObject | What::Utf8 | What::Surrogate | What::Full => {
+                self.parser.pass_over(start).ok()
+            }
+            _ => None,
+        };
+        // An element that is nothing at all is told by what was missing.
+        let fault = match (fault.what, end) {
+            (What::NotObject, None) => self.parser.fault,
+            _ => fault,
+        };
+        self.reject(start, end.unwrap_or(self.parser.src.len()), line, fault);
+        end
+    }
+}
+
+impl Parser<'_> {
+    /// The position after the value at `at`, whose surrogates may be alone.
+    fn pass_over(&mut self, at: usize) -> Parsed<usize> {
+        self.depth = 0;
+        self.lenient = true;
+        let end = self.skip(at);
+        self.lenient = false;
+        end
+    }
+}

@@ -1,0 +1,184 @@
+//! `_extra`: what has no column, as a JSON object keyed by JSON Pointer.
+//!
+//! Values are kept as places in the body while a row is read, and copied, as they stood, when the
+//! row is complete. Entries stay in the order of the document, so that laying them over the
+//! columns one after another gives what a parser gives that lets the last of equal keys win.
+
+use std::io::Write;
+use std::ops::Range;
+
+use super::plan::Name;
+
+/// Where in a document a value stands: a chain from the value up to the root.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path<'a> {
+    /// `None` at the root.
+    pub(super) parent: Option<(&'a Path<'a>, Segment<'a>)>,
+}
+
+/// One step down.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Segment<'a> {
+    /// To the field with this current name.
+    Field(&'a Name),
+    /// To the element with this number.
+    Index(usize),
+}
+
+impl<'a> Path<'a> {
+    /// The document itself.
+    pub(super) const ROOT: Path<'static> = Path { parent: None };
+
+    /// One step further down.
+    pub(super) fn to(&'a self, segment: Segment<'a>) -> Path<'a> {
+        Path { parent: Some((self, segment)) }
+    }
+
+    /// Writes it as a JSON Pointer within a JSON string. As deep as the schema, never as deep as
+    /// a document.
+    fn write(&self, out: &mut Vec<u8>) {
+        if let Some((parent, segment)) = self.parent {
+            parent.write(out);
+            match segment {
+                Segment::Field(name) => write_key(name.text.as_bytes(), out),
+                Segment::Index(index) => write_index(index, out),
+            }
+        }
+    }
+}
+
+/// The last step to an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Last<'a> {
+    /// A key, decoded.
+    Key(&'a [u8]),
+    /// The number of an element.
+    Index(usize),
+}
+
+#[derive(Debug)]
+struct Entry {
+    pointer: Range<usize>,
+    value: Range<usize>,
+    live: bool,
+    /// The reserved entry whose alias this one repeats, if it does.
+    repeats: Option<usize>,
+}
+
+/// The entries of the row that is being read.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    entries: Vec<Entry>,
+    /// The pointers, as they stand in a JSON string.
+    pointers: Vec<u8>,
+}
+
+impl Extra {
+    /// Forgets all entries.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.pointers.clear();
+    }
+
+    /// How many entries there are, live or not.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds the value at `value` of the body, which stands at `last` below `path`.
+    pub(super) fn push(&mut self, path: &Path<'_>, last: Last<'_>, value: Range<usize>) {
+        let pointer = self.pointer(path, last);
+        self.entries.push(Entry { pointer, value, live: true, repeats: None });
+    }
+
+    /// Keeps a place in the order for a value that is in a column, and may have to leave it.
+    pub(super) fn reserve(&mut self) -> usize {
+        self.entries.push(Entry { pointer: 0..0, value: 0..0, live: false, repeats: None });
+        self.entries.len() - 1
+    }
+
+    /// Fills a reserved place.
+    pub(super) fn fill(
+        &mut self,
+        entry: usize,
+        path: &Path<'_>,
+        last: Last<'_>,
+        value: Range<usize>,
+    ) {
+        let pointer = self.pointer(path, last);
+        if let Some(entry) = self.entries.get_mut(entry) {
+            *entry = Entry { pointer, value, live: true, repeats: None };
+        }
+    }
+
+    /// Drops these entries: they lie within a value that left its column.
+    pub(super) fn kill(&mut self, entries: Range<usize>) {
+        for entry in self.entries.get_mut(entries).unwrap_or_default() {
+            entry.live = false;
+        }
+    }
+
+    /// Marks the last entry as one that repeats the alias of the reserved entry `first`.
+    pub(super) fn mark_repeat(&mut self, first: usize) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.repeats = Some(first);
+        }
+    }
+
+    /// Gives all that repeat the reserved entry `first` its pointer.
+    pub(super) fn rename_repeats(&mut self, first: usize) {
+        let Some(pointer) = self.entries.get(first).map(|entry| entry.pointer.clone()) else {
+            return;
+        };
+        for entry in self.entries.iter_mut().skip(first).filter(|e| e.repeats == Some(first)) {
+            entry.pointer = pointer.clone();
+        }
+    }
+
+    fn pointer(&mut self, path: &Path<'_>, last: Last<'_>) -> Range<usize> {
+        let start = self.pointers.len();
+        path.write(&mut self.pointers);
+        match last {
+            Last::Key(key) => write_key(key, &mut self.pointers),
+            Last::Index(index) => write_index(index, &mut self.pointers),
+        }
+        start..self.pointers.len()
+    }
+
+    /// Writes the JSON object at the end of `out`, if there is a live entry, and says whether.
+    pub(super) fn write(&self, src: &[u8], out: &mut Vec<u8>) -> bool {
+        let mut before = b'{';
+        for entry in self.entries.iter().filter(|entry| entry.live) {
+            out.extend([before, b'"']);
+            out.extend_from_slice(self.pointers.get(entry.pointer.clone()).unwrap_or_default());
+            out.extend(b"\":");
+            out.extend_from_slice(src.get(entry.value.clone()).unwrap_or_default());
+            before = b',';
+        }
+        if before == b',' {
+            out.push(b'}');
+        }
+        before == b','
+    }
+}
+
+fn write_index(index: usize, out: &mut Vec<u8>) {
+    // Writing to a vector does not fail.
+    let _ = write!(out, "/{index}");
+}
+
+/// Writes `/` and the key, escaped once for JSON Pointer (RFC 6901) and once for JSON.
+fn write_key(key: &[u8], out: &mut Vec<u8>) {
+    out.push(b'/');
+    for byte in key {
+        match byte {
+            b'~' => out.extend(b"~0"),
+            b'/' => out.extend(b"~1"),
+            b'"' | b'\\' => out.extend([b'\\', *byte]),
+            0..0x20 => {
+                let _ = write!(out, "\\u{byte:04x}");
+            }
+            _ => out.push(*byte),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The keys of one map, to tell a repeated one.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+/// Up to here, keys are compared one by one.
+const FEW: usize = 16;
+
+/// A set of keys that costs nothing to speak of while they are few, and no more than a hash a key
+/// when a document has very many.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    bytes: Vec<u8>,
+    few: Vec<Range<usize>>,
+    many: HashSet<Box<[u8]>>,
+}
+
+impl Keys {
+    /// Forgets all keys.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.few.clear();
+        if !self.many.is_empty() {
+            self.many = HashSet::new();
+        }
+    }
+
+    /// Adds a key. Whether it is a new one.
+    pub(super) fn insert(&mut self, key: &[u8]) -> bool {
+        if self.few.iter().any(|place| self.bytes.get(place.clone()) == Some(key)) {
+            return false;
+        }
+        if self.few.len() >= FEW {
+            return self.many.insert(key.into());
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        self.few.push(start..self.bytes.len());
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_keys_are_told_among_few_and_many() {
+        let mut keys = Keys::default();
+        for _ in 0..2 {
+            for i in 0..100 {
+                assert!(keys.insert(format!("key{i}").as_bytes()));
+            }
+            for i in 0..100 {
+                assert!(!keys.insert(format!("key{i}").as_bytes()));
+            }
+            keys.clear();
+        }
+        assert!(keys.insert(b"") && !keys.insert(b""));
+    }
+}

@@ -1,0 +1,314 @@
+//! JSON numbers: whole ones in place, decimal ones exactly or by the standard library.
+//!
+//! A number is first cut into its parts by the grammar of RFC 8259; what it means as an integer or
+//! a double is decided from the digits, never through a rounded double, so that `5.0` and `1e3`
+//! are integers and `9007199254740993` is no double.
+
+/// A number as it stands, cut into its parts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Token<'a> {
+    text: &'a [u8],
+    negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+    exponent: Option<i64>,
+}
+
+/// An exponent beyond this is held at it: no value with fewer digits than a body has bytes can
+/// tell the difference, and sums with lengths stay far from overflowing.
+const EXPONENT_CAP: i64 = 1 << 60;
+
+/// Integers up to here are exact doubles, every one of them.
+const EXACT: u64 = 1 << 53;
+
+/// The powers of ten that are exact doubles.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+
+const POWERS_OF_TEN: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+
+/// The integer at `at` and where it ends, when it is a plain one of at most 15 digits with at
+/// least 16 bytes of `src` before its end and after: the common case. `None` says nothing.
+// Always inlined: a pair that comes back through memory is read before its stores are done, which
+// costs more than the conversion.
+#[inline(always)]
+pub(super) fn short_long(src: &[u8], at: usize) -> Option<(i64, usize)> {
+    let negative = *src.get(at)? == b'-';
+    let first = at + usize::from(negative);
+    let window = src.get(first..)?.first_chunk::<16>()?;
+    let (low, high) = window.split_at(8);
+    let (mut value, mut digits) = leading_digits(word(low));
+    if digits == 8 {
+        let (more, count) = leading_digits(word(high));
+        value = value * POWERS_OF_TEN.get(count)? + more;
+        digits += count;
+    }
+    if digits == 0 || (window[0] == b'0' && digits > 1) {
+        return None;
+    }
+    // Not reached for 16 digits: eight more than eight have no power in the table.
+    if matches!(window[digits], b'.' | b'e' | b'E') {
+        return None;
+    }
+    let value = value.cast_signed();
+    Some((if negative { -value } else { value }, first + digits))
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk))
+}
+
+/// The value of the decimal digits that `word` begins with (its lowest byte first), and how many
+/// they are.
+#[inline]
+fn leading_digits(word: u64) -> (u64, usize) {
+    let digits = word ^ 0x3030_3030_3030_3030;
+    // A byte above 9 carries into its high bit; only the lowest one found is sure.
+    let others = (digits | digits.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080;
+    let count = others.trailing_zeros() as usize / 8;
+    if count == 0 {
+        return (0, 0);
+    }
+    // Zeros move in below, as leading digits; then pairs, fours and all eight are joined.
+    let digits = digits << ((8 - count) * 8);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    (low.wrapping_add(high) >> 32, count)
+}
+
+impl<'a> Token<'a> {
+    /// The number that `src` has at `at`.
+    ///
+    /// # Errors
+    /// The position of the byte that breaks the grammar.
+    pub(super) fn read(src: &'a [u8], at: usize) -> Result<Token<'a>, usize> {
+        let byte = |at: usize| src.get(at).copied().unwrap_or(0);
+        let digits = |from: usize| {
+            let rest = src.get(from..).unwrap_or_default();
+            let count = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
+            (&rest[..count], from + count)
+        };
+        let negative = byte(at) == b'-';
+        let first = at + usize::from(negative);
+        let (whole, mut end) = digits(first);
+        match whole {
+            [] => return Err(first),
+            [b'0', _, ..] => return Err(first + 1),
+            _ => {}
+        }
+        let mut fraction: &[u8] = &[];
+        if byte(end) == b'.' {
+            (fraction, end) = digits(end + 1);
+            if fraction.is_empty() {
+                return Err(end);
+            }
+        }
+        let mut exponent = None;
+        if matches!(byte(end), b'e' | b'E') {
+            let sign = byte(end + 1);
+            let (text, after) = digits(end + 1 + usize::from(matches!(sign, b'+' | b'-')));
+            if text.is_empty() {
+                return Err(after);
+            }
+            let size = text.iter().fold(0i64, |size, digit| {
+                (size.saturating_mul(10) + i64::from(digit - b'0')).min(EXPONENT_CAP)
+            });
+            exponent = Some(if sign == b'-' { -size } else { size });
+            end = after;
+        }
+        let text = src.get(at..end).unwrap_or_default();
+        Ok(Token { text, negative, whole, fraction, exponent })
+    }
+
+    /// Its length in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    fn digits(&self) -> impl Iterator<Item = u8> {
+        self.whole.iter().chain(self.fraction).map(|digit| digit - b'0')
+    }
+
+    /// Its value, when that is an integer of 64 bits, however it is written.
+    pub(super) fn long(&self) -> Option<i64> {
+        // Only digits before this place may be other than zero.
+        let whole = self.whole.len() as i64 + self.exponent.unwrap_or(0);
+        let mut value = 0u64;
+        let mut place = 0i64;
+        for digit in self.digits() {
+            if place < whole {
+                value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
+            } else if digit != 0 {
+                return None;
+            }
+            place += 1;
+        }
+        if value != 0 {
+            for _ in place..whole {
+                value = value.checked_mul(10)?;
+            }
+        }
+        if self.negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
+    }
+
+    /// Its value as a double: of an integer (no fraction, no exponent) only when that is exact, of
+    /// others the nearest one, when that is finite.
+    pub(super) fn double(&self) -> Option<f64> {
+        let integer = self.fraction.is_empty() && self.exponent.is_none();
+        if self.whole.len() + self.fraction.len() <= 19 {
+            let digits = self.digits().fold(0u64, |value, digit| value * 10 + u64::from(digit));
+            let exponent = self.exponent.unwrap_or(0) - self.fraction.len() as i64;
+            let power = POWERS.get(usize::try_from(exponent.unsigned_abs()).unwrap_or(usize::MAX));
+            if let (true, Some(power)) = (digits <= EXACT, power) {
+                // Both sides are exact, so that the one operation rounds once, and rightly.
+                let digits = digits as f64;
+                let size = if exponent < 0 { digits / power } else { digits * power };
+                return Some(if self.negative { -size } else { size });
+            }
+        }
+        let value: f64 = std::str::from_utf8(self.text).ok()?.parse().ok()?;
+        if !value.is_finite() {
+            return None;
+        }
+        if integer && format!("{:.0}", value.abs()).as_bytes() != self.whole {
+            return None;
+        }
+        Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn long(text: &str) -> Option<i64> {
+        let token = Token::read(text.as_bytes(), 0).unwrap();
+        assert_eq!(token.len(), text.len());
+        let padded = format!("{text},\"next\":123456789");
+        if let Some((value, end)) = short_long(padded.as_bytes(), 0) {
+            assert_eq!((Some(value), end), (token.long(), text.len()), "{text}");
+        }
+        token.long()
+    }
+
+    fn double(text: &str) -> Option<f64> {
+        Token::read(text.as_bytes(), 0).unwrap().double()
+    }
+
+    #[test]
+    fn integers_are_longs_however_they_are_written() {
+        for (text, value) in [
+            ("0", 0),
+            ("-0", 0),
+            ("-0.000", 0),
+            ("0e999999999999999999999", 0),
+            ("5", 5),
+            ("5.0", 5),
+            ("5.00000000000000000000000000000", 5),
+            ("1e3", 1000),
+            ("1E+3", 1000),
+            ("12.50e1", 125),
+            ("1200e-2", 12),
+            ("-42", -42),
+            ("1622107543233", 1_622_107_543_233),
+            ("123456789012345", 123_456_789_012_345),
+            ("1234567890123456", 1_234_567_890_123_456),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+            ("0.00009e5", 9),
+        ] {
+            assert_eq!(long(text), Some(value), "{text}");
+        }
+        for text in [
+            "5.7",
+            "1e-1",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "1e19",
+            "1e999999999999999999999",
+            "0.1",
+            "12.55e1",
+        ] {
+            assert_eq!(long(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn short_integers_of_every_length_are_read_in_place() {
+        let digits = "987654321098765";
+        for len in 1..=15 {
+            for sign in ["", "-"] {
+                let text = format!("{sign}{}", &digits[..len]);
+                let padded = format!("{text},\"a\":null,\"b\":false");
+                let expected = (text.parse().unwrap(), text.len());
+                assert_eq!(short_long(padded.as_bytes(), 0), Some(expected));
+            }
+        }
+        for text in [
+            "5.0,xxxxxxxxxxxxxxxx",
+            "5e1,xxxxxxxxxxxxxxxx",
+            "05,xxxxxxxxxxxxxxxxx",
+            "-,xxxxxxxxxxxxxxxxx",
+        ] {
+            assert_eq!(short_long(text.as_bytes(), 0), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_grammar_forbids_is_no_number() {
+        for (text, at) in [
+            ("-", 1),
+            ("01", 1),
+            ("-01", 2),
+            ("1.", 2),
+            ("1.e3", 2),
+            (".5", 0),
+            ("1e", 2),
+            ("1e+", 3),
+            ("+1", 0),
+            ("--1", 1),
+            ("", 0),
+        ] {
+            assert_eq!(Token::read(text.as_bytes(), 0).err(), Some(at), "{text}");
+        }
+    }
+
+    #[test]
+    fn doubles_are_the_nearest_ones_and_integers_only_exact_ones() {
+        for text in [
+            "0.1",
+            "1e22",
+            "1e23",
+            "123456789.123456789e-30",
+            "5e-324",
+            "1e-400",
+            "-2.5",
+            "1.7976931348623157e308",
+            "0.30000000000000004",
+            "9007199254740993.0",
+            "1e0",
+            "179769313486231570.0e291",
+            "3.14159265358979323846264338327950288",
+        ] {
+            let expected: f64 = text.parse().unwrap();
+            assert_eq!(double(text).map(f64::to_bits), Some(expected.to_bits()), "{text}");
+        }
+        for (text, value) in [
+            ("9007199254740992", 9_007_199_254_740_992.0),
+            ("9007199254740994", 9_007_199_254_740_994.0),
+            ("18446744073709551616", 18_446_744_073_709_551_616.0),
+            ("100000000000000000000000", 1e23),
+        ] {
+            let exact = format!("{value:.0}") == text;
+            assert_eq!(double(text), exact.then_some(value), "{text}");
+        }
+        assert_eq!(double("9007199254740993"), None, "not representable");
+        assert_eq!(double("18446744073709551617"), None);
+        assert_eq!(double("1e309"), None, "infinite");
+        assert_eq!(double(&"9".repeat(400)), None);
+        assert_eq!(double("-0").map(f64::to_bits), Some((-0.0f64).to_bits()));
+    }
+}

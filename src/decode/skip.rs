@@ -1,0 +1,95 @@
+//! Passing over a value that has no column, checking it to the letter.
+
+use super::parse::{MAX_DEPTH, Parsed, Parser};
+use super::reject::What;
+
+impl Parser<'_> {
+    /// Passes over the value at `at` and gives the position after it.
+    pub(super) fn skip(&mut self, at: usize) -> Parsed<usize> {
+        match self.byte(at) {
+            b'{' | b'[' => self.skip_nested(at),
+            _ => self.skip_scalar(at),
+        }
+    }
+
+    fn skip_scalar(&mut self, at: usize) -> Parsed<usize> {
+        match self.byte(at) {
+            b'"' => self.skip_text(at + 1),
+            b'-' | b'0'..=b'9' => Ok(at + self.number(at)?.len()),
+            b't' => self.literal(at, b"true"),
+            b'f' => self.literal(at, b"false"),
+            b'n' => self.literal(at, b"null"),
+            _ => self.fail(What::Value, at),
+        }
+    }
+
+    /// An object or an array, by a loop: which of the open levels are objects stands in the bits
+    /// of one word.
+    fn skip_nested(&mut self, at: usize) -> Parsed<usize> {
+        const { assert!(MAX_DEPTH <= u128::BITS) };
+        let mut objects = 0u128;
+        let mut levels = 0;
+        let mut at = at;
+        loop {
+            // A value stands here.
+            at = self.blank(at);
+            let open = self.byte(at);
+            if open == b'{' || open == b'[' {
+                if self.depth + levels >= MAX_DEPTH {
+                    return self.fail(What::Depth, at);
+                }
+                levels += 1;
+                objects = objects << 1 | u128::from(open == b'{');
+                at = self.blank(at + 1);
+                match (open, self.byte(at)) {
+                    (b'{', b'}') | (b'[', b']') => {
+                        at += 1;
+                        levels -= 1;
+                        objects >>= 1;
+                    }
+                    (b'{', _) => {
+                        at = self.skip_key(at)?;
+                        continue;
+                    }
+                    _ => continue,
+                }
+            } else {
+                at = self.skip_scalar(at)?;
+            }
+            // A value ended here.
+            loop {
+                if levels == 0 {
+                    return Ok(at);
+                }
+                at = self.blank(at);
+                let object = objects & 1 == 1;
+                match (self.byte(at), object) {
+                    (b',', true) => {
+                        at = self.blank(at + 1);
+                        at = self.skip_key(at)?;
+                        break;
+                    }
+                    (b',', false) => {
+                        at += 1;
+                        break;
+                    }
+                    (b'}', true) | (b']', false) => {
+                        at += 1;
+                        levels -= 1;
+                        objects >>= 1;
+                    }
+                    (_, true) => return self.fail(What::CommaOrBrace, at),
+                    (_, false) => return self.fail(What::CommaOrBracket, at),
+                }
+            }
+        }
+    }
+
+    fn skip_key(&mut self, at: usize) -> Parsed<usize> {
+        if self.byte(at) != b'"' {
+            return self.fail(What::Key, at);
+        }
+        let after = self.skip_text(at + 1)?;
+        self.colon(after)
+    }
+}

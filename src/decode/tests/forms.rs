@@ -1,0 +1,300 @@
+//! Lines, arrays, bulk actions, and what is rejected.
+
+use serde_json::json;
+
+use super::*;
+use crate::schema::INGEST_TIME;
+use arrow::datatypes::TimestampMicrosecondType;
+
+#[test]
+fn documents_stand_one_a_line_however_lines_end() {
+    for text in [
+        "{\"n\":1}\n{\"n\":2}\n",
+        "{\"n\":1}\n{\"n\":2}",
+        "{\"n\":1}\r\n{\"n\":2}\r\n",
+        "\u{feff}{\"n\":1}\n{\"n\":2}\n \t\r\n",
+        " {\"n\":1} \n\t{ \"n\" : 2 }\r",
+    ] {
+        let decoded = decode(text);
+        assert_eq!(documents(&decoded), [json!({"n":1}), json!({"n":2})], "{text:?}");
+        assert_eq!(lines(&decoded), ["1", "2"]);
+        assert_eq!(decoded.counts.lines, 2);
+    }
+}
+
+#[test]
+fn blank_lines_count_as_positions_only() {
+    let decoded = decode("\n\n{\"n\":1}\n \r\n{\"n\":2}\n\nx\n");
+    assert_eq!(lines(&decoded), ["3", "5"]);
+    assert_eq!(rejects(&decoded), [(7, "not a JSON object at byte 1", "x".into())]);
+    for empty in ["", "\n", "\r\n \n", "\u{feff}", "\u{feff}\n"] {
+        assert_eq!(decode(empty).counts, Counts::default(), "{empty:?}");
+    }
+}
+
+#[test]
+fn lineage_names_the_body_and_the_line_of_the_file() {
+    let mut decoder = Decoder::new(small(), "eu-abc".into());
+    let mut first = body(Form::Ndjson, b"{}\n{}\n");
+    first.first_line = 100;
+    decoder.push(&first);
+    let second = Body { seq: Seq(8), received_at: Micros(5), ..body(Form::Ndjson, b"[{},1,{}]") };
+    decoder.push(&second);
+    let decoded = decoder.finish();
+    let ids: Vec<_> = texts(&decoded, INGEST_ID).into_iter().flatten().collect();
+    assert_eq!(ids, ["eu-abc-7-100", "eu-abc-7-101", "eu-abc-8-1", "eu-abc-8-3"]);
+    let times = decoded.batch.column_by_name(INGEST_TIME).unwrap();
+    let times = times.as_primitive::<TimestampMicrosecondType>().values();
+    assert_eq!(times.as_ref(), [1_700_000_000_000_001, 1_700_000_000_000_001, 5, 5]);
+    assert_eq!(decoded.batch.schema(), small().arrow());
+    assert_eq!(texts(&decoded, EXTRA), [None, None, None, None]);
+    assert_eq!((decoded.rejects[0].seq, decoded.rejects[0].line), (Seq(8), 2));
+}
+
+#[test]
+fn a_finished_batch_leaves_nothing_in_the_next() {
+    let mut decoder = Decoder::new(small(), "node".into());
+    for round in 0..3 {
+        let text =
+            format!("{{\"n\":{round},\"items\":[{{\"v\":1}},null],\"m\":{{\"a\":\"b\"}}}}\nx");
+        decoder.push(&body(Form::Ndjson, text.as_bytes()));
+        let decoded = decoder.finish();
+        let expected = json!({"n":round,"items":[{"v":1.0},null],"m":{"a":"b"}});
+        assert_eq!(documents(&decoded), [expected]);
+        assert_eq!(decoded.counts, Counts { lines: 2, rows: 1, rejects: 1, actions: 0 });
+    }
+    let empty = decoder.finish();
+    assert_eq!((empty.batch.num_rows(), empty.counts), (0, Counts::default()));
+    assert_eq!(empty.batch.schema(), small().arrow());
+}
+
+#[test]
+fn every_fault_is_named_with_its_place() {
+    let deep = format!("{{\"u\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+    for (line, reason) in [
+        (
+            r#"{"n":1}{"n":2}"#,
+            "trailing characters after the document at byte 8 (two documents in one line? send it with --data-binary)",
+        ),
+        (
+            r#"  {"n":1} x"#,
+            "trailing characters after the document at byte 11 (two documents in one line? send it with --data-binary)",
+        ),
+        ("5", "not a JSON object at byte 1"),
+        ("\"s\"", "not a JSON object at byte 1"),
+        (r#"{"n":1"#, "unexpected end of the line at byte 7"),
+        (r#"{"s":"abc"#, "unexpected end of the line at byte 10"),
+        (r#"{"s":"abc\"#, "unexpected end of the line at byte 11"),
+        (r#"{"s":"\u12"#, "unexpected end of the line at byte 11"),
+        (r#"{"n":"#, "unexpected end of the line at byte 6"),
+        ("{", "unexpected end of the line at byte 2"),
+        (r#"{"n":1,}"#, "expected a field name in quotes at byte 8"),
+        (r#"{,"n":1}"#, "expected a field name in quotes at byte 2"),
+        (r#"{n:1}"#, "expected a field name in quotes at byte 2"),
+        (r#"{"n" 1}"#, "expected ':' after the field name at byte 6"),
+        (r#"{"n":1 "s":2}"#, "expected ',' or '}' at byte 8"),
+        (r#"{"n":1]"#, "expected ',' or '}' at byte 7"),
+        (r#"{"ss":["a" "b"]}"#, "expected ',' or ']' at byte 12"),
+        (r#"{"ss":["a",]}"#, "expected a value at byte 12"),
+        (r#"{"u":[1}}"#, "expected ',' or ']' at byte 8"),
+        (r#"{"u":{"a":1]}"#, "expected ',' or '}' at byte 12"),
+        (r#"{"n":}"#, "expected a value at byte 6"),
+        (r#"{"n":01}"#, "malformed number at byte 7"),
+        (r#"{"n":-}"#, "malformed number at byte 7"),
+        (r#"{"d":1.}"#, "malformed number at byte 8"),
+        (r#"{"u":1e}"#, "malformed number at byte 8"),
+        (r#"{"n":+1}"#, "expected a value at byte 6"),
+        (r#"{"n":NaN}"#, "expected a value at byte 6"),
+        (r#"{"n":nul}"#, "expected true, false or null at byte 6"),
+        (r#"{"b":True}"#, "expected a value at byte 6"),
+        (r#"{"b":truf}"#, "expected true, false or null at byte 6"),
+        (r#"{"s":"a\xb"}"#, "unknown escape in a string at byte 8"),
+        (r#"{"s":"\u00g0"}"#, "unknown escape in a string at byte 7"),
+        (r#"{"s":"a\ud800b"}"#, "lone surrogate escape at byte 8"),
+        (r#"{"s":"a\udc00\ud800"}"#, "lone surrogate escape at byte 8"),
+        (r#"{"u":"\ud800\u0041"}"#, "lone surrogate escape at byte 7"),
+        (r#"{"\ud800":1}"#, "lone surrogate escape at byte 3"),
+        ("{\"s\":\"a\tb\"}", "control character in a string at byte 8"),
+        ("{\"a\0\":1}", "control character in a string at byte 4"),
+        (&deep, "nested deeper than 128 levels at byte 133"),
+        (r#"{'n':1}"#, "expected a field name in quotes at byte 2"),
+        (
+            "{\"n\":1}/* */",
+            "trailing characters after the document at byte 8 (two documents in one line? send it with --data-binary)",
+        ),
+    ] {
+        let text = format!("{{\"n\":1,\"ss\":[\"a\"]}}\n{line}\n{{\"n\":2,\"ss\":[\"b\"]}}\n");
+        let decoded = decode(&text);
+        assert_eq!(rejects(&decoded), [(2, reason, line.to_owned())], "{line}");
+        let expected = [json!({"n":1,"ss":["a"]}), json!({"n":2,"ss":["b"]})];
+        assert_eq!(documents(&decoded), expected, "{line}");
+    }
+}
+
+#[test]
+fn what_is_not_utf8_is_rejected_line_by_line() {
+    let decoded = decode(
+        b"{\"s\":\"\xc3\xa4\"}\n{\"s\":\"\xff\"}\n{\"s\":\"ok\"}\n\xfe\xff\0{\n{\"u\":\"\xc3\"}",
+    );
+    assert_eq!(documents(&decoded), [json!({"s":"ä"}), json!({"s":"ok"})]);
+    let reasons: Vec<_> = rejects(&decoded).iter().map(|r| (r.0, r.1)).collect();
+    let expected =
+        [(2, "not UTF-8 at byte 7"), (4, "not UTF-8 at byte 1"), (5, "not UTF-8 at byte 7")];
+    assert_eq!(reasons, expected);
+    assert_eq!(decoded.rejects[0].raw, b"{\"s\":\"\xff\"}");
+
+    let decoded = decode(b"[{\"s\":\"a\"},{\"s\":\"\xff\"},{\"s\":\"b\"}]");
+    assert_eq!(documents(&decoded), [json!({"s":"a"}), json!({"s":"b"})]);
+    assert_eq!((decoded.rejects[0].line, &*decoded.rejects[0].reason), (2, "not UTF-8 at byte 7"));
+}
+
+#[test]
+fn depth_is_limited_to_128_levels_and_costs_no_stack() {
+    let nested = |open: &str, close: &str, levels: usize| {
+        format!("{{\"u\":{}1{}}}\n", open.repeat(levels), close.repeat(levels))
+    };
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        assert_eq!(decode(nested(open, close, 127)).counts.rows, 1);
+        assert_eq!(decode(nested(open, close, 128)).counts.rejects, 1);
+        let text = nested(open, close, 100_000) + "{\"n\":1}";
+        assert_eq!(documents(&decode(&text)), [json!({"n":1})]);
+        assert_eq!(decode("[".repeat(100_000)).counts.rejects, 1);
+    }
+    // Within columns the levels count just so: a list of lists in a record of the schema.
+    let text = format!("{{\"p\":{{\"z\":{{\"u\":{}{}}}}}}}", "[".repeat(125), "]".repeat(125));
+    assert_eq!(decode(&text).counts.rows, 1);
+    let text = format!("{{\"p\":{{\"z\":{{\"u\":{}{}}}}}}}", "[".repeat(126), "]".repeat(126));
+    assert_eq!(decode(&text).counts.rejects, 1);
+}
+
+#[test]
+fn an_array_is_its_elements() {
+    for text in [
+        r#"[{"n":1},{"n":2}]"#,
+        "\u{feff} \n[\n {\"n\": 1},\n {\n\"n\": 2}\n]\n\n",
+        "[{\"n\":1}\r\n,{\"n\":2}]",
+    ] {
+        let decoded = decode(text);
+        assert_eq!(documents(&decoded), [json!({"n":1}), json!({"n":2})], "{text}");
+        assert_eq!(lines(&decoded), ["1", "2"]);
+        assert_eq!(rejects(&decoded), []);
+    }
+    assert_eq!(decode("[]").counts, Counts::default());
+    assert_eq!(decode(" [ ] \n").counts, Counts::default());
+}
+
+#[test]
+fn an_element_that_is_no_document_is_one_reject() {
+    let decoded = decode(r#"[{"n":1},5,[{"n":9}],"x",null,{"s":"\ud800"},{"n":2}]"#);
+    assert_eq!(documents(&decoded), [json!({"n":1}), json!({"n":2})]);
+    assert_eq!(lines(&decoded), ["1", "7"]);
+    let none = "not a JSON object at byte 1";
+    assert_eq!(
+        rejects(&decoded),
+        [
+            (2, none, "5".into()),
+            (3, none, r#"[{"n":9}]"#.into()),
+            (4, none, "\"x\"".into()),
+            (5, none, "null".into()),
+            (6, "lone surrogate escape at byte 7", r#"{"s":"\ud800"}"#.into()),
+        ]
+    );
+}
+
+#[test]
+fn from_a_broken_element_on_an_array_is_one_reject() {
+    for (text, rows, reason, raw) in [
+        (
+            r#"[{"n":1},{"n":2,},{"n":3}]"#,
+            1,
+            "expected a field name in quotes at byte 8",
+            r#"{"n":2,},{"n":3}]"#,
+        ),
+        (r#"[{"n":1},{"n":"#, 1, "unexpected end of the body at byte 6", r#"{"n":"#),
+        (r#"[{"n":1} {"n":2}]"#, 1, "expected ',' or ']' at byte 1", r#"{"n":2}]"#),
+        (r#"[{"n":1},]"#, 1, "expected a value at byte 1", "]"),
+        (r#"[{"n":1},"#, 1, "unexpected end of the body at byte 1", ""),
+        (r#"[{"n":1}"#, 1, "the array is not closed: unexpected end of the body at byte 1", ""),
+        (r#"[{"n":1}] x"#, 1, "trailing characters after the array at byte 1", "x"),
+        ("[", 0, "unexpected end of the body at byte 1", ""),
+        ("[,]", 0, "expected a value at byte 1", ",]"),
+    ] {
+        let decoded = decode(text);
+        assert_eq!(decoded.counts.rows, rows, "{text}");
+        assert_eq!(rejects(&decoded), [(rows + 1, reason, raw.to_owned())], "{text}");
+    }
+}
+
+#[test]
+fn one_document_over_several_lines_is_a_document() {
+    let pretty = "\n{\n  \"n\": 1,\n  \"ss\": [\n    \"a\"\n  ],\n  \"u\": {\n \"x\": 1}\n}\n\n";
+    let decoded = decode(pretty);
+    assert_eq!(documents(&decoded), [json!({"n":1,"ss":["a"],"u":{"x":1}})]);
+    assert_eq!(lines(&decoded), ["2"]);
+    assert_eq!(decoded.counts.lines, 1);
+
+    let two = format!("{pretty}{pretty}");
+    let decoded = decode(&two);
+    assert_eq!(decoded.counts.rows, 0, "two of them are not told from broken lines");
+    assert_eq!(decoded.rejects[0].raw, b"{");
+    assert_eq!(decoded.rejects[0].reason, "unexpected end of the line at byte 2");
+
+    let decoded = decode("{\"n\":1,\n{\"n\":2}\n");
+    assert_eq!(documents(&decoded), [json!({"n":2})]);
+}
+
+#[test]
+fn bulk_actions_are_left_out_or_rejected() {
+    let text = "{\"index\":{\"_index\":\"i\",\"_id\":\"1\"}}\n{\"n\":1}\n\
+                { \"create\" : { } }\r\n{\"n\":2}\n\
+                {\"delete\":{\"_id\":\"3\"}}\n\
+                {\"update\":{\"_id\":\"4\"}}\n\n{\"doc\":{\"n\":4}}\n\
+                {\"index\":{}}\n{\"n\":5}\n{\"index\":{\"n\":6}}\n{\"delete\":5,\"n\":7}\n{\"n\":8,\"index\":{}}";
+    for form in [Form::Ndjson, Form::Elasticsearch] {
+        let decoded = decode_form(form, text.as_bytes());
+        assert_eq!(
+            documents(&decoded),
+            [
+                json!({"n":1}),
+                json!({"n":2}),
+                json!({"n":5}),
+                json!({"index":{"n":6}}),
+                json!({"delete":5,"n":7}),
+                json!({"n":8,"index":{}}),
+            ]
+        );
+        assert_eq!(decoded.counts.actions, 3);
+        let got: Vec<_> = rejects(&decoded).into_iter().map(|r| (r.0, r.1)).collect();
+        assert_eq!(
+            got,
+            [
+                (5, "a delete action: an append-only table takes index and create"),
+                (6, "an update action: an append-only table takes index and create"),
+                (8, "the document of an update action, which is not taken"),
+            ]
+        );
+    }
+    let broken = decode("{\"index\":{\"_id\":\"1\"}\n{\"n\":1}\n");
+    assert_eq!(broken.counts, Counts { lines: 2, rows: 1, rejects: 1, actions: 0 });
+}
+
+#[test]
+fn an_array_in_the_bulk_form_is_no_array_of_documents() {
+    let decoded = decode_form(Form::Elasticsearch, b"[{\"n\":1}]\n{\"n\":2}\n");
+    assert_eq!(documents(&decoded), [json!({"n":2})]);
+}
+
+#[test]
+fn one_broken_line_among_999_good_ones() {
+    let line = |i: usize| format!("{{\"n\":{i},\"s\":\"line {i}\",\"items\":[{{\"v\":{i}}}]}}\n");
+    let mut text: String = (1..=500).map(line).collect();
+    text += "{\"n\":501,\"s\":\"line 501\",\"items\":[{\"v\":501},{\"k\":\"broken}]}\n";
+    text.extend((502..=1000).map(line));
+    let decoded = decode(&text);
+    assert_eq!(decoded.counts, Counts { lines: 1000, rows: 999, rejects: 1, actions: 0 });
+    assert_eq!(decoded.rejects[0].line, 501);
+    let expected = (1..=1000).filter(|i| *i != 501);
+    for (document, i) in documents(&decoded).into_iter().zip(expected) {
+        assert_eq!(document, json!({"n":i,"s":format!("line {i}"),"items":[{"v":i as f64}]}));
+    }
+}

@@ -1,0 +1,119 @@
+//! Tests of the decoder as a whole: what becomes of lines, of values, and of anything at all.
+
+mod forms;
+mod generate;
+mod property;
+mod values;
+
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::*;
+use crate::record::{Form, Micros, Seq};
+use crate::schema::{EXTRA, Field, INGEST_ID, Kind};
+
+fn field(name: &str, aliases: &[&str], kind: Kind) -> Field {
+    Field {
+        name: name.into(),
+        aliases: aliases.iter().map(|a| (*a).into()).collect(),
+        doc: String::new(),
+        kind,
+        bloom: false,
+    }
+}
+
+/// A small schema that has everything.
+fn small() -> Arc<TableSchema> {
+    let list = |kind| Kind::List(Box::new(kind));
+    let item = vec![
+        field("k", &[], Kind::String),
+        field("v", &["value"], Kind::Double),
+        field("tags", &[], list(Kind::String)),
+        field("subs", &[], list(Kind::Struct(vec![field("q", &[], Kind::Long)]))),
+    ];
+    let record = vec![
+        field("x", &["old_x"], Kind::Long),
+        field("y", &[], Kind::String),
+        field("z", &[], Kind::Struct(vec![field("w", &[], Kind::Double)])),
+    ];
+    let fields = vec![
+        field("s", &["old_s", "older_s"], Kind::String),
+        field("n", &["old_n"], Kind::Long),
+        field("d", &[], Kind::Double),
+        field("b", &[], Kind::Boolean),
+        field("t", &["time"], Kind::TimestampMillis),
+        field("ss", &[], list(Kind::String)),
+        field("ll", &[], list(list(Kind::Long))),
+        field("m", &["old_m"], Kind::Map(Box::new(Kind::String))),
+        field("mn", &[], Kind::Map(Box::new(Kind::Long))),
+        field("p", &[], Kind::Struct(record)),
+        field("items", &["old_items"], list(Kind::Struct(item))),
+    ];
+    Arc::new(TableSchema {
+        name: "small".into(),
+        doc: String::new(),
+        fields,
+        fingerprint: String::new(),
+        avsc: String::new(),
+    })
+}
+
+fn body(form: Form, bytes: &[u8]) -> Body {
+    Body {
+        seq: Seq(7),
+        received_at: Micros(1_700_000_000_000_001),
+        table: "small".into(),
+        form,
+        first_line: 1,
+        bytes: Bytes::copy_from_slice(bytes),
+    }
+}
+
+/// What becomes of a body. Checks the sums.
+fn decode_form(form: Form, bytes: &[u8]) -> Decoded {
+    let mut decoder = Decoder::new(small(), "node".into());
+    decoder.push(&body(form, bytes));
+    let rows = decoder.rows();
+    let decoded = decoder.finish();
+    assert_eq!(decoded.batch.num_rows(), rows);
+    assert_eq!(decoded.counts.rows, rows as u64);
+    assert_eq!(decoded.counts.rejects, decoded.rejects.len() as u64);
+    assert_eq!(decoded.counts.lines, decoded.counts.rows + decoded.counts.rejects);
+    decoded
+}
+
+fn decode(bytes: impl AsRef<[u8]>) -> Decoded {
+    decode_form(Form::Ndjson, bytes.as_ref())
+}
+
+/// The documents of the rows.
+fn documents(decoded: &Decoded) -> Vec<Value> {
+    let rows = 0..decoded.batch.num_rows();
+    rows.map(|row| to_document(&decoded.batch, row, &small()).unwrap()).collect()
+}
+
+/// The rejects, shortly: line, reason, bytes.
+fn rejects(decoded: &Decoded) -> Vec<(u64, &str, String)> {
+    let short = |r: &'_ Reject| String::from_utf8_lossy(&r.raw).into_owned();
+    decoded.rejects.iter().map(|r| (r.line, r.reason.as_str(), short(r))).collect()
+}
+
+fn texts(decoded: &Decoded, column: &str) -> Vec<Option<String>> {
+    let column = decoded.batch.column_by_name(column).unwrap().as_string::<i32>();
+    column.iter().map(|text| text.map(String::from)).collect()
+}
+
+/// `_extra` of the only row.
+fn extra(document: &str) -> Option<String> {
+    let decoded = decode(document);
+    assert_eq!(rejects(&decoded), [], "{document}");
+    texts(&decoded, EXTRA).remove(0)
+}
+
+fn lines(decoded: &Decoded) -> Vec<String> {
+    let ids = texts(decoded, INGEST_ID).into_iter().flatten();
+    ids.map(|id| id.strip_prefix("node-7-").unwrap().to_owned()).collect()
+}
