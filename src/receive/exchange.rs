@@ -1,8 +1,13 @@
 //! What is done around every request, whichever route takes it: the peer's address goes in as an
-//! extension, the `Server` header goes on, requests are counted, and a connection whose request
-//! body was not read to its end is closed.
+//! extension, the `Server` header goes on, requests are counted, and a request body that was not
+//! read to its end is dealt with.
+//!
+//! In HTTP/1.1 that means closing the connection, as the socket does it: gently. In HTTP/2 the
+//! stream would be reset, and there are clients (curl 7.88 is one) that then throw away the answer
+//! they have; so the rest of the body is read and dropped for a while first.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,13 +19,14 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Version};
 use hyper_util::service::TowerToHyperService;
+use tokio::runtime::Handle;
 use warp::filters::BoxedFilter;
 use warp::http::header::{CONNECTION, HeaderValue, SERVER};
 
 use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS};
 
 use super::reply::{self, Response};
-use super::socket::Watch;
+use super::socket::{LINGER, Watch};
 
 /// Who sent a request. An extension of every request.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +50,8 @@ pub(super) fn service(
         let h1 = request.version() < Version::HTTP_2;
         let flight = Flight::begin(Arc::clone(&watch), h1);
         let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
-        let mut request = request.map(|body| Followed { body, read: Arc::clone(&read) });
+        let mut request =
+            request.map(|body| Followed { body: Some(body), h1, read: Arc::clone(&read) });
         request.extensions_mut().insert(Peer(peer));
         let answer = routes.call(request);
         async move {
@@ -92,7 +99,9 @@ impl Drop for Flight {
 
 /// A request body that notes when it has been read to its end.
 struct Followed {
-    body: Incoming,
+    /// `None` only once it has been dropped.
+    body: Option<Incoming>,
+    h1: bool,
     read: Arc<AtomicBool>,
 }
 
@@ -104,18 +113,34 @@ impl Body for Followed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if frame.is_none() || (matches!(frame, Some(Ok(_))) && self.body.is_end_stream()) {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        if frame.is_none() || (matches!(frame, Some(Ok(_))) && body.is_end_stream()) {
             self.read.store(true, Ordering::Relaxed);
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::default, Incoming::size_hint)
     }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        if self.h1 || self.read.load(Ordering::Relaxed) {
+            return;
+        }
+        if let (Some(rest), Ok(runtime)) = (self.body.take(), Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(LINGER, waste(rest)));
+        }
+    }
+}
+
+async fn waste(mut body: Incoming) {
+    while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }

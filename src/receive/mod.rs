@@ -30,9 +30,9 @@
 //! | 415 | a Content-Type or Content-Encoding that is not taken |
 //! | 503 | no room (with `Retry-After`), or the journal has failed |
 //!
-//! After an answer that leaves a body unread the connection is closed, and closed gently: what the
-//! client still sends is read and dropped for a moment, because a reset would take the answer with
-//! it. A client that goes away while its body is being appended changes nothing: the append runs on
+//! After an answer that leaves a body unread the connection (in HTTP/2: the stream) is closed, and
+//! closed gently: what the client still sends is read and dropped for a moment, because a reset can
+//! take the answer with it. A client that goes away while its body is being appended changes nothing: the append runs on
 //! in the journal, and the body, sent again, is recognised.
 
 mod accept;

@@ -33,7 +33,7 @@ use super::reply::SERVER;
 /// The longest that a client may take no byte of its answer.
 const STALL: Duration = Duration::from_secs(30);
 /// The longest that a refused client is listened to.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// The answer to a head that never became whole: hyper has no request that it could answer.
 fn late_answer() -> String {

@@ -66,6 +66,22 @@ async fn a_refused_stream_leaves_the_others_alone() {
 }
 
 #[tokio::test]
+async fn a_refused_client_that_goes_on_sending_is_not_reset() {
+    let server = Server::start().await;
+    let (mut client, _connection) = connect(&server).await;
+    let request = Request::put(format!("http://test{PATH}")).header("content-type", "text/html");
+    let (response, mut sending) = client.send_request(request.body(()).unwrap(), false).unwrap();
+    sending.send_data(vec![b'x'; 3 << 20].into(), false).unwrap();
+    assert_eq!(response.await.unwrap().status(), 415);
+
+    let reset = std::future::poll_fn(|cx| sending.poll_reset(cx));
+    let reset = timeout(Duration::from_millis(200), reset).await;
+    assert!(reset.is_err(), "{reset:?}");
+    sending.send_data("x".into(), true).unwrap();
+    assert_eq!(send(&client, PATH, "{}".into()).await.0, 200);
+}
+
+#[tokio::test]
 async fn an_idle_connection_outlives_the_time_of_a_head() {
     let server =
         Server::with(|settings, _| settings.header_timeout = Duration::from_millis(200)).await;
