@@ -1,1 +1,275 @@
-//! (being written)
+//! What the program counts, and the Prometheus text of it.
+//!
+//! Every metric of the program is named and described here, in [`ALL`], and nowhere else; the
+//! stations record with the macros of the `metrics` crate and these constants. All of them are
+//! there from the start with a zero, so that a rate or an alert never meets a missing series.
+//!
+//! [`install`] makes the process-wide recorder (the `metrics` crate has room for one) and a thread
+//! that empties the histograms' sample buffers, which would otherwise grow until somebody scrapes.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::Unit;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Requests answered, by class of status: label `status`, one of `2xx`, `4xx`, `5xx`.
+pub const HTTP_REQUESTS: &str = "sessionlake_http_requests_total";
+/// Requests whose head has come and whose answer has not gone.
+pub const HTTP_IN_FLIGHT: &str = "sessionlake_http_requests_in_flight";
+/// Open connections.
+pub const HTTP_CONNECTIONS: &str = "sessionlake_http_connections";
+/// Memory promised to request bodies.
+pub const BODY_MEMORY_BYTES: &str = "sessionlake_body_memory_bytes";
+/// Bodies acknowledged, without the duplicates.
+pub const RECEIVED_BODIES: &str = "sessionlake_received_bodies_total";
+/// Bytes of those bodies, inflated.
+pub const RECEIVED_BYTES: &str = "sessionlake_received_bytes_total";
+/// Non-blank lines of those bodies.
+pub const RECEIVED_LINES: &str = "sessionlake_received_lines_total";
+/// Bodies acknowledged that had been acknowledged before.
+pub const DUPLICATES: &str = "sessionlake_duplicates_total";
+/// From the head of a request to its 200.
+pub const ACK_SECONDS: &str = "sessionlake_ack_seconds";
+
+/// Bytes of journal on disk.
+pub const JOURNAL_BACKLOG_BYTES: &str = "sessionlake_journal_backlog_bytes";
+/// Segment files of the journal.
+pub const JOURNAL_SEGMENTS: &str = "sessionlake_journal_segments";
+/// How long one sync of the journal takes.
+pub const JOURNAL_SYNC_SECONDS: &str = "sessionlake_journal_sync_seconds";
+/// Bodies made durable by one sync.
+pub const JOURNAL_GROUP_BODIES: &str = "sessionlake_journal_group_bodies";
+
+/// Rolls committed.
+pub const ROLLS: &str = "sessionlake_rolls_total";
+/// Tries of a roll that failed and were made again.
+pub const ROLL_RETRIES: &str = "sessionlake_roll_retries_total";
+/// Rows committed.
+pub const ROWS: &str = "sessionlake_rows_total";
+/// Lines committed to quarantine.
+pub const REJECTS: &str = "sessionlake_rejects_total";
+/// Data files committed.
+pub const FILES: &str = "sessionlake_files_total";
+/// Bytes of those files.
+pub const FILE_BYTES: &str = "sessionlake_file_bytes_total";
+/// Bytes of rows held in memory for the next roll.
+pub const BUFFERED_BYTES: &str = "sessionlake_buffered_bytes";
+/// Partitions with rows waiting for the next roll.
+pub const OPEN_PARTITIONS: &str = "sessionlake_open_partitions";
+/// When the last roll was committed, in seconds since the epoch; 0 before the first.
+pub const LAST_COMMIT: &str = "sessionlake_last_commit_timestamp_seconds";
+
+/// Always 1; label `version`.
+pub const BUILD_INFO: &str = "sessionlake_build_info";
+
+/// How a metric is counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution with these upper bounds.
+    Histogram(&'static [f64]),
+}
+
+/// One metric of the program.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    /// Its name in Prometheus.
+    pub name: &'static str,
+    /// How it is counted.
+    pub kind: Kind,
+    /// What one of it is.
+    pub unit: Unit,
+    /// What it says, for people.
+    pub help: &'static str,
+}
+
+const fn metric(name: &'static str, kind: Kind, unit: Unit, help: &'static str) -> Metric {
+    Metric { name, kind, unit, help }
+}
+
+/// Upper bounds, in seconds. A sender gives up after 30 s.
+const ACK_BOUNDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Upper bounds, in seconds: from a good NVMe to a disk in trouble.
+const SYNC_BOUNDS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+/// Upper bounds, in bodies.
+const GROUP_BOUNDS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+use Kind::{Counter, Gauge, Histogram};
+
+/// Every metric of the program.
+pub const ALL: &[Metric] = &[
+    metric(HTTP_REQUESTS, Counter, Unit::Count, "Requests answered, by class of status"),
+    metric(HTTP_IN_FLIGHT, Gauge, Unit::Count, "Requests being worked on"),
+    metric(HTTP_CONNECTIONS, Gauge, Unit::Count, "Open connections"),
+    metric(BODY_MEMORY_BYTES, Gauge, Unit::Bytes, "Memory promised to request bodies"),
+    metric(RECEIVED_BODIES, Counter, Unit::Count, "Bodies acknowledged, without duplicates"),
+    metric(RECEIVED_BYTES, Counter, Unit::Bytes, "Inflated bytes of the bodies acknowledged"),
+    metric(RECEIVED_LINES, Counter, Unit::Count, "Non-blank lines of the bodies acknowledged"),
+    metric(DUPLICATES, Counter, Unit::Count, "Bodies acknowledged that had come before"),
+    metric(ACK_SECONDS, Histogram(ACK_BOUNDS), Unit::Seconds, "From a request's head to its 200"),
+    metric(JOURNAL_BACKLOG_BYTES, Gauge, Unit::Bytes, "Bytes of journal on disk"),
+    metric(JOURNAL_SEGMENTS, Gauge, Unit::Count, "Segment files of the journal"),
+    metric(
+        JOURNAL_SYNC_SECONDS,
+        Histogram(SYNC_BOUNDS),
+        Unit::Seconds,
+        "How long one sync of the journal takes",
+    ),
+    metric(
+        JOURNAL_GROUP_BODIES,
+        Histogram(GROUP_BOUNDS),
+        Unit::Count,
+        "Bodies made durable by one sync",
+    ),
+    metric(ROLLS, Counter, Unit::Count, "Rolls committed"),
+    metric(ROLL_RETRIES, Counter, Unit::Count, "Tries of a roll that failed and were made again"),
+    metric(ROWS, Counter, Unit::Count, "Rows committed"),
+    metric(REJECTS, Counter, Unit::Count, "Lines committed to quarantine"),
+    metric(FILES, Counter, Unit::Count, "Data files committed"),
+    metric(FILE_BYTES, Counter, Unit::Bytes, "Bytes of the data files committed"),
+    metric(BUFFERED_BYTES, Gauge, Unit::Bytes, "Rows held in memory for the next roll"),
+    metric(OPEN_PARTITIONS, Gauge, Unit::Count, "Partitions with rows for the next roll"),
+    metric(LAST_COMMIT, Gauge, Unit::Seconds, "When the last roll was committed, Unix time"),
+    metric(BUILD_INFO, Gauge, Unit::Count, "Always 1; the version is a label"),
+];
+
+/// Renders what was counted. Clone = cheap handle.
+#[derive(Clone, Debug)]
+pub struct Handle(PrometheusHandle);
+
+impl Handle {
+    /// All metrics in the Prometheus text format, version 0.0.4.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+}
+
+/// Makes the process-wide recorder, describes every metric, and returns the handle that renders it.
+/// Called again, it returns the same handle and changes nothing.
+///
+/// If another recorder was installed by somebody else, ours counts nothing and renders nothing; the
+/// log says so.
+pub fn install() -> Handle {
+    // A recorder is process-wide by the nature of the macros; so is this.
+    static INSTALLED: OnceLock<Handle> = OnceLock::new();
+    INSTALLED.get_or_init(make).clone()
+}
+
+fn make() -> Handle {
+    let builder = ALL.iter().fold(PrometheusBuilder::new(), with_bounds);
+    let recorder = builder.build_recorder();
+    let handle = recorder.handle();
+    if metrics::set_global_recorder(recorder).is_err() {
+        tracing::warn!("another metrics recorder is installed: /metrics will be empty");
+        return Handle(handle);
+    }
+    describe();
+    start_at_zero();
+    keep_up(handle.clone());
+    Handle(handle)
+}
+
+fn with_bounds(builder: PrometheusBuilder, metric: &Metric) -> PrometheusBuilder {
+    let Histogram(bounds) = metric.kind else { return builder };
+    let name = Matcher::Full(metric.name.to_owned());
+    match builder.set_buckets_for_metric(name, bounds) {
+        Ok(builder) => builder,
+        // The only error is an empty list, and a test reads the lists.
+        Err(_) => PrometheusBuilder::new(),
+    }
+}
+
+/// Tells the recorder the help text and the unit of every metric.
+pub fn describe() {
+    for metric in ALL {
+        let Metric { name, unit, help, .. } = *metric;
+        match metric.kind {
+            Counter => metrics::describe_counter!(name, unit, help),
+            Gauge => metrics::describe_gauge!(name, unit, help),
+            Histogram(_) => metrics::describe_histogram!(name, unit, help),
+        }
+    }
+}
+
+fn start_at_zero() {
+    for metric in ALL {
+        match (metric.name, metric.kind) {
+            (HTTP_REQUESTS, _) => {
+                for status in ["2xx", "4xx", "5xx"] {
+                    metrics::counter!(HTTP_REQUESTS, "status" => status).absolute(0);
+                }
+            }
+            (BUILD_INFO, _) => {
+                let version = env!("CARGO_PKG_VERSION");
+                metrics::gauge!(BUILD_INFO, "version" => version).set(1.0);
+            }
+            (name, Counter) => metrics::counter!(name).absolute(0),
+            (name, Gauge) => metrics::gauge!(name).set(0.0),
+            (name, Histogram(_)) => drop(metrics::histogram!(name)),
+        }
+    }
+}
+
+/// Empties the histograms' buffers every few seconds, for as long as the process lives.
+fn keep_up(handle: PrometheusHandle) {
+    let work = move || {
+        loop {
+            std::thread::sleep(Duration::from_secs(5));
+            handle.run_upkeep();
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("metrics".into()).spawn(work) {
+        tracing::warn!(%error, "no thread for the metrics: histograms are tidied when scraped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn installing_twice_gives_one_recorder_that_shows_every_metric_from_the_start() {
+        let (first, second) = (install(), install());
+        metrics::histogram!(ACK_SECONDS).record(0.004);
+        metrics::histogram!(JOURNAL_SYNC_SECONDS).record(0.004);
+        metrics::histogram!(JOURNAL_GROUP_BODIES).record(3.0);
+        let text = second.render();
+        for metric in ALL {
+            let kind = match metric.kind {
+                Counter => "counter",
+                Gauge => "gauge",
+                Histogram(_) => "histogram",
+            };
+            for line in [
+                format!("# HELP {} {}\n", metric.name, metric.help),
+                format!("# TYPE {} {kind}\n", metric.name),
+            ] {
+                assert!(text.contains(&line), "{line:?} is missing in\n{text}");
+            }
+        }
+        assert!(text.contains("sessionlake_ack_seconds_bucket{le=\"0.005\"}"), "{text}");
+        assert!(first.render().contains(HTTP_REQUESTS));
+    }
+
+    #[test]
+    fn names_are_unique_and_follow_the_conventions() {
+        let mut names: Vec<_> = ALL.iter().map(|m| m.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        for metric in ALL {
+            assert!(metric.name.starts_with("sessionlake_"), "{}", metric.name);
+            assert_eq!(metric.kind == Counter, metric.name.ends_with("_total"), "{}", metric.name);
+            if let Histogram(bounds) = metric.kind {
+                assert!(!bounds.is_empty() && bounds.is_sorted(), "{}", metric.name);
+            }
+        }
+    }
+}

@@ -1,1 +1,395 @@
-//! (being written)
+//! The journal: bodies are safe here before the sender hears 200, and stay until they are in the
+//! lake.
+//!
+//! # Promises
+//! 1. *Acked is durable.* [`Journal::append`] answers after the body, its segment and the
+//!    segment's name are synced.
+//! 2. *In order, once.* Bodies are numbered 1, 2, 3 … without a gap; a number is never used for
+//!    two bodies, whatever was released or lost in between. A [`Reader`] hands out each durable
+//!    body once, in order, and none that is not durable.
+//! 3. *A retry is recognised* within [`Options::retry_window`], over restarts and releases:
+//!    it gets the first one's [`Receipt`], `duplicate: true`, and is not stored.
+//! 4. *A failed write or sync is final.* Nothing in that group is acked, nothing is written after
+//!    it, everything later is refused as poisoned. The next start finds out what is on disk.
+//! 5. *No silent gap.* A torn tail, which can only hold what was never acked, is cut. Anything
+//!    else that is not as written stops [`Journal::open`], unless it is told to go on without.
+//! 6. *Bounded.* Bytes on disk by the quota and the reserve, waiting bytes by the queue; what does
+//!    not fit is refused before it is written. Control records are exempt: they empty the journal.
+//!
+//! # On disk
+//! ```text
+//!  <dir>/lock                        held as long as the journal is open
+//!  <dir>/00000000000000000001.seg    named by its first body
+//!  <dir>/00000000000000004096.seg    the last one is being written
+//!
+//!  segment    head | checkpoint | body | body | seal | body | committed | … | closed
+//! ```
+//! The head names the node and the format; the checkpoint says everything that earlier segments
+//! said besides bodies (rolls, lost bodies, the retry window), so that these can be deleted. The
+//! bytes are in `frame`, `control` and `segment`.
+//!
+//! # Threads
+//! Callers hash and sum a body, wait for room in the queue and hand it over. One writer thread
+//! takes what waits, makes one vectored write and one sync, moves the durable mark and answers
+//! (group commit): a lone body waits for nobody, many share a sync. Before a new segment gets its
+//! first body, the one before it is synced, and its own head and name are.
+//!
+//! # What a start makes of a crash
+//! | found | taken as |
+//! |---|---|
+//! | `*.seg.new` | a segment that was being made: removed |
+//! | in the last segment, a bad frame at X and no frame behind it with `group_start` > X | a torn tail: cut at X |
+//! | in the last segment, a bad frame at X and a frame behind it with `group_start` > X | damage |
+//! | a bad head, or a bad frame in an earlier segment | damage |
+//! | a missing number above the last committed one | a missing segment |
+//!
+//! A sync that failed may leave bytes that can be read and are not on disk. So a start writes the
+//! last segment's bytes again from the last known durable offset on, and syncs them, before it
+//! counts them as durable. Then it begins a new segment. With [`Options::skip_damaged`], a damaged
+//! segment is renamed to `*.damaged`, its bodies are given up, and that is remembered.
+//!
+//! # Failure modes that are not covered
+//! A device that lies about flushes; damage to the very last group when the journal was not closed
+//! in order (it looks like a torn tail, and is reported as such).
+
+mod control;
+mod disk;
+mod error;
+mod frame;
+mod options;
+mod reader;
+mod release;
+mod replay;
+mod request;
+mod room;
+mod scan;
+mod segment;
+mod state;
+mod window;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+use tokio::sync::oneshot;
+
+pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
+pub use error::{AppendError, JournalError};
+pub use options::Options;
+pub use reader::{Next, Reader};
+
+use crate::clock::Clock;
+use crate::record::{Form, Roll, Seq, SeqRange};
+use frame::{Key, MAX_TABLE_BYTES, PreparedBody};
+use request::{BodyRequest, Request};
+use state::Shared;
+use window::Known;
+
+/// How long [`Journal::append`] waits for room in the queue before it answers
+/// [`AppendError::Busy`].
+pub const BUSY_AFTER: Duration = Duration::from_secs(5);
+
+/// A body to be recorded.
+#[derive(Clone, Debug)]
+pub struct NewBody {
+    /// The table its documents belong to.
+    pub table: Arc<str>,
+    /// How its documents are laid out.
+    pub form: Form,
+    /// Number of its first line, counted from 1.
+    pub first_line: u64,
+    /// The documents, inflated.
+    pub bytes: Bytes,
+}
+
+/// Proof that a body is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The body's number.
+    pub seq: Seq,
+    /// An equal body was recorded before, within the retry window; `seq` is that one's.
+    pub duplicate: bool,
+}
+
+/// The decision which bodies make up a roll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// The roll's number.
+    pub roll: Roll,
+    /// Its bodies.
+    pub range: SeqRange,
+    /// What the roll needs to be written again exactly so. Opaque here; 1 MiB at most.
+    pub settings: Vec<u8>,
+}
+
+/// What a start found.
+#[derive(Clone, Debug)]
+pub struct Recovery {
+    /// The number that the next body gets.
+    pub next: Seq,
+    /// The roll that may be sealed next.
+    pub next_roll: Roll,
+    /// The first body that is in no seal (and not lost).
+    pub unsealed_from: Seq,
+    /// Rolls that were sealed and not committed, in order: to be done again.
+    pub sealed: Vec<Seal>,
+    /// Bytes cut off the last segment, never acked.
+    pub torn_bytes: u64,
+    /// What was given up, by [`Options::skip_damaged`] in this start.
+    pub skipped: Vec<SkippedSegment>,
+}
+
+/// A segment that was set aside, or is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedSegment {
+    /// Where the damaged file is now; `None` if there was none.
+    pub path: Option<PathBuf>,
+    /// Numbers of the bodies that are gone. For the last segment this is an upper bound: it says
+    /// which numbers will not be used again.
+    pub lost: SeqRange,
+    /// What was wrong.
+    pub why: String,
+}
+
+/// How the journal is now.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Bytes of all segments on disk.
+    pub backlog_bytes: u64,
+    /// How many segments there are.
+    pub segments: usize,
+    /// The last durable body; 0 if there was none yet.
+    pub last_seq: Seq,
+    /// The last body of the last committed roll; 0 if there was none yet.
+    pub committed_seq: Seq,
+    /// The first failed write or sync.
+    pub poisoned: Option<String>,
+    /// Whether a small body would be taken now, and why not.
+    pub accepting: Result<(), AppendError>,
+}
+
+/// A handle to the journal. Clones are cheap and share everything.
+///
+/// The directory stays locked until the last handle and the last [`Reader`] are dropped; the last
+/// one waits for the writer thread.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    /// `None` only while dropping.
+    requests: Option<Sender<Request>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.requests = None;
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic there has poisoned the journal already, and been answered.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Journal {
+    /// Locks the directory, recovers what it holds and starts the writer. Blocks: every byte of
+    /// every segment is read and checked.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`]; [`JournalError::Damaged`] or [`JournalError::Missing`] unless
+    /// [`Options::skip_damaged`]; [`JournalError::Version`]; [`JournalError::Options`];
+    /// [`JournalError::Io`]. After an error nothing has been lost: at most a torn tail was cut and
+    /// committed segments were deleted.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<(Journal, Recovery), JournalError> {
+        let opened = replay::open(disk, clock, options)?;
+        release::release(&opened.shared);
+        let (requests, thread) = opened.writer.start()?;
+        let inner = Inner {
+            shared: opened.shared,
+            requests: Some(requests),
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok((Journal { inner: Arc::new(inner) }, opened.recovery))
+    }
+
+    /// The node's name, made once for a journal: `[prefix-]` and eight random characters.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.inner.shared.node
+    }
+
+    /// Records a body. Answers when it is durable, or when it is known to be a retry of one that
+    /// is.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits for room in the queue (up to [`BUSY_AFTER`]), nothing is recorded.
+    /// Dropped after that, the body is recorded once all the same, and a retry of it is recognised
+    /// as one.
+    ///
+    /// # Errors
+    /// See [`AppendError`]. A retry of a body still in flight shares that one's outcome.
+    ///
+    /// Needs a Tokio runtime with time enabled. Hashes and sums the body on the caller's thread,
+    /// at some GB/s.
+    pub async fn append(&self, new: NewBody) -> Result<Receipt, AppendError> {
+        let shared = &self.inner.shared;
+        if let Some(refusal) = shared.refusal() {
+            return Err(refusal);
+        }
+        let body_bytes = new.bytes.len() as u64;
+        let limit_bytes = shared.options.body_limit_bytes();
+        if body_bytes > limit_bytes || new.table.len() > MAX_TABLE_BYTES {
+            return Err(AppendError::TooLarge { bytes: body_bytes, limit_bytes });
+        }
+        let received_at = shared.clock.now();
+        let key = (!shared.options.retry_window.is_zero())
+            .then(|| Key::of(shared.seed, &new.table, &new.bytes));
+        // A retry needs no room: look before waiting for it.
+        if let Some(key) = key {
+            let known = shared.window().look_up(key, received_at);
+            if let Some(outcome) = self.known(known).await {
+                return outcome;
+            }
+        }
+        let NewBody { table, form, first_line, bytes } = new;
+        let body = PreparedBody::new(&table, form, first_line, bytes, key, received_at);
+        let kib = u32::try_from(body_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let kib = kib.clamp(1, shared.options.queue_kib());
+        let room = Arc::clone(&shared.room).acquire_many_owned(kib);
+        let room = match tokio::time::timeout(BUSY_AFTER, room).await {
+            Ok(Ok(room)) => room,
+            Ok(Err(_closed)) => return Err(shared.refusal().unwrap_or(AppendError::Closed)),
+            Err(_elapsed) => return Err(AppendError::Busy),
+        };
+        let (answer, outcome) = oneshot::channel();
+        let request = BodyRequest::new(body, answer, room, Arc::clone(shared));
+        match self.hand_over(request, key) {
+            Known::New => outcome.await.unwrap_or_else(|_| Err(self.gone())),
+            known => self.known(known).await.unwrap_or_else(|| Err(self.gone())),
+        }
+    }
+
+    /// Sends a body to the writer, unless an equal one came first. One step under the window's
+    /// lock, without waiting: an in-flight entry always has a request behind it that will be
+    /// answered.
+    fn hand_over(&self, request: BodyRequest, key: Option<Key>) -> Known {
+        let Some(key) = key else {
+            self.send(Request::Body(request));
+            return Known::New;
+        };
+        let now = self.inner.shared.clock.now();
+        let mut window = self.inner.shared.window();
+        let known = window.look_up(key, now);
+        let unsent = if matches!(known, Known::New) {
+            window.begin(key);
+            self.send(Request::Body(request))
+        } else {
+            Some(Request::Body(request.withdrawn()))
+        };
+        // An unsent request answers as it is dropped, and takes the window's lock for that.
+        drop(window);
+        drop(unsent);
+        known
+    }
+
+    async fn known(&self, known: Known) -> Option<Result<Receipt, AppendError>> {
+        match known {
+            Known::New => None,
+            Known::Acked(seq) => Some(Ok(Receipt { seq, duplicate: true })),
+            Known::InFlight(outcome) => Some(outcome.await.unwrap_or_else(|_| Err(self.gone()))),
+        }
+    }
+
+    /// Gives the request back if the writer is gone.
+    fn send(&self, request: Request) -> Option<Request> {
+        match &self.inner.requests {
+            Some(requests) => requests.send(request).err().map(|error| error.0),
+            None => Some(request),
+        }
+    }
+
+    fn gone(&self) -> AppendError {
+        self.inner
+            .shared
+            .refusal()
+            .unwrap_or_else(|| AppendError::Poisoned { reason: state::WRITER_GONE.into() })
+    }
+
+    /// Reads durable bodies from `from` on, live. `from` may lie in the future. Asking for a
+    /// released body is answered by the first [`Reader::next`].
+    #[must_use]
+    pub fn reader(&self, from: Seq) -> Reader {
+        Reader::new(self.clone(), from)
+    }
+
+    /// Fixes a roll's range and settings. Blocks; durable on return. Works after
+    /// [`close`](Self::close).
+    ///
+    /// # Errors
+    /// [`JournalError::OutOfOrder`] unless it is the next roll, begins at the first unsealed body
+    /// and ends at a durable one; [`JournalError::Poisoned`].
+    pub fn seal(&self, seal: &Seal) -> Result<(), JournalError> {
+        let (answer, outcome) = crossbeam_channel::bounded(1);
+        drop(self.send(Request::Seal(seal.clone(), answer)));
+        outcome.recv().unwrap_or_else(|_| Err(self.inner.shared.poison_error()))
+    }
+
+    /// Marks the oldest sealed roll as being in the lake, then deletes segments that are no longer
+    /// needed. Blocks; the mark is durable on return. Works after [`close`](Self::close).
+    ///
+    /// A segment that cannot be deleted is logged and tried again at the next commit.
+    ///
+    /// # Errors
+    /// [`JournalError::OutOfOrder`] if it is not the oldest sealed roll;
+    /// [`JournalError::Poisoned`].
+    pub fn committed(&self, roll: Roll) -> Result<(), JournalError> {
+        let (answer, outcome) = crossbeam_channel::bounded(1);
+        drop(self.send(Request::Committed(roll, answer)));
+        outcome.recv().unwrap_or_else(|_| Err(self.inner.shared.poison_error()))?;
+        release::release(&self.inner.shared);
+        Ok(())
+    }
+
+    /// How the journal is now. Asks the file system for its free space.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let shared = &self.inner.shared;
+        let accepting = room::accepting(shared);
+        let state = shared.state();
+        Status {
+            backlog_bytes: state.bytes,
+            segments: state.segments.len(),
+            last_seq: Seq(state.last_seq),
+            committed_seq: Seq(state.committed_seq),
+            poisoned: state.poisoned.clone(),
+            accepting,
+        }
+    }
+
+    /// Takes no more bodies, and waits until those that were taken are durable and answered.
+    /// Blocks. Readers then drain and say [`Next::Closed`]; seals and commits still work. Closing
+    /// twice does nothing.
+    pub fn close(&self) {
+        self.inner.shared.state().closing = true;
+        self.inner.shared.room.close();
+        let (answer, done) = crossbeam_channel::bounded(1);
+        drop(self.send(Request::Close(answer)));
+        // An error means that the writer is gone, and has answered everyone.
+        let _ = done.recv();
+    }
+}

@@ -1,1 +1,140 @@
-//! (being written)
+//! The HTTP receiver: takes bodies in, hands them to the journal, and answers 200 once the journal
+//! has made them durable.
+//!
+//! # What it promises
+//! - 200 is sent only after [`Journal::append`] has returned a receipt. Nothing is acknowledged
+//!   from memory, and a body that did not arrive whole is never appended.
+//! - It never looks inside a document. It inflates, counts, and hands on.
+//! - Memory is bounded: a body by its two limits (as sent, and inflated), all bodies together by a
+//!   budget ([`BODY_MEMORY_BYTES`]), connections by `max_connections`, and what is read ahead of
+//!   a connection by 64 KiB (HTTP/1.1) or 1 MiB (HTTP/2). Past the budget the answer is 503 with
+//!   `Retry-After`.
+//! - Time is bounded: the head of a request, its whole body, an idle connection, and a client that
+//!   does not read its answer each have a deadline.
+//! - Every refusal says in JSON what was wrong and what to do, for a person with curl. Only a head
+//!   that is malformed (400) or too long (431) is refused by hyper itself, without a text.
+//!
+//! # The way of a request
+//! ```text
+//! listener ─▶ accept ─▶ socket ─▶ hyper (h1, h2) ─▶ exchange ─▶ routes ─▶ body ─▶ journal
+//!             places     head      idle and ping     Server:     method   limits
+//!             drain      deadline  timers            close?      type     inflate
+//! ```
+//! | answer | when |
+//! |---|---|
+//! | 200 | durable, or a duplicate of a body that is, or empty |
+//! | 400 | the body's encoding is broken, or the body ended early |
+//! | 404, 405 | not the path, not PUT or POST |
+//! | 408 | the head or the body took too long |
+//! | 413 | too long as sent, inflated, or for the journal |
+//! | 415 | a Content-Type or Content-Encoding that is not taken |
+//! | 503 | no room (with `Retry-After`), or the journal has failed |
+//!
+//! After an answer that leaves a body unread the connection (in HTTP/2: the stream) is closed, and
+//! closed gently: what the client still sends is read and dropped for a moment, because a reset can
+//! take the answer with it. A client that goes away while its body is being appended changes nothing: the append runs on
+//! in the journal, and the body, sent again, is recognised.
+
+mod accept;
+mod body;
+mod encoding;
+mod exchange;
+mod memory;
+mod reply;
+mod routes;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::journal::Journal;
+use crate::metrics;
+use crate::status::Readiness;
+
+use self::memory::Memory;
+
+/// Memory for the bodies of all requests together. More when `inflated_limit_bytes` asks for it: a
+/// body that keeps to its limit always fits once others have gone.
+pub const BODY_MEMORY_BYTES: u64 = 256 << 20;
+
+/// What the receiver has to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where bodies are taken: begins with `/`, as it stands in the request (not decoded). A
+    /// trailing slash makes no difference.
+    pub path: String,
+    /// The table that the documents belong to.
+    pub table: Arc<str>,
+    /// The longest body, as sent.
+    pub body_limit_bytes: u64,
+    /// The longest body, inflated. Applies to bodies that need no inflating as well.
+    pub inflated_limit_bytes: u64,
+    /// From the first byte of a request (or the opening of the connection) to the end of its head.
+    pub header_timeout: Duration,
+    /// From the head of a request to the end of its body.
+    pub body_timeout: Duration,
+    /// How long requests under way may take after the shutdown was asked for.
+    pub drain_timeout: Duration,
+    /// Connections open at one time. More wait in the kernel's queue. At least one.
+    pub max_connections: usize,
+}
+
+/// What every request needs.
+struct App {
+    settings: Settings,
+    journal: Journal,
+    readiness: Arc<Readiness>,
+    metrics: metrics::Handle,
+    memory: Arc<Memory>,
+    refused: routes::Refused,
+}
+
+/// Serves `listener` until `shutdown` resolves, then drains: no new connections, requests under way
+/// finish (for at most `drain_timeout`; then their connections are cut), idle connections close.
+/// When it returns, none of its requests can reach the journal any more.
+///
+/// Says in `readiness` under `receive` that it is there, and that it is going.
+///
+/// # Errors
+/// None at present: what fails on one connection ends that connection, and a failing `accept` is
+/// tried again. The type leaves room for a listener that is lost for good.
+///
+/// # Cancel safety
+/// Dropping the future closes the listener at once; open connections are left to the runtime.
+pub async fn run(
+    listener: TcpListener,
+    settings: Settings,
+    journal: Journal,
+    readiness: Arc<Readiness>,
+    metrics: metrics::Handle,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let memory = Memory::new(BODY_MEMORY_BYTES.max(body::most_memory(&settings)));
+    let limits = accept::Limits {
+        header_timeout: settings.header_timeout,
+        drain_timeout: settings.drain_timeout,
+        max_connections: settings.max_connections,
+    };
+    let app = Arc::new(App {
+        settings,
+        journal,
+        readiness: readiness.clone(),
+        metrics,
+        memory: Arc::new(memory),
+        refused: routes::Refused::default(),
+    });
+
+    readiness.set("receive", Ok(()));
+    let stopping = async {
+        shutdown.await;
+        readiness.set("receive", Err("is shutting down".into()));
+    };
+    accept::serve(listener, &routes::routes(app), &limits, stopping).await;
+    Ok(())
+}

@@ -1,1 +1,72 @@
-//! (being written)
+//! Whether this process can do its work: what `/health/ready` answers.
+//!
+//! Each part of the program says for itself whether it is ready, under a name of its own. A part
+//! that has said nothing does not count, so whoever builds the parts declares the ones that take
+//! time (`set("pipeline", Err("is starting".into()))`) before the listener is opened.
+//!
+//! Readiness is advice to a load balancer. No promise rests on it: what cannot be kept is refused
+//! with 503 whether or not anybody asked here before.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The state of every part that has one. Shared by `Arc`; both methods are quick and never wait for
+/// anything but each other.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    // A mutex and not a channel: it is set a few times in a life and read once a probe.
+    parts: Mutex<BTreeMap<&'static str, Result<(), String>>>,
+}
+
+impl Readiness {
+    /// No part has said anything: ready.
+    #[must_use]
+    pub fn new() -> Self {
+        Readiness::default()
+    }
+
+    /// Says whether `part` is ready, and if not, why: a sentence without a subject, such as
+    /// `"is replaying the journal"`. The last word counts.
+    pub fn set(&self, part: &'static str, state: Result<(), String>) {
+        self.parts().insert(part, state);
+    }
+
+    /// # Errors
+    /// The parts that are not ready, sorted by name, each with its reason.
+    pub fn check(&self) -> Result<(), Vec<(&'static str, String)>> {
+        let waiting: Vec<_> = self
+            .parts()
+            .iter()
+            .filter_map(|(part, state)| state.as_ref().err().map(|why| (*part, why.clone())))
+            .collect();
+        if waiting.is_empty() { Ok(()) } else { Err(waiting) }
+    }
+
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<&'static str, Result<(), String>>> {
+        // A panic elsewhere cannot leave the map half changed: each change is one insert.
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_until_a_part_says_otherwise_and_again_when_it_takes_it_back() {
+        let readiness = Readiness::new();
+        assert_eq!(readiness.check(), Ok(()));
+
+        readiness.set("store", Err("cannot be reached".into()));
+        readiness.set("journal", Err("is full".into()));
+        readiness.set("pipeline", Ok(()));
+        assert_eq!(
+            readiness.check(),
+            Err(vec![("journal", "is full".into()), ("store", "cannot be reached".into())])
+        );
+
+        readiness.set("store", Ok(()));
+        readiness.set("journal", Ok(()));
+        assert_eq!(readiness.check(), Ok(()));
+    }
+}

@@ -1,0 +1,229 @@
+//! Rolls, as the journal knows them, and the bytes of control records. Pure.
+//!
+//! A roll goes one way: *sealed* (its range is fixed), then *committed* (it is in the lake, and its
+//! bodies may go). Rolls are sealed and committed in order, and their ranges follow one another.
+//!
+//! ```text
+//!  seal       roll u64 | first u64 | last u64 | settings u32 + bytes
+//!  committed  roll u64
+//!  closed     nothing
+//!  checkpoint next_roll u64 | committed_roll u64 | committed_seq u64 | sealed_seq u64
+//!             | count u32, seals … | count u32, lost ranges (first u64, last u64) …
+//!             | count u32, retry entries (hash u128, length u32, seq u64, at i64 µs) …
+//! ```
+
+use std::collections::VecDeque;
+
+use super::frame::{Key, Take};
+use super::{Seal, window::Entry};
+use crate::record::{Micros, Roll, Seq, SeqRange};
+
+/// The longest settings of a seal, in bytes.
+pub(crate) const MAX_SETTINGS_BYTES: usize = 1 << 20;
+
+/// Which rolls are sealed and committed, and which bodies are known to be lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Control {
+    pub(crate) next_roll: u64,
+    /// The last committed roll; 0 if none.
+    pub(crate) committed_roll: u64,
+    /// The last body of the last committed roll; 0 if none.
+    pub(crate) committed_seq: u64,
+    /// The last body in any seal; 0 if none.
+    pub(crate) sealed_seq: u64,
+    /// Sealed and not committed, in order.
+    pub(crate) sealed: VecDeque<Seal>,
+    /// Bodies given up by `skip_damaged`, in order, until committed rolls have passed them.
+    pub(crate) lost: Vec<SeqRange>,
+}
+
+impl Control {
+    pub(crate) fn new() -> Control {
+        Control {
+            next_roll: Roll::FIRST.0,
+            committed_roll: 0,
+            committed_seq: 0,
+            sealed_seq: 0,
+            sealed: VecDeque::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    /// The first body that is in no seal and not lost.
+    pub(crate) fn unsealed_from(&self) -> Seq {
+        skip_lost(&self.lost, Seq(self.sealed_seq + 1))
+    }
+
+    /// Takes a seal in, if it is the next roll, begins where the last one ended (lost bodies may
+    /// be left out or in) and ends at a durable body.
+    pub(crate) fn seal(&mut self, seal: Seal, last_durable: u64) -> Result<(), String> {
+        let Seal { roll, range, .. } = &seal;
+        if roll.0 != self.next_roll {
+            return Err(format!("seal of roll {roll}, the next roll is {}", self.next_roll));
+        }
+        let from = Seq(self.sealed_seq + 1);
+        if range.first != from && range.first != self.unsealed_from() {
+            let first = range.first;
+            return Err(format!("roll {roll} begins at body {first}, the next unsealed is {from}"));
+        }
+        if range.last < range.first || range.last.0 > last_durable {
+            let (first, last) = (range.first, range.last);
+            return Err(format!(
+                "roll {roll} ends at body {last}, it must lie between {first} and {last_durable}"
+            ));
+        }
+        self.next_roll = roll.0 + 1;
+        self.sealed_seq = range.last.0;
+        self.sealed.push_back(seal);
+        Ok(())
+    }
+
+    /// Marks the oldest sealed roll committed.
+    pub(crate) fn commit(&mut self, roll: Roll) -> Result<(), String> {
+        match self.sealed.front() {
+            Some(front) if front.roll == roll => {
+                self.committed_roll = roll.0;
+                self.committed_seq = front.range.last.0;
+                self.sealed.pop_front();
+                let passed = self.committed_seq;
+                self.lost.retain(|range| range.last.0 > passed);
+                Ok(())
+            }
+            Some(front) => {
+                Err(format!("commit of roll {roll}, the oldest sealed one is {}", front.roll))
+            }
+            None => Err(format!("commit of roll {roll}, no roll is sealed")),
+        }
+    }
+
+    /// Takes what a damaged segment still says: nothing it mentions may be used again.
+    pub(crate) fn salvage_seal(&mut self, seal: Seal) {
+        if seal.roll.0 >= self.next_roll && seal.range.first.0 > self.sealed_seq {
+            self.next_roll = seal.roll.0 + 1;
+            self.sealed_seq = seal.range.last.0;
+            self.sealed.push_back(seal);
+        }
+    }
+
+    /// Like [`salvage_seal`](Self::salvage_seal), for a commit whose seal may be gone.
+    pub(crate) fn salvage_commit(&mut self, roll: Roll) {
+        self.next_roll = self.next_roll.max(roll.0 + 1);
+        while self.sealed.front().is_some_and(|front| front.roll <= roll) {
+            let Some(front) = self.sealed.pop_front() else { break };
+            self.committed_roll = front.roll.0;
+            self.committed_seq = front.range.last.0;
+        }
+    }
+
+    /// Adds bodies that are gone for good, unless a committed roll has them.
+    pub(crate) fn lose(&mut self, range: SeqRange) {
+        let first = Seq(range.first.0.max(self.committed_seq + 1));
+        if first <= range.last {
+            self.lost.push(SeqRange { first, last: range.last });
+            self.lost.sort_by_key(|range| range.first);
+        }
+    }
+
+    /// Whether every body of the range is committed or known to be lost.
+    pub(crate) fn may_be_missing(&self, range: SeqRange) -> bool {
+        let from = Seq(range.first.0.max(self.committed_seq + 1));
+        skip_lost(&self.lost, from) > range.last
+    }
+}
+
+/// The first body from `seq` on that is not lost. `lost` is in order.
+pub(crate) fn skip_lost(lost: &[SeqRange], mut seq: Seq) -> Seq {
+    for range in lost {
+        if range.first <= seq && seq <= range.last {
+            seq = range.last.next();
+        }
+    }
+    seq
+}
+
+pub(crate) fn encode_seal(seal: &Seal) -> Vec<u8> {
+    let mut out = Vec::with_capacity(28 + seal.settings.len());
+    put_seal(&mut out, seal);
+    out
+}
+
+pub(crate) fn decode_seal(payload: &[u8]) -> Option<Seal> {
+    let mut rest = Take(payload);
+    let seal = take_seal(&mut rest)?;
+    rest.0.is_empty().then_some(seal)
+}
+
+pub(crate) fn encode_committed(roll: Roll) -> Vec<u8> {
+    roll.0.to_le_bytes().to_vec()
+}
+
+pub(crate) fn decode_committed(payload: &[u8]) -> Option<Roll> {
+    Some(Roll(u64::from_le_bytes(payload.try_into().ok()?)))
+}
+
+pub(crate) fn encode_checkpoint(control: &Control, window: &[Entry]) -> Vec<u8> {
+    let settings: usize = control.sealed.iter().map(|seal| 28 + seal.settings.len()).sum();
+    let mut out = Vec::with_capacity(44 + settings + 16 * control.lost.len() + 36 * window.len());
+    for number in
+        [control.next_roll, control.committed_roll, control.committed_seq, control.sealed_seq]
+    {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.extend_from_slice(&(control.sealed.len() as u32).to_le_bytes());
+    for seal in &control.sealed {
+        put_seal(&mut out, seal);
+    }
+    out.extend_from_slice(&(control.lost.len() as u32).to_le_bytes());
+    for range in &control.lost {
+        out.extend_from_slice(&range.first.0.to_le_bytes());
+        out.extend_from_slice(&range.last.0.to_le_bytes());
+    }
+    out.extend_from_slice(&(window.len() as u32).to_le_bytes());
+    for entry in window {
+        out.extend_from_slice(&entry.key.hash.to_le_bytes());
+        out.extend_from_slice(&entry.key.body_bytes.to_le_bytes());
+        out.extend_from_slice(&entry.seq.0.to_le_bytes());
+        out.extend_from_slice(&entry.at.0.to_le_bytes());
+    }
+    out
+}
+
+pub(crate) fn decode_checkpoint(payload: &[u8]) -> Option<(Control, Vec<Entry>)> {
+    let mut rest = Take(payload);
+    let mut control = Control {
+        next_roll: rest.u64()?,
+        committed_roll: rest.u64()?,
+        committed_seq: rest.u64()?,
+        sealed_seq: rest.u64()?,
+        sealed: VecDeque::new(),
+        lost: Vec::new(),
+    };
+    for _ in 0..rest.u32()? {
+        control.sealed.push_back(take_seal(&mut rest)?);
+    }
+    for _ in 0..rest.u32()? {
+        control.lost.push(SeqRange { first: Seq(rest.u64()?), last: Seq(rest.u64()?) });
+    }
+    let mut window = Vec::new();
+    for _ in 0..rest.u32()? {
+        let hash = u128::from_le_bytes(rest.array()?);
+        let key = Key { hash, body_bytes: rest.u32()? };
+        window.push(Entry { key, seq: Seq(rest.u64()?), at: Micros(rest.i64()?) });
+    }
+    rest.0.is_empty().then_some((control, window))
+}
+
+fn put_seal(out: &mut Vec<u8>, seal: &Seal) {
+    for number in [seal.roll.0, seal.range.first.0, seal.range.last.0] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.extend_from_slice(&(seal.settings.len() as u32).to_le_bytes());
+    out.extend_from_slice(&seal.settings);
+}
+
+fn take_seal(rest: &mut Take<'_>) -> Option<Seal> {
+    let roll = Roll(rest.u64()?);
+    let range = SeqRange { first: Seq(rest.u64()?), last: Seq(rest.u64()?) };
+    let settings_bytes = rest.u32()? as usize;
+    Some(Seal { roll, range, settings: rest.bytes(settings_bytes)?.to_vec() })
+}

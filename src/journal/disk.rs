@@ -1,0 +1,205 @@
+//! The one door to the disk: every byte, name and sync of the journal goes through [`Disk`].
+//!
+//! The trait says what each call makes durable, and the journal relies on nothing else. What is
+//! not said to be durable may be lost by a power cut, wholly or in part and in any order.
+//! [`RealDisk`] keeps these promises on a local file system whose device honours flushes; tests
+//! use a fake that loses whatever was not promised.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// At most this many slices in one vectored write: Linux's `IOV_MAX`.
+const MAX_SLICES: usize = 1024;
+
+/// Directories, names and free space.
+pub trait Disk: Send + Sync + 'static {
+    /// Makes a directory and its missing parents. Durable on return, parents' entries included.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// The names in a directory, in no order. Names that are not UTF-8 are left out.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Makes an empty file, or empties the one that is there. Neither the name nor the length is
+    /// durable before [`DiskFile::sync`] and [`sync_dir`](Self::sync_dir).
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Opens an existing file for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Gives a file a new name within its directory, replacing a file that has it. Atomic: one
+    /// name or the other. Durable after [`sync_dir`](Self::sync_dir).
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a name. An open handle goes on reading. Durable after
+    /// [`sync_dir`](Self::sync_dir); removals that were not synced may be lost in any order.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names of a directory durable as they are now.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Bytes that this user may still write on the file system of `dir`.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+
+    /// Takes an exclusive lock on a file, made if missing, until the handle is dropped or the
+    /// process ends. `None` if someone else has it. Does not wait.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
+}
+
+/// One open file.
+pub trait DiskFile: Send + Sync {
+    /// The length now, in bytes.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Reads some bytes at `offset`; 0 at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes some of the bytes at `offset`, the slices one after the other. Makes nothing
+    /// durable.
+    fn write_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
+
+    /// Cuts the file. Durable after [`sync`](Self::sync).
+    fn truncate(&self, len: u64) -> io::Result<()>;
+
+    /// Makes all bytes written so far durable, and the length needed to read them. After an error
+    /// nothing is known, and asking again proves nothing: the system may have dropped the pages.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A lock that is given back when dropped.
+pub trait DiskLock: Send + Sync {}
+
+/// The machine's file systems.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        let parent = match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        self.create_dir(parent)?;
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => self.sync_dir(parent),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        Ok(Box::new(options.read(true).write(true).create(true).truncate(true).open(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OpenOptions::new().read(true).write(true).open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(dir)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(RealLock(file)))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl DiskFile for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+
+    fn write_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(self, slices, offset)?)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Holds the locked file: closing it gives the lock back.
+struct RealLock(#[allow(dead_code, reason = "held, not read")] File);
+
+impl DiskLock for RealLock {}
+
+/// Writes every slice at `offset`, in as few calls as the system allows. A short write is carried
+/// on; one of no bytes is an error.
+pub(crate) fn write_all_at(
+    file: &dyn DiskFile,
+    mut slices: &mut [IoSlice<'_>],
+    mut offset: u64,
+) -> io::Result<()> {
+    // Leading empty slices would make a whole write look like one of no bytes.
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        let (some, _) = slices.split_at(slices.len().min(MAX_SLICES));
+        match file.write_vectored_at(some, offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += written as u64;
+                IoSlice::advance_slices(&mut slices, written);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Fills as much of `buffer` as the file has from `offset` on, and says how much that is.
+pub(crate) fn read_full_at(
+    file: &dyn DiskFile,
+    buffer: &mut [u8],
+    offset: u64,
+) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,161 @@
+//! What can go wrong, grouped by what the caller does about it.
+//!
+//! [`AppendError`] is for the sender's answer: refuse now, say when to come back. [`JournalError`]
+//! is for whoever runs the journal: it names the file and the offset, and says what to do.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::record::{Seq, SeqRange};
+
+/// Why a body was not recorded.
+///
+/// [`Full`](Self::Full), [`DiskReserve`](Self::DiskReserve), [`Busy`](Self::Busy),
+/// [`Closed`](Self::Closed) and [`TooLarge`](Self::TooLarge) mean that nothing was written.
+/// After [`Poisoned`](Self::Poisoned) the body may or may not be found by the next start; it was
+/// not acknowledged, and it is there at most once.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The segments have reached the quota.
+    #[error(
+        "the journal is full: {used_bytes} of {quota_bytes} bytes; it empties as rolls are \
+         committed (raise the journal's quota if that is too slow)"
+    )]
+    Full {
+        /// Bytes of all segments now.
+        used_bytes: u64,
+        /// The quota.
+        quota_bytes: u64,
+    },
+    /// The file system has less room than must stay free.
+    #[error(
+        "the journal's disk has {free_bytes} bytes free, and {reserve_bytes} must stay free: \
+         make room, or lower the reserve"
+    )]
+    DiskReserve {
+        /// Bytes free for this user.
+        free_bytes: u64,
+        /// The reserve.
+        reserve_bytes: u64,
+    },
+    /// No room in the writer's queue came free in time: the disk is slower than the senders.
+    #[error("the journal's queue stayed full: the disk is slower than what comes in")]
+    Busy,
+    /// A write or a sync failed earlier. Final until the program is started again.
+    #[error("the journal stopped after a failed write: {reason}; start the program again")]
+    Poisoned {
+        /// The first failure.
+        reason: String,
+    },
+    /// [`Journal::close`](super::Journal::close) was called.
+    #[error("the journal is closed")]
+    Closed,
+    /// The body can never be taken.
+    #[error("a body of {bytes} bytes is more than the journal takes ({limit_bytes} bytes)")]
+    TooLarge {
+        /// Bytes of the body.
+        bytes: u64,
+        /// The most that a body may have: just under 4 GiB, or half the quota.
+        limit_bytes: u64,
+    },
+}
+
+impl AppendError {
+    /// When it is worth trying again; `None` if never.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = match self {
+            AppendError::Busy => 1,
+            AppendError::Full { .. } | AppendError::Closed => 5,
+            AppendError::DiskReserve { .. } => 10,
+            AppendError::Poisoned { .. } => 30,
+            AppendError::TooLarge { .. } => return None,
+        };
+        Some(Duration::from_secs(seconds))
+    }
+}
+
+/// Why the journal cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another process, or another `Journal` of this one, has the directory.
+    #[error(
+        "{} is in use by another process: stop that one, or give this one a state directory of \
+         its own",
+        path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        what: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Bytes that were once durable are not what was written.
+    #[error(
+        "{} is damaged at offset {offset}: {why}; restore the file, or start once with \
+         --skip-damaged to set it aside and go on without its bodies",
+        path.display()
+    )]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where the first bad frame begins.
+        offset: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A segment is not there, and its bodies were never committed.
+    #[error(
+        "the segment with bodies {} to {} is missing before {}; restore it, or start once with \
+         --skip-damaged to go on without these bodies",
+        range.first, range.last, before.display()
+    )]
+    Missing {
+        /// The bodies that are not there.
+        range: SeqRange,
+        /// The segment that follows the gap.
+        before: PathBuf,
+    },
+    /// A segment was written by a later version of the program.
+    #[error(
+        "{} has journal format {found}, this version knows {known}: use the version that wrote it",
+        path.display()
+    )]
+    Version {
+        /// The segment.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+        /// The format that is known.
+        known: u32,
+    },
+    /// A reader asked for a body that was committed and deleted.
+    #[error("body {seq} was released; the journal holds bodies from {first} on")]
+    Released {
+        /// The body asked for.
+        seq: Seq,
+        /// The first that is still held.
+        first: Seq,
+    },
+    /// A write or a sync failed earlier. Final until the program is started again.
+    #[error("the journal stopped after a failed write: {reason}; start the program again")]
+    Poisoned {
+        /// The first failure.
+        reason: String,
+    },
+    /// A seal or a commit that does not follow from those before it. Nothing was written.
+    #[error("out of order: {0}")]
+    OutOfOrder(String),
+    /// The options cannot be used.
+    #[error("journal options: {0}")]
+    Options(String),
+}

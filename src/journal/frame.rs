@@ -1,0 +1,288 @@
+//! Frames: the bytes of one record. Pure: no I/O, no clock.
+//!
+//! ```text
+//!  0      4      5      6         8             12            16
+//!  +------+------+------+---------+-------------+-------------+
+//!  | SLf1 | kind | flags| head u16| payload u32 | crc(payload)|
+//!  +------+------+------+---------+-------------+-------------+
+//!  16            24             32             40            44
+//!  +-------------+--------------+--------------+-------------+--------------------------+
+//!  | seq u64     | at i64 µs    | group_start  | crc(header) | payload                  |
+//!  +-------------+--------------+--------------+-------------+--------------------------+
+//!
+//!  payload of a body (`head` bytes, then the body as it came):
+//!  +--------------+----------------+---------+-----------+---------------------+
+//!  | key 16       | first_line u64 | form u8 | table …   | body …              |
+//!  +--------------+----------------+---------+-----------+---------------------+
+//! ```
+//!
+//! All integers are little-endian. Checksums are CRC32C. The header's own covers the segment's
+//! random *salt* and bytes 0 to 40, hence the payload's checksum too: a frame is whole when both
+//! agree. The salt makes sure that no body, whatever its sender put in it, holds bytes that pass
+//! for a frame of this segment; so the search for frames behind a bad one can be trusted, and
+//! costs one small checksum a candidate.
+//!
+//! `group_start` is the file offset up to which the segment was known durable when the frame was
+//! written. A header with `group_start > X` proves that everything below X was once on disk.
+//!
+//! `seq` of a body is its own; of a control record, that of the last body before it (0 if none).
+//! `at` is when the body was received, or the record made. Flag bit 0: `key` is set.
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+
+use crate::record::{Form, Micros};
+
+/// Begins every frame.
+pub(crate) const MAGIC: [u8; 4] = *b"SLf1";
+/// Bytes of a frame before its payload.
+pub(crate) const HEADER_BYTES: usize = 44;
+/// Bytes of a body's head before the table's name.
+const BODY_HEAD_BYTES: usize = 25;
+/// The longest table name, in bytes.
+pub(crate) const MAX_TABLE_BYTES: usize = u16::MAX as usize - BODY_HEAD_BYTES;
+/// The longest body, in bytes: payload lengths are 32 bits, and the head needs its place.
+pub(crate) const MAX_BODY_BYTES: u64 = u32::MAX as u64 - u16::MAX as u64;
+
+const FLAG_KEY: u8 = 1;
+
+/// What a frame records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Everything that deleted segments would otherwise take with them.
+    Checkpoint = 1,
+    /// A received body.
+    Body = 2,
+    /// A roll's range and settings.
+    Seal = 3,
+    /// A roll is in the lake.
+    Committed = 4,
+    /// The journal was closed in order; all before it is durable.
+    Closed = 5,
+}
+
+impl Kind {
+    fn of(byte: u8) -> Option<Kind> {
+        [Kind::Checkpoint, Kind::Body, Kind::Seal, Kind::Committed, Kind::Closed]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// The fixed part of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    /// A body's retry key is in its head.
+    pub(crate) has_key: bool,
+    /// Bytes of the payload before the body itself; 0 in control records.
+    pub(crate) head_bytes: u16,
+    pub(crate) payload_bytes: u32,
+    pub(crate) payload_crc: u32,
+    pub(crate) seq: u64,
+    pub(crate) at: Micros,
+    pub(crate) group_start: u64,
+}
+
+impl Header {
+    /// The header's bytes in a segment with this salt.
+    pub(crate) fn encode(&self, salt: u64) -> [u8; HEADER_BYTES] {
+        let mut out = Vec::with_capacity(HEADER_BYTES);
+        out.extend_from_slice(&MAGIC);
+        out.push(self.kind as u8);
+        out.push(if self.has_key { FLAG_KEY } else { 0 });
+        out.extend_from_slice(&self.head_bytes.to_le_bytes());
+        out.extend_from_slice(&self.payload_bytes.to_le_bytes());
+        out.extend_from_slice(&self.payload_crc.to_le_bytes());
+        out.extend_from_slice(&self.seq.to_le_bytes());
+        out.extend_from_slice(&self.at.0.to_le_bytes());
+        out.extend_from_slice(&self.group_start.to_le_bytes());
+        let crc = salted_crc(&out, salt);
+        out.extend_from_slice(&crc.to_le_bytes());
+        let mut fixed = [0; HEADER_BYTES];
+        fixed.copy_from_slice(&out);
+        fixed
+    }
+
+    /// Reads a header at the start of `bytes`; `None` unless it is whole and of this segment.
+    pub(crate) fn decode(bytes: &[u8], salt: u64) -> Option<Header> {
+        let covered = bytes.get(..HEADER_BYTES - 4)?;
+        let mut rest = Take(bytes.get(..HEADER_BYTES)?);
+        if rest.array()? != MAGIC {
+            return None;
+        }
+        let kind = Kind::of(rest.u8()?)?;
+        let flags = rest.u8()?;
+        let header = Header {
+            kind,
+            has_key: flags & FLAG_KEY != 0,
+            head_bytes: rest.u16()?,
+            payload_bytes: rest.u32()?,
+            payload_crc: rest.u32()?,
+            seq: rest.u64()?,
+            at: Micros(rest.i64()?),
+            group_start: rest.u64()?,
+        };
+        (rest.u32()? == salted_crc(covered, salt)
+            && u32::from(header.head_bytes) <= header.payload_bytes)
+            .then_some(header)
+    }
+
+    /// Bytes of the whole frame.
+    pub(crate) fn frame_bytes(&self) -> u64 {
+        HEADER_BYTES as u64 + u64::from(self.payload_bytes)
+    }
+}
+
+fn salted_crc(bytes: &[u8], salt: u64) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), bytes)
+}
+
+/// Recognises a retried body: a hash seeded per journal, of table, bytes and length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) hash: u128,
+    pub(crate) body_bytes: u32,
+}
+
+impl Key {
+    /// One pass over the body, at memory speed.
+    pub(crate) fn of(seed: u64, table: &str, body: &[u8]) -> Key {
+        let inner = xxh3_64_with_seed(table.as_bytes(), seed) ^ body.len() as u64;
+        // Callers have checked the length; a cut one would only make the key weaker.
+        Key { hash: xxh3_128_with_seed(body, inner), body_bytes: body.len() as u32 }
+    }
+}
+
+/// A body ready to be written: all that needs a pass over its bytes is done.
+#[derive(Debug)]
+pub(crate) struct PreparedBody {
+    pub(crate) head: Vec<u8>,
+    pub(crate) bytes: Bytes,
+    pub(crate) payload_crc: u32,
+    pub(crate) key: Option<Key>,
+    pub(crate) received_at: Micros,
+}
+
+impl PreparedBody {
+    /// Lays out the head and sums the payload. `bytes` and `table` are within the limits above.
+    pub(crate) fn new(
+        table: &str,
+        form: Form,
+        first_line: u64,
+        bytes: Bytes,
+        key: Option<Key>,
+        received_at: Micros,
+    ) -> PreparedBody {
+        let mut head = Vec::with_capacity(BODY_HEAD_BYTES + table.len());
+        head.extend_from_slice(&key.map_or(0, |key| key.hash).to_le_bytes());
+        head.extend_from_slice(&first_line.to_le_bytes());
+        head.push(match form {
+            Form::Ndjson => 0,
+            Form::Elasticsearch => 1,
+        });
+        head.extend_from_slice(table.as_bytes());
+        let payload_crc = crc32c::crc32c_append(crc32c::crc32c(&head), &bytes);
+        PreparedBody { head, bytes, payload_crc, key, received_at }
+    }
+
+    /// The header of this body at its place.
+    pub(crate) fn header(&self, seq: u64, group_start: u64) -> Header {
+        Header {
+            kind: Kind::Body,
+            has_key: self.key.is_some(),
+            head_bytes: self.head.len() as u16,
+            payload_bytes: (self.head.len() + self.bytes.len()) as u32,
+            payload_crc: self.payload_crc,
+            seq,
+            at: self.received_at,
+            group_start,
+        }
+    }
+
+    /// Bytes of the whole frame.
+    pub(crate) fn frame_bytes(&self) -> u64 {
+        (HEADER_BYTES + self.head.len() + self.bytes.len()) as u64
+    }
+}
+
+/// The header of a control record with this payload.
+pub(crate) fn control_header(
+    kind: Kind,
+    payload: &[u8],
+    seq: u64,
+    at: Micros,
+    group_start: u64,
+) -> Header {
+    Header {
+        kind,
+        has_key: false,
+        head_bytes: 0,
+        payload_bytes: payload.len() as u32,
+        payload_crc: crc32c::crc32c(payload),
+        seq,
+        at,
+        group_start,
+    }
+}
+
+/// What a body's head says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BodyHead<'a> {
+    pub(crate) hash: u128,
+    pub(crate) first_line: u64,
+    pub(crate) form: Form,
+    pub(crate) table: &'a str,
+}
+
+impl<'a> BodyHead<'a> {
+    /// Reads the first `head_bytes` of a body's payload.
+    pub(crate) fn decode(head: &'a [u8]) -> Option<BodyHead<'a>> {
+        let mut rest = Take(head);
+        Some(BodyHead {
+            hash: u128::from_le_bytes(rest.array()?),
+            first_line: rest.u64()?,
+            form: match rest.u8()? {
+                0 => Form::Ndjson,
+                1 => Form::Elasticsearch,
+                _ => return None,
+            },
+            table: std::str::from_utf8(rest.0).ok()?,
+        })
+    }
+}
+
+/// Takes little-endian integers off the front of a slice; `None` past its end.
+pub(crate) struct Take<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Take<'a> {
+    pub(crate) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.bytes(N)?.try_into().ok()
+    }
+
+    pub(crate) fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(crate) fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+}

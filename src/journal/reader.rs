@@ -1,0 +1,279 @@
+//! Reading durable bodies in order, live.
+//!
+//! A reader has a file handle of its own and never looks past the durable mark: what it hands out
+//! would be there after a power cut. It reads ahead up to [`READ_AHEAD_BYTES`] at a time and hands
+//! out slices of what it read, without another copy; a body larger than that gets an allocation of
+//! its own. A body keeps the piece it was read with in memory as long as it lives.
+//!
+//! The position is the number of the next body, and the file and offset follow from it: so a
+//! switch of segments, or the deletion of one that was read, can neither skip nor repeat a body.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::disk::{DiskFile, read_full_at};
+use super::frame::{BodyHead, HEADER_BYTES, Header, Kind};
+use super::state::{Segment, State};
+use super::{Journal, JournalError, control};
+use crate::record::{Body, Seq};
+
+/// The most that is read ahead.
+const READ_AHEAD_BYTES: u64 = 2 << 20;
+
+/// What [`Reader::next`] found.
+#[derive(Debug)]
+pub enum Next {
+    /// The next body.
+    Body(Body),
+    /// Nothing became durable in time.
+    Waited,
+    /// The journal is closed and all its bodies were handed out.
+    Closed,
+}
+
+/// Hands out durable bodies in order. Keeps the journal open.
+pub struct Reader {
+    journal: Journal,
+    next: Seq,
+    place: Option<Place>,
+    /// The last body's table: most bodies share it.
+    table: Arc<str>,
+}
+
+/// Where in which file.
+struct Place {
+    first_seq: u64,
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    salt: u64,
+    /// Offset of the next frame, and of the buffer's first byte.
+    offset: u64,
+    /// How far the file may be read.
+    durable: u64,
+    buffer: Bytes,
+}
+
+/// What the state says about the next body.
+enum Found {
+    Here(u64, Segment),
+    Wait,
+    Closed,
+}
+
+impl Reader {
+    pub(crate) fn new(journal: Journal, from: Seq) -> Reader {
+        let next = from.max(Seq::FIRST);
+        Reader { journal, next, place: None, table: Arc::from("") }
+    }
+
+    /// The number of the body that [`next`](Self::next) will hand out, lost ones aside.
+    #[must_use]
+    pub fn position(&self) -> Seq {
+        self.next
+    }
+
+    /// The next body; waits for it at most `timeout`. Blocks.
+    ///
+    /// # Errors
+    /// [`JournalError::Released`] if the next body was committed and deleted,
+    /// [`JournalError::Damaged`] if its bytes have changed on disk, [`JournalError::Poisoned`] when
+    /// all durable bodies were handed out and no more will come, [`JournalError::Io`]. The position
+    /// stays: asking again gives the same.
+    pub fn next(&mut self, timeout: Duration) -> Result<Next, JournalError> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            if let Some(body) = self.read()? {
+                return Ok(Next::Body(body));
+            }
+            match self.find(deadline)? {
+                Found::Here(first_seq, segment) => self.go_to(first_seq, segment)?,
+                Found::Wait => return Ok(Next::Waited),
+                Found::Closed => return Ok(Next::Closed),
+            }
+        }
+    }
+
+    /// Waits until the next body is durable, and finds its segment.
+    fn find(&mut self, deadline: Option<Instant>) -> Result<Found, JournalError> {
+        let shared = &self.journal.inner.shared;
+        let mut state = shared.state();
+        loop {
+            self.next = control::skip_lost(&state.lost, self.next);
+            if self.next.0 <= state.last_seq {
+                return segment_of(&state, self.next).map(|(first, it)| Found::Here(first, it));
+            }
+            if let Some(reason) = &state.poisoned {
+                return Err(JournalError::Poisoned { reason: reason.clone() });
+            }
+            if state.closed {
+                return Ok(Found::Closed);
+            }
+            let left = match deadline {
+                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+                None => Duration::from_secs(3600),
+            };
+            if left.is_zero() {
+                return Ok(Found::Wait);
+            }
+            state = match shared.changed.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+
+    /// Stands in the segment that has the next body, at its first unread frame.
+    fn go_to(&mut self, first_seq: u64, segment: Segment) -> Result<(), JournalError> {
+        if let Some(place) = &mut self.place
+            && place.first_seq == first_seq
+        {
+            if place.offset >= segment.durable {
+                let why = format!("body {} should be here, and is not", self.next);
+                return Err(place.damaged(place.offset, why));
+            }
+            place.durable = segment.durable;
+            return Ok(());
+        }
+        self.place = None;
+        let shared = &self.journal.inner.shared;
+        let file = match shared.disk.open(&segment.path) {
+            Ok(file) => file,
+            // Released between looking and opening: look again, and hear that.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound
+                    && !shared.state().segments.contains_key(&first_seq) =>
+            {
+                return Ok(());
+            }
+            Err(source) => {
+                return Err(JournalError::Io { what: "open", path: segment.path, source });
+            }
+        };
+        self.place = Some(Place {
+            first_seq,
+            path: segment.path,
+            file,
+            salt: segment.salt,
+            offset: segment.frames_at,
+            durable: segment.durable,
+            buffer: Bytes::new(),
+        });
+        Ok(())
+    }
+
+    /// Reads on to the next body, as far as the file is known to be durable.
+    fn read(&mut self) -> Result<Option<Body>, JournalError> {
+        let Some(place) = &mut self.place else { return Ok(None) };
+        while place.offset < place.durable {
+            let offset = place.offset;
+            let header = place.header()?;
+            let seq = Seq(header.seq);
+            if header.kind != Kind::Body || seq < self.next {
+                place.skip(header.frame_bytes());
+                continue;
+            }
+            if seq != self.next {
+                let why = format!("body {seq} stands where {} should", self.next);
+                return Err(place.damaged(offset, why));
+            }
+            let mut payload = place.payload(&header)?;
+            let head = payload.split_to(usize::from(header.head_bytes));
+            let Some(head) = BodyHead::decode(&head) else {
+                return Err(place.damaged(offset, "a body's head makes no sense".into()));
+            };
+            if *self.table != *head.table {
+                self.table = Arc::from(head.table);
+            }
+            let body = Body {
+                seq,
+                received_at: header.at,
+                table: Arc::clone(&self.table),
+                form: head.form,
+                first_line: head.first_line,
+                bytes: payload,
+            };
+            place.skip(header.frame_bytes());
+            self.next = seq.next();
+            return Ok(Some(body));
+        }
+        Ok(None)
+    }
+}
+
+/// The segment of a durable body.
+fn segment_of(state: &State, seq: Seq) -> Result<(u64, Segment), JournalError> {
+    match state.segments.range(..=seq.0).next_back() {
+        Some((first, segment)) if seq.0 <= segment.last_seq => Ok((*first, segment.clone())),
+        _ => {
+            let later = state.segments.range(seq.0..).next();
+            let first = Seq(later.map_or(state.last_seq + 1, |(first, _)| *first));
+            Err(JournalError::Released { seq, first })
+        }
+    }
+}
+
+impl Place {
+    fn header(&mut self) -> Result<Header, JournalError> {
+        let bytes = self.peek(HEADER_BYTES as u64)?;
+        match Header::decode(&bytes, self.salt) {
+            Some(header) if self.offset + header.frame_bytes() <= self.durable => Ok(header),
+            Some(_) => Err(self.damaged(self.offset, "a frame runs past the durable end".into())),
+            None => {
+                let why = "a frame's header does not match its checksum";
+                Err(self.damaged(self.offset, why.into()))
+            }
+        }
+    }
+
+    fn payload(&mut self, header: &Header) -> Result<Bytes, JournalError> {
+        let mut frame = self.peek(header.frame_bytes())?;
+        frame.advance(HEADER_BYTES);
+        if crc32c::crc32c(&frame) != header.payload_crc {
+            let why = "a frame's payload does not match its checksum";
+            return Err(self.damaged(self.offset, why.into()));
+        }
+        Ok(frame)
+    }
+
+    /// The next `want` bytes, all of them below the durable mark.
+    fn peek(&mut self, want: u64) -> Result<Bytes, JournalError> {
+        let left = self.durable - self.offset;
+        if want > left {
+            return Err(self.damaged(self.offset, "a frame is cut short".into()));
+        }
+        if (self.buffer.len() as u64) < want {
+            let size = want.max(left.min(READ_AHEAD_BYTES)) as usize;
+            let mut buffer = BytesMut::zeroed(size);
+            let held = self.buffer.len();
+            let (old, fresh) = buffer.split_at_mut(held);
+            old.copy_from_slice(&self.buffer);
+            let read =
+                read_full_at(&*self.file, fresh, self.offset + held as u64).map_err(|source| {
+                    JournalError::Io { what: "read", path: self.path.clone(), source }
+                })?;
+            buffer.truncate(held + read);
+            self.buffer = buffer.freeze();
+        }
+        let want = want as usize;
+        if self.buffer.len() < want {
+            return Err(self.damaged(self.offset, "the file is shorter than it was".into()));
+        }
+        Ok(self.buffer.slice(..want))
+    }
+
+    fn skip(&mut self, bytes: u64) {
+        self.offset += bytes;
+        match usize::try_from(bytes) {
+            Ok(bytes) if bytes < self.buffer.len() => self.buffer.advance(bytes),
+            _ => self.buffer = Bytes::new(),
+        }
+    }
+
+    fn damaged(&self, offset: u64, why: String) -> JournalError {
+        JournalError::Damaged { path: self.path.clone(), offset, why }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the writer is asked, and that everyone is answered.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::frame::{Key, PreparedBody};
+use super::state::{Shared, WRITER_GONE};
+use super::window::Outcome;
+use super::{AppendError, JournalError, Receipt, Seal};
+use crate::record::{Roll, Seq};
+
+/// Answers a blocking caller.
+pub(crate) type Answer = Sender<Result<(), JournalError>>;
+
+/// What the writer is asked.
+pub(crate) enum Request {
+    Body(BodyRequest),
+    Seal(Seal, Answer),
+    Committed(Roll, Answer),
+    Close(Answer),
+}
+
+/// A body on its way. Whatever happens to it, its sender and those who wait for the same body are
+/// answered: by the writer, or when it is dropped.
+pub(crate) struct BodyRequest {
+    pub(crate) body: PreparedBody,
+    answer: Option<oneshot::Sender<Outcome>>,
+    pub(crate) key: Option<Key>,
+    /// Its room in the queue.
+    _room: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+}
+
+impl BodyRequest {
+    pub(crate) fn new(
+        body: PreparedBody,
+        answer: oneshot::Sender<Outcome>,
+        room: OwnedSemaphorePermit,
+        shared: Arc<Shared>,
+    ) -> BodyRequest {
+        let key = body.key;
+        BodyRequest { body, answer: Some(answer), key, _room: room, shared }
+    }
+
+    /// An equal body came first: this one answers nobody.
+    pub(crate) fn withdrawn(mut self) -> BodyRequest {
+        self.answer = None;
+        self.key = None;
+        self
+    }
+
+    pub(crate) fn refuse(mut self, error: &AppendError) {
+        self.answer_with(Err(error));
+    }
+
+    /// The window has the body already.
+    pub(crate) fn acked(mut self, seq: Seq) {
+        self.key = None;
+        self.answer_with(Ok(seq));
+    }
+
+    fn answer_with(&mut self, outcome: Result<Seq, &AppendError>) {
+        if let (Some(key), Err(error)) = (self.key.take(), &outcome) {
+            self.shared.window().fail(key, error);
+        }
+        if let Some(answer) = self.answer.take() {
+            let outcome = outcome.map(|seq| Receipt { seq, duplicate: false });
+            // A sender that went away needs no answer.
+            let _ = answer.send(outcome.map_err(AppendError::clone));
+        }
+    }
+}
+
+impl Drop for BodyRequest {
+    fn drop(&mut self) {
+        if self.key.is_some() || self.answer.is_some() {
+            let reason = || AppendError::Poisoned { reason: WRITER_GONE.into() };
+            let error = self.shared.refusal().unwrap_or_else(reason);
+            self.answer_with(Err(&error));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What one segment says, from its head to its end or its first fault.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::JournalError;
+use super::control::{self, Control};
+use super::disk::DiskFile;
+use super::frame::{BodyHead, Key, Kind};
+use super::segment::{self, BadHead, Scanned, Scanner, SegmentHead};
+use super::window::Entry;
+use crate::record::Seq;
+
+/// A segment that has not been scanned.
+pub(crate) struct Candidate {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Box<dyn DiskFile>,
+    pub(crate) len: u64,
+    pub(crate) first_seq: u64,
+}
+
+impl Candidate {
+    /// Names the file in an I/O error.
+    pub(crate) fn cannot(&self, what: &'static str) -> impl FnOnce(io::Error) -> JournalError {
+        let path = self.path.clone();
+        move |source| JournalError::Io { what, path, source }
+    }
+}
+
+/// What a segment holds, up to its end or its first fault.
+pub(crate) struct Scan {
+    pub(crate) head: SegmentHead,
+    pub(crate) control: Control,
+    pub(crate) window: Vec<Entry>,
+    pub(crate) frames_at: u64,
+    pub(crate) end: u64,
+    pub(crate) last_seq: u64,
+    /// How far it was known durable by its own frames.
+    pub(crate) durable: u64,
+}
+
+/// The first thing wrong with a segment.
+pub(crate) struct Fault {
+    pub(crate) offset: u64,
+    pub(crate) why: String,
+    /// Bytes that are not there as they should be: what a crash in the middle of a write leaves.
+    pub(crate) may_be_torn: bool,
+}
+
+impl Fault {
+    pub(crate) fn damage(offset: u64, why: impl Into<String>) -> Fault {
+        Fault { offset, why: why.into(), may_be_torn: false }
+    }
+}
+
+pub(crate) fn proves_durable(
+    it: &Candidate,
+    scan: &Scan,
+    fault: &Fault,
+) -> Result<bool, JournalError> {
+    let mut scanner = Scanner::new(&*it.file, it.len, scan.head.salt);
+    scanner.proves_durable(fault.offset).map_err(it.cannot("read"))
+}
+
+/// Reads a segment's head and checkpoint.
+pub(crate) fn read_head(
+    it: &Candidate,
+    identity: Option<&(String, u64)>,
+) -> Result<Result<Scan, Fault>, JournalError> {
+    let io = || it.cannot("read");
+    let (head, frames_at) = match SegmentHead::read(&*it.file).map_err(io())? {
+        Ok(head) => head,
+        Err(BadHead::Damaged(why)) => return Ok(Err(Fault::damage(0, why))),
+        Err(BadHead::Format(found)) => {
+            let path = it.path.clone();
+            return Err(JournalError::Version { path, found, known: segment::FORMAT });
+        }
+    };
+    if head.first_seq != it.first_seq {
+        let why = format!("its header says that it begins at body {}", head.first_seq);
+        return Ok(Err(Fault::damage(0, why)));
+    }
+    if let Some((node, seed)) = identity
+        && (*node != head.node || *seed != head.seed)
+    {
+        let why = format!("it belongs to node {}, this journal is of node {node}", head.node);
+        return Ok(Err(Fault::damage(0, why)));
+    }
+    let mut scanner = Scanner::new(&*it.file, it.len, head.salt);
+    let frame = match scanner.frame(frames_at).map_err(io())? {
+        Ok(frame) => frame,
+        Err(why) => return Ok(Err(Fault::damage(frames_at, format!("in the checkpoint: {why}")))),
+    };
+    let decoded = match frame.header.kind {
+        Kind::Checkpoint => control::decode_checkpoint(&frame.kept),
+        _ => None,
+    };
+    let Some((control, window)) = decoded else {
+        return Ok(Err(Fault::damage(frames_at, "the checkpoint makes no sense")));
+    };
+    Ok(Ok(Scan {
+        last_seq: head.first_seq - 1,
+        head,
+        control,
+        window,
+        frames_at: frame.end,
+        end: frame.end,
+        durable: 0,
+    }))
+}
+
+/// Reads a segment's frames up to its end or the first fault.
+pub(crate) fn scan_frames(it: &Candidate, scan: &mut Scan) -> io::Result<Option<Fault>> {
+    let mut scanner = Scanner::new(&*it.file, it.len, scan.head.salt);
+    while scan.end < it.len {
+        let offset = scan.end;
+        let frame = match scanner.frame(offset)? {
+            Ok(frame) => frame,
+            Err(why) => return Ok(Some(Fault { offset, why: why.into(), may_be_torn: true })),
+        };
+        if let Err(why) = apply(scan, &frame) {
+            return Ok(Some(Fault::damage(offset, why)));
+        }
+        scan.durable = scan.durable.max(frame.header.group_start);
+        scan.end = frame.end;
+    }
+    Ok(None)
+}
+
+/// Takes over what one whole frame says, if it follows from what was there.
+fn apply(scan: &mut Scan, frame: &Scanned) -> Result<(), String> {
+    const SENSELESS: &str = "a record is whole and makes no sense";
+    let header = &frame.header;
+    match header.kind {
+        Kind::Body => {
+            if header.seq != scan.last_seq + 1 {
+                return Err(format!("body {} follows body {}", header.seq, scan.last_seq));
+            }
+            let head = BodyHead::decode(&frame.kept).ok_or(SENSELESS)?;
+            scan.last_seq = header.seq;
+            if header.has_key {
+                let body_bytes = header.payload_bytes - u32::from(header.head_bytes);
+                let key = Key { hash: head.hash, body_bytes };
+                scan.window.push(Entry { key, seq: Seq(header.seq), at: header.at });
+            }
+            Ok(())
+        }
+        Kind::Seal => {
+            let seal = control::decode_seal(&frame.kept).ok_or(SENSELESS)?;
+            scan.control.seal(seal, scan.last_seq)
+        }
+        Kind::Committed => {
+            scan.control.commit(control::decode_committed(&frame.kept).ok_or(SENSELESS)?)
+        }
+        Kind::Closed => Ok(()),
+        Kind::Checkpoint => Err("a checkpoint stands in the middle".into()),
+    }
+}

@@ -1,0 +1,283 @@
+//! Segment files: their names, their heads, how one is made, and how one is scanned.
+//!
+//! ```text
+//!  0          8            12            16            24
+//!  +----------+------------+-------------+-------------+
+//!  | SLJOURNL | format u32 | head u32    | first u64   |   head: bytes up to and with the CRC
+//!  +----------+------------+-------------+-------------+
+//!  24           32           40          48            50
+//!  +------------+------------+-----------+-------------+--------+-----+
+//!  | created µs | seed u64   | salt u64  | node u16    | node … | CRC |
+//!  +------------+------------+-----------+-------------+--------+-----+
+//!  then a checkpoint frame, then frames to the end of the file
+//! ```
+//!
+//! `seed` belongs to the journal (retry keys), `salt` to the segment (frame checksums). A segment
+//! is written and synced under `<name>.new`, then renamed and the directory synced: a file named
+//! `.seg` has a whole head, or is damaged.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+
+use memchr::memmem::Finder;
+
+use super::JournalError;
+use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
+use super::frame::{self, HEADER_BYTES, Header, Kind, Take};
+use crate::record::Micros;
+
+const MAGIC: [u8; 8] = *b"SLJOURNL";
+/// The format this version reads and writes.
+pub(crate) const FORMAT: u32 = 1;
+const FIXED_BYTES: usize = 50;
+/// Bytes read at a time by a scan.
+const SCAN_BYTES: usize = 1 << 20;
+/// Ends the name of a segment that is not whole yet.
+pub(crate) const NEW_SUFFIX: &str = ".new";
+/// Ends the name of a segment that was set aside.
+pub(crate) const DAMAGED_SUFFIX: &str = ".damaged";
+
+/// Who wrote a segment, and which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHead {
+    pub(crate) node: String,
+    pub(crate) seed: u64,
+    pub(crate) salt: u64,
+    pub(crate) first_seq: u64,
+    pub(crate) created_at: Micros,
+}
+
+/// Why a head cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum BadHead {
+    /// A later version wrote it.
+    Format(u32),
+    /// It is not what was written.
+    Damaged(&'static str),
+}
+
+impl SegmentHead {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let head_bytes = FIXED_BYTES + self.node.len() + 4;
+        let mut out = Vec::with_capacity(head_bytes);
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&FORMAT.to_le_bytes());
+        out.extend_from_slice(&(head_bytes as u32).to_le_bytes());
+        out.extend_from_slice(&self.first_seq.to_le_bytes());
+        out.extend_from_slice(&self.created_at.0.to_le_bytes());
+        out.extend_from_slice(&self.seed.to_le_bytes());
+        out.extend_from_slice(&self.salt.to_le_bytes());
+        out.extend_from_slice(&(self.node.len() as u16).to_le_bytes());
+        out.extend_from_slice(self.node.as_bytes());
+        let crc = crc32c::crc32c(&out);
+        out.extend_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// Reads a head at the start of `bytes`, and says how long it is.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(SegmentHead, u64), BadHead> {
+        const SHORT: BadHead = BadHead::Damaged("the segment's header is cut short");
+        let mut rest = Take(bytes);
+        if rest.array().ok_or(SHORT)? != MAGIC {
+            return Err(BadHead::Damaged("this is not a segment: its first bytes are others"));
+        }
+        let format = rest.u32().ok_or(SHORT)?;
+        let head_bytes = rest.u32().ok_or(SHORT)? as usize;
+        let whole = bytes.get(..head_bytes).ok_or(SHORT)?;
+        let (covered, crc) = whole.split_last_chunk().ok_or(SHORT)?;
+        if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
+            return Err(BadHead::Damaged("the segment's header does not match its checksum"));
+        }
+        if format != FORMAT {
+            return Err(BadHead::Format(format));
+        }
+        let first_seq = rest.u64().ok_or(SHORT)?;
+        let created_at = Micros(rest.i64().ok_or(SHORT)?);
+        let (seed, salt) = (rest.u64().ok_or(SHORT)?, rest.u64().ok_or(SHORT)?);
+        let node_bytes = rest.u16().ok_or(SHORT)?.into();
+        let node = rest.bytes(node_bytes).ok_or(SHORT)?;
+        let node = std::str::from_utf8(node)
+            .map_err(|_| BadHead::Damaged("the node's name is not UTF-8"))?
+            .to_owned();
+        Ok((SegmentHead { node, seed, salt, first_seq, created_at }, head_bytes as u64))
+    }
+
+    /// Reads a file's head.
+    pub(crate) fn read(file: &dyn DiskFile) -> io::Result<Result<(SegmentHead, u64), BadHead>> {
+        let mut bytes = vec![0; 4096];
+        let read = read_full_at(file, &mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(SegmentHead::decode(&bytes))
+    }
+}
+
+/// A segment's name: its first sequence number, so that names sort as bodies do.
+pub(crate) fn file_name(first_seq: u64) -> String {
+    format!("{first_seq:020}.seg")
+}
+
+/// The first sequence number of a segment by its name; `None` for other files.
+pub(crate) fn parse_name(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".seg")?;
+    let whole = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    whole.then(|| digits.parse().ok()).flatten()
+}
+
+/// A segment that was just made.
+pub(crate) struct NewSegment {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Box<dyn DiskFile>,
+    /// Bytes of the head and the checkpoint.
+    pub(crate) len: u64,
+}
+
+/// Makes a segment with its head and checkpoint. File and name are durable on return. Replaces a
+/// segment of the same name, which can only be one without bodies.
+pub(crate) fn create(
+    disk: &dyn Disk,
+    dir: &Path,
+    head: &SegmentHead,
+    checkpoint: &[u8],
+) -> Result<NewSegment, JournalError> {
+    if u32::try_from(checkpoint.len()).is_err() {
+        let why = "the checkpoint has grown past 4 GiB: too many rolls wait to be committed";
+        return Err(JournalError::Options(why.into()));
+    }
+    let name = file_name(head.first_seq);
+    let path = dir.join(&name);
+    let new = dir.join(name + NEW_SUFFIX);
+    let seq = head.first_seq - 1;
+    let head_bytes = head.encode();
+    let header = frame::control_header(Kind::Checkpoint, checkpoint, seq, head.created_at, 0)
+        .encode(head.salt);
+    let io = |what| {
+        let path = new.clone();
+        move |source| JournalError::Io { what, path, source }
+    };
+    let file = disk.create(&new).map_err(io("create"))?;
+    let mut slices = [&head_bytes, &header[..], checkpoint].map(IoSlice::new);
+    write_all_at(&*file, &mut slices, 0).map_err(io("write"))?;
+    file.sync().map_err(io("sync"))?;
+    disk.rename(&new, &path).map_err(io("rename"))?;
+    disk.sync_dir(dir).map_err(|source| JournalError::Io {
+        what: "sync",
+        path: dir.to_owned(),
+        source,
+    })?;
+    let len = (head_bytes.len() + HEADER_BYTES + checkpoint.len()) as u64;
+    Ok(NewSegment { path, file, len })
+}
+
+/// A frame that a scan found whole.
+pub(crate) struct Scanned {
+    pub(crate) header: Header,
+    /// The head of a body, the whole payload of a control record.
+    pub(crate) kept: Vec<u8>,
+    /// Offset of the next frame.
+    pub(crate) end: u64,
+}
+
+/// Reads a segment front to back in bounded memory.
+pub(crate) struct Scanner<'a> {
+    file: &'a dyn DiskFile,
+    len: u64,
+    salt: u64,
+    buffer: Vec<u8>,
+    /// Offset of the buffer's first byte, and how many bytes are good.
+    at: u64,
+    good: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(file: &'a dyn DiskFile, len: u64, salt: u64) -> Self {
+        Scanner { file, len, salt, buffer: vec![0; SCAN_BYTES], at: 0, good: 0 }
+    }
+
+    /// The bytes at `offset`: at least `want` of them unless the file ends before.
+    fn bytes(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
+        let held = offset >= self.at && offset + want as u64 <= self.at + self.good as u64;
+        let at_end = offset >= self.at && self.at + self.good as u64 >= self.len;
+        if !held && !at_end {
+            self.at = offset;
+            self.good = 0;
+            self.good = read_full_at(self.file, &mut self.buffer, offset)?;
+        }
+        let skip = usize::try_from(offset - self.at).unwrap_or(usize::MAX);
+        Ok(self.buffer.get(skip..self.good).unwrap_or_default())
+    }
+
+    /// Reads and checks the frame at `offset`: a whole frame, or why it is not one.
+    pub(crate) fn frame(&mut self, offset: u64) -> io::Result<Result<Scanned, &'static str>> {
+        if self.len - offset < HEADER_BYTES as u64 {
+            return Ok(Err("a frame is cut short"));
+        }
+        let salt = self.salt;
+        let Some(header) = Header::decode(self.bytes(offset, HEADER_BYTES)?, salt) else {
+            return Ok(Err("a frame's header does not match its checksum"));
+        };
+        let end = offset + header.frame_bytes();
+        if end > self.len {
+            return Ok(Err("a frame runs past the end of the file"));
+        }
+        if header.group_start > offset {
+            return Ok(Err("a frame stands before the group it belongs to"));
+        }
+        let keep = match header.kind {
+            Kind::Body => usize::from(header.head_bytes),
+            _ => header.payload_bytes as usize,
+        };
+        let mut kept = Vec::with_capacity(keep);
+        let (mut crc, mut next) = (0, offset + HEADER_BYTES as u64);
+        while next < end {
+            let chunk = self.bytes(next, 1)?;
+            let left = usize::try_from(end - next).unwrap_or(usize::MAX);
+            let chunk = chunk.get(..left).unwrap_or(chunk);
+            if chunk.is_empty() {
+                return Ok(Err("the file became shorter while it was read"));
+            }
+            crc = crc32c::crc32c_append(crc, chunk);
+            let missing = (keep - kept.len()).min(chunk.len());
+            kept.extend_from_slice(chunk.get(..missing).unwrap_or_default());
+            next += chunk.len() as u64;
+        }
+        if crc != header.payload_crc {
+            return Ok(Err("a frame's payload does not match its checksum"));
+        }
+        Ok(Ok(Scanned { header, kept, end }))
+    }
+
+    /// The first whole header of a frame at or behind `offset`, its payload unchecked.
+    pub(crate) fn next_header(&mut self, mut offset: u64) -> io::Result<Option<(u64, Header)>> {
+        let finder = Finder::new(&frame::MAGIC);
+        let salt = self.salt;
+        while self.len.saturating_sub(offset) >= HEADER_BYTES as u64 {
+            let bytes = self.bytes(offset, HEADER_BYTES)?;
+            let found = finder.find_iter(bytes).find_map(|skip| {
+                let header = Header::decode(bytes.get(skip..)?, salt)?;
+                let at = offset + skip as u64;
+                (header.group_start <= at).then_some((at, header))
+            });
+            if found.is_some() {
+                return Ok(found);
+            }
+            if bytes.len() < HEADER_BYTES {
+                break;
+            }
+            // A header may begin in the last bytes of this piece and end in the next.
+            offset += (bytes.len() - HEADER_BYTES + 1) as u64;
+        }
+        Ok(None)
+    }
+
+    /// Whether something behind `offset` was written when `offset` was known durable.
+    pub(crate) fn proves_durable(&mut self, offset: u64) -> io::Result<bool> {
+        let mut from = offset + 1;
+        while let Some((at, header)) = self.next_header(from)? {
+            if header.group_start > offset {
+                return Ok(true);
+            }
+            from = at + 1;
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,136 @@
+//! What the writer, the readers and the handles share.
+//!
+//! Two locks, never held together and never across I/O: `state` (which segments there are, how far
+//! they are durable) and `window` (which bodies were seen). The writer takes each once a group;
+//! readers take `state` when they have used up what they knew to be durable.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::disk::{Disk, DiskLock};
+use super::window::Window;
+use super::{AppendError, JournalError, Options};
+use crate::clock::Clock;
+use crate::record::SeqRange;
+
+/// One segment on disk. Its key in [`State::segments`] is its first sequence number.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) path: PathBuf,
+    pub(crate) salt: u64,
+    /// Where frames begin, behind the head and the checkpoint.
+    pub(crate) frames_at: u64,
+    /// How far the file is durable; the whole file for all but the last.
+    pub(crate) durable: u64,
+    /// Its last durable body; the one before its first if it has none.
+    pub(crate) last_seq: u64,
+}
+
+/// The journal's state as it is on disk.
+pub(crate) struct State {
+    pub(crate) segments: BTreeMap<u64, Segment>,
+    /// Bytes of all segments.
+    pub(crate) bytes: u64,
+    /// The last durable body; 0 if none.
+    pub(crate) last_seq: u64,
+    pub(crate) committed_seq: u64,
+    pub(crate) lost: Vec<SeqRange>,
+    /// The first failure.
+    pub(crate) poisoned: Option<String>,
+    /// `close` was called: no new bodies.
+    pub(crate) closing: bool,
+    /// All that was taken before `close` is durable.
+    pub(crate) closed: bool,
+}
+
+/// Everything behind a [`Journal`](super::Journal).
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: Options,
+    pub(crate) node: String,
+    /// Seeds the retry keys.
+    pub(crate) seed: u64,
+    state: Mutex<State>,
+    /// Woken when the state has changed.
+    pub(crate) changed: Condvar,
+    window: Mutex<Window>,
+    /// Room in the writer's queue, in KiB.
+    pub(crate) room: Arc<Semaphore>,
+    /// One release at a time.
+    pub(crate) releasing: Mutex<()>,
+    /// Given back with the last handle or reader.
+    _lock: Box<dyn DiskLock>,
+}
+
+impl Shared {
+    #[allow(clippy::too_many_arguments, reason = "the parts, each named")]
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        node: String,
+        seed: u64,
+        state: State,
+        window: Window,
+        lock: Box<dyn DiskLock>,
+    ) -> Shared {
+        let room = Arc::new(Semaphore::new(options.queue_kib() as usize));
+        Shared {
+            disk,
+            clock,
+            options,
+            node,
+            seed,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            window: Mutex::new(window),
+            room,
+            releasing: Mutex::new(()),
+            _lock: lock,
+        }
+    }
+
+    /// The state. A panic under the lock leaves whole values: each change is a few assignments.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The retry window.
+    pub(crate) fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the first failure, and wakes whoever waits. Nothing is written after this.
+    pub(crate) fn poison(&self, reason: String) {
+        let mut state = self.state();
+        if state.poisoned.is_none() {
+            tracing::error!(%reason, "the journal stopped: a write or a sync failed");
+            state.poisoned = Some(reason);
+        }
+        drop(state);
+        self.room.close();
+        self.changed.notify_all();
+    }
+
+    /// Why no body is taken, if that is so whatever its size.
+    pub(crate) fn refusal(&self) -> Option<AppendError> {
+        let state = self.state();
+        match &state.poisoned {
+            Some(reason) => Some(AppendError::Poisoned { reason: reason.clone() }),
+            None => state.closing.then_some(AppendError::Closed),
+        }
+    }
+
+    /// The error of a journal whose writer cannot answer.
+    pub(crate) fn poison_error(&self) -> JournalError {
+        let reason = self.state().poisoned.clone();
+        JournalError::Poisoned { reason: reason.unwrap_or_else(|| WRITER_GONE.into()) }
+    }
+}
+
+/// Said when the writer's thread ended without saying why.
+pub(crate) const WRITER_GONE: &str = "the writer thread has ended";

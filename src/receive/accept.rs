@@ -1,0 +1,170 @@
+//! The accept loop: a place for each connection, the protocol on it, and the drain at the end.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+use warp::filters::BoxedFilter;
+
+use super::exchange;
+use super::reply::Response;
+use super::socket::{Place, Socket, Watch};
+
+/// How long a connection may be idle between two requests: longer than the 60 s of the load
+/// balancers in front, which must be the ones to close, or a request meets a closing socket.
+const IDLE: Duration = Duration::from_secs(75);
+/// HTTP/1.1: what a head may measure, and what is read from the socket at a time.
+const HEAD_BYTES: usize = 64 << 10;
+/// HTTP/2: what a list of headers may measure.
+const H2_HEADERS_BYTES: u32 = 32 << 10;
+/// HTTP/2: requests at one time on a connection. Senders take a refused stream badly.
+const H2_STREAMS: u32 = 256;
+/// HTTP/2: what a client may send ahead of our reading, on one stream as on the whole connection.
+/// It is held besides the memory budget, for as long as that makes streams wait.
+const H2_WINDOW_BYTES: u32 = 1 << 20;
+/// HTTP/2: how often an open connection is pinged, and how long the pong may take.
+const H2_PING: Duration = Duration::from_secs(20);
+/// After an `accept` that failed for want of something (descriptors, memory).
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) struct Limits {
+    pub(super) header_timeout: Duration,
+    pub(super) drain_timeout: Duration,
+    pub(super) max_connections: usize,
+}
+
+/// Accepts until `shutdown` resolves; then drains, cutting what is left after `drain_timeout`.
+pub(super) async fn serve(
+    listener: TcpListener,
+    routes: &BoxedFilter<(Response,)>,
+    limits: &Limits,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let places = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(places));
+    let protocol = Arc::new(protocol(limits));
+    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let next = next(&listener, &places);
+        let (stream, peer, place) = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            next = next => match next {
+                Ok(next) => next,
+                Err(error) => {
+                    pause_after(&error).await;
+                    continue;
+                }
+            },
+        };
+        let watch = Arc::new(Watch::default());
+        let socket = Socket::new(stream, place, Arc::clone(&watch), limits.header_timeout);
+        // TLS comes here: a handshake on `socket` gives another stream to serve, and belongs in
+        // the task, so that a slow client does not hold up the next.
+        let service = exchange::service(routes.clone(), peer, watch);
+        let (protocol, watcher) = (Arc::clone(&protocol), graceful.watcher());
+        let cut = cut.clone();
+        connections.spawn(async move {
+            tokio::select! {
+                ended = speak(&protocol, socket, service, watcher) => {
+                    debug!(%peer, ended, "connection closed");
+                }
+                () = cut.cancelled() => {
+                    info!(%peer, "connection cut: its request did not end while draining");
+                }
+            }
+        });
+    }
+
+    drop(listener);
+    connections.close();
+    info!(connections = connections.len(), "no new connections: draining");
+    if tokio::time::timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {
+        cut.cancel();
+    }
+    connections.wait().await;
+}
+
+/// The next connection, once there is a place for it. Dropping the future loses nothing.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, SocketAddr, Place)> {
+    let permit = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    // Answers are small and complete: waiting to fill a packet only delays them.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%peer, %error, "TCP_NODELAY was not set");
+    }
+    Ok((stream, peer, Place::taken(permit)))
+}
+
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        debug!(%error, "a client went away before it was accepted");
+        return;
+    }
+    warn!(%error, "cannot accept connections; trying again (is the limit on open files too low?)");
+    tokio::time::sleep(PAUSE).await;
+}
+
+fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // It runs from the end of the last request, so it is the idle time-out in truth; the
+        // socket keeps the one of the head.
+        .header_read_timeout(IDLE.max(limits.header_timeout * 2))
+        .max_buf_size(HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(H2_PING)
+        .keep_alive_timeout(H2_PING)
+        .max_concurrent_streams(H2_STREAMS)
+        .max_header_list_size(H2_HEADERS_BYTES)
+        .initial_stream_window_size(H2_WINDOW_BYTES)
+        .initial_connection_window_size(H2_WINDOW_BYTES);
+    builder
+}
+
+/// Speaks HTTP on one stream until either side has done; says how it ended.
+async fn speak<IO, S>(
+    protocol: &Builder<TokioExecutor>,
+    stream: IO,
+    service: S,
+    watcher: Watcher,
+) -> String
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: hyper::service::Service<
+            hyper::Request<hyper::body::Incoming>,
+            Response = Response,
+            Error = std::convert::Infallible,
+            Future: Send + 'static,
+        >,
+{
+    let connection = protocol.serve_connection(TokioIo::new(stream), service);
+    match watcher.watch(connection).await {
+        Ok(()) => "well".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,171 @@
+//! Content-Encoding: which one a body has, and the reader that takes it off.
+//!
+//! | name | what is taken |
+//! |---|---|
+//! | `gzip`, `x-gzip` | one or more members |
+//! | `deflate` | a zlib stream, or raw deflate, which some clients send under this name |
+//! | `zstd` | one or more frames with windows up to 8 MiB (RFC 9659) |
+//! | `br` | one stream, windows up to 16 MiB |
+//!
+//! One encoding only: a body encoded twice is refused. What a decoder may hold besides its output
+//! is bounded by [`Encoding::window_bytes`].
+
+use async_compression::tokio::bufread::{
+    BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
+};
+use async_compression::zstd::DParameter;
+use tokio::io::{AsyncBufRead, AsyncRead};
+use warp::http::HeaderMap;
+use warp::http::header::CONTENT_ENCODING;
+
+use super::reply::Refusal;
+
+/// The names for people and for `Accept-Encoding`.
+pub(super) const NAMES: &str = "gzip, deflate, zstd, br";
+
+/// log2 of the largest zstd window.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// How a body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Gzip,
+    Deflate,
+    Zstd,
+    Brotli,
+}
+
+impl Encoding {
+    /// The encoding that the headers name; `None` for a body that is sent as it is.
+    ///
+    /// # Errors
+    /// [`Refusal::ContentEncoding`] for an unknown one, and for several on top of each other.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Encoding>, Refusal> {
+        let mut found = None;
+        for value in headers.get_all(CONTENT_ENCODING) {
+            // A header that is no text has no name that we know: show it as well as it can be.
+            let text = String::from_utf8_lossy(value.as_bytes());
+            for name in text.split(',').map(str::trim) {
+                if name.is_empty() || name.eq_ignore_ascii_case("identity") {
+                    continue;
+                }
+                let (None, Some(encoding)) = (found, Encoding::named(name)) else {
+                    return Err(Refusal::ContentEncoding { got: all(headers) });
+                };
+                found = Some(encoding);
+            }
+        }
+        Ok(found)
+    }
+
+    fn named(name: &str) -> Option<Encoding> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => Encoding::Gzip,
+            "deflate" => Encoding::Deflate,
+            "zstd" => Encoding::Zstd,
+            "br" => Encoding::Brotli,
+            _ => return None,
+        })
+    }
+
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Encoding::Gzip => "gzip",
+            Encoding::Deflate => "deflate",
+            Encoding::Zstd => "zstd",
+            Encoding::Brotli => "br",
+        }
+    }
+
+    /// The most that a decoder keeps of what it has put out, to copy from.
+    pub(super) const fn window_bytes(self) -> u64 {
+        match self {
+            Encoding::Gzip | Encoding::Deflate => 32 << 10,
+            Encoding::Zstd => 1 << ZSTD_WINDOW_LOG,
+            Encoding::Brotli => 16 << 20,
+        }
+    }
+
+    /// A reader of what `packed` holds. `first` is its first byte.
+    ///
+    /// The reader may stop before the end of `packed`: bytes after the end of the stream are the
+    /// caller's to find.
+    pub(super) fn inflate<'a, R>(
+        self,
+        packed: R,
+        first: u8,
+    ) -> Box<dyn AsyncRead + Send + Unpin + 'a>
+    where
+        R: AsyncBufRead + Send + Unpin + 'a,
+    {
+        match self {
+            Encoding::Gzip => {
+                let mut gzip = GzipDecoder::new(packed);
+                gzip.multiple_members(true);
+                Box::new(gzip)
+            }
+            Encoding::Deflate if is_zlib(first) => Box::new(ZlibDecoder::new(packed)),
+            Encoding::Deflate => Box::new(DeflateDecoder::new(packed)),
+            Encoding::Zstd => {
+                let window = DParameter::window_log_max(ZSTD_WINDOW_LOG);
+                let mut zstd = ZstdDecoder::with_params(packed, &[window]);
+                zstd.multiple_members(true);
+                Box::new(zstd)
+            }
+            Encoding::Brotli => Box::new(BrotliDecoder::new(packed)),
+        }
+    }
+}
+
+/// Whether a deflate stream whose first byte this is has a zlib header.
+///
+/// The low four bits of that header are 8. In raw deflate they would be a stored block with a one
+/// among its padding bits, which encoders write as zeros.
+fn is_zlib(first: u8) -> bool {
+    first & 0x0f == 8 && first >> 4 <= 7
+}
+
+fn all(headers: &HeaderMap) -> String {
+    let values: Vec<_> = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    values.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use warp::http::HeaderValue;
+
+    use super::*;
+
+    fn of(values: &[&'static str]) -> Result<Option<Encoding>, String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
+        }
+        Encoding::of(&headers).map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn names_are_known_in_any_case_and_identity_is_none() {
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&["identity"]), Ok(None));
+        assert_eq!(of(&[""]), Ok(None));
+        assert_eq!(of(&["GZip"]), Ok(Some(Encoding::Gzip)));
+        assert_eq!(of(&["x-gzip"]), Ok(Some(Encoding::Gzip)));
+        assert_eq!(of(&["identity, br"]), Ok(Some(Encoding::Brotli)));
+        assert_eq!(of(&["deflate"]), Ok(Some(Encoding::Deflate)));
+        assert_eq!(of(&["zstd"]), Ok(Some(Encoding::Zstd)));
+    }
+
+    #[test]
+    fn several_and_unknown_ones_are_refused_by_name() {
+        for values in [&["gzip, gzip"][..], &["gzip", "br"], &["lzma"], &["gzip;q=1"]] {
+            let error = of(values).unwrap_err();
+            assert!(error.contains(&values.join(", ")) && error.contains(NAMES), "{error}");
+        }
+    }
+}

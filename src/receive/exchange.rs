@@ -1,0 +1,146 @@
+//! What is done around every request, whichever route takes it: the peer's address goes in as an
+//! extension, the `Server` header goes on, requests are counted, and a request body that was not
+//! read to its end is dealt with.
+//!
+//! In HTTP/1.1 that means closing the connection, as the socket does it: gently. In HTTP/2 the
+//! stream would be reset, and there are clients (curl 7.88 is one) that then throw away the answer
+//! they have; so the rest of the body is read and dropped for a while first.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Version};
+use hyper_util::service::TowerToHyperService;
+use tokio::runtime::Handle;
+use warp::filters::BoxedFilter;
+use warp::http::header::{CONNECTION, HeaderValue, SERVER};
+
+use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS};
+
+use super::reply::{self, Response};
+use super::socket::{LINGER, Watch};
+
+/// Who sent a request. An extension of every request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// The service of one connection.
+pub(super) fn service(
+    routes: BoxedFilter<(Response,)>,
+    peer: SocketAddr,
+    watch: Arc<Watch>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response,
+    Error = Infallible,
+    Future: Future<Output = Result<Response, Infallible>> + Send + 'static,
+> + Clone
++ Send
++ 'static {
+    let routes = TowerToHyperService::new(warp::service(routes));
+    service_fn(move |request: Request<Incoming>| {
+        let h1 = request.version() < Version::HTTP_2;
+        let flight = Flight::begin(Arc::clone(&watch), h1);
+        let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+        let mut request =
+            request.map(|body| Followed { body: Some(body), h1, read: Arc::clone(&read) });
+        request.extensions_mut().insert(Peer(peer));
+        let answer = routes.call(request);
+        async move {
+            let mut response = answer.await?;
+            response.headers_mut().insert(SERVER, HeaderValue::from_static(reply::SERVER));
+            if h1 && !read.load(Ordering::Relaxed) {
+                // What is left of the body cannot be told from the next request's head.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                flight.watch.leaves_unread();
+            }
+            flight.answered(&response);
+            Ok(response)
+        }
+    })
+}
+
+/// A request between its head and its answer. Counts down when the client goes away as well.
+struct Flight {
+    watch: Arc<Watch>,
+}
+
+impl Flight {
+    fn begin(watch: Arc<Watch>, h1: bool) -> Self {
+        watch.begins(h1);
+        metrics::gauge!(HTTP_IN_FLIGHT).increment(1.0);
+        Flight { watch }
+    }
+
+    fn answered(&self, response: &Response) {
+        let class = match response.status().as_u16() {
+            ..400 => "2xx", // there are no redirections here
+            400..500 => "4xx",
+            500.. => "5xx",
+        };
+        metrics::counter!(HTTP_REQUESTS, "status" => class).increment(1);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        metrics::gauge!(HTTP_IN_FLIGHT).decrement(1.0);
+        self.watch.ends();
+    }
+}
+
+/// A request body that notes when it has been read to its end.
+struct Followed {
+    /// `None` only once it has been dropped.
+    body: Option<Incoming>,
+    h1: bool,
+    read: Arc<AtomicBool>,
+}
+
+impl Body for Followed {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        if frame.is_none() || (matches!(frame, Some(Ok(_))) && body.is_end_stream()) {
+            self.read.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(SizeHint::default, Incoming::size_hint)
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        if self.h1 || self.read.load(Ordering::Relaxed) {
+            return;
+        }
+        if let (Some(rest), Ok(runtime)) = (self.body.take(), Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(LINGER, waste(rest)));
+        }
+    }
+}
+
+async fn waste(mut body: Incoming) {
+    while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
+}

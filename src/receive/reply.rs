@@ -1,0 +1,193 @@
+//! Answers: the one good one, and every refusal with its status, headers and text.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use warp::http::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
+use warp::http::{Method, StatusCode};
+
+use crate::journal::AppendError;
+
+use super::encoding;
+
+/// What warp's filters answer with.
+pub(super) type Response = warp::reply::Response;
+
+/// The `Server` header of every answer.
+pub(super) const SERVER: &str = concat!("sessionlake/", env!("CARGO_PKG_VERSION"));
+
+/// Content types that a body may have; a body with none is taken too.
+pub(super) const CONTENT_TYPES: &[&str] = &[
+    "application/json",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/x-www-form-urlencoded",
+    "text/plain",
+    "application/octet-stream",
+];
+
+/// When to come back after the memory for bodies could not be had.
+const MEMORY_RETRY: Duration = Duration::from_secs(2);
+
+/// Why a request is not answered with 200.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("nothing is at {asked}: send sessions to {path} by PUT or POST")]
+    NotFound { asked: String, path: String },
+    #[error(
+        "{method} does nothing at {path}: send sessions by PUT or POST, one JSON document a line, \
+         for instance: curl -X PUT --data-binary @sessions.json http://HOST:PORT{path}"
+    )]
+    NotPutOrPost { method: Method, path: String },
+    #[error("{method} does nothing here: use GET")]
+    NotGet { method: Method },
+    #[error("Content-Type {got:?} is not taken: send none, or one of {}", CONTENT_TYPES.join(", "))]
+    ContentType { got: String },
+    #[error("Content-Encoding {got:?} is not taken: send none, or one of {}", encoding::NAMES)]
+    ContentEncoding { got: String },
+    #[error(
+        "the body is longer than {limit_bytes} bytes as sent: send smaller bulks, or raise the \
+         receiver's body limit"
+    )]
+    SentTooLong { limit_bytes: u64 },
+    #[error(
+        "the body is longer than {limit_bytes} bytes when inflated: send smaller bulks, or raise \
+         the receiver's inflated limit"
+    )]
+    InflatedTooLong { limit_bytes: u64 },
+    #[error("the body did not arrive within {} s: send it again", after.as_secs_f64())]
+    BodyTimeout { after: Duration },
+    #[error(
+        "the body ended early, after {received_bytes} bytes ({reason}): nothing was kept; send it \
+         again"
+    )]
+    Interrupted { received_bytes: u64, reason: String },
+    #[error(
+        "the body is not whole {encoding} data, as its Content-Encoding says: {reason} near byte \
+         {at_bytes} as sent, after {inflated_bytes} bytes inflated; nothing was kept"
+    )]
+    BrokenEncoding { encoding: &'static str, reason: String, at_bytes: u64, inflated_bytes: u64 },
+    #[error("too many bodies are being received: nothing was kept; send it again a little later")]
+    NoMemory,
+    #[error(transparent)]
+    Journal(#[from] AppendError),
+}
+
+impl Refusal {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
+            Refusal::NotPutOrPost { .. } | Refusal::NotGet { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::ContentType { .. } | Refusal::ContentEncoding { .. } => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
+            Refusal::SentTooLong { .. }
+            | Refusal::InflatedTooLong { .. }
+            | Refusal::Journal(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Refusal::Interrupted { .. } | Refusal::BrokenEncoding { .. } => StatusCode::BAD_REQUEST,
+            Refusal::NoMemory | Refusal::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Refusal::NoMemory => Some(MEMORY_RETRY),
+            Refusal::Journal(error) if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                error.retry_after()
+            }
+            _ => None,
+        }
+    }
+
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Refusal::NotPutOrPost { .. } => Some((ALLOW, HeaderValue::from_static("PUT, POST"))),
+            Refusal::NotGet { .. } => Some((ALLOW, HeaderValue::from_static("GET, HEAD"))),
+            Refusal::ContentEncoding { .. } => {
+                Some((ACCEPT_ENCODING, HeaderValue::from_static(encoding::NAMES)))
+            }
+            _ => {
+                // Whole seconds, rounded up: coming back early only meets the same refusal.
+                let wait = self.retry_after()?;
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                Some((RETRY_AFTER, HeaderValue::from(seconds.max(1))))
+            }
+        }
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let text = Status { status: "error", error: &self.to_string() };
+        let mut response = json(self.status(), to_text(&text));
+        if let Some((name, value)) = self.header() {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    status: &'static str,
+    error: &'a str,
+}
+
+#[derive(Serialize)]
+struct NotReady<'a> {
+    status: &'static str,
+    parts: &'a [Part],
+}
+
+/// A part of the program that is not ready.
+#[derive(Serialize)]
+pub(super) struct Part {
+    /// Its name.
+    pub(super) part: &'static str,
+    /// Why not.
+    pub(super) reason: String,
+}
+
+/// The body is durable.
+pub(super) fn taken(lines: u64, bytes: u64, duplicate: bool) -> Response {
+    json(
+        StatusCode::OK,
+        format!(r#"{{"status":"OK","lines":{lines},"bytes":{bytes},"duplicate":{duplicate}}}"#),
+    )
+}
+
+/// The process runs.
+pub(super) fn live() -> Response {
+    json(StatusCode::OK, r#"{"status":"live"}"#.into())
+}
+
+/// Every part is ready, or which are not.
+pub(super) fn ready(waiting: &[Part]) -> Response {
+    if waiting.is_empty() {
+        return json(StatusCode::OK, r#"{"status":"ready"}"#.into());
+    }
+    let text = to_text(&NotReady { status: "not ready", parts: waiting });
+    json(StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+/// Prometheus text.
+pub(super) fn metrics(text: String) -> Response {
+    typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+}
+
+fn json(status: StatusCode, text: String) -> Response {
+    typed(status, "application/json", text)
+}
+
+fn typed(status: StatusCode, content_type: &'static str, text: String) -> Response {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn to_text(value: &impl Serialize) -> String {
+    // Strings under fixed keys: there is nothing in them that JSON cannot hold.
+    serde_json::to_string(value).unwrap_or_default()
+}
