@@ -1,6 +1,102 @@
 //! Table schemas: Avro schemas (`schemas/*.avsc`) compiled into what the other stations use.
 //!
 //! The Avro text is the one source; the Arrow schema, the DDL and the mapping are made from it.
+//!
+//! ```text
+//!  schemas/user_sessions.avsc ─┐
+//!  a file of one's own ────────┴─▶ parse ─▶ TableSchema ─┬─▶ arrow   (batches, Parquet files)
+//!                                                        └─▶ render  (DDL, mapping, text)
+//! ```
+//!
+//! Promises: a schema that parses can be landed and rendered in every format; two schemas with
+//! the same fingerprint give the same columns from the same documents; a schema that cannot be
+//! kept to the letter is refused with the path of the field, never read in part.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+mod arrow;
+mod fingerprint;
+mod json;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+/// Lineage column: when the row's body was written to the journal.
+///
+/// Arrow type `timestamp(µs, UTC)`, never null. All rows of a body have the same.
+pub const INGEST_TIME: &str = "_ingest_time";
+
+/// Lineage column: `{node}-{seq}-{line}`, unique in the lake, never null.
+pub const INGEST_ID: &str = "_ingest_id";
+
+/// Lineage column: what had no place in the other columns, or did not fit its own.
+///
+/// A JSON object keyed by JSON Pointer, `{"/userActions/3/newField":12}`; null when there is
+/// nothing.
+pub const EXTRA: &str = "_extra";
+
+/// Names of the tables whose schemas are compiled in.
+pub const BUILTIN: &[&str] = &["user_sessions"];
+
+static USER_SESSIONS: LazyLock<Option<Arc<TableSchema>>> = LazyLock::new(|| {
+    TableSchema::parse(include_str!("../../schemas/user_sessions.avsc")).ok().map(Arc::new)
+});
+
+impl TableSchema {
+    /// The compiled-in schema of the table `name`, one of [`BUILTIN`].
+    pub fn builtin(name: &str) -> Option<Arc<TableSchema>> {
+        match name {
+            // A test parses every one of them, so there is always something to clone.
+            "user_sessions" => USER_SESSIONS.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the schema file `path`.
+///
+/// # Errors
+/// Every error names the file: [`SchemaError::Read`] when it cannot be read,
+/// [`SchemaError::InFile`] when what it says cannot be used.
+pub fn load(path: &Path) -> Result<TableSchema, SchemaError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| SchemaError::Read { path: path.to_owned(), source })?;
+    TableSchema::parse(&text)
+        .map_err(|reason| SchemaError::InFile { path: path.to_owned(), reason: Box::new(reason) })
+}
+
+/// Why a schema cannot be used. What to do is in the text: the schema is to be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The file could not be read.
+    #[error("cannot read the schema file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file was read, and its schema cannot be used.
+    #[error("the schema file {} cannot be used: {reason}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: Box<SchemaError>,
+    },
+    /// The text is not JSON.
+    #[error("not the JSON of an Avro schema: {0}")]
+    Json(serde_json::Error),
+    /// The schema says something that a table cannot keep.
+    #[error("{at}: {why}")]
+    Refused {
+        /// Path of the field: `table.field[].field`.
+        at: String,
+        /// What is wrong, and what would be right.
+        why: String,
+    },
+}
 
 /// The schema of one table.
 #[derive(Clone, Debug, PartialEq)]
