@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path as FilePath, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use object_store::path::Path;
@@ -15,6 +16,7 @@ use super::{Outcome, manual, out, store, warn};
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, Lake, Landing, Location, Serve, list};
 use crate::inspect::human;
+use crate::schema::{self, TableSchema};
 
 /// Say whether serve would start with a configuration, and why not.
 ///
@@ -149,16 +151,16 @@ fn check_store(lake: &Lake) -> anyhow::Result<String> {
 }
 
 fn check_schema(landing: &Landing) -> anyhow::Result<String> {
-    match &landing.schema {
-        None => Ok(format!("{} (built in), partitions {}", landing.table, landing.partition)),
-        Some(path) => {
-            let text = fs::read_to_string(path)
-                .with_context(|| format!("cannot read the schema {}", path.display()))?;
-            serde_json::from_str::<serde_json::Value>(&text)
-                .with_context(|| format!("the schema {} is no JSON", path.display()))?;
-            Ok(format!("{}, partitions {}", path.display(), landing.partition))
+    let (schema, origin) = match &landing.schema {
+        Some(path) => (Arc::new(schema::load(path)?), path.display().to_string()),
+        None => {
+            let schema = TableSchema::builtin(&landing.table)
+                .with_context(|| format!("no schema of {} is built in", landing.table))?;
+            (schema, "built in".to_owned())
         }
-    }
+    };
+    let columns = schema.fields.len();
+    Ok(format!("{} with {columns} columns ({origin})", landing.table))
 }
 
 /// 16 hex digits that no other run has.

@@ -14,6 +14,7 @@ use super::list::{self, Kind, Setting};
 use super::raw::{Raw, Typed};
 use super::storage::{self, Location, Secret};
 use super::value;
+use crate::schema;
 
 /// What `serve` (and `check`) go by.
 #[derive(Clone, Debug)]
@@ -353,6 +354,16 @@ impl Checker<'_> {
         };
         if self.problems.is_empty() {
             self.not_below(&list::MEMORY, &list::ROW_GROUP_BYTES, landing.row_group_bytes);
+            if landing.schema.is_none() && !schema::BUILTIN.contains(&&*landing.table) {
+                let why = format!(
+                    "no schema of the table {} is built in (there is {}); name a file: {}",
+                    landing.table,
+                    schema::BUILTIN.join(", "),
+                    self.source_of(&list::TABLE).example(&list::SCHEMA),
+                );
+                let place = self.place(&list::TABLE);
+                self.refuse(place, why);
+            }
         }
         landing
     }

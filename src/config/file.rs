@@ -115,6 +115,8 @@ impl Scan<'_> {
                     "; it is named on the command line or by SESSIONLAKE_CONFIG".to_owned()
                 } else if name == STORAGE {
                     "; it is a table: [storage]".to_owned()
+                } else if storage::known(name) {
+                    "; it belongs under the line [storage]".to_owned()
                 } else if matches!(given, DeValue::Table(_)) {
                     "; the only table is [storage], settings stand above it without one".to_owned()
                 } else {
