@@ -14,8 +14,8 @@
 //! microseconds.
 //!
 //! Fields carry no docs as metadata: the Arrow schema is written into the footer of every file,
-//! and the docs would make some 20 kB of it, more than the rest of the footer of a small file.
-//! The DDL and the Avro schema have them.
+//! 14 kB of it for user sessions, and the docs would more than double that. The DDL and the Avro
+//! schema have them.
 
 use std::sync::Arc;
 

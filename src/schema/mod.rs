@@ -16,9 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 mod arrow;
+#[cfg(test)]
+mod arrow_tests;
 mod fingerprint;
 mod json;
 mod parse;
+#[cfg(test)]
+mod parse_tests;
+pub mod render;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +40,8 @@ pub const INGEST_ID: &str = "_ingest_id";
 /// A JSON object keyed by JSON Pointer, `{"/userActions/3/newField":12}`; null when there is
 /// nothing.
 pub const EXTRA: &str = "_extra";
+
+pub use render::{Format, cli_text};
 
 /// Names of the tables whose schemas are compiled in.
 pub const BUILTIN: &[&str] = &["user_sessions"];

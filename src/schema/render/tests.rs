@@ -1,0 +1,103 @@
+use serde_json::Value;
+
+use super::*;
+use crate::schema::BUILTIN;
+
+fn small() -> TableSchema {
+    TableSchema::parse(include_str!("../fixtures/small.avsc")).expect("parses")
+}
+
+#[test]
+fn a_small_schema_is_rendered_to_the_letter() {
+    let golden = [
+        (Format::Avro, "small.avsc", include_str!("../fixtures/small.avsc")),
+        (Format::Arrow, "small.arrow.txt", include_str!("../fixtures/small.arrow.txt")),
+        (Format::Spark, "small.spark.sql", include_str!("../fixtures/small.spark.sql")),
+        (Format::Duckdb, "small.duckdb.sql", include_str!("../fixtures/small.duckdb.sql")),
+        (
+            Format::Elasticsearch,
+            "small.elasticsearch.json",
+            include_str!("../fixtures/small.elasticsearch.json"),
+        ),
+    ];
+    for (format, file, expected) in golden {
+        let text = cli_text(&small(), format);
+        assert!(text == expected, "not fixtures/{file} any more, but:\n{text}");
+    }
+}
+
+#[test]
+fn built_in_schemas_are_kept_in_the_layout_that_is_printed() {
+    for name in BUILTIN {
+        let schema = TableSchema::builtin(name).expect(name);
+        assert!(avro(&schema) == schema.avsc, "schemas/{name}.avsc is laid out otherwise");
+    }
+}
+
+#[test]
+fn the_layout_of_the_source_does_not_show_in_the_avro_text() {
+    let squeezed: Value = serde_json::from_str(
+        r#"{"type":"record","name":"t","fields":[{"name":"b","type":"long"}]}"#,
+    )
+    .expect("JSON");
+    let wide = TableSchema::parse(&format!("\u{feff}\n{squeezed:#}\n\n")).expect("parses");
+    let narrow = TableSchema::parse(&squeezed.to_string()).expect("parses");
+    assert_eq!(avro(&wide), avro(&narrow));
+    let again = TableSchema::parse(&avro(&wide)).expect("parses again");
+    assert_eq!((again.fingerprint, again.fields), (wide.fingerprint, wide.fields));
+}
+
+#[test]
+fn a_schema_that_the_default_partition_does_not_fit_names_none() {
+    for fields in [
+        r#"{"name":"a","type":"string"}"#,
+        r#"{"name":"startTime","type":"long"}"#,
+        r#"{"name":"startTime","type":{"type":"long","logicalType":"timestamp-millis"}},
+           {"name":"Date","type":"string"}"#,
+    ] {
+        let text = format!(r#"{{"type":"record","name":"t","fields":[{fields}]}}"#);
+        let schema = TableSchema::parse(&text).expect("parses");
+        let spark = spark_ddl(&schema);
+        assert!(!spark.contains("PARTITIONED") && spark.contains(NO_PARTITION), "{spark}");
+        let duckdb = duckdb_ddl(&schema);
+        assert!(!duckdb.contains("DATE") && duckdb.contains(NO_PARTITION), "{duckdb}");
+    }
+}
+
+#[test]
+fn docs_cannot_end_a_literal_or_a_comment_of_sql() {
+    let text = r#"{"type":"record","name":"t","doc":"a'; DROP\n-- TABLE x\\","fields":[
+        {"name":"a","type":"string","doc":"it's\nso\\"}]}"#;
+    let schema = TableSchema::parse(text).expect("parses");
+    let spark = spark_ddl(&schema);
+    assert!(spark.contains(r"COMMENT 'a\'; DROP\n-- TABLE x\\'"), "{spark}");
+    assert!(spark.contains(r"`a` STRING COMMENT 'it\'s\nso\\',"), "{spark}");
+    let duckdb = duckdb_ddl(&schema);
+    assert!(duckdb.contains("IS 'a''; DROP\n-- TABLE x\\';"), "{duckdb}");
+    assert!(duckdb.contains("IS 'it''s\nso\\';"), "{duckdb}");
+}
+
+#[test]
+fn the_elasticsearch_mapping_nests_lists_of_records_and_keeps_maps_apart() {
+    let schema = TableSchema::builtin("user_sessions").expect("compiled in");
+    let body: Value = serde_json::from_str(&elasticsearch_mapping(&schema)).expect("JSON");
+    let at = |pointer: &str| body.pointer(pointer).cloned().unwrap_or(Value::Null);
+    let column = |path: &str| at(&format!("/mappings/properties/{path}"));
+    assert_eq!(at("/mappings/dynamic"), false);
+    assert_eq!(at("/mappings/_meta/fingerprint"), schema.fingerprint);
+    for list in ["userActions", "events", "errors", "syntheticEvents", "longProperties"] {
+        assert_eq!(column(list)["type"], "nested", "{list}");
+    }
+    assert_eq!(column("userActions/properties/longProperties")["type"], "nested");
+    assert_eq!(column("userActions/properties/longProperties/properties/value")["type"], "long");
+    assert_eq!(column("matchingConversionGoals")["type"], "keyword");
+    assert_eq!(column("startTime"), serde_json::json!({"type": "date", "format": "epoch_millis"}));
+    assert_eq!(column("stringTags")["type"], "flattened");
+    assert_eq!(column("numTags")["dynamic"], true);
+    let templates = at("/mappings/dynamic_templates");
+    assert_eq!(templates[0]["numTags"]["path_match"], "numTags.*");
+    assert_eq!(templates[1]["dateTags"]["mapping"]["type"], "date");
+    assert_eq!(column("_ingest_id"), Value::Null);
+    // The limit of Elasticsearch 8 is 50 nested fields an index.
+    assert_eq!(elasticsearch_mapping(&schema).matches("\"nested\"").count(), 12);
+}
