@@ -136,7 +136,7 @@ Exit status:
 macro_rules! manual {
     ($examples:literal) => {
         concat!(
-            "Examples:\n",
+            "Examples:\n  ",
             $examples,
             "\n\nExit status:\n  0  all went well\n  1  something failed while running\n  2  wrong \
              usage or configuration"

@@ -19,8 +19,10 @@
 //! creates nothing and opens nothing but the configuration file.
 
 mod checked;
+mod checker;
 mod error;
 mod file;
+mod forms;
 pub(crate) mod list;
 mod raw;
 pub mod reference;

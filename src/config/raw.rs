@@ -210,25 +210,28 @@ impl<const COMMANDS: u8> Flags<COMMANDS> {
     }
 }
 
-/// A setting as a clap argument. Clap shows environment variable and default in help, and takes
-/// the text of the flag; the layering is ours.
+/// A setting as a clap argument. Clap takes the text of the flag and shows help; it neither reads
+/// the environment nor fills in defaults: the layering is ours.
 fn argument(setting: &'static Setting) -> Arg {
     let more = if setting.more.is_empty() { String::new() } else { format!(" {}", setting.more) };
+    let default = match (setting.kind, setting.default) {
+        (Kind::Switch, _) | (_, None | Some("")) => String::new(),
+        (_, Some(default)) => format!("[default: {default}]"),
+    };
+    let short = format!("{} {default}", setting.help.trim_end_matches('.'));
+    let long = format!("{}{more}\n\n[env: {}]\n{default}", setting.help, setting.variable());
     let arg = Arg::new(setting.key)
         .long(setting.flag().trim_start_matches('-').to_owned())
         .value_name(setting.value_name)
-        .help(setting.help.trim_end_matches('.'))
-        .long_help(format!("{}{more}", setting.help))
+        .help(short.trim_end().to_owned())
+        .long_help(long.trim_end().to_owned())
         .help_heading(setting.section)
-        .env(setting.variable())
-        .hide_env_values(true)
         .action(ArgAction::Set)
         // So that a negative number meets the setting's own check, not "unexpected argument".
         .allow_negative_numbers(true);
-    match (setting.kind, setting.default) {
+    match setting.kind {
         // `--flag` alone is on; `--flag=false` outranks a file that says true.
-        (Kind::Switch, _) => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-        (_, Some(default)) if !default.is_empty() => arg.default_value(default),
+        Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         _ => arg,
     }
 }

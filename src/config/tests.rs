@@ -227,6 +227,10 @@ fn bad_values_say_why_and_how_it_would_be_right() {
              /export/events",
         ),
         (
+            "--path=//x",
+            "--path: \"//x\" has an empty part, . or .., for example --path /export/events",
+        ),
+        (
             "--lake=ftp://x/y",
             "--lake: \"ftp://x/y\" is none of a directory, s3://, gs:// and az://, for example \
              --lake s3://bucket/prefix",
@@ -474,7 +478,8 @@ fn names_are_spelled_from_the_key() {
         let argument = command.get_arguments().find(|a| a.get_id() == setting.key);
         let argument = argument.unwrap_or_else(|| panic!("serve lacks {}", setting.key));
         assert_eq!(argument.get_long(), Some(setting.flag().trim_start_matches('-')));
-        assert_eq!(argument.get_env().and_then(|e| e.to_str()), Some(&*setting.variable()));
+        let help = argument.get_long_help().map(|help| help.to_string()).unwrap_or_default();
+        assert!(help.contains(&format!("[env: {}]", setting.variable())), "{help}");
     }
 }
 

@@ -48,7 +48,7 @@ pub enum InspectError {
     #[error(transparent)]
     Store(#[from] object_store::Error),
     /// The file is no Parquet, or a broken one.
-    #[error("this is no whole Parquet file: {0}")]
+    #[error("this is no whole Parquet file: {}", plain(.0))]
     Parquet(#[from] parquet::errors::ParquetError),
     /// The file is shorter than any Parquet file.
     #[error("this is no Parquet file: it has {0} bytes")]
@@ -56,6 +56,14 @@ pub enum InspectError {
     /// The footer points outside of the file.
     #[error("this is no whole Parquet file: its footer asks for bytes {0:?} of {1}")]
     Outside(Range<u64>, u64),
+}
+
+/// What the reader says, without its own "Parquet error:" before it.
+fn plain(error: &parquet::errors::ParquetError) -> String {
+    match error {
+        parquet::errors::ParquetError::General(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// Reads the footer of the file at `path`, which has `bytes` bytes, without page indexes.

@@ -1,5 +1,5 @@
-//! The reports as text: aligned, sizes for people, at most [`WIDTH`] columns unless a name alone
-//! is longer.
+//! The reports as text: aligned, sizes for people, at most [`WIDTH`] columns unless a name or a
+//! reason alone is longer.
 
 use std::fmt::Write as _;
 
