@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Promises:
-//! - One list ([`list`]) names every setting; flag, variable, key, help, reference and example
+//! - One list (`list`) names every setting; flag, variable, key, help, reference and example
 //!   file are made from it.
 //! - A flag outranks the environment, the environment the file, the file the default.
 //! - Nothing misspelt is silently without effect: an unknown flag or key is an error, an unknown
