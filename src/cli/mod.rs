@@ -1,1 +1,218 @@
-//! (being written)
+//! The command line: parts are built here, and put to work elsewhere.
+//!
+//! Exit codes: 0 well, 1 failed while running, 2 wrong usage or configuration. Standard output
+//! carries what was asked for, standard error everything else. A reader that goes away (`| head`)
+//! is no failure.
+
+mod check;
+mod import;
+mod inspect;
+mod out;
+mod schema;
+mod serve;
+mod store;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{self, Environment, reference};
+
+/// Why a command ended badly.
+#[derive(Debug)]
+pub enum Failure {
+    /// Wrong usage or configuration: exit code 2.
+    Usage(anyhow::Error),
+    /// Failed while running: exit code 1.
+    Running(anyhow::Error),
+}
+
+impl Failure {
+    /// 2 for usage, 1 for running.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Failure::Usage(_) => ExitCode::from(2),
+            Failure::Running(_) => ExitCode::from(1),
+        }
+    }
+
+    /// What lies below the error, outermost first.
+    pub fn causes(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+        match self {
+            Failure::Usage(error) | Failure::Running(error) => error.chain().skip(1),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Usage(error) | Failure::Running(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Failure {
+        Failure::Usage(error.into())
+    }
+}
+
+/// Whatever is not said to be wrong usage happened while running.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Running(error)
+    }
+}
+
+/// How a command ends: with an exit code of its own, or badly.
+type Outcome = Result<ExitCode, Failure>;
+
+/// Receive user sessions over HTTP, answer once they are safe on disk, and land them as
+/// partitioned Parquet.
+///
+/// sessionlake takes the sessions that a user session exporter sends (or curl, or anything that
+/// sends one JSON document a line), writes each body to a journal, answers 200 once it is on disk
+/// for good, and lands the rows as Parquet files in a directory or a bucket, for DuckDB and Spark
+/// to read.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sessionlake",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_long_help = AFTER_HELP,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Import(import::Args),
+    Inspect(inspect::Args),
+    Schema(schema::Args),
+    Check(check::Args),
+    /// Print the configuration reference, for the README and the example file.
+    #[command(hide = true)]
+    ConfigReference {
+        /// Print the example file instead.
+        #[arg(long)]
+        example: bool,
+    },
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  sessionlake serve
+      Listen on http://localhost:3000/export/events, land in ./data/lake.
+
+  sessionlake serve --lake s3://bucket/prefix --roll-age 5min
+      The same into a bucket, with credentials from the AWS_… variables.
+
+  sessionlake import sessions.ndjson.gz && sessionlake inspect
+      Land a file, then see what is there.
+
+Configuration:
+  Each setting is a flag (--roll-age), an environment variable
+  (SESSIONLAKE_ROLL_AGE) and a key of a TOML file (roll_age); the first of them
+  that has a value wins, then the default. The file is the one that --config or
+  SESSIONLAKE_CONFIG names; no other is read.
+
+Exit status:
+  0  all went well
+  1  something failed while running
+  2  wrong usage or configuration
+
+`sessionlake COMMAND --help` is the manual page of a command.";
+
+/// The end of every command's manual page.
+macro_rules! manual {
+    ($examples:literal) => {
+        concat!(
+            "Examples:\n  ",
+            $examples,
+            "\n\nExit status:\n  0  all went well\n  1  something failed while running\n  2  wrong \
+             usage or configuration"
+        )
+    };
+}
+use manual;
+
+/// Runs the command that `arguments` (the program's name first) asks for.
+///
+/// # Errors
+///
+/// Says whether usage or running was at fault; nothing has been printed about it yet, except for
+/// what clap says about wrong arguments, which comes as an exit code.
+pub fn run<I>(arguments: I, environment: &Environment) -> Result<ExitCode, Failure>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return clap_says(&error),
+    };
+    match cli.command {
+        Command::Serve(args) => serve::run(&args, environment),
+        Command::Import(args) => import::run(&args, environment),
+        Command::Inspect(args) => inspect::run(args, environment),
+        Command::Schema(args) => schema::run(&args),
+        Command::Check(args) => check::run(&args, environment),
+        Command::ConfigReference { example: true } => out::print(&reference::example()),
+        Command::ConfigReference { example: false } => out::print(&reference::markdown()),
+    }
+}
+
+/// Help and version go to standard output, complaints to standard error; clap knows which.
+fn clap_says(error: &clap::Error) -> Outcome {
+    let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    match error.print() {
+        Ok(()) => Ok(code),
+        Err(gone) if gone.kind() == std::io::ErrorKind::BrokenPipe => Ok(code),
+        Err(error) => Err(Failure::Running(error.into())),
+    }
+}
+
+/// The whole command, for whoever writes shell completions or manual pages from it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Prints what is odd about the configuration.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// Sends events to standard error, filtered. Only the first call in a process has an effect.
+fn start_log(filter: &str) -> Result<(), Failure> {
+    use std::io::IsTerminal as _;
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|error| Failure::Usage(error.into()))?;
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_holds() {
+        command().debug_assert();
+    }
+}

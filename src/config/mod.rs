@@ -1,1 +1,87 @@
-//! (being written)
+//! Settings: from what was typed to what holds.
+//!
+//! ```text
+//!  flags ─────────┐
+//!  SESSIONLAKE_… ─┼─▶ raw: text, place ─▶ checked ─┬─▶ Serve | Import | Lake
+//!  file.toml ─────┤                                └─▶ Error: every problem with its place
+//!  defaults ──────┘
+//! ```
+//!
+//! Promises:
+//! - One list (`list`) names every setting; flag, variable, key, help, reference and example
+//!   file are made from it.
+//! - A flag outranks the environment, the environment the file, the file the default.
+//! - Nothing misspelt is silently without effect: an unknown flag or key is an error, an unknown
+//!   `SESSIONLAKE_…` variable a warning, each with the nearest name that is known.
+//! - No secret is printed, in `Debug`, in errors or in warnings.
+//!
+//! Checking resolves the host of `listen` and looks at the state and lake directories' names; it
+//! creates nothing and opens nothing but the configuration file.
+
+mod checked;
+mod checker;
+mod error;
+mod file;
+mod forms;
+pub(crate) mod list;
+mod raw;
+pub mod reference;
+mod storage;
+pub(crate) mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve};
+pub use error::{Error, Problem};
+pub use raw::Environment;
+pub(crate) use raw::Flags;
+pub use storage::{Location, Secret};
+
+use raw::Raw;
+
+/// Checked settings, and what is odd about them without being wrong.
+#[derive(Debug)]
+pub(crate) struct Loaded<T> {
+    /// The settings.
+    pub(crate) settings: T,
+    /// Sentences for standard error.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The settings of `serve`.
+pub(crate) fn serve(
+    flags: &Flags<{ list::SERVE }>,
+    environment: &Environment,
+) -> Result<Loaded<Serve>, Error> {
+    let raw = Raw::gather(flags, environment)?;
+    Ok(Loaded { settings: Serve::check(&raw)?, warnings: raw.warnings })
+}
+
+/// The settings of `import`.
+pub(crate) fn import(
+    flags: &Flags<{ list::IMPORT }>,
+    environment: &Environment,
+    files: &[PathBuf],
+    again: bool,
+    quiet: bool,
+) -> Result<Loaded<Import>, Error> {
+    let raw = Raw::gather(flags, environment)?;
+    let settings = Import::check(&raw, files, again, quiet)?;
+    Ok(Loaded { settings, warnings: raw.warnings })
+}
+
+/// The lake that `inspect` looks at; `named` outranks every other layer.
+pub(crate) fn lake(
+    flags: &Flags<{ list::INSPECT }>,
+    environment: &Environment,
+    named: Option<String>,
+) -> Result<Loaded<Lake>, Error> {
+    let mut raw = Raw::gather(flags, environment)?;
+    if let Some(named) = named {
+        raw.name(&list::LAKE, named);
+    }
+    Ok(Loaded { settings: Lake::check(&raw)?, warnings: raw.warnings })
+}

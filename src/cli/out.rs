@@ -1,0 +1,24 @@
+//! Standard output.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use super::{Failure, Outcome};
+
+/// Prints `text`. A reader that has gone away is no failure: it had what it wanted.
+pub(super) fn print(text: &str) -> Outcome {
+    write(text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same, for commands that have an exit code of their own.
+pub(super) fn write(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let error = anyhow::Error::new(error).context("cannot write to standard output");
+            Err(Failure::Running(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,31 @@
+//! `sessionlake schema`
+
+use super::{Outcome, manual, out};
+use crate::schema::{self, Format, TableSchema};
+
+/// Print the schema of a table, or its DDL or mapping.
+///
+/// All forms are made from one source, the Avro schema that is compiled in.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = manual!("\
+  sessionlake schema --format duckdb
+      SQL for DuckDB that reads what has landed.
+
+  sessionlake schema user_sessions > user_sessions.avsc
+      The Avro schema itself."))]
+pub(super) struct Args {
+    /// Name of a built-in table.
+    #[arg(default_value = "user_sessions", value_parser = clap::builder::PossibleValuesParser::new(
+        schema::BUILTIN
+    ))]
+    table: String,
+    /// The form to print it in.
+    #[arg(long, short, value_enum, default_value = "avro", value_name = "FORMAT")]
+    format: Format,
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let schema = TableSchema::builtin(&args.table)
+        .ok_or_else(|| anyhow::anyhow!("no schema of {} is built in", args.table))?;
+    out::print(&schema::cli_text(&schema, args.format))
+}

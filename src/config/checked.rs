@@ -1,0 +1,162 @@
+//! Settings that hold: right types, in range, and going together.
+//!
+//! Whoever has one of these values need not check it again; `checker` is what makes them.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::storage::{Location, Secret};
+
+/// What `serve` (and `check`) go by.
+#[derive(Clone, Debug)]
+pub struct Serve {
+    /// Receiving over HTTP.
+    pub receive: Receive,
+    /// The journal.
+    pub journal: Journal,
+    /// Where files go.
+    pub lake: Lake,
+    /// What the files are like.
+    pub landing: Landing,
+    /// When files are written: at this age of their oldest row.
+    pub roll_age: Duration,
+    /// What to log: a filter of `tracing-subscriber`, already known to parse.
+    pub log: String,
+}
+
+/// What `import` goes by.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// What to read, in order.
+    pub inputs: Vec<Input>,
+    /// Import a file although it was imported before.
+    pub again: bool,
+    /// Print nothing but errors: no progress and no summary.
+    pub quiet: bool,
+    /// Where files go.
+    pub lake: Lake,
+    /// What the files are like.
+    pub landing: Landing,
+    /// What to log: a filter of `tracing-subscriber`, already known to parse.
+    pub log: String,
+}
+
+/// One thing to import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Standard input, typed as `-`.
+    Stdin,
+    /// A file. Whether it exists is found out when it is opened.
+    File(PathBuf),
+}
+
+/// Receiving over HTTP.
+#[derive(Clone, Debug)]
+pub struct Receive {
+    /// The address as it was typed, for messages.
+    pub listen: String,
+    /// What it resolved to, IPv4 first, never empty. Bind the first that can be bound. All of
+    /// them are loopback, unless listening elsewhere was allowed in so many words.
+    pub addresses: Vec<SocketAddr>,
+    /// The path that sessions are sent to; begins with `/`.
+    pub path: String,
+    /// Most bytes of a body as sent.
+    pub body_limit_bytes: u64,
+    /// Most bytes of a body once inflated; not below `body_limit_bytes`.
+    pub inflated_limit_bytes: u64,
+    /// Longest time for the headers of a request.
+    pub header_timeout: Duration,
+    /// Longest time for the body of a request.
+    pub body_timeout: Duration,
+    /// Longest time for requests under way at a stop; zero cuts them off.
+    pub drain_timeout: Duration,
+    /// Most connections at a time; at least 1.
+    pub max_connections: usize,
+}
+
+/// The journal.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    /// Its directory; not within a local lake.
+    pub dir: PathBuf,
+    /// What the node's name begins with: `[a-z0-9-]{0,32}`.
+    pub node_prefix: String,
+    /// Bytes of a segment file after which a new one is begun.
+    pub segment_bytes: u64,
+    /// Most bytes on disk that have not landed; not below a segment or an inflated body.
+    pub quota_bytes: u64,
+    /// Bytes to leave free on its disk.
+    pub reserve_bytes: u64,
+    /// How long a body is remembered to recognise its retry; zero never.
+    pub retry_window: Duration,
+    /// Set damaged segments aside instead of refusing to start.
+    pub skip_damaged: bool,
+}
+
+/// Where files go. `Debug` shows no credentials.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    /// Directory or bucket.
+    pub location: Location,
+    /// Options for the builder of the object store, named as its `FromStr` keys; each is known to
+    /// be one of this kind of store (for a directory: of any). They outrank the variables of the
+    /// cloud.
+    pub options: Vec<(String, Secret)>,
+    /// Longest time for one request to the store, before it is tried again.
+    pub timeout: Duration,
+}
+
+/// What the files are like, and how many resources making them takes.
+#[derive(Clone, Debug)]
+pub struct Landing {
+    /// Name of the table: `[a-z0-9_]{1,64}`, not beginning with `_`.
+    pub table: Arc<str>,
+    /// File of its Avro schema; without one, the built-in schema of that name.
+    pub schema: Option<PathBuf>,
+    /// Partition template, as typed.
+    pub partition: String,
+    /// Bytes of Parquet after which files are written.
+    pub roll_bytes: u64,
+    /// Rows after which files are written.
+    pub roll_rows: Option<u64>,
+    /// How pages are compressed.
+    pub compression: Compression,
+    /// Bytes of memory after which a row group is closed; not above `memory_bytes`.
+    pub row_group_bytes: u64,
+    /// Most bytes of rows held in memory before they are written.
+    pub memory_bytes: u64,
+    /// Threads that decode.
+    pub decode_threads: NonZeroUsize,
+}
+
+/// How pages are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Zstandard with a level from 1 to 22.
+    Zstd(i32),
+    /// Snappy.
+    Snappy,
+    /// LZ4 without a frame (`LZ4_RAW`).
+    Lz4,
+    /// Not at all.
+    None,
+}
+
+impl Compression {
+    pub(super) fn parse(text: &str) -> Result<Compression, String> {
+        match text.split_once(':').unwrap_or((text, "")) {
+            ("zstd", "") => Ok(Compression::Zstd(1)),
+            ("zstd", level) => match level.parse() {
+                Ok(level) if (1..=22).contains(&level) => Ok(Compression::Zstd(level)),
+                _ => Err("has no level from 1 to 22 after zstd:".to_owned()),
+            },
+            ("snappy", "") => Ok(Compression::Snappy),
+            ("lz4", "") => Ok(Compression::Lz4),
+            ("none", "") => Ok(Compression::None),
+            _ => Err("is none of zstd:LEVEL, snappy, lz4 and none".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! From what was typed to what holds.
+//!
+//! All problems are gathered before giving up; settings are held against each other only once each
+//! is right by itself.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve};
+use super::error::{Error, Problem};
+use super::forms::{http_path, is_within, node_prefix, resolve, table_name};
+use super::list::{self, Kind, Setting};
+use super::raw::{Raw, Source, Typed};
+use super::storage::{self, Location};
+use super::value;
+use crate::schema;
+
+impl Serve {
+    pub(super) fn check(raw: &Raw) -> Result<Serve, Error> {
+        let mut checker = Checker { raw, problems: Vec::new() };
+        let serve = checker.serve();
+        checker.done(serve)
+    }
+}
+
+impl Import {
+    pub(super) fn check(
+        raw: &Raw,
+        files: &[PathBuf],
+        again: bool,
+        quiet: bool,
+    ) -> Result<Import, Error> {
+        let mut checker = Checker { raw, problems: Vec::new() };
+        let input = |file: &PathBuf| match file.as_os_str() == "-" {
+            true => Input::Stdin,
+            false => Input::File(file.clone()),
+        };
+        let inputs: Vec<Input> = files.iter().map(input).collect();
+        if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
+            checker.refuse("FILE".to_owned(), "standard input (-) can be read once only");
+        }
+        let import = Import {
+            inputs,
+            again,
+            quiet,
+            lake: checker.lake(),
+            landing: checker.landing(),
+            log: checker.log(),
+        };
+        checker.done(import)
+    }
+}
+
+impl Lake {
+    pub(super) fn check(raw: &Raw) -> Result<Lake, Error> {
+        let mut checker = Checker { raw, problems: Vec::new() };
+        let lake = checker.lake();
+        checker.done(lake)
+    }
+}
+
+/// Reads settings off [`Raw`]. A value that is wrong is noted and stands in as something harmless
+/// that nobody gets to see.
+struct Checker<'a> {
+    raw: &'a Raw,
+    problems: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn done<T>(self, checked: T) -> Result<T, Error> {
+        match Error::from_problems(self.problems) {
+            Some(error) => Err(error),
+            None => Ok(checked),
+        }
+    }
+
+    fn serve(&mut self) -> Serve {
+        let serve = Serve {
+            receive: self.receive(),
+            journal: Journal {
+                dir: self.path(&list::STATE),
+                node_prefix: self.parsed(&list::NODE, node_prefix),
+                segment_bytes: self.size(&list::JOURNAL_SEGMENT),
+                quota_bytes: self.size(&list::JOURNAL_QUOTA),
+                reserve_bytes: self.size(&list::DISK_RESERVE),
+                retry_window: self.duration(&list::RETRY_WINDOW),
+                skip_damaged: self.switch(&list::SKIP_DAMAGED),
+            },
+            lake: self.lake(),
+            landing: self.landing(),
+            roll_age: self.duration(&list::ROLL_AGE),
+            log: self.log(),
+        };
+        if self.problems.is_empty() {
+            let (receive, journal) = (&serve.receive, &serve.journal);
+            let body = receive.body_limit_bytes;
+            self.not_below(&list::INFLATED_LIMIT, &list::BODY_LIMIT, body);
+            self.not_below(&list::JOURNAL_QUOTA, &list::JOURNAL_SEGMENT, journal.segment_bytes);
+            let inflated = receive.inflated_limit_bytes;
+            self.not_below(&list::JOURNAL_QUOTA, &list::INFLATED_LIMIT, inflated);
+            if let Location::Local(lake) = &serve.lake.location
+                && is_within(&journal.dir, lake)
+            {
+                let place = self.place(&list::STATE);
+                let why = format!(
+                    "the state directory {} lies in the lake {}, where readers would find the \
+                     journal; put them side by side",
+                    journal.dir.display(),
+                    lake.display()
+                );
+                self.refuse(place, why);
+            }
+        }
+        serve
+    }
+
+    fn receive(&mut self) -> Receive {
+        let insecure = self.switch(&list::INSECURE_LISTEN);
+        let (listen, addresses) = self.parsed(&list::LISTEN, |text| {
+            resolve(text).map(|addresses| (text.to_owned(), addresses))
+        });
+        let open = addresses.iter().find(|address| !address.ip().is_loopback());
+        if let (Some(open), false) = (open, insecure) {
+            let place = self.place(&list::LISTEN);
+            let why = format!(
+                "{} can be reached from other machines, with neither encryption nor \
+                 authentication; listen on 127.0.0.1, or allow it: {}",
+                open.ip(),
+                self.source_of(&list::LISTEN).example(&list::INSECURE_LISTEN)
+            );
+            self.refuse(place, why);
+        }
+        Receive {
+            listen,
+            addresses,
+            path: self.parsed(&list::PATH, http_path),
+            body_limit_bytes: self.size(&list::BODY_LIMIT),
+            inflated_limit_bytes: self.size(&list::INFLATED_LIMIT),
+            header_timeout: self.duration(&list::HEADER_TIMEOUT),
+            body_timeout: self.duration(&list::BODY_TIMEOUT),
+            drain_timeout: self.duration(&list::DRAIN_TIMEOUT),
+            max_connections: self
+                .count(&list::MAX_CONNECTIONS)
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or(1),
+        }
+    }
+
+    fn lake(&mut self) -> Lake {
+        let location = self.lake_location();
+        let timeout = self.duration(&list::STORE_TIMEOUT);
+        let mut options = Vec::new();
+        for entry in &self.raw.storage {
+            match storage::option_for(&location, entry) {
+                Ok(option) => options.push(option),
+                Err(why) => self.refuse(entry.source.to_string(), why),
+            }
+        }
+        Lake { location, options, timeout }
+    }
+
+    fn lake_location(&mut self) -> Location {
+        let harmless = || Location::Local(PathBuf::new());
+        let typed = self.typed(&list::LAKE);
+        // A name and password before an @ would be printed with the value.
+        if typed.text.contains("://") && typed.text.contains('@') {
+            let place = typed.source.place(&list::LAKE);
+            let why = "credentials do not belong in the address of the lake; use the [storage] \
+                       table or the variables of the cloud, for example AWS_ACCESS_KEY_ID";
+            self.refuse(place, why);
+            return harmless();
+        }
+        match Location::parse(&typed.text) {
+            Ok(location) => location,
+            Err(why) => {
+                self.bad(&list::LAKE, &typed, why);
+                harmless()
+            }
+        }
+    }
+
+    fn landing(&mut self) -> Landing {
+        let roll_rows = self.count(&list::ROLL_ROWS);
+        let threads = self.count(&list::DECODE_THREADS).and_then(|n| usize::try_from(n).ok());
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let landing = Landing {
+            table: self.parsed(&list::TABLE, table_name).into(),
+            schema: self
+                .raw
+                .get(&list::SCHEMA)
+                .filter(|typed| !typed.text.is_empty())
+                .map(|typed| PathBuf::from(&typed.text)),
+            partition: self.typed(&list::PARTITION).text,
+            roll_bytes: self.size(&list::ROLL_BYTES),
+            roll_rows,
+            compression: self
+                .optional(&list::COMPRESSION, Compression::parse)
+                .unwrap_or(Compression::None),
+            row_group_bytes: self.size(&list::ROW_GROUP_BYTES),
+            memory_bytes: self.size(&list::MEMORY),
+            decode_threads: threads.and_then(NonZeroUsize::new).unwrap_or(cores),
+        };
+        if self.problems.is_empty() {
+            self.not_below(&list::MEMORY, &list::ROW_GROUP_BYTES, landing.row_group_bytes);
+            if landing.schema.is_none() && !schema::BUILTIN.contains(&&*landing.table) {
+                let why = format!(
+                    "no schema of the table {} is built in (there is {}); name a file: {}",
+                    landing.table,
+                    schema::BUILTIN.join(", "),
+                    self.source_of(&list::TABLE).example(&list::SCHEMA),
+                );
+                let place = self.place(&list::TABLE);
+                self.refuse(place, why);
+            }
+        }
+        landing
+    }
+
+    fn log(&mut self) -> String {
+        self.parsed(&list::LOG, |text| match tracing_subscriber::EnvFilter::try_new(text) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(_) => Err("is no log filter".to_owned()),
+        })
+    }
+
+    /// Two sizes: `high` has at least the bytes of `low`.
+    fn not_below(&mut self, high: &Setting, low: &Setting, low_bytes: u64) {
+        let high_bytes = self.size(high);
+        if high_bytes < low_bytes {
+            let why = format!(
+                "{} is below {} ({}, {}); raise the one or lower the other",
+                value::show_size(high_bytes),
+                low.key,
+                value::show_size(low_bytes),
+                self.source_of(low),
+            );
+            let place = self.place(high);
+            self.refuse(place, why);
+        }
+    }
+
+    fn typed(&self, setting: &Setting) -> Typed {
+        self.raw
+            .get(setting)
+            .cloned()
+            .unwrap_or_else(|| Typed { text: String::new(), source: Source::Default })
+    }
+
+    fn source_of(&self, setting: &Setting) -> Source {
+        self.typed(setting).source
+    }
+
+    fn place(&self, setting: &Setting) -> String {
+        self.source_of(setting).place(setting)
+    }
+
+    fn refuse(&mut self, place: String, why: impl Into<String>) {
+        self.problems.push(Problem::Refused { place, why: why.into() });
+    }
+
+    fn bad(&mut self, setting: &Setting, typed: &Typed, why: String) {
+        self.problems.push(Problem::BadValue {
+            place: typed.source.place(setting),
+            found: typed.text.clone(),
+            why,
+            example: typed.source.example(setting),
+        });
+    }
+
+    fn optional<T>(
+        &mut self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let typed = self.typed(setting);
+        match parse(&typed.text) {
+            Ok(parsed) => Some(parsed),
+            Err(why) => {
+                self.bad(setting, &typed, why);
+                None
+            }
+        }
+    }
+
+    fn parsed<T: Default>(
+        &mut self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> T {
+        self.optional(setting, parse).unwrap_or_default()
+    }
+
+    fn duration(&mut self, setting: &Setting) -> Duration {
+        let Kind::Duration { least_ms, most_ms } = setting.kind else { return Duration::ZERO };
+        self.parsed(setting, |text| value::duration(text, least_ms, most_ms))
+    }
+
+    fn size(&mut self, setting: &Setting) -> u64 {
+        let Kind::Size { least, most } = setting.kind else { return 0 };
+        self.parsed(setting, |text| value::size(text, least, most))
+    }
+
+    fn count(&mut self, setting: &Setting) -> Option<u64> {
+        let Kind::Count { least, most, word } = setting.kind else { return None };
+        self.parsed(setting, |text| value::count(text, least, most, word))
+    }
+
+    fn switch(&mut self, setting: &Setting) -> bool {
+        self.parsed(setting, value::switch)
+    }
+
+    fn path(&mut self, setting: &Setting) -> PathBuf {
+        self.parsed(setting, |text| match text {
+            "" => Err("is no directory".to_owned()),
+            path => Ok(PathBuf::from(path)),
+        })
+    }
+}

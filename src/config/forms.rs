@@ -1,0 +1,86 @@
+//! Texts of a certain form: addresses, paths, names.
+//!
+//! An error is the half sentence that follows what was found.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Component, Path, PathBuf};
+
+/// `HOST:PORT` as addresses, IPv4 first, never none. Asks the system's resolver.
+pub(super) fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let shaped = text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok() && !host.contains("//")
+    });
+    if !shaped {
+        return Err("is not HOST:PORT".to_owned());
+    }
+    let mut addresses: Vec<SocketAddr> = text
+        .to_socket_addrs()
+        .map_err(|error| format!("has a host that cannot be resolved ({error})"))?
+        .collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    match addresses.is_empty() {
+        true => Err("has a host that resolves to no address".to_owned()),
+        false => Ok(addresses),
+    }
+}
+
+/// A path to take requests on, as `warp` is given it: plain segments, none of them empty.
+pub(super) fn http_path(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
+    if !text.starts_with('/') || !text.chars().all(plain) {
+        return Err("is not a path of letters, digits and -_.~ that begins with /".to_owned());
+    }
+    let mut parts = text.strip_prefix('/').unwrap_or(text).split('/');
+    if parts.any(|part| matches!(part, "" | "." | "..")) {
+        return Err("has an empty part, . or ..".to_owned());
+    }
+    if text == "/metrics" || text == "/health" || text.starts_with("/health/") {
+        return Err("is a path of the program's own".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A table's name: a directory that engines do not hide.
+pub(super) fn table_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let named = (1..=64).contains(&text.len()) && text.chars().all(plain);
+    match named && !text.starts_with('_') {
+        true => Ok(text.to_owned()),
+        false => Err("is not 1 to 64 of a-z, 0-9 and _, beginning without _".to_owned()),
+    }
+}
+
+/// What a node's name begins with.
+pub(super) fn node_prefix(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match text.len() <= 32 && text.chars().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err("is not up to 32 of a-z, 0-9 and -".to_owned()),
+    }
+}
+
+/// Whether `inner` is `outer` or lies in it, by name and through links, though neither need exist.
+pub(super) fn is_within(inner: &Path, outer: &Path) -> bool {
+    real(inner).starts_with(real(outer))
+}
+
+/// The path without links, `.` and `..`, as far as it exists; the rest by name.
+fn real(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut real = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                real.pop();
+            }
+            other => {
+                real.push(other);
+                if let Ok(resolved) = std::fs::canonicalize(&real) {
+                    real = resolved;
+                }
+            }
+        }
+    }
+    real
+}

@@ -1,0 +1,227 @@
+//! One Parquet file: what its footer says.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::{DataType, Field};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::file::metadata::ParquetMetaData;
+use serde::Serialize;
+
+use super::{InspectError, codec, footer, show_time, span, time_column, times, unsigned};
+
+/// What is in a file.
+#[derive(Debug, Serialize)]
+pub struct FileReport {
+    /// The file, as it was named.
+    pub file: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Number of rows.
+    pub rows: u64,
+    /// Bytes of the pages, as stored.
+    pub compressed_bytes: u64,
+    /// Bytes of the pages before compression.
+    pub uncompressed_bytes: u64,
+    /// The program that wrote it.
+    pub created_by: Option<String>,
+    /// The column that first and last are about.
+    pub time_column: Option<String>,
+    /// First time of that column (RFC 3339), if statistics say.
+    pub first: Option<String>,
+    /// Last time of that column.
+    pub last: Option<String>,
+    /// Its row groups, in order.
+    pub row_groups: Vec<RowGroupReport>,
+    /// Its leaf columns, in the order of the schema.
+    pub columns: Vec<ColumnReport>,
+    /// Its key-value metadata, in order.
+    pub metadata: Vec<MetadataEntry>,
+    /// Its schema, one entry a column or member, parents first.
+    pub schema: Vec<SchemaLine>,
+}
+
+/// One row group.
+#[derive(Debug, Serialize)]
+pub struct RowGroupReport {
+    /// Number of rows.
+    pub rows: u64,
+    /// Bytes of its pages, as stored.
+    pub compressed_bytes: u64,
+    /// Bytes of its pages before compression.
+    pub uncompressed_bytes: u64,
+}
+
+/// One leaf column, over all row groups.
+#[derive(Debug, Serialize)]
+pub struct ColumnReport {
+    /// Its path in the file: `userActions.list.element.name`.
+    pub path: String,
+    /// How it is compressed: one codec, unless row groups differ.
+    pub compression: BTreeSet<String>,
+    /// Encodings of its pages.
+    pub encodings: BTreeSet<String>,
+    /// Bytes of its pages, as stored.
+    pub compressed_bytes: u64,
+    /// Bytes of its pages before compression.
+    pub uncompressed_bytes: u64,
+    /// Number of values, nulls among them.
+    pub values: u64,
+    /// Number of nulls, if statistics of every row group say.
+    pub nulls: Option<u64>,
+    /// Whether every row group has a Bloom filter for it.
+    pub bloom_filter: bool,
+    /// Whether every row group has a column index and an offset index for it.
+    pub page_index: bool,
+}
+
+/// One entry of the key-value metadata.
+#[derive(Debug, Serialize)]
+pub struct MetadataEntry {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: Option<String>,
+}
+
+/// One column or member of a struct.
+#[derive(Debug, Serialize)]
+pub struct SchemaLine {
+    /// How many parents it has.
+    pub depth: usize,
+    /// Its name.
+    pub name: String,
+    /// Its type; the members of a struct, or of a list of structs, come after it, one deeper.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether it may be null.
+    pub nullable: bool,
+}
+
+/// Looks at the file that `meta` tells of. `name` is what the report calls it.
+///
+/// # Errors
+///
+/// It cannot be read, or is no whole Parquet file.
+pub async fn inspect_file(
+    store: &dyn ObjectStore,
+    meta: &ObjectMeta,
+    name: &str,
+) -> Result<FileReport, InspectError> {
+    let path: &Path = &meta.location;
+    report(&footer(store, path, meta.size).await?, name, meta.size)
+}
+
+fn report(footer: &ParquetMetaData, name: &str, bytes: u64) -> Result<FileReport, InspectError> {
+    let file = footer.file_metadata();
+    let row_groups: Vec<RowGroupReport> = footer
+        .row_groups()
+        .iter()
+        .map(|group| RowGroupReport {
+            rows: unsigned(group.num_rows()),
+            compressed_bytes: unsigned(group.compressed_size()),
+            uncompressed_bytes: unsigned(group.total_byte_size()),
+        })
+        .collect();
+    let column = time_column(footer);
+    let groups = footer.row_groups().iter();
+    let chunks = groups.filter_map(|group| group.columns().get(column?));
+    let found = chunks.fold(None, |found, chunk| span(found, times(chunk)));
+    let arrow = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
+    let mut schema = Vec::new();
+    arrow.fields().iter().for_each(|field| describe(field, 0, &mut schema));
+    let entries = file.key_value_metadata().map(Vec::as_slice).unwrap_or_default();
+    Ok(FileReport {
+        file: name.to_owned(),
+        bytes,
+        rows: unsigned(file.num_rows()),
+        compressed_bytes: row_groups.iter().map(|group| group.compressed_bytes).sum(),
+        uncompressed_bytes: row_groups.iter().map(|group| group.uncompressed_bytes).sum(),
+        created_by: file.created_by().map(str::to_owned),
+        time_column: column.map(|c| file.schema_descr().column(c).name().to_owned()),
+        first: found.map(|(first, _)| show_time(first)),
+        last: found.map(|(_, last)| show_time(last)),
+        row_groups,
+        columns: columns(footer),
+        metadata: entries
+            .iter()
+            .map(|entry| MetadataEntry { key: entry.key.clone(), value: entry.value.clone() })
+            .collect(),
+        schema,
+    })
+}
+
+fn columns(footer: &ParquetMetaData) -> Vec<ColumnReport> {
+    let descriptors = footer.file_metadata().schema_descr().columns();
+    let mut columns: Vec<ColumnReport> = descriptors
+        .iter()
+        .map(|descriptor| ColumnReport {
+            path: descriptor.path().string(),
+            compression: BTreeSet::new(),
+            encodings: BTreeSet::new(),
+            compressed_bytes: 0,
+            uncompressed_bytes: 0,
+            values: 0,
+            nulls: Some(0),
+            bloom_filter: footer.num_row_groups() > 0,
+            page_index: footer.num_row_groups() > 0,
+        })
+        .collect();
+    for group in footer.row_groups() {
+        for (column, chunk) in columns.iter_mut().zip(group.columns()) {
+            column.compression.insert(codec(chunk));
+            column.encodings.extend(chunk.encodings().map(|encoding| encoding.to_string()));
+            column.compressed_bytes += unsigned(chunk.compressed_size());
+            column.uncompressed_bytes += unsigned(chunk.uncompressed_size());
+            column.values += unsigned(chunk.num_values());
+            let nulls = chunk.statistics().and_then(|statistics| statistics.null_count_opt());
+            column.nulls = column.nulls.zip(nulls).map(|(sum, nulls)| sum + nulls);
+            column.bloom_filter &= chunk.bloom_filter_offset().is_some();
+            column.page_index &=
+                chunk.column_index_offset().is_some() && chunk.offset_index_offset().is_some();
+        }
+    }
+    columns
+}
+
+/// One line for `field`, and the lines of its members.
+fn describe(field: &Field, depth: usize, lines: &mut Vec<SchemaLine>) {
+    let (kind, members) = kind_of(field.data_type());
+    let (name, nullable) = (field.name().clone(), field.is_nullable());
+    lines.push(SchemaLine { depth, name, kind, nullable });
+    for member in members {
+        describe(member, depth + 1, lines);
+    }
+}
+
+/// The name of a type, and the members that are to follow it.
+fn kind_of(kind: &DataType) -> (String, Vec<&Field>) {
+    match kind {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ("string".to_owned(), vec![]),
+        DataType::Timestamp(unit, zone) => {
+            let unit = match unit {
+                arrow::datatypes::TimeUnit::Second => "s",
+                arrow::datatypes::TimeUnit::Millisecond => "ms",
+                arrow::datatypes::TimeUnit::Microsecond => "µs",
+                arrow::datatypes::TimeUnit::Nanosecond => "ns",
+            };
+            (format!("timestamp({unit}, {})", zone.as_deref().unwrap_or("no zone")), vec![])
+        }
+        DataType::Struct(members) => {
+            ("struct".to_owned(), members.iter().map(AsRef::as_ref).collect())
+        }
+        DataType::List(element) | DataType::LargeList(element) => {
+            let (name, members) = kind_of(element.data_type());
+            (format!("list of {name}"), members)
+        }
+        DataType::Map(entries, _) => match kind_of(entries.data_type()).1.as_slice() {
+            [key, value] => {
+                let (value, members) = kind_of(value.data_type());
+                (format!("map of {} to {value}", kind_of(key.data_type()).0), members)
+            }
+            _ => ("map".to_owned(), vec![]),
+        },
+        other => (other.to_string().to_lowercase(), vec![]),
+    }
+}

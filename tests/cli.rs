@@ -1,0 +1,259 @@
+//! The binary itself: exit codes, what goes to which stream, and help.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Runs the binary in `dir` with nothing of the caller's own `SESSIONLAKE_…` in its environment.
+fn run_with(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sessionlake"));
+    command.current_dir(dir).args(arguments);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SESSIONLAKE_") {
+            command.env_remove(name);
+        }
+    }
+    command.envs(variables.iter().copied()).output().unwrap()
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let dir = TempDir::new().unwrap();
+    run_with(dir.path(), arguments, &[])
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn help_is_a_manual_page_on_standard_output() {
+    let output = run(&["--help"]);
+    assert_eq!(code(&output), Some(0));
+    let text = stdout(&output);
+    for part in ["Usage: ", "Commands:", "Examples:", "Configuration:", "Exit status:"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    for command in ["serve", "import", "inspect", "schema", "check"] {
+        assert!(text.contains(&format!("\n  {command} ")), "{command} is not in\n{text}");
+        let output = run(&[command, "--help"]);
+        assert_eq!(code(&output), Some(0));
+        let manual = stdout(&output);
+        for part in ["Usage: ", "Examples:\n  sessionlake ", "Exit status:\n  0  "] {
+            assert!(manual.contains(part), "{part} is not in\n{manual}");
+        }
+        assert!(stderr(&output).is_empty());
+    }
+    assert!(!text.contains("config-reference"), "it is for those who work on the program");
+}
+
+#[test]
+fn the_manual_page_of_serve_has_sections_variables_and_defaults() {
+    let text = stdout(&run(&["serve", "--help"]));
+    for part in [
+        "\nGeneral:\n",
+        "\nReceiving:\n",
+        "\nLake:\n",
+        "\nRolls and files:\n",
+        "\nResources:\n",
+        "\nJournal:\n",
+        "      --roll-age <DURATION>\n",
+        "[env: SESSIONLAKE_ROLL_AGE]\n          [default: 60s]\n",
+        "[default: 127.0.0.1:3000]",
+        "--skip-damaged[=<BOOL>]",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+}
+
+#[test]
+fn version_is_told() {
+    let output = run(&["--version"]);
+    assert_eq!(code(&output), Some(0));
+    assert_eq!(stdout(&output), format!("sessionlake {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_is_2_and_leaves_standard_output_alone() {
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["serve", "--no-such-flag"],
+        &["serve", "--roll-age"],
+        &["serve", "--roll-age", "60"],
+        &["serve", "--listen", "0.0.0.0:0"],
+        &["serve", "--config", "missing.toml"],
+        &["import"],
+        &["import", "--memory", "1", "a.ndjson"],
+        &["inspect", "ftp://x/y"],
+        &["schema", "--format", "cobol"],
+        &["schema", "no_such_table"],
+        &["check", "--state", "./data/lake/x"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(code(&output), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+        assert!(!stderr(&output).is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_error_is_told_with_its_causes() {
+    let output = run(&["serve", "--config", "missing.toml"]);
+    let said = stderr(&output);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "error: cannot read the configuration file missing.toml");
+    assert!(lines[1].starts_with("  caused by: No such file or directory"), "{said}");
+}
+
+#[test]
+fn variables_of_the_environment_count_and_strange_ones_are_warned_about() {
+    let dir = TempDir::new().unwrap();
+    let variables = [
+        ("SESSIONLAKE_LISTEN", "127.0.0.1:0"),
+        ("SESSIONLAKE_STATE", "here/state"),
+        ("SESSIONLAKE_LAKE", ""),
+        ("SESSIONLAKE_LISTENS", "1"),
+    ];
+    let output = run_with(dir.path(), &["check"], &variables);
+    assert_eq!(code(&output), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("\nok      state     here/state can be written"));
+    assert!(stdout(&output).contains("\nok      lake      ./data/lake: "));
+    assert_eq!(
+        stderr(&output),
+        "warning: the environment variable SESSIONLAKE_LISTENS is not read; the nearest name \
+         that is read is SESSIONLAKE_LISTEN\n"
+    );
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+    assert!(left.is_empty(), "check left {left:?} behind");
+}
+
+#[test]
+fn check_says_what_would_keep_serve_from_starting() {
+    let dir = TempDir::new().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    std::fs::write(dir.path().join("other"), "").unwrap();
+    std::fs::write(dir.path().join("bad.avsc"), "{").unwrap();
+    let arguments = ["--state=file/state", "--lake=other", "--schema=bad.avsc", "--listen"];
+    let arguments = [&["check"], arguments.as_slice(), &[address.as_str()]].concat();
+    let output = run_with(dir.path(), &arguments, &[]);
+    assert_eq!(code(&output), Some(1), "{}", stderr(&output));
+    let said = stdout(&output);
+    for part in [
+        "ok      settings ",
+        &format!("failed  listen    cannot listen on {address}: "),
+        "failed  state     cannot make file/state: ",
+        "failed  lake      cannot make other: ",
+        "failed  schema    ",
+        "\nThis configuration would not start.\n",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+}
+
+#[test]
+fn check_sees_that_another_process_has_the_state_directory() {
+    let dir = TempDir::new().unwrap();
+    std::fs::create_dir(dir.path().join("state")).unwrap();
+    let lock = std::fs::File::create(dir.path().join("state/lock")).unwrap();
+    lock.lock().unwrap();
+    let arguments = ["check", "--state=state", "--listen=127.0.0.1:0"];
+    let output = run_with(dir.path(), &arguments, &[]);
+    assert_eq!(code(&output), Some(1));
+    let said = stdout(&output);
+    assert!(said.contains("failed  state     state is used by another process\n"), "{said}");
+    drop(lock);
+    assert_eq!(code(&run_with(dir.path(), &arguments, &[])), Some(0));
+}
+
+#[test]
+fn inspect_looks_at_lakes_and_files_on_disk() {
+    let dir = TempDir::new().unwrap();
+    let output = run_with(dir.path(), &["inspect"], &[]);
+    assert_eq!(code(&output), Some(1));
+    assert!(
+        stderr(&output)
+            .starts_with("error: there is neither a lake nor a file at ./data/lake\n  caused by: ")
+    );
+
+    let partition = dir.path().join("data/lake/t/at=10%3A00");
+    std::fs::create_dir_all(&partition).unwrap();
+    let file = partition.join("n-1.parquet");
+    std::fs::write(&file, parquet()).unwrap();
+    let output = run_with(dir.path(), &["inspect"], &[]);
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("1 table, 1 file, 3 rows, "), "{}", stdout(&output));
+    assert!(stdout(&output).contains("\n  at=10%3A00 "), "{}", stdout(&output));
+
+    let output = run_with(dir.path(), &["inspect", "--json", "data/lake"], &[]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["tables"][0]["partitions"][0]["rows"], 3);
+    assert_eq!(report["tables"][0]["partitions"][0]["file_list"][0]["row_groups"], 1);
+
+    let name = "data/lake/t/at=10%3A00/n-1.parquet";
+    let output = run_with(dir.path(), &["inspect", name], &[]);
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("Row groups: 1\n"), "{}", stdout(&output));
+    let output = run_with(dir.path(), &["inspect", "--json", name], &[]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["columns"][0]["path"], "n");
+
+    std::fs::write(partition.join("n-2.parquet"), b"PAR1 and no more").unwrap();
+    let output = run_with(dir.path(), &["inspect"], &[]);
+    assert_eq!(code(&output), Some(1), "a broken file is not fatal, and not fine");
+    assert!(stdout(&output).contains("1 table, 1 file, 3 rows, "));
+    assert!(stdout(&output).contains("\nBroken: 1 file\n  t/at=10%3A00/n-2.parquet\n"));
+}
+
+fn parquet() -> Vec<u8> {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    let numbers: ArrayRef = std::sync::Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
+    let mut file = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    file
+}
+
+#[test]
+fn schema_prints_every_format() {
+    let output = run(&["schema"]);
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    let avro: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(avro["name"], "user_sessions");
+    for format in ["arrow", "spark", "duckdb", "elasticsearch"] {
+        let output = run(&["schema", "user_sessions", "--format", format]);
+        assert_eq!(code(&output), Some(0), "{format}: {}", stderr(&output));
+        assert!(stdout(&output).contains("startTime"), "{format}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    use std::process::Stdio;
+    for arguments in [&["serve", "--help"][..], &["config-reference", "--example"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sessionlake"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(code(&output), Some(0), "{arguments:?}");
+        assert_eq!(stderr(&output), "", "{arguments:?}");
+    }
+}
