@@ -1,9 +1,10 @@
 """A lake as its readers see it: files, receipts and quarantine as they are, rows by DuckDB."""
 
 import json
+from pathlib import Path
 
 import duckdb
-import duckdb_extensions
+import duckdb_extension_httpfs
 from pyarrow import fs
 
 from .process import wait_until
@@ -15,8 +16,9 @@ def connect():
     """A DuckDB that reads local files and S3, with times shown in UTC, and installs nothing."""
     connection = duckdb.connect(config={"threads": 2, "memory_limit": "2GB"})
     connection.execute("SET autoinstall_known_extensions = false")
-    duckdb_extensions.import_extension("httpfs", con=connection)
-    connection.execute("LOAD httpfs")
+    package = Path(duckdb_extension_httpfs.__file__).parent
+    extension = package / "extensions" / f"v{duckdb.__version__}" / "httpfs.duckdb_extension"
+    connection.execute(f"LOAD '{extension}'")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
