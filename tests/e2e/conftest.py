@@ -120,13 +120,15 @@ def server(make_server, local_lake):
 
 @pytest.fixture
 def command(folder):
-    """Runs the program to its end: (exit code, output). Standard input is a file or nothing."""
+    """Runs the program to its end and returns what it printed. Any exit code but the expected one
+    is a failure, unless `expect` is None. Standard input is the file `stdin`, or empty."""
     numbers = itertools.count(1)
 
-    def run(*arguments, timeout_s=120, expect=0, env=None, cwd=None):
+    def run(*arguments, timeout_s=120, expect=0, env=None, cwd=None, stdin=None):
         log = folder / f"command-{next(numbers)}.log"
         process = Process(
-            [place.binary(), *arguments], log, clean_environment(**(env or {})), cwd=cwd or folder
+            [place.binary(), *arguments], log, clean_environment(**(env or {})),
+            cwd=cwd or folder, stdin=stdin,
         )
         code = process.wait(timeout_s)
         if expect is not None:

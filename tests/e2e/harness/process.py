@@ -30,14 +30,14 @@ def free_port():
 class Process:
     """`command` running, with standard output and error appended to the file `log`."""
 
-    def __init__(self, command, log, env=None, cwd=None):
+    def __init__(self, command, log, env=None, cwd=None, stdin=None):
         self.command = [str(word) for word in command]
         self.log = Path(log)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.log_start = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as out:
+        with self.log.open("ab") as out, open(stdin or os.devnull, "rb") as given:
             self.child = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=cwd
+                self.command, stdin=given, stdout=out, stderr=out, env=env, cwd=cwd
             )
 
     @property
