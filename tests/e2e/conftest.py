@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from harness import place, spark as spark_harness, stores
+from harness import place, stores
+from harness import spark as spark_harness
 from harness.lake import Lake
 from harness.process import Process, clean_environment
 from harness.server import Server
@@ -127,8 +128,11 @@ def command(folder):
     def run(*arguments, timeout_s=120, expect=0, env=None, cwd=None, stdin=None):
         log = folder / f"command-{next(numbers)}.log"
         process = Process(
-            [place.binary(), *arguments], log, clean_environment(**(env or {})),
-            cwd=cwd or folder, stdin=stdin,
+            [place.binary(), *arguments],
+            log,
+            clean_environment(**(env or {})),
+            cwd=cwd or folder,
+            stdin=stdin,
         )
         code = process.wait(timeout_s)
         if expect is not None:

@@ -20,12 +20,21 @@ DAY_MS = 86_400_000
 FIRST_DAY = "2026-11-01"
 
 COUNTRIES = [
-    ("Europe", "Poland", "Pomerania", "Gdansk"), ("Europe", "Austria", "Upper Austria", "Linz"),
-    ("Europe", "Spain", "Catalonia", "Barcelona"), ("North America", "United States", "Florida", "Miami"),
-    ("North America", "Canada", "Québec", "Montréal"), ("Asia", "Japan", "東京都", "東京"),
-    ("South America", "Brazil", "São Paulo", "Campinas"), ("Africa", "Kenya", "Nairobi", "Nairobi"),
+    ("Europe", "Poland", "Pomerania", "Gdansk"),
+    ("Europe", "Austria", "Upper Austria", "Linz"),
+    ("Europe", "Spain", "Catalonia", "Barcelona"),
+    ("North America", "United States", "Florida", "Miami"),
+    ("North America", "Canada", "Québec", "Montréal"),
+    ("Asia", "Japan", "東京都", "東京"),
+    ("South America", "Brazil", "São Paulo", "Campinas"),
+    ("Africa", "Kenya", "Nairobi", "Nairobi"),
 ]
-BROWSERS = [("Chrome", "Chrome 142"), ("Firefox", "Firefox 144"), ("Safari", "Safari 26"), ("Edge", "Edge 142")]
+BROWSERS = [
+    ("Chrome", "Chrome 142"),
+    ("Firefox", "Firefox 144"),
+    ("Safari", "Safari 26"),
+    ("Edge", "Edge 142"),
+]
 SYSTEMS = [("Windows", "Windows 11"), ("Mac OS", "macOS 26"), ("Linux", "Linux"), ("iOS", "iOS 26.1")]
 PAGES = ["/", "/search", "/journeys", "/journeys/detail", "/booking", "/booking/payment", "/login", "/help"]
 APPLICATIONS = [("easyTravel shop", "APPLICATION-8A3C"), ("easyTravel partners", "APPLICATION-1F07")]
@@ -52,30 +61,61 @@ def _action(rng, page):
     name, internal = rng.choice(APPLICATIONS)
     n = _number()
     ms = n if load else None
-    return _dumps({
-        "name": f"loading of page {page}" if load else f"click on \"Next\" on page {page}",
-        "domain": "shop.example.com", "targetUrl": f"https://shop.example.com{page}?item={rng.randrange(10**6)}",
-        "type": "Load" if load else "Xhr", "startTime": n, "endTime": n, "duration": n,
-        "application": name, "internalApplicationId": internal,
-        "internalKeyUserActionId": f"KEY-{rng.randrange(16**8):08X}" if rng.random() < 0.2 else None,
-        "speedIndex": ms, "apdexCategory": rng.choice(["SATISFIED", "TOLERATING", "FRUSTRATED"]),
-        "matchingConversionGoals": ["booked"] if page.startswith("/booking/") else [],
-        "networkTime": n, "serverTime": n, "frontendTime": n, "documentInteractiveTime": ms,
-        "thirdPartyResources": rng.randrange(9), "thirdPartyBusyTime": rng.randrange(800),
-        "cdnResources": rng.randrange(20), "cdnBusyTime": rng.randrange(400),
-        "firstPartyResources": rng.randrange(30), "firstPartyBusyTime": rng.randrange(900),
-        "domCompleteTime": ms, "domContentLoadedTime": ms,
-        "loadEventStart": ms, "loadEventEnd": ms, "navigationStart": n,
-        "requestStart": rng.randrange(40), "responseStart": rng.randrange(40, 200), "responseEnd": rng.randrange(200, 500),
-        "visuallyCompleteTime": ms, "syntheticEvent": None, "syntheticEventId": None, "keyUserAction": rng.random() < 0.2,
-        "stringProperties": [_property(rng, "basket", rng.choice(["empty", "one", "full"]))] if rng.random() < 0.3 else [],
-        "longProperties": [_property(rng, "items", rng.randrange(40))] if rng.random() < 0.2 else [],
-        "doubleProperties": [_property(rng, "total", round(rng.random() * 900, 2))] if rng.random() < 0.2 else [],
-        "dateProperties": [], "userActionPropertyCount": rng.randrange(3), "customErrorCount": 0,
-        "javascriptErrorCount": rng.randrange(2), "requestErrorCount": rng.randrange(2),
-        "largestContentfulPaint": ms, "firstInputDelay": rng.randrange(60) if load else None,
-        "totalBlockingTime": ms, "cumulativeLayoutShift": _number("%.4f") if load else None,
-    }), load
+    return _dumps(
+        {
+            "name": f"loading of page {page}" if load else f'click on "Next" on page {page}',
+            "domain": "shop.example.com",
+            "targetUrl": f"https://shop.example.com{page}?item={rng.randrange(10**6)}",
+            "type": "Load" if load else "Xhr",
+            "startTime": n,
+            "endTime": n,
+            "duration": n,
+            "application": name,
+            "internalApplicationId": internal,
+            "internalKeyUserActionId": f"KEY-{rng.randrange(16**8):08X}" if rng.random() < 0.2 else None,
+            "speedIndex": ms,
+            "apdexCategory": rng.choice(["SATISFIED", "TOLERATING", "FRUSTRATED"]),
+            "matchingConversionGoals": ["booked"] if page.startswith("/booking/") else [],
+            "networkTime": n,
+            "serverTime": n,
+            "frontendTime": n,
+            "documentInteractiveTime": ms,
+            "thirdPartyResources": rng.randrange(9),
+            "thirdPartyBusyTime": rng.randrange(800),
+            "cdnResources": rng.randrange(20),
+            "cdnBusyTime": rng.randrange(400),
+            "firstPartyResources": rng.randrange(30),
+            "firstPartyBusyTime": rng.randrange(900),
+            "domCompleteTime": ms,
+            "domContentLoadedTime": ms,
+            "loadEventStart": ms,
+            "loadEventEnd": ms,
+            "navigationStart": n,
+            "requestStart": rng.randrange(40),
+            "responseStart": rng.randrange(40, 200),
+            "responseEnd": rng.randrange(200, 500),
+            "visuallyCompleteTime": ms,
+            "syntheticEvent": None,
+            "syntheticEventId": None,
+            "keyUserAction": rng.random() < 0.2,
+            "stringProperties": [_property(rng, "basket", rng.choice(["empty", "one", "full"]))]
+            if rng.random() < 0.3
+            else [],
+            "longProperties": [_property(rng, "items", rng.randrange(40))] if rng.random() < 0.2 else [],
+            "doubleProperties": [_property(rng, "total", round(rng.random() * 900, 2))]
+            if rng.random() < 0.2
+            else [],
+            "dateProperties": [],
+            "userActionPropertyCount": rng.randrange(3),
+            "customErrorCount": 0,
+            "javascriptErrorCount": rng.randrange(2),
+            "requestErrorCount": rng.randrange(2),
+            "largestContentfulPaint": ms,
+            "firstInputDelay": rng.randrange(60) if load else None,
+            "totalBlockingTime": ms,
+            "cumulativeLayoutShift": _number("%.4f") if load else None,
+        }
+    ), load
 
 
 def _head(rng):
@@ -85,28 +125,57 @@ def _head(rng):
     system, version = rng.choice(SYSTEMS)
     n = _number()
     fields = {
-        "tenantId": "umsaywsjuo", "userSessionId": "\1id", "startTime": n, "endTime": n, "duration": n,
-        "internalUserId": "\1user", "userType": rng.choice(["REAL_USER"] * 8 + ["ROBOT", "SYNTHETIC"]),
-        "applicationType": "WEB_APPLICATION", "bounce": rng.random() < 0.3, "newUser": rng.random() < 0.4,
-        "userActionCount": n, "totalErrorCount": rng.randrange(4), "totalLicenseCreditCount": 1,
-        "matchingConversionGoalsCount": 0, "matchingConversionGoals": [],
+        "tenantId": "umsaywsjuo",
+        "userSessionId": "\1id",
+        "startTime": n,
+        "endTime": n,
+        "duration": n,
+        "internalUserId": "\1user",
+        "userType": rng.choice(["REAL_USER"] * 8 + ["ROBOT", "SYNTHETIC"]),
+        "applicationType": "WEB_APPLICATION",
+        "bounce": rng.random() < 0.3,
+        "newUser": rng.random() < 0.4,
+        "userActionCount": n,
+        "totalErrorCount": rng.randrange(4),
+        "totalLicenseCreditCount": 1,
+        "matchingConversionGoalsCount": 0,
+        "matchingConversionGoals": [],
         "ip": f"10.{rng.randrange(256)}.{rng.randrange(256)}.{rng.randrange(256)}",
-        "continent": continent, "country": country, "region": region, "city": city,
-        "browserType": "Desktop Browser", "browserFamily": family, "browserMajorVersion": browser,
-        "osFamily": system, "osVersion": version, "screenHeight": rng.choice([1080, 1440, 2160]),
-        "screenWidth": rng.choice([1920, 2560, 3840]), "screenOrientation": "LANDSCAPE",
-        "displayResolution": rng.choice(["FHD", "QHD", "UHD"]), "hasSessionReplay": False,
-        "isp": rng.choice(["Example Net", "Beispiel Netz GmbH", "Réseau d'exemple"]), "clientType": "Desktop Browser",
-        "connectionType": "UNKNOWN", "clientTimeOffset": rng.randrange(-900, 900),
+        "continent": continent,
+        "country": country,
+        "region": region,
+        "city": city,
+        "browserType": "Desktop Browser",
+        "browserFamily": family,
+        "browserMajorVersion": browser,
+        "osFamily": system,
+        "osVersion": version,
+        "screenHeight": rng.choice([1080, 1440, 2160]),
+        "screenWidth": rng.choice([1920, 2560, 3840]),
+        "screenOrientation": "LANDSCAPE",
+        "displayResolution": rng.choice(["FHD", "QHD", "UHD"]),
+        "hasSessionReplay": False,
+        "isp": rng.choice(["Example Net", "Beispiel Netz GmbH", "Réseau d'exemple"]),
+        "clientType": "Desktop Browser",
+        "connectionType": "UNKNOWN",
+        "clientTimeOffset": rng.randrange(-900, 900),
         "userId": f"user{rng.randrange(10**5)}@example.com" if rng.random() < 0.5 else None,
-        "stringProperties": [{**_property(rng, "plan", rng.choice(["gold", "silver"])),
-                              "applicationId": "easyTravel shop", "internalApplicationId": "APPLICATION-8A3C"}],
+        "stringProperties": [
+            {
+                **_property(rng, "plan", rng.choice(["gold", "silver"])),
+                "applicationId": "easyTravel shop",
+                "internalApplicationId": "APPLICATION-8A3C",
+            }
+        ],
         "longProperties": [_property(rng, "visits", rng.randrange(90))],
         "doubleProperties": [_property(rng, "score", round(rng.random(), 4))],
         "dateProperties": [_property(rng, "since", "2026-01-01T00:00:00Z")],
-        "endReason": rng.choice(["TIMEOUT", "END_EVENT", "EXTENDED_TIMEOUT"]), "numberOfRageClicks": rng.randrange(2),
-        "userExperienceScore": rng.choice(["SATISFIED", "TOLERATED", "FRUSTRATED"]), "hasError": rng.random() < 0.3,
-        "hasCrash": False, "partNumber": 0,
+        "endReason": rng.choice(["TIMEOUT", "END_EVENT", "EXTENDED_TIMEOUT"]),
+        "numberOfRageClicks": rng.randrange(2),
+        "userExperienceScore": rng.choice(["SATISFIED", "TOLERATED", "FRUSTRATED"]),
+        "hasError": rng.random() < 0.3,
+        "hasCrash": False,
+        "partNumber": 0,
     }
     text = _dumps(fields).replace('"\\u0001id"', '"%s"').replace('"\\u0001user"', '"%d"')
     return text[:-1]
@@ -116,18 +185,45 @@ def _tail(rng):
     """The lists after the user actions, as a template; it takes three times."""
     name, internal = rng.choice(APPLICATIONS)
     n = _number()
-    return "," + _dumps({
-        "events": [
-            {"type": "PageChange", "name": rng.choice(PAGES), "startTime": n, "application": name,
-             "internalApplicationId": internal, "page": rng.choice(PAGES), "pageGroup": "journeys",
-             "pageReferrer": "/", "pageReferrerGroup": "home"},
-            {"type": "UserTag", "name": f"user{rng.randrange(10**5)}", "startTime": n, "application": name,
-             "internalApplicationId": internal, "domain": "shop.example.com"},
-        ],
-        "errors": [{"type": "JavaScript", "name": "TypeError: x is \"undefined\"\n\tat pay (shop.js:1:42)",
-                    "startTime": n, "application": name, "internalApplicationId": internal, "domain": "shop.example.com"}],
-        "syntheticEvents": [],
-    })[1:]
+    return (
+        ","
+        + _dumps(
+            {
+                "events": [
+                    {
+                        "type": "PageChange",
+                        "name": rng.choice(PAGES),
+                        "startTime": n,
+                        "application": name,
+                        "internalApplicationId": internal,
+                        "page": rng.choice(PAGES),
+                        "pageGroup": "journeys",
+                        "pageReferrer": "/",
+                        "pageReferrerGroup": "home",
+                    },
+                    {
+                        "type": "UserTag",
+                        "name": f"user{rng.randrange(10**5)}",
+                        "startTime": n,
+                        "application": name,
+                        "internalApplicationId": internal,
+                        "domain": "shop.example.com",
+                    },
+                ],
+                "errors": [
+                    {
+                        "type": "JavaScript",
+                        "name": 'TypeError: x is "undefined"\n\tat pay (shop.js:1:42)',
+                        "startTime": n,
+                        "application": name,
+                        "internalApplicationId": internal,
+                        "domain": "shop.example.com",
+                    }
+                ],
+                "syntheticEvents": [],
+            }
+        )[1:]
+    )
 
 
 class Sessions:
@@ -141,7 +237,7 @@ class Sessions:
         self.tails = [_tail(rng) for _ in range(50)]
         self.random = random.Random(f"{seed}/{tag}").random
         self.tag, self.days, self.mean_actions = tag, days, mean_actions
-        day = datetime.datetime.fromisoformat(first_day).replace(tzinfo=datetime.timezone.utc)
+        day = datetime.datetime.fromisoformat(first_day).replace(tzinfo=datetime.UTC)
         self.first_ms = int(day.timestamp() * 1000)
         self.number = 0
 
@@ -171,8 +267,23 @@ class Sessions:
             return (at, at + took, took, rest // 3, rest // 2, took - rest, at)
         paint = int(draw() * took)
         return (
-            at, at + took, took, paint, rest // 3, rest // 2, took - rest, paint // 2,
-            took, paint, took, took + 1, at, took - 1, paint, rest // 4, draw(),
+            at,
+            at + took,
+            took,
+            paint,
+            rest // 3,
+            rest // 2,
+            took - rest,
+            paint // 2,
+            took,
+            paint,
+            took,
+            took + 1,
+            at,
+            took - 1,
+            paint,
+            rest // 4,
+            draw(),
         )
 
     def bulk(self, count):

@@ -19,7 +19,11 @@ def curl(*arguments):
     """Runs the real curl; returns (status, body)."""
     done = subprocess.run(
         ["curl", "-sS", "--max-time", "30", "-w", "\n%{http_code}", *map(str, arguments)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     body, status = done.stdout.rsplit("\n", 1)
     return int(status), body
@@ -27,8 +31,9 @@ def curl(*arguments):
 
 def send_samples(url):
     """The documented check as it is documented, then the three lines in bulk."""
-    status, _ = curl("-X", "PUT", "-H", "Content-Type: application/json",
-                     "-d", place.CURL_CHECK.read_text().strip(), url)
+    status, _ = curl(
+        "-X", "PUT", "-H", "Content-Type: application/json", "-d", place.CURL_CHECK.read_text().strip(), url
+    )
     assert status == 200
     status, body = curl("-T", place.CLASSIC, url)
     assert status == 200
@@ -38,16 +43,17 @@ def send_samples(url):
 def check_samples(lake):
     """4 rows, the three equal lines as three rows, each under the date of its startTime."""
     assert lake.query("SELECT date, count(*) FROM {t} GROUP BY date ORDER BY date") == [
-        (CURL_CHECK_DATE, 1), (CLASSIC_DATE, 3),
+        (CURL_CHECK_DATE, 1),
+        (CLASSIC_DATE, 3),
     ]
     classic = lake.query(
-        "SELECT country, city, \"userSessionId\", epoch_ms(\"startTime\"), _ingest_id"
+        'SELECT country, city, "userSessionId", epoch_ms("startTime"), _ingest_id'
         " FROM {t} WHERE \"userSessionId\" = '1394_1008'"
     )
     assert {row[:4] for row in classic} == {("United States", "Delray Beach", "1394_1008", 1511441593539)}
     assert len({row[4] for row in classic}) == 3
-    assert lake.query("SELECT DISTINCT date = CAST(\"startTime\" AS DATE) FROM {t}") == [(True,)]
-    names = lake.query("SELECT action.name FROM (SELECT unnest(\"userActions\") AS action FROM {t})")
+    assert lake.query('SELECT DISTINCT date = CAST("startTime" AS DATE) FROM {t}') == [(True,)]
+    names = lake.query('SELECT action.name FROM (SELECT unnest("userActions") AS action FROM {t})')
     assert names == [("Checkout",)] * 3
 
 

@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from harness import place, stores
+from harness import stores
 from harness.documents import body
 from harness.lake import Lake
 from harness.process import Process, wait_until
@@ -97,8 +97,19 @@ def test_a_full_journal_answers_503(make_server, seaweedfs, request):
     """Past the quota: 503 with Retry-After, nothing breaks, and it goes on when there is room."""
     lake = Lake(seaweedfs.lake("quota"))
     server = make_server(
-        lake, "--roll-age", "1s", "--store-timeout", "2s", "--journal-quota", "8MiB",
-        "--journal-segment", "1MiB", "--inflated-limit", "4MiB", "--body-limit", "1MiB",
+        lake,
+        "--roll-age",
+        "1s",
+        "--store-timeout",
+        "2s",
+        "--journal-quota",
+        "8MiB",
+        "--journal-segment",
+        "1MiB",
+        "--inflated-limit",
+        "4MiB",
+        "--body-limit",
+        "1MiB",
     ).start()
     request.addfinalizer(seaweedfs.resume)
     seaweedfs.pause()
@@ -118,9 +129,3 @@ def test_a_full_journal_answers_503(make_server, seaweedfs, request):
     wait_until(lambda: server.put(body("after")).status == 200, 60, "room in the journal", 0.5)
     server.drain()
     assert sorted(lake.session_ids()) == ["after", *acked]
-
-
-def test_ready_only_when_it_can_take_in(make_server, local_lake):
-    server = make_server(local_lake).start()
-    wait_until(lambda: server.get("/health/ready").status == 200, 10, "it gets ready")
-    assert place.binary().exists()

@@ -1,9 +1,10 @@
 """A body sent again is answered like the first one and stored once."""
 
 import threading
+import time
 
-from harness.documents import body, document
 from harness import place
+from harness.documents import body, document
 
 
 def test_a_retried_body_lands_once(make_server, lake):
@@ -59,8 +60,6 @@ def test_the_window_can_be_turned_off(make_server, local_lake):
 
 
 def test_the_window_closes(make_server, local_lake):
-    import time
-
     server = make_server(local_lake, "--retry-window", "1s").start()
     assert server.put(body("a")).json["duplicate"] is False
     time.sleep(2.5)

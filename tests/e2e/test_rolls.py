@@ -67,10 +67,14 @@ def test_partitions_by_a_template(make_server, local_lake):
         local_lake, "--partition", "tenant={tenantId}/date={startTime:%Y-%m-%d}/hour={startTime:%H}"
     ).start()
     tenants = ["plain", "with space", "a/b=c%", "ünïcode", ""]
-    server.put(b"\n".join(document(f"s{n}", tenantId=name) for n, name in enumerate(tenants)) + b"\n" + document("none"))
+    server.put(
+        b"\n".join(document(f"s{n}", tenantId=name) for n, name in enumerate(tenants))
+        + b"\n"
+        + document("none")
+    )
     server.drain()
     found = local_lake.connection.execute(
-        "SELECT \"userSessionId\", tenant, CAST(date AS VARCHAR), CAST(hour AS VARCHAR) FROM"
+        'SELECT "userSessionId", tenant, CAST(date AS VARCHAR), CAST(hour AS VARCHAR) FROM'
         f" read_parquet('{local_lake.uri('user_sessions')}/*/*/*/*.parquet', hive_partitioning=true,"
         " hive_types={'tenant': VARCHAR, 'date': VARCHAR, 'hour': VARCHAR}) ORDER BY 1"
     ).fetchall()

@@ -3,7 +3,10 @@
 import datetime
 
 import pytest
-from harness import place, spark as spark_harness
+from harness import place
+from harness import spark as spark_harness
+from harness.lake import Lake
+from harness.server import Server
 from sessions import Sessions
 
 pytestmark = pytest.mark.spark
@@ -12,14 +15,15 @@ pytestmark = pytest.mark.spark
 @pytest.fixture(scope="module")
 def landed(request, store, tmp_path_factory):
     """A lake with the documented samples and 300 sessions of three days in it."""
-    from harness.lake import Lake
-    from harness.server import Server
-
     lake = Lake(store.lake("spark"))
     server = Server(tmp_path_factory.mktemp("spark-server"), lake.at, ["--roll-age", "1h"])
     server.start()
     try:
-        for body in (place.CURL_CHECK.read_bytes(), place.CLASSIC.read_bytes(), Sessions("spark", days=3).bulk(300)[1]):
+        for body in (
+            place.CURL_CHECK.read_bytes(),
+            place.CLASSIC.read_bytes(),
+            Sessions("spark", days=3).bulk(300)[1],
+        ):
             assert server.put(body).status == 200
         server.drain()
     finally:
@@ -31,14 +35,13 @@ def test_same_rows_and_values(spark, landed):
     frame = spark_harness.read(spark, landed.at)
     frame.createOrReplaceTempView("t")
     sql = (
-        'SELECT userSessionId, country, startTime, endTime, duration, bounce, _ingest_time, _ingest_id, {size}(userActions), '
+        "SELECT userSessionId, country, startTime, endTime, duration, bounce, _ingest_time, _ingest_id,"
+        " {size}(userActions), "
         "userActions[{first}].name, userActions[{first}].startTime, userActions[{first}].cumulativeLayoutShift, "
         "CAST(date AS STRING) FROM {t} ORDER BY _ingest_id"
     )
     by_spark = [tuple(row) for row in spark.sql(sql.format(size="size", first="0", t="t")).collect()]
-    by_duckdb = landed.connection.execute(
-        sql.format(size="len", first="1", t=landed.source())
-    ).fetchall()
+    by_duckdb = landed.connection.execute(sql.format(size="len", first="1", t=landed.source())).fetchall()
     assert len(by_spark) == 304
     # An absent list has no size: Spark says -1 or null, DuckDB null.
     naive = [

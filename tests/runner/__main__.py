@@ -101,10 +101,15 @@ def run(command, limit_s, collect=False, env=None):
     At the limit the command's whole process group is ended.
     """
     child = subprocess.Popen(
-        list(map(str, command)), cwd=ROOT, stdin=subprocess.DEVNULL, env=env,
+        list(map(str, command)),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        env=env,
         stdout=subprocess.PIPE if collect else None,
         stderr=subprocess.STDOUT if collect else None,
-        start_new_session=True, text=True, errors="replace",
+        start_new_session=True,
+        text=True,
+        errors="replace",
     )
     lines = []
     previous = signal.signal(signal.SIGALRM, lambda *_: os.killpg(child.pid, signal.SIGKILL))
@@ -126,9 +131,12 @@ def run(command, limit_s, collect=False, env=None):
 
 
 def has_cargo(subcommand):
-    return subprocess.run(
-        ["cargo", subcommand, "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=False
-    ).returncode == 0
+    return (
+        subprocess.run(
+            ["cargo", subcommand, "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        ).returncode
+        == 0
+    )
 
 
 def cargo_check(tally, name, subcommand, command):
@@ -151,7 +159,10 @@ def build(tally):
         return None
     metadata = subprocess.run(
         ["cargo", "metadata", "--no-deps", "--format-version", "1"],
-        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=True,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
     ).stdout
     return Path(json.loads(metadata)["target_directory"]) / "release" / "sessionlake"
 
@@ -192,9 +203,19 @@ def pytest(tally, name, binary, quick, parts, more):
             "SESSIONLAKE_TEST_LEFT_OUT": json.dumps(left_out(quick, parts)),
         }
         code, _ = run(
-            [VENV / "bin/python", "-m", "pytest", "-c", TESTS / "e2e/pytest.ini", "--rootdir",
-             TESTS / "e2e", f"--junitxml={report}", *more],
-            E2E_TIME_LIMIT_S, env=env,
+            [
+                VENV / "bin/python",
+                "-m",
+                "pytest",
+                "-c",
+                TESTS / "e2e/pytest.ini",
+                "--rootdir",
+                TESTS / "e2e",
+                f"--junitxml={report}",
+                *more,
+            ],
+            E2E_TIME_LIMIT_S,
+            env=env,
         )
     if not report.exists():
         tally.check(name, False, f"pytest ended with {code} and left no report")
@@ -265,9 +286,7 @@ def arguments():
         prog="tests/run", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="without Spark and MinIO")
-    parser.add_argument(
-        "what", nargs="?", default="all", choices=["all", "unit", "e2e", "perf", "install"]
-    )
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "unit", "e2e", "perf", "install"])
     return parser.parse_known_args()
 
 
@@ -287,7 +306,9 @@ def main():
     if options.what == "all":
         cargo_check(tally, "cargo fmt --check", "fmt", ["cargo", "fmt", "--check"])
         cargo_check(
-            tally, "cargo clippy", "clippy",
+            tally,
+            "cargo clippy",
+            "clippy",
             ["cargo", "clippy", "--release", "--all-targets", "--", "-D", "warnings"],
         )
     binary = build(tally) if options.what in ("all", "e2e", "perf") else None

@@ -78,8 +78,13 @@ def _call(command, log, **more):
         log.write(f"$ {' '.join(map(str, command))}\n")
         log.flush()
         code = subprocess.run(
-            list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            timeout=LIMIT_S, check=False, **more,
+            list(map(str, command)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            timeout=LIMIT_S,
+            check=False,
+            **more,
         ).returncode
         if code == 0:
             return
@@ -98,8 +103,17 @@ def _python(requirements):
     def make(call):
         if not (VENV / "bin/python").exists():
             call([sys.executable, "-m", "venv", VENV])
-        call([VENV / "bin/python", "-m", "pip", "install", "--quiet", "--no-input",
-              *(word for name in requirements for word in ("-r", TESTS / name))])
+        call(
+            [
+                VENV / "bin/python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-input",
+                *(word for name in requirements for word in ("-r", TESTS / name)),
+            ]
+        )
 
     return make
 
@@ -111,8 +125,18 @@ def _python_from(requirements):
 def _jars(call):
     jars = CACHE / "jars"
     shutil.rmtree(jars, ignore_errors=True)
-    call(["mvn", "-q", "-B", "-f", TESTS / "spark-jars/pom.xml", "dependency:copy-dependencies",
-          "-DincludeScope=runtime", f"-DoutputDirectory={jars}"])
+    call(
+        [
+            "mvn",
+            "-q",
+            "-B",
+            "-f",
+            TESTS / "spark-jars/pom.xml",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            f"-DoutputDirectory={jars}",
+        ]
+    )
 
 
 def _minio(call):
@@ -129,12 +153,20 @@ def parts(quick):
     both = [*plain, "requirements-spark.txt"]
     java = {"java": "Java 17 or newer runs Spark"}
     return [
-        Part("minio", {"go": "MinIO is built with `go install`"},
-             lambda: [MINIO, _version("go", "version")], _minio),
+        Part(
+            "minio",
+            {"go": "MinIO is built with `go install`"},
+            lambda: [MINIO, _version("go", "version")],
+            _minio,
+        ),
         python,
         Part("spark", java, _python_from(both), _python(both)),
-        Part("jars", {**java, "mvn": "Maven brings Spark's s3a jars"},
-             lambda: [(TESTS / "spark-jars/pom.xml").read_text()], _jars),
+        Part(
+            "jars",
+            {**java, "mvn": "Maven brings Spark's s3a jars"},
+            lambda: [(TESTS / "spark-jars/pom.xml").read_text()],
+            _jars,
+        ),
     ]
 
 

@@ -46,9 +46,7 @@ class Lake:
         base = f"{self.at.base}/{under}".rstrip("/")
         selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
         found = self.at.files.get_file_info(selector)
-        return sorted(
-            info.path[len(self.at.base) + 1:] for info in found if info.type == fs.FileType.File
-        )
+        return sorted(info.path[len(self.at.base) + 1 :] for info in found if info.type == fs.FileType.File)
 
     def read(self, path):
         with self.at.files.open_input_stream(f"{self.at.base}/{path}") as file:

@@ -36,9 +36,7 @@ class Process:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.log_start = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as out, open(stdin or os.devnull, "rb") as given:
-            self.child = subprocess.Popen(
-                self.command, stdin=given, stdout=out, stderr=out, env=env, cwd=cwd
-            )
+            self.child = subprocess.Popen(self.command, stdin=given, stdout=out, stderr=out, env=env, cwd=cwd)
 
     @property
     def pid(self):

@@ -34,8 +34,15 @@ class Server:
 
     def command(self):
         return [
-            place.binary(), "serve", "--listen", f"127.0.0.1:{self.port}",
-            "--lake", self.lake.uri, "--state", self.state, *self.flags,
+            place.binary(),
+            "serve",
+            "--listen",
+            f"127.0.0.1:{self.port}",
+            "--lake",
+            self.lake.uri,
+            "--state",
+            self.state,
+            *self.flags,
         ]
 
     def environment(self):
@@ -52,9 +59,7 @@ class Server:
     def _listening(self):
         found = LISTENING.search(self.process.output())
         if found is None and not self.process.running():
-            raise AssertionError(
-                f"serve ended with {self.process.child.returncode}:\n{self.process.tail()}"
-            )
+            raise AssertionError(f"serve ended with {self.process.child.returncode}:\n{self.process.tail()}")
         return found
 
     @property

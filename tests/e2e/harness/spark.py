@@ -12,13 +12,17 @@ def start(folder):
 
     jars = place.CACHE / "jars"
     return (
-        SparkSession.builder.master("local[2]").appName("sessionlake-tests")
+        SparkSession.builder.master("local[2]")
+        .appName("sessionlake-tests")
         # On the class path as they lie: spark.jars would copy the whole SDK first.
         .config("spark.driver.extraClassPath", f"{jars}/*")
-        .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.memory", "1g").config("spark.ui.enabled", "false")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.memory", "1g")
+        .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.session.timeZone", "UTC").config("spark.sql.shuffle.partitions", "2")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
         .config("spark.local.dir", str(folder / "scratch"))
         .config("spark.sql.parquet.enableVectorizedReader", "true")

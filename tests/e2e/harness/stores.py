@@ -58,15 +58,22 @@ class S3Store:
         self.port = port
         self.bucket = f"lake-{name}"
         self.files = fs.S3FileSystem(
-            access_key=KEY, secret_key=SECRET, region="us-east-1", scheme="http",
-            endpoint_override=f"127.0.0.1:{port}", allow_bucket_creation=True,
+            access_key=KEY,
+            secret_key=SECRET,
+            region="us-east-1",
+            scheme="http",
+            endpoint_override=f"127.0.0.1:{port}",
+            allow_bucket_creation=True,
         )
 
     def lake(self, name):
         endpoint = f"127.0.0.1:{self.port}"
         env = {
-            "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://{endpoint}", "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://{endpoint}",
+            "AWS_ALLOW_HTTP": "true",
         }
         setup = (
             f"CREATE OR REPLACE SECRET (TYPE s3, KEY_ID '{KEY}', SECRET '{SECRET}', REGION 'us-east-1',"
@@ -74,14 +81,21 @@ class S3Store:
         )
         of_bucket = f"fs.s3a.bucket.{self.bucket}"
         hadoop = {
-            f"{of_bucket}.endpoint": f"http://{endpoint}", f"{of_bucket}.endpoint.region": "us-east-1",
-            f"{of_bucket}.path.style.access": "true", f"{of_bucket}.access.key": KEY,
+            f"{of_bucket}.endpoint": f"http://{endpoint}",
+            f"{of_bucket}.endpoint.region": "us-east-1",
+            f"{of_bucket}.path.style.access": "true",
+            f"{of_bucket}.access.key": KEY,
             f"{of_bucket}.secret.key": SECRET,
             f"{of_bucket}.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
         }
         return LakeAt(
-            f"s3://{self.bucket}/{name}", self.files, f"{self.bucket}/{name}", env, setup,
-            f"s3a://{self.bucket}/{name}", hadoop,
+            f"s3://{self.bucket}/{name}",
+            self.files,
+            f"{self.bucket}/{name}",
+            env,
+            setup,
+            f"s3a://{self.bucket}/{name}",
+            hadoop,
         )
 
     def pause(self):
@@ -130,20 +144,41 @@ def start_seaweedfs(folder):
     folder = Path(folder)
     (folder / "data").mkdir(parents=True)
     identity = {
-        "name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
+        "name": "tests",
+        "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     ports = {
         flag: free_port()
-        for flag in ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
-                     "filer.port", "filer.port.grpc", "s3.port", "s3.port.grpc")
+        for flag in (
+            "master.port",
+            "master.port.grpc",
+            "volume.port",
+            "volume.port.grpc",
+            "filer.port",
+            "filer.port.grpc",
+            "s3.port",
+            "s3.port.grpc",
+        )
     }
     command = [
-        place.tool("weed"), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-        "-master.telemetry=false", "-master.volumeSizeLimitMB=512", "-volume.max=0", "-filer", "-s3",
-        f"-s3.config={folder / 's3.json'}", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
-        f"-filer.localSocket={folder / 'filer.sock'}", f"-s3.localSocket={folder / 's3.sock'}",
+        place.tool("weed"),
+        "server",
+        f"-dir={folder / 'data'}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-master.telemetry=false",
+        "-master.volumeSizeLimitMB=512",
+        "-volume.max=0",
+        "-filer",
+        "-s3",
+        f"-s3.config={folder / 's3.json'}",
+        "-s3.iam=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-filer.localSocket={folder / 'filer.sock'}",
+        f"-s3.localSocket={folder / 's3.sock'}",
         *(f"-{flag}={port}" for flag, port in ports.items()),
     ]
     process = Process(command, folder / "weed.log", clean_environment(), cwd=folder)
@@ -155,12 +190,22 @@ def start_minio(folder):
     (folder / "data").mkdir(parents=True)
     port, console = free_port(), free_port()
     env = clean_environment(
-        MINIO_ROOT_USER=KEY, MINIO_ROOT_PASSWORD=SECRET, MINIO_BROWSER="off", MINIO_UPDATE="off",
-        MINIO_CALLHOME_ENABLE="off", HOME=folder,
+        MINIO_ROOT_USER=KEY,
+        MINIO_ROOT_PASSWORD=SECRET,
+        MINIO_BROWSER="off",
+        MINIO_UPDATE="off",
+        MINIO_CALLHOME_ENABLE="off",
+        HOME=folder,
     )
     command = [
-        place.CACHE / "bin/minio", "server", "--quiet", "--address", f"127.0.0.1:{port}",
-        "--console-address", f"127.0.0.1:{console}", folder / "data",
+        place.CACHE / "bin/minio",
+        "server",
+        "--quiet",
+        "--address",
+        f"127.0.0.1:{port}",
+        "--console-address",
+        f"127.0.0.1:{console}",
+        folder / "data",
     ]
     process = Process(command, folder / "minio.log", env, cwd=folder)
     return _started("minio", process, port)
