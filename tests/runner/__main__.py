@@ -212,6 +212,7 @@ def pytest(tally, name, binary, quick, parts, more):
                 "--rootdir",
                 TESTS / "e2e",
                 f"--junitxml={report}",
+                f"--basetemp={CACHE / 'tmp'}",
                 *more,
             ],
             E2E_TIME_LIMIT_S,

@@ -25,7 +25,11 @@ def binary():
 
 def left_out(what):
     """Why `what` ("spark", "minio") cannot be used in this run, or None."""
-    return json.loads(os.environ.get("SESSIONLAKE_TEST_LEFT_OUT", "{}")).get(what)
+    reason = json.loads(os.environ.get("SESSIONLAKE_TEST_LEFT_OUT", "{}")).get(what)
+    there = {"minio": CACHE / "bin/minio", "spark": CACHE / "jars"}[what]
+    if reason is None and not there.exists():
+        reason = "not installed (tests/run installs it)"
+    return reason
 
 
 def tool(name):

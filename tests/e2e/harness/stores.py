@@ -6,6 +6,8 @@ calls home: SeaweedFS' statistics and MinIO's update check are off.
 """
 
 import json
+import shutil
+import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -57,6 +59,7 @@ class S3Store:
         self.process = process
         self.port = port
         self.bucket = f"lake-{name}"
+        self.scratch = None
         self.files = fs.S3FileSystem(
             access_key=KEY,
             secret_key=SECRET,
@@ -108,6 +111,8 @@ class S3Store:
     def close(self):
         """Its data is thrown away with it, so it is not waited for long."""
         self.process.end(1)
+        if self.scratch:
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 def _answers(port):
@@ -144,6 +149,7 @@ def _ready(store):
 def start_seaweedfs(folder):
     folder = Path(folder)
     (folder / "data").mkdir(parents=True)
+    sockets = Path(tempfile.mkdtemp(prefix="lake-tests-"))  # The path of a socket must be short.
     identity = {
         "name": "tests",
         "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
@@ -178,12 +184,14 @@ def start_seaweedfs(folder):
         "-s3.iam=false",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-        f"-filer.localSocket={folder / 'filer.sock'}",
-        f"-s3.localSocket={folder / 's3.sock'}",
+        f"-filer.localSocket={sockets / 'filer.sock'}",
+        f"-s3.localSocket={sockets / 's3.sock'}",
         *(f"-{flag}={port}" for flag, port in ports.items()),
     ]
     process = Process(command, folder / "weed.log", clean_environment(), cwd=folder)
-    return _started("seaweedfs", process, ports["s3.port"])
+    store = _started("seaweedfs", process, ports["s3.port"])
+    store.scratch = sockets
+    return store
 
 
 def start_minio(folder):
