@@ -70,11 +70,17 @@ def test_partitions_and_types_are_recognised(spark, landed):
     assert frame.count() == 304
 
 
-def test_session_table_by_ddl(spark, landed, command):
-    """The DDL that the program prints makes a table whose columns are those of the files."""
+def test_table_by_ddl(spark, landed, command):
+    """The DDL that the program prints makes a table over the files, types and all."""
     ddl = command("schema", "user_sessions", "--format", "spark")
-    names = [field.name for field in spark_harness.read(spark, landed.at).schema.fields]
+    assert "LOCATION 'data/lake/user_sessions'" in ddl
+    frame = spark_harness.read(spark, landed.at)
     spark.sql("DROP TABLE IF EXISTS user_sessions")
-    spark.sql(ddl.strip().rstrip(";"))
-    declared = [field.name for field in spark.table("user_sessions").schema.fields]
-    assert [name for name in declared if name != "date"] == [name for name in names if name != "date"]
+    spark.sql(ddl.replace("'data/lake/", f"'{landed.at.spark_base}/"))
+    spark.sql("MSCK REPAIR TABLE user_sessions")
+    table = spark.table("user_sessions")
+    assert table.count() == 304
+    declared = {field.name: field.dataType.simpleString() for field in table.schema.fields}
+    assert declared == {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+    assert table.where("country = 'United States' AND date = DATE'2017-11-23'").count() == 3
+    spark.sql("DROP TABLE user_sessions")
