@@ -1,0 +1,104 @@
+"""A child process: its output kept in a file, every wait bounded, ended by its own pid only."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+
+def wait_until(question, timeout_s, what, every_s=0.05):
+    """Asks until the answer is true and returns it; fails after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s} s in vain: {what}")
+        time.sleep(every_s)
+
+
+def free_port():
+    """A port that was free on loopback a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """`command` running, with standard output and error appended to the file `log`."""
+
+    def __init__(self, command, log, env=None, cwd=None, stdin=None):
+        self.command = [str(word) for word in command]
+        self.log = Path(log)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log_start = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as out, open(stdin or os.devnull, "rb") as given:
+            self.child = subprocess.Popen(self.command, stdin=given, stdout=out, stderr=out, env=env, cwd=cwd)
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def running(self):
+        return self.child.poll() is None
+
+    def output(self):
+        """What this process (not an earlier one with the same log) has printed so far."""
+        with self.log.open("rb") as log:
+            log.seek(self.log_start)
+            return log.read().decode(errors="replace")
+
+    def tail(self, characters=6000):
+        return self.output()[-characters:]
+
+    def signal(self, number):
+        self.child.send_signal(number)
+
+    def wait(self, timeout_s):
+        """The exit code. A process that does not end in time is killed, and that is a failure."""
+        try:
+            return self.child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(
+                f"{self.command[0]} did not end within {timeout_s} s; its last words:\n{self.tail()}"
+            ) from None
+
+    def kill(self):
+        """SIGKILL, and the end of it."""
+        if self.running():
+            self.child.kill()
+        self.child.wait(30)
+
+    def end(self, timeout_s=20):
+        """SIGTERM, then SIGKILL: for services of the tests, whose exit code says nothing."""
+        if self.running():
+            self.child.send_signal(signal.SIGCONT)
+            self.child.terminate()
+            try:
+                self.child.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+        self.child.wait(30)
+
+
+def peak_memory_bytes(pid):
+    """The highest resident memory of a running process (VmHWM)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"no VmHWM for {pid}")
+
+
+def clean_environment(**more):
+    """The environment for the program under test: nothing of ours leaks into its settings."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "SESSIONLAKE_", "RUST_LOG"))
+    }
+    env.update({name: str(value) for name, value in more.items()})
+    return env

@@ -1,0 +1,153 @@
+"""inspect, schema, check, and the command line's manners."""
+
+import json
+import re
+
+import pytest
+from harness import place
+from harness.documents import body
+from harness.lake import connect
+from sessions import Sessions
+
+FORMATS = ["avro", "arrow", "spark", "duckdb", "elasticsearch"]
+
+
+@pytest.fixture
+def filled(command, lake, folder):
+    """A lake with 250 sessions of 5 days and one reject."""
+    (folder / "a.ndjson").write_bytes(Sessions("filled", days=5).bulk(250)[1] + b"{broken\n")
+    command("import", "a.ndjson", "--lake", lake.at.uri, env=lake.at.env)
+    return lake
+
+
+def test_inspect_a_lake(command, filled):
+    shown = command("inspect", filled.at.uri, env=filled.at.env)
+    assert "user_sessions" in shown and "date=2026-11-03" in shown and "250" in shown
+    report = json.loads(command("inspect", filled.at.uri, "--json", env=filled.at.env))
+    (table,) = report["tables"]
+    text = json.dumps(table)
+    assert '"rows": 250' in text
+    assert len(table["partitions"]) == 5
+    assert {part["partition"] for part in table["partitions"]} == {
+        f"date=2026-11-0{day}" for day in range(1, 6)
+    }
+
+
+def test_inspect_a_file(command, filled):
+    path = filled.uri(filled.data_files()[0])
+    shown = command("inspect", path, env=filled.at.env)
+    assert "userSessionId" in shown and "zstd" in shown.lower()
+    report = json.loads(command("inspect", path, "--json", env=filled.at.env))
+    assert report["rows"] == 50
+
+
+def test_inspect_a_broken_file(command, local_lake, folder):
+    (folder / "a.ndjson").write_bytes(body("a"))
+    command("import", "a.ndjson", "--lake", local_lake.at.uri)
+    broken = folder / "lake/user_sessions/date=2026-11-01/broken.parquet"
+    broken.write_bytes(b"PAR1 no, not really PAR1")
+    assert "broken.parquet" in command("inspect", local_lake.at.uri, expect=1)
+
+
+def test_inspect_nothing(command, folder):
+    assert "nowhere" in command("inspect", folder / "nowhere", expect=1)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_schema_forms(command, form):
+    printed = command("schema", "user_sessions", "--format", form)
+    assert "userSessionId" in printed and "userActions" in printed
+    if form in ("avro", "elasticsearch"):
+        json.loads(printed)
+
+
+def test_schema_of_an_unknown_table(command):
+    assert "user_sessions" in command("schema", "user_sesions", expect=2)
+    assert "duckdb" in command("schema", "user_sessions", "--format", "duckdbb", expect=2)
+
+
+def test_duckdb_takes_its_ddl_and_the_rows(command, local_lake, folder):
+    """The view reads the lake; the table for a copy has the columns, in name and type, that land."""
+    (folder / "a.ndjson").write_bytes(Sessions("ddl").bulk(50)[1])
+    command("import", "a.ndjson", "--lake", local_lake.at.uri)
+    ddl = command("schema", "user_sessions", "--format", "duckdb")
+    assert "'data/lake/user_sessions/" in ddl
+    connection = connect()
+    connection.execute(ddl.replace("'data/lake/", f"'{local_lake.at.uri}/"))
+    assert connection.execute("SELECT count(*) FROM user_sessions").fetchall() == [(50,)]
+
+    def columns(relation):
+        found = connection.execute(f"DESCRIBE {relation}").fetchall()
+        return {row[0]: row[1] for row in found}
+
+    assert columns("user_sessions_local") == columns("user_sessions")
+    connection.execute("INSERT INTO user_sessions_local BY NAME SELECT * FROM user_sessions")
+    assert connection.execute("SELECT count(*) FROM user_sessions_local").fetchall() == [(50,)]
+
+
+def test_check_says_it_would_start(command, lake, folder):
+    (folder / "ok.toml").write_text(
+        f'listen = "127.0.0.1:0"\nlake = "{lake.at.uri}"\nstate = "{folder / "state"}"\n'
+    )
+    printed = command("check", "--config", "ok.toml", env=lake.at.env)
+    assert "would start" in printed
+    assert lake.files() == [], "the check left something behind"
+    assert not (folder / "state").exists()
+
+
+def test_check_says_why_not(command, server, folder, seaweedfs):
+    """A port that is taken, a state directory in use, a bucket that is not there."""
+    printed = command(
+        "check",
+        "--listen",
+        f"127.0.0.1:{server.port}",
+        "--state",
+        server.state,
+        "--lake",
+        "s3://no-such-bucket/x",
+        "--store-timeout",
+        "5s",
+        env={**seaweedfs.lake("x").env, "AWS_SECRET_ACCESS_KEY": "wrong"},
+        expect=1,
+        timeout_s=240,
+    )
+    assert len(re.findall(r"^failed", printed, re.MULTILINE)) == 3, printed
+    assert str(server.port) in printed and "no-such-bucket" in printed
+
+
+def test_precedence(command, folder):
+    """Flag over environment over file over default; seen by what the check looks at."""
+    (folder / "c.toml").write_text('listen = "127.0.0.1:0"\nlake = "from-file"\nstate = "state"\n')
+
+    def lake_of(*flags, **env):
+        printed = command("check", "--config", "c.toml", *flags, env=env)
+        return re.search(r"^ok +lake +(\S+):", printed, re.MULTILINE).group(1).rsplit("/", 1)[-1]
+
+    assert lake_of() == "from-file"
+    assert lake_of(SESSIONLAKE_LAKE="from-env") == "from-env"
+    assert lake_of("--lake", "from-flag", SESSIONLAKE_LAKE="from-env") == "from-flag"
+
+
+def test_unknown_keys_name_the_nearest(command, folder):
+    (folder / "c.toml").write_text('roll_agee = "5s"\n')
+    assert "roll_age" in command("check", "--config", "c.toml", expect=2)
+    assert "roll" in command("serve", "--roll-agee", "5s", expect=2)
+    warned = command("check", "--listen", "127.0.0.1:0", env={"SESSIONLAKE_ROLL_AGEE": "5s"})
+    assert re.search(r"SESSIONLAKE_ROLL_AGEE.*SESSIONLAKE_ROLL_AGE\b", warned), warned
+    assert "serve" in command("server", expect=2)
+
+
+def test_wrong_values_say_what_is_right(command):
+    assert "roll" in command("serve", "--roll-age", "soon", expect=2)
+    assert "roll" in command("serve", "--roll-bytes", "many", expect=2)
+
+
+@pytest.mark.parametrize("name", ["serve", "import", "inspect", "schema", "check"])
+def test_help(command, name):
+    assert name in command("--help")
+    assert "Usage" in command(name, "--help")
+
+
+def test_version(command):
+    assert re.fullmatch(r"sessionlake \d+\.\d+\.\d+.*\n", command("--version"))
+    assert place.binary().name == "sessionlake"

@@ -1,0 +1,68 @@
+"""kill -9 in the middle of a stream: what was acknowledged is there, and once."""
+
+import collections
+import random
+import time
+
+import pytest
+from harness.senders import Senders
+
+
+def check_exactly_once(lake, senders):
+    """Every acknowledged session once; every other one that was sent at most once; no third kind."""
+    there = collections.Counter(lake.session_ids())
+    acked = senders.total("acked")
+    unsure = senders.total("unsure")
+    assert len(acked) == len(set(acked))
+    lost = [session for session in acked if there[session] == 0]
+    doubled = {session: n for session, n in there.items() if n > 1}
+    assert not lost, f"{len(lost)} acknowledged sessions are lost, such as {lost[:5]}"
+    assert not doubled, f"{len(doubled)} sessions are there twice, such as {list(doubled.items())[:5]}"
+    assert set(there) <= set(acked) | set(unsure)
+    assert len(acked) > 200, "too little was sent for this to mean anything"
+
+
+@pytest.mark.parametrize("roll_age", ["1s", "1h"])
+def test_kill_while_bulks_stream_in(make_server, lake, roll_age):
+    server = make_server(lake, "--roll-age", roll_age, "--roll-rows", "400").start()
+    senders = Senders(server).start()
+    chance = random.Random(lake.at.uri)
+    for _ in range(5):
+        time.sleep(0.4 + chance.random() * 1.4)
+        server.kill()
+        server.start()
+    time.sleep(0.5)
+    senders.stop()
+    server.drain()
+    check_exactly_once(lake, senders)
+    lake.check_receipts()
+    lake.no_leftovers()
+
+
+def test_kill_before_anything_landed(make_server, local_lake):
+    """Nothing but the journal has the sessions; a start that is stopped at once lands them."""
+    server = make_server(local_lake, "--roll-age", "1h").start()
+    senders = Senders(server, patient=2, hasty=0).start()
+    time.sleep(1.5)
+    senders.stop()
+    server.kill()
+    assert local_lake.rows() == 0
+    server.start().drain()
+    check_exactly_once(local_lake, senders)
+
+
+def test_kill_while_it_drains(make_server, local_lake):
+    """Killed at different moments of a drain, again and again; the last one is let finish."""
+    server = make_server(local_lake, "--roll-age", "1h", "--roll-rows", "300").start()
+    senders = Senders(server, patient=3, hasty=0, days=10).start()
+    time.sleep(2)
+    senders.stop()
+    for wait in (0.0, 0.02, 0.05, 0.1, 0.2):
+        server.process.signal(15)
+        time.sleep(wait)
+        server.kill()
+        server.start()
+    server.drain()
+    check_exactly_once(local_lake, senders)
+    local_lake.check_receipts()
+    local_lake.no_leftovers()

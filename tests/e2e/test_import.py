@@ -1,0 +1,119 @@
+"""`sessionlake import`: files and standard input, packed or not, once."""
+
+import gzip
+
+import pytest
+import zstandard
+from harness import place
+from harness.documents import body
+from harness.lake import Lake
+from sessions import Sessions
+
+PACKED = {
+    "plain": lambda data: data,
+    "gzip": gzip.compress,
+    "two gzip members": lambda data: gzip.compress(data[:5000]) + gzip.compress(data[5000:]),
+    "zstd": zstandard.ZstdCompressor().compress,
+}
+
+
+@pytest.mark.parametrize("form", PACKED)
+def test_by_content_and_not_by_name(command, local_lake, folder, form):
+    ids, data = Sessions("import", days=3).bulk(250)
+    (folder / "download").write_bytes(PACKED[form](data))
+    command("import", "download", "--lake", local_lake.at.uri)
+    assert sorted(local_lake.session_ids()) == sorted(ids)
+    assert local_lake.check_receipts() == {"lines": 250, "rows": 250, "rejects": 0}
+    local_lake.no_leftovers()
+
+
+@pytest.mark.parametrize("form", PACKED)
+def test_standard_input(command, local_lake, folder, form):
+    ids, data = Sessions("stdin").bulk(100)
+    (folder / "given").write_bytes(PACKED[form](data))
+    command("import", "-", "--lake", local_lake.at.uri, stdin=folder / "given")
+    assert sorted(local_lake.session_ids()) == sorted(ids)
+
+
+def test_into_every_store(command, lake, folder):
+    ids, data = Sessions("stores", days=4).bulk(300)
+    (folder / "sessions.ndjson").write_bytes(data)
+    command("import", "sessions.ndjson", "--lake", lake.at.uri, env=lake.at.env)
+    assert sorted(lake.session_ids()) == sorted(ids)
+    assert lake.query("SELECT count(DISTINCT date) FROM {t}") == [(4,)]
+    lake.check_receipts()
+    lake.no_leftovers()
+
+
+def test_both_forms_of_the_sample_download(command, local_lake):
+    """Action lines of the Elasticsearch form are no sessions, and no rejects either."""
+    command("import", place.ELASTICSEARCH, place.CLASSIC, "--lake", local_lake.at.uri)
+    assert local_lake.query('SELECT "userSessionId", count(*) FROM {t} GROUP BY 1 ORDER BY 1') == [
+        ("1394_1008", 3),
+        ("744377345", 1),
+    ]
+    sums = local_lake.check_receipts()
+    assert (sums["rows"], sums["rejects"]) == (4, 0)
+    assert sum(receipt["actions"] for receipt in local_lake.receipts()) == 1
+
+
+def test_the_same_file_twice(command, local_lake, folder):
+    """Told apart by content: another name or packing of the same bytes is the same file."""
+    (folder / "a.ndjson").write_bytes(body("a", "b"))
+    command("import", "a.ndjson", "--lake", local_lake.at.uri)
+    printed = command("import", "a.ndjson", "--lake", local_lake.at.uri, expect=None)
+    assert "--again" in printed
+    assert local_lake.rows() == 2
+    (folder / "renamed.ndjson").write_bytes(body("a", "b"))
+    assert "--again" in command("import", "renamed.ndjson", "--lake", local_lake.at.uri, expect=None)
+    assert local_lake.rows() == 2
+    command("import", "--again", "a.ndjson", "--lake", local_lake.at.uri)
+    assert sorted(local_lake.session_ids()) == ["a", "a", "b", "b"]
+    local_lake.check_receipts()
+
+
+def test_a_broken_line_is_quarantined(command, local_lake, folder):
+    lines = body(*(f"s{n}" for n in range(9))).splitlines()
+    lines.insert(4, b"{broken")
+    (folder / "a.ndjson").write_bytes(b"\n".join(lines))
+    printed = command("import", "a.ndjson", "--lake", local_lake.at.uri)
+    assert local_lake.rows() == 9
+    (entry,) = local_lake.quarantine()
+    assert entry["line"] == 5
+    assert "1" in printed
+
+
+def test_line_numbers_go_through_the_whole_file(command, local_lake, folder):
+    """However the file is cut for the work, an entry has its line number in the file."""
+    source = Sessions("lines")
+    lines = [source.next()[1] for _ in range(3000)]
+    for at in (10, 1500, 2999):
+        lines[at] = b"{broken"
+    (folder / "a.ndjson").write_bytes(b"\n".join(lines))
+    command("import", "a.ndjson", "--lake", local_lake.at.uri)
+    assert local_lake.rows() == 2997
+    assert [entry["line"] for entry in local_lake.quarantine()] == [11, 1501, 3000]
+    assert local_lake.query("SELECT count(DISTINCT _ingest_id) FROM {t}") == [(2997,)]
+
+
+def test_a_file_that_is_not_there(command, local_lake):
+    printed = command("import", "nowhere.ndjson", "--lake", local_lake.at.uri, expect=1)
+    assert "nowhere.ndjson" in printed
+
+
+def test_a_file_that_breaks_off(command, local_lake, folder):
+    """A packed file that is cut: an error that names it."""
+    packed = gzip.compress(Sessions("cut").bulk(300)[1])
+    (folder / "cut.ndjson.gz").write_bytes(packed[: len(packed) // 2])
+    printed = command("import", "cut.ndjson.gz", "--lake", local_lake.at.uri, expect=1)
+    assert "cut.ndjson.gz" in printed
+
+
+def test_beside_a_running_server(server, local_lake, command, folder):
+    """Import has a node name of its own: names never collide."""
+    server.put(body("served"))
+    (folder / "a.ndjson").write_bytes(body("imported"))
+    command("import", "a.ndjson", "--lake", local_lake.at.uri)
+    server.drain()
+    assert sorted(Lake(local_lake.at).session_ids()) == ["imported", "served"]
+    assert len({receipt["node"] for receipt in local_lake.receipts()}) == 2

@@ -1,0 +1,131 @@
+"""Starting, stopping, and a store that goes away."""
+
+import signal
+import time
+
+import pytest
+from harness import stores
+from harness.documents import body
+from harness.lake import Lake
+from harness.process import Process, wait_until
+from harness.senders import Senders
+from test_crash import check_exactly_once
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_drain_under_load(make_server, lake, number):
+    """No new requests, everything acknowledged lands, exit 0."""
+    server = make_server(lake, "--roll-age", "1h").start()
+    senders = Senders(server, patient=0, hasty=4).start()
+    time.sleep(2)
+    server.process.signal(number)
+    senders.stop()
+    assert server.process.wait(60) == 0, server.process.tail()
+    check_exactly_once(lake, senders)
+    lake.check_receipts()
+
+
+def test_a_second_signal_stops_at_once(make_server, seaweedfs, request):
+    """With the store away a drain cannot end; a second signal ends it, and the journal keeps all."""
+    lake = Lake(seaweedfs.lake("second-signal"))
+    server = make_server(lake, "--roll-age", "1h").start()
+    server.put(body("a", "b"))
+    request.addfinalizer(seaweedfs.resume)
+    seaweedfs.pause()
+    server.process.signal(signal.SIGTERM)
+    time.sleep(2)
+    assert server.process.running(), "it drained into a store that is away"
+    server.process.signal(signal.SIGTERM)
+    server.process.wait(10)
+    seaweedfs.resume()
+    server.start().drain()
+    assert sorted(lake.session_ids()) == ["a", "b"]
+
+
+def test_acks_go_on_while_the_store_is_away(make_server, seaweedfs, request):
+    lake = Lake(seaweedfs.lake("away"))
+    server = make_server(lake, "--roll-age", "1s", "--store-timeout", "2s").start()
+    request.addfinalizer(seaweedfs.resume)
+    server.put(body("before"))
+    lake.wait_landed(1)
+    seaweedfs.pause()
+    sent = ["before"]
+    for number in range(40):
+        sent.append(f"away-{number:02}")
+        started = time.monotonic()
+        assert server.put(body(sent[-1])).status == 200
+        assert time.monotonic() - started < 5, "an ack waited for the store"
+        time.sleep(0.1)
+    assert server.get("/health/live").status == 200
+    seaweedfs.resume()
+    lake.wait_landed(len(sent), timeout_s=90)
+    server.drain()
+    assert sorted(lake.session_ids()) == sorted(sent)
+    lake.check_receipts()
+
+
+def test_one_process_a_state_directory(server, make_server, local_lake, folder):
+    """A second start on the same journal is refused, and the first one goes on."""
+    second = make_server(local_lake, "--roll-age", "1h")
+    process = Process(second.command(), folder / "second.log", second.environment())
+    try:
+        assert process.wait(20) == 1, process.tail()
+        assert str(server.state) in process.tail()
+    finally:
+        process.kill()
+    assert server.put(body("a")).status == 200
+    server.drain()
+    assert local_lake.session_ids() == ["a"]
+
+
+def test_a_port_that_is_taken(server, make_server, folder):
+    """Says which address, and leaves with 1."""
+    lake = Lake(stores.LocalStore(folder).lake("other"))
+    second = make_server(lake, name="second")
+    second.port = server.port
+    process = Process(second.command(), folder / "taken.log", second.environment())
+    assert process.wait(20) == 1, process.tail()
+    assert str(server.port) in process.tail()
+
+
+def test_beyond_loopback_needs_a_word(command):
+    printed = command("serve", "--listen", "0.0.0.0:0", expect=2)
+    assert "insecure" in printed
+
+
+def test_a_full_journal_answers_503(make_server, seaweedfs, request):
+    """Past the quota: 503 with Retry-After, nothing breaks, and it goes on when there is room."""
+    lake = Lake(seaweedfs.lake("quota"))
+    server = make_server(
+        lake,
+        "--roll-age",
+        "1s",
+        "--store-timeout",
+        "2s",
+        "--journal-quota",
+        "8MiB",
+        "--journal-segment",
+        "1MiB",
+        "--inflated-limit",
+        "4MiB",
+        "--body-limit",
+        "1MiB",
+    ).start()
+    request.addfinalizer(seaweedfs.resume)
+    seaweedfs.pause()
+    acked, refused = [], None
+    for number in range(40):
+        name = f"s{number:03}"
+        reply = server.put(body(name).replace(b"}", b',"city":"' + b"x" * 500_000 + b'"}'))
+        if reply.status == 200:
+            acked.append(name)
+        else:
+            refused = reply
+            break
+    assert refused is not None and refused.status == 503, refused
+    assert int(refused.headers["retry-after"]) > 0
+    assert 8 <= len(acked) <= 20, len(acked)
+    seaweedfs.resume()
+    wait_until(lambda: server.put(body("after")).status == 200, 60, "room in the journal", 0.5)
+    server.drain()
+    assert sorted(lake.session_ids()) == ["after", *acked]

@@ -1,0 +1,47 @@
+"""The README's commands, run as they stand there.
+
+A fenced block in the README is run when the line before it is `<!-- test: shell -->` (with a
+server on port 3000 and data in ./data, as the README's reader has them) or `<!-- test: sql -->`
+(by DuckDB, in the same folder). Blocks run in their order, in one folder.
+"""
+
+import re
+import subprocess
+
+import pytest
+from harness import place, stores
+from harness.lake import Lake, connect
+from harness.server import Server
+from test_first_look import port_is_free
+
+BLOCK = re.compile(r"^<!-- test: (\w+) -->\n+```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks():
+    readme = place.ROOT / "README.md"
+    return BLOCK.findall(readme.read_text()) if readme.exists() else []
+
+
+def test_the_commands_of_the_readme(folder, monkeypatch):
+    found = blocks()
+    if not found:
+        pytest.skip("README.md marks no block with <!-- test: … -->")
+    if not port_is_free(3000):
+        pytest.skip("port 3000 is taken on this machine")
+    assert {kind for kind, _ in found} <= {"shell", "sql"}, found
+    monkeypatch.chdir(folder)
+    (folder / "tests").symlink_to(place.TESTS)
+    server = Server(folder, Lake(stores.LocalStore(folder / "data").lake("lake")).at, cwd=folder)
+    server.command = lambda: [place.binary(), "serve", "--roll-age", "1s"]
+    server.start()
+    try:
+        for text in (text for kind, text in found if kind == "shell"):
+            subprocess.run(
+                ["bash", "-euc", text], cwd=folder, check=True, timeout=60, stdin=subprocess.DEVNULL
+            )
+        server.drain()
+    finally:
+        server.close()
+    connection = connect()
+    for text in (text for kind, text in found if kind == "sql"):
+        assert connection.execute(text).fetchall(), text

@@ -1,0 +1,124 @@
+"""Memory under a steady stream, and import against pyarrow per CPU second.
+
+Each is there twice: a short form in every run, the form of the promise under `tests/run perf`.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import statistics
+import sys
+
+import pytest
+import sessions
+from harness import place
+from harness.lake import Lake
+from harness.process import wait_until
+from harness.senders import Stream
+
+MEMORY_LIMIT = 512 << 20
+
+
+def stream(make_server, lake, seconds, least_rate, flags):
+    """20 partitions, 50 MB/s: the memory of the process stays within its limit."""
+    server = make_server(lake, *flags).start()
+    load = Stream(server, 50, seconds, days=20)
+    rate = load.run()
+    peak = drained_peak(server)
+    print(
+        f"\n{rate:.1f} MB/s for {seconds} s, {load.sessions} sessions in 20 partitions: peak memory"
+        f" {peak / (1 << 20):.0f} MiB, ack p50 {load.latency_s(0.5) * 1000:.0f} ms,"
+        f" p99 {load.latency_s(0.99) * 1000:.0f} ms"
+    )
+    assert not load.refusals, load.refusals[:10]
+    assert lake.landed() == load.sessions == lake.rows()
+    assert len({path.split("/")[1] for path in lake.data_files()}) == 20
+    assert peak < MEMORY_LIMIT, f"{peak / (1 << 20):.0f} MiB"
+    assert rate >= least_rate, f"only {rate:.1f} MB/s were taken in"
+
+
+def drained_peak(server):
+    """Drains the server; the peak of its memory, the drain included."""
+    peak = server.peak_memory_bytes()
+    server.process.signal(signal.SIGTERM)
+
+    def ended():
+        nonlocal peak
+        with contextlib.suppress(OSError, AssertionError):  # A process that has just ended.
+            peak = max(peak, server.peak_memory_bytes())
+        return not server.process.running()
+
+    wait_until(ended, 120, "it drains")
+    assert server.process.wait(1) == 0, server.process.tail()
+    return peak
+
+
+@pytest.mark.timeout(200)
+def test_memory_short(make_server, local_lake):
+    stream(make_server, local_lake, 25, 35, ["--roll-age", "10s"])
+
+
+@pytest.mark.perf
+@pytest.mark.timeout(400)
+def test_memory_with_default_settings(make_server, local_lake):
+    stream(make_server, local_lake, 90, 48, [])
+
+
+@pytest.mark.perf
+@pytest.mark.timeout(400)
+def test_memory_into_a_bucket(make_server, seaweedfs):
+    stream(make_server, Lake(seaweedfs.lake("stream")), 60, 40, ["--roll-age", "15s"])
+
+
+def cpu_seconds(command, log):
+    """Runs a command and returns (CPU seconds of the whole process, its peak memory in bytes)."""
+    with open(log, "ab") as out:
+        pid = os.posix_spawn(
+            str(command[0]),
+            [str(word) for word in command],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, out.fileno(), 2)],
+        )
+        _, status, usage = os.wait4(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code == 0, f"{command} ended with {code}: {open(log).read()[-3000:]}"
+    assert isinstance(usage, resource.struct_rusage)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def compare(folder, lake, megabytes, tries=3):
+    """Import and pyarrow in turn on one file: the ratio of their medians of MB a CPU second."""
+    source, count = sessions.cached(place.CACHE, megabytes)
+    size = source.stat().st_size / 1e6
+    source.read_bytes()  # Both find the file in the page cache.
+    ours, theirs, peaks = [], [], []
+    for number in range(tries):
+        seconds, peak = cpu_seconds(
+            [place.binary(), "import", source, "--lake", f"{lake.at.uri}-{number}"], folder / "import.log"
+        )
+        ours.append(size / seconds)
+        peaks.append(peak)
+        script = [sys.executable, place.E2E / "pyarrow_import.py", source, folder / "pyarrow.parquet"]
+        theirs.append(size / cpu_seconds(script, folder / "pyarrow.log")[0])
+    mine, pyarrow = statistics.median(ours), statistics.median(theirs)
+    print(
+        f"\n{size:.0f} MB, {count} sessions: import {mine:.0f} MB per CPU second"
+        f" ({', '.join(f'{one:.0f}' for one in ours)}), pyarrow {pyarrow:.0f}"
+        f" ({', '.join(f'{one:.0f}' for one in theirs)}): {mine / pyarrow:.2f} times;"
+        f" peak memory of import {max(peaks) / (1 << 20):.0f} MiB"
+    )
+    return mine / pyarrow, count
+
+
+@pytest.mark.timeout(200)
+def test_import_short(folder, local_lake):
+    ratio, _ = compare(folder, local_lake, 100)
+    assert ratio >= 1.0, f"{ratio:.2f} times pyarrow"
+
+
+@pytest.mark.perf
+@pytest.mark.timeout(600)
+def test_import_of_400_mb(folder, local_lake):
+    ratio, _ = compare(folder, local_lake, 400)
+    assert ratio >= 1.0, f"{ratio:.2f} times pyarrow"

@@ -1,0 +1,340 @@
+"""tests/run: every check of the project, from nothing.
+
+The steps, in order: formatting, clippy, the build, unit and property tests, end-to-end tests. Each
+prints a header, what it has to say and how long it took. A failed step does not stop the later
+ones, except that end-to-end tests need the build. The last line adds everything up: each test of
+cargo and pytest counts one, and so does each other check.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import install
+from install import CACHE, ROOT, TESTS, VENV
+
+HELP = """\
+What to run (everything if nothing is said):
+  tests/run                 formatting, clippy, build, unit, property and end-to-end tests
+  tests/run --quick         the same without Spark and MinIO
+  tests/run unit [ARG...]   cargo test only; arguments go to cargo test
+  tests/run e2e [ARG...]    build, then the end-to-end tests; arguments go to pytest
+  tests/run perf [ARG...]   build, then the long measurements: import against pyarrow, memory
+  tests/run install         only install what the tests need
+
+Everything that is installed, and every log, lies in tests/.cache, which git ignores; deleting that
+folder is safe. The exit code is 0 only if nothing failed.
+"""
+
+CARGO_TIME_LIMIT_S = 40 * 60
+E2E_TIME_LIMIT_S = 40 * 60
+
+
+class Tally:
+    """What passed, failed and was left out, with the reasons."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+        self.failures = []
+        self.skips = []
+        self.steps = []
+
+    def check(self, name, ok, why=""):
+        if ok:
+            self.passed += 1
+        else:
+            self.failed += 1
+            self.failures.append(f"{name}: {why}" if why else name)
+
+    def skip(self, name, why):
+        self.skips.append(f"{name}: {why}")
+
+    def close(self, seconds):
+        say("summary")
+        for name, took in self.steps:
+            print(f"{took:8.1f} s  {name}")
+        print(f"{seconds:8.1f} s  in all")
+        for skip in self.skips:
+            print(f"skipped: {skip}")
+        for failure in self.failures:
+            print(f"FAILED: {failure}")
+        line = f"{self.passed} passed, {self.failed} failed"
+        if self.skips:
+            line += f", {len(self.skips)} skipped"
+        print(line, flush=True)
+        return 1 if self.failed or not self.passed else 0
+
+
+def say(text):
+    print(f"\n==== {text}", flush=True)
+
+
+class Step:
+    """A header before, the duration after."""
+
+    def __init__(self, tally, name):
+        self.tally, self.name = tally, name
+
+    def __enter__(self):
+        say(self.name)
+        self.started = time.monotonic()
+        return self
+
+    def __exit__(self, *_):
+        took = time.monotonic() - self.started
+        self.tally.steps.append((self.name, took))
+        print(f"---- {self.name}: {took:.1f} s", flush=True)
+
+
+def run(command, limit_s, collect=False, env=None):
+    """Runs a command with its output shown as it comes. Returns (exit code, output if collected).
+
+    At the limit the command's whole process group is ended.
+    """
+    child = subprocess.Popen(
+        list(map(str, command)),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        env=env,
+        stdout=subprocess.PIPE if collect else None,
+        stderr=subprocess.STDOUT if collect else None,
+        start_new_session=True,
+        text=True,
+        errors="replace",
+    )
+    lines = []
+    previous = signal.signal(signal.SIGALRM, lambda *_: os.killpg(child.pid, signal.SIGKILL))
+    signal.alarm(int(limit_s))
+    try:
+        if collect:
+            for line in child.stdout:
+                print(line, end="", flush=True)
+                lines.append(line)
+        code = child.wait()
+    except KeyboardInterrupt:
+        os.killpg(child.pid, signal.SIGINT)
+        child.wait()
+        raise
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+    return code, "".join(lines)
+
+
+def has_cargo(subcommand):
+    return (
+        subprocess.run(
+            ["cargo", subcommand, "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        ).returncode
+        == 0
+    )
+
+
+def cargo_check(tally, name, subcommand, command):
+    """One cargo command that is one check."""
+    with Step(tally, name):
+        if not has_cargo(subcommand):
+            print(f"left out: cargo {subcommand} is not installed here")
+            tally.skip(name, f"cargo {subcommand} is not installed")
+            return
+        code, _ = run(command, CARGO_TIME_LIMIT_S)
+        tally.check(name, code == 0, f"exit code {code}")
+
+
+def build(tally):
+    """Builds the program. Returns its path, or None."""
+    with Step(tally, "cargo build --release"):
+        code, _ = run(["cargo", "build", "--release"], CARGO_TIME_LIMIT_S)
+        tally.check("cargo build --release", code == 0, f"exit code {code}")
+    if code != 0:
+        return None
+    metadata = subprocess.run(
+        ["cargo", "metadata", "--no-deps", "--format-version", "1"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    ).stdout
+    return Path(json.loads(metadata)["target_directory"]) / "release" / "sessionlake"
+
+
+RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
+FAILED_TEST = re.compile(r"^test (.+) \.\.\. FAILED$", re.MULTILINE)
+
+
+def unit(tally, more=()):
+    name = "cargo test --release"
+    with Step(tally, name):
+        code, output = run(
+            ["cargo", "test", "--release", "--no-fail-fast", *more], CARGO_TIME_LIMIT_S, collect=True
+        )
+    results = [tuple(map(int, found)) for found in RESULT.findall(output)]
+    tally.passed += sum(passed for passed, _, _ in results)
+    failed = sum(failed for _, failed, _ in results)
+    tally.failed += failed
+    tally.failures += [f"{name}: {test}" for test in FAILED_TEST.findall(output)]
+    for _ in range(sum(ignored for _, _, ignored in results)):
+        tally.skip(name, "a test is marked #[ignore]")
+    if code != 0 and not failed:
+        tally.check(name, False, f"exit code {code}, with no failed test: it did not run to its end")
+    elif not results:
+        tally.check(name, False, "ran no test")
+
+
+def pytest(tally, name, binary, quick, parts, more):
+    """The end-to-end tests, counted from pytest's own report."""
+    with Step(tally, name):
+        report = CACHE / "logs" / "e2e.xml"
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.unlink(missing_ok=True)
+        env = {
+            **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "SESSIONLAKE_TEST_BIN": str(binary),
+            "SESSIONLAKE_TEST_LEFT_OUT": json.dumps(left_out(quick, parts)),
+        }
+        code, _ = run(
+            [
+                VENV / "bin/python",
+                "-m",
+                "pytest",
+                "-c",
+                TESTS / "e2e/pytest.ini",
+                "--rootdir",
+                TESTS / "e2e",
+                f"--junitxml={report}",
+                f"--basetemp={CACHE / 'tmp'}",
+                *more,
+            ],
+            E2E_TIME_LIMIT_S,
+            env=env,
+        )
+    if not report.exists():
+        tally.check(name, False, f"pytest ended with {code} and left no report")
+        return
+    count_report(tally, name, report, code)
+
+
+def count_report(tally, name, report, code):
+    failed = tally.failed
+    for case in ElementTree.parse(report).iter("testcase"):
+        title = f"{case.get('classname', '').split('.')[-1]}::{case.get('name')}"
+        bad = case.find("failure")
+        bad = case.find("error") if bad is None else bad
+        skipped = case.find("skipped")
+        if bad is not None:
+            tally.check(title, False, first_line(bad.get("message")))
+        elif skipped is not None:
+            tally.skip(title, first_line(skipped.get("message")))
+        else:
+            tally.check(title, True)
+    if code != 0 and tally.failed == failed:
+        tally.check(name, False, f"pytest ended with {code}, with no failed test")
+
+
+def first_line(text):
+    return (text or "").strip().split("\n")[0][:200]
+
+
+def left_out(quick, parts):
+    """What end-to-end tests cannot use here, and why: {"spark": reason, "minio": reason}."""
+    if quick:
+        return {"spark": "left out by --quick", "minio": "left out by --quick"}
+    reasons = {}
+    for part in parts:
+        if part.state != "ok":
+            key = "spark" if part.name in ("spark", "jars") else part.name
+            reasons[key] = f"{part.state}: {part.detail}"
+    return reasons
+
+
+def installed(tally, installation):
+    """Waits for the installation and counts its parts. Returns the parts."""
+    with Step(tally, "waiting for what the tests need"):
+        parts = installation.join()
+        for part in parts:
+            print(f"{part.name}: {part.detail} ({part.seconds:.1f} s)")
+            if part.state == "left out":
+                tally.skip(f"install {part.name}", part.detail)
+            elif part.state == "failed":
+                print(part.log_tail())
+                tally.check(f"install {part.name}", False, part.detail)
+    return parts
+
+
+def only_one_run():
+    """Two runs in one clone would install over each other's heads: the second one says so."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    lock = (CACHE / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("another tests/run is at work in this clone (it holds tests/.cache/lock)")
+    return lock
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        prog="tests/run", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="without Spark and MinIO")
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "unit", "e2e", "perf", "install"])
+    return parser.parse_known_args()
+
+
+def main():
+    options, more = arguments()
+    if options.what in ("all", "install") and more:
+        sys.exit(f"tests/run: unknown argument {more[0]} (see tests/run --help)")
+    if not shutil.which("cargo"):
+        sys.exit("tests/run needs cargo: install Rust with rustup, see rust-version in Cargo.toml")
+    lock = only_one_run()
+    started = time.monotonic()
+    tally = Tally()
+    installation = None
+    if options.what != "unit":
+        installation = install.Installation(options.quick)
+        installation.start()
+    if options.what == "all":
+        cargo_check(tally, "cargo fmt --check", "fmt", ["cargo", "fmt", "--check"])
+        cargo_check(
+            tally,
+            "cargo clippy",
+            "clippy",
+            ["cargo", "clippy", "--release", "--all-targets", "--", "-D", "warnings"],
+        )
+    binary = build(tally) if options.what in ("all", "e2e", "perf") else None
+    if options.what in ("all", "unit"):
+        unit(tally, more if options.what == "unit" else ())
+    if installation is not None:
+        parts = installed(tally, installation)
+    if options.what == "install":
+        for part in parts:
+            if part.state == "ok":
+                tally.check(f"install {part.name}", True)
+    if binary is not None:
+        end_to_end(tally, options, binary, parts, more)
+    code = tally.close(time.monotonic() - started)
+    lock.close()
+    sys.exit(code)
+
+
+def end_to_end(tally, options, binary, parts, more):
+    if any(part.name == "python" and part.state != "ok" for part in parts):
+        tally.check("end-to-end tests", False, "their Python environment could not be installed")
+        return
+    marked = ["-m", "perf", "-s"] if options.what == "perf" else ["-m", "not perf"]
+    pytest(tally, "end-to-end tests", binary, options.quick, parts, [*marked, *more])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Installs what the tests need below tests/.cache, once.
+
+Each part has a stamp that holds a hash of what it was made from (pins, versions of the tools), so a
+second run finds everything in place. Parts are independent and are installed side by side, while
+cargo builds: downloads wait for the network, MinIO's build for a core. Registries are reached by
+their ordinary clients as the machine has set them up; nothing needs root.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests"
+CACHE = TESTS / ".cache"
+VENV = CACHE / "venv"
+MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
+
+LIMIT_S = 20 * 60
+TRIES = 3
+
+
+class Part:
+    """One thing to install. `state` ends as "ok", "failed" or "left out"; `detail` says why."""
+
+    def __init__(self, name, needs, made_from, make):
+        self.name = name
+        self.needs = needs  # {program: why}: without it the part is left out
+        self.made_from = made_from
+        self.make = make
+        self.state = None
+        self.detail = ""
+        self.seconds = 0.0
+        self.log = CACHE / "logs" / f"install-{name}.log"
+
+    def stamp(self):
+        return CACHE / f"{self.name}.stamp"
+
+    def run(self):
+        started = time.monotonic()
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 - a thread's error must reach the summary
+            self.state, self.detail = "failed", f"{type(error).__name__}: {error}"
+        self.seconds = time.monotonic() - started
+
+    def _run(self):
+        missing = [f"{p} is missing ({why})" for p, why in self.needs.items() if not shutil.which(p)]
+        if missing:
+            self.state, self.detail = "left out", "; ".join(missing)
+            return
+        wanted = hashlib.sha256("\n".join(self.made_from()).encode()).hexdigest()
+        stamp = self.stamp()
+        if stamp.exists() and stamp.read_text() == wanted:
+            self.state, self.detail = "ok", "already there"
+            return
+        stamp.unlink(missing_ok=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("w") as log:
+            self.make(lambda command, **more: _call(command, log, **more))
+        stamp.write_text(wanted)
+        self.state, self.detail = "ok", "installed"
+
+    def log_tail(self, lines=25):
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _call(command, log, **more):
+    """Runs one installing command, a few times if need be: registries have bad moments."""
+    for attempt in range(1, TRIES + 1):
+        log.write(f"$ {' '.join(map(str, command))}\n")
+        log.flush()
+        code = subprocess.run(
+            list(map(str, command)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            timeout=LIMIT_S,
+            check=False,
+            **more,
+        ).returncode
+        if code == 0:
+            return
+        if attempt < TRIES:
+            time.sleep(5 * attempt)
+    raise RuntimeError(f"`{command[0]}` ended with {code} after {TRIES} tries")
+
+
+def _version(*command):
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
+    ).stdout
+
+
+def _python(requirements):
+    def make(call):
+        if not (VENV / "bin/python").exists():
+            call([sys.executable, "-m", "venv", VENV])
+        call(
+            [
+                VENV / "bin/python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-input",
+                *(word for name in requirements for word in ("-r", TESTS / name)),
+            ]
+        )
+
+    return make
+
+
+def _python_from(requirements):
+    return lambda: [sys.version, str(VENV), *((TESTS / name).read_text() for name in requirements)]
+
+
+def _jars(call):
+    jars = CACHE / "jars"
+    shutil.rmtree(jars, ignore_errors=True)
+    call(
+        [
+            "mvn",
+            "-q",
+            "-B",
+            "-f",
+            TESTS / "spark-jars/pom.xml",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            f"-DoutputDirectory={jars}",
+        ]
+    )
+
+
+def _minio(call):
+    env = {**os.environ, "GOBIN": str(CACHE / "bin")}
+    call(["nice", "go", "install", "-ldflags=-s -w", MINIO], env=env, cwd=CACHE)
+
+
+def parts(quick):
+    """What to install: with `quick`, no Spark and no MinIO."""
+    plain = ["requirements.txt"]
+    python = Part("python", {}, _python_from(plain), _python(plain))
+    if quick:
+        return [python]
+    both = [*plain, "requirements-spark.txt"]
+    java = {"java": "Java 17 or newer runs Spark"}
+    return [
+        Part(
+            "minio",
+            {"go": "MinIO is built with `go install`"},
+            lambda: [MINIO, _version("go", "version")],
+            _minio,
+        ),
+        python,
+        Part("spark", java, _python_from(both), _python(both)),
+        Part(
+            "jars",
+            {**java, "mvn": "Maven brings Spark's s3a jars"},
+            lambda: [(TESTS / "spark-jars/pom.xml").read_text()],
+            _jars,
+        ),
+    ]
+
+
+class Installation:
+    """The parts being installed behind the back of the cargo steps."""
+
+    def __init__(self, quick):
+        self.parts = parts(quick)
+        by_name = {part.name: part for part in self.parts}
+        # One environment: what shares it goes one after the other.
+        lanes = [[part for part in self.parts if part.name in ("python", "spark")]]
+        lanes += [[by_name[name]] for name in ("jars", "minio") if name in by_name]
+        self.threads = [
+            threading.Thread(target=lambda lane=lane: [part.run() for part in lane], daemon=True)
+            for lane in lanes
+        ]
+
+    def start(self):
+        CACHE.mkdir(parents=True, exist_ok=True)
+        for thread in self.threads:
+            thread.start()
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+        return self.parts
