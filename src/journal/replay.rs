@@ -68,8 +68,21 @@ pub(crate) fn open(
     let shared = Shared::new(disk, clock, options, node, seed, state, window, lock);
     let shared = Arc::new(shared);
     let active = begin_segment(&shared, replay.next, &replay.control)?;
+    // Only now, since the new checkpoint says what these still said: a crash before it finds them.
+    rename_asides(&shared, &replay.asides)?;
     let writer = Writer::new(Arc::clone(&shared), active, replay.control);
     Ok(Opened { shared, writer, recovery })
+}
+
+fn rename_asides(shared: &Shared, asides: &[(PathBuf, PathBuf)]) -> Result<(), JournalError> {
+    for (path, aside) in asides {
+        shared.disk.rename(path, aside).map_err(io_error("rename", path))?;
+    }
+    if asides.is_empty() {
+        return Ok(());
+    }
+    let dir = &shared.options.dir;
+    shared.disk.sync_dir(dir).map_err(io_error("sync", dir))
 }
 
 fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, JournalError> {
@@ -119,6 +132,8 @@ struct Replay {
     floor: u64,
     torn_bytes: u64,
     skipped: Vec<SkippedSegment>,
+    /// Damaged segments and the names they are to have.
+    asides: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Replay {
@@ -134,6 +149,7 @@ impl Replay {
             floor: Seq::FIRST.0,
             torn_bytes: 0,
             skipped: Vec::new(),
+            asides: Vec::new(),
         };
         let firsts = replay.list()?;
         let newest = replay.newest(&firsts)?;
@@ -317,7 +333,7 @@ impl Replay {
         it.file.sync().map_err(io_error("sync", &path))
     }
 
-    /// Refuses a damaged segment, or renames it and tells which bodies are gone.
+    /// Refuses a damaged segment, or plans to rename it and tells which bodies are gone.
     fn set_aside(
         &mut self,
         it: Candidate,
@@ -349,11 +365,9 @@ impl Replay {
         let mut aside = it.path.clone().into_os_string();
         aside.push(DAMAGED_SUFFIX);
         let aside = PathBuf::from(aside);
-        self.disk.rename(&it.path, &aside).map_err(io_error("rename", &it.path))?;
-        let dir = &self.options.dir;
-        self.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
+        self.asides.push((it.path, aside.clone()));
         let why = format!("offset {offset}: {why}");
-        tracing::warn!(path = %aside.display(), %why, "set a damaged segment aside");
+        tracing::warn!(path = %aside.display(), %why, "setting a damaged segment aside");
         self.skipped.push(SkippedSegment { path: Some(aside), lost, why });
         Ok(lost)
     }

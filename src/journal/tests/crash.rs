@@ -2,7 +2,7 @@
 
 use std::task::{Context, Waker};
 
-use super::fake::FakeDisk;
+use super::fake::{FakeDisk, Fault};
 use super::*;
 use crate::journal::frame::{HEADER_BYTES, Header};
 use crate::journal::segment::SegmentHead;
@@ -72,13 +72,14 @@ fn a_tail_torn_at_any_byte_is_cut_and_reported() {
 fn with_a_group_of_three(bench: &Bench, and_one_more: bool) -> (PathBuf, Vec<u8>) {
     let (journal, _) = bench.open();
     bench.append(&journal, "alone");
+    let before = bench.disk.syncs_begun();
     let gate = bench.disk.hold_syncs();
     bench.runtime.block_on(async {
         let mut context = Context::from_waker(Waker::noop());
         let mut first = Box::pin(journal.append(body("goes ahead")));
         assert!(first.as_mut().poll(&mut context).is_pending());
-        // Let the writer take that one and stand at the gate.
-        std::thread::sleep(Duration::from_millis(100));
+        // The writer has taken that one, and stands at the gate with it.
+        bench.disk.await_sync(before);
         let mut others: Vec<_> = ["one", "two", "three"]
             .map(|text| Box::pin(journal.append(body(text))))
             .into_iter()
@@ -350,6 +351,32 @@ fn a_damaged_last_segment_gives_up_no_number_and_no_roll_for_a_second_use() {
         let again = bench.open().1;
         assert_eq!((again.next, again.next_roll), (recovery.next.next(), recovery.next_roll));
     }
+}
+
+#[test]
+fn a_kill_while_a_segment_is_set_aside_leaves_no_number_for_a_second_use() {
+    let bench = Bench::new();
+    let (journal, _) = bench.open();
+    bench.append(&journal, "first");
+    bench.append(&journal, "second");
+    journal.seal(&seal(1, 1, 1)).expect("sealed");
+    drop(journal);
+    let path = bench.last_segment();
+    let mut bytes = bench.disk.bytes(&path);
+    let at = frames(&bytes)[1].2 - 1;
+    bytes[at] ^= 1;
+    bench.disk.put(&path, &bytes);
+    // The first rename of that start is the new segment's, the second is the damaged one's.
+    for fault in [Fault::Rename, Fault::SecondRename] {
+        bench.disk.fail(fault);
+        assert!(matches!(bench.skip_damaged(), Err(JournalError::Io { what: "rename", .. })));
+        assert!(matches!(bench.try_open(), Err(JournalError::Damaged { .. })), "{fault:?}");
+    }
+    let (journal, recovery) = bench.skip_damaged().expect("opens");
+    assert!(recovery.next >= Seq(3) && recovery.next_roll >= Roll(2), "{recovery:?}");
+    assert_eq!(bench.append(&journal, "second"), recovery.next.0);
+    drop(journal);
+    assert!(bench.open().1.skipped.is_empty());
 }
 
 #[test]

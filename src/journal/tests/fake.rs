@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::journal::disk::{Disk, DiskFile, DiskLock};
@@ -19,6 +19,7 @@ pub(super) enum Fault {
     Sync,
     SyncDir,
     Rename,
+    SecondRename,
     Remove,
 }
 
@@ -65,6 +66,8 @@ pub(super) struct FakeDisk {
     locked: Arc<Mutex<Arc<AtomicBool>>>,
     /// Held shut, syncs wait.
     gate: Arc<Mutex<()>>,
+    /// Syncs that were begun.
+    begun: Arc<AtomicU64>,
 }
 
 struct FakeFile {
@@ -104,6 +107,17 @@ impl FakeDisk {
     /// Syncs wait as long as this is held.
     pub(super) fn hold_syncs(&self) -> MutexGuard<'_, ()> {
         self.gate.lock().expect("the gate")
+    }
+
+    /// Waits until a sync was begun that had not been when `before` were.
+    pub(super) fn await_sync(&self, before: u64) {
+        while self.syncs_begun() <= before {
+            std::thread::yield_now();
+        }
+    }
+
+    pub(super) fn syncs_begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
     }
 
     pub(super) fn bytes(&self, path: &Path) -> Vec<u8> {
@@ -236,6 +250,9 @@ impl Disk for FakeDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut world = self.world();
         world.take(Fault::Rename)?;
+        if world.fault == Some(Fault::SecondRename) {
+            world.fault = Some(Fault::Rename);
+        }
         let id = world.names.remove(from).ok_or(ErrorKind::NotFound)?;
         world.names.insert(to.to_owned(), id);
         world.pending_names.push(Naming::Rename(from.to_owned(), to.to_owned(), id));
@@ -322,6 +339,7 @@ impl DiskFile for FakeFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.disk.begun.fetch_add(1, Ordering::SeqCst);
         let _open = self.disk.gate.lock().expect("the gate");
         let mut world = self.disk.world();
         if self.generation != world.generation {
