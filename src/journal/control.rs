@@ -115,13 +115,14 @@ impl Control {
         }
     }
 
-    /// Adds bodies that are gone for good, unless a committed roll has them.
+    /// Adds bodies that are gone for good, unless a committed roll has them or it is known.
     pub(crate) fn lose(&mut self, range: SeqRange) {
-        let first = Seq(range.first.0.max(self.committed_seq + 1));
-        if first <= range.last {
-            self.lost.push(SeqRange { first, last: range.last });
-            self.lost.sort_by_key(|range| range.first);
+        if self.may_be_missing(range) {
+            return;
         }
+        let first = Seq(range.first.0.max(self.committed_seq + 1));
+        self.lost.push(SeqRange { first, last: range.last });
+        self.lost.sort_by_key(|range| range.first);
     }
 
     /// Whether every body of the range is committed or known to be lost.

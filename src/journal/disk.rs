@@ -76,13 +76,16 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        if dir.is_dir() {
-            return Ok(());
-        }
         let parent = match dir.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        if dir.is_dir() {
+            // A start that was killed may have made it and not synced it. Where the parent may
+            // not be opened, it was made by someone else, long before.
+            let _ = self.sync_dir(parent);
+            return Ok(());
+        }
         self.create_dir(parent)?;
         match fs::create_dir(dir) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),

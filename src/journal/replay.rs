@@ -1,7 +1,7 @@
 //! From what is on disk to a journal that can be written: the start.
 //!
-//! Segments are scanned in order, every checksum verified. The newest readable checkpoint comes
-//! first, since it says which bodies are committed (their segments need no look, and may be
+//! Segments are scanned in order, every checksum verified. The newest readable one is looked at
+//! before that, since it says which bodies are committed (their segments need no look, and may be
 //! missing) and which are known to be lost. The table of what a start makes of a crash is in the
 //! module's page.
 
@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use super::control::{self, Control};
 use super::disk::{Disk, DiskLock, read_full_at, write_all_at};
-use super::frame::{HEADER_BYTES, Kind};
-use super::scan::{Candidate, Fault, Scan, proves_durable, read_head, scan_frames};
-use super::segment::{self, DAMAGED_SUFFIX, NEW_SUFFIX, Scanner};
+use super::frame::HEADER_BYTES;
+use super::scan::{Candidate, Fault, Scan, is_torn, read_head, salvage, scan_frames};
+use super::segment::{self, DAMAGED_SUFFIX, NEW_SUFFIX};
 use super::state::{Segment, Shared, State};
 use super::window::{Entry, Window};
 use super::writer::{Writer, begin_segment, random};
@@ -68,8 +68,21 @@ pub(crate) fn open(
     let shared = Shared::new(disk, clock, options, node, seed, state, window, lock);
     let shared = Arc::new(shared);
     let active = begin_segment(&shared, replay.next, &replay.control)?;
+    // Only now, since the new checkpoint says what these still said: a crash before it finds them.
+    rename_asides(&shared, &replay.asides)?;
     let writer = Writer::new(Arc::clone(&shared), active, replay.control);
     Ok(Opened { shared, writer, recovery })
+}
+
+fn rename_asides(shared: &Shared, asides: &[(PathBuf, PathBuf)]) -> Result<(), JournalError> {
+    for (path, aside) in asides {
+        shared.disk.rename(path, aside).map_err(io_error("rename", path))?;
+    }
+    if asides.is_empty() {
+        return Ok(());
+    }
+    let dir = &shared.options.dir;
+    shared.disk.sync_dir(dir).map_err(io_error("sync", dir))
 }
 
 fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, JournalError> {
@@ -119,6 +132,8 @@ struct Replay {
     floor: u64,
     torn_bytes: u64,
     skipped: Vec<SkippedSegment>,
+    /// Damaged segments and the names they are to have.
+    asides: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Replay {
@@ -134,6 +149,7 @@ impl Replay {
             floor: Seq::FIRST.0,
             torn_bytes: 0,
             skipped: Vec::new(),
+            asides: Vec::new(),
         };
         let firsts = replay.list()?;
         let newest = replay.newest(&firsts)?;
@@ -180,13 +196,19 @@ impl Replay {
         Ok(firsts)
     }
 
-    /// The newest segment whose head and checkpoint can be read; only these are looked at.
+    /// The newest segment whose head and checkpoint can be read, with what it says of rolls to its
+    /// end: the latest that is known.
     fn newest(&self, firsts: &[u64]) -> Result<Option<Scan>, JournalError> {
         for first_seq in firsts.iter().rev() {
             let it = self.candidate(*first_seq)?;
-            if let Ok(scan) = read_head(&it, None)? {
-                return Ok(Some(scan));
+            let Ok(mut scan) = read_head(&it, None)? else { continue };
+            let fault = scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
+            if let Some(fault) = fault
+                && !is_torn(&it, &scan, &fault)?
+            {
+                salvage(&it, &mut scan).map_err(it.cannot("read"))?;
             }
+            return Ok(Some(scan));
         }
         Ok(None)
     }
@@ -248,7 +270,7 @@ impl Replay {
                 (Some(scan), Some(Fault::damage(0, why)))
             }
             Ok(mut scan) => {
-                let fault = scan_frames(&it, &mut scan).map_err(io_error("read", &it.path))?;
+                let fault = scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
                 (Some(scan), fault)
             }
             Err(fault) => (None, Some(fault)),
@@ -262,9 +284,7 @@ impl Replay {
                 self.take_over(it, scan);
                 Ok(None)
             }
-            (Some(scan), Some(fault))
-                if is_last && fault.may_be_torn && !proves_durable(&it, &scan, &fault)? =>
-            {
+            (Some(scan), Some(fault)) if is_last && is_torn(&it, &scan, &fault)? => {
                 self.torn_bytes = it.len - scan.end;
                 tracing::warn!(
                     path = %it.path.display(), offset = scan.end, bytes = self.torn_bytes,
@@ -313,7 +333,7 @@ impl Replay {
         it.file.sync().map_err(io_error("sync", &path))
     }
 
-    /// Refuses a damaged segment, or renames it and tells which bodies are gone.
+    /// Refuses a damaged segment, or plans to rename it and tells which bodies are gone.
     fn set_aside(
         &mut self,
         it: Candidate,
@@ -325,7 +345,19 @@ impl Replay {
         if !self.options.skip_damaged {
             return Err(JournalError::Damaged { path: it.path, offset, why });
         }
-        let highest = self.salvage(&it, scan).map_err(io_error("read", &it.path))?;
+        let mut highest = it.first_seq - 1;
+        let mut unread_bytes = it.len;
+        if let Some(mut scan) = scan {
+            unread_bytes = salvage(&it, &mut scan).map_err(it.cannot("read"))?;
+            highest = scan.last_seq;
+            self.control = scan.control;
+            self.window = scan.window;
+        }
+        // What cannot be read counts as the most frames that could stand there: none of their
+        // numbers is used again. A later checkpoint, if there is one, overrides this.
+        let most = unread_bytes / HEADER_BYTES as u64;
+        self.control.next_roll += most;
+        highest += most;
         let last = following.map_or(highest, |following| following - 1).max(it.first_seq);
         let lost = SeqRange { first: Seq(it.first_seq), last: Seq(last) };
         self.next = last + 1;
@@ -333,52 +365,10 @@ impl Replay {
         let mut aside = it.path.clone().into_os_string();
         aside.push(DAMAGED_SUFFIX);
         let aside = PathBuf::from(aside);
-        self.disk.rename(&it.path, &aside).map_err(io_error("rename", &it.path))?;
-        let dir = &self.options.dir;
-        self.disk.sync_dir(dir).map_err(io_error("sync", dir))?;
+        self.asides.push((it.path, aside.clone()));
         let why = format!("offset {offset}: {why}");
-        tracing::warn!(path = %aside.display(), %why, "set a damaged segment aside");
+        tracing::warn!(path = %aside.display(), %why, "setting a damaged segment aside");
         self.skipped.push(SkippedSegment { path: Some(aside), lost, why });
         Ok(lost)
-    }
-
-    /// Takes from a damaged segment what it still says of rolls and numbers, so that none is used
-    /// again, and returns the highest number it may have held. What cannot be read counts as the
-    /// most frames that could stand there. A later checkpoint, if there is one, overrides this.
-    fn salvage(&mut self, it: &Candidate, scan: Option<Scan>) -> io::Result<u64> {
-        let mut highest = it.first_seq - 1;
-        let mut unread = it.len;
-        if let Some(scan) = scan {
-            highest = highest.max(scan.last_seq);
-            unread = 0;
-            let mut scanner = Scanner::new(&*it.file, it.len, scan.head.salt);
-            let mut offset = scan.end;
-            self.control = scan.control;
-            self.window = scan.window;
-            while let Some((at, header)) = scanner.next_header(offset)? {
-                unread += at - offset;
-                highest = highest.max(header.seq);
-                offset = at + HEADER_BYTES as u64;
-                let Ok(frame) = scanner.frame(at)? else { continue };
-                offset = frame.end;
-                match frame.header.kind {
-                    Kind::Seal => {
-                        if let Some(seal) = control::decode_seal(&frame.kept) {
-                            self.control.salvage_seal(seal);
-                        }
-                    }
-                    Kind::Committed => {
-                        if let Some(roll) = control::decode_committed(&frame.kept) {
-                            self.control.salvage_commit(roll);
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            unread += it.len.saturating_sub(offset);
-        }
-        let most = unread / HEADER_BYTES as u64;
-        self.control.next_roll += most;
-        Ok(highest + most)
     }
 }

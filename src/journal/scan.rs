@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::JournalError;
 use super::control::{self, Control};
 use super::disk::DiskFile;
-use super::frame::{BodyHead, Key, Kind};
+use super::frame::{BodyHead, HEADER_BYTES, Key, Kind};
 use super::segment::{self, BadHead, Scanned, Scanner, SegmentHead};
 use super::window::Entry;
 use crate::record::Seq;
@@ -53,13 +53,11 @@ impl Fault {
     }
 }
 
-pub(crate) fn proves_durable(
-    it: &Candidate,
-    scan: &Scan,
-    fault: &Fault,
-) -> Result<bool, JournalError> {
+/// Whether a fault in the last segment is what a crash leaves of an unsynced write: nothing behind
+/// it was written when it was known durable.
+pub(crate) fn is_torn(it: &Candidate, scan: &Scan, fault: &Fault) -> Result<bool, JournalError> {
     let mut scanner = Scanner::new(&*it.file, it.len, scan.head.salt);
-    scanner.proves_durable(fault.offset).map_err(it.cannot("read"))
+    Ok(fault.may_be_torn && !scanner.proves_durable(fault.offset).map_err(it.cannot("read"))?)
 }
 
 /// Reads a segment's head and checkpoint.
@@ -155,4 +153,36 @@ fn apply(scan: &mut Scan, frame: &Scanned) -> Result<(), String> {
         Kind::Closed => Ok(()),
         Kind::Checkpoint => Err("a checkpoint stands in the middle".into()),
     }
+}
+
+/// Takes from behind a fault what a damaged segment still says of rolls and numbers, into `scan`,
+/// and returns how many bytes said nothing.
+pub(crate) fn salvage(it: &Candidate, scan: &mut Scan) -> io::Result<u64> {
+    let mut scanner = Scanner::new(&*it.file, it.len, scan.head.salt);
+    let (mut offset, mut unread_bytes) = (scan.end, 0);
+    while let Some((at, header)) = scanner.next_header(offset)? {
+        unread_bytes += at - offset;
+        scan.last_seq = scan.last_seq.max(header.seq);
+        let Ok(frame) = scanner.frame(at)? else {
+            // Its payload may be behind the next good header, or not be there at all.
+            unread_bytes += HEADER_BYTES as u64;
+            offset = at + HEADER_BYTES as u64;
+            continue;
+        };
+        offset = frame.end;
+        match header.kind {
+            Kind::Seal => {
+                if let Some(seal) = control::decode_seal(&frame.kept) {
+                    scan.control.salvage_seal(seal);
+                }
+            }
+            Kind::Committed => {
+                if let Some(roll) = control::decode_committed(&frame.kept) {
+                    scan.control.salvage_commit(roll);
+                }
+            }
+            Kind::Body | Kind::Checkpoint | Kind::Closed => {}
+        }
+    }
+    Ok(unread_bytes + it.len.saturating_sub(offset))
 }

@@ -3,6 +3,8 @@
 //! An entry lives for the window's length from its acknowledgement. Age is counted by a clock of
 //! the window's own, which goes forward with the wall clock and stands still when that jumps
 //! back: a jump can shorten or lengthen an entry's life by the jump, but none lives for ever.
+//! A start that finds a body in the last segment counts from when it was received instead, which
+//! the frame says: earlier by its wait in the queue, some seconds at most.
 //! At most [`MAX_ENTRIES`] are kept; past that the oldest go first.
 
 use std::collections::{HashMap, VecDeque};

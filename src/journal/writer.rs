@@ -358,7 +358,9 @@ pub(crate) fn begin_segment(
     let replaced = state.segments.insert(first_seq, entry).map_or(0, |old| old.durable);
     state.bytes = (state.bytes + new.len).saturating_sub(replaced);
     state.lost.clone_from(&control.lost);
+    let (bytes, segments) = (state.bytes, state.segments.len());
     drop(state);
+    release::record_size(bytes, segments);
     shared.changed.notify_all();
     Ok(Active { file: new.file, path: new.path, first_seq, salt, frames_at: new.len, len: new.len })
 }
