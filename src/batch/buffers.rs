@@ -87,6 +87,12 @@ impl Buffers {
         self.buffers.get(file).map_or(0, |b| b.bytes)
     }
 
+    /// Arrow bytes that wait for the file with the most of them.
+    #[must_use]
+    pub fn largest_bytes(&self) -> usize {
+        self.buffers.values().map(|b| b.bytes).max().unwrap_or(0)
+    }
+
     /// Arrow bytes that wait.
     #[must_use]
     pub fn bytes(&self) -> usize {

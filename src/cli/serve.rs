@@ -36,5 +36,6 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::serve(&args.flags, environment)?;
     warn(&loaded.warnings);
     start_log(&loaded.settings.log)?;
-    Err(anyhow::anyhow!("serve is not built in yet").into())
+    crate::pipeline::serve(loaded.settings)?;
+    Ok(std::process::ExitCode::SUCCESS)
 }

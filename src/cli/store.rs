@@ -20,7 +20,10 @@ pub(super) struct Opened {
 pub(super) fn open(lake: &Lake) -> anyhow::Result<Opened> {
     match &lake.location {
         Location::Local(directory) => local(directory),
-        bucket => Err(anyhow::anyhow!("{bucket}: object stores are not built in yet")),
+        _ => {
+            let lake = crate::store::Lake::open(lake)?;
+            Ok(Opened { store: lake.store, prefix: lake.prefix })
+        }
     }
 }
 

@@ -1,1 +1,82 @@
-//! (being written)
+//! Making a roll visible as a whole: for plain files, its receipt.
+//!
+//! The receipt is written last, beside the data: what it names is there. It accounts for every
+//! line of the roll: `lines = rows + rejects`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Lake, StoreError};
+
+/// Counts, ranges and files of a roll: `_receipts/<node>/<roll>.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Version of this form.
+    pub version: u32,
+    /// The node.
+    pub node: String,
+    /// The roll.
+    pub roll: u64,
+    /// First body of the roll.
+    pub first_seq: u64,
+    /// Last body of the roll.
+    pub last_seq: u64,
+    /// Documents and broken lines.
+    pub lines: u64,
+    /// Lines that became rows.
+    pub rows: u64,
+    /// Lines in quarantine.
+    pub rejects: u64,
+    /// Bulk action lines, not counted as lines.
+    pub actions: u64,
+    /// What landed, by table.
+    pub tables: Vec<TableReceipt>,
+}
+
+/// What a roll landed in one table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableReceipt {
+    /// The table.
+    pub table: String,
+    /// Fingerprint of its schema.
+    pub schema: String,
+    /// Its partition template.
+    pub partition_template: String,
+    /// Its files.
+    pub files: Vec<FileReceipt>,
+    /// Its rejects, if there were any.
+    pub quarantine: Option<QuarantineReceipt>,
+}
+
+/// One data file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileReceipt {
+    /// Its name, relative to the lake.
+    pub path: String,
+    /// Hive path of its partition.
+    pub partition: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// The rejects of a roll.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineReceipt {
+    /// The file, relative to the lake.
+    pub path: String,
+    /// Its entries.
+    pub entries: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Commits a roll of plain files: writes its receipt.
+///
+/// # Errors
+/// [`StoreError`]; trying again is safe.
+pub async fn plain(lake: &Lake, name: &str, receipt: &Receipt) -> Result<(), StoreError> {
+    let mut text = serde_json::to_vec_pretty(receipt).unwrap_or_default();
+    text.push(b'\n');
+    lake.put_bytes(name, text).await
+}

@@ -1,1 +1,20 @@
-//! (being written)
+//! The one module that knows every station.
+//!
+//! * [`serve`]: receiver and journal in front, the engine behind, until a signal.
+//! * `engine`: bodies in sequence order → decode (threads) → batch → encode → the lander.
+//! * `open_roll`: what the open roll holds; finishing it.
+//! * `land`: seal → upload → receipt → committed, one roll after the other.
+//! * `tables`: what a table is landed by, and how a seal remembers it.
+//!
+//! A roll is sealed before anything of it has its final name. A roll that was sealed and not
+//! committed is made again from the journal, with the settings in the seal, under the same names.
+//! The engine keeps nothing that is not in the journal: when it fails (a full staging disk, say)
+//! it is thrown away and begun anew from there.
+
+mod engine;
+mod land;
+mod open_roll;
+mod serve;
+mod tables;
+
+pub use serve::serve;

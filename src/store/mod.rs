@@ -1,1 +1,256 @@
-//! (being written)
+//! Where files go: a directory or a bucket; and the one maker of object names.
+//!
+//! A file appears whole or not at all. In a directory it is written under a hidden name, synced,
+//! renamed, and every directory on its way synced; objects appear whole by themselves. Putting the
+//! same name again replaces it with the same rows, so that a roll can be made again.
+
+mod local;
+pub mod names;
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    ClientOptions, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig, WriteMultipart,
+};
+use tokio::io::AsyncReadExt as _;
+
+use crate::config::{self, Location};
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A directory of the lake, or a staging file.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The object store.
+    #[error("{lake}: {source}")]
+    Object {
+        /// The lake.
+        lake: String,
+        /// What the store said.
+        source: object_store::Error,
+    },
+    /// An option that the store's builder does not take.
+    #[error("[storage] {key}: {why}")]
+    Option {
+        /// The key.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// An open lake. Clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    /// The store; its root is the lake's directory or the bucket.
+    pub store: Arc<dyn ObjectStore>,
+    /// The lake within the store.
+    pub prefix: Path,
+    location: Location,
+}
+
+/// Objects from this size on are put in parts.
+const PART_BYTES: usize = 16 << 20;
+/// Parts under way at a time.
+const PARTS: usize = 4;
+
+impl Lake {
+    /// Opens a lake. A directory is made if it is not there; a bucket must exist, and is not asked
+    /// for anything yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(lake: &config::Lake) -> Result<Lake, StoreError> {
+        let client = ClientOptions::new()
+            .with_timeout(lake.timeout)
+            .with_connect_timeout(lake.timeout.min(Duration::from_secs(10)));
+        let retry = RetryConfig {
+            max_retries: 5,
+            retry_timeout: Duration::from_secs(60),
+            ..RetryConfig::default()
+        };
+        let object = |source| StoreError::Object { lake: lake.location.to_string(), source };
+        let store: Arc<dyn ObjectStore> = match &lake.location {
+            Location::Local(root) => {
+                local::create_dir_synced(root)
+                    .map_err(|source| StoreError::Io { path: root.clone(), source })?;
+                Arc::new(LocalFileSystem::new_with_prefix(root).map_err(object)?.with_fsync(true))
+            }
+            Location::S3 { bucket, .. } => {
+                let mut builder = AmazonS3Builder::from_env()
+                    .with_bucket_name(bucket)
+                    .with_client_options(client)
+                    .with_retry(retry);
+                for (key, value) in options::<AmazonS3ConfigKey>(lake)? {
+                    builder = builder.with_config(key, value);
+                }
+                Arc::new(builder.build().map_err(object)?)
+            }
+            Location::Google { bucket, .. } => {
+                let mut builder = GoogleCloudStorageBuilder::from_env()
+                    .with_bucket_name(bucket)
+                    .with_client_options(client)
+                    .with_retry(retry);
+                for (key, value) in options::<GoogleConfigKey>(lake)? {
+                    builder = builder.with_config(key, value);
+                }
+                Arc::new(builder.build().map_err(object)?)
+            }
+            Location::Azure { container, .. } => {
+                let mut builder = MicrosoftAzureBuilder::from_env()
+                    .with_container_name(container)
+                    .with_client_options(client)
+                    .with_retry(retry);
+                for (key, value) in options::<AzureConfigKey>(lake)? {
+                    builder = builder.with_config(key, value);
+                }
+                Arc::new(builder.build().map_err(object)?)
+            }
+        };
+        let prefix = match &lake.location {
+            Location::Local(_) => Path::default(),
+            bucket => Path::parse(bucket.prefix().unwrap_or("")).map_err(|e| object(e.into()))?,
+        };
+        Ok(Lake { store, prefix, location: lake.location.clone() })
+    }
+
+    /// The lake as people write it.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Puts a staging file in place under `name`, relative to the lake. The staging file stays.
+    ///
+    /// # Errors
+    /// [`StoreError`]; trying again is safe.
+    pub async fn put_file(&self, name: &str, staged: &FilePath) -> Result<(), StoreError> {
+        if let Location::Local(root) = &self.location {
+            let (root, name, staged) = (root.clone(), name.to_owned(), staged.to_owned());
+            return blocking(move || local::put_file(&root, &name, &staged)).await;
+        }
+        let io = |source| StoreError::Io { path: staged.to_owned(), source };
+        let path = self.path(name)?;
+        let mut file = tokio::fs::File::open(staged).await.map_err(io)?;
+        let bytes = file.metadata().await.map_err(io)?.len();
+        if bytes <= PART_BYTES as u64 {
+            let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+            file.read_to_end(&mut whole).await.map_err(io)?;
+            return self.put_object(&path, whole).await;
+        }
+        let upload = self.store.put_multipart(&path).await.map_err(|e| self.object(e))?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+        loop {
+            let mut part = vec![0; 1 << 20];
+            let n = match file.read(&mut part).await {
+                Ok(n) => n,
+                Err(source) => {
+                    // The upload never becomes an object; its parts are cleaned up if they can be.
+                    let _ = writer.abort().await;
+                    return Err(io(source));
+                }
+            };
+            if n == 0 {
+                break;
+            }
+            part.truncate(n);
+            writer.wait_for_capacity(PARTS).await.map_err(|e| self.object(e))?;
+            writer.put(part.into());
+        }
+        writer.finish().await.map_err(|e| self.object(e))?;
+        Ok(())
+    }
+
+    /// Puts a small file in place under `name`, relative to the lake.
+    ///
+    /// # Errors
+    /// [`StoreError`]; trying again is safe.
+    pub async fn put_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        if let Location::Local(root) = &self.location {
+            let (root, name) = (root.clone(), name.to_owned());
+            return blocking(move || local::put_bytes(&root, &name, &bytes)).await;
+        }
+        self.put_object(&self.path(name)?, bytes).await
+    }
+
+    /// The bytes under `name`, or `None` when there is nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.store.get(&self.path(name)?).await {
+            Ok(found) => Ok(Some(found.bytes().await.map_err(|e| self.object(e))?.to_vec())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.object(source)),
+        }
+    }
+
+    /// Names below `folder`, relative to the lake.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let below = self.path(folder)?;
+        let mut found = self.store.list(Some(&below));
+        let mut names = Vec::new();
+        while let Some(meta) = found.next().await {
+            let location = meta.map_err(|e| self.object(e))?.location;
+            let name = location.as_ref();
+            let name = name.strip_prefix(self.prefix.as_ref()).unwrap_or(name);
+            names.push(name.trim_start_matches('/').to_owned());
+        }
+        Ok(names)
+    }
+
+    fn path(&self, name: &str) -> Result<Path, StoreError> {
+        let prefix = self.prefix.as_ref();
+        let whole = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        Path::parse(&whole).map_err(|e| self.object(e.into()))
+    }
+
+    async fn put_object(&self, path: &Path, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.store.put(path, PutPayload::from(bytes)).await.map_err(|e| self.object(e))?;
+        Ok(())
+    }
+
+    fn object(&self, source: object_store::Error) -> StoreError {
+        StoreError::Object { lake: self.location.to_string(), source }
+    }
+}
+
+fn options<K: std::str::FromStr<Err = object_store::Error>>(
+    lake: &config::Lake,
+) -> Result<Vec<(K, String)>, StoreError> {
+    let option = |(key, value): &(String, config::Secret)| match key.parse::<K>() {
+        Ok(parsed) => Ok((parsed, value.reveal().to_owned())),
+        Err(why) => Err(StoreError::Option { key: key.clone(), why: why.to_string() }),
+    };
+    lake.options.iter().map(option).collect()
+}
+
+async fn blocking<F>(work: F) -> Result<(), StoreError>
+where
+    F: FnOnce() -> Result<(), StoreError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) => Err(StoreError::Io {
+            path: PathBuf::new(),
+            source: std::io::Error::other(panic.to_string()),
+        }),
+    }
+}

@@ -1,0 +1,227 @@
+//! What the open roll holds, from its first body until it is handed to the lander.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use base64::Engine as _;
+
+use super::tables::Tables;
+use crate::batch::{Buffers, FileKey, Open, Router, RowGroup};
+use crate::config;
+use crate::decode::{Counts, Decoded, Reject};
+use crate::encode::{Encoder, Layout, Staged};
+use crate::record::{Micros, Roll, Seq, SeqRange};
+
+/// A roll whose files are finished in the staging directory.
+pub(super) struct Finished {
+    pub(super) roll: Roll,
+    pub(super) range: SeqRange,
+    pub(super) counts: Counts,
+    pub(super) files: Vec<(FileKey, Staged)>,
+    pub(super) rejects: Vec<(Arc<str>, Staged)>,
+}
+
+struct Rejects {
+    path: PathBuf,
+    file: BufWriter<File>,
+    entries: u64,
+}
+
+/// The open roll.
+pub(super) struct OpenRoll {
+    roll: Roll,
+    staging: PathBuf,
+    layouts: BTreeMap<Arc<str>, Layout>,
+    routers: BTreeMap<Arc<str>, Router>,
+    range: Option<SeqRange>,
+    since: Option<Micros>,
+    counts: Counts,
+    source_bytes: u64,
+    buffers: Buffers,
+    encoders: BTreeMap<FileKey, Encoder>,
+    rejects: BTreeMap<Arc<str>, Rejects>,
+    /// Arrow bytes encoded so far and what they came to, over all rolls: the estimate of what
+    /// still waits.
+    encoded: (u64, u64),
+    staged: u64,
+}
+
+impl OpenRoll {
+    pub(super) fn new(
+        roll: Roll,
+        tables: &Tables,
+        landing: &config::Landing,
+        node: &str,
+        staging: &Path,
+    ) -> OpenRoll {
+        let mut layouts = BTreeMap::new();
+        let mut routers = BTreeMap::new();
+        for (name, table) in tables {
+            let metadata = [
+                ("sessionlake.version", env!("CARGO_PKG_VERSION")),
+                ("sessionlake.node", node),
+                ("sessionlake.schema", table.schema.fingerprint.as_str()),
+                ("sessionlake.partition", table.template.as_str()),
+            ];
+            let layout = Layout::new(&table.schema, landing.compression, &metadata);
+            layouts.insert(Arc::clone(name), layout);
+            routers.insert(Arc::clone(name), Router::new(table.template.clone()));
+        }
+        let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let buffers = Buffers::new(bytes(landing.row_group_bytes), bytes(landing.memory_bytes / 2));
+        OpenRoll {
+            roll,
+            staging: staging.to_owned(),
+            layouts,
+            routers,
+            range: None,
+            since: None,
+            counts: Counts::default(),
+            source_bytes: 0,
+            buffers,
+            encoders: BTreeMap::new(),
+            rejects: BTreeMap::new(),
+            // Before anything was measured: a tenth, as JSON sessions usually come to.
+            encoded: (10, 1),
+            staged: 0,
+        }
+    }
+
+    /// Takes in what a run of bodies decoded to; `range` follows on the one before.
+    pub(super) fn push(
+        &mut self,
+        range: SeqRange,
+        source_bytes: u64,
+        decoded: Vec<(Arc<str>, Decoded)>,
+        now: Micros,
+    ) -> anyhow::Result<()> {
+        let first = self.range.map_or(range.first, |r| r.first);
+        self.range = Some(SeqRange { first, last: range.last });
+        self.since.get_or_insert(now);
+        self.source_bytes += source_bytes;
+        for (table, decoded) in decoded {
+            self.counts.lines += decoded.counts.lines;
+            self.counts.rows += decoded.counts.rows;
+            self.counts.rejects += decoded.counts.rejects;
+            self.counts.actions += decoded.counts.actions;
+            self.reject(&table, &decoded.rejects)?;
+            let router = self.routers.get_mut(&table).ok_or_else(|| unknown(&table))?;
+            for routed in router.route(&decoded.batch)? {
+                let file = FileKey { table: Arc::clone(&table), partition: routed.partition };
+                self.buffers.push(file, routed.rows);
+            }
+        }
+        while let Some(group) = self.buffers.due() {
+            self.encode(group)?;
+        }
+        Ok(())
+    }
+
+    /// What the roll decision looks at.
+    pub(super) fn open(&self) -> Open {
+        let (from, to) = self.encoded;
+        let estimate = |bytes: usize| (bytes as u64).saturating_mul(to) / from.max(1);
+        let written = self
+            .encoders
+            .iter()
+            .map(|(file, encoder)| encoder.bytes() + estimate(self.buffers.bytes_of(file)));
+        let waiting = estimate(self.buffers.largest_bytes());
+        Open {
+            since: self.since,
+            file_bytes: written.max().unwrap_or(0).max(waiting),
+            rows: self.counts.rows,
+            source_bytes: self.source_bytes,
+        }
+    }
+
+    /// Bytes that wait in memory.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.buffers.bytes()
+    }
+
+    /// Finishes the roll, if any body is in it, and begins the next.
+    pub(super) fn finish(&mut self) -> anyhow::Result<Option<Finished>> {
+        let Some(range) = self.range.take() else { return Ok(None) };
+        for group in self.buffers.drain() {
+            self.encode(group)?;
+        }
+        let mut files = Vec::new();
+        for (key, encoder) in std::mem::take(&mut self.encoders) {
+            files.push((key, encoder.finish()?));
+        }
+        let mut rejects = Vec::new();
+        for (table, mut written) in std::mem::take(&mut self.rejects) {
+            written.file.flush().with_context(|| written.path.display().to_string())?;
+            let bytes = written.file.get_ref().metadata()?.len();
+            let staged = Staged { path: written.path, bytes, rows: written.entries };
+            rejects.push((table, staged));
+        }
+        let roll = self.roll;
+        let counts = std::mem::take(&mut self.counts);
+        self.roll = roll.next();
+        self.since = None;
+        self.source_bytes = 0;
+        Ok(Some(Finished { roll, range, counts, files, rejects }))
+    }
+
+    fn encode(&mut self, group: RowGroup) -> anyhow::Result<()> {
+        let encoder = match self.encoders.entry(group.file.clone()) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                let table = &group.file.table;
+                let layout = self.layouts.get(table).ok_or_else(|| unknown(table))?;
+                self.staged += 1;
+                let path = self.staging.join(format!("{}-{}.parquet", self.roll, self.staged));
+                entry.insert(Encoder::create(&path, layout)?)
+            }
+        };
+        let before = encoder.bytes();
+        encoder.row_group(group.batches)?;
+        self.encoded.0 += group.bytes as u64;
+        self.encoded.1 += encoder.bytes() - before;
+        Ok(())
+    }
+
+    fn reject(&mut self, table: &Arc<str>, rejects: &[Reject]) -> anyhow::Result<()> {
+        if rejects.is_empty() {
+            return Ok(());
+        }
+        let written = match self.rejects.entry(Arc::clone(table)) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                self.staged += 1;
+                let path = self.staging.join(format!("{}-{}.ndjson", self.roll, self.staged));
+                let file = File::create(&path).with_context(|| path.display().to_string())?;
+                entry.insert(Rejects { path, file: BufWriter::new(file), entries: 0 })
+            }
+        };
+        for reject in rejects {
+            let mut line = serde_json::to_vec(&entry(reject))?;
+            line.push(b'\n');
+            written.file.write_all(&line).with_context(|| written.path.display().to_string())?;
+            written.entries += 1;
+        }
+        Ok(())
+    }
+}
+
+/// One line of a quarantine file. Bytes that are no UTF-8 are kept as base64.
+fn entry(reject: &Reject) -> serde_json::Value {
+    let Seq(seq) = reject.seq;
+    let raw = match std::str::from_utf8(&reject.raw) {
+        Ok(text) => serde_json::Value::from(text),
+        Err(_) => {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(&reject.raw);
+            serde_json::json!({ "base64": encoded })
+        }
+    };
+    serde_json::json!({ "reason": reject.reason, "seq": seq, "line": reject.line, "raw": raw })
+}
+
+fn unknown(table: &str) -> anyhow::Error {
+    anyhow!("the journal holds bodies for table {table}, which no configuration has named")
+}
