@@ -39,5 +39,6 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::import(&args.flags, environment, &args.files, args.again, args.quiet)?;
     warn(&loaded.warnings);
     start_log(&loaded.settings.log)?;
-    Err(anyhow::anyhow!("import is not built in yet").into())
+    crate::pipeline::import(loaded.settings)?;
+    Ok(std::process::ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! The one module that knows every station.
 //!
 //! * [`serve`]: receiver and journal in front, the engine behind, until a signal.
+//! * [`import`]: files instead of a receiver, the lake instead of the journal.
 //! * `engine`: bodies in sequence order → decode (threads) → batch → encode → the lander.
 //! * `open_roll`: what the open roll holds; finishing it.
 //! * `land`: seal → upload → receipt → committed, one roll after the other.
@@ -12,9 +13,11 @@
 //! it is thrown away and begun anew from there.
 
 mod engine;
+mod import;
 mod land;
 mod open_roll;
 mod serve;
 mod tables;
 
+pub use import::import;
 pub use serve::serve;

@@ -1,7 +1,6 @@
 //! `serve`: the receiver in front, the engine behind, until a signal.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,7 +57,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     if recovery.torn_bytes > 0 {
         tracing::info!("cut {} bytes that were never acknowledged", recovery.torn_bytes);
     }
-    let state = settings.journal.dir.parent().unwrap_or(Path::new(".")).to_owned();
+    let state = settings.journal.dir.clone();
     let all_tables = tables::remember(&state, configured)?;
     let pending = Pending {
         sealed: recovery.sealed,

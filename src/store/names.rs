@@ -25,3 +25,15 @@ pub fn quarantine(table: &str, node: &str, roll: Roll) -> String {
 pub fn receipt(node: &str, roll: Roll) -> String {
     format!("_receipts/{node}/{:08}.json", roll.0)
 }
+
+/// `_receipts/<node>/<roll>.sealed.json`: the range of an import's roll, before it is written.
+#[must_use]
+pub fn sealed(node: &str, roll: Roll) -> String {
+    format!("_receipts/{node}/{:08}.sealed.json", roll.0)
+}
+
+/// `_receipts/<node>/import.json`: what an import goes by.
+#[must_use]
+pub fn import(node: &str) -> String {
+    format!("_receipts/{node}/import.json")
+}
