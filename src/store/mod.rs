@@ -9,7 +9,6 @@ pub mod names;
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
@@ -17,9 +16,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{
-    ClientOptions, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig, WriteMultipart,
-};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig, WriteMultipart};
 use tokio::io::AsyncReadExt as _;
 
 use crate::config::{self, Location};
@@ -75,9 +72,6 @@ impl Lake {
     /// # Errors
     /// [`StoreError`].
     pub fn open(lake: &config::Lake) -> Result<Lake, StoreError> {
-        let client = ClientOptions::new()
-            .with_timeout(lake.timeout)
-            .with_connect_timeout(lake.timeout.min(Duration::from_secs(10)));
         let retry = RetryConfig {
             max_retries: 5,
             retry_timeout: Duration::from_secs(60),
@@ -91,10 +85,8 @@ impl Lake {
                 Arc::new(LocalFileSystem::new_with_prefix(root).map_err(object)?.with_fsync(true))
             }
             Location::S3 { bucket, .. } => {
-                let mut builder = AmazonS3Builder::from_env()
-                    .with_bucket_name(bucket)
-                    .with_client_options(client)
-                    .with_retry(retry);
+                let mut builder =
+                    AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
                 for (key, value) in options::<AmazonS3ConfigKey>(lake)? {
                     builder = builder.with_config(key, value);
                 }
@@ -103,7 +95,6 @@ impl Lake {
             Location::Google { bucket, .. } => {
                 let mut builder = GoogleCloudStorageBuilder::from_env()
                     .with_bucket_name(bucket)
-                    .with_client_options(client)
                     .with_retry(retry);
                 for (key, value) in options::<GoogleConfigKey>(lake)? {
                     builder = builder.with_config(key, value);
@@ -113,7 +104,6 @@ impl Lake {
             Location::Azure { container, .. } => {
                 let mut builder = MicrosoftAzureBuilder::from_env()
                     .with_container_name(container)
-                    .with_client_options(client)
                     .with_retry(retry);
                 for (key, value) in options::<AzureConfigKey>(lake)? {
                     builder = builder.with_config(key, value);
@@ -235,11 +225,16 @@ impl Lake {
 fn options<K: std::str::FromStr<Err = object_store::Error>>(
     lake: &config::Lake,
 ) -> Result<Vec<(K, String)>, StoreError> {
-    let option = |(key, value): &(String, config::Secret)| match key.parse::<K>() {
-        Ok(parsed) => Ok((parsed, value.reveal().to_owned())),
-        Err(why) => Err(StoreError::Option { key: key.clone(), why: why.to_string() }),
+    let option = |key: &str, value: String| match key.parse::<K>() {
+        Ok(parsed) => Ok((parsed, value)),
+        Err(why) => Err(StoreError::Option { key: key.to_owned(), why: why.to_string() }),
     };
-    lake.options.iter().map(option).collect()
+    // As options and not as a `ClientOptions`, which would drop what the environment said of the
+    // client (`AWS_ALLOW_HTTP` among it).
+    let timeout = format!("{} ms", lake.timeout.as_millis());
+    std::iter::once(option("timeout", timeout))
+        .chain(lake.options.iter().map(|(key, value)| option(key, value.reveal().to_owned())))
+        .collect()
 }
 
 async fn blocking<F>(work: F) -> Result<(), StoreError>
