@@ -1,7 +1,7 @@
 //! `import`: files through the same engine as `serve`, with the lake as the log of rolls.
 //!
-//! A file is known by its content: its node is `import-` and a hash of its bytes. Beside the
-//! receipts lies a marker with what the import goes by (tables, time, size of a piece), so that an
+//! A file is known by its content: its node is `import-` and a hash of its bytes. Under
+//! `_imports` lies a marker with what the import goes by (tables, time, size of a piece), so that an
 //! interrupted import goes on exactly as it began: pieces are cut at the same places, a roll that
 //! was sealed is made again with the same pieces, and rolls with a receipt are left alone.
 //! Standard input is known by nothing: an interrupted import of it begins anew, and doubles.
@@ -36,7 +36,7 @@ const PIECE_BYTES: usize = 4 << 20;
 /// Longest line, and largest file that is one JSON array.
 const LINE_BYTES: usize = 256 << 20;
 
-/// Beside the receipts of an imported file.
+/// What the import of a file goes by.
 #[derive(Debug, Serialize, Deserialize)]
 struct Marker {
     file: String,

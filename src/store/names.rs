@@ -26,14 +26,14 @@ pub fn receipt(node: &str, roll: Roll) -> String {
     format!("_receipts/{node}/{:08}.json", roll.0)
 }
 
-/// `_receipts/<node>/<roll>.sealed.json`: the range of an import's roll, before it is written.
+/// `_imports/<node>/<roll>.json`: the range of an import's roll, before it is written.
 #[must_use]
 pub fn sealed(node: &str, roll: Roll) -> String {
-    format!("_receipts/{node}/{:08}.sealed.json", roll.0)
+    format!("_imports/{node}/{:08}.json", roll.0)
 }
 
-/// `_receipts/<node>/import.json`: what an import goes by.
+/// `_imports/<node>.json`: what an import goes by.
 #[must_use]
 pub fn import(node: &str) -> String {
-    format!("_receipts/{node}/import.json")
+    format!("_imports/{node}.json")
 }
