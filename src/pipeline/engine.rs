@@ -52,6 +52,8 @@ pub(super) struct Setup<'a> {
 
 /// JSON bytes that are decoded together: large enough that the cost of a batch does not show.
 const JOB_BYTES: usize = 4 << 20;
+/// Rolls below this many rows are cut at single bodies.
+const SMALL_ROLL_ROWS: u64 = 100_000;
 /// How long a body may wait for others to be decoded with.
 const GATHER: Duration = Duration::from_millis(20);
 /// How often the age of the open roll is looked at.
@@ -97,11 +99,13 @@ pub(super) fn run(
     let (done, done_out) = bounded::<anyhow::Result<Done>>(workers + 2);
     let (rolls, rolls_out) = bounded::<Finished>(1);
 
+    // A roll ends where a job ends: with a low limit on rows, every body is a job of its own.
+    let job_bytes = if setup.limits.rows < SMALL_ROLL_ROWS { 1 } else { JOB_BYTES };
     let abandoned = &AtomicBool::new(false);
     std::thread::scope(|scope| {
         let feeder_done = done.clone();
         scope.spawn(move || {
-            if let Err(error) = feed(source, &jobs, &permit, abandoned) {
+            if let Err(error) = feed(source, job_bytes, &jobs, &permit, abandoned) {
                 let _ = feeder_done.send(Err(error));
             }
         });
@@ -129,6 +133,7 @@ pub(super) fn run(
 /// Cuts the source into jobs.
 fn feed(
     source: &mut dyn Source,
+    job_bytes: usize,
     jobs: &Sender<Job>,
     permit: &Receiver<()>,
     abandoned: &AtomicBool,
@@ -138,7 +143,7 @@ fn feed(
         let mut bodies = Vec::new();
         let mut bytes = 0;
         let mut end = false;
-        while bytes < JOB_BYTES {
+        while bytes < job_bytes {
             let wait = if bodies.is_empty() { TICK } else { GATHER };
             match source.next(wait)? {
                 Next::Body(body) => {
