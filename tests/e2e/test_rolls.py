@@ -56,7 +56,7 @@ def test_one_file_a_partition_and_roll(server, local_lake):
     (receipt,) = local_lake.receipts()
     names = local_lake.data_files()
     assert len(names) == days
-    assert all(name.endswith(f"/{receipt['node']}-{receipt['roll']}.parquet") for name in names), names
+    assert all(name.endswith(f"/{receipt['node']}-{receipt['roll']:08}.parquet") for name in names), names
     assert local_lake.query("SELECT count(*) FROM {t} GROUP BY date") == [(30,)] * days
     local_lake.check_receipts()
 
