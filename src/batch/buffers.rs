@@ -81,6 +81,11 @@ impl Buffers {
         groups
     }
 
+    /// The files that rows wait for.
+    pub fn files(&self) -> impl Iterator<Item = &FileKey> {
+        self.buffers.keys()
+    }
+
     /// Arrow bytes that wait for `file`.
     #[must_use]
     pub fn bytes_of(&self, file: &FileKey) -> usize {

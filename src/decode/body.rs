@@ -2,6 +2,7 @@
 
 use crate::record::{Body, Form};
 
+use super::Room;
 use super::action::{self, Action};
 use super::parse::{Parsed, Parser, Scratch};
 use super::reject::{Fault, Reject, What};
@@ -10,37 +11,97 @@ use super::rows::Rows;
 /// The bytes that some senders put before everything else.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// How far a body has been read.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    state: State,
+    /// Whether all of the body is UTF-8; otherwise each document is checked.
+    utf8: bool,
+    at: usize,
+    line: u64,
+    /// Whether the line at `at` belongs to an update.
+    update: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    /// No line so far but blank ones.
+    FirstLine,
+    Lines,
+    /// Before an element.
+    Array,
+    Ended,
+}
+
+impl Progress {
+    /// Nothing of the body has been read.
+    pub const NEW: Progress =
+        Progress { state: State::New, utf8: false, at: 0, line: 0, update: false };
+
+    pub(super) fn ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Bytes of the body that have been read.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.at
+    }
+}
+
 /// One body on its way into rows.
 pub(super) struct Run<'a> {
     rows: &'a mut Rows,
     body: &'a Body,
     parser: Parser<'a>,
-    /// Whether all of the body is UTF-8; otherwise each document is checked.
-    utf8: bool,
+    progress: &'a mut Progress,
+    room: Room,
 }
 
 impl<'a> Run<'a> {
-    /// Reads all documents of `body` into `rows`. Gives back the scratch space.
-    pub(super) fn read(rows: &'a mut Rows, body: &'a Body, scratch: Scratch) -> Scratch {
-        let utf8 = simdutf8::basic::from_utf8(&body.bytes).is_ok();
+    /// Reads documents of `body` into `rows` until it ends or there is no room. Gives back the
+    /// scratch space.
+    pub(super) fn read(
+        rows: &'a mut Rows,
+        body: &'a Body,
+        progress: &'a mut Progress,
+        room: Room,
+        scratch: Scratch,
+    ) -> Scratch {
         let mut parser = Parser::new(&body.bytes, scratch);
         parser.actions = true;
         rows.begin(body);
-        let mut run = Run { rows, body, parser, utf8 };
-        let start = if body.bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-        let first = start
-            + run
-                .rest(start)
-                .iter()
-                .take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
-                .count();
-        if body.form == Form::Ndjson && run.parser.byte(first) == b'[' {
-            run.array(first + 1);
-        } else {
-            run.lines(start);
+        let mut run = Run { rows, body, parser, progress, room };
+        if run.progress.state == State::New {
+            run.begin();
+        }
+        match run.progress.state {
+            State::Array => run.array(),
+            _ => run.lines(),
         }
         run.rows.end(body);
         run.parser.scratch
+    }
+
+    fn begin(&mut self) {
+        let bytes = &self.body.bytes;
+        let start = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let blank = |b: &&u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
+        let first = start + self.rest(start).iter().take_while(blank).count();
+        let array = self.body.form == Form::Ndjson && self.parser.byte(first) == b'[';
+        *self.progress = Progress {
+            state: if array { State::Array } else { State::FirstLine },
+            utf8: simdutf8::basic::from_utf8(bytes).is_ok(),
+            at: if array { first + 1 } else { start },
+            line: self.body.first_line,
+            update: false,
+        };
+    }
+
+    /// Whether to stop before `at`, having begun at `from` with `before` lines in the batch.
+    fn full(&self, from: usize, before: u64, at: usize) -> bool {
+        at - from >= self.room.bytes || self.rows.counts.lines - before >= self.room.lines
     }
 
     fn rest(&self, at: usize) -> &'a [u8] {
@@ -54,12 +115,16 @@ impl<'a> Run<'a> {
         (kept, end)
     }
 
-    fn lines(&mut self, from: usize) {
-        let mut at = from;
-        let mut line = self.body.first_line;
-        let mut first = true;
-        let mut update = false;
+    fn lines(&mut self) {
+        let Progress { state, mut at, mut line, mut update, .. } = *self.progress;
+        let mut first = state == State::FirstLine;
+        let (from, before) = (at, self.rows.counts.lines);
         while at < self.parser.src.len() {
+            if at > from && self.full(from, before, at) {
+                let state = if first { State::FirstLine } else { State::Lines };
+                *self.progress = Progress { state, at, line, update, ..*self.progress };
+                return;
+            }
             let start = self.parser.blank(at);
             if matches!(self.parser.src.get(start), None | Some(b'\n')) {
                 at = start + 1;
@@ -76,7 +141,7 @@ impl<'a> Run<'a> {
                         What::MaybeAction => (at, update) = self.action(at, line),
                         what => {
                             if what == What::EndOfLine && first && self.whole(start, line) {
-                                return;
+                                break;
                             }
                             at = self.reject_line(at, line, self.parser.fault);
                         }
@@ -86,11 +151,17 @@ impl<'a> Run<'a> {
             first = false;
             line = line.saturating_add(1);
         }
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.progress.state = State::Ended;
+        self.progress.at = self.parser.src.len();
     }
 
     /// Parses the document at `start` of the line at `at`; gives the position of its line feed.
     fn line(&mut self, at: usize, start: usize) -> Parsed<usize> {
-        if !self.utf8 {
+        if !self.progress.utf8 {
             let (kept, _) = self.line_end(at);
             self.check_utf8(start, kept)?;
         }
@@ -160,7 +231,7 @@ impl<'a> Run<'a> {
         let whole = parsed.is_ok_and(|end| self.parser.blank(end) >= self.parser.src.len());
         self.parser.multiline = false;
         self.parser.actions = true;
-        if self.utf8 && whole && self.land(start, line) {
+        if self.progress.utf8 && whole && self.land(start, line) {
             return true;
         }
         self.parser.fault = fault;
@@ -183,40 +254,44 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// The documents of the array whose `[` stands before `at`.
-    fn array(&mut self, at: usize) {
+    /// Elements of an array, from the one that the progress stands before.
+    fn array(&mut self) {
         self.parser.multiline = true;
         self.parser.actions = false;
         let len = self.parser.src.len();
-        let mut line = self.body.first_line;
-        let mut at = self.parser.blank(at);
-        if self.parser.byte(at) != b']' {
-            loop {
-                let start = self.parser.blank(at);
-                let Some(end) = self.element(start, line) else { return };
-                line = line.saturating_add(1);
-                at = self.parser.blank(end);
-                match self.parser.src.get(at) {
-                    Some(b',') => at += 1,
-                    Some(b']') => break,
-                    Some(_) => {
-                        return self.reject(
-                            at,
-                            len,
-                            line,
-                            Fault { what: What::CommaOrBracket, at },
-                        );
-                    }
-                    None => {
-                        return self.reject(at, len, line, Fault { what: What::OpenArray, at });
-                    }
-                }
+        let Progress { at: from, mut line, .. } = *self.progress;
+        let before = self.rows.counts.lines;
+        let mut at = self.parser.blank(from);
+        let mut more = line > self.body.first_line || self.parser.byte(at) != b']';
+        while more {
+            if at > from && self.full(from, before, at) {
+                *self.progress = Progress { at, line, ..*self.progress };
+                return;
             }
+            let start = self.parser.blank(at);
+            let Some(end) = self.element(start, line) else { return self.end() };
+            line = line.saturating_add(1);
+            at = self.parser.blank(end);
+            let what = match self.parser.src.get(at) {
+                Some(b',') => {
+                    at += 1;
+                    continue;
+                }
+                Some(b']') => {
+                    more = false;
+                    continue;
+                }
+                Some(_) => What::CommaOrBracket,
+                None => What::OpenArray,
+            };
+            self.reject(at, len, line, Fault { what, at });
+            return self.end();
         }
         let after = self.parser.blank(at + 1);
         if after < len {
             self.reject(after, len, line, Fault { what: What::AfterArray, at: after });
         }
+        self.end();
     }
 
     /// The element at `start`, into a row or a reject. Gives the position after it; `None` when
@@ -224,7 +299,7 @@ impl<'a> Run<'a> {
     fn element(&mut self, start: usize, line: u64) -> Option<usize> {
         let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
         let checked = parsed.and_then(|end| {
-            if !self.utf8 {
+            if !self.progress.utf8 {
                 self.check_utf8(start, end)?;
             }
             Ok(end)

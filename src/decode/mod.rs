@@ -66,6 +66,7 @@ use arrow::array::RecordBatch;
 use crate::record::Body;
 use crate::schema::TableSchema;
 
+pub use body::Progress;
 pub use document::{DocumentError, to_document};
 pub use reject::Reject;
 
@@ -81,6 +82,15 @@ pub use reject::Reject;
 pub struct Decoder {
     rows: rows::Rows,
     scratch: parse::Scratch,
+}
+
+/// How much of a body to read at a time. A short line costs many times its bytes once it is a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Lines after which to stop.
+    pub lines: u64,
+    /// Bytes after which to stop, at the next end of a document.
+    pub bytes: usize,
 }
 
 /// What [`Decoder::push`] made of the bodies since the last [`Decoder::finish`].
@@ -117,13 +127,20 @@ impl Decoder {
 
     /// Adds the documents of `body`. Its table is not looked at.
     pub fn push(&mut self, body: &Body) {
-        let scratch = std::mem::take(&mut self.scratch);
-        self.scratch = body::Run::read(&mut self.rows, body, scratch);
+        self.read(body, &mut Progress::NEW.clone(), Room { lines: u64::MAX, bytes: usize::MAX });
     }
 
-    /// Rows since the last batch.
-    pub fn rows(&self) -> usize {
-        self.rows.count
+    /// Adds documents of `body` from `progress` on, until it ends (true) or there is no room for
+    /// more (false). At least one line is read. In parts or at once, the rows are the same.
+    pub fn read(&mut self, body: &Body, progress: &mut Progress, room: Room) -> bool {
+        let scratch = std::mem::take(&mut self.scratch);
+        self.scratch = body::Run::read(&mut self.rows, body, progress, room, scratch);
+        progress.ended()
+    }
+
+    /// Lines (rows and rejects) since the last batch.
+    pub fn lines(&self) -> u64 {
+        self.rows.counts.lines
     }
 
     /// Ends the batch and begins a new one.

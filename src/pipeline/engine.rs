@@ -1,28 +1,29 @@
 //! From bodies in sequence order to landed rolls.
 //!
 //! ```text
-//!  source ─▶ feeder ─jobs─▶ decoders ─▶ in order again ─▶ open roll ─Finished─▶ lander
+//!  source ─▶ feeder ─jobs─▶ decoders ─parts─▶ batch ─▶ open roll ─Finished─▶ lander
+//!               └──────── jobs in order ─────────┘
 //! ```
-//! Every arrow is bounded: jobs by a number of permits that come back when a job has been taken in
-//! order, the lander by one roll that waits. While the store is away everything stands still, and
-//! what is acknowledged meanwhile waits in the journal.
+//! The feeder hands every job to whichever decoder is free, and its place in the order to the
+//! batcher, which takes the parts of one job after the other. Every arrow is bounded: jobs by
+//! number and by bytes, the parts of a job by one that waits, the lander by one roll. While the
+//! store is away everything stands still, and what is acknowledged meanwhile waits in the journal.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
+use super::decoding::{Job, PART_BYTES, Part, decode};
 use super::land::{Lander, RollLog};
 use super::open_roll::{Finished, OpenRoll};
 use super::tables::Tables;
 use crate::batch::{Limits, Reason, decide};
 use crate::clock::Clock;
 use crate::config;
-use crate::decode::{Decoded, Decoder};
 use crate::journal::Next;
 use crate::metrics as names;
 use crate::record::{Body, Roll, SeqRange};
@@ -36,7 +37,7 @@ pub(super) trait Source: Send {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Mode {
     /// One roll that is sealed already, of everything the source has.
-    Again(Roll),
+    Again(Roll, SeqRange),
     /// Rolls from this number on, by the limits, until the source ends.
     Live(Roll),
 }
@@ -50,8 +51,6 @@ pub(super) struct Setup<'a> {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// JSON bytes that are decoded together: large enough that the cost of a batch does not show.
-const JOB_BYTES: usize = 4 << 20;
 /// Rolls below this many rows are cut at single bodies.
 const SMALL_ROLL_ROWS: u64 = 100_000;
 /// How long a body may wait for others to be decoded with.
@@ -59,16 +58,20 @@ const GATHER: Duration = Duration::from_millis(20);
 /// How often the age of the open roll is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-struct Job {
-    number: u64,
-    bodies: Vec<Body>,
+/// A job's place in the order.
+struct Place {
+    range: SeqRange,
+    bytes: usize,
+    parts: Receiver<anyhow::Result<Part>>,
 }
 
-struct Done {
-    number: u64,
-    range: SeqRange,
-    source_bytes: u64,
-    decoded: Vec<(Arc<str>, Decoded)>,
+/// Tells the feeder that nobody wants more, also when the batcher panics.
+struct Abandon<'a>(&'a AtomicBool);
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Runs until the source ends and everything it had has landed.
@@ -76,6 +79,9 @@ struct Done {
 /// # Errors
 /// Whatever stops it: the source, a staging file, the roll log. What has not landed is still with
 /// the source.
+///
+/// # Panics
+/// When one of its threads does; the same holds.
 pub(super) fn run(
     setup: &Setup<'_>,
     lander: &Lander<'_>,
@@ -91,39 +97,43 @@ pub(super) fn run(
     std::fs::create_dir_all(setup.staging).with_context(staging)?;
 
     let workers = setup.landing.decode_threads.get();
-    let (permits, permit) = bounded(workers + 2);
-    for _ in 0..workers + 2 {
-        let _ = permits.send(());
-    }
-    let (jobs, jobs_out) = bounded::<Job>(workers + 2);
-    let (done, done_out) = bounded::<anyhow::Result<Done>>(workers + 2);
+    let (jobs, jobs_out) = bounded::<Job>(workers);
+    let (places, places_out) = bounded::<anyhow::Result<Place>>(workers);
+    // Never more in it than places.
+    let (freed, freed_out) = unbounded();
     let (rolls, rolls_out) = bounded::<Finished>(1);
 
-    // A roll ends where a job ends: with a low limit on rows, every body is a job of its own.
-    let job_bytes = if setup.limits.rows < SMALL_ROLL_ROWS { 1 } else { JOB_BYTES };
     let abandoned = &AtomicBool::new(false);
+    let feeder = Feeder {
+        jobs,
+        places: places.clone(),
+        freed: freed_out,
+        in_flight_bytes: 0,
+        in_flight_max: usize::try_from(setup.landing.memory_bytes / 4).unwrap_or(usize::MAX),
+        // A roll ends where a job ends: with a low limit on rows, every body is a job of its own.
+        job_bytes: if setup.limits.rows < SMALL_ROLL_ROWS { 1 } else { PART_BYTES },
+        abandoned,
+    };
     std::thread::scope(|scope| {
-        let feeder_done = done.clone();
+        let _abandon = Abandon(abandoned);
         scope.spawn(move || {
-            if let Err(error) = feed(source, job_bytes, &jobs, &permit, abandoned) {
-                let _ = feeder_done.send(Err(error));
+            if let Err(error) = feeder.feed(source) {
+                let _ = places.send(Err(error));
             }
         });
         for _ in 0..workers {
-            let (jobs, done) = (jobs_out.clone(), done.clone());
-            scope.spawn(move || decode(setup.tables, &lander.node, &jobs, &done));
+            let jobs = jobs_out.clone();
+            scope.spawn(move || decode(setup.tables, &lander.node, &jobs));
         }
-        drop((jobs_out, done));
+        drop(jobs_out);
         let landing = scope.spawn(move || -> anyhow::Result<()> {
             for finished in rolls_out {
-                lander.land(log, &finished, matches!(mode, Mode::Again(_)))?;
+                lander.land(log, &finished, matches!(mode, Mode::Again(..)))?;
             }
             Ok(())
         });
-        let batched = batch(setup, lander, mode, &done_out, &permits, rolls);
-        // Without these the threads before would wait for ever after an error.
-        abandoned.store(true, Ordering::Relaxed);
-        drop((done_out, permits));
+        let batched = batch(setup, lander, mode, &places_out, &freed, rolls);
+        drop((places_out, freed));
         let landed = landing.join().unwrap_or_else(|_| Err(anyhow!("the lander panicked")));
         // The lander's error is the cause when both failed.
         landed.and(batched)
@@ -131,136 +141,104 @@ pub(super) fn run(
 }
 
 /// Cuts the source into jobs.
-fn feed(
-    source: &mut dyn Source,
+struct Feeder<'a> {
+    jobs: Sender<Job>,
+    places: Sender<anyhow::Result<Place>>,
+    freed: Receiver<usize>,
+    in_flight_bytes: usize,
+    in_flight_max: usize,
     job_bytes: usize,
-    jobs: &Sender<Job>,
-    permit: &Receiver<()>,
-    abandoned: &AtomicBool,
-) -> anyhow::Result<()> {
-    let mut number = 0;
-    loop {
-        let mut bodies = Vec::new();
-        let mut bytes = 0;
-        let mut end = false;
-        while bytes < job_bytes {
-            let wait = if bodies.is_empty() { TICK } else { GATHER };
-            match source.next(wait)? {
-                Next::Body(body) => {
-                    bytes += body.bytes.len();
-                    bodies.push(body);
-                }
-                Next::Waited => break,
-                Next::Closed => {
-                    end = true;
-                    break;
-                }
-            }
-        }
-        if !bodies.is_empty() {
-            if permit.recv().is_err() || jobs.send(Job { number, bodies }).is_err() {
-                return Ok(());
-            }
-            number += 1;
-        } else if abandoned.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        if end {
-            return Ok(());
-        }
-    }
+    abandoned: &'a AtomicBool,
 }
 
-fn decode(
-    tables: &Tables,
-    node: &Arc<str>,
-    jobs: &Receiver<Job>,
-    done: &Sender<anyhow::Result<Done>>,
-) {
-    let mut decoders: HashMap<Arc<str>, Decoder> = HashMap::new();
-    for Job { number, bodies } in jobs {
-        let (Some(first), Some(last)) = (bodies.first(), bodies.last()) else { continue };
-        let range = SeqRange { first: first.seq, last: last.seq };
-        let mut used: BTreeMap<Arc<str>, ()> = BTreeMap::new();
-        let mut source_bytes = 0;
-        let mut failed = None;
-        for body in &bodies {
-            source_bytes += body.bytes.len() as u64;
-            let Some(table) = tables.get(&body.table) else {
-                failed = Some(anyhow!(
-                    "body {} is for table {}, which no configuration has named",
-                    body.seq,
-                    body.table
-                ));
+impl Feeder<'_> {
+    fn feed(mut self, source: &mut dyn Source) -> anyhow::Result<()> {
+        let mut ended = false;
+        while !ended && !self.abandoned.load(Ordering::Relaxed) {
+            let mut bodies = Vec::new();
+            let mut bytes = 0;
+            while bytes < self.job_bytes {
+                let wait = if bodies.is_empty() { TICK } else { GATHER };
+                match source.next(wait)? {
+                    Next::Body(body) => {
+                        bytes += body.bytes.len();
+                        bodies.push(body);
+                    }
+                    Next::Waited => break,
+                    Next::Closed => {
+                        ended = true;
+                        break;
+                    }
+                }
+            }
+            if !self.send(bodies, bytes) {
                 break;
-            };
-            let decoder = decoders
-                .entry(Arc::clone(&body.table))
-                .or_insert_with(|| Decoder::new(Arc::clone(&table.schema), Arc::clone(node)));
-            decoder.push(body);
-            used.insert(Arc::clone(&body.table), ());
-        }
-        drop(bodies);
-        let result = match failed {
-            Some(error) => Err(error),
-            None => {
-                let decoded = used
-                    .into_keys()
-                    .filter_map(|table| {
-                        let decoded = decoders.get_mut(&table)?.finish();
-                        Some((table, decoded))
-                    })
-                    .collect();
-                Ok(Done { number, range, source_bytes, decoded })
             }
-        };
-        if done.send(result).is_err() {
-            return;
         }
+        Ok(())
+    }
+
+    /// Waits until there is room for the job. False: nobody wants it.
+    fn send(&mut self, bodies: Vec<Body>, bytes: usize) -> bool {
+        let (Some(first), Some(last)) = (bodies.first(), bodies.last()) else { return true };
+        let range = SeqRange { first: first.seq, last: last.seq };
+        while self.in_flight_bytes > 0 && self.in_flight_bytes + bytes > self.in_flight_max {
+            let Ok(freed) = self.freed.recv() else { return false };
+            self.in_flight_bytes -= freed;
+        }
+        self.in_flight_bytes += bytes;
+        self.in_flight_bytes -= self.freed.try_iter().sum::<usize>();
+        let (parts, parts_out) = bounded(1);
+        self.places.send(Ok(Place { range, bytes, parts: parts_out })).is_ok()
+            && self.jobs.send(Job { bodies, parts }).is_ok()
     }
 }
 
-/// Puts jobs back in order, fills the open roll, and decides when it is over.
+/// Fills the open roll with job after job, and decides when it is over.
 fn batch(
     setup: &Setup<'_>,
     lander: &Lander<'_>,
     mode: Mode,
-    done: &Receiver<anyhow::Result<Done>>,
-    permits: &Sender<()>,
+    places: &Receiver<anyhow::Result<Place>>,
+    freed: &Sender<usize>,
     rolls: Sender<Finished>,
 ) -> anyhow::Result<()> {
-    let (Mode::Again(first) | Mode::Live(first)) = mode;
+    let (Mode::Again(first, _) | Mode::Live(first)) = mode;
     let mut open = OpenRoll::new(first, setup.tables, setup.landing, &lander.node, setup.staging);
-    let mut early: BTreeMap<u64, Done> = BTreeMap::new();
-    let mut expected = 0;
     loop {
-        let ended = match done.recv_timeout(TICK) {
-            Ok(done) => {
-                let done = done?;
-                early.insert(done.number, done);
-                false
+        match places.recv_timeout(TICK) {
+            Ok(place) => {
+                let Place { range, bytes, parts } = place?;
+                open.begin(range, bytes as u64, setup.clock.now());
+                take(&mut open, &parts)?;
+                let _ = freed.send(bytes);
             }
-            Err(RecvTimeoutError::Timeout) => false,
-            Err(RecvTimeoutError::Disconnected) => true,
-        };
-        while let Some(next) = early.remove(&expected) {
-            expected += 1;
-            open.push(next.range, next.source_bytes, next.decoded, setup.clock.now())?;
-            let _ = permits.try_send(());
-            roll_if_due(setup, mode, &mut open, &rolls)?;
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
         metrics::gauge!(names::BUFFERED_BYTES).set(open.buffered_bytes() as f64);
+        metrics::gauge!(names::OPEN_PARTITIONS).set(open.partitions() as f64);
         roll_if_due(setup, mode, &mut open, &rolls)?;
-        if ended {
-            if !early.is_empty() {
-                return Err(anyhow!("a decoder stopped before it was done"));
-            }
-            if let Some(finished) = open.finish()? {
-                send(&rolls, finished, Reason::End)?;
-            }
-            return Ok(());
+    }
+    if let Mode::Again(_, range) = mode {
+        // Whatever was left of the bodies in the journal, the roll is the one that was sealed.
+        open.begin(range, 0, setup.clock.now());
+    }
+    if let Some(finished) = open.finish()? {
+        send(&rolls, finished, Reason::End)?;
+    }
+    Ok(())
+}
+
+/// All parts of a job.
+fn take(open: &mut OpenRoll, parts: &Receiver<anyhow::Result<Part>>) -> anyhow::Result<()> {
+    for part in parts {
+        match part? {
+            Part::Decoded(batches) => open.push(batches)?,
+            Part::End => return Ok(()),
         }
     }
+    Err(anyhow!("a decoder stopped before it was done"))
 }
 
 fn roll_if_due(
@@ -269,7 +247,7 @@ fn roll_if_due(
     open: &mut OpenRoll,
     rolls: &Sender<Finished>,
 ) -> anyhow::Result<()> {
-    if matches!(mode, Mode::Again(_)) {
+    if matches!(mode, Mode::Again(..)) {
         return Ok(());
     }
     if let Some(reason) = decide(&setup.limits, &open.open(), setup.clock.now())

@@ -151,7 +151,8 @@ impl Import {
         if let Some(Sealed { first, last }) = sealed {
             source.from = Seq(first);
             source.last = Some(Seq(last));
-            self.engine(&tables, node, &mut source, Mode::Again(roll))?;
+            let range = SeqRange { first: Seq(first), last: Seq(last) };
+            self.engine(&tables, node, &mut source, Mode::Again(roll, range))?;
             source.last = None;
             roll = roll.next();
         }

@@ -3,6 +3,7 @@
 //! * [`serve`]: receiver and journal in front, the engine behind, until a signal.
 //! * [`import`]: files instead of a receiver, the lake instead of the journal.
 //! * `engine`: bodies in sequence order → decode (threads) → batch → encode → the lander.
+//! * `decoding`: the threads that decode, part by part.
 //! * `open_roll`: what the open roll holds; finishing it.
 //! * `land`: seal → upload → receipt → committed, one roll after the other.
 //! * `tables`: what a table is landed by, and how a seal remembers it.
@@ -12,6 +13,7 @@
 //! The engine keeps nothing that is not in the journal: when it fails (a full staging disk, say)
 //! it is thrown away and begun anew from there.
 
+mod decoding;
 mod engine;
 mod import;
 mod land;

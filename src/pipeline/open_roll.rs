@@ -91,19 +91,17 @@ impl OpenRoll {
         }
     }
 
-    /// Takes in what a run of bodies decoded to; `range` follows on the one before.
-    pub(super) fn push(
-        &mut self,
-        range: SeqRange,
-        source_bytes: u64,
-        decoded: Vec<(Arc<str>, Decoded)>,
-        now: Micros,
-    ) -> anyhow::Result<()> {
-        let first = self.range.map_or(range.first, |r| r.first);
+    /// Takes up bodies, which follow on those before. What they come to is pushed after.
+    pub(super) fn begin(&mut self, range: SeqRange, source_bytes: u64, now: Micros) {
+        let first = self.range.map_or(range.first, |r| r.first.min(range.first));
         self.range = Some(SeqRange { first, last: range.last });
         self.since.get_or_insert(now);
         self.source_bytes += source_bytes;
-        for (table, decoded) in decoded {
+    }
+
+    /// Takes in what bodies decoded to.
+    pub(super) fn push(&mut self, batches: Vec<(Arc<str>, Decoded)>) -> anyhow::Result<()> {
+        for (table, decoded) in batches {
             self.counts.lines += decoded.counts.lines;
             self.counts.rows += decoded.counts.rows;
             self.counts.rejects += decoded.counts.rejects;
@@ -136,6 +134,12 @@ impl OpenRoll {
             rows: self.counts.rows,
             source_bytes: self.source_bytes,
         }
+    }
+
+    /// Files that the roll has so far.
+    pub(super) fn partitions(&self) -> usize {
+        self.buffers.files().filter(|file| !self.encoders.contains_key(file)).count()
+            + self.encoders.len()
     }
 
     /// Bytes that wait in memory.

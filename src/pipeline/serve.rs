@@ -1,6 +1,7 @@
 //! `serve`: the receiver in front, the engine behind, until a signal.
 
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -165,7 +166,9 @@ impl Landing {
         let mut pause = Duration::from_secs(1);
         loop {
             let before = self.pending();
-            let Err(error) = self.land() else { return Ok(()) };
+            let landed = catch_unwind(AssertUnwindSafe(|| self.land()))
+                .unwrap_or_else(|_| Err(anyhow!("a thread panicked; its message stands above")));
+            let Err(error) = landed else { return Ok(()) };
             let text = format!("{error:#}");
             self.readiness.set("landing", Err(text.clone()));
             if let Some(reason) = self.journal.status().poisoned {
@@ -191,7 +194,7 @@ impl Landing {
             tracing::info!("roll {} was sealed and not committed: making it again", seal.roll);
             let reader = self.journal.reader(seal.range.first);
             let source = FromJournal { reader, last: Some(seal.range.last) };
-            self.engine(&tables, source, Mode::Again(seal.roll))?;
+            self.engine(&tables, source, Mode::Again(seal.roll, seal.range))?;
         }
         let pending = self.pending();
         self.readiness.set("landing", Ok(()));

@@ -8,6 +8,7 @@ mod values;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
+use arrow::compute::concat_batches;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -76,13 +77,40 @@ fn body(form: Form, bytes: &[u8]) -> Body {
 fn decode_form(form: Form, bytes: &[u8]) -> Decoded {
     let mut decoder = Decoder::new(small(), "node".into());
     decoder.push(&body(form, bytes));
-    let rows = decoder.rows();
     let decoded = decoder.finish();
-    assert_eq!(decoded.batch.num_rows(), rows);
-    assert_eq!(decoded.counts.rows, rows as u64);
+    assert_eq!(decoded.counts.rows, decoded.batch.num_rows() as u64);
     assert_eq!(decoded.counts.rejects, decoded.rejects.len() as u64);
     assert_eq!(decoded.counts.lines, decoded.counts.rows + decoded.counts.rejects);
+    for room in [Room { lines: 1, bytes: usize::MAX }, Room { lines: 7, bytes: 5 }] {
+        same_in_parts(&decoded, &body(form, bytes), room);
+    }
     decoded
+}
+
+/// Reads `body` as the engine does, a batch a part: the rows and rejects are those of `whole`.
+fn same_in_parts(whole: &Decoded, body: &Body, room: Room) {
+    let mut decoder = Decoder::new(small(), "node".into());
+    let mut progress = Progress::NEW;
+    let (mut batches, mut rejects, mut counts) = (Vec::new(), Vec::new(), Counts::default());
+    loop {
+        let before = progress.bytes();
+        let ended = decoder.read(body, &mut progress, room);
+        let part = decoder.finish();
+        assert!(ended || progress.bytes() > before, "a part that reads nothing");
+        assert!(part.counts.lines <= room.lines.saturating_add(1));
+        counts.lines += part.counts.lines;
+        counts.rows += part.counts.rows;
+        counts.rejects += part.counts.rejects;
+        counts.actions += part.counts.actions;
+        batches.push(part.batch);
+        rejects.extend(part.rejects);
+        if ended {
+            break;
+        }
+    }
+    assert_eq!(progress.bytes(), body.bytes.len());
+    assert_eq!(concat_batches(&small().arrow(), &batches).unwrap(), whole.batch);
+    assert_eq!((rejects, counts), (whole.rejects.clone(), whole.counts));
 }
 
 fn decode(bytes: impl AsRef<[u8]>) -> Decoded {

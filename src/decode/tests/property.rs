@@ -176,6 +176,7 @@ proptest! {
         }
         let decoded = decoder.finish();
         prop_assert_eq!(decoded.counts.lines, decoded.counts.rows + decoded.counts.rejects);
+        decode_form(form, &parts.concat());
         for row in 0..decoded.batch.num_rows() {
             let document = to_document(&decoded.batch, row, &small());
             if let Err(error) = document {

@@ -1,0 +1,116 @@
+//! Bodies to batches, on threads, in parts of bounded size.
+//!
+//! A part has a bounded number of lines and bytes, because a short line costs many times its bytes
+//! once it is a row: a body of 256 MiB of `{}` would be tens of gigabytes of columns.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use crossbeam_channel::{Receiver, Sender};
+
+use super::tables::Tables;
+use crate::decode::{Counts, Decoded, Decoder, Progress, Room};
+use crate::record::Body;
+
+/// Most bytes of JSON in a part: large enough that the cost of a batch does not show.
+pub(super) const PART_BYTES: usize = 4 << 20;
+/// Most lines in a part.
+const PART_LINES: u64 = 32_768;
+
+/// Bodies to be decoded together.
+pub(super) struct Job {
+    pub(super) bodies: Vec<Body>,
+    pub(super) parts: Sender<anyhow::Result<Part>>,
+}
+
+/// What comes of a job, in order. Without an end, the thread has died.
+pub(super) enum Part {
+    /// Batches by table.
+    Decoded(Vec<(Arc<str>, Decoded)>),
+    /// There are no more.
+    End,
+}
+
+/// Decodes until there are no more jobs.
+pub(super) fn decode(tables: &Tables, node: &Arc<str>, jobs: &Receiver<Job>) {
+    let mut decoders =
+        Decoders { tables, node, decoders: BTreeMap::new(), part_lines: 0, part_bytes: 0 };
+    for Job { bodies, parts } in jobs {
+        // A decoder that panics has a bug. The bodies stay in the journal, landing stops with an
+        // error that says which they are, and receiving goes on.
+        let done = catch_unwind(AssertUnwindSafe(|| decoders.job(&bodies, &parts)));
+        let failed = match done {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let seq = |body: Option<&Body>| body.map_or(0, |body| body.seq.0);
+                let (first, last) = (seq(bodies.first()), seq(bodies.last()));
+                anyhow!("the decoder panicked in one of the bodies {first} to {last}")
+            }
+        };
+        decoders.decoders.clear();
+        // Nobody listens once the engine is being thrown away.
+        let _ = parts.send(Err(failed));
+    }
+}
+
+/// The decoders of a thread, one a table. They learn from job to job.
+struct Decoders<'a> {
+    tables: &'a Tables,
+    node: &'a Arc<str>,
+    decoders: BTreeMap<Arc<str>, Decoder>,
+    part_lines: u64,
+    part_bytes: usize,
+}
+
+impl Decoders<'_> {
+    fn job(&mut self, bodies: &[Body], parts: &Sender<anyhow::Result<Part>>) -> anyhow::Result<()> {
+        for body in bodies {
+            let mut progress = Progress::NEW;
+            while !self.read(body, &mut progress)? {
+                if parts.send(Ok(self.part())).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        let _ = parts.send(Ok(self.part()));
+        let _ = parts.send(Ok(Part::End));
+        Ok(())
+    }
+
+    /// Reads on until the part is full (false) or the body has ended (true).
+    fn read(&mut self, body: &Body, progress: &mut Progress) -> anyhow::Result<bool> {
+        let decoder = match self.decoders.entry(Arc::clone(&body.table)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let table = self.tables.get(&body.table).ok_or_else(|| {
+                    let (seq, table) = (body.seq, &body.table);
+                    anyhow!("body {seq} is for table {table}, which no configuration has named")
+                })?;
+                entry.insert(Decoder::new(Arc::clone(&table.schema), Arc::clone(self.node)))
+            }
+        };
+        let room = Room {
+            lines: PART_LINES.saturating_sub(self.part_lines),
+            bytes: PART_BYTES.saturating_sub(self.part_bytes),
+        };
+        let (lines, bytes) = (decoder.lines(), progress.bytes());
+        let ended = decoder.read(body, progress, room);
+        self.part_lines += decoder.lines() - lines;
+        self.part_bytes += progress.bytes() - bytes;
+        Ok(ended)
+    }
+
+    fn part(&mut self) -> Part {
+        (self.part_lines, self.part_bytes) = (0, 0);
+        let finish = |(table, decoder): (&Arc<str>, &mut Decoder)| {
+            let decoded = decoder.finish();
+            let empty = decoded.counts == Counts::default();
+            (!empty).then_some((Arc::clone(table), decoded))
+        };
+        Part::Decoded(self.decoders.iter_mut().filter_map(finish).collect())
+    }
+}
