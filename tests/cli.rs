@@ -145,8 +145,7 @@ fn check_says_what_would_keep_serve_from_starting() {
     let address = taken.local_addr().unwrap().to_string();
     std::fs::write(dir.path().join("file"), "").unwrap();
     std::fs::write(dir.path().join("other"), "").unwrap();
-    std::fs::write(dir.path().join("bad.avsc"), "{").unwrap();
-    let arguments = ["--state=file/state", "--lake=other", "--schema=bad.avsc", "--listen"];
+    let arguments = ["--state=file/state", "--lake=other", "--listen"];
     let arguments = [&["check"], arguments.as_slice(), &[address.as_str()]].concat();
     let output = run_with(dir.path(), &arguments, &[]);
     assert_eq!(code(&output), Some(1), "{}", stderr(&output));
@@ -156,10 +155,32 @@ fn check_says_what_would_keep_serve_from_starting() {
         &format!("failed  listen    cannot listen on {address}: "),
         "failed  state     cannot make file/state: ",
         "failed  lake      cannot make other: ",
-        "failed  schema    ",
+        "ok      schema    user_sessions with 66 columns (built in)",
         "\nThis configuration would not start.\n",
     ] {
         assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+}
+
+#[test]
+fn check_refuses_a_schema_or_template_that_cannot_be_used() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("bad.avsc"), "{").unwrap();
+    for (argument, said) in [
+        ("--schema=bad.avsc", "error: --schema: the schema file bad.avsc cannot be used: "),
+        ("--schema=none.avsc", "error: --schema: cannot read the schema file none.avsc: "),
+        ("--table=orders", "error: --table: no schema of the table orders is built in"),
+        (
+            "--partition=date={startTime}",
+            "error: --partition: partition template `date={startTime}`: ",
+        ),
+        ("--partition=date={strtTime:%Y}", "strtTime"),
+    ] {
+        for command in ["check", "serve"] {
+            let output = run_with(dir.path(), &[command, argument], &[]);
+            assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+            assert!(stderr(&output).contains(said), "{}", stderr(&output));
+        }
     }
 }
 

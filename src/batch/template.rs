@@ -17,8 +17,8 @@ pub struct TemplateError {
     what: String,
 }
 
-/// A checked template.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A checked template. The default has no partitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     text: String,
     pub(super) segments: Vec<Segment>,

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::storage::{Location, Secret};
+use crate::batch::Template;
+use crate::schema::TableSchema;
 
 /// What `serve` (and `check`) go by.
 #[derive(Clone, Debug)]
@@ -114,10 +116,12 @@ pub struct Lake {
 pub struct Landing {
     /// Name of the table: `[a-z0-9_]{1,64}`, not beginning with `_`.
     pub table: Arc<str>,
-    /// File of its Avro schema; without one, the built-in schema of that name.
-    pub schema: Option<PathBuf>,
-    /// Partition template, as typed.
-    pub partition: String,
+    /// Its columns.
+    pub schema: Arc<TableSchema>,
+    /// File of its Avro schema; none when it is built in.
+    pub schema_file: Option<PathBuf>,
+    /// Partition template, of columns of the schema.
+    pub partition: Template,
     /// Bytes of Parquet after which files are written.
     pub roll_bytes: u64,
     /// Rows after which files are written.

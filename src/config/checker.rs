@@ -4,7 +4,8 @@
 //! is right by itself.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve};
@@ -14,7 +15,8 @@ use super::list::{self, Kind, Setting};
 use super::raw::{Raw, Source, Typed};
 use super::storage::{self, Location};
 use super::value;
-use crate::schema;
+use crate::batch::Template;
+use crate::schema::{self, TableSchema};
 
 impl Serve {
     pub(super) fn check(raw: &Raw) -> Result<Serve, Error> {
@@ -184,14 +186,18 @@ impl Checker<'_> {
         let roll_rows = self.count(&list::ROLL_ROWS);
         let threads = self.count(&list::DECODE_THREADS).and_then(|n| usize::try_from(n).ok());
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let table: Arc<str> = self.parsed(&list::TABLE, table_name).into();
+        let schema_file = self
+            .raw
+            .get(&list::SCHEMA)
+            .filter(|typed| !typed.text.is_empty())
+            .map(|typed| PathBuf::from(&typed.text));
+        let (schema, partition) = self.table(&table, schema_file.as_deref());
         let landing = Landing {
-            table: self.parsed(&list::TABLE, table_name).into(),
-            schema: self
-                .raw
-                .get(&list::SCHEMA)
-                .filter(|typed| !typed.text.is_empty())
-                .map(|typed| PathBuf::from(&typed.text)),
-            partition: self.typed(&list::PARTITION).text,
+            table,
+            schema,
+            schema_file,
+            partition,
             roll_bytes: self.size(&list::ROLL_BYTES),
             roll_rows,
             compression: self
@@ -203,18 +209,46 @@ impl Checker<'_> {
         };
         if self.problems.is_empty() {
             self.not_below(&list::MEMORY, &list::ROW_GROUP_BYTES, landing.row_group_bytes);
-            if landing.schema.is_none() && !schema::BUILTIN.contains(&&*landing.table) {
+        }
+        landing
+    }
+
+    /// The columns of the table, and how it is partitioned by them.
+    fn table(&mut self, table: &str, file: Option<&Path>) -> (Arc<TableSchema>, Template) {
+        let harmless = |schema: Arc<TableSchema>| (schema, Template::default());
+        let schema = match file {
+            Some(file) => schema::load(file).map(Arc::new).map_err(|error| {
+                let why = std::error::Error::source(&error).map(ToString::to_string);
+                let why = why.map_or_else(|| error.to_string(), |why| format!("{error}: {why}"));
+                (&list::SCHEMA, why)
+            }),
+            None => TableSchema::builtin(table).ok_or_else(|| {
                 let why = format!(
-                    "no schema of the table {} is built in (there is {}); name a file: {}",
-                    landing.table,
+                    "no schema of the table {table} is built in (there is {}); name a file: {}",
                     schema::BUILTIN.join(", "),
                     self.source_of(&list::TABLE).example(&list::SCHEMA),
                 );
-                let place = self.place(&list::TABLE);
-                self.refuse(place, why);
+                (&list::TABLE, why)
+            }),
+        };
+        let schema = match schema {
+            Ok(schema) => schema,
+            Err((setting, why)) => {
+                // A name that is no table's was refused already.
+                if !table.is_empty() {
+                    self.refuse(self.place(setting), why);
+                }
+                return harmless(Arc::new(TableSchema::default()));
+            }
+        };
+        let typed = self.typed(&list::PARTITION);
+        match Template::parse(&typed.text, &schema) {
+            Ok(template) => (schema, template),
+            Err(error) => {
+                self.refuse(typed.source.place(&list::PARTITION), error.to_string());
+                harmless(schema)
             }
         }
-        landing
     }
 
     fn log(&mut self) -> String {

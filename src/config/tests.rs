@@ -339,7 +339,11 @@ fn settings_have_to_go_together() {
         "--table: no schema of the table orders is built in (there is user_sessions); name a \
          file: --schema schemas/orders.avsc"
     );
-    assert!(load(&["--table=orders", "--schema=o.avsc"], &[], None).is_ok());
+    let own = ["--table=orders", "--schema=examples/orders.avsc", "--partition=at={at:%Y}"];
+    let error = load(&own, &[], None).unwrap_err().to_string();
+    assert!(error.contains("`at` is a column of table orders as well"), "{error}");
+    let own = ["--table=orders", "--schema=examples/orders.avsc", "--partition=year={at:%Y}"];
+    assert!(load(&own, &[], None).is_ok());
 }
 
 #[cfg(unix)]
@@ -416,8 +420,8 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("lake", "\"s3://b/p\"", "location: S3 { bucket: \"b\", prefix: \"p\" }"),
     ("store_timeout", "\"9s\"", "timeout: 9s"),
     ("table", "\"orders\"", "table: \"orders\""),
-    ("schema", "\"orders.avsc\"", "schema: Some(\"orders.avsc\")"),
-    ("partition", "\"day={at:%d}\"", "partition: \"day={at:%d}\""),
+    ("schema", "\"examples/orders.avsc\"", "schema_file: Some(\"examples/orders.avsc\")"),
+    ("partition", "\"day={at:%d}\"", "partition: Template { text: \"day={at:%d}\""),
     ("roll_age", "\"1h\"", "roll_age: 3600s"),
     ("roll_bytes", "\"2MiB\"", "roll_bytes: 2097152"),
     ("roll_rows", "3", "roll_rows: Some(3)"),

@@ -63,7 +63,7 @@ pub fn import(settings: config::Import) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
-    let tables = tables::configured(&settings.landing)?;
+    let tables = tables::configured(&settings.landing);
     let lake = Lake::open(&settings.lake)?;
     let staging = match &settings.lake.location {
         config::Location::Local(root) => root.join(format!(".staging-{}", std::process::id())),

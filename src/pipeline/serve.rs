@@ -43,7 +43,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let readiness = Arc::new(Readiness::new());
 
-    let configured = tables::configured(&settings.landing)?;
+    let configured = tables::configured(&settings.landing);
     let lake = Lake::open(&settings.lake)?;
     let options = journal_options(&settings.journal);
     let (journal, recovery) = Journal::open(Arc::new(RealDisk), Arc::clone(&clock), options)?;

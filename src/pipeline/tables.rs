@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Template;
 use crate::config;
-use crate::schema::{self, TableSchema};
+use crate::schema::TableSchema;
 
 /// A table, ready to be landed.
 #[derive(Clone, Debug)]
@@ -32,14 +32,9 @@ struct Written {
 }
 
 /// The table that is configured.
-pub(super) fn configured(landing: &config::Landing) -> anyhow::Result<Tables> {
-    let schema = match &landing.schema {
-        Some(path) => Arc::new(schema::load(path)?),
-        None => TableSchema::builtin(&landing.table)
-            .ok_or_else(|| anyhow!("there is no built-in schema for table {}", landing.table))?,
-    };
-    let template = Template::parse(&landing.partition, &schema)?;
-    Ok(BTreeMap::from([(Arc::clone(&landing.table), Table { schema, template })]))
+pub(super) fn configured(landing: &config::Landing) -> Tables {
+    let table = Table { schema: Arc::clone(&landing.schema), template: landing.partition.clone() };
+    Tables::from([(Arc::clone(&landing.table), table)])
 }
 
 /// The tables as a seal keeps them.

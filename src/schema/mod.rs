@@ -105,8 +105,8 @@ pub enum SchemaError {
     },
 }
 
-/// The schema of one table.
-#[derive(Clone, Debug, PartialEq)]
+/// The schema of one table. The default has no columns.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableSchema {
     /// Name of the table, for instance `user_sessions`.
     pub name: String,
