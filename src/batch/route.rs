@@ -7,9 +7,9 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
@@ -27,8 +27,8 @@ const MAX_VALUE_BYTES: usize = 180;
 pub struct Routed {
     /// Hive path, for instance `date=2026-11-23`; empty for a table without partitions.
     pub partition: String,
-    /// The rows, in the order they came.
-    pub rows: RecordBatch,
+    /// The rows, in order, as runs of rows that follow one another.
+    pub rows: Vec<Range<usize>>,
 }
 
 /// Routes batches of one table.
@@ -55,8 +55,9 @@ impl Router {
         Router { template, times: HashMap::new() }
     }
 
-    /// Splits `batch` by partition, keeping the order of rows. Partitions come in the order of
-    /// their first row.
+    /// Says which rows of `batch` belong to which partition. Partitions come in the order of their
+    /// first row. A partition may come twice, when its placeholders look at time more finely than
+    /// what they show of it.
     ///
     /// # Errors
     /// Only when the batch is not of the schema that the template was checked against.
@@ -67,14 +68,9 @@ impl Router {
         let sources = self.sources(batch)?;
         let groups = group(&sources, batch.num_rows());
         let mut out = Vec::with_capacity(groups.len());
-        for (key, rows) in &groups {
-            let first = rows.first().copied().unwrap_or(0) as usize;
-            let partition = render(&self.template, &mut self.times, &sources, key, first);
-            let rows = if groups.len() == 1 {
-                batch.clone()
-            } else {
-                take_record_batch(batch, &UInt32Array::from(rows.clone()))?
-            };
+        for (key, rows) in groups {
+            let first = rows.first().map_or(0, |run| run.start);
+            let partition = render(&self.template, &mut self.times, &sources, &key, first);
             out.push(Routed { partition, rows });
         }
         Ok(out)
@@ -111,10 +107,10 @@ fn wrong(column: usize) -> ArrowError {
 
 /// Rows by the values of their placeholders: times as buckets, texts as numbers given on first
 /// sight.
-fn group(sources: &[Source<'_>], rows: usize) -> Vec<(Vec<i64>, Vec<u32>)> {
+fn group(sources: &[Source<'_>], rows: usize) -> Vec<(Vec<i64>, Vec<Range<usize>>)> {
     let mut texts: Vec<HashMap<&str, i64>> = sources.iter().map(|_| HashMap::new()).collect();
     let mut index: HashMap<Vec<i64>, usize> = HashMap::new();
-    let mut groups: Vec<(Vec<i64>, Vec<u32>)> = Vec::new();
+    let mut groups: Vec<(Vec<i64>, Vec<Range<usize>>)> = Vec::new();
     let mut key = vec![0; sources.len()];
     let mut last: Option<usize> = None;
     for row in 0..rows {
@@ -136,8 +132,11 @@ fn group(sources: &[Source<'_>], rows: usize) -> Vec<(Vec<i64>, Vec<u32>)> {
                 groups.len() - 1
             })
         });
-        if let (Some((_, rows)), Ok(row)) = (groups.get_mut(at), u32::try_from(row)) {
-            rows.push(row);
+        if let Some((_, runs)) = groups.get_mut(at) {
+            match runs.last_mut() {
+                Some(run) if run.end == row => run.end += 1,
+                _ => runs.push(row..row + 1),
+            }
         }
         last = Some(at);
     }

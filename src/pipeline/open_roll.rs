@@ -108,12 +108,10 @@ impl OpenRoll {
             self.counts.actions += decoded.counts.actions;
             self.reject(&table, &decoded.rejects)?;
             let router = self.routers.get_mut(&table).ok_or_else(|| unknown(&table))?;
-            for routed in router.route(&decoded.batch)? {
-                let file = FileKey { table: Arc::clone(&table), partition: routed.partition };
-                self.buffers.push(file, routed.rows);
-            }
+            let routed = router.route(&decoded.batch)?;
+            self.buffers.push(&table, decoded.batch, routed);
         }
-        while let Some(group) = self.buffers.due() {
+        while let Some(group) = self.buffers.due()? {
             self.encode(group)?;
         }
         Ok(())
@@ -150,7 +148,7 @@ impl OpenRoll {
     /// Finishes the roll, if any body is in it, and begins the next.
     pub(super) fn finish(&mut self) -> anyhow::Result<Option<Finished>> {
         let Some(range) = self.range.take() else { return Ok(None) };
-        for group in self.buffers.drain() {
+        while let Some(group) = self.buffers.drain()? {
             self.encode(group)?;
         }
         let mut files = Vec::new();

@@ -53,10 +53,7 @@ fn partitions(template: &str, rows: &[(Option<i64>, Option<&str>)]) -> Vec<(Stri
     let routed = Router::new(template).route(&batch(rows)).unwrap();
     routed
         .into_iter()
-        .map(|r| {
-            let n = r.rows.column(2).as_primitive::<arrow::datatypes::Int64Type>();
-            (r.partition, n.values().to_vec())
-        })
+        .map(|r| (r.partition, r.rows.into_iter().flatten().map(|row| row as i64).collect()))
         .collect()
 }
 
