@@ -116,22 +116,24 @@ pub(super) fn run(
     };
     std::thread::scope(|scope| {
         let _abandon = Abandon(abandoned);
-        scope.spawn(move || {
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        thread("feed").spawn_scoped(scope, move || {
             if let Err(error) = feeder.feed(source) {
                 let _ = places.send(Err(error));
             }
-        });
+        })?;
         for _ in 0..workers {
             let jobs = jobs_out.clone();
-            scope.spawn(move || decode(setup.tables, &lander.node, &jobs));
+            thread("decode")
+                .spawn_scoped(scope, move || decode(setup.tables, &lander.node, &jobs))?;
         }
         drop(jobs_out);
-        let landing = scope.spawn(move || -> anyhow::Result<()> {
+        let landing = thread("land").spawn_scoped(scope, move || -> anyhow::Result<()> {
             for finished in rolls_out {
                 lander.land(log, &finished, matches!(mode, Mode::Again(..)))?;
             }
             Ok(())
-        });
+        })?;
         let batched = batch(setup, lander, mode, &places_out, &freed, rolls);
         drop((places_out, freed));
         let landed = landing.join().unwrap_or_else(|_| Err(anyhow!("the lander panicked")));
