@@ -1,0 +1,112 @@
+//! What `import` says while it works and at the end.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Instant;
+
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+
+use super::marks::FileMark;
+use crate::commit::Receipt;
+use crate::config::Input;
+
+/// How often a line is printed where there is no terminal.
+const LINE_EVERY_S: u64 = 10;
+
+pub(super) fn name(input: &Input) -> String {
+    match input {
+        Input::Stdin => "standard input".to_owned(),
+        Input::File(path) => path.display().to_string(),
+    }
+}
+
+/// The report on one run.
+pub(super) struct Report {
+    bar: ProgressBar,
+    quiet: bool,
+    started: Instant,
+    stop: Option<std::sync::mpsc::Sender<()>>,
+}
+
+impl Report {
+    pub(super) fn new(inputs: &[Input], quiet: bool) -> Report {
+        let size = |input: &Input| match input {
+            Input::File(path) => std::fs::metadata(path).ok().map(|file| file.len()),
+            Input::Stdin => None,
+        };
+        let bytes: Option<u64> = inputs.iter().map(size).sum();
+        let bar = match bytes {
+            Some(bytes) => ProgressBar::new(bytes),
+            None => ProgressBar::no_length(),
+        };
+        let mut stop = None;
+        if quiet || !std::io::stderr().is_terminal() {
+            bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+            stop = (!quiet).then(|| print_lines(&bar));
+        } else {
+            let style = match bytes {
+                Some(_) => "{bar:24} {bytes}/{total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+                None => "{spinner} {bytes}  {decimal_bytes_per_sec}",
+            };
+            let style = ProgressStyle::with_template(style);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
+        Report { bar, quiet, started: Instant::now(), stop }
+    }
+
+    /// Counts the bytes that are read.
+    pub(super) fn bar(&self) -> ProgressBar {
+        self.bar.clone()
+    }
+
+    /// The summary.
+    pub(super) fn done(mut self, files: &[FileMark], receipts: &[Receipt]) -> anyhow::Result<()> {
+        self.stop.take();
+        self.bar.finish_and_clear();
+        if self.quiet {
+            return Ok(());
+        }
+        let what = match files {
+            [file] => file.name.clone(),
+            files => format!("{} files", files.len()),
+        };
+        let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
+        let rejects: u64 = receipts.iter().map(|receipt| receipt.rejects).sum();
+        let landed: Vec<_> =
+            receipts.iter().flat_map(|r| &r.tables).flat_map(|t| &t.files).collect();
+        let bytes: u64 = landed.iter().map(|file| file.bytes).sum();
+        let seconds = self.started.elapsed().as_secs_f64();
+        let rate = self.bar.position() as f64 / 1e6 / seconds.max(1e-3);
+        let mut out = std::io::stdout().lock();
+        writeln!(
+            out,
+            "{what}: {} rows in {} Parquet files ({}), {} lines in quarantine; {} read in \
+             {seconds:.1} s, {rate:.0} MB/s",
+            HumanCount(rows),
+            HumanCount(landed.len() as u64),
+            HumanBytes(bytes),
+            HumanCount(rejects),
+            HumanBytes(self.bar.position()),
+        )?;
+        for quarantine in
+            receipts.iter().flat_map(|r| &r.tables).filter_map(|t| t.quarantine.as_ref())
+        {
+            writeln!(out, "quarantine: {}", quarantine.path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints how far it is, now and then, until the sender is dropped.
+fn print_lines(bar: &ProgressBar) -> std::sync::mpsc::Sender<()> {
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let bar = bar.clone();
+    let every = std::time::Duration::from_secs(LINE_EVERY_S);
+    std::thread::spawn(move || {
+        while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
+            let of = bar.length().map_or(String::new(), |all| format!(" of {}", HumanBytes(all)));
+            let mut out = std::io::stderr().lock();
+            let _ = writeln!(out, "{}{of} read", HumanBytes(bar.position()));
+        }
+    });
+    stop
+}
