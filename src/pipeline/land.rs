@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use tokio::runtime::Handle;
 
 use super::open_roll::Finished;
@@ -89,11 +89,13 @@ impl Lander<'_> {
             (store::names::quarantine(table, &self.node, finished.roll), staged)
         });
         let puts: Vec<_> = data.chain(rejects).collect();
-        futures::stream::iter(puts)
+        // All of them end before any is tried again: two attempts never write one name at a time.
+        let results: Vec<Result<(), StoreError>> = futures::stream::iter(puts)
             .map(|(name, staged)| async move { self.lake.put_file(&name, &staged.path).await })
             .buffer_unordered(UPLOADS)
-            .try_collect()
-            .await
+            .collect()
+            .await;
+        results.into_iter().collect()
     }
 
     /// Tries until it works, with a growing pause.
