@@ -203,11 +203,12 @@ impl Import {
         if let Some(range) = self.marks.sealed(node, roll)? {
             source.from = range.first;
             source.last = Some(range.last);
-            self.engine(&tables, node, &mut source, staging, Mode::Again(roll, range))?;
+            let mode = Mode::Again(roll, range);
+            self.engine(&tables, node, &mut source, staging, report, mode)?;
             source.last = None;
             roll = roll.next();
         }
-        self.engine(&tables, node, &mut source, staging, Mode::Live(roll))?;
+        self.engine(&tables, node, &mut source, staging, report, Mode::Live(roll))?;
         Ok(source.first_pieces)
     }
 
@@ -217,6 +218,7 @@ impl Import {
         node: &str,
         source: &mut dyn Source,
         staging: &Staging,
+        report: &report::Report,
         mode: Mode,
     ) -> anyhow::Result<()> {
         let landing = &self.settings.landing;
@@ -227,8 +229,14 @@ impl Import {
             rows: landing.roll_rows.unwrap_or(u64::MAX),
             source_bytes: u64::MAX,
         };
-        let files = &staging.files;
-        let setup = Setup { landing, limits, tables, staging: files, clock: Arc::clone(&clock) };
+        let setup = Setup {
+            landing,
+            limits,
+            tables,
+            staging: &staging.files,
+            taken: report.lines(),
+            clock: Arc::clone(&clock),
+        };
         let lander = Lander {
             lake: self.marks.lake.clone(),
             node: node.into(),

@@ -1,9 +1,11 @@
 //! What `import` says while it works and at the end.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use super::marks::FileMark;
 use crate::commit::Receipt;
@@ -24,6 +26,7 @@ pub(super) struct Report {
     bar: ProgressBar,
     quiet: bool,
     started: Instant,
+    lines: Arc<AtomicU64>,
     stop: Option<std::sync::mpsc::Sender<()>>,
 }
 
@@ -38,24 +41,38 @@ impl Report {
             Some(bytes) => ProgressBar::new(bytes),
             None => ProgressBar::no_length(),
         };
+        let lines = Arc::new(AtomicU64::new(0));
         let mut stop = None;
         if quiet || !std::io::stderr().is_terminal() {
             bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
-            stop = (!quiet).then(|| print_lines(&bar));
+            stop = (!quiet).then(|| print_lines(&bar, Arc::clone(&lines)));
         } else {
             let style = match bytes {
-                Some(_) => "{bar:24} {bytes}/{total_bytes}  {decimal_bytes_per_sec}  {eta} left",
-                None => "{spinner} {bytes}  {decimal_bytes_per_sec}",
+                Some(_) => {
+                    "{bar:20} {decimal_bytes} of {decimal_total_bytes}, {rows} rows, \
+                     {decimal_bytes_per_sec}, {eta} left"
+                }
+                None => "{spinner} {decimal_bytes}, {rows} rows, {decimal_bytes_per_sec}",
             };
-            let style = ProgressStyle::with_template(style);
+            let shown = Arc::clone(&lines);
+            let rows = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{}", HumanCount(shown.load(Ordering::Relaxed)));
+            };
+            let style =
+                ProgressStyle::with_template(style).map(|style| style.with_key("rows", rows));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         }
-        Report { bar, quiet, started: Instant::now(), stop }
+        Report { bar, quiet, started: Instant::now(), lines, stop }
     }
 
     /// Counts the bytes that are read.
     pub(super) fn bar(&self) -> ProgressBar {
         self.bar.clone()
+    }
+
+    /// Counts the lines that are taken up.
+    pub(super) fn lines(&self) -> &AtomicU64 {
+        &self.lines
     }
 
     /// The summary.
@@ -83,9 +100,9 @@ impl Report {
              {seconds:.1} s, {rate:.0} MB/s",
             HumanCount(rows),
             HumanCount(landed.len() as u64),
-            HumanBytes(bytes),
+            DecimalBytes(bytes),
             HumanCount(rejects),
-            HumanBytes(self.bar.position()),
+            DecimalBytes(self.bar.position()),
         )?;
         for quarantine in
             receipts.iter().flat_map(|r| &r.tables).filter_map(|t| t.quarantine.as_ref())
@@ -97,15 +114,16 @@ impl Report {
 }
 
 /// Prints how far it is, now and then, until the sender is dropped.
-fn print_lines(bar: &ProgressBar) -> std::sync::mpsc::Sender<()> {
+fn print_lines(bar: &ProgressBar, lines: Arc<AtomicU64>) -> std::sync::mpsc::Sender<()> {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let bar = bar.clone();
     let every = std::time::Duration::from_secs(LINE_EVERY_S);
     std::thread::spawn(move || {
         while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
-            let of = bar.length().map_or(String::new(), |all| format!(" of {}", HumanBytes(all)));
+            let of = bar.length().map_or(String::new(), |all| format!(" of {}", DecimalBytes(all)));
+            let rows = HumanCount(lines.load(Ordering::Relaxed));
             let mut out = std::io::stderr().lock();
-            let _ = writeln!(out, "{}{of} read", HumanBytes(bar.position()));
+            let _ = writeln!(out, "{}{of} read, {rows} rows", DecimalBytes(bar.position()));
         }
     });
     stop
