@@ -140,7 +140,7 @@ pub(super) fn content(input: &Input) -> anyhow::Result<Option<String>> {
     let name = || format!("cannot read {}", path.display());
     let mut file = pieces::unpacked(Box::new(pieces::open(path)?)).with_context(name)?;
     let mut hasher = Xxh3::new();
-    let mut buffer = vec![0; 1 << 20];
+    let mut buffer = vec![0; 256 << 10];
     loop {
         match file.read(&mut buffer).with_context(name)? {
             0 => return Ok(Some(format!("{:032x}", hasher.digest128()))),

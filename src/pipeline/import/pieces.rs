@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
 
 use super::Source;
@@ -44,16 +45,47 @@ pub(super) struct Pieces {
     /// First piece of each file that was begun.
     pub(super) first_pieces: Vec<Seq>,
     bar: ProgressBar,
+    spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
 }
 
 struct Opened {
     name: String,
     reader: Box<dyn Read + Send>,
-    /// Read, and not yet handed out.
-    rest: Vec<u8>,
+    /// The first [`Opened::filled`] bytes are read and not yet handed out; the others are room.
+    buffer: Vec<u8>,
+    filled: usize,
     line: u64,
+    /// Line feeds in what is not yet handed out.
+    line_feeds: u64,
     array: Option<bool>,
     ended: bool,
+}
+
+/// Bytes to read at a time: what was read is still in the nearest cache when its lines are
+/// counted.
+const READ_BYTES: usize = 256 << 10;
+/// Buffers that wait to be used again.
+const SPARE_BUFFERS: usize = 16;
+
+/// A piece; when it has been decoded its buffer is used again, since fresh memory costs as much as
+/// the reading.
+struct Piece {
+    buffer: Vec<u8>,
+    len: usize,
+    spare: Sender<Vec<u8>>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        // Full, or nobody reads any more: it is freed.
+        let _ = self.spare.try_send(std::mem::take(&mut self.buffer));
+    }
 }
 
 impl Pieces {
@@ -67,10 +99,11 @@ impl Pieces {
             last: None,
             first_pieces: Vec::new(),
             bar,
+            spare: bounded(SPARE_BUFFERS),
         }
     }
 
-    fn piece(&mut self) -> anyhow::Result<Option<(Vec<u8>, u64)>> {
+    fn piece(&mut self) -> anyhow::Result<Option<(Bytes, u64)>> {
         loop {
             let file = match &mut self.open {
                 Some(file) => file,
@@ -81,9 +114,17 @@ impl Pieces {
                 }
             };
             let line = file.line;
-            let piece = file.piece(self.common.piece_bytes);
-            if let Some(piece) = piece.with_context(|| format!("cannot read {}", file.name))? {
-                return Ok(Some((piece, line)));
+            let (to_spare, spare) = &self.spare;
+            let piece = file.piece(self.common.piece_bytes, spare);
+            let piece = piece.with_context(|| format!("cannot read {}", file.name))?;
+            if let Some((buffer, len)) = piece {
+                // A long line's buffer is not kept: there may never be another.
+                let spare = if buffer.len() > self.common.piece_bytes * 2 {
+                    bounded(0).0
+                } else {
+                    to_spare.clone()
+                };
+                return Ok(Some((Bytes::from_owner(Piece { buffer, len, spare }), line)));
             }
             self.open = None;
         }
@@ -106,7 +147,7 @@ impl Source for Pieces {
                     table: Arc::clone(&self.common.table),
                     form: Form::Ndjson,
                     first_line,
-                    bytes: Bytes::from(bytes),
+                    bytes,
                 }));
             }
         }
@@ -121,32 +162,48 @@ impl Opened {
         };
         let reader = unpacked(Box::new(bar.wrap_read(raw)));
         let reader = reader.with_context(|| format!("cannot read {name}"))?;
-        Ok(Opened { name, reader, rest: Vec::new(), line: 1, array: None, ended: false })
+        Ok(Opened {
+            name,
+            reader,
+            buffer: Vec::new(),
+            filled: 0,
+            line: 1,
+            line_feeds: 0,
+            array: None,
+            ended: false,
+        })
     }
 
-    /// The next piece: at least `piece_bytes` and to the end of a line, or what is left.
-    fn piece(&mut self, piece_bytes: usize) -> anyhow::Result<Option<Vec<u8>>> {
+    /// The next piece, at least `piece_bytes` and to the end of a line, or what is left: a buffer,
+    /// and how many bytes of it.
+    fn piece(
+        &mut self,
+        piece_bytes: usize,
+        spare: &Receiver<Vec<u8>>,
+    ) -> anyhow::Result<Option<(Vec<u8>, usize)>> {
         let mut want = piece_bytes;
         loop {
-            if self.rest.len() < want && !self.ended {
-                let missing = want - self.rest.len();
-                self.rest.reserve_exact(missing);
-                let read = (&mut self.reader).take(missing as u64).read_to_end(&mut self.rest)?;
-                self.ended = read < missing;
-            }
-            let rest = &self.rest;
+            self.fill(want)?;
+            let read = self.buffer.get(..self.filled).unwrap_or_default();
             let array = *self.array.get_or_insert_with(|| {
-                let text = rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest);
+                let text = read.strip_prefix(b"\xef\xbb\xbf").unwrap_or(read);
                 text.trim_ascii_start().first() == Some(&b'[')
             });
             if self.ended {
                 break;
             }
-            if !array && let Some(at) = memchr::memrchr(b'\n', &self.rest) {
-                let after = self.rest.split_off(at + 1);
-                let piece = std::mem::replace(&mut self.rest, after);
-                self.line += memchr::memchr_iter(b'\n', &piece).count() as u64;
-                return Ok(Some(piece));
+            if !array && let Some(at) = memchr::memrchr(b'\n', read) {
+                let rest = read.get(at + 1..).unwrap_or_default();
+                let mut next = spare.try_recv().unwrap_or_default();
+                if next.len() < rest.len() {
+                    next.resize(rest.len().max(piece_bytes), 0);
+                }
+                if let Some(begin) = next.get_mut(..rest.len()) {
+                    begin.copy_from_slice(rest);
+                }
+                self.filled = rest.len();
+                self.line += std::mem::take(&mut self.line_feeds);
+                return Ok(Some((std::mem::replace(&mut self.buffer, next), at + 1)));
             }
             want *= 2;
             if want > LINE_BYTES {
@@ -155,7 +212,30 @@ impl Opened {
                 bail!("{what} of more than {most} MiB begins at or after line {line}");
             }
         }
-        Ok(Some(std::mem::take(&mut self.rest)).filter(|rest| !rest.is_empty()))
+        let len = std::mem::take(&mut self.filled);
+        Ok((len > 0).then(|| (std::mem::take(&mut self.buffer), len)))
+    }
+
+    /// Reads until there are `want` bytes, or the file has ended.
+    fn fill(&mut self, want: usize) -> std::io::Result<()> {
+        if self.buffer.len() < want {
+            self.buffer.resize(want, 0);
+        }
+        while self.filled < want && !self.ended {
+            let end = want.min(self.filled + READ_BYTES);
+            let room = self.buffer.get_mut(self.filled..end).unwrap_or_default();
+            match self.reader.read(room) {
+                Ok(0) => self.ended = true,
+                Ok(n) => {
+                    self.filled += n;
+                    let read = room.get(..n).unwrap_or_default();
+                    self.line_feeds += memchr::memchr_iter(b'\n', read).count() as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -165,7 +245,8 @@ pub(super) fn open(path: &Path) -> anyhow::Result<File> {
 
 /// Inflates gzip and zstd, told by their first bytes.
 pub(super) fn unpacked(raw: Box<dyn Read + Send>) -> std::io::Result<Box<dyn Read + Send>> {
-    let mut raw = BufReader::with_capacity(1 << 20, raw);
+    // Reads that are larger than its buffer go past it.
+    let mut raw = BufReader::with_capacity(64 << 10, raw);
     let head = raw.fill_buf()?;
     Ok(if head.starts_with(&[0x1f, 0x8b]) {
         Box::new(flate2::bufread::MultiGzDecoder::new(raw))
