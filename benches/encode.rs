@@ -37,7 +37,7 @@ fn main() -> Outcome<()> {
     })?;
     println!("{:.1} MB of JSON in {} batches", total as f64 / 1e6, batches.len());
 
-    let layout = Layout::new(&schema, config::Compression::Zstd(1), &[]);
+    let layout = Layout::new(&schema, config::Compression::Zstd(1), &[])?;
     let ours = layout.properties().clone();
     let run = |name: &str, properties: &WriterProperties| -> Outcome<()> {
         let mut size = 0;

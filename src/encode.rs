@@ -1,21 +1,28 @@
 //! Columns to Parquet: one file of a roll, written row group by row group into a staging file.
 //!
+//! A row group is encoded column by column: the writers of one column are made, fed, closed and
+//! gone before those of the next, so that their dictionaries and compressors stand in memory that
+//! is still in the cache. Between row groups a file costs what its footer will hold and nothing
+//! else, no buffer and no open file: a thousand partitions may be open.
+//!
 //! A staging file is nothing that must survive: a roll that is not committed is made again from
 //! the journal. So nothing here is synced; the store syncs what it puts in place.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use arrow::datatypes::{Schema, SchemaRef};
+use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression as Codec, Encoding, LogicalType, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
-use parquet::schema::types::{ColumnDescPtr, ColumnPath};
+use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
 
 use crate::config::Compression;
 use crate::schema::{INGEST_ID, TableSchema};
@@ -46,20 +53,30 @@ pub enum EncodeError {
 pub struct Layout {
     /// Columns of the table, lineage included.
     pub arrow: SchemaRef,
+    root: TypePtr,
+    /// Columns as Parquet counts them: the leaves.
+    leaves: usize,
     properties: WriterPropertiesPtr,
+    /// What makes the writers of each column, in order.
+    columns: Arc<Vec<ArrowRowGroupWriterFactory>>,
 }
 
 impl Layout {
     /// The layout for `schema`. `metadata` goes into the footer of every file.
     ///
     /// Bloom filters cost encode time, so that only columns marked in the schema have one.
-    #[must_use]
+    /// Statistics are kept by column chunk: a chunk is a page or two, so that an index of pages
+    /// would say the same once more.
+    ///
+    /// # Errors
+    /// A schema that Parquet cannot hold.
     pub fn new(
         schema: &TableSchema,
         compression: Compression,
         metadata: &[(&str, &str)],
-    ) -> Layout {
+    ) -> Result<Layout, ParquetError> {
         let arrow = schema.arrow();
+        let parquet = ArrowSchemaConverter::new().convert(&arrow)?;
         let codec = match compression {
             Compression::Zstd(level) => Codec::ZSTD(ZstdLevel::try_new(level).unwrap_or_default()),
             Compression::Snappy => Codec::SNAPPY,
@@ -71,6 +88,8 @@ impl Layout {
             .set_compression(codec)
             .set_created_by(concat!("sessionlake ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_max_row_group_row_count(None)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true)
             .set_key_value_metadata(Some(pairs.collect()));
         for field in schema.fields.iter().filter(|f| f.bloom) {
             let path = ColumnPath::new(vec![field.name.clone()]);
@@ -78,17 +97,34 @@ impl Layout {
                 .set_column_bloom_filter_enabled(path.clone(), true)
                 .set_column_bloom_filter_max_ndv(path, 100_000);
         }
-        for path in times(&arrow) {
+        // Hardly a time is there twice, so that a dictionary is given up after it was made; as
+        // differences they take a third less.
+        let is_time = |column: &&ColumnDescPtr| {
+            matches!(column.logical_type_ref(), Some(LogicalType::Timestamp { .. }))
+        };
+        for column in parquet.columns().iter().filter(is_time) {
             properties = properties
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+                .set_column_dictionary_enabled(column.path().clone(), false)
+                .set_column_encoding(column.path().clone(), Encoding::DELTA_BINARY_PACKED);
         }
         // Ids follow on one another: what differs from the one before is a few bytes.
         let id = ColumnPath::new(vec![INGEST_ID.to_owned()]);
         properties = properties
             .set_column_dictionary_enabled(id.clone(), false)
             .set_column_encoding(id, Encoding::DELTA_BYTE_ARRAY);
-        Layout { arrow, properties: Arc::new(properties.build()) }
+        let mut properties = properties.build();
+        add_encoded_arrow_schema_to_metadata(&arrow, &mut properties);
+        let properties = Arc::new(properties);
+        let columns = arrow.fields().iter().map(|field| {
+            let alone = Arc::new(Schema::new(vec![Arc::clone(field)]));
+            let root = ArrowSchemaConverter::new().convert(&alone)?.root_schema_ptr();
+            // A factory is only to be had from a writer; this one writes nothing.
+            let writer = SerializedFileWriter::new(io::sink(), root, Arc::clone(&properties))?;
+            Ok(ArrowRowGroupWriterFactory::new(&writer, alone))
+        });
+        let columns = Arc::new(columns.collect::<Result<_, ParquetError>>()?);
+        let (root, leaves) = (parquet.root_schema_ptr(), parquet.num_columns());
+        Ok(Layout { arrow, root, leaves, properties, columns })
     }
 
     /// How the writer is set.
@@ -98,21 +134,11 @@ impl Layout {
     }
 }
 
-/// The columns of times, wherever they stand in the schema. Hardly a time is there twice, so that
-/// a dictionary is given up after it was made; as differences they take a third less.
-fn times(arrow: &SchemaRef) -> Vec<ColumnPath> {
-    // A schema that the writer cannot convert is its error to report.
-    let Ok(parquet) = ArrowSchemaConverter::new().convert(arrow) else { return Vec::new() };
-    let is_time = |column: &&ColumnDescPtr| {
-        matches!(column.logical_type_ref(), Some(LogicalType::Timestamp { .. }))
-    };
-    parquet.columns().iter().filter(is_time).map(|column| column.path().clone()).collect()
-}
-
 /// A file that is being written.
 pub struct Encoder {
     path: PathBuf,
-    writer: ArrowWriter<BufWriter<File>>,
+    layout: Layout,
+    writer: SerializedFileWriter<Sink>,
     rows: u64,
 }
 
@@ -135,23 +161,24 @@ impl Encoder {
     pub fn create(path: &Path, layout: &Layout) -> Result<Encoder, EncodeError> {
         let io = |source| EncodeError::Io { path: path.to_owned(), source };
         let file = File::options().write(true).create_new(true).open(path).map_err(io)?;
-        let properties = layout.properties.as_ref().clone();
-        let sink = BufWriter::with_capacity(256 * 1024, file);
-        let writer = ArrowWriter::try_new(sink, Arc::clone(&layout.arrow), Some(properties))
+        let sink = Sink { path: path.to_owned(), file: Some(file), waiting: Vec::new() };
+        let (root, properties) = (Arc::clone(&layout.root), Arc::clone(&layout.properties));
+        let writer = SerializedFileWriter::new(sink, root, properties)
             .map_err(|source| EncodeError::Parquet { path: path.to_owned(), source })?;
-        Ok(Encoder { path: path.to_owned(), writer, rows: 0 })
+        Ok(Encoder { path: path.to_owned(), layout: layout.clone(), writer, rows: 0 })
     }
 
     /// Writes one row group.
     ///
     /// # Errors
     /// [`EncodeError`]; the file is of no use then.
-    pub fn row_group(&mut self, batches: Vec<RecordBatch>) -> Result<(), EncodeError> {
-        for batch in batches {
-            self.rows += batch.num_rows() as u64;
-            self.writer.write(&batch).map_err(|source| self.failed(source))?;
-        }
-        self.writer.flush().map_err(|source| self.failed(source))
+    pub fn row_group(&mut self, batches: &[RecordBatch]) -> Result<(), EncodeError> {
+        let written = columns(&mut self.writer, &self.layout, batches);
+        written.map_err(|source| self.failed(source))?;
+        let rested = self.writer.flush().and_then(|()| self.writer.inner_mut().rest());
+        rested.map_err(|source| EncodeError::Io { path: self.path.clone(), source })?;
+        self.rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        Ok(())
     }
 
     /// Bytes in the file so far.
@@ -160,20 +187,104 @@ impl Encoder {
         self.writer.bytes_written() as u64
     }
 
+    /// Bytes in memory, about, for what the footer will say.
+    #[must_use]
+    pub fn footer_bytes(&self) -> usize {
+        let columns = self.layout.leaves;
+        self.writer.flushed_row_groups().len() * columns * COLUMN_FOOTER_BYTES
+    }
+
     /// Writes the footer.
     ///
     /// # Errors
     /// [`EncodeError`].
     pub fn finish(mut self) -> Result<Staged, EncodeError> {
         self.writer.finish().map_err(|source| self.failed(source))?;
-        let io = |path: &Path, source| EncodeError::Io { path: path.to_owned(), source };
-        let sink = self.writer.inner_mut();
-        sink.flush().map_err(|source| io(&self.path, source))?;
-        let bytes = sink.get_ref().metadata().map_err(|source| io(&self.path, source))?.len();
+        let io = |source| EncodeError::Io { path: self.path.clone(), source };
+        self.writer.inner_mut().rest().map_err(io)?;
+        let bytes = std::fs::metadata(&self.path).map_err(io)?.len();
         Ok(Staged { path: self.path, bytes, rows: self.rows })
     }
 
     fn failed(&self, source: ParquetError) -> EncodeError {
         EncodeError::Parquet { path: self.path.clone(), source }
+    }
+}
+
+fn columns(
+    writer: &mut SerializedFileWriter<Sink>,
+    layout: &Layout,
+    batches: &[RecordBatch],
+) -> Result<(), ParquetError> {
+    let mut group = writer.next_row_group()?;
+    for (at, (field, factory)) in layout.arrow.fields().iter().zip(&*layout.columns).enumerate() {
+        let mut writers = factory.create_column_writers(0)?;
+        for batch in batches {
+            let column = batch.columns().get(at).ok_or_else(|| {
+                ParquetError::General(format!("a batch without column {}", field.name()))
+            })?;
+            for (leaf, writer) in compute_leaves(field, column)?.iter().zip(&mut writers) {
+                writer.write(leaf)?;
+            }
+        }
+        for writer in writers {
+            writer.close()?.append_to_row_group(&mut group)?;
+        }
+    }
+    group.close()?;
+    Ok(())
+}
+
+/// A staging file that is open, and has a buffer, only while something is written to it.
+struct Sink {
+    path: PathBuf,
+    file: Option<File>,
+    waiting: Vec<u8>,
+}
+
+/// What the metadata of a column chunk takes in memory: its struct, statistics and encodings.
+const COLUMN_FOOTER_BYTES: usize = std::mem::size_of::<ColumnChunkMetaData>() + 256;
+/// Bytes that go to the file at a time.
+const WRITE_BYTES: usize = 256 * 1024;
+
+impl Sink {
+    /// Writes what waits, and lets go of buffer and file.
+    fn rest(&mut self) -> io::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if !waiting.is_empty() {
+            self.file()?.write_all(&waiting)?;
+        }
+        self.file = None;
+        Ok(())
+    }
+
+    fn file(&mut self) -> io::Result<&mut File> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => File::options().append(true).open(&self.path)?,
+        };
+        Ok(self.file.insert(file))
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.waiting.len() + bytes.len() > WRITE_BYTES {
+            let mut waiting = std::mem::take(&mut self.waiting);
+            self.file()?.write_all(&waiting)?;
+            waiting.clear();
+            self.waiting = waiting;
+        }
+        if bytes.len() > WRITE_BYTES {
+            self.file()?.write_all(bytes)?;
+        } else {
+            self.waiting.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    /// Only [`Sink::rest`] writes what waits: the writer flushes more often than is good for it.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

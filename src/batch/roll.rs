@@ -42,6 +42,8 @@ pub enum Reason {
     Rows,
     /// The journal must be let go of.
     Source,
+    /// What the footers of the open files will hold takes too much memory.
+    Footers,
     /// The program stops, or the input has ended.
     End,
 }
@@ -55,6 +57,7 @@ impl Reason {
             Reason::Bytes => "bytes",
             Reason::Rows => "rows",
             Reason::Source => "source",
+            Reason::Footers => "footers",
             Reason::End => "end",
         }
     }

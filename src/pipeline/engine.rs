@@ -208,7 +208,7 @@ fn batch(
     rolls: Sender<Finished>,
 ) -> anyhow::Result<()> {
     let (Mode::Again(first, _) | Mode::Live(first)) = mode;
-    let mut open = OpenRoll::new(first, setup.tables, setup.landing, &lander.node, setup.staging);
+    let mut open = OpenRoll::new(first, setup.tables, setup.landing, &lander.node, setup.staging)?;
     loop {
         match places.recv_timeout(TICK) {
             Ok(place) => {
@@ -262,7 +262,9 @@ fn roll_if_due(
     if matches!(mode, Mode::Again(..)) {
         return Ok(());
     }
-    if let Some(reason) = decide(&setup.limits, &open.open(), setup.clock.now())
+    let crowded = open.footer_bytes() as u64 > setup.landing.memory_bytes / 2;
+    let due = decide(&setup.limits, &open.open(), setup.clock.now());
+    if let Some(reason) = due.or(crowded.then_some(Reason::Footers))
         && let Some(finished) = open.finish()?
     {
         send(rolls, finished, reason)?;

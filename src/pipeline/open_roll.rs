@@ -57,7 +57,7 @@ impl OpenRoll {
         landing: &config::Landing,
         node: &str,
         staging: &Path,
-    ) -> OpenRoll {
+    ) -> anyhow::Result<OpenRoll> {
         let mut layouts = BTreeMap::new();
         let mut routers = BTreeMap::new();
         for (name, table) in tables {
@@ -67,13 +67,13 @@ impl OpenRoll {
                 ("sessionlake.schema", table.schema.fingerprint.as_str()),
                 ("sessionlake.partition", table.template.as_str()),
             ];
-            let layout = Layout::new(&table.schema, landing.compression, &metadata);
+            let layout = Layout::new(&table.schema, landing.compression, &metadata)?;
             layouts.insert(Arc::clone(name), layout);
             routers.insert(Arc::clone(name), Router::new(table.template.clone()));
         }
         let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let buffers = Buffers::new(bytes(landing.row_group_bytes), bytes(landing.memory_bytes / 2));
-        OpenRoll {
+        Ok(OpenRoll {
             roll,
             staging: staging.to_owned(),
             layouts,
@@ -88,7 +88,7 @@ impl OpenRoll {
             // Before anything was measured: a tenth, as JSON sessions usually come to.
             encoded: (10, 1),
             staged: 0,
-        }
+        })
     }
 
     /// Takes up bodies, which follow on those before. What they come to is pushed after.
@@ -140,6 +140,12 @@ impl OpenRoll {
             + self.encoders.len()
     }
 
+    /// Bytes that the footers of the files take until they are written: with many partitions and
+    /// small row groups more than the rows.
+    pub(super) fn footer_bytes(&self) -> usize {
+        self.encoders.values().map(Encoder::footer_bytes).sum()
+    }
+
     /// Bytes that wait in memory.
     pub(super) fn buffered_bytes(&self) -> usize {
         self.buffers.bytes()
@@ -182,7 +188,7 @@ impl OpenRoll {
             }
         };
         let before = encoder.bytes();
-        encoder.row_group(group.batches)?;
+        encoder.row_group(&group.batches)?;
         self.encoded.0 += group.bytes as u64;
         self.encoded.1 += encoder.bytes() - before;
         Ok(())
