@@ -15,7 +15,7 @@ use common::{Outcome, bodies, decode, median};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use sessionlake::decode::Decoder;
+use sessionlake::decode::{Decoder, Progress, Room};
 use sessionlake::schema::TableSchema;
 
 fn main() -> Outcome<()> {
@@ -39,6 +39,7 @@ fn main() -> Outcome<()> {
             total as f64 / decode / 1e6
         );
     }
+    kinds(&schema)?;
     for bodies_per_batch in [16, 64] {
         let mut decoder = Decoder::new(schema.clone(), Arc::from("bench"));
         let mut parquet_bytes = 0;
@@ -57,6 +58,56 @@ fn main() -> Outcome<()> {
             total as f64 / both / 1e6,
             parquet_bytes as f64 / 1e6
         );
+    }
+    Ok(())
+}
+
+/// Documents that are hard in one way each, some 20 MB of them.
+fn kinds(schema: &Arc<TableSchema>) -> Outcome<()> {
+    let long = "x".repeat(4000);
+    let escaped = r#"a \"quoted\" word, \u00fc\n"#.repeat(60);
+    let kinds: [(&str, String); 8] = [
+        ("empty", "{}".into()),
+        ("small", r#"{"tenantId":"a","startTime":1622107543233,"duration":5}"#.into()),
+        ("long string", format!(r#"{{"ip":"{long}"}}"#)),
+        ("escapes", format!(r#"{{"ip":"{escaped}"}}"#)),
+        (
+            "integers",
+            format!(
+                r#"{{"userActions":[{{"networkTime":123}}{}]}}"#,
+                r#",{"networkTime":45678,"serverTime":9}"#.repeat(60)
+            ),
+        ),
+        (
+            "doubles",
+            format!(
+                r#"{{"userActions":[{{"cumulativeLayoutShift":0.25}}{}]}}"#,
+                r#",{"cumulativeLayoutShift":0.123456789}"#.repeat(60)
+            ),
+        ),
+        (
+            "unknown fields",
+            format!(
+                r#"{{"tenantId":"a"{}}}"#,
+                (0..100).map(|n| format!(r#","new{n}":{{"a":[{n},null]}}"#)).collect::<String>()
+            ),
+        ),
+        ("no JSON", "<html><body>no session at all</body></html>".into()),
+    ];
+    for (name, line) in kinds {
+        let text = format!("{line}\n").repeat(20_000_000 / (line.len() + 1));
+        let body = common::body(1, text.into());
+        let mut decoder = Decoder::new(Arc::clone(schema), Arc::from("bench"));
+        let (seconds, lines) = median(|| {
+            let mut progress = Progress::NEW;
+            let mut lines = 0;
+            while !decoder.read(&body, &mut progress, Room { lines: 32_768, bytes: 4 << 20 }) {
+                lines += decoder.finish().counts.lines;
+            }
+            Ok((lines + decoder.finish().counts.lines) as usize)
+        })?;
+        let (speed, rate) = (body.bytes.len() as f64 / seconds / 1e6, lines as f64 / seconds / 1e3);
+        println!("decode, {name:15} {speed:7.1} MB/s, {rate:8.0} thousand documents a second");
     }
     Ok(())
 }

@@ -29,6 +29,8 @@ What to run (everything if nothing is said):
   tests/run unit [ARG...]   cargo test only; arguments go to cargo test
   tests/run e2e [ARG...]    build, then the end-to-end tests; arguments go to pytest
   tests/run perf [ARG...]   build, then the long measurements: import against pyarrow, memory
+  tests/run peers [ARG...]  build, then the same file by this program, pyarrow, DuckDB and Polars
+  tests/run growth [ARG...] build, then how cost grows with documents, partitions, connections
   tests/run install         only install what the tests need
 
 Everything that is installed, and every log, lies in tests/.cache, which git ignores; deleting that
@@ -282,12 +284,15 @@ def only_one_run():
     return lock
 
 
+WHAT = ["all", "unit", "e2e", "perf", "peers", "growth", "install"]
+
+
 def arguments():
     parser = argparse.ArgumentParser(
         prog="tests/run", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="without Spark and MinIO")
-    parser.add_argument("what", nargs="?", default="all", choices=["all", "unit", "e2e", "perf", "install"])
+    parser.add_argument("what", nargs="?", default="all", choices=WHAT)
     return parser.parse_known_args()
 
 
@@ -300,6 +305,11 @@ def main():
     lock = only_one_run()
     started = time.monotonic()
     tally = Tally()
+    if options.what in ("peers", "growth"):
+        measurement(tally, options.what, more)
+        code = tally.close(time.monotonic() - started)
+        lock.close()
+        sys.exit(code)
     installation = None
     if options.what != "unit":
         installation = install.Installation(options.quick)
@@ -326,6 +336,21 @@ def main():
     code = tally.close(time.monotonic() - started)
     lock.close()
     sys.exit(code)
+
+
+def measurement(tally, what, more):
+    """A script of tests/measure with a Python environment of its own. Its figures are its result."""
+    with Step(tally, "what is compared with"):
+        part = install.peers()
+        part.run()
+        print(f"{part.name}: {part.detail}")
+        tally.check(f"install {part.name}", part.state == "ok", part.detail)
+    binary = build(tally) if part.state == "ok" else None
+    if binary is not None:
+        with Step(tally, what):
+            script = [install.PEERS / "bin/python", "-B", TESTS / f"measure/{what}.py"]
+            code, _ = run([*script, "--binary", binary, *more], E2E_TIME_LIMIT_S)
+            tally.check(what, code == 0, f"exit code {code}")
 
 
 def end_to_end(tally, options, binary, parts, more):

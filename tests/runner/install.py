@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 CACHE = TESTS / ".cache"
 VENV = CACHE / "venv"
+PEERS = CACHE / "peers"
 MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 
 LIMIT_S = 20 * 60
@@ -99,13 +100,13 @@ def _version(*command):
     ).stdout
 
 
-def _python(requirements):
+def _python(requirements, venv=VENV):
     def make(call):
-        if not (VENV / "bin/python").exists():
-            call([sys.executable, "-m", "venv", VENV])
+        if not (venv / "bin/python").exists():
+            call([sys.executable, "-m", "venv", venv])
         call(
             [
-                VENV / "bin/python",
+                venv / "bin/python",
                 "-m",
                 "pip",
                 "install",
@@ -118,8 +119,8 @@ def _python(requirements):
     return make
 
 
-def _python_from(requirements):
-    return lambda: [sys.version, str(VENV), *((TESTS / name).read_text() for name in requirements)]
+def _python_from(requirements, venv=VENV):
+    return lambda: [sys.version, str(venv), *((TESTS / name).read_text() for name in requirements)]
 
 
 def _jars(call):
@@ -142,6 +143,12 @@ def _jars(call):
 def _minio(call):
     env = {**os.environ, "GOBIN": str(CACHE / "bin")}
     call(["nice", "go", "install", "-ldflags=-s -w", MINIO], env=env, cwd=CACHE)
+
+
+def peers():
+    """What `tests/run peers` compares with, apart from what the tests need."""
+    needs = ["measure/requirements.txt"]
+    return Part("peers", {}, _python_from(needs, PEERS), _python(needs, PEERS))
 
 
 def parts(quick):
