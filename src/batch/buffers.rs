@@ -106,7 +106,7 @@ impl Buffers {
 
     /// Takes in the rows of a batch of `table`, of which `routed` says where they belong.
     pub fn push(&mut self, table: &Arc<str>, batch: RecordBatch, routed: Vec<Routed>) {
-        let bytes = batch.get_array_memory_size();
+        let bytes = held_bytes(&batch);
         let rows = batch.num_rows().max(1);
         let pool = self.pools.entry(Arc::clone(table)).or_default();
         let key = |partition| FileKey { table: Arc::clone(table), partition };
@@ -228,7 +228,7 @@ impl Buffers {
             let runs = std::mem::take(&mut buffer.runs);
             buffer.pooled_bytes = 0;
             if let Some(batch) = copied(&pool, &runs)? {
-                let bytes = batch.get_array_memory_size();
+                let bytes = held_bytes(&batch);
                 buffer.batches.push(batch);
                 buffer.settled_bytes += bytes;
                 self.settled_bytes += bytes;
@@ -236,6 +236,15 @@ impl Buffers {
         }
         Ok(())
     }
+}
+
+/// What an array takes besides its buffers: its struct, theirs, and what the allocator adds.
+const ARRAY_BYTES: usize = 256;
+
+/// Bytes of a batch in memory. With a handful of rows, most of it is not the rows.
+fn held_bytes(batch: &RecordBatch) -> usize {
+    let arrays = batch.schema_ref().flattened_fields().len();
+    batch.get_array_memory_size() + arrays * ARRAY_BYTES
 }
 
 fn copied(pool: &Pool, runs: &[Run]) -> Result<Option<RecordBatch>, ArrowError> {

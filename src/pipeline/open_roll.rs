@@ -154,13 +154,19 @@ impl OpenRoll {
     /// Finishes the roll, if any body is in it, and begins the next.
     pub(super) fn finish(&mut self) -> anyhow::Result<Option<Finished>> {
         let Some(range) = self.range.take() else { return Ok(None) };
+        // File by file, so that no more than one footer grows at a time.
+        let mut files = BTreeMap::new();
         while let Some(group) = self.buffers.drain()? {
+            let key = group.file.clone();
             self.encode(group)?;
+            if let Some(encoder) = self.encoders.remove(&key) {
+                files.insert(key, encoder.finish()?);
+            }
         }
-        let mut files = Vec::new();
         for (key, encoder) in std::mem::take(&mut self.encoders) {
-            files.push((key, encoder.finish()?));
+            files.insert(key, encoder.finish()?);
         }
+        let files: Vec<(FileKey, Staged)> = files.into_iter().collect();
         let mut rejects = Vec::new();
         for (table, mut written) in std::mem::take(&mut self.rejects) {
             written.file.flush().with_context(|| written.path.display().to_string())?;

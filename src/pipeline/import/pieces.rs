@@ -184,14 +184,11 @@ impl Opened {
         let mut want = piece_bytes;
         loop {
             self.fill(want)?;
-            let read = self.buffer.get(..self.filled).unwrap_or_default();
-            let array = *self.array.get_or_insert_with(|| {
-                let text = read.strip_prefix(b"\xef\xbb\xbf").unwrap_or(read);
-                text.trim_ascii_start().first() == Some(&b'[')
-            });
             if self.ended {
                 break;
             }
+            let array = self.array();
+            let read = self.buffer.get(..self.filled).unwrap_or_default();
             if !array && let Some(at) = memchr::memrchr(b'\n', read) {
                 let rest = read.get(at + 1..).unwrap_or_default();
                 let mut next = spare.try_recv().unwrap_or_default();
@@ -236,6 +233,17 @@ impl Opened {
             }
         }
         Ok(())
+    }
+
+    /// Whether the file is a JSON array. Asked while more is to come; blank bytes say nothing yet.
+    fn array(&mut self) -> bool {
+        let read = self.buffer.get(..self.filled).unwrap_or_default();
+        let text = read.strip_prefix(b"\xef\xbb\xbf").unwrap_or(read);
+        match (self.array, text.trim_ascii_start().first()) {
+            (Some(array), _) => array,
+            (None, Some(first)) => *self.array.insert(*first == b'['),
+            (None, None) => true,
+        }
     }
 }
 
@@ -304,7 +312,7 @@ mod tests {
 
     #[test]
     fn an_array_is_one_piece() {
-        let found = pieces(&[b" [{},\n{},\n{}]", b"\xef\xbb\xbf[\n{}]", b"{}\n{}\n"], 2).unwrap();
+        let found = pieces(&[b" [{},\n{},\n{}]", b"\xef\xbb\xbf[\n{}]", b"{}\n{}\n"], 3).unwrap();
         assert_eq!(found[0], (1, 1, " [{},\n{},\n{}]".to_owned()));
         assert_eq!(found[1].2, "\u{feff}[\n{}]");
         assert_eq!(found[2].2, "{}\n");
