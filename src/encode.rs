@@ -20,7 +20,7 @@ use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata}
 use parquet::basic::{Compression as Codec, Encoding, LogicalType, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
+use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
 
@@ -65,8 +65,6 @@ impl Layout {
     /// The layout for `schema`. `metadata` goes into the footer of every file.
     ///
     /// Bloom filters cost encode time, so that only columns marked in the schema have one.
-    /// Statistics are kept by column chunk: a chunk is a page or two, so that an index of pages
-    /// would say the same once more.
     ///
     /// # Errors
     /// A schema that Parquet cannot hold.
@@ -88,8 +86,6 @@ impl Layout {
             .set_compression(codec)
             .set_created_by(concat!("sessionlake ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_max_row_group_row_count(None)
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_offset_index_disabled(true)
             .set_key_value_metadata(Some(pairs.collect()));
         for field in schema.fields.iter().filter(|f| f.bloom) {
             let path = ColumnPath::new(vec![field.name.clone()]);
@@ -242,8 +238,9 @@ struct Sink {
     waiting: Vec<u8>,
 }
 
-/// What the metadata of a column chunk takes in memory: its struct, statistics and encodings.
-const COLUMN_FOOTER_BYTES: usize = std::mem::size_of::<ColumnChunkMetaData>() + 256;
+/// What the metadata of a column chunk takes in memory: its struct, statistics and encodings, and
+/// the indexes of its pages.
+const COLUMN_FOOTER_BYTES: usize = std::mem::size_of::<ColumnChunkMetaData>() + 768;
 /// Bytes that go to the file at a time.
 const WRITE_BYTES: usize = 256 * 1024;
 

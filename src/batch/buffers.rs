@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn push(buffers: &mut Buffers, partition: &str, n: usize) {
-        let routed = Routed { partition: partition.into(), rows: vec![0..n] };
+        let routed = Routed { partition: partition.into(), rows: std::iter::once(0..n).collect() };
         buffers.push(&"t".into(), rows(n), vec![routed]);
     }
 

@@ -262,7 +262,7 @@ fn roll_if_due(
     if matches!(mode, Mode::Again(..)) {
         return Ok(());
     }
-    let crowded = open.footer_bytes() as u64 > setup.landing.memory_bytes / 4;
+    let crowded = open.footer_bytes() as u64 > setup.landing.memory_bytes / 5 * 2;
     let due = decide(&setup.limits, &open.open(), setup.clock.now());
     if let Some(reason) = due.or(crowded.then_some(Reason::Footers))
         && let Some(finished) = open.finish()?
