@@ -2,12 +2,15 @@
 
 mod append;
 mod crash;
-mod fake;
+pub(crate) mod fake;
+mod flips;
 mod model;
 mod pace;
 mod read;
 mod retry;
 mod rolls;
+mod search;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::engine::{self, Mode, Setup, Source};
-use super::land::{Lander, RollLog};
+use super::land::{Lander, Pauses, RollLog};
 use super::tables::{self, Tables};
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
@@ -185,6 +185,7 @@ impl Import {
             runtime: self.runtime.clone(),
             readiness: Arc::new(Readiness::new()),
             clock,
+            pauses: Pauses::USUAL,
         };
         let mut log = LakeLog {
             lake: self.lake.clone(),
