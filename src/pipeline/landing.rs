@@ -105,6 +105,10 @@ impl Landing {
         self.engine(&self.tables, source, Mode::Live(pending.next_roll))
     }
 
+    pub(super) fn log(&self) -> JournalLog {
+        JournalLog { journal: self.journal.clone(), pending: Arc::clone(&self.pending) }
+    }
+
     fn engine(&self, tables: &Tables, mut source: FromJournal, mode: Mode) -> anyhow::Result<()> {
         let setup = Setup {
             landing: &self.settings,
@@ -122,8 +126,7 @@ impl Landing {
             clock: Arc::clone(&self.clock),
             pauses: self.pauses,
         };
-        let mut log =
-            JournalLog { journal: self.journal.clone(), pending: Arc::clone(&self.pending) };
+        let mut log = self.log();
         engine::run(&setup, &lander, &mut source, &mut log, mode)
     }
 }
@@ -151,7 +154,7 @@ impl Source for FromJournal {
 }
 
 /// Seals and commits in the journal, and what is left to do if the engine must begin anew.
-struct JournalLog {
+pub(super) struct JournalLog {
     journal: Journal,
     pending: Arc<Mutex<Pending>>,
 }

@@ -33,7 +33,7 @@ use crate::store::Lake;
 const TABLE: &str = "visits";
 const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
     {"name": "id", "type": ["null", "string"], "default": null},
-    {"name": "day", "type": ["null", "string"], "default": null}
+    {"name": "on", "type": ["null", "string"], "default": null}
 ]}"#;
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
@@ -69,7 +69,7 @@ impl World {
         let schema = Arc::new(TableSchema::parse(SCHEMA).expect("a schema"));
         let settings = config::Landing {
             table: TABLE.into(),
-            partition: Template::parse("day={day}", &schema).expect("a template"),
+            partition: Template::parse("day={on}", &schema).expect("a template"),
             schema,
             schema_file: None,
             roll_bytes: 1 << 30,
@@ -249,7 +249,7 @@ pub(super) fn land(landing: &Landing, disk: &FakeDisk) -> anyhow::Result<()> {
 /// A document, or with `broken` what is none.
 pub(super) fn line(id: &str, day: u64, broken: bool) -> String {
     let end = if broken { "" } else { "}" };
-    format!("{{\"id\":\"{id}\",\"day\":\"{day}\"{end}\n")
+    format!("{{\"id\":\"{id}\",\"on\":\"{day}\"{end}\n")
 }
 
 fn body(text: &str) -> NewBody {
