@@ -57,7 +57,9 @@ pub(super) async fn look(
             };
             let bytes = Bytes::from(bytes);
             // What is no Parquet file is none of ours, and is replaced.
-            let Ok(footer) = ParquetMetaDataReader::new().parse_and_finish(&bytes) else { continue };
+            let Ok(footer) = ParquetMetaDataReader::new().parse_and_finish(&bytes) else {
+                continue;
+            };
             let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0);
             let staged = Staged { path: PathBuf::new(), bytes: bytes.len() as u64, rows };
             rest.files.retain(|(other, _)| *other != key);

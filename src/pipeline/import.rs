@@ -59,6 +59,21 @@ struct Sealed {
 /// A file that cannot be read, or was imported before; the lake. What was imported before the
 /// error stays.
 pub fn import(settings: config::Import) -> anyhow::Result<()> {
+    let known = import_new(settings)?;
+    if !known.is_empty() {
+        bail!(
+            "imported before, and left out: {}. To have the rows twice, give --again",
+            known.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// The same; returns the names of those that were imported before, which are left out.
+///
+/// # Errors
+/// As [`import`], but for these.
+pub fn import_new(settings: config::Import) -> anyhow::Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -74,13 +89,7 @@ pub fn import(settings: config::Import) -> anyhow::Result<()> {
     let result = job.settings.inputs.iter().try_for_each(|input| job.one(input, &mut known));
     let _ = std::fs::remove_dir_all(&job.staging);
     result?;
-    if !known.is_empty() {
-        bail!(
-            "imported before, and left out: {}. To have the rows twice, give --again",
-            known.join(", ")
-        );
-    }
-    Ok(())
+    Ok(known)
 }
 
 struct Import {

@@ -27,5 +27,5 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use import::import;
+pub use import::{import, import_new};
 pub use serve::serve;

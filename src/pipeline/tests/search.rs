@@ -113,8 +113,12 @@ impl History {
 
     fn trouble(&mut self) {
         let disk = Arc::clone(&self.world.disk);
-        let kinds =
-            [What::Off, What::Off, What::Fail(ErrorKind::Other), What::Fail(ErrorKind::StorageFull)];
+        let kinds = [
+            What::Off,
+            What::Off,
+            What::Fail(ErrorKind::Other),
+            What::Fail(ErrorKind::StorageFull),
+        ];
         let what = kinds[self.dice.below(kinds.len() as u64) as usize];
         let trouble = Trouble { at: 1 + self.dice.below(60), what, seed: self.dice.roll() };
         disk.trouble(self.dice.one_in(2).then_some(trouble));

@@ -19,9 +19,7 @@ use crate::clock::ManualClock;
 use crate::commit;
 use crate::config::{self, Compression};
 use crate::journal::tests::fake::FakeDisk;
-use crate::journal::{
-    AppendError, Journal, JournalError, NewBody, Options, Receipt, Recovery,
-};
+use crate::journal::{AppendError, Journal, JournalError, NewBody, Options, Receipt, Recovery};
 use crate::pipeline::land::Pauses;
 use crate::pipeline::landing::{Landing, Pending};
 use crate::pipeline::tables;
@@ -182,8 +180,7 @@ impl Landed {
             }
             self.files.insert(name, text.lines().count() as u64);
         } else {
-            let batches =
-                ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet").build();
+            let batches = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet").build();
             let mut rows = 0;
             for batch in batches.expect("Parquet") {
                 let batch = batch.expect("rows");
