@@ -4,6 +4,7 @@ mod append;
 mod crash;
 pub(crate) mod fake;
 mod flips;
+pub(crate) mod fuzz;
 mod model;
 mod pace;
 mod read;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::control::Control;
 use super::*;
 use crate::clock::ManualClock;
 use crate::record::{Body, Micros};

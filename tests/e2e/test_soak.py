@@ -5,6 +5,7 @@ the store. What is compared is the set of acknowledged session ids with what Duc
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import random
@@ -91,8 +92,8 @@ def test_store_away_under_load(make_server, own_store, command, form, how):
     """No answer but 200 while the store is away, and all lands when it is back."""
     at = own_store.lake(f"away-{how.replace(' ', '-')}")
     relay = Relay(own_store.port)
-    lake, through = Lake(at), Lake(at)
-    through.at.env = {**at.env, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay.port}"}
+    env = {**at.env, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay.port}"}
+    lake, through = Lake(at), Lake(dataclasses.replace(at, env=env))
     flags = ("--store-timeout", "2s", "--journal-quota", "40GiB", "--disk-reserve", "1GiB")
     server = make_server(through, *ROLLS, *flags).start()
     load = Load(server, form["rate"]).start()
@@ -113,7 +114,6 @@ def test_store_away_under_load(make_server, own_store, command, form, how):
     relay.close()
     assert set(load.statuses) == {200}, load.statuses
     assert load.broken == 0
-    lake.at.env = at.env
     settled(lake, load, command, f"store {how} for {form['away_s']} s, peak memory {peak:.0f} MiB")
 
 

@@ -235,6 +235,12 @@ impl FakeDisk {
         world.durable_names.insert(path.to_owned(), id);
     }
 
+    /// The same, on a disk that has no other file.
+    pub(crate) fn put_alone(&self, path: &Path, bytes: &[u8]) {
+        *self.world() = World::default();
+        self.put(path, bytes);
+    }
+
     /// A disk with the same files, all durable.
     pub(crate) fn copy(&self) -> FakeDisk {
         let copy = FakeDisk::default();
