@@ -168,7 +168,11 @@ impl Lake {
                 break;
             }
             part.truncate(n);
-            writer.wait_for_capacity(PARTS).await.map_err(|e| self.object(e))?;
+            if let Err(source) = writer.wait_for_capacity(PARTS).await {
+                // Its parts would be kept, and paid for, until someone cleans up.
+                let _ = writer.abort().await;
+                return Err(self.object(source));
+            }
             writer.put(part.into());
         }
         writer.finish().await.map_err(|e| self.object(e))?;

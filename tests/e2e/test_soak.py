@@ -117,6 +117,36 @@ def test_store_away_under_load(make_server, own_store, command, form, how):
     settled(lake, load, command, f"store {how} for {form['away_s']} s, peak memory {peak:.0f} MiB")
 
 
+@pytest.mark.parametrize(
+    "megabytes",
+    [pytest.param(300, id="short"), pytest.param(2000, id="long", marks=pytest.mark.soak)],
+)
+def test_recovery_of_a_large_journal(make_server, local_lake, command, megabytes):
+    """A start reads and checks the whole journal, from disk and not from the page cache."""
+    flags = ("--roll-age", "1h", "--roll-bytes", "4GiB", "--journal-quota", "40GiB")
+    server = make_server(local_lake, *flags).start()
+    load = Load(server, 200, threads=4).start()
+    wait_until(lambda: load.bytes > megabytes * 1_000_000, 250, "the journal is large")
+    load.stop()
+    server.kill()
+    segments = sorted(server.state.rglob("*.seg"))
+    size = sum(path.stat().st_size for path in segments)
+    for path in segments:
+        with path.open("rb") as file:
+            os.fdatasync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    began = time.monotonic()
+    server.start()
+    took = time.monotonic() - began
+    peak = server.peak_memory_bytes() / (1 << 20)
+    rate = size / 1e6 / took
+    print(f"\nrecovery: {size / 1e6:.0f} MB in {took:.2f} s, {rate:.0f} MB/s, memory {peak:.0f} MiB")
+    server.drain(timeout_s=250)
+    settled(local_lake, load, command, "killed with a large journal")
+    assert rate >= 150, rate
+    assert peak < 512
+
+
 @pytest.fixture
 def small_disk(folder):
     """A file system of 128 MiB of its own."""
@@ -183,3 +213,22 @@ def test_disk_full_to_the_last_byte(make_server, local_lake, small_disk, command
     assert set(load.statuses) <= {200, 503}, load.statuses
     server.drain()
     settled(local_lake, load, command, "disk full to the last byte")
+
+
+def test_lake_full(make_server, folder, small_disk, command):
+    """A lake without room is a store that is away: acks go on, and all lands when there is room."""
+    lake = Lake(stores.LocalStore(small_disk).lake("lake"))
+    server = make_server(lake, *ROLLS).start()
+    load = Load(server, 20).start()
+    lake.wait_landed(200)
+    fill(small_disk / "filler", 200_000)
+    wait_until(lambda: server.get("/health/ready").status == 503, 30, "it says that it is not ready")
+    acked = load.sessions()
+    wait_until(lambda: load.sessions() > acked + 500, 30, "acks go on")
+    (small_disk / "filler").unlink()
+    wait_until(lambda: server.get("/health/ready").status == 200, 60, "it is ready again")
+    load.stop()
+    assert set(load.statuses) == {200}, load.statuses
+    server.drain()
+    lake.no_leftovers()
+    settled(lake, load, command, "lake full")

@@ -83,7 +83,7 @@ fn fuzz_records_and_heads() {
             _ => any_frame(&mut dice, 7),
         };
         mutate(&mut dice, &mut bytes);
-        if bytes.starts_with(b"SLJOURNL") && dice.one_in(2) {
+        if bytes.starts_with(b"SLJOURNL") && bytes.len() >= 20 && dice.one_in(2) {
             bytes.truncate(bytes.len().saturating_sub(4).max(16));
             let length = (bytes.len() as u32 + 4).to_le_bytes();
             bytes.splice(12..16, length);

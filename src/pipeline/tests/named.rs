@@ -194,9 +194,10 @@ fn a_store_that_is_away_for_long_gets_everything_in_order_once_it_is_back() {
 #[test]
 fn a_large_file_whose_parts_are_reset_appears_whole_or_not_at_all() {
     let mut world = World::new(13);
-    world.part_bytes = 200;
-    world.rows = 10;
-    world.store.trouble(12);
+    // Some dozens of parts a file, so that a part fails while others wait.
+    world.part_bytes = 50;
+    world.rows = 20;
+    world.store.trouble(30);
     let (journal, recovery) = world.open().expect("opens");
     for number in 1..=20 {
         world.append(&journal, &line(&format!("b{number}"), 1, false)).expect("taken");
@@ -204,6 +205,7 @@ fn a_large_file_whose_parts_are_reset_appears_whole_or_not_at_all() {
     let landing = world.landing(&journal, &recovery);
     journal.close();
     landing.run().expect("landed");
+    assert_eq!(world.store.faults().leaked, 0, "parts are left in the bucket");
     let landed = world.landed();
     assert_eq!(landed.rows.len(), 20);
     landed.check_receipts();

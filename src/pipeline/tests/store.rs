@@ -32,6 +32,8 @@ pub(super) struct Faults {
     pub(super) exists: u64,
     pub(super) away: u64,
     pub(super) deaths: u64,
+    /// Uploads in parts that a living process neither completed nor aborted.
+    pub(super) leaked: u64,
 }
 
 impl Faults {
@@ -261,6 +263,7 @@ impl ObjectStore for FakeStore {
                 store: self.clone(),
                 path: path.clone(),
                 begun: 0,
+                ended: false,
                 parts: Arc::default(),
             })),
             Turn::DiesAfter => resume_unwind(Box::new("the process dies")),
@@ -309,7 +312,16 @@ struct Upload {
     store: FakeStore,
     path: Path,
     begun: usize,
+    /// It was asked to be completed or aborted.
+    ended: bool,
     parts: Arc<Mutex<Vec<(usize, PutPayload)>>>,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let mut state = self.store.state();
+        state.faults.leaked += u64::from(!self.ended && !state.dead);
+    }
 }
 
 #[async_trait]
@@ -335,6 +347,7 @@ impl MultipartUpload for Upload {
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
+        self.ended = true;
         let turn = self.store.turn().await;
         let mut parts = std::mem::take(&mut *self.parts.lock().expect("parts"));
         parts.sort_by_key(|(number, _)| *number);
@@ -344,6 +357,7 @@ impl MultipartUpload for Upload {
     }
 
     async fn abort(&mut self) -> Result<()> {
+        self.ended = true;
         match self.store.turn().await {
             Turn::Works => Ok(()),
             _ => Err(refused()),
