@@ -235,9 +235,14 @@ fn replay(args: &ReplayArgs, environment: &Environment) -> Outcome {
             }
             Ok(true)
         })?;
-        let files = settings.inputs.len();
-        let known = crate::pipeline::import_new(settings)?;
-        anyhow::Ok((files, known.len()))
+        let inputs = std::mem::take(&mut settings.inputs);
+        let (files, mut known) = (inputs.len(), 0);
+        // An import each: what is interrupted goes on whatever else is in quarantine by then.
+        for input in inputs {
+            let one = config::Import { inputs: vec![input], ..settings.clone() };
+            known += crate::pipeline::import_new(one)?.len();
+        }
+        anyhow::Ok((files, known))
     })();
     let _ = std::fs::remove_dir_all(&folder);
     let (files, known) = landed?;

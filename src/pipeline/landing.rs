@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::land::{Lander, Pauses, RollLog};
 use super::tables::{self, Tables};
 use crate::batch::Limits;
 use crate::clock::Clock;
+use crate::commit::Receipt;
 use crate::config;
 use crate::journal::{Journal, Next, Reader, Recovery, Seal};
 use crate::record::{Roll, Seq, SeqRange};
@@ -115,6 +117,7 @@ impl Landing {
             limits: self.limits,
             tables,
             staging: &self.staging,
+            taken: &AtomicU64::new(0),
             clock: Arc::clone(&self.clock),
         };
         let lander = Lander {
@@ -178,5 +181,11 @@ impl RollLog for JournalLog {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.sealed.retain(|seal| seal.roll != roll);
         Ok(())
+    }
+
+    fn landed(&mut self, receipt: &Receipt, bytes: u64) {
+        let files: usize = receipt.tables.iter().map(|table| table.files.len()).sum();
+        let Receipt { roll, rows, rejects, .. } = receipt;
+        tracing::info!(roll, rows, rejects, files, bytes, "landed");
     }
 }
