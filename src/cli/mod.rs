@@ -8,9 +8,11 @@ mod check;
 mod import;
 mod inspect;
 mod out;
+mod quarantine;
 mod schema;
 mod serve;
 mod store;
+mod verify;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -98,6 +100,8 @@ enum Command {
     Import(import::Args),
     Inspect(inspect::Args),
     Schema(schema::Args),
+    Verify(verify::Args),
+    Quarantine(quarantine::Args),
     Check(check::Args),
     /// Print the configuration reference, for the README and the example file.
     #[command(hide = true)]
@@ -165,6 +169,8 @@ where
         Command::Import(args) => import::run(&args, environment),
         Command::Inspect(args) => inspect::run(args, environment),
         Command::Schema(args) => schema::run(&args),
+        Command::Verify(args) => verify::run(args, environment),
+        Command::Quarantine(args) => quarantine::run(args, environment),
         Command::Check(args) => check::run(&args, environment),
         Command::ConfigReference { example: true } => out::print(&reference::example()),
         Command::ConfigReference { example: false } => out::print(&reference::markdown()),
