@@ -8,9 +8,12 @@ mod check;
 mod import;
 mod inspect;
 mod out;
+mod sample;
 mod schema;
 mod serve;
+mod simulate;
 mod store;
+mod verify;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -97,6 +100,9 @@ enum Command {
     Serve(serve::Args),
     Import(import::Args),
     Inspect(inspect::Args),
+    Simulate(Box<simulate::Args>),
+    Sample(sample::Args),
+    Verify(verify::Args),
     Schema(schema::Args),
     Check(check::Args),
     /// Print the configuration reference, for the README and the example file.
@@ -164,6 +170,9 @@ where
         Command::Serve(args) => serve::run(&args, environment),
         Command::Import(args) => import::run(&args, environment),
         Command::Inspect(args) => inspect::run(args, environment),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Sample(args) => sample::run(&args, environment),
+        Command::Verify(args) => verify::run(&args, environment),
         Command::Schema(args) => schema::run(&args),
         Command::Check(args) => check::run(&args, environment),
         Command::ConfigReference { example: true } => out::print(&reference::example()),

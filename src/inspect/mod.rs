@@ -67,7 +67,7 @@ fn plain(error: &parquet::errors::ParquetError) -> String {
 }
 
 /// Reads the footer of the file at `path`, which has `bytes` bytes, without page indexes.
-async fn footer(
+pub(crate) async fn footer(
     store: &dyn ObjectStore,
     path: &Path,
     bytes: u64,
@@ -131,7 +131,7 @@ fn micros_of(column: &ColumnDescriptor, value: i64) -> Option<i64> {
 }
 
 /// First and last time in the statistics of a column chunk, in microseconds since the epoch.
-fn times(chunk: &ColumnChunkMetaData) -> Option<(i64, i64)> {
+pub(crate) fn times(chunk: &ColumnChunkMetaData) -> Option<(i64, i64)> {
     let Some(Statistics::Int64(statistics)) = chunk.statistics() else { return None };
     let (first, last) = (statistics.min_opt()?, statistics.max_opt()?);
     let column = chunk.column_descr();

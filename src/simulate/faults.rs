@@ -32,12 +32,8 @@ impl Faults {
                 "broken" => faults.broken_ppm = ppm,
                 "repeat" => faults.repeat_ppm = ppm,
                 "all" => {
-                    faults = Faults {
-                        drop_ppm: ppm,
-                        slow_ppm: ppm,
-                        broken_ppm: ppm,
-                        repeat_ppm: ppm,
-                    }
+                    faults =
+                        Faults { drop_ppm: ppm, slow_ppm: ppm, broken_ppm: ppm, repeat_ppm: ppm }
                 }
                 other => {
                     return Err(format!("{other:?} is none of drop, slow, broken, repeat and all"));

@@ -83,11 +83,7 @@ pub struct Made {
 
 /// Makes bulks and delivers each, until a limit, `stop`, or until `deliver` wants no more.
 /// The last bulk is delivered however small it is.
-pub(crate) fn feed(
-    plan: &Plan,
-    stop: &AtomicBool,
-    mut deliver: impl FnMut(Bulk) -> bool,
-) -> Made {
+pub(crate) fn feed(plan: &Plan, stop: &AtomicBool, mut deliver: impl FnMut(Bulk) -> bool) -> Made {
     let started = Instant::now();
     let mut generator = Generator::new(plan.shape);
     let mut chance = Random::new(plan.shape.seed ^ 0xfa17);

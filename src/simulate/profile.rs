@@ -93,7 +93,8 @@ impl Counted {
     }
 
     fn table(mut self) -> String {
-        let mut text = String::from("| of a session | p50 | p90 | p99 | most |\n|---|--:|--:|--:|--:|\n");
+        let mut text =
+            String::from("| of a session | p50 | p90 | p99 | most |\n|---|--:|--:|--:|--:|\n");
         let mut row = |name: &str, values: &mut Vec<u64>| {
             values.sort_unstable();
             let at = |percent: usize| {
@@ -101,14 +102,8 @@ impl Counted {
                 values.get(place).copied().unwrap_or_default()
             };
             // Writing to a String cannot fail.
-            let _ = writeln!(
-                text,
-                "| {name} | {} | {} | {} | {} |",
-                at(50),
-                at(90),
-                at(99),
-                at(100)
-            );
+            let _ =
+                writeln!(text, "| {name} | {} | {} | {} | {} |", at(50), at(90), at(99), at(100));
         };
         row("bytes", &mut self.bytes);
         row("user actions", &mut self.actions);

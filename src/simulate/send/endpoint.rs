@@ -207,8 +207,11 @@ impl Endpoint {
         secret: &str,
         scope: Option<&str>,
     ) -> anyhow::Result<Token> {
-        let mut pairs =
-            vec![("client_id", id), ("client_secret", secret), ("grant_type", "client_credentials")];
+        let mut pairs = vec![
+            ("client_id", id),
+            ("client_secret", secret),
+            ("grant_type", "client_credentials"),
+        ];
         pairs.extend(scope.map(|scope| ("scope", scope)));
         let form: Vec<String> = pairs
             .iter()

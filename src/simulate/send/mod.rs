@@ -175,7 +175,10 @@ fn ledger_path(path: &std::path::Path, number: usize) -> PathBuf {
 }
 
 /// Takes bulks and sends them, one at a time.
-async fn connection(lane: Arc<Lane>, bulks: Arc<Mutex<mpsc::Receiver<Bulk>>>) -> anyhow::Result<()> {
+async fn connection(
+    lane: Arc<Lane>,
+    bulks: Arc<Mutex<mpsc::Receiver<Bulk>>>,
+) -> anyhow::Result<()> {
     loop {
         let next = bulks.lock().await.recv().await;
         let Some(bulk) = next else { return Ok(()) };

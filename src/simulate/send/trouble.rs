@@ -120,10 +120,9 @@ impl Trouble {
             Trouble::NoHost => {
                 format!("there is no host {host}\n  Is the name in {url} spelled right?")
             }
-            Trouble::Tls(said) => format!(
-                "no TLS with {host}, port {port}: {said}\n  {}",
-                tls_advice(said, url)
-            ),
+            Trouble::Tls(said) => {
+                format!("no TLS with {host}, port {port}: {said}\n  {}", tls_advice(said, url))
+            }
             Trouble::Closed => format!(
                 "{url} closed the connection without an answer\n  {}",
                 match url.scheme() {
@@ -202,7 +201,9 @@ mod tests {
         assert!(told(401).contains("--bearer"));
         assert!(told(404).contains("ends in /export/events"));
         assert!(told(302).contains("redirects"));
-        assert!(told(404).starts_with("http://localhost:3000/export/event answered 404; it said: no\n"));
+        assert!(
+            told(404).starts_with("http://localhost:3000/export/event answered 404; it said: no\n")
+        );
     }
 
     #[test]
