@@ -307,7 +307,7 @@ impl Generator {
             }
             from = page;
             // Requests of the page itself, without going anywhere.
-            if random.below(100) < 36 {
+            if random.below(100) < 45 {
                 continue;
             }
             match next(random, application, page) {
