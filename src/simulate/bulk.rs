@@ -165,7 +165,7 @@ mod tests {
             lines.map(|line| serde_json::from_slice(line).unwrap()).collect();
         assert_eq!(lines.len(), 2 * bulk.ids.len());
         assert_eq!(lines[0]["index"]["_id"], bulk.ids[0].0.as_str());
-        assert_eq!(lines[1]["applicationType"].is_string(), true);
+        assert!(lines[1]["applicationType"].is_string());
     }
 
     #[test]

@@ -2,17 +2,15 @@
 does, and against serve."""
 
 import base64
-import http.client
 import json
 import os
 import socket
-import threading
 import time
 import urllib.parse
 
 import pytest
 from harness import place
-from harness.process import Process, clean_environment, wait_until
+from harness.process import Process, clean_environment
 from harness.receiver import Authority, Receiver
 
 SOON = ("--pause", "10ms")
@@ -382,16 +380,55 @@ def test_a_kill_in_the_middle(simulate, command, make_server, local_lake, folder
     arguments = ["simulate", "--seed", "5", "--to", server.url, "--duration", "8s", "--rate", "20MB/s"]
     arguments += ["--ledger", "l", "--faults", "drop=10%", "--pause", "500ms"]
     sender = Process([place.binary(), *arguments], folder / "sender.log", clean_environment(), folder)
-    for _ in range(2):
-        time.sleep(2)
-        server.kill()
-        server.start()
+    kill_and_start(server, sender, 2, 2)
     assert sender.wait(120) in (0, 1), sender.tail()
     server.drain()
     said = command("verify", "--ledger", "l", local_lake.at.uri)
     assert "0 missing\n0 doubled\n0 unexpected" in said
     acked, _ = ledger(folder / "l")
     assert len(acked) > 1000
+
+
+def kill_and_start(server, sender, times, every_s):
+    """Kills the receiver and starts it again while the sender is at it."""
+    for _ in range(times):
+        deadline = time.monotonic() + every_s
+        while time.monotonic() < deadline and sender.running():
+            time.sleep(0.05)
+        if sender.running():
+            server.kill()
+            server.start()
+
+
+@pytest.mark.perf
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("how", ["plain", "faults", "faults and kills"])
+def test_gigabytes_at_full_rate(make_server, local_lake, command, folder, how):
+    """SIMULATE_GB (10) gigabytes as fast as it goes: nothing is missing, nothing is doubled."""
+    size = os.environ.get("SIMULATE_GB", "10")
+    server = make_server(local_lake).start()
+    arguments = ["simulate", "--seed", "9", "--bytes", f"{size}GB", "--ledger", "l", "--days", "3"]
+    if how != "plain":
+        arguments += ["--faults", "drop=2%,slow=1%,broken=2%,repeat=2%"]
+    began = time.monotonic()
+    sender = Process(
+        [place.binary(), *arguments, "--to", server.url],
+        folder / "sender.log",
+        clean_environment(),
+        folder,
+    )
+    if how == "faults and kills":
+        kill_and_start(server, sender, 3, float(size))
+    code = sender.wait(7000)
+    seconds = time.monotonic() - began
+    server.drain(timeout_s=600)
+    said = command("verify", "--ledger", "l", local_lake.at.uri, timeout_s=1200)
+    print(f"\n{how}: sent in {seconds:.0f} s\n{sender.tail(900)}\n{said}")
+    assert "0 missing\n0 doubled\n0 unexpected" in said
+    acked, uncertain = ledger(folder / "l")
+    assert len(acked) > 50_000 * float(size)
+    if how != "faults and kills":
+        assert code == 0 and uncertain == []
 
 
 def test_what_is_missing_doubled_or_unexpected_is_listed(simulate, command, local_lake, folder):

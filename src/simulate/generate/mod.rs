@@ -212,7 +212,8 @@ impl Generator {
         let place = self.rhythm.place(start, random);
         // The cube of a uniform draw: few users come often, many come once.
         let draw = u64::from(random.below(1 << 20));
-        let rank = ((draw * draw >> 20) * draw >> 20) * u64::from(USERS) >> 20;
+        let cube = (((draw * draw) >> 20) * draw) >> 20;
+        let rank = (cube * u64::from(USERS)) >> 20;
         let user = user(self.shape.seed, sort, place, rank);
         let bit = place * USERS as usize + rank as usize;
         let known = self.known[bit / 64] >> (bit % 64) & 1 == 1;
@@ -228,7 +229,7 @@ impl Generator {
         session.drift = random.chance(self.shape.drift_ppm).then(|| random.below(drift::KINDS));
         (session.sort, session.user, session.start) = (sort, user, start);
         session.new_user = !known && sort != Sort::Monitor;
-        session.campaign = *random.pick(shares::CAMPAIGNS);
+        session.campaign = random.word(shares::CAMPAIGNS);
         session.bits = random.bits();
         session.part = None;
         session.more = false;
@@ -408,11 +409,11 @@ fn user(seed: u64, sort: Sort, place: usize, rank: u64) -> User {
         id,
         place,
         device,
-        provider: *random.pick(place.providers),
-        carrier: *random.pick(place.carriers),
+        provider: random.word(place.providers),
+        carrier: random.word(place.carriers),
         wifi: random.below(100) < 62,
         name: named.then(|| (*random.any(shares::NAMES), random.below(100_000))),
-        plan: *random.pick(shares::PLANS),
+        plan: random.word(shares::PLANS),
         ip,
     }
 }

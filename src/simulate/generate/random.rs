@@ -53,6 +53,13 @@ impl Random {
         &table[0].1
     }
 
+    /// A word of a table, by its share. The table is not empty.
+    #[inline]
+    pub(crate) fn word(&mut self, table: &[(u32, &'static str)]) -> &'static str {
+        let word: &&'static str = self.pick(table);
+        word
+    }
+
     /// One of a list, all alike. The list is not empty.
     #[inline]
     pub(crate) fn any<'a, T>(&mut self, list: &'a [T]) -> &'a T {
@@ -93,7 +100,7 @@ impl LogNormal {
         let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
         let (step, part) = ((sum >> 8) as usize, (sum & 0xff) as i64);
         let (low, high) = (i64::from(self.0[step]), i64::from(self.0[step + 1]));
-        (low + ((high - low) * part >> 8)) as u32
+        (low + (((high - low) * part) >> 8)) as u32
     }
 }
 

@@ -57,11 +57,11 @@ impl Action {
     }
 
     /// By thresholds of 3 s and 12 s for a page, a quarter less for what happens on it; with an
-    /// error, frustrated.
+    /// error, frustrated; without a request behind it, nobody knows.
     pub(crate) fn apdex(&self) -> &'static str {
         let satisfied = if self.kind == Type::Load { 3_000 } else { 2_250 };
         match self.duration() {
-            _ if self.kind == Type::Custom && !self.crash => "UNKNOWN",
+            _ if self.network + self.server == 0 && !self.crash => "UNKNOWN",
             _ if self.errors() > 0 || self.crash => "FRUSTRATED",
             duration if duration <= satisfied => "SATISFIED",
             duration if duration <= 4 * satisfied => "TOLERATING",
