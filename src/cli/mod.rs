@@ -7,6 +7,7 @@
 mod check;
 mod import;
 mod inspect;
+mod ledger;
 mod out;
 mod sample;
 mod schema;
@@ -124,6 +125,9 @@ Examples:
 
   sessionlake import sessions.ndjson.gz && sessionlake inspect
       Land a file, then see what is there.
+
+  sessionlake simulate --sessions 20000
+      Made-up sessions for the server of the first example.
 
 Configuration:
   Each setting is a flag (--roll-age), an environment variable

@@ -1,6 +1,7 @@
 //! `sessionlake sample`
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -50,13 +51,8 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     warn(&loaded.warnings);
     let name = loaded.settings.location.to_string();
     let opened = store::open(&loaded.settings)?;
-    let schema = TableSchema::builtin("user_sessions").context("there is no such schema")?;
-    let table = Table {
-        store: opened.store.as_ref(),
-        prefix: &opened.prefix,
-        schema: &schema,
-        name: "user_sessions",
-    };
+    let schema = schema()?;
+    let table = table(&opened, &schema);
     let documents = store::runtime()?
         .block_on(table.newest(args.sessions, args.days))
         .with_context(|| format!("cannot take a sample of {name}"))?;
@@ -77,4 +73,16 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     }
     out::write(&String::from_utf8_lossy(&lines))?;
     Ok(ExitCode::SUCCESS)
+}
+
+const TABLE: &str = "user_sessions";
+
+/// The schema of the sessions.
+pub(super) fn schema() -> anyhow::Result<Arc<TableSchema>> {
+    TableSchema::builtin(TABLE).context("there is no such schema")
+}
+
+/// The table of the sessions in a lake.
+pub(super) fn table<'a>(opened: &'a store::Opened, schema: &'a TableSchema) -> Table<'a> {
+    Table { store: opened.store.as_ref(), prefix: &opened.prefix, schema, name: TABLE }
 }

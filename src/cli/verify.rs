@@ -1,14 +1,9 @@
 //! `sessionlake verify`
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use anyhow::Context as _;
-
-use super::{Outcome, manual, out, store, warn};
+use super::{Outcome, manual, warn};
 use crate::config::{self, Environment, Flags, list};
-use crate::sample::{Table, ledger};
-use crate::schema::TableSchema;
 
 /// Hold what a sender was promised against what is in a lake.
 ///
@@ -36,15 +31,5 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::lake(&args.flags, environment, args.lake.clone())?;
     warn(&loaded.warnings);
-    let opened = store::open(&loaded.settings)?;
-    let schema = TableSchema::builtin("user_sessions").context("there is no such schema")?;
-    let table = Table {
-        store: opened.store.as_ref(),
-        prefix: &opened.prefix,
-        schema: &schema,
-        name: "user_sessions",
-    };
-    let verdict = store::runtime()?.block_on(ledger::check(&table, &args.ledger))?;
-    out::write(&ledger::text(&verdict, args.top))?;
-    Ok(if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    super::ledger::run(&loaded.settings, &args.ledger, args.top)
 }

@@ -191,6 +191,17 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_was_torn_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("torn");
+        std::fs::write(&path, format!("{HEADER}\na-1\na-2\na")).unwrap();
+        let mut comparison = Comparison::default();
+        comparison.read(&path).unwrap();
+        ["a-1", "a-2"].iter().for_each(|id| comparison.found(id));
+        assert_eq!(comparison.verdict(), Verdict { acked: 2, rows: 2, ..Verdict::default() });
+    }
+
+    #[test]
     fn a_file_that_is_no_ledger_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");

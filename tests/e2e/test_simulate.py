@@ -2,9 +2,13 @@
 does, and against serve."""
 
 import base64
+import contextlib
 import json
 import os
+import pty
+import signal
 import socket
+import subprocess
 import time
 import urllib.parse
 
@@ -495,3 +499,50 @@ def test_the_tables_in_the_docs_are_those_of_the_generator(command):
     told = docs.split("<!-- profile:begin -->\n")[1].split("<!-- profile:end -->")[0]
     made = command("simulate", "--seed", "1", "--sessions", "20000", "--profile")
     assert told == made
+
+
+# ---- speed, terminals, Ctrl-C
+
+
+def test_sessions_are_made_at_200_megabytes_a_second_and_more(folder):
+    """By the processor's time, so that other work on the machine does not count."""
+    command = [place.binary(), "simulate", "--seed", "2", "--bytes", "500MB", "--out", "/dev/null"]
+    child = subprocess.Popen([str(word) for word in command], env=clean_environment(), cwd=folder)
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    rate = 500 / (used.ru_utime + used.ru_stime)
+    print(f"\n{rate:.0f} MB a second of one core")
+    assert rate >= 200
+
+
+def test_a_terminal_shows_progress(receiver, folder):
+    one = receiver()
+    ours, theirs = pty.openpty()
+    command = [place.binary(), "simulate", "--to", one.url, "--sessions", "200", "--rate", "100/s"]
+    child = subprocess.Popen(
+        [str(word) for word in command], stdout=theirs, stderr=theirs, env=clean_environment(TERM="xterm")
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # The end of a terminal is an error.
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert child.wait(30) == 0
+    text = shown.decode()
+    assert "100%" in text or "acked" in text
+    assert "200 sessions," in text and "2 bulks sent, 2 acked" in text or "acked (200 sessions)" in text
+    assert text.count("\r") > 5 or "\x1b[" in text, "a line that changes"
+
+
+def test_ctrl_c_sends_what_there_is_and_ends(receiver, folder):
+    one = receiver()
+    arguments = ["simulate", "--to", one.url, "--duration", "1h", "--rate", "50/s", "--ledger", "l"]
+    sender = Process([place.binary(), *arguments], folder / "log", clean_environment(), folder)
+    time.sleep(1.5)
+    sender.signal(signal.SIGINT)
+    assert sender.wait(30) == 0, sender.tail()
+    acked, uncertain = ledger(folder / "l")
+    assert acked == [identity(d) for request in one.requests for d in request.documents]
+    assert len(acked) > 20 and uncertain == []

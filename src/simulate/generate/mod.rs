@@ -13,15 +13,19 @@
 mod document;
 mod drift;
 mod random;
+mod rhythm;
 mod session;
 pub(crate) mod shares;
 #[cfg(test)]
 mod tests;
+mod user;
 
 pub(crate) use random::Random;
 use random::{LogNormal, mix};
-use session::{Action, Ip, PART_ACTIONS, Session, Type, User};
-use shares::{Application, Device, Place, Sort};
+use rhythm::Rhythm;
+use session::{Action, PART_ACTIONS, Session, Type};
+use shares::{Application, Sort};
+use user::user;
 
 /// The generation of the export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -91,59 +95,6 @@ struct Times {
     custom: LogNormal,
     think: LogNormal,
     long: LogNormal,
-}
-
-/// When, and where it is then: for each hour of UTC the sessions that all places have, summed up.
-///
-/// Time is measured in what happens: so many sessions an hour, each weighing an hour's
-/// milliseconds, so that it can be cut without rounding.
-struct Rhythm {
-    /// `[hour]`: sessions of the day before the hour, and at last those of the whole day.
-    hours: [i128; 25],
-    /// `[hour]`: for each place the sessions up to it.
-    places: Vec<Vec<u32>>,
-}
-
-impl Rhythm {
-    fn new() -> Rhythm {
-        let (mut hours, mut places) = ([0; 25], Vec::new());
-        for hour in 0..24 {
-            let mut at_hour = 0;
-            let row = shares::PLACES.iter().map(|(share, place)| {
-                let local = (hour as i32 * 60 + place.offset_min).div_euclid(60).rem_euclid(24);
-                at_hour += share * shares::HOURS[local as usize];
-                at_hour
-            });
-            places.push(row.collect());
-            hours[hour + 1] = hours[hour] + i128::from(at_hour);
-        }
-        Rhythm { hours, places }
-    }
-
-    /// What has happened up to `ms` since the epoch.
-    fn happened(&self, ms: i64) -> i128 {
-        let (day, hour) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS) / HOUR_MS);
-        let (begin, end) = (self.hours[hour as usize], self.hours[hour as usize + 1]);
-        (i128::from(day) * self.hours[24] + begin) * i128::from(HOUR_MS)
-            + (end - begin) * i128::from(ms.rem_euclid(HOUR_MS))
-    }
-
-    /// When so much has happened: milliseconds since the epoch.
-    fn when(&self, happened: i128) -> i64 {
-        let day = happened.div_euclid(self.hours[24] * i128::from(HOUR_MS));
-        let left = happened.rem_euclid(self.hours[24] * i128::from(HOUR_MS));
-        let hour = self.hours.partition_point(|begin| begin * i128::from(HOUR_MS) <= left) - 1;
-        let hour = hour.min(23);
-        let within = left - self.hours[hour] * i128::from(HOUR_MS);
-        let ms = within / (self.hours[hour + 1] - self.hours[hour]);
-        day as i64 * DAY_MS + hour as i64 * HOUR_MS + ms as i64
-    }
-
-    fn place(&self, ms: i64, random: &mut Random) -> usize {
-        let row = &self.places[(ms.rem_euclid(DAY_MS) / HOUR_MS) as usize];
-        let at = random.below(row.last().copied().unwrap_or(1));
-        row.partition_point(|sum| *sum <= at).min(shares::PLACES.len() - 1)
-    }
 }
 
 impl Generator {
@@ -378,43 +329,6 @@ fn action(
         goal: page == application.goal.0 && page != from,
         property: bits & 7 == 0,
         bits,
-    }
-}
-
-/// The user `rank` of a place. Monitors are few, and stand in data centres; kiosks are one kind.
-fn user(seed: u64, sort: Sort, place: usize, rank: u64) -> User {
-    let id = mix(mix(seed) ^ ((place as u64) << 40 | rank << 8 | sort as u64));
-    let mut random = Random::new(id);
-    let random = &mut random;
-    let place: &'static Place = &shares::PLACES[place].1;
-    let device: &'static Device = match sort {
-        Sort::Web => random.pick(shares::BROWSERS),
-        Sort::App => random.pick(shares::PHONES),
-        Sort::Kiosk => &shares::KIOSK,
-        Sort::Monitor => &shares::MONITOR,
-        Sort::Robot => random.pick(shares::ROBOTS),
-    };
-    let bits = random.bits();
-    let ip = match random.below(100) {
-        // Addresses of documentation and benchmark networks: they are nobody's.
-        0..70 => Ip::V4([198, 18 + (bits & 1) as u8, (bits >> 8) as u8, (bits >> 16) as u8]),
-        _ => {
-            let group = |shift: u32| (bits >> shift) as u16;
-            Ip::V6([0x2001, 0xdb8, group(0), group(16), group(32), group(48), 1, group(8)])
-        }
-    };
-    let person = matches!(sort, Sort::Web | Sort::App);
-    let named = person && random.below(100) < 35;
-    User {
-        id,
-        place,
-        device,
-        provider: random.word(place.providers),
-        carrier: random.word(place.carriers),
-        wifi: random.below(100) < 62,
-        name: named.then(|| (*random.any(shares::NAMES), random.below(100_000))),
-        plan: random.word(shares::PLANS),
-        ip,
     }
 }
 

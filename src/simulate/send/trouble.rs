@@ -34,7 +34,8 @@ impl Trouble {
         if error.is_timeout() {
             return Trouble::Timeout(timeout);
         }
-        let mut texts = vec![error.to_string()];
+        // Of the causes only: the error itself quotes the URL, which may say anything.
+        let mut texts = Vec::new();
         let mut source = error.source();
         while let Some(cause) = source {
             if let Some(io) = cause.downcast_ref::<std::io::Error>()
@@ -46,6 +47,9 @@ impl Trouble {
             source = cause.source();
         }
         let all = texts.join(": ");
+        if all.is_empty() {
+            return Trouble::Other(error.to_string());
+        }
         let lower = all.to_lowercase();
         let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
         let deepest = texts.pop().unwrap_or_default();
