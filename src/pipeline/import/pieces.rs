@@ -134,14 +134,10 @@ impl Opened {
                 let read = (&mut self.reader).take(missing as u64).read_to_end(&mut self.rest)?;
                 self.ended = read < missing;
             }
-            let rest = &self.rest;
-            let array = *self.array.get_or_insert_with(|| {
-                let text = rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest);
-                text.trim_ascii_start().first() == Some(&b'[')
-            });
             if self.ended {
                 break;
             }
+            let array = self.array();
             if !array && let Some(at) = memchr::memrchr(b'\n', &self.rest) {
                 let after = self.rest.split_off(at + 1);
                 let piece = std::mem::replace(&mut self.rest, after);
@@ -156,6 +152,16 @@ impl Opened {
             }
         }
         Ok(Some(std::mem::take(&mut self.rest)).filter(|rest| !rest.is_empty()))
+    }
+
+    /// Whether the file is a JSON array. Asked while more is to come; blank bytes say nothing yet.
+    fn array(&mut self) -> bool {
+        let text = self.rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.rest);
+        match (self.array, text.trim_ascii_start().first()) {
+            (Some(array), _) => array,
+            (None, Some(first)) => *self.array.insert(*first == b'['),
+            (None, None) => true,
+        }
     }
 }
 
@@ -223,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_array_is_one_piece() {
-        let found = pieces(&[b" [{},\n{},\n{}]", b"\xef\xbb\xbf[\n{}]", b"{}\n{}\n"], 2).unwrap();
+        let found = pieces(&[b" [{},\n{},\n{}]", b"\xef\xbb\xbf[\n{}]", b"{}\n{}\n"], 3).unwrap();
         assert_eq!(found[0], (1, 1, " [{},\n{},\n{}]".to_owned()));
         assert_eq!(found[1].2, "\u{feff}[\n{}]");
         assert_eq!(found[2].2, "{}\n");
