@@ -214,7 +214,7 @@ impl Json<'_> {
             self.flag(",\"hasCrash\":", session.crashed());
         }
         if app {
-            self.text(",\"appVersion\":", self_version(session));
+            self.text(",\"appVersion\":", app_version(session));
             self.flag(",\"rootedOrJailbroken\":", session.user.id & 127 == 0);
             self.text(",\"carrier\":", user.carrier);
             if !user.wifi {
@@ -352,7 +352,7 @@ impl Json<'_> {
     }
 }
 
-fn self_version(session: &Session) -> &'static str {
+fn app_version(session: &Session) -> &'static str {
     // Two of three are on the newest.
     let place = match session.user.id % 6 {
         0 => 2,
