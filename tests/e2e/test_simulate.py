@@ -140,7 +140,7 @@ def test_a_bulk_goes_when_nothing_finishes(simulate, receiver):
     simulate("--to", one.url, "--sessions", "4", "--rate", "2/s", "--flush", "100ms")
     assert [len(request.lines) for request in one.requests] == [1, 1, 1, 1]
     gaps = [b.at - a.at for a, b in zip(one.requests, one.requests[1:], strict=False)]
-    assert all(0.25 < gap < 1.5 for gap in gaps), gaps
+    assert all(gap > 0.25 for gap in gaps), gaps
 
 
 def test_the_elasticsearch_form(simulate, receiver):
@@ -324,7 +324,7 @@ def test_certificates(simulate, receiver, folder):
     said = simulate("--to", plain.url.replace("http:", "https:"), "--sessions", "5", *SOON, expect=1)
     assert "speaks no TLS" in said
     said = simulate("--to", good.url.replace("https:", "http:"), "--sessions", "5", *SOON, expect=1)
-    assert "must begin with https://" in said
+    assert "begin with https://" in said and "given up" in said
     (folder / "empty.pem").write_text("")
     assert "no certificate" in simulate("--to", good.url, "--ca", "empty.pem", expect=1)
 
@@ -340,14 +340,19 @@ def test_test_export(simulate, receiver):
     assert len(two.requests) == 1 and len(two.requests[0].lines) == 3, "one try"
 
 
+def test_a_receiver_without_http_2(simulate, receiver):
+    said = simulate("--to", receiver().url, "--sessions", "5", "--http", "2", *SOON, expect=1)
+    assert "does the receiver speak HTTP/2?" in said and "given up" in said
+
+
 # ---- faults on request
 
 
 def test_a_dropped_connection_is_a_retry_after_a_success(simulate, receiver, folder):
     one = receiver()
-    simulate("--to", one.url, "--sessions", "20", "--faults", "drop=100%", "--ledger", "l")
+    simulate("--to", one.url, "--sessions", "5", "--faults", "drop=100%", "--ledger", "l")
     assert [request.body for request in one.requests] == [one.requests[0].body] * 2
-    assert len(ledger(folder / "l")[0]) == 20
+    assert len(ledger(folder / "l")[0]) == 5
 
 
 def test_repeated_slow_and_broken_bulks(simulate, receiver, folder):

@@ -206,7 +206,7 @@ impl Lane {
             }
             let manner = match bulk.faults {
                 faults if faults.drop && number == 0 => {
-                    Manner::Drop(Duration::from_millis(bulk.number % 6 * 10))
+                    Manner::Drop(Duration::from_millis(20 + bulk.number % 6 * 10))
                 }
                 faults if faults.slow => Manner::Slow,
                 _ => Manner::Plain,

@@ -75,12 +75,15 @@ impl Trouble {
         }
     }
 
-    /// Whether trying again is of no use until somebody changes something.
+    /// Whether, when nothing has ever got through, trying again is of no use until somebody changes
+    /// something.
     pub(crate) fn is_lasting(&self) -> bool {
         match self {
             Trouble::Status(status, _) => !matches!(status, 408 | 429 | 500..),
             Trouble::Refused | Trouble::NoHost | Trouble::Tls(_) | Trouble::Token(_) => true,
-            Trouble::Timeout(_) | Trouble::Closed | Trouble::Dropped | Trouble::Other(_) => false,
+            // The other side speaks something else.
+            Trouble::Closed => true,
+            Trouble::Timeout(_) | Trouble::Dropped | Trouble::Other(_) => false,
         }
     }
 
@@ -127,16 +130,17 @@ impl Trouble {
             Trouble::Tls(said) => {
                 format!("no TLS with {host}, port {port}: {said}\n  {}", tls_advice(said, url))
             }
-            Trouble::Closed => format!(
-                "{url} closed the connection without an answer\n  {}",
-                match url.scheme() {
-                    "https" => "Was the receiver stopped?",
-                    _ => {
-                        "Was the receiver stopped? If this port speaks TLS, the URL must begin \
-                         with https://."
-                    }
-                }
-            ),
+            Trouble::Closed => {
+                let (scheme, other) = match url.scheme() {
+                    "https" => ("TLS", "http"),
+                    _ => ("no TLS", "https"),
+                };
+                format!(
+                    "{url} closed the connection without an answer\n  Was the receiver stopped? This \
+                     URL means {scheme}: does it have to begin with {other}://? With --http 2, does \
+                     the receiver speak HTTP/2?"
+                )
+            }
             Trouble::Dropped => "a connection was dropped before its answer, as asked".to_owned(),
             Trouble::Token(said) => {
                 format!("no access token: {said}\n  Are --oauth-url, the id and the secret right?")
