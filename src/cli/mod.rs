@@ -9,6 +9,7 @@ mod import;
 mod inspect;
 mod ledger;
 mod out;
+mod quarantine;
 mod sample;
 mod schema;
 mod serve;
@@ -103,8 +104,9 @@ enum Command {
     Inspect(inspect::Args),
     Simulate(Box<simulate::Args>),
     Sample(sample::Args),
-    Verify(verify::Args),
     Schema(schema::Args),
+    Verify(verify::Args),
+    Quarantine(quarantine::Args),
     Check(check::Args),
     /// Print the configuration reference, for the README and the example file.
     #[command(hide = true)]
@@ -176,8 +178,9 @@ where
         Command::Inspect(args) => inspect::run(args, environment),
         Command::Simulate(args) => simulate::run(&args),
         Command::Sample(args) => sample::run(&args, environment),
-        Command::Verify(args) => verify::run(&args, environment),
         Command::Schema(args) => schema::run(&args),
+        Command::Verify(args) => verify::run(args, environment),
+        Command::Quarantine(args) => quarantine::run(args, environment),
         Command::Check(args) => check::run(&args, environment),
         Command::ConfigReference { example: true } => out::print(&reference::example()),
         Command::ConfigReference { example: false } => out::print(&reference::markdown()),
