@@ -191,6 +191,10 @@ impl History {
             self.live(tally);
         }
         self.world.disk.trouble(None);
+        if self.world.disk.is_off() {
+            // The last life's end in order met it.
+            self.die(None, tally);
+        }
         self.world.store.die_at(None, &self.world.disk);
         self.world.store.trouble(0);
         if self.dice.one_in(3) {
