@@ -23,7 +23,7 @@ use crate::journal::tests::fake::{Dice, Trouble, What};
 use crate::journal::{AppendError, Journal, JournalError};
 
 /// Steps of the search that every test run makes.
-const STEPS: u64 = 40_000;
+const STEPS: u64 = 20_000;
 
 /// What was done, over all histories.
 #[derive(Debug, Default)]
