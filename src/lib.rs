@@ -37,5 +37,7 @@ pub mod commit;
 pub mod clock;
 pub mod metrics;
 pub mod record;
+pub mod sample;
 pub mod schema;
+pub mod simulate;
 pub mod status;
