@@ -25,6 +25,10 @@ pub mod journal;
 
 pub mod decode;
 
+pub mod privacy;
+
+mod bulk;
+
 pub mod batch;
 
 pub mod encode;
@@ -33,8 +37,11 @@ pub mod store;
 
 pub mod commit;
 
+pub mod auth;
 pub mod clock;
 pub mod metrics;
+pub mod peers;
 pub mod record;
 pub mod schema;
 pub mod status;
+pub mod tls;

@@ -4,10 +4,12 @@
 //! carries what was asked for, standard error everything else. A reader that goes away (`| head`)
 //! is no failure.
 
+mod cert;
 mod check;
 mod import;
 mod inspect;
 mod out;
+mod passwd;
 mod schema;
 mod serve;
 mod store;
@@ -99,6 +101,8 @@ enum Command {
     Inspect(inspect::Args),
     Schema(schema::Args),
     Check(check::Args),
+    Passwd(passwd::Args),
+    Cert(cert::Args),
     /// Print the configuration reference, for the README and the example file.
     #[command(hide = true)]
     ConfigReference {
@@ -166,6 +170,8 @@ where
         Command::Inspect(args) => inspect::run(args, environment),
         Command::Schema(args) => schema::run(&args),
         Command::Check(args) => check::run(&args, environment),
+        Command::Passwd(args) => passwd::run(&args),
+        Command::Cert(args) => cert::run(&args),
         Command::ConfigReference { example: true } => out::print(&reference::example()),
         Command::ConfigReference { example: false } => out::print(&reference::markdown()),
     }

@@ -8,15 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve};
+use super::checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve, Table};
+use super::endpoints::{self, Defaults};
 use super::error::{Error, Problem};
 use super::forms::{http_path, is_within, node_prefix, resolve, table_name};
 use super::list::{self, Kind, Setting};
 use super::raw::{Raw, Source, Typed};
+use super::sections::{self, Lines};
 use super::storage::{self, Location};
 use super::value;
 use crate::batch::Template;
+use crate::privacy;
 use crate::schema::{self, TableSchema};
+use crate::tls::TlsFiles;
 
 impl Serve {
     pub(super) fn check(raw: &Raw) -> Result<Serve, Error> {
@@ -80,6 +84,7 @@ impl Checker<'_> {
     fn serve(&mut self) -> Serve {
         let serve = Serve {
             receive: self.receive(),
+            // Endpoints name tables: these are held against each other below.
             journal: Journal {
                 dir: self.path(&list::STATE),
                 node_prefix: self.parsed(&list::NODE, node_prefix),
@@ -96,10 +101,12 @@ impl Checker<'_> {
         };
         if self.problems.is_empty() {
             let (receive, journal) = (&serve.receive, &serve.journal);
-            let body = receive.body_limit_bytes;
+            self.tables_exist(receive, &serve.landing);
+            let body = self.size(&list::BODY_LIMIT);
             self.not_below(&list::INFLATED_LIMIT, &list::BODY_LIMIT, body);
             self.not_below(&list::JOURNAL_QUOTA, &list::JOURNAL_SEGMENT, journal.segment_bytes);
-            let inflated = receive.inflated_limit_bytes;
+            let inflated = receive.endpoints.iter().map(|e| e.inflated_limit_bytes).max();
+            let inflated = inflated.unwrap_or_default();
             self.not_below(&list::JOURNAL_QUOTA, &list::INFLATED_LIMIT, inflated);
             if let Location::Local(lake) = &serve.lake.location
                 && is_within(&journal.dir, lake)
@@ -122,31 +129,144 @@ impl Checker<'_> {
         let (listen, addresses) = self.parsed(&list::LISTEN, |text| {
             resolve(text).map(|addresses| (text.to_owned(), addresses))
         });
+        let tls = self.tls();
+        let credentials = self.file(&list::CREDENTIALS);
+        let endpoints = self.endpoints(credentials.is_some());
         let open = addresses.iter().find(|address| !address.ip().is_loopback());
-        if let (Some(open), false) = (open, insecure) {
+        let lacking = match (tls.is_some(), endpoints.iter().all(|e| e.auth.is_asked())) {
+            (true, true) => None,
+            (false, false) => Some("neither encryption nor authentication"),
+            (false, true) => Some("authentication but no encryption"),
+            (true, false) => Some("encryption but no authentication"),
+        };
+        if let (Some(open), Some(lacking), false) = (open, lacking, insecure) {
             let place = self.place(&list::LISTEN);
             let why = format!(
-                "{} can be reached from other machines, with neither encryption nor \
-                 authentication; listen on 127.0.0.1, or allow it: {}",
+                "{} can be reached from other machines, with {lacking}; listen on 127.0.0.1, give \
+                 it both (tls_cert, tls_key, credentials), or allow it: {}",
                 open.ip(),
                 self.source_of(&list::LISTEN).example(&list::INSECURE_LISTEN)
             );
             self.refuse(place, why);
         }
+        let count = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
         Receive {
             listen,
             addresses,
-            path: self.parsed(&list::PATH, http_path),
-            body_limit_bytes: self.size(&list::BODY_LIMIT),
-            inflated_limit_bytes: self.size(&list::INFLATED_LIMIT),
+            endpoints,
+            credentials,
+            tls,
+            handshake_timeout: self.duration(&list::HANDSHAKE_TIMEOUT),
+            max_connections_per_peer: count(self.count(&list::MAX_CONNECTIONS_PER_PEER)),
+            requests_per_second: self
+                .count(&list::REQUESTS_PER_SECOND)
+                .and_then(|n| u32::try_from(n).ok()),
             header_timeout: self.duration(&list::HEADER_TIMEOUT),
             body_timeout: self.duration(&list::BODY_TIMEOUT),
             drain_timeout: self.duration(&list::DRAIN_TIMEOUT),
-            max_connections: self
-                .count(&list::MAX_CONNECTIONS)
-                .and_then(|count| usize::try_from(count).ok())
-                .unwrap_or(1),
+            max_connections: count(self.count(&list::MAX_CONNECTIONS)).unwrap_or(1),
         }
+    }
+
+    fn tls(&mut self) -> Option<TlsFiles> {
+        let (cert, key) = (self.file(&list::TLS_CERT), self.file(&list::TLS_KEY));
+        let client_ca = self.file(&list::TLS_CLIENT_CA);
+        match (cert, key) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key, client_ca }),
+            (None, None) if client_ca.is_none() => None,
+            (cert, _) => {
+                let missing = if cert.is_none() { &list::TLS_CERT } else { &list::TLS_KEY };
+                let place = self.place(missing);
+                let why = format!("TLS needs it as well: {}", Source::Flag.example(missing));
+                self.refuse(place, why);
+                None
+            }
+        }
+    }
+
+    fn endpoints(&mut self, credentials: bool) -> Vec<crate::receive::Endpoint> {
+        let defaults = Defaults {
+            path: self.parsed(&list::PATH, http_path),
+            table: self.parsed(&list::TABLE, table_name).into(),
+            body_limit_bytes: self.size(&list::BODY_LIMIT),
+            inflated_limit_bytes: self.size(&list::INFLATED_LIMIT),
+            credentials,
+        };
+        let sections = self.raw.sections.iter().filter(|s| s.kind == sections::ENDPOINT);
+        let (endpoints, problems) = endpoints::check(sections, &defaults);
+        self.problems.extend(problems);
+        endpoints
+    }
+
+    fn tables_exist(&mut self, receive: &Receive, landing: &Landing) {
+        for endpoint in &receive.endpoints {
+            for table in endpoint.tables() {
+                let more = landing.more_tables.iter().any(|known| known.name == *table);
+                if *table != landing.table && !more {
+                    let why = format!(
+                        "there is no table {table}; add a section [[tables]] with its name, \
+                         schema and partition"
+                    );
+                    self.refuse(format!("endpoint {}", endpoint.name), why);
+                }
+            }
+        }
+    }
+
+    fn more_tables(&mut self, first: &str) -> Vec<Table> {
+        let mut tables: Vec<Table> = Vec::new();
+        for section in self.raw.sections.iter().filter(|s| s.kind == sections::TABLES) {
+            let mut lines = Lines::of(section);
+            let name = lines.text("name", "\"orders\"", table_name);
+            let path = |text: &str| Ok(PathBuf::from(text));
+            let file = lines.text("schema", "\"schemas/orders.avsc\"", path);
+            let partition =
+                lines.text("partition", "\"date={day:%Y-%m-%d}\"", |t| Ok(t.to_owned()));
+            let Some(name) = name else {
+                if lines.problems.is_empty() {
+                    lines.refuse("name", "a table needs a name");
+                }
+                self.problems.extend(lines.done());
+                continue;
+            };
+            if name == first || tables.iter().any(|table| *table.name == *name) {
+                lines.refuse("name", format!("there is a table {name} already"));
+            }
+            let schema = match &file {
+                Some(file) => schema::load(file).map(Arc::new).map_err(|error| error.to_string()),
+                None => TableSchema::builtin(&name).ok_or_else(|| {
+                    format!("no schema of the table {name} is built in; name a file")
+                }),
+            };
+            match schema {
+                Err(why) => lines.refuse("schema", why),
+                Ok(schema) => match Template::parse(partition.as_deref().unwrap_or(""), &schema) {
+                    Err(error) => lines.refuse("partition", error.to_string()),
+                    Ok(partition) => tables.push(Table { name: name.into(), schema, partition }),
+                },
+            }
+            self.problems.extend(lines.done());
+        }
+        tables
+    }
+
+    fn privacy(&mut self, schemas: &[&TableSchema]) -> privacy::Rules {
+        let mut rules = privacy::Rules::default();
+        for section in self.raw.sections.iter().filter(|s| s.kind == sections::PRIVACY) {
+            for entry in &section.entries {
+                let place = format!("{}: privacy.{}", entry.source, entry.key);
+                let sections::Given::Text(action) = &entry.given else {
+                    let why = "should be keep, drop, hash or truncate, in quotes; a column within \
+                               another is one quoted key: \"userActions.targetUrl\" = \"drop\"";
+                    self.refuse(place, why);
+                    continue;
+                };
+                if let Err(why) = rules.add(&entry.key, action, schemas) {
+                    self.refuse(place, why);
+                }
+            }
+        }
+        rules
     }
 
     fn lake(&mut self) -> Lake {
@@ -187,14 +307,25 @@ impl Checker<'_> {
         let threads = self.count(&list::DECODE_THREADS).and_then(|n| usize::try_from(n).ok());
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let table: Arc<str> = self.parsed(&list::TABLE, table_name).into();
-        let schema_file = self
-            .raw
-            .get(&list::SCHEMA)
-            .filter(|typed| !typed.text.is_empty())
-            .map(|typed| PathBuf::from(&typed.text));
+        let schema_file = self.file(&list::SCHEMA);
         let (schema, partition) = self.table(&table, schema_file.as_deref());
+        let more_tables = self.more_tables(&table);
+        let mut schemas = vec![&*schema];
+        schemas.extend(more_tables.iter().map(|table| &*table.schema));
+        let privacy = self.privacy(&schemas);
+        let privacy_key = self.file(&list::PRIVACY_KEY);
+        if !privacy.is_empty() && privacy_key.is_none() {
+            let why = format!(
+                "the [privacy] table needs a secret: {}",
+                Source::Flag.example(&list::PRIVACY_KEY)
+            );
+            self.refuse(self.place(&list::PRIVACY_KEY), why);
+        }
         let landing = Landing {
             table,
+            more_tables,
+            privacy,
+            privacy_key,
             schema,
             schema_file,
             partition,
@@ -342,6 +473,11 @@ impl Checker<'_> {
 
     fn switch(&mut self, setting: &Setting) -> bool {
         self.parsed(setting, value::switch)
+    }
+
+    fn file(&self, setting: &Setting) -> Option<PathBuf> {
+        let typed = self.raw.get(setting).filter(|typed| !typed.text.is_empty());
+        typed.map(|typed| PathBuf::from(&typed.text))
     }
 
     fn path(&mut self, setting: &Setting) -> PathBuf {

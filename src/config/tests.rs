@@ -97,7 +97,7 @@ fn the_file_is_named_by_a_variable_as_well() {
     let path = dir.path().join("a.toml");
     std::fs::write(&path, "path = \"/other\"").unwrap();
     let loaded = load(&[], &[("SESSIONLAKE_CONFIG", path.to_str().unwrap())], None).unwrap();
-    assert_eq!(loaded.settings.receive.path, "/other");
+    assert_eq!(loaded.settings.receive.endpoints[0].path, "/other");
 }
 
 #[test]

@@ -40,7 +40,6 @@
 //! Repeated names and aliases: see `odd.rs`; in short, the first value of a name has the column,
 //! and a current name comes before its aliases.
 
-mod action;
 mod body;
 mod columns;
 mod document;
@@ -67,6 +66,7 @@ use crate::record::Body;
 use crate::schema::TableSchema;
 
 pub use body::Progress;
+pub(crate) use document::Pairs;
 pub use document::{DocumentError, to_document};
 pub use reject::Reject;
 

@@ -27,6 +27,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::commit::Receipt;
 use crate::config::{self, Input};
 use crate::journal::{Next, Seal};
+use crate::privacy;
 use crate::record::{Body, Form, Micros, Roll, Seq, SeqRange};
 use crate::status::Readiness;
 use crate::store::{self, Lake};
@@ -63,13 +64,16 @@ pub fn import(settings: config::Import) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
-    let tables = tables::configured(&settings.landing);
+    let key = tables::privacy_key(&settings.landing)?;
+    let mut tables = tables::configured(&settings.landing, key.as_ref())?;
+    // A file is of one table.
+    tables.retain(|name, _| *name == settings.landing.table);
     let lake = Lake::open(&settings.lake)?;
     let staging = match &settings.lake.location {
         config::Location::Local(root) => root.join(format!(".staging-{}", std::process::id())),
         _ => std::env::temp_dir().join(format!("sessionlake-{}", std::process::id())),
     };
-    let job = Import { settings, lake, tables, staging, runtime: runtime.handle().clone() };
+    let job = Import { settings, lake, tables, key, staging, runtime: runtime.handle().clone() };
     let mut known = Vec::new();
     let result = job.settings.inputs.iter().try_for_each(|input| job.one(input, &mut known));
     let _ = std::fs::remove_dir_all(&job.staging);
@@ -87,6 +91,7 @@ struct Import {
     settings: config::Import,
     lake: Lake,
     tables: Tables,
+    key: Option<privacy::Key>,
     staging: PathBuf,
     runtime: Handle,
 }
@@ -136,7 +141,7 @@ impl Import {
     }
 
     fn land(&self, input: &Input, name: &str, node: &str, marker: &Marker) -> anyhow::Result<()> {
-        let tables = tables::from_settings(marker.tables.as_bytes())?;
+        let tables = tables::from_settings(marker.tables.as_bytes(), self.key.as_ref())?;
         let table = tables.keys().next().cloned().ok_or_else(|| anyhow!("no table"))?;
         let (mut roll, mut from) = (Roll::FIRST, Seq::FIRST);
         while let Some(receipt) = self.receipt(node, roll)? {

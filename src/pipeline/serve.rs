@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::engine::{self, Mode, Setup, Source};
 use super::land::{Lander, RollLog};
 use super::tables::{self, Tables};
+use crate::auth::Auth;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
@@ -19,7 +20,8 @@ use crate::journal::{Journal, Next, Options, Reader, RealDisk, Seal};
 use crate::record::{Roll, Seq};
 use crate::status::Readiness;
 use crate::store::Lake;
-use crate::{metrics, receive};
+use crate::tls::Tls;
+use crate::{metrics, privacy, receive};
 
 /// What of the journal has not landed.
 #[derive(Clone, Debug)]
@@ -43,7 +45,10 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let readiness = Arc::new(Readiness::new());
 
-    let configured = tables::configured(&settings.landing);
+    let key = tables::privacy_key(&settings.landing)?;
+    let configured = tables::configured(&settings.landing, key.as_ref())?;
+    // Whatever may be wrong with certificates and credentials is said before the journal is opened.
+    let receive = receive_settings(&settings)?;
     let lake = Lake::open(&settings.lake)?;
     let options = journal_options(&settings.journal);
     let (journal, recovery) = Journal::open(Arc::new(RealDisk), Arc::clone(&clock), options)?;
@@ -59,7 +64,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
         tracing::info!("cut {} bytes that were never acknowledged", recovery.torn_bytes);
     }
     let state = settings.journal.dir.clone();
-    let all_tables = tables::remember(&state, configured)?;
+    let all_tables = tables::remember(&state, configured, key.as_ref())?;
     let pending = Pending {
         sealed: recovery.sealed,
         unsealed_from: recovery.unsealed_from,
@@ -75,6 +80,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     let landing = Landing {
         settings: settings.clone(),
         lake,
+        key,
         tables: all_tables,
         journal: journal.clone(),
         runtime: runtime.handle().clone(),
@@ -100,7 +106,6 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
                 std::process::exit(1);
             });
         };
-        let receive = receive_settings(&settings);
         receive::run(listener, receive, journal.clone(), readiness, handle, stop).await
     })?;
     journal.close();
@@ -111,7 +116,10 @@ fn announce(settings: &config::Serve, address: &str) -> anyhow::Result<()> {
     let lake = &settings.lake.location;
     let table = &settings.landing.table;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on http://{address}{}", settings.receive.path)?;
+    let scheme = if settings.receive.tls.is_some() { "https" } else { "http" };
+    for endpoint in &settings.receive.endpoints {
+        writeln!(out, "listening on {scheme}://{address}{}", endpoint.path)?;
+    }
     writeln!(out, "landing in   {lake}, at the latest every {:?}", settings.roll_age)?;
     writeln!(
         out,
@@ -132,24 +140,30 @@ fn journal_options(journal: &config::Journal) -> Options {
     options
 }
 
-fn receive_settings(settings: &config::Serve) -> receive::Settings {
+fn receive_settings(settings: &config::Serve) -> anyhow::Result<receive::Settings> {
     let receive = &settings.receive;
-    receive::Settings {
-        path: receive.path.clone(),
-        table: Arc::clone(&settings.landing.table),
-        body_limit_bytes: receive.body_limit_bytes,
-        inflated_limit_bytes: receive.inflated_limit_bytes,
+    let state = &settings.journal.dir;
+    let auth = receive.credentials.as_deref().map(|path| Auth::open(path, state)).transpose()?;
+    let tls = receive.tls.as_ref().map(Tls::open).transpose()?;
+    Ok(receive::Settings {
+        endpoints: receive.endpoints.clone(),
+        auth,
+        tls,
+        requests_per_second: receive.requests_per_second,
         header_timeout: receive.header_timeout,
         body_timeout: receive.body_timeout,
         drain_timeout: receive.drain_timeout,
+        handshake_timeout: receive.handshake_timeout,
         max_connections: receive.max_connections,
-    }
+        max_connections_per_peer: receive.max_connections_per_peer,
+    })
 }
 
 /// Everything behind the journal.
 struct Landing {
     settings: config::Serve,
     lake: Lake,
+    key: Option<privacy::Key>,
     tables: Tables,
     journal: Journal,
     runtime: tokio::runtime::Handle,
@@ -190,7 +204,7 @@ impl Landing {
 
     fn land(&self) -> anyhow::Result<()> {
         for seal in self.pending().sealed {
-            let tables = tables::from_settings(&seal.settings)?;
+            let tables = tables::from_settings(&seal.settings, self.key.as_ref())?;
             tracing::info!("roll {} was sealed and not committed: making it again", seal.roll);
             let reader = self.journal.reader(seal.range.first);
             let source = FromJournal { reader, last: Some(seal.range.last) };

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use warp::filters::BoxedFilter;
 use warp::http::header::{CONNECTION, HeaderValue, SERVER};
 
-use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS};
+use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, status_class};
 
 use super::reply::{self, Response};
 use super::socket::{LINGER, Watch};
@@ -81,11 +81,7 @@ impl Flight {
     }
 
     fn answered(&self, response: &Response) {
-        let class = match response.status().as_u16() {
-            ..400 => "2xx", // there are no redirections here
-            400..500 => "4xx",
-            500.. => "5xx",
-        };
+        let class = status_class(response.status().as_u16());
         metrics::counter!(HTTP_REQUESTS, "status" => class).increment(1);
     }
 }
