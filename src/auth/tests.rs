@@ -6,6 +6,8 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
@@ -160,15 +162,21 @@ async fn our_own_tokens_are_good_until_their_client_changes() {
 }
 
 fn signer(algorithm: Algorithm, name: &str) -> (EncodingKey, serde_json::Value) {
-    let (kind, make): (_, fn(&[u8]) -> EncodingKey) = match algorithm {
-        Algorithm::ES256 => (&rcgen::PKCS_ECDSA_P256_SHA256, EncodingKey::from_ec_der),
-        Algorithm::EdDSA => (&rcgen::PKCS_ED25519, EncodingKey::from_ed_der),
-        _ => unreachable!(),
-    };
-    let key = make(&rcgen::KeyPair::generate_for(kind).unwrap().serialize_der());
-    let mut jwk = Jwk::from_encoding_key(&key, algorithm).unwrap();
-    jwk.common.key_id = Some(name.into());
-    (key, serde_json::to_value(jwk).unwrap())
+    match algorithm {
+        Algorithm::EdDSA => {
+            let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+            let x = URL_SAFE_NO_PAD.encode(pair.public_key_raw());
+            let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": name, "x": x});
+            (EncodingKey::from_ed_der(&pair.serialize_der()), jwk)
+        }
+        _ => {
+            let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+            let key = EncodingKey::from_ec_der(&pair.serialize_der());
+            let mut jwk = Jwk::from_encoding_key(&key, algorithm).unwrap();
+            jwk.common.key_id = Some(name.into());
+            (key, serde_json::to_value(jwk).unwrap())
+        }
+    }
 }
 
 fn jwt(key: &EncodingKey, algorithm: Algorithm, name: &str, change: serde_json::Value) -> String {
@@ -244,7 +252,7 @@ async fn a_file_that_cannot_be_used_says_why_without_its_text() {
         ("[[user]]\nname = \"a\"\n", "one of password_hash"),
         ("[[user]]\nname = \"a\"\npassword_env = \"NO_SUCH_VARIABLE_\"\n", "is not set"),
         ("[[token]]\nname = \"a\"\ntoken_hash = \"hunter2\"\n", "token_hash is not"),
-        ("[[user]]\nname = \"hunter2\npassword_hash", ":2:"),
+        ("[[user]]\nname = \"hunter2\npassword_hash = 1", ".toml:"),
         ("[[issuer]]\nissuer=\"i\"\naudience=\"a\"\njwks=\"http://keys.test/\"\n", "use https"),
     ] {
         let error = place.open(text).unwrap_err().to_string();
@@ -266,6 +274,6 @@ async fn equal_passwords_that_come_together_are_computed_few_times() {
     for task in tasks {
         assert!(task.await.unwrap().is_ok());
     }
-    // 200 hashes of some 20 ms would take seconds.
+    // 200 hashes of some 20 ms each, two at a time at best, would take longer.
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }

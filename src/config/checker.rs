@@ -84,7 +84,6 @@ impl Checker<'_> {
     fn serve(&mut self) -> Serve {
         let serve = Serve {
             receive: self.receive(),
-            // Endpoints name tables: these are held against each other below.
             journal: Journal {
                 dir: self.path(&list::STATE),
                 node_prefix: self.parsed(&list::NODE, node_prefix),
@@ -187,7 +186,8 @@ impl Checker<'_> {
     fn endpoints(&mut self, credentials: bool) -> Vec<crate::receive::Endpoint> {
         let defaults = Defaults {
             path: self.parsed(&list::PATH, http_path),
-            table: self.parsed(&list::TABLE, table_name).into(),
+            // What may be wrong with it is said once, where the table is made.
+            table: table_name(&self.typed(&list::TABLE).text).unwrap_or_default().into(),
             body_limit_bytes: self.size(&list::BODY_LIMIT),
             inflated_limit_bytes: self.size(&list::INFLATED_LIMIT),
             credentials,

@@ -18,7 +18,7 @@
 //! ```text
 //!  {"a":1}⏎{"a":2}⏎⏎{"a":3}        one document a line: lines 1, 2 and 4; blank lines do not count
 //!  {"index":{"_id":"1"}}⏎{"a":1}⏎   bulk actions before documents: `index` and `create` are left
-//!                                   out, `delete` and `update` are rejects
+//!                                   out (their `_id` is kept in `_extra`), `delete` and `update` are rejects
 //!  [{"a":1},{"a":2}]                an array: elements 1 and 2
 //!  {⏎  "a": 1⏎}⏎                    one document over several lines, if it is all of the body
 //! ```
