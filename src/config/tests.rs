@@ -579,7 +579,7 @@ ip = "truncate"
     assert_eq!(elastic.peers.len(), 2);
     assert_eq!(elastic.requests_per_second, Some(5));
     let tables: Vec<_> = elastic.tables().map(|table| &**table).collect();
-    assert_eq!(tables, ["orders", "user_sessions"]);
+    assert_eq!(tables, ["user_sessions", "orders"], "by name of the index");
     assert!(!open.auth.is_asked());
     assert_eq!(settings.landing.more_tables.len(), 1);
     assert_eq!(settings.landing.privacy.to_string(), "ip=truncate;userActions.targetUrl=drop");

@@ -26,8 +26,8 @@ pub struct Endpoint {
     pub form: Form,
     /// The table that documents belong to.
     pub table: Arc<str>,
-    /// Tables by index name, the first that fits; without any, `table` takes all. Only for the form
-    /// `elasticsearch`.
+    /// Tables by index name, the longest that fits; without any, `table` takes all. Only for the
+    /// form `elasticsearch`.
     pub indices: Vec<(IndexPattern, Arc<str>)>,
     /// The longest body, as sent.
     pub body_limit_bytes: u64,
@@ -104,7 +104,8 @@ impl Endpoint {
         if self.indices.is_empty() {
             return Some(&self.table);
         }
-        let found = self.indices.iter().find(|(pattern, _)| pattern.fits(name));
+        let fits = self.indices.iter().filter(|(pattern, _)| pattern.fits(name));
+        let found = fits.max_by_key(|(pattern, _)| (pattern.begin.len(), !pattern.more));
         found.map(|(_, table)| table)
     }
 }
