@@ -13,6 +13,7 @@ mod passwd;
 mod schema;
 mod serve;
 mod store;
+mod unseal;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -103,6 +104,7 @@ enum Command {
     Check(check::Args),
     Passwd(passwd::Args),
     Cert(cert::Args),
+    Unseal(unseal::Args),
     /// Print the configuration reference, for the README and the example file.
     #[command(hide = true)]
     ConfigReference {
@@ -172,6 +174,7 @@ where
         Command::Check(args) => check::run(&args, environment),
         Command::Passwd(args) => passwd::run(&args),
         Command::Cert(args) => cert::run(&args),
+        Command::Unseal(args) => unseal::run(&args),
         Command::ConfigReference { example: true } => out::print(&reference::example()),
         Command::ConfigReference { example: false } => out::print(&reference::markdown()),
     }

@@ -411,7 +411,8 @@ mod tests {
 {"index":{"_index":"s-2"}}
 {"a":5}
 "#;
-        let (parts, answer) = split_of(&[("s-*", "sessions"), ("o", "orders"), ("o*", "others")], body).unwrap();
+        let (parts, answer) =
+            split_of(&[("s-*", "sessions"), ("o", "orders"), ("o*", "others")], body).unwrap();
         let sessions = "{\"index\":{\"_index\":\"s-1\"}}\n{\"a\":1}\n\n\n\n\n\n\n\n\n\n{\"index\":{\"_index\":\"s-2\"}}\n{\"a\":5}\n";
         let orders = "\n\n{\"index\":{\"_index\":\"o\"}}\n{\"a\":2}\n";
         assert_eq!(

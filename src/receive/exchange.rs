@@ -25,7 +25,7 @@ use warp::http::header::{CONNECTION, HeaderValue, SERVER};
 
 use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, status_class};
 
-use super::reply::{self, Response};
+use super::reply::{self, Refusal, Response};
 use super::socket::{LINGER, Watch};
 
 /// Who sent a request. An extension of every request.
@@ -53,9 +53,16 @@ pub(super) fn service(
         let mut request =
             request.map(|body| Followed { body: Some(body), h1, read: Arc::clone(&read) });
         request.extensions_mut().insert(Peer(peer));
-        let answer = routes.call(request);
+        // A target without a path (CONNECT has none) is nothing that warp can be given: it panics.
+        let answer = match request.uri().path_and_query() {
+            Some(_) => Ok(routes.call(request)),
+            None => Err(Refusal::NoPath.into_response()),
+        };
         async move {
-            let mut response = answer.await?;
+            let mut response = match answer {
+                Ok(answer) => answer.await?,
+                Err(refused) => refused,
+            };
             response.headers_mut().insert(SERVER, HeaderValue::from_static(reply::SERVER));
             if h1 && !read.load(Ordering::Relaxed) {
                 // What is left of the body cannot be told from the next request's head.

@@ -71,6 +71,13 @@ impl Gate {
         }
     }
 
+    /// Whether whoever sent these headers may be told more than that we are not ready. Who has no
+    /// credentials is not refused: probes have none.
+    pub(super) async fn may_know(&self, headers: &HeaderMap, from: IpAddr) -> bool {
+        let silent = self.auth.is_some() && !headers.contains_key(AUTHORIZATION);
+        !silent && self.operator(headers, from).await.is_ok()
+    }
+
     /// The token endpoint's side, if there is one.
     pub(super) fn tokens(&self) -> Option<&Arc<Auth>> {
         self.auth.as_ref().filter(|auth| auth.has_clients())

@@ -47,6 +47,8 @@ pub(super) enum Refusal {
         first = allow.split(',').next().unwrap_or_default()
     )]
     NotPutOrPost { method: Method, path: String, allow: &'static str },
+    #[error("the request names no path")]
+    NoPath,
     #[error("{method} does nothing here: use GET")]
     NotGet { method: Method },
     #[error("Content-Type {got:?} is not taken: send none, or one of {}", CONTENT_TYPES.join(", "))]
@@ -109,7 +111,7 @@ impl Refusal {
             Refusal::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Refusal::Interrupted { .. } | Refusal::BrokenEncoding { .. } => StatusCode::BAD_REQUEST,
             Refusal::TooManyActions { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::Bulk { .. } => StatusCode::BAD_REQUEST,
+            Refusal::Bulk { .. } | Refusal::NoPath => StatusCode::BAD_REQUEST,
             Refusal::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Refusal::Forbidden => StatusCode::FORBIDDEN,
             Refusal::TooManyFailures { .. } | Refusal::TooManyRequests { .. } => {

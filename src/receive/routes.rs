@@ -75,11 +75,11 @@ async fn answer(
     match path {
         "/health/live" => return get(head.method, reply::live),
         "/health/ready" => {
-            let who = app.gate.operator(&head.headers, head.from.ip()).await;
+            let known = app.gate.may_know(&head.headers, head.from.ip()).await;
             let waiting = app.waiting();
-            return get(head.method, || match who {
-                Ok(()) => reply::ready(&waiting),
-                Err(_) => reply::ready_or_not(&waiting),
+            return get(head.method, || match known {
+                true => reply::ready(&waiting),
+                false => reply::ready_or_not(&waiting),
             });
         }
         _ => {}

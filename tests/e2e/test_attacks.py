@@ -67,7 +67,8 @@ def test_attacks(make_server, local_lake, folder):
     for name, (attack, allowed) in ATTACKS.items():
         before = time.monotonic()
         outcome = attack(attacker)
-        seen.append(f"{outcome:>8}  {time.monotonic() - before:5.2f} s  {name}")
+        peak = server.peak_memory_bytes() >> 20
+        seen.append(f"{outcome:>8}  {time.monotonic() - before:5.2f} s  {peak:4} MiB  {name}")
         if outcome not in allowed:
             wrong.append((name, outcome, sorted(allowed)))
         assert server.process.running(), f"it went down with {name}"
@@ -85,6 +86,7 @@ def test_attacks(make_server, local_lake, folder):
     # client is not held up for longer than a person would notice.
     assert loud_s <= max(2 * quiet_s, 0.25), (quiet_s, loud_s)
     server.drain()
+    assert "panicked" not in server.log.read_text()
     ids = local_lake.session_ids()
     assert {name for name in ids if name and name.startswith("good")} == set(good.sent)
     for path in local_lake.files():

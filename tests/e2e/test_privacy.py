@@ -15,7 +15,7 @@ def document(**fields):
     return json.dumps({"startTime": FIRST_MS, **fields}).encode()
 
 
-def test_no_clear_value_is_left(make_server, local_lake, folder):
+def test_no_clear_value_is_left(make_server, local_lake, folder, command):
     (folder / "privacy.key").write_text(SECRET)
     config = folder / "sessionlake.toml"
     config.write_text(
@@ -49,6 +49,11 @@ def test_no_clear_value_is_left(make_server, local_lake, folder):
     assert [p["value"] for p in properties] == [hashed("ann@example.test"), "gold"]
     [entry] = local_lake.quarantine()
     assert json.loads(entry["raw"]).keys() == {"sealed"}
+
+    sealed = folder / "sealed.ndjson"
+    sealed.write_text(json.dumps(entry) + "\n")
+    opened = json.loads(command("unseal", "--privacy-key", folder / "privacy.key", stdin=sealed))
+    assert opened == {**entry, "raw": lines[-1].decode()}
 
     looked_at = 0
     root = Path(local_lake.at.base)

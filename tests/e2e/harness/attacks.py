@@ -118,6 +118,27 @@ def too_many_streams(attacker):
     return h2(attacker, (frame(1, 4, 2 * n + 1, HEADERS) for n in range(5000)))
 
 
+def h2_connect(attacker):
+    """No :path at all."""
+    block = literal(b":method", b"CONNECT") + literal(b":authority", b"evil.test:443")
+    with attacker.connect() as sock:
+        sock.sendall(PREFACE + frame(1, 5, 1, block))
+        sock.settimeout(5)
+        data = b""
+        try:
+            while True:
+                more = sock.recv(4096)
+                if not more:
+                    break
+                data += more
+                # 400 is entry 12 of the static table of HPACK.
+                if bytes([0x80 | 12]) in data[18:]:
+                    return "400"
+        except OSError:
+            pass
+        return "closed"
+
+
 def bad_frames(attacker):
     return h2(attacker, [frame(0, 0, 77, b"x" * 100), frame(8, 0, 0, struct.pack(">I", 0))])
 
@@ -289,6 +310,7 @@ ATTACKS = {
     "h2: rapid reset": (rapid_reset, {"closed"}),
     "h2: endless continuation": (continuation_flood, {"closed"}),
     "h2: endless headers": (header_list_flood, {"closed"}),
+    "h2: CONNECT": (h2_connect, {"400"}),
     "h2: too many streams": (too_many_streams, {"closed"}),
     "h2: frames that cannot be": (bad_frames, {"closed"}),
     "h2: a flood of settings": (settings_flood, {"closed", "open"}),
