@@ -11,11 +11,17 @@ use crate::config::{self, Environment, Flags, list};
 /// or without the action lines of an Elasticsearch bulk, and lands their rows as serve does. Lines
 /// that are no documents are put in quarantine, with their number and the reason.
 ///
-/// A file that was imported before is left out, and said so, unless --again is given.
+/// The rows of all files of a command share Parquet files, so that many small files do not become
+/// many small objects. An import that was interrupted goes on when the same command is given again.
+/// A file that was imported before, by its content and whatever its name or packing, is left out,
+/// and said so, unless --again is given. Standard input is not recognised again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake import sessions.ndjson.gz
       Land a file in ./data/lake.
+
+  sessionlake import 2026/11/*.ndjson.zst
+      Land many files as few.
 
   zcat old/*.gz | sessionlake import - --lake s3://bucket/prefix
       Land what comes by standard input."))]

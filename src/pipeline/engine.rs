@@ -11,7 +11,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -48,6 +48,8 @@ pub(super) struct Setup<'a> {
     pub(super) limits: Limits,
     pub(super) tables: &'a Tables,
     pub(super) staging: &'a Path,
+    /// Counts the lines that were taken up, for whoever watches.
+    pub(super) taken: &'a AtomicU64,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -210,7 +212,7 @@ fn batch(
             Ok(place) => {
                 let Place { range, bytes, parts } = place?;
                 open.begin(range, bytes as u64, setup.clock.now());
-                take(&mut open, &parts)?;
+                take(&mut open, &parts, setup.taken)?;
                 let _ = freed.send(bytes);
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -231,10 +233,18 @@ fn batch(
 }
 
 /// All parts of a job.
-fn take(open: &mut OpenRoll, parts: &Receiver<anyhow::Result<Part>>) -> anyhow::Result<()> {
+fn take(
+    open: &mut OpenRoll,
+    parts: &Receiver<anyhow::Result<Part>>,
+    taken: &AtomicU64,
+) -> anyhow::Result<()> {
     for part in parts {
         match part? {
-            Part::Decoded(batches) => open.push(batches)?,
+            Part::Decoded(batches) => {
+                let lines: u64 = batches.iter().map(|(_, decoded)| decoded.counts.lines).sum();
+                taken.fetch_add(lines, Ordering::Relaxed);
+                open.push(batches)?;
+            }
             Part::End => return Ok(()),
         }
     }

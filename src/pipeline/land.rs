@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use tokio::runtime::Handle;
 
 use super::open_roll::Finished;
@@ -21,6 +21,8 @@ use crate::store::{self, Lake, StoreError};
 pub(super) trait RollLog: Send {
     fn seal(&mut self, seal: &Seal) -> anyhow::Result<()>;
     fn committed(&mut self, roll: Roll) -> anyhow::Result<()>;
+    /// Told of every roll that is over, with the bytes of its files.
+    fn landed(&mut self, receipt: &Receipt, bytes: u64);
 }
 
 /// Files uploaded at a time.
@@ -66,17 +68,10 @@ impl Lander<'_> {
         metrics::counter!(names::ROWS).increment(receipt.rows);
         metrics::counter!(names::REJECTS).increment(receipt.rejects);
         metrics::counter!(names::FILES).increment(finished.files.len() as u64);
-        let bytes = finished.files.iter().map(|(_, staged)| staged.bytes).sum();
+        let bytes: u64 = finished.files.iter().map(|(_, staged)| staged.bytes).sum();
         metrics::counter!(names::FILE_BYTES).increment(bytes);
         metrics::gauge!(names::LAST_COMMIT).set(self.clock.now().0 as f64 / 1e6);
-        tracing::info!(
-            roll = finished.roll.0,
-            rows = receipt.rows,
-            rejects = receipt.rejects,
-            files = finished.files.len(),
-            bytes,
-            "landed"
-        );
+        log.landed(&receipt, bytes);
         Ok(receipt)
     }
 
@@ -89,11 +84,13 @@ impl Lander<'_> {
             (store::names::quarantine(table, &self.node, finished.roll), staged)
         });
         let puts: Vec<_> = data.chain(rejects).collect();
-        futures::stream::iter(puts)
+        // All of them end before any is tried again: two attempts never write one name at a time.
+        let results: Vec<Result<(), StoreError>> = futures::stream::iter(puts)
             .map(|(name, staged)| async move { self.lake.put_file(&name, &staged.path).await })
             .buffer_unordered(UPLOADS)
-            .try_collect()
-            .await
+            .collect()
+            .await;
+        results.into_iter().collect()
     }
 
     /// Tries until it works, with a growing pause.

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::tables::{self, Tables};
 use crate::auth::Auth;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
+use crate::commit::Receipt;
 use crate::config;
 use crate::journal::{Journal, Next, Options, Reader, RealDisk, Seal};
 use crate::record::{Roll, Seq};
@@ -230,6 +232,7 @@ impl Landing {
             },
             tables,
             staging: &self.staging,
+            taken: &AtomicU64::new(0),
             clock: Arc::clone(&self.clock),
         };
         let lander = Lander {
@@ -282,5 +285,11 @@ impl RollLog for JournalLog {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.sealed.retain(|seal| seal.roll != roll);
         Ok(())
+    }
+
+    fn landed(&mut self, receipt: &Receipt, bytes: u64) {
+        let files: usize = receipt.tables.iter().map(|table| table.files.len()).sum();
+        let Receipt { roll, rows, rejects, .. } = receipt;
+        tracing::info!(roll, rows, rejects, files, bytes, "landed");
     }
 }

@@ -145,22 +145,23 @@ impl Lake {
         }
         let upload = self.store.put_multipart(&path).await.map_err(|e| self.object(e))?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        loop {
-            let mut part = vec![0; 1 << 20];
-            let n = match file.read(&mut part).await {
-                Ok(n) => n,
-                Err(source) => {
-                    // The upload never becomes an object; its parts are cleaned up if they can be.
-                    let _ = writer.abort().await;
-                    return Err(io(source));
+        let fed: Result<(), StoreError> = async {
+            loop {
+                let mut piece = vec![0; 1 << 20];
+                let n = file.read(&mut piece).await.map_err(io)?;
+                if n == 0 {
+                    return Ok(());
                 }
-            };
-            if n == 0 {
-                break;
+                piece.truncate(n);
+                writer.wait_for_capacity(PARTS).await.map_err(|e| self.object(e))?;
+                writer.put(piece.into());
             }
-            part.truncate(n);
-            writer.wait_for_capacity(PARTS).await.map_err(|e| self.object(e))?;
-            writer.put(part.into());
+        }
+        .await;
+        if fed.is_err() {
+            // The upload never becomes an object; its parts are cleaned up if they can be.
+            let _ = writer.abort().await;
+            return fed;
         }
         writer.finish().await.map_err(|e| self.object(e))?;
         Ok(())

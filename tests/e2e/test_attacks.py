@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 import time
+from pathlib import Path
 
 from harness import access
 from harness.attacks import ATTACKS, Attacker
@@ -87,15 +88,12 @@ def test_attacks(make_server, local_lake, folder):
     assert loud_s <= max(2 * quiet_s, 0.25), (quiet_s, loud_s)
     server.drain()
     assert "panicked" not in server.log.read_text()
-    ids = local_lake.session_ids()
-    assert {name for name in ids if name and name.startswith("good")} == set(good.sent)
+    deep = local_lake.source().replace("/*/*.parquet", "/**/*.parquet")
+    ids = local_lake.connection.execute(f"""SELECT "userSessionId" FROM {deep} WHERE "userSessionId" LIKE 'good%'""")
+    assert sorted(name for (name,) in ids.fetchall()) == good.sent
     for path in local_lake.files():
         parts = path.split("/")
         assert ".." not in parts and "." not in parts and "" not in parts, path
-    assert not (folder / "tmp").exists() and sorted(p.name for p in local_lake_root(local_lake).iterdir())[0].startswith("_")
-
-
-def local_lake_root(lake):
-    from pathlib import Path
-
-    return Path(lake.at.base)
+    # Nothing is beside the lake but what was put there.
+    beside = {path.name for path in folder.iterdir()}
+    assert beside == {"credentials.toml", "sessionlake.toml", "server", Path(local_lake.at.base).name}, beside

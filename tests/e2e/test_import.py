@@ -1,6 +1,8 @@
 """`sessionlake import`: files and standard input, packed or not, once."""
 
 import gzip
+import json
+import subprocess
 
 import pytest
 import zstandard
@@ -66,10 +68,87 @@ def test_the_same_file_twice(command, local_lake, folder):
     assert local_lake.rows() == 2
     (folder / "renamed.ndjson").write_bytes(body("a", "b"))
     assert "--again" in command("import", "renamed.ndjson", "--lake", local_lake.at.uri, expect=None)
+    (folder / "packed").write_bytes(gzip.compress(body("a", "b")))
+    assert "--again" in command("import", "packed", "--lake", local_lake.at.uri, expect=None)
     assert local_lake.rows() == 2
     command("import", "--again", "a.ndjson", "--lake", local_lake.at.uri)
     assert sorted(local_lake.session_ids()) == ["a", "a", "b", "b"]
     local_lake.check_receipts()
+
+
+def test_many_small_files_share_their_rolls(command, local_lake, folder):
+    """A file a partition, not a file a file; positions are still those of each file."""
+    source = Sessions("many", days=2)
+    ids, names = [], []
+    for number in range(40):
+        some, data = source.bulk(25)
+        ids += some
+        names.append(f"{number:02}.ndjson")
+        (folder / names[-1]).write_bytes(data + (b"{broken\n" if number == 30 else b""))
+    printed = command("import", *names, "--lake", local_lake.at.uri)
+    assert "40 files: 1,000 rows in 2 Parquet files" in printed
+    assert sorted(local_lake.session_ids()) == sorted(ids)
+    assert len(local_lake.data_files()) == 2
+    (entry,) = local_lake.quarantine()
+    assert entry["line"] == 26
+    (mark,) = (name for name in local_lake.files("_imports") if name.count("/") == 1)
+    files = json.loads(local_lake.read(mark))["files"]
+    assert [file["name"] for file in files if file["first_seq"] == entry["seq"]] == ["30.ndjson"]
+    assert local_lake.query("SELECT count(DISTINCT _ingest_id) FROM {t}") == [(1000,)]
+    # One more file with those that are there: only that one.
+    some, data = source.bulk(5)
+    (folder / "new").write_bytes(data)
+    printed = command("import", *names, "new", "--lake", local_lake.at.uri, expect=1)
+    assert "new: 5 rows" in printed and "00.ndjson" in printed
+    assert sorted(local_lake.session_ids()) == sorted(ids + some)
+
+
+def test_a_killed_import_goes_on(folder, command, local_lake):
+    """Killed over and over at growing times: with the same command, every row is there once."""
+    source = Sessions("killed", days=3)
+    ids = []
+    for name in ("a", "b", "c"):
+        some, data = source.bulk(3000)
+        ids += some
+        (folder / name).write_bytes(data)
+    arguments = ["import", "a", "b", "c", "--roll-rows", "700", "--lake", local_lake.at.uri]
+    kills = 0
+    for wait in (0.05 * 1.3**n for n in range(20)):
+        process = subprocess.Popen(
+            [place.binary(), *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        try:
+            printed, _ = process.communicate(timeout=wait)
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+    assert process.returncode == 0, printed
+    assert kills >= 2, "it was over before it could be killed"
+    assert sorted(local_lake.session_ids()) == sorted(ids)
+    assert local_lake.check_receipts() == {"lines": 9000, "rows": 9000, "rejects": 0}
+    local_lake.no_leftovers()
+    assert "--again" in command(*arguments, expect=1)
+
+
+def test_an_interrupted_import_wants_all_its_files(folder, command, local_lake):
+    ids, data = Sessions("rest").bulk(100)
+    (folder / "whole").write_bytes(data)
+    (folder / "cut.gz").write_bytes(gzip.compress(data))
+    (folder / "other").write_bytes(body("other"))
+    command("import", "whole", "other", "--lake", local_lake.at.uri)
+    (mark,) = (name for name in local_lake.files("_imports") if name.count("/") == 1)
+    run = json.loads(local_lake.read(mark))
+    run["done"] = False
+    path = local_lake.at.uri + "/" + mark
+    with open(path, "w") as file:
+        json.dump(run, file)
+    printed = command("import", "other", "--lake", local_lake.at.uri, expect=1)
+    assert "interrupted" in printed and "whole" in printed
+    # Given in another order and another packing: it is the same run.
+    command("import", "other", "cut.gz", "--lake", local_lake.at.uri)
+    assert sorted(local_lake.session_ids()) == sorted([*ids, "other"])
 
 
 def test_a_broken_line_is_quarantined(command, local_lake, folder):

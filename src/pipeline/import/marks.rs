@@ -1,0 +1,150 @@
+//! What the lake remembers of imports: a mark a run, and the seal of each of its rolls.
+//!
+//! ```text
+//! _imports/<node>.json          a run: its files by content, what it goes by, whether it is done
+//! _imports/<node>/<roll>.json   the pieces of a roll, before anything of the roll is written
+//! ```
+//! A mark is written before the first roll of its run, and once more when the run is done. So an
+//! interrupted run is known, and goes on exactly as it began.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+
+use anyhow::Context as _;
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::pieces;
+use crate::commit::Receipt;
+use crate::config::Input;
+use crate::journal::Seal;
+use crate::pipeline::land::RollLog;
+use crate::record::{Roll, Seq, SeqRange};
+use crate::store::{Lake, names};
+
+/// Marks read at a time.
+const READS: usize = 16;
+
+/// A run: files that are imported together.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Run {
+    /// Version of this form.
+    pub(super) version: u32,
+    /// Whether all of it has landed.
+    pub(super) done: bool,
+    /// `_ingest_time` of its rows.
+    pub(super) started_at_us: i64,
+    /// Size of a piece.
+    pub(super) piece_bytes: usize,
+    /// Its files, in order.
+    pub(super) files: Vec<FileMark>,
+    /// Schema and partition template of its table, as a seal has them.
+    pub(super) tables: String,
+}
+
+/// A file of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileMark {
+    /// Its name when it was imported.
+    pub(super) name: String,
+    /// Hash of its content, unpacked; none for standard input.
+    pub(super) content: Option<String>,
+    /// Its first piece (`seq` in `_ingest_id` and quarantine), once the run is done.
+    pub(super) first_seq: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Sealed {
+    first: u64,
+    last: u64,
+}
+
+/// The marks in a lake.
+pub(super) struct Marks {
+    pub(super) lake: Lake,
+    pub(super) runtime: Handle,
+}
+
+impl Marks {
+    /// All runs, by node.
+    pub(super) fn runs(&self) -> anyhow::Result<HashMap<String, Run>> {
+        let listed = self.runtime.block_on(self.lake.list(names::IMPORTS))?;
+        let nodes = listed.iter().filter_map(|name| names::import_node(name));
+        let reads = futures::stream::iter(nodes.map(str::to_owned))
+            .map(|node| async move {
+                let name = names::import(&node);
+                let bytes = self.lake.get(&name).await?.unwrap_or_default();
+                let run: Run = serde_json::from_slice(&bytes)
+                    .with_context(|| format!("{name} in the lake cannot be read"))?;
+                anyhow::Ok((node, run))
+            })
+            .buffer_unordered(READS);
+        self.runtime.block_on(reads.try_collect())
+    }
+
+    pub(super) fn put(&self, node: &str, run: &Run) -> anyhow::Result<()> {
+        let bytes = serde_json::to_vec_pretty(run)?;
+        Ok(self.runtime.block_on(self.lake.put_bytes(&names::import(node), bytes))?)
+    }
+
+    pub(super) fn sealed(&self, node: &str, roll: Roll) -> anyhow::Result<Option<SeqRange>> {
+        let sealed: Option<Sealed> = self.read(&names::sealed(node, roll))?;
+        Ok(sealed.map(|sealed| SeqRange { first: Seq(sealed.first), last: Seq(sealed.last) }))
+    }
+
+    /// The receipts of a run, in order.
+    pub(super) fn receipts(&self, node: &str) -> anyhow::Result<Vec<Receipt>> {
+        let (mut receipts, mut roll) = (Vec::new(), Roll::FIRST);
+        while let Some(receipt) = self.read(&names::receipt(node, roll))? {
+            receipts.push(receipt);
+            roll = roll.next();
+        }
+        Ok(receipts)
+    }
+
+    fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> anyhow::Result<Option<T>> {
+        let Some(bytes) = self.runtime.block_on(self.lake.get(name))? else { return Ok(None) };
+        let read = serde_json::from_slice(&bytes);
+        Ok(Some(read.with_context(|| format!("{name} in the lake cannot be read"))?))
+    }
+}
+
+/// Seals in the lake; a commit is the receipt itself.
+pub(super) struct LakeLog<'a> {
+    pub(super) marks: &'a Marks,
+    pub(super) node: &'a str,
+}
+
+impl RollLog for LakeLog<'_> {
+    fn seal(&mut self, seal: &Seal) -> anyhow::Result<()> {
+        let SeqRange { first, last } = seal.range;
+        let bytes = serde_json::to_vec(&Sealed { first: first.0, last: last.0 })?;
+        let name = names::sealed(self.node, seal.roll);
+        Ok(self.marks.runtime.block_on(self.marks.lake.put_bytes(&name, bytes))?)
+    }
+
+    fn committed(&mut self, _roll: Roll) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn landed(&mut self, receipt: &Receipt, bytes: u64) {
+        tracing::debug!(roll = receipt.roll, rows = receipt.rows, bytes, "landed");
+    }
+}
+
+/// The hash that a file is known by: of its content, however it is packed.
+pub(super) fn content(input: &Input) -> anyhow::Result<Option<String>> {
+    let Input::File(path) = input else { return Ok(None) };
+    let name = || format!("cannot read {}", path.display());
+    let mut file = pieces::unpacked(Box::new(pieces::open(path)?)).with_context(name)?;
+    let mut hasher = Xxh3::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).with_context(name)? {
+            0 => return Ok(Some(format!("{:032x}", hasher.digest128()))),
+            n => hasher.update(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+}
