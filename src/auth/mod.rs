@@ -7,7 +7,8 @@
 //!   what is kept in memory of a verified credential is a keyed digest.
 //! - *No denial by hashing.* Password hashes are slow on purpose, so they are computed on blocking
 //!   threads, few at a time; a verified credential is remembered for [`REMEMBER`] since its last
-//!   use; and a peer that failed [`FAILURES`] times waits, while those who are remembered go on.
+//!   use; and a peer that failed [`FAILURES`] times waits, while those who are remembered, or have
+//!   a token that is good, go on: senders behind one proxy cannot lock each other out.
 //! - *Reloaded.* The file and the files it names are read again when they change; a file that
 //!   cannot be used leaves what was before, and an error in the log.
 //!
@@ -272,7 +273,6 @@ impl Auth {
         }
         if scheme.eq_ignore_ascii_case("apikey") && rules.takes(Scheme::Token) {
             let (name, token) = pair(value).ok_or(unknown)?;
-            self.waits(peer)?;
             let found = credentials.token(token.as_bytes()).ok_or(unknown)?;
             return if *found == *name {
                 Ok(Known { name: found, scopes: None })
@@ -291,7 +291,6 @@ impl Auth {
             {
                 return Ok(Known { name, scopes: Some(scopes) });
             }
-            self.waits(peer)?;
             if rules.takes(Scheme::Jwt) {
                 let (name, scopes) = credentials.issuers.verify(value).ok_or(unknown)?;
                 return Ok(Known { name, scopes: Some(scopes) });

@@ -65,8 +65,8 @@ impl Verifier {
 
     /// Whether this was verified before and not forgotten. A changed hash makes another entry.
     pub(super) fn remembers(&self, secret: Option<&Secret>, name: &str, password: &str) -> bool {
-        let Some(Secret::Hash(hash)) = secret else { return false };
-        let entry = self.entry(hash, name, password);
+        let Some(Secret::Hash(stored) | Secret::Plain(stored)) = secret else { return false };
+        let entry = self.entry(stored, name, password);
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         match remembered.get_mut(&entry) {
@@ -85,33 +85,32 @@ impl Verifier {
         name: &str,
         password: &str,
     ) -> Result<(), Denied> {
-        if let Some(Secret::Plain(plain)) = secret {
-            return match self.equal(plain.as_bytes(), password.as_bytes()) {
-                true => Ok(()),
-                false => Err(Denied::Unauthorized),
-            };
-        }
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Denied::Busy) };
         // Whoever waited together with the first of many equal requests need not compute it again.
         if self.remembers(secret, name, password) {
             return Ok(());
         }
+        // A plain secret and an unknown name cost a hash as well: time tells nothing.
         let hash = match secret {
             Some(Secret::Hash(hash)) => Arc::clone(hash),
             _ => Arc::clone(&self.nobody),
         };
-        let entry = self.entry(&hash, name, password);
-        let password = password.to_owned();
-        let right = tokio::task::spawn_blocking(move || {
+        let typed = password.to_owned();
+        let hashed = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let Ok(hash) = PasswordHash::new(&hash) else { return false };
-            Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+            Argon2::default().verify_password(typed.as_bytes(), &hash).is_ok()
         });
-        let right = right.await.unwrap_or(false);
-        if !right || secret.is_none() {
-            return Err(Denied::Unauthorized);
-        }
+        let hashed = hashed.await.unwrap_or(false);
+        let stored = match secret {
+            Some(Secret::Hash(stored)) if hashed => stored,
+            Some(Secret::Plain(plain)) if self.equal(plain.as_bytes(), password.as_bytes()) => {
+                plain
+            }
+            _ => return Err(Denied::Unauthorized),
+        };
+        let entry = self.entry(stored, name, password);
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if remembered.len() >= MOST_REMEMBERED {

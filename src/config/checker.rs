@@ -132,7 +132,9 @@ impl Checker<'_> {
         let credentials = self.file(&list::CREDENTIALS);
         let endpoints = self.endpoints(credentials.is_some());
         let open = addresses.iter().find(|address| !address.ip().is_loopback());
-        let lacking = match (tls.is_some(), endpoints.iter().all(|e| e.auth.is_asked())) {
+        let certified = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let asked = certified || endpoints.iter().all(|endpoint| endpoint.auth.is_asked());
+        let lacking = match (tls.is_some(), asked) {
             (true, true) => None,
             (false, false) => Some("neither encryption nor authentication"),
             (false, true) => Some("authentication but no encryption"),

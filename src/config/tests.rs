@@ -623,6 +623,9 @@ fn with_tls_and_credentials_for_all_anybody_may_be_listened_to() {
     let mut both = tls.to_vec();
     both.push("--credentials=c.toml");
     assert!(load(&both, &[], None).is_ok());
+    let mut certified = tls.to_vec();
+    certified.push("--tls-client-ca=ca");
+    assert!(load(&certified, &[], None).is_ok());
     let open = Some("[[endpoint]]\nauth = \"none\"");
     assert!(load(&both, &[], open).is_err(), "one endpoint asks nobody");
     let error = load(&["--listen=0.0.0.0:3000", "--credentials=c.toml"], &[], None).unwrap_err();

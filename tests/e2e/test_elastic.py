@@ -140,3 +140,33 @@ def test_the_same_bulk_again_is_stored_once(elastic, local_lake):
     assert first.status == second.status == 200 and first.json["items"] == second.json["items"]
     elastic.drain()
     assert local_lake.session_ids() == ["a"]
+
+
+def test_indices_choose_among_tables(make_server, local_lake, folder):
+    config = folder / "sessionlake.toml"
+    config.write_text(
+        '[[endpoint]]\npath = "/es"\nform = "elasticsearch"\n'
+        'indices = { "*" = "user_sessions", "orders-*" = "orders" }\n'
+        f'[[tables]]\nname = "orders"\nschema = "{place.ROOT}/examples/orders.avsc"\n'
+    )
+    server = make_server(local_lake, "--roll-age", "1h", "--config", config).start()
+    data = bulk(
+        ({"index": {"_index": "orders-1"}}, {"id": "o1"}),
+        ({"index": {"_index": "sessions"}}, document("a")),
+        ({"index": {"_index": "orders-2"}}, {"id": "o2"}),
+        ({"index": {"_index": "orders-2"}}, b"no document"),
+    )
+    with server.client() as client:
+        reply = client.send(data, method="POST", path="/es/_bulk", content_type=TYPE)
+    assert reply.status == 200 and not reply.json["errors"], reply
+    metrics = server.metrics()
+    assert metrics['sessionlake_endpoint_lines_total{endpoint="es"}'] == 4
+    # It is killed before it landed anything: the bodies of both tables are in the journal.
+    server.kill()
+    server.start()
+    server.drain()
+    assert local_lake.session_ids() == ["a"]
+    orders = local_lake.uri("orders")
+    assert local_lake.connection.execute(f"SELECT count(*) FROM read_parquet('{orders}/*.parquet')").fetchall() == [(2,)]
+    [entry] = local_lake.quarantine("orders")
+    assert entry["line"] == 8 and entry["raw"] == "no document", "its place in the bulk"
