@@ -18,6 +18,8 @@
 //! Where the receiver answers 503 for want of room, clients of this form get 429, which they take
 //! for what it is.
 
+mod asked;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -25,93 +27,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
+use warp::http::StatusCode;
 use warp::http::header::HeaderValue;
-use warp::http::{Method, StatusCode};
 
 use crate::bulk::{self, Verb};
 
 use super::endpoint::{Endpoint, index_name};
 use super::reply::{self, Refusal, Response};
 
-/// The version that clients are told: they ask for at least 7.14.
-const VERSION: &str = "8.19.0";
+pub(super) use asked::{Asked, asked};
+
 /// Most actions of a bulk: an action of a few bytes costs many times that in the answer.
 const MOST_ACTIONS: usize = 100_000;
 /// The longest `_id`, as Elasticsearch has it.
 const MOST_ID_BYTES: usize = 512;
-
-/// What a request is about.
-pub(super) enum Asked<'a> {
-    /// A bulk, whose actions are about this index if they do not say.
-    Bulk { index: Option<&'a str> },
-    /// Something else: the answer.
-    Else(Response),
-}
 
 /// How a bulk was asked for.
 pub(super) struct Bulk<'a> {
     pub(super) index: Option<&'a str>,
     /// Only errors and statuses are wanted.
     pub(super) brief: bool,
-}
-
-/// What `method` at `path` (below the endpoint's, without a slash at its end) is about.
-pub(super) fn asked<'a>(method: &Method, path: &'a str) -> Asked<'a> {
-    let mut parts = path.split('/').skip(1);
-    let (first, second, third) = (parts.next(), parts.next(), parts.next());
-    let reads = method == Method::GET || method == Method::HEAD;
-    let writes = method == Method::PUT || method == Method::POST;
-    if third.is_none() {
-        match (first, second) {
-            (Some("_bulk"), None) => return Asked::Bulk { index: None },
-            (Some(index), Some("_bulk")) if index_name(index) => {
-                return Asked::Bulk { index: Some(index) };
-            }
-            (Some(_), Some("_bulk")) => {
-                let reason = "the index is no name that is taken here";
-                let status = StatusCode::BAD_REQUEST;
-                return Asked::Else(error(status, "invalid_index_name_exception", reason));
-            }
-            _ => {}
-        }
-    }
-    let body = match (first, second) {
-        (None, _) if reads => info(),
-        (Some("_cluster"), Some("health")) if reads => health(),
-        (Some("_license"), None) if reads => {
-            r#"{"license":{"status":"active","type":"basic","mode":"basic"}}"#.to_owned()
-        }
-        (
-            Some("_index_template" | "_component_template" | "_template" | "_ilm" | "_ingest"),
-            Some(_),
-        ) => match reads {
-            true => "{}".to_owned(),
-            false if writes => r#"{"acknowledged":true}"#.to_owned(),
-            false => return Asked::Else(nothing_here()),
-        },
-        (Some(index), None) if index_name(index) && method == Method::HEAD => "{}".to_owned(),
-        (Some(index), None) if index_name(index) && method == Method::PUT => {
-            let index = Value::from(index);
-            format!(r#"{{"acknowledged":true,"shards_acknowledged":true,"index":{index}}}"#)
-        }
-        _ => return Asked::Else(nothing_here()),
-    };
-    Asked::Else(product(reply::json(StatusCode::OK, body)))
-}
-
-fn info() -> String {
-    format!(
-        r#"{{"name":"sessionlake","cluster_name":"sessionlake","cluster_uuid":"_na_","version":{{"number":"{VERSION}","build_flavor":"default","build_type":"tar","build_hash":"sessionlake","build_date":"2026-01-01T00:00:00.000Z","build_snapshot":false,"lucene_version":"9.12.0","minimum_wire_compatibility_version":"7.17.0","minimum_index_compatibility_version":"7.0.0"}},"tagline":"You Know, for Search"}}"#
-    )
-}
-
-fn health() -> String {
-    r#"{"cluster_name":"sessionlake","status":"green","timed_out":false,"number_of_nodes":1,"number_of_data_nodes":1,"active_primary_shards":0,"active_shards":0,"relocating_shards":0,"initializing_shards":0,"unassigned_shards":0}"#.to_owned()
-}
-
-fn nothing_here() -> Response {
-    let reason = "sessionlake takes bulks, and what clients ask around them; nothing else";
-    error(StatusCode::NOT_FOUND, "resource_not_found_exception", reason)
 }
 
 /// A refusal in this form.
@@ -344,125 +279,4 @@ fn item(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::IndexPattern;
-    use super::*;
-    use crate::auth::Rules;
-    use crate::record::Form;
-
-    fn endpoint(indices: &[(&str, &str)]) -> Endpoint {
-        let pattern = |text: &str| IndexPattern::parse(text).unwrap();
-        Endpoint {
-            name: "e".into(),
-            path: "/".into(),
-            put: true,
-            post: true,
-            form: Form::Elasticsearch,
-            table: "user_sessions".into(),
-            indices: indices.iter().map(|(p, t)| (pattern(p), (*t).into())).collect(),
-            body_limit_bytes: 0,
-            inflated_limit_bytes: 0,
-            requests_per_second: None,
-            peers: Vec::new(),
-            auth: Rules::nobody_is_asked(),
-        }
-    }
-
-    fn split_of(
-        indices: &[(&str, &str)],
-        body: &str,
-    ) -> Result<(Vec<(String, String)>, Value), String> {
-        let bulk = Bulk { index: None, brief: false };
-        let split = split(&endpoint(indices), &bulk, &Bytes::from(body.to_owned()))
-            .map_err(|refusal| refusal.to_string())?;
-        let parts = split.parts.iter().map(|(table, part)| {
-            (table.to_string(), String::from_utf8(part.bytes.to_vec()).unwrap())
-        });
-        let parts = parts.collect();
-        let text = format!(r#"{{"errors":{},"items":[{}]}}"#, split.errors, split.items);
-        Ok((parts, serde_json::from_str(&text).unwrap()))
-    }
-
-    #[test]
-    fn a_bulk_for_one_table_is_its_body() {
-        let body = "{\"index\":{\"_index\":\"s\",\"_id\":\"1\"}}\n{\"a\":1}\n\n{\"create\":{}}\r\n{\"a\":2}";
-        let (parts, answer) = split_of(&[], body).unwrap();
-        assert_eq!(parts, [("user_sessions".to_owned(), body.to_owned())]);
-        assert_eq!(answer["errors"], false);
-        assert_eq!(answer["items"][0]["index"]["_id"], "1");
-        assert_eq!(answer["items"][0]["index"]["status"], 201);
-        assert_eq!(answer["items"][1]["create"]["_index"], "sessionlake");
-        assert!(answer["items"][1]["create"]["_id"].as_str().unwrap().ends_with("-4"));
-    }
-
-    #[test]
-    fn tables_get_their_lines_in_their_places_and_what_is_not_taken_is_an_error_of_its_item() {
-        let body = r#"{"index":{"_index":"s-1"}}
-{"a":1}
-{"index":{"_index":"o"}}
-{"a":2}
-{"delete":{"_index":"s-1","_id":"x"}}
-{"update":{"_index":"s-1","_id":"x"}}
-{"doc":{}}
-{"index":{"_index":"../etc"}}
-{"a":3}
-{"index":{"_index":"z"}}
-{"a":4}
-{"index":{"_index":"s-2"}}
-{"a":5}
-"#;
-        let (parts, answer) =
-            split_of(&[("s-*", "sessions"), ("o", "orders"), ("o*", "others")], body).unwrap();
-        let sessions = "{\"index\":{\"_index\":\"s-1\"}}\n{\"a\":1}\n\n\n\n\n\n\n\n\n\n{\"index\":{\"_index\":\"s-2\"}}\n{\"a\":5}\n";
-        let orders = "\n\n{\"index\":{\"_index\":\"o\"}}\n{\"a\":2}\n";
-        assert_eq!(
-            parts,
-            [
-                ("orders".to_owned(), orders.to_owned()),
-                ("sessions".to_owned(), sessions.to_owned())
-            ]
-        );
-        assert_eq!(answer["errors"], true);
-        let statuses: Vec<_> = answer["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|item| {
-                item.as_object().unwrap().values().next().unwrap()["status"].as_u64().unwrap()
-            })
-            .collect();
-        assert_eq!(statuses, [201, 201, 400, 400, 400, 404, 201]);
-    }
-
-    #[test]
-    fn what_is_no_bulk_is_refused_whole() {
-        for (body, line) in [
-            ("{\"a\":1}\n", 1),
-            ("{\"index\":{}}\n{}\n{\"a\":1}\n", 3),
-            ("{\"index\":{}}\n", 1),
-            ("{\"index\":{\"_index\":5}}\n{}\n", 1),
-            ("[]", 1),
-            ("\n\nnonsense", 3),
-        ] {
-            let error = split_of(&[], body).unwrap_err();
-            assert!(error.starts_with(&format!("line {line} of the bulk")), "{body:?}: {error}");
-        }
-        let many = "{\"index\":{}}\n{}\n".repeat(MOST_ACTIONS + 1);
-        assert!(split_of(&[], &many).unwrap_err().contains("more than 100000"));
-    }
-
-    #[test]
-    fn paths_are_matched_strictly() {
-        let bulk = |path| match asked(&Method::POST, path) {
-            Asked::Bulk { index } => Ok(index.map(str::to_owned)),
-            Asked::Else(response) => Err(response.status().as_u16()),
-        };
-        assert_eq!(bulk("/_bulk"), Ok(None));
-        assert_eq!(bulk("/sessions/_bulk"), Ok(Some("sessions".to_owned())));
-        assert_eq!(bulk("/../_bulk"), Err(400));
-        assert_eq!(bulk("/%2e%2e/_bulk"), Err(400));
-        assert_eq!(bulk("/a/b/_bulk"), Err(404));
-        assert_eq!(bulk("/_bulk/x"), Err(404));
-        assert_eq!(bulk("/_search"), Err(404));
-    }
-}
+mod tests;
