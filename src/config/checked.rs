@@ -105,6 +105,8 @@ pub struct Journal {
     pub retry_window: Duration,
     /// Set damaged segments aside instead of refusing to start.
     pub skip_damaged: bool,
+    /// Encrypt bodies; then there is a privacy key.
+    pub encrypt: bool,
 }
 
 /// Where files go. `Debug` shows no credentials.

@@ -90,6 +90,7 @@ impl Checker<'_> {
                 reserve_bytes: self.size(&list::DISK_RESERVE),
                 retry_window: self.duration(&list::RETRY_WINDOW),
                 skip_damaged: self.switch(&list::SKIP_DAMAGED),
+                encrypt: self.switch(&list::ENCRYPT_JOURNAL),
             },
             lake: self.lake(),
             landing: self.landing(),
@@ -99,6 +100,11 @@ impl Checker<'_> {
         if self.problems.is_empty() {
             let (receive, journal) = (&serve.receive, &serve.journal);
             self.tables_exist(receive, &serve.landing);
+            if journal.encrypt && serve.landing.privacy_key.is_none() {
+                let secret = Source::Flag.example(&list::PRIVACY_KEY);
+                let why = format!("needs a secret: {secret}");
+                self.refuse(self.place(&list::ENCRYPT_JOURNAL), why);
+            }
             let body = self.size(&list::BODY_LIMIT);
             self.not_below(&list::INFLATED_LIMIT, &list::BODY_LIMIT, body);
             self.not_below(&list::JOURNAL_QUOTA, &list::JOURNAL_SEGMENT, journal.segment_bytes);

@@ -118,6 +118,7 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &RETRY_WINDOW,
     &SKIP_DAMAGED,
     &PRIVACY_KEY,
+    &ENCRYPT_JOURNAL,
 ];
 
 const SECOND: u64 = 1_000;
@@ -633,4 +634,17 @@ pub(crate) const PRIVACY_KEY: Setting = Setting {
     help: "The secret (32 bytes or more, any text) that hashes columns and seals rejected lines, \
            as the [privacy] table of the file asks.",
     more: "Keep it: with another one, equal values no longer have equal hashes.",
+};
+
+/// `encrypt_journal`
+pub(crate) const ENCRYPT_JOURNAL: Setting = Setting {
+    key: "encrypt_journal",
+    value_name: "BOOL",
+    kind: Kind::Switch,
+    default: Some("false"),
+    example: "true",
+    commands: SERVE,
+    section: PRIVACY,
+    help: "Encrypt bodies in the journal (AES-256-GCM) with a key made from privacy_key.",
+    more: "What lies there already stays as it is until it has landed.",
 };

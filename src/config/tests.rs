@@ -445,6 +445,7 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("retry_window", "\"0s\"", "retry_window: 0ns"),
     ("skip_damaged", "true", "skip_damaged: true"),
     ("privacy_key", "\"p.key\"", "privacy_key: Some(\"p.key\")"),
+    ("encrypt_journal", "true", "encrypt: true"),
 ];
 
 #[test]
@@ -608,6 +609,7 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
         ("[[tables]]\nname = \"user_sessions\"", "there is a table user_sessions already"),
         ("[endpoint]\npath = \"/a\"", "of which there may be several: [[endpoint]]"),
         ("privacy_key = \"k\"\n[privacy]\nduration = \"hash\"", ":3: privacy.duration: only text"),
+        ("encrypt_journal = true", ":1: encrypt_journal: needs a secret: --privacy-key"),
         ("tls_cert = \"cert.pem\"", "TLS needs it as well: --tls-key"),
     ] {
         let complaint = complaint(text);

@@ -50,7 +50,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     let key = tables::privacy_key(&settings.landing)?;
     let configured = tables::configured(&settings.landing, key.as_ref())?;
     // Whatever may be wrong with certificates and credentials is said before the journal is opened.
-    let receive = receive_settings(&settings)?;
+    let receive = receive_settings(&settings, key.as_ref())?;
     let lake = Lake::open(&settings.lake)?;
     let options = journal_options(&settings.journal);
     let (journal, recovery) = Journal::open(Arc::new(RealDisk), Arc::clone(&clock), options)?;
@@ -142,7 +142,10 @@ fn journal_options(journal: &config::Journal) -> Options {
     options
 }
 
-fn receive_settings(settings: &config::Serve) -> anyhow::Result<receive::Settings> {
+fn receive_settings(
+    settings: &config::Serve,
+    key: Option<&privacy::Key>,
+) -> anyhow::Result<receive::Settings> {
     let receive = &settings.receive;
     let state = &settings.journal.dir;
     let auth = receive.credentials.as_deref().map(|path| Auth::open(path, state)).transpose()?;
@@ -151,6 +154,7 @@ fn receive_settings(settings: &config::Serve) -> anyhow::Result<receive::Setting
         endpoints: receive.endpoints.clone(),
         auth,
         tls,
+        seal: key.filter(|_| settings.journal.encrypt).cloned(),
         requests_per_second: receive.requests_per_second,
         header_timeout: receive.header_timeout,
         body_timeout: receive.body_timeout,
@@ -209,13 +213,13 @@ impl Landing {
             let tables = tables::from_settings(&seal.settings, self.key.as_ref())?;
             tracing::info!("roll {} was sealed and not committed: making it again", seal.roll);
             let reader = self.journal.reader(seal.range.first);
-            let source = FromJournal { reader, last: Some(seal.range.last) };
+            let source = FromJournal { reader, last: Some(seal.range.last), key: self.key.clone() };
             self.engine(&tables, source, Mode::Again(seal.roll, seal.range))?;
         }
         let pending = self.pending();
         self.readiness.set("landing", Ok(()));
         let reader = self.journal.reader(pending.unsealed_from);
-        let source = FromJournal { reader, last: None };
+        let source = FromJournal { reader, last: None, key: self.key.clone() };
         self.engine(&self.tables, source, Mode::Live(pending.next_roll))
     }
 
@@ -253,6 +257,7 @@ impl Landing {
 struct FromJournal {
     reader: Reader,
     last: Option<Seq>,
+    key: Option<privacy::Key>,
 }
 
 impl Source for FromJournal {
@@ -260,7 +265,16 @@ impl Source for FromJournal {
         if self.last.is_some_and(|last| self.reader.position() > last) {
             return Ok(Next::Closed);
         }
-        Ok(self.reader.next(timeout)?)
+        let mut next = self.reader.next(timeout)?;
+        if let Next::Body(body) = &mut next
+            && privacy::is_sealed(&body.bytes)
+        {
+            let opened = self.key.as_ref().and_then(|key| key.open_body(&body.bytes));
+            body.bytes = opened.with_context(|| {
+                format!("body {} is encrypted, and privacy_key does not open it", body.seq)
+            })?;
+        }
+        Ok(next)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The secret, and what is made with it.
 //!
-//! Two keys are derived from it, one for hashes and one for sealing, so that neither tells of the
-//! other. A sealed text is base64 of `nonce (12) ‖ AES-256-GCM ciphertext ‖ tag (16)`.
+//! Keys are derived from it, one for hashes, one for sealing rejected lines, two for bodies in the
+//! journal, so that none tells of another. A sealed text is base64 of `nonce (12) ‖ AES-256-GCM ciphertext ‖ tag (16)`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+use super::journal::BodyKeys;
 
 /// The least bytes of a secret.
 const LEAST_BYTES: usize = 32;
@@ -23,6 +25,7 @@ pub struct Key(Arc<Keys>);
 struct Keys {
     hash: hmac::Key,
     seal: RandomizedNonceKey,
+    bodies: BodyKeys,
 }
 
 /// Why a secret cannot be used.
@@ -76,7 +79,13 @@ impl Key {
         let derive = |purpose: &[u8]| hmac::sign(&secret, purpose);
         let hash = hmac::Key::new(hmac::HMAC_SHA256, derive(b"sessionlake hash 1").as_ref());
         let seal = RandomizedNonceKey::new(&AES_256_GCM, derive(b"sessionlake seal 1").as_ref());
-        Some(Key(Arc::new(Keys { hash, seal: seal.ok()? })))
+        let nonce = derive(b"sessionlake body nonce 1");
+        let bodies = BodyKeys::new(nonce.as_ref(), derive(b"sessionlake body seal 1").as_ref())?;
+        Some(Key(Arc::new(Keys { hash, seal: seal.ok()?, bodies })))
+    }
+
+    pub(super) fn bodies(&self) -> &BodyKeys {
+        &self.0.bodies
     }
 
     /// What stands in for `value`.

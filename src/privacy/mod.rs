@@ -21,6 +21,7 @@
 //! It does not know a field that no schema has: such a value is in `_extra` as it came.
 
 mod apply;
+mod journal;
 mod key;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use std::fmt;
 use crate::schema::{Field, Kind, TableSchema};
 
 pub use apply::Applied;
+pub use journal::is_sealed;
 pub use key::{Key, KeyError};
 
 /// What is done to a value.

@@ -61,6 +61,7 @@ use tokio::net::TcpListener;
 use crate::auth::Auth;
 use crate::journal::Journal;
 use crate::metrics;
+use crate::privacy;
 use crate::status::Readiness;
 use crate::tls::Tls;
 
@@ -81,6 +82,8 @@ pub struct Settings {
     pub auth: Option<Arc<Auth>>,
     /// What TLS is spoken with; none for plain HTTP.
     pub tls: Option<Arc<Tls>>,
+    /// What bodies are sealed with on their way to the journal; none for not at all.
+    pub seal: Option<privacy::Key>,
     /// Most requests of a peer in a second, over all endpoints.
     pub requests_per_second: Option<u32>,
     /// From the first byte of a request (or the opening of the connection) to the end of its head.

@@ -47,6 +47,8 @@ pub(super) enum Refusal {
         first = allow.split(',').next().unwrap_or_default()
     )]
     NotPutOrPost { method: Method, path: String, allow: &'static str },
+    #[error("the body is no text, and so no documents: nothing was kept")]
+    NotDocuments,
     #[error("the request names no path")]
     NoPath,
     #[error("{method} does nothing here: use GET")]
@@ -111,7 +113,9 @@ impl Refusal {
             Refusal::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Refusal::Interrupted { .. } | Refusal::BrokenEncoding { .. } => StatusCode::BAD_REQUEST,
             Refusal::TooManyActions { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::Bulk { .. } | Refusal::NoPath => StatusCode::BAD_REQUEST,
+            Refusal::Bulk { .. } | Refusal::NoPath | Refusal::NotDocuments => {
+                StatusCode::BAD_REQUEST
+            }
             Refusal::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Refusal::Forbidden => StatusCode::FORBIDDEN,
             Refusal::TooManyFailures { .. } | Refusal::TooManyRequests { .. } => {

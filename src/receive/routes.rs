@@ -19,6 +19,7 @@ use warp::http::{HeaderMap, Method};
 
 use crate::journal::NewBody;
 use crate::metrics as names;
+use crate::privacy;
 use crate::record::Form;
 
 use super::App;
@@ -228,11 +229,15 @@ impl App {
     async fn take(
         &self,
         endpoint: &Endpoint,
-        body::Whole { bytes, reserved }: body::Whole,
+        body::Whole { bytes, mut reserved }: body::Whole,
         began: Instant,
     ) -> Result<Response, Refusal> {
         let lines = body::lines(&bytes);
         let len = bytes.len() as u64;
+        if self.settings.seal.is_some() {
+            // Clear and sealed are there at once, for a moment.
+            reserved.grow_to(2 * len).await?;
+        }
         if lines == 0 {
             return Ok(reply::taken(0, len, false));
         }
@@ -252,8 +257,10 @@ impl App {
         began: Instant,
     ) -> Result<Response, Refusal> {
         let mut split = elastic::split(endpoint, bulk, &bytes)?;
-        // What was copied and the answer are held besides the body.
-        reserved.grow_to(bytes.len() as u64 + split.held_bytes()).await?;
+        // What was copied, what is sealed and the answer are held besides the body.
+        let len = bytes.len() as u64;
+        let sealed = if self.settings.seal.is_some() { len } else { 0 };
+        reserved.grow_to(len + sealed + split.held_bytes()).await?;
         for (table, part) in std::mem::take(&mut split.parts) {
             let (bytes, lines) = (part.bytes, part.documents);
             let new = NewBody { table, form: Form::Elasticsearch, first_line: 1, bytes };
@@ -267,11 +274,19 @@ impl App {
     async fn keep(
         &self,
         endpoint: &Endpoint,
-        new: NewBody,
+        mut new: NewBody,
         lines: u64,
         began: Instant,
     ) -> Result<bool, Refusal> {
         let len = new.bytes.len() as u64;
+        if privacy::is_sealed(&new.bytes) {
+            return Err(Refusal::NotDocuments);
+        }
+        if let Some(key) = self.settings.seal.clone() {
+            let bytes = new.bytes;
+            let sealed = tokio::task::spawn_blocking(move || key.seal_body(&bytes)).await;
+            new.bytes = sealed.ok().flatten().ok_or(Refusal::NoMemory)?;
+        }
         let receipt = self.journal.append(new).await?;
         if receipt.duplicate {
             metrics::counter!(names::DUPLICATES).increment(1);

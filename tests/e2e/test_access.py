@@ -179,7 +179,7 @@ def test_a_key_set_from_a_url_is_fetched_again_for_a_new_key(make_server, local_
     try:
         secrets.write(jwks=f"http://127.0.0.1:{keys.server_address[1]}/keys")
         server = make_server(local_lake, "--roll-age", "1h", "--credentials", secrets.path).start()
-        status = lambda jwt: curl("-H", f"Authorization: Bearer {jwt}", f"{server.origin}/metrics")[0][:3]  # noqa: E731
+        status = lambda jwt: curl("-H", f"Authorization: Bearer {jwt}", f"{server.origin}/metrics")[0][:3]
         first = secrets.issuer.jwt()
         wait_until(lambda: status(first) == "200", 10, "the key set to be fetched", 0.5)
         secrets.issuer.rotate()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from harness.documents import FIRST_MS
+from harness.process import wait_until
 
 SECRET = "0123456789abcdef0123456789abcdef-secret"
 CLEAR = ["ann-the-user", "203.0.113.77", "ann@example.test", "/private/ann", "31337-as-number", "broken-ann"]
@@ -41,7 +42,7 @@ def test_no_clear_value_is_left(make_server, local_lake, folder, command):
     assert server.put(b"\n".join(lines)).status == 200
     server.drain()
     derived = hmac.new(SECRET.encode(), b"sessionlake hash 1", hashlib.sha256).digest()
-    hashed = lambda value: hmac.new(derived, value.encode(), hashlib.sha256).hexdigest()[:32]  # noqa: E731
+    hashed = lambda value: hmac.new(derived, value.encode(), hashlib.sha256).hexdigest()[:32]
     rows = local_lake.query('SELECT "userSessionId", "userId", ip FROM {t} ORDER BY 1')
     ann = hashed("ann-the-user")
     assert rows == [("a", ann, "203.0.113.0"), ("b", ann, None), ("c", None, None), ("d", None, None)]
@@ -78,3 +79,26 @@ def test_rules_need_a_secret(command, local_lake, folder):
     config.write_text('[privacy]\nuserId = "hash"\n')
     shown = command("check", "--config", config, "--lake", local_lake.at.uri, env=local_lake.at.env, expect=2)
     assert "needs a secret" in shown
+
+
+def test_an_encrypted_journal_tells_nothing_and_lands_after_a_crash(make_server, local_lake, folder):
+    (folder / "privacy.key").write_text(SECRET)
+    flags = ["--roll-age", "1h", "--privacy-key", folder / "privacy.key", "--encrypt-journal"]
+    server = make_server(local_lake, *flags).start()
+    data = b"\n".join(document(userSessionId=f"s{n}", userId="ann-the-user") for n in range(50))
+    assert not server.put(data).json["duplicate"]
+    assert server.put(data).json["duplicate"], "a retry is recognised"
+    assert server.put(b"\0SLE1 this looks as if it were sealed").status == 400
+    segments = [path for path in server.state.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in segments) > len(data)
+    assert not [path for path in segments if b"ann-the-user" in path.read_bytes()]
+    server.kill()
+    # With another secret it lands nothing, and says so; with the right one, everything.
+    (folder / "privacy.key").write_text(SECRET[::-1])
+    server.start()
+    wait_until(lambda: "privacy_key does not open it" in server.process.output(), 20, "the error")
+    server.kill()
+    (folder / "privacy.key").write_text(SECRET)
+    server.start()
+    server.drain()
+    assert len(local_lake.session_ids()) == 50

@@ -133,7 +133,7 @@ def _elasticsearch(version):
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
         call([*pip, "--target", target, "-r", requirements])
 
-    made_from = lambda: [sys.version, requirements.read_text()]  # noqa: E731
+    made_from = lambda: [sys.version, requirements.read_text()]
     return Part(f"elasticsearch-{version}", {}, made_from, make)
 
 

@@ -45,6 +45,7 @@ fn settings() -> Settings {
         }],
         auth: None,
         tls: None,
+        seal: None,
         requests_per_second: None,
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(10),
