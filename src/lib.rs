@@ -18,6 +18,7 @@ pub mod cli;
 pub mod config;
 pub mod inspect;
 pub mod pipeline;
+pub mod verify;
 
 pub mod receive;
 

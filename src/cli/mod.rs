@@ -10,10 +10,12 @@ mod import;
 mod inspect;
 mod out;
 mod passwd;
+mod quarantine;
 mod schema;
 mod serve;
 mod store;
 mod unseal;
+mod verify;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -101,6 +103,8 @@ enum Command {
     Import(import::Args),
     Inspect(inspect::Args),
     Schema(schema::Args),
+    Verify(verify::Args),
+    Quarantine(quarantine::Args),
     Check(check::Args),
     Passwd(passwd::Args),
     Cert(cert::Args),
@@ -171,6 +175,8 @@ where
         Command::Import(args) => import::run(&args, environment),
         Command::Inspect(args) => inspect::run(args, environment),
         Command::Schema(args) => schema::run(&args),
+        Command::Verify(args) => verify::run(args, environment),
+        Command::Quarantine(args) => quarantine::run(args, environment),
         Command::Check(args) => check::run(&args, environment),
         Command::Passwd(args) => passwd::run(&args),
         Command::Cert(args) => cert::run(&args),

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::{Outcome, manual};
-use crate::privacy::Key;
+use crate::privacy::{self, Key};
 
 /// Open rejected lines that privacy rules have sealed.
 ///
@@ -38,12 +38,9 @@ pub(super) fn run(args: &Args) -> Outcome {
 fn open(key: &Key, line: &str) -> anyhow::Result<String> {
     let mut entry: Value =
         serde_json::from_str(line).context("this is no entry of a quarantine")?;
-    let raw =
-        entry.get("raw").and_then(Value::as_str).and_then(|raw| serde_json::from_str(raw).ok());
-    let Some(sealed) = raw.as_ref().and_then(|raw: &Value| raw.get("sealed")?.as_str()) else {
-        return Ok(line.to_owned());
-    };
-    let text = key.open(sealed).context("this secret does not open it")?;
+    let raw = entry.get("raw").and_then(Value::as_str);
+    let Some(sealed) = raw.and_then(privacy::sealed) else { return Ok(line.to_owned()) };
+    let text = key.open(&sealed).context("this secret does not open it")?;
     if let Some(raw) = entry.get_mut("raw") {
         *raw = String::from_utf8_lossy(&text).into_owned().into();
     }

@@ -28,8 +28,21 @@ pub struct Receipt {
     pub rejects: u64,
     /// Bulk action lines, not counted as lines.
     pub actions: u64,
+    /// Bodies of the range, or right before it, that were acknowledged and are gone: their segment
+    /// was damaged, and the start was told to go on without it. Usually none, and then left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostBodies>,
     /// What landed, by table.
     pub tables: Vec<TableReceipt>,
+}
+
+/// Bodies that are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostBodies {
+    /// The first of them.
+    pub first_seq: u64,
+    /// The last of them.
+    pub last_seq: u64,
 }
 
 /// What a roll landed in one table.

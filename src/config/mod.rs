@@ -32,6 +32,8 @@ mod storage;
 pub(crate) mod value;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;

@@ -67,7 +67,7 @@ fn plain(error: &parquet::errors::ParquetError) -> String {
 }
 
 /// Reads the footer of the file at `path`, which has `bytes` bytes, without page indexes.
-async fn footer(
+pub(crate) async fn footer(
     store: &dyn ObjectStore,
     path: &Path,
     bytes: u64,

@@ -69,7 +69,7 @@ mod window;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -363,6 +363,20 @@ impl Journal {
         outcome.recv().unwrap_or_else(|_| Err(self.inner.shared.poison_error()))?;
         release::release(&self.inner.shared);
         Ok(())
+    }
+
+    /// Bodies that were given up by [`Options::skip_damaged`], within `range` or right before it,
+    /// in order. A body that is committed may no longer be told of.
+    #[must_use]
+    pub fn lost(&self, range: SeqRange) -> Vec<SeqRange> {
+        let lost = self.inner.shared.state().lost.clone();
+        let mut first = range.first;
+        for one in lost.iter().rev() {
+            if one.first < first && one.last.next() >= first {
+                first = one.first;
+            }
+        }
+        lost.into_iter().filter(|one| one.last >= first && one.first <= range.last).collect()
     }
 
     /// How the journal is now. Asks the file system for its free space.

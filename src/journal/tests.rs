@@ -2,12 +2,16 @@
 
 mod append;
 mod crash;
-mod fake;
+pub(crate) mod fake;
+mod flips;
+pub(crate) mod fuzz;
 mod model;
 mod pace;
 mod read;
 mod retry;
 mod rolls;
+mod search;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::control::Control;
 use super::*;
 use crate::clock::ManualClock;
 use crate::record::{Body, Micros};

@@ -5,7 +5,9 @@
 //! * `engine`: bodies in sequence order → decode (threads) → batch → encode → the lander.
 //! * `decoding`: the threads that decode, part by part.
 //! * `open_roll`: what the open roll holds; finishing it.
+//! * `landing`: everything behind the journal of `serve`; begins the engine anew when it fails.
 //! * `land`: seal → upload → receipt → committed, one roll after the other.
+//! * `again`: a roll that is made again with bodies missing, held against what is in the lake.
 //! * `tables`: what a table is landed by, and how a seal remembers it.
 //!
 //! A roll is sealed before anything of it has its final name. A roll that was sealed and not
@@ -13,13 +15,17 @@
 //! The engine keeps nothing that is not in the journal: when it fails (a full staging disk, say)
 //! it is thrown away and begun anew from there.
 
+mod again;
 mod decoding;
 mod engine;
 mod import;
 mod land;
+mod landing;
 mod open_roll;
 mod serve;
 mod tables;
+#[cfg(test)]
+mod tests;
 
-pub use import::import;
+pub use import::{import, import_new};
 pub use serve::serve;

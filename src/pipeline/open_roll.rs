@@ -16,13 +16,24 @@ use crate::decode::{Counts, Decoded, Reject};
 use crate::encode::{Encoder, Layout, Staged};
 use crate::record::{Micros, Roll, Seq, SeqRange};
 
-/// A roll whose files are finished in the staging directory.
+/// A roll whose files are finished in the staging directory. One with an empty path is in the lake
+/// already.
+#[derive(Clone)]
 pub(super) struct Finished {
     pub(super) roll: Roll,
     pub(super) range: SeqRange,
     pub(super) counts: Counts,
     pub(super) files: Vec<(FileKey, Staged)>,
     pub(super) rejects: Vec<(Arc<str>, Staged)>,
+}
+
+impl Finished {
+    /// Its staging files.
+    pub(super) fn staged(&self) -> impl Iterator<Item = &Path> {
+        let files = self.files.iter().map(|(_, staged)| staged.path.as_path());
+        let all = files.chain(self.rejects.iter().map(|(_, staged)| staged.path.as_path()));
+        all.filter(|path| !path.as_os_str().is_empty())
+    }
 }
 
 struct Rejects {

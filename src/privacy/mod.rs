@@ -35,6 +35,13 @@ pub use apply::Applied;
 pub use journal::is_sealed;
 pub use key::{Key, KeyError};
 
+/// What [`Key::open`] opens, if `raw` is the text of a rejected line as the rules leave it.
+#[must_use]
+pub fn sealed(raw: &str) -> Option<String> {
+    let raw: serde_json::Value = serde_json::from_str(raw).ok()?;
+    raw.get("sealed")?.as_str().map(str::to_owned)
+}
+
 /// What is done to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {

@@ -59,9 +59,11 @@ pub struct Lake {
     /// The lake within the store.
     pub prefix: Path,
     location: Location,
+    /// Objects from this size on are put in parts of it.
+    part_bytes: usize,
 }
 
-/// Objects from this size on are put in parts.
+/// Objects from this size on are put in parts of it.
 const PART_BYTES: usize = 16 << 20;
 /// Parts under way at a time.
 const PARTS: usize = 4;
@@ -116,7 +118,14 @@ impl Lake {
             Location::Local(_) => Path::default(),
             bucket => Path::parse(bucket.prefix().unwrap_or("")).map_err(|e| object(e.into()))?,
         };
-        Ok(Lake { store, prefix, location: lake.location.clone() })
+        Ok(Lake { store, prefix, location: lake.location.clone(), part_bytes: PART_BYTES })
+    }
+
+    /// A bucket that is `store`, with large objects put in parts of `part_bytes`.
+    #[cfg(test)]
+    pub(crate) fn on(store: Arc<dyn ObjectStore>, part_bytes: usize) -> Lake {
+        let location = Location::S3 { bucket: "bucket".into(), prefix: "lake".into() };
+        Lake { store, prefix: Path::from("lake"), location, part_bytes }
     }
 
     /// The lake as people write it.
@@ -138,16 +147,16 @@ impl Lake {
         let path = self.path(name)?;
         let mut file = tokio::fs::File::open(staged).await.map_err(io)?;
         let bytes = file.metadata().await.map_err(io)?.len();
-        if bytes <= PART_BYTES as u64 {
+        if bytes <= self.part_bytes as u64 {
             let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
             file.read_to_end(&mut whole).await.map_err(io)?;
             return self.put_object(&path, whole).await;
         }
         let upload = self.store.put_multipart(&path).await.map_err(|e| self.object(e))?;
-        let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, self.part_bytes);
         let fed: Result<(), StoreError> = async {
             loop {
-                let mut piece = vec![0; 1 << 20];
+                let mut piece = vec![0; self.part_bytes.min(1 << 20)];
                 let n = file.read(&mut piece).await.map_err(io)?;
                 if n == 0 {
                     return Ok(());

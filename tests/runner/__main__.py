@@ -29,6 +29,8 @@ What to run (everything if nothing is said):
   tests/run unit [ARG...]   cargo test only; arguments go to cargo test
   tests/run e2e [ARG...]    build, then the end-to-end tests; arguments go to pytest
   tests/run perf [ARG...]   build, then the long measurements: import against pyarrow, memory
+  tests/run soak [ARG...]   build, then the long searches: kills under load, store away, and a
+                            million steps each of the unit tests' searches on broken disks and stores
   tests/run install         only install what the tests need
 
 Everything that is installed, and every log, lies in tests/.cache, which git ignores; deleting that
@@ -37,6 +39,7 @@ folder is safe. The exit code is 0 only if nothing failed.
 
 CARGO_TIME_LIMIT_S = 40 * 60
 E2E_TIME_LIMIT_S = 40 * 60
+SOAK_TIME_LIMIT_S = 180 * 60
 
 
 class Tally:
@@ -190,6 +193,15 @@ def unit(tally, more=()):
         tally.check(name, False, "ran no test")
 
 
+def searches(tally):
+    """The long forms of the searches on broken disks and stores, and of reading broken bytes."""
+    steps = {"journal::tests::search": "1000000", "pipeline::tests::search": "1000000", "fuzz": "10000000"}
+    for name, count in steps.items():
+        os.environ["SESSIONLAKE_SEARCH_STEPS"] = count
+        unit(tally, ["--lib", name, "--", "--nocapture"])
+    del os.environ["SESSIONLAKE_SEARCH_STEPS"]
+
+
 def pytest(tally, name, binary, quick, parts, more):
     """The end-to-end tests, counted from pytest's own report."""
     with Step(tally, name):
@@ -215,7 +227,7 @@ def pytest(tally, name, binary, quick, parts, more):
                 f"--basetemp={CACHE / 'tmp'}",
                 *more,
             ],
-            E2E_TIME_LIMIT_S,
+            SOAK_TIME_LIMIT_S if "soak" in more else E2E_TIME_LIMIT_S,
             env=env,
         )
     if not report.exists():
@@ -287,7 +299,7 @@ def arguments():
         prog="tests/run", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="without Spark and MinIO")
-    parser.add_argument("what", nargs="?", default="all", choices=["all", "unit", "e2e", "perf", "install"])
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "unit", "e2e", "perf", "soak", "install"])
     return parser.parse_known_args()
 
 
@@ -312,9 +324,11 @@ def main():
             "clippy",
             ["cargo", "clippy", "--release", "--all-targets", "--", "-D", "warnings"],
         )
-    binary = build(tally) if options.what in ("all", "e2e", "perf") else None
+    binary = build(tally) if options.what in ("all", "e2e", "perf", "soak") else None
     if options.what in ("all", "unit"):
         unit(tally, more if options.what == "unit" else ())
+    if options.what == "soak":
+        searches(tally)
     if installation is not None:
         parts = installed(tally, installation)
     if options.what == "install":
@@ -332,7 +346,8 @@ def end_to_end(tally, options, binary, parts, more):
     if any(part.name == "python" and part.state != "ok" for part in parts):
         tally.check("end-to-end tests", False, "their Python environment could not be installed")
         return
-    marked = ["-m", "perf", "-s"] if options.what == "perf" else ["-m", "not perf"]
+    long = options.what in ("perf", "soak")
+    marked = ["-m", options.what, "-s"] if long else ["-m", "not perf and not soak"]
     pytest(tally, "end-to-end tests", binary, options.quick, parts, [*marked, *more])
 
 

@@ -1,6 +1,7 @@
 //! Tests of the decoder as a whole: what becomes of lines, of values, and of anything at all.
 
 mod forms;
+mod fuzz;
 mod generate;
 mod property;
 mod values;

@@ -1,4 +1,7 @@
 //! A disk in memory that loses what was not synced, and fails where it is told to.
+//!
+//! Two ways to fail it: a [`Fault`] hits the next call of its kind, for tests of one shape; a
+//! [`Trouble`] hits the n-th call that changes or syncs something, whichever that is, for searches.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IoSlice};
@@ -10,7 +13,7 @@ use crate::journal::disk::{Disk, DiskFile, DiskLock};
 
 /// What to do at the next call of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Write nothing and fail.
     Write(ErrorKind),
     /// Write this many bytes and say so.
@@ -21,6 +24,53 @@ pub(super) enum Fault {
     Rename,
     SecondRename,
     Remove,
+}
+
+/// What happens at the n-th call that changes or syncs something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// Counted from the call after [`FakeDisk::trouble`], beginning with 1.
+    pub(crate) at: u64,
+    pub(crate) what: What,
+    /// Decides how much of the call takes effect before it fails.
+    pub(crate) seed: u64,
+}
+
+/// See [`Trouble`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// The call fails, after no, some or all of its effect.
+    Fail(ErrorKind),
+    /// A write says that it wrote less. Other calls are interrupted by nothing.
+    Short,
+    /// The call takes some effect, and from then on every call fails.
+    Off,
+}
+
+/// A small generator of numbers that are the same for the same seed, everywhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.roll() % end.max(1)
+    }
+
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.roll() as u8
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -46,7 +96,7 @@ enum Naming {
     Rename(PathBuf, PathBuf, usize),
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct World {
     files: Vec<Contents>,
     names: BTreeMap<PathBuf, usize>,
@@ -57,11 +107,21 @@ struct World {
     syncs: u64,
     /// Handles from before a power cut do nothing.
     generation: u64,
+    trouble: Option<Trouble>,
+    /// Reads until one fails.
+    reads_left: Option<u64>,
+    calls: u64,
+    /// Troubles that came.
+    hits: u64,
+    off: bool,
 }
+
+/// Bytes that a disk writes all or nothing of.
+const SECTOR: usize = 512;
 
 /// See the module.
 #[derive(Clone, Default)]
-pub(super) struct FakeDisk {
+pub(crate) struct FakeDisk {
     world: Arc<Mutex<World>>,
     locked: Arc<Mutex<Arc<AtomicBool>>>,
     /// Held shut, syncs wait.
@@ -92,41 +152,78 @@ impl FakeDisk {
     }
 
     /// The next call of this kind goes wrong.
-    pub(super) fn fail(&self, fault: Fault) {
+    pub(crate) fn fail(&self, fault: Fault) {
         self.world().fault = Some(fault);
     }
 
-    pub(super) fn set_free_bytes(&self, free_bytes: u64) {
+    pub(crate) fn set_free_bytes(&self, free_bytes: u64) {
         self.world().free_bytes = Some(free_bytes);
     }
 
-    pub(super) fn syncs(&self) -> u64 {
+    pub(crate) fn syncs(&self) -> u64 {
         self.world().syncs
     }
 
     /// Syncs wait as long as this is held.
-    pub(super) fn hold_syncs(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn hold_syncs(&self) -> MutexGuard<'_, ()> {
         self.gate.lock().expect("the gate")
     }
 
     /// Waits until a sync was begun that had not been when `before` were.
-    pub(super) fn await_sync(&self, before: u64) {
+    pub(crate) fn await_sync(&self, before: u64) {
         while self.syncs_begun() <= before {
             std::thread::yield_now();
         }
     }
 
-    pub(super) fn syncs_begun(&self) -> u64 {
+    pub(crate) fn syncs_begun(&self) -> u64 {
         self.begun.load(Ordering::SeqCst)
     }
 
-    pub(super) fn bytes(&self, path: &Path) -> Vec<u8> {
+    /// Lets a trouble come; `None` lets none come. Counts calls from here.
+    pub(crate) fn trouble(&self, trouble: Option<Trouble>) {
+        let mut world = self.world();
+        world.trouble = trouble;
+        world.calls = 0;
+    }
+
+    /// The n-th read from here fails.
+    pub(crate) fn fail_read(&self, nth: Option<u64>) {
+        self.world().reads_left = nth;
+    }
+
+    /// How many troubles came so far.
+    pub(crate) fn hits(&self) -> u64 {
+        self.world().hits
+    }
+
+    /// Whether every call fails.
+    pub(crate) fn is_off(&self) -> bool {
+        self.world().off
+    }
+
+    /// From now on every call fails.
+    pub(crate) fn turn_off(&self) {
+        self.world().off = true;
+    }
+
+    /// The disk as the next process finds it when this one was killed: nothing is lost, and
+    /// nothing more is durable than was. Handles of the killed one do nothing to it.
+    pub(crate) fn killed(&self) -> FakeDisk {
+        let mut world = self.world().clone();
+        (world.trouble, world.reads_left, world.off) = (None, None, false);
+        let after = FakeDisk::default();
+        *after.world() = world;
+        after
+    }
+
+    pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
         let world = self.world();
         world.files[world.names[path]].seen.clone()
     }
 
     /// Replaces a file's bytes, durably: damage, or the picture of a crash.
-    pub(super) fn put(&self, path: &Path, bytes: &[u8]) {
+    pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         let mut world = self.world();
         let id = world.files.len();
         world.files.push(Contents {
@@ -138,8 +235,14 @@ impl FakeDisk {
         world.durable_names.insert(path.to_owned(), id);
     }
 
+    /// The same, on a disk that has no other file.
+    pub(crate) fn put_alone(&self, path: &Path, bytes: &[u8]) {
+        *self.world() = World::default();
+        self.put(path, bytes);
+    }
+
     /// A disk with the same files, all durable.
-    pub(super) fn copy(&self) -> FakeDisk {
+    pub(crate) fn copy(&self) -> FakeDisk {
         let copy = FakeDisk::default();
         let names: Vec<PathBuf> = self.world().names.keys().cloned().collect();
         for name in names {
@@ -150,7 +253,7 @@ impl FakeDisk {
 
     /// Cuts the power: a new disk with all that was synced, and of the rest what `keep` says,
     /// change by change. Changes that are kept stay in order. A write may be kept up to a byte.
-    pub(super) fn power_cut(&self, mut keep: impl FnMut() -> u8) -> FakeDisk {
+    pub(crate) fn power_cut(&self, mut keep: impl FnMut() -> u8) -> FakeDisk {
         let mut world = self.world();
         world.generation += 1;
         let mut names = world.durable_names.clone();
@@ -176,7 +279,11 @@ impl FakeDisk {
                     (_, 0..85) => {}
                     (Change::Write(at, data), choice) => {
                         let part = match choice {
-                            85..170 => data.len() * usize::from(keep()) / 256,
+                            85..128 => data.len() * usize::from(keep()) / 256,
+                            128..170 => {
+                                keep_sectors(&mut bytes, *at, data, &mut keep);
+                                continue;
+                            }
                             _ => data.len(),
                         };
                         apply(&mut bytes, &Change::Write(*at, data[..part].to_vec()));
@@ -187,6 +294,18 @@ impl FakeDisk {
             after.put(&name, &bytes);
         }
         after
+    }
+}
+
+/// Applies a write sector by sector, each kept or not.
+fn keep_sectors(bytes: &mut Vec<u8>, at: usize, data: &[u8], keep: &mut impl FnMut() -> u8) {
+    let mut from = 0;
+    while from < data.len() {
+        let to = (from + SECTOR - (at + from) % SECTOR).min(data.len());
+        if keep() >= 128 {
+            apply(bytes, &Change::Write(at + from, data[from..to].to_vec()));
+        }
+        from = to;
     }
 }
 
@@ -203,12 +322,91 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
     }
 }
 
+impl Contents {
+    /// A failed sync: of the written pages some reached the disk, and the system has dropped the
+    /// others; reads see them all. A changed length is the file system's own, and waits.
+    fn lose_pages(&mut self, mut dice: Dice) {
+        let pending = std::mem::take(&mut self.pending);
+        for change in pending {
+            let written = dice.one_in(2);
+            match change {
+                Change::Truncate(_) => self.pending.push(change),
+                Change::Write(..) if !written => {}
+                Change::Write(..) if self.pending.is_empty() => apply(&mut self.durable, &change),
+                Change::Write(..) => self.pending.push(change),
+            }
+        }
+    }
+}
+
 impl World {
     fn take(&mut self, fault: Fault) -> io::Result<()> {
         if self.fault == Some(fault) {
             self.fault = None;
             return Err(io::Error::other(format!("injected: {fault:?}")));
         }
+        Ok(())
+    }
+
+    /// Counts a call. `Err`: it fails, and the number says how much of it takes effect.
+    fn call(&mut self) -> Result<Option<u64>, (io::Error, u64)> {
+        if self.off {
+            return Err((io::Error::other("the power is off"), 0));
+        }
+        self.calls += 1;
+        let Some(trouble) = self.trouble.filter(|trouble| trouble.at == self.calls) else {
+            return Ok(None);
+        };
+        self.trouble = None;
+        self.hits += 1;
+        match trouble.what {
+            What::Short => Ok(Some(trouble.seed)),
+            What::Fail(kind) => Err((kind.into(), trouble.seed)),
+            What::Off => {
+                self.off = true;
+                Err((io::Error::other("the power went off"), trouble.seed))
+            }
+        }
+    }
+
+    /// Counts a call that takes effect or not.
+    fn call_or(&mut self, effect: impl FnOnce(&mut World)) -> io::Result<()> {
+        match self.call() {
+            Ok(_) => Ok(()),
+            Err((error, seed)) => {
+                if seed % 2 == 1 {
+                    effect(self);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        if self.off {
+            return Err(io::Error::other("the power is off"));
+        }
+        if let Some(left) = &mut self.reads_left {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.reads_left = None;
+                self.hits += 1;
+                return Err(io::Error::other("injected: a read"));
+            }
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let id = self.names.remove(from).ok_or(ErrorKind::NotFound)?;
+        self.names.insert(to.to_owned(), id);
+        self.pending_names.push(Naming::Rename(from.to_owned(), to.to_owned(), id));
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        self.names.remove(path).ok_or(ErrorKind::NotFound)?;
+        self.pending_names.push(Naming::Clear(path.to_owned()));
         Ok(())
     }
 
@@ -225,23 +423,32 @@ impl Disk for FakeDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let world = self.world();
+        let mut world = self.world();
+        world.read()?;
         let names = world.names.keys().filter(|path| path.parent() == Some(dir));
         Ok(names.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut world = self.world();
-        let id = world.files.len();
-        world.files.push(Contents::default());
-        world.names.insert(path.to_owned(), id);
-        world.pending_names.push(Naming::Set(path.to_owned(), id));
+        let make = |world: &mut World| {
+            let id = world.files.len();
+            world.files.push(Contents::default());
+            world.names.insert(path.to_owned(), id);
+            world.pending_names.push(Naming::Set(path.to_owned(), id));
+            id
+        };
+        world.call_or(|world| {
+            make(world);
+        })?;
+        let id = make(&mut world);
         let generation = world.generation;
         Ok(Box::new(FakeFile { disk: self.clone(), id, generation }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let world = self.world();
+        let mut world = self.world();
+        world.read()?;
         let id = *world.names.get(path).ok_or(ErrorKind::NotFound)?;
         let generation = world.generation;
         Ok(Box::new(FakeFile { disk: self.clone(), id, generation }))
@@ -253,23 +460,21 @@ impl Disk for FakeDisk {
         if world.fault == Some(Fault::SecondRename) {
             world.fault = Some(Fault::Rename);
         }
-        let id = world.names.remove(from).ok_or(ErrorKind::NotFound)?;
-        world.names.insert(to.to_owned(), id);
-        world.pending_names.push(Naming::Rename(from.to_owned(), to.to_owned(), id));
-        Ok(())
+        world.call_or(|world| drop(world.rename(from, to)))?;
+        world.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.world();
         world.take(Fault::Remove)?;
-        world.names.remove(path).ok_or(ErrorKind::NotFound)?;
-        world.pending_names.push(Naming::Clear(path.to_owned()));
-        Ok(())
+        world.call_or(|world| drop(world.remove(path)))?;
+        world.remove(path)
     }
 
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
         let mut world = self.world();
         world.take(Fault::SyncDir)?;
+        world.call_or(|_| {})?;
         world.durable_names = world.names.clone();
         world.pending_names.clear();
         Ok(())
@@ -288,11 +493,14 @@ impl Disk for FakeDisk {
 
 impl DiskFile for FakeFile {
     fn length(&self) -> io::Result<u64> {
-        Ok(self.disk.world().files[self.id].seen.len() as u64)
+        let mut world = self.disk.world();
+        world.read()?;
+        Ok(world.files[self.id].seen.len() as u64)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let world = self.disk.world();
+        let mut world = self.disk.world();
+        world.read()?;
         let seen = &world.files[self.id].seen;
         let from = seen.get(offset as usize..).unwrap_or_default();
         let count = from.len().min(buffer.len());
@@ -320,6 +528,17 @@ impl DiskFile for FakeFile {
             }
             _ => {}
         }
+        let failed = match world.call() {
+            Ok(None) => None,
+            Ok(Some(seed)) => {
+                data.truncate(1 + (seed % data.len().max(1) as u64) as usize);
+                None
+            }
+            Err((error, seed)) => {
+                data.truncate((seed % (data.len() as u64 + 1)) as usize);
+                Some(error)
+            }
+        };
         // One change a slice: a power cut may keep a later one and lose an earlier one.
         let written = data.len();
         let mut at = offset as usize;
@@ -330,11 +549,14 @@ impl DiskFile for FakeFile {
             at += now.len();
             rest = later;
         }
-        Ok(written)
+        failed.map_or(Ok(written), Err)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.disk.world().change(self.id, Change::Truncate(len as usize));
+        let mut world = self.disk.world();
+        let change = Change::Truncate(len as usize);
+        world.call_or(|world| world.change(self.id, change.clone()))?;
+        world.change(self.id, change);
         Ok(())
     }
 
@@ -347,6 +569,13 @@ impl DiskFile for FakeFile {
         }
         world.syncs += 1;
         let failed = world.take(Fault::Sync);
+        if let Err((error, seed)) = world.call() {
+            if world.off {
+                return Err(error);
+            }
+            world.files[self.id].lose_pages(Dice(seed));
+            return Err(error);
+        }
         let contents = &mut world.files[self.id];
         if failed.is_ok() {
             for change in contents.pending.drain(..) {

@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use self::marks::{FileMark, LakeLog, Marks, Run};
 use self::pieces::{Common, Pieces};
 use super::engine::{self, Mode, Setup, Source};
-use super::land::Lander;
+use super::land::{Lander, Pauses};
 use super::tables::{self, Tables};
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
@@ -42,6 +42,21 @@ const PIECE_BYTES: usize = 4 << 20;
 /// A file that cannot be read, or was imported before; the lake. What was imported before the
 /// error stays.
 pub fn import(settings: config::Import) -> anyhow::Result<()> {
+    let known = import_new(settings)?;
+    if !known.is_empty() {
+        bail!(
+            "imported before, and left out: {}. To have the rows twice, give --again",
+            known.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// The same; returns the names of those that were imported before, which are left out.
+///
+/// # Errors
+/// As [`import`], but for these.
+pub fn import_new(settings: config::Import) -> anyhow::Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -57,13 +72,7 @@ pub fn import(settings: config::Import) -> anyhow::Result<()> {
     for planned in plan.runs {
         import.run(planned)?;
     }
-    if !plan.known.is_empty() {
-        bail!(
-            "imported before, and left out: {}. To have the rows twice, give --again",
-            plan.known.join(", ")
-        );
-    }
-    Ok(())
+    Ok(plan.known)
 }
 
 struct Import {
@@ -249,6 +258,7 @@ impl Import {
             runtime: self.marks.runtime.clone(),
             readiness: Arc::new(Readiness::new()),
             clock,
+            pauses: Pauses::USUAL,
         };
         let mut log = LakeLog { marks: &self.marks, node };
         engine::run(&setup, &lander, source, &mut log, mode)

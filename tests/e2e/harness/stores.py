@@ -108,6 +108,16 @@ class S3Store:
     def resume(self):
         self.process.signal(18)  # SIGCONT
 
+    def kill(self):
+        """Kills the server. What it answered for is in its files."""
+        self.process.kill()
+
+    def start_again(self):
+        """Starts a killed server on the same data and ports."""
+        old = self.process
+        self.process = Process(old.command, old.log, clean_environment(), cwd=old.log.parent)
+        _ready(self)
+
     def close(self):
         """Its data is thrown away with it, so it is not waited for long."""
         self.process.end(1)

@@ -1,0 +1,287 @@
+//! `sessionlake quarantine list|show|replay`
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+
+use super::{Failure, Outcome, manual, out, start_log, store, warn};
+use crate::config::{self, Environment, Flags, Input, list};
+use crate::privacy::{self, Key};
+use crate::verify::{Entry, QuarantineFile, Quarantined, entries, list_quarantine};
+
+/// Look at lines that were no documents, and land them again after a fix.
+///
+/// A line that cannot become a row is kept in quarantine with the reason, the body it came in
+/// and its number there.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    List(ListArgs),
+    Show(ShowArgs),
+    Replay(ReplayArgs),
+}
+
+/// Which files of the quarantine.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Only of this node.
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+    /// Only of this roll.
+    #[arg(long, value_name = "N")]
+    roll: Option<u64>,
+}
+
+impl Which {
+    fn takes(&self, file: &QuarantineFile) -> bool {
+        self.node.as_ref().is_none_or(|node| *node == file.node)
+            && self.roll.is_none_or(|roll| roll == file.roll)
+    }
+}
+
+/// List the files of the quarantine, with how many lines of each reason they have.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = manual!("\
+  sessionlake quarantine list
+      What is in quarantine in the lake of the configuration."))]
+struct ListArgs {
+    /// A directory, s3://…, gs://… or az://… [default: the setting lake].
+    #[arg(value_name = "LAKE")]
+    lake: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    flags: Flags<{ list::INSPECT }>,
+}
+
+/// Print entries of the quarantine, one JSON object a line.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = manual!("\
+  sessionlake quarantine show --limit 10
+      The first ten: reason, body, line and the line's text."))]
+struct ShowArgs {
+    /// A directory, s3://…, gs://… or az://… [default: the setting lake].
+    #[arg(value_name = "LAKE")]
+    lake: Option<String>,
+    /// Only entries whose reason has this text in it.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print at most this many.
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    limit: u64,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    flags: Flags<{ list::INSPECT }>,
+}
+
+/// Land lines of the quarantine again.
+///
+/// Each file of the quarantine of the configured table is imported, as `sessionlake import` imports
+/// a file: what is a document now becomes rows, what is none goes to quarantine again, under the
+/// import's name. The old entries stay, as the record of what came. A file that was landed again
+/// before is left out, so that giving the command twice doubles nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = manual!("\
+  sessionlake quarantine replay --lake s3://bucket/prefix
+      After an upgrade that reads what was rejected before."))]
+struct ReplayArgs {
+    /// Only entries whose reason has this text in it.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print neither progress nor summary.
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    flags: Flags<{ list::IMPORT }>,
+}
+
+pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
+    match args.command {
+        Command::List(args) => show_list(args, environment),
+        Command::Show(args) => show(args, environment),
+        Command::Replay(args) => replay(&args, environment),
+    }
+}
+
+/// A file with what is in it.
+#[derive(serde::Serialize)]
+struct Line {
+    #[serde(flatten)]
+    file: QuarantineFile,
+    #[serde(flatten)]
+    quarantined: Quarantined,
+}
+
+fn show_list(args: ListArgs, environment: &Environment) -> Outcome {
+    let mut lines = Vec::new();
+    each(&args.flags, environment, args.lake, &args.which, |file, entries| {
+        let mut quarantined = Quarantined::default();
+        entries.iter().for_each(|entry| quarantined.add(entry));
+        lines.push(Line { file: file.clone(), quarantined });
+        Ok(true)
+    })?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&lines)
+            .context("cannot make JSON of the list")
+            .map_err(Failure::Running)?;
+        return out::print(&format!("{text}\n"));
+    }
+    let mut text = String::new();
+    for Line { file, quarantined } in &lines {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{:>8}  {}", quarantined.entries, file.path);
+        for (reason, count) in &quarantined.reasons {
+            let _ = writeln!(text, "  {count:>8}  {reason}");
+        }
+    }
+    if lines.is_empty() {
+        text.push_str("Nothing is in quarantine.\n");
+    }
+    out::print(&text)
+}
+
+fn show(args: ShowArgs, environment: &Environment) -> Outcome {
+    let mut left = args.limit;
+    each(&args.flags, environment, args.lake, &args.which, |_, entries| {
+        let mut text = String::new();
+        for entry in entries.iter().filter(|entry| has(entry, args.reason.as_deref())) {
+            if left == 0 {
+                break;
+            }
+            left -= 1;
+            let line = serde_json::to_string(entry).context("cannot make JSON of an entry")?;
+            text.push_str(&line);
+            text.push('\n');
+        }
+        match out::write(&text) {
+            Ok(()) => Ok(left > 0),
+            Err(Failure::Running(error) | Failure::Usage(error)) => Err(error),
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn has(entry: &Entry, reason: Option<&str>) -> bool {
+    reason.is_none_or(|reason| entry.reason.contains(reason))
+}
+
+/// Reads one file of the quarantine after the other, until `take` has enough.
+fn each(
+    flags: &Flags<{ list::INSPECT }>,
+    environment: &Environment,
+    lake: Option<String>,
+    which: &Which,
+    take: impl FnMut(&QuarantineFile, Vec<Entry>) -> anyhow::Result<bool>,
+) -> Result<(), Failure> {
+    let loaded = config::lake(flags, environment, lake)?;
+    warn(&loaded.warnings);
+    read(&loaded.settings, None, which, take)?;
+    Ok(())
+}
+
+fn read(
+    lake: &config::Lake,
+    table: Option<&str>,
+    which: &Which,
+    mut take: impl FnMut(&QuarantineFile, Vec<Entry>) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let opened = store::open(lake)?;
+    let (store, prefix) = (opened.store.as_ref(), &opened.prefix);
+    let runtime = store::runtime()?;
+    let files = runtime
+        .block_on(list_quarantine(store, prefix, table))
+        .with_context(|| format!("cannot list the quarantine of {}", lake.location))?;
+    for file in files.iter().filter(|file| which.takes(file)) {
+        let read = runtime.block_on(entries(store, prefix, &file.path));
+        let read = read.with_context(|| format!("{} cannot be read", file.path))?;
+        if !take(file, read)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The entry with the bytes that came, where privacy rules have sealed them.
+fn opened(mut entry: Entry, key: Option<&Key>) -> anyhow::Result<Entry> {
+    let Some(sealed) = entry.raw.as_str().and_then(privacy::sealed) else { return Ok(entry) };
+    let key = key.context("lines of the quarantine are sealed: privacy_key opens them")?;
+    let text = key.open(&sealed).context("privacy_key does not open lines of the quarantine")?;
+    entry.raw = match String::from_utf8(text) {
+        Ok(text) => text.into(),
+        Err(error) => {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(error.as_bytes());
+            serde_json::json!({ "base64": encoded })
+        }
+    };
+    Ok(entry)
+}
+
+fn replay(args: &ReplayArgs, environment: &Environment) -> Outcome {
+    let loaded = config::import(&args.flags, environment, &[], false, args.quiet)?;
+    warn(&loaded.warnings);
+    let mut settings = loaded.settings;
+    start_log(&settings.log)?;
+    let folder = std::env::temp_dir().join(format!("sessionlake-replay-{}", std::process::id()));
+    std::fs::create_dir(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))
+        .map_err(Failure::Running)?;
+    let landed = (|| {
+        let table = settings.landing.table.clone();
+        let key = settings.landing.privacy_key.as_deref().map(Key::read).transpose()?;
+        read(&settings.lake, Some(&table), &args.which, |file, entries| {
+            let entries = entries.into_iter().filter(|entry| has(entry, args.reason.as_deref()));
+            let lines: Vec<Entry> =
+                entries.map(|entry| opened(entry, key.as_ref())).collect::<anyhow::Result<_>>()?;
+            if !lines.is_empty() {
+                let path = folder.join(format!("{}-{:08}.ndjson", file.node, file.roll));
+                write_lines(&path, &lines).with_context(|| path.display().to_string())?;
+                settings.inputs.push(Input::File(path));
+            }
+            Ok(true)
+        })?;
+        let inputs = std::mem::take(&mut settings.inputs);
+        let (files, mut known) = (inputs.len(), 0);
+        // An import each: what is interrupted goes on whatever else is in quarantine by then.
+        for input in inputs {
+            let one = config::Import { inputs: vec![input], ..settings.clone() };
+            known += crate::pipeline::import_new(one)?.len();
+        }
+        anyhow::Ok((files, known))
+    })();
+    let _ = std::fs::remove_dir_all(&folder);
+    let (files, known) = landed?;
+    if args.quiet {
+        return Ok(ExitCode::SUCCESS);
+    }
+    out::print(&format!(
+        "{} files of the quarantine landed again, {known} left out that were before\n",
+        files - known
+    ))
+}
+
+/// The lines as they came, one a line: within JSON, a line feed is white space.
+fn write_lines(path: &PathBuf, lines: &[Entry]) -> std::io::Result<()> {
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    for entry in lines {
+        let mut raw = entry.bytes();
+        raw.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+        raw.push(b'\n');
+        file.write_all(&raw)?;
+    }
+    file.flush()
+}

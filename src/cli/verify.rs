@@ -1,0 +1,57 @@
+//! `sessionlake verify`
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use super::{Failure, Outcome, manual, out, store, warn};
+use crate::config::{self, Environment, Flags, list};
+use crate::verify;
+
+/// Say whether every received line is accounted for.
+///
+/// Reads the receipts of a lake and the ends of its files, and holds them against each other:
+/// received lines are rows or in quarantine, no body is missing and none is in two rolls, every
+/// file has a receipt and every receipt its files, with as many rows as it says. What is off is
+/// listed, and makes the exit code 1.
+///
+/// A roll that is being landed meanwhile is named, and is no problem.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = manual!("\
+  sessionlake verify
+      The lake of the configuration, ./data/lake by default.
+
+  sessionlake verify s3://bucket/prefix --rows --json
+      A lake in a bucket, with every row's lineage, for a program to read."))]
+pub(super) struct Args {
+    /// A directory, s3://…, gs://… or az://… [default: the setting lake].
+    #[arg(value_name = "LAKE")]
+    lake: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Read the lineage of every row too, which finds a row that is there twice.
+    #[arg(long)]
+    rows: bool,
+    #[command(flatten)]
+    flags: Flags<{ list::INSPECT }>,
+}
+
+pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
+    let loaded = config::lake(&args.flags, environment, args.lake.clone())?;
+    warn(&loaded.warnings);
+    let name = loaded.settings.location.to_string();
+    let opened = store::open(&loaded.settings)?;
+    let report = store::runtime()?
+        .block_on(verify::verify(opened.store.as_ref(), &opened.prefix, &name, args.rows))
+        .with_context(|| format!("cannot verify the lake {name}"))?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&report)
+            .context("cannot make JSON of the report")
+            .map_err(Failure::Running)?;
+        out::write(&format!("{text}\n"))?;
+    } else {
+        out::write(&report.text())?;
+    }
+    Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

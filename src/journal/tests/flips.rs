@@ -1,0 +1,99 @@
+//! Every byte of a segment flipped in turn.
+
+use super::*;
+
+/// Three segments of two bodies, the last one closed in order, as files.
+fn bench() -> (Bench, Vec<PathBuf>) {
+    let bench = Bench::with(|options| options.segment_bytes = 230);
+    let (journal, _) = bench.open();
+    for number in 1..=6 {
+        bench.append(&journal, format!("this is body {number}"));
+        if number == 2 {
+            journal.seal(&seal(1, 1, 2)).expect("sealed");
+        }
+    }
+    drop(journal);
+    let segments = bench.segments();
+    assert_eq!(segments.len(), 3);
+    (bench, segments)
+}
+
+/// What a start made of one flipped byte.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    refused: usize,
+    cut: usize,
+}
+
+/// Flips each byte of a segment. Whatever a start makes of it, it hands out no body that is not as
+/// it was written, and says so when one is missing.
+fn flip_each(which: usize) -> Seen {
+    let (bench, segments) = bench();
+    let whole = bench.disk.bytes(&segments[which]);
+    let mut seen = Seen::default();
+    for at in 0..whole.len() {
+        let disk = bench.disk.copy();
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        disk.put(&segments[which], &bytes);
+        let disk = Arc::new(disk);
+        let opened = Journal::open(disk.clone(), bench.clock.clone(), bench.options.clone());
+        match opened {
+            Err(JournalError::Damaged { path, offset, .. }) => {
+                assert_eq!(path, segments[which], "byte {at}");
+                assert!(offset <= at as u64, "byte {at}: told of offset {offset}");
+                seen.refused += 1;
+                skipped(&bench, disk, which, at);
+            }
+            // The format's number is under the head's checksum, so this is damage as well.
+            Err(other) => panic!("byte {at}: {other}"),
+            Ok((journal, recovery)) => {
+                assert!(recovery.torn_bytes > 0, "byte {at}: changed, and nobody noticed");
+                let texts = texts(&journal, 1);
+                let lost = 6 - texts.len();
+                assert!(lost <= 1, "byte {at}: more than the last group is gone");
+                for (number, text) in (1..).zip(&texts) {
+                    assert_eq!(*text, format!("this is body {number}"), "byte {at}");
+                }
+                seen.cut += 1;
+            }
+        }
+    }
+    seen
+}
+
+/// With `skip_damaged`, exactly the segment's bodies are missing, and are named.
+fn skipped(bench: &Bench, disk: Arc<fake::FakeDisk>, which: usize, at: usize) {
+    let options = Options { skip_damaged: true, ..bench.options.clone() };
+    let (journal, recovery) =
+        Journal::open(disk, bench.clock.clone(), options).expect("opens without the segment");
+    let [skipped] = &recovery.skipped[..] else { panic!("byte {at}: {recovery:?}") };
+    let first = 2 * which as u64 + 1;
+    assert_eq!(skipped.lost.first, Seq(first), "byte {at}");
+    if which < 2 {
+        assert_eq!(skipped.lost.last, Seq(first + 1), "byte {at}");
+    } else {
+        assert!(skipped.lost.last >= Seq(first + 1), "byte {at}");
+        assert_eq!(recovery.next, skipped.lost.last.next(), "byte {at}");
+    }
+    let seqs: Vec<u64> = read_from(&journal, 1).iter().map(|body| body.seq.0).collect();
+    let left: Vec<u64> = (1..=6).filter(|seq| *seq != first && *seq != first + 1).collect();
+    assert_eq!(seqs, left, "byte {at}");
+}
+
+#[test]
+fn every_flipped_byte_of_an_earlier_segment_is_refused() {
+    for which in [0, 1] {
+        let seen = flip_each(which);
+        assert!(seen.refused > 300, "{seen:?}");
+        assert_eq!(seen.cut, 0, "{seen:?}");
+    }
+}
+
+#[test]
+fn every_flipped_byte_of_the_last_segment_is_refused_or_a_torn_tail_of_the_last_group() {
+    let seen = flip_each(2);
+    // Behind the last body stands the record of the orderly close: only that can pass for torn.
+    assert_eq!(seen.cut, frame::HEADER_BYTES, "{seen:?}");
+    assert!(seen.refused > 300, "{seen:?}");
+}

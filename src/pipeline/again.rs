@@ -1,0 +1,81 @@
+//! A roll that was sealed, and whose bodies are not all there any more.
+//!
+//! A roll is made again under the same names, which is safe because it has the same rows. When a
+//! segment was given up since the seal (`--skip-damaged`), it has fewer: writing them over files
+//! that an attempt before the damage has put would take rows out of the lake. An object appears
+//! whole, and was made of the whole range; so what is there stays, and only the rest is put.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::file::metadata::ParquetMetaDataReader;
+
+use super::open_roll::Finished;
+use super::tables::Tables;
+use crate::batch::FileKey;
+use crate::commit::Receipt;
+use crate::decode::Counts;
+use crate::encode::Staged;
+use crate::store::{self, Lake, StoreError};
+
+/// What the lake has of the roll.
+pub(super) enum Again {
+    /// All of it: there is its receipt.
+    Landed(Receipt),
+    /// Some or none of it. The roll as it will be: what is there is counted as it is, and needs no
+    /// staging file.
+    Rest(Finished),
+}
+
+/// Looks for the receipt of the roll, and for files that an earlier attempt has put. Lists the
+/// tables of the roll: slow in a large lake, and rare.
+pub(super) async fn look(
+    lake: &Lake,
+    tables: &Tables,
+    node: &str,
+    finished: &Finished,
+) -> Result<Again, StoreError> {
+    let name = store::names::receipt(node, finished.roll);
+    if let Some(bytes) = lake.get(&name).await?
+        && let Ok(receipt) = serde_json::from_slice::<Receipt>(&bytes)
+        && receipt.first_seq == finished.range.first.0
+        && receipt.last_seq == finished.range.last.0
+    {
+        return Ok(Again::Landed(receipt));
+    }
+    let mut rest = finished.clone();
+    let file = store::names::data("", "", node, finished.roll);
+    for table in tables.keys() {
+        for name in lake.list(table).await? {
+            let inside = name.strip_prefix(&**table).and_then(|name| name.strip_suffix(&file));
+            let Some(partition) = inside else { continue };
+            let Some(bytes) = lake.get(&name).await? else { continue };
+            let key = FileKey {
+                table: Arc::clone(table),
+                partition: partition.trim_start_matches('/').to_owned(),
+            };
+            let bytes = Bytes::from(bytes);
+            // What is no Parquet file is none of ours, and is replaced.
+            let Ok(footer) = ParquetMetaDataReader::new().parse_and_finish(&bytes) else {
+                continue;
+            };
+            let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0);
+            let staged = Staged { path: PathBuf::new(), bytes: bytes.len() as u64, rows };
+            rest.files.retain(|(other, _)| *other != key);
+            rest.files.push((key, staged));
+        }
+        let name = store::names::quarantine(table, node, finished.roll);
+        if let Some(bytes) = lake.get(&name).await? {
+            let entries = memchr::memchr_iter(b'\n', &bytes).count() as u64;
+            let bytes = bytes.len() as u64;
+            let staged = Staged { path: PathBuf::new(), bytes, rows: entries };
+            rest.rejects.retain(|(other, _)| other != table);
+            rest.rejects.push((Arc::clone(table), staged));
+        }
+    }
+    let rows = rest.files.iter().map(|(_, staged)| staged.rows).sum();
+    let rejects = rest.rejects.iter().map(|(_, staged)| staged.rows).sum();
+    rest.counts = Counts { lines: rows + rejects, rows, rejects, ..rest.counts };
+    Ok(Again::Rest(rest))
+}

@@ -1,0 +1,366 @@
+//! An object store in memory that fails as real ones do.
+//!
+//! What can become of a call: it works; it is refused (500, 503, 429) and nothing has happened; it
+//! has happened and the answer is lost; it is given up and happens later, when the roll may have
+//! been put again; it has happened and the answer is that the object exists already; the store goes
+//! away for some calls; the process dies before or after it.
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result, UploadPart,
+};
+
+use crate::journal::tests::fake::{Dice, FakeDisk};
+
+/// What went wrong so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Faults {
+    pub(super) calls: u64,
+    pub(super) refused: u64,
+    pub(super) lost_answers: u64,
+    pub(super) late: u64,
+    pub(super) exists: u64,
+    pub(super) away: u64,
+    pub(super) deaths: u64,
+    /// Uploads in parts that a living process neither completed nor aborted.
+    pub(super) leaked: u64,
+}
+
+impl Faults {
+    pub(super) fn all(&self) -> u64 {
+        self.refused + self.lost_answers + self.late + self.exists + self.away
+    }
+}
+
+struct State {
+    dice: Dice,
+    /// One call in so many goes wrong; 0: none.
+    one_in: u64,
+    /// Calls until the store is back.
+    away: u64,
+    /// The process dies at this call, and its disk with it.
+    dies: Option<(u64, Arc<FakeDisk>)>,
+    dead: bool,
+    late: Vec<(Path, PutPayload)>,
+    faults: Faults,
+}
+
+/// What becomes of a call.
+enum Turn {
+    Works,
+    Refused,
+    AnswerLost,
+    Late,
+    Exists,
+    DiesAfter,
+}
+
+/// See the module. Clones are the same store.
+#[derive(Clone)]
+pub(super) struct FakeStore {
+    pub(super) objects: Arc<InMemory>,
+    state: Arc<Mutex<State>>,
+}
+
+impl FakeStore {
+    pub(super) fn new(seed: u64) -> FakeStore {
+        let state = State {
+            dice: Dice(seed),
+            one_in: 0,
+            away: 0,
+            dies: None,
+            dead: false,
+            late: Vec::new(),
+            faults: Faults::default(),
+        };
+        FakeStore { objects: Arc::default(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A process that dies leaves it whole.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// One call in so many goes wrong from now on; 0: none.
+    pub(super) fn trouble(&self, one_in: u64) {
+        self.state().one_in = one_in;
+    }
+
+    /// The next calls are refused.
+    pub(super) fn go_away(&self, calls: u64) {
+        self.state().away = calls;
+    }
+
+    /// The process dies at the n-th call from here, and `disk` with it.
+    pub(super) fn die_at(&self, nth: Option<u64>, disk: &Arc<FakeDisk>) {
+        self.state().dies = nth.map(|nth| (nth, Arc::clone(disk)));
+    }
+
+    /// The process dies now.
+    pub(super) fn die(&self) {
+        self.state().dead = true;
+    }
+
+    /// Another process comes to the store.
+    pub(super) fn next_process(&self) {
+        let mut state = self.state();
+        (state.dead, state.dies) = (false, None);
+    }
+
+    pub(super) fn faults(&self) -> Faults {
+        self.state().faults
+    }
+
+    /// Everything that was given up happens now.
+    pub(super) async fn settle(&self) {
+        let late = std::mem::take(&mut self.state().late);
+        for (path, payload) in late {
+            self.objects.put(&path, payload).await.expect("memory");
+        }
+    }
+
+    async fn turn(&self) -> Turn {
+        let (turn, late, wait) = {
+            let mut state = self.state();
+            if state.dead {
+                drop(state);
+                // The end of the process, without a word from the panic hook.
+                resume_unwind(Box::new("the process is dead"));
+            }
+            state.faults.calls += 1;
+            let due = !state.late.is_empty() && state.dice.one_in(3);
+            let late = due.then(|| {
+                let among = state.late.len() as u64;
+                let at = state.dice.below(among) as usize;
+                state.late.swap_remove(at)
+            });
+            let wait = state.dice.one_in(8);
+            (state.draw(), late, wait)
+        };
+        if let Some((path, payload)) = late {
+            self.objects.put(&path, payload).await.expect("memory");
+        }
+        if wait {
+            tokio::task::yield_now().await;
+        }
+        turn.unwrap_or_else(|| resume_unwind(Box::new("the process dies")))
+    }
+
+    async fn put_with(&self, path: &Path, payload: PutPayload, turn: Turn) -> Result<PutResult> {
+        match turn {
+            Turn::Works => self.objects.put(path, payload).await,
+            Turn::Refused => Err(refused()),
+            Turn::AnswerLost => {
+                self.objects.put(path, payload).await?;
+                Err(generic("operation timed out"))
+            }
+            Turn::Late => {
+                self.state().late.push((path.clone(), payload));
+                Err(generic("operation timed out"))
+            }
+            Turn::Exists => {
+                self.objects.put(path, payload).await?;
+                Err(Error::AlreadyExists { path: path.to_string(), source: "409".into() })
+            }
+            Turn::DiesAfter => {
+                self.objects.put(path, payload).await?;
+                resume_unwind(Box::new("the process dies"))
+            }
+        }
+    }
+}
+
+impl State {
+    /// `None`: the process dies before the call.
+    fn draw(&mut self) -> Option<Turn> {
+        if let Some((calls, disk)) = &mut self.dies {
+            *calls -= 1;
+            if *calls == 0 {
+                disk.turn_off();
+                (self.dead, self.dies) = (true, None);
+                self.faults.deaths += 1;
+                return self.dice.one_in(2).then_some(Turn::DiesAfter);
+            }
+        }
+        if self.away > 0 {
+            self.away -= 1;
+            self.faults.away += 1;
+            return Some(Turn::Refused);
+        }
+        if self.one_in == 0 || !self.dice.one_in(self.one_in) {
+            return Some(Turn::Works);
+        }
+        Some(match self.dice.below(9) {
+            0..3 => {
+                self.faults.refused += 1;
+                Turn::Refused
+            }
+            3 | 4 => {
+                self.faults.lost_answers += 1;
+                Turn::AnswerLost
+            }
+            5 | 6 => {
+                self.faults.late += 1;
+                Turn::Late
+            }
+            7 => {
+                self.faults.exists += 1;
+                Turn::Exists
+            }
+            _ => {
+                self.away = self.dice.below(20);
+                self.faults.refused += 1;
+                Turn::Refused
+            }
+        })
+    }
+}
+
+fn generic(what: &'static str) -> Error {
+    Error::Generic { store: "fake", source: what.into() }
+}
+
+fn refused() -> Error {
+    generic("503 Slow Down")
+}
+
+impl fmt::Debug for FakeStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FakeStore")
+    }
+}
+
+impl fmt::Display for FakeStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FakeStore")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FakeStore {
+    async fn put_opts(&self, path: &Path, payload: PutPayload, _: PutOptions) -> Result<PutResult> {
+        let turn = self.turn().await;
+        self.put_with(path, payload, turn).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        match self.turn().await {
+            Turn::Works => Ok(Box::new(Upload {
+                store: self.clone(),
+                path: path.clone(),
+                begun: 0,
+                ended: false,
+                parts: Arc::default(),
+            })),
+            Turn::DiesAfter => resume_unwind(Box::new("the process dies")),
+            _ => Err(refused()),
+        }
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        match self.turn().await {
+            Turn::Works => self.objects.get_opts(path, options).await,
+            Turn::DiesAfter => resume_unwind(Box::new("the process dies")),
+            _ => Err(refused()),
+        }
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.objects.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (store, objects) = (self.clone(), self.objects.list(prefix));
+        let turn = async move {
+            match store.turn().await {
+                Turn::Works => Ok(objects),
+                _ => Err(refused()),
+            }
+        };
+        turn.into_stream().try_flatten().boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.objects.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.objects.copy_opts(from, to, options).await
+    }
+}
+
+/// An upload in parts. Nothing of it is there before it is complete.
+#[derive(Debug)]
+struct Upload {
+    store: FakeStore,
+    path: Path,
+    begun: usize,
+    /// It was asked to be completed or aborted.
+    ended: bool,
+    parts: Arc<Mutex<Vec<(usize, PutPayload)>>>,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let mut state = self.store.state();
+        state.faults.leaked += u64::from(!self.ended && !state.dead);
+    }
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let (store, parts, number) = (self.store.clone(), Arc::clone(&self.parts), self.begun);
+        self.begun += 1;
+        async move {
+            // On a task of its own, where a death is not heard: the next call dies.
+            if store.state().dead {
+                return Err(generic("connection reset by peer"));
+            }
+            let turn = std::panic::AssertUnwindSafe(store.turn()).catch_unwind().await;
+            match turn {
+                Ok(Turn::Works | Turn::DiesAfter) => {
+                    parts.lock().expect("parts").push((number, data));
+                    Ok(())
+                }
+                _ => Err(generic("connection reset by peer")),
+            }
+        }
+        .boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.ended = true;
+        let turn = self.store.turn().await;
+        let mut parts = std::mem::take(&mut *self.parts.lock().expect("parts"));
+        parts.sort_by_key(|(number, _)| *number);
+        assert_eq!(parts.len(), self.begun, "completed with a part that was not put");
+        let whole: PutPayload = parts.into_iter().flat_map(|(_, payload)| payload).collect();
+        self.store.put_with(&self.path, whole, turn).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.ended = true;
+        match self.store.turn().await {
+            Turn::Works => Ok(()),
+            _ => Err(refused()),
+        }
+    }
+}

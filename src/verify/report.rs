@@ -1,0 +1,157 @@
+//! What was found, for people and for programs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::record::SeqRange;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// A receipt cannot be read, or is not what its name says.
+    Receipt,
+    /// Bodies that no receipt has.
+    Gap,
+    /// Bodies, files or rows that two receipts have, or that are there twice.
+    Overlap,
+    /// A receipt whose numbers do not add up.
+    Sum,
+    /// A receipt names a file that is not there.
+    NoFile,
+    /// A file of ours that no receipt names.
+    NoReceipt,
+    /// A file that cannot be read, or has other rows than its receipt says.
+    File,
+}
+
+/// One thing that is off.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    /// What kind of thing.
+    pub what: Trouble,
+    /// The file or receipt, below the lake.
+    pub path: String,
+    /// A sentence.
+    pub why: String,
+}
+
+/// Sums over the receipts of a node.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct NodeReport {
+    /// The node.
+    pub node: String,
+    /// Rolls that have a receipt.
+    pub rolls: u64,
+    /// The last of them.
+    pub last_roll: u64,
+    /// The last body that is in a receipt.
+    pub last_seq: u64,
+    /// Lines received.
+    pub lines: u64,
+    /// Lines that are rows.
+    pub rows: u64,
+    /// Lines that are in quarantine.
+    pub rejects: u64,
+    /// Bulk actions that were left out, not among the lines.
+    pub actions: u64,
+    /// Data files.
+    pub files: u64,
+    /// Bodies that were acknowledged and given up with a damaged segment; at most so many.
+    pub lost_bodies: u64,
+    #[serde(skip)]
+    pub(super) lost: Vec<SeqRange>,
+}
+
+/// What verifying found. All is well when there are no problems.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// The lake, as it was named.
+    pub lake: String,
+    /// Its nodes, by name. Imports are nodes too.
+    pub nodes: Vec<NodeReport>,
+    /// What is off.
+    pub problems: Vec<Problem>,
+    /// Rolls that have files and, being their nodes' next, no receipt yet.
+    pub pending_rolls: Vec<String>,
+    /// The files of these.
+    pub pending_files: u64,
+    /// Files of other programs.
+    pub foreign: u64,
+    /// Hidden files within tables: what a killed process left, replaced when the roll is made again.
+    pub hidden: u64,
+    /// Files that have another size than their receipt says, with the same rows: what a late answer
+    /// of the store to an earlier attempt leaves. No problem.
+    pub resized: u64,
+    /// Rows whose lineage was read.
+    pub rows_read: u64,
+}
+
+impl Report {
+    pub(super) fn problem(&mut self, what: Trouble, path: &str, why: impl Into<String>) {
+        self.problems.push(Problem { what, path: path.to_owned(), why: why.into() });
+    }
+
+    /// Whether every received line is accounted for.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// The report for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let width = self.nodes.iter().map(|node| node.node.len()).max().unwrap_or(4).max(4);
+        writeln!(out, "{}", self.lake)?;
+        if !self.nodes.is_empty() {
+            writeln!(
+                out,
+                "  {:<width$} {:>8} {:>12} {:>14} {:>14} {:>12} {:>8}",
+                "node", "rolls", "bodies", "received", "landed", "quarantined", "files"
+            )?;
+        }
+        for node in &self.nodes {
+            writeln!(
+                out,
+                "  {:<width$} {:>8} {:>12} {:>14} {:>14} {:>12} {:>8}",
+                node.node,
+                node.rolls,
+                node.last_seq,
+                node.lines,
+                node.rows,
+                node.rejects,
+                node.files
+            )?;
+            for lost in &node.lost {
+                let (first, last) = (lost.first, lost.last);
+                writeln!(out, "    given up with a damaged segment: bodies {first} to {last}")?;
+            }
+        }
+        for roll in &self.pending_rolls {
+            writeln!(out, "  on its way: roll {roll} has files and no receipt yet")?;
+        }
+        let rest = [
+            (self.foreign, "files of other programs, not looked at"),
+            (self.hidden, "hidden files that a killed process left"),
+            (self.resized, "files of another size than their receipt says, with the same rows"),
+        ];
+        for (count, what) in rest.iter().filter(|(count, _)| *count > 0) {
+            writeln!(out, "  {count} {what}")?;
+        }
+        for problem in &self.problems {
+            writeln!(out, "  OFF  {}: {}", problem.path, problem.why)?;
+        }
+        match self.problems.len() {
+            0 => writeln!(out, "Every received line is accounted for."),
+            n => writeln!(out, "{n} things are off."),
+        }
+    }
+}

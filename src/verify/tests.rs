@@ -1,0 +1,245 @@
+//! Lakes that are well, and lakes with one thing off.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use object_store::memory::InMemory;
+use object_store::{ObjectStoreExt as _, PutPayload};
+use parquet::arrow::ArrowWriter;
+
+use super::*;
+use crate::commit::{FileReceipt, LostBodies, QuarantineReceipt, TableReceipt};
+use crate::schema::INGEST_ID;
+
+const NODE: &str = "eu-abcd2345";
+
+struct Bench {
+    store: InMemory,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn parquet(ids: &[String]) -> Vec<u8> {
+    let column: ArrayRef = Arc::new(StringArray::from(ids.to_vec()));
+    let batch = RecordBatch::try_from_iter([(INGEST_ID, column)]).expect("a batch");
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).expect("a writer");
+    writer.write(&batch).expect("written");
+    writer.close().expect("closed");
+    bytes
+}
+
+/// Ids of bodies `first` to `last`, two rows a body.
+fn ids(first: u64, last: u64) -> Vec<String> {
+    (first..=last).flat_map(|seq| [1, 2].map(|line| format!("{NODE}-{seq}-{line}"))).collect()
+}
+
+impl Bench {
+    /// Two rolls: bodies 1 to 3 in one file with one reject, and 4 to 5.
+    fn new() -> Bench {
+        let bench = Bench {
+            store: InMemory::new(),
+            runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
+        };
+        bench.roll(1, 1, 3, 1);
+        bench.roll(2, 4, 5, 0);
+        bench
+    }
+
+    fn put(&self, path: &str, bytes: impl Into<PutPayload>) {
+        let path = Path::from(format!("lake/{path}"));
+        self.runtime.block_on(self.store.put(&path, bytes.into())).expect("memory");
+    }
+
+    fn remove(&self, path: &str) {
+        let path = Path::from(format!("lake/{path}"));
+        self.runtime.block_on(self.store.delete(&path)).expect("memory");
+    }
+
+    fn roll(&self, roll: u64, first: u64, last: u64, rejects: u64) {
+        let bytes = parquet(&ids(first, last));
+        let rows = 2 * (last - first + 1);
+        let path = names::data("t", "date=2026-11-01", NODE, Roll(roll));
+        let file = FileReceipt {
+            path: path.clone(),
+            partition: "date=2026-11-01".into(),
+            rows,
+            bytes: bytes.len() as u64,
+        };
+        self.put(&path, bytes);
+        let quarantine = (rejects > 0).then(|| {
+            let path = names::quarantine("t", NODE, Roll(roll));
+            let text = "{}\n".repeat(rejects as usize);
+            let bytes = text.len() as u64;
+            self.put(&path, text);
+            QuarantineReceipt { path, entries: rejects, bytes }
+        });
+        self.receipt(&Receipt {
+            version: 1,
+            node: NODE.into(),
+            roll,
+            first_seq: first,
+            last_seq: last,
+            lines: rows + rejects,
+            rows,
+            rejects,
+            actions: 0,
+            lost: Vec::new(),
+            tables: vec![TableReceipt {
+                table: "t".into(),
+                schema: String::new(),
+                partition_template: String::new(),
+                files: vec![file],
+                quarantine,
+            }],
+        });
+    }
+
+    fn receipt(&self, receipt: &Receipt) {
+        let bytes = serde_json::to_vec(receipt).expect("JSON");
+        self.put(&names::receipt(&receipt.node, Roll(receipt.roll)), bytes);
+    }
+
+    fn change(&self, roll: u64, change: impl FnOnce(&mut Receipt)) {
+        let path = Path::from(format!("lake/{}", names::receipt(NODE, Roll(roll))));
+        let bytes = self.runtime.block_on(async {
+            self.store.get(&path).await.expect("there").bytes().await.expect("memory")
+        });
+        let mut receipt: Receipt = serde_json::from_slice(&bytes).expect("a receipt");
+        change(&mut receipt);
+        self.receipt(&receipt);
+    }
+
+    fn verify(&self) -> Report {
+        let prefix = Path::from("lake");
+        self.runtime.block_on(verify(&self.store, &prefix, "lake", true)).expect("memory")
+    }
+
+    /// The one thing that is off.
+    #[track_caller]
+    fn off(&self) -> Problem {
+        let report = self.verify();
+        let [problem] = &report.problems[..] else { panic!("{report:#?}") };
+        assert!(report.text().contains("1 things are off"));
+        problem.clone()
+    }
+}
+
+#[test]
+fn a_lake_that_is_well() {
+    let report = Bench::new().verify();
+    assert!(report.is_well(), "{report:#?}");
+    let node = &report.nodes[0];
+    assert_eq!((node.rolls, node.last_seq, node.files), (2, 5, 2));
+    assert_eq!((node.lines, node.rows, node.rejects), (11, 10, 1));
+    assert_eq!(report.rows_read, 10);
+    assert!(report.text().ends_with("Every received line is accounted for.\n"));
+}
+
+#[test]
+fn bodies_without_a_receipt_are_a_gap_unless_they_are_said_to_be_lost() {
+    let bench = Bench::new();
+    bench.roll(3, 8, 9, 0);
+    let problem = bench.off();
+    assert_eq!(problem.what, Trouble::Gap);
+    assert!(problem.why.contains("bodies 6 to 7"), "{problem:?}");
+    bench.change(3, |receipt| receipt.lost = vec![LostBodies { first_seq: 6, last_seq: 7 }]);
+    let report = bench.verify();
+    assert!(report.is_well(), "{report:#?}");
+    assert_eq!(report.nodes[0].lost_bodies, 2);
+    assert!(report.text().contains("given up with a damaged segment: bodies 6 to 7"));
+}
+
+#[test]
+fn a_receipt_that_is_gone_is_a_gap_and_its_files_are_nobodys() {
+    let bench = Bench::new();
+    bench.remove(&names::receipt(NODE, Roll(1)));
+    let whats: Vec<Trouble> = bench.verify().problems.iter().map(|p| p.what).collect();
+    assert_eq!(whats, [Trouble::Gap, Trouble::NoReceipt, Trouble::NoReceipt]);
+}
+
+#[test]
+fn bodies_in_two_rolls() {
+    let bench = Bench::new();
+    bench.roll(3, 5, 6, 0);
+    assert_eq!(bench.off().what, Trouble::Overlap);
+}
+
+#[test]
+fn files_that_are_gone_broken_or_short_of_rows() {
+    let name = names::data("t", "date=2026-11-01", NODE, Roll(2));
+    let bench = Bench::new();
+    bench.remove(&name);
+    assert_eq!(bench.off().what, Trouble::NoFile);
+    bench.put(&name, "no Parquet, whatever its name is");
+    assert_eq!(bench.off().what, Trouble::File);
+    bench.put(&name, parquet(&ids(4, 4)));
+    assert!(bench.off().why.contains("says 4, it has 2"));
+    let bench = Bench::new();
+    bench.put(&names::quarantine("t", NODE, Roll(1)), "");
+    assert!(bench.off().why.contains("says 1, it has 0"));
+}
+
+#[test]
+fn rows_that_are_there_twice_or_belong_elsewhere() {
+    let name = names::data("t", "date=2026-11-01", NODE, Roll(2));
+    let bench = Bench::new();
+    let mut twice = ids(4, 5);
+    twice[3] = twice[0].clone();
+    bench.put(&name, parquet(&twice));
+    assert_eq!(bench.off().what, Trouble::Overlap);
+    bench.put(&name, parquet(&ids(3, 4)));
+    assert!(bench.off().why.contains("is none of bodies 4 to 5"));
+}
+
+#[test]
+fn numbers_that_do_not_add_up() {
+    let bench = Bench::new();
+    bench.change(1, |receipt| receipt.lines += 1);
+    assert_eq!(bench.off().what, Trouble::Sum);
+}
+
+#[test]
+fn a_receipt_that_is_none_or_of_another_roll() {
+    let bench = Bench::new();
+    bench.put(&names::receipt(NODE, Roll(3)), "{");
+    assert_eq!(bench.off().what, Trouble::Receipt);
+    bench.put(&names::receipt(NODE, Roll(3)), r#"{"version":1}"#);
+    assert_eq!(bench.off().what, Trouble::Receipt);
+}
+
+#[test]
+fn the_next_roll_is_on_its_way_and_other_files_are_nobodys() {
+    let bench = Bench::new();
+    bench.put(&names::data("t", "", NODE, Roll(3)), parquet(&ids(6, 6)));
+    bench.put("t/date=2026-11-01/.eu-abcd2345-00000003.parquet.tmp", "half");
+    bench.put("t/date=2026-11-01/part-0.parquet", "another program's");
+    bench.put("_imports/import-x.json", "{}");
+    let report = bench.verify();
+    assert!(report.is_well(), "{report:#?}");
+    assert_eq!((report.pending_files, report.hidden, report.foreign), (1, 1, 1));
+    assert_eq!(report.pending_rolls, [format!("{NODE}-00000003")]);
+    bench.put(&names::data("t", "", NODE, Roll(4)), parquet(&ids(7, 7)));
+    assert_eq!(bench.off().what, Trouble::NoReceipt);
+}
+
+#[test]
+fn entries_of_the_quarantine_come_back_as_they_were() {
+    let bench = Bench::new();
+    let path = names::quarantine("t", NODE, Roll(1));
+    let text = "{\"reason\":\"r\",\"seq\":1,\"line\":2,\"raw\":\"{broken\"}\n\
+                {\"reason\":\"r\",\"seq\":1,\"line\":3,\"raw\":{\"base64\":\"/w==\"}}\n";
+    bench.put(&path, text);
+    bench.runtime.block_on(async {
+        let prefix = Path::from("lake");
+        let files = list_quarantine(&bench.store, &prefix, Some("t")).await.expect("listed");
+        assert_eq!(files.len(), 1);
+        assert_eq!((files[0].node.as_str(), files[0].roll), (NODE, 1));
+        assert!(list_quarantine(&bench.store, &prefix, Some("u")).await.expect("none").is_empty());
+        let found = entries(&bench.store, &prefix, &path).await.expect("read");
+        let bytes: Vec<Vec<u8>> = found.iter().map(Entry::bytes).collect();
+        assert_eq!(bytes, [b"{broken".to_vec(), vec![0xff]]);
+        let mut sum = Quarantined::default();
+        found.iter().for_each(|entry| sum.add(entry));
+        assert_eq!((sum.entries, sum.reasons["r"]), (2, 2));
+    });
+}

@@ -1,0 +1,122 @@
+"""`verify` and `quarantine`: whether all is accounted for, what was rejected, and landing it again."""
+
+import json
+
+from harness.documents import body, document
+from harness.process import Process, wait_until
+
+
+def report_of(command, lake, *flags, expect=0):
+    printed = command("verify", lake.at.uri, "--json", *flags, env=lake.at.env, expect=expect)
+    return json.loads(printed)
+
+
+def off(report):
+    return sorted(problem["what"] for problem in report["problems"])
+
+
+def test_a_lake_that_is_well(make_server, lake, command):
+    server = make_server(lake, "--roll-age", "1h", "--roll-rows", "50").start()
+    for number in range(10):
+        server.put(body(*(f"s{number}-{n}" for n in range(30))) + b"{broken\n")
+    server.drain()
+    report = report_of(command, lake, "--rows")
+    assert off(report) == [] and report["rows_read"] == 300
+    (node,) = report["nodes"]
+    assert (node["lines"], node["rows"], node["rejects"], node["last_seq"]) == (310, 300, 10, 10)
+    assert node["rolls"] == len(lake.receipts()) >= 3
+    printed = command("verify", lake.at.uri, env=lake.at.env)
+    assert "Every received line is accounted for." in printed
+
+
+def test_a_lake_with_something_off(make_server, local_lake, command):
+    server = make_server(local_lake, "--roll-age", "1h", "--roll-rows", "20").start()
+    for number in range(6):
+        server.put(body(*(f"s{number}-{n}" for n in range(20))))
+    server.drain()
+    base = local_lake.at.base
+    first, second, third = local_lake.data_files()[:3]
+    with open(f"{base}/{first}", "r+b") as file:
+        file.truncate(100)
+    whole = local_lake.read(second)
+    with open(f"{base}/{third}", "wb") as file:
+        file.write(whole)
+    receipt = sorted(local_lake.files("_receipts"))[-1]
+    local_lake.at.files.delete_file(f"{base}/{receipt}")
+    local_lake.at.files.delete_file(f"{base}/{second}")
+    report = report_of(command, local_lake, expect=1)
+    # The last roll's receipt is gone: its files are those of a roll that is on its way.
+    assert off(report) == ["file", "no_file"], report
+    assert len(report["pending_rolls"]) == 1
+    report = report_of(command, local_lake, "--rows", expect=1)
+    assert off(report) == ["file", "file", "no_file"], report
+    receipt = sorted(local_lake.files("_receipts"))[1]
+    local_lake.at.files.delete_file(f"{base}/{receipt}")
+    assert "gap" in off(report_of(command, local_lake, expect=1))
+
+
+def test_damage_in_the_middle_is_refused_skipped_and_told(make_server, local_lake, command, folder):
+    flags = ["--roll-age", "1h", "--journal-segment", "64KiB"]
+    server = make_server(local_lake, *flags).start()
+    for number in range(12):
+        server.put(body(f"s{number:02}").replace(b"}", b',"city":"' + b"x" * 20_000 + b'"}'))
+    server.kill()
+    segments = sorted(server.state.rglob("*.seg"))
+    assert len(segments) >= 4
+    victim = segments[1]
+    first = int(victim.name.split(".")[0])
+    last = int(segments[2].name.split(".")[0]) - 1
+    with victim.open("r+b") as file:
+        file.seek(-1000, 2)
+        byte = file.read(1)
+        file.seek(-1000, 2)
+        file.write(bytes([byte[0] ^ 1]))
+    process = Process(server.command(), folder / "refused.log", server.environment())
+    assert process.wait(20) == 1
+    said = process.output()
+    assert victim.name in said and "offset" in said and "--skip-damaged" in said, said
+    server.flags.append("--skip-damaged")
+    server.start()
+    assert f"bodies {first} to {last} are lost" in server.process.output()
+    wait_until(lambda: server.put(body("after")).status == 200, 10, "it goes on")
+    server.drain()
+    lost = {f"s{number - 1:02}" for number in range(first, last + 1)}
+    every = {f"s{number:02}" for number in range(12)} | {"after"}
+    assert sorted(local_lake.session_ids()) == sorted(every - lost)
+    report = report_of(command, local_lake, "--rows")
+    assert report["nodes"][0]["lost_bodies"] == len(lost)
+    (receipt,) = local_lake.receipts()
+    assert receipt["lost"] == [{"first_seq": first, "last_seq": last}]
+    assert f"bodies {first} to {last}" in command("verify", local_lake.at.uri)
+
+
+def test_quarantine_is_listed_shown_and_landed_again(make_server, lake, command):
+    server = make_server(lake, "--roll-age", "1h").start()
+    server.put(b"{broken\n" + document("good") + b'\n"a text"\n\xff\xfe\n')
+    server.drain()
+    env, uri = lake.at.env, lake.at.uri
+    listed = json.loads(command("quarantine", "list", uri, "--json", env=env))
+    assert [file["entries"] for file in listed] == [3]
+    assert sum(listed[0]["reasons"].values()) == 3
+    assert listed[0]["path"] in command("quarantine", "list", uri, env=env)
+    shown = [json.loads(line) for line in command("quarantine", "show", uri, env=env).splitlines()]
+    assert [entry["line"] for entry in shown] == [1, 3, 4]
+    assert shown[0]["raw"] == "{broken" and shown[2]["raw"] == {"base64": "//4="}
+    assert len(command("quarantine", "show", uri, "--limit", "1", env=env).splitlines()) == 1
+
+    # As if a later version could read one of them.
+    (name,) = lake.files("_quarantine")
+    entries = [json.loads(line) for line in lake.read(name).splitlines()]
+    entries[0]["raw"] = document("mended").decode()
+    with lake.at.files.open_output_stream(f"{lake.at.base}/{name}") as out:
+        out.write(b"".join(json.dumps(entry).encode() + b"\n" for entry in entries))
+    said = command("quarantine", "replay", "--lake", uri, env=env)
+    assert "1 files of the quarantine landed again, 0 left out" in said
+    assert sorted(lake.session_ids()) == ["good", "mended"]
+    assert len(lake.quarantine()) == 5
+    # Again: what was landed is left out, and of the import's own rejects none becomes a row.
+    command("quarantine", "replay", "--lake", uri, env=env)
+    said = command("quarantine", "replay", "--lake", uri, env=env)
+    assert "0 files of the quarantine landed again" in said, said
+    assert sorted(lake.session_ids()) == ["good", "mended"]
+    assert off(report_of(command, lake, "--rows")) == []
