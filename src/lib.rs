@@ -43,6 +43,8 @@ pub mod clock;
 pub mod metrics;
 pub mod peers;
 pub mod record;
+pub mod sample;
 pub mod schema;
+pub mod simulate;
 pub mod status;
 pub mod tls;

@@ -8,11 +8,14 @@ mod cert;
 mod check;
 mod import;
 mod inspect;
+mod ledger;
 mod out;
 mod passwd;
 mod quarantine;
+mod sample;
 mod schema;
 mod serve;
+mod simulate;
 mod store;
 mod unseal;
 mod verify;
@@ -102,6 +105,8 @@ enum Command {
     Serve(serve::Args),
     Import(import::Args),
     Inspect(inspect::Args),
+    Simulate(Box<simulate::Args>),
+    Sample(sample::Args),
     Schema(schema::Args),
     Verify(verify::Args),
     Quarantine(quarantine::Args),
@@ -128,6 +133,9 @@ Examples:
 
   sessionlake import sessions.ndjson.gz && sessionlake inspect
       Land a file, then see what is there.
+
+  sessionlake simulate --sessions 20000
+      Made-up sessions for the server of the first example.
 
 Configuration:
   Each setting is a flag (--roll-age), an environment variable
@@ -174,6 +182,8 @@ where
         Command::Serve(args) => serve::run(&args, environment),
         Command::Import(args) => import::run(&args, environment),
         Command::Inspect(args) => inspect::run(args, environment),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Sample(args) => sample::run(&args, environment),
         Command::Schema(args) => schema::run(&args),
         Command::Verify(args) => verify::run(args, environment),
         Command::Quarantine(args) => quarantine::run(args, environment),

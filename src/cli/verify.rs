@@ -1,5 +1,6 @@
 //! `sessionlake verify`
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -16,13 +17,20 @@ use crate::verify;
 /// listed, and makes the exit code 1.
 ///
 /// A roll that is being landed meanwhile is named, and is no problem.
+///
+/// With --ledger, the sessions that a sender was promised are held against those in the lake
+/// instead: what was acknowledged and is missing, what is there more than once, and what is there
+/// and in no ledger is listed.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake verify
       The lake of the configuration, ./data/lake by default.
 
   sessionlake verify s3://bucket/prefix --rows --json
-      A lake in a bucket, with every row's lineage, for a program to read."))]
+      A lake in a bucket, with every row's lineage, for a program to read.
+
+  sessionlake verify --ledger ledger.txt
+      What `sessionlake simulate --ledger ledger.txt` was promised."))]
 pub(super) struct Args {
     /// A directory, s3://…, gs://… or az://… [default: the setting lake].
     #[arg(value_name = "LAKE")]
@@ -33,6 +41,12 @@ pub(super) struct Args {
     /// Read the lineage of every row too, which finds a row that is there twice.
     #[arg(long)]
     rows: bool,
+    /// Compare with this ledger of a sender; may be given several times.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "rows"])]
+    ledger: Vec<PathBuf>,
+    /// With --ledger, show at most so many ids of each kind.
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "ledger")]
+    top: usize,
     #[command(flatten)]
     flags: Flags<{ list::INSPECT }>,
 }
@@ -40,6 +54,9 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let loaded = config::lake(&args.flags, environment, args.lake.clone())?;
     warn(&loaded.warnings);
+    if !args.ledger.is_empty() {
+        return super::ledger::run(&loaded.settings, &args.ledger, args.top);
+    }
     let name = loaded.settings.location.to_string();
     let opened = store::open(&loaded.settings)?;
     let report = store::runtime()?

@@ -131,7 +131,7 @@ fn micros_of(column: &ColumnDescriptor, value: i64) -> Option<i64> {
 }
 
 /// First and last time in the statistics of a column chunk, in microseconds since the epoch.
-fn times(chunk: &ColumnChunkMetaData) -> Option<(i64, i64)> {
+pub(crate) fn times(chunk: &ColumnChunkMetaData) -> Option<(i64, i64)> {
     let Some(Statistics::Int64(statistics)) = chunk.statistics() else { return None };
     let (first, last) = (statistics.min_opt()?, statistics.max_opt()?);
     let column = chunk.column_descr();

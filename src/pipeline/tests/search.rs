@@ -23,7 +23,7 @@ use crate::journal::tests::fake::{Dice, Trouble, What};
 use crate::journal::{AppendError, Journal, JournalError};
 
 /// Steps of the search that every test run makes.
-const STEPS: u64 = 40_000;
+const STEPS: u64 = 20_000;
 
 /// What was done, over all histories.
 #[derive(Debug, Default)]
@@ -191,6 +191,10 @@ impl History {
             self.live(tally);
         }
         self.world.disk.trouble(None);
+        if self.world.disk.is_off() {
+            // The last life's end in order met it.
+            self.die(None, tally);
+        }
         self.world.store.die_at(None, &self.world.disk);
         self.world.store.trouble(0);
         if self.dice.one_in(3) {

@@ -1,0 +1,4 @@
+-- DuckDB: the table as a view, under the name that the other files use.
+-- In Spark: spark.read.parquet("data/lake/user_sessions").createOrReplaceTempView("user_sessions")
+CREATE OR REPLACE VIEW user_sessions AS
+SELECT * FROM read_parquet('data/lake/user_sessions/*/*.parquet', hive_partitioning = true);

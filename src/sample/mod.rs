@@ -1,0 +1,184 @@
+//! Documents back from a lake: rows in the exporter's own form, and the ids of all rows.
+//!
+//! ```text
+//!  <lake>/<table>/**.parquet ─▶ footers ─▶ startTime of the files that can matter ─▶ newest rows
+//!                                                                                      │
+//!                             documents, as a download of sample data has them ◀───────┘
+//! ```
+//! Only what is needed is read: the columns of a question, and of the rows themselves the row groups
+//! that have one. Memory: one row group of a file at a time. Nothing is written. A file that cannot
+//! be read stops it, with its name: a sample that leaves rows out in silence proves nothing.
+
+pub mod ledger;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use arrow::array::{Array, AsArray as _, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use serde_json::Value;
+
+use crate::decode::{DocumentError, to_document};
+use crate::schema::TableSchema;
+
+/// Why there are no documents.
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    /// The store would not list.
+    #[error("cannot list the lake")]
+    List(#[source] object_store::Error),
+    /// A file cannot be read.
+    #[error("cannot read {file}")]
+    File {
+        /// Its path in the store.
+        file: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A row gives no document.
+    #[error("cannot make a document of a row of {file}")]
+    Document {
+        /// Its path in the store.
+        file: String,
+        /// What is wrong with it.
+        #[source]
+        source: DocumentError,
+    },
+}
+
+/// Where to look.
+#[derive(Debug)]
+pub struct Table<'a> {
+    /// The store of the lake.
+    pub store: &'a dyn ObjectStore,
+    /// The lake within the store.
+    pub prefix: &'a Path,
+    /// The table's schema; its name is the table's directory.
+    pub schema: &'a TableSchema,
+    /// The table's directory.
+    pub name: &'a str,
+}
+
+const MICROS_OF_DAY: i64 = 86_400_000_000;
+
+impl Table<'_> {
+    /// The newest `count` documents among those that began in the `days` before the newest of all,
+    /// oldest first. Rows without a start time are left out.
+    ///
+    /// # Errors
+    /// [`SampleError`].
+    pub async fn newest(&self, count: usize, days: u32) -> Result<Vec<Value>, SampleError> {
+        let mut files = read::files(self).await?;
+        // Newest first, so that files that come after can be left out early.
+        files.sort_by_key(|file| Reverse(file.last().unwrap_or(i64::MAX)));
+        // The rows so far, the oldest on top: (start, file, row).
+        let mut rows: BinaryHeap<Reverse<(i64, usize, usize)>> = BinaryHeap::new();
+        for (number, file) in files.iter().enumerate() {
+            let oldest = rows.peek().map(|Reverse((start, _, _))| *start);
+            if rows.len() >= count && oldest > file.last() && file.last().is_some() {
+                break;
+            }
+            let mut first = 0;
+            file.read(self.store, Some(&["startTime"]), None, |batch| {
+                for (row, start) in starts(&batch).enumerate() {
+                    if let Some(start) = start {
+                        rows.push(Reverse((start, number, first + row)));
+                        if rows.len() > count {
+                            rows.pop();
+                        }
+                    }
+                }
+                first += batch.num_rows();
+                Ok(())
+            })
+            .await?;
+        }
+        let mut rows: Vec<_> = rows.into_iter().map(|Reverse(row)| row).collect();
+        rows.sort_unstable();
+        let newest = rows.last().map_or(0, |(start, _, _)| *start);
+        let after = newest.saturating_sub(i64::from(days).saturating_mul(MICROS_OF_DAY));
+        rows.retain(|(start, _, _)| *start >= after);
+        let mut wanted: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (_, file, row) in &rows {
+            wanted.entry(*file).or_default().push(*row);
+        }
+        let mut documents = BTreeMap::new();
+        for (number, wanted) in &mut wanted {
+            wanted.sort_unstable();
+            let Some(file) = files.get(*number) else { continue };
+            let mut next = wanted.iter();
+            file.read(self.store, None, Some(wanted), |batch| {
+                for row in 0..batch.num_rows() {
+                    let document = to_document(&batch, row, self.schema)
+                        .map_err(|source| SampleError::Document { file: file.name(), source })?;
+                    if let Some(at) = next.next() {
+                        documents.insert((*number, *at), document);
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(rows.iter().filter_map(|(_, file, row)| documents.remove(&(*file, *row))).collect())
+    }
+
+    /// Calls `found` with `tenantId-userSessionId-startTime` of every row: see [`id`].
+    ///
+    /// # Errors
+    /// [`SampleError`].
+    pub async fn ids(&self, mut found: impl FnMut(&str)) -> Result<(), SampleError> {
+        let mut id = String::new();
+        for file in read::files(self).await? {
+            let columns = ["tenantId", "userSessionId", "startTime"];
+            file.read(self.store, Some(&columns), None, |batch| {
+                let text = |name| batch.column_by_name(name).and_then(|c| c.as_string_opt::<i32>());
+                let (tenants, sessions) = (text("tenantId"), text("userSessionId"));
+                for (row, start) in starts(&batch).enumerate() {
+                    let value = |column: Option<&arrow::array::StringArray>| {
+                        let column = column.filter(|column| column.is_valid(row));
+                        column.map(|column| column.value(row).to_owned()).unwrap_or_default()
+                    };
+                    id.clear();
+                    // Writing to a String cannot fail.
+                    let _ = std::fmt::Write::write_fmt(
+                        &mut id,
+                        format_args!(
+                            "{}-{}-{}",
+                            value(tenants),
+                            value(sessions),
+                            start.unwrap_or_default().div_euclid(1_000)
+                        ),
+                    );
+                    found(&id);
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// `tenantId-userSessionId-startTime` of a document, as an Elasticsearch action's `_id` has it; what
+/// is missing is empty, a missing time is 0.
+#[must_use]
+pub fn id(document: &Value) -> String {
+    let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
+    let start = document.get("startTime").and_then(Value::as_i64).unwrap_or_default();
+    format!("{}-{}-{start}", text("tenantId"), text("userSessionId"))
+}
+
+/// `startTime` of each row, in microseconds.
+fn starts(batch: &RecordBatch) -> impl Iterator<Item = Option<i64>> {
+    let column = batch.column_by_name("startTime");
+    let column = column.and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    (0..batch.num_rows()).map(move |row| {
+        column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
+    })
+}

@@ -1,0 +1,119 @@
+//! What a run says while it goes: a line that changes on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::super::feed::{Limits, Made};
+use super::Lane;
+
+pub(crate) struct Progress {
+    /// None when there is no terminal, or nothing is to be said.
+    bar: Option<ProgressBar>,
+    quiet: bool,
+}
+
+/// Between lines where there is no terminal.
+const LINES: Duration = Duration::from_secs(10);
+const REDRAW: Duration = Duration::from_millis(200);
+
+impl Progress {
+    pub(crate) fn new(quiet: bool, limits: Limits) -> Progress {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = (terminal && !quiet).then(|| {
+            let target = ProgressDrawTarget::stderr();
+            let bar = ProgressBar::with_draw_target(limits.sessions, target);
+            let template = match limits.sessions {
+                Some(_) => "{elapsed} {bar:24} {percent}% {msg}",
+                None => "{elapsed} {spinner} {msg}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Progress { bar, quiet }
+    }
+
+    pub(crate) fn pause(&self) -> Duration {
+        if self.bar.is_some() { REDRAW } else { LINES }
+    }
+
+    /// A line that stays. Troubles are told even to those who want no progress.
+    pub(crate) fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// How far each endpoint is.
+    pub(crate) fn tell(&self, lanes: &[Arc<Lane>], elapsed: Duration) {
+        if self.quiet {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => {
+                let farthest = lanes.iter().map(|lane| count(&lane.figures.acked_sessions)).max();
+                bar.set_position(farthest.unwrap_or(0));
+                let lines: Vec<String> = lanes.iter().map(|lane| line(lane, elapsed)).collect();
+                bar.set_message(lines.join(" | "));
+            }
+            None => {
+                for lane in lanes {
+                    eprintln!("{}: {}", lane.endpoint.url, line(lane, elapsed));
+                }
+            }
+        }
+    }
+
+    /// The last word.
+    pub(crate) fn end(&self, lanes: &[Arc<Lane>], made: Made, elapsed: Duration) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if self.quiet {
+            return;
+        }
+        let bytes = made.bytes as f64 / 1e6;
+        eprintln!("{} sessions, {bytes:.1} MB, in {:.1} s", made.sessions, elapsed.as_secs_f64());
+        for lane in lanes {
+            eprintln!("{}: {}", lane.endpoint.url, line(lane, elapsed));
+            for (kind, times) in lane.figures.troubles() {
+                eprintln!("  {kind}: {times} times");
+            }
+        }
+    }
+}
+
+fn count(counter: &std::sync::atomic::AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn line(lane: &Lane, elapsed: Duration) -> String {
+    let figures = &lane.figures;
+    let rate = count(&figures.acked_bytes) as f64 / 1e6 / elapsed.as_secs_f64().max(1e-3);
+    let latency = match figures.ack(50).zip(figures.ack(99)) {
+        Some((p50, p99)) => format!(", ack p50 {} p99 {}", show(p50), show(p99)),
+        None => String::new(),
+    };
+    format!(
+        "{} bulks sent, {} acked ({} sessions), {} retried, {} discarded, {rate:.1} MB/s{latency}",
+        count(&figures.sent_bulks),
+        count(&figures.acked_bulks),
+        count(&figures.acked_sessions),
+        count(&figures.retried),
+        count(&figures.discarded_bulks),
+    )
+}
+
+fn show(time: Duration) -> String {
+    match time.as_secs_f64() * 1e3 {
+        ms if ms < 10.0 => format!("{ms:.1} ms"),
+        ms if ms < 10_000.0 => format!("{ms:.0} ms"),
+        ms => format!("{:.1} s", ms / 1e3),
+    }
+}
