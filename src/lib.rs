@@ -26,6 +26,10 @@ pub mod journal;
 
 pub mod decode;
 
+pub mod privacy;
+
+mod bulk;
+
 pub mod batch;
 
 pub mod encode;
@@ -34,10 +38,13 @@ pub mod store;
 
 pub mod commit;
 
+pub mod auth;
 pub mod clock;
 pub mod metrics;
+pub mod peers;
 pub mod record;
 pub mod sample;
 pub mod schema;
 pub mod simulate;
 pub mod status;
+pub mod tls;

@@ -29,6 +29,16 @@ pub const RECEIVED_BYTES: &str = "sessionlake_received_bytes_total";
 pub const RECEIVED_LINES: &str = "sessionlake_received_lines_total";
 /// Bodies acknowledged that had been acknowledged before.
 pub const DUPLICATES: &str = "sessionlake_duplicates_total";
+/// Requests answered by an endpoint: labels `endpoint`, and `status` as above.
+pub const ENDPOINT_REQUESTS: &str = "sessionlake_endpoint_requests_total";
+/// Documents acknowledged by an endpoint, without the duplicates: label `endpoint`.
+pub const ENDPOINT_LINES: &str = "sessionlake_endpoint_lines_total";
+/// Requests without credentials that are right.
+pub const AUTH_REFUSED: &str = "sessionlake_auth_refused_total";
+/// Requests and connections refused because their peer had too many.
+pub const LIMITED: &str = "sessionlake_limited_total";
+/// TLS handshakes that came to nothing.
+pub const TLS_FAILED: &str = "sessionlake_tls_failed_total";
 /// From the head of a request to its 200.
 pub const ACK_SECONDS: &str = "sessionlake_ack_seconds";
 
@@ -112,6 +122,11 @@ pub const ALL: &[Metric] = &[
     metric(RECEIVED_BYTES, Counter, Unit::Bytes, "Inflated bytes of the bodies acknowledged"),
     metric(RECEIVED_LINES, Counter, Unit::Count, "Non-blank lines of the bodies acknowledged"),
     metric(DUPLICATES, Counter, Unit::Count, "Bodies acknowledged that had come before"),
+    metric(ENDPOINT_REQUESTS, Counter, Unit::Count, "Requests answered, by endpoint and status"),
+    metric(ENDPOINT_LINES, Counter, Unit::Count, "Documents acknowledged, by endpoint"),
+    metric(AUTH_REFUSED, Counter, Unit::Count, "Requests without credentials that are right"),
+    metric(LIMITED, Counter, Unit::Count, "Requests and connections beyond a limit of their peer"),
+    metric(TLS_FAILED, Counter, Unit::Count, "TLS handshakes that came to nothing"),
     metric(ACK_SECONDS, Histogram(ACK_BOUNDS), Unit::Seconds, "From a request's head to its 200"),
     metric(JOURNAL_BACKLOG_BYTES, Gauge, Unit::Bytes, "Bytes of journal on disk"),
     metric(JOURNAL_SEGMENTS, Gauge, Unit::Count, "Segment files of the journal"),
@@ -206,6 +221,8 @@ fn start_at_zero() {
                     metrics::counter!(HTTP_REQUESTS, "status" => status).absolute(0);
                 }
             }
+            // By endpoint, which are not known here: see `start_endpoint`.
+            (ENDPOINT_REQUESTS | ENDPOINT_LINES, _) => {}
             (BUILD_INFO, _) => {
                 let version = env!("CARGO_PKG_VERSION");
                 metrics::gauge!(BUILD_INFO, "version" => version).set(1.0);
@@ -214,6 +231,26 @@ fn start_at_zero() {
             (name, Gauge) => metrics::gauge!(name).set(0.0),
             (name, Histogram(_)) => drop(metrics::histogram!(name)),
         }
+    }
+}
+
+/// Starts the counts of one endpoint at zero.
+pub fn start_endpoint(name: &str) {
+    for status in ["2xx", "4xx", "5xx"] {
+        let endpoint = name.to_owned();
+        metrics::counter!(ENDPOINT_REQUESTS, "endpoint" => endpoint, "status" => status)
+            .absolute(0);
+    }
+    metrics::counter!(ENDPOINT_LINES, "endpoint" => name.to_owned()).absolute(0);
+}
+
+/// The class of a status, as a label.
+#[must_use]
+pub fn status_class(status: u16) -> &'static str {
+    match status {
+        ..400 => "2xx", // there are no redirections here
+        400..500 => "4xx",
+        500.. => "5xx",
     }
 }
 
@@ -237,6 +274,7 @@ mod tests {
     #[test]
     fn installing_twice_gives_one_recorder_that_shows_every_metric_from_the_start() {
         let (first, second) = (install(), install());
+        start_endpoint("default");
         metrics::histogram!(ACK_SECONDS).record(0.004);
         metrics::histogram!(JOURNAL_SYNC_SECONDS).record(0.004);
         metrics::histogram!(JOURNAL_GROUP_BODIES).record(3.0);

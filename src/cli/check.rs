@@ -12,9 +12,12 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
 
 use super::{Outcome, manual, out, store, warn};
+use crate::auth::Auth;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, Lake, Landing, Location, Serve, list};
 use crate::inspect::human;
+use crate::privacy;
+use crate::tls::Tls;
 
 /// Say whether serve would start with a configuration, and why not.
 ///
@@ -38,9 +41,10 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::serve(&args.flags, environment)?;
     warn(&loaded.warnings);
     let settings = &loaded.settings;
-    let checks: [(&str, anyhow::Result<String>); 5] = [
+    let checks: [(&str, anyhow::Result<String>); 6] = [
         ("settings", Ok("read, in range, and going together".to_owned())),
         ("listen", check_listen(settings)),
+        ("access", check_access(settings)),
         ("state", check_state(settings)),
         ("lake", check_store(&settings.lake)),
         ("schema", Ok(schema(&settings.landing))),
@@ -71,6 +75,26 @@ fn check_listen(settings: &Serve) -> anyhow::Result<String> {
         true => format!("{} takes a free port at the start", receive.listen),
         false => format!("{address} can be listened on"),
     })
+}
+
+/// Certificates, credentials and the privacy key: whether they can be used, and nothing of them.
+fn check_access(settings: &Serve) -> anyhow::Result<String> {
+    let receive = &settings.receive;
+    let tls = match &receive.tls {
+        Some(files) => {
+            Tls::open(files)?;
+            "TLS"
+        }
+        None => "no TLS",
+    };
+    let known = match &receive.credentials {
+        Some(path) => Auth::inspect(path)?,
+        None => "nobody is asked who they are".to_owned(),
+    };
+    if let Some(path) = &settings.landing.privacy_key {
+        privacy::Key::read(path)?;
+    }
+    Ok(format!("{tls}; {known}"))
 }
 
 fn check_state(settings: &Serve) -> anyhow::Result<String> {

@@ -4,17 +4,20 @@
 //! carries what was asked for, standard error everything else. A reader that goes away (`| head`)
 //! is no failure.
 
+mod cert;
 mod check;
 mod import;
 mod inspect;
 mod ledger;
 mod out;
+mod passwd;
 mod quarantine;
 mod sample;
 mod schema;
 mod serve;
 mod simulate;
 mod store;
+mod unseal;
 mod verify;
 
 use std::ffi::OsString;
@@ -108,6 +111,9 @@ enum Command {
     Verify(verify::Args),
     Quarantine(quarantine::Args),
     Check(check::Args),
+    Passwd(passwd::Args),
+    Cert(cert::Args),
+    Unseal(unseal::Args),
     /// Print the configuration reference, for the README and the example file.
     #[command(hide = true)]
     ConfigReference {
@@ -182,6 +188,9 @@ where
         Command::Verify(args) => verify::run(args, environment),
         Command::Quarantine(args) => quarantine::run(args, environment),
         Command::Check(args) => check::run(&args, environment),
+        Command::Passwd(args) => passwd::run(&args),
+        Command::Cert(args) => cert::run(&args),
+        Command::Unseal(args) => unseal::run(&args),
         Command::ConfigReference { example: true } => out::print(&reference::example()),
         Command::ConfigReference { example: false } => out::print(&reference::markdown()),
     }

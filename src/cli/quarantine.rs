@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use base64::Engine as _;
 
 use super::{Failure, Outcome, manual, out, start_log, store, warn};
 use crate::config::{self, Environment, Flags, Input, list};
+use crate::privacy::{self, Key};
 use crate::verify::{Entry, QuarantineFile, Quarantined, entries, list_quarantine};
 
 /// Look at lines that were no documents, and land them again after a fix.
@@ -214,6 +216,21 @@ fn read(
     Ok(())
 }
 
+/// The entry with the bytes that came, where privacy rules have sealed them.
+fn opened(mut entry: Entry, key: Option<&Key>) -> anyhow::Result<Entry> {
+    let Some(sealed) = entry.raw.as_str().and_then(privacy::sealed) else { return Ok(entry) };
+    let key = key.context("lines of the quarantine are sealed: privacy_key opens them")?;
+    let text = key.open(&sealed).context("privacy_key does not open lines of the quarantine")?;
+    entry.raw = match String::from_utf8(text) {
+        Ok(text) => text.into(),
+        Err(error) => {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(error.as_bytes());
+            serde_json::json!({ "base64": encoded })
+        }
+    };
+    Ok(entry)
+}
+
 fn replay(args: &ReplayArgs, environment: &Environment) -> Outcome {
     let loaded = config::import(&args.flags, environment, &[], false, args.quiet)?;
     warn(&loaded.warnings);
@@ -225,9 +242,11 @@ fn replay(args: &ReplayArgs, environment: &Environment) -> Outcome {
         .map_err(Failure::Running)?;
     let landed = (|| {
         let table = settings.landing.table.clone();
+        let key = settings.landing.privacy_key.as_deref().map(Key::read).transpose()?;
         read(&settings.lake, Some(&table), &args.which, |file, entries| {
+            let entries = entries.into_iter().filter(|entry| has(entry, args.reason.as_deref()));
             let lines: Vec<Entry> =
-                entries.into_iter().filter(|entry| has(entry, args.reason.as_deref())).collect();
+                entries.map(|entry| opened(entry, key.as_ref())).collect::<anyhow::Result<_>>()?;
             if !lines.is_empty() {
                 let path = folder.join(format!("{}-{:08}.ndjson", file.node, file.roll));
                 write_lines(&path, &lines).with_context(|| path.display().to_string())?;

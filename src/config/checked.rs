@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use super::storage::{Location, Secret};
 use crate::batch::Template;
+use crate::privacy;
+use crate::receive::Endpoint;
 use crate::schema::TableSchema;
+use crate::tls::TlsFiles;
 
 /// What `serve` (and `check`) go by.
 #[derive(Clone, Debug)]
@@ -63,12 +66,18 @@ pub struct Receive {
     /// What it resolved to, IPv4 first, never empty. Bind the first that can be bound. All of
     /// them are loopback, unless listening elsewhere was allowed in so many words.
     pub addresses: Vec<SocketAddr>,
-    /// The path that sessions are sent to; begins with `/`.
-    pub path: String,
-    /// Most bytes of a body as sent.
-    pub body_limit_bytes: u64,
-    /// Most bytes of a body once inflated; not below `body_limit_bytes`.
-    pub inflated_limit_bytes: u64,
+    /// Where sessions are taken; never none, with different paths and names.
+    pub endpoints: Vec<Endpoint>,
+    /// Whom to believe; none for nobody being asked.
+    pub credentials: Option<PathBuf>,
+    /// What TLS is spoken with; none for plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Longest time for a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Most connections of one peer at a time; at least 1.
+    pub max_connections_per_peer: Option<usize>,
+    /// Most requests of one peer in a second, over all endpoints; at least 1.
+    pub requests_per_second: Option<u32>,
     /// Longest time for the headers of a request.
     pub header_timeout: Duration,
     /// Longest time for the body of a request.
@@ -96,6 +105,8 @@ pub struct Journal {
     pub retry_window: Duration,
     /// Set damaged segments aside instead of refusing to start.
     pub skip_damaged: bool,
+    /// Encrypt bodies; then there is a privacy key.
+    pub encrypt: bool,
 }
 
 /// Where files go. `Debug` shows no credentials.
@@ -122,6 +133,12 @@ pub struct Landing {
     pub schema_file: Option<PathBuf>,
     /// Partition template, of columns of the schema.
     pub partition: Template,
+    /// The other tables, by names that differ from `table` and each other.
+    pub more_tables: Vec<Table>,
+    /// What is done to personal data, in all tables.
+    pub privacy: privacy::Rules,
+    /// File of the secret that `privacy` hashes with; there when it has any rule.
+    pub privacy_key: Option<PathBuf>,
     /// Bytes of Parquet after which files are written.
     pub roll_bytes: u64,
     /// Rows after which files are written.
@@ -134,6 +151,17 @@ pub struct Landing {
     pub memory_bytes: u64,
     /// Threads that decode.
     pub decode_threads: NonZeroUsize,
+}
+
+/// A table besides the first.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its name, of the same form as the first's.
+    pub name: Arc<str>,
+    /// Its columns.
+    pub schema: Arc<TableSchema>,
+    /// Partition template, of columns of the schema.
+    pub partition: Template,
 }
 
 /// How pages are compressed.

@@ -3,6 +3,8 @@
 //! All problems are gathered before giving up; settings are held against each other only once each
 //! is right by itself.
 
+mod access;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use super::checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve};
 use super::error::{Error, Problem};
-use super::forms::{http_path, is_within, node_prefix, resolve, table_name};
+use super::forms::{is_within, node_prefix, resolve, table_name};
 use super::list::{self, Kind, Setting};
 use super::raw::{Raw, Source, Typed};
 use super::storage::{self, Location};
@@ -88,6 +90,7 @@ impl Checker<'_> {
                 reserve_bytes: self.size(&list::DISK_RESERVE),
                 retry_window: self.duration(&list::RETRY_WINDOW),
                 skip_damaged: self.switch(&list::SKIP_DAMAGED),
+                encrypt: self.switch(&list::ENCRYPT_JOURNAL),
             },
             lake: self.lake(),
             landing: self.landing(),
@@ -96,10 +99,17 @@ impl Checker<'_> {
         };
         if self.problems.is_empty() {
             let (receive, journal) = (&serve.receive, &serve.journal);
-            let body = receive.body_limit_bytes;
+            self.tables_exist(receive, &serve.landing);
+            if journal.encrypt && serve.landing.privacy_key.is_none() {
+                let secret = Source::Flag.example(&list::PRIVACY_KEY);
+                let why = format!("needs a secret: {secret}");
+                self.refuse(self.place(&list::ENCRYPT_JOURNAL), why);
+            }
+            let body = self.size(&list::BODY_LIMIT);
             self.not_below(&list::INFLATED_LIMIT, &list::BODY_LIMIT, body);
             self.not_below(&list::JOURNAL_QUOTA, &list::JOURNAL_SEGMENT, journal.segment_bytes);
-            let inflated = receive.inflated_limit_bytes;
+            let inflated = receive.endpoints.iter().map(|e| e.inflated_limit_bytes).max();
+            let inflated = inflated.unwrap_or_default();
             self.not_below(&list::JOURNAL_QUOTA, &list::INFLATED_LIMIT, inflated);
             if let Location::Local(lake) = &serve.lake.location
                 && is_within(&journal.dir, lake)
@@ -122,30 +132,44 @@ impl Checker<'_> {
         let (listen, addresses) = self.parsed(&list::LISTEN, |text| {
             resolve(text).map(|addresses| (text.to_owned(), addresses))
         });
+        let tls = self.tls();
+        let credentials = self.file(&list::CREDENTIALS);
+        let endpoints = self.endpoints(credentials.is_some());
         let open = addresses.iter().find(|address| !address.ip().is_loopback());
-        if let (Some(open), false) = (open, insecure) {
+        let certified = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let asked = certified || endpoints.iter().all(|endpoint| endpoint.auth.is_asked());
+        let lacking = match (tls.is_some(), asked) {
+            (true, true) => None,
+            (false, false) => Some("neither encryption nor authentication"),
+            (false, true) => Some("authentication but no encryption"),
+            (true, false) => Some("encryption but no authentication"),
+        };
+        if let (Some(open), Some(lacking), false) = (open, lacking, insecure) {
             let place = self.place(&list::LISTEN);
             let why = format!(
-                "{} can be reached from other machines, with neither encryption nor \
-                 authentication; listen on 127.0.0.1, or allow it: {}",
+                "{} can be reached from other machines, with {lacking}; listen on 127.0.0.1, give \
+                 it both (tls_cert, tls_key, credentials), or allow it: {}",
                 open.ip(),
                 self.source_of(&list::LISTEN).example(&list::INSECURE_LISTEN)
             );
             self.refuse(place, why);
         }
+        let count = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
         Receive {
             listen,
             addresses,
-            path: self.parsed(&list::PATH, http_path),
-            body_limit_bytes: self.size(&list::BODY_LIMIT),
-            inflated_limit_bytes: self.size(&list::INFLATED_LIMIT),
+            endpoints,
+            credentials,
+            tls,
+            handshake_timeout: self.duration(&list::HANDSHAKE_TIMEOUT),
+            max_connections_per_peer: count(self.count(&list::MAX_CONNECTIONS_PER_PEER)),
+            requests_per_second: self
+                .count(&list::REQUESTS_PER_SECOND)
+                .and_then(|n| u32::try_from(n).ok()),
             header_timeout: self.duration(&list::HEADER_TIMEOUT),
             body_timeout: self.duration(&list::BODY_TIMEOUT),
             drain_timeout: self.duration(&list::DRAIN_TIMEOUT),
-            max_connections: self
-                .count(&list::MAX_CONNECTIONS)
-                .and_then(|count| usize::try_from(count).ok())
-                .unwrap_or(1),
+            max_connections: count(self.count(&list::MAX_CONNECTIONS)).unwrap_or(1),
         }
     }
 
@@ -187,14 +211,25 @@ impl Checker<'_> {
         let threads = self.count(&list::DECODE_THREADS).and_then(|n| usize::try_from(n).ok());
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let table: Arc<str> = self.parsed(&list::TABLE, table_name).into();
-        let schema_file = self
-            .raw
-            .get(&list::SCHEMA)
-            .filter(|typed| !typed.text.is_empty())
-            .map(|typed| PathBuf::from(&typed.text));
+        let schema_file = self.file(&list::SCHEMA);
         let (schema, partition) = self.table(&table, schema_file.as_deref());
+        let more_tables = self.more_tables(&table);
+        let mut schemas = vec![&*schema];
+        schemas.extend(more_tables.iter().map(|table| &*table.schema));
+        let privacy = self.privacy(&schemas);
+        let privacy_key = self.file(&list::PRIVACY_KEY);
+        if !privacy.is_empty() && privacy_key.is_none() {
+            let why = format!(
+                "the [privacy] table needs a secret: {}",
+                Source::Flag.example(&list::PRIVACY_KEY)
+            );
+            self.refuse(self.place(&list::PRIVACY_KEY), why);
+        }
         let landing = Landing {
             table,
+            more_tables,
+            privacy,
+            privacy_key,
             schema,
             schema_file,
             partition,
@@ -342,6 +377,11 @@ impl Checker<'_> {
 
     fn switch(&mut self, setting: &Setting) -> bool {
         self.parsed(setting, value::switch)
+    }
+
+    fn file(&self, setting: &Setting) -> Option<PathBuf> {
+        let typed = self.raw.get(setting).filter(|typed| !typed.text.is_empty());
+        typed.map(|typed| PathBuf::from(&typed.text))
     }
 
     fn path(&mut self, setting: &Setting) -> PathBuf {

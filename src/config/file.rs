@@ -1,4 +1,5 @@
-//! The configuration file: TOML whose keys are the settings, and a table `[storage]`.
+//! The configuration file: TOML whose keys are the settings, a table `[storage]`, and the sections
+//! of [`sections`](super::sections).
 //!
 //! Every key and every type is checked, those of other commands too, so that one file serves all
 //! commands and a misspelt key is never silently without effect. All problems are gathered, not
@@ -13,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::Problem;
 use super::list::{self, Kind, SETTINGS, Setting};
 use super::raw::{Source, Typed};
+use super::sections::{self, Given, Section};
 use super::storage::{self, Entry, Secret};
 use super::value;
 
@@ -24,6 +26,7 @@ const STORAGE: &str = "storage";
 pub(super) struct Read {
     pub(super) values: Vec<(&'static str, Typed)>,
     pub(super) storage: Vec<Entry>,
+    pub(super) sections: Vec<Section>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -110,15 +113,33 @@ impl Scan<'_> {
                     }
                 }
             }
+            (None, DeValue::Table(table)) if sections::is_table(name) => {
+                read.sections.push(self.section(name, key, table));
+            }
+            (None, DeValue::Array(array))
+                if sections::is_array(name)
+                    && array.iter().all(|v| matches!(v.get_ref(), DeValue::Table(_))) =>
+            {
+                for value in array.iter() {
+                    if let DeValue::Table(table) = value.get_ref() {
+                        let at = value.span().start;
+                        read.sections.push(self.section_at(name, at, table));
+                    }
+                }
+            }
             (None, given) => {
                 let hint = if name == list::CONFIG.key {
                     "; it is named on the command line or by SESSIONLAKE_CONFIG".to_owned()
                 } else if name == STORAGE {
                     "; it is a table: [storage]".to_owned()
+                } else if let Some(hint) = sections::hint(name) {
+                    hint
                 } else if storage::known(name) {
                     "; it belongs under the line [storage]".to_owned()
                 } else if matches!(given, DeValue::Table(_)) {
-                    "; the only table is [storage], settings stand above it without one".to_owned()
+                    "; the tables are [storage], [privacy], [[endpoint]] and [[tables]]; settings \
+                     stand above them without one"
+                        .to_owned()
                 } else {
                     let keys = SETTINGS.iter().filter(|s| s.in_file()).map(|s| s.key);
                     nearest_hint(value::nearest(name, keys))
@@ -161,6 +182,21 @@ impl Scan<'_> {
         Ok(Entry { key: name.to_owned(), value: Secret::new(text), source })
     }
 
+    fn section(&self, name: &str, key: &Spanned<Text<'_>>, table: &DeTable<'_>) -> Section {
+        self.section_at(name, key.span().start, table)
+    }
+
+    fn section_at(&self, name: &str, at: usize, table: &DeTable<'_>) -> Section {
+        let source = |at| Source::File { file: self.file.to_owned(), line: line_of(self.text, at) };
+        let entries = self.in_order(table);
+        let entries = entries.into_iter().map(|(key, value)| sections::Entry {
+            key: key.get_ref().as_ref().to_owned(),
+            source: source(key.span().start),
+            given: given(value.get_ref()),
+        });
+        Section { kind: name.to_owned(), source: source(at), entries: entries.collect() }
+    }
+
     fn unknown(&self, at: &Spanned<Text<'_>>, key: String, hint: String) -> Problem {
         Problem::UnknownKey { file: self.file.to_owned(), line: self.line(at), key, hint }
     }
@@ -199,6 +235,30 @@ fn plain(kind: Kind, value: &DeValue<'_>) -> Option<String> {
             Some(value.to_string())
         }
         _ => None,
+    }
+}
+
+/// A value of a section.
+fn given(value: &DeValue<'_>) -> Given {
+    let text = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+        DeValue::String(text) => Some(text.as_ref().to_owned()),
+        _ => None,
+    };
+    match value {
+        DeValue::String(text) => Given::Text(text.as_ref().to_owned()),
+        DeValue::Integer(number) => Given::Number(number.to_string()),
+        DeValue::Array(values) => values
+            .iter()
+            .map(text)
+            .collect::<Option<_>>()
+            .map_or(Given::Other("an array of other things than strings"), Given::List),
+        DeValue::Table(table) => {
+            let pairs =
+                table.iter().map(|(k, v)| Some((k.get_ref().as_ref().to_owned(), text(v)?)));
+            let pairs = pairs.collect::<Option<_>>();
+            pairs.map_or(Given::Other("a table of other things than strings"), Given::Pairs)
+        }
+        other => Given::Other(kind_name(other)),
     }
 }
 

@@ -91,6 +91,13 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &BODY_TIMEOUT,
     &DRAIN_TIMEOUT,
     &MAX_CONNECTIONS,
+    &MAX_CONNECTIONS_PER_PEER,
+    &REQUESTS_PER_SECOND,
+    &CREDENTIALS,
+    &TLS_CERT,
+    &TLS_KEY,
+    &TLS_CLIENT_CA,
+    &HANDSHAKE_TIMEOUT,
     &LAKE,
     &STORE_TIMEOUT,
     &TABLE,
@@ -110,6 +117,8 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &DISK_RESERVE,
     &RETRY_WINDOW,
     &SKIP_DAMAGED,
+    &PRIVACY_KEY,
+    &ENCRYPT_JOURNAL,
 ];
 
 const SECOND: u64 = 1_000;
@@ -118,10 +127,12 @@ const DAY: u64 = 24 * HOUR;
 
 const GENERAL: &str = "General";
 const RECEIVING: &str = "Receiving";
+const ACCESS: &str = "Access";
 const LAKE_SECTION: &str = "Lake";
 const FILES: &str = "Rolls and files";
 const RESOURCES: &str = "Resources";
 const JOURNAL: &str = "Journal";
+const PRIVACY: &str = "Personal data";
 
 /// `config`
 pub(crate) const CONFIG: Setting = Setting {
@@ -160,7 +171,7 @@ pub(crate) const LISTEN: Setting = Setting {
     section: RECEIVING,
     help: "Listen on this address.",
     more: "A name is resolved once, at the start. Port 0 takes a free port, which is printed. \
-           Anything but loopback needs insecure_listen as well.",
+           Anything but loopback needs TLS and credentials, or insecure_listen.",
 };
 
 /// `path`
@@ -173,7 +184,7 @@ pub(crate) const PATH: Setting = Setting {
     commands: SERVE,
     section: RECEIVING,
     help: "Take sessions by PUT and POST on this path.",
-    more: "",
+    more: "[[endpoint]] sections of the file, if there are any, take the place of this one.",
 };
 
 /// `insecure_listen`
@@ -185,8 +196,8 @@ pub(crate) const INSECURE_LISTEN: Setting = Setting {
     example: "true",
     commands: SERVE,
     section: RECEIVING,
-    help: "Allow listening beyond loopback although nothing is encrypted and nobody is asked who \
-           they are.",
+    help: "Allow listening beyond loopback although traffic is not encrypted or not everybody is \
+           asked who they are.",
     more: "For a network where every sender is trusted, or behind a proxy that does both.",
 };
 
@@ -265,6 +276,98 @@ pub(crate) const MAX_CONNECTIONS: Setting = Setting {
     commands: SERVE,
     section: RECEIVING,
     help: "Serve at most this many connections at a time.",
+    more: "",
+};
+
+/// `max_connections_per_peer`
+pub(crate) const MAX_CONNECTIONS_PER_PEER: Setting = Setting {
+    key: "max_connections_per_peer",
+    value_name: "N",
+    kind: Kind::Count { least: 1, most: 1_000_000, word: Some("none") },
+    default: Some("512"),
+    example: "512",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Close a connection at once when its peer has this many open already.",
+    more: "A peer is an IPv4 address or an IPv6 /64. Senders behind one proxy are one peer.",
+};
+
+/// `requests_per_second`
+pub(crate) const REQUESTS_PER_SECOND: Setting = Setting {
+    key: "requests_per_second",
+    value_name: "N",
+    kind: Kind::Count { least: 1, most: 1_000_000, word: Some("none") },
+    default: Some("none"),
+    example: "200",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Answer 429 to what a peer asks beyond this many requests a second.",
+    more: "Two seconds' worth may come at once. An [[endpoint]] can have a limit of its own.",
+};
+
+/// `credentials`
+pub(crate) const CREDENTIALS: Setting = Setting {
+    key: "credentials",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "credentials.toml",
+    commands: SERVE,
+    section: ACCESS,
+    help: "Take sessions only from those whom this TOML file names: users, tokens, OAuth 2.0 \
+           clients, issuers.",
+    more: "It is read again when it changes. Without it, nobody is asked who they are.",
+};
+
+/// `tls_cert`
+pub(crate) const TLS_CERT: Setting = Setting {
+    key: "tls_cert",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "tls/cert.pem",
+    commands: SERVE,
+    section: ACCESS,
+    help: "Speak TLS (1.2 and 1.3) only, with this certificate and its chain (PEM).",
+    more: "Read again when it changes, without a restart. `sessionlake cert` makes one to try.",
+};
+
+/// `tls_key`
+pub(crate) const TLS_KEY: Setting = Setting {
+    key: "tls_key",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "tls/key.pem",
+    commands: SERVE,
+    section: ACCESS,
+    help: "The private key of the certificate (PEM).",
+    more: "",
+};
+
+/// `tls_client_ca`
+pub(crate) const TLS_CLIENT_CA: Setting = Setting {
+    key: "tls_client_ca",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "tls/clients.pem",
+    commands: SERVE,
+    section: ACCESS,
+    help: "Require a client certificate that one of these authorities (PEM) has signed.",
+    more: "",
+};
+
+/// `handshake_timeout`
+pub(crate) const HANDSHAKE_TIMEOUT: Setting = Setting {
+    key: "handshake_timeout",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: 100, most_ms: HOUR },
+    default: Some("10s"),
+    example: "10s",
+    commands: SERVE,
+    section: ACCESS,
+    help: "Give up on a TLS handshake that takes longer than this.",
     more: "",
 };
 
@@ -517,4 +620,31 @@ pub(crate) const SKIP_DAMAGED: Setting = Setting {
     section: JOURNAL,
     help: "Start although the journal is damaged in the middle: set damaged segments aside.",
     more: "What they held does not land; the segments are kept for a rescue by hand.",
+};
+
+/// `privacy_key`
+pub(crate) const PRIVACY_KEY: Setting = Setting {
+    key: "privacy_key",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "privacy.key",
+    commands: LANDING,
+    section: PRIVACY,
+    help: "The secret (32 bytes or more, any text) that hashes columns and seals rejected lines, \
+           as the [privacy] table of the file asks.",
+    more: "Keep it: with another one, equal values no longer have equal hashes.",
+};
+
+/// `encrypt_journal`
+pub(crate) const ENCRYPT_JOURNAL: Setting = Setting {
+    key: "encrypt_journal",
+    value_name: "BOOL",
+    kind: Kind::Switch,
+    default: Some("false"),
+    example: "true",
+    commands: SERVE,
+    section: PRIVACY,
+    help: "Encrypt bodies in the journal (AES-256-GCM) with a key made from privacy_key.",
+    more: "What lies there already stays as it is until it has landed.",
 };

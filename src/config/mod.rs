@@ -20,12 +20,14 @@
 
 mod checked;
 mod checker;
+mod endpoints;
 mod error;
 mod file;
 mod forms;
 pub(crate) mod list;
 mod raw;
 pub mod reference;
+mod sections;
 mod storage;
 pub(crate) mod value;
 
@@ -36,7 +38,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve};
+pub use checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve, Table};
 pub use error::{Error, Problem};
 pub use raw::Environment;
 pub(crate) use raw::Flags;

@@ -17,6 +17,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::error::{Error, Problem};
 use super::file;
 use super::list::{self, CONFIG, ENVIRONMENT_PREFIX, Kind, SETTINGS, Setting};
+use super::sections::Section;
 use super::storage::Entry;
 use super::value;
 
@@ -39,6 +40,8 @@ pub(crate) struct Raw {
     values: BTreeMap<&'static str, Typed>,
     /// Entries of the `[storage]` table, in the order of their keys.
     pub(crate) storage: Vec<Entry>,
+    /// `[[endpoint]]`, `[[tables]]` and `[privacy]`, in the order of the file.
+    pub(crate) sections: Vec<Section>,
     /// What is odd and yet no error, for standard error.
     pub(crate) warnings: Vec<String>,
 }
@@ -166,11 +169,12 @@ impl Raw {
                 values.insert(setting.key, Typed { text, source });
             }
         }
-        let mut storage = Vec::new();
+        let (mut storage, mut sections) = (Vec::new(), Vec::new());
         if let Some(path) = values.get(CONFIG.key) {
             let read = file::read(Path::new(&path.text));
             problems.extend(read.problems);
             storage = read.storage;
+            sections = read.sections;
             for (key, typed) in read.values {
                 values.entry(key).or_insert(typed);
             }
@@ -184,7 +188,7 @@ impl Raw {
         }
         match Error::from_problems(problems) {
             Some(error) => Err(error),
-            None => Ok(Raw { values, storage, warnings: environment.strangers() }),
+            None => Ok(Raw { values, storage, sections, warnings: environment.strangers() }),
         }
     }
 

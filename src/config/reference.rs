@@ -64,9 +64,48 @@ pub fn example() -> String {
             };
         }
     }
+    text.push_str(SECTIONS_EXAMPLE);
     text.push_str(STORAGE_EXAMPLE);
     text
 }
+
+const SECTIONS_EXAMPLE: &str = r#"
+# ── Endpoints, more tables, personal data ───────────────────────────────────────────────────────
+
+# Any number of places to send to. With one of these, the settings above describe none; a key that
+# is not given is as they say.
+# [[endpoint]]
+# name = "sessions"                # label of its metrics
+# path = "/export/events"
+# methods = ["PUT", "POST"]
+# form = "ndjson"                  # or elasticsearch: /_bulk and what clients ask around it
+# table = "user_sessions"
+# auth = ["basic", "token", "oauth2", "jwt"]    # or "none"
+# allow = ["exporter"]             # names in the file of credentials
+# scope = "sessions.write"         # that OAuth 2.0 tokens must have
+# peers = ["10.0.0.0/8", "::1"]    # who may come, by address
+# body_limit = "32MiB"
+# inflated_limit = "256MiB"
+# requests_per_second = 200        # of one peer
+#
+# [[endpoint]]
+# path = "/elastic"
+# form = "elasticsearch"
+# indices = { "sessions-*" = "user_sessions" }  # without it, all go to `table`
+
+# Tables besides the first, for endpoints to name.
+# [[tables]]
+# name = "orders"
+# schema = "orders.avsc"
+# partition = "date={day:%Y-%m-%d}"
+
+# What is done to values before they are landed: keep, drop, hash or truncate (addresses).
+# [privacy]
+# ip = "truncate"
+# userId = "hash"
+# "userActions.targetUrl" = "drop"
+# "stringProperties.email" = "hash"
+"#;
 
 const STORAGE_EXAMPLE: &str = r#"
 # ── Object stores ───────────────────────────────────────────────────────────────────────────────

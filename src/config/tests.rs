@@ -97,7 +97,7 @@ fn the_file_is_named_by_a_variable_as_well() {
     let path = dir.path().join("a.toml");
     std::fs::write(&path, "path = \"/other\"").unwrap();
     let loaded = load(&[], &[("SESSIONLAKE_CONFIG", path.to_str().unwrap())], None).unwrap();
-    assert_eq!(loaded.settings.receive.path, "/other");
+    assert_eq!(loaded.settings.receive.endpoints[0].path, "/other");
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn unknown_keys_name_file_line_and_the_nearest_key() {
     );
     assert_eq!(
         complaint("[server]\nlisten = \"x\""),
-        "sessionlake.toml:1: unknown key `server`; the only table is [storage], settings stand \
-         above it without one"
+        "sessionlake.toml:1: unknown key `server`; the tables are [storage], [privacy], \
+         [[endpoint]] and [[tables]]; settings stand above them without one"
     );
     assert_eq!(
         complaint("aws_secret_access_key = \"hunter2\""),
@@ -364,7 +364,8 @@ fn only_an_explicit_word_opens_the_listener_to_others() {
     assert_eq!(
         error,
         "--listen: 0.0.0.0 can be reached from other machines, with neither encryption nor \
-         authentication; listen on 127.0.0.1, or allow it: --insecure-listen"
+         authentication; listen on 127.0.0.1, give it both (tls_cert, tls_key, credentials), or \
+         allow it: --insecure-listen"
     );
     assert!(complaint("listen = \"[::]:80\"").ends_with("allow it: insecure_listen = true"));
     assert!(load(&["--listen=0.0.0.0:3000", "--insecure-listen"], &[], None).is_ok());
@@ -417,6 +418,13 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("body_timeout", "\"2s\"", "body_timeout: 2s"),
     ("drain_timeout", "\"0s\"", "drain_timeout: 0ns"),
     ("max_connections", "5", "max_connections: 5"),
+    ("max_connections_per_peer", "4", "max_connections_per_peer: Some(4)"),
+    ("requests_per_second", "6", "requests_per_second: Some(6)"),
+    ("credentials", "\"c.toml\"", "credentials: Some(\"c.toml\")"),
+    ("tls_cert", "\"cert.pem\"", "cert: \"cert.pem\""),
+    ("tls_key", "\"key.pem\"", "key: \"key.pem\""),
+    ("tls_client_ca", "\"ca.pem\"", "client_ca: Some(\"ca.pem\")"),
+    ("handshake_timeout", "\"3s\"", "handshake_timeout: 3s"),
     ("lake", "\"s3://b/p\"", "location: S3 { bucket: \"b\", prefix: \"p\" }"),
     ("store_timeout", "\"9s\"", "timeout: 9s"),
     ("table", "\"orders\"", "table: \"orders\""),
@@ -436,6 +444,8 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("disk_reserve", "0", "reserve_bytes: 0"),
     ("retry_window", "\"0s\"", "retry_window: 0ns"),
     ("skip_damaged", "true", "skip_damaged: true"),
+    ("privacy_key", "\"p.key\"", "privacy_key: Some(\"p.key\")"),
+    ("encrypt_journal", "true", "encrypt: true"),
 ];
 
 #[test]
@@ -528,4 +538,98 @@ fn the_readme_has_the_reference_that_the_code_makes() {
         reference::BEGIN,
         reference::END
     );
+}
+
+#[test]
+fn endpoints_are_as_their_sections_say_and_else_as_the_settings_do() {
+    let text = r#"
+body_limit = "2MiB"
+credentials = "c.toml"
+[[endpoint]]
+path = "/export/events"
+[[endpoint]]
+name = "elastic"
+form = "elasticsearch"
+path = "/"
+methods = ["POST"]
+auth = ["basic", "token"]
+allow = ["ann"]
+peers = ["10.0.0.0/8", "::1"]
+body_limit = "1MiB"
+requests_per_second = 5
+indices = { "orders-*" = "orders", "*" = "user_sessions" }
+[[endpoint]]
+name = "open"
+path = "/open"
+auth = "none"
+[[tables]]
+name = "orders"
+schema = "examples/orders.avsc"
+[privacy]
+ip = "truncate"
+"userActions.targetUrl" = "drop"
+"#;
+    let key = "privacy_key = \"p.key\"\n";
+    let settings = load(&[], &[], Some(&format!("{key}{text}"))).unwrap().settings;
+    let [first, elastic, open] = &settings.receive.endpoints[..] else { panic!() };
+    assert_eq!((&*first.name, &*first.path), ("export-events", "/export/events"));
+    assert!(first.put && first.post && first.auth == crate::auth::Rules::any());
+    assert_eq!(first.body_limit_bytes, 2 << 20);
+    assert_eq!((elastic.put, elastic.post, elastic.body_limit_bytes), (false, true, 1 << 20));
+    assert_eq!(elastic.form, crate::record::Form::Elasticsearch);
+    assert_eq!(elastic.peers.len(), 2);
+    assert_eq!(elastic.requests_per_second, Some(5));
+    let tables: Vec<_> = elastic.tables().map(|table| &**table).collect();
+    assert_eq!(tables, ["user_sessions", "orders"], "by name of the index");
+    assert!(!open.auth.is_asked());
+    assert_eq!(settings.landing.more_tables.len(), 1);
+    assert_eq!(settings.landing.privacy.to_string(), "ip=truncate;userActions.targetUrl=drop");
+
+    let error = complaint(text);
+    assert!(error.contains("needs a secret"), "{error}");
+}
+
+#[test]
+fn sections_that_cannot_be_are_refused_with_their_line() {
+    for (text, said) in [
+        ("[[endpoint]]\npath = \"/\"", ":2: endpoint.path: \"/\" is for the form elasticsearch"),
+        (
+            "[[endpoint]]\npth = \"/a\"",
+            ":2: unknown key `endpoint.pth`; the nearest known key is `path`",
+        ),
+        (
+            "[[endpoint]]\nmethods = [\"GET\"]",
+            ":2: endpoint.methods: \"GET\" is neither PUT nor POST",
+        ),
+        ("[[endpoint]]\nauth = \"basic\"", ":2: endpoint.auth: needs a file of credentials"),
+        ("[[endpoint]]\npeers = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" is no address or network"),
+        ("[[endpoint]]\ntable = \"orders\"", "there is no table orders; add a section [[tables]]"),
+        ("[[endpoint]]\nname = \"a\"\n[[endpoint]]\nname = \"b\"", "is taken by the endpoint a"),
+        ("[[endpoint]]\nindices = { \"../x\" = \"user_sessions\" }", "\"../x\" is no index name"),
+        ("[[tables]]\nname = \"user_sessions\"", "there is a table user_sessions already"),
+        ("[endpoint]\npath = \"/a\"", "of which there may be several: [[endpoint]]"),
+        ("privacy_key = \"k\"\n[privacy]\nduration = \"hash\"", ":3: privacy.duration: only text"),
+        ("encrypt_journal = true", ":1: encrypt_journal: needs a secret: --privacy-key"),
+        ("tls_cert = \"cert.pem\"", "TLS needs it as well: --tls-key"),
+    ] {
+        let complaint = complaint(text);
+        assert!(complaint.contains(said), "{text}: {complaint}");
+    }
+}
+
+#[test]
+fn with_tls_and_credentials_for_all_anybody_may_be_listened_to() {
+    let tls = ["--listen=0.0.0.0:3000", "--tls-cert=c", "--tls-key=k"];
+    let error = load(&tls, &[], None).unwrap_err().to_string();
+    assert!(error.contains("encryption but no authentication"), "{error}");
+    let mut both = tls.to_vec();
+    both.push("--credentials=c.toml");
+    assert!(load(&both, &[], None).is_ok());
+    let mut certified = tls.to_vec();
+    certified.push("--tls-client-ca=ca");
+    assert!(load(&certified, &[], None).is_ok());
+    let open = Some("[[endpoint]]\nauth = \"none\"");
+    assert!(load(&both, &[], open).is_err(), "one endpoint asks nobody");
+    let error = load(&["--listen=0.0.0.0:3000", "--credentials=c.toml"], &[], None).unwrap_err();
+    assert!(error.to_string().contains("authentication but no encryption"), "{error}");
 }

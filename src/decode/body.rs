@@ -1,9 +1,12 @@
 //! A body cut into documents: lines, an array, or one document over many lines.
 
+use std::ops::Range;
+
+use crate::bulk::{self, Verb};
 use crate::record::{Body, Form};
 
 use super::Room;
-use super::action::{self, Action};
+use super::extra::{Last, Path};
 use super::parse::{Parsed, Parser, Scratch};
 use super::reject::{Fault, Reject, What};
 use super::rows::Rows;
@@ -21,6 +24,8 @@ pub struct Progress {
     line: u64,
     /// Whether the line at `at` belongs to an update.
     update: bool,
+    /// Where the `_id` stands that the action before the line at `at` gave its document.
+    id: Option<Range<usize>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +42,7 @@ enum State {
 impl Progress {
     /// Nothing of the body has been read.
     pub const NEW: Progress =
-        Progress { state: State::New, utf8: false, at: 0, line: 0, update: false };
+        Progress { state: State::New, utf8: false, at: 0, line: 0, update: false, id: None };
 
     pub(super) fn ended(&self) -> bool {
         self.state == State::Ended
@@ -96,6 +101,7 @@ impl<'a> Run<'a> {
             at: if array { first + 1 } else { start },
             line: self.body.first_line,
             update: false,
+            id: None,
         };
     }
 
@@ -122,7 +128,9 @@ impl<'a> Run<'a> {
         while at < self.parser.src.len() {
             if at > from && self.full(from, before, at) {
                 let state = if first { State::FirstLine } else { State::Lines };
-                *self.progress = Progress { state, at, line, update, ..*self.progress };
+                self.progress.state = state;
+                (self.progress.at, self.progress.line) = (at, line);
+                self.progress.update = update;
                 return;
             }
             let start = self.parser.blank(at);
@@ -131,11 +139,12 @@ impl<'a> Run<'a> {
                 line = line.saturating_add(1);
                 continue;
             }
+            let id = self.progress.id.take();
             if std::mem::take(&mut update) {
                 at = self.reject_line(at, line, Fault { what: What::Updated, at });
             } else {
                 match self.line(at, start) {
-                    Ok(end) if self.land(start, line) => at = end + 1,
+                    Ok(end) if self.land_as(id, start, line) => at = end + 1,
                     Ok(_) => at = self.reject_line(at, line, self.parser.fault),
                     Err(_) => match self.parser.fault.what {
                         What::MaybeAction => (at, update) = self.action(at, line),
@@ -193,19 +202,29 @@ impl<'a> Run<'a> {
         landed
     }
 
+    /// The same for a document whose action gave it an `_id`: that is kept in `_extra`.
+    fn land_as(&mut self, id: Option<Range<usize>>, start: usize, line: u64) -> bool {
+        if let Some(id) = id {
+            self.parser.scratch.extra.push(&Path::ROOT, Last::Key(b"_id"), id);
+        }
+        self.land(start, line)
+    }
+
     /// A line whose first key is that of a bulk action. Gives where the next line begins, and
     /// whether that one belongs to an update.
     fn action(&mut self, at: usize, line: u64) -> (usize, bool) {
         self.rows.cut();
         let (kept, end) = self.line_end(at);
         let text = self.parser.src.get(at..kept).unwrap_or_default();
-        let what = match action::read(text) {
-            Some(Action::Store) => {
+        let read = bulk::read(text);
+        let what = match read.as_ref().map(|action| action.verb) {
+            Some(Verb::Index | Verb::Create) => {
                 self.rows.counts.actions += 1;
+                self.progress.id = read.as_ref().and_then(|action| id_in(action, text, at));
                 return (end + 1, false);
             }
-            Some(Action::Update) => What::Update,
-            Some(Action::Delete) => What::Delete,
+            Some(Verb::Update) => What::Update,
+            Some(Verb::Delete) => What::Delete,
             None => {
                 let start = self.parser.blank(at);
                 self.parser.actions = false;
@@ -265,7 +284,7 @@ impl<'a> Run<'a> {
         let mut more = line > self.body.first_line || self.parser.byte(at) != b']';
         while more {
             if at > from && self.full(from, before, at) {
-                *self.progress = Progress { at, line, ..*self.progress };
+                (self.progress.at, self.progress.line) = (at, line);
                 return;
             }
             let start = self.parser.blank(at);
@@ -325,6 +344,15 @@ impl<'a> Run<'a> {
         self.reject(start, end.unwrap_or(self.parser.src.len()), line, fault);
         end
     }
+}
+
+/// Where in the body the `_id` of `action` stands, whose line `text` begins at `at`: a string, so
+/// that it is one in `_extra`.
+fn id_in(action: &bulk::Action, text: &[u8], at: usize) -> Option<Range<usize>> {
+    action.text("_id")?;
+    let raw = action.get("_id")?.get().as_bytes();
+    let found = memchr::memmem::find(text, raw)?;
+    Some(at + found..at + found + raw.len())
 }
 
 impl Parser<'_> {

@@ -150,7 +150,8 @@ fn lay(document: &mut Value, pointer: &str, value: Value) -> Option<()> {
 }
 
 /// The members of a JSON object in their order, repeated keys and all.
-pub(super) struct Pairs(pub(super) Vec<(String, Box<RawValue>)>);
+#[derive(Debug)]
+pub(crate) struct Pairs(pub(crate) Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Pairs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -18,7 +18,7 @@
 //! ```text
 //!  {"a":1}⏎{"a":2}⏎⏎{"a":3}        one document a line: lines 1, 2 and 4; blank lines do not count
 //!  {"index":{"_id":"1"}}⏎{"a":1}⏎   bulk actions before documents: `index` and `create` are left
-//!                                   out, `delete` and `update` are rejects
+//!                                   out (their `_id` is kept in `_extra`), `delete` and `update` are rejects
 //!  [{"a":1},{"a":2}]                an array: elements 1 and 2
 //!  {⏎  "a": 1⏎}⏎                    one document over several lines, if it is all of the body
 //! ```
@@ -40,7 +40,6 @@
 //! Repeated names and aliases: see `odd.rs`; in short, the first value of a name has the column,
 //! and a current name comes before its aliases.
 
-mod action;
 mod body;
 mod columns;
 mod document;
@@ -67,6 +66,7 @@ use crate::record::Body;
 use crate::schema::TableSchema;
 
 pub use body::Progress;
+pub(crate) use document::Pairs;
 pub use document::{DocumentError, to_document};
 pub use reject::Reject;
 

@@ -250,7 +250,7 @@ impl<'a> Parser<'a> {
         if let Key::Plain(place) = key {
             let text = self.src.get(place).unwrap_or_default();
             let first = path.parent.is_none() && self.blank(key_at) == self.first_key;
-            if self.actions && first && super::action::is_verb(text) {
+            if self.actions && first && crate::bulk::Verb::of(text).is_some() {
                 return self.fail(What::MaybeAction, key_at);
             }
             let end = self.skip(start)?;

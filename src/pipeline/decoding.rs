@@ -71,12 +71,12 @@ impl Decoders<'_> {
         for body in bodies {
             let mut progress = Progress::NEW;
             while !self.read(body, &mut progress)? {
-                if parts.send(Ok(self.part())).is_err() {
+                if parts.send(Ok(self.part()?)).is_err() {
                     return Ok(());
                 }
             }
         }
-        let _ = parts.send(Ok(self.part()));
+        let _ = parts.send(Ok(self.part()?));
         let _ = parts.send(Ok(Part::End));
         Ok(())
     }
@@ -104,13 +104,19 @@ impl Decoders<'_> {
         Ok(ended)
     }
 
-    fn part(&mut self) -> Part {
+    fn part(&mut self) -> anyhow::Result<Part> {
         (self.part_lines, self.part_bytes) = (0, 0);
-        let finish = |(table, decoder): (&Arc<str>, &mut Decoder)| {
-            let decoded = decoder.finish();
-            let empty = decoded.counts == Counts::default();
-            (!empty).then_some((Arc::clone(table), decoded))
-        };
-        Part::Decoded(self.decoders.iter_mut().filter_map(finish).collect())
+        let mut parts = Vec::new();
+        for (name, decoder) in &mut self.decoders {
+            let mut decoded = decoder.finish();
+            if decoded.counts == Counts::default() {
+                continue;
+            }
+            if let Some(privacy) = self.tables.get(name).and_then(|table| table.privacy.as_ref()) {
+                privacy.apply(&mut decoded)?;
+            }
+            parts.push((Arc::clone(name), decoded));
+        }
+        Ok(Part::Decoded(parts))
     }
 }

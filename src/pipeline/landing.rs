@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 
 use super::engine::{self, Mode, Setup, Source};
@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::commit::Receipt;
 use crate::config;
 use crate::journal::{Journal, Next, Reader, Recovery, Seal};
+use crate::privacy;
 use crate::record::{Roll, Seq, SeqRange};
 use crate::status::Readiness;
 use crate::store::Lake;
@@ -49,6 +50,8 @@ pub(super) struct Landing {
     pub(super) settings: config::Landing,
     pub(super) limits: Limits,
     pub(super) lake: Lake,
+    /// Opens bodies of an encrypted journal, and hashes as the privacy rules of a roll ask.
+    pub(super) key: Option<privacy::Key>,
     pub(super) tables: Tables,
     pub(super) journal: Journal,
     pub(super) runtime: Handle,
@@ -94,16 +97,16 @@ impl Landing {
     /// Lands until the journal is closed and drained, or something fails.
     pub(super) fn attempt(&self) -> anyhow::Result<()> {
         for seal in self.pending().sealed {
-            let tables = tables::from_settings(&seal.settings)?;
+            let tables = tables::from_settings(&seal.settings, self.key.as_ref())?;
             tracing::info!("roll {} was sealed and not committed: making it again", seal.roll);
             let reader = self.journal.reader(seal.range.first);
-            let source = FromJournal { reader, last: Some(seal.range.last) };
+            let source = FromJournal { reader, last: Some(seal.range.last), key: self.key.clone() };
             self.engine(&tables, source, Mode::Again(seal.roll, seal.range))?;
         }
         let pending = self.pending();
         self.readiness.set("landing", Ok(()));
         let reader = self.journal.reader(pending.unsealed_from);
-        let source = FromJournal { reader, last: None };
+        let source = FromJournal { reader, last: None, key: self.key.clone() };
         self.engine(&self.tables, source, Mode::Live(pending.next_roll))
     }
 
@@ -138,6 +141,7 @@ impl Landing {
 struct FromJournal {
     reader: Reader,
     last: Option<Seq>,
+    key: Option<privacy::Key>,
 }
 
 impl Source for FromJournal {
@@ -145,12 +149,20 @@ impl Source for FromJournal {
         if self.last.is_some_and(|last| self.reader.position() > last) {
             return Ok(Next::Closed);
         }
-        let next = self.reader.next(timeout)?;
+        let mut next = self.reader.next(timeout)?;
         // The roll's last bodies may be lost, and the next one that there is belongs to a later.
         if let (Next::Body(body), Some(last)) = (&next, self.last)
             && body.seq > last
         {
             return Ok(Next::Closed);
+        }
+        if let Next::Body(body) = &mut next
+            && privacy::is_sealed(&body.bytes)
+        {
+            let opened = self.key.as_ref().and_then(|key| key.open_body(&body.bytes));
+            body.bytes = opened.with_context(|| {
+                format!("body {} is encrypted, and privacy_key does not open it", body.seq)
+            })?;
         }
         Ok(next)
     }

@@ -72,11 +72,13 @@ impl OpenRoll {
         let mut layouts = BTreeMap::new();
         let mut routers = BTreeMap::new();
         for (name, table) in tables {
+            let privacy = table.rules.to_string();
             let metadata = [
                 ("sessionlake.version", env!("CARGO_PKG_VERSION")),
                 ("sessionlake.node", node),
                 ("sessionlake.schema", table.schema.fingerprint.as_str()),
                 ("sessionlake.partition", table.template.as_str()),
+                ("sessionlake.privacy", privacy.as_str()),
             ];
             let layout = Layout::new(&table.schema, landing.compression, &metadata)?;
             layouts.insert(Arc::clone(name), layout);

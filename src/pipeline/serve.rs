@@ -10,13 +10,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::land::Pauses;
 use super::landing::{Landing, Pending};
 use super::tables;
+use crate::auth::Auth;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::journal::{Journal, Options, RealDisk};
 use crate::status::Readiness;
 use crate::store::Lake;
-use crate::{metrics, receive};
+use crate::tls::Tls;
+use crate::{metrics, privacy, receive};
 
 /// Serves until a signal, then drains.
 ///
@@ -32,7 +34,10 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let readiness = Arc::new(Readiness::new());
 
-    let configured = tables::configured(&settings.landing);
+    let key = tables::privacy_key(&settings.landing)?;
+    let configured = tables::configured(&settings.landing, key.as_ref())?;
+    // Whatever may be wrong with certificates and credentials is said before the journal is opened.
+    let receive = receive_settings(&settings, key.as_ref())?;
     let lake = Lake::open(&settings.lake)?;
     let options = journal_options(&settings.journal);
     let (journal, recovery) = Journal::open(Arc::new(RealDisk), Arc::clone(&clock), options)?;
@@ -48,7 +53,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
         tracing::info!("cut {} bytes that were never acknowledged", recovery.torn_bytes);
     }
     let state = settings.journal.dir.clone();
-    let all_tables = tables::remember(&state, configured)?;
+    let all_tables = tables::remember(&state, configured, key.as_ref())?;
     let listener = runtime
         .block_on(TcpListener::bind(&settings.receive.addresses[..]))
         .with_context(|| format!("cannot listen on {}", settings.receive.listen))?;
@@ -59,6 +64,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
         settings: settings.landing.clone(),
         limits: limits(&settings),
         lake,
+        key,
         tables: all_tables,
         journal: journal.clone(),
         runtime: runtime.handle().clone(),
@@ -85,7 +91,6 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
                 std::process::exit(1);
             });
         };
-        let receive = receive_settings(&settings);
         receive::run(listener, receive, journal.clone(), readiness, handle, stop).await
     })?;
     journal.close();
@@ -106,7 +111,10 @@ fn announce(settings: &config::Serve, address: &str) -> anyhow::Result<()> {
     let lake = &settings.lake.location;
     let table = &settings.landing.table;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on http://{address}{}", settings.receive.path)?;
+    let scheme = if settings.receive.tls.is_some() { "https" } else { "http" };
+    for endpoint in &settings.receive.endpoints {
+        writeln!(out, "listening on {scheme}://{address}{}", endpoint.path)?;
+    }
     writeln!(out, "landing in   {lake}, at the latest every {:?}", settings.roll_age)?;
     writeln!(
         out,
@@ -127,16 +135,25 @@ fn journal_options(journal: &config::Journal) -> Options {
     options
 }
 
-fn receive_settings(settings: &config::Serve) -> receive::Settings {
+fn receive_settings(
+    settings: &config::Serve,
+    key: Option<&privacy::Key>,
+) -> anyhow::Result<receive::Settings> {
     let receive = &settings.receive;
-    receive::Settings {
-        path: receive.path.clone(),
-        table: Arc::clone(&settings.landing.table),
-        body_limit_bytes: receive.body_limit_bytes,
-        inflated_limit_bytes: receive.inflated_limit_bytes,
+    let state = &settings.journal.dir;
+    let auth = receive.credentials.as_deref().map(|path| Auth::open(path, state)).transpose()?;
+    let tls = receive.tls.as_ref().map(Tls::open).transpose()?;
+    Ok(receive::Settings {
+        endpoints: receive.endpoints.clone(),
+        auth,
+        tls,
+        seal: key.filter(|_| settings.journal.encrypt).cloned(),
+        requests_per_second: receive.requests_per_second,
         header_timeout: receive.header_timeout,
         body_timeout: receive.body_timeout,
         drain_timeout: receive.drain_timeout,
+        handshake_timeout: receive.handshake_timeout,
         max_connections: receive.max_connections,
-    }
+        max_connections_per_peer: receive.max_connections_per_peer,
+    })
 }

@@ -12,11 +12,17 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 use warp::filters::BoxedFilter;
+
+use crate::metrics::{LIMITED, TLS_FAILED};
+use crate::peers::{Open, Peer};
+use crate::tls::Tls;
 
 use super::exchange;
 use super::reply::Response;
@@ -31,6 +37,9 @@ const HEAD_BYTES: usize = 64 << 10;
 const H2_HEADERS_BYTES: u32 = 32 << 10;
 /// HTTP/2: requests at one time on a connection. Senders take a refused stream badly.
 const H2_STREAMS: u32 = 256;
+/// HTTP/2: streams that a client has opened and reset before we looked at them, and frames of its
+/// that were wrong, before its connection is closed (rapid reset).
+const H2_RESETS: usize = 32;
 /// HTTP/2: what a client may send ahead of our reading, on one stream as on the whole connection.
 /// It is held besides the memory budget, for as long as that makes streams wait.
 const H2_WINDOW_BYTES: u32 = 1 << 20;
@@ -43,6 +52,10 @@ pub(super) struct Limits {
     pub(super) header_timeout: Duration,
     pub(super) drain_timeout: Duration,
     pub(super) max_connections: usize,
+    pub(super) max_connections_per_peer: Option<usize>,
+    pub(super) handshake_timeout: Duration,
+    /// None for plain HTTP.
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 /// Accepts until `shutdown` resolves; then drains, cutting what is left after `drain_timeout`.
@@ -54,6 +67,7 @@ pub(super) async fn serve(
 ) {
     let places = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(places));
+    let per_peer = limits.max_connections_per_peer.map(Open::new);
     let protocol = Arc::new(protocol(limits));
     let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
@@ -62,7 +76,7 @@ pub(super) async fn serve(
     let mut shutdown = pin!(shutdown);
     loop {
         let next = next(&listener, &places);
-        let (stream, peer, place) = tokio::select! {
+        let (stream, peer, permit) = tokio::select! {
             biased;
             () = &mut shutdown => break,
             next = next => match next {
@@ -73,16 +87,41 @@ pub(super) async fn serve(
                 }
             },
         };
+        let of_peer = match &per_peer {
+            None => None,
+            Some(open) => match open.one(Peer::of(peer.ip())) {
+                Some(one) => Some(one),
+                None => {
+                    // Closed at once: to answer it would take the place that it may not have.
+                    metrics::counter!(LIMITED).increment(1);
+                    debug!(%peer, "connection refused: its peer has too many open");
+                    continue;
+                }
+            },
+        };
+        let place = Place::taken(permit, of_peer);
         let watch = Arc::new(Watch::default());
-        let socket = Socket::new(stream, place, Arc::clone(&watch), limits.header_timeout);
-        // TLS comes here: a handshake on `socket` gives another stream to serve, and belongs in
-        // the task, so that a slow client does not hold up the next.
+        let tls = limits.tls.as_ref().map(|tls| tls.acceptor());
+        let socket =
+            Socket::new(stream, place, Arc::clone(&watch), limits.header_timeout, tls.is_some());
+        let handshake_timeout = limits.handshake_timeout;
         let service = exchange::service(routes.clone(), peer, watch);
         let (protocol, watcher) = (Arc::clone(&protocol), graceful.watcher());
         let cut = cut.clone();
         connections.spawn(async move {
             tokio::select! {
-                ended = speak(&protocol, socket, service, watcher) => {
+                ended = async {
+                    match tls {
+                        None => speak(&protocol, socket, service, watcher).await,
+                        Some(tls) => match shake(&tls, socket, handshake_timeout).await {
+                            Ok(stream) => speak(&protocol, stream, service, watcher).await,
+                            Err(error) => {
+                                metrics::counter!(TLS_FAILED).increment(1);
+                                format!("no TLS: {error}")
+                            }
+                        },
+                    }
+                } => {
                     debug!(%peer, ended, "connection closed");
                 }
                 () = cut.cancelled() => {
@@ -105,14 +144,14 @@ pub(super) async fn serve(
 async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, SocketAddr, Place)> {
+) -> io::Result<(tokio::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     // Answers are small and complete: waiting to fill a packet only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%peer, %error, "TCP_NODELAY was not set");
     }
-    Ok((stream, peer, Place::taken(permit)))
+    Ok((stream, peer, permit))
 }
 
 async fn pause_after(error: &io::Error) {
@@ -140,10 +179,22 @@ fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
         .keep_alive_interval(H2_PING)
         .keep_alive_timeout(H2_PING)
         .max_concurrent_streams(H2_STREAMS)
+        .max_pending_accept_reset_streams(H2_RESETS)
+        .max_local_error_reset_streams(H2_RESETS)
         .max_header_list_size(H2_HEADERS_BYTES)
         .initial_stream_window_size(H2_WINDOW_BYTES)
         .initial_connection_window_size(H2_WINDOW_BYTES);
     builder
+}
+
+/// The TLS handshake, in time.
+async fn shake(
+    tls: &TlsAcceptor,
+    socket: Socket,
+    timeout: Duration,
+) -> io::Result<TlsStream<Socket>> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long");
+    tokio::time::timeout(timeout, tls.accept(socket)).await.map_err(late)?
 }
 
 /// Speaks HTTP on one stream until either side has done; says how it ended.

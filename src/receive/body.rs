@@ -16,7 +16,6 @@ use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
-use super::Settings;
 use super::encoding::Encoding;
 use super::memory::{Memory, NoMemory, Reserved};
 use super::reply::Refusal;
@@ -44,10 +43,20 @@ pub(super) struct Whole {
     pub(super) reserved: Reserved,
 }
 
-/// The most of the memory budget that a single body can need under `settings`.
-pub(super) fn most_memory(settings: &Settings) -> u64 {
-    let spare = Encoding::Brotli.window_bytes() + STEP_BYTES as u64;
-    settings.inflated_limit_bytes.saturating_add(spare)
+/// How long a body may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) body_limit_bytes: u64,
+    /// Applies to bodies that need no inflating as well.
+    pub(super) inflated_limit_bytes: u64,
+}
+
+impl Limits {
+    /// The most of the memory budget that a single body can need.
+    pub(super) fn most_memory(self) -> u64 {
+        let spare = Encoding::Brotli.window_bytes() + STEP_BYTES as u64;
+        self.inflated_limit_bytes.saturating_add(spare)
+    }
 }
 
 /// Reads a body to its end.
@@ -58,7 +67,7 @@ pub(super) fn most_memory(settings: &Settings) -> u64 {
 pub(super) async fn read<S, B, E>(
     stream: S,
     announced: Announced,
-    settings: &Settings,
+    limits: Limits,
     memory: &Arc<Memory>,
 ) -> Result<Whole, Refusal>
 where
@@ -66,7 +75,7 @@ where
     B: Buf,
     E: std::error::Error,
 {
-    let limit_bytes = settings.body_limit_bytes;
+    let limit_bytes = limits.body_limit_bytes;
     if announced.length_bytes.is_some_and(|length| length > limit_bytes) {
         return Err(Refusal::SentTooLong { limit_bytes });
     }
@@ -89,7 +98,7 @@ where
     let chunks = pin!(chunks.try_filter(|chunk| std::future::ready(!chunk.is_empty())));
 
     let mut reserved = memory.reserve_nothing();
-    let limit_bytes = settings.inflated_limit_bytes;
+    let limit_bytes = limits.inflated_limit_bytes;
     let bytes = match announced.encoding {
         None => as_sent(chunks, announced.length_bytes, limit_bytes, &mut reserved).await?,
         Some(encoding) => inflated(chunks, encoding, &sent, limit_bytes, &mut reserved).await?,

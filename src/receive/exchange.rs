@@ -23,9 +23,9 @@ use tokio::runtime::Handle;
 use warp::filters::BoxedFilter;
 use warp::http::header::{CONNECTION, HeaderValue, SERVER};
 
-use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS};
+use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, status_class};
 
-use super::reply::{self, Response};
+use super::reply::{self, Refusal, Response};
 use super::socket::{LINGER, Watch};
 
 /// Who sent a request. An extension of every request.
@@ -53,9 +53,16 @@ pub(super) fn service(
         let mut request =
             request.map(|body| Followed { body: Some(body), h1, read: Arc::clone(&read) });
         request.extensions_mut().insert(Peer(peer));
-        let answer = routes.call(request);
+        // A target without a path (CONNECT has none) is nothing that warp can be given: it panics.
+        let answer = match request.uri().path_and_query() {
+            Some(_) => Ok(routes.call(request)),
+            None => Err(Refusal::NoPath.into_response()),
+        };
         async move {
-            let mut response = answer.await?;
+            let mut response = match answer {
+                Ok(answer) => answer.await?,
+                Err(refused) => refused,
+            };
             response.headers_mut().insert(SERVER, HeaderValue::from_static(reply::SERVER));
             if h1 && !read.load(Ordering::Relaxed) {
                 // What is left of the body cannot be told from the next request's head.
@@ -81,11 +88,7 @@ impl Flight {
     }
 
     fn answered(&self, response: &Response) {
-        let class = match response.status().as_u16() {
-            ..400 => "2xx", // there are no redirections here
-            400..500 => "4xx",
-            500.. => "5xx",
-        };
+        let class = status_class(response.status().as_u16());
         metrics::counter!(HTTP_REQUESTS, "status" => class).increment(1);
     }
 }

@@ -16,18 +16,20 @@
 //!
 //! # The way of a request
 //! ```text
-//! listener ─▶ accept ─▶ socket ─▶ hyper (h1, h2) ─▶ exchange ─▶ routes ─▶ body ─▶ journal
-//!             places     head      idle and ping     Server:     method   limits
-//!             drain      deadline  timers            close?      type     inflate
+//! listener ─▶ accept ─▶ socket ─(TLS)─▶ hyper (h1, h2) ─▶ exchange ─▶ routes ─▶ gate ─▶ body ─▶ journal
+//!             places     head            idle and ping     Server:     path     rate    limits
+//!             drain      deadline        timers            close?      method   who     inflate
 //! ```
 //! | answer | when |
 //! |---|---|
 //! | 200 | durable, or a duplicate of a body that is, or empty |
 //! | 400 | the body's encoding is broken, or the body ended early |
+//! | 401, 403 | no credentials that are right, or from an address that may not |
 //! | 404, 405 | not the path, not PUT or POST |
 //! | 408 | the head or the body took too long |
 //! | 413 | too long as sent, inflated, or for the journal |
 //! | 415 | a Content-Type or Content-Encoding that is not taken |
+//! | 429 | too many requests, or too many wrong credentials, of this peer |
 //! | 503 | no room (with `Retry-After`), or the journal has failed |
 //!
 //! After an answer that leaves a body unread the connection (in HTTP/2: the stream) is closed, and
@@ -37,8 +39,11 @@
 
 mod accept;
 mod body;
+mod elastic;
 mod encoding;
+mod endpoint;
 mod exchange;
+mod gate;
 mod memory;
 mod reply;
 mod routes;
@@ -53,9 +58,14 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use crate::auth::Auth;
 use crate::journal::Journal;
 use crate::metrics;
+use crate::privacy;
 use crate::status::Readiness;
+use crate::tls::Tls;
+
+pub use self::endpoint::{Endpoint, IndexPattern};
 
 use self::memory::Memory;
 
@@ -66,23 +76,28 @@ pub const BODY_MEMORY_BYTES: u64 = 256 << 20;
 /// What the receiver has to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where bodies are taken: begins with `/`, as it stands in the request (not decoded). A
-    /// trailing slash makes no difference.
-    pub path: String,
-    /// The table that the documents belong to.
-    pub table: Arc<str>,
-    /// The longest body, as sent.
-    pub body_limit_bytes: u64,
-    /// The longest body, inflated. Applies to bodies that need no inflating as well.
-    pub inflated_limit_bytes: u64,
+    /// Where bodies are taken; never none.
+    pub endpoints: Vec<Endpoint>,
+    /// Whom to believe; needed by endpoints that ask.
+    pub auth: Option<Arc<Auth>>,
+    /// What TLS is spoken with; none for plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+    /// What bodies are sealed with on their way to the journal; none for not at all.
+    pub seal: Option<privacy::Key>,
+    /// Most requests of a peer in a second, over all endpoints.
+    pub requests_per_second: Option<u32>,
     /// From the first byte of a request (or the opening of the connection) to the end of its head.
     pub header_timeout: Duration,
     /// From the head of a request to the end of its body.
     pub body_timeout: Duration,
     /// How long requests under way may take after the shutdown was asked for.
     pub drain_timeout: Duration,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
     /// Connections open at one time. More wait in the kernel's queue. At least one.
     pub max_connections: usize,
+    /// Connections of one peer open at one time. More are closed at once. At least one.
+    pub max_connections_per_peer: Option<usize>,
 }
 
 /// What every request needs.
@@ -93,6 +108,7 @@ struct App {
     metrics: metrics::Handle,
     memory: Arc<Memory>,
     refused: routes::Refused,
+    gate: gate::Gate,
 }
 
 /// Serves `listener` until `shutdown` resolves, then drains: no new connections, requests under way
@@ -115,19 +131,43 @@ pub async fn run(
     metrics: metrics::Handle,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let memory = Memory::new(BODY_MEMORY_BYTES.max(body::most_memory(&settings)));
+    let most = settings.endpoints.iter().map(|endpoint| endpoint.limits().most_memory()).max();
+    let memory = Memory::new(BODY_MEMORY_BYTES.max(most.unwrap_or_default()));
     let limits = accept::Limits {
         header_timeout: settings.header_timeout,
         drain_timeout: settings.drain_timeout,
         max_connections: settings.max_connections,
+        max_connections_per_peer: settings.max_connections_per_peer,
+        handshake_timeout: settings.handshake_timeout,
+        tls: settings.tls.clone(),
     };
+    for endpoint in &settings.endpoints {
+        metrics::start_endpoint(&endpoint.name);
+    }
+    let (auth, tls) = (settings.auth.clone(), settings.tls.clone());
+    let keep_fresh = async move {
+        let auth = async {
+            if let Some(auth) = &auth {
+                auth.keep_fresh().await
+            }
+        };
+        let tls = async {
+            if let Some(tls) = &tls {
+                tls.keep_fresh().await
+            }
+        };
+        tokio::join!(auth, tls);
+    };
+    let fresh = tokio::spawn(keep_fresh);
+
     let app = Arc::new(App {
-        settings,
         journal,
         readiness: readiness.clone(),
         metrics,
         memory: Arc::new(memory),
         refused: routes::Refused::default(),
+        gate: gate::Gate::new(&settings),
+        settings,
     });
 
     readiness.set("receive", Ok(()));
@@ -136,5 +176,6 @@ pub async fn run(
         readiness.set("receive", Err("is shutting down".into()));
     };
     accept::serve(listener, &routes::routes(app), &limits, stopping).await;
+    fresh.abort();
     Ok(())
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use warp::http::header::{
-    ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use warp::http::{Method, StatusCode};
 
+use crate::auth::{Granted, NotGranted};
 use crate::journal::AppendError;
 
 use super::encoding;
@@ -26,6 +28,8 @@ pub(super) const CONTENT_TYPES: &[&str] = &[
     "application/x-www-form-urlencoded",
     "text/plain",
     "application/octet-stream",
+    "application/vnd.elasticsearch+x-ndjson",
+    "application/vnd.elasticsearch+json",
 ];
 
 /// When to come back after the memory for bodies could not be had.
@@ -37,10 +41,16 @@ pub(super) enum Refusal {
     #[error("nothing is at {asked}: send sessions to {path} by PUT or POST")]
     NotFound { asked: String, path: String },
     #[error(
-        "{method} does nothing at {path}: send sessions by PUT or POST, one JSON document a line, \
-         for instance: curl -X PUT --data-binary @sessions.json http://HOST:PORT{path}"
+        "{method} does nothing at {path}: send sessions by {}, one JSON document a line, for \
+         instance: curl -X {first} --data-binary @sessions.json http://HOST:PORT{path}",
+        allow.replace(", ", " or "),
+        first = allow.split(',').next().unwrap_or_default()
     )]
-    NotPutOrPost { method: Method, path: String },
+    NotPutOrPost { method: Method, path: String, allow: &'static str },
+    #[error("the body is no text, and so no documents: nothing was kept")]
+    NotDocuments,
+    #[error("the request names no path")]
+    NoPath,
     #[error("{method} does nothing here: use GET")]
     NotGet { method: Method },
     #[error("Content-Type {got:?} is not taken: send none, or one of {}", CONTENT_TYPES.join(", "))]
@@ -71,6 +81,20 @@ pub(super) enum Refusal {
     BrokenEncoding { encoding: &'static str, reason: String, at_bytes: u64, inflated_bytes: u64 },
     #[error("too many bodies are being received: nothing was kept; send it again a little later")]
     NoMemory,
+    #[error("credentials are missing or wrong")]
+    Unauthorized { challenge: &'static str },
+    #[error("too many wrong credentials came from your address: come back later")]
+    TooManyFailures { wait: Duration },
+    #[error("too many senders are being looked up: send it again a little later")]
+    AuthBusy,
+    #[error("this is not open to your address")]
+    Forbidden,
+    #[error("too many requests: send fewer and larger bodies, or come back later")]
+    TooManyRequests { wait: Duration },
+    #[error("line {line} of the bulk {what}: nothing was kept")]
+    Bulk { line: u64, what: &'static str },
+    #[error("the bulk has more than {limit} actions: send smaller bulks")]
+    TooManyActions { limit: usize },
     #[error(transparent)]
     Journal(#[from] AppendError),
 }
@@ -88,13 +112,26 @@ impl Refusal {
             | Refusal::Journal(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Refusal::Interrupted { .. } | Refusal::BrokenEncoding { .. } => StatusCode::BAD_REQUEST,
-            Refusal::NoMemory | Refusal::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::TooManyActions { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Bulk { .. } | Refusal::NoPath | Refusal::NotDocuments => {
+                StatusCode::BAD_REQUEST
+            }
+            Refusal::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Refusal::Forbidden => StatusCode::FORBIDDEN,
+            Refusal::TooManyFailures { .. } | Refusal::TooManyRequests { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Refusal::NoMemory | Refusal::AuthBusy | Refusal::Journal(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    /// When to come back.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Refusal::NoMemory => Some(MEMORY_RETRY),
+            Refusal::NoMemory | Refusal::AuthBusy => Some(MEMORY_RETRY),
+            Refusal::TooManyFailures { wait } | Refusal::TooManyRequests { wait } => Some(*wait),
             Refusal::Journal(error) if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 error.retry_after()
             }
@@ -102,9 +139,12 @@ impl Refusal {
         }
     }
 
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+    pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Refusal::NotPutOrPost { .. } => Some((ALLOW, HeaderValue::from_static("PUT, POST"))),
+            Refusal::NotPutOrPost { allow, .. } => Some((ALLOW, HeaderValue::from_static(allow))),
+            Refusal::Unauthorized { challenge } => {
+                Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
+            }
             Refusal::NotGet { .. } => Some((ALLOW, HeaderValue::from_static("GET, HEAD"))),
             Refusal::ContentEncoding { .. } => {
                 Some((ACCEPT_ENCODING, HeaderValue::from_static(encoding::NAMES)))
@@ -157,6 +197,35 @@ pub(super) fn taken(lines: u64, bytes: u64, duplicate: bool) -> Response {
     )
 }
 
+/// Every part is ready, or some are not; which, is not for everybody.
+pub(super) fn ready_or_not(waiting: &[Part]) -> Response {
+    match waiting.is_empty() {
+        true => ready(waiting),
+        false => json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"not ready"}"#.into()),
+    }
+}
+
+/// What the token endpoint says (RFC 6749, 5).
+pub(super) fn granted(granted: Result<Granted, NotGranted>) -> Response {
+    let error = |status, error: &str| json(status, format!(r#"{{"error":"{error}"}}"#));
+    let mut response = match granted {
+        Ok(granted) => json(StatusCode::OK, to_text(&granted)),
+        Err(NotGranted::GrantType) => error(StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+        Err(NotGranted::Request) => error(StatusCode::BAD_REQUEST, "invalid_request"),
+        Err(NotGranted::Scope) => error(StatusCode::BAD_REQUEST, "invalid_scope"),
+        Err(NotGranted::Denied(denied)) => {
+            let refusal = super::gate::refusal(denied, r#"Basic realm="sessionlake""#);
+            let mut response = error(refusal.status(), "invalid_client");
+            if let Some((name, value)) = refusal.header() {
+                response.headers_mut().insert(name, value);
+            }
+            response
+        }
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// The process runs.
 pub(super) fn live() -> Response {
     json(StatusCode::OK, r#"{"status":"live"}"#.into())
@@ -176,7 +245,7 @@ pub(super) fn metrics(text: String) -> Response {
     typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
-fn json(status: StatusCode, text: String) -> Response {
+pub(super) fn json(status: StatusCode, text: String) -> Response {
     typed(status, "application/json", text)
 }
 

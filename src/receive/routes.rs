@@ -1,8 +1,10 @@
-//! What is where: the path for bodies, health, metrics, and a helpful 404 for the rest.
+//! What is where: endpoints, health, metrics, tokens, and a helpful 404 for the rest.
 //!
-//! A path is matched first and the method looked at after, so that a wrong method is answered with
-//! the `Allow` of its path. No filter rejects in the end: every request gets an answer of ours.
+//! A path is matched first, then the gate asked, and then the method looked at, so that a wrong
+//! method is answered with the `Allow` of its path, to those who may know. No filter rejects: every
+//! request gets an answer of ours.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,75 +14,114 @@ use tracing::{debug, warn};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
-use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use warp::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use warp::http::{HeaderMap, Method};
 
 use crate::journal::NewBody;
 use crate::metrics as names;
+use crate::privacy;
 use crate::record::Form;
 
 use super::App;
-use super::body::{self, Announced};
+use super::body::{self, Announced, Limits};
+use super::elastic;
 use super::encoding::Encoding;
+use super::endpoint::{Endpoint, trimmed};
 use super::exchange::Peer;
 use super::reply::{self, CONTENT_TYPES, Part, Refusal, Response};
+
+/// Where tokens are to be had.
+const TOKEN_PATH: &str = "/oauth2/token";
 
 /// How often the log tells of refused bodies.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
+/// The longest form that the token endpoint reads.
+const FORM_BYTES: u64 = 16 << 10;
+
+/// A request, but for its body.
+struct Head {
+    path: FullPath,
+    query: String,
+    method: Method,
+    headers: HeaderMap,
+    from: SocketAddr,
+}
+
 /// The routes, as one filter.
 pub(super) fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
-    let path = trimmed(&app.settings.path).to_owned();
-
-    let sessions = at(path.clone())
-        .and(with(&app))
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::any()
+        .map(move || Arc::clone(&app))
+        .and(warp::path::full())
+        .and(query)
         .and(warp::method())
         .and(warp::header::headers_cloned())
-        .and(warp::ext::optional::<Peer>())
-        .and(warp::body::stream())
-        .then(sessions);
-    let live = at("/health/live").and(warp::method()).map(|method| get(method, reply::live));
-    let ready = at("/health/ready")
-        .and(with(&app))
-        .and(warp::method())
-        .map(|app: Arc<App>, method| get(method, || reply::ready(&app.waiting())));
-    let metrics = at("/metrics")
-        .and(with(&app))
-        .and(warp::method())
-        .map(|app: Arc<App>, method| get(method, || reply::metrics(app.metrics.render())));
-    let nowhere = warp::path::full().map(move |asked: FullPath| {
-        let asked = asked.as_str().chars().take(200).collect();
-        Refusal::NotFound { asked, path: path.clone() }.into_response()
-    });
-
-    sessions.or(live).unify().or(ready).unify().or(metrics).unify().or(nowhere).unify().boxed()
-}
-
-/// Requests at exactly `path`, with or without a slash at the end.
-fn at(
-    path: impl Into<String>,
-) -> impl Filter<Extract = (), Error = warp::Rejection> + Clone + Send + Sync + 'static {
-    let path: Arc<str> = path.into().into();
-    warp::path::full()
-        .and_then(move |asked: FullPath| {
-            let here = trimmed(asked.as_str()) == &*path;
-            std::future::ready(if here { Ok(()) } else { Err(warp::reject::not_found()) })
+        .and(warp::ext::get::<Peer>())
+        .map(|app: Arc<App>, path, query, method, headers, Peer(from)| {
+            (app, Head { path, query, method, headers, from })
         })
         .untuple_one()
+        .and(warp::body::stream())
+        .then(answer)
+        .boxed()
 }
 
-fn trimmed(path: &str) -> &str {
-    match path.strip_suffix('/') {
-        Some("") | None => path,
-        Some(path) => path,
+async fn answer(
+    app: Arc<App>,
+    head: Head,
+    stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
+) -> Response {
+    let path = trimmed(head.path.as_str());
+    match path {
+        "/health/live" => return get(head.method, reply::live),
+        "/health/ready" => {
+            let known = app.gate.may_know(&head.headers, head.from.ip()).await;
+            let waiting = app.waiting();
+            return get(head.method, || match known {
+                true => reply::ready(&waiting),
+                false => reply::ready_or_not(&waiting),
+            });
+        }
+        _ => {}
     }
-}
-
-fn with(
-    app: &Arc<App>,
-) -> impl Filter<Extract = (Arc<App>,), Error = std::convert::Infallible> + Clone + use<> {
-    let app = Arc::clone(app);
-    warp::any().map(move || Arc::clone(&app))
+    if let Err(refusal) = app.gate.any(head.from.ip()) {
+        return refusal.into_response();
+    }
+    if path == "/metrics" {
+        return match app.gate.operator(&head.headers, head.from.ip()).await {
+            Ok(()) => get(head.method, || reply::metrics(app.metrics.render())),
+            Err(refusal) => refusal.into_response(),
+        };
+    }
+    if path == TOKEN_PATH && app.gate.tokens().is_some() {
+        return app.grant(&head, stream).await;
+    }
+    let Some(place) = app.endpoint_at(path) else {
+        let asked = head.path.as_str().chars().take(200).collect();
+        let path = app.settings.endpoints.first().map(|endpoint| endpoint.path.clone());
+        let path = path.unwrap_or_default();
+        return Refusal::NotFound { asked, path }.into_response();
+    };
+    let Some(endpoint) = app.settings.endpoints.get(place) else {
+        return Refusal::Forbidden.into_response();
+    };
+    let answered = app.at_endpoint(place, endpoint, &head, stream).await;
+    let response = answered.unwrap_or_else(|refusal| {
+        let status = refusal.status();
+        debug!(peer = %head.from, status = status.as_u16(), error = %refusal, "body refused");
+        if status.is_server_error() {
+            app.refused.tell(&refusal, Instant::now());
+        }
+        match endpoint.form {
+            Form::Ndjson => refusal.into_response(),
+            Form::Elasticsearch => elastic::refused(&refusal),
+        }
+    });
+    let (name, class) =
+        (endpoint.name.to_string(), names::status_class(response.status().as_u16()));
+    metrics::counter!(names::ENDPOINT_REQUESTS, "endpoint" => name, "status" => class).increment(1);
+    response
 }
 
 fn get(method: Method, answer: impl FnOnce() -> Response) -> Response {
@@ -88,27 +129,6 @@ fn get(method: Method, answer: impl FnOnce() -> Response) -> Response {
         answer()
     } else {
         Refusal::NotGet { method }.into_response()
-    }
-}
-
-async fn sessions(
-    app: Arc<App>,
-    method: Method,
-    headers: HeaderMap,
-    peer: Option<Peer>,
-    stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
-) -> Response {
-    match app.take(&method, &headers, stream).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            let peer = peer.map(|Peer(address)| tracing::field::display(address));
-            let status = refusal.status();
-            debug!(peer, status = status.as_u16(), error = %refusal, "body refused");
-            if status.is_server_error() {
-                app.refused.tell(&refusal, Instant::now());
-            }
-            refusal.into_response()
-        }
     }
 }
 
@@ -143,19 +163,56 @@ impl Refused {
 }
 
 impl App {
-    /// Takes one body: everything between the head of the request and the answer.
-    async fn take(
+    /// The endpoint that `path` is for. One with the whole path goes before one with the beginning
+    /// of it, and a longer beginning before a shorter.
+    fn endpoint_at(&self, path: &str) -> Option<usize> {
+        let owners = self.settings.endpoints.iter().enumerate().filter(|(_, e)| e.owns(path));
+        owners.max_by_key(|(_, endpoint)| trimmed(&endpoint.path).len()).map(|(place, _)| place)
+    }
+
+    async fn at_endpoint(
         &self,
-        method: &Method,
-        headers: &HeaderMap,
+        place: usize,
+        endpoint: &Endpoint,
+        head: &Head,
         stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
     ) -> Result<Response, Refusal> {
-        let began = Instant::now();
-        if method != Method::PUT && method != Method::POST {
-            let path = self.settings.path.clone();
-            return Err(Refusal::NotPutOrPost { method: method.clone(), path });
+        self.gate.endpoint(place, endpoint, &head.headers, head.from.ip()).await?;
+        let method = &head.method;
+        let bulk = match endpoint.form {
+            Form::Ndjson => None,
+            Form::Elasticsearch => {
+                let below = endpoint.below(trimmed(head.path.as_str())).unwrap_or_default();
+                match elastic::asked(method, below) {
+                    elastic::Asked::Bulk { index } => {
+                        Some(elastic::Bulk { index, brief: head.query.contains("filter_path=") })
+                    }
+                    elastic::Asked::Else(response) => return Ok(response),
+                }
+            }
+        };
+        let taken =
+            (*method == Method::PUT && endpoint.put) || (*method == Method::POST && endpoint.post);
+        if !taken {
+            let (path, allow) = (endpoint.path.clone(), endpoint.methods());
+            return Err(Refusal::NotPutOrPost { method: method.clone(), path, allow });
         }
-        check_content_type(headers)?;
+        let began = Instant::now();
+        check_content_type(&head.headers)?;
+        let body = self.body(&head.headers, endpoint.limits(), stream).await?;
+        match bulk {
+            None => self.take(endpoint, body, began).await,
+            Some(bulk) => self.take_bulk(endpoint, &bulk, body, began).await,
+        }
+    }
+
+    /// Reads the whole body, in time.
+    async fn body(
+        &self,
+        headers: &HeaderMap,
+        limits: Limits,
+        stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
+    ) -> Result<body::Whole, Refusal> {
         let announced = Announced {
             encoding: Encoding::of(headers)?,
             length_bytes: headers
@@ -163,32 +220,105 @@ impl App {
                 .and_then(|value| value.to_str().ok())
                 .and_then(|value| value.parse().ok()),
         };
-
         let after = self.settings.body_timeout;
-        let body = body::read(stream, announced, &self.settings, &self.memory);
-        let body::Whole { bytes, reserved } = tokio::time::timeout(after, body)
-            .await
-            .map_err(|_| Refusal::BodyTimeout { after })??;
+        let body = body::read(stream, announced, limits, &self.memory);
+        tokio::time::timeout(after, body).await.map_err(|_| Refusal::BodyTimeout { after })?
+    }
 
+    /// Documents, one a line.
+    async fn take(
+        &self,
+        endpoint: &Endpoint,
+        body::Whole { bytes, mut reserved }: body::Whole,
+        began: Instant,
+    ) -> Result<Response, Refusal> {
         let lines = body::lines(&bytes);
         let len = bytes.len() as u64;
+        if self.settings.seal.is_some() {
+            // Clear and sealed are there at once, for a moment.
+            reserved.grow_to(2 * len).await?;
+        }
         if lines == 0 {
             return Ok(reply::taken(0, len, false));
         }
-        let table = Arc::clone(&self.settings.table);
+        let table = Arc::clone(&endpoint.table);
         let new = NewBody { table, form: Form::Ndjson, first_line: 1, bytes };
-        let receipt = self.journal.append(new).await?;
+        let duplicate = self.keep(endpoint, new, lines, began).await?;
         drop(reserved);
+        Ok(reply::taken(lines, len, duplicate))
+    }
 
+    /// An Elasticsearch bulk: a body for each table that its actions name.
+    async fn take_bulk(
+        &self,
+        endpoint: &Endpoint,
+        bulk: &elastic::Bulk<'_>,
+        body::Whole { bytes, mut reserved }: body::Whole,
+        began: Instant,
+    ) -> Result<Response, Refusal> {
+        let mut split = elastic::split(endpoint, bulk, &bytes)?;
+        // What was copied, what is sealed and the answer are held besides the body.
+        let len = bytes.len() as u64;
+        let sealed = if self.settings.seal.is_some() { len } else { 0 };
+        reserved.grow_to(len + sealed + split.held_bytes()).await?;
+        for (table, part) in std::mem::take(&mut split.parts) {
+            let (bytes, lines) = (part.bytes, part.documents);
+            let new = NewBody { table, form: Form::Elasticsearch, first_line: 1, bytes };
+            self.keep(endpoint, new, lines, began).await?;
+        }
+        drop((reserved, bytes));
+        Ok(split.response(began.elapsed()))
+    }
+
+    /// Makes a body durable, and counts it. Whether it was known.
+    async fn keep(
+        &self,
+        endpoint: &Endpoint,
+        mut new: NewBody,
+        lines: u64,
+        began: Instant,
+    ) -> Result<bool, Refusal> {
+        let len = new.bytes.len() as u64;
+        if privacy::is_sealed(&new.bytes) {
+            return Err(Refusal::NotDocuments);
+        }
+        if let Some(key) = self.settings.seal.clone() {
+            let bytes = new.bytes;
+            let sealed = tokio::task::spawn_blocking(move || key.seal_body(&bytes)).await;
+            new.bytes = sealed.ok().flatten().ok_or(Refusal::NoMemory)?;
+        }
+        let receipt = self.journal.append(new).await?;
         if receipt.duplicate {
             metrics::counter!(names::DUPLICATES).increment(1);
         } else {
             metrics::counter!(names::RECEIVED_BODIES).increment(1);
             metrics::counter!(names::RECEIVED_BYTES).increment(len);
             metrics::counter!(names::RECEIVED_LINES).increment(lines);
+            let name = endpoint.name.to_string();
+            metrics::counter!(names::ENDPOINT_LINES, "endpoint" => name).increment(lines);
         }
         metrics::histogram!(names::ACK_SECONDS).record(began.elapsed());
-        Ok(reply::taken(lines, len, receipt.duplicate))
+        Ok(receipt.duplicate)
+    }
+
+    /// `POST /oauth2/token`.
+    async fn grant(
+        &self,
+        head: &Head,
+        stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
+    ) -> Response {
+        let Some(auth) = self.gate.tokens() else { return Refusal::Forbidden.into_response() };
+        if head.method != Method::POST {
+            let (method, path) = (head.method.clone(), TOKEN_PATH.to_owned());
+            return Refusal::NotPutOrPost { method, path, allow: "POST" }.into_response();
+        }
+        let limits = Limits { body_limit_bytes: FORM_BYTES, inflated_limit_bytes: FORM_BYTES };
+        let form = match self.body(&head.headers, limits, stream).await {
+            Ok(body::Whole { bytes, .. }) => bytes,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let authorization = head.headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        reply::granted(auth.grant(authorization, &form, head.from.ip()).await)
     }
 
     /// The parts that are not ready. The journal is asked and need not say so itself.
@@ -232,12 +362,5 @@ mod tests {
         assert_eq!(refused.count(start + Duration::from_secs(9)), None);
         assert_eq!(refused.count(start + Duration::from_secs(10)), Some(3));
         assert_eq!(refused.count(start + Duration::from_secs(11)), None);
-    }
-
-    #[test]
-    fn one_trailing_slash_makes_no_difference() {
-        for (path, expected) in [("/", "/"), ("/a", "/a"), ("/a/", "/a"), ("/a//", "/a/")] {
-            assert_eq!(trimmed(path), expected);
-        }
     }
 }

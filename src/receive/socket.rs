@@ -12,7 +12,7 @@
 //!   kernel send a reset, which can destroy the answer on its way.
 //!
 //! It stands directly on TCP. TLS goes on top of it: the head's deadline then covers the handshake
-//! too, and the late answer, which is plain text, must be left out.
+//! too, and the late answer, which is plain text, is left out.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -27,6 +27,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::metrics::HTTP_CONNECTIONS;
+use crate::peers::OpenOne;
 
 use super::reply::SERVER;
 
@@ -89,12 +90,13 @@ impl Watch {
 #[derive(Debug)]
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
+    _of_peer: Option<OpenOne>,
 }
 
 impl Place {
-    pub(super) fn taken(permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn taken(permit: OwnedSemaphorePermit, of_peer: Option<OpenOne>) -> Self {
         metrics::gauge!(HTTP_CONNECTIONS).increment(1.0);
-        Place { _permit: permit }
+        Place { _permit: permit, _of_peer: of_peer }
     }
 }
 
@@ -123,6 +125,7 @@ pub(super) struct Socket {
     watch: Arc<Watch>,
     head: Head,
     stalled: Option<Pin<Box<Sleep>>>,
+    tls: bool,
     late: bool,
 }
 
@@ -132,10 +135,11 @@ impl Socket {
         place: Place,
         watch: Arc<Watch>,
         header_timeout: Duration,
+        tls: bool,
     ) -> Self {
         let timer = Box::pin(sleep(header_timeout));
         let head = Head { timeout: header_timeout, timer, set_at: Some(0), heard_h1: false };
-        Socket { open: Some((stream, place)), watch, head, stalled: None, late: false }
+        Socket { open: Some((stream, place)), watch, head, stalled: None, tls, late: false }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -157,7 +161,7 @@ impl Socket {
             self.head.heard_h1 = false;
         }
         // "PRI" opens HTTP/2. Whatever it becomes, an HTTP/1.1 answer is not for it.
-        self.head.heard_h1 |= !bytes.starts_with(b"PRI");
+        self.head.heard_h1 |= !self.tls && !bytes.starts_with(b"PRI");
     }
 
     /// No bytes are there: is a head overdue?

@@ -16,8 +16,8 @@ import signal
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 import install
 from install import CACHE, ROOT, TESTS, VENV

@@ -22,6 +22,8 @@ VENV = CACHE / "venv"
 PEERS = CACHE / "peers"
 MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 
+CLIENTS = ("elasticsearch-8", "elasticsearch-9")
+
 LIMIT_S = 20 * 60
 TRIES = 3
 
@@ -123,6 +125,19 @@ def _python_from(requirements, venv=VENV):
     return lambda: [sys.version, str(venv), *((TESTS / name).read_text() for name in requirements)]
 
 
+def _elasticsearch(version):
+    requirements = TESTS / f"requirements-elasticsearch-{version}.txt"
+
+    def make(call):
+        target = CACHE / f"elasticsearch-{version}"
+        shutil.rmtree(target, ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
+        call([*pip, "--target", target, "-r", requirements])
+
+    made_from = lambda: [sys.version, requirements.read_text()]
+    return Part(f"elasticsearch-{version}", {}, made_from, make)
+
+
 def _jars(call):
     jars = CACHE / "jars"
     shutil.rmtree(jars, ignore_errors=True)
@@ -155,8 +170,9 @@ def parts(quick):
     """What to install: with `quick`, no Spark and no MinIO."""
     plain = ["requirements.txt"]
     python = Part("python", {}, _python_from(plain), _python(plain))
+    clients = [_elasticsearch(8), _elasticsearch(9)]
     if quick:
-        return [python]
+        return [python, *clients]
     both = [*plain, "requirements-spark.txt"]
     java = {"java": "Java 17 or newer runs Spark"}
     return [
@@ -167,6 +183,7 @@ def parts(quick):
             _minio,
         ),
         python,
+        *clients,
         Part("spark", java, _python_from(both), _python(both)),
         Part(
             "jars",
@@ -185,7 +202,7 @@ class Installation:
         by_name = {part.name: part for part in self.parts}
         # One environment: what shares it goes one after the other.
         lanes = [[part for part in self.parts if part.name in ("python", "spark")]]
-        lanes += [[by_name[name]] for name in ("jars", "minio") if name in by_name]
+        lanes += [[by_name[name]] for name in ("jars", "minio", *CLIENTS) if name in by_name]
         self.threads = [
             threading.Thread(target=lambda lane=lane: [part.run() for part in lane], daemon=True)
             for lane in lanes

@@ -255,7 +255,7 @@ fn bulk_actions_are_left_out_or_rejected() {
         assert_eq!(
             documents(&decoded),
             [
-                json!({"n":1}),
+                json!({"n":1,"_id":"1"}),
                 json!({"n":2}),
                 json!({"n":5}),
                 json!({"index":{"n":6}}),

@@ -28,6 +28,7 @@ use super::tables::{self, Tables};
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Input};
+use crate::privacy;
 use crate::record::{Micros, Roll, Seq};
 use crate::status::Readiness;
 use crate::store::Lake;
@@ -60,10 +61,13 @@ pub fn import_new(settings: config::Import) -> anyhow::Result<Vec<String>> {
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
-    let tables = tables::configured(&settings.landing);
+    let key = tables::privacy_key(&settings.landing)?;
+    let mut tables = tables::configured(&settings.landing, key.as_ref())?;
+    // A file is of one table.
+    tables.retain(|name, _| *name == settings.landing.table);
     let lake = Lake::open(&settings.lake)?;
     let marks = Marks { lake, runtime: runtime.handle().clone() };
-    let import = Import { settings, marks, tables };
+    let import = Import { settings, marks, key, tables };
     let plan = import.plan()?;
     for planned in plan.runs {
         import.run(planned)?;
@@ -74,6 +78,7 @@ pub fn import_new(settings: config::Import) -> anyhow::Result<Vec<String>> {
 struct Import {
     settings: config::Import,
     marks: Marks,
+    key: Option<privacy::Key>,
     tables: Tables,
 }
 
@@ -201,7 +206,7 @@ impl Import {
         staging: &Staging,
         report: &report::Report,
     ) -> anyhow::Result<Vec<Seq>> {
-        let tables = tables::from_settings(run.tables.as_bytes())?;
+        let tables = tables::from_settings(run.tables.as_bytes(), self.key.as_ref())?;
         let table = tables.keys().next().cloned().ok_or_else(|| anyhow!("no table"))?;
         let receipts = self.marks.receipts(node)?;
         let mut roll = Roll(receipts.len() as u64 + 1);

@@ -48,7 +48,9 @@ async fn read(encoding: Encoding, chunks: Vec<&[u8]>) -> Result<Bytes, Refusal> 
         chunks.into_iter().map(|c| Ok::<_, io::Error>(Bytes::copy_from_slice(c))).collect();
     let announced = Announced { encoding: Some(encoding), length_bytes: None };
     let memory = Arc::new(Memory::new(64 << 20));
-    let whole = body::read(stream::iter(chunks), announced, &settings(), &memory).await?;
+    let whole =
+        body::read(stream::iter(chunks), announced, settings().endpoints[0].limits(), &memory)
+            .await?;
     Ok(whole.bytes)
 }
 
@@ -210,11 +212,11 @@ async fn without_memory_it_is_503_and_all_of_it_comes_back() {
     let memory = Arc::new(Memory::with_patience(1 << 20, Duration::from_millis(50)));
     let announced = Announced { encoding: None, length_bytes: None };
     let chunk = |len| Ok::<_, io::Error>(Bytes::from(vec![b'x'; len]));
-    let settings = settings();
+    let settings = settings().endpoints[0].limits();
     let one = stream::iter([chunk(600 << 10)]);
-    let one = body::read(one, announced, &settings, &memory).await.unwrap();
+    let one = body::read(one, announced, settings, &memory).await.unwrap();
     let two = stream::iter([chunk(300 << 10), chunk(300 << 10)]);
-    let error = body::read(two, announced, &settings, &memory).await.unwrap_err();
+    let error = body::read(two, announced, settings, &memory).await.unwrap_err();
     assert!(matches!(error, Refusal::NoMemory), "{error}");
     let response = error.into_response();
     assert_eq!(response.status(), 503);
@@ -229,7 +231,8 @@ async fn a_body_in_one_chunk_is_not_copied() {
     let announced = Announced { encoding: None, length_bytes: Some(3) };
     let chunk = Bytes::from(vec![1, 2, 3]);
     let chunks = stream::iter([Ok::<_, io::Error>(chunk.clone()), Ok(Bytes::new())]);
-    let whole = body::read(chunks, announced, &settings(), &memory).await.unwrap();
+    let whole =
+        body::read(chunks, announced, settings().endpoints[0].limits(), &memory).await.unwrap();
     assert_eq!(whole.bytes.as_ptr(), chunk.as_ptr());
     assert_eq!(memory.free_bytes(), (1 << 20) - super::super::memory::BLOCK_BYTES);
     drop(whole);

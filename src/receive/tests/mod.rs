@@ -29,14 +29,30 @@ const SOON: Duration = Duration::from_secs(20);
 
 fn settings() -> Settings {
     Settings {
-        path: PATH.into(),
-        table: "user_sessions".into(),
-        body_limit_bytes: 1 << 20,
-        inflated_limit_bytes: 2 << 20,
+        endpoints: vec![Endpoint {
+            name: "default".into(),
+            path: PATH.into(),
+            put: true,
+            post: true,
+            form: crate::record::Form::Ndjson,
+            table: "user_sessions".into(),
+            indices: Vec::new(),
+            body_limit_bytes: 1 << 20,
+            inflated_limit_bytes: 2 << 20,
+            requests_per_second: None,
+            peers: Vec::new(),
+            auth: crate::auth::Rules::nobody_is_asked(),
+        }],
+        auth: None,
+        tls: None,
+        seal: None,
+        requests_per_second: None,
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(10),
+        handshake_timeout: Duration::from_secs(10),
         max_connections: 256,
+        max_connections_per_peer: None,
     }
 }
 

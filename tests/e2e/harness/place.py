@@ -32,6 +32,11 @@ def left_out(what):
     return reason
 
 
+def elasticsearch(version):
+    """The folder of the official Elasticsearch client of this major version."""
+    return CACHE / f"elasticsearch-{version}"
+
+
 def tool(name):
     """A program of the tests' own environment."""
     return Path(sys.executable).parent / name

@@ -8,7 +8,7 @@ from . import place
 from .client import Client
 from .process import Process, clean_environment, peak_memory_bytes, wait_until
 
-LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)(/[^\s\"'\x1b]*)?")
+LISTENING = re.compile(r"(https?)://127\.0\.0\.1:(\d+)(/[^\s\"'\x1b]*)?")
 STARTED_S = 30
 DRAINED_S = 90
 
@@ -29,6 +29,7 @@ class Server:
         self.env = env or {}
         self.cwd = cwd
         self.port = 0
+        self.scheme = "http"
         self.path = "/export/events"
         self.process = None
 
@@ -52,8 +53,9 @@ class Server:
         assert self.process is None or not self.process.running(), "it runs already"
         self.process = Process(self.command(), self.log, self.environment(), self.cwd)
         found = wait_until(self._listening, STARTED_S, "serve did not say where it listens")
-        self.port = int(found.group(1))
-        self.path = found.group(2) or self.path
+        self.scheme = found.group(1)
+        self.port = int(found.group(2))
+        self.path = found.group(3) or self.path
         return self
 
     def _listening(self):
@@ -68,7 +70,7 @@ class Server:
 
     @property
     def origin(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def url(self):

@@ -1,0 +1,279 @@
+//! Who gets in, who does not, and what it costs.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::json;
+
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::*;
+
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.dir.path().join(name), text).unwrap();
+    }
+
+    fn open(&self, text: &str) -> Result<Arc<Auth>, CredentialsError> {
+        self.write("credentials.toml", text);
+        Auth::open(&self.dir.path().join("credentials.toml"), &self.dir.path().join("state"))
+    }
+}
+
+fn basic(name: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
+}
+
+async fn ask(auth: &Auth, rules: &Rules, header: &str) -> Result<String, Denied> {
+    auth.check(rules, Some(header.as_bytes()), PEER).await.map(|name| name.to_string())
+}
+
+fn user(name: &str, password: &str) -> String {
+    format!(
+        "[[user]]\nname = \"{name}\"\npassword_hash = \"{}\"\n",
+        password::hash(password).unwrap()
+    )
+}
+
+#[tokio::test]
+async fn users_get_in_with_their_password_and_nobody_else_does() {
+    let place = Place::new();
+    place.write("secret", "from a file\n");
+    let auth = place
+        .open(
+            &(user("ann", "pass:word") + "[[user]]\nname = \"bob\"\npassword_file = \"secret\"\n"),
+        )
+        .unwrap();
+    let any = Rules::any();
+    assert_eq!(ask(&auth, &any, &basic("ann", "pass:word")).await, Ok("ann".into()));
+    assert_eq!(ask(&auth, &any, &basic("bob", "from a file")).await, Ok("bob".into()));
+    for wrong in [
+        basic("ann", "password"),
+        basic("bob", "pass:word"),
+        basic("eve", "pass:word"),
+        basic("", ""),
+        "Basic !!!".to_owned(),
+        "Basic".to_owned(),
+        "Digest x".to_owned(),
+    ] {
+        assert_eq!(ask(&auth, &any, &wrong).await, Err(Denied::Unauthorized), "{wrong}");
+    }
+    assert_eq!(auth.check(&any, None, PEER).await, Err(Denied::Unauthorized));
+    let rules = Rules { allow: Some(vec!["bob".into()]), ..Rules::any() };
+    assert!(ask(&auth, &rules, &basic("ann", "pass:word")).await.is_err());
+    assert!(ask(&auth, &rules, &basic("bob", "from a file")).await.is_ok());
+    let rules = Rules::of(vec![Scheme::Token]);
+    assert!(ask(&auth, &rules, &basic("bob", "from a file")).await.is_err());
+}
+
+#[tokio::test]
+async fn who_fails_too_often_waits_and_who_is_remembered_does_not() {
+    let place = Place::new();
+    let auth = place.open(&user("ann", "right")).unwrap();
+    let any = Rules::any();
+    assert!(ask(&auth, &any, &basic("ann", "right")).await.is_ok());
+    let mut answers = Vec::new();
+    for number in 0..15 {
+        answers.push(ask(&auth, &any, &basic("ann", &number.to_string())).await.unwrap_err());
+    }
+    assert_eq!(answers[0], Denied::Unauthorized);
+    assert!(matches!(answers[14], Denied::TooMany(_)), "{answers:?}");
+    assert!(ask(&auth, &any, &basic("ann", "right")).await.is_ok(), "remembered");
+    let other = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 8));
+    let wrong = basic("ann", "x");
+    let answer = auth.check(&any, Some(wrong.as_bytes()), other).await;
+    assert_eq!(answer, Err(Denied::Unauthorized), "other peers are not held up");
+}
+
+#[tokio::test]
+async fn tokens_are_taken_as_bearer_and_as_api_key() {
+    let place = Place::new();
+    let hash = file::token_hash("sesame");
+    let auth = place.open(&format!("[[token]]\nname = \"t\"\ntoken_hash = \"{hash}\"\n")).unwrap();
+    let any = Rules::any();
+    assert_eq!(ask(&auth, &any, "Bearer sesame").await, Ok("t".into()));
+    assert_eq!(ask(&auth, &any, "bearer  sesame ").await, Ok("t".into()));
+    let key = |pair: &str| format!("ApiKey {}", STANDARD.encode(pair));
+    assert_eq!(ask(&auth, &any, &key("t:sesame")).await, Ok("t".into()));
+    for wrong in ["Bearer sesam", "Bearer ", "Bearer t", &hash, &key("u:sesame"), &key("t:x")] {
+        assert!(ask(&auth, &any, wrong).await.is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn our_own_tokens_are_good_until_their_client_changes() {
+    let place = Place::new();
+    let client = |secret: &str| {
+        let hash = password::hash(secret).unwrap();
+        format!(
+            "[[client]]\nid = \"exp\"\nsecret_hash = \"{hash}\"\nscopes = [\"write\", \"read\"]\n"
+        )
+    };
+    let text = client("s3cret");
+    let auth = place.open(&text).unwrap();
+    let form = b"grant_type=client_credentials&client_id=exp&client_secret=s3cret&scope=write";
+    let granted = auth.grant(None, form, PEER).await.unwrap();
+    assert_eq!((granted.expires_in, &*granted.scope), (300, "write"));
+    let bearer = format!("Bearer {}", granted.access_token);
+    let any = Rules::any();
+    assert_eq!(ask(&auth, &any, &bearer).await, Ok("exp".into()));
+    let rules = |scope: &str| Rules { scope: Some(scope.into()), ..Rules::any() };
+    assert!(ask(&auth, &rules("write"), &bearer).await.is_ok());
+    assert!(ask(&auth, &rules("read"), &bearer).await.is_err());
+    let mut forged = bearer.clone().into_bytes();
+    for at in [12, bearer.len() - 3] {
+        forged[at] ^= 1;
+        assert!(ask(&auth, &any, &String::from_utf8_lossy(&forged)).await.is_err());
+    }
+
+    let header = basic("exp", "s3cret");
+    let by_header = auth.grant(Some(header.as_bytes()), b"grant_type=client_credentials", PEER);
+    assert_eq!(by_header.await.unwrap().scope, "write read");
+    for (form, error) in [
+        (&b"grant_type=password&client_id=exp&client_secret=s3cret"[..], NotGranted::GrantType),
+        (
+            b"grant_type=client_credentials&client_id=exp&client_secret=no",
+            NotGranted::Denied(Denied::Unauthorized),
+        ),
+        (b"grant_type=client_credentials", NotGranted::Denied(Denied::Unauthorized)),
+        (
+            b"grant_type=client_credentials&client_id=exp&client_secret=s3cret&scope=all",
+            NotGranted::Scope,
+        ),
+    ] {
+        assert_eq!(auth.grant(None, form, PEER).await.unwrap_err(), error);
+    }
+
+    let again = place.open(&text).unwrap();
+    assert!(ask(&again, &any, &bearer).await.is_ok(), "after a restart");
+    let changed = place.open(&client("other")).unwrap();
+    assert!(ask(&changed, &any, &bearer).await.is_err(), "with another secret");
+}
+
+fn signer(algorithm: Algorithm, name: &str) -> (EncodingKey, serde_json::Value) {
+    match algorithm {
+        Algorithm::EdDSA => {
+            let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+            let x = URL_SAFE_NO_PAD.encode(pair.public_key_raw());
+            let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": name, "x": x});
+            (EncodingKey::from_ed_der(&pair.serialize_der()), jwk)
+        }
+        _ => {
+            let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+            let key = EncodingKey::from_ec_der(&pair.serialize_der());
+            let mut jwk = Jwk::from_encoding_key(&key, algorithm).unwrap();
+            jwk.common.key_id = Some(name.into());
+            (key, serde_json::to_value(jwk).unwrap())
+        }
+    }
+}
+
+fn jwt(key: &EncodingKey, algorithm: Algorithm, name: &str, change: serde_json::Value) -> String {
+    let mut claims = json!({
+        "iss": "https://issuer.test/", "aud": "lake", "sub": "exporter",
+        "exp": jsonwebtoken::get_current_timestamp() + 60, "scope": "a write",
+    });
+    for (claim, value) in change.as_object().unwrap() {
+        claims[claim] = value.clone();
+    }
+    let header = Header { kid: Some(name.into()), ..Header::new(algorithm) };
+    format!("Bearer {}", jsonwebtoken::encode(&header, &claims, key).unwrap())
+}
+
+#[tokio::test]
+async fn jwts_are_held_against_issuer_audience_time_scope_and_key() {
+    for algorithm in [Algorithm::ES256, Algorithm::EdDSA] {
+        let place = Place::new();
+        let (key, jwk) = signer(algorithm, "k1");
+        let (other, other_jwk) = signer(algorithm, "k2");
+        place.write("keys.json", &json!({ "keys": [jwk, {"kty": "new kind"}] }).to_string());
+        let text = "[[issuer]]\nissuer = \"https://issuer.test/\"\naudience = \"lake\"\n\
+                    jwks = \"keys.json\"\nscope = \"write\"\n";
+        let auth = place.open(text).unwrap();
+        let any = Rules::any();
+        let good = jwt(&key, algorithm, "k1", json!({}));
+        assert_eq!(ask(&auth, &any, &good).await, Ok("exporter".into()));
+        let now = jsonwebtoken::get_current_timestamp();
+        for (what, token) in [
+            ("issuer", jwt(&key, algorithm, "k1", json!({"iss": "https://other.test/"}))),
+            ("audience", jwt(&key, algorithm, "k1", json!({"aud": "pond"}))),
+            ("expired", jwt(&key, algorithm, "k1", json!({"exp": now - 60}))),
+            ("not yet", jwt(&key, algorithm, "k1", json!({"nbf": now + 90}))),
+            ("scope", jwt(&key, algorithm, "k1", json!({"scope": "writer"}))),
+            ("key", jwt(&other, algorithm, "k1", json!({}))),
+        ] {
+            assert_eq!(ask(&auth, &any, &token).await, Err(Denied::Unauthorized), "{what}");
+        }
+        // A rotated key: the file changes, and is read again.
+        let rotated = jwt(&other, algorithm, "k2", json!({}));
+        assert!(ask(&auth, &any, &rotated).await.is_err());
+        place.write("keys.json", &json!({ "keys": [other_jwk] }).to_string());
+        let auth_ = Arc::clone(&auth);
+        let fresh = tokio::spawn(async move { auth_.keep_fresh().await });
+        tokio::time::sleep(LOOK_EVERY + Duration::from_millis(500)).await;
+        fresh.abort();
+        assert!(ask(&auth, &any, &rotated).await.is_ok(), "the new key");
+        assert!(ask(&auth, &any, &good).await.is_err(), "the old key");
+    }
+}
+
+#[tokio::test]
+async fn a_token_cannot_choose_its_own_algorithm() {
+    let place = Place::new();
+    let (_, jwk) = signer(Algorithm::ES256, "k1");
+    let keys = json!({ "keys": [jwk] }).to_string();
+    place.write("keys.json", &keys);
+    let text = "[[issuer]]\nissuer = \"https://issuer.test/\"\naudience = \"lake\"\njwks = \"keys.json\"\n";
+    let auth = place.open(text).unwrap();
+    let x = jwk["x"].as_str().unwrap();
+    let hmac = jwt(&EncodingKey::from_secret(x.as_bytes()), Algorithm::HS256, "k1", json!({}));
+    assert!(ask(&auth, &Rules::any(), &hmac).await.is_err());
+    let none = "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.";
+    assert!(ask(&auth, &Rules::any(), none).await.is_err());
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_says_why_without_its_text() {
+    let place = Place::new();
+    for (text, why) in [
+        ("[[user]]\nname = \"a\"\npassword = \"hunter2\"\n", ":3: unknown field"),
+        ("[[user]]\nname = \"a\"\npassword_hash = \"hunter2\"\n", "no Argon2 hash"),
+        ("[[user]]\nname = \"a\"\n", "one of password_hash"),
+        ("[[user]]\nname = \"a\"\npassword_env = \"NO_SUCH_VARIABLE_\"\n", "is not set"),
+        ("[[token]]\nname = \"a\"\ntoken_hash = \"hunter2\"\n", "token_hash is not"),
+        ("[[user]]\nname = \"hunter2\npassword_hash = 1", ".toml:"),
+        ("[[issuer]]\nissuer=\"i\"\naudience=\"a\"\njwks=\"http://keys.test/\"\n", "use https"),
+    ] {
+        let error = place.open(text).unwrap_err().to_string();
+        assert!(error.contains(why) && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn equal_passwords_that_come_together_are_computed_few_times() {
+    let place = Place::new();
+    let auth = place.open(&user("ann", "right")).unwrap();
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..200)
+        .map(|_| {
+            let auth = Arc::clone(&auth);
+            tokio::spawn(async move { ask(&auth, &Rules::any(), &basic("ann", "right")).await })
+        })
+        .collect();
+    for task in tasks {
+        assert!(task.await.unwrap().is_ok());
+    }
+    // 200 hashes of some 20 ms each, two at a time at best, would take longer.
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}

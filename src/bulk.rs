@@ -1,0 +1,132 @@
+//! Action lines of the Elasticsearch bulk form.
+//!
+//! `{"index":{"_index":"sessions","_id":"1"}}` is an action; `{"index":{"price":3}}`,
+//! `{"index":5}` and `{"index":{},"name":"x"}` are documents. The receiver, which answers for each
+//! item, and the decoder, which leaves action lines out, must agree on every line: both ask here.
+
+use serde_json::value::RawValue;
+
+use crate::decode::Pairs;
+
+/// What an action line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// The document on the next line is to be stored.
+    Index,
+    /// The same, if there is none of its id.
+    Create,
+    /// The next line says how to change a document.
+    Update,
+    /// Nothing follows.
+    Delete,
+}
+
+impl Verb {
+    /// The verb that a key names.
+    pub(crate) fn of(key: &[u8]) -> Option<Verb> {
+        Some(match key {
+            b"index" => Verb::Index,
+            b"create" => Verb::Create,
+            b"update" => Verb::Update,
+            b"delete" => Verb::Delete,
+            _ => return None,
+        })
+    }
+
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Verb::Index => "index",
+            Verb::Create => "create",
+            Verb::Update => "update",
+            Verb::Delete => "delete",
+        }
+    }
+}
+
+/// An action line.
+#[derive(Debug)]
+pub(crate) struct Action {
+    pub(crate) verb: Verb,
+    metadata: Pairs,
+}
+
+impl Action {
+    /// The metadata `key`, as JSON.
+    pub(crate) fn get(&self, key: &str) -> Option<&RawValue> {
+        let found = self.metadata.0.iter().find(|(name, _)| name == key);
+        found.map(|(_, value)| &**value)
+    }
+
+    /// The metadata `key`, if it is a string.
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
+        serde_json::from_str(self.get(key)?.get()).ok()
+    }
+}
+
+const METADATA: [&str; 22] = [
+    "_id",
+    "_index",
+    "_parent",
+    "_retry_on_conflict",
+    "_routing",
+    "_source",
+    "_type",
+    "_version",
+    "_version_type",
+    "dynamic_templates",
+    "if_primary_term",
+    "if_seq_no",
+    "list_executed_pipelines",
+    "op_type",
+    "parent",
+    "pipeline",
+    "require_alias",
+    "require_data_stream",
+    "retry_on_conflict",
+    "routing",
+    "version",
+    "version_type",
+];
+
+/// What `line` asks for, if it is an action line.
+pub(crate) fn read(line: &[u8]) -> Option<Action> {
+    let outer: Pairs = serde_json::from_slice(line).ok()?;
+    let [(key, value)] = outer.0.as_slice() else { return None };
+    let verb = Verb::of(key.as_bytes())?;
+    let metadata: Pairs = serde_json::from_str(value.get()).ok()?;
+    let known = metadata.0.iter().all(|(key, _)| METADATA.contains(&key.as_str()));
+    known.then_some(Action { verb, metadata })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lone_verb_over_metadata_is_an_action() {
+        for (line, verb) in [
+            (r#"{"index":{}}"#, Some(Verb::Index)),
+            (
+                r#" { "create" : { "_index" : "i", "_type" : "_doc", "_id" : "1" } } "#,
+                Some(Verb::Create),
+            ),
+            (r#"{"update":{"_id":"1","retry_on_conflict":3}}"#, Some(Verb::Update)),
+            (r#"{"delete":{"_id":"1","version":3,"routing":"r"}}"#, Some(Verb::Delete)),
+            (r#"{"index":{"price":3}}"#, None),
+            (r#"{"index":5}"#, None),
+            (r#"{"index":null}"#, None),
+            (r#"{"index":[]}"#, None),
+            (r#"{"index":{},"name":"x"}"#, None),
+            (r#"{"index":{},"index":{}}"#, None),
+            (r#"{"insert":{}}"#, None),
+            (r#"{"index":{}"#, None),
+        ] {
+            assert_eq!(read(line.as_bytes()).map(|action| action.verb), verb, "{line}");
+        }
+        let action = read(br#"{"index":{"_id":"a\u0062","_index":7}}"#).unwrap();
+        assert_eq!(action.text("_id").as_deref(), Some("ab"));
+        assert_eq!(action.text("_index"), None);
+        assert_eq!(action.get("_id").unwrap().get(), r#""a\u0062""#);
+    }
+}

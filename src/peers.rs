@@ -1,0 +1,205 @@
+//! Who a peer is, and how often and how many times at once it may come.
+//!
+//! A peer is an IPv4 address or an IPv6 /64: whoever has one IPv6 address has the others of its
+//! network as well. Everything here is bounded: at most [`MOST_PEERS`] are remembered, and those
+//! that have been quiet long enough to be as good as new are forgotten first.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Peers that are remembered at a time.
+const MOST_PEERS: usize = 1 << 16;
+
+/// Who sends, as far as the network tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer(IpAddr);
+
+impl Peer {
+    /// The peer at `address`.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Peer {
+        match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let network = v6.to_bits() & !u128::from(u64::MAX);
+                Peer(IpAddr::V6(Ipv6Addr::from_bits(network)))
+            }
+            v4 => Peer(v4),
+        }
+    }
+}
+
+/// A token bucket for each peer.
+#[derive(Debug)]
+pub struct Buckets {
+    per_second: f64,
+    burst: f64,
+    // A lock, held for one look-up; the rare sweep goes over all peers at most once a second.
+    peers: Mutex<Levels>,
+}
+
+#[derive(Debug)]
+struct Levels {
+    levels: HashMap<Peer, (f64, Instant)>,
+    swept_at: Option<Instant>,
+}
+
+impl Buckets {
+    /// Buckets that hold `burst` and fill with `per_second`.
+    #[must_use]
+    pub fn new(per_second: f64, burst: f64) -> Buckets {
+        let peers = Mutex::new(Levels { levels: HashMap::new(), swept_at: None });
+        Buckets { per_second, burst, peers }
+    }
+
+    /// Takes one from the bucket of `peer`.
+    ///
+    /// # Errors
+    /// How long until there is one, if there is none now.
+    pub fn take(&self, peer: Peer, now: Instant) -> Result<(), Duration> {
+        self.look(peer, now, 1.0)
+    }
+
+    /// Whether there is one, without taking it.
+    ///
+    /// # Errors
+    /// As for [`Buckets::take`].
+    pub fn check(&self, peer: Peer, now: Instant) -> Result<(), Duration> {
+        self.look(peer, now, 0.0)
+    }
+
+    fn look(&self, peer: Peer, now: Instant, taken: f64) -> Result<(), Duration> {
+        let mut peers = lock(&self.peers);
+        let full = (self.burst, now);
+        let level = match peers.levels.get(&peer) {
+            Some((level, at)) => {
+                let since = now.saturating_duration_since(*at).as_secs_f64();
+                (level + since * self.per_second).min(self.burst)
+            }
+            None => self.burst,
+        };
+        if level < 1.0 {
+            return Err(Duration::from_secs_f64((1.0 - level) / self.per_second));
+        }
+        if taken > 0.0 {
+            if peers.levels.len() >= MOST_PEERS {
+                self.sweep(&mut peers, now);
+            }
+            // With the table full of busy peers, a new one is let in uncounted: refusing everybody
+            // new is what an attacker with many addresses would want.
+            if peers.levels.len() < MOST_PEERS || peers.levels.contains_key(&peer) {
+                *peers.levels.entry(peer).or_insert(full) = (level - taken, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep(&self, peers: &mut Levels, now: Instant) {
+        let second = Duration::from_secs(1);
+        if peers.swept_at.is_some_and(|at| now.saturating_duration_since(at) < second) {
+            return;
+        }
+        peers.swept_at = Some(now);
+        let fills = Duration::from_secs_f64(self.burst / self.per_second);
+        peers.levels.retain(|_, (_, at)| now.saturating_duration_since(*at) < fills);
+    }
+}
+
+/// Counts what peers have open.
+#[derive(Debug)]
+pub struct Open {
+    most: usize,
+    // A lock, held for one look-up.
+    peers: Mutex<HashMap<Peer, usize>>,
+}
+
+/// One open thing of a peer; dropping it closes it.
+#[derive(Debug)]
+pub struct OpenOne {
+    open: Arc<Open>,
+    peer: Peer,
+}
+
+impl Open {
+    /// At most `most` for each peer.
+    #[must_use]
+    pub fn new(most: usize) -> Arc<Open> {
+        Arc::new(Open { most, peers: Mutex::default() })
+    }
+
+    /// One more of `peer`; `None` when it has all it may.
+    #[must_use]
+    pub fn one(self: &Arc<Self>, peer: Peer) -> Option<OpenOne> {
+        let mut peers = lock(&self.peers);
+        let count = peers.entry(peer).or_insert(0);
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        drop(peers);
+        Some(OpenOne { open: Arc::clone(self), peer })
+    }
+}
+
+impl Drop for OpenOne {
+    fn drop(&mut self) {
+        let mut peers = lock(&self.open.peers);
+        if let Some(count) = peers.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                peers.remove(&self.peer);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No panic can leave a map half changed: each change is one insert or remove.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(text: &str) -> Peer {
+        Peer::of(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_peer_is_a_v4_address_or_a_v6_network() {
+        assert_eq!(peer("::ffff:10.0.0.1"), peer("10.0.0.1"));
+        assert_ne!(peer("10.0.0.1"), peer("10.0.0.2"));
+        assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:1"));
+        assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn a_bucket_holds_its_burst_and_fills_again() {
+        let (buckets, now) = (Buckets::new(2.0, 3.0), Instant::now());
+        let one = peer("10.0.0.1");
+        for _ in 0..3 {
+            assert_eq!(buckets.check(one, now), Ok(()));
+            assert_eq!(buckets.take(one, now), Ok(()));
+        }
+        assert_eq!(buckets.take(one, now), Err(Duration::from_millis(500)));
+        assert_eq!(buckets.check(one, now), Err(Duration::from_millis(500)));
+        assert_eq!(buckets.take(peer("10.0.0.2"), now), Ok(()));
+        assert_eq!(buckets.take(one, now + Duration::from_millis(500)), Ok(()));
+        assert!(buckets.take(one, now + Duration::from_millis(500)).is_err());
+    }
+
+    #[test]
+    fn what_is_closed_can_be_opened_again() {
+        let open = Open::new(2);
+        let one = open.one(peer("10.0.0.1")).unwrap();
+        let _two = open.one(peer("10.0.0.1")).unwrap();
+        assert!(open.one(peer("10.0.0.1")).is_none());
+        assert!(open.one(peer("10.0.0.2")).is_some());
+        drop(one);
+        assert!(open.one(peer("10.0.0.1")).is_some());
+        drop(_two);
+        assert!(lock(&open.peers).is_empty());
+    }
+}

@@ -1,0 +1,251 @@
+//! Rules applied to batches and rejects.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray as _, BooleanArray, ListArray, MapArray, RecordBatch, StringArray,
+    StringBuilder, StructArray, new_null_array,
+};
+use arrow::compute::nullif;
+use arrow::error::ArrowError;
+
+use super::{Action, Key, Step};
+use crate::decode::{Decoded, Pairs, Reject};
+use crate::schema::EXTRA;
+
+/// The rules of one table.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    rules: Vec<(Vec<Step>, Action)>,
+    key: Key,
+}
+
+/// How an entry of `_extra` lies to a rule.
+enum Lies {
+    /// It is the value that the rule is for.
+    On,
+    /// It is within that value, or holds it among others.
+    Across,
+    Apart,
+}
+
+impl Applied {
+    pub(super) fn new(rules: Vec<(Vec<Step>, Action)>, key: Key) -> Applied {
+        Applied { rules, key }
+    }
+
+    /// Applies the rules to everything that came of decoding.
+    ///
+    /// # Errors
+    /// The arrays do not go together: a bug, and nothing is passed on.
+    pub fn apply(&self, decoded: &mut Decoded) -> Result<(), ArrowError> {
+        for reject in &mut decoded.rejects {
+            self.seal(reject);
+        }
+        if self.rules.is_empty() || decoded.batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let batch = &decoded.batch;
+        let mut columns = batch.columns().to_vec();
+        for (steps, action) in &self.rules {
+            let Some((Step::Field(place, _), rest)) = steps.split_first() else { continue };
+            if let Some(column) = columns.get_mut(*place) {
+                *column = self.treat(column, rest, *action)?;
+            }
+        }
+        if let Ok(place) = batch.schema().index_of(EXTRA)
+            && let Some(column) = columns.get_mut(place)
+        {
+            *column = self.extras(column);
+        }
+        decoded.batch = RecordBatch::try_new(batch.schema(), columns)?;
+        Ok(())
+    }
+
+    /// A rejected line could hold anything.
+    fn seal(&self, reject: &mut Reject) {
+        let sealed = match self.key.seal(&reject.raw) {
+            Some(sealed) => serde_json::json!({ "sealed": sealed }),
+            None => serde_json::json!({ "withheld_bytes": reject.raw.len() }),
+        };
+        reject.raw = sealed.to_string().into_bytes();
+    }
+
+    fn treat(
+        &self,
+        array: &ArrayRef,
+        steps: &[Step],
+        action: Action,
+    ) -> Result<ArrayRef, ArrowError> {
+        let Some((step, rest)) = steps.split_first() else { return self.leaf(array, action) };
+        match step {
+            Step::Field(place, _) => {
+                let (fields, mut columns, nulls) = parts(array);
+                if let Some(column) = columns.get_mut(*place) {
+                    *column = self.treat(column, rest, action)?;
+                }
+                Ok(Arc::new(StructArray::try_new(fields, columns, nulls)?))
+            }
+            Step::Elements => {
+                let (field, offsets, values, nulls) = array.as_list::<i32>().clone().into_parts();
+                let values = self.treat(&values, rest, action)?;
+                Ok(Arc::new(ListArray::try_new(field, offsets, values, nulls)?))
+            }
+            Step::Property { key, value, name } => {
+                let (fields, mut columns, nulls) = parts(array);
+                let mask = columns.get(*key).map(|keys| named(keys, name));
+                if let (Some(mask), Some(column)) = (mask, columns.get_mut(*value)) {
+                    *column = self.masked(column, &mask, action)?;
+                }
+                Ok(Arc::new(StructArray::try_new(fields, columns, nulls)?))
+            }
+            Step::Entry(name) => {
+                let (field, offsets, entries, nulls, ordered) = array.as_map().clone().into_parts();
+                let (fields, mut columns, entry_nulls) = entries.into_parts();
+                if let [keys, values] = columns.as_mut_slice() {
+                    *values = self.masked(values, &named(keys, name), action)?;
+                }
+                let entries = StructArray::try_new(fields, columns, entry_nulls)?;
+                Ok(Arc::new(MapArray::try_new(field, offsets, entries, nulls, ordered)?))
+            }
+        }
+    }
+
+    fn leaf(&self, array: &ArrayRef, action: Action) -> Result<ArrayRef, ArrowError> {
+        let every = BooleanArray::from(vec![true; array.len()]);
+        self.masked(array, &every, action)
+    }
+
+    /// Treats the values where `mask` is true.
+    fn masked(
+        &self,
+        array: &ArrayRef,
+        mask: &BooleanArray,
+        action: Action,
+    ) -> Result<ArrayRef, ArrowError> {
+        if action == Action::Drop {
+            return match mask.true_count() == array.len() {
+                true => Ok(new_null_array(array.data_type(), array.len())),
+                false => nullif(array, mask),
+            };
+        }
+        // Checked with the configuration: only strings come here.
+        let Some(texts) = array.as_any().downcast_ref::<StringArray>() else {
+            return nullif(array, mask);
+        };
+        let mut out = StringBuilder::with_capacity(texts.len(), texts.len() * 32);
+        let mut text = String::new();
+        for (value, masked) in texts.iter().zip(mask.iter()) {
+            match value {
+                Some(value) if masked == Some(true) => match self.text(value, action, &mut text) {
+                    true => out.append_value(&text),
+                    false => out.append_null(),
+                },
+                value => out.append_option(value),
+            }
+        }
+        Ok(Arc::new(out.finish()))
+    }
+
+    /// What becomes of `value`, in `out`; false if nothing does.
+    fn text(&self, value: &str, action: Action, out: &mut String) -> bool {
+        out.clear();
+        match action {
+            Action::Drop => return false,
+            Action::Hash => self.key.hash(value.as_bytes(), out),
+            Action::Truncate => match value.trim().parse() {
+                // Writing to a String cannot fail.
+                Ok(address) => drop(write!(out, "{}", network(address))),
+                Err(_) => return false,
+            },
+        }
+        true
+    }
+
+    fn extras(&self, column: &ArrayRef) -> ArrayRef {
+        let Some(texts) = column.as_any().downcast_ref::<StringArray>() else {
+            return new_null_array(column.data_type(), column.len());
+        };
+        let mut out = StringBuilder::with_capacity(texts.len(), 0);
+        for value in texts {
+            match value.map(|value| self.extra(value)) {
+                Some(Some(text)) => out.append_value(text),
+                _ => out.append_null(),
+            }
+        }
+        Arc::new(out.finish())
+    }
+
+    /// One row's `_extra`, treated; `None` when nothing is left.
+    fn extra(&self, text: &str) -> Option<String> {
+        // The decoder wrote it: what cannot be read is not passed on.
+        let Pairs(entries) = serde_json::from_str(text).ok()?;
+        let mut out = String::new();
+        for (pointer, value) in &entries {
+            let mut kept = Some(value.get().to_owned());
+            for (steps, action) in &self.rules {
+                kept = match (lies(pointer, steps), action) {
+                    (Lies::Apart, _) => continue,
+                    (Lies::On, Action::Drop) | (Lies::Across, _) => None,
+                    (Lies::On, action) => {
+                        let text: Result<String, _> = serde_json::from_str(value.get());
+                        let text = text.unwrap_or_else(|_| value.get().to_owned());
+                        let mut treated = String::new();
+                        self.text(&text, *action, &mut treated)
+                            .then(|| serde_json::Value::from(treated).to_string())
+                    }
+                };
+                break;
+            }
+            if let Some(value) = kept {
+                let between = if out.is_empty() { '{' } else { ',' };
+                let pointer = serde_json::Value::from(pointer.as_str());
+                let _ = write!(out, "{between}{pointer}:{value}");
+            }
+        }
+        (!out.is_empty()).then(|| out + "}")
+    }
+}
+
+fn parts(
+    array: &ArrayRef,
+) -> (arrow::datatypes::Fields, Vec<ArrayRef>, Option<arrow::buffer::NullBuffer>) {
+    array.as_struct().clone().into_parts()
+}
+
+fn named(keys: &ArrayRef, name: &str) -> BooleanArray {
+    match keys.as_any().downcast_ref::<StringArray>() {
+        Some(keys) => keys.iter().map(|key| Some(key == Some(name))).collect(),
+        None => BooleanArray::from(vec![true; keys.len()]),
+    }
+}
+
+/// How the value at `pointer` of `_extra` lies to the rule with these steps.
+fn lies(pointer: &str, steps: &[Step]) -> Lies {
+    let unescaped = |part: &str| part.replace("~1", "/").replace("~0", "~");
+    let mut parts = pointer.split('/').skip(1).map(unescaped);
+    for step in steps {
+        // The pointer ends above the value: it holds it, and others with it.
+        let Some(part) = parts.next() else { return Lies::Across };
+        let meets = match step {
+            Step::Field(_, names) => names.contains(&part),
+            Step::Elements => part.bytes().all(|b| b.is_ascii_digit()),
+            // Which property it is, an entry does not say.
+            Step::Property { .. } => return Lies::Across,
+            Step::Entry(name) => *name == part,
+        };
+        if !meets {
+            return Lies::Apart;
+        }
+    }
+    if parts.next().is_none() { Lies::On } else { Lies::Across }
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & 0xffff_ff00)),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80))),
+    }
+}

@@ -1,0 +1,119 @@
+//! The secret, and what is made with it.
+//!
+//! Keys are derived from it, one for hashes, one for sealing rejected lines, two for bodies in the
+//! journal, so that none tells of another. A sealed text is base64 of `nonce (12) ‖ AES-256-GCM ciphertext ‖ tag (16)`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::journal::BodyKeys;
+
+/// The least bytes of a secret.
+const LEAST_BYTES: usize = 32;
+/// Hex digits of a hash: 128 bits, for which equal hashes mean equal values.
+const HASH_BYTES: usize = 16;
+
+/// The secret of the rules. Cheap to clone; `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct Key(Arc<Keys>);
+
+struct Keys {
+    hash: hmac::Key,
+    seal: RandomizedNonceKey,
+    bodies: BodyKeys,
+}
+
+/// Why a secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error("cannot read the privacy key {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Too short to be a secret.
+    #[error("the privacy key {} has less than {LEAST_BYTES} bytes", path.display())]
+    Short {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The cipher refused the key.
+    #[error("the privacy key {} cannot be used", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+impl Key {
+    /// Reads the secret in `path`: the bytes of the file, without white space around them.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn read(path: &Path) -> Result<Key, KeyError> {
+        let bytes = std::fs::read(path)
+            .map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
+        let secret = bytes.trim_ascii();
+        if secret.len() < LEAST_BYTES {
+            return Err(KeyError::Short { path: path.to_owned() });
+        }
+        Key::of(secret).ok_or_else(|| KeyError::Unusable { path: path.to_owned() })
+    }
+
+    pub(super) fn of(secret: &[u8]) -> Option<Key> {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let derive = |purpose: &[u8]| hmac::sign(&secret, purpose);
+        let hash = hmac::Key::new(hmac::HMAC_SHA256, derive(b"sessionlake hash 1").as_ref());
+        let seal = RandomizedNonceKey::new(&AES_256_GCM, derive(b"sessionlake seal 1").as_ref());
+        let nonce = derive(b"sessionlake body nonce 1");
+        let bodies = BodyKeys::new(nonce.as_ref(), derive(b"sessionlake body seal 1").as_ref())?;
+        Some(Key(Arc::new(Keys { hash, seal: seal.ok()?, bodies })))
+    }
+
+    pub(super) fn bodies(&self) -> &BodyKeys {
+        &self.0.bodies
+    }
+
+    /// What stands in for `value`.
+    pub(super) fn hash(&self, value: &[u8], out: &mut String) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |d| char::from(*d));
+        for byte in hmac::sign(&self.0.hash, value).as_ref().iter().take(HASH_BYTES) {
+            out.push(digit(byte >> 4));
+            out.push(digit(byte & 15));
+        }
+    }
+
+    /// `text` as only the secret can open it; `None` if the system gives no random numbers.
+    #[must_use]
+    pub fn seal(&self, text: &[u8]) -> Option<String> {
+        let mut sealed = text.to_vec();
+        let nonce = self.0.seal.seal_in_place_append_tag(Aad::empty(), &mut sealed).ok()?;
+        let whole: Vec<u8> = nonce.as_ref().iter().copied().chain(sealed).collect();
+        Some(STANDARD.encode(whole))
+    }
+
+    /// What [`Key::seal`] was given; `None` for anything else.
+    #[must_use]
+    pub fn open(&self, sealed: &str) -> Option<Vec<u8>> {
+        let mut whole = STANDARD.decode(sealed).ok()?;
+        let (nonce, text) = whole.split_at_mut_checked(12)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let text = self.0.seal.open_in_place(nonce, Aad::empty(), text).ok()?;
+        Some(text.to_vec())
+    }
+}

@@ -1,0 +1,155 @@
+//! Rules over documents as the decoder gives them.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::decode::{Decoded, Decoder, to_document};
+use crate::record::{Body, Form, Micros, Seq};
+
+fn key() -> Key {
+    Key::of(&[7; 32]).unwrap()
+}
+
+fn decoded(rules: &[(&str, &str)], lines: &str) -> Decoded {
+    let schema = TableSchema::builtin("user_sessions").unwrap();
+    let mut all = Rules::default();
+    for (path, action) in rules {
+        all.add(path, action, &[&schema]).unwrap();
+    }
+    assert_eq!(Rules::parse(&all.to_string()).unwrap(), all);
+    let mut decoder = Decoder::new(Arc::clone(&schema), "n".into());
+    decoder.push(&Body {
+        seq: Seq(1),
+        received_at: Micros(0),
+        table: "user_sessions".into(),
+        form: Form::Ndjson,
+        first_line: 1,
+        bytes: lines.to_owned().into(),
+    });
+    let mut decoded = decoder.finish();
+    all.for_table(&schema, key()).apply(&mut decoded).unwrap();
+    decoded
+}
+
+fn documents(rules: &[(&str, &str)], lines: &str) -> Vec<serde_json::Value> {
+    let decoded = decoded(rules, lines);
+    let schema = TableSchema::builtin("user_sessions").unwrap();
+    let document = |row| to_document(&decoded.batch, row, &schema).unwrap();
+    (0..decoded.batch.num_rows()).map(document).collect()
+}
+
+fn hash(value: &str) -> String {
+    let mut out = String::new();
+    key().hash(value.as_bytes(), &mut out);
+    out
+}
+
+#[test]
+fn columns_are_dropped_hashed_and_truncated() {
+    let rules = [("ip", "truncate"), ("userId", "hash"), ("city", "drop"), ("duration", "drop")];
+    let got = documents(
+        &rules,
+        r#"{"ip":"203.0.113.77","userId":"ann","city":"Linz","duration":5,"country":"Austria"}
+{"ip":"2001:db8:1:2:3::4","userId":"ann","internalUserId":"ann"}
+{"ip":"localhost","country":"Peru"}"#,
+    );
+    let ann = hash("ann");
+    assert_eq!(ann.len(), 32);
+    assert_eq!(
+        got,
+        [
+            serde_json::json!({"ip": "203.0.113.0", "userId": ann, "country": "Austria"}),
+            serde_json::json!({"ip": "2001:db8:1::", "userId": ann, "internalUserId": "ann"}),
+            serde_json::json!({"country": "Peru"}),
+        ]
+    );
+}
+
+#[test]
+fn values_within_lists_and_properties_by_key_are_treated() {
+    let rules = [("userActions.targetUrl", "drop"), ("stringProperties.email", "hash")];
+    let got = documents(
+        &rules,
+        r#"{"userActions":[{"name":"a","targetUrl":"/ann"},{"name":"b"}],"stringProperties":[{"key":"email","value":"ann@x"},{"key":"plan","value":"gold"}]}"#,
+    );
+    let expected = serde_json::json!({
+        "userActions": [{"name": "a"}, {"name": "b"}],
+        "stringProperties": [
+            {"key": "email", "value": hash("ann@x")},
+            {"key": "plan", "value": "gold"},
+        ],
+    });
+    assert_eq!(got, [expected]);
+}
+
+#[test]
+fn extra_is_no_way_around() {
+    let rules = [
+        ("ip", "truncate"),
+        ("userId", "hash"),
+        ("internalUserId", "drop"),
+        ("userActions.targetUrl", "drop"),
+        ("stringProperties.email", "drop"),
+    ];
+    let decoded = decoded(
+        &rules,
+        r#"{"ip":["10.1.2.3"],"userId":12345,"internalUserId":{"id":"ann"},"new":1}
+{"userActions":{"targetUrl":"/ann"},"stringProperties":[{"key":"email","value":["ann@x"]}]}
+{"visitorId":["ann"],"userActions":[{"targetUrl":7,"name":"a"},5]}"#,
+    );
+    let text = format!("{:?}", decoded.batch);
+    for clear in ["10.1.2.3", "12345", "ann"] {
+        assert!(!text.contains(clear), "{clear} is in {text}");
+    }
+    let extra = decoded.batch.column_by_name(crate::schema::EXTRA).unwrap();
+    let extra = extra.as_any().downcast_ref::<arrow::array::StringArray>().unwrap();
+    assert_eq!(extra.value(0), format!(r#"{{"/userId":"{}","/new":1}}"#, hash("12345")));
+}
+
+#[test]
+fn rejected_lines_are_sealed_and_can_be_opened_with_the_key() {
+    let line = r#"{"userId":"ann", oh"#;
+    let decoded = decoded(&[("userId", "hash")], line);
+    let raw: serde_json::Value = serde_json::from_slice(&decoded.rejects[0].raw).unwrap();
+    let sealed = raw["sealed"].as_str().unwrap();
+    assert_eq!(key().open(sealed).unwrap(), line.as_bytes());
+    assert_eq!(Key::of(&[8; 32]).unwrap().open(sealed), None);
+    assert_eq!(key().open("AAAA"), None);
+    assert!(!decoded.rejects[0].reason.contains("ann"));
+}
+
+#[test]
+fn rules_that_cannot_be_kept_are_refused() {
+    let schema = TableSchema::builtin("user_sessions").unwrap();
+    for (path, action, why) in [
+        ("nothing", "drop", "no table"),
+        ("userActions.nothing", "drop", "no table"),
+        ("duration", "hash", "only text"),
+        ("userActions", "truncate", "only text"),
+        ("ip", "mask", "none of"),
+    ] {
+        let error = Rules::default().add(path, action, &[&schema]).unwrap_err();
+        assert!(error.contains(why), "{path}: {error}");
+    }
+    let mut rules = Rules::default();
+    rules.add("ip", "keep", &[&schema]).unwrap();
+    assert!(rules.is_empty());
+}
+
+#[test]
+fn sealed_bodies_are_equal_if_they_were_and_open_with_their_key_only() {
+    let one = key().seal_body(b"{\"userId\":\"ann\"}").unwrap();
+    assert_eq!(one, key().seal_body(b"{\"userId\":\"ann\"}").unwrap());
+    assert_ne!(one, key().seal_body(b"{\"userId\":\"bob\"}").unwrap());
+    assert!(is_sealed(&one) && !is_sealed(b"{}") && !is_sealed(b""));
+    assert!(memchr::memmem::find(&one, b"ann").is_none());
+    assert_eq!(key().open_body(&one).unwrap(), "{\"userId\":\"ann\"}");
+    assert_eq!(Key::of(&[8; 32]).unwrap().open_body(&one), None);
+    for at in [6, 20, one.len() - 1] {
+        let mut broken = one.to_vec();
+        broken[at] ^= 1;
+        assert_eq!(key().open_body(&broken), None, "byte {at}");
+    }
+    assert_eq!(key().open_body(b"\0SLE1"), None);
+    assert_eq!(key().open_body(&key().seal_body(b"").unwrap()).unwrap(), "");
+}

@@ -1,0 +1,121 @@
+//! Bulks taken apart, and what is asked around them.
+
+use super::super::IndexPattern;
+use super::asked::{Asked, asked};
+use super::*;
+use crate::auth::Rules;
+use crate::record::Form;
+use warp::http::Method;
+
+fn endpoint(indices: &[(&str, &str)]) -> Endpoint {
+    let pattern = |text: &str| IndexPattern::parse(text).unwrap();
+    Endpoint {
+        name: "e".into(),
+        path: "/".into(),
+        put: true,
+        post: true,
+        form: Form::Elasticsearch,
+        table: "user_sessions".into(),
+        indices: indices.iter().map(|(p, t)| (pattern(p), (*t).into())).collect(),
+        body_limit_bytes: 0,
+        inflated_limit_bytes: 0,
+        requests_per_second: None,
+        peers: Vec::new(),
+        auth: Rules::nobody_is_asked(),
+    }
+}
+
+fn split_of(
+    indices: &[(&str, &str)],
+    body: &str,
+) -> Result<(Vec<(String, String)>, Value), String> {
+    let bulk = Bulk { index: None, brief: false };
+    let split = split(&endpoint(indices), &bulk, &Bytes::from(body.to_owned()))
+        .map_err(|refusal| refusal.to_string())?;
+    let parts = split
+        .parts
+        .iter()
+        .map(|(table, part)| (table.to_string(), String::from_utf8(part.bytes.to_vec()).unwrap()));
+    let parts = parts.collect();
+    let text = format!(r#"{{"errors":{},"items":[{}]}}"#, split.errors, split.items);
+    Ok((parts, serde_json::from_str(&text).unwrap()))
+}
+
+#[test]
+fn a_bulk_for_one_table_is_its_body() {
+    let body =
+        "{\"index\":{\"_index\":\"s\",\"_id\":\"1\"}}\n{\"a\":1}\n\n{\"create\":{}}\r\n{\"a\":2}";
+    let (parts, answer) = split_of(&[], body).unwrap();
+    assert_eq!(parts, [("user_sessions".to_owned(), body.to_owned())]);
+    assert_eq!(answer["errors"], false);
+    assert_eq!(answer["items"][0]["index"]["_id"], "1");
+    assert_eq!(answer["items"][0]["index"]["status"], 201);
+    assert_eq!(answer["items"][1]["create"]["_index"], "sessionlake");
+    assert!(answer["items"][1]["create"]["_id"].as_str().unwrap().ends_with("-4"));
+}
+
+#[test]
+fn tables_get_their_lines_in_their_places_and_what_is_not_taken_is_an_error_of_its_item() {
+    let body = r#"{"index":{"_index":"s-1"}}
+{"a":1}
+{"index":{"_index":"o"}}
+{"a":2}
+{"delete":{"_index":"s-1","_id":"x"}}
+{"update":{"_index":"s-1","_id":"x"}}
+{"doc":{}}
+{"index":{"_index":"../etc"}}
+{"a":3}
+{"index":{"_index":"z"}}
+{"a":4}
+{"index":{"_index":"s-2"}}
+{"a":5}
+"#;
+    let (parts, answer) =
+        split_of(&[("s-*", "sessions"), ("o", "orders"), ("o*", "others")], body).unwrap();
+    let sessions = "{\"index\":{\"_index\":\"s-1\"}}\n{\"a\":1}\n\n\n\n\n\n\n\n\n\n{\"index\":{\"_index\":\"s-2\"}}\n{\"a\":5}\n";
+    let orders = "\n\n{\"index\":{\"_index\":\"o\"}}\n{\"a\":2}\n";
+    assert_eq!(
+        parts,
+        [("orders".to_owned(), orders.to_owned()), ("sessions".to_owned(), sessions.to_owned())]
+    );
+    assert_eq!(answer["errors"], true);
+    let statuses: Vec<_> = answer["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item.as_object().unwrap().values().next().unwrap()["status"].as_u64().unwrap())
+        .collect();
+    assert_eq!(statuses, [201, 201, 400, 400, 400, 404, 201]);
+}
+
+#[test]
+fn what_is_no_bulk_is_refused_whole() {
+    for (body, line) in [
+        ("{\"a\":1}\n", 1),
+        ("{\"index\":{}}\n{}\n{\"a\":1}\n", 3),
+        ("{\"index\":{}}\n", 1),
+        ("{\"index\":{\"_index\":5}}\n{}\n", 1),
+        ("[]", 1),
+        ("\n\nnonsense", 3),
+    ] {
+        let error = split_of(&[], body).unwrap_err();
+        assert!(error.starts_with(&format!("line {line} of the bulk")), "{body:?}: {error}");
+    }
+    let many = "{\"index\":{}}\n{}\n".repeat(MOST_ACTIONS + 1);
+    assert!(split_of(&[], &many).unwrap_err().contains("more than 100000"));
+}
+
+#[test]
+fn paths_are_matched_strictly() {
+    let bulk = |path| match asked(&Method::POST, path) {
+        Asked::Bulk { index } => Ok(index.map(str::to_owned)),
+        Asked::Else(response) => Err(response.status().as_u16()),
+    };
+    assert_eq!(bulk("/_bulk"), Ok(None));
+    assert_eq!(bulk("/sessions/_bulk"), Ok(Some("sessions".to_owned())));
+    assert_eq!(bulk("/../_bulk"), Err(400));
+    assert_eq!(bulk("/%2e%2e/_bulk"), Err(400));
+    assert_eq!(bulk("/a/b/_bulk"), Err(404));
+    assert_eq!(bulk("/_bulk/x"), Err(404));
+    assert_eq!(bulk("/_search"), Err(404));
+}

@@ -1,0 +1,99 @@
+"""What nobody should send, against the real program, while a good client goes on."""
+
+import base64
+import json
+import threading
+import time
+from pathlib import Path
+
+from harness import access
+from harness.attacks import ATTACKS, Attacker
+from harness.documents import body
+
+
+class Good(threading.Thread):
+    """Sends small bodies with a password on one connection; keeps what it saw."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server = server
+        self.stopping = threading.Event()
+        self.took_s, self.failed, self.sent = [], [], []
+        self.authorization = "Basic " + base64.b64encode(b"ann:s3cret").decode()
+
+    def run(self):
+        with self.server.client() as client:
+            while not self.stopping.is_set():
+                name = f"good{len(self.sent):06}"
+                started = time.monotonic()
+                try:
+                    reply = client.send(body(name), Authorization=self.authorization)
+                    if reply.status != 200:
+                        self.failed.append(str(reply))
+                except OSError as error:
+                    self.failed.append(repr(error))
+                self.took_s.append(time.monotonic() - started)
+                self.sent.append(name)
+                time.sleep(0.01)
+
+    def p99_s(self, since=0):
+        took = sorted(self.took_s[since:])
+        return took[int(len(took) * 0.99)]
+
+
+def test_attacks(make_server, local_lake, folder):
+    credentials = folder / "credentials.toml"
+    credentials.write_text(access.toml([("user", {"name": "ann", "password_hash": access.password_hash("s3cret")})]))
+    config = folder / "sessionlake.toml"
+    config.write_text(
+        f"credentials = {json.dumps(str(credentials))}\n"
+        'header_timeout = "2s"\nbody_timeout = "3s"\ninflated_limit = "64MiB"\nmax_connections_per_peer = 200\n'
+        'memory = "64MiB"\nrow_group_bytes = "16MiB"\npartition = "tenant={tenantId}/date={startTime:%Y-%m-%d}"\n'
+        + access.toml(
+            [
+                ("endpoint", {"name": "main", "path": "/export/events"}),
+                ("endpoint", {"name": "open", "path": "/open", "auth": "none"}),
+                ("endpoint", {"name": "limited", "path": "/limited", "auth": "none", "requests_per_second": 3}),
+                ("endpoint", {"name": "elastic", "path": "/es", "form": "elasticsearch", "auth": "none"}),
+            ]
+        )
+    )
+    server = make_server(local_lake, "--roll-age", "1h", "--config", config).start()
+    good = Good(server)
+    good.start()
+    time.sleep(4)
+    quiet, quiet_s = len(good.took_s), good.p99_s()
+    attacker = Attacker(server.port)
+    wrong, seen = [], []
+    for name, (attack, allowed) in ATTACKS.items():
+        before = time.monotonic()
+        outcome = attack(attacker)
+        peak = server.peak_memory_bytes() >> 20
+        seen.append(f"{outcome:>8}  {time.monotonic() - before:5.2f} s  {peak:4} MiB  {name}")
+        if outcome not in allowed:
+            wrong.append((name, outcome, sorted(allowed)))
+        assert server.process.running(), f"it went down with {name}"
+    loud_s = good.p99_s(quiet)
+    good.stopping.set()
+    good.join(30)
+    peak = server.peak_memory_bytes()
+    print("\n".join(seen))
+    print(f"quiet p99 {quiet_s * 1000:.1f} ms, under attack {loud_s * 1000:.1f} ms, peak {peak >> 20} MiB, {len(good.sent)} good requests")
+    assert not wrong, wrong
+    assert len(ATTACKS) >= 30
+    assert not good.failed, good.failed[:3]
+    assert peak <= 512 << 20, f"{peak >> 20} MiB"
+    # The attacker's bodies are large, and its processor is the same: what is kept is that the good
+    # client is not held up for longer than a person would notice.
+    assert loud_s <= max(2 * quiet_s, 0.25), (quiet_s, loud_s)
+    server.drain()
+    assert "panicked" not in server.log.read_text()
+    deep = local_lake.source().replace("/*/*.parquet", "/**/*.parquet")
+    ids = local_lake.connection.execute(f"""SELECT "userSessionId" FROM {deep} WHERE "userSessionId" LIKE 'good%'""")
+    assert sorted(name for (name,) in ids.fetchall()) == good.sent
+    for path in local_lake.files():
+        parts = path.split("/")
+        assert ".." not in parts and "." not in parts and "" not in parts, path
+    # Nothing is beside the lake but what was put there.
+    beside = {path.name for path in folder.iterdir()}
+    assert beside == {"credentials.toml", "sessionlake.toml", "server", Path(local_lake.at.base).name}, beside
