@@ -1,0 +1,71 @@
+//! Settings of who may send, and of TLS.
+
+use super::{HOUR, Kind, SERVE, Setting};
+
+const ACCESS: &str = "Access";
+
+/// `credentials`
+pub(crate) const CREDENTIALS: Setting = Setting {
+    key: "credentials",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "credentials.toml",
+    commands: SERVE,
+    section: ACCESS,
+    help: "Take sessions only from those whom this TOML file names: users, tokens, OAuth 2.0 \
+           clients, issuers.",
+    more: "It is read again when it changes. Without it, nobody is asked who they are.",
+};
+
+/// `tls_cert`
+pub(crate) const TLS_CERT: Setting = Setting {
+    key: "tls_cert",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "tls/cert.pem",
+    commands: SERVE,
+    section: ACCESS,
+    help: "Speak TLS (1.2 and 1.3) only, with this certificate and its chain (PEM).",
+    more: "Read again when it changes, without a restart. `sessionlake cert` makes one to try.",
+};
+
+/// `tls_key`
+pub(crate) const TLS_KEY: Setting = Setting {
+    key: "tls_key",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "tls/key.pem",
+    commands: SERVE,
+    section: ACCESS,
+    help: "The private key of the certificate (PEM).",
+    more: "",
+};
+
+/// `tls_client_ca`
+pub(crate) const TLS_CLIENT_CA: Setting = Setting {
+    key: "tls_client_ca",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "tls/clients.pem",
+    commands: SERVE,
+    section: ACCESS,
+    help: "Require a client certificate that one of these authorities (PEM) has signed.",
+    more: "",
+};
+
+/// `handshake_timeout`
+pub(crate) const HANDSHAKE_TIMEOUT: Setting = Setting {
+    key: "handshake_timeout",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: 100, most_ms: HOUR },
+    default: Some("10s"),
+    example: "10s",
+    commands: SERVE,
+    section: ACCESS,
+    help: "Give up on a TLS handshake that takes longer than this.",
+    more: "",
+};

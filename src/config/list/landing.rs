@@ -1,0 +1,167 @@
+//! Settings of the lake, its files, and what making them takes.
+
+use super::{DAY, HOUR, Kind, LANDING, SECOND, SERVE, Setting};
+use crate::config::value::{GIB, MIB, TIB};
+
+const LAKE_SECTION: &str = "Lake";
+const FILES: &str = "Rolls and files";
+const RESOURCES: &str = "Resources";
+
+/// `lake`
+pub(crate) const LAKE: Setting = Setting {
+    key: "lake",
+    value_name: "LAKE",
+    kind: Kind::Text,
+    default: Some("./data/lake"),
+    example: "s3://bucket/prefix",
+    commands: LANDING,
+    section: LAKE_SECTION,
+    help: "Land files here: a directory, s3://bucket/prefix, gs://bucket/prefix or \
+           az://container/prefix.",
+    more: "Credentials come from the usual variables of the cloud (AWS_ACCESS_KEY_ID, …) or from \
+           the [storage] table of the file.",
+};
+
+/// `store_timeout`
+pub(crate) const STORE_TIMEOUT: Setting = Setting {
+    key: "store_timeout",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: SECOND, most_ms: HOUR },
+    default: Some("30s"),
+    example: "30s",
+    commands: LANDING,
+    section: LAKE_SECTION,
+    help: "Give up on one request to an object store after this long; it is then tried again.",
+    more: "",
+};
+
+/// `table`
+pub(crate) const TABLE: Setting = Setting {
+    key: "table",
+    value_name: "NAME",
+    kind: Kind::Text,
+    default: Some("user_sessions"),
+    example: "user_sessions",
+    commands: LANDING,
+    section: LAKE_SECTION,
+    help: "Name of the table: its directory under the lake.",
+    more: "1 to 64 of a-z, 0-9 and _, not beginning with _.",
+};
+
+/// `schema`
+pub(crate) const SCHEMA: Setting = Setting {
+    key: "schema",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "schemas/orders.avsc",
+    commands: LANDING,
+    section: LAKE_SECTION,
+    help: "Take the table's columns from this Avro schema.",
+    more: "Without it, the built-in schema of the table is used.",
+};
+
+/// `partition`
+pub(crate) const PARTITION: Setting = Setting {
+    key: "partition",
+    value_name: "TEMPLATE",
+    kind: Kind::Text,
+    default: Some("date={startTime:%Y-%m-%d}"),
+    example: "tenant={tenantId}/date={startTime:%Y-%m-%d}",
+    commands: LANDING,
+    section: LAKE_SECTION,
+    help: "Directories below the table: {column} for text, {column:FORMAT} for a time (UTC, \
+           strftime).",
+    more: "",
+};
+
+/// `roll_age`
+pub(crate) const ROLL_AGE: Setting = Setting {
+    key: "roll_age",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: SECOND, most_ms: DAY },
+    default: Some("60s"),
+    example: "60s",
+    commands: SERVE,
+    section: FILES,
+    help: "Write files once their oldest row is this old.",
+    more: "",
+};
+
+/// `roll_bytes`
+pub(crate) const ROLL_BYTES: Setting = Setting {
+    key: "roll_bytes",
+    value_name: "SIZE",
+    kind: Kind::Size { least: MIB, most: 64 * GIB },
+    default: Some("128MiB"),
+    example: "128MiB",
+    commands: LANDING,
+    section: FILES,
+    help: "Write files once they would hold this many bytes of Parquet.",
+    more: "",
+};
+
+/// `roll_rows`
+pub(crate) const ROLL_ROWS: Setting = Setting {
+    key: "roll_rows",
+    value_name: "N",
+    kind: Kind::Count { least: 1, most: 1_000_000_000_000, word: Some("none") },
+    default: Some("none"),
+    example: "1000000",
+    commands: LANDING,
+    section: FILES,
+    help: "Write files once they would hold this many rows; none for no such limit.",
+    more: "",
+};
+
+/// `compression`
+pub(crate) const COMPRESSION: Setting = Setting {
+    key: "compression",
+    value_name: "CODEC",
+    kind: Kind::Text,
+    default: Some("zstd:1"),
+    example: "zstd:3",
+    commands: LANDING,
+    section: FILES,
+    help: "Compress pages with zstd:LEVEL (1 to 22), snappy, lz4 or none.",
+    more: "",
+};
+
+/// `row_group_bytes`
+pub(crate) const ROW_GROUP_BYTES: Setting = Setting {
+    key: "row_group_bytes",
+    value_name: "SIZE",
+    kind: Kind::Size { least: MIB, most: 4 * GIB },
+    default: Some("64MiB"),
+    example: "64MiB",
+    commands: LANDING,
+    section: FILES,
+    help: "Close a row group once it takes this much memory.",
+    more: "Not above memory.",
+};
+
+/// `memory`
+pub(crate) const MEMORY: Setting = Setting {
+    key: "memory",
+    value_name: "SIZE",
+    kind: Kind::Size { least: 64 * MIB, most: TIB },
+    default: Some("256MiB"),
+    example: "256MiB",
+    commands: LANDING,
+    section: RESOURCES,
+    help: "Hold at most this many bytes of rows that are not written yet.",
+    more: "The process takes more than that: requests, stacks and caches come on top.",
+};
+
+/// `decode_threads`
+pub(crate) const DECODE_THREADS: Setting = Setting {
+    key: "decode_threads",
+    value_name: "N",
+    kind: Kind::Count { least: 1, most: 1024, word: Some("auto") },
+    default: Some("auto"),
+    example: "4",
+    commands: LANDING,
+    section: RESOURCES,
+    help: "Decode with this many threads; auto for one a core.",
+    more: "",
+};

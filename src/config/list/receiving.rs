@@ -1,0 +1,178 @@
+//! Settings of the program as a whole and of receiving.
+
+use super::{HOUR, IMPORT, INSPECT, Kind, LANDING, SERVE, Setting};
+use crate::config::value::{GIB, KIB};
+
+const GENERAL: &str = "General";
+const RECEIVING: &str = "Receiving";
+
+/// `config`
+pub(crate) const CONFIG: Setting = Setting {
+    key: "config",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "sessionlake.toml",
+    commands: SERVE | IMPORT | INSPECT,
+    section: GENERAL,
+    help: "Read settings from this TOML file.",
+    more: "No file is read unless one is named. Flags and environment variables outrank it.",
+};
+
+/// `log`
+pub(crate) const LOG: Setting = Setting {
+    key: "log",
+    value_name: "FILTER",
+    kind: Kind::Text,
+    default: Some("info"),
+    example: "info,sessionlake::journal=debug",
+    commands: LANDING,
+    section: GENERAL,
+    help: "What to log, to standard error: error, warn, info, debug, trace or off, also by module.",
+    more: "",
+};
+
+/// `listen`
+pub(crate) const LISTEN: Setting = Setting {
+    key: "listen",
+    value_name: "HOST:PORT",
+    kind: Kind::Text,
+    default: Some("127.0.0.1:3000"),
+    example: "127.0.0.1:3000",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Listen on this address.",
+    more: "A name is resolved once, at the start. Port 0 takes a free port, which is printed. \
+           Anything but loopback needs TLS and credentials, or insecure_listen.",
+};
+
+/// `path`
+pub(crate) const PATH: Setting = Setting {
+    key: "path",
+    value_name: "PATH",
+    kind: Kind::Text,
+    default: Some("/export/events"),
+    example: "/export/events",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Take sessions by PUT and POST on this path.",
+    more: "[[endpoint]] sections of the file, if there are any, take the place of this one.",
+};
+
+/// `insecure_listen`
+pub(crate) const INSECURE_LISTEN: Setting = Setting {
+    key: "insecure_listen",
+    value_name: "BOOL",
+    kind: Kind::Switch,
+    default: Some("false"),
+    example: "true",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Allow listening beyond loopback although traffic is not encrypted or not everybody is \
+           asked who they are.",
+    more: "For a network where every sender is trusted, or behind a proxy that does both.",
+};
+
+/// `body_limit`
+pub(crate) const BODY_LIMIT: Setting = Setting {
+    key: "body_limit",
+    value_name: "SIZE",
+    kind: Kind::Size { least: KIB, most: GIB },
+    default: Some("32MiB"),
+    example: "32MiB",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Refuse (413) a body with more bytes than this, as sent.",
+    more: "",
+};
+
+/// `inflated_limit`
+pub(crate) const INFLATED_LIMIT: Setting = Setting {
+    key: "inflated_limit",
+    value_name: "SIZE",
+    kind: Kind::Size { least: KIB, most: GIB },
+    default: Some("256MiB"),
+    example: "256MiB",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Refuse (413) a body with more bytes than this once decompressed.",
+    more: "Not below body_limit.",
+};
+
+/// `header_timeout`
+pub(crate) const HEADER_TIMEOUT: Setting = Setting {
+    key: "header_timeout",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: 100, most_ms: HOUR },
+    default: Some("10s"),
+    example: "10s",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Give up on a request whose headers take longer than this.",
+    more: "",
+};
+
+/// `body_timeout`
+pub(crate) const BODY_TIMEOUT: Setting = Setting {
+    key: "body_timeout",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: 100, most_ms: HOUR },
+    default: Some("25s"),
+    example: "25s",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Give up (408) on a request whose body takes longer than this.",
+    more: "The exporter itself gives up after 30 s.",
+};
+
+/// `drain_timeout`
+pub(crate) const DRAIN_TIMEOUT: Setting = Setting {
+    key: "drain_timeout",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: 0, most_ms: HOUR },
+    default: Some("30s"),
+    example: "30s",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "At a stop, give requests under way this long to end.",
+    more: "",
+};
+
+/// `max_connections`
+pub(crate) const MAX_CONNECTIONS: Setting = Setting {
+    key: "max_connections",
+    value_name: "N",
+    kind: Kind::Count { least: 1, most: 1_000_000, word: None },
+    default: Some("1024"),
+    example: "1024",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Serve at most this many connections at a time.",
+    more: "",
+};
+
+/// `max_connections_per_peer`
+pub(crate) const MAX_CONNECTIONS_PER_PEER: Setting = Setting {
+    key: "max_connections_per_peer",
+    value_name: "N",
+    kind: Kind::Count { least: 1, most: 1_000_000, word: Some("none") },
+    default: Some("512"),
+    example: "512",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Close a connection at once when its peer has this many open already.",
+    more: "A peer is an IPv4 address or an IPv6 /64. Senders behind one proxy are one peer.",
+};
+
+/// `requests_per_second`
+pub(crate) const REQUESTS_PER_SECOND: Setting = Setting {
+    key: "requests_per_second",
+    value_name: "N",
+    kind: Kind::Count { least: 1, most: 1_000_000, word: Some("none") },
+    default: Some("none"),
+    example: "200",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Answer 429 to what a peer asks beyond this many requests a second.",
+    more: "Two seconds' worth may come at once. An [[endpoint]] can have a limit of its own.",
+};
