@@ -45,6 +45,8 @@ pub mod peers;
 pub mod record;
 pub mod sample;
 pub mod schema;
+#[cfg(test)]
+mod search;
 pub mod simulate;
 pub mod status;
 pub mod tls;

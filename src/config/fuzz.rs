@@ -3,8 +3,7 @@
 //! `SESSIONLAKE_SEARCH_STEPS=10000000 cargo test --release fuzz -- --nocapture` makes the long run.
 
 use super::{file, reference};
-use crate::journal::tests::fake::Dice;
-use crate::journal::tests::fuzz::mutate;
+use crate::search::{Dice, inputs, mutate};
 
 /// Files that every test run makes.
 const FILES: u64 = 20_000;
@@ -26,8 +25,7 @@ const WORDS: [&str; 12] = [
 
 #[test]
 fn fuzz_files() {
-    let files = std::env::var("SESSIONLAKE_SEARCH_STEPS")
-        .map_or(FILES, |text| text.parse().expect("a number"));
+    let files = inputs(FILES);
     let example = reference::example();
     let lines: Vec<&str> = example.lines().filter(|line| !line.starts_with('#')).collect();
     let mut dice = Dice(4);

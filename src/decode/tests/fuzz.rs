@@ -3,8 +3,7 @@
 //! `SESSIONLAKE_SEARCH_STEPS=10000000 cargo test --release fuzz -- --nocapture` makes the long run.
 
 use super::*;
-use crate::journal::tests::fake::Dice;
-use crate::journal::tests::fuzz::mutate;
+use crate::search::{Dice, inputs, mutate};
 
 /// Bodies that every test run makes.
 const BODIES: u64 = 20_000;
@@ -44,8 +43,7 @@ fn body_of(dice: &mut Dice) -> Vec<u8> {
 
 #[test]
 fn fuzz_bodies() {
-    let bodies = std::env::var("SESSIONLAKE_SEARCH_STEPS")
-        .map_or(BODIES, |text| text.parse().expect("a number"));
+    let bodies = inputs(BODIES);
     let mut dice = Dice(3);
     let mut decoder = Decoder::new(small(), "node".into());
     let (mut rows, mut rejects) = (0, 0);

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::journal::disk::{Disk, DiskFile, DiskLock};
+use crate::search::Dice;
 
 /// What to do at the next call of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,32 +46,6 @@ pub(crate) enum What {
     Short,
     /// The call takes some effect, and from then on every call fails.
     Off,
-}
-
-/// A small generator of numbers that are the same for the same seed, everywhere.
-#[derive(Clone, Debug)]
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.roll() % end.max(1)
-    }
-
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    pub(crate) fn byte(&mut self) -> u8 {
-        self.roll() as u8
-    }
 }
 
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! Half of the inputs have right checksums, so that what stands behind these is reached too.
 //! `SESSIONLAKE_SEARCH_STEPS=10000000 cargo test --release fuzz -- --nocapture` makes the long run.
 
-use super::fake::{Dice, FakeDisk};
+use super::fake::FakeDisk;
 use super::*;
 use crate::journal::control::{
     decode_checkpoint, decode_committed, decode_seal, encode_checkpoint, encode_seal,
@@ -11,32 +11,10 @@ use crate::journal::control::{
 use crate::journal::disk::Disk as _;
 use crate::journal::frame::{BodyHead, Header, MAGIC};
 use crate::journal::segment::{Scanner, SegmentHead};
+use crate::search::{Dice, inputs, mutate};
 
 /// Inputs that every test run makes.
 const INPUTS: u64 = 50_000;
-
-/// Changes some bytes: flipped, cut, doubled, set to what lengths like to be.
-pub(crate) fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
-    for _ in 0..1 + dice.below(4) {
-        let at = dice.below(bytes.len() as u64 + 1) as usize;
-        let to = (at + dice.below(40) as usize).min(bytes.len());
-        match dice.below(6) {
-            0 if at < bytes.len() => bytes[at] ^= 1 << dice.below(8),
-            1 if at < bytes.len() => bytes[at] = [0, 0xff, 0x7f, 0x80, 1][dice.below(5) as usize],
-            2 => drop(bytes.drain(at..to)),
-            3 => {
-                let piece = bytes[at..to].to_vec();
-                bytes.splice(at..at, piece);
-            }
-            4 => bytes.truncate(at),
-            _ => bytes.insert(at, dice.byte()),
-        }
-    }
-}
-
-fn inputs() -> u64 {
-    std::env::var("SESSIONLAKE_SEARCH_STEPS").map_or(INPUTS, |text| text.parse().expect("a number"))
-}
 
 fn repair(bytes: &mut Vec<u8>) {
     let crc = crc32c::crc32c(bytes);
@@ -75,7 +53,7 @@ fn fuzz_records_and_heads() {
         SegmentHead { node: "node".into(), seed: 1, salt: 2, first_seq: 3, created_at: Micros(4) };
     let head = head.encode();
     let mut read = 0_u64;
-    for _ in 0..inputs() {
+    for _ in 0..inputs(INPUTS) {
         let mut bytes = match dice.below(4) {
             0 => checkpoint.clone(),
             1 => sealed.clone(),
@@ -111,7 +89,7 @@ fn fuzz_records_and_heads() {
             assert!(head.table.len() <= bytes.len());
         }
     }
-    println!("{} inputs, {read} of them could be read", inputs());
+    println!("{} inputs, {read} of them could be read", inputs(INPUTS));
     assert!(read > 0);
 }
 
@@ -121,7 +99,7 @@ fn fuzz_frames_of_a_segment() {
     let disk = FakeDisk::default();
     let path = PathBuf::from("/segment");
     let (mut whole, mut found) = (0_u64, 0_u64);
-    for _ in 0..inputs() / 4 {
+    for _ in 0..inputs(INPUTS) / 4 {
         let mut bytes = Vec::new();
         for _ in 0..1 + dice.below(4) {
             bytes.extend(any_frame(&mut dice, 9));
@@ -154,6 +132,6 @@ fn fuzz_frames_of_a_segment() {
         }
         scanner.proves_durable(0).expect("memory");
     }
-    println!("{} files, {whole} whole frames, {found} found behind a bad one", inputs() / 4);
+    println!("{} files, {whole} whole frames, {found} found behind a bad one", inputs(INPUTS) / 4);
     assert!(whole > 0 && found > 0);
 }

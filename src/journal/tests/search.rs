@@ -8,10 +8,10 @@
 //! `SESSIONLAKE_SEARCH_SEED`.
 
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::fake::{Dice, FakeDisk, Trouble, What};
+use super::fake::{FakeDisk, Trouble, What};
 use super::*;
+use crate::search::{Dice, histories};
 
 /// Steps of the search that every test run makes.
 const STEPS: u64 = 30_000;
@@ -326,30 +326,16 @@ fn all_from(journal: &Journal, from: u64) -> Vec<Body> {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
-}
-
 #[test]
 fn no_history_loses_or_doubles_a_body() {
     let mut tally = Tally::default();
-    let only = number("SESSIONLAKE_SEARCH_SEED");
-    let steps = number("SESSIONLAKE_SEARCH_STEPS").unwrap_or(STEPS);
-    let mut seed = only.unwrap_or(0);
-    while tally.steps < steps {
-        let outcome = catch_unwind(AssertUnwindSafe(|| History::new(seed).run(&mut tally)));
-        if let Err(panic) = outcome {
-            eprintln!("this history breaks: run it again with SESSIONLAKE_SEARCH_SEED={seed}");
-            resume_unwind(panic);
-        }
+    let all = histories(STEPS, |seed| {
+        History::new(seed).run(&mut tally);
         tally.histories += 1;
-        seed += 1;
-        if only.is_some() {
-            break;
-        }
-    }
+        tally.steps
+    });
     println!("{tally:?}");
-    if only.is_none() {
+    if all {
         assert!(tally.kills > 0 && tally.power_cuts > 0 && tally.surfaced > 0);
         assert!(tally.faults * 20 > tally.steps, "too few faults: {tally:?}");
     }

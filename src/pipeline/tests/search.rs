@@ -14,13 +14,13 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use super::store::Faults;
 use super::world::{World, land, line};
-use crate::journal::tests::fake::{Dice, Trouble, What};
+use crate::journal::tests::fake::{Trouble, What};
 use crate::journal::{AppendError, Journal, JournalError};
+use crate::search::{Dice, histories};
 
 /// Steps of the search that every test run makes.
 const STEPS: u64 = 20_000;
@@ -233,30 +233,16 @@ impl History {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
-}
-
 #[test]
 fn no_history_loses_or_doubles_a_line() {
     let mut tally = Tally::default();
-    let only = number("SESSIONLAKE_SEARCH_SEED");
-    let steps = number("SESSIONLAKE_SEARCH_STEPS").unwrap_or(STEPS);
-    let mut seed = only.unwrap_or(0);
-    while tally.steps < steps {
-        let outcome = catch_unwind(AssertUnwindSafe(|| History::new(seed).run(&mut tally)));
-        if let Err(panic) = outcome {
-            eprintln!("this history breaks: run it again with SESSIONLAKE_SEARCH_SEED={seed}");
-            resume_unwind(panic);
-        }
+    let all = histories(STEPS, |seed| {
+        History::new(seed).run(&mut tally);
         tally.histories += 1;
-        seed += 1;
-        if only.is_some() {
-            break;
-        }
-    }
+        tally.steps
+    });
     println!("{tally:#?}");
-    if only.is_none() {
+    if all {
         let all = [tally.kills, tally.power_cuts, tally.disk_faults, tally.duplicates];
         assert!(all.iter().all(|n| *n > 0), "{tally:?}");
         let store = tally.store;

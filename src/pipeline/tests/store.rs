@@ -20,7 +20,8 @@ use object_store::{
     Result, UploadPart,
 };
 
-use crate::journal::tests::fake::{Dice, FakeDisk};
+use crate::journal::tests::fake::FakeDisk;
+use crate::search::Dice;
 
 /// What went wrong so far.
 #[derive(Clone, Copy, Debug, Default)]
