@@ -16,6 +16,7 @@ use crate::auth::Auth;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, Lake, Landing, Location, Serve, list};
 use crate::inspect::human;
+use crate::journal::{Disk as _, LOCK, RealDisk};
 use crate::privacy;
 use crate::tls::Tls;
 
@@ -118,7 +119,8 @@ fn check_state(settings: &Serve) -> anyhow::Result<String> {
             }
         }
     }
-    let free = free_bytes(dir).with_context(|| format!("cannot ask for the space at {name}"))?;
+    let free =
+        RealDisk.free_bytes(dir).with_context(|| format!("cannot ask for the space at {name}"))?;
     ensure!(
         free >= reserve,
         "{name} has {} free, and disk_reserve keeps {} of it",
@@ -129,19 +131,10 @@ fn check_state(settings: &Serve) -> anyhow::Result<String> {
     Ok(format!("{name} can be written and is not in use; {} free", human(free)))
 }
 
-/// The journal's lock file in the state directory.
-const LOCK: &str = "lock";
-
 fn write_synced(path: &FilePath) -> std::io::Result<()> {
     let mut file = File::create_new(path)?;
     file.write_all(b"check\n")?;
     file.sync_all()
-}
-
-/// Bytes that this user may still write on the disk of `dir`.
-fn free_bytes(dir: &FilePath) -> std::io::Result<u64> {
-    let disk = rustix::fs::statvfs(dir)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Writes, reads back and deletes one object in the lake.

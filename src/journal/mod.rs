@@ -84,6 +84,7 @@ pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use error::{AppendError, JournalError};
 pub use options::Options;
 pub use reader::{Next, Reader};
+pub(crate) use replay::LOCK;
 
 use crate::clock::Clock;
 use crate::record::{Form, Roll, Seq, SeqRange};

@@ -85,8 +85,11 @@ fn rename_asides(shared: &Shared, asides: &[(PathBuf, PathBuf)]) -> Result<(), J
     shared.disk.sync_dir(dir).map_err(io_error("sync", dir))
 }
 
+/// The file in a journal's directory that one process at a time has locked.
+pub(crate) const LOCK: &str = "lock";
+
 fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, JournalError> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     match disk.lock(&path) {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(JournalError::Locked { path }),
