@@ -118,6 +118,15 @@ pub struct Counts {
     pub actions: u64,
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, more: Counts) {
+        self.lines += more.lines;
+        self.rows += more.rows;
+        self.rejects += more.rejects;
+        self.actions += more.actions;
+    }
+}
+
 impl Decoder {
     /// A decoder of documents of the table `schema`. `node` is the journal's name, for
     /// `_ingest_id`.

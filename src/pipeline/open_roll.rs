@@ -115,10 +115,7 @@ impl OpenRoll {
     /// Takes in what bodies decoded to.
     pub(super) fn push(&mut self, batches: Vec<(Arc<str>, Decoded)>) -> anyhow::Result<()> {
         for (table, decoded) in batches {
-            self.counts.lines += decoded.counts.lines;
-            self.counts.rows += decoded.counts.rows;
-            self.counts.rejects += decoded.counts.rejects;
-            self.counts.actions += decoded.counts.actions;
+            self.counts += decoded.counts;
             self.reject(&table, &decoded.rejects)?;
             let router = self.routers.get_mut(&table).ok_or_else(|| unknown(&table))?;
             let routed = router.route(&decoded.batch)?;

@@ -99,10 +99,7 @@ fn same_in_parts(whole: &Decoded, body: &Body, room: Room) {
         let part = decoder.finish();
         assert!(ended || progress.bytes() > before, "a part that reads nothing");
         assert!(part.counts.lines <= room.lines.saturating_add(1));
-        counts.lines += part.counts.lines;
-        counts.rows += part.counts.rows;
-        counts.rejects += part.counts.rejects;
-        counts.actions += part.counts.actions;
+        counts += part.counts;
         batches.push(part.batch);
         rejects.extend(part.rejects);
         if ended {
