@@ -144,8 +144,8 @@ impl Buffers {
         self.relieving |= self.bytes() > self.budget_bytes;
         let largest = self.buffers.iter().max_by_key(|(_, b)| b.bytes());
         if let Some((file, largest)) = largest {
-            let waiting: usize = self.buffers.values().map(Buffer::bytes).sum();
-            let relieve = self.relieving && waiting > self.budget_bytes / 4 * 3;
+            let waiting = || self.buffers.values().map(Buffer::bytes).sum::<usize>();
+            let relieve = self.relieving && waiting() > self.budget_bytes / 4 * 3;
             if largest.bytes() > 0 && (relieve || largest.bytes() >= self.row_group_bytes) {
                 let file = file.clone();
                 return self.take(&file);
