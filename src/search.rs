@@ -55,15 +55,18 @@ pub(crate) fn inputs(usual: u64) -> u64 {
     number("SESSIONLAKE_SEARCH_STEPS").unwrap_or(usual)
 }
 
-/// Runs histories by seed, 0 and up, until there were enough steps; `one` runs one, and says how
-/// many steps there were by then. Prints the seed of one that panics. False when only the one of
-/// the environment was run, which says nothing of how many faults there were.
-pub(crate) fn histories(usual_steps: u64, mut one: impl FnMut(u64) -> u64) -> bool {
+/// Runs histories by seed, 0 and up, until there were enough of them and of their steps; `one` runs
+/// one, and says how many steps there were by then. Prints the seed of one that panics. False when
+/// only the one of the environment was run, which says nothing of how many faults there were.
+///
+/// Steps alone would not do: where threads take turns, a few histories can make as many as the
+/// search is asked for, by trying again and again, and leave some kind of fault out.
+pub(crate) fn histories(at_least: u64, usual_steps: u64, mut one: impl FnMut(u64) -> u64) -> bool {
     let only = number("SESSIONLAKE_SEARCH_SEED");
-    let most = inputs(usual_steps);
+    let enough = inputs(usual_steps);
     let mut seed = only.unwrap_or(0);
     let mut steps = 0;
-    while steps < most {
+    while steps < enough || seed < at_least {
         match catch_unwind(AssertUnwindSafe(|| one(seed))) {
             Ok(by_then) => steps = by_then,
             Err(panic) => {

@@ -16,6 +16,9 @@ use crate::search::{Dice, histories};
 /// Steps of the search that every test run makes.
 const STEPS: u64 = 30_000;
 
+/// Histories that it makes at least.
+const HISTORIES: u64 = 50;
+
 /// What was done, over all histories.
 #[derive(Default, Debug)]
 struct Tally {
@@ -329,7 +332,7 @@ fn all_from(journal: &Journal, from: u64) -> Vec<Body> {
 #[test]
 fn no_history_loses_or_doubles_a_body() {
     let mut tally = Tally::default();
-    let all = histories(STEPS, |seed| {
+    let all = histories(HISTORIES, STEPS, |seed| {
         History::new(seed).run(&mut tally);
         tally.histories += 1;
         tally.steps

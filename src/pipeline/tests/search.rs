@@ -22,7 +22,8 @@ use crate::journal::tests::fake::{Trouble, What};
 use crate::journal::{AppendError, Journal, JournalError};
 use crate::search::{Dice, histories};
 
-/// Steps of the search that every test run makes.
+/// Histories and steps of the search that every test run makes at least.
+const HISTORIES: u64 = 150;
 const STEPS: u64 = 20_000;
 
 /// What was done, over all histories.
@@ -236,7 +237,7 @@ impl History {
 #[test]
 fn no_history_loses_or_doubles_a_line() {
     let mut tally = Tally::default();
-    let all = histories(STEPS, |seed| {
+    let all = histories(HISTORIES, STEPS, |seed| {
         History::new(seed).run(&mut tally);
         tally.histories += 1;
         tally.steps
