@@ -1,21 +1,23 @@
 //! Columns to Parquet: one file of a roll, written row group by row group into a staging file.
 //!
-//! A row group is encoded column by column: the writers of one column are made, fed, closed and
-//! gone before those of the next, so that their dictionaries and compressors stand in memory that
-//! is still in the cache. Between row groups a file costs what its footer will hold and nothing
-//! else, no buffer and no open file: a thousand partitions may be open.
+//! A row group is encoded leaf by leaf ([`leaf`]): the writer of one is made, fed, closed and gone
+//! before that of the next, so that its dictionary and compressor stand in memory that is still in
+//! the cache, and several threads can work on leaves side by side. Between row groups a file costs
+//! what its footer will hold and nothing else, no buffer and no open file: a thousand partitions
+//! may be open.
 //!
 //! A staging file is nothing that must survive: a roll that is not committed is made again from
 //! the journal. So nothing here is synced; the store syncs what it puts in place.
 
-use std::fs::File;
-use std::io::{self, Write};
+mod leaf;
+mod sink;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
-use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression as Codec, Encoding, LogicalType, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -24,6 +26,8 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
 
+use self::leaf::Leaf;
+use self::sink::Sink;
 use crate::config::Compression;
 use crate::schema::{INGEST_ID, TableSchema};
 
@@ -54,11 +58,10 @@ pub struct Layout {
     /// Columns of the table, lineage included.
     pub arrow: SchemaRef,
     root: TypePtr,
-    /// Columns as Parquet counts them: the leaves.
-    leaves: usize,
+    /// Columns as Parquet counts them.
+    columns: usize,
     properties: WriterPropertiesPtr,
-    /// What makes the writers of each column, in order.
-    columns: Arc<Vec<ArrowRowGroupWriterFactory>>,
+    leaves: Arc<Vec<Leaf>>,
 }
 
 impl Layout {
@@ -111,16 +114,13 @@ impl Layout {
         let mut properties = properties.build();
         add_encoded_arrow_schema_to_metadata(&arrow, &mut properties);
         let properties = Arc::new(properties);
-        let columns = arrow.fields().iter().map(|field| {
-            let alone = Arc::new(Schema::new(vec![Arc::clone(field)]));
-            let root = ArrowSchemaConverter::new().convert(&alone)?.root_schema_ptr();
-            // A factory is only to be had from a writer; this one writes nothing.
-            let writer = SerializedFileWriter::new(io::sink(), root, Arc::clone(&properties))?;
-            Ok(ArrowRowGroupWriterFactory::new(&writer, alone))
-        });
-        let columns = Arc::new(columns.collect::<Result<_, ParquetError>>()?);
-        let (root, leaves) = (parquet.root_schema_ptr(), parquet.num_columns());
-        Ok(Layout { arrow, root, leaves, properties, columns })
+        let bare = bare(schema);
+        let columns = arrow.fields().iter().enumerate();
+        let leaves = columns.map(|(at, field)| Leaf::of(at, field, &properties, &bare));
+        let leaves: Vec<Vec<Leaf>> = leaves.collect::<Result<_, _>>()?;
+        let leaves = Arc::new(leaves.into_iter().flatten().collect());
+        let (root, columns) = (parquet.root_schema_ptr(), parquet.num_columns());
+        Ok(Layout { arrow, root, columns, properties, leaves })
     }
 
     /// How the writer is set.
@@ -128,6 +128,19 @@ impl Layout {
     pub fn properties(&self) -> &WriterProperties {
         &self.properties
     }
+}
+
+/// The properties of chunks that are written bare.
+fn bare(schema: &TableSchema) -> WriterPropertiesPtr {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Codec::UNCOMPRESSED)
+        .set_dictionary_enabled(false);
+    for field in schema.fields.iter().filter(|f| f.bloom) {
+        properties = properties
+            .set_column_bloom_filter_enabled(ColumnPath::new(vec![field.name.clone()]), true)
+            .set_column_bloom_filter_max_ndv(ColumnPath::new(vec![field.name.clone()]), 128);
+    }
+    Arc::new(properties.build())
 }
 
 /// A file that is being written.
@@ -156,8 +169,7 @@ impl Encoder {
     /// [`EncodeError`].
     pub fn create(path: &Path, layout: &Layout) -> Result<Encoder, EncodeError> {
         let io = |source| EncodeError::Io { path: path.to_owned(), source };
-        let file = File::options().write(true).create_new(true).open(path).map_err(io)?;
-        let sink = Sink { path: path.to_owned(), file: Some(file), waiting: Vec::new() };
+        let sink = Sink::create(path).map_err(io)?;
         let (root, properties) = (Arc::clone(&layout.root), Arc::clone(&layout.properties));
         let writer = SerializedFileWriter::new(sink, root, properties)
             .map_err(|source| EncodeError::Parquet { path: path.to_owned(), source })?;
@@ -186,7 +198,7 @@ impl Encoder {
     /// Bytes in memory, about, for what the footer will say.
     #[must_use]
     pub fn footer_bytes(&self) -> usize {
-        let columns = self.layout.leaves;
+        let columns = self.layout.columns;
         self.writer.flushed_row_groups().len() * columns * COLUMN_FOOTER_BYTES
     }
 
@@ -213,75 +225,15 @@ fn columns(
     batches: &[RecordBatch],
 ) -> Result<(), ParquetError> {
     let mut group = writer.next_row_group()?;
-    for (at, (field, factory)) in layout.arrow.fields().iter().zip(&*layout.columns).enumerate() {
-        let mut writers = factory.create_column_writers(0)?;
-        for batch in batches {
-            let column = batch.columns().get(at).ok_or_else(|| {
-                ParquetError::General(format!("a batch without column {}", field.name()))
-            })?;
-            for (leaf, writer) in compute_leaves(field, column)?.iter().zip(&mut writers) {
-                writer.write(leaf)?;
-            }
-        }
-        for writer in writers {
-            writer.close()?.append_to_row_group(&mut group)?;
+    for leaf in &*layout.leaves {
+        for chunk in leaf.encode(batches)? {
+            chunk.append_to_row_group(&mut group)?;
         }
     }
     group.close()?;
     Ok(())
 }
 
-/// A staging file that is open, and has a buffer, only while something is written to it.
-struct Sink {
-    path: PathBuf,
-    file: Option<File>,
-    waiting: Vec<u8>,
-}
-
 /// What the metadata of a column chunk takes in memory: its struct, statistics and encodings, and
 /// the indexes of its pages.
 const COLUMN_FOOTER_BYTES: usize = std::mem::size_of::<ColumnChunkMetaData>() + 768;
-/// Bytes that go to the file at a time.
-const WRITE_BYTES: usize = 256 * 1024;
-
-impl Sink {
-    /// Writes what waits, and lets go of buffer and file.
-    fn rest(&mut self) -> io::Result<()> {
-        let waiting = std::mem::take(&mut self.waiting);
-        if !waiting.is_empty() {
-            self.file()?.write_all(&waiting)?;
-        }
-        self.file = None;
-        Ok(())
-    }
-
-    fn file(&mut self) -> io::Result<&mut File> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => File::options().append(true).open(&self.path)?,
-        };
-        Ok(self.file.insert(file))
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.waiting.len() + bytes.len() > WRITE_BYTES {
-            let mut waiting = std::mem::take(&mut self.waiting);
-            self.file()?.write_all(&waiting)?;
-            waiting.clear();
-            self.waiting = waiting;
-        }
-        if bytes.len() > WRITE_BYTES {
-            self.file()?.write_all(bytes)?;
-        } else {
-            self.waiting.extend_from_slice(bytes);
-        }
-        Ok(bytes.len())
-    }
-
-    /// Only [`Sink::rest`] writes what waits: the writer flushes more often than is good for it.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
