@@ -3,7 +3,8 @@
 //! ```text
 //!  batch ─ rows of one file ────────────────────▶ settled: batches of that file ─┐
 //!      └── rows of several ─▶ pool ─ gathered ──▶                               ├─▶ row group
-//!                               └─ gathered when the file is handed out ─────────┘
+//!                               ├─ gathered when the file is handed out ─────────┤
+//!                               └─ gathered past the budget ─▶ parked (on disk) ─┘
 //! ```
 //! A batch whose rows go to several files waits in its table's pool, whole, and each file knows
 //! which of its rows are its own. They are copied once, many batches at a time: into the row group
@@ -11,14 +12,18 @@
 //! the copying nor the writer ever works on a handful of rows because the input was mixed.
 //!
 //! A file that has grown to a row group is handed out to be encoded. When all together pass the
-//! budget, the largest are handed out early until there is room again, so that hundreds of open
-//! partitions cost smaller row groups and not more memory. Rows of a file keep their order.
+//! budget, files that have a good part of a row group are handed out early. Where there are so many
+//! files that none has, a row group of each would be mostly the cost of a row group; their rows are
+//! handed out to be **parked** outside of memory instead, and come back with the row group. So a
+//! thousand open partitions cost neither memory nor small row groups. Rows of a file keep their
+//! order.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 
 use super::gather::{Run, gather};
@@ -38,12 +43,36 @@ pub struct FileKey {
 pub struct RowGroup {
     /// The file.
     pub file: FileKey,
-    /// The rows, in order.
+    /// Where its first rows are, in order.
+    pub parked: Vec<Parked>,
+    /// The rows after them, in order.
     pub batches: Vec<RecordBatch>,
     /// Arrow bytes of the rows.
     pub bytes: usize,
 }
 
+/// Where rows wait outside of memory. Carried here, understood by who parks them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// Where they begin.
+    pub offset: u64,
+    /// How many bytes they take there.
+    pub len: u64,
+    /// How many they take in memory.
+    pub bytes: usize,
+}
+
+/// What the caller has to do for the buffers to keep to their budget.
+#[derive(Debug)]
+pub enum Due {
+    /// Encode this.
+    Encode(RowGroup),
+    /// Put these rows of the file elsewhere, and say where with [`Buffers::park`].
+    Park(FileKey, RecordBatch),
+}
+
+/// A file with at least this part of a row group is handed out early, and not parked.
+const EARLY: usize = 8;
 /// A pool below this is not worth a pass over its columns.
 const POOL_BYTES: usize = 16 << 20;
 /// What a file should get from a pass at least: an array has a cost of its own, some 170 times a
@@ -59,10 +88,18 @@ struct Buffer {
     runs: Vec<Run>,
     /// Their part of the pool's bytes, as far as rows are alike.
     pooled_bytes: usize,
+    /// Rows before all of these.
+    parked: Vec<Parked>,
+    parked_bytes: usize,
 }
 
 impl Buffer {
+    /// Arrow bytes of its rows, wherever they are.
     fn bytes(&self) -> usize {
+        self.in_memory() + self.parked_bytes
+    }
+
+    fn in_memory(&self) -> usize {
         self.settled_bytes + self.pooled_bytes
     }
 }
@@ -87,6 +124,8 @@ pub struct Buffers {
     settled_bytes: usize,
     /// The budget was passed, and the largest are being handed out.
     relieving: bool,
+    /// Files whose rows are being parked.
+    parking: Vec<FileKey>,
 }
 
 impl Buffers {
@@ -101,6 +140,7 @@ impl Buffers {
             pools: BTreeMap::new(),
             settled_bytes: 0,
             relieving: false,
+            parking: Vec::new(),
         }
     }
 
@@ -136,32 +176,70 @@ impl Buffers {
         }
     }
 
-    /// A row group that should be encoded now, if there is one. Ask until there is none.
+    /// What should be done now, if anything. Ask until there is nothing.
     ///
     /// # Errors
     /// [`gather`]'s.
-    pub fn due(&mut self) -> Result<Option<RowGroup>, ArrowError> {
-        self.relieving |= self.bytes() > self.budget_bytes;
-        let largest = self.buffers.iter().max_by_key(|(_, b)| b.bytes());
-        if let Some((file, largest)) = largest {
-            let waiting = || self.buffers.values().map(Buffer::bytes).sum::<usize>();
-            let relieve = self.relieving && waiting() > self.budget_bytes / 4 * 3;
-            if largest.bytes() > 0 && (relieve || largest.bytes() >= self.row_group_bytes) {
-                let file = file.clone();
-                return self.take(&file);
-            }
+    pub fn due(&mut self) -> Result<Option<Due>, ArrowError> {
+        if let Some(due) = self.next_to_park()? {
+            return Ok(Some(due));
         }
-        // What is left are the small ones: once out of the pool, they take no more than their own.
+        self.relieving |= self.bytes() > self.budget_bytes;
+        let waiting = || self.buffers.values().map(Buffer::in_memory).sum::<usize>();
+        let over = self.relieving && waiting() > self.budget_bytes / 4 * 3;
+        let enough = if over { self.row_group_bytes / EARLY } else { self.row_group_bytes };
+        let largest = self.buffers.iter().max_by_key(|(_, buffer)| buffer.bytes());
+        if let Some((file, largest)) = largest
+            && largest.bytes() >= enough.max(1)
+        {
+            let file = file.clone();
+            return Ok(self.take(&file)?.map(Due::Encode));
+        }
+        let thin = self
+            .pools
+            .values()
+            .any(|pool| SHARE_BYTES.saturating_mul(pool.files) > self.budget_bytes / 2);
         let relieving = std::mem::take(&mut self.relieving);
+        if relieving && (over || thin) {
+            let waits = |(_, buffer): &(&FileKey, &Buffer)| buffer.in_memory() > 0;
+            self.parking =
+                self.buffers.iter().filter(waits).map(|(file, _)| file.clone()).collect();
+            return self.next_to_park();
+        }
+        // The pool is only let go of when the last file has left it.
         let tables: Vec<Arc<str>> = self.pools.keys().cloned().collect();
         for table in tables {
             let Some(pool) = self.pools.get(&table) else { continue };
-            let share = SHARE_BYTES.saturating_mul(pool.files).min(self.budget_bytes / 2);
+            let share = SHARE_BYTES.saturating_mul(pool.files);
             if pool.bytes > 0 && (relieving || pool.bytes >= share.max(POOL_BYTES)) {
                 self.settle(&table)?;
             }
         }
         Ok(None)
+    }
+
+    /// The rows of the next file that is to be parked, all of them in one batch.
+    fn next_to_park(&mut self) -> Result<Option<Due>, ArrowError> {
+        while let Some(file) = self.parking.pop() {
+            let before = self
+                .buffers
+                .get_mut(&file)
+                .map(|b| (std::mem::take(&mut b.parked), b.parked_bytes));
+            let Some(group) = self.take(&file)? else { continue };
+            let Some(first) = group.batches.first() else { continue };
+            let (parked, parked_bytes) = before.unwrap_or_default();
+            let rest = Buffer { parked, parked_bytes, ..Buffer::default() };
+            self.buffers.insert(file.clone(), rest);
+            return Ok(Some(Due::Park(file, concat_batches(&first.schema(), &group.batches)?)));
+        }
+        Ok(None)
+    }
+
+    /// Says where rows are now that were handed out to be parked.
+    pub fn park(&mut self, file: &FileKey, parked: Parked) {
+        let buffer = self.buffers.entry(file.clone()).or_default();
+        buffer.parked.push(parked);
+        buffer.parked_bytes += parked.bytes;
     }
 
     /// All rows that wait, a row group a file: the roll takes them one after the other, so that
@@ -185,13 +263,13 @@ impl Buffers {
         self.buffers.keys()
     }
 
-    /// Arrow bytes that wait for `file`.
+    /// Arrow bytes that wait for `file`, parked ones included.
     #[must_use]
     pub fn bytes_of(&self, file: &FileKey) -> usize {
         self.buffers.get(file).map_or(0, Buffer::bytes)
     }
 
-    /// Arrow bytes that wait for the file with the most of them.
+    /// Arrow bytes that wait for the file with the most of them, parked ones included.
     #[must_use]
     pub fn largest_bytes(&self) -> usize {
         self.buffers.values().map(Buffer::bytes).max().unwrap_or(0)
@@ -215,10 +293,9 @@ impl Buffers {
                 *pool = Pool::default();
             }
         }
-        if buffer.batches.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(RowGroup { file: file.clone(), batches: buffer.batches, bytes }))
+        let Buffer { batches, parked, .. } = buffer;
+        let any = !batches.is_empty() || !parked.is_empty();
+        Ok(any.then(|| RowGroup { file: file.clone(), parked, batches, bytes }))
     }
 
     /// Gives each file its rows out of the pool.
@@ -241,8 +318,8 @@ impl Buffers {
 /// What an array takes besides its buffers: its struct, theirs, and what the allocator adds.
 const ARRAY_BYTES: usize = 256;
 
-/// Bytes of a batch in memory. With a handful of rows, most of it is not the rows.
-fn held_bytes(batch: &RecordBatch) -> usize {
+/// Bytes of a batch in memory, its arrays included. With a handful of rows, most of it is not the rows.
+pub fn held_bytes(batch: &RecordBatch) -> usize {
     let arrays = batch.schema_ref().flattened_fields().len();
     batch.get_array_memory_size() + arrays * ARRAY_BYTES
 }
@@ -253,116 +330,4 @@ fn copied(pool: &Pool, runs: &[Run]) -> Result<Option<RecordBatch>, ArrowError> 
 }
 
 #[cfg(test)]
-mod tests {
-    use arrow::array::{AsArray as _, Int64Array};
-    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-
-    use super::*;
-
-    fn rows(n: usize) -> RecordBatch {
-        let schema = Schema::new(vec![Field::new("n", DataType::Int64, true)]);
-        let column = Int64Array::from_iter_values(0..n as i64);
-        RecordBatch::try_new(Arc::new(schema), vec![Arc::new(column)]).unwrap()
-    }
-
-    fn push(buffers: &mut Buffers, partition: &str, n: usize) {
-        let routed = Routed { partition: partition.into(), rows: std::iter::once(0..n).collect() };
-        buffers.push(&"t".into(), rows(n), vec![routed]);
-    }
-
-    fn values(group: &RowGroup) -> Vec<i64> {
-        let column =
-            |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().to_vec();
-        group.batches.iter().flat_map(column).collect()
-    }
-
-    /// Rows in turn to each of the partitions.
-    fn mixed(buffers: &mut Buffers, partitions: &[&str], n: usize) {
-        let count = partitions.len();
-        let routed = partitions.iter().enumerate().map(|(at, partition)| Routed {
-            partition: (*partition).into(),
-            rows: (at..n).step_by(count).map(|row| row..row + 1).collect(),
-        });
-        buffers.push(&"t".into(), rows(n), routed.collect());
-    }
-
-    fn key(partition: &str) -> FileKey {
-        FileKey { table: "t".into(), partition: partition.into() }
-    }
-
-    #[test]
-    fn a_full_row_group_is_due_and_others_wait() {
-        let mut buffers = Buffers::new(8000, 1_000_000);
-        push(&mut buffers, "a", 10);
-        assert!(buffers.due().unwrap().is_none());
-        push(&mut buffers, "b", 500);
-        assert!(buffers.due().unwrap().is_none());
-        push(&mut buffers, "b", 600);
-        let due = buffers.due().unwrap().unwrap();
-        assert_eq!(due.file, key("b"));
-        assert_eq!(due.batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 1100);
-        assert!(buffers.due().unwrap().is_none());
-        assert!(buffers.bytes() < 8000);
-    }
-
-    #[test]
-    fn past_the_budget_the_largest_goes_first_until_it_fits() {
-        let mut buffers = Buffers::new(1_000_000, 20_000);
-        for (partition, n) in [("a", 500), ("b", 1500), ("c", 1000)] {
-            push(&mut buffers, partition, n);
-        }
-        assert_eq!(buffers.due().unwrap().unwrap().file, key("b"));
-        assert!(buffers.due().unwrap().is_none());
-        assert!(buffers.bytes() <= 20_000);
-    }
-
-    #[test]
-    fn draining_hands_out_everything_once() {
-        let mut buffers = Buffers::new(1_000_000, 1_000_000);
-        push(&mut buffers, "b", 1);
-        push(&mut buffers, "a", 2);
-        push(&mut buffers, "a", 3);
-        let groups: Vec<RowGroup> = std::iter::from_fn(|| buffers.drain().unwrap()).collect();
-        let got: Vec<_> =
-            groups.iter().map(|g| (g.file.partition.as_str(), g.batches.len())).collect();
-        assert_eq!(got, [("a", 2), ("b", 1)]);
-        assert_eq!(buffers.bytes(), 0);
-        assert!(buffers.drain().unwrap().is_none());
-    }
-
-    #[test]
-    fn rows_of_several_files_keep_their_order_through_pool_and_settling() {
-        let mut buffers = Buffers::new(usize::MAX, usize::MAX);
-        push(&mut buffers, "a", 2);
-        mixed(&mut buffers, &["a", "b"], 5);
-        assert!(buffers.due().unwrap().is_none());
-        buffers.settle(&"t".into()).unwrap();
-        mixed(&mut buffers, &["b", "c"], 4);
-        // Alone, but behind rows that wait in the pool.
-        push(&mut buffers, "b", 2);
-        push(&mut buffers, "a", 1);
-        let got: Vec<(String, Vec<i64>)> = std::iter::from_fn(|| buffers.drain().unwrap())
-            .map(|group| (group.file.partition.clone(), values(&group)))
-            .collect();
-        let (a, b, c) = (vec![0, 1, 0, 2, 4, 0], vec![1, 3, 0, 2, 0, 1], vec![1, 3]);
-        assert_eq!(got, [("a".into(), a), ("b".into(), b), ("c".into(), c)]);
-        assert_eq!(buffers.bytes(), 0);
-    }
-
-    #[test]
-    fn a_pool_past_the_budget_is_emptied() {
-        let mut buffers = Buffers::new(usize::MAX, 20_000);
-        let mut seen = 0;
-        for _ in 0..20 {
-            mixed(&mut buffers, &["a", "b", "c", "d"], 1000);
-            while let Some(group) = buffers.due().unwrap() {
-                seen += values(&group).len();
-            }
-            assert!(buffers.bytes() <= 20_000, "{} bytes", buffers.bytes());
-        }
-        while let Some(group) = buffers.drain().unwrap() {
-            seen += values(&group).len();
-        }
-        assert_eq!(seen, 20_000);
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ pub mod roll;
 pub mod route;
 pub mod template;
 
-pub use buffers::{Buffers, FileKey, RowGroup};
+pub use buffers::{Buffers, Due, FileKey, Parked, RowGroup};
 pub use gather::{Run, gather};
 pub use roll::{Limits, Open, Reason, decide};
 pub use route::{Routed, Router};

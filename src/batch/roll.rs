@@ -44,6 +44,8 @@ pub enum Reason {
     Source,
     /// What the footers of the open files will hold takes too much memory.
     Footers,
+    /// What waits on disk, of partitions that are too many for memory, takes too much of it.
+    Parked,
     /// The program stops, or the input has ended.
     End,
 }
@@ -58,6 +60,7 @@ impl Reason {
             Reason::Rows => "rows",
             Reason::Source => "source",
             Reason::Footers => "footers",
+            Reason::Parked => "parked",
             Reason::End => "end",
         }
     }

@@ -189,6 +189,12 @@ impl Encoder {
         Ok(())
     }
 
+    /// What its rows are.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.layout.arrow
+    }
+
     /// Bytes in the file so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {

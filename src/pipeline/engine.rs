@@ -55,6 +55,9 @@ pub(super) struct Setup<'a> {
 
 /// Rolls below this many rows are cut at single bodies.
 const SMALL_ROLL_ROWS: u64 = 100_000;
+/// A roll ends when it has this many bytes waiting on disk: room for some megabytes of each of a
+/// thousand partitions.
+const PARKED_BYTES: u64 = 4 << 30;
 /// How long a body may wait for others to be decoded with.
 const GATHER: Duration = Duration::from_millis(20);
 /// How often the age of the open roll is looked at.
@@ -263,8 +266,10 @@ fn roll_if_due(
         return Ok(());
     }
     let crowded = open.footer_bytes() as u64 > setup.landing.memory_bytes / 5 * 2;
-    let due = decide(&setup.limits, &open.open(), setup.clock.now());
-    if let Some(reason) = due.or(crowded.then_some(Reason::Footers))
+    let due = decide(&setup.limits, &open.open(), setup.clock.now())
+        .or(crowded.then_some(Reason::Footers))
+        .or((open.parked_bytes() > PARKED_BYTES).then_some(Reason::Parked));
+    if let Some(reason) = due
         && let Some(finished) = open.finish()?
     {
         send(rolls, finished, reason)?;

@@ -5,6 +5,7 @@
 //! * `engine`: bodies in sequence order → decode (threads) → batch → encode → the lander.
 //! * `decoding`: the threads that decode, part by part.
 //! * `open_roll`: what the open roll holds; finishing it.
+//! * `spill`: rows of the open roll that wait on disk.
 //! * `landing`: everything behind the journal of `serve`; begins the engine anew when it fails.
 //! * `land`: seal → upload → receipt → committed, one roll after the other.
 //! * `again`: a roll that is made again with bodies missing, held against what is in the lake.
@@ -23,6 +24,7 @@ mod land;
 mod landing;
 mod open_roll;
 mod serve;
+mod spill;
 mod tables;
 #[cfg(test)]
 mod tests;

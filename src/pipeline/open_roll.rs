@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
+use arrow::array::RecordBatch;
 use base64::Engine as _;
 
+use super::spill::{self, Spill};
 use super::tables::Tables;
-use crate::batch::{Buffers, FileKey, Open, Router, RowGroup};
+use crate::batch::{Buffers, Due, FileKey, Open, Router, RowGroup};
 use crate::config;
 use crate::decode::{Counts, Decoded, Reject};
 use crate::encode::{Encoder, Layout, Staged};
@@ -53,6 +55,7 @@ pub(super) struct OpenRoll {
     counts: Counts,
     source_bytes: u64,
     buffers: Buffers,
+    spill: Spill,
     encoders: BTreeMap<FileKey, Encoder>,
     rejects: BTreeMap<Arc<str>, Rejects>,
     /// Arrow bytes encoded so far and what they came to, over all rolls: the estimate of what
@@ -96,6 +99,7 @@ impl OpenRoll {
             counts: Counts::default(),
             source_bytes: 0,
             buffers,
+            spill: Spill::new(spill::path(staging, roll)),
             encoders: BTreeMap::new(),
             rejects: BTreeMap::new(),
             // Before anything was measured: a tenth, as JSON sessions usually come to.
@@ -121,8 +125,14 @@ impl OpenRoll {
             let routed = router.route(&decoded.batch)?;
             self.buffers.push(&table, decoded.batch, routed);
         }
-        while let Some(group) = self.buffers.due()? {
-            self.encode(group)?;
+        while let Some(due) = self.buffers.due()? {
+            match due {
+                Due::Encode(group) => self.encode(group)?,
+                Due::Park(file, rows) => {
+                    let parked = self.spill.park(&rows)?;
+                    self.buffers.park(&file, parked);
+                }
+            }
         }
         Ok(())
     }
@@ -156,6 +166,11 @@ impl OpenRoll {
         self.encoders.values().map(Encoder::footer_bytes).sum()
     }
 
+    /// Bytes that wait on disk, as they are in memory.
+    pub(super) fn parked_bytes(&self) -> u64 {
+        self.spill.bytes()
+    }
+
     /// Bytes that wait in memory.
     pub(super) fn buffered_bytes(&self) -> usize {
         self.buffers.bytes()
@@ -187,6 +202,7 @@ impl OpenRoll {
         let roll = self.roll;
         let counts = std::mem::take(&mut self.counts);
         self.roll = roll.next();
+        self.spill.clear(spill::path(&self.staging, self.roll));
         self.since = None;
         self.source_bytes = 0;
         Ok(Some(Finished { roll, range, counts, files, rejects }))
@@ -204,7 +220,10 @@ impl OpenRoll {
             }
         };
         let before = encoder.bytes();
-        encoder.row_group(&group.batches)?;
+        let parked = group.parked.iter().map(|parked| self.spill.fetch(parked, encoder.schema()));
+        let mut batches = parked.collect::<anyhow::Result<Vec<RecordBatch>>>()?;
+        batches.extend(group.batches);
+        encoder.row_group(&batches)?;
         self.encoded.0 += group.bytes as u64;
         self.encoded.1 += encoder.bytes() - before;
         Ok(())
