@@ -4,8 +4,13 @@
 //! a null or empty value is `__HIVE_DEFAULT_PARTITION__`, and `/`, `%`, `=`, control characters
 //! and what Windows and URLs dislike become `%XX`. A value whose escaped form would not fit a file
 //! name is cut and given a hash of the whole, so that two long values stay two partitions.
+//!
+//! A roll has a bounded number of partitions: a body of a few megabytes can name a hundred thousand
+//! days, and each would be a file. Rows of partitions that come after [`MOST_PARTITIONS`] others go
+//! to the partition of nulls. Which these are follows from the order of rows alone, so that a roll
+//! that is made again has the same files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -21,6 +26,12 @@ pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Longest escaped value; a file name may have 255 bytes.
 const MAX_VALUE_BYTES: usize = 180;
+/// Longest values of a path together; the key of an object may have 1,024 bytes.
+const MAX_VALUES_BYTES: usize = 540;
+
+/// Most partitions of a table in one roll, but for that of nulls. What a sealed roll looks like
+/// rests on it: another number would be a setting in the seal.
+pub const MOST_PARTITIONS: usize = 10_000;
 
 /// Rows of one partition.
 #[derive(Debug, Clone)]
@@ -37,6 +48,9 @@ pub struct Router {
     template: Template,
     /// What a time placeholder showed for a bucket of time. Bounded: see [`CACHE_MAX`].
     times: HashMap<(usize, i64), String>,
+    /// Partitions of the roll.
+    seen: HashSet<String>,
+    most: usize,
 }
 
 /// A sender with wild clocks must not make the cache grow for ever.
@@ -52,12 +66,32 @@ impl Router {
     /// A router for `template`.
     #[must_use]
     pub fn new(template: Template) -> Router {
-        Router { template, times: HashMap::new() }
+        Router { template, times: HashMap::new(), seen: HashSet::new(), most: MOST_PARTITIONS }
+    }
+
+    /// Begins a roll.
+    pub fn begin(&mut self) {
+        self.seen.clear();
+    }
+
+    /// The partition itself, or, when the roll has too many already, that of nulls.
+    fn admit(&mut self, partition: String) -> String {
+        if self.seen.contains(&partition) {
+            return partition;
+        }
+        if self.seen.len() < self.most {
+            self.seen.insert(partition.clone());
+            return partition;
+        }
+        let null =
+            |segment: &super::template::Segment| format!("{}={NULL_PARTITION}", segment.name);
+        let segments: Vec<String> = self.template.segments.iter().map(null).collect();
+        segments.join("/")
     }
 
     /// Says which rows of `batch` belong to which partition. Partitions come in the order of their
     /// first row. A partition may come twice, when its placeholders look at time more finely than
-    /// what they show of it.
+    /// what they show of it, and when there are too many of them.
     ///
     /// # Errors
     /// Only when the batch is not of the schema that the template was checked against.
@@ -71,6 +105,7 @@ impl Router {
         for (key, rows) in groups {
             let first = rows.first().map_or(0, |run| run.start);
             let partition = render(&self.template, &mut self.times, &sources, &key, first);
+            let partition = self.admit(partition);
             out.push(Routed { partition, rows });
         }
         Ok(out)
@@ -152,6 +187,7 @@ fn render(
 ) -> String {
     let mut out = String::new();
     let mut at = 0;
+    let most = MAX_VALUE_BYTES.min(MAX_VALUES_BYTES / template.segments.len().max(1));
     for segment in &template.segments {
         if !out.is_empty() {
             out.push('/');
@@ -191,7 +227,7 @@ fn render(
         if null || value.is_empty() {
             out.push_str(NULL_PARTITION);
         } else {
-            escape(&value, &mut out);
+            escape(&value, most, &mut out);
         }
     }
     out
@@ -209,14 +245,21 @@ fn show_time(micros: i64, format: &str) -> String {
     shown
 }
 
-/// Appends `value` as Hive writes it in a path.
-fn escape(value: &str, out: &mut String) {
+/// `~` and 16 digits.
+const HASH_BYTES: usize = 17;
+
+/// Appends `value` as Hive writes it in a path, in `most` bytes at the most.
+fn escape(value: &str, most: usize, out: &mut String) {
     let start = out.len();
     for c in value.chars() {
         let special = c.is_control()
             || matches!(
                 c,
-                '"' | '#'
+                // Not to be had in XML, which S3 lists objects in.
+                '\u{fffe}'
+                    | '\u{ffff}'
+                    | '"'
+                    | '#'
                     | '%'
                     | '\''
                     | '*'
@@ -243,9 +286,10 @@ fn escape(value: &str, out: &mut String) {
             out.push(c);
         }
     }
-    if out.len() - start > MAX_VALUE_BYTES {
+    let most = most.max(2 * HASH_BYTES);
+    if out.len() - start > most {
         let hash = xxhash_rust::xxh3::xxh3_64(value.as_bytes());
-        let mut end = start + MAX_VALUE_BYTES - 17;
+        let mut end = start + most - HASH_BYTES;
         while !out.is_char_boundary(end) {
             end -= 1;
         }

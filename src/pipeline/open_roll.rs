@@ -203,6 +203,7 @@ impl OpenRoll {
         let counts = std::mem::take(&mut self.counts);
         self.roll = roll.next();
         self.spill.clear(spill::path(&self.staging, self.roll));
+        self.routers.values_mut().for_each(Router::begin);
         self.since = None;
         self.source_bytes = 0;
         Ok(Some(Finished { roll, range, counts, files, rejects }))

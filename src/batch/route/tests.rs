@@ -155,3 +155,49 @@ fn refusals_say_what_to_write() {
     assert!(refused("a={tenantId:%Y}").contains("holds text"));
     assert!(refused("a={tenantId}/").contains("no `name=value`"));
 }
+
+#[test]
+fn partitions_past_the_most_are_that_of_nulls_however_rows_are_batched() {
+    let template = Template::parse("day={startTime:%Y-%m-%d}/t={tenantId}", &schema()).unwrap();
+    let day = 86_400_000_000;
+    let rows: Vec<_> = [0, 1, 2, 1, 3, 0, 4].map(|n| (Some(n * day), Some("a"))).to_vec();
+    let mut seen = Vec::new();
+    for size in [1, 2, 7] {
+        let mut router = Router::new(template.clone());
+        router.most = 3;
+        let mut found: Vec<(String, usize)> = Vec::new();
+        for rows in rows.chunks(size) {
+            for Routed { partition, rows } in router.route(&batch(rows)).unwrap() {
+                let count = rows.iter().map(Range::len).sum::<usize>();
+                match found.iter_mut().find(|(name, _)| *name == partition) {
+                    Some((_, n)) => *n += count,
+                    None => found.push((partition, count)),
+                }
+            }
+        }
+        seen.push(found);
+        router.begin();
+        let again = router.route(&batch(&rows[6..])).unwrap();
+        assert_eq!(again[0].partition, "day=1970-01-05/t=a");
+    }
+    let nulls = format!("day={NULL_PARTITION}/t={NULL_PARTITION}");
+    let wanted: Vec<(String, usize)> = vec![
+        ("day=1970-01-01/t=a".into(), 2),
+        ("day=1970-01-02/t=a".into(), 2),
+        ("day=1970-01-03/t=a".into(), 1),
+        (nulls, 2),
+    ];
+    assert!(seen.iter().all(|found| *found == wanted), "{seen:?}");
+}
+
+#[test]
+fn a_path_of_many_long_values_fits_the_key_of_an_object() {
+    let segments: Vec<String> = (0..6).map(|n| format!("p{n}={{tenantId}}")).collect();
+    let template = Template::parse(&segments.join("/"), &schema()).unwrap();
+    let routed = Router::new(template)
+        .route(&batch(&[(None, Some(&"x".repeat(400))), (None, Some(&"x".repeat(401)))]))
+        .unwrap();
+    assert_eq!(routed.len(), 2);
+    assert_ne!(routed[0].partition, routed[1].partition);
+    assert!(routed.iter().all(|r| r.partition.len() < 600), "{}", routed[0].partition.len());
+}
