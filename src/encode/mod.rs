@@ -18,13 +18,15 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use parquet::arrow::arrow_writer::ArrowColumnChunk;
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression as Codec, Encoding, LogicalType, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
-use parquet::file::writer::SerializedFileWriter;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use self::leaf::Leaf;
 use self::sink::Sink;
@@ -62,6 +64,7 @@ pub struct Layout {
     columns: usize,
     properties: WriterPropertiesPtr,
     leaves: Arc<Vec<Leaf>>,
+    threads: Option<Arc<rayon::ThreadPool>>,
 }
 
 impl Layout {
@@ -120,7 +123,13 @@ impl Layout {
         let leaves: Vec<Vec<Leaf>> = leaves.collect::<Result<_, _>>()?;
         let leaves = Arc::new(leaves.into_iter().flatten().collect());
         let (root, columns) = (parquet.root_schema_ptr(), parquet.num_columns());
-        Ok(Layout { arrow, root, columns, properties, leaves })
+        Ok(Layout { arrow, root, columns, properties, leaves, threads: None })
+    }
+
+    /// The same, with the leaves of a row group encoded by `threads`. Without it, by the caller.
+    #[must_use]
+    pub fn with_threads(self, threads: Arc<rayon::ThreadPool>) -> Layout {
+        Layout { threads: Some(threads), ..self }
     }
 
     /// How the writer is set.
@@ -231,14 +240,34 @@ fn columns(
     batches: &[RecordBatch],
 ) -> Result<(), ParquetError> {
     let mut group = writer.next_row_group()?;
-    for leaf in &*layout.leaves {
-        for chunk in leaf.encode(batches)? {
-            chunk.append_to_row_group(&mut group)?;
+    let rows: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    match &layout.threads {
+        Some(threads) if rows >= SHARED_BYTES => {
+            let encoded = || layout.leaves.par_iter().map(|leaf| leaf.encode(batches)).collect();
+            let encoded: Vec<Result<Vec<_>, ParquetError>> = threads.install(encoded);
+            for chunks in encoded {
+                append(chunks?, &mut group)?;
+            }
+        }
+        _ => {
+            for leaf in &*layout.leaves {
+                append(leaf.encode(batches)?, &mut group)?;
+            }
         }
     }
     group.close()?;
     Ok(())
 }
+
+fn append(
+    chunks: Vec<ArrowColumnChunk>,
+    group: &mut SerializedRowGroupWriter<'_, Sink>,
+) -> Result<(), ParquetError> {
+    chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(group))
+}
+
+/// Rows of less than this are not worth waking other threads for.
+const SHARED_BYTES: usize = 2 << 20;
 
 /// What the metadata of a column chunk takes in memory: its struct, statistics and encodings, and
 /// the indexes of its pages.

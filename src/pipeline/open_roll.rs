@@ -72,6 +72,11 @@ impl OpenRoll {
         node: &str,
         staging: &Path,
     ) -> anyhow::Result<OpenRoll> {
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(landing.decode_threads.get())
+            .thread_name(|_| "encode".to_owned())
+            .build()?;
+        let threads = Arc::new(threads);
         let mut layouts = BTreeMap::new();
         let mut routers = BTreeMap::new();
         for (name, table) in tables {
@@ -83,7 +88,8 @@ impl OpenRoll {
                 ("sessionlake.partition", table.template.as_str()),
                 ("sessionlake.privacy", privacy.as_str()),
             ];
-            let layout = Layout::new(&table.schema, landing.compression, &metadata)?;
+            let layout = Layout::new(&table.schema, landing.compression, &metadata)?
+                .with_threads(Arc::clone(&threads));
             layouts.insert(Arc::clone(name), layout);
             routers.insert(Arc::clone(name), Router::new(table.template.clone()));
         }
