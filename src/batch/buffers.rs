@@ -23,7 +23,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 
 use super::gather::{Run, gather};
@@ -73,6 +72,8 @@ pub enum Due {
 
 /// A file with at least this part of a row group is handed out early, and not parked.
 const EARLY: usize = 8;
+/// Rows that are copied together in order to be parked.
+const PARK_BYTES: usize = 8 << 20;
 /// A pool below this is not worth a pass over its columns.
 const POOL_BYTES: usize = 16 << 20;
 /// What a file should get from a pass at least: an array has a cost of its own, some 170 times a
@@ -124,8 +125,10 @@ pub struct Buffers {
     settled_bytes: usize,
     /// The budget was passed, and the largest are being handed out.
     relieving: bool,
-    /// Files whose rows are being parked.
+    /// Files whose rows are to be parked.
     parking: Vec<FileKey>,
+    /// The next of them with their rows.
+    ready: Vec<(FileKey, RecordBatch)>,
 }
 
 impl Buffers {
@@ -141,6 +144,7 @@ impl Buffers {
             settled_bytes: 0,
             relieving: false,
             parking: Vec::new(),
+            ready: Vec::new(),
         }
     }
 
@@ -220,19 +224,51 @@ impl Buffers {
 
     /// The rows of the next file that is to be parked, all of them in one batch.
     fn next_to_park(&mut self) -> Result<Option<Due>, ArrowError> {
-        while let Some(file) = self.parking.pop() {
-            let before = self
-                .buffers
-                .get_mut(&file)
-                .map(|b| (std::mem::take(&mut b.parked), b.parked_bytes));
-            let Some(group) = self.take(&file)? else { continue };
-            let Some(first) = group.batches.first() else { continue };
-            let (parked, parked_bytes) = before.unwrap_or_default();
-            let rest = Buffer { parked, parked_bytes, ..Buffer::default() };
-            self.buffers.insert(file.clone(), rest);
-            return Ok(Some(Due::Park(file, concat_batches(&first.schema(), &group.batches)?)));
+        if self.ready.is_empty() {
+            self.gather_to_park()?;
         }
-        Ok(None)
+        Ok(self.ready.pop().map(|(file, rows)| Due::Park(file, rows)))
+    }
+
+    /// Copies the rows of the next few files out of their batches, in one pass, one file's behind
+    /// the other's: a pass has its cost for each array, of which there are 170 in a batch.
+    fn gather_to_park(&mut self) -> Result<(), ArrowError> {
+        let Some(FileKey { table, .. }) = self.parking.last().cloned() else { return Ok(()) };
+        let pool = self.pools.get_mut(&table);
+        let mut batches = pool.as_ref().map_or_else(Vec::new, |pool| pool.batches.clone());
+        let (mut runs, mut files, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut rows, mut left) = (0, 0);
+        while bytes < PARK_BYTES
+            && let Some(file) = self.parking.pop_if(|file| file.table == table)
+        {
+            let Some(buffer) = self.buffers.get_mut(&file) else { continue };
+            bytes += buffer.in_memory();
+            self.settled_bytes -= std::mem::take(&mut buffer.settled_bytes);
+            buffer.pooled_bytes = 0;
+            for batch in buffer.batches.drain(..) {
+                runs.push(Run { batch: batches.len(), rows: 0..batch.num_rows() });
+                batches.push(batch);
+            }
+            left += usize::from(!buffer.runs.is_empty());
+            runs.append(&mut buffer.runs);
+            let end = runs.iter().map(|run| run.rows.len()).sum::<usize>();
+            files.push((file, rows..end));
+            rows = end;
+        }
+        if let Some(pool) = pool {
+            pool.files -= left;
+            if pool.files == 0 {
+                *pool = Pool::default();
+            }
+        }
+        let Some(first) = batches.first() else { return Ok(()) };
+        let all = gather(&first.schema(), &batches, &runs)?;
+        let slices = files.into_iter().map(|(file, rows)| {
+            let slice = all.slice(rows.start, rows.len());
+            (file, slice)
+        });
+        self.ready = slices.rev().collect();
+        Ok(())
     }
 
     /// Says where rows are now that were handed out to be parked.
@@ -319,7 +355,7 @@ impl Buffers {
 const ARRAY_BYTES: usize = 256;
 
 /// Bytes of a batch in memory, its arrays included. With a handful of rows, most of it is not the rows.
-pub fn held_bytes(batch: &RecordBatch) -> usize {
+fn held_bytes(batch: &RecordBatch) -> usize {
     let arrays = batch.schema_ref().flattened_fields().len();
     batch.get_array_memory_size() + arrays * ARRAY_BYTES
 }

@@ -43,7 +43,8 @@ pub fn gather(
             return Err(wrong(&format!("rows {:?} of a batch of {rows}", run.rows)));
         }
     }
-    if batches.iter().any(|batch| batch.num_columns() != schema.fields().len()) {
+    // What is below them is of the same kind then: a batch cannot be made otherwise.
+    if batches.iter().any(|batch| batch.schema_ref() != schema) {
         return Err(wrong("batches of several schemas"));
     }
     let columns = schema
@@ -70,9 +71,6 @@ fn of<'a, T>(arrays: &[&'a T], run: &Run) -> Result<&'a T, ArrowError> {
 }
 
 fn column(arrays: &[&ArrayRef], runs: &[Run], kind: &DataType) -> Result<ArrayRef, ArrowError> {
-    if let Some(other) = arrays.iter().find(|array| array.data_type() != kind) {
-        return Err(wrong(&format!("{} into a column of {kind}", other.data_type())));
-    }
     let len = runs.iter().map(|run| run.rows.len()).sum();
     Ok(match kind {
         DataType::Int64 => primitive::<Int64Type>(arrays, runs, kind, len)?,
@@ -192,10 +190,10 @@ fn elements(
         let from: &[i32] = of(arrays, run)?;
         let from = from.get(run.rows.start..=run.rows.end).unwrap_or_default();
         let (Some(first), Some(last)) = (from.first(), from.last()) else { continue };
-        offsets.extend(from.iter().skip(1).map(|offset| offset - first + total));
-        total = total
-            .checked_add(last - first)
-            .ok_or(ArrowError::OffsetOverflowError(i32::MAX as usize))?;
+        let (before, count) = (total, last - first);
+        total =
+            before.checked_add(count).ok_or(ArrowError::OffsetOverflowError(i32::MAX as usize))?;
+        offsets.extend(from.iter().skip(1).map(|offset| offset - first + before));
         let rows = *first as usize..*last as usize;
         match inner.last_mut() {
             _ if rows.is_empty() => {}

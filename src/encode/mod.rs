@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use parquet::arrow::arrow_writer::ArrowColumnChunk;
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression as Codec, Encoding, LogicalType, ZstdLevel};
@@ -30,6 +31,7 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use self::leaf::Leaf;
 use self::sink::Sink;
+use crate::batch::{Run, gather};
 use crate::config::Compression;
 use crate::schema::{INGEST_ID, TableSchema};
 
@@ -190,11 +192,20 @@ impl Encoder {
     /// # Errors
     /// [`EncodeError`]; the file is of no use then.
     pub fn row_group(&mut self, batches: &[RecordBatch]) -> Result<(), EncodeError> {
-        let written = columns(&mut self.writer, &self.layout, batches);
+        let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+        let one;
+        let few = if rows / MANY_ROWS < batches.len() {
+            // As one: every leaf of every batch has a cost of its own.
+            one = together(&self.layout.arrow, batches).map_err(|e| self.failed(e.into()))?;
+            std::slice::from_ref(&one)
+        } else {
+            batches
+        };
+        let written = columns(&mut self.writer, &self.layout, few);
         written.map_err(|source| self.failed(source))?;
         let rested = self.writer.flush().and_then(|()| self.writer.inner_mut().rest());
         rested.map_err(|source| EncodeError::Io { path: self.path.clone(), source })?;
-        self.rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        self.rows += rows as u64;
         Ok(())
     }
 
@@ -257,6 +268,18 @@ fn columns(
     }
     group.close()?;
     Ok(())
+}
+
+/// Batches with fewer rows than this are put together before they are encoded.
+const MANY_ROWS: usize = 256;
+
+fn together(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+    let runs: Vec<Run> = batches
+        .iter()
+        .enumerate()
+        .map(|(at, batch)| Run { batch: at, rows: 0..batch.num_rows() })
+        .collect();
+    gather(schema, batches, &runs)
 }
 
 fn append(

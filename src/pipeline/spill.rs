@@ -25,7 +25,6 @@ use arrow::ipc::root_as_message;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 
 use crate::batch::Parked;
-use crate::batch::buffers::held_bytes;
 
 /// Bytes before each batch: how long its buffers are. A multiple of 8, as places in memory are that
 /// numbers are read at.
@@ -51,7 +50,6 @@ impl Spill {
 
     /// Writes the rows of `batch`.
     pub(super) fn park(&mut self, batch: &RecordBatch) -> anyhow::Result<Parked> {
-        let bytes = held_bytes(batch);
         let options = IpcWriteOptions::try_new(8, false, arrow::ipc::MetadataVersion::V5)?;
         // No schema has dictionaries.
         let mut dictionaries = DictionaryTracker::new(true);
@@ -63,11 +61,8 @@ impl Spill {
         )?;
         let (message, buffers) = (&encoded.ipc_message, &encoded.arrow_data);
         let length = (buffers.len() as u64).to_le_bytes();
-        let parked = Parked {
-            offset: self.end,
-            len: (length.len() + buffers.len() + message.len()) as u64,
-            bytes,
-        };
+        let bytes = length.len() + buffers.len() + message.len();
+        let parked = Parked { offset: self.end, len: bytes as u64, bytes };
         self.write(&[&length, buffers, message])
             .with_context(|| self.path.display().to_string())?;
         self.end += parked.len;

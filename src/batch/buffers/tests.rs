@@ -36,7 +36,7 @@ fn due(buffers: &mut Buffers, parked: &mut Vec<RecordBatch>) -> Option<RowGroup>
         match buffers.due().unwrap()? {
             Due::Encode(group) => return Some(group),
             Due::Park(file, rows) => {
-                let bytes = held_bytes(&rows);
+                let bytes = rows.num_rows() * 8;
                 buffers.park(&file, Parked { offset: parked.len() as u64, len: 1, bytes });
                 parked.push(rows);
             }
