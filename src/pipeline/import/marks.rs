@@ -10,19 +10,22 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::pieces;
+use super::cuts;
 use crate::commit::Receipt;
 use crate::config::Input;
 use crate::journal::Seal;
 use crate::pipeline::land::RollLog;
 use crate::record::{Roll, Seq, SeqRange};
 use crate::store::{Lake, names};
+
+/// Version of marks. Pieces of version 1 were cut by [`super::cuts::Rule::Lines`].
+pub(super) const VERSION: u32 = 2;
 
 /// Marks read at a time.
 const READS: usize = 16;
@@ -49,7 +52,7 @@ pub(super) struct Run {
 pub(super) struct FileMark {
     /// Its name when it was imported.
     pub(super) name: String,
-    /// Hash of its content, unpacked; none for standard input.
+    /// Hash of its content, unpacked; none for what can be read only once.
     pub(super) content: Option<String>,
     /// Its first piece (`seq` in `_ingest_id` and quarantine), once the run is done.
     pub(super) first_seq: Option<u64>,
@@ -78,6 +81,7 @@ impl Marks {
                 let bytes = self.lake.get(&name).await?.unwrap_or_default();
                 let run: Run = serde_json::from_slice(&bytes)
                     .with_context(|| format!("{name} in the lake cannot be read"))?;
+                ensure!(run.version <= VERSION, "{name} is of a newer version of this program");
                 anyhow::Ok((node, run))
             })
             .buffer_unordered(READS);
@@ -134,17 +138,28 @@ impl RollLog for LakeLog<'_> {
     }
 }
 
-/// The hash that a file is known by: of its content, however it is packed.
+/// The hash that a file is known by: of its content, however it is packed. None for what can be
+/// read only once: standard input, pipes, devices.
 pub(super) fn content(input: &Input) -> anyhow::Result<Option<String>> {
     let Input::File(path) = input else { return Ok(None) };
     let name = || format!("cannot read {}", path.display());
-    let mut file = pieces::unpacked(Box::new(pieces::open(path)?)).with_context(name)?;
+    // Not by opening it: that waits for a pipe's other end, and closing it again ends that.
+    let about = std::fs::metadata(path).with_context(name)?;
+    if !about.is_file() && !about.is_dir() {
+        return Ok(None);
+    }
+    let mut file = cuts::unpacked(Box::new(cuts::open(path)?)).with_context(name)?;
     let mut hasher = Xxh3::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
         match file.read(&mut buffer).with_context(name)? {
-            0 => return Ok(Some(format!("{:032x}", hasher.digest128()))),
+            0 => return Ok(Some(hash(&hasher))),
             n => hasher.update(buffer.get(..n).unwrap_or_default()),
         }
     }
+}
+
+/// A hash as marks have it.
+pub(super) fn hash(hasher: &Xxh3) -> String {
+    format!("{:032x}", hasher.digest128())
 }

@@ -4,9 +4,12 @@
 //! many small objects. A file is known by its content, however it is named or packed; a run by its
 //! files (`marks`). An interrupted run goes on exactly as it began when its files are given again:
 //! pieces are cut at the same places (`pieces`), a roll that was sealed is made again of the same
-//! pieces, and rolls with a receipt are left alone. Standard input is a run of its own and known by
-//! nothing: an interrupted import of it begins anew, and doubles.
+//! pieces, and rolls with a receipt are left alone. What can be read only once (standard input,
+//! pipes) is a run of its own and known by nothing: an interrupted import of it begins anew, and
+//! doubles. A file that has another content when it is landed than when it was hashed is an error,
+//! and its run is not done.
 
+mod cuts;
 mod marks;
 mod pieces;
 mod report;
@@ -21,7 +24,8 @@ use anyhow::{Context as _, anyhow, bail};
 use xxhash_rust::xxh3::xxh3_128;
 
 use self::marks::{FileMark, LakeLog, Marks, Run};
-use self::pieces::{Common, Pieces};
+use self::cuts::Rule;
+use self::pieces::{Common, Files, Origin, Pieces};
 use super::engine::{self, Mode, Setup, Source};
 use super::land::{Lander, Pauses};
 use super::tables::{self, Tables};
@@ -167,7 +171,7 @@ impl Import {
             inputs.push(input);
         }
         let run = Run {
-            version: 1,
+            version: marks::VERSION,
             done: false,
             started_at_us: SystemClock.now().0,
             piece_bytes: PIECE_BYTES,
@@ -210,9 +214,16 @@ impl Import {
         let table = tables.keys().next().cloned().ok_or_else(|| anyhow!("no table"))?;
         let receipts = self.marks.receipts(node)?;
         let mut roll = Roll(receipts.len() as u64 + 1);
-        let common =
-            Common { table, received_at: Micros(run.started_at_us), piece_bytes: run.piece_bytes };
-        let mut source = Pieces::new(inputs, common, report.bar());
+        let rule = match run.version {
+            1 => Rule::Lines,
+            _ => Rule::Documents,
+        };
+        let (received_at, piece_bytes) = (Micros(run.started_at_us), run.piece_bytes);
+        let common = Common { table, received_at, piece_bytes, rule };
+        let contents = run.files.iter().map(|file| file.content.clone());
+        let inputs = inputs.into_iter().zip(contents).collect();
+        let origin = Origin::Files(Files::new(inputs, report.bar()));
+        let mut source = Pieces::new(origin, common);
         source.from = receipts.last().map_or(Seq::FIRST, |last| Seq(last.last_seq).next());
         if let Some(range) = self.marks.sealed(node, roll)? {
             source.from = range.first;
