@@ -200,10 +200,15 @@ impl Lake {
             let (root, name) = (root.clone(), name.to_owned());
             return blocking(move || local::create_bytes(&root, &name, &bytes)).await;
         }
-        let payload = PutPayload::from(bytes);
+        let payload = PutPayload::from(bytes.clone());
         match self.store.put_opts(&self.path(name)?, payload, PutMode::Create.into()).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            // Told not to ask the store for it, one can only look first.
+            Err(object_store::Error::NotImplemented { .. }) => match self.get(name).await? {
+                Some(_) => Ok(false),
+                None => self.put_bytes(name, bytes).await.map(|()| true),
+            },
             Err(source) => Err(self.object(source)),
         }
     }

@@ -164,7 +164,7 @@ def test_an_interrupted_import_wants_all_its_files(folder, command, local_lake):
     with open(path, "w") as file:
         json.dump(run, file)
     printed = command("import", "other", "--lake", local_lake.at.uri, expect=1)
-    assert "interrupted" in printed and "whole" in printed
+    assert "interrupted" in printed and "whole" in printed and "--give-up import-" in printed
     # Given in another order and another packing: it is the same run.
     command("import", "other", "cut.gz", "--lake", local_lake.at.uri)
     assert sorted(local_lake.session_ids()) == sorted([*ids, "other"])

@@ -12,11 +12,16 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::Location;
+
+/// Another import that begins may hold a lock for a moment, to see whether anybody has it.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Removed with all that is in it when it is dropped.
 #[derive(Debug)]
@@ -39,9 +44,17 @@ impl Staging {
                 (std::env::temp_dir(), format!(".staging-{place:016x}-"))
             }
         };
-        let staging = Staging::lock(&base, &format!("{prefix}{node}"))?;
-        let Some(staging) = staging else {
-            bail!("another process is importing the same files into this lake")
+        let name = format!("{prefix}{node}");
+        let mut tries = 0;
+        let staging = loop {
+            match Staging::lock(&base, &name)? {
+                Some(staging) => break staging,
+                None if tries == TRIES => {
+                    bail!("another process is importing the same files into this lake ({node})")
+                }
+                None => std::thread::sleep(PAUSE),
+            }
+            tries += 1;
         };
         // Rows on their way into a bucket are nobody's on this machine.
         let private = &staging.private;

@@ -187,6 +187,24 @@ fn an_interrupted_import_whose_file_is_gone_can_be_given_up() {
 }
 
 #[test]
+fn an_interrupted_import_goes_on_by_the_cuts_it_began_with() {
+    let bench = Bench::new("cuts");
+    for (version, first_of_b) in [(1, 3), (2, 2)] {
+        let action = format!("{{\"index\":{{}}}}\n{{\"id\":\"a{version}\"}}\n");
+        bench.file("a", &action);
+        bench.file("b", &format!("{{\"id\":\"b{version}\"}}\n"));
+        let import = bench.import(&["a", "b"]);
+        let Planned { node, mut run, .. } = import.plan().unwrap().runs.remove(0);
+        (run.version, run.piece_bytes) = (version, 13);
+        assert!(import.marks.create(&node, &run).unwrap());
+        let done = bench.run(&import, import.plan().unwrap().runs.remove(0)).unwrap();
+        let first: Vec<_> = done.files.iter().map(|file| file.first_seq).collect();
+        assert_eq!(first, [Some(1), Some(first_of_b)]);
+    }
+    assert_eq!(bench.ids(), ["a1", "a2", "b1", "b2"]);
+}
+
+#[test]
 fn a_mark_of_a_newer_version_is_refused() {
     let bench = Bench::new("newer");
     let import = bench.import(&[]);
