@@ -59,7 +59,7 @@ pub(super) struct Line {
 pub(super) struct Files {
     /// With the hash of the content, where it is known.
     waiting: VecDeque<(Input, Option<String>)>,
-    open: Option<Opened>,
+    open: Option<Box<Opened>>,
     bar: ProgressBar,
     spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
 }
@@ -108,7 +108,8 @@ impl Files {
                         return Ok(None);
                     };
                     first_pieces.push(next);
-                    self.open.insert(Opened::new(&input, content, common.rule, &self.bar)?)
+                    let opened = Opened::new(&input, content, common.rule, &self.bar)?;
+                    self.open.insert(Box::new(opened))
                 }
             };
             let line = file.line;

@@ -278,6 +278,24 @@ fn lines_are_replayed_as_they_came() {
 }
 
 #[test]
+fn sealed_lines_are_opened_and_what_cannot_be_stops_nothing() {
+    let bench = Bench::new("sealed");
+    bench.file("key", &"k".repeat(40));
+    let mut settings = bench.settings(&[]);
+    settings.landing.privacy_key = Some(bench.path("key"));
+    let lake = Lake::on(bench.store.clone(), 1 << 20);
+    let import = Import::on(settings, lake, bench.runtime.handle().clone()).unwrap();
+    let seal = |text: &str| {
+        let sealed = import.key.as_ref().unwrap().seal(text.as_bytes()).unwrap();
+        entry("r", &serde_json::json!({ "sealed": sealed }).to_string())
+    };
+    let file = [seal("{\"id\":\"a\"}"), entry("r", "{\"sealed\":\"AAAA\"}"), seal("17")];
+    let mut replay = Replay::on(import, runtime().unwrap()).unwrap();
+    assert_eq!(replay.file("_quarantine/a", &file, None).unwrap(), replayed(1, 0, 1, 1));
+    assert_eq!(bench.ids(), ["a"]);
+}
+
+#[test]
 fn an_interrupted_replay_is_finished_as_it_began() {
     let bench = Bench::new("interrupted");
     let file = [entry("x", "{\"id\":\"x\"}"), entry("y", "{\"id\":\"y\"}")];
