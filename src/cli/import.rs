@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Outcome, manual, start_log, warn};
+use super::{Outcome, manual, out, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 
 /// Land files of sessions.
@@ -14,7 +14,7 @@ use crate::config::{self, Environment, Flags, list};
 /// The rows of all files of a command share Parquet files, so that many small files do not become
 /// many small objects. An import that was interrupted goes on when the same command is given again.
 /// A file that was imported before, by its content and whatever its name or packing, is left out,
-/// and said so, unless --again is given. Standard input is not recognised again.
+/// and said so, unless --again is given. Standard input and pipes are not recognised again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake import sessions.ndjson.gz
@@ -27,13 +27,19 @@ use crate::config::{self, Environment, Flags, list};
       Land what comes by standard input."))]
 pub(super) struct Args {
     /// Files to read; - for standard input.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "give_up", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Import files that were imported before once more.
     ///
     /// Their rows are in the lake twice then.
     #[arg(long)]
     again: bool,
+    /// End an interrupted import whose files are gone or have changed.
+    ///
+    /// An import that was interrupted asks for all its files when one of them is given. This one no
+    /// longer does: what has landed of it stays in the lake, and its files count as not imported.
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["files", "again"])]
+    give_up: Option<String>,
     /// Print neither progress nor summary.
     #[arg(long, short)]
     quiet: bool,
@@ -45,6 +51,16 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::import(&args.flags, environment, &args.files, args.again, args.quiet)?;
     warn(&loaded.warnings);
     start_log(&loaded.settings.log)?;
-    crate::pipeline::import(loaded.settings)?;
-    Ok(std::process::ExitCode::SUCCESS)
+    let Some(node) = &args.give_up else {
+        crate::pipeline::import(loaded.settings)?;
+        return Ok(std::process::ExitCode::SUCCESS);
+    };
+    let files = crate::pipeline::give_up(loaded.settings, node)?;
+    if args.quiet {
+        return Ok(std::process::ExitCode::SUCCESS);
+    }
+    out::print(&format!(
+        "given up: {}. What has landed of it stays, and would land twice\n",
+        files.join(", ")
+    ))
 }

@@ -1,16 +1,13 @@
 //! `sessionlake quarantine list|show|replay`
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use base64::Engine as _;
 
 use super::{Failure, Outcome, manual, out, start_log, store, warn};
-use crate::config::{self, Environment, Flags, Input, list};
-use crate::privacy::{self, Key};
+use crate::config::{self, Environment, Flags, list};
+use crate::pipeline::{Replay, Replayed};
 use crate::verify::{Entry, QuarantineFile, Quarantined, entries, list_quarantine};
 
 /// Look at lines that were no documents, and land them again after a fix.
@@ -89,10 +86,10 @@ struct ShowArgs {
 
 /// Land lines of the quarantine again.
 ///
-/// Each file of the quarantine of the configured table is imported, as `sessionlake import` imports
-/// a file: what is a document now becomes rows, what is none goes to quarantine again, under the
-/// import's name. The old entries stay, as the record of what came. A file that was landed again
-/// before is left out, so that giving the command twice doubles nothing.
+/// Lines of the configured table that are documents now become rows, as `sessionlake import` lands
+/// them. The entries stay, as the record of what came; one that was landed again before is left
+/// out, so that giving the command twice doubles nothing. What is no document, now as before, is
+/// left alone, and can be tried again after the next upgrade.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake quarantine replay --lake s3://bucket/prefix
@@ -216,72 +213,35 @@ fn read(
     Ok(())
 }
 
-/// The entry with the bytes that came, where privacy rules have sealed them.
-fn opened(mut entry: Entry, key: Option<&Key>) -> anyhow::Result<Entry> {
-    let Some(sealed) = entry.raw.as_str().and_then(privacy::sealed) else { return Ok(entry) };
-    let key = key.context("lines of the quarantine are sealed: privacy_key opens them")?;
-    let text = key.open(&sealed).context("privacy_key does not open lines of the quarantine")?;
-    entry.raw = match String::from_utf8(text) {
-        Ok(text) => text.into(),
-        Err(error) => {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(error.as_bytes());
-            serde_json::json!({ "base64": encoded })
-        }
-    };
-    Ok(entry)
-}
-
 fn replay(args: &ReplayArgs, environment: &Environment) -> Outcome {
     let loaded = config::import(&args.flags, environment, &[], false, args.quiet)?;
     warn(&loaded.warnings);
-    let mut settings = loaded.settings;
+    let settings = loaded.settings;
     start_log(&settings.log)?;
-    let folder = std::env::temp_dir().join(format!("sessionlake-replay-{}", std::process::id()));
-    std::fs::create_dir(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))
-        .map_err(Failure::Running)?;
-    let landed = (|| {
-        let table = settings.landing.table.clone();
-        let key = settings.landing.privacy_key.as_deref().map(Key::read).transpose()?;
-        read(&settings.lake, Some(&table), &args.which, |file, entries| {
-            let entries = entries.into_iter().filter(|entry| has(entry, args.reason.as_deref()));
-            let lines: Vec<Entry> =
-                entries.map(|entry| opened(entry, key.as_ref())).collect::<anyhow::Result<_>>()?;
-            if !lines.is_empty() {
-                let path = folder.join(format!("{}-{:08}.ndjson", file.node, file.roll));
-                write_lines(&path, &lines).with_context(|| path.display().to_string())?;
-                settings.inputs.push(Input::File(path));
-            }
-            Ok(true)
-        })?;
-        let inputs = std::mem::take(&mut settings.inputs);
-        let (files, mut known) = (inputs.len(), 0);
-        // An import each: what is interrupted goes on whatever else is in quarantine by then.
-        for input in inputs {
-            let one = config::Import { inputs: vec![input], ..settings.clone() };
-            known += crate::pipeline::import_new(one)?.len();
-        }
-        anyhow::Ok((files, known))
-    })();
-    let _ = std::fs::remove_dir_all(&folder);
-    let (files, known) = landed?;
+    let (lake, table) = (settings.lake.clone(), settings.landing.table.clone());
+    // A lake that is not there is not made.
+    store::open(&lake)?;
+    let mut replay = Replay::new(settings)?;
+    let mut sum = Replayed::default();
+    read(&lake, Some(&table), &args.which, |file, entries| {
+        let replayed = replay.file(&file.path, &entries, args.reason.as_deref());
+        sum += replayed.with_context(|| format!("cannot land {} again", file.path))?;
+        Ok(true)
+    })?;
     if args.quiet {
         return Ok(ExitCode::SUCCESS);
     }
-    out::print(&format!(
-        "{} files of the quarantine landed again, {known} left out that were before\n",
-        files - known
-    ))
-}
-
-/// The lines as they came, one a line: within JSON, a line feed is white space.
-fn write_lines(path: &PathBuf, lines: &[Entry]) -> std::io::Result<()> {
-    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
-    for entry in lines {
-        let mut raw = entry.bytes();
-        raw.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
-        raw.push(b'\n');
-        file.write_all(&raw)?;
+    let mut text = format!("{} lines of the quarantine landed again", sum.landed);
+    for (count, what) in [
+        (sum.known, "landed again before"),
+        (sum.left, "are still no documents"),
+        (sum.closed, "are sealed, and no privacy_key opens them"),
+    ] {
+        if count > 0 {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "; {count} {what}");
+        }
     }
-    file.flush()
+    text.push('\n');
+    out::print(&text)
 }

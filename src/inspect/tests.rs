@@ -256,3 +256,25 @@ fn any_damage_to_the_end_of_a_file_is_an_error_or_a_report() {
         }
     });
 }
+
+#[test]
+fn columns_stand_below_each_other_when_row_groups_have_other_codecs() {
+    let whole = parquet(&[SECOND, 2 * SECOND, 3 * SECOND]);
+    let mut report = run(async {
+        let store = store(&[("a.parquet", whole)]).await;
+        let meta = store.head(&Path::from("a.parquet")).await.unwrap();
+        inspect_file(&store, &meta, "a.parquet").await.unwrap()
+    });
+    report.columns[0].compression.insert("none".to_owned());
+    report.columns[1].path = "a.list.element.very.long.and.deep.name.that.has.no.room".to_owned();
+    let text = file_text(&report, 20);
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("Columns")).skip(1);
+    let at = lines.next().unwrap().find("encoding").unwrap();
+    let rows: Vec<&str> = lines.take(report.columns.len()).collect();
+    assert!(rows.iter().any(|row| row.contains(" none,zstd ")), "{text}");
+    for row in rows {
+        assert_eq!(&row[at - 1..at], " ", "{text}");
+        assert_ne!(&row[at..=at], " ", "{text}");
+        assert!(row.chars().count() <= 80, "{text}");
+    }
+}

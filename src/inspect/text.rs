@@ -154,13 +154,18 @@ fn columns_text(text: &mut String, report: &FileReport, top: usize) {
     columns.sort_by_key(|column| std::cmp::Reverse(column.compressed_bytes));
     columns.truncate(top);
     let _ = writeln!(text, "\nColumns: the {} largest of {}", columns.len(), report.columns.len());
+    // Small chunks may be stored as they are, so that row groups differ.
+    let codecs = |column: &ColumnReport| {
+        let names: Vec<&str> = column.compression.iter().map(String::as_str).collect();
+        names.join(",")
+    };
+    let width = columns.iter().map(|column| codecs(column).len()).max().unwrap_or(0).max(6);
     let _ = writeln!(
         text,
-        "  {:>10} {:>10}  {:<6} {:<10} {:<5}  column",
+        "  {:>10} {:>10}  {:<width$} {:<10} {:<5}  column",
         "stored", "raw", "codec", "encoding", "has"
     );
     for column in columns {
-        let codecs: Vec<&str> = column.compression.iter().map(String::as_str).collect();
         let has = format!(
             "{} {}",
             if column.bloom_filter { "B" } else { "-" },
@@ -169,12 +174,12 @@ fn columns_text(text: &mut String, report: &FileReport, top: usize) {
         let name = column.path.replace(".list.element", "").replace(".key_value", "");
         let _ = writeln!(
             text,
-            "  {:>10} {:>10}  {:<6} {:<10} {has:<5}  {}",
+            "  {:>10} {:>10}  {:<width$} {:<10} {has:<5}  {}",
             human(column.compressed_bytes),
             human(column.uncompressed_bytes),
-            codecs.join(","),
+            codecs(column),
             encoding(column),
-            shortened(&name, WIDTH - 50),
+            shortened(&name, (WIDTH - 44).saturating_sub(width).max(12)),
         );
     }
     let _ = writeln!(text, "  B: Bloom filter, I: page index");

@@ -29,5 +29,5 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use import::{import, import_new};
+pub use import::{Replay, Replayed, give_up, import};
 pub use serve::serve;

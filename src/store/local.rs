@@ -34,27 +34,43 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Puts a staging file in place. On the same file system its bytes are not copied: the hidden name
 /// is a second link to them.
 pub(super) fn put_file(root: &Path, name: &str, staged: &Path) -> Result<(), StoreError> {
-    place(root, name, |hidden| {
+    place(root, name, Over::Old, |hidden| {
         if fs::hard_link(staged, hidden).is_err() {
             fs::copy(staged, hidden)?;
         }
         File::open(hidden)?.sync_all()
     })
+    .map(drop)
 }
 
 pub(super) fn put_bytes(root: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    place(root, name, |hidden| {
-        let mut file = File::create(hidden)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    })
+    place(root, name, Over::Old, |hidden| write(hidden, bytes)).map(drop)
+}
+
+/// False: there is a file of this name.
+pub(super) fn create_bytes(root: &Path, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+    place(root, name, Over::Nothing, |hidden| write(hidden, bytes))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// What a file may be put over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Old,
+    Nothing,
 }
 
 fn place(
     root: &Path,
     name: &str,
+    over: Over,
     fill: impl FnOnce(&Path) -> io::Result<()>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let target = root.join(name);
     let fail = |path: &Path, source| StoreError::Io { path: path.to_owned(), source };
     let dir = target.parent().unwrap_or(root).to_owned();
@@ -66,10 +82,25 @@ fn place(
         _ => {}
     }
     fill(&hidden).map_err(|e| fail(&hidden, e))?;
-    fs::rename(&hidden, &target).map_err(|e| fail(&target, e))?;
-    // Renaming onto another link of the same file does nothing and leaves both names.
+    let placed = match over {
+        Over::Old => fs::rename(&hidden, &target),
+        // A link never takes another file's place. Where there are no links, locks have to do.
+        Over::Nothing => fs::hard_link(&hidden, &target).or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Err(error),
+            _ if target.exists() => Err(io::ErrorKind::AlreadyExists.into()),
+            _ => fs::rename(&hidden, &target),
+        }),
+    };
+    // Also renaming onto another link of the same file leaves both names.
     let _ = fs::remove_file(&hidden);
-    sync_dir(&dir).map_err(|e| fail(&dir, e))
+    match placed {
+        Err(error) if over == Over::Nothing && error.kind() == io::ErrorKind::AlreadyExists => {
+            return Ok(false);
+        }
+        placed => placed.map_err(|e| fail(&target, e))?,
+    }
+    sync_dir(&dir).map_err(|e| fail(&dir, e))?;
+    Ok(true)
 }
 
 fn hidden_name(target: &Path) -> PathBuf {
@@ -93,6 +124,15 @@ mod tests {
         assert_eq!(fs::read(root.join("t/date=x/n-1.parquet")).unwrap(), b"rows");
         assert_eq!(fs::read_dir(root.join("t/date=x")).unwrap().count(), 1);
         assert!(staged.exists());
+    }
+
+    #[test]
+    fn a_file_is_created_once() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(create_bytes(dir.path(), "a/s.json", b"first").unwrap());
+        assert!(!create_bytes(dir.path(), "a/s.json", b"second").unwrap());
+        assert_eq!(fs::read(dir.path().join("a/s.json")).unwrap(), b"first");
+        assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
     }
 
     #[test]

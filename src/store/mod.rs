@@ -17,7 +17,9 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig, WriteMultipart};
+use object_store::{
+    ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, RetryConfig, WriteMultipart,
+};
 use tokio::io::AsyncReadExt as _;
 
 use crate::config::{self, Location};
@@ -188,6 +190,29 @@ impl Lake {
         self.put_object(&self.path(name)?, bytes).await
     }
 
+    /// Puts a small file in place under `name` if there is none. False: there is one, which may be
+    /// of an earlier attempt whose answer was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`]; trying again is safe.
+    pub async fn create_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<bool, StoreError> {
+        if let Location::Local(root) = &self.location {
+            let (root, name) = (root.clone(), name.to_owned());
+            return blocking(move || local::create_bytes(&root, &name, &bytes)).await;
+        }
+        let payload = PutPayload::from(bytes.clone());
+        match self.store.put_opts(&self.path(name)?, payload, PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            // Told not to ask the store for it, one can only look first.
+            Err(object_store::Error::NotImplemented { .. }) => match self.get(name).await? {
+                Some(_) => Ok(false),
+                None => self.put_bytes(name, bytes).await.map(|()| true),
+            },
+            Err(source) => Err(self.object(source)),
+        }
+    }
+
     /// The bytes under `name`, or `None` when there is nothing.
     ///
     /// # Errors
@@ -248,9 +273,10 @@ fn options<K: std::str::FromStr<Err = object_store::Error>>(
         .collect()
 }
 
-async fn blocking<F>(work: F) -> Result<(), StoreError>
+async fn blocking<F, T>(work: F) -> Result<T, StoreError>
 where
-    F: FnOnce() -> Result<(), StoreError> + Send + 'static,
+    F: FnOnce() -> Result<T, StoreError> + Send + 'static,
+    T: Send + 'static,
 {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

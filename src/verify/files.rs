@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use arrow::array::{Array as _, AsArray as _, StringArray};
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::report::{Report, Trouble};
-use super::{AT_A_TIME, WHOLE_AT_A_TIME};
+use super::{AT_A_TIME, WHOLE_AT_A_TIME, whole};
 use crate::inspect;
 use crate::record::SeqRange;
 use crate::schema::INGEST_ID;
@@ -29,15 +30,21 @@ pub(super) struct Told {
 pub(super) async fn check(
     report: &mut Report,
     store: &dyn ObjectStore,
+    prefix: &Path,
     there: &BTreeMap<String, ObjectMeta>,
     told: BTreeMap<String, Told>,
     rows: bool,
 ) {
     let mut found = Vec::new();
     for (path, told) in told {
-        match there.get(&path) {
-            Some(meta) => found.push((path, told, meta.clone())),
-            None => {
+        let meta = match there.get(&path) {
+            Some(meta) => Ok(Some(meta.clone())),
+            None => ask(store, prefix, &path).await,
+        };
+        match meta {
+            Ok(Some(meta)) => found.push((path, told, meta)),
+            Err(error) => report.problem(Trouble::File, &path, error.to_string()),
+            Ok(None) => {
                 let why = format!("{} names it, and it is not there", told.receipt);
                 report.problem(Trouble::NoFile, &path, why);
             }
@@ -83,6 +90,19 @@ pub(super) async fn check(
     }
 }
 
+/// A file that no list had: it may have come since.
+async fn ask(
+    store: &dyn ObjectStore,
+    prefix: &Path,
+    path: &str,
+) -> Result<Option<ObjectMeta>, object_store::Error> {
+    match store.head(&whole(prefix, path)?).await {
+        Ok(meta) => Ok(Some(meta)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 struct Look {
     count: u64,
     /// Lineage of the rows, if asked for.
@@ -95,12 +115,12 @@ async fn look(
     meta: &ObjectMeta,
     rows: bool,
 ) -> Result<Look, String> {
-    let whole = || async {
-        let got = store.get(&meta.location).await.map_err(|error| error.to_string())?;
-        got.bytes().await.map_err(|error| error.to_string())
-    };
+    let get = || async { store.get(&meta.location).await.map_err(|error| error.to_string()) };
     if path.starts_with("_quarantine/") {
-        let count = memchr::memchr_iter(b'\n', &whole().await?).count() as u64;
+        let (mut count, mut bytes) = (0, get().await?.into_stream());
+        while let Some(some) = bytes.try_next().await.map_err(|error| error.to_string())? {
+            count += memchr::memchr_iter(b'\n', &some).count() as u64;
+        }
         return Ok(Look { count, ids: Vec::new() });
     }
     if !rows {
@@ -108,7 +128,7 @@ async fn look(
         let count = footer.map_err(|error| error.to_string())?.file_metadata().num_rows();
         return Ok(Look { count: u64::try_from(count).unwrap_or(0), ids: Vec::new() });
     }
-    let bytes = whole().await?;
+    let bytes = get().await?.bytes().await.map_err(|error| error.to_string())?;
     let ids = tokio::task::spawn_blocking(move || lineage(bytes)).await;
     let ids = ids.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     Ok(Look { count: ids.len() as u64, ids })

@@ -12,6 +12,9 @@
 //!
 //! Of data files only the ends are read, unless rows are asked for: then the lineage column of every
 //! row, which shows a row that is there twice. Nothing is written.
+//!
+//! The lake may be written meanwhile: files are listed before receipts, and what seems to be
+//! missing is asked for by its name before it is called so.
 
 mod files;
 mod quarantine;
@@ -34,6 +37,8 @@ use crate::store::names;
 
 /// Files looked at, and receipts read, at a time.
 const AT_A_TIME: usize = 32;
+/// Receipts of a node that are missing in the middle, and asked for by name.
+const ASKED_AGAIN: usize = 1000;
 /// Files whose rows are read at a time: each is held in memory as a whole.
 const WHOLE_AT_A_TIME: usize = 2;
 
@@ -52,50 +57,101 @@ pub async fn verify(
     name: &str,
     rows: bool,
 ) -> Result<Report, object_store::Error> {
-    let listed: Vec<ObjectMeta> = store.list(Some(prefix)).try_collect().await?;
     let mut report = Report { lake: name.to_owned(), ..Report::default() };
-    let mut receipts = Vec::new();
-    let mut there = BTreeMap::new();
-    for meta in listed {
-        let path = below(prefix, &meta.location);
-        match path.split('/').next() {
-            Some("_receipts") => receipts.push((path, meta)),
-            Some("_quarantine") => drop(there.insert(path, meta)),
-            Some(hidden) if hidden.starts_with(['_', '.']) => {}
-            _ if path.split('/').any(|part| part.starts_with('.')) => report.hidden += 1,
-            _ => drop(there.insert(path, meta)),
-        }
-    }
-    let read: Vec<_> = stream::iter(receipts)
-        .map(|(path, meta)| async move {
-            let bytes = store.get(&meta.location).await?.bytes().await?;
-            Ok::<_, object_store::Error>((path, serde_json::from_slice::<Receipt>(&bytes)))
-        })
-        .buffer_unordered(AT_A_TIME)
-        .try_collect()
-        .await?;
-    let mut nodes: BTreeMap<String, Vec<Receipt>> = BTreeMap::new();
-    for (path, receipt) in read {
-        match receipt {
-            Ok(receipt) if names::receipt(&receipt.node, Roll(receipt.roll)) == path => {
-                nodes.entry(receipt.node.clone()).or_default().push(receipt);
-            }
-            Ok(_) => report.problem(Trouble::Receipt, &path, "it is of another node or roll"),
-            Err(error) => report.problem(Trouble::Receipt, &path, error.to_string()),
-        }
-    }
+    // Files before receipts: of a roll that lands meanwhile, the receipt may be known and not the
+    // files, and those can be asked for one by one.
+    let there = list(&mut report, store, prefix).await?;
+    let nodes = receipts(&mut report, store, prefix).await?;
     let mut told: BTreeMap<String, files::Told> = BTreeMap::new();
-    for (node, mut receipts) in nodes {
-        receipts.sort_by_key(|receipt| receipt.roll);
+    for (node, receipts) in nodes {
         sequence(&mut report, node, &receipts);
         for receipt in &receipts {
             account(&mut report, receipt, &mut told);
         }
     }
     unnamed(&mut report, &there, &told);
-    files::check(&mut report, store, &there, told, rows).await;
+    files::check(&mut report, store, prefix, &there, told, rows).await;
     report.problems.sort();
+    report.problems.dedup();
     Ok(report)
+}
+
+/// The data files and those of the quarantine, by their names below the lake.
+async fn list(
+    report: &mut Report,
+    store: &dyn ObjectStore,
+    prefix: &Path,
+) -> Result<BTreeMap<String, ObjectMeta>, object_store::Error> {
+    let mut there = BTreeMap::new();
+    let mut listed = store.list(Some(prefix));
+    while let Some(meta) = listed.try_next().await? {
+        let path = below(prefix, &meta.location);
+        let hidden = path.split('/').any(|part| part.starts_with('.'));
+        match path.split('/').next() {
+            Some("_quarantine") if !hidden => drop(there.insert(path, meta)),
+            Some(folder) if folder.starts_with(['_', '.']) => {}
+            _ if hidden => report.hidden += 1,
+            _ => drop(there.insert(path, meta)),
+        }
+    }
+    Ok(there)
+}
+
+/// The receipts by node, in order.
+async fn receipts(
+    report: &mut Report,
+    store: &dyn ObjectStore,
+    prefix: &Path,
+) -> Result<BTreeMap<String, Vec<Receipt>>, object_store::Error> {
+    let folder = prefix.clone().join("_receipts");
+    let listed: Vec<ObjectMeta> = store.list(Some(&folder)).try_collect().await?;
+    let paths = listed.iter().map(|meta| below(prefix, &meta.location));
+    // A hidden name is that of a receipt on its way.
+    let paths = paths.filter(|path| !path.split('/').any(|part| part.starts_with('.')));
+    let mut nodes = read_receipts(report, store, prefix, paths.collect()).await?;
+    // A list is not of one moment: a receipt may have come behind it, and the next before it.
+    let mut passed = Vec::new();
+    for (node, receipts) in &nodes {
+        let rolls: BTreeSet<u64> = receipts.iter().map(|receipt| receipt.roll).collect();
+        let last = rolls.last().copied().unwrap_or(0);
+        let missing = (1..last).filter(|roll| !rolls.contains(roll)).take(ASKED_AGAIN);
+        passed.extend(missing.map(|roll| names::receipt(node, Roll(roll))));
+    }
+    for (node, more) in read_receipts(report, store, prefix, passed).await? {
+        nodes.entry(node).or_default().extend(more);
+    }
+    nodes.values_mut().for_each(|receipts| receipts.sort_by_key(|receipt| receipt.roll));
+    Ok(nodes)
+}
+
+/// Reads the receipts `paths`; what is not there is left out.
+async fn read_receipts(
+    report: &mut Report,
+    store: &dyn ObjectStore,
+    prefix: &Path,
+    paths: Vec<String>,
+) -> Result<BTreeMap<String, Vec<Receipt>>, object_store::Error> {
+    let mut nodes: BTreeMap<String, Vec<Receipt>> = BTreeMap::new();
+    let mut read = stream::iter(paths)
+        .map(|path| async move {
+            let got = match store.get(&whole(prefix, &path)?).await {
+                Err(object_store::Error::NotFound { .. }) => return Ok((path, None)),
+                got => got?.bytes().await?,
+            };
+            Ok::<_, object_store::Error>((path, Some(serde_json::from_slice::<Receipt>(&got))))
+        })
+        .buffer_unordered(AT_A_TIME);
+    while let Some((path, receipt)) = read.try_next().await? {
+        match receipt {
+            None => {}
+            Some(Ok(receipt)) if names::receipt(&receipt.node, Roll(receipt.roll)) == path => {
+                nodes.entry(receipt.node.clone()).or_default().push(receipt);
+            }
+            Some(Ok(_)) => report.problem(Trouble::Receipt, &path, "it is of another node or roll"),
+            Some(Err(error)) => report.problem(Trouble::Receipt, &path, error.to_string()),
+        }
+    }
+    Ok(nodes)
 }
 
 /// The bodies of a node: one roll after the other, none left out, none twice.
@@ -207,6 +263,14 @@ fn ours(path: &str) -> Option<(&str, u64)> {
     let (node, roll) = stem.rsplit_once('-')?;
     let digits = roll.len() >= 8 && roll.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| Some((node, roll.parse().ok()?))).flatten()
+}
+
+/// The place in the store of what is below the lake.
+fn whole(prefix: &Path, path: &str) -> Result<Path, object_store::Error> {
+    Ok(match prefix.as_ref() {
+        "" => Path::parse(path)?,
+        prefix => Path::parse(format!("{prefix}/{path}"))?,
+    })
 }
 
 fn below(prefix: &Path, path: &Path) -> String {

@@ -8,7 +8,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::{below, ours};
+use super::{below, ours, whole};
 
 /// One file of the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,7 +38,16 @@ pub struct Entry {
     pub raw: serde_json::Value,
 }
 
+/// How the reason of an update's document begins. By itself such a line passes for a document.
+const OF_UPDATE: &str = "the document of an update action";
+
 impl Entry {
+    /// Whether the line belongs to an update action, which is an entry of its own.
+    #[must_use]
+    pub fn is_of_update(&self) -> bool {
+        self.reason.starts_with(OF_UPDATE)
+    }
+
     /// The line's bytes as they came.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
@@ -107,11 +116,7 @@ pub async fn entries(
     prefix: &Path,
     path: &str,
 ) -> anyhow::Result<Vec<Entry>> {
-    let whole = match prefix.as_ref() {
-        "" => path.to_owned(),
-        prefix => format!("{prefix}/{path}"),
-    };
-    let bytes = store.get(&Path::parse(whole)?).await?.bytes().await?;
+    let bytes = store.get(&whole(prefix, path)?).await?.bytes().await?;
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| Ok(serde_json::from_slice(line)?)).collect()
 }

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 
 import pytest
@@ -35,6 +36,24 @@ def test_standard_input(command, local_lake, folder, form):
     (folder / "given").write_bytes(PACKED[form](data))
     command("import", "-", "--lake", local_lake.at.uri, stdin=folder / "given")
     assert sorted(local_lake.session_ids()) == sorted(ids)
+
+
+def test_a_pipe_is_no_file(command, local_lake, folder):
+    """What can be read only once lands, and is not taken for a file that was imported."""
+    (ids, data), named = Sessions("pipe").bulk(100), folder / "fifo"
+    (folder / "given.gz").write_bytes(gzip.compress(data))
+    os.mkfifo(named)
+    with subprocess.Popen(["sh", "-c", "zcat given.gz > fifo"], cwd=folder):
+        command("import", "fifo", "--lake", local_lake.at.uri)
+    assert sorted(local_lake.session_ids()) == sorted(ids)
+    script = f"{place.binary()} import <(zcat given.gz) --lake {local_lake.at.uri}"
+    subprocess.run(["bash", "-c", script], cwd=folder, check=True)
+    assert sorted(local_lake.session_ids()) == sorted(2 * ids)
+    command("import", "/dev/stdin", "--lake", local_lake.at.uri, stdin=folder / "given.gz")
+    assert sorted(local_lake.session_ids()) == sorted(3 * ids)
+    # That was a regular file after all.
+    command("import", "given.gz", "--lake", local_lake.at.uri, expect=1)
+    local_lake.no_leftovers()
 
 
 def test_into_every_store(command, lake, folder):
@@ -145,7 +164,7 @@ def test_an_interrupted_import_wants_all_its_files(folder, command, local_lake):
     with open(path, "w") as file:
         json.dump(run, file)
     printed = command("import", "other", "--lake", local_lake.at.uri, expect=1)
-    assert "interrupted" in printed and "whole" in printed
+    assert "interrupted" in printed and "whole" in printed and "--give-up import-" in printed
     # Given in another order and another packing: it is the same run.
     command("import", "other", "cut.gz", "--lake", local_lake.at.uri)
     assert sorted(local_lake.session_ids()) == sorted([*ids, "other"])

@@ -4,36 +4,49 @@
 //! many small objects. A file is known by its content, however it is named or packed; a run by its
 //! files (`marks`). An interrupted run goes on exactly as it began when its files are given again:
 //! pieces are cut at the same places (`pieces`), a roll that was sealed is made again of the same
-//! pieces, and rolls with a receipt are left alone. Standard input is a run of its own and known by
-//! nothing: an interrupted import of it begins anew, and doubles.
+//! pieces, and rolls with a receipt are left alone. What can be read only once (standard input,
+//! pipes) is a run of its own and known by nothing: an interrupted import of it begins anew, and
+//! doubles. A file that has another content when it is landed than when it was hashed is an error,
+//! and its run is not done.
+//!
+//! Lines of the quarantine that are landed again (`replay`) are a run too.
+//!
+//! One process at a time lands a run: on one machine by a lock (`staging`), over machines by the
+//! marks and seals in the lake, of which each has one maker.
 
+mod cuts;
 mod marks;
 mod pieces;
+mod plan;
+mod replay;
 mod report;
+mod staging;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashSet;
-use std::fs::File;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
-use xxhash_rust::xxh3::xxh3_128;
+use anyhow::{Context as _, anyhow, bail, ensure};
 
+use self::cuts::Rule;
 use self::marks::{FileMark, LakeLog, Marks, Run};
-use self::pieces::{Common, Pieces};
+use self::pieces::{Common, Files, Origin, Pieces};
+use self::plan::Planned;
+use self::staging::Staging;
 use super::engine::{self, Mode, Setup, Source};
 use super::land::{Lander, Pauses};
 use super::tables::{self, Tables};
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Input};
+use crate::config;
 use crate::privacy;
 use crate::record::{Micros, Roll, Seq};
 use crate::status::Readiness;
 use crate::store::Lake;
 
-/// Bytes of a piece, cut at the next end of a line. Written in the mark.
+pub use replay::{Replay, Replayed};
+
+/// Bytes of a piece, cut near an end of a line. Written in the mark.
 const PIECE_BYTES: usize = 4 << 20;
 
 /// Imports files.
@@ -42,37 +55,39 @@ const PIECE_BYTES: usize = 4 << 20;
 /// A file that cannot be read, or was imported before; the lake. What was imported before the
 /// error stays.
 pub fn import(settings: config::Import) -> anyhow::Result<()> {
-    let known = import_new(settings)?;
-    if !known.is_empty() {
+    let runtime = runtime()?;
+    let import = Import::open(settings, runtime.handle().clone())?;
+    let plan = import.plan()?;
+    for Planned { node, run, new, inputs } in plan.runs {
+        let report = report::Report::new(&inputs, import.settings.quiet);
+        let contents = run.files.iter().map(|file| file.content.clone());
+        let inputs = inputs.into_iter().zip(contents).collect();
+        let origin = Origin::Files(Files::new(inputs, report.bar()));
+        let run = import.run(&node, run, new, origin, &report)?;
+        report.done(&run.files, &import.marks.receipts(&node)?)?;
+    }
+    if !plan.known.is_empty() {
         bail!(
             "imported before, and left out: {}. To have the rows twice, give --again",
-            known.join(", ")
+            plan.known.join(", ")
         );
     }
     Ok(())
 }
 
-/// The same; returns the names of those that were imported before, which are left out.
+/// Ends the interrupted import `node` for good: what has landed of it stays, and its files are no
+/// longer asked for. Returns their names.
 ///
 /// # Errors
-/// As [`import`], but for these.
-pub fn import_new(settings: config::Import) -> anyhow::Result<Vec<String>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the asynchronous runtime")?;
-    let key = tables::privacy_key(&settings.landing)?;
-    let mut tables = tables::configured(&settings.landing, key.as_ref())?;
-    // A file is of one table.
-    tables.retain(|name, _| *name == settings.landing.table);
-    let lake = Lake::open(&settings.lake)?;
-    let marks = Marks { lake, runtime: runtime.handle().clone() };
-    let import = Import { settings, marks, key, tables };
-    let plan = import.plan()?;
-    for planned in plan.runs {
-        import.run(planned)?;
-    }
-    Ok(plan.known)
+/// There is no such import, or it is under way; the lake.
+pub fn give_up(settings: config::Import, node: &str) -> anyhow::Result<Vec<String>> {
+    let runtime = runtime()?;
+    Import::open(settings, runtime.handle().clone())?.give_up(node)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().build().context("cannot start the asynchronous runtime")
 }
 
 struct Import {
@@ -82,127 +97,94 @@ struct Import {
     tables: Tables,
 }
 
-/// Which runs to make or to go on with, and what was imported before.
-struct Plan {
-    runs: Vec<Planned>,
-    known: Vec<String>,
-}
-
-struct Planned {
-    node: String,
-    run: Run,
-    inputs: Vec<Input>,
-}
-
-/// A file that was given, and the hash of its content.
-struct Given {
-    input: Input,
-    name: String,
-    content: Option<String>,
-}
-
 impl Import {
-    fn plan(&self) -> anyhow::Result<Plan> {
-        let mut given = Vec::new();
-        let mut seen = HashSet::new();
-        let mut known = Vec::new();
-        for input in &self.settings.inputs {
-            let name = report::name(input);
-            let content = marks::content(input)?;
-            if content.as_ref().is_some_and(|content| !seen.insert(content.clone())) {
-                known.push(format!("{name} (the same as another one here)"));
-                continue;
-            }
-            given.push(Given { input: input.clone(), name, content });
-        }
-        let mut before = self.marks.runs()?;
-        let mut runs = Vec::new();
-
-        // Interrupted runs first: their files are partly in the lake.
-        let mut open: Vec<_> = before.iter().filter(|(_, run)| !run.done).collect();
-        open.sort_by_key(|(node, _)| node.as_str());
-        for (node, run) in open {
-            if let Some(inputs) = take(&mut given, run)? {
-                tracing::info!("going on with an interrupted import of {} files", inputs.len());
-                runs.push(Planned { node: node.clone(), run: run.clone(), inputs });
-            }
-        }
-        before.retain(|_, run| run.done);
-        let done: HashSet<&str> = before
-            .values()
-            .flat_map(|run| &run.files)
-            .filter_map(|f| f.content.as_deref())
-            .collect();
-        let (mut files, mut streams) = (Vec::new(), Vec::new());
-        for given in given {
-            match &given.content {
-                None => streams.push(given),
-                Some(content) if done.contains(content.as_str()) && !self.settings.again => {
-                    known.push(given.name);
-                }
-                Some(_) => files.push(given),
-            }
-        }
-        if !files.is_empty() {
-            let contents: Vec<&str> = files.iter().filter_map(|f| f.content.as_deref()).collect();
-            let base = format!("import-{:032x}", xxh3_128(contents.concat().as_bytes()));
-            let again = (2u64..).map(|n| format!("{base}-{n}"));
-            let node = std::iter::once(base.clone())
-                .chain(again)
-                .find(|node| !before.contains_key(node))
-                .unwrap_or(base);
-            runs.push(self.new_run(node, files));
-        }
-        for stream in streams {
-            let number = getrandom::u64().map_err(|e| anyhow!("no random number: {e}"))?;
-            runs.push(self.new_run(format!("stdin-{number:016x}"), vec![stream]));
-        }
-        Ok(Plan { runs, known })
+    fn open(settings: config::Import, runtime: tokio::runtime::Handle) -> anyhow::Result<Import> {
+        let lake = Lake::open(&settings.lake)?;
+        Import::on(settings, lake, runtime)
     }
 
-    fn new_run(&self, node: String, given: Vec<Given>) -> Planned {
-        let (mut files, mut inputs) = (Vec::new(), Vec::new());
-        for Given { input, name, content } in given {
-            files.push(FileMark { name, content, first_seq: None });
-            inputs.push(input);
-        }
-        let run = Run {
-            version: 1,
-            done: false,
-            started_at_us: SystemClock.now().0,
-            piece_bytes: PIECE_BYTES,
-            files,
-            tables: String::from_utf8(tables::to_settings(&self.tables)).unwrap_or_default(),
-        };
-        Planned { node, run, inputs }
+    fn on(
+        settings: config::Import,
+        lake: Lake,
+        runtime: tokio::runtime::Handle,
+    ) -> anyhow::Result<Import> {
+        let key = tables::privacy_key(&settings.landing)?;
+        let mut tables = tables::configured(&settings.landing, key.as_ref())?;
+        // A file is of one table.
+        tables.retain(|name, _| *name == settings.landing.table);
+        let marks = Marks::new(lake, runtime)?;
+        Ok(Import { settings, marks, key, tables })
     }
 
-    /// Lands a run, from wherever it got to.
-    fn run(&self, planned: Planned) -> anyhow::Result<()> {
-        let Planned { node, mut run, inputs } = planned;
-        let staging = Staging::take(&self.settings.lake.location, &node)?;
-        self.marks.put(&node, &run)?;
+    /// Lands a run, from wherever it got to. Returns it as it is then.
+    fn run(
+        &self,
+        node: &str,
+        run: Run,
+        new: bool,
+        origin: Origin,
+        report: &report::Report,
+    ) -> anyhow::Result<Run> {
+        let staging = Staging::take(&self.settings.lake.location, node)?;
+        let mut run = self.begin(node, run, new)?;
         let again = match run.files.first() {
-            Some(FileMark { content: Some(_), .. }) => {
-                "the import is not complete; give the same command again to go on with it"
+            Some(FileMark { content: None, .. }) if run.entries.is_none() => {
+                "the import is not complete; what has landed stays, and would land twice"
             }
-            _ => "the import is not complete; what has landed stays, and would land twice",
+            _ => "the import is not complete; give the same command again to go on with it",
         };
-        let report = report::Report::new(&inputs, self.settings.quiet);
-        let first_pieces = self.land(&node, &run, inputs, &staging, &report).context(again)?;
+        let first_pieces = self.land(node, &run, origin, &staging, report).context(again)?;
         for (file, first) in run.files.iter_mut().zip(first_pieces) {
             file.first_seq = Some(first.0);
         }
         run.done = true;
-        self.marks.put(&node, &run)?;
-        report.done(&run.files, &self.marks.receipts(&node)?)
+        self.marks.put(node, &run)?;
+        Ok(run)
+    }
+
+    /// Puts the mark of a new run; of one that goes on, looks whether it is as it was when it was
+    /// planned, before the lock was taken.
+    fn begin(&self, node: &str, run: Run, new: bool) -> anyhow::Result<Run> {
+        let ours = if new {
+            self.marks.create(node, &run)?
+        } else {
+            self.marks.run(node)?.is_some_and(|there| there.is_open())
+        };
+        ensure!(
+            ours,
+            "another process has taken up the same import ({node}) meanwhile; give the command \
+             again to see how far it has come"
+        );
+        if run.tables.as_bytes() != tables::to_settings(&self.tables) {
+            tracing::warn!(
+                "{node} goes on with the table, schema and partitions that it began with, which \
+                 are not those of this command"
+            );
+        }
+        Ok(run)
+    }
+
+    fn give_up(&self, node: &str) -> anyhow::Result<Vec<String>> {
+        let _staging = Staging::take(&self.settings.lake.location, node)?;
+        let run = self.marks.run(node)?.filter(Run::is_open);
+        let Some(mut run) = run else {
+            let runs = self.marks.runs()?;
+            let open = runs.into_iter().filter(|(_, run)| run.is_open());
+            let mut open: Vec<String> = open.map(|(node, _)| node).collect();
+            open.sort();
+            let open = if open.is_empty() { "none".to_owned() } else { open.join(", ") };
+            bail!("no interrupted import has the name {node}; in this lake there are: {open}");
+        };
+        run.given_up = true;
+        self.marks.put(node, &run)?;
+        Ok(run.files.into_iter().map(|file| file.name).collect())
     }
 
     fn land(
         &self,
         node: &str,
         run: &Run,
-        inputs: Vec<Input>,
+        origin: Origin,
         staging: &Staging,
         report: &report::Report,
     ) -> anyhow::Result<Vec<Seq>> {
@@ -210,9 +192,13 @@ impl Import {
         let table = tables.keys().next().cloned().ok_or_else(|| anyhow!("no table"))?;
         let receipts = self.marks.receipts(node)?;
         let mut roll = Roll(receipts.len() as u64 + 1);
-        let common =
-            Common { table, received_at: Micros(run.started_at_us), piece_bytes: run.piece_bytes };
-        let mut source = Pieces::new(inputs, common, report.bar());
+        let rule = match run.version {
+            1 => Rule::Lines,
+            _ => Rule::Documents,
+        };
+        let (received_at, piece_bytes) = (Micros(run.started_at_us), run.piece_bytes);
+        let common = Common { table, received_at, piece_bytes, rule };
+        let mut source = Pieces::new(origin, common);
         source.from = receipts.last().map_or(Seq::FIRST, |last| Seq(last.last_seq).next());
         if let Some(range) = self.marks.sealed(node, roll)? {
             source.from = range.first;
@@ -262,78 +248,5 @@ impl Import {
         };
         let mut log = LakeLog { marks: &self.marks, node };
         engine::run(&setup, &lander, source, &mut log, mode)
-    }
-}
-
-/// Takes the files of an interrupted run out of those given; none when none of them is given.
-fn take(given: &mut Vec<Given>, run: &Run) -> anyhow::Result<Option<Vec<Input>>> {
-    let of_run = |one: &Given| {
-        one.content.is_some() && run.files.iter().any(|file| file.content == one.content)
-    };
-    if !given.iter().any(of_run) {
-        return Ok(None);
-    }
-    let missing: Vec<&str> = run
-        .files
-        .iter()
-        .filter(|file| !given.iter().any(|one| one.content == file.content))
-        .map(|file| file.name.as_str())
-        .collect();
-    if !missing.is_empty() {
-        bail!(
-            "some of these files belong to an import that was interrupted; to finish it, give \
-             these as well: {}",
-            missing.join(", ")
-        );
-    }
-    let mut inputs = Vec::new();
-    for file in &run.files {
-        if let Some(at) = given.iter().position(|one| one.content == file.content) {
-            inputs.push(given.remove(at).input);
-        }
-    }
-    Ok(Some(inputs))
-}
-
-/// A directory for unfinished files, and the lock that keeps a second process from the same run.
-/// What a crash left in it is of no use.
-struct Staging {
-    files: PathBuf,
-    lock_path: PathBuf,
-    _lock: File,
-}
-
-impl Staging {
-    fn take(lake: &config::Location, node: &str) -> anyhow::Result<Staging> {
-        let base = match lake {
-            // On the same file system, so that finished files are put in place without a copy.
-            config::Location::Local(root) => root.clone(),
-            _ => std::env::temp_dir(),
-        };
-        let files = base.join(format!(".staging-{node}"));
-        let lock_path = base.join(format!(".staging-{node}.lock"));
-        let failed = || format!("cannot lock {}", lock_path.display());
-        let options = File::options().create(true).truncate(false).write(true).clone();
-        let lock = options.open(&lock_path).with_context(failed)?;
-        match lock.try_lock() {
-            // Not a file that its last owner has removed since it was opened.
-            Ok(()) if same_file(&lock, &lock_path) => Ok(Staging { files, lock_path, _lock: lock }),
-            Ok(()) | Err(std::fs::TryLockError::WouldBlock) => {
-                bail!("another process is importing the same files into this lake")
-            }
-            Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(failed),
-        }
-    }
-}
-
-fn same_file(open: &File, path: &Path) -> bool {
-    let id = |file: &std::fs::Metadata| (file.dev(), file.ino());
-    matches!((open.metadata(), path.metadata()), (Ok(a), Ok(b)) if id(&a) == id(&b))
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.files);
-        let _ = std::fs::remove_file(&self.lock_path);
     }
 }

@@ -1,28 +1,23 @@
-//! Files in pieces of whole lines, as the engine takes bodies.
+//! What is imported, in pieces of whole lines, as the engine takes bodies.
 //!
-//! A piece is at least so many bytes and ends where a line ends; it never goes over the end of a
-//! file. Lines are numbered within their file, pieces through all of them: with the same files and
-//! the same size, every piece is the same again. A file that is one JSON array is one piece.
+//! A piece never goes over the end of a file (`cuts`). Lines are numbered within their file, pieces
+//! through all of them: with the same files, size and rule, every piece is the same again. Lines of
+//! the quarantine are a piece each.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
 
 use super::Source;
+use super::cuts::{Opened, Rule};
 use crate::config::Input;
 use crate::journal::Next;
 use crate::record::{Body, Form, Micros, Seq};
-
-/// Longest line, and largest file that is one JSON array.
-const LINE_BYTES: usize = 256 << 20;
 
 /// What every piece has.
 #[derive(Clone, Debug)]
@@ -30,13 +25,13 @@ pub(super) struct Common {
     pub(super) table: Arc<str>,
     pub(super) received_at: Micros,
     pub(super) piece_bytes: usize,
+    pub(super) rule: Rule,
 }
 
-/// All pieces of several files.
+/// All pieces of a run.
 pub(super) struct Pieces {
     common: Common,
-    waiting: VecDeque<Input>,
-    open: Option<Opened>,
+    origin: Origin,
     next: Seq,
     /// Pieces before this one have landed: they are read over.
     pub(super) from: Seq,
@@ -44,26 +39,31 @@ pub(super) struct Pieces {
     pub(super) last: Option<Seq>,
     /// First piece of each file that was begun.
     pub(super) first_pieces: Vec<Seq>,
+}
+
+/// Where the pieces come from.
+pub(super) enum Origin {
+    Files(Files),
+    /// Lines of one file of the quarantine.
+    Lines(std::vec::IntoIter<Line>),
+}
+
+/// A line on its own, and the number that it had in its body.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) number: u64,
+    pub(super) bytes: Bytes,
+}
+
+/// Files, one after the other.
+pub(super) struct Files {
+    /// With the hash of the content, where it is known.
+    waiting: VecDeque<(Input, Option<String>)>,
+    open: Option<Box<Opened>>,
     bar: ProgressBar,
     spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
 }
 
-struct Opened {
-    name: String,
-    reader: Box<dyn Read + Send>,
-    /// The first [`Opened::filled`] bytes are read and not yet handed out; the others are room.
-    buffer: Vec<u8>,
-    filled: usize,
-    line: u64,
-    /// Line feeds in what is not yet handed out.
-    line_feeds: u64,
-    array: Option<bool>,
-    ended: bool,
-}
-
-/// Bytes to read at a time: what was read is still in the nearest cache when its lines are
-/// counted.
-const READ_BYTES: usize = 256 << 10;
 /// Buffers that wait to be used again.
 const SPARE_BUFFERS: usize = 16;
 
@@ -88,188 +88,94 @@ impl Drop for Piece {
     }
 }
 
-impl Pieces {
-    pub(super) fn new(inputs: Vec<Input>, common: Common, bar: ProgressBar) -> Pieces {
-        Pieces {
-            common,
-            waiting: inputs.into(),
-            open: None,
-            next: Seq::FIRST,
-            from: Seq::FIRST,
-            last: None,
-            first_pieces: Vec::new(),
-            bar,
-            spare: bounded(SPARE_BUFFERS),
-        }
+impl Files {
+    pub(super) fn new(inputs: VecDeque<(Input, Option<String>)>, bar: ProgressBar) -> Files {
+        Files { waiting: inputs, open: None, bar, spare: bounded(SPARE_BUFFERS) }
     }
 
-    fn piece(&mut self) -> anyhow::Result<Option<(Bytes, u64)>> {
+    /// The next piece: its bytes, its first line's number, its form.
+    fn piece(
+        &mut self,
+        common: &Common,
+        next: Seq,
+        first_pieces: &mut Vec<Seq>,
+    ) -> anyhow::Result<Option<(Bytes, u64, Form)>> {
         loop {
             let file = match &mut self.open {
                 Some(file) => file,
                 None => {
-                    let Some(input) = self.waiting.pop_front() else { return Ok(None) };
-                    self.first_pieces.push(self.next);
-                    self.open.insert(Opened::new(&input, &self.bar)?)
+                    let Some((input, content)) = self.waiting.pop_front() else {
+                        return Ok(None);
+                    };
+                    first_pieces.push(next);
+                    let opened = Opened::new(&input, content, common.rule, &self.bar)?;
+                    self.open.insert(Box::new(opened))
                 }
             };
             let line = file.line;
             let (to_spare, spare) = &self.spare;
-            let piece = file.piece(self.common.piece_bytes, spare);
+            let piece = file.piece(common.piece_bytes, spare);
             let piece = piece.with_context(|| format!("cannot read {}", file.name))?;
             if let Some((buffer, len)) = piece {
                 // A long line's buffer is not kept: there may never be another.
-                let spare = if buffer.len() > self.common.piece_bytes * 2 {
+                let spare = if buffer.len() > common.piece_bytes * 2 {
                     bounded(0).0
                 } else {
                     to_spare.clone()
                 };
-                return Ok(Some((Bytes::from_owner(Piece { buffer, len, spare }), line)));
+                let bytes = Bytes::from_owner(Piece { buffer, len, spare });
+                return Ok(Some((bytes, line, file.form())));
             }
+            file.unchanged()?;
             self.open = None;
         }
+    }
+}
+
+impl Pieces {
+    pub(super) fn new(origin: Origin, common: Common) -> Pieces {
+        let (next, from) = (Seq::FIRST, Seq::FIRST);
+        Pieces { common, origin, next, from, last: None, first_pieces: Vec::new() }
     }
 }
 
 impl Source for Pieces {
     fn next(&mut self, _timeout: Duration) -> anyhow::Result<Next> {
         loop {
-            if self.last.is_some_and(|last| self.next > last) {
+            let seq = self.next;
+            if self.last.is_some_and(|last| seq > last) {
                 return Ok(Next::Closed);
             }
-            let Some((bytes, first_line)) = self.piece()? else { return Ok(Next::Closed) };
-            let seq = self.next;
+            let piece = match &mut self.origin {
+                Origin::Files(files) => files.piece(&self.common, seq, &mut self.first_pieces)?,
+                // Lines only: one that begins with a bracket is no array.
+                Origin::Lines(lines) => {
+                    lines.next().map(|line| (line.bytes, line.number, Form::Elasticsearch))
+                }
+            };
+            let Some((bytes, first_line, form)) = piece else { return Ok(Next::Closed) };
             self.next = seq.next();
             if seq >= self.from {
-                return Ok(Next::Body(Body {
-                    seq,
-                    received_at: self.common.received_at,
-                    table: Arc::clone(&self.common.table),
-                    form: Form::Ndjson,
-                    first_line,
-                    bytes,
-                }));
+                let Common { table, received_at, .. } = &self.common;
+                let (table, received_at) = (Arc::clone(table), *received_at);
+                return Ok(Next::Body(Body { seq, received_at, table, form, first_line, bytes }));
             }
         }
     }
-}
-
-impl Opened {
-    fn new(input: &Input, bar: &ProgressBar) -> anyhow::Result<Opened> {
-        let (name, raw): (String, Box<dyn Read + Send>) = match input {
-            Input::Stdin => ("standard input".to_owned(), Box::new(std::io::stdin())),
-            Input::File(path) => (path.display().to_string(), Box::new(open(path)?)),
-        };
-        let reader = unpacked(Box::new(bar.wrap_read(raw)));
-        let reader = reader.with_context(|| format!("cannot read {name}"))?;
-        Ok(Opened {
-            name,
-            reader,
-            buffer: Vec::new(),
-            filled: 0,
-            line: 1,
-            line_feeds: 0,
-            array: None,
-            ended: false,
-        })
-    }
-
-    /// The next piece, at least `piece_bytes` and to the end of a line, or what is left: a buffer,
-    /// and how many bytes of it.
-    fn piece(
-        &mut self,
-        piece_bytes: usize,
-        spare: &Receiver<Vec<u8>>,
-    ) -> anyhow::Result<Option<(Vec<u8>, usize)>> {
-        let mut want = piece_bytes;
-        loop {
-            self.fill(want)?;
-            if self.ended {
-                break;
-            }
-            let array = self.array();
-            let read = self.buffer.get(..self.filled).unwrap_or_default();
-            if !array && let Some(at) = memchr::memrchr(b'\n', read) {
-                let rest = read.get(at + 1..).unwrap_or_default();
-                let mut next = spare.try_recv().unwrap_or_default();
-                if next.len() < rest.len() {
-                    next.resize(rest.len().max(piece_bytes), 0);
-                }
-                if let Some(begin) = next.get_mut(..rest.len()) {
-                    begin.copy_from_slice(rest);
-                }
-                self.filled = rest.len();
-                self.line += std::mem::take(&mut self.line_feeds);
-                return Ok(Some((std::mem::replace(&mut self.buffer, next), at + 1)));
-            }
-            want *= 2;
-            if want > LINE_BYTES {
-                let what = if array { "a JSON array" } else { "a line" };
-                let (line, most) = (self.line, LINE_BYTES >> 20);
-                bail!("{what} of more than {most} MiB begins at or after line {line}");
-            }
-        }
-        let len = std::mem::take(&mut self.filled);
-        Ok((len > 0).then(|| (std::mem::take(&mut self.buffer), len)))
-    }
-
-    /// Reads until there are `want` bytes, or the file has ended.
-    fn fill(&mut self, want: usize) -> std::io::Result<()> {
-        if self.buffer.len() < want {
-            self.buffer.resize(want, 0);
-        }
-        while self.filled < want && !self.ended {
-            let end = want.min(self.filled + READ_BYTES);
-            let room = self.buffer.get_mut(self.filled..end).unwrap_or_default();
-            match self.reader.read(room) {
-                Ok(0) => self.ended = true,
-                Ok(n) => {
-                    self.filled += n;
-                    let read = room.get(..n).unwrap_or_default();
-                    self.line_feeds += memchr::memchr_iter(b'\n', read).count() as u64;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the file is a JSON array. Asked while more is to come; blank bytes say nothing yet.
-    fn array(&mut self) -> bool {
-        let read = self.buffer.get(..self.filled).unwrap_or_default();
-        let text = read.strip_prefix(b"\xef\xbb\xbf").unwrap_or(read);
-        match (self.array, text.trim_ascii_start().first()) {
-            (Some(array), _) => array,
-            (None, Some(first)) => *self.array.insert(*first == b'['),
-            (None, None) => true,
-        }
-    }
-}
-
-pub(super) fn open(path: &Path) -> anyhow::Result<File> {
-    File::open(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// Inflates gzip and zstd, told by their first bytes.
-pub(super) fn unpacked(raw: Box<dyn Read + Send>) -> std::io::Result<Box<dyn Read + Send>> {
-    // Reads that are larger than its buffer go past it.
-    let mut raw = BufReader::with_capacity(64 << 10, raw);
-    let head = raw.fill_buf()?;
-    Ok(if head.starts_with(&[0x1f, 0x8b]) {
-        Box::new(flate2::bufread::MultiGzDecoder::new(raw))
-    } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        Box::new(zstd::stream::read::Decoder::with_buffer(raw)?)
-    } else {
-        Box::new(raw)
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
 
+    use super::super::marks;
     use super::*;
+
+    fn source(inputs: Vec<(Input, Option<String>)>, piece_bytes: usize) -> Pieces {
+        let rule = Rule::Documents;
+        let common = Common { table: "t".into(), received_at: Micros(5), piece_bytes, rule };
+        Pieces::new(Origin::Files(Files::new(inputs.into(), ProgressBar::hidden())), common)
+    }
 
     fn pieces(files: &[&[u8]], piece_bytes: usize) -> anyhow::Result<Vec<(u64, u64, String)>> {
         let dir = tempfile::tempdir()?;
@@ -277,10 +183,11 @@ mod tests {
         for (n, bytes) in files.iter().enumerate() {
             let path = dir.path().join(n.to_string());
             std::fs::write(&path, bytes)?;
-            inputs.push(Input::File(path));
+            let input = Input::File(path);
+            let content = marks::content(&input)?;
+            inputs.push((input, content));
         }
-        let common = Common { table: "t".into(), received_at: Micros(5), piece_bytes };
-        let mut source = Pieces::new(inputs, common, ProgressBar::hidden());
+        let mut source = source(inputs, piece_bytes);
         let mut found = Vec::new();
         while let Next::Body(body) = source.next(Duration::ZERO)? {
             let text = String::from_utf8(body.bytes.to_vec())?;
@@ -316,6 +223,69 @@ mod tests {
         assert_eq!(found[0], (1, 1, " [{},\n{},\n{}]".to_owned()));
         assert_eq!(found[1].2, "\u{feff}[\n{}]");
         assert_eq!(found[2].2, "{}\n");
+    }
+
+    #[test]
+    fn actions_stay_with_their_documents_whatever_the_size() {
+        let text = "\u{feff}{\"index\":{\"_id\":\"1\"}}\n{\"a\":1}\n\n{\"a\":2}\n\
+                    {\"update\":{\"_id\":\"2\"}}\r\n\r\n{\"doc\":{}}\r\n{\"delete\":{\"_id\":\"3\"}}\n\
+                    {\"create\":{}}\n{\"create\":{}}\n{\"a\":4}\n[{\"a\":5}]\n";
+        let actions = ["index", "create", "update"].map(|verb| format!("{{\"{verb}\""));
+        for piece_bytes in 1..=text.len() + 1 {
+            let found = pieces(&[text.as_bytes()], piece_bytes).unwrap();
+            let whole: String = found.iter().map(|(_, _, text)| text.as_str()).collect();
+            assert_eq!(whole, text, "{piece_bytes}");
+            let mut line = 1;
+            for (_, first_line, text) in &found {
+                assert_eq!(*first_line, line, "{piece_bytes}");
+                line += text.matches('\n').count() as u64;
+                let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+                assert!(!actions.iter().any(|a| last.contains(a)), "{piece_bytes}: {text}");
+            }
+        }
+        // By itself, or the piece would be all that is read.
+        assert!(pieces(&[text.as_bytes()], 1).unwrap().len() > 2);
+    }
+
+    #[test]
+    fn a_file_whose_first_line_is_in_brackets_is_cut_as_any_other() {
+        let found = pieces(&[b"[1]\n{2}\n{3}\n", b"[{},{}]\n"], 6).unwrap();
+        let found: Vec<_> = found.iter().map(|(_, l, t)| (*l, t.as_str())).collect();
+        assert_eq!(found, [(1, "[1]\n"), (2, "{2}\n"), (3, "{3}\n"), (1, "[{},{}]\n")]);
+    }
+
+    #[test]
+    fn a_file_that_changes_meanwhile_is_not_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("growing");
+        std::fs::write(&path, "{1}\n").unwrap();
+        let input = Input::File(path.clone());
+        let content = marks::content(&input).unwrap();
+        std::fs::write(&path, "{1}\n{2}\n").unwrap();
+        let mut source = source(vec![(input, content)], 100);
+        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Body(_)));
+        let Err(error) = source.next(Duration::ZERO) else { panic!("it has changed") };
+        assert!(
+            error.to_string().ends_with("growing has changed while it was imported"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_pipe_is_read_once_and_known_by_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let input = Input::File(path.clone());
+        // Nobody writes yet: looking at it does not wait.
+        let content = marks::content(&input).unwrap();
+        assert_eq!(content, None);
+        let writer = std::thread::spawn(move || std::fs::write(path, "{1}\n{2}\n").unwrap());
+        let mut source = source(vec![(input, content)], 100);
+        let Next::Body(body) = source.next(Duration::ZERO).unwrap() else { panic!("a piece") };
+        assert_eq!(&body.bytes[..], b"{1}\n{2}\n");
+        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Closed));
+        writer.join().unwrap();
     }
 
     #[test]

@@ -33,7 +33,9 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn new(inputs: &[Input], quiet: bool) -> Report {
         let size = |input: &Input| match input {
-            Input::File(path) => std::fs::metadata(path).ok().map(|file| file.len()),
+            Input::File(path) => {
+                std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|f| f.len())
+            }
             Input::Stdin => None,
         };
         let bytes: Option<u64> = inputs.iter().map(size).sum();

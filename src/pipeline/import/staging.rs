@@ -1,0 +1,156 @@
+//! A directory for unfinished files, and the lock that keeps a second process of this machine from
+//! the same run. Other machines are kept from it by the seals in the lake (`marks`).
+//!
+//! ```text
+//! <lake>/.staging-<node>            of a lake on disk: finished files are put in place by a link
+//! <tmp>/.staging-<lake>-<node>      of a bucket; <lake> is a hash of its place
+//! ```
+//! Beside each is its lock, `….lock`, which is made first and removed last. What a killed process
+//! left is of no use: whoever can take its lock removes it.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::config::Location;
+
+/// Another import that begins may hold a lock for a moment, to see whether anybody has it.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Removed with all that is in it when it is dropped.
+#[derive(Debug)]
+pub(super) struct Staging {
+    /// For the engine, which makes it.
+    pub(super) files: PathBuf,
+    private: PathBuf,
+    lock_path: PathBuf,
+    _lock: File,
+}
+
+impl Staging {
+    /// Takes the lock of the run `node`, and removes what killed imports into this lake left.
+    pub(super) fn take(lake: &Location, node: &str) -> anyhow::Result<Staging> {
+        let (base, prefix) = match lake {
+            // On the same file system, so that finished files are put in place without a copy.
+            Location::Local(root) => (root.clone(), ".staging-".to_owned()),
+            bucket => {
+                let place = xxh3_64(bucket.to_string().as_bytes());
+                (std::env::temp_dir(), format!(".staging-{place:016x}-"))
+            }
+        };
+        let name = format!("{prefix}{node}");
+        let mut tries = 0;
+        let staging = loop {
+            match Staging::lock(&base, &name)? {
+                Some(staging) => break staging,
+                None if tries == TRIES => {
+                    bail!("another process is importing the same files into this lake ({node})")
+                }
+                None => std::thread::sleep(PAUSE),
+            }
+            tries += 1;
+        };
+        // Rows on their way into a bucket are nobody's on this machine.
+        let private = &staging.private;
+        let made = remove(private)
+            .and_then(|()| std::fs::DirBuilder::new().mode(0o700).create(private))
+            .with_context(|| format!("cannot make {}", private.display()));
+        made?;
+        sweep(&base, &prefix);
+        Ok(staging)
+    }
+
+    /// None: another process has it.
+    fn lock(base: &Path, name: &str) -> anyhow::Result<Option<Staging>> {
+        let private = base.join(name);
+        let lock_path = base.join(format!("{name}.lock"));
+        let failed = || format!("cannot lock {}", lock_path.display());
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = options.open(&lock_path).with_context(failed)?;
+        match lock.try_lock() {
+            // Not a file that its last owner has removed since it was opened.
+            Ok(()) if same_file(&lock, &lock_path) => {
+                let files = private.join("files");
+                Ok(Some(Staging { files, private, lock_path, _lock: lock }))
+            }
+            Ok(()) | Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(failed),
+        }
+    }
+}
+
+/// Removes what is below `base` with names that begin with `prefix` and that no process has. What
+/// cannot be removed stays: it is only in the way.
+fn sweep(base: &Path, prefix: &str) {
+    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_str().and_then(|name| name.strip_suffix(".lock"));
+        if let Some(name) = name.filter(|name| name.starts_with(prefix)) {
+            drop(Staging::lock(base, name));
+        }
+    }
+}
+
+fn remove(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn same_file(open: &File, path: &Path) -> bool {
+    let id = |file: &std::fs::Metadata| (file.dev(), file.ino());
+    matches!((open.metadata(), path.metadata()), (Ok(a), Ok(b)) if id(&a) == id(&b))
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let _ = remove(&self.private);
+        let _ = std::fs::remove_file(&self.lock_path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_is_of_a_lake_and_a_run() {
+        let bucket = |bucket: &str| Location::S3 { bucket: bucket.into(), prefix: "p".into() };
+        let node = format!("import-{}", std::process::id());
+        let one = Staging::take(&bucket("one"), &node).unwrap();
+        let _two = Staging::take(&bucket("two"), &node).unwrap();
+        let _other = Staging::take(&bucket("one"), &format!("{node}-2")).unwrap();
+        let error = Staging::take(&bucket("one"), &node).unwrap_err();
+        assert!(error.to_string().starts_with("another process"), "{error}");
+        let mode = one.private.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(one);
+        Staging::take(&bucket("one"), &node).unwrap();
+    }
+
+    #[test]
+    fn what_killed_imports_left_is_removed_and_what_runs_is_not() {
+        let lake = tempfile::tempdir().unwrap();
+        let place = Location::Local(lake.path().to_owned());
+        let running = Staging::take(&place, "running").unwrap();
+        std::fs::create_dir_all(lake.path().join(".staging-stdin-1/files")).unwrap();
+        std::fs::write(lake.path().join(".staging-stdin-1.lock"), "").unwrap();
+        std::fs::create_dir(lake.path().join("user_sessions")).unwrap();
+        drop(Staging::take(&place, "another").unwrap());
+        let names = std::fs::read_dir(lake.path()).unwrap().map(|e| e.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [".staging-running", ".staging-running.lock", "user_sessions"]);
+        drop(running);
+    }
+}
