@@ -411,6 +411,7 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("log", "\"debug\"", "log: \"debug\""),
     ("listen", "\"127.0.0.1:4000\"", "listen: \"127.0.0.1:4000\", addresses: [127.0.0.1:4000]"),
     ("path", "\"/in\"", "path: \"/in\""),
+    ("host_names", "\"a.test, b.test\"", "host_names: [\"a.test\", \"b.test\", \"127.0.0.1\"]"),
     ("insecure_listen", "true", "Receive"),
     ("body_limit", "\"1MB\"", "body_limit_bytes: 1000000"),
     ("inflated_limit", "0x200000", "inflated_limit_bytes: 2097152"),

@@ -148,6 +148,7 @@ fn receive_settings(
         auth,
         tls,
         seal: key.filter(|_| settings.journal.encrypt).cloned(),
+        host_names: receive.host_names.clone(),
         requests_per_second: receive.requests_per_second,
         header_timeout: receive.header_timeout,
         body_timeout: receive.body_timeout,

@@ -28,9 +28,13 @@ use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, status_class};
 use super::reply::{self, Refusal, Response};
 use super::socket::{LINGER, Watch};
 
-/// Who sent a request. An extension of every request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+/// Who sent a request, and to whom. An extension of every request.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    pub(super) from: SocketAddr,
+    /// The host that the target names: always in HTTP/2, seldom in HTTP/1.1.
+    pub(super) authority: Option<String>,
+}
 
 /// The service of one connection.
 pub(super) fn service(
@@ -52,7 +56,8 @@ pub(super) fn service(
         let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
         let mut request =
             request.map(|body| Followed { body: Some(body), h1, read: Arc::clone(&read) });
-        request.extensions_mut().insert(Peer(peer));
+        let authority = request.uri().authority().map(ToString::to_string);
+        request.extensions_mut().insert(Ends { from: peer, authority });
         // A target without a path (CONNECT has none) is nothing that warp can be given: it panics.
         let answer = match request.uri().path_and_query() {
             Some(_) => Ok(routes.call(request)),

@@ -24,7 +24,7 @@
 //! |---|---|
 //! | 200 | durable, or a duplicate of a body that is, or empty |
 //! | 400 | the body's encoding is broken, or the body ended early |
-//! | 401, 403 | no credentials that are right, or from an address that may not |
+//! | 401, 403 | no credentials that are right, or from an address that may not, or from a web page |
 //! | 404, 405 | not the path, not PUT or POST |
 //! | 408 | the head or the body took too long |
 //! | 413 | too long as sent, inflated, or for the journal |
@@ -45,6 +45,7 @@ mod endpoint;
 mod exchange;
 mod gate;
 mod memory;
+mod page;
 mod reply;
 mod routes;
 mod socket;
@@ -84,6 +85,8 @@ pub struct Settings {
     pub tls: Option<Arc<Tls>>,
     /// What bodies are sealed with on their way to the journal; none for not at all.
     pub seal: Option<privacy::Key>,
+    /// Names that the receiver is known by, besides its address and `localhost`.
+    pub host_names: Vec<String>,
     /// Most requests of a peer in a second, over all endpoints.
     pub requests_per_second: Option<u32>,
     /// From the first byte of a request (or the opening of the connection) to the end of its head.
@@ -109,6 +112,7 @@ struct App {
     memory: Arc<Memory>,
     refused: routes::Refused,
     gate: gate::Gate,
+    pages: page::Pages,
 }
 
 /// Serves `listener` until `shutdown` resolves, then drains: no new connections, requests under way
@@ -167,6 +171,7 @@ pub async fn run(
         memory: Arc::new(memory),
         refused: routes::Refused::default(),
         gate: gate::Gate::new(&settings),
+        pages: page::Pages::new(listener.local_addr().ok(), &settings.host_names),
         settings,
     });
 

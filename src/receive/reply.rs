@@ -89,6 +89,16 @@ pub(super) enum Refusal {
     AuthBusy,
     #[error("this is not open to your address")]
     Forbidden,
+    #[error(
+        "this was sent by a web page, as its Origin or Sec-Fetch-Site says, and pages may not send \
+         here: send it by a program"
+    )]
+    FromPage,
+    #[error(
+        "{asked:?} is no name of this receiver: ask for its address or for localhost, or have the \
+         name in its host_names"
+    )]
+    Host { asked: String },
     #[error("too many requests: send fewer and larger bodies, or come back later")]
     TooManyRequests { wait: Duration },
     #[error("line {line} of the bulk {what}: nothing was kept")]
@@ -117,7 +127,7 @@ impl Refusal {
                 StatusCode::BAD_REQUEST
             }
             Refusal::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
-            Refusal::Forbidden => StatusCode::FORBIDDEN,
+            Refusal::Forbidden | Refusal::FromPage | Refusal::Host { .. } => StatusCode::FORBIDDEN,
             Refusal::TooManyFailures { .. } | Refusal::TooManyRequests { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }

@@ -27,7 +27,8 @@ use super::body::{self, Announced, Limits};
 use super::elastic;
 use super::encoding::Encoding;
 use super::endpoint::{Endpoint, trimmed};
-use super::exchange::Peer;
+use super::exchange::Ends;
+use super::page::Pages;
 use super::reply::{self, CONTENT_TYPES, Part, Refusal, Response};
 
 /// Where tokens are to be had.
@@ -46,6 +47,8 @@ struct Head {
     method: Method,
     headers: HeaderMap,
     from: SocketAddr,
+    /// The host that the target names, if it does.
+    authority: Option<String>,
 }
 
 /// The routes, as one filter.
@@ -57,9 +60,10 @@ pub(super) fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .and(query)
         .and(warp::method())
         .and(warp::header::headers_cloned())
-        .and(warp::ext::get::<Peer>())
-        .map(|app: Arc<App>, path, query, method, headers, Peer(from)| {
-            (app, Head { path, query, method, headers, from })
+        .and(warp::ext::get::<Ends>())
+        .map(|app: Arc<App>, path, query, method, headers, ends: Ends| {
+            let Ends { from, authority } = ends;
+            (app, Head { path, query, method, headers, from, authority })
         })
         .untuple_one()
         .and(warp::body::stream())
@@ -76,7 +80,8 @@ async fn answer(
     match path {
         "/health/live" => return get(head.method, reply::live),
         "/health/ready" => {
-            let known = app.gate.may_know(&head.headers, head.from.ip()).await;
+            let known = app.ours(&head).is_ok()
+                && app.gate.may_know(&head.headers, head.from.ip()).await;
             let waiting = app.waiting();
             return get(head.method, || match known {
                 true => reply::ready(&waiting),
@@ -85,11 +90,15 @@ async fn answer(
         }
         _ => {}
     }
-    if let Err(refusal) = app.gate.any(head.from.ip()) {
+    if let Err(refusal) = Pages::check(&head.headers).and_then(|()| app.gate.any(head.from.ip())) {
         return refusal.into_response();
     }
     if path == "/metrics" {
-        return match app.gate.operator(&head.headers, head.from.ip()).await {
+        let allowed = match app.ours(&head) {
+            Ok(()) => app.gate.operator(&head.headers, head.from.ip()).await,
+            Err(refusal) => Err(refusal),
+        };
+        return match allowed {
             Ok(()) => get(head.method, || reply::metrics(app.metrics.render())),
             Err(refusal) => refusal.into_response(),
         };
@@ -170,6 +179,14 @@ impl App {
         owners.max_by_key(|(_, endpoint)| trimmed(&endpoint.path).len()).map(|(place, _)| place)
     }
 
+    /// Whether the host that was asked for is ours; who has credentials need not know it.
+    fn ours(&self, head: &Head) -> Result<(), Refusal> {
+        match self.settings.auth {
+            Some(_) => Ok(()),
+            None => self.pages.host(&head.headers, head.authority.as_deref()),
+        }
+    }
+
     async fn at_endpoint(
         &self,
         place: usize,
@@ -177,6 +194,9 @@ impl App {
         head: &Head,
         stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
     ) -> Result<Response, Refusal> {
+        if !endpoint.auth.is_asked() {
+            self.pages.host(&head.headers, head.authority.as_deref())?;
+        }
         self.gate.endpoint(place, endpoint, &head.headers, head.from.ip()).await?;
         let method = &head.method;
         let bulk = match endpoint.form {

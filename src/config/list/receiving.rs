@@ -59,6 +59,20 @@ pub(crate) const PATH: Setting = Setting {
     more: "[[endpoint]] sections of the file, if there are any, take the place of this one.",
 };
 
+/// `host_names`
+pub(crate) const HOST_NAMES: Setting = Setting {
+    key: "host_names",
+    value_name: "NAMES",
+    kind: Kind::Text,
+    default: None,
+    example: "lake.example.com",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Names, with commas between, that senders on loopback may ask for besides localhost.",
+    more: "Other names are refused where nobody is asked who they are: they may be those of web \
+           pages. For a proxy that passes its own name on.",
+};
+
 /// `insecure_listen`
 pub(crate) const INSECURE_LISTEN: Setting = Setting {
     key: "insecure_listen",

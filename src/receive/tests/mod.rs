@@ -1,5 +1,6 @@
 //! The receiver as its clients see it: a real listener, a real journal, and bytes on a socket.
 
+mod abuse;
 mod answers;
 mod connections;
 mod encodings;
@@ -46,6 +47,7 @@ fn settings() -> Settings {
         auth: None,
         tls: None,
         seal: None,
+        host_names: vec!["test".into(), "t".into()],
         requests_per_second: None,
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(10),

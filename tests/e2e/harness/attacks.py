@@ -36,7 +36,7 @@ class Attacker:
             return status(sock, linger_s)
 
     def put(self, body, *headers, path=PATH, method=b"PUT"):
-        head = b"%s %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n" % (method, path, len(body))
+        head = b"%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n" % (method, path, len(body))
         return self.raw(head + b"".join(header + b"\r\n" for header in headers) + b"\r\n", body)
 
     def head(self, *lines):
@@ -74,7 +74,7 @@ def literal(name, value):
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
 HEADERS = b"".join(
     literal(name, value)
-    for name, value in ((b":method", b"PUT"), (b":scheme", b"http"), (b":path", PATH), (b":authority", b"a"))
+    for name, value in ((b":method", b"PUT"), (b":scheme", b"http"), (b":path", PATH), (b":authority", b"localhost"))
 )
 
 
@@ -148,11 +148,11 @@ def settings_flood(attacker):
 
 
 def slow_head(attacker):
-    return attacker.raw(b"PUT /open HTTP/1.1\r\nHost: a\r\n", b"X-A: b\r\n", pause_s=0.3)
+    return attacker.raw(b"PUT /open HTTP/1.1\r\nHost: localhost\r\n", b"X-A: b\r\n", pause_s=0.3)
 
 
 def slow_body(attacker):
-    return attacker.raw(b"PUT /open HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", b"{", pause_s=0.2)
+    return attacker.raw(b"PUT /open HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", b"{", pause_s=0.2)
 
 
 def silent(attacker):
@@ -165,7 +165,7 @@ def slow_reader(attacker):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         try:
             for _ in range(3000):
-                sock.sendall(b"GET /nothing-%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 150))
+                sock.sendall(b"GET /nothing-%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"x" * 150))
         except OSError:
             return "closed"
         return "held"
@@ -202,7 +202,7 @@ def password_guesses(attacker):
 
 def request_flood(attacker):
     with attacker.connect() as sock:
-        sock.sendall(b"GET /limited HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+        sock.sendall(b"GET /limited HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
         sock.settimeout(3)
         data = b""
         try:
@@ -244,12 +244,12 @@ def line(text):
 
 
 START = b"PUT /open HTTP/1.1"
-HOST = b"Host: a"
+HOST = b"Host: localhost"
 
 # name: (attack, what may become of it)
 ATTACKS = {
     "smuggling: length and chunked, chunked is what counts": (
-        lambda a: a.raw(START + b"\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        lambda a: a.raw(START + b"\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         {"200", "400"},
     ),
     "smuggling: two lengths": (lambda a: a.head(START, HOST, b"Content-Length: 4", b"Content-Length: 5"), {"400"}),
@@ -263,16 +263,16 @@ ATTACKS = {
     "smuggling: a folded header": (lambda a: a.head(START, HOST, b"X-A: b", b" Content-Length: 4"), {"400"}),
     "smuggling: chunked in HTTP/1.0": (lambda a: a.head(b"PUT /open HTTP/1.0", b"Transfer-Encoding: chunked"), {"400"}),
     "chunks: a size that overflows": (
-        lambda a: a.raw(START + b"\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n"),
+        lambda a: a.raw(START + b"\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n"),
         {"400"},
     ),
     "chunks: endless extensions": (
-        lambda a: a.raw(START + b"\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 100_000),
+        lambda a: a.raw(START + b"\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 100_000),
         {"400"},
     ),
     "chunks: endless trailers": (
         lambda a: a.raw(
-            START + b"\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X-A: b\r\n" * 50_000
+            START + b"\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X-A: b\r\n" * 50_000
         ),
         {"400"},
     ),

@@ -1,0 +1,36 @@
+//! What nobody should send, and what becomes of those who do not.
+
+use super::*;
+
+fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
+    let len = body.len();
+    format!("{method} {path} HTTP/1.1\r\n{headers}content-length: {len}\r\n\r\n{body}")
+}
+
+#[tokio::test]
+async fn a_web_page_can_neither_write_nor_read() {
+    let server = Server::start().await;
+    // What a browser sends for a page of somebody else's, without asking first.
+    let page = "host: localhost\r\norigin: https://evil.test\r\ncontent-type: text/plain\r\n";
+    let answer = server.ask(request("POST", PATH, page, "{}")).await;
+    answer.is_error(403, &["web page"]);
+    let newer = "host: localhost\r\nsec-fetch-site: cross-site\r\n";
+    server.ask(request("PUT", PATH, newer, "{}")).await.is_error(403, &["web page"]);
+    // Before its body is there.
+    let mut client = server.client().await;
+    client.send(format!("PUT {PATH} HTTP/1.1\r\n{page}content-length: 5\r\n\r\n")).await;
+    let answer = client.answer().await;
+    answer.is_error(403, &["web page"]);
+    assert!(answer.closes());
+    // A name that was made to mean loopback.
+    let rebound = "host: evil.test:3000\r\n";
+    server.ask(request("POST", PATH, rebound, "{}")).await.is_error(403, &["evil.test", "localhost"]);
+    server.ask(request("GET", "/metrics", rebound, "")).await.is_error(403, &["evil.test"]);
+    let absolute = format!("http://evil.test{PATH}");
+    server.ask(request("PUT", &absolute, "host: t\r\n", "{}")).await.is_error(403, &["evil.test"]);
+    assert!(server.bodies().is_empty());
+    // By hand, and as programs do.
+    server.ask(request("GET", "/metrics", "host: t\r\nsec-fetch-site: none\r\n", "")).await;
+    server.ask(request("PUT", PATH, "host: 127.0.0.1:3000\r\n", "{}")).await.is(200, &ok(1, 2, false));
+    assert_eq!(server.ask(request("GET", "/health/live", rebound, "")).await.status, 200);
+}
