@@ -70,8 +70,9 @@ pub use self::endpoint::{Endpoint, IndexPattern};
 
 use self::memory::Memory;
 
-/// Memory for the bodies of all requests together. More when `inflated_limit_bytes` asks for it: a
-/// body that keeps to its limit always fits once others have gone.
+/// Memory for the bodies of all requests together. More when an endpoint asks for it by its limits,
+/// its form and whether bodies are sealed: a body that keeps to its limit always fits, with the
+/// copies that are made of it, once others have gone.
 pub const BODY_MEMORY_BYTES: u64 = 256 << 20;
 
 /// What the receiver has to know.
@@ -135,7 +136,8 @@ pub async fn run(
     metrics: metrics::Handle,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let most = settings.endpoints.iter().map(|endpoint| endpoint.limits().most_memory()).max();
+    let sealed = settings.seal.is_some();
+    let most = settings.endpoints.iter().map(|endpoint| endpoint.most_memory(sealed)).max();
     let memory = Memory::new(BODY_MEMORY_BYTES.max(most.unwrap_or_default()));
     let limits = accept::Limits {
         header_timeout: settings.header_timeout,

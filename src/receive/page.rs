@@ -92,14 +92,26 @@ mod tests {
             pages.host(&headers, None).is_ok()
         };
         for host in [
-            "127.0.0.1", "127.0.0.1:3000", "[::1]:3000", "192.0.2.7:80", "localhost:3000",
-            "LOCALHOST.", "a.localhost", "lake.example.COM:443",
+            "127.0.0.1",
+            "127.0.0.1:3000",
+            "[::1]:3000",
+            "192.0.2.7:80",
+            "localhost:3000",
+            "LOCALHOST.",
+            "a.localhost",
+            "lake.example.COM:443",
         ] {
             assert!(asked(host), "{host}");
         }
         for host in [
-            "evil.test", "evil.test:3000", "localhost.evil.test", "127.0.0.1.evil.test", "", "[::1",
-            "127.0.0.1@evil.test", "xlake.example.com",
+            "evil.test",
+            "evil.test:3000",
+            "localhost.evil.test",
+            "127.0.0.1.evil.test",
+            "",
+            "[::1",
+            "127.0.0.1@evil.test",
+            "xlake.example.com",
         ] {
             assert!(!asked(host), "{host}");
         }

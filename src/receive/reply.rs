@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use warp::http::header::{
     ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
@@ -69,6 +70,18 @@ pub(super) enum Refusal {
     InflatedTooLong { limit_bytes: u64 },
     #[error("the body did not arrive within {} s: send it again", after.as_secs_f64())]
     BodyTimeout { after: Duration },
+    #[error("nothing of the body came for {} s: send it again", silence.as_secs_f64())]
+    BodySilent { silence: Duration },
+    #[error(
+        "the body holds so much memory that it has to come faster: nothing was kept; send smaller \
+         bulks"
+    )]
+    BodyTooLargeToBeSlow,
+    #[error(
+        "the body needs more memory than all bodies together may have: nothing was kept; send \
+         smaller bulks"
+    )]
+    NeverFits,
     #[error(
         "the body ended early, after {received_bytes} bytes ({reason}): nothing was kept; send it \
          again"
@@ -105,6 +118,8 @@ pub(super) enum Refusal {
     Bulk { line: u64, what: &'static str },
     #[error("the bulk has more than {limit} actions: send smaller bulks")]
     TooManyActions { limit: usize },
+    #[error("the answer to the bulk would have more than {limit_bytes} bytes: send smaller bulks")]
+    AnswerTooLong { limit_bytes: usize },
     #[error(transparent)]
     Journal(#[from] AppendError),
 }
@@ -119,8 +134,12 @@ impl Refusal {
             }
             Refusal::SentTooLong { .. }
             | Refusal::InflatedTooLong { .. }
+            | Refusal::NeverFits
+            | Refusal::AnswerTooLong { .. }
             | Refusal::Journal(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Refusal::BodyTimeout { .. }
+            | Refusal::BodySilent { .. }
+            | Refusal::BodyTooLargeToBeSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::Interrupted { .. } | Refusal::BrokenEncoding { .. } => StatusCode::BAD_REQUEST,
             Refusal::TooManyActions { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Bulk { .. } | Refusal::NoPath | Refusal::NotDocuments => {
@@ -131,9 +150,9 @@ impl Refusal {
             Refusal::TooManyFailures { .. } | Refusal::TooManyRequests { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Refusal::NoMemory | Refusal::AuthBusy | Refusal::Journal(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Refusal::NoMemory
+            | Refusal::AuthBusy
+            | Refusal::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -211,7 +230,7 @@ pub(super) fn taken(lines: u64, bytes: u64, duplicate: bool) -> Response {
 pub(super) fn ready_or_not(waiting: &[Part]) -> Response {
     match waiting.is_empty() {
         true => ready(waiting),
-        false => json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"not ready"}"#.into()),
+        false => json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"not ready"}"#),
     }
 }
 
@@ -238,13 +257,13 @@ pub(super) fn granted(granted: Result<Granted, NotGranted>) -> Response {
 
 /// The process runs.
 pub(super) fn live() -> Response {
-    json(StatusCode::OK, r#"{"status":"live"}"#.into())
+    json(StatusCode::OK, r#"{"status":"live"}"#)
 }
 
 /// Every part is ready, or which are not.
 pub(super) fn ready(waiting: &[Part]) -> Response {
     if waiting.is_empty() {
-        return json(StatusCode::OK, r#"{"status":"ready"}"#.into());
+        return json(StatusCode::OK, r#"{"status":"ready"}"#);
     }
     let text = to_text(&NotReady { status: "not ready", parts: waiting });
     json(StatusCode::SERVICE_UNAVAILABLE, text)
@@ -252,14 +271,14 @@ pub(super) fn ready(waiting: &[Part]) -> Response {
 
 /// Prometheus text.
 pub(super) fn metrics(text: String) -> Response {
-    typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+    typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.into())
 }
 
-pub(super) fn json(status: StatusCode, text: String) -> Response {
-    typed(status, "application/json", text)
+pub(super) fn json(status: StatusCode, text: impl Into<Bytes>) -> Response {
+    typed(status, "application/json", text.into())
 }
 
-fn typed(status: StatusCode, content_type: &'static str, text: String) -> Response {
+fn typed(status: StatusCode, content_type: &'static str, text: Bytes) -> Response {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

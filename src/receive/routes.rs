@@ -19,6 +19,7 @@ use warp::http::{HeaderMap, Method};
 
 use crate::journal::NewBody;
 use crate::metrics as names;
+use crate::peers::Peer;
 use crate::privacy;
 use crate::record::Form;
 
@@ -28,6 +29,7 @@ use super::elastic;
 use super::encoding::Encoding;
 use super::endpoint::{Endpoint, trimmed};
 use super::exchange::Ends;
+use super::memory::Reserved;
 use super::page::Pages;
 use super::reply::{self, CONTENT_TYPES, Part, Refusal, Response};
 
@@ -36,6 +38,9 @@ const TOKEN_PATH: &str = "/oauth2/token";
 
 /// How often the log tells of refused bodies.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// What is looked through at once; more would hold up the requests that share the thread.
+const AT_ONCE_BYTES: u64 = 1 << 20;
 
 /// The longest form that the token endpoint reads.
 const FORM_BYTES: u64 = 16 << 10;
@@ -80,8 +85,8 @@ async fn answer(
     match path {
         "/health/live" => return get(head.method, reply::live),
         "/health/ready" => {
-            let known = app.ours(&head).is_ok()
-                && app.gate.may_know(&head.headers, head.from.ip()).await;
+            let known =
+                app.ours(&head).is_ok() && app.gate.may_know(&head.headers, head.from.ip()).await;
             let waiting = app.waiting();
             return get(head.method, || match known {
                 true => reply::ready(&waiting),
@@ -204,9 +209,10 @@ impl App {
             Form::Elasticsearch => {
                 let below = endpoint.below(trimmed(head.path.as_str())).unwrap_or_default();
                 match elastic::asked(method, below) {
-                    elastic::Asked::Bulk { index } => {
-                        Some(elastic::Bulk { index, brief: head.query.contains("filter_path=") })
-                    }
+                    elastic::Asked::Bulk { index } => Some(elastic::Bulk {
+                        index: index.map(str::to_owned),
+                        brief: head.query.contains("filter_path="),
+                    }),
                     elastic::Asked::Else(response) => return Ok(response),
                 }
             }
@@ -219,23 +225,25 @@ impl App {
         }
         let began = Instant::now();
         check_content_type(&head.headers)?;
-        let body = self.body(&head.headers, endpoint.limits(), stream).await?;
+        let body = self.body(head, endpoint.limits(), stream).await?;
         match bulk {
             None => self.take(endpoint, body, began).await,
-            Some(bulk) => self.take_bulk(endpoint, &bulk, body, began).await,
+            Some(bulk) => self.take_bulk(endpoint, bulk, body, began).await,
         }
     }
 
     /// Reads the whole body, in time.
     async fn body(
         &self,
-        headers: &HeaderMap,
+        head: &Head,
         limits: Limits,
         stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
     ) -> Result<body::Whole, Refusal> {
         let announced = Announced {
-            encoding: Encoding::of(headers)?,
-            length_bytes: headers
+            peer: Peer::of(head.from.ip()),
+            encoding: Encoding::of(&head.headers)?,
+            length_bytes: head
+                .headers
                 .get(CONTENT_LENGTH)
                 .and_then(|value| value.to_str().ok())
                 .and_then(|value| value.parse().ok()),
@@ -252,19 +260,19 @@ impl App {
         body::Whole { bytes, mut reserved }: body::Whole,
         began: Instant,
     ) -> Result<Response, Refusal> {
-        let lines = body::lines(&bytes);
         let len = bytes.len() as u64;
-        if self.settings.seal.is_some() {
-            // Clear and sealed are there at once, for a moment.
-            reserved.grow_to(2 * len).await?;
-        }
+        // Clear and sealed are there at once, for a moment.
+        reserved.grow_to(len + self.sealed_bytes(len)).await?;
+        let reserved = Arc::new(reserved);
+        let bytes = reserved.hold(bytes);
+        let counted = bytes.clone();
+        let lines = aside(len, move || body::lines(&counted)).await?;
         if lines == 0 {
             return Ok(reply::taken(0, len, false));
         }
         let table = Arc::clone(&endpoint.table);
         let new = NewBody { table, form: Form::Ndjson, first_line: 1, bytes };
-        let duplicate = self.keep(endpoint, new, lines, began).await?;
-        drop(reserved);
+        let duplicate = self.keep(endpoint, new, &reserved, lines, began).await?;
         Ok(reply::taken(lines, len, duplicate))
     }
 
@@ -272,29 +280,50 @@ impl App {
     async fn take_bulk(
         &self,
         endpoint: &Endpoint,
-        bulk: &elastic::Bulk<'_>,
+        bulk: elastic::Bulk,
         body::Whole { bytes, mut reserved }: body::Whole,
         began: Instant,
     ) -> Result<Response, Refusal> {
-        let mut split = elastic::split(endpoint, bulk, &bytes)?;
-        // What was copied, what is sealed and the answer are held besides the body.
         let len = bytes.len() as u64;
-        let sealed = if self.settings.seal.is_some() { len } else { 0 };
-        reserved.grow_to(len + sealed + split.held_bytes()).await?;
+        // The answer is written while the bulk is taken apart, so its memory is asked for before.
+        reserved.grow_to(len + elastic::most_answer_bytes(&bytes)).await?;
+        let (endpoint_, bulk_) = (endpoint.clone(), bulk);
+        let (split, bytes, mut reserved) = aside(len, move || {
+            let split = elastic::split(&endpoint_, &bulk_, &bytes);
+            (split, bytes, reserved)
+        })
+        .await?;
+        let mut split = split?;
+        let copied = split.copied_bytes();
+        let sealed = self.sealed_bytes(copied.max(len));
+        let needed = len + split.answer_bytes() + copied + sealed;
+        reserved.shrink_to(needed);
+        reserved.grow_to(needed).await?;
+        let of_answer = reserved.split(split.answer_bytes());
+        let reserved = Arc::new(reserved);
+        let body = reserved.hold(bytes);
         for (table, part) in std::mem::take(&mut split.parts) {
-            let (bytes, lines) = (part.bytes, part.documents);
+            let (picked, lines, whole) = (body.clone(), part.documents, part.copied_bytes == 0);
+            let bytes = aside(part.copied_bytes, move || part.bytes(&picked)).await?;
+            let bytes = if whole { bytes } else { reserved.hold(bytes) };
             let new = NewBody { table, form: Form::Elasticsearch, first_line: 1, bytes };
-            self.keep(endpoint, new, lines, began).await?;
+            self.keep(endpoint, new, &reserved, lines, began).await?;
         }
-        drop((reserved, bytes));
-        Ok(split.response(began.elapsed()))
+        Ok(split.response(began.elapsed(), of_answer))
     }
 
-    /// Makes a body durable, and counts it. Whether it was known.
+    /// What a body of `len` bytes takes once more when it is sealed.
+    fn sealed_bytes(&self, len: u64) -> u64 {
+        self.settings.seal.as_ref().map_or(0, |_| len + privacy::SEAL_BYTES as u64)
+    }
+
+    /// Makes a body durable, and counts it. Whether it was known. `reserved` is held by its bytes,
+    /// and has room for them sealed.
     async fn keep(
         &self,
         endpoint: &Endpoint,
         mut new: NewBody,
+        reserved: &Arc<Reserved>,
         lines: u64,
         began: Instant,
     ) -> Result<bool, Refusal> {
@@ -303,9 +332,14 @@ impl App {
             return Err(Refusal::NotDocuments);
         }
         if let Some(key) = self.settings.seal.clone() {
-            let bytes = new.bytes;
-            let sealed = tokio::task::spawn_blocking(move || key.seal_body(&bytes)).await;
-            new.bytes = sealed.ok().flatten().ok_or(Refusal::NoMemory)?;
+            // What is sealed on another thread runs on when the client goes away, and so its bytes
+            // hold the reservation.
+            let bytes = std::mem::take(&mut new.bytes);
+            let reserved = Arc::clone(reserved);
+            let sealed = tokio::task::spawn_blocking(move || {
+                key.seal_body(&bytes).map(|sealed| reserved.hold(sealed))
+            });
+            new.bytes = sealed.await.ok().flatten().ok_or(Refusal::NoMemory)?;
         }
         let receipt = self.journal.append(new).await?;
         if receipt.duplicate {
@@ -333,7 +367,7 @@ impl App {
             return Refusal::NotPutOrPost { method, path, allow: "POST" }.into_response();
         }
         let limits = Limits { body_limit_bytes: FORM_BYTES, inflated_limit_bytes: FORM_BYTES };
-        let form = match self.body(&head.headers, limits, stream).await {
+        let form = match self.body(head, limits, stream).await {
             Ok(body::Whole { bytes, .. }) => bytes,
             Err(refusal) => return refusal.into_response(),
         };
@@ -358,6 +392,20 @@ impl App {
         }
         parts
     }
+}
+
+/// Does `work` on a body of `len` bytes where it holds up nobody: here, if the body is small.
+///
+/// Work that was begun elsewhere goes on when the client goes away. What it has of the body holds
+/// the reservation.
+async fn aside<T: Send + 'static>(
+    len: u64,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if len <= AT_ONCE_BYTES {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::NoMemory)
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {

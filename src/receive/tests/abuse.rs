@@ -24,13 +24,19 @@ async fn a_web_page_can_neither_write_nor_read() {
     assert!(answer.closes());
     // A name that was made to mean loopback.
     let rebound = "host: evil.test:3000\r\n";
-    server.ask(request("POST", PATH, rebound, "{}")).await.is_error(403, &["evil.test", "localhost"]);
+    server
+        .ask(request("POST", PATH, rebound, "{}"))
+        .await
+        .is_error(403, &["evil.test", "localhost"]);
     server.ask(request("GET", "/metrics", rebound, "")).await.is_error(403, &["evil.test"]);
     let absolute = format!("http://evil.test{PATH}");
     server.ask(request("PUT", &absolute, "host: t\r\n", "{}")).await.is_error(403, &["evil.test"]);
     assert!(server.bodies().is_empty());
     // By hand, and as programs do.
     server.ask(request("GET", "/metrics", "host: t\r\nsec-fetch-site: none\r\n", "")).await;
-    server.ask(request("PUT", PATH, "host: 127.0.0.1:3000\r\n", "{}")).await.is(200, &ok(1, 2, false));
+    server
+        .ask(request("PUT", PATH, "host: 127.0.0.1:3000\r\n", "{}"))
+        .await
+        .is(200, &ok(1, 2, false));
     assert_eq!(server.ask(request("GET", "/health/live", rebound, "")).await.status, 200);
 }

@@ -28,6 +28,11 @@ const PATH: &str = "/export/events";
 /// Longer than anything here takes; shorter than a test run may hang.
 const SOON: Duration = Duration::from_secs(20);
 
+/// A peer, where it does not matter which.
+fn somebody() -> crate::peers::Peer {
+    crate::peers::Peer::of([192, 0, 2, 1].into())
+}
+
 fn settings() -> Settings {
     Settings {
         endpoints: vec![Endpoint {
