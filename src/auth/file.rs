@@ -104,6 +104,8 @@ pub(super) struct Credentials {
     pub(super) clients: HashMap<String, Client>,
     pub(super) issuers: Issuers,
     pub(super) token_seconds: u64,
+    /// What an unknown name is verified against: no cheaper than any of the above.
+    pub(super) nobody: Arc<str>,
     /// Over the file and the files it names: differs when anything does.
     pub(super) digest: [u8; 32],
 }
@@ -219,11 +221,17 @@ impl Credentials {
         if !(30..=86_400).contains(&token_seconds) {
             return Err(reader.wrong("token_seconds is not between 30 and 86400".to_owned()));
         }
+        let secrets = users.values().chain(clients.values().map(|client| &client.secret));
+        let hashes = secrets.filter_map(|secret| match secret {
+            Secret::Hash(hash) => Some(&**hash),
+            Secret::Plain(_) => None,
+        });
+        let nobody = password::nobody(hashes).ok_or(CredentialsError::Random)?;
         let mut digest = [0; 32];
         for (to, from) in digest.iter_mut().zip(reader.digest.finish().as_ref()) {
             *to = *from;
         }
-        Ok(Credentials { users, tokens, clients, issuers, token_seconds, digest })
+        Ok(Credentials { users, tokens, clients, issuers, token_seconds, nobody, digest })
     }
 
     /// The name of a static token.

@@ -159,13 +159,12 @@ impl Auth {
         };
         let credentials = self.credentials();
         let client = credentials.clients.get(&id);
-        let known = self.password(client.map(|client| &client.secret), &id, &secret, peer).await;
+        let stored = client.map(|client| &client.secret);
+        let known = self.verifier.verify(stored, &credentials.nobody, &id, &secret, peer).await;
         let client = match (known, client) {
             (Ok(()), Some(client)) => client,
-            (Err(Denied::Unauthorized), _) | (Ok(()), None) => {
-                return Err(denied(self.failed(peer)));
-            }
-            (Err(other), _) => return Err(denied(other)),
+            (Ok(()), None) => return Err(denied(self.failed(peer))),
+            (Err(wrong), _) => return Err(denied(self.counted(wrong, peer))),
         };
         let scope: Vec<String> = match field("scope").map(str::trim).filter(|s| !s.is_empty()) {
             Some(asked) => asked.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
