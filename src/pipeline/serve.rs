@@ -152,6 +152,8 @@ fn receive_settings(
         requests_per_second: receive.requests_per_second,
         header_timeout: receive.header_timeout,
         body_timeout: receive.body_timeout,
+        answer_timeout: receive::ANSWER_TIMEOUT,
+        idle_timeout: receive::IDLE_TIMEOUT,
         drain_timeout: receive.drain_timeout,
         handshake_timeout: receive.handshake_timeout,
         max_connections: receive.max_connections,

@@ -7,7 +7,7 @@
 //! - It never looks inside a document. It inflates, counts, and hands on.
 //! - Memory is bounded: a body by its two limits (as sent, and inflated), all bodies together by a
 //!   budget ([`BODY_MEMORY_BYTES`]), connections by `max_connections`, and what is read ahead of
-//!   a connection by 64 KiB (HTTP/1.1) or 1 MiB (HTTP/2). Past the budget the answer is 503 with
+//!   a connection by 64 KiB (HTTP/1.1) or 256 KiB (HTTP/2), and requests in flight in number. Past the budget the answer is 503 with
 //!   `Retry-After`.
 //! - Time is bounded: the head of a request, its whole body, an idle connection, and a client that
 //!   does not read its answer each have a deadline.
@@ -51,6 +51,7 @@ mod routes;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::future::Future;
 use std::io;
@@ -69,11 +70,19 @@ use crate::tls::Tls;
 pub use self::endpoint::{Endpoint, IndexPattern};
 
 use self::memory::Memory;
+use self::watch::Patience;
 
 /// Memory for the bodies of all requests together. More when an endpoint asks for it by its limits,
 /// its form and whether bodies are sealed: a body that keeps to its limit always fits, with the
 /// copies that are made of it, once others have gone.
 pub const BODY_MEMORY_BYTES: u64 = 256 << 20;
+
+/// How long a connection may be idle between two requests: longer than the 60 s of the load
+/// balancers in front, which must be the ones to close, or a request meets a closing socket.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long a client may leave an answer unread.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the receiver has to know.
 #[derive(Clone, Debug)]
@@ -94,6 +103,10 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// From the head of a request to the end of its body.
     pub body_timeout: Duration,
+    /// How long an answer may be unread; usually [`ANSWER_TIMEOUT`].
+    pub answer_timeout: Duration,
+    /// How long a connection may be without a request; usually [`IDLE_TIMEOUT`].
+    pub idle_timeout: Duration,
     /// How long requests under way may take after the shutdown was asked for.
     pub drain_timeout: Duration,
     /// How long a TLS handshake may take.
@@ -145,6 +158,7 @@ pub async fn run(
         max_connections: settings.max_connections,
         max_connections_per_peer: settings.max_connections_per_peer,
         handshake_timeout: settings.handshake_timeout,
+        patience: Patience { answer: settings.answer_timeout, idle: settings.idle_timeout },
         tls: settings.tls.clone(),
     };
     for endpoint in &settings.endpoints {

@@ -100,6 +100,8 @@ pub(super) enum Refusal {
     TooManyFailures { wait: Duration },
     #[error("too many senders are being looked up: send it again a little later")]
     AuthBusy,
+    #[error("too many requests are under way: send it again a little later")]
+    TooManyInFlight,
     #[error("this is not open to your address")]
     Forbidden,
     #[error(
@@ -152,6 +154,7 @@ impl Refusal {
             }
             Refusal::NoMemory
             | Refusal::AuthBusy
+            | Refusal::TooManyInFlight
             | Refusal::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -159,7 +162,7 @@ impl Refusal {
     /// When to come back.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Refusal::NoMemory | Refusal::AuthBusy => Some(MEMORY_RETRY),
+            Refusal::NoMemory | Refusal::AuthBusy | Refusal::TooManyInFlight => Some(MEMORY_RETRY),
             Refusal::TooManyFailures { wait } | Refusal::TooManyRequests { wait } => Some(*wait),
             Refusal::Journal(error) if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 error.retry_after()

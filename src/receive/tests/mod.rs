@@ -56,6 +56,8 @@ fn settings() -> Settings {
         requests_per_second: None,
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(10),
+        answer_timeout: ANSWER_TIMEOUT,
+        idle_timeout: IDLE_TIMEOUT,
         drain_timeout: Duration::from_secs(10),
         handshake_timeout: Duration::from_secs(10),
         max_connections: 256,
