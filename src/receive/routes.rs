@@ -109,6 +109,9 @@ async fn answer(
         };
     }
     if path == TOKEN_PATH && app.gate.tokens().is_some() {
+        if let Err(refusal) = app.gate.beside(head.from.ip()) {
+            return refusal.into_response();
+        }
         return app.grant(&head, stream).await;
     }
     let Some(place) = app.endpoint_at(path) else {
