@@ -6,9 +6,10 @@
 //! - *No secret gets out.* Passwords, tokens and keys are never logged, shown or part of an error;
 //!   what is kept in memory of a verified credential is a keyed digest.
 //! - *No denial by hashing.* Password hashes are slow on purpose, so they are computed on blocking
-//!   threads, few at a time; a verified credential is remembered for [`REMEMBER`] since its last
-//!   use; and a peer that failed [`FAILURES`] times waits, while those who are remembered, or have
-//!   a token that is good, go on: senders behind one proxy cannot lock each other out.
+//!   threads, few at a time, one of a peer; a verified credential is remembered for [`REMEMBER`]
+//!   since its last use; and a peer that failed [`FAILURES`] times waits, while those who are
+//!   remembered, or have a token that is good, go on. Senders behind one proxy are one peer: one of
+//!   them that keeps failing makes those wait who have not been verified yet.
 //! - *Reloaded.* The file and the files it names are read again when they change; a file that
 //!   cannot be used leaves what was before, and an error in the log.
 //!
@@ -39,7 +40,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::peers::{Buckets, Peer};
 
 pub use file::CredentialsError;
-pub(crate) use file::token_hash;
+pub(crate) use file::{may_be_shown, token_hash};
 pub use oauth2::{Granted, NotGranted};
 
 use file::Credentials;

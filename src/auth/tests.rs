@@ -246,6 +246,7 @@ async fn a_token_cannot_choose_its_own_algorithm() {
 #[tokio::test]
 async fn a_file_that_cannot_be_used_says_why_without_its_text() {
     let place = Place::new();
+    place.write("short", "hunter2-hunter2-hunter2-hunter2");
     for (text, why) in [
         ("[[user]]\nname = \"a\"\npassword = \"hunter2\"\n", ":3: unknown field"),
         ("[[user]]\nname = \"a\"\npassword_hash = \"hunter2\"\n", "no Argon2 hash"),
@@ -253,6 +254,19 @@ async fn a_file_that_cannot_be_used_says_why_without_its_text() {
         ("[[user]]\nname = \"a\"\npassword_env = \"NO_SUCH_VARIABLE_\"\n", "is not set"),
         ("[[token]]\nname = \"a\"\ntoken_hash = \"hunter2\"\n", "token_hash is not"),
         ("[[user]]\nname = \"hunter2\npassword_hash = 1", ".toml:"),
+        ("[[user]]\nname = [\"hunter2\"]\n", "another kind than a string"),
+        ("[[user]]\nname = \"a\"\npassword_hash = [\"hunter2\"]\n", "another kind"),
+        ("token_seconds = \"hunter2, expected x\"\n", "another kind than u64"),
+        ("user = \"hunter2\"\n", "another kind than a sequence"),
+        (
+            "[[user]]\nname = \"a\"\npassword_file = \"hunter2\"\n",
+            "cannot read the file of the secret",
+        ),
+        (
+            "[[token]]\nname = \"a\"\ntoken_file = \"hunter2\\u0000\"\n",
+            "cannot read the file of the",
+        ),
+        ("[[token]]\nname = \"a\"\ntoken_file = \"short\"\n", "less than 32 characters"),
         ("[[issuer]]\nissuer=\"i\"\naudience=\"a\"\njwks=\"http://keys.test/\"\n", "use https"),
     ] {
         let error = place.open(text).unwrap_err().to_string();
@@ -505,4 +519,18 @@ async fn who_is_vouched_for_by_an_issuer_is_nobody_else() {
     for entry in ["https://issuer.test/#exporter", "jwt:https://issuer.test/#exporter"] {
         assert!(allowed(entry, &jwt).await && !allowed(entry, &exporter).await, "{entry}");
     }
+}
+
+#[tokio::test]
+async fn the_key_of_our_own_tokens_is_there_whole_and_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    // What a crash left of one that was being made.
+    std::fs::create_dir(place.dir.path().join("state")).unwrap();
+    place.write("state/oauth2.new", "half");
+    place.open(&user("ann", "right")).unwrap();
+    let key = place.dir.path().join("state/oauth2.key");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read(&key).unwrap().len(), 32);
+    assert!(!place.dir.path().join("state/oauth2.new").exists());
 }
