@@ -7,13 +7,13 @@
 //! body of the limit costs.
 //!
 //! A sender that falls silent within its body is not waited for to the end of the body's time, and
-//! one whose body holds more memory than a peer's share has to be quick: others wait for it.
+//! one whose body holds more memory than a peer's share has to be quick if others wait for it.
 
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
@@ -32,6 +32,9 @@ const STEP_BYTES: usize = 64 << 10;
 /// The most memory that the word of a client (its Content-Length) makes us set aside at once. Above
 /// it the buffer grows with what arrives. Bulks of the exporter are below it.
 const TRUST_BYTES: u64 = 4 << 20;
+
+/// How often a body that is late looks whether others wait for its memory.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What is known of a body before it is read.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +147,7 @@ async fn as_sent(
         check_inflated(total, limit_bytes)?;
         reserved.grow_to(total as u64).await?;
         buffer.extend_from_slice(&chunk);
-        match in_time(reserved.deadline(), chunks.try_next()).await?? {
+        match in_time(reserved, chunks.try_next()).await?? {
             Some(next) => chunk = next,
             None => return Ok(buffer.into()),
         }
@@ -190,7 +193,7 @@ async fn inflated(
             buffer.reserve(STEP_BYTES);
         }
         let mut step = (&mut buffer).limit(STEP_BYTES);
-        let read = in_time(reserved.deadline(), decoder.read_buf(&mut step)).await?;
+        let read = in_time(reserved, decoder.read_buf(&mut step)).await?;
         check_inflated(buffer.len(), limit_bytes)?;
         match read {
             Ok(0) => break,
@@ -220,16 +223,15 @@ fn check_inflated(len: usize, limit_bytes: u64) -> Result<(), Refusal> {
     if len as u64 > limit_bytes { Err(Refusal::InflatedTooLong { limit_bytes }) } else { Ok(()) }
 }
 
-/// What comes of `step`, if that is not too late.
-async fn in_time<T>(
-    deadline: Option<Instant>,
-    step: impl Future<Output = T>,
-) -> Result<T, Refusal> {
-    match deadline {
-        None => Ok(step.await),
-        Some(at) => {
-            let outcome = tokio::time::timeout_at(at.into(), step).await;
-            outcome.map_err(|_| Refusal::BodyTooLargeToBeSlow)
+/// What comes of `step`, unless it is too late and others wait for what the body holds.
+async fn in_time<T>(reserved: &Reserved, step: impl Future<Output = T>) -> Result<T, Refusal> {
+    let Some(mut deadline) = reserved.deadline() else { return Ok(step.await) };
+    let mut step = pin!(step);
+    loop {
+        match tokio::time::timeout_at(deadline.into(), step.as_mut()).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(_) if reserved.is_waited_for() => return Err(Refusal::BodyTooLargeToBeSlow),
+            Err(_) => deadline = Instant::now() + LOOK_AGAIN,
         }
     }
 }

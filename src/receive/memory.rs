@@ -8,9 +8,11 @@
 //! ever. What can never be had is refused at once, so that nobody waits behind it.
 //!
 //! A peer has half of the budget for all its bodies together, so that one who is slow cannot hold
-//! everything. A single body may have more than that, for the time that [`Patience::large`] gives.
+//! everything. A single body may have more than that; once it has for [`Patience::large`], it has to
+//! end as soon as others wait.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,7 +31,8 @@ pub(super) struct Patience {
     pub(super) memory: Duration,
     /// Between two chunks of a body.
     pub(super) chunk: Duration,
-    /// From holding more than the share of a peer to the end of the body: less than others wait.
+    /// From holding more than the share of a peer to the end of the body, if others wait: less than
+    /// they do.
     pub(super) large: Duration,
 }
 
@@ -48,6 +51,8 @@ pub(super) struct Memory {
     blocks: Arc<Semaphore>,
     most_blocks: u32,
     peers: Shares,
+    /// Bodies that wait for memory. Relaxed: it is looked at now and then.
+    waiting: AtomicUsize,
     pub(super) patience: Patience,
 }
 
@@ -84,6 +89,7 @@ impl Memory {
             blocks: Arc::new(Semaphore::new(blocks)),
             most_blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
             peers: Shares::new(blocks.div_ceil(2)),
+            waiting: AtomicUsize::new(0),
             patience,
         }
     }
@@ -130,7 +136,9 @@ impl Reserved {
             let share = self.memory.peers.of(self.peer).acquire_many_owned(of_peer).await?;
             Ok((share, Arc::clone(&self.memory.blocks).acquire_many_owned(more).await?))
         };
+        let waiting = Waiting::begin(&self.memory.waiting);
         let acquired = tokio::time::timeout(self.memory.patience.memory, acquired).await;
+        drop(waiting);
         let Ok(Ok((of_peer, held))) = acquired.map(|got: Result<_, tokio::sync::AcquireError>| got)
         else {
             return Err(NoMemory::Late);
@@ -171,14 +179,36 @@ impl Reserved {
         taken
     }
 
-    /// When the body has to be at its end, as it holds more than the share of its peer.
+    /// From when on the body may not go on while others wait, as it holds more than the share of its
+    /// peer.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.over_share_at.map(|at| at + self.memory.patience.large)
+    }
+
+    /// Whether others wait for memory.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.memory.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// `bytes`, which keep the reservation for as long as anybody has them.
     pub(super) fn hold(self: &Arc<Self>, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Held { bytes, _reserved: Arc::clone(self) })
+    }
+}
+
+/// A body that waits; none any more when dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,9 +6,9 @@
 //!   from memory, and a body that did not arrive whole is never appended.
 //! - It never looks inside a document. It inflates, counts, and hands on.
 //! - Memory is bounded: a body by its two limits (as sent, and inflated), all bodies together by a
-//!   budget ([`BODY_MEMORY_BYTES`]), connections by `max_connections`, and what is read ahead of
-//!   a connection by 64 KiB (HTTP/1.1) or 256 KiB (HTTP/2), and requests in flight in number. Past the budget the answer is 503 with
-//!   `Retry-After`.
+//!   budget ([`BODY_MEMORY_BYTES`]), connections by `max_connections`, requests in flight by peer
+//!   and in all, and what is read ahead of a connection by 64 KiB (HTTP/1.1) or 256 KiB (HTTP/2).
+//!   Past the budget the answer is 503 with `Retry-After`.
 //! - Time is bounded: the head of a request, its whole body, an idle connection, and a client that
 //!   does not read its answer each have a deadline.
 //! - Every refusal says in JSON what was wrong and what to do, for a person with curl. Only a head
@@ -26,7 +26,7 @@
 //! | 400 | the body's encoding is broken, or the body ended early |
 //! | 401, 403 | no credentials that are right, or from an address that may not, or from a web page |
 //! | 404, 405 | not the path, not PUT or POST |
-//! | 408 | the head or the body took too long |
+//! | 408 | the head or the body took too long, or nothing of it came for a while |
 //! | 413 | too long as sent, inflated, or for the journal |
 //! | 415 | a Content-Type or Content-Encoding that is not taken |
 //! | 429 | too many requests, or too many wrong credentials, of this peer |

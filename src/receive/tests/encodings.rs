@@ -262,8 +262,16 @@ async fn a_sender_that_falls_silent_or_holds_much_for_long_is_not_waited_for() {
             one
         },
     ));
-    let error = body::read(dripping, announced, limits, &memory).await.unwrap_err();
+    let dripping = body::read(dripping, announced, limits, &memory);
+    let mut dripping = std::pin::pin!(dripping);
+    let alone = timeout(8 * silence, dripping.as_mut()).await;
+    assert!(alone.is_err(), "nobody waits for what it holds");
+    let mut other = memory.reserve_nothing(crate::peers::Peer::of([192, 0, 2, 2].into()));
+    let (error, served) = tokio::join!(dripping, other.grow_to(1 << 20));
+    let error = error.unwrap_err();
     assert!(matches!(error, Refusal::BodyTooLargeToBeSlow), "{error}");
+    assert_eq!(served, Ok(()));
+    drop(other);
     assert_eq!(error.into_response().status(), 408);
     assert_eq!(memory.free_bytes(), 1 << 20);
 }
