@@ -46,6 +46,7 @@ mod exchange;
 mod gate;
 mod memory;
 mod page;
+mod refused;
 mod reply;
 mod routes;
 mod socket;
@@ -124,7 +125,7 @@ struct App {
     readiness: Arc<Readiness>,
     metrics: metrics::Handle,
     memory: Arc<Memory>,
-    refused: routes::Refused,
+    refused: refused::Refused,
     gate: gate::Gate,
     pages: page::Pages,
 }
@@ -185,7 +186,7 @@ pub async fn run(
         readiness: readiness.clone(),
         metrics,
         memory: Arc::new(memory),
-        refused: routes::Refused::default(),
+        refused: refused::Refused::default(),
         gate: gate::Gate::new(&settings),
         pages: page::Pages::new(listener.local_addr().ok(), &settings.host_names),
         settings,
