@@ -6,11 +6,15 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
 
 /// Peers that are remembered at a time.
 const MOST_PEERS: usize = 1 << 16;
+/// Shares are looked through for forgotten peers at this many, and at twice what is left then.
+const SWEPT_PEERS: usize = 1024;
 
 /// Who sends, as far as the network tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +71,13 @@ impl Buckets {
     /// As for [`Buckets::take`].
     pub fn check(&self, peer: Peer, now: Instant) -> Result<(), Duration> {
         self.look(peer, now, 0.0)
+    }
+
+    /// Puts back one that was taken from the bucket of `peer`.
+    pub fn give_back(&self, peer: Peer) {
+        if let Some((level, _)) = lock(&self.peers).levels.get_mut(&peer) {
+            *level = (*level + 1.0).min(self.burst);
+        }
     }
 
     fn look(&self, peer: Peer, now: Instant, taken: f64) -> Result<(), Duration> {
@@ -154,6 +165,46 @@ impl Drop for OpenOne {
     }
 }
 
+/// The same number of permits for each peer, to be waited for in turn.
+#[derive(Debug)]
+pub struct Shares {
+    permits: usize,
+    // A lock, held for one look-up; peers that hold and wait for nothing are swept out in time.
+    peers: Mutex<(HashMap<Peer, Weak<Semaphore>>, usize)>,
+}
+
+impl Shares {
+    /// `permits` for each peer.
+    #[must_use]
+    pub fn new(permits: usize) -> Shares {
+        let permits = permits.clamp(1, Semaphore::MAX_PERMITS);
+        Shares { permits, peers: Mutex::new((HashMap::new(), SWEPT_PEERS)) }
+    }
+
+    /// How many each has.
+    #[must_use]
+    pub fn permits(&self) -> usize {
+        self.permits
+    }
+
+    /// Those of `peer`.
+    #[must_use]
+    pub fn of(&self, peer: Peer) -> Arc<Semaphore> {
+        let mut peers = lock(&self.peers);
+        let (peers, sweep_at) = &mut *peers;
+        if let Some(known) = peers.get(&peer).and_then(Weak::upgrade) {
+            return known;
+        }
+        if peers.len() >= *sweep_at {
+            peers.retain(|_, share| share.strong_count() > 0);
+            *sweep_at = SWEPT_PEERS.max(2 * peers.len());
+        }
+        let new = Arc::new(Semaphore::new(self.permits));
+        peers.insert(peer, Arc::downgrade(&new));
+        new
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No panic can leave a map half changed: each change is one insert or remove.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -188,6 +239,22 @@ mod tests {
         assert_eq!(buckets.take(peer("10.0.0.2"), now), Ok(()));
         assert_eq!(buckets.take(one, now + Duration::from_millis(500)), Ok(()));
         assert!(buckets.take(one, now + Duration::from_millis(500)).is_err());
+        buckets.give_back(one);
+        assert_eq!(buckets.take(one, now + Duration::from_millis(500)), Ok(()));
+    }
+
+    #[test]
+    fn each_peer_has_its_share_for_as_long_as_it_holds_any() {
+        let shares = Shares::new(2);
+        let one = shares.of(peer("10.0.0.1")).try_acquire_many_owned(2).unwrap();
+        assert_eq!(shares.of(peer("10.0.0.1")).available_permits(), 0);
+        assert_eq!(shares.of(peer("10.0.0.2")).available_permits(), 2);
+        drop(one);
+        assert_eq!(shares.of(peer("10.0.0.1")).available_permits(), 2);
+        for number in 0..3 * SWEPT_PEERS as u32 {
+            let _ = shares.of(Peer::of(IpAddr::from(number.to_be_bytes())));
+        }
+        assert!(lock(&shares.peers).0.len() <= SWEPT_PEERS);
     }
 
     #[test]

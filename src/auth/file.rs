@@ -32,6 +32,9 @@ use serde::Deserialize;
 use super::jwt::Issuers;
 use super::{password, sha256};
 
+/// The shortest token that is taken in the clear.
+const LEAST_TOKEN_CHARACTERS: usize = 32;
+
 /// Why credentials cannot be used. No text of the file is in it.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
@@ -104,6 +107,8 @@ pub(super) struct Credentials {
     pub(super) clients: HashMap<String, Client>,
     pub(super) issuers: Issuers,
     pub(super) token_seconds: u64,
+    /// What an unknown name is verified against: no cheaper than any of the above.
+    pub(super) nobody: Arc<str>,
     /// Over the file and the files it names: differs when anything does.
     pub(super) digest: [u8; 32],
 }
@@ -169,8 +174,7 @@ impl Credentials {
             let at = error.span().map_or(0, |span| span.start);
             let before = text.as_bytes().get(..at).unwrap_or_default();
             let line = 1 + memchr::memchr_iter(b'\n', before).count();
-            // The parser's own text shows the line, which may hold a secret.
-            let what = error.message().lines().next().unwrap_or_default().to_owned();
+            let what = without_values(error.message());
             CredentialsError::Form { path: path.to_owned(), line, what }
         })?;
         let mut users = HashMap::new();
@@ -219,11 +223,17 @@ impl Credentials {
         if !(30..=86_400).contains(&token_seconds) {
             return Err(reader.wrong("token_seconds is not between 30 and 86400".to_owned()));
         }
+        let secrets = users.values().chain(clients.values().map(|client| &client.secret));
+        let hashes = secrets.filter_map(|secret| match secret {
+            Secret::Hash(hash) => Some(&**hash),
+            Secret::Plain(_) => None,
+        });
+        let nobody = password::nobody(hashes).ok_or(CredentialsError::Random)?;
         let mut digest = [0; 32];
         for (to, from) in digest.iter_mut().zip(reader.digest.finish().as_ref()) {
             *to = *from;
         }
-        Ok(Credentials { users, tokens, clients, issuers, token_seconds, digest })
+        Ok(Credentials { users, tokens, clients, issuers, token_seconds, nobody, digest })
     }
 
     /// The name of a static token.
@@ -239,6 +249,26 @@ impl Credentials {
         let (clients, issuers) = (self.clients.len(), self.issuers.len());
         format!("{users} users, {tokens} tokens, {clients} clients, {issuers} issuers")
     }
+}
+
+/// What the parser said, without the text of the file, which may be a secret.
+fn without_values(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    match line.starts_with("invalid type") || line.starts_with("invalid value") {
+        // `invalid type: string "…", expected …`
+        true => match line.rsplit_once(", expected ") {
+            Some((_, expected)) => format!("a value of another kind than {expected}"),
+            None => "a value of another kind than expected".to_owned(),
+        },
+        false => line.to_owned(),
+    }
+}
+
+/// Whether a path that cannot be read may be shown: what nothing is at may be the secret itself, put
+/// where its file belongs.
+pub(crate) fn may_be_shown(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+    !matches!(error.kind(), NotFound | NotADirectory | InvalidFilename | InvalidInput)
 }
 
 struct Reader<'a> {
@@ -272,7 +302,14 @@ impl Reader<'_> {
     ) -> Result<Option<String>, CredentialsError> {
         let plain = match (file, variable) {
             (Some(file), None) => {
-                let text = self.file(&self.beside(&file))?;
+                let read = self.file(&self.beside(&file));
+                let text = read.map_err(|error| match error {
+                    CredentialsError::Read { source, .. } if !may_be_shown(&source) => {
+                        let named = "the file of the secret (not named here: it may be the secret)";
+                        self.wrong(format!("{what}: cannot read {named}: {source}"))
+                    }
+                    error => error,
+                })?;
                 text.lines().next().unwrap_or_default().to_owned()
             }
             (None, Some(variable)) => {
@@ -320,6 +357,12 @@ impl Reader<'_> {
                      --token` makes one"
                 ))
             }),
+            // Unlike a password it is not verified slowly, and so has to be beyond guessing.
+            (None, Some(plain)) if plain.chars().count() < LEAST_TOKEN_CHARACTERS => Err(self
+                .wrong(format!(
+                    "{what}: the token has less than {LEAST_TOKEN_CHARACTERS} characters; \
+                     `sessionlake passwd --token` makes one"
+                ))),
             (None, Some(plain)) => Ok(sha256(plain.as_bytes())),
             _ => Err(self.wrong(format!("{what}: one of token_hash, token_file and token_env"))),
         }

@@ -1,23 +1,31 @@
 //! JWTs of other issuers, verified against their key sets (JWKS).
 //!
 //! A key set from a URL is fetched when the credentials are read, every [`FETCH_EVERY`], and, at
-//! most every [`FETCH_AGAIN`], when a token names a key that is not in it: that is how a rotated key
-//! comes in. While it cannot be fetched, the keys that are known stay good. A key set in a file is
-//! read again when it changes.
+//! most every [`FETCH_AGAIN`], when a token that says it is this issuer's names a key that is not in
+//! it. Such a token waits for the fetch, so that a start or a rotated key refuses nobody who is
+//! right; one that cannot be told right from wrong, because the set cannot be had, is not refused
+//! either, but told to come again. One fetch of a set is under way at a time, for all who wait, and
+//! each issuer's goes on by itself. While a set cannot be fetched, the keys that are known stay
+//! good. A key set in a file is read again when it changes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use reqwest::Url;
 use serde::Deserialize;
+use tokio::sync::watch;
 
 use super::file::IssuerText;
+use super::{Denied, Wrong};
 
 const FETCH_EVERY: Duration = Duration::from_secs(300);
 const FETCH_AGAIN: Duration = Duration::from_secs(5);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a token waits for its key: until a set may be fetched again, and a little.
+const WAIT: Duration = Duration::from_secs(7);
 /// The longest key set that is taken.
 const MOST_BYTES: usize = 1 << 20;
 /// Clocks may differ by this.
@@ -29,20 +37,59 @@ const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorith
 
 /// All issuers.
 #[derive(Debug, Default)]
-pub(super) struct Issuers(Vec<Issuer>);
+pub(super) struct Issuers(Vec<Arc<Issuer>>);
 
 #[derive(Debug)]
 struct Issuer {
     issuer: String,
     audience: String,
     scope: Option<String>,
-    url: Option<String>,
+    url: Option<Url>,
     // Read for every token, written when the set was fetched.
     keys: RwLock<Arc<Vec<Key>>>,
-    /// A token named a key that is not here.
-    wanting: AtomicBool,
     // A lock, held to read or set a time.
-    fetched_at: Mutex<Option<Instant>>,
+    fetching: Mutex<Fetching>,
+    fetched: watch::Sender<Option<Fetched>>,
+}
+
+/// A fetch that is to come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fetching {
+    running: bool,
+    /// When the last one began.
+    began: Option<Instant>,
+}
+
+/// A fetch that was made.
+#[derive(Clone, Copy, Debug)]
+struct Fetched {
+    began: Instant,
+    well: bool,
+}
+
+/// What a key set says of a token.
+enum Verdict {
+    Good {
+        who: Arc<str>,
+        scopes: Vec<String>,
+    },
+    Bad,
+    /// Its key is not there.
+    NoKey,
+}
+
+/// A token as it is before it is verified.
+struct Unverified<'a> {
+    token: &'a str,
+    algorithm: Algorithm,
+    key: Option<String>,
+    issuer: String,
+}
+
+/// What a token says of its issuer.
+#[derive(Deserialize)]
+struct Said {
+    iss: String,
 }
 
 struct Key {
@@ -76,6 +123,18 @@ enum Scopes {
     List(Vec<String>),
 }
 
+impl Unverified<'_> {
+    fn read(token: &str) -> Option<Unverified<'_>> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        // What is critical has to be understood, and nothing of it is here.
+        if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
+            return None;
+        }
+        let said: Said = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
+        Some(Unverified { token, algorithm: header.alg, key: header.kid, issuer: said.iss })
+    }
+}
+
 impl Issuers {
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -85,28 +144,18 @@ impl Issuers {
     pub(super) fn add(&mut self, text: IssuerText, keys: Option<&str>) -> Result<(), String> {
         let url = match keys {
             Some(_) => None,
-            None => {
-                let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-                let local = loopback.iter().any(|begin| {
-                    let rest = text.jwks.strip_prefix(begin);
-                    rest.is_some_and(|rest| rest.starts_with([':', '/']))
-                });
-                if text.jwks.starts_with("http://") && !local {
-                    return Err("keys fetched without TLS could be anybody's: use https".to_owned());
-                }
-                Some(text.jwks)
-            }
+            None => Some(address(&text.jwks)?),
         };
         let keys = keys.map_or(Ok(Vec::new()), read)?;
-        self.0.push(Issuer {
+        self.0.push(Arc::new(Issuer {
             issuer: text.issuer,
             audience: text.audience,
             scope: text.scope,
             url,
             keys: RwLock::new(Arc::new(keys)),
-            wanting: AtomicBool::new(false),
-            fetched_at: Mutex::new(None),
-        });
+            fetching: Mutex::default(),
+            fetched: watch::Sender::new(None),
+        }));
         Ok(())
     }
 
@@ -115,24 +164,40 @@ impl Issuers {
         for new in &self.0 {
             if let Some(old) = old.0.iter().find(|old| old.url.is_some() && old.url == new.url) {
                 new.set_keys(old.keys());
+                new.fetching().began = old.fetching().began;
             }
         }
     }
 
-    /// Fetches what is due.
-    pub(super) async fn refresh(&self, now: Instant) {
+    /// Begins to fetch what is due, and waits for nothing.
+    pub(super) fn refresh(&self, now: Instant) {
         for issuer in &self.0 {
-            issuer.refresh(now).await;
+            let age = issuer.fetching().began.map(|at| now.saturating_duration_since(at));
+            let every = if issuer.keys().is_empty() { FETCH_AGAIN } else { FETCH_EVERY };
+            if age.is_none_or(|age| age >= every) {
+                issuer.begin_fetch();
+            }
         }
     }
 
-    /// Whose token it is, with which scopes.
-    pub(super) fn verify(&self, token: &str) -> Option<(Arc<str>, Vec<String>)> {
-        let header = jsonwebtoken::decode_header(token).ok()?;
-        if !ALGORITHMS.contains(&header.alg) {
-            return None;
+    /// Whose token it is, as `issuer#subject`, with which scopes.
+    ///
+    /// # Errors
+    /// It is nobody's; or that cannot be told now.
+    ///
+    /// # Cancel safety
+    /// A fetch that was begun goes on.
+    pub(super) async fn verify(&self, token: &str) -> Result<(Arc<str>, Vec<String>), Wrong> {
+        let token = Unverified::read(token).ok_or(Wrong::Uncounted)?;
+        let mut untold = false;
+        for issuer in self.0.iter().filter(|issuer| issuer.issuer == token.issuer) {
+            match issuer.verify_in_time(&token).await {
+                Some(Verdict::Good { who, scopes }) => return Ok((who, scopes)),
+                Some(Verdict::Bad | Verdict::NoKey) => {}
+                None => untold = true,
+            }
         }
-        self.0.iter().find_map(|issuer| issuer.verify(token, header.alg, header.kid.as_deref()))
+        Err(if untold { Denied::Busy.into() } else { Wrong::Uncounted })
     }
 }
 
@@ -145,66 +210,125 @@ impl Issuer {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
-    fn verify(
-        &self,
-        token: &str,
-        algorithm: Algorithm,
-        name: Option<&str>,
-    ) -> Option<(Arc<str>, Vec<String>)> {
-        let mut validation = Validation::new(algorithm);
+    fn fetching(&self) -> MutexGuard<'_, Fetching> {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The verdict, with a set that was fetched after `token` came if its key is not known; `None`
+    /// when there is no such set in time.
+    async fn verify_in_time(self: &Arc<Self>, token: &Unverified<'_>) -> Option<Verdict> {
+        let came = Instant::now();
+        let mut fetched = self.fetched.subscribe();
+        let verdict = self.verify(token);
+        if !matches!(verdict, Verdict::NoKey) || self.url.is_none() {
+            return Some(verdict);
+        }
+        let told = async {
+            loop {
+                self.begin_fetch();
+                fetched.changed().await.ok()?;
+                let last = *fetched.borrow_and_update();
+                let verdict = self.verify(token);
+                match (&verdict, last) {
+                    (Verdict::NoKey, Some(Fetched { well: false, .. })) => return None,
+                    (Verdict::NoKey, Some(Fetched { began, .. })) if began < came => {}
+                    _ => return Some(verdict),
+                }
+            }
+        };
+        tokio::time::timeout(WAIT, told).await.ok().flatten()
+    }
+
+    fn verify(&self, token: &Unverified<'_>) -> Verdict {
+        let mut validation = Validation::new(token.algorithm);
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.leeway = LEEWAY_S;
         validation.validate_nbf = true;
         let keys = self.keys();
-        let mut named = keys
-            .iter()
-            .filter(|key| key.algorithm == algorithm)
-            .filter(|key| name.is_none() || key.name.as_deref() == name)
-            .take(MOST_TRIES)
-            .peekable();
-        if named.peek().is_none() {
-            self.wanting.store(true, Ordering::Relaxed);
-            return None;
+        let candidates = candidates(&keys, token.algorithm, token.key.as_deref());
+        if candidates.is_empty() {
+            return Verdict::NoKey;
         }
-        let data = named
-            .find_map(|key| jsonwebtoken::decode::<Claims>(token, &key.key, &validation).ok())?;
+        let data = candidates.into_iter().find_map(|key| {
+            jsonwebtoken::decode::<Claims>(token.token, &key.key, &validation).ok()
+        });
+        let Some(data) = data else { return Verdict::Bad };
         let Claims { sub, client_id, scope, scp } = data.claims;
-        let scopes = match scope.or(scp) {
+        let scopes: Vec<String> = match scope.or(scp) {
             Some(Scopes::Text(text)) => text.split_whitespace().map(str::to_owned).collect(),
             Some(Scopes::List(list)) => list,
             None => Vec::new(),
         };
         if self.scope.as_ref().is_some_and(|scope| !scopes.contains(scope)) {
-            return None;
+            return Verdict::Bad;
         }
-        let who = sub.or(client_id).unwrap_or_else(|| self.issuer.clone());
-        Some((who.into(), scopes))
+        let subject = sub.or(client_id).unwrap_or_default();
+        Verdict::Good { who: format!("{}#{subject}", self.issuer).into(), scopes }
     }
 
-    async fn refresh(&self, now: Instant) {
-        let Some(url) = &self.url else { return };
-        let fetched_at = *self.fetched_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = fetched_at.map(|at| now.saturating_duration_since(at));
-        let wanting = self.wanting.load(Ordering::Relaxed) || self.keys().is_empty();
-        let due = age.is_none_or(|age| age >= FETCH_EVERY || (wanting && age >= FETCH_AGAIN));
-        if !due {
+    /// Begins to fetch the set, unless that is under way.
+    fn begin_fetch(self: &Arc<Self>) {
+        let Some(url) = self.url.clone() else { return };
+        let mut fetching = self.fetching();
+        if fetching.running {
             return;
         }
-        self.wanting.store(false, Ordering::Relaxed);
-        *self.fetched_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-        match fetch(url).await.and_then(|text| read(&text)) {
-            Ok(keys) => self.set_keys(Arc::new(keys)),
-            Err(error) => tracing::warn!(
-                issuer = self.issuer,
-                "the key set at {url} stays as it was: {error}"
-            ),
-        }
+        fetching.running = true;
+        let last = fetching.began;
+        drop(fetching);
+        let issuer = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Some(last) = last {
+                tokio::time::sleep_until((last + FETCH_AGAIN).into()).await;
+            }
+            let began = Instant::now();
+            let read = fetch(url.clone()).await.and_then(|text| read(&text));
+            *issuer.fetching() = Fetching { running: false, began: Some(began) };
+            let well = read.is_ok();
+            match read {
+                Ok(keys) => issuer.set_keys(Arc::new(keys)),
+                Err(error) => tracing::warn!(
+                    issuer = issuer.issuer,
+                    "the key set at {url} stays as it was: {error}"
+                ),
+            }
+            issuer.fetched.send_replace(Some(Fetched { began, well }));
+        });
     }
 }
 
-async fn fetch(url: &str) -> Result<String, String> {
+/// The keys that could have signed a token that names `name`. A key without a name fits any, if it
+/// is the only one of its kind.
+fn candidates<'k>(keys: &'k [Key], algorithm: Algorithm, name: Option<&str>) -> Vec<&'k Key> {
+    let fitting = || keys.iter().filter(|key| key.algorithm == algorithm);
+    let named = fitting().filter(|key| name.is_none() || key.name.as_deref() == name);
+    let named: Vec<_> = named.take(MOST_TRIES).collect();
+    let mut unnamed = fitting().filter(|key| key.name.is_none());
+    match (named.is_empty(), unnamed.next(), unnamed.next()) {
+        (true, Some(only), None) => vec![only],
+        _ => named,
+    }
+}
+
+/// Where a key set may be fetched from.
+fn address(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|_| "jwks is neither a file nor a URL".to_owned())?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a name or a password does not belong into the URL of the keys".to_owned());
+    }
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if loopback => Ok(url),
+        _ => Err("keys fetched without TLS could be anybody's: use https".to_owned()),
+    }
+}
+
+async fn fetch(url: Url) -> Result<String, String> {
     let client = reqwest::Client::builder()
         .timeout(FETCH_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())

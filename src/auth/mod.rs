@@ -6,9 +6,10 @@
 //! - *No secret gets out.* Passwords, tokens and keys are never logged, shown or part of an error;
 //!   what is kept in memory of a verified credential is a keyed digest.
 //! - *No denial by hashing.* Password hashes are slow on purpose, so they are computed on blocking
-//!   threads, few at a time; a verified credential is remembered for [`REMEMBER`] since its last
-//!   use; and a peer that failed [`FAILURES`] times waits, while those who are remembered, or have
-//!   a token that is good, go on: senders behind one proxy cannot lock each other out.
+//!   threads, few at a time, one of a peer; a verified credential is remembered for [`REMEMBER`]
+//!   since its last use; and a peer that failed [`FAILURES`] times waits, while those who are
+//!   remembered, or have a token that is good, go on. Senders behind one proxy are one peer: one of
+//!   them that keeps failing makes those wait who have not been verified yet.
 //! - *Reloaded.* The file and the files it names are read again when they change; a file that
 //!   cannot be used leaves what was before, and an error in the log.
 //!
@@ -39,7 +40,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::peers::{Buckets, Peer};
 
 pub use file::CredentialsError;
-pub(crate) use file::token_hash;
+pub(crate) use file::{may_be_shown, token_hash};
 pub use oauth2::{Granted, NotGranted};
 
 use file::Credentials;
@@ -90,7 +91,8 @@ impl Scheme {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     schemes: Vec<Scheme>,
-    /// Names that may come; everybody who has credentials, if there is no list.
+    /// Who may come: names of users, tokens and clients, alone or after `user:`, `token:` and
+    /// `client:`, and `issuer#subject` for JWTs; everybody who has credentials, if there is no list.
     pub allow: Option<Vec<String>>,
     /// A scope that tokens of the token endpoint and JWTs must have.
     pub scope: Option<String>,
@@ -150,10 +152,41 @@ pub enum Denied {
     Busy,
 }
 
+/// Why somebody was not believed, inside.
+enum Wrong {
+    /// Nothing was paid for the attempt.
+    Uncounted,
+    /// It was paid for.
+    Counted,
+    /// It was no attempt, or none that was looked at.
+    Denied(Denied),
+}
+
+impl From<Denied> for Wrong {
+    fn from(denied: Denied) -> Wrong {
+        Wrong::Denied(denied)
+    }
+}
+
 /// Somebody who was believed.
 struct Known {
+    kind: Scheme,
     name: Arc<str>,
     scopes: Option<Vec<String>>,
+}
+
+impl Known {
+    /// Whether a list of who may come means them by `entry`: their name, alone or after their kind.
+    /// Who an issuer vouches for is `issuer#subject`, and so never somebody of another kind.
+    fn is(&self, entry: &str) -> bool {
+        let kind = match self.kind {
+            Scheme::Basic => "user:",
+            Scheme::Token => "token:",
+            Scheme::OAuth2 => "client:",
+            Scheme::Jwt => "jwt:",
+        };
+        *entry == *self.name || entry.strip_prefix(kind) == Some(&*self.name)
+    }
 }
 
 /// Credentials, and the memory of who was verified.
@@ -163,7 +196,7 @@ pub struct Auth {
     // Read for every request, written when the file has changed.
     current: RwLock<Arc<Credentials>>,
     verifier: Verifier,
-    failures: Buckets,
+    failures: Arc<Buckets>,
     signer: oauth2::Signer,
 }
 
@@ -176,11 +209,12 @@ impl Auth {
     pub fn open(path: &Path, state: &Path) -> Result<Arc<Auth>, CredentialsError> {
         let credentials = Credentials::read(path)?;
         let signer = oauth2::Signer::open(&state.join("oauth2.key"))?;
+        let failures = Arc::new(Buckets::new(FAILURES_PER_SECOND, FAILURES));
         Ok(Arc::new(Auth {
             path: path.to_owned(),
             current: RwLock::new(Arc::new(credentials)),
-            verifier: Verifier::new()?,
-            failures: Buckets::new(FAILURES_PER_SECOND, FAILURES),
+            verifier: Verifier::new(Arc::clone(&failures))?,
+            failures,
             signer,
         }))
     }
@@ -198,7 +232,7 @@ impl Auth {
         let mut failed = None;
         loop {
             let now = Instant::now();
-            self.credentials().issuers.refresh(now).await;
+            self.credentials().issuers.refresh(now);
             tokio::time::sleep(LOOK_EVERY).await;
             let path = self.path.clone();
             let read = tokio::task::spawn_blocking(move || Credentials::read(&path)).await;
@@ -232,7 +266,7 @@ impl Auth {
     /// [`Denied`].
     ///
     /// # Cancel safety
-    /// Dropping the future forgets the attempt, or counts it as none.
+    /// Dropping the future ends the attempt. A password that is being computed counts all the same.
     pub async fn check(
         &self,
         rules: &Rules,
@@ -244,11 +278,9 @@ impl Auth {
         let Some(authorization) = authorization else { return Err(Denied::Unauthorized) };
         let known = match self.who(rules, authorization, peer).await {
             Ok(known) => known,
-            Err(Denied::Unauthorized) => return Err(self.failed(peer)),
-            Err(denied) => return Err(denied),
+            Err(wrong) => return Err(self.counted(wrong, peer)),
         };
-        let named =
-            rules.allow.as_ref().is_none_or(|allow| allow.iter().any(|n| **n == *known.name));
+        let named = rules.allow.as_ref().is_none_or(|allow| allow.iter().any(|n| known.is(n)));
         let scoped = match (&rules.scope, &known.scopes) {
             (Some(scope), Some(scopes)) => scopes.contains(scope),
             _ => true,
@@ -256,67 +288,56 @@ impl Auth {
         if named && scoped { Ok(known.name) } else { Err(self.failed(peer)) }
     }
 
-    async fn who(&self, rules: &Rules, authorization: &[u8], peer: Peer) -> Result<Known, Denied> {
-        let unknown = Denied::Unauthorized;
+    async fn who(&self, rules: &Rules, authorization: &[u8], peer: Peer) -> Result<Known, Wrong> {
+        let unknown = || Wrong::Uncounted;
         if authorization.len() > MOST_BYTES {
-            return Err(unknown);
+            return Err(unknown());
         }
-        let text = std::str::from_utf8(authorization).map_err(|_| unknown)?;
-        let (scheme, value) = text.trim().split_once(' ').ok_or(unknown)?;
+        let text = std::str::from_utf8(authorization).map_err(|_| unknown())?;
+        let (scheme, value) = text.trim().split_once(' ').ok_or_else(unknown)?;
         let value = value.trim();
         let credentials = self.credentials();
         if scheme.eq_ignore_ascii_case("basic") && rules.takes(Scheme::Basic) {
-            let (name, password) = pair(value).ok_or(unknown)?;
-            let user = credentials.users.get(&*name);
-            self.password(user, &name, &password, peer).await?;
-            return Ok(Known { name: name.into(), scopes: None });
+            let (name, password) = pair(value).ok_or_else(unknown)?;
+            let (user, nobody) = (credentials.users.get(&*name), &credentials.nobody);
+            self.verifier.verify(user, nobody, &name, &password, peer).await?;
+            return Ok(Known { kind: Scheme::Basic, name: name.into(), scopes: None });
         }
         if scheme.eq_ignore_ascii_case("apikey") && rules.takes(Scheme::Token) {
-            let (name, token) = pair(value).ok_or(unknown)?;
-            let found = credentials.token(token.as_bytes()).ok_or(unknown)?;
+            let (name, token) = pair(value).ok_or_else(unknown)?;
+            let found = credentials.token(token.as_bytes()).ok_or_else(unknown)?;
             return if *found == *name {
-                Ok(Known { name: found, scopes: None })
+                Ok(Known { kind: Scheme::Token, name: found, scopes: None })
             } else {
-                Err(unknown)
+                Err(unknown())
             };
         }
         if scheme.eq_ignore_ascii_case("bearer") {
             if rules.takes(Scheme::Token)
                 && let Some(name) = credentials.token(value.as_bytes())
             {
-                return Ok(Known { name, scopes: None });
+                return Ok(Known { kind: Scheme::Token, name, scopes: None });
             }
             if rules.takes(Scheme::OAuth2)
                 && let Some((name, scopes)) = self.signer.verify(value, &credentials)
             {
-                return Ok(Known { name, scopes: Some(scopes) });
+                return Ok(Known { kind: Scheme::OAuth2, name, scopes: Some(scopes) });
             }
             if rules.takes(Scheme::Jwt) {
-                let (name, scopes) = credentials.issuers.verify(value).ok_or(unknown)?;
-                return Ok(Known { name, scopes: Some(scopes) });
+                let (name, scopes) = credentials.issuers.verify(value).await?;
+                return Ok(Known { kind: Scheme::Jwt, name, scopes: Some(scopes) });
             }
         }
-        Err(unknown)
+        Err(unknown())
     }
 
-    /// Whether `password` is that of `secret`; `None` takes as long and is wrong.
-    async fn password(
-        &self,
-        secret: Option<&file::Secret>,
-        name: &str,
-        password: &str,
-        peer: Peer,
-    ) -> Result<(), Denied> {
-        if self.verifier.remembers(secret, name, password) {
-            return Ok(());
+    /// What somebody is told who was not believed, and counts the attempt if it was not yet.
+    fn counted(&self, wrong: Wrong, peer: Peer) -> Denied {
+        match wrong {
+            Wrong::Uncounted => self.failed(peer),
+            Wrong::Counted => Denied::Unauthorized,
+            Wrong::Denied(denied) => denied,
         }
-        self.waits(peer)?;
-        self.verifier.verify(secret, name, password).await
-    }
-
-    /// A peer that has failed too often is told to wait before anything is computed for it.
-    fn waits(&self, peer: Peer) -> Result<(), Denied> {
-        self.failures.check(peer, Instant::now()).map_err(Denied::TooMany)
     }
 
     fn failed(&self, peer: Peer) -> Denied {

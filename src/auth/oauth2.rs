@@ -76,14 +76,7 @@ impl Signer {
                 getrandom::fill(&mut key).map_err(|_| CredentialsError::Random)?;
                 let dir = path.parent().unwrap_or(Path::new("."));
                 std::fs::create_dir_all(dir).map_err(failed)?;
-                let mut file = std::fs::File::options()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path)
-                    .map_err(failed)?;
-                std::io::Write::write_all(&mut file, &key).map_err(failed)?;
-                file.sync_all().map_err(failed)?;
+                write_whole(path, dir, &key).map_err(failed)?;
                 key
             }
             Err(error) => return Err(failed(error)),
@@ -120,6 +113,22 @@ impl Signer {
         (held && jsonwebtoken::get_current_timestamp() < read.exp)
             .then(|| (read.sub.as_str().into(), read.scope))
     }
+}
+
+/// Writes a file that only its owner can read: there whole, even after a crash, or not at all.
+fn write_whole(path: &Path, dir: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    // What a crash has left may be anybody's to read.
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = std::fs::File::options();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
+    std::io::Write::write_all(&mut file, bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    std::fs::File::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })?.sync_all()
 }
 
 impl Auth {
@@ -159,13 +168,12 @@ impl Auth {
         };
         let credentials = self.credentials();
         let client = credentials.clients.get(&id);
-        let known = self.password(client.map(|client| &client.secret), &id, &secret, peer).await;
+        let stored = client.map(|client| &client.secret);
+        let known = self.verifier.verify(stored, &credentials.nobody, &id, &secret, peer).await;
         let client = match (known, client) {
             (Ok(()), Some(client)) => client,
-            (Err(Denied::Unauthorized), _) | (Ok(()), None) => {
-                return Err(denied(self.failed(peer)));
-            }
-            (Err(other), _) => return Err(denied(other)),
+            (Ok(()), None) => return Err(denied(self.failed(peer))),
+            (Err(wrong), _) => return Err(denied(self.counted(wrong, peer))),
         };
         let scope: Vec<String> = match field("scope").map(str::trim).filter(|s| !s.is_empty()) {
             Some(asked) => asked.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),

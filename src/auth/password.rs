@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
 use aws_lc_rs::{constant_time, hmac};
-use tokio::sync::Semaphore;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use tokio::sync::{AcquireError, Semaphore};
 
 use super::file::{CredentialsError, Secret};
-use super::{Denied, REMEMBER};
+use super::{Denied, REMEMBER, Wrong};
+use crate::peers::{Buckets, Peer, Shares};
 
 /// Verified credentials that are remembered at a time.
 const MOST_REMEMBERED: usize = 4096;
@@ -39,37 +42,117 @@ pub(super) fn is_hash(text: &str) -> bool {
     })
 }
 
+/// What a name that nobody has is verified against: as much work as the most of `hashes`, and no
+/// password fits.
+pub(super) fn nobody<'a>(hashes: impl Iterator<Item = &'a str>) -> Option<Arc<str>> {
+    let params = hashes.filter_map(|hash| {
+        let hash = PasswordHash::new(hash).ok()?;
+        argon2::Params::try_from(&hash).ok()
+    });
+    let work = |params: &argon2::Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
+    let params = params.max_by_key(work).unwrap_or_default();
+    let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
+    let mut random = [0; 48];
+    getrandom::fill(&mut random).ok()?;
+    let (salt, hash) = random.split_at(16);
+    let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
+    Some(format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${hash}").into())
+}
+
 /// Verifies passwords: few at a time, on blocking threads, and remembers the right ones.
+///
+/// A peer has one password verified at a time, and peers take turns, so that one who guesses waits
+/// for itself and not others for it. An attempt is paid for before it is computed and the payment
+/// given back if it was right: what is tried at once, or given up, counts as what is tried in turn.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    key: hmac::Key,
-    /// What an unknown name is verified against.
-    nobody: Arc<str>,
+    queues: Shares,
     turns: Arc<Semaphore>,
+    failures: Arc<Buckets>,
+    memory: Arc<Remembered>,
+}
+
+/// What was verified.
+#[derive(Debug)]
+struct Remembered {
+    key: hmac::Key,
     // A lock, held for one look-up; keyed by digests that tell nothing without `key`.
-    remembered: Mutex<HashMap<[u8; 32], Instant>>,
+    entries: Mutex<HashMap<[u8; 32], Instant>>,
 }
 
 impl Verifier {
-    pub(super) fn new() -> Result<Verifier, CredentialsError> {
+    /// One that pays with `failures`.
+    pub(super) fn new(failures: Arc<Buckets>) -> Result<Verifier, CredentialsError> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|_| CredentialsError::Random)?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Verifier {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
-            nobody: hash("nobody").map_err(|_| CredentialsError::Random)?.into(),
+            queues: Shares::new(1),
             turns: Arc::new(Semaphore::new((cores / 4).max(1))),
-            remembered: Mutex::default(),
+            failures,
+            memory: Arc::new(Remembered { key, entries: Mutex::default() }),
         })
     }
 
+    /// Whether `password` is that of `secret`; without one it takes as long as `nobody` does, and
+    /// is wrong.
+    ///
+    /// # Errors
+    /// [`Wrong::Counted`], or that the peer has to wait.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves what is being computed to its end, and counted.
+    pub(super) async fn verify(
+        &self,
+        secret: Option<&Secret>,
+        nobody: &Arc<str>,
+        name: &str,
+        password: &str,
+        peer: Peer,
+    ) -> Result<(), Wrong> {
+        if self.memory.knows(secret, name, password) {
+            return Ok(());
+        }
+        self.failures.check(peer, Instant::now()).map_err(Denied::TooMany)?;
+        let turn = async {
+            let of_peer = self.queues.of(peer).acquire_owned().await?;
+            // Whoever waited for an equal request need not compute it again, nor wait for others.
+            if self.memory.knows(secret, name, password) {
+                return Ok(None);
+            }
+            Ok(Some((of_peer, Arc::clone(&self.turns).acquire_owned().await?)))
+        };
+        let turn = tokio::time::timeout(PATIENCE, turn).await;
+        let turn = match turn.map(|got: Result<_, AcquireError>| got) {
+            Ok(Ok(Some(turn))) => turn,
+            Ok(Ok(None)) => return Ok(()),
+            _ => return Err(Denied::Busy.into()),
+        };
+        self.failures.take(peer, Instant::now()).map_err(Denied::TooMany)?;
+        let (secret, nobody) = (secret.cloned(), Arc::clone(nobody));
+        let (name, typed) = (name.to_owned(), password.to_owned());
+        let (memory, failures) = (Arc::clone(&self.memory), Arc::clone(&self.failures));
+        let verified = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let right = memory.verify(secret.as_ref(), &nobody, &name, &typed);
+            if right {
+                failures.give_back(peer);
+            }
+            right
+        });
+        if verified.await.unwrap_or(false) { Ok(()) } else { Err(Wrong::Counted) }
+    }
+}
+
+impl Remembered {
     /// Whether this was verified before and not forgotten. A changed hash makes another entry.
-    pub(super) fn remembers(&self, secret: Option<&Secret>, name: &str, password: &str) -> bool {
+    fn knows(&self, secret: Option<&Secret>, name: &str, password: &str) -> bool {
         let Some(Secret::Hash(stored) | Secret::Plain(stored)) = secret else { return false };
         let entry = self.entry(stored, name, password);
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        match remembered.get_mut(&entry) {
+        match entries.get_mut(&entry) {
             Some(used) if now.duration_since(*used) < REMEMBER => {
                 *used = now;
                 true
@@ -78,48 +161,33 @@ impl Verifier {
         }
     }
 
-    /// Whether `password` is right.
-    pub(super) async fn verify(
-        &self,
-        secret: Option<&Secret>,
-        name: &str,
-        password: &str,
-    ) -> Result<(), Denied> {
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(Denied::Busy) };
-        // Whoever waited together with the first of many equal requests need not compute it again.
-        if self.remembers(secret, name, password) {
-            return Ok(());
-        }
+    /// Computes whether `password` is right, and remembers it if so.
+    fn verify(&self, secret: Option<&Secret>, nobody: &str, name: &str, password: &str) -> bool {
         // A plain secret and an unknown name cost a hash as well: time tells nothing.
         let hash = match secret {
-            Some(Secret::Hash(hash)) => Arc::clone(hash),
-            _ => Arc::clone(&self.nobody),
+            Some(Secret::Hash(hash)) => hash,
+            _ => nobody,
         };
-        let typed = password.to_owned();
-        let hashed = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let Ok(hash) = PasswordHash::new(&hash) else { return false };
-            Argon2::default().verify_password(typed.as_bytes(), &hash).is_ok()
+        let hashed = PasswordHash::new(hash).is_ok_and(|hash| {
+            Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
         });
-        let hashed = hashed.await.unwrap_or(false);
         let stored = match secret {
             Some(Secret::Hash(stored)) if hashed => stored,
             Some(Secret::Plain(plain)) if self.equal(plain.as_bytes(), password.as_bytes()) => {
                 plain
             }
-            _ => return Err(Denied::Unauthorized),
+            _ => return false,
         };
         let entry = self.entry(stored, name, password);
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if remembered.len() >= MOST_REMEMBERED {
-            remembered.retain(|_, used| now.duration_since(*used) < REMEMBER);
+        if entries.len() >= MOST_REMEMBERED {
+            entries.retain(|_, used| now.duration_since(*used) < REMEMBER);
         }
-        if remembered.len() < MOST_REMEMBERED {
-            remembered.insert(entry, now);
+        if entries.len() < MOST_REMEMBERED {
+            entries.insert(entry, now);
         }
-        Ok(())
+        true
     }
 
     /// Compares in a time that does not depend on where they differ, nor on their lengths.

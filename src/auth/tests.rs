@@ -203,7 +203,7 @@ async fn jwts_are_held_against_issuer_audience_time_scope_and_key() {
         let auth = place.open(text).unwrap();
         let any = Rules::any();
         let good = jwt(&key, algorithm, "k1", json!({}));
-        assert_eq!(ask(&auth, &any, &good).await, Ok("exporter".into()));
+        assert_eq!(ask(&auth, &any, &good).await, Ok("https://issuer.test/#exporter".into()));
         let now = jsonwebtoken::get_current_timestamp();
         for (what, token) in [
             ("issuer", jwt(&key, algorithm, "k1", json!({"iss": "https://other.test/"}))),
@@ -246,6 +246,7 @@ async fn a_token_cannot_choose_its_own_algorithm() {
 #[tokio::test]
 async fn a_file_that_cannot_be_used_says_why_without_its_text() {
     let place = Place::new();
+    place.write("short", "hunter2-hunter2-hunter2-hunter2");
     for (text, why) in [
         ("[[user]]\nname = \"a\"\npassword = \"hunter2\"\n", ":3: unknown field"),
         ("[[user]]\nname = \"a\"\npassword_hash = \"hunter2\"\n", "no Argon2 hash"),
@@ -253,6 +254,19 @@ async fn a_file_that_cannot_be_used_says_why_without_its_text() {
         ("[[user]]\nname = \"a\"\npassword_env = \"NO_SUCH_VARIABLE_\"\n", "is not set"),
         ("[[token]]\nname = \"a\"\ntoken_hash = \"hunter2\"\n", "token_hash is not"),
         ("[[user]]\nname = \"hunter2\npassword_hash = 1", ".toml:"),
+        ("[[user]]\nname = [\"hunter2\"]\n", "another kind than a string"),
+        ("[[user]]\nname = \"a\"\npassword_hash = [\"hunter2\"]\n", "another kind"),
+        ("token_seconds = \"hunter2, expected x\"\n", "another kind than u64"),
+        ("user = \"hunter2\"\n", "another kind than a sequence"),
+        (
+            "[[user]]\nname = \"a\"\npassword_file = \"hunter2\"\n",
+            "cannot read the file of the secret",
+        ),
+        (
+            "[[token]]\nname = \"a\"\ntoken_file = \"hunter2\\u0000\"\n",
+            "cannot read the file of the",
+        ),
+        ("[[token]]\nname = \"a\"\ntoken_file = \"short\"\n", "less than 32 characters"),
         ("[[issuer]]\nissuer=\"i\"\naudience=\"a\"\njwks=\"http://keys.test/\"\n", "use https"),
     ] {
         let error = place.open(text).unwrap_err().to_string();
@@ -276,4 +290,247 @@ async fn equal_passwords_that_come_together_are_computed_few_times() {
     }
     // 200 hashes of some 20 ms each, two at a time at best, would take longer.
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_that_come_together_count_as_those_in_turn_and_hold_up_nobody_else() {
+    let place = Place::new();
+    let auth = place.open(&user("ann", "right")).unwrap();
+    let guesses: Vec<_> = (0..200)
+        .map(|number| {
+            let auth = Arc::clone(&auth);
+            let guess = basic("ann", &number.to_string());
+            tokio::spawn(async move { ask(&auth, &Rules::any(), &guess).await })
+        })
+        .collect();
+    // Some go away before they are answered: that is no way to guess for nothing.
+    for guess in &guesses[..5] {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        guess.abort();
+    }
+    let other = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 8));
+    let began = Instant::now();
+    let right = basic("ann", "right");
+    assert_eq!(
+        auth.check(&Rules::any(), Some(right.as_bytes()), other).await.as_deref(),
+        Ok("ann")
+    );
+    assert!(began.elapsed() < Duration::from_secs(3), "it had to wait {:?}", began.elapsed());
+    let mut tried = 0;
+    for guess in guesses {
+        match guess.await {
+            Ok(Err(Denied::Unauthorized)) => tried += 1,
+            Ok(Err(Denied::TooMany(_))) | Err(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1..=14).contains(&tried), "{tried} were computed");
+}
+
+#[tokio::test]
+async fn a_right_password_costs_no_attempt_and_a_wrong_one_does() {
+    let place = Place::new();
+    let users: String = (0..15).map(|n| user(&format!("u{n}"), "right")).collect();
+    let auth = place.open(&users).unwrap();
+    for number in 0..15 {
+        let right = basic(&format!("u{number}"), "right");
+        assert!(ask(&auth, &Rules::any(), &right).await.is_ok(), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_name_costs_what_the_dearest_hash_does() {
+    let dear =
+        "$argon2id$v=19$m=65536,t=3,p=1$c29tZXNhbHQ$GpZ3sK/oH9p7VIiV56G/64Zo/8GaUw434IimaPqxwCo";
+    let cheap = password::hash("x").unwrap();
+    let nobody = password::nobody([&*cheap, dear].into_iter()).unwrap();
+    assert!(nobody.starts_with("$argon2id$v=19$m=65536,t=3,p=1$"), "{nobody}");
+    assert!(password::is_hash(&nobody));
+    assert!(password::nobody(std::iter::empty()).unwrap().contains("m=19456,t=2,p=1"));
+}
+
+/// A key set on a port of loopback: it can change, be slow, and counts how often it was fetched.
+struct Keys {
+    url: String,
+    text: Arc<std::sync::Mutex<String>>,
+    fetched: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Keys {
+    async fn serve(delay: Duration) -> Keys {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        let keys = Keys { url, text: Arc::default(), fetched: Arc::default() };
+        let (text, fetched) = (Arc::clone(&keys.text), Arc::clone(&keys.fetched));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (text, fetched) = (Arc::clone(&text), Arc::clone(&fetched));
+                tokio::spawn(async move {
+                    let mut head = vec![0; 4096];
+                    let _ = stream.read(&mut head).await;
+                    fetched.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    tokio::time::sleep(delay).await;
+                    let text = text.lock().unwrap().clone();
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+                        text.len()
+                    );
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                });
+            }
+        });
+        keys
+    }
+
+    fn publish(&self, keys: &[&serde_json::Value]) {
+        *self.text.lock().unwrap() = json!({ "keys": keys }).to_string();
+    }
+
+    fn fetched(&self) -> usize {
+        self.fetched.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+fn issuer(url: &str) -> String {
+    format!(
+        "[[issuer]]\nissuer = \"https://issuer.test/\"\naudience = \"lake\"\njwks = \"{url}\"\n"
+    )
+}
+
+#[tokio::test]
+async fn a_good_token_is_taken_from_the_start_and_after_a_rotation_by_one_fetch() {
+    let (key, jwk) = signer(Algorithm::ES256, "k1");
+    let (new, new_jwk) = signer(Algorithm::ES256, "k2");
+    let keys = Keys::serve(Duration::from_millis(200)).await;
+    keys.publish(&[&jwk]);
+    let auth = Place::new().open(&issuer(&keys.url)).unwrap();
+    let any = Rules::any();
+    let together = |token: String| {
+        let (auth, any) = (&auth, &any);
+        let asked = (0..20).map(move |_| {
+            let token = token.clone();
+            async move { ask(auth, any, &token).await }
+        });
+        futures::future::join_all(asked)
+    };
+    // Nothing has been fetched yet.
+    for answer in together(jwt(&key, Algorithm::ES256, "k1", json!({}))).await {
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+    assert_eq!(keys.fetched(), 1);
+    // What says it is somebody else's is no reason to fetch.
+    let elsewhere = jwt(&new, Algorithm::ES256, "k9", json!({"iss": "https://other.test/"}));
+    assert_eq!(ask(&auth, &any, &elsewhere).await, Err(Denied::Unauthorized));
+    keys.publish(&[&new_jwk]);
+    for answer in together(jwt(&new, Algorithm::ES256, "k2", json!({}))).await {
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+    assert_eq!(keys.fetched(), 2);
+}
+
+#[tokio::test]
+async fn an_issuer_that_cannot_be_reached_holds_up_no_other_and_refuses_nobody() {
+    let (key, jwk) = signer(Algorithm::ES256, "k1");
+    let dead = Keys::serve(Duration::from_secs(60)).await;
+    let place = Place::new();
+    place.write("keys.json", &json!({ "keys": [jwk] }).to_string());
+    let other = issuer("keys.json").replace("https://issuer.test/", "https://other.test/");
+    let auth = place.open(&(issuer(&dead.url) + &other)).unwrap();
+    let auth_ = Arc::clone(&auth);
+    let fresh = tokio::spawn(async move { auth_.keep_fresh().await });
+    let began = Instant::now();
+    let good = jwt(&key, Algorithm::ES256, "k1", json!({"iss": "https://other.test/"}));
+    assert!(ask(&auth, &Rules::any(), &good).await.is_ok());
+    place.write("credentials.toml", &(issuer(&dead.url) + &other + &user("ann", "right")));
+    tokio::time::sleep(LOOK_EVERY * 2).await;
+    assert!(ask(&auth, &Rules::any(), &basic("ann", "right")).await.is_ok(), "read again");
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    let untold = jwt(&key, Algorithm::ES256, "k1", json!({}));
+    assert_eq!(ask(&auth, &Rules::any(), &untold).await, Err(Denied::Busy));
+    fresh.abort();
+}
+
+#[tokio::test]
+async fn a_key_without_a_name_fits_when_it_is_the_only_one_and_critical_headers_are_refused() {
+    let place = Place::new();
+    let (key, mut jwk) = signer(Algorithm::ES256, "k1");
+    let (_, mut other) = signer(Algorithm::ES256, "k2");
+    for jwk in [&mut jwk, &mut other] {
+        jwk.as_object_mut().unwrap().remove("kid");
+    }
+    place.write("keys.json", &json!({ "keys": [jwk] }).to_string());
+    let auth = place.open(&issuer("keys.json")).unwrap();
+    let any = Rules::any();
+    let good = jwt(&key, Algorithm::ES256, "k1", json!({}));
+    assert!(ask(&auth, &any, &good).await.is_ok());
+    let header = Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::ES256) };
+    let claims = json!({
+        "iss": "https://issuer.test/", "aud": "lake",
+        "exp": jsonwebtoken::get_current_timestamp() + 60,
+    });
+    let critical = format!("Bearer {}", jsonwebtoken::encode(&header, &claims, &key).unwrap());
+    assert_eq!(ask(&auth, &any, &critical).await, Err(Denied::Unauthorized));
+    place.write("keys.json", &json!({ "keys": [jwk, other] }).to_string());
+    let auth = place.open(&issuer("keys.json")).unwrap();
+    assert_eq!(ask(&auth, &any, &good).await, Err(Denied::Unauthorized), "which one?");
+}
+
+#[tokio::test]
+async fn keys_come_by_https_or_from_loopback() {
+    let place = Place::new();
+    for good in
+        ["https://a.test/k", "http://127.0.0.1:80/k", "http://localhost/k", "http://[::1]:1/k"]
+    {
+        assert!(place.open(&issuer(good)).is_ok(), "{good}");
+    }
+    for (bad, why) in [
+        ("http://127.0.0.1:80@evil.test/k", "does not belong"),
+        ("http://evil.test/k", "use https"),
+        ("http://localhost.evil.test/k", "use https"),
+        ("http://127.0.0.1.evil.test/k", "use https"),
+        ("https://u:p@a.test/k", "does not belong"),
+    ] {
+        let error = place.open(&issuer(bad)).unwrap_err().to_string();
+        assert!(error.contains(why) && !error.contains("u:p"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_vouched_for_by_an_issuer_is_nobody_else() {
+    let place = Place::new();
+    let (key, jwk) = signer(Algorithm::ES256, "k1");
+    place.write("keys.json", &json!({ "keys": [jwk] }).to_string());
+    let hash = file::token_hash("sesame");
+    let token = format!("[[token]]\nname = \"batch\"\ntoken_hash = \"{hash}\"\n");
+    let auth = place.open(&(issuer("keys.json") + &user("exporter", "right") + &token)).unwrap();
+    let allowed = async |entry: &str, header: &str| {
+        let rules = Rules { allow: Some(vec![entry.to_owned()]), ..Rules::any() };
+        ask(&auth, &rules, header).await.is_ok()
+    };
+    let jwt = jwt(&key, Algorithm::ES256, "k1", json!({}));
+    let exporter = basic("exporter", "right");
+    assert!(allowed("exporter", &exporter).await && !allowed("exporter", &jwt).await);
+    assert!(allowed("user:exporter", &exporter).await && !allowed("user:exporter", &jwt).await);
+    assert!(!allowed("token:exporter", &exporter).await);
+    assert!(
+        allowed("token:batch", "Bearer sesame").await && allowed("batch", "Bearer sesame").await
+    );
+    for entry in ["https://issuer.test/#exporter", "jwt:https://issuer.test/#exporter"] {
+        assert!(allowed(entry, &jwt).await && !allowed(entry, &exporter).await, "{entry}");
+    }
+}
+
+#[tokio::test]
+async fn the_key_of_our_own_tokens_is_there_whole_and_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    // What a crash left of one that was being made.
+    std::fs::create_dir(place.dir.path().join("state")).unwrap();
+    place.write("state/oauth2.new", "half");
+    place.open(&user("ann", "right")).unwrap();
+    let key = place.dir.path().join("state/oauth2.key");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read(&key).unwrap().len(), 32);
+    assert!(!place.dir.path().join("state/oauth2.new").exists());
 }

@@ -66,6 +66,8 @@ pub struct Receive {
     /// What it resolved to, IPv4 first, never empty. Bind the first that can be bound. All of
     /// them are loopback, unless listening elsewhere was allowed in so many words.
     pub addresses: Vec<SocketAddr>,
+    /// Names that it is known by, that of `listen` among them.
+    pub host_names: Vec<String>,
     /// Where sessions are taken; never none, with different paths and names.
     pub endpoints: Vec<Endpoint>,
     /// Whom to believe; none for nobody being asked.

@@ -155,7 +155,12 @@ impl Checker<'_> {
             self.refuse(place, why);
         }
         let count = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
+        let named = self.raw.get(&list::HOST_NAMES).map(|typed| typed.text.clone());
+        let host = listen.rsplit_once(':').map_or("", |(host, _)| host);
+        let names = named.iter().flat_map(|names| names.split(',')).chain([host]);
+        let host_names = names.map(str::trim).filter(|name| !name.is_empty());
         Receive {
+            host_names: host_names.map(str::to_owned).collect(),
             listen,
             addresses,
             endpoints,

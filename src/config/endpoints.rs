@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::error::Problem;
 use super::forms::{http_path, table_name};
@@ -130,11 +130,13 @@ fn one(lines: &mut Lines<'_>, defaults: &Defaults) -> Endpoint {
     if let Some(Some(rate)) = lines.text("requests_per_second", "200", rate) {
         endpoint.requests_per_second = u32::try_from(rate).ok();
     }
-    let net = |text: &str| {
-        let alone = || text.parse::<std::net::IpAddr>().map(IpNet::from).ok();
-        text.parse::<IpNet>().ok().or_else(alone).ok_or("is no address or network".to_owned())
-    };
-    endpoint.peers = lines.list("peers", "[\"10.0.0.0/8\", \"::1\"]", net).unwrap_or_default();
+    if let Some(peers) = lines.list("peers", "[\"10.0.0.0/8\", \"::1\"]", net) {
+        if peers.is_empty() && lines.problems.is_empty() {
+            lines
+                .refuse("peers", "is empty: nobody could come; leave it out to let everybody come");
+        }
+        endpoint.peers = peers;
+    }
     auth(lines, defaults, &mut endpoint);
     endpoint
 }
@@ -161,6 +163,16 @@ fn auth(lines: &mut Lines<'_>, defaults: &Defaults, endpoint: &mut Endpoint) {
     {
         lines.refuse("auth", "nobody is asked who they are, so `allow` and `scope` mean nothing");
     }
+}
+
+/// A network, or an address as one. IPv4 written as IPv6 is IPv4, as which its peers come.
+fn net(text: &str) -> Result<IpNet, String> {
+    let alone = || text.parse::<std::net::IpAddr>().map(|address| address.to_canonical().into());
+    let net: IpNet = text.parse().or_else(|_| alone()).map_err(|_| "is no address or network")?;
+    let IpNet::V6(v6) = net else { return Ok(net) };
+    let Some(v4) = v6.addr().to_ipv4_mapped() else { return Ok(net) };
+    let prefix = v6.prefix_len().checked_sub(96).and_then(|len| Ipv4Net::new(v4, len).ok());
+    prefix.map(IpNet::V4).ok_or("takes in more than IPv4 written as IPv6".to_owned())
 }
 
 /// A name that can be a label of metrics.

@@ -34,7 +34,8 @@ pub(super) fn http_path(text: &str) -> Result<String, String> {
     if parts.any(|part| matches!(part, "" | "." | "..")) {
         return Err("has an empty part, . or ..".to_owned());
     }
-    if text == "/metrics" || text == "/health" || text.starts_with("/health/") {
+    let own = ["/metrics", "/health", "/oauth2/token"].contains(&text.trim_end_matches('/'));
+    if own || text.starts_with("/health/") {
         return Err("is a path of the program's own".to_owned());
     }
     Ok(text.to_owned())

@@ -411,6 +411,7 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("log", "\"debug\"", "log: \"debug\""),
     ("listen", "\"127.0.0.1:4000\"", "listen: \"127.0.0.1:4000\", addresses: [127.0.0.1:4000]"),
     ("path", "\"/in\"", "path: \"/in\""),
+    ("host_names", "\"a.test, b.test\"", "host_names: [\"a.test\", \"b.test\", \"127.0.0.1\"]"),
     ("insecure_listen", "true", "Receive"),
     ("body_limit", "\"1MB\"", "body_limit_bytes: 1000000"),
     ("inflated_limit", "0x200000", "inflated_limit_bytes: 2097152"),
@@ -603,6 +604,9 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
         ),
         ("[[endpoint]]\nauth = \"basic\"", ":2: endpoint.auth: needs a file of credentials"),
         ("[[endpoint]]\npeers = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" is no address or network"),
+        ("[[endpoint]]\npeers = []", ":2: endpoint.peers: is empty: nobody could come"),
+        ("[[endpoint]]\npeers = [\"::ffff:0:0/90\"]", "takes in more than IPv4"),
+        ("[[endpoint]]\npath = \"/oauth2/token\"", "is a path of the program's own"),
         ("[[endpoint]]\ntable = \"orders\"", "there is no table orders; add a section [[tables]]"),
         ("[[endpoint]]\nname = \"a\"\n[[endpoint]]\nname = \"b\"", "is taken by the endpoint a"),
         ("[[endpoint]]\nindices = { \"../x\" = \"user_sessions\" }", "\"../x\" is no index name"),
@@ -632,4 +636,13 @@ fn with_tls_and_credentials_for_all_anybody_may_be_listened_to() {
     assert!(load(&both, &[], open).is_err(), "one endpoint asks nobody");
     let error = load(&["--listen=0.0.0.0:3000", "--credentials=c.toml"], &[], None).unwrap_err();
     assert!(error.to_string().contains("authentication but no encryption"), "{error}");
+}
+
+#[test]
+fn an_ipv4_network_is_one_however_it_is_written() {
+    let text = "[[endpoint]]\npeers = [\"::ffff:10.0.0.0/104\", \"::ffff:192.0.2.7\", \"::1\"]";
+    let settings = load(&[], &[], Some(text)).unwrap().settings;
+    let peers: Vec<_> =
+        settings.receive.endpoints[0].peers.iter().map(ToString::to_string).collect();
+    assert_eq!(peers, ["10.0.0.0/8", "192.0.2.7/32", "::1/128"]);
 }

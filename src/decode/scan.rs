@@ -2,6 +2,7 @@
 //!
 //! The only module of the decoder with `unsafe`, and that only for loads out of arrays of the
 //! right size. On x86_64 it uses SSE2, which every such machine has; elsewhere, whole words.
+#![allow(unsafe_code)]
 
 /// Bytes looked at in one step.
 const WIDTH: usize = 16;

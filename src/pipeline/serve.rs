@@ -1,6 +1,9 @@
 //! `serve`: the receiver in front, the engine behind, until a signal.
 
-use std::io::Write as _;
+use std::fs::DirBuilder;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow};
@@ -14,7 +17,7 @@ use crate::auth::Auth;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
-use crate::journal::{Journal, Options, RealDisk};
+use crate::journal::{Disk as _, Journal, Options, RealDisk};
 use crate::status::Readiness;
 use crate::store::Lake;
 use crate::tls::Tls;
@@ -36,6 +39,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
 
     let key = tables::privacy_key(&settings.landing)?;
     let configured = tables::configured(&settings.landing, key.as_ref())?;
+    make_private(&settings.journal.dir)?;
     // Whatever may be wrong with certificates and credentials is said before the journal is opened.
     let receive = receive_settings(&settings, key.as_ref())?;
     let lake = Lake::open(&settings.lake)?;
@@ -97,6 +101,29 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     engine.join().map_err(|_| anyhow!("the landing thread panicked"))?
 }
 
+/// Makes the state directory so that only its owner gets into it: it holds bodies and a key.
+fn make_private(state: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot make the state directory {}", state.display());
+    if let Some(parent) = state.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        RealDisk.create_dir(parent).with_context(cannot)?;
+    }
+    match DirBuilder::new().mode(0o700).create(state) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).with_context(cannot),
+        Err(_) => {
+            let open =
+                std::fs::metadata(state).is_ok_and(|made| made.permissions().mode() & 7 != 0);
+            if open {
+                let state = state.display();
+                tracing::warn!(
+                    "every user of this machine may look into {state}: chmod 700 {state}"
+                );
+            }
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
 fn limits(settings: &config::Serve) -> Limits {
     Limits {
         age_us: i64::try_from(settings.roll_age.as_micros()).unwrap_or(i64::MAX),
@@ -148,9 +175,12 @@ fn receive_settings(
         auth,
         tls,
         seal: key.filter(|_| settings.journal.encrypt).cloned(),
+        host_names: receive.host_names.clone(),
         requests_per_second: receive.requests_per_second,
         header_timeout: receive.header_timeout,
         body_timeout: receive.body_timeout,
+        answer_timeout: receive::ANSWER_TIMEOUT,
+        idle_timeout: receive::IDLE_TIMEOUT,
         drain_timeout: receive.drain_timeout,
         handshake_timeout: receive.handshake_timeout,
         max_connections: receive.max_connections,

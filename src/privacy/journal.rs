@@ -20,7 +20,7 @@ use super::Key;
 const MAGIC: &[u8] = b"\0SLE1";
 
 /// Bytes that sealing adds.
-const SEAL_BYTES: usize = 5 + 12 + 16;
+pub const SEAL_BYTES: usize = 5 + 12 + 16;
 
 /// The keys for bodies.
 pub(super) struct BodyKeys {

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::journal::BodyKeys;
+use crate::auth::may_be_shown;
 
 /// The least bytes of a secret.
 const LEAST_BYTES: usize = 32;
@@ -31,7 +32,16 @@ struct Keys {
 /// Why a secret cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be read.
+    /// There is no such file.
+    #[error(
+        "cannot read the file that privacy_key names (not named here, as it may be the secret \
+         itself): {source}"
+    )]
+    Missing {
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is there, and cannot be read.
     #[error("cannot read the privacy key {}: {source}", path.display())]
     Read {
         /// The file.
@@ -65,8 +75,10 @@ impl Key {
     /// # Errors
     /// [`KeyError`].
     pub fn read(path: &Path) -> Result<Key, KeyError> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| match may_be_shown(&source) {
+            true => KeyError::Read { path: path.to_owned(), source },
+            false => KeyError::Missing { source },
+        })?;
         let secret = bytes.trim_ascii();
         if secret.len() < LEAST_BYTES {
             return Err(KeyError::Short { path: path.to_owned() });

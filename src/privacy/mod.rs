@@ -32,7 +32,7 @@ use std::fmt;
 use crate::schema::{Field, Kind, TableSchema};
 
 pub use apply::Applied;
-pub use journal::is_sealed;
+pub use journal::{SEAL_BYTES, is_sealed};
 pub use key::{Key, KeyError};
 
 /// What [`Key::open`] opens, if `raw` is the text of a rejected line as the rules leave it.

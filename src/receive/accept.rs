@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,13 +23,11 @@ use crate::metrics::{LIMITED, TLS_FAILED};
 use crate::peers::{Open, Peer};
 use crate::tls::Tls;
 
-use super::exchange;
+use super::exchange::{self, Answer, Flights};
 use super::reply::Response;
-use super::socket::{Place, Socket, Watch};
+use super::socket::{Place, Socket};
+use super::watch::{Patience, Trouble, Watch};
 
-/// How long a connection may be idle between two requests: longer than the 60 s of the load
-/// balancers in front, which must be the ones to close, or a request meets a closing socket.
-const IDLE: Duration = Duration::from_secs(75);
 /// HTTP/1.1: what a head may measure, and what is read from the socket at a time.
 const HEAD_BYTES: usize = 64 << 10;
 /// HTTP/2: what a list of headers may measure.
@@ -42,7 +39,11 @@ const H2_STREAMS: u32 = 256;
 const H2_RESETS: usize = 32;
 /// HTTP/2: what a client may send ahead of our reading, on one stream as on the whole connection.
 /// It is held besides the memory budget, for as long as that makes streams wait.
-const H2_WINDOW_BYTES: u32 = 1 << 20;
+const H2_WINDOW_BYTES: u32 = 256 << 10;
+/// Requests in flight at one time: of all, and of a peer. Never less than there may be connections,
+/// so that only those meet them who put many on one.
+const LEAST_IN_FLIGHT: usize = 2048;
+const LEAST_IN_FLIGHT_OF_PEER: usize = 512;
 /// HTTP/2: how often an open connection is pinged, and how long the pong may take.
 const H2_PING: Duration = Duration::from_secs(20);
 /// After an `accept` that failed for want of something (descriptors, memory).
@@ -54,6 +55,7 @@ pub(super) struct Limits {
     pub(super) max_connections: usize,
     pub(super) max_connections_per_peer: Option<usize>,
     pub(super) handshake_timeout: Duration,
+    pub(super) patience: Patience,
     /// None for plain HTTP.
     pub(super) tls: Option<Arc<Tls>>,
 }
@@ -69,9 +71,13 @@ pub(super) async fn serve(
     let places = Arc::new(Semaphore::new(places));
     let per_peer = limits.max_connections_per_peer.map(Open::new);
     let protocol = Arc::new(protocol(limits));
-    let graceful = GracefulShutdown::new();
+    let flights = Flights::new(
+        LEAST_IN_FLIGHT.max(limits.max_connections),
+        LEAST_IN_FLIGHT_OF_PEER
+            .max(limits.max_connections_per_peer.unwrap_or(limits.max_connections)),
+    );
     let connections = TaskTracker::new();
-    let cut = CancellationToken::new();
+    let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
 
     let mut shutdown = pin!(shutdown);
     loop {
@@ -100,21 +106,22 @@ pub(super) async fn serve(
             },
         };
         let place = Place::taken(permit, of_peer);
-        let watch = Arc::new(Watch::default());
+        let watch = Watch::new();
         let tls = limits.tls.as_ref().map(|tls| tls.acceptor());
         let socket =
             Socket::new(stream, place, Arc::clone(&watch), limits.header_timeout, tls.is_some());
         let handshake_timeout = limits.handshake_timeout;
-        let service = exchange::service(routes.clone(), peer, watch);
-        let (protocol, watcher) = (Arc::clone(&protocol), graceful.watcher());
+        let service = exchange::service(routes.clone(), peer, Arc::clone(&watch), flights.clone());
+        let protocol = Arc::clone(&protocol);
+        let ending = Ending { watch, patience: limits.patience, draining: draining.clone() };
         let cut = cut.clone();
         connections.spawn(async move {
             tokio::select! {
                 ended = async {
                     match tls {
-                        None => speak(&protocol, socket, service, watcher).await,
+                        None => speak(&protocol, socket, service, &ending).await,
                         Some(tls) => match shake(&tls, socket, handshake_timeout).await {
-                            Ok(stream) => speak(&protocol, stream, service, watcher).await,
+                            Ok(stream) => speak(&protocol, stream, service, &ending).await,
                             Err(error) => {
                                 metrics::counter!(TLS_FAILED).increment(1);
                                 format!("no TLS: {error}")
@@ -134,7 +141,8 @@ pub(super) async fn serve(
     drop(listener);
     connections.close();
     info!(connections = connections.len(), "no new connections: draining");
-    if tokio::time::timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {
+    draining.cancel();
+    if tokio::time::timeout(limits.drain_timeout, connections.wait()).await.is_err() {
         cut.cancel();
     }
     connections.wait().await;
@@ -171,7 +179,7 @@ fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // It runs from the end of the last request, so it is the idle time-out in truth; the
         // socket keeps the one of the head.
-        .header_read_timeout(IDLE.max(limits.header_timeout * 2))
+        .header_read_timeout(limits.patience.idle.max(limits.header_timeout * 2))
         .max_buf_size(HEAD_BYTES);
     builder
         .http2()
@@ -197,25 +205,49 @@ async fn shake(
     tokio::time::timeout(timeout, tls.accept(socket)).await.map_err(late)?
 }
 
+/// What ends a connection from our side.
+struct Ending {
+    watch: Arc<Watch>,
+    patience: Patience,
+    draining: CancellationToken,
+}
+
 /// Speaks HTTP on one stream until either side has done; says how it ended.
 async fn speak<IO, S>(
     protocol: &Builder<TokioExecutor>,
     stream: IO,
     service: S,
-    watcher: Watcher,
+    ending: &Ending,
 ) -> String
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: hyper::service::Service<
             hyper::Request<hyper::body::Incoming>,
-            Response = Response,
+            Response = hyper::Response<Answer>,
             Error = std::convert::Infallible,
             Future: Send + 'static,
         >,
 {
     let connection = protocol.serve_connection(TokioIo::new(stream), service);
-    match watcher.watch(connection).await {
-        Ok(()) => "well".to_owned(),
-        Err(error) => error.to_string(),
+    let mut connection = pin!(connection);
+    let mut going = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => return match ended {
+                Ok(()) => "well".to_owned(),
+                Err(error) => error.to_string(),
+            },
+            () = ending.draining.cancelled(), if !going => {}
+            trouble = ending.watch.trouble(ending.patience) => match trouble {
+                Trouble::Idle => {}
+                Trouble::Unread => {
+                    metrics::counter!(LIMITED).increment(1);
+                    return "its answers were not read".to_owned();
+                }
+            },
+        }
+        // No new requests; those that are under way end.
+        going = true;
+        connection.as_mut().graceful_shutdown();
     }
 }

@@ -5,19 +5,25 @@
 //! one buffer, and a chunk lives only until it has been put there: nothing is held twice. A decoder
 //! is run in steps of [`STEP_BYTES`] and asked to stop at the limit, so a bomb costs what an honest
 //! body of the limit costs.
+//!
+//! A sender that falls silent within its body is not waited for to the end of the body's time, and
+//! one whose body holds more memory than a peer's share has to be quick if others wait for it.
 
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
+use crate::peers::Peer;
+
 use super::encoding::Encoding;
-use super::memory::{Memory, NoMemory, Reserved};
+use super::memory::{BLOCK_BYTES, Memory, NoMemory, Reserved};
 use super::reply::Refusal;
 
 /// Inflated between two looks at the limit and the budget.
@@ -27,12 +33,17 @@ const STEP_BYTES: usize = 64 << 10;
 /// it the buffer grows with what arrives. Bulks of the exporter are below it.
 const TRUST_BYTES: u64 = 4 << 20;
 
+/// How often a body that is late looks whether others wait for its memory.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// What is known of a body before it is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Announced {
     pub(super) encoding: Option<Encoding>,
     /// Its Content-Length, if it has one.
     pub(super) length_bytes: Option<u64>,
+    /// Who sends it.
+    pub(super) peer: Peer,
 }
 
 /// A body, whole.
@@ -52,10 +63,13 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// The most of the memory budget that a single body can need.
-    pub(super) fn most_memory(self) -> u64 {
-        let spare = Encoding::Brotli.window_bytes() + STEP_BYTES as u64;
-        self.inflated_limit_bytes.saturating_add(spare)
+    /// The most of the memory budget that a single body can need: while it is inflated, or when
+    /// there are `copies` of it besides, and an answer of `answer_bytes`.
+    pub(super) fn most_memory(self, copies: u64, answer_bytes: u64) -> u64 {
+        let window = Encoding::Brotli.window_bytes() + STEP_BYTES as u64;
+        // Copies are longer by what sealing adds.
+        let after = copies * (self.inflated_limit_bytes + BLOCK_BYTES) + answer_bytes;
+        self.inflated_limit_bytes.saturating_add(window.max(after)) + BLOCK_BYTES
     }
 }
 
@@ -80,7 +94,12 @@ where
         return Err(Refusal::SentTooLong { limit_bytes });
     }
     let sent = AtomicU64::new(0);
-    let chunks = stream.map(|chunk| match chunk {
+    let silence = memory.patience.chunk;
+    let timely = futures::stream::unfold(Box::pin(stream), move |mut stream| async move {
+        let chunk = tokio::time::timeout(silence, stream.next()).await;
+        chunk.map_or(Some(Err(())), |chunk| chunk.map(Ok)).map(|chunk| (chunk, stream))
+    });
+    let chunks = timely.map(|chunk| match chunk.map_err(|()| Refusal::BodySilent { silence })? {
         Ok(mut chunk) => {
             let len = chunk.remaining();
             let total = sent.fetch_add(len as u64, Ordering::Relaxed) + len as u64;
@@ -97,12 +116,14 @@ where
     // hyper gives no empty chunks in HTTP/1.1, but HTTP/2 has empty DATA frames.
     let chunks = pin!(chunks.try_filter(|chunk| std::future::ready(!chunk.is_empty())));
 
-    let mut reserved = memory.reserve_nothing();
+    let mut reserved = memory.reserve_nothing(announced.peer);
     let limit_bytes = limits.inflated_limit_bytes;
     let bytes = match announced.encoding {
         None => as_sent(chunks, announced.length_bytes, limit_bytes, &mut reserved).await?,
         Some(encoding) => inflated(chunks, encoding, &sent, limit_bytes, &mut reserved).await?,
     };
+    // The decoder and its window have gone.
+    reserved.shrink_to(bytes.len() as u64);
     Ok(Whole { bytes, reserved })
 }
 
@@ -126,7 +147,7 @@ async fn as_sent(
         check_inflated(total, limit_bytes)?;
         reserved.grow_to(total as u64).await?;
         buffer.extend_from_slice(&chunk);
-        match chunks.try_next().await? {
+        match in_time(reserved, chunks.try_next()).await?? {
             Some(next) => chunk = next,
             None => return Ok(buffer.into()),
         }
@@ -171,7 +192,8 @@ async fn inflated(
         if buffer.capacity() < next {
             buffer.reserve(STEP_BYTES);
         }
-        let read = decoder.read_buf(&mut (&mut buffer).limit(STEP_BYTES)).await;
+        let mut step = (&mut buffer).limit(STEP_BYTES);
+        let read = in_time(reserved, decoder.read_buf(&mut step)).await?;
         check_inflated(buffer.len(), limit_bytes)?;
         match read {
             Ok(0) => break,
@@ -201,9 +223,25 @@ fn check_inflated(len: usize, limit_bytes: u64) -> Result<(), Refusal> {
     if len as u64 > limit_bytes { Err(Refusal::InflatedTooLong { limit_bytes }) } else { Ok(()) }
 }
 
+/// What comes of `step`, unless it is too late and others wait for what the body holds.
+async fn in_time<T>(reserved: &Reserved, step: impl Future<Output = T>) -> Result<T, Refusal> {
+    let Some(mut deadline) = reserved.deadline() else { return Ok(step.await) };
+    let mut step = pin!(step);
+    loop {
+        match tokio::time::timeout_at(deadline.into(), step.as_mut()).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(_) if reserved.is_waited_for() => return Err(Refusal::BodyTooLargeToBeSlow),
+            Err(_) => deadline = Instant::now() + LOOK_AGAIN,
+        }
+    }
+}
+
 impl From<NoMemory> for Refusal {
-    fn from(NoMemory: NoMemory) -> Self {
-        Refusal::NoMemory
+    fn from(none: NoMemory) -> Self {
+        match none {
+            NoMemory::Late => Refusal::NoMemory,
+            NoMemory::Never => Refusal::NeverFits,
+        }
     }
 }
 

@@ -33,18 +33,26 @@ use warp::http::header::HeaderValue;
 use crate::bulk::{self, Verb};
 
 use super::endpoint::{Endpoint, index_name};
+use super::memory::Reserved;
 use super::reply::{self, Refusal, Response};
 
 pub(super) use asked::{Asked, asked};
 
 /// Most actions of a bulk: an action of a few bytes costs many times that in the answer.
 const MOST_ACTIONS: usize = 100_000;
+/// The longest answer.
+pub(super) const MOST_ANSWER_BYTES: usize = 32 << 20;
+/// What an action costs in the answer besides its `_id` and the index that it names itself.
+const MOST_ITEM_BYTES: u64 = 400;
+/// A byte order mark, which some clients put before the first line.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 /// The longest `_id`, as Elasticsearch has it.
 const MOST_ID_BYTES: usize = 512;
 
 /// How a bulk was asked for.
-pub(super) struct Bulk<'a> {
-    pub(super) index: Option<&'a str>,
+#[derive(Clone, Debug)]
+pub(super) struct Bulk {
+    pub(super) index: Option<String>,
     /// Only errors and statuses are wanted.
     pub(super) brief: bool,
 }
@@ -100,29 +108,57 @@ pub(super) struct Split {
     pub(super) parts: BTreeMap<Arc<str>, Part>,
     items: String,
     errors: bool,
-    copied_bytes: u64,
 }
 
-/// The lines for one table.
-#[derive(Debug)]
+/// The lines for one table: where they are in the body, pairs of an action and its document.
+#[derive(Debug, Default)]
 pub(super) struct Part {
-    pub(super) bytes: Bytes,
+    pieces: Vec<(usize, usize)>,
     pub(super) documents: u64,
+    /// What a copy of them has; none where the body is nothing else.
+    pub(super) copied_bytes: u64,
+}
+
+impl Part {
+    /// The lines, and a line feed for each of the others before them.
+    pub(super) fn bytes(&self, body: &Bytes) -> Bytes {
+        match self.copied_bytes {
+            0 => body.clone(),
+            _ => pick(body, &self.pieces),
+        }
+    }
 }
 
 impl Split {
-    /// Memory that is held besides the body.
-    pub(super) fn held_bytes(&self) -> u64 {
-        self.copied_bytes + self.items.capacity() as u64
+    /// What the answer holds.
+    pub(super) fn answer_bytes(&self) -> u64 {
+        (self.items.capacity() + HEAD_BYTES) as u64
     }
 
-    /// The answer, once the parts are durable.
-    pub(super) fn response(self, took: Duration) -> Response {
-        let Split { items, errors, .. } = self;
-        let took = took.as_millis();
-        let text = format!(r#"{{"took":{took},"errors":{errors},"items":[{items}]}}"#);
-        product(reply::json(StatusCode::OK, text))
+    /// The most that is held at one time besides the body and the answer: a copy for one table.
+    pub(super) fn copied_bytes(&self) -> u64 {
+        self.parts.values().map(|part| part.copied_bytes).max().unwrap_or_default()
     }
+
+    /// The answer, once the parts are durable; it holds `reserved` until it has gone out.
+    pub(super) fn response(self, took: Duration, reserved: Reserved) -> Response {
+        let Split { items: mut text, errors, .. } = self;
+        let took = took.as_millis();
+        text.reserve_exact(HEAD_BYTES);
+        text.insert_str(0, &format!(r#"{{"took":{took},"errors":{errors},"items":["#));
+        text.push_str("]}");
+        product(reply::json(StatusCode::OK, Arc::new(reserved).hold(text.into())))
+    }
+}
+
+/// What the answer has around its items.
+const HEAD_BYTES: usize = 64;
+
+/// The most that [`split`] can make the answer to `body` hold, if it is no more than that.
+pub(super) fn most_answer_bytes(body: &[u8]) -> u64 {
+    let lines = memchr::memchr_iter(b'\n', body).count().min(MOST_ACTIONS) as u64;
+    let most = (lines + 1) * MOST_ITEM_BYTES + body.len() as u64;
+    most.min(MOST_ANSWER_BYTES as u64)
 }
 
 /// A line of the bulk with more than white space in it.
@@ -147,18 +183,12 @@ fn lines(body: &[u8]) -> impl Iterator<Item = Line> {
     })
 }
 
-/// Where the lines of a table are in the body: pairs of an action and its document.
-struct Chosen {
-    pieces: Vec<(usize, usize)>,
-    documents: u64,
-}
-
-/// Takes a bulk apart, and writes the items of its answer.
-pub(super) fn split(endpoint: &Endpoint, bulk: &Bulk<'_>, body: &Bytes) -> Result<Split, Refusal> {
-    let body_ = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+/// Takes a bulk apart, and writes the items of its answer. Copies nothing of it.
+pub(super) fn split(endpoint: &Endpoint, bulk: &Bulk, body: &[u8]) -> Result<Split, Refusal> {
+    let body_ = body.strip_prefix(BOM).unwrap_or(body);
     let skipped = body.len() - body_.len();
     let salt = xxhash_rust::xxh3::xxh3_64(body);
-    let mut chosen: BTreeMap<Arc<str>, Chosen> = BTreeMap::new();
+    let mut parts: BTreeMap<Arc<str>, Part> = BTreeMap::new();
     let (mut items, mut errors, mut actions) = (String::new(), false, 0);
     let mut lines = lines(body_);
     while let Some(line) = lines.next() {
@@ -182,7 +212,7 @@ pub(super) fn split(endpoint: &Endpoint, bulk: &Bulk<'_>, body: &Bytes) -> Resul
         if action.get("_index").is_some() && named.is_none() {
             return bad("has an _index that is no text");
         }
-        let index = named.as_deref().or(bulk.index).unwrap_or("sessionlake");
+        let index = named.as_deref().or(bulk.index.as_deref()).unwrap_or("sessionlake");
         let id = match action.text("_id") {
             Some(id) if id.len() > MOST_ID_BYTES => {
                 return bad("has an _id of more than 512 bytes");
@@ -208,42 +238,51 @@ pub(super) fn split(endpoint: &Endpoint, bulk: &Bulk<'_>, body: &Bytes) -> Resul
             )),
         };
         if let (Ok(table), Some(document)) = (&outcome, &document) {
-            let chosen = chosen
-                .entry(Arc::clone(table))
-                .or_insert_with(|| Chosen { pieces: Vec::new(), documents: 0 });
-            chosen.documents += 1;
-            match chosen.pieces.last_mut() {
+            let part = parts.entry(Arc::clone(table)).or_default();
+            part.documents += 1;
+            match part.pieces.last_mut() {
                 // Neighbours are one piece: a bulk for one table is one piece in the end.
                 Some((_, end)) if *end == line.start => *end = document.end,
-                _ => chosen.pieces.push((line.start, document.end)),
+                _ => part.pieces.push((line.start, document.end)),
             }
         }
         errors |= outcome.is_err();
-        item(&mut items, action.verb, (!bulk.brief).then_some((index, &*id)), &outcome);
+        // What is no name of an index is of any length, and is not repeated.
+        let told = if index_name(index) { index } else { "" };
+        item(&mut items, action.verb, (!bulk.brief).then_some((told, &*id)), &outcome);
+        if items.len() > MOST_ANSWER_BYTES - HEAD_BYTES {
+            return Err(Refusal::AnswerTooLong { limit_bytes: MOST_ANSWER_BYTES });
+        }
     }
-    let mut split = Split { parts: BTreeMap::new(), items, errors, copied_bytes: 0 };
-    for (table, chosen) in chosen {
-        let documents = chosen.documents;
-        let blank = |piece: &[u8]| piece.iter().all(u8::is_ascii_whitespace);
-        let whole = match chosen.pieces.as_slice() {
-            [(start, end)] => {
-                blank(body_.get(..*start).unwrap_or_default())
-                    && blank(body_.get(*end..).unwrap_or_default())
-            }
+    let blank = |piece: Option<&[u8]>| piece.unwrap_or_default().trim_ascii().is_empty();
+    for part in parts.values_mut() {
+        let whole = match part.pieces.as_slice() {
+            [(start, end)] => blank(body_.get(..*start)) && blank(body_.get(*end..)),
             _ => false,
         };
-        let bytes = if whole && skipped == 0 { body.clone() } else { pick(body_, &chosen.pieces) };
-        if !whole {
-            split.copied_bytes += bytes.len() as u64;
+        if !whole || skipped > 0 {
+            part.copied_bytes = picked_bytes(body_, &part.pieces);
         }
-        split.parts.insert(table, Part { bytes, documents });
     }
-    Ok(split)
+    items.shrink_to_fit();
+    Ok(Split { parts, items, errors })
+}
+
+/// What [`pick`] makes of `pieces`.
+fn picked_bytes(body: &[u8], pieces: &[(usize, usize)]) -> u64 {
+    let mut at = 0;
+    let counted = pieces.iter().map(|(start, end)| {
+        let between = body.get(at..*start).unwrap_or_default();
+        at = *end;
+        memchr::memchr_iter(b'\n', between).count() + (end - start)
+    });
+    counted.sum::<usize>() as u64
 }
 
 /// The pieces of `body`, with the line feeds of what is between them.
 fn pick(body: &[u8], pieces: &[(usize, usize)]) -> Bytes {
-    let mut out = Vec::new();
+    let body = body.strip_prefix(BOM).unwrap_or(body);
+    let mut out = Vec::with_capacity(picked_bytes(body, pieces) as usize);
     let mut at = 0;
     for (start, end) in pieces {
         let between = body.get(at..*start).unwrap_or_default();

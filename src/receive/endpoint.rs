@@ -9,6 +9,7 @@ use crate::auth::Rules;
 use crate::record::Form;
 
 use super::body::Limits;
+use super::elastic::MOST_ANSWER_BYTES;
 
 /// One place where sessions are taken.
 #[derive(Clone, Debug)]
@@ -69,6 +70,16 @@ impl Endpoint {
     pub(crate) fn overlaps(&self, other: &Endpoint) -> bool {
         // The root is tried last: whatever has a path of its own goes before it.
         trimmed(&self.path) == trimmed(&other.path)
+    }
+
+    /// The most of the memory budget that one request can need; `sealed`, if bodies are on their
+    /// way to the journal.
+    pub(super) fn most_memory(&self, sealed: bool) -> u64 {
+        let (part, answer_bytes) = match self.form {
+            Form::Ndjson => (0, 0),
+            Form::Elasticsearch => (1, MOST_ANSWER_BYTES as u64),
+        };
+        self.limits().most_memory(part + u64::from(sealed), answer_bytes)
     }
 
     pub(super) fn limits(&self) -> Limits {

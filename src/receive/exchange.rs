@@ -5,6 +5,9 @@
 //! In HTTP/1.1 that means closing the connection, as the socket does it: gently. In HTTP/2 the
 //! stream would be reset, and there are clients (curl 7.88 is one) that then throw away the answer
 //! they have; so the rest of the body is read and dropped for a while first.
+//!
+//! A request counts as in flight until the last byte of its answer has gone to the socket: HTTP/2
+//! would otherwise let one client have any number of them.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -20,28 +23,74 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Version};
 use hyper_util::service::TowerToHyperService;
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::filters::BoxedFilter;
 use warp::http::header::{CONNECTION, HeaderValue, SERVER};
 
-use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, status_class};
+use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, LIMITED, status_class};
+use crate::peers::{Open, OpenOne, Peer};
 
 use super::reply::{self, Refusal, Response};
-use super::socket::{LINGER, Watch};
+use super::socket::LINGER;
+use super::watch::{Unfinished, Watch};
 
-/// Who sent a request. An extension of every request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+/// Who sent a request, and to whom. An extension of every request.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    pub(super) from: SocketAddr,
+    /// The host that the target names: always in HTTP/2, seldom in HTTP/1.1.
+    pub(super) authority: Option<String>,
+}
+
+/// The requests that may be in flight.
+#[derive(Clone, Debug)]
+pub(super) struct Flights {
+    all: Arc<Semaphore>,
+    peers: Arc<Open>,
+}
+
+/// A request's place among those in flight.
+#[derive(Debug)]
+struct Seat {
+    _of_all: OwnedSemaphorePermit,
+    _of_peer: OpenOne,
+}
+
+impl Flights {
+    pub(super) fn new(all: usize, of_peer: usize) -> Flights {
+        let all = Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS)));
+        Flights { all, peers: Open::new(of_peer) }
+    }
+
+    fn seat(&self, peer: SocketAddr) -> Option<Seat> {
+        let of_peer = self.peers.one(Peer::of(peer.ip()))?;
+        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Seat { _of_all: of_all, _of_peer: of_peer })
+    }
+}
+
+/// What warp's answers have for a body. It has no public name of its own.
+pub(super) type WarpBody = <Response as HasBody>::Body;
+
+pub(super) trait HasBody {
+    type Body;
+}
+
+impl<B> HasBody for hyper::Response<B> {
+    type Body = B;
+}
 
 /// The service of one connection.
 pub(super) fn service(
     routes: BoxedFilter<(Response,)>,
     peer: SocketAddr,
     watch: Arc<Watch>,
+    flights: Flights,
 ) -> impl Service<
     Request<Incoming>,
-    Response = Response,
+    Response = hyper::Response<Answer>,
     Error = Infallible,
-    Future: Future<Output = Result<Response, Infallible>> + Send + 'static,
+    Future: Future<Output = Result<hyper::Response<Answer>, Infallible>> + Send + 'static,
 > + Clone
 + Send
 + 'static {
@@ -52,11 +101,17 @@ pub(super) fn service(
         let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
         let mut request =
             request.map(|body| Followed { body: Some(body), h1, read: Arc::clone(&read) });
-        request.extensions_mut().insert(Peer(peer));
+        let authority = request.uri().authority().map(ToString::to_string);
+        request.extensions_mut().insert(Ends { from: peer, authority });
         // A target without a path (CONNECT has none) is nothing that warp can be given: it panics.
-        let answer = match request.uri().path_and_query() {
-            Some(_) => Ok(routes.call(request)),
-            None => Err(Refusal::NoPath.into_response()),
+        let seat = flights.seat(peer);
+        let answer = match (request.uri().path_and_query(), &seat) {
+            (None, _) => Err(Refusal::NoPath.into_response()),
+            (_, None) => {
+                metrics::counter!(LIMITED).increment(1);
+                Err(Refusal::TooManyInFlight.into_response())
+            }
+            (Some(_), Some(_)) => Ok(routes.call(request)),
         };
         async move {
             let mut response = match answer {
@@ -70,7 +125,8 @@ pub(super) fn service(
                 flight.watch.leaves_unread();
             }
             flight.answered(&response);
-            Ok(response)
+            let going = Arc::new(Going { _seat: seat, _unfinished: flight.watch.answer() });
+            Ok(response.map(|body| Answer { body, going }))
         }
     })
 }
@@ -97,6 +153,53 @@ impl Drop for Flight {
     fn drop(&mut self) {
         metrics::gauge!(HTTP_IN_FLIGHT).decrement(1.0);
         self.watch.ends();
+    }
+}
+
+/// What an answer holds until its last byte has gone to the socket.
+#[derive(Debug)]
+struct Going {
+    _seat: Option<Seat>,
+    _unfinished: Unfinished,
+}
+
+/// The body of an answer, every byte of which is followed out.
+pub(super) struct Answer {
+    body: WarpBody,
+    going: Arc<Going>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = <WarpBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let follow = |bytes| Bytes::from_owner(Chunk { bytes, _going: Arc::clone(&self.going) });
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(follow))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Bytes of an answer. hyper and h2 keep them until they can be written.
+struct Chunk {
+    bytes: Bytes,
+    _going: Arc<Going>,
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ipnet::IpNet;
 use warp::http::HeaderMap;
 use warp::http::header::AUTHORIZATION;
 
@@ -24,6 +25,8 @@ pub(super) struct Gate {
     all: Option<Buckets>,
     /// By the endpoint's place.
     endpoints: Vec<Option<Buckets>>,
+    /// Who may come to what is no endpoint: whoever may come to one of them. None for everybody.
+    peers: Option<Vec<IpNet>>,
 }
 
 impl Gate {
@@ -32,7 +35,10 @@ impl Gate {
             let rate = f64::from(rate);
             Buckets::new(rate, (rate * BURST_SECONDS).max(1.0))
         };
+        let limited = settings.endpoints.iter().all(|endpoint| !endpoint.peers.is_empty());
+        let peers = settings.endpoints.iter().flat_map(|endpoint| endpoint.peers.clone());
         Gate {
+            peers: limited.then(|| peers.collect()),
             auth: settings.auth.clone(),
             all: settings.requests_per_second.map(buckets),
             endpoints: settings
@@ -63,8 +69,18 @@ impl Gate {
         self.known(&endpoint.auth, headers, from).await
     }
 
+    /// A request to what is no endpoint.
+    pub(super) fn beside(&self, from: IpAddr) -> Result<(), Refusal> {
+        let from = from.to_canonical();
+        match &self.peers {
+            Some(peers) if !peers.iter().any(|net| net.contains(&from)) => Err(Refusal::Forbidden),
+            _ => Ok(()),
+        }
+    }
+
     /// A request to what only those may see who have any credentials, once there are any.
     pub(super) async fn operator(&self, headers: &HeaderMap, from: IpAddr) -> Result<(), Refusal> {
+        self.beside(from)?;
         match self.auth {
             Some(_) => self.known(&Rules::any(), headers, from).await,
             None => Ok(()),

@@ -1,57 +1,109 @@
 //! The memory that all request bodies share.
 //!
 //! A budget counted in blocks, so that a body asks once every 64 KiB and not for every chunk. Bytes
-//! are reserved before they are kept, and given back when the body is durable or refused. Bodies
-//! wait for one another in order; one that waits too long is refused, which also frees what it
-//! holds, so that two half-read bodies cannot wait for each other for ever.
+//! are reserved before they are kept, and given back when nobody holds them any more: what is
+//! handed on (to the journal, to a thread, to the client as an answer) takes its reservation along
+//! ([`Reserved::hold`]). Bodies wait for one another in order; one that waits too long is refused,
+//! which also frees what it holds, so that two half-read bodies cannot wait for each other for
+//! ever. What can never be had is refused at once, so that nobody waits behind it.
+//!
+//! A peer has half of the budget for all its bodies together, so that one who is slow cannot hold
+//! everything. A single body may have more than that; once it has for [`Patience::large`], it has to
+//! end as soon as others wait.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::BODY_MEMORY_BYTES;
+use crate::peers::{Peer, Shares};
 
 /// What is reserved at a time.
 pub(super) const BLOCK_BYTES: u64 = 64 << 10;
 
-/// How long a body waits for memory before it is refused: well within a sender's 30 s.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long bodies may take over what holds up others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Waiting for memory.
+    pub(super) memory: Duration,
+    /// Between two chunks of a body.
+    pub(super) chunk: Duration,
+    /// From holding more than the share of a peer to the end of the body, if others wait: less than
+    /// they do.
+    pub(super) large: Duration,
+}
+
+impl Patience {
+    /// All well within a sender's 30 s.
+    pub(super) const USUAL: Patience = Patience {
+        memory: Duration::from_secs(4),
+        chunk: Duration::from_secs(5),
+        large: Duration::from_secs(3),
+    };
+}
 
 /// The budget.
 #[derive(Debug)]
 pub(super) struct Memory {
     blocks: Arc<Semaphore>,
-    patience: Duration,
+    most_blocks: u32,
+    peers: Shares,
+    /// Bodies that wait for memory. Relaxed: it is looked at now and then.
+    waiting: AtomicUsize,
+    pub(super) patience: Patience,
 }
 
-/// The budget could not be had in time.
+/// The budget could not be had.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NoMemory;
+pub(super) enum NoMemory {
+    /// Not in time.
+    Late,
+    /// It has not as much in all.
+    Never,
+}
 
 /// What one body holds of the budget. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Reserved {
     memory: Arc<Memory>,
+    peer: Peer,
     blocks: u32,
     held: Option<OwnedSemaphorePermit>,
+    of_peer: Option<OwnedSemaphorePermit>,
+    over_share_at: Option<Instant>,
 }
 
 impl Memory {
     /// A budget of `bytes`, rounded up to whole blocks.
     pub(super) fn new(bytes: u64) -> Self {
-        Memory::with_patience(bytes, PATIENCE)
+        Memory::with_patience(bytes, Patience::USUAL)
     }
 
-    pub(super) fn with_patience(bytes: u64, patience: Duration) -> Self {
-        let blocks = usize::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(usize::MAX);
-        let blocks = blocks.min(Semaphore::MAX_PERMITS);
-        Memory { blocks: Arc::new(Semaphore::new(blocks)), patience }
+    pub(super) fn with_patience(bytes: u64, patience: Patience) -> Self {
+        let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
+        let blocks = usize::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(most).min(most);
+        Memory {
+            blocks: Arc::new(Semaphore::new(blocks)),
+            most_blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
+            peers: Shares::new(blocks.div_ceil(2)),
+            waiting: AtomicUsize::new(0),
+            patience,
+        }
     }
 
-    /// A reservation of nothing yet.
-    pub(super) fn reserve_nothing(self: &Arc<Self>) -> Reserved {
-        Reserved { memory: Arc::clone(self), blocks: 0, held: None }
+    /// A reservation of nothing yet, for a body of `peer`.
+    pub(super) fn reserve_nothing(self: &Arc<Self>, peer: Peer) -> Reserved {
+        Reserved {
+            memory: Arc::clone(self),
+            peer,
+            blocks: 0,
+            held: None,
+            of_peer: None,
+            over_share_at: None,
+        }
     }
 
     #[cfg(test)]
@@ -64,28 +116,110 @@ impl Reserved {
     /// Holds at least `bytes` in all. Never gives back.
     ///
     /// # Errors
-    /// [`NoMemory`] when the rest cannot be had within the patience of the budget. What was held is
-    /// still held.
+    /// [`NoMemory`]: the rest cannot be had within the patience of the budget, or not at all. What
+    /// was held is still held.
     ///
     /// # Cancel safety
     /// A dropped future leaves the reservation as it was.
     pub(super) async fn grow_to(&mut self, bytes: u64) -> Result<(), NoMemory> {
-        let wanted = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).map_err(|_| NoMemory)?;
+        let wanted = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).map_err(|_| NoMemory::Never)?;
         if wanted <= self.blocks {
             return Ok(());
         }
+        if wanted > self.memory.most_blocks {
+            return Err(NoMemory::Never);
+        }
         let more = wanted - self.blocks;
-        let blocks = Arc::clone(&self.memory.blocks).acquire_many_owned(more);
-        let Ok(Ok(permit)) = tokio::time::timeout(self.memory.patience, blocks).await else {
-            return Err(NoMemory);
+        let share = u32::try_from(self.memory.peers.permits()).unwrap_or(u32::MAX);
+        let of_peer = wanted.min(share).saturating_sub(permits(&self.of_peer));
+        let acquired = async {
+            let share = self.memory.peers.of(self.peer).acquire_many_owned(of_peer).await?;
+            Ok((share, Arc::clone(&self.memory.blocks).acquire_many_owned(more).await?))
+        };
+        let waiting = Waiting::begin(&self.memory.waiting);
+        let acquired = tokio::time::timeout(self.memory.patience.memory, acquired).await;
+        drop(waiting);
+        let Ok(Ok((of_peer, held))) = acquired.map(|got: Result<_, tokio::sync::AcquireError>| got)
+        else {
+            return Err(NoMemory::Late);
         };
         metrics::gauge!(BODY_MEMORY_BYTES).increment(bytes_of(more));
         self.blocks = wanted;
-        match &mut self.held {
-            Some(held) => held.merge(permit),
-            held @ None => *held = Some(permit),
+        merge(&mut self.of_peer, of_peer);
+        merge(&mut self.held, held);
+        if wanted > share {
+            self.over_share_at.get_or_insert_with(Instant::now);
         }
         Ok(())
+    }
+
+    /// Gives back what is beyond `bytes`.
+    pub(super) fn shrink_to(&mut self, bytes: u64) {
+        let blocks = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX);
+        drop(self.take(self.blocks.saturating_sub(blocks)));
+    }
+
+    /// Takes `bytes` out, as a reservation of their own.
+    pub(super) fn split(&mut self, bytes: u64) -> Reserved {
+        let blocks = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX);
+        self.take(blocks.min(self.blocks))
+    }
+
+    fn take(&mut self, blocks: u32) -> Reserved {
+        let mut taken = self.memory.reserve_nothing(self.peer);
+        let split = |held: &mut Option<OwnedSemaphorePermit>, blocks: u32| {
+            held.as_mut().and_then(|held| held.split(blocks as usize))
+        };
+        taken.blocks = blocks;
+        taken.held = split(&mut self.held, blocks);
+        self.blocks -= blocks;
+        // The peer's share goes by what is left: a body that was over it may still be.
+        let spare = permits(&self.of_peer).saturating_sub(self.blocks);
+        taken.of_peer = split(&mut self.of_peer, spare.min(blocks));
+        taken
+    }
+
+    /// From when on the body may not go on while others wait, as it holds more than the share of its
+    /// peer.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.over_share_at.map(|at| at + self.memory.patience.large)
+    }
+
+    /// Whether others wait for memory.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.memory.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// `bytes`, which keep the reservation for as long as anybody has them.
+    pub(super) fn hold(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Held { bytes, _reserved: Arc::clone(self) })
+    }
+}
+
+/// A body that waits; none any more when dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Held {
+    bytes: Bytes,
+    _reserved: Arc<Reserved>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -97,6 +231,18 @@ impl Drop for Reserved {
     }
 }
 
+fn permits(held: &Option<OwnedSemaphorePermit>) -> u32 {
+    let permits = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+    u32::try_from(permits).unwrap_or(u32::MAX)
+}
+
+fn merge(held: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
+    match held {
+        Some(held) => held.merge(more),
+        None => *held = Some(more),
+    }
+}
+
 fn bytes_of(blocks: u32) -> f64 {
     f64::from(blocks) * BLOCK_BYTES as f64
 }
@@ -105,27 +251,43 @@ fn bytes_of(blocks: u32) -> f64 {
 mod tests {
     use super::*;
 
+    fn peer(last: u8) -> Peer {
+        Peer::of([192, 0, 2, last].into())
+    }
+
+    fn hurried(blocks: u64, memory_ms: u64) -> Arc<Memory> {
+        let memory = Duration::from_millis(memory_ms);
+        let patience = Patience { memory, ..Patience::USUAL };
+        Arc::new(Memory::with_patience(blocks * BLOCK_BYTES, patience))
+    }
+
     #[tokio::test]
     async fn holds_whole_blocks_and_gives_them_back() {
         let memory = Arc::new(Memory::new(4 * BLOCK_BYTES));
-        let mut one = memory.reserve_nothing();
+        let mut one = memory.reserve_nothing(peer(1));
         assert_eq!(one.grow_to(1).await, Ok(()));
         assert_eq!(memory.free_bytes(), 3 * BLOCK_BYTES);
         assert_eq!(one.grow_to(BLOCK_BYTES).await, Ok(()));
         assert_eq!(memory.free_bytes(), 3 * BLOCK_BYTES);
         assert_eq!(one.grow_to(3 * BLOCK_BYTES + 1).await, Ok(()));
         assert_eq!(memory.free_bytes(), 0);
+        one.shrink_to(BLOCK_BYTES + 1);
+        assert_eq!(memory.free_bytes(), 2 * BLOCK_BYTES);
+        let two = one.split(1);
         drop(one);
+        assert_eq!(memory.free_bytes(), 3 * BLOCK_BYTES);
+        drop(two);
         assert_eq!(memory.free_bytes(), 4 * BLOCK_BYTES);
+        assert_eq!(memory.peers.of(peer(1)).available_permits(), 2);
     }
 
     #[tokio::test]
     async fn who_waits_too_long_is_refused_and_who_waits_a_little_is_served() {
-        let memory = Arc::new(Memory::with_patience(BLOCK_BYTES, Duration::from_millis(100)));
-        let mut one = memory.reserve_nothing();
-        let mut two = memory.reserve_nothing();
+        let memory = hurried(1, 100);
+        let mut one = memory.reserve_nothing(peer(1));
+        let mut two = memory.reserve_nothing(peer(2));
         assert_eq!(one.grow_to(1).await, Ok(()));
-        assert_eq!(two.grow_to(1).await, Err(NoMemory));
+        assert_eq!(two.grow_to(1).await, Err(NoMemory::Late));
 
         let later = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -136,11 +298,44 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_than_there_is_cannot_be_had() {
-        let memory = Arc::new(Memory::with_patience(BLOCK_BYTES, Duration::from_millis(10)));
-        let mut one = memory.reserve_nothing();
-        assert_eq!(one.grow_to(BLOCK_BYTES + 1).await, Err(NoMemory));
-        assert_eq!(one.grow_to(u64::MAX).await, Err(NoMemory));
+    async fn more_than_there_is_is_refused_at_once() {
+        let memory = Arc::new(Memory::new(BLOCK_BYTES));
+        let mut one = memory.reserve_nothing(peer(1));
+        let began = Instant::now();
+        assert_eq!(one.grow_to(BLOCK_BYTES + 1).await, Err(NoMemory::Never));
+        assert_eq!(one.grow_to(u64::MAX).await, Err(NoMemory::Never));
         assert_eq!(memory.free_bytes(), BLOCK_BYTES);
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_peer_has_half_for_its_bodies_together_and_all_for_one_alone() {
+        let memory = hurried(8, 50);
+        let (mut one, mut two) = (memory.reserve_nothing(peer(1)), memory.reserve_nothing(peer(1)));
+        assert_eq!(one.grow_to(3 * BLOCK_BYTES).await, Ok(()));
+        assert_eq!(two.grow_to(2 * BLOCK_BYTES).await, Err(NoMemory::Late));
+        assert_eq!(two.grow_to(BLOCK_BYTES).await, Ok(()));
+        assert_eq!((one.deadline(), two.deadline()), (None, None));
+        let mut other = memory.reserve_nothing(peer(2));
+        assert_eq!(other.grow_to(4 * BLOCK_BYTES).await, Ok(()));
+        drop((one, two));
+        drop(other.split(BLOCK_BYTES));
+        let mut alone = memory.reserve_nothing(peer(1));
+        assert_eq!(alone.grow_to(5 * BLOCK_BYTES).await, Ok(()));
+        assert!(alone.deadline().is_some(), "it has to hurry");
+    }
+
+    #[tokio::test]
+    async fn who_holds_the_bytes_holds_the_reservation() {
+        let memory = Arc::new(Memory::new(4 * BLOCK_BYTES));
+        let mut reserved = memory.reserve_nothing(peer(1));
+        assert_eq!(reserved.grow_to(BLOCK_BYTES).await, Ok(()));
+        let bytes = Arc::new(reserved).hold(Bytes::from_static(b"{}\n{}"));
+        let line = bytes.slice(..2);
+        drop(bytes);
+        assert_eq!(memory.free_bytes(), 3 * BLOCK_BYTES);
+        assert_eq!(line, "{}");
+        drop(line);
+        assert_eq!(memory.free_bytes(), 4 * BLOCK_BYTES);
     }
 }

@@ -6,9 +6,9 @@
 //!   from memory, and a body that did not arrive whole is never appended.
 //! - It never looks inside a document. It inflates, counts, and hands on.
 //! - Memory is bounded: a body by its two limits (as sent, and inflated), all bodies together by a
-//!   budget ([`BODY_MEMORY_BYTES`]), connections by `max_connections`, and what is read ahead of
-//!   a connection by 64 KiB (HTTP/1.1) or 1 MiB (HTTP/2). Past the budget the answer is 503 with
-//!   `Retry-After`.
+//!   budget ([`BODY_MEMORY_BYTES`]), connections by `max_connections`, requests in flight by peer
+//!   and in all, and what is read ahead of a connection by 64 KiB (HTTP/1.1) or 256 KiB (HTTP/2).
+//!   Past the budget the answer is 503 with `Retry-After`.
 //! - Time is bounded: the head of a request, its whole body, an idle connection, and a client that
 //!   does not read its answer each have a deadline.
 //! - Every refusal says in JSON what was wrong and what to do, for a person with curl. Only a head
@@ -24,9 +24,9 @@
 //! |---|---|
 //! | 200 | durable, or a duplicate of a body that is, or empty |
 //! | 400 | the body's encoding is broken, or the body ended early |
-//! | 401, 403 | no credentials that are right, or from an address that may not |
+//! | 401, 403 | no credentials that are right, or from an address that may not, or from a web page |
 //! | 404, 405 | not the path, not PUT or POST |
-//! | 408 | the head or the body took too long |
+//! | 408 | the head or the body took too long, or nothing of it came for a while |
 //! | 413 | too long as sent, inflated, or for the journal |
 //! | 415 | a Content-Type or Content-Encoding that is not taken |
 //! | 429 | too many requests, or too many wrong credentials, of this peer |
@@ -45,11 +45,14 @@ mod endpoint;
 mod exchange;
 mod gate;
 mod memory;
+mod page;
+mod refused;
 mod reply;
 mod routes;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::future::Future;
 use std::io;
@@ -68,10 +71,19 @@ use crate::tls::Tls;
 pub use self::endpoint::{Endpoint, IndexPattern};
 
 use self::memory::Memory;
+use self::watch::Patience;
 
-/// Memory for the bodies of all requests together. More when `inflated_limit_bytes` asks for it: a
-/// body that keeps to its limit always fits once others have gone.
+/// Memory for the bodies of all requests together. More when an endpoint asks for it by its limits,
+/// its form and whether bodies are sealed: a body that keeps to its limit always fits, with the
+/// copies that are made of it, once others have gone.
 pub const BODY_MEMORY_BYTES: u64 = 256 << 20;
+
+/// How long a connection may be idle between two requests: longer than the 60 s of the load
+/// balancers in front, which must be the ones to close, or a request meets a closing socket.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long a client may leave an answer unread.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the receiver has to know.
 #[derive(Clone, Debug)]
@@ -84,12 +96,18 @@ pub struct Settings {
     pub tls: Option<Arc<Tls>>,
     /// What bodies are sealed with on their way to the journal; none for not at all.
     pub seal: Option<privacy::Key>,
+    /// Names that the receiver is known by, besides its address and `localhost`.
+    pub host_names: Vec<String>,
     /// Most requests of a peer in a second, over all endpoints.
     pub requests_per_second: Option<u32>,
     /// From the first byte of a request (or the opening of the connection) to the end of its head.
     pub header_timeout: Duration,
     /// From the head of a request to the end of its body.
     pub body_timeout: Duration,
+    /// How long an answer may be unread; usually [`ANSWER_TIMEOUT`].
+    pub answer_timeout: Duration,
+    /// How long a connection may be without a request; usually [`IDLE_TIMEOUT`].
+    pub idle_timeout: Duration,
     /// How long requests under way may take after the shutdown was asked for.
     pub drain_timeout: Duration,
     /// How long a TLS handshake may take.
@@ -107,8 +125,9 @@ struct App {
     readiness: Arc<Readiness>,
     metrics: metrics::Handle,
     memory: Arc<Memory>,
-    refused: routes::Refused,
+    refused: refused::Refused,
     gate: gate::Gate,
+    pages: page::Pages,
 }
 
 /// Serves `listener` until `shutdown` resolves, then drains: no new connections, requests under way
@@ -131,7 +150,8 @@ pub async fn run(
     metrics: metrics::Handle,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let most = settings.endpoints.iter().map(|endpoint| endpoint.limits().most_memory()).max();
+    let sealed = settings.seal.is_some();
+    let most = settings.endpoints.iter().map(|endpoint| endpoint.most_memory(sealed)).max();
     let memory = Memory::new(BODY_MEMORY_BYTES.max(most.unwrap_or_default()));
     let limits = accept::Limits {
         header_timeout: settings.header_timeout,
@@ -139,6 +159,7 @@ pub async fn run(
         max_connections: settings.max_connections,
         max_connections_per_peer: settings.max_connections_per_peer,
         handshake_timeout: settings.handshake_timeout,
+        patience: Patience { answer: settings.answer_timeout, idle: settings.idle_timeout },
         tls: settings.tls.clone(),
     };
     for endpoint in &settings.endpoints {
@@ -165,8 +186,9 @@ pub async fn run(
         readiness: readiness.clone(),
         metrics,
         memory: Arc::new(memory),
-        refused: routes::Refused::default(),
+        refused: refused::Refused::default(),
         gate: gate::Gate::new(&settings),
+        pages: page::Pages::new(listener.local_addr().ok(), &settings.host_names),
         settings,
     });
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use warp::http::header::{
     ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
@@ -69,6 +70,18 @@ pub(super) enum Refusal {
     InflatedTooLong { limit_bytes: u64 },
     #[error("the body did not arrive within {} s: send it again", after.as_secs_f64())]
     BodyTimeout { after: Duration },
+    #[error("nothing of the body came for {} s: send it again", silence.as_secs_f64())]
+    BodySilent { silence: Duration },
+    #[error(
+        "the body holds so much memory that it has to come faster: nothing was kept; send smaller \
+         bulks"
+    )]
+    BodyTooLargeToBeSlow,
+    #[error(
+        "the body needs more memory than all bodies together may have: nothing was kept; send \
+         smaller bulks"
+    )]
+    NeverFits,
     #[error(
         "the body ended early, after {received_bytes} bytes ({reason}): nothing was kept; send it \
          again"
@@ -87,14 +100,28 @@ pub(super) enum Refusal {
     TooManyFailures { wait: Duration },
     #[error("too many senders are being looked up: send it again a little later")]
     AuthBusy,
+    #[error("too many requests are under way: send it again a little later")]
+    TooManyInFlight,
     #[error("this is not open to your address")]
     Forbidden,
+    #[error(
+        "this was sent by a web page, as its Origin or Sec-Fetch-Site says, and pages may not send \
+         here: send it by a program"
+    )]
+    FromPage,
+    #[error(
+        "{asked:?} is no name of this receiver: ask for its address or for localhost, or have the \
+         name in its host_names"
+    )]
+    Host { asked: String },
     #[error("too many requests: send fewer and larger bodies, or come back later")]
     TooManyRequests { wait: Duration },
     #[error("line {line} of the bulk {what}: nothing was kept")]
     Bulk { line: u64, what: &'static str },
     #[error("the bulk has more than {limit} actions: send smaller bulks")]
     TooManyActions { limit: usize },
+    #[error("the answer to the bulk would have more than {limit_bytes} bytes: send smaller bulks")]
+    AnswerTooLong { limit_bytes: usize },
     #[error(transparent)]
     Journal(#[from] AppendError),
 }
@@ -109,28 +136,33 @@ impl Refusal {
             }
             Refusal::SentTooLong { .. }
             | Refusal::InflatedTooLong { .. }
+            | Refusal::NeverFits
+            | Refusal::AnswerTooLong { .. }
             | Refusal::Journal(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Refusal::BodyTimeout { .. }
+            | Refusal::BodySilent { .. }
+            | Refusal::BodyTooLargeToBeSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::Interrupted { .. } | Refusal::BrokenEncoding { .. } => StatusCode::BAD_REQUEST,
             Refusal::TooManyActions { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Bulk { .. } | Refusal::NoPath | Refusal::NotDocuments => {
                 StatusCode::BAD_REQUEST
             }
             Refusal::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
-            Refusal::Forbidden => StatusCode::FORBIDDEN,
+            Refusal::Forbidden | Refusal::FromPage | Refusal::Host { .. } => StatusCode::FORBIDDEN,
             Refusal::TooManyFailures { .. } | Refusal::TooManyRequests { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Refusal::NoMemory | Refusal::AuthBusy | Refusal::Journal(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Refusal::NoMemory
+            | Refusal::AuthBusy
+            | Refusal::TooManyInFlight
+            | Refusal::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     /// When to come back.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Refusal::NoMemory | Refusal::AuthBusy => Some(MEMORY_RETRY),
+            Refusal::NoMemory | Refusal::AuthBusy | Refusal::TooManyInFlight => Some(MEMORY_RETRY),
             Refusal::TooManyFailures { wait } | Refusal::TooManyRequests { wait } => Some(*wait),
             Refusal::Journal(error) if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 error.retry_after()
@@ -201,7 +233,7 @@ pub(super) fn taken(lines: u64, bytes: u64, duplicate: bool) -> Response {
 pub(super) fn ready_or_not(waiting: &[Part]) -> Response {
     match waiting.is_empty() {
         true => ready(waiting),
-        false => json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"not ready"}"#.into()),
+        false => json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"not ready"}"#),
     }
 }
 
@@ -228,13 +260,13 @@ pub(super) fn granted(granted: Result<Granted, NotGranted>) -> Response {
 
 /// The process runs.
 pub(super) fn live() -> Response {
-    json(StatusCode::OK, r#"{"status":"live"}"#.into())
+    json(StatusCode::OK, r#"{"status":"live"}"#)
 }
 
 /// Every part is ready, or which are not.
 pub(super) fn ready(waiting: &[Part]) -> Response {
     if waiting.is_empty() {
-        return json(StatusCode::OK, r#"{"status":"ready"}"#.into());
+        return json(StatusCode::OK, r#"{"status":"ready"}"#);
     }
     let text = to_text(&NotReady { status: "not ready", parts: waiting });
     json(StatusCode::SERVICE_UNAVAILABLE, text)
@@ -242,14 +274,14 @@ pub(super) fn ready(waiting: &[Part]) -> Response {
 
 /// Prometheus text.
 pub(super) fn metrics(text: String) -> Response {
-    typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+    typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.into())
 }
 
-pub(super) fn json(status: StatusCode, text: String) -> Response {
-    typed(status, "application/json", text)
+pub(super) fn json(status: StatusCode, text: impl Into<Bytes>) -> Response {
+    typed(status, "application/json", text.into())
 }
 
-fn typed(status: StatusCode, content_type: &'static str, text: String) -> Response {
+fn typed(status: StatusCode, content_type: &'static str, text: Bytes) -> Response {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -5,12 +5,12 @@
 //! request gets an answer of ours.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Buf;
 use futures::Stream;
-use tracing::{debug, warn};
+use tracing::debug;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
@@ -19,6 +19,7 @@ use warp::http::{HeaderMap, Method};
 
 use crate::journal::NewBody;
 use crate::metrics as names;
+use crate::peers::Peer;
 use crate::privacy;
 use crate::record::Form;
 
@@ -27,14 +28,16 @@ use super::body::{self, Announced, Limits};
 use super::elastic;
 use super::encoding::Encoding;
 use super::endpoint::{Endpoint, trimmed};
-use super::exchange::Peer;
+use super::exchange::Ends;
+use super::memory::Reserved;
+use super::page::Pages;
 use super::reply::{self, CONTENT_TYPES, Part, Refusal, Response};
 
 /// Where tokens are to be had.
 const TOKEN_PATH: &str = "/oauth2/token";
 
-/// How often the log tells of refused bodies.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+/// What is looked through at once; more would hold up the requests that share the thread.
+const AT_ONCE_BYTES: u64 = 1 << 20;
 
 /// The longest form that the token endpoint reads.
 const FORM_BYTES: u64 = 16 << 10;
@@ -46,6 +49,8 @@ struct Head {
     method: Method,
     headers: HeaderMap,
     from: SocketAddr,
+    /// The host that the target names, if it does.
+    authority: Option<String>,
 }
 
 /// The routes, as one filter.
@@ -57,9 +62,10 @@ pub(super) fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .and(query)
         .and(warp::method())
         .and(warp::header::headers_cloned())
-        .and(warp::ext::get::<Peer>())
-        .map(|app: Arc<App>, path, query, method, headers, Peer(from)| {
-            (app, Head { path, query, method, headers, from })
+        .and(warp::ext::get::<Ends>())
+        .map(|app: Arc<App>, path, query, method, headers, ends: Ends| {
+            let Ends { from, authority } = ends;
+            (app, Head { path, query, method, headers, from, authority })
         })
         .untuple_one()
         .and(warp::body::stream())
@@ -76,7 +82,8 @@ async fn answer(
     match path {
         "/health/live" => return get(head.method, reply::live),
         "/health/ready" => {
-            let known = app.gate.may_know(&head.headers, head.from.ip()).await;
+            let known =
+                app.ours(&head).is_ok() && app.gate.may_know(&head.headers, head.from.ip()).await;
             let waiting = app.waiting();
             return get(head.method, || match known {
                 true => reply::ready(&waiting),
@@ -85,16 +92,23 @@ async fn answer(
         }
         _ => {}
     }
-    if let Err(refusal) = app.gate.any(head.from.ip()) {
+    if let Err(refusal) = Pages::check(&head.headers).and_then(|()| app.gate.any(head.from.ip())) {
         return refusal.into_response();
     }
     if path == "/metrics" {
-        return match app.gate.operator(&head.headers, head.from.ip()).await {
+        let allowed = match app.ours(&head) {
+            Ok(()) => app.gate.operator(&head.headers, head.from.ip()).await,
+            Err(refusal) => Err(refusal),
+        };
+        return match allowed {
             Ok(()) => get(head.method, || reply::metrics(app.metrics.render())),
             Err(refusal) => refusal.into_response(),
         };
     }
     if path == TOKEN_PATH && app.gate.tokens().is_some() {
+        if let Err(refusal) = app.gate.beside(head.from.ip()) {
+            return refusal.into_response();
+        }
         return app.grant(&head, stream).await;
     }
     let Some(place) = app.endpoint_at(path) else {
@@ -132,42 +146,20 @@ fn get(method: Method, answer: impl FnOnce() -> Response) -> Response {
     }
 }
 
-/// Bodies refused for reasons of ours. A sender gives up after a few tries, so the operator must
-/// hear of it, but not once a request.
-#[derive(Debug, Default)]
-pub(super) struct Refused(Mutex<Untold>);
-
-#[derive(Debug, Default)]
-struct Untold {
-    bodies: u64,
-    told_at: Option<Instant>,
-}
-
-impl Refused {
-    fn tell(&self, refusal: &Refusal, now: Instant) {
-        if let Some(bodies) = self.count(now) {
-            warn!(bodies, error = %refusal, "bodies refused with 503");
-        }
-    }
-
-    /// Counts one; returns how many there are to tell of, if it is time to.
-    fn count(&self, now: Instant) -> Option<u64> {
-        let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        untold.bodies += 1;
-        if untold.told_at.is_some_and(|at| now.duration_since(at) < TELL_EVERY) {
-            return None;
-        }
-        untold.told_at = Some(now);
-        Some(std::mem::take(&mut untold.bodies))
-    }
-}
-
 impl App {
     /// The endpoint that `path` is for. One with the whole path goes before one with the beginning
     /// of it, and a longer beginning before a shorter.
     fn endpoint_at(&self, path: &str) -> Option<usize> {
         let owners = self.settings.endpoints.iter().enumerate().filter(|(_, e)| e.owns(path));
         owners.max_by_key(|(_, endpoint)| trimmed(&endpoint.path).len()).map(|(place, _)| place)
+    }
+
+    /// Whether the host that was asked for is ours; who has credentials need not know it.
+    fn ours(&self, head: &Head) -> Result<(), Refusal> {
+        match self.settings.auth {
+            Some(_) => Ok(()),
+            None => self.pages.host(&head.headers, head.authority.as_deref()),
+        }
     }
 
     async fn at_endpoint(
@@ -177,6 +169,9 @@ impl App {
         head: &Head,
         stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
     ) -> Result<Response, Refusal> {
+        if !endpoint.auth.is_asked() {
+            self.pages.host(&head.headers, head.authority.as_deref())?;
+        }
         self.gate.endpoint(place, endpoint, &head.headers, head.from.ip()).await?;
         let method = &head.method;
         let bulk = match endpoint.form {
@@ -184,9 +179,10 @@ impl App {
             Form::Elasticsearch => {
                 let below = endpoint.below(trimmed(head.path.as_str())).unwrap_or_default();
                 match elastic::asked(method, below) {
-                    elastic::Asked::Bulk { index } => {
-                        Some(elastic::Bulk { index, brief: head.query.contains("filter_path=") })
-                    }
+                    elastic::Asked::Bulk { index } => Some(elastic::Bulk {
+                        index: index.map(str::to_owned),
+                        brief: head.query.contains("filter_path="),
+                    }),
                     elastic::Asked::Else(response) => return Ok(response),
                 }
             }
@@ -199,23 +195,25 @@ impl App {
         }
         let began = Instant::now();
         check_content_type(&head.headers)?;
-        let body = self.body(&head.headers, endpoint.limits(), stream).await?;
+        let body = self.body(head, endpoint.limits(), stream).await?;
         match bulk {
             None => self.take(endpoint, body, began).await,
-            Some(bulk) => self.take_bulk(endpoint, &bulk, body, began).await,
+            Some(bulk) => self.take_bulk(endpoint, bulk, body, began).await,
         }
     }
 
     /// Reads the whole body, in time.
     async fn body(
         &self,
-        headers: &HeaderMap,
+        head: &Head,
         limits: Limits,
         stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
     ) -> Result<body::Whole, Refusal> {
         let announced = Announced {
-            encoding: Encoding::of(headers)?,
-            length_bytes: headers
+            peer: Peer::of(head.from.ip()),
+            encoding: Encoding::of(&head.headers)?,
+            length_bytes: head
+                .headers
                 .get(CONTENT_LENGTH)
                 .and_then(|value| value.to_str().ok())
                 .and_then(|value| value.parse().ok()),
@@ -232,19 +230,19 @@ impl App {
         body::Whole { bytes, mut reserved }: body::Whole,
         began: Instant,
     ) -> Result<Response, Refusal> {
-        let lines = body::lines(&bytes);
         let len = bytes.len() as u64;
-        if self.settings.seal.is_some() {
-            // Clear and sealed are there at once, for a moment.
-            reserved.grow_to(2 * len).await?;
-        }
+        // Clear and sealed are there at once, for a moment.
+        reserved.grow_to(len + self.sealed_bytes(len)).await?;
+        let reserved = Arc::new(reserved);
+        let bytes = reserved.hold(bytes);
+        let counted = bytes.clone();
+        let lines = aside(len, move || body::lines(&counted)).await?;
         if lines == 0 {
             return Ok(reply::taken(0, len, false));
         }
         let table = Arc::clone(&endpoint.table);
         let new = NewBody { table, form: Form::Ndjson, first_line: 1, bytes };
-        let duplicate = self.keep(endpoint, new, lines, began).await?;
-        drop(reserved);
+        let duplicate = self.keep(endpoint, new, &reserved, lines, began).await?;
         Ok(reply::taken(lines, len, duplicate))
     }
 
@@ -252,29 +250,50 @@ impl App {
     async fn take_bulk(
         &self,
         endpoint: &Endpoint,
-        bulk: &elastic::Bulk<'_>,
+        bulk: elastic::Bulk,
         body::Whole { bytes, mut reserved }: body::Whole,
         began: Instant,
     ) -> Result<Response, Refusal> {
-        let mut split = elastic::split(endpoint, bulk, &bytes)?;
-        // What was copied, what is sealed and the answer are held besides the body.
         let len = bytes.len() as u64;
-        let sealed = if self.settings.seal.is_some() { len } else { 0 };
-        reserved.grow_to(len + sealed + split.held_bytes()).await?;
+        // The answer is written while the bulk is taken apart, so its memory is asked for before.
+        reserved.grow_to(len + elastic::most_answer_bytes(&bytes)).await?;
+        let (endpoint_, bulk_) = (endpoint.clone(), bulk);
+        let (split, bytes, mut reserved) = aside(len, move || {
+            let split = elastic::split(&endpoint_, &bulk_, &bytes);
+            (split, bytes, reserved)
+        })
+        .await?;
+        let mut split = split?;
+        let copied = split.copied_bytes();
+        let sealed = self.sealed_bytes(copied.max(len));
+        let needed = len + split.answer_bytes() + copied + sealed;
+        reserved.shrink_to(needed);
+        reserved.grow_to(needed).await?;
+        let of_answer = reserved.split(split.answer_bytes());
+        let reserved = Arc::new(reserved);
+        let body = reserved.hold(bytes);
         for (table, part) in std::mem::take(&mut split.parts) {
-            let (bytes, lines) = (part.bytes, part.documents);
+            let (picked, lines, whole) = (body.clone(), part.documents, part.copied_bytes == 0);
+            let bytes = aside(part.copied_bytes, move || part.bytes(&picked)).await?;
+            let bytes = if whole { bytes } else { reserved.hold(bytes) };
             let new = NewBody { table, form: Form::Elasticsearch, first_line: 1, bytes };
-            self.keep(endpoint, new, lines, began).await?;
+            self.keep(endpoint, new, &reserved, lines, began).await?;
         }
-        drop((reserved, bytes));
-        Ok(split.response(began.elapsed()))
+        Ok(split.response(began.elapsed(), of_answer))
     }
 
-    /// Makes a body durable, and counts it. Whether it was known.
+    /// What a body of `len` bytes takes once more when it is sealed.
+    fn sealed_bytes(&self, len: u64) -> u64 {
+        self.settings.seal.as_ref().map_or(0, |_| len + privacy::SEAL_BYTES as u64)
+    }
+
+    /// Makes a body durable, and counts it. Whether it was known. `reserved` is held by its bytes,
+    /// and has room for them sealed.
     async fn keep(
         &self,
         endpoint: &Endpoint,
         mut new: NewBody,
+        reserved: &Arc<Reserved>,
         lines: u64,
         began: Instant,
     ) -> Result<bool, Refusal> {
@@ -283,9 +302,14 @@ impl App {
             return Err(Refusal::NotDocuments);
         }
         if let Some(key) = self.settings.seal.clone() {
-            let bytes = new.bytes;
-            let sealed = tokio::task::spawn_blocking(move || key.seal_body(&bytes)).await;
-            new.bytes = sealed.ok().flatten().ok_or(Refusal::NoMemory)?;
+            // What is sealed on another thread runs on when the client goes away, and so its bytes
+            // hold the reservation.
+            let bytes = std::mem::take(&mut new.bytes);
+            let reserved = Arc::clone(reserved);
+            let sealed = tokio::task::spawn_blocking(move || {
+                key.seal_body(&bytes).map(|sealed| reserved.hold(sealed))
+            });
+            new.bytes = sealed.await.ok().flatten().ok_or(Refusal::NoMemory)?;
         }
         let receipt = self.journal.append(new).await?;
         if receipt.duplicate {
@@ -313,7 +337,7 @@ impl App {
             return Refusal::NotPutOrPost { method, path, allow: "POST" }.into_response();
         }
         let limits = Limits { body_limit_bytes: FORM_BYTES, inflated_limit_bytes: FORM_BYTES };
-        let form = match self.body(&head.headers, limits, stream).await {
+        let form = match self.body(head, limits, stream).await {
             Ok(body::Whole { bytes, .. }) => bytes,
             Err(refusal) => return refusal.into_response(),
         };
@@ -340,6 +364,20 @@ impl App {
     }
 }
 
+/// Does `work` on a body of `len` bytes where it holds up nobody: here, if the body is small.
+///
+/// Work that was begun elsewhere goes on when the client goes away. What it has of the body holds
+/// the reservation.
+async fn aside<T: Send + 'static>(
+    len: u64,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if len <= AT_ONCE_BYTES {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::NoMemory)
+}
+
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let text = String::from_utf8_lossy(value.as_bytes());
@@ -348,19 +386,4 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::ContentType { got: name.to_owned() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refused_bodies_are_told_of_at_once_and_then_every_ten_seconds() {
-        let (refused, start) = (Refused::default(), Instant::now());
-        assert_eq!(refused.count(start), Some(1));
-        assert_eq!(refused.count(start + Duration::from_secs(1)), None);
-        assert_eq!(refused.count(start + Duration::from_secs(9)), None);
-        assert_eq!(refused.count(start + Duration::from_secs(10)), Some(3));
-        assert_eq!(refused.count(start + Duration::from_secs(11)), None);
-    }
 }

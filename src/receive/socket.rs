@@ -5,7 +5,8 @@
 //!   request: it cannot tell an idle connection from a slow head, and it does not run while hyper
 //!   waits to learn which protocol is spoken.) In HTTP/2 this ends with the first request; from
 //!   there on pings find dead peers.
-//! - **Answer**: a client that takes no byte of its answer for [`STALL`] is cut off.
+//! - **Answer**: a client that takes no byte of its answer for [`STALL`] is cut off. (One that reads
+//!   what HTTP/2 says and takes no answers is found by [`Watch`].)
 //! - **Closing**: where the client may still be sending (its body was refused, its head was late),
 //!   the socket is closed in steps: the answer, the end of our side, then what comes is read and
 //!   dropped until the client closes or [`LINGER`] has passed. Closing with bytes unread makes the
@@ -17,7 +18,6 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use crate::metrics::HTTP_CONNECTIONS;
 use crate::peers::OpenOne;
 
 use super::reply::SERVER;
+use super::watch::Watch;
 
 /// The longest that a client may take no byte of its answer.
 const STALL: Duration = Duration::from_secs(30);
@@ -44,46 +45,6 @@ fn late_answer() -> String {
          connection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
-}
-
-/// What the socket and the requests on it know of each other. Relaxed everywhere: one task polls
-/// them all in HTTP/1.1, and in HTTP/2 only a counter and two flags that never go back are shared.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
-    begun: AtomicU64,
-    in_flight: AtomicU64,
-    h2: AtomicBool,
-    unread: AtomicBool,
-}
-
-impl Watch {
-    /// A request's head has come.
-    pub(super) fn begins(&self, h1: bool) {
-        if !h1 {
-            self.h2.store(true, Ordering::Relaxed);
-        }
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A request has been answered, or its client has gone.
-    pub(super) fn ends(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// The answer goes out before the request's body has come in: close gently.
-    pub(super) fn leaves_unread(&self) {
-        self.unread.store(true, Ordering::Relaxed);
-    }
-
-    fn begun(&self) -> u64 {
-        self.begun.load(Ordering::Relaxed)
-    }
-
-    /// Whether bytes that come now belong to the head of a request.
-    fn awaits_head(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) == 0 && !self.h2.load(Ordering::Relaxed)
-    }
 }
 
 /// A place among the connections. Freed with the socket, not with the protocol on it.
@@ -243,7 +204,7 @@ impl AsyncWrite for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if !self.late && !self.watch.unread.load(Ordering::Relaxed) {
+        if !self.late && !self.watch.is_unread() {
             return;
         }
         let Some((stream, place)) = self.open.take() else { return };

@@ -159,13 +159,14 @@ def test_check_tells_of_credentials_and_not_what_they_are(command, local_lake, s
     assert "unknown field" in shown and "hunter2" not in shown
 
 
-def test_a_key_set_from_a_url_is_fetched_again_for_a_new_key(make_server, local_lake, secrets):
-    served = []
+def test_keys_are_rotated_under_load_without_a_failed_request(make_server, local_lake, secrets):
+    """A key set from a URL: the first token is right at once, and so is the first of each new key."""
+    served, published = [], json.loads(secrets.issuer.jwks())["keys"]
 
     class Keys(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             served.append(self.path)
-            text = secrets.issuer.jwks().encode()
+            text = json.dumps({"keys": published}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
@@ -179,14 +180,31 @@ def test_a_key_set_from_a_url_is_fetched_again_for_a_new_key(make_server, local_
     try:
         secrets.write(jwks=f"http://127.0.0.1:{keys.server_address[1]}/keys")
         server = make_server(local_lake, "--roll-age", "1h", "--credentials", secrets.path).start()
-        status = lambda jwt: curl("-H", f"Authorization: Bearer {jwt}", f"{server.origin}/metrics")[0][:3]
-        first = secrets.issuer.jwt()
-        wait_until(lambda: status(first) == "200", 10, "the key set to be fetched", 0.5)
-        secrets.issuer.rotate()
-        second = secrets.issuer.jwt()
-        wait_until(lambda: status(second) == "200", 20, "the rotated key to be fetched", 1)
-        assert len(served) < 6, "fetched for every unknown key"
+        tokens, sent, failed, stopping = [secrets.issuer.jwt()], [], [], threading.Event()
+
+        def sender():
+            while not stopping.is_set():
+                try:
+                    sent.append(send(server, "-H", f"Authorization: Bearer {tokens[-1]}"))
+                except AssertionError as error:
+                    failed.append(str(error))
+
+        threads = [threading.Thread(target=sender, daemon=True) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for rotation in range(2):
+            time.sleep(2)
+            secrets.issuer.rotate()
+            published += json.loads(secrets.issuer.jwks())["keys"]
+            tokens.append(secrets.issuer.jwt())
+            wait_until(lambda before=len(sent): len(sent) > before + 5, 20, f"rotation {rotation} to be noticed", 0.1)
+        stopping.set()
+        for thread in threads:
+            thread.join(30)
+        assert not failed, failed[:3]
+        assert len(served) <= 4, "fetched for every unknown key"
         server.drain()
+        assert sorted(local_lake.session_ids()) == sorted(sent)
     finally:
         keys.shutdown()
 

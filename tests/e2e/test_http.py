@@ -211,7 +211,7 @@ def test_slow_header(make_server, local_lake):
     """A client that does not finish its header is let go."""
     server = make_server(local_lake, "--header-timeout", "1s").start()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
-        sock.sendall(b"PUT /export/events HTTP/1.1\r\nHost: a\r\n")
+        sock.sendall(b"PUT /export/events HTTP/1.1\r\nHost: localhost\r\n")
         started = time.monotonic()
         sock.recv(1000)
         assert 0.5 < time.monotonic() - started < 15
@@ -222,10 +222,24 @@ def test_slow_body(make_server, local_lake):
     server = make_server(local_lake, "--body-timeout", "1s").start()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
         sock.sendall(
-            b"PUT /export/events HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n" + document("a")
+            b"PUT /export/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + document("a")
         )
         assert sock.recv(1000).startswith(b"HTTP/1.1 408")
     assert landed(server, local_lake) == []
+
+
+def test_a_web_page_can_neither_write_nor_read(server, local_lake):
+    """The default installation, and what a browser on the same machine sends for any page."""
+    page = {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"}
+    for method in ("POST", "PUT", "OPTIONS"):
+        reply = server.put(body("page"), method=method, content_type="text/plain", **page)
+        assert reply.status == 403 and "web page" in reply.json["error"], reply
+    rebound = {"Host": f"evil.example:{server.port}"}
+    assert server.put(body("rebound"), content_type="text/plain", **rebound).status == 403
+    with server.client() as client:
+        assert client.send(None, method="GET", path="/metrics", **rebound).status == 403
+    assert server.put(body("sent"), Host=f"localhost:{server.port}").status == 200
+    assert landed(server, local_lake) == ["sent"]
 
 
 def test_health(server):

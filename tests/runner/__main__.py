@@ -336,6 +336,8 @@ def main():
             "clippy",
             ["cargo", "clippy", "--release", "--all-targets", "--", "-D", "warnings"],
         )
+        cargo_check(tally, "cargo deny check", "deny", ["cargo", "deny", "check"])
+        cargo_check(tally, "cargo audit", "audit", ["cargo", "audit"])
     binary = build(tally) if options.what in ("all", "e2e", "perf", "soak") else None
     if options.what in ("all", "unit"):
         unit(tally, more if options.what == "unit" else ())

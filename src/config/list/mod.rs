@@ -92,6 +92,7 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &LOG,
     &LISTEN,
     &PATH,
+    &HOST_NAMES,
     &INSECURE_LISTEN,
     &BODY_LIMIT,
     &INFLATED_LIMIT,

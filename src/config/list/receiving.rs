@@ -59,6 +59,20 @@ pub(crate) const PATH: Setting = Setting {
     more: "[[endpoint]] sections of the file, if there are any, take the place of this one.",
 };
 
+/// `host_names`
+pub(crate) const HOST_NAMES: Setting = Setting {
+    key: "host_names",
+    value_name: "NAMES",
+    kind: Kind::Text,
+    default: None,
+    example: "lake.example.com",
+    commands: SERVE,
+    section: RECEIVING,
+    help: "Names, with commas between, that senders on loopback may ask for besides localhost.",
+    more: "Other names are refused where nobody is asked who they are: they may be those of web \
+           pages. For a proxy that passes its own name on.",
+};
+
 /// `insecure_listen`
 pub(crate) const INSECURE_LISTEN: Setting = Setting {
     key: "insecure_listen",
@@ -156,8 +170,8 @@ pub(crate) const MAX_CONNECTIONS_PER_PEER: Setting = Setting {
     key: "max_connections_per_peer",
     value_name: "N",
     kind: Kind::Count { least: 1, most: 1_000_000, word: Some("none") },
-    default: Some("512"),
-    example: "512",
+    default: Some("256"),
+    example: "256",
     commands: SERVE,
     section: RECEIVING,
     help: "Close a connection at once when its peer has this many open already.",

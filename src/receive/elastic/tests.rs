@@ -29,13 +29,15 @@ fn split_of(
     indices: &[(&str, &str)],
     body: &str,
 ) -> Result<(Vec<(String, String)>, Value), String> {
-    let bulk = Bulk { index: None, brief: false };
-    let split = split(&endpoint(indices), &bulk, &Bytes::from(body.to_owned()))
-        .map_err(|refusal| refusal.to_string())?;
-    let parts = split
-        .parts
-        .iter()
-        .map(|(table, part)| (table.to_string(), String::from_utf8(part.bytes.to_vec()).unwrap()));
+    let (body, bulk) = (Bytes::from(body.to_owned()), Bulk { index: None, brief: false });
+    let split = split(&endpoint(indices), &bulk, &body).map_err(|refusal| refusal.to_string())?;
+    assert!(split.answer_bytes() <= most_answer_bytes(&body) + HEAD_BYTES as u64);
+    let parts = split.parts.iter().map(|(table, part)| {
+        let bytes = part.bytes(&body);
+        let copied = if bytes.as_ptr() == body.as_ptr() { 0 } else { bytes.len() as u64 };
+        assert_eq!(part.copied_bytes, copied, "what is copied is known before");
+        (table.to_string(), String::from_utf8(bytes.to_vec()).unwrap())
+    });
     let parts = parts.collect();
     let text = format!(r#"{{"errors":{},"items":[{}]}}"#, split.errors, split.items);
     Ok((parts, serde_json::from_str(&text).unwrap()))
@@ -86,6 +88,24 @@ fn tables_get_their_lines_in_their_places_and_what_is_not_taken_is_an_error_of_i
         .map(|item| item.as_object().unwrap().values().next().unwrap()["status"].as_u64().unwrap())
         .collect();
     assert_eq!(statuses, [201, 201, 400, 400, 400, 404, 201]);
+}
+
+#[test]
+fn a_byte_order_mark_costs_a_copy() {
+    let (parts, _) = split_of(&[], "\u{feff}{\"index\":{}}\n{\"a\":1}\n").unwrap();
+    assert_eq!(parts, [("user_sessions".to_owned(), "{\"index\":{}}\n{\"a\":1}\n".to_owned())]);
+}
+
+#[test]
+fn an_index_that_is_no_name_is_not_repeated_and_an_answer_has_a_bound() {
+    let long = "x".repeat(1 << 20);
+    let (_, answer) =
+        split_of(&[], &format!("{{\"index\":{{\"_index\":\"{long}/\"}}}}\n{{}}\n")).unwrap();
+    assert_eq!(answer["items"][0]["index"]["status"], 400);
+    assert!(answer.to_string().len() < 1000);
+    let id = "i".repeat(MOST_ID_BYTES);
+    let many = format!("{{\"index\":{{\"_id\":\"{id}\"}}}}\n{{}}\n").repeat(MOST_ACTIONS);
+    assert!(split_of(&[], &many).unwrap_err().contains("the answer"));
 }
 
 #[test]

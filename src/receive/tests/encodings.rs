@@ -4,11 +4,12 @@ use async_compression::Level;
 use async_compression::tokio::bufread::{
     BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder,
 };
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use tokio::io::AsyncRead;
 
 use super::super::body::{self, Announced};
 use super::super::encoding::Encoding;
+use super::super::memory::Patience;
 use super::super::reply::Refusal;
 use super::*;
 
@@ -46,7 +47,7 @@ fn lines(count: usize) -> Vec<u8> {
 async fn read(encoding: Encoding, chunks: Vec<&[u8]>) -> Result<Bytes, Refusal> {
     let chunks: Vec<_> =
         chunks.into_iter().map(|c| Ok::<_, io::Error>(Bytes::copy_from_slice(c))).collect();
-    let announced = Announced { encoding: Some(encoding), length_bytes: None };
+    let announced = Announced { encoding: Some(encoding), length_bytes: None, peer: somebody() };
     let memory = Arc::new(Memory::new(64 << 20));
     let whole =
         body::read(stream::iter(chunks), announced, settings().endpoints[0].limits(), &memory)
@@ -209,8 +210,9 @@ async fn a_zstd_window_over_8_mib_is_refused() {
 
 #[tokio::test]
 async fn without_memory_it_is_503_and_all_of_it_comes_back() {
-    let memory = Arc::new(Memory::with_patience(1 << 20, Duration::from_millis(50)));
-    let announced = Announced { encoding: None, length_bytes: None };
+    let patience = Patience { memory: Duration::from_millis(50), ..Patience::USUAL };
+    let memory = Arc::new(Memory::with_patience(1 << 20, patience));
+    let announced = Announced { encoding: None, length_bytes: None, peer: somebody() };
     let chunk = |len| Ok::<_, io::Error>(Bytes::from(vec![b'x'; len]));
     let settings = settings().endpoints[0].limits();
     let one = stream::iter([chunk(600 << 10)]);
@@ -228,7 +230,7 @@ async fn without_memory_it_is_503_and_all_of_it_comes_back() {
 #[tokio::test]
 async fn a_body_in_one_chunk_is_not_copied() {
     let memory = Arc::new(Memory::new(1 << 20));
-    let announced = Announced { encoding: None, length_bytes: Some(3) };
+    let announced = Announced { encoding: None, length_bytes: Some(3), peer: somebody() };
     let chunk = Bytes::from(vec![1, 2, 3]);
     let chunks = stream::iter([Ok::<_, io::Error>(chunk.clone()), Ok(Bytes::new())]);
     let whole =
@@ -237,4 +239,60 @@ async fn a_body_in_one_chunk_is_not_copied() {
     assert_eq!(memory.free_bytes(), (1 << 20) - super::super::memory::BLOCK_BYTES);
     drop(whole);
     assert_eq!(memory.free_bytes(), 1 << 20);
+}
+
+#[tokio::test]
+async fn a_sender_that_falls_silent_or_holds_much_for_long_is_not_waited_for() {
+    let silence = Duration::from_millis(100);
+    let patience = Patience { chunk: silence, large: 3 * silence, ..Patience::USUAL };
+    let memory = Arc::new(Memory::with_patience(1 << 20, patience));
+    let announced = Announced { encoding: None, length_bytes: None, peer: somebody() };
+    let limits = settings().endpoints[0].limits();
+    let chunk = |len| Ok::<_, io::Error>(Bytes::from(vec![b'x'; len]));
+    let silent = stream::iter([chunk(10), chunk(10)]).chain(stream::pending());
+    let began = std::time::Instant::now();
+    let error = body::read(silent, announced, limits, &memory).await.unwrap_err();
+    assert!(matches!(error, Refusal::BodySilent { .. }), "{error}");
+    assert!(began.elapsed() < 5 * silence, "{:?}", began.elapsed());
+    // Never silent, and never done.
+    let drip = || async { tokio::time::sleep(silence / 4).await };
+    let dripping = stream::iter([chunk(700 << 10)]).chain(stream::repeat_with(|| chunk(1)).then(
+        |one| async {
+            drip().await;
+            one
+        },
+    ));
+    let dripping = body::read(dripping, announced, limits, &memory);
+    let mut dripping = std::pin::pin!(dripping);
+    let alone = timeout(8 * silence, dripping.as_mut()).await;
+    assert!(alone.is_err(), "nobody waits for what it holds");
+    let mut other = memory.reserve_nothing(crate::peers::Peer::of([192, 0, 2, 2].into()));
+    let (error, served) = tokio::join!(dripping, other.grow_to(1 << 20));
+    let error = error.unwrap_err();
+    assert!(matches!(error, Refusal::BodyTooLargeToBeSlow), "{error}");
+    assert_eq!(served, Ok(()));
+    drop(other);
+    assert_eq!(error.into_response().status(), 408);
+    assert_eq!(memory.free_bytes(), 1 << 20);
+}
+
+#[tokio::test]
+async fn a_body_at_the_limit_is_sealed_and_taken_and_its_memory_comes_back() {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), [b'k'; 32]).unwrap();
+    let server = Server::with(|settings, _| {
+        settings.seal = Some(crate::privacy::Key::read(secret.path()).unwrap());
+        settings.endpoints[0].inflated_limit_bytes = 160 << 20;
+    })
+    .await;
+    let mut body = vec![b' '; 159 << 20];
+    body.extend_from_slice(b"{}");
+    let packed = pack("gzip", &body).await;
+    let began = std::time::Instant::now();
+    for duplicate in [false, true] {
+        let answer = server.ask(put_with("content-encoding: gzip\r\n", &packed)).await;
+        answer.is(200, &ok(1, body.len(), duplicate));
+    }
+    assert!(began.elapsed() < SOON);
+    assert_eq!(server.bodies()[0].len(), body.len() + crate::privacy::SEAL_BYTES);
 }

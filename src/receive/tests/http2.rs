@@ -110,3 +110,72 @@ async fn a_shutdown_lets_a_stream_finish_and_closes_the_connection() {
     assert_eq!(server.bodies(), ["{}\n{}"]);
     server.ended().await;
 }
+
+/// A client with no window: it is told how things went, and takes no byte of an answer.
+async fn connect_taking_nothing(
+    server: &Server,
+) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let handshake = builder.initial_window_size(0).handshake::<_, Bytes>(stream);
+    let (client, connection) = handshake.await.unwrap();
+    (client, tokio::spawn(connection))
+}
+
+async fn status(client: &SendRequest<Bytes>) -> (u16, h2::RecvStream) {
+    let mut client = client.clone().ready().await.unwrap();
+    let request = Request::get("http://test/health/live").body(()).unwrap();
+    let (response, _) = client.send_request(request, true).unwrap();
+    let response = response.await.unwrap();
+    (response.status().as_u16(), response.into_body())
+}
+
+#[tokio::test]
+async fn answers_that_nobody_takes_end_the_connection() {
+    let server =
+        Server::with(|settings, _| settings.answer_timeout = Duration::from_millis(300)).await;
+    let (client, connection) = connect_taking_nothing(&server).await;
+    let (taken, _) = connect(&server).await;
+    let unread = [status(&client).await, status(&client).await];
+    assert_eq!(unread.each_ref().map(|(status, _)| *status), [200, 200]);
+    let ended = timeout(Duration::from_secs(5), connection).await;
+    let _ = ended.expect("it is held for as long as its client likes").unwrap();
+    assert_eq!(send(&taken, PATH, "{}".into()).await.0, 200, "others go on");
+}
+
+#[tokio::test]
+async fn a_connection_without_requests_is_closed() {
+    let server =
+        Server::with(|settings, _| settings.idle_timeout = Duration::from_millis(300)).await;
+    let (client, connection) = connect(&server).await;
+    for number in 0..4 {
+        let (status, _, _) = send(&client, PATH, format!("{number}").into()).await;
+        assert_eq!(status, 200);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    let ended = timeout(Duration::from_secs(5), connection).await;
+    ended.expect("it stays open").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn requests_of_a_peer_are_in_flight_only_so_many_at_a_time() {
+    let server = Server::start().await;
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        connections.push(connect_taking_nothing(&server).await);
+    }
+    let asked = connections.iter().flat_map(|(client, _)| (0..200).map(move |_| status(client)));
+    let answers = futures::future::join_all(asked).await;
+    let served = answers.iter().filter(|(status, _)| *status == 200).count();
+    let refused = answers.iter().filter(|(status, _)| *status == 503).count();
+    assert_eq!((served, refused), (512, 88));
+    drop((answers, connections));
+    let (client, _connection) = connect(&server).await;
+    for _ in 0..200 {
+        if status(&client).await.0 == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("places are not given back");
+}

@@ -1,5 +1,6 @@
 //! The receiver as its clients see it: a real listener, a real journal, and bytes on a socket.
 
+mod abuse;
 mod answers;
 mod connections;
 mod encodings;
@@ -27,6 +28,11 @@ const PATH: &str = "/export/events";
 /// Longer than anything here takes; shorter than a test run may hang.
 const SOON: Duration = Duration::from_secs(20);
 
+/// A peer, where it does not matter which.
+fn somebody() -> crate::peers::Peer {
+    crate::peers::Peer::of([192, 0, 2, 1].into())
+}
+
 fn settings() -> Settings {
     Settings {
         endpoints: vec![Endpoint {
@@ -46,9 +52,12 @@ fn settings() -> Settings {
         auth: None,
         tls: None,
         seal: None,
+        host_names: vec!["test".into(), "t".into()],
         requests_per_second: None,
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(10),
+        answer_timeout: ANSWER_TIMEOUT,
+        idle_timeout: IDLE_TIMEOUT,
         drain_timeout: Duration::from_secs(10),
         handshake_timeout: Duration::from_secs(10),
         max_connections: 256,

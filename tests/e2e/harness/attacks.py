@@ -1,14 +1,17 @@
 """Requests that nobody should send, each with what becomes of it.
 
 Every function takes an `Attacker` and returns what it saw: a status, or "closed". All of them come from
-an address of their own on loopback, so that they are another peer than the good client.
+an address of their own on loopback, so that they are another peer than the good client. The table in
+docs/security.md has the same names; a test holds the two together.
 """
 
+import base64
 import gzip
 import json
 import socket
 import struct
 import time
+import zlib
 
 import brotli
 import zstandard
@@ -36,7 +39,7 @@ class Attacker:
             return status(sock, linger_s)
 
     def put(self, body, *headers, path=PATH, method=b"PUT"):
-        head = b"%s %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n" % (method, path, len(body))
+        head = b"%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n" % (method, path, len(body))
         return self.raw(head + b"".join(header + b"\r\n" for header in headers) + b"\r\n", body)
 
     def head(self, *lines):
@@ -74,7 +77,7 @@ def literal(name, value):
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
 HEADERS = b"".join(
     literal(name, value)
-    for name, value in ((b":method", b"PUT"), (b":scheme", b"http"), (b":path", PATH), (b":authority", b"a"))
+    for name, value in ((b":method", b"PUT"), (b":scheme", b"http"), (b":path", PATH), (b":authority", b"localhost"))
 )
 
 
@@ -148,11 +151,11 @@ def settings_flood(attacker):
 
 
 def slow_head(attacker):
-    return attacker.raw(b"PUT /open HTTP/1.1\r\nHost: a\r\n", b"X-A: b\r\n", pause_s=0.3)
+    return attacker.raw(b"PUT /open HTTP/1.1\r\nHost: localhost\r\n", b"X-A: b\r\n", pause_s=0.3)
 
 
 def slow_body(attacker):
-    return attacker.raw(b"PUT /open HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", b"{", pause_s=0.2)
+    return attacker.raw(b"PUT /open HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", b"{", pause_s=0.2)
 
 
 def silent(attacker):
@@ -160,15 +163,68 @@ def silent(attacker):
 
 
 def slow_reader(attacker):
-    """Asks for a lot and reads nothing of it; held by the deadlines, and by nothing else."""
+    """Asks for a lot and reads nothing of it, until the deadline for reading has passed."""
     with attacker.connect() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(45)
         try:
-            for _ in range(3000):
-                sock.sendall(b"GET /nothing-%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 150))
+            while True:
+                sock.sendall(b"GET /nothing-%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"x" * 150) * 100)
+        except TimeoutError:
+            return "held"
         except OSError:
             return "closed"
-        return "held"
+
+
+def h2_no_window(attacker):
+    """Has answers made and takes no byte of them: SETTINGS_INITIAL_WINDOW_SIZE is 0. It answers pings."""
+    settings = frame(4, 0, 0, struct.pack(">HI", 4, 0))
+    get = HEADERS.replace(b"PUT", b"GET")
+    with attacker.connect() as sock:
+        sock.sendall(PREFACE + settings + b"".join(frame(1, 5, 2 * n + 1, get) for n in range(200)))
+        sock.settimeout(45)
+        data = b""
+        try:
+            while more := sock.recv(65536):
+                data += more
+                while len(data) >= 9 and len(data) >= 9 + (length := int.from_bytes(data[:3], "big")):
+                    kind, flags, payload = data[3], data[4], data[9 : 9 + length]
+                    data = data[9 + length :]
+                    if kind == 6 and not flags & 1:
+                        sock.sendall(frame(6, 1, 0, payload))
+        except TimeoutError:
+            return "held"
+        except OSError:
+            pass
+        return "closed"
+
+
+def stalled_bodies(attacker, path=PATH):
+    """Bodies that inflate to much, all of them but for their last byte."""
+    packed = gzip.compress(b" " * (40 << 20))
+    head = b"PUT %s HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    sockets = []
+    try:
+        for _ in range(6):
+            sock = attacker.connect()
+            sock.sendall(head % (path, len(packed)) + packed[:-1])
+            sockets.append(sock)
+        return ",".join(sorted({status(sock) for sock in sockets}))
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def page(attacker):
+    """What a browser sends for a page of somebody else's, without asking."""
+    return attacker.put(b"{}", b"Origin: https://evil.example", b"Content-Type: text/plain", method=b"POST")
+
+
+def rebound(attacker):
+    return attacker.raw(b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+
+
+def rebound_put(attacker):
+    return attacker.raw(b"PUT %s HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 2\r\n\r\n{}" % PATH)
 
 
 def many_connections(attacker):
@@ -195,14 +251,31 @@ def many_connections(attacker):
 def password_guesses(attacker):
     seen = set()
     for number in range(25):
-        guess = __import__("base64").b64encode(b"ann:guess-%d" % number)
+        guess = base64.b64encode(b"ann:guess-%d" % number)
         seen.add(attacker.put(b"{}", b"Authorization: Basic " + guess, path=b"/export/events"))
     return ",".join(sorted(seen))
 
 
+def guesses_at_once(attacker):
+    """All of them before the first is answered."""
+    sockets = [attacker.connect() for _ in range(60)]
+    try:
+        for number, sock in enumerate(sockets):
+            guess = base64.b64encode(b"ann:at-once-%d" % number)
+            sock.sendall(b"PUT /export/events HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nAuthorization: Basic %s\r\n\r\n{}" % guess)
+        seen = [status(sock) for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+    tried = seen.count("401")
+    if tried > 15 or not set(seen) <= {"401", "429", "503"}:
+        return f"{tried} were tried: {sorted(set(seen))}"
+    return "429"
+
+
 def request_flood(attacker):
     with attacker.connect() as sock:
-        sock.sendall(b"GET /limited HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+        sock.sendall(b"GET /limited HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
         sock.settimeout(3)
         data = b""
         try:
@@ -244,12 +317,12 @@ def line(text):
 
 
 START = b"PUT /open HTTP/1.1"
-HOST = b"Host: a"
+HOST = b"Host: localhost"
 
 # name: (attack, what may become of it)
 ATTACKS = {
     "smuggling: length and chunked, chunked is what counts": (
-        lambda a: a.raw(START + b"\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        lambda a: a.raw(START + b"\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         {"200", "400"},
     ),
     "smuggling: two lengths": (lambda a: a.head(START, HOST, b"Content-Length: 4", b"Content-Length: 5"), {"400"}),
@@ -263,16 +336,16 @@ ATTACKS = {
     "smuggling: a folded header": (lambda a: a.head(START, HOST, b"X-A: b", b" Content-Length: 4"), {"400"}),
     "smuggling: chunked in HTTP/1.0": (lambda a: a.head(b"PUT /open HTTP/1.0", b"Transfer-Encoding: chunked"), {"400"}),
     "chunks: a size that overflows": (
-        lambda a: a.raw(START + b"\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n"),
+        lambda a: a.raw(START + b"\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n"),
         {"400"},
     ),
     "chunks: endless extensions": (
-        lambda a: a.raw(START + b"\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 100_000),
+        lambda a: a.raw(START + b"\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 100_000),
         {"400"},
     ),
     "chunks: endless trailers": (
         lambda a: a.raw(
-            START + b"\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X-A: b\r\n" * 50_000
+            START + b"\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X-A: b\r\n" * 50_000
         ),
         {"400"},
     ),
@@ -293,10 +366,11 @@ ATTACKS = {
     "slow: a head": (slow_head, {"408"}),
     "slow: a body": (slow_body, {"408"}),
     "slow: nothing at all": (silent, {"408", "closed"}),
-    "slow: an answer that nobody reads": (slow_reader, {"closed", "held"}),
+    "slow: large bodies without their last byte": (stalled_bodies, {"408"}),
     "bomb: gzip": (bomb(gzip.compress, b"gzip"), {"413"}),
     "bomb: zstd": (bomb(zstandard.ZstdCompressor().compress, b"zstd"), {"413"}),
     "bomb: br": (bomb(lambda data: brotli.compress(data, quality=1), b"br"), {"413"}),
+    "bomb: deflate": (bomb(zlib.compress, b"deflate"), {"413"}),
     "bomb: gzip in gzip": (nested_bomb, {"415"}),
     "body: a line of 30 MB": (line(b'{"userSessionId":"' + b"x" * 30_000_000 + b'"}'), {"200"}),
     "body: a million brackets": (line(b'{"a":' + b"[" * 1_000_000), {"200"}),
@@ -307,6 +381,9 @@ ATTACKS = {
     "flood: connections": (many_connections, {"closed"}),
     "flood: requests": (request_flood, {"429"}),
     "flood: guesses of passwords": (password_guesses, {"401,429"}),
+    "flood: guesses of passwords, all at once": (guesses_at_once, {"429"}),
+    "page: another site's, posting text": (page, {"403"}),
+    "page: a name that was made to mean loopback": (rebound_put, {"403"}),
     "h2: rapid reset": (rapid_reset, {"closed"}),
     "h2: endless continuation": (continuation_flood, {"closed"}),
     "h2: endless headers": (header_list_flood, {"closed"}),
@@ -314,4 +391,10 @@ ATTACKS = {
     "h2: too many streams": (too_many_streams, {"closed"}),
     "h2: frames that cannot be": (bad_frames, {"closed"}),
     "h2: a flood of settings": (settings_flood, {"closed", "open"}),
+}
+
+# What is seen only after half a minute: begun first, and looked at last.
+SLOW_ATTACKS = {
+    "slow: an answer that nobody reads": (slow_reader, {"closed"}),
+    "h2: answers for which there is no window": (h2_no_window, {"closed"}),
 }
