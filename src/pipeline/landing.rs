@@ -13,7 +13,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 
-use super::engine::{self, Mode, Setup, Source};
+use super::engine::{self, Mode, Setup};
+use super::feeding::Source;
 use super::land::{Lander, Pauses, RollLog};
 use super::tables::{self, Tables};
 use crate::batch::Limits;
@@ -114,6 +115,18 @@ impl Landing {
         JournalLog { journal: self.journal.clone(), pending: Arc::clone(&self.pending) }
     }
 
+    pub(super) fn lander<'a>(&self, tables: &'a Tables) -> Lander<'a> {
+        Lander {
+            lake: self.lake.clone(),
+            node: self.journal.node().into(),
+            tables,
+            runtime: self.runtime.clone(),
+            readiness: Arc::clone(&self.readiness),
+            clock: Arc::clone(&self.clock),
+            pauses: self.pauses,
+        }
+    }
+
     fn engine(&self, tables: &Tables, mut source: FromJournal, mode: Mode) -> anyhow::Result<()> {
         let setup = Setup {
             landing: &self.settings,
@@ -123,15 +136,7 @@ impl Landing {
             taken: &AtomicU64::new(0),
             clock: Arc::clone(&self.clock),
         };
-        let lander = Lander {
-            lake: self.lake.clone(),
-            node: self.journal.node().into(),
-            tables,
-            runtime: self.runtime.clone(),
-            readiness: Arc::clone(&self.readiness),
-            clock: Arc::clone(&self.clock),
-            pauses: self.pauses,
-        };
+        let lander = self.lander(tables);
         let mut log = self.log();
         engine::run(&setup, &lander, &mut source, &mut log, mode)
     }

@@ -22,7 +22,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use self::marks::{FileMark, LakeLog, Marks, Run};
 use self::pieces::{Common, Pieces};
-use super::engine::{self, Mode, Setup, Source};
+use super::engine::{self, Mode, Setup};
+use super::feeding::Source;
 use super::land::{Lander, Pauses};
 use super::tables::{self, Tables};
 use crate::batch::Limits;
