@@ -66,7 +66,7 @@ pub(super) struct Lander<'a> {
 
 impl Lander<'_> {
     /// Lands a roll. Tries the store for as long as it takes; fails when the log does, and when the
-    /// staging files are gone.
+    /// staging files are gone or cannot be made durable.
     ///
     /// When bodies of a sealed roll were lost meanwhile, files that an earlier attempt has put are
     /// left as they are: they may have the rows of these bodies.
@@ -163,6 +163,12 @@ impl Lander<'_> {
                 Ok(done) => {
                     self.readiness.set("lake", Ok(()));
                     return Ok(done);
+                }
+                // A second sync of the same file would say that all is well. Made again, the roll
+                // has new files.
+                Err(error @ StoreError::Unsynced { .. }) => {
+                    let what = format!("cannot {what} roll {roll}");
+                    return Err(anyhow::Error::new(error).context(what));
                 }
                 Err(error) => {
                     metrics::counter!(names::ROLL_RETRIES).increment(1);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -188,4 +188,65 @@ fn a_roll_that_cannot_be_staged_leaves_no_files_while_the_lander_waits() {
     let landed = world.landed();
     assert_eq!(landed.rows.len(), 4);
     landed.check_receipts();
+}
+
+/// The syncs of a lake, of which one fails.
+#[derive(Clone, Debug, Default)]
+struct FailsOnce {
+    /// The end of the path whose sync fails.
+    of: &'static str,
+    /// What inode it had.
+    inode: Arc<Mutex<Option<u64>>>,
+}
+
+impl crate::store::Syncs for FailsOnce {
+    fn sync(&self, path: &std::path::Path) -> std::io::Result<()> {
+        use std::os::unix::fs::MetadataExt as _;
+        let mut inode = self.inode.lock().expect("whole");
+        if inode.is_none() && path.to_string_lossy().ends_with(self.of) {
+            *inode = Some(path.metadata()?.ino());
+            return Err(std::io::Error::other("I/O error"));
+        }
+        std::fs::File::open(path)?.sync_all()
+    }
+}
+
+#[test]
+fn a_file_whose_sync_failed_is_made_again_and_not_synced_again() {
+    use std::os::unix::fs::MetadataExt as _;
+    let world = World::new(5);
+    let (journal, recovery) = world.open().expect("opens");
+    let mut landing = world.landing(&journal, &recovery);
+    let root = world.staging().with_file_name("lake");
+    let lake = crate::config::Lake {
+        location: crate::config::Location::Local(root.clone()),
+        options: Vec::new(),
+        timeout: LONG,
+    };
+    let syncs = FailsOnce { of: ".parquet.tmp", ..FailsOnce::default() };
+    landing.lake =
+        crate::store::Lake::open(&lake).expect("a lake").syncing(Box::new(syncs.clone()));
+    for number in 1..=3 {
+        world.append(&journal, &line(&format!("b{number}"), 1, false)).expect("taken");
+    }
+    journal.close();
+    landing.run().expect("landed");
+    let failed = syncs.inode.lock().expect("whole").expect("a sync failed");
+    let name = crate::store::names::data("visits", "day=1", journal.node(), Roll::FIRST);
+    assert_ne!(root.join(name).metadata().expect("landed").ino(), failed);
+}
+
+#[test]
+fn a_staging_file_is_synced_before_it_is_read_for_a_bucket() {
+    let world = World::new(6);
+    let (journal, recovery) = world.open().expect("opens");
+    let mut landing = world.landing(&journal, &recovery);
+    let syncs = FailsOnce { of: "1-1.parquet", ..FailsOnce::default() };
+    landing.lake = landing.lake.syncing(Box::new(syncs.clone()));
+    world.append(&journal, &line("b1", 1, false)).expect("taken");
+    journal.close();
+    landing.attempt().expect_err("the file may have holes");
+    assert!(world.landed().files.is_empty());
+    landing.run().expect("landed");
+    assert_eq!(world.landed().rows.len(), 1);
 }
