@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use super::engine::{self, Mode, Setup};
 use super::feeding::Source;
-use super::land::{Lander, Pauses, RollLog};
+use super::land::{Lander, Pace, Pauses, RollLog};
 use super::tables::{self, Tables};
 use crate::batch::Limits;
 use crate::clock::Clock;
@@ -124,6 +124,7 @@ impl Landing {
             readiness: Arc::clone(&self.readiness),
             clock: Arc::clone(&self.clock),
             pauses: self.pauses,
+            pace: Pace::default(),
         }
     }
 

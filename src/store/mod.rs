@@ -78,8 +78,6 @@ pub struct Lake {
 
 /// Objects from this size on are put in parts of it.
 const PART_BYTES: usize = 16 << 20;
-/// Parts under way at a time.
-const PARTS: usize = 4;
 
 impl Lake {
     /// Opens a lake. A directory is made if it is not there; a bucket must exist, and is not asked
@@ -155,12 +153,18 @@ impl Lake {
         &self.location
     }
 
-    /// Puts a staging file in place under `name`, relative to the lake. The staging file stays.
+    /// Puts a staging file in place under `name`, relative to the lake, with at most `parts` of its
+    /// parts under way at a time. The staging file stays.
     ///
     /// # Errors
     /// [`StoreError`]; trying again is safe, except after [`StoreError::Unsynced`]: then the staging
     /// file has to be written anew.
-    pub async fn put_file(&self, name: &str, staged: &FilePath) -> Result<(), StoreError> {
+    pub async fn put_file(
+        &self,
+        name: &str,
+        staged: &FilePath,
+        parts: usize,
+    ) -> Result<(), StoreError> {
         let (local, file) = (Arc::clone(&self.local), staged.to_owned());
         if let Location::Local(root) = &self.location {
             let (root, name) = (root.clone(), name.to_owned());
@@ -186,7 +190,7 @@ impl Lake {
                     return Ok(());
                 }
                 piece.truncate(n);
-                writer.wait_for_capacity(PARTS).await.map_err(|e| self.object(e))?;
+                writer.wait_for_capacity(parts.max(1)).await.map_err(|e| self.object(e))?;
                 writer.put(piece.into());
             }
         }

@@ -24,7 +24,7 @@ use self::marks::{FileMark, LakeLog, Marks, Run};
 use self::pieces::{Common, Pieces};
 use super::engine::{self, Mode, Setup};
 use super::feeding::Source;
-use super::land::{Lander, Pauses};
+use super::land::{Lander, Pace, Pauses};
 use super::tables::{self, Tables};
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
@@ -260,6 +260,7 @@ impl Import {
             readiness: Arc::new(Readiness::new()),
             clock,
             pauses: Pauses::USUAL,
+            pace: Pace::default(),
         };
         let mut log = LakeLog { marks: &self.marks, node };
         engine::run(&setup, &lander, source, &mut log, mode)
