@@ -80,6 +80,7 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
 
+pub use control::MAX_SETTINGS_BYTES;
 pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use error::{AppendError, JournalError};
 pub use options::Options;
@@ -126,7 +127,8 @@ pub struct Seal {
     pub roll: Roll,
     /// Its bodies.
     pub range: SeqRange,
-    /// What the roll needs to be written again exactly so. Opaque here; 1 MiB at most.
+    /// What the roll needs to be written again exactly so. Opaque here; at most
+    /// [`MAX_SETTINGS_BYTES`].
     pub settings: Vec<u8>,
 }
 

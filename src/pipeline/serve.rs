@@ -53,7 +53,8 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
         tracing::info!("cut {} bytes that were never acknowledged", recovery.torn_bytes);
     }
     let state = settings.journal.dir.clone();
-    let all_tables = tables::remember(&state, configured, key.as_ref())?;
+    let waiting = recovery.unsealed_from < recovery.next;
+    let all_tables = tables::remember(&state, configured, waiting, key.as_ref())?;
     let listener = runtime
         .block_on(TcpListener::bind(&settings.receive.addresses[..]))
         .with_context(|| format!("cannot listen on {}", settings.receive.listen))?;

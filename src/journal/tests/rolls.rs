@@ -56,7 +56,7 @@ fn a_seal_or_commit_that_does_not_follow_is_refused_and_changes_nothing() {
     out_of_order(journal.seal(&seal(1, 2, 3)));
     out_of_order(journal.seal(&seal(1, 1, 6)));
     out_of_order(journal.seal(&seal(1, 1, 0)));
-    let large = Seal { settings: vec![0; (1 << 20) + 1], ..seal(1, 1, 3) };
+    let large = Seal { settings: vec![0; MAX_SETTINGS_BYTES + 1], ..seal(1, 1, 3) };
     out_of_order(journal.seal(&large));
     journal.seal(&seal(1, 1, 3)).expect("sealed");
     assert!(out_of_order(journal.seal(&seal(1, 1, 3))).contains("the next roll is 2"));
