@@ -71,7 +71,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
         runtime: runtime.handle().clone(),
         readiness: Arc::clone(&readiness),
         clock,
-        staging: state.join("staging"),
+        staging: settings.journal.staging(),
         pending: Arc::new(Mutex::new(Pending::of(&recovery))),
         pauses: Pauses::USUAL,
     };
