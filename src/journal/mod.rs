@@ -398,6 +398,12 @@ impl Journal {
         }
     }
 
+    /// The first failed write or sync, if there was one: final until the journal is opened anew.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<String> {
+        self.inner.shared.state().poisoned.clone()
+    }
+
     /// Takes no more bodies, and waits until those that were taken are durable and answered.
     /// Blocks. Readers then drain and say [`Next::Closed`]; seals and commits still work. Closing
     /// twice does nothing.
