@@ -260,7 +260,7 @@ impl Lander<'_> {
         loop {
             match self.runtime.block_on(attempt()) {
                 Ok(done) => {
-                    self.readiness.set("lake", Ok(()));
+                    self.readiness.tell("lake", Ok(()));
                     return Ok(done);
                 }
                 // A second sync of the same file would say that all is well. Made again, the roll
@@ -275,7 +275,7 @@ impl Lander<'_> {
                     tries += 1;
                     let error = format!("{:#}", anyhow::Error::new(error));
                     tracing::warn!("cannot {what} roll {roll}, trying again in {pause:?}: {error}");
-                    self.readiness.set("lake", Err(error));
+                    self.readiness.tell("lake", Err(error));
                 }
             }
             // Not the store's fault, and it will not get better: the roll has to be made again.

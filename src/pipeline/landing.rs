@@ -77,8 +77,8 @@ impl Landing {
                 .unwrap_or_else(|_| Err(anyhow!("a thread panicked; its message stands above")));
             let Err(error) = landed else { return Ok(()) };
             let text = format!("{error:#}");
-            self.readiness.set("landing", Err(text.clone()));
-            if let Some(reason) = self.journal.status().poisoned {
+            self.readiness.tell("landing", Err(text.clone()));
+            if let Some(reason) = self.journal.poisoned() {
                 tracing::error!("landing stopped, restart the program: {reason}");
                 return Err(error);
             }
@@ -105,7 +105,7 @@ impl Landing {
             self.engine(&tables, source, Mode::Again(seal.roll, seal.range))?;
         }
         let pending = self.pending();
-        self.readiness.set("landing", Ok(()));
+        self.readiness.tell("landing", Ok(()));
         let reader = self.journal.reader(pending.unsealed_from);
         let source = FromJournal { reader, last: None, key: self.key.clone() };
         self.engine(&self.tables, source, Mode::Live(pending.next_roll))
