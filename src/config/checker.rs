@@ -118,8 +118,7 @@ impl Checker<'_> {
                 let (lake, staging) = (lake.display(), staging.display());
                 let why = format!("{lake} lies in {staging}, which every start empties");
                 self.refuse(self.place(&list::LAKE), why);
-            }
-            if let Location::Local(lake) = &serve.lake.location
+            } else if let Location::Local(lake) = &serve.lake.location
                 && is_within(&journal.dir, lake)
             {
                 let place = self.place(&list::STATE);

@@ -274,7 +274,9 @@ impl Lander<'_> {
                     metrics::counter!(names::ROLL_RETRIES).increment(1);
                     tries += 1;
                     let error = format!("{:#}", anyhow::Error::new(error));
-                    tracing::warn!("cannot {what} roll {roll}, trying again in {pause:?}: {error}");
+                    tracing::warn!(
+                        "cannot {what} roll {roll}, trying again within {pause:?}: {error}"
+                    );
                     self.readiness.tell("lake", Err(error));
                 }
             }
