@@ -51,6 +51,9 @@ pub const JOURNAL_SYNC_SECONDS: &str = "sessionlake_journal_sync_seconds";
 /// Bodies made durable by one sync.
 pub const JOURNAL_GROUP_BODIES: &str = "sessionlake_journal_group_bodies";
 
+/// Bodies forgotten within the retry window, since it holds no more.
+pub const RETRY_WINDOW_DROPPED: &str = "sessionlake_retry_window_dropped_total";
+
 /// Rolls committed.
 pub const ROLLS: &str = "sessionlake_rolls_total";
 /// Tries of a roll that failed and were made again.
@@ -69,6 +72,9 @@ pub const BUFFERED_BYTES: &str = "sessionlake_buffered_bytes";
 pub const OPEN_PARTITIONS: &str = "sessionlake_open_partitions";
 /// When the last roll was committed, in seconds since the epoch; 0 before the first.
 pub const LAST_COMMIT: &str = "sessionlake_last_commit_timestamp_seconds";
+
+/// 1 while the lake takes nothing, or landing is being begun anew; bodies are taken meanwhile.
+pub const LANDING_TROUBLE: &str = "sessionlake_landing_trouble";
 
 /// Always 1; label `version`.
 pub const BUILD_INFO: &str = "sessionlake_build_info";
@@ -142,6 +148,12 @@ pub const ALL: &[Metric] = &[
         Unit::Count,
         "Bodies made durable by one sync",
     ),
+    metric(
+        RETRY_WINDOW_DROPPED,
+        Counter,
+        Unit::Count,
+        "Bodies forgotten within the retry window, since it was full",
+    ),
     metric(ROLLS, Counter, Unit::Count, "Rolls committed"),
     metric(ROLL_RETRIES, Counter, Unit::Count, "Tries of a roll that failed and were made again"),
     metric(ROWS, Counter, Unit::Count, "Rows committed"),
@@ -151,6 +163,7 @@ pub const ALL: &[Metric] = &[
     metric(BUFFERED_BYTES, Gauge, Unit::Bytes, "Rows held in memory for the next roll"),
     metric(OPEN_PARTITIONS, Gauge, Unit::Count, "Partitions with rows for the next roll"),
     metric(LAST_COMMIT, Gauge, Unit::Seconds, "When the last roll was committed, Unix time"),
+    metric(LANDING_TROUBLE, Gauge, Unit::Count, "1 while nothing can be landed"),
     metric(BUILD_INFO, Gauge, Unit::Count, "Always 1; the version is a label"),
 ];
 

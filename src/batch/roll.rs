@@ -68,8 +68,8 @@ impl Reason {
 
 /// Whether to roll now.
 ///
-/// A clock that was set back makes the age negative: the roll then waits for the other limits or
-/// for the clock to come round, and nothing is lost by it.
+/// A clock that was set back makes the age negative. How old the roll is cannot be known then: it
+/// is over at once, rather than when the clock has come round.
 #[must_use]
 pub fn decide(limits: &Limits, open: &Open, now: Micros) -> Option<Reason> {
     let since = open.since?;
@@ -79,7 +79,9 @@ pub fn decide(limits: &Limits, open: &Open, now: Micros) -> Option<Reason> {
         Some(Reason::Bytes)
     } else if open.source_bytes >= limits.source_bytes {
         Some(Reason::Source)
-    } else if now.0.saturating_sub(since.0) >= limits.age_us {
+    } else if limits.age_us == i64::MAX {
+        None
+    } else if now < since || now.0.saturating_sub(since.0) >= limits.age_us {
         Some(Reason::Age)
     } else {
         None
@@ -120,8 +122,17 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_rolls_nothing_and_breaks_nothing() {
-        let open = Open { since: Some(Micros(i64::MAX)), ..open() };
-        assert_eq!(decide(&LIMITS, &open, Micros(i64::MIN)), None);
+    fn a_clock_set_back_does_not_keep_a_roll_open() {
+        let open = Open { since: Some(Micros(10_000_000)), ..open() };
+        assert_eq!(decide(&LIMITS, &open, Micros(9_999_999)), Some(Reason::Age));
+        assert_eq!(decide(&LIMITS, &open, Micros(i64::MIN)), Some(Reason::Age));
+        assert_eq!(decide(&LIMITS, &open, Micros(10_000_000)), None);
+    }
+
+    #[test]
+    fn an_age_that_is_turned_off_never_rolls() {
+        let (limits, now) = (Limits { age_us: i64::MAX, ..LIMITS }, [i64::MIN, 0, i64::MAX]);
+        let open = Open { since: Some(Micros(0)), ..open() };
+        assert!(now.iter().all(|now| decide(&limits, &open, Micros(*now)).is_none()));
     }
 }

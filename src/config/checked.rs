@@ -111,6 +111,15 @@ pub struct Journal {
     pub encrypt: bool,
 }
 
+impl Journal {
+    /// Where files of the open roll are made. Emptied at every start, so under a name that nobody
+    /// else has.
+    #[must_use]
+    pub fn staging(&self) -> PathBuf {
+        self.dir.join(".sessionlake-staging")
+    }
+}
+
 /// Where files go. `Debug` shows no credentials.
 #[derive(Clone, Debug)]
 pub struct Lake {

@@ -111,7 +111,14 @@ impl Checker<'_> {
             let inflated = receive.endpoints.iter().map(|e| e.inflated_limit_bytes).max();
             let inflated = inflated.unwrap_or_default();
             self.not_below(&list::JOURNAL_QUOTA, &list::INFLATED_LIMIT, inflated);
+            let staging = journal.staging();
             if let Location::Local(lake) = &serve.lake.location
+                && is_within(lake, &staging)
+            {
+                let (lake, staging) = (lake.display(), staging.display());
+                let why = format!("{lake} lies in {staging}, which every start empties");
+                self.refuse(self.place(&list::LAKE), why);
+            } else if let Location::Local(lake) = &serve.lake.location
                 && is_within(&journal.dir, lake)
             {
                 let place = self.place(&list::STATE);

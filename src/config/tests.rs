@@ -332,6 +332,13 @@ fn settings_have_to_go_together() {
     assert!(said(&["--journal-quota=2MiB"]).contains("is below journal_segment"));
     assert!(said(&["--state=./data/lake/state"]).contains("lies in the lake ./data/lake"));
     assert!(said(&["--state=data/x/../lake"]).contains("lies in the lake"));
+    let staging = load(&[], &[], None).unwrap().settings.journal.staging();
+    for lake in [staging.clone(), staging.join("x"), staging.join("../.sessionlake-staging")] {
+        let lake = format!("--lake={}", lake.display());
+        assert!(said(&[&lake]).contains("which every start empties"), "{lake}");
+    }
+    let named = load(&["--state=./data/x", "--lake=./data/x/staging"], &[], None);
+    assert!(named.is_ok(), "any other name is the user's");
     assert!(load(&["--state=./data/lake-state"], &[], None).is_ok(), "a common prefix of names");
     assert!(load(&["--state=./data/lake/x", "--lake=s3://data/lake"], &[], None).is_ok());
     assert_eq!(

@@ -19,7 +19,7 @@ use super::{Seal, window::Entry};
 use crate::record::{Micros, Roll, Seq, SeqRange};
 
 /// The longest settings of a seal, in bytes.
-pub(crate) const MAX_SETTINGS_BYTES: usize = 1 << 20;
+pub const MAX_SETTINGS_BYTES: usize = 16 << 20;
 
 /// Which rolls are sealed and committed, and which bodies are known to be lost.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -80,6 +80,7 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
 
+pub use control::MAX_SETTINGS_BYTES;
 pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use error::{AppendError, JournalError};
 pub use options::Options;
@@ -126,7 +127,8 @@ pub struct Seal {
     pub roll: Roll,
     /// Its bodies.
     pub range: SeqRange,
-    /// What the roll needs to be written again exactly so. Opaque here; 1 MiB at most.
+    /// What the roll needs to be written again exactly so. Opaque here; at most
+    /// [`MAX_SETTINGS_BYTES`].
     pub settings: Vec<u8>,
 }
 
@@ -394,6 +396,12 @@ impl Journal {
             poisoned: state.poisoned.clone(),
             accepting,
         }
+    }
+
+    /// The first failed write or sync, if there was one: final until the journal is opened anew.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<String> {
+        self.inner.shared.state().poisoned.clone()
     }
 
     /// Takes no more bodies, and waits until those that were taken are durable and answered.

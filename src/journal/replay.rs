@@ -163,7 +163,13 @@ impl Replay {
             // Nothing readable: whether something before was released cannot be known.
             replay.next = *first;
         }
-        let known = newest.map_or_else(Control::new, |newest| newest.control);
+        // Where to begin from: a segment that is scanned later says more, one whose head cannot be
+        // read says nothing, and those before it may only be passed over.
+        if let Some(newest) = newest {
+            replay.control = newest.control;
+            replay.window = newest.window;
+        }
+        let known = replay.control.clone();
         let mut lost = Vec::new();
         for (at, first_seq) in firsts.iter().enumerate() {
             let following = firsts.get(at + 1).copied();

@@ -5,7 +5,7 @@
 //! back: a jump can shorten or lengthen an entry's life by the jump, but none lives for ever.
 //! A start that finds a body in the last segment counts from when it was received instead, which
 //! the frame says: earlier by its wait in the queue, some seconds at most.
-//! At most [`MAX_ENTRIES`] are kept; past that the oldest go first.
+//! At most [`MAX_ENTRIES`] are kept; past that the oldest go first, which is counted and told of.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -22,6 +22,9 @@ pub(crate) const MAX_ENTRIES: usize = 1_000_000;
 /// A clock that is behind by less than this has not jumped: callers asked it in turn and came here
 /// in another.
 const JUMP_US: i64 = 1_000_000;
+
+/// How often it is told that the window is full.
+const TOLD_EVERY_US: i64 = 60_000_000;
 
 /// What became of a body.
 pub(crate) type Outcome = Result<Receipt, AppendError>;
@@ -55,6 +58,9 @@ pub(crate) struct Window {
     /// The window's own clock.
     age_us: i64,
     last_now: Micros,
+    /// Entries that went before their time, and when that was told, by `age_us`.
+    dropped: u64,
+    told_us: Option<i64>,
 }
 
 impl Window {
@@ -68,6 +74,8 @@ impl Window {
             in_flight: HashMap::new(),
             age_us: 0,
             last_now: now,
+            dropped: 0,
+            told_us: None,
         };
         if window.is_on() {
             for entry in entries {
@@ -83,6 +91,11 @@ impl Window {
     pub(crate) fn bounded_to(mut self, max_entries: usize) -> Window {
         self.max_entries = max_entries;
         self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Whether retries are recognised at all.
@@ -142,9 +155,25 @@ impl Window {
     fn insert(&mut self, entry: Entry) {
         if self.order.len() >= self.max_entries {
             self.drop_oldest();
+            self.count_dropped();
         }
         self.acked.insert(entry.key, entry.seq);
         self.order.push_back(entry);
+    }
+
+    fn count_dropped(&mut self) {
+        self.dropped += 1;
+        metrics::counter!("sessionlake_retry_window_dropped_total").increment(1);
+        let told = self.told_us.is_some_and(|told| self.age_us - told < TOLD_EVERY_US);
+        if !told {
+            self.told_us = Some(self.age_us);
+            tracing::warn!(
+                "the retry window is full with {} bodies: the oldest are forgotten before their \
+                 time, {} so far, and would be stored again if they came again",
+                self.max_entries,
+                self.dropped
+            );
+        }
     }
 
     fn tick(&mut self, now: Micros) {

@@ -42,6 +42,16 @@ pub(crate) struct Active {
     pub(crate) len: u64,
 }
 
+/// A head up to this size is no reason to make a segment longer.
+const LARGE_HEAD_BYTES: u64 = 1 << 20;
+
+/// Bytes of frames after which a segment ends, when it is to have `segment_bytes` and begins with a
+/// head and a checkpoint of `head_bytes`. A full retry window makes a checkpoint of 36 MB: a
+/// segment has to be worth it.
+pub(crate) fn enough_bytes(segment_bytes: u64, head_bytes: u64) -> u64 {
+    if head_bytes > LARGE_HEAD_BYTES { segment_bytes.max(2 * head_bytes) } else { segment_bytes }
+}
+
 /// The group that is being put together.
 #[derive(Default)]
 struct Group {
@@ -154,7 +164,7 @@ impl Writer {
         }
         let has_bodies = self.last_seq >= self.active.first_seq;
         let frames = self.active.len - self.active.frames_at + self.group.bytes;
-        if has_bodies && frames + bytes > self.shared.options.segment_bytes {
+        if has_bodies && frames + bytes > self.enough_bytes() {
             self.flush()?;
             self.rotate()?;
         }
@@ -201,13 +211,17 @@ impl Writer {
         // so it ends here, when that gives back enough to be worth a new file.
         let has_bodies = self.last_seq >= self.active.first_seq;
         let options = &self.shared.options;
-        let worth_it = self.active.len - self.active.frames_at >= options.segment_bytes / 4
+        let worth_it = self.active.len - self.active.frames_at >= self.enough_bytes() / 4
             || self.shared.state().bytes > options.quota_bytes / 2;
         if has_bodies && self.last_seq <= self.control.committed_seq && worth_it {
             self.rotate()?;
         }
         let _ = answer.send(Ok(()));
         Ok(())
+    }
+
+    fn enough_bytes(&self) -> u64 {
+        enough_bytes(self.shared.options.segment_bytes, self.active.frames_at)
     }
 
     fn write_closed(&mut self) -> Result<(), JournalError> {

@@ -1,6 +1,6 @@
-//! A roll that was sealed, and whose bodies are not all there any more.
+//! A roll that was sealed, and what the lake has of it.
 //!
-//! A roll is made again under the same names, which is safe because it has the same rows. When a
+//! With its receipt there it is over, and nothing of it is put again. Without, a roll is made again under the same names, which is safe because it has the same rows. When a
 //! segment was given up since the seal (`--skip-damaged`), it has fewer: writing them over files
 //! that an attempt before the damage has put would take rows out of the lake. An object appears
 //! whole, and was made of the whole range; so what is there stays, and only the rest is put.
@@ -28,22 +28,26 @@ pub(super) enum Again {
     Rest(Finished),
 }
 
-/// Looks for the receipt of the roll, and for files that an earlier attempt has put. Lists the
-/// tables of the roll: slow in a large lake, and rare.
-pub(super) async fn look(
+/// Looks for the receipt of the roll. It is put last: with it there, everything is.
+pub(super) async fn receipt(
+    lake: &Lake,
+    node: &str,
+    finished: &Finished,
+) -> Result<Option<Receipt>, StoreError> {
+    let bytes = lake.get(&store::names::receipt(node, finished.roll)).await?;
+    let receipt = bytes.and_then(|bytes| serde_json::from_slice::<Receipt>(&bytes).ok());
+    let (first, last) = (finished.range.first.0, finished.range.last.0);
+    Ok(receipt.filter(|receipt| (receipt.first_seq, receipt.last_seq) == (first, last)))
+}
+
+/// The roll with the files that an earlier attempt has put. Lists the tables of the roll: slow in a
+/// large lake, and rare.
+pub(super) async fn files(
     lake: &Lake,
     tables: &Tables,
     node: &str,
     finished: &Finished,
-) -> Result<Again, StoreError> {
-    let name = store::names::receipt(node, finished.roll);
-    if let Some(bytes) = lake.get(&name).await?
-        && let Ok(receipt) = serde_json::from_slice::<Receipt>(&bytes)
-        && receipt.first_seq == finished.range.first.0
-        && receipt.last_seq == finished.range.last.0
-    {
-        return Ok(Again::Landed(receipt));
-    }
+) -> Result<Finished, StoreError> {
     let mut rest = finished.clone();
     let file = store::names::data("", "", node, finished.roll);
     for table in tables.keys() {
@@ -77,5 +81,5 @@ pub(super) async fn look(
     let rows = rest.files.iter().map(|(_, staged)| staged.rows).sum();
     let rejects = rest.rejects.iter().map(|(_, staged)| staged.rows).sum();
     rest.counts = Counts { lines: rows + rejects, rows, rejects, ..rest.counts };
-    Ok(Again::Rest(rest))
+    Ok(rest)
 }

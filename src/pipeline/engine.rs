@@ -12,26 +12,20 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::decoding::{Job, PART_BYTES, Part, decode};
+use super::feeding::{Fed, Feeder, Place, Source, TICK};
 use super::land::{Lander, RollLog};
 use super::open_roll::{Finished, OpenRoll};
 use super::tables::Tables;
 use crate::batch::{Limits, Reason, decide};
 use crate::clock::Clock;
 use crate::config;
-use crate::journal::Next;
 use crate::metrics as names;
-use crate::record::{Body, Roll, SeqRange};
-
-/// Bodies in sequence order.
-pub(super) trait Source: Send {
-    fn next(&mut self, timeout: Duration) -> anyhow::Result<Next>;
-}
+use crate::record::{Roll, SeqRange};
 
 /// Which rolls to make.
 #[derive(Clone, Copy, Debug)]
@@ -53,27 +47,16 @@ pub(super) struct Setup<'a> {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// Rolls below this many rows are cut at single bodies.
-const SMALL_ROLL_ROWS: u64 = 100_000;
 /// A roll ends when it has this many bytes waiting on disk: room for some megabytes of each of a
 /// thousand partitions.
 const PARKED_BYTES: u64 = 4 << 30;
-/// How long a body may wait for others to be decoded with.
-const GATHER: Duration = Duration::from_millis(20);
-/// How often the age of the open roll is looked at.
-const TICK: Duration = Duration::from_millis(100);
+/// Rolls below this many rows are cut at single bodies.
+const SMALL_ROLL_ROWS: u64 = 100_000;
 
-/// A job's place in the order.
-struct Place {
-    range: SeqRange,
-    bytes: usize,
-    parts: Receiver<anyhow::Result<Part>>,
-}
+/// Says that its thread has ended, also by a panic.
+struct Ended<'a>(&'a AtomicBool);
 
-/// Tells the feeder that nobody wants more, also when the batcher panics.
-struct Abandon<'a>(&'a AtomicBool);
-
-impl Drop for Abandon<'_> {
+impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -103,12 +86,12 @@ pub(super) fn run(
 
     let workers = setup.landing.decode_threads.get();
     let (jobs, jobs_out) = bounded::<Job>(workers);
-    let (places, places_out) = bounded::<anyhow::Result<Place>>(workers);
+    let (places, places_out) = bounded::<anyhow::Result<Fed>>(workers);
     // Never more in it than places.
     let (freed, freed_out) = unbounded();
     let (rolls, rolls_out) = bounded::<Finished>(1);
 
-    let abandoned = &AtomicBool::new(false);
+    let (abandoned, lander_ended) = (&AtomicBool::new(false), &AtomicBool::new(false));
     let feeder = Feeder {
         jobs,
         places: places.clone(),
@@ -120,12 +103,10 @@ pub(super) fn run(
         abandoned,
     };
     std::thread::scope(|scope| {
-        let _abandon = Abandon(abandoned);
+        let _ended = Ended(abandoned);
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         thread("feed").spawn_scoped(scope, move || {
-            if let Err(error) = feeder.feed(source) {
-                let _ = places.send(Err(error));
-            }
+            let _ = places.send(feeder.feed(source).map(|()| Fed::End));
         })?;
         for _ in 0..workers {
             let jobs = jobs_out.clone();
@@ -134,12 +115,15 @@ pub(super) fn run(
         }
         drop(jobs_out);
         let landing = thread("land").spawn_scoped(scope, move || -> anyhow::Result<()> {
+            let _ended = Ended(lander_ended);
             for finished in rolls_out {
                 lander.land(log, &finished, matches!(mode, Mode::Again(..)))?;
             }
             Ok(())
         })?;
-        let batched = batch(setup, lander, mode, &places_out, &freed, rolls);
+        let places = &places_out;
+        let batcher = Batcher { setup, lander, mode, places, freed: &freed, lander_ended };
+        let batched = batcher.batch(rolls);
         drop((places_out, freed));
         let landed = landing.join().unwrap_or_else(|_| Err(anyhow!("the lander panicked")));
         // The lander's error is the cause when both failed.
@@ -147,94 +131,91 @@ pub(super) fn run(
     })
 }
 
-/// Cuts the source into jobs.
-struct Feeder<'a> {
-    jobs: Sender<Job>,
-    places: Sender<anyhow::Result<Place>>,
-    freed: Receiver<usize>,
-    in_flight_bytes: usize,
-    in_flight_max: usize,
-    job_bytes: usize,
-    abandoned: &'a AtomicBool,
+/// Fills the open roll with job after job, and decides when it is over.
+struct Batcher<'a> {
+    setup: &'a Setup<'a>,
+    lander: &'a Lander<'a>,
+    mode: Mode,
+    places: &'a Receiver<anyhow::Result<Fed>>,
+    freed: &'a Sender<usize>,
+    lander_ended: &'a AtomicBool,
 }
 
-impl Feeder<'_> {
-    fn feed(mut self, source: &mut dyn Source) -> anyhow::Result<()> {
-        let mut ended = false;
-        while !ended && !self.abandoned.load(Ordering::Relaxed) {
-            let mut bodies = Vec::new();
-            let mut bytes = 0;
-            while bytes < self.job_bytes {
-                let wait = if bodies.is_empty() { TICK } else { GATHER };
-                match source.next(wait)? {
-                    Next::Body(body) => {
-                        bytes += body.bytes.len();
-                        bodies.push(body);
+impl Batcher<'_> {
+    fn batch(&self, rolls: Sender<Finished>) -> anyhow::Result<()> {
+        let Setup { tables, landing, staging, .. } = self.setup;
+        let (Mode::Again(first, _) | Mode::Live(first)) = self.mode;
+        let mut open = OpenRoll::new(first, tables, landing, &self.lander.node, staging)?;
+        let batched = self.fill(&mut open, &rolls);
+        if batched.is_err() {
+            // Now and not with the next engine: the lander may wait for the room that these take.
+            remove_files_of(open.roll(), staging);
+        }
+        batched
+    }
+
+    fn fill(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
+        let setup = self.setup;
+        loop {
+            match self.places.recv_timeout(TICK) {
+                Ok(fed) => match fed? {
+                    Fed::Job(Place { range, bytes, parts }) => {
+                        open.begin(range, bytes as u64, setup.clock.now());
+                        take(open, &parts, setup.taken)?;
+                        let _ = self.freed.send(bytes);
                     }
-                    Next::Waited => break,
-                    Next::Closed => {
-                        ended = true;
-                        break;
-                    }
-                }
+                    Fed::End => break,
+                },
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("the feeder panicked"),
             }
-            if !self.send(bodies, bytes) {
-                break;
+            if self.lander_ended.load(Ordering::Relaxed) {
+                bail!(LANDER_STOPPED);
             }
+            metrics::gauge!(names::BUFFERED_BYTES).set(open.buffered_bytes() as f64);
+            metrics::gauge!(names::OPEN_PARTITIONS).set(open.partitions() as f64);
+            self.roll_if_due(open, rolls)?;
+        }
+        if let Mode::Again(_, range) = self.mode {
+            // Whatever was left of the bodies in the journal, the roll is the one that was sealed.
+            open.begin(range, 0, setup.clock.now());
+        }
+        if let Some(finished) = open.finish()? {
+            send(rolls, finished, Reason::End)?;
         }
         Ok(())
     }
 
-    /// Waits until there is room for the job. False: nobody wants it.
-    fn send(&mut self, bodies: Vec<Body>, bytes: usize) -> bool {
-        let (Some(first), Some(last)) = (bodies.first(), bodies.last()) else { return true };
-        let range = SeqRange { first: first.seq, last: last.seq };
-        while self.in_flight_bytes > 0 && self.in_flight_bytes + bytes > self.in_flight_max {
-            let Ok(freed) = self.freed.recv() else { return false };
-            self.in_flight_bytes -= freed;
+    fn roll_if_due(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
+        let setup = self.setup;
+        if matches!(self.mode, Mode::Again(..)) {
+            return Ok(());
         }
-        self.in_flight_bytes += bytes;
-        self.in_flight_bytes -= self.freed.try_iter().sum::<usize>();
-        let (parts, parts_out) = bounded(1);
-        self.places.send(Ok(Place { range, bytes, parts: parts_out })).is_ok()
-            && self.jobs.send(Job { bodies, parts }).is_ok()
+        let crowded = open.footer_bytes() as u64 > setup.landing.memory_bytes / 5 * 2;
+        let due = decide(&setup.limits, &open.open(), setup.clock.now())
+            .or(crowded.then_some(Reason::Footers))
+            .or((open.parked_bytes() > PARKED_BYTES).then_some(Reason::Parked));
+        if let Some(reason) = due
+            && let Some(finished) = open.finish()?
+        {
+            send(rolls, finished, reason)?;
+        }
+        Ok(())
     }
 }
 
-/// Fills the open roll with job after job, and decides when it is over.
-fn batch(
-    setup: &Setup<'_>,
-    lander: &Lander<'_>,
-    mode: Mode,
-    places: &Receiver<anyhow::Result<Place>>,
-    freed: &Sender<usize>,
-    rolls: Sender<Finished>,
-) -> anyhow::Result<()> {
-    let (Mode::Again(first, _) | Mode::Live(first)) = mode;
-    let mut open = OpenRoll::new(first, setup.tables, setup.landing, &lander.node, setup.staging)?;
-    loop {
-        match places.recv_timeout(TICK) {
-            Ok(place) => {
-                let Place { range, bytes, parts } = place?;
-                open.begin(range, bytes as u64, setup.clock.now());
-                take(&mut open, &parts, setup.taken)?;
-                let _ = freed.send(bytes);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+/// Said when the lander has ended before its time; its own error is the cause.
+const LANDER_STOPPED: &str = "the lander stopped";
+
+/// Removes the staging files of a roll that is given up. What cannot be removed is left to the next
+/// engine.
+fn remove_files_of(roll: Roll, staging: &Path) {
+    let prefix = format!("{roll}-");
+    for entry in std::fs::read_dir(staging).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let _ = std::fs::remove_file(entry.path());
         }
-        metrics::gauge!(names::BUFFERED_BYTES).set(open.buffered_bytes() as f64);
-        metrics::gauge!(names::OPEN_PARTITIONS).set(open.partitions() as f64);
-        roll_if_due(setup, mode, &mut open, &rolls)?;
     }
-    if let Mode::Again(_, range) = mode {
-        // Whatever was left of the bodies in the journal, the roll is the one that was sealed.
-        open.begin(range, 0, setup.clock.now());
-    }
-    if let Some(finished) = open.finish()? {
-        send(&rolls, finished, Reason::End)?;
-    }
-    Ok(())
 }
 
 /// All parts of a job.
@@ -256,28 +237,7 @@ fn take(
     Err(anyhow!("a decoder stopped before it was done"))
 }
 
-fn roll_if_due(
-    setup: &Setup<'_>,
-    mode: Mode,
-    open: &mut OpenRoll,
-    rolls: &Sender<Finished>,
-) -> anyhow::Result<()> {
-    if matches!(mode, Mode::Again(..)) {
-        return Ok(());
-    }
-    let crowded = open.footer_bytes() as u64 > setup.landing.memory_bytes / 5 * 2;
-    let due = decide(&setup.limits, &open.open(), setup.clock.now())
-        .or(crowded.then_some(Reason::Footers))
-        .or((open.parked_bytes() > PARKED_BYTES).then_some(Reason::Parked));
-    if let Some(reason) = due
-        && let Some(finished) = open.finish()?
-    {
-        send(rolls, finished, reason)?;
-    }
-    Ok(())
-}
-
 fn send(rolls: &Sender<Finished>, finished: Finished, reason: Reason) -> anyhow::Result<()> {
     tracing::debug!(roll = finished.roll.0, reason = reason.as_str(), "rolling");
-    rolls.send(finished).map_err(|_| anyhow!("the lander stopped"))
+    rolls.send(finished).map_err(|_| anyhow!(LANDER_STOPPED))
 }

@@ -1,19 +1,22 @@
 //! The lander: seal, upload, receipt, committed; one roll after the other, in order.
 
+use std::cell::Cell;
 use std::future::Future;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::bail;
 use futures::StreamExt as _;
 use tokio::runtime::Handle;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::again::{self, Again};
 use super::open_roll::Finished;
 use super::tables::{self, Tables};
 use crate::clock::Clock;
 use crate::commit::{self, FileReceipt, LostBodies, QuarantineReceipt, Receipt, TableReceipt};
-use crate::encode::Staged;
 use crate::journal::Seal;
 use crate::metrics as names;
 use crate::record::{Roll, SeqRange};
@@ -51,8 +54,41 @@ impl Pauses {
     };
 }
 
-/// Files uploaded at a time.
+/// Files uploaded at a time, when all goes well.
 const UPLOADS: usize = 4;
+/// Parts of a file under way at a time, when all goes well.
+const PARTS: usize = 4;
+/// How often both are halved at most.
+const SLOWEST: u32 = 2;
+
+/// A file to be put: its name, and where it is staged.
+type Put = (String, PathBuf);
+
+/// How much is under way at a time. What goes on together shares the uplink and the time-out of a
+/// request: where four times four parts never end in time, one may.
+#[derive(Debug, Default)]
+pub(super) struct Pace(AtomicU32);
+
+impl Pace {
+    /// Files, and parts of each.
+    fn now(&self) -> (usize, usize) {
+        let halved = self.0.load(Ordering::Relaxed);
+        (UPLOADS >> halved, PARTS >> halved)
+    }
+
+    fn slower(&self) {
+        self.0.store((self.0.load(Ordering::Relaxed) + 1).min(SLOWEST), Ordering::Relaxed);
+    }
+
+    fn faster(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+    }
+}
+
+/// A panic leaves whole values under the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 pub(super) struct Lander<'a> {
     pub(super) lake: Lake,
@@ -62,11 +98,12 @@ pub(super) struct Lander<'a> {
     pub(super) readiness: Arc<Readiness>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) pauses: Pauses,
+    pub(super) pace: Pace,
 }
 
 impl Lander<'_> {
     /// Lands a roll. Tries the store for as long as it takes; fails when the log does, and when the
-    /// staging files are gone.
+    /// staging files are gone or cannot be made durable.
     ///
     /// When bodies of a sealed roll were lost meanwhile, files that an earlier attempt has put are
     /// left as they are: they may have the rows of these bodies.
@@ -84,9 +121,13 @@ impl Lander<'_> {
             log.seal(&Seal { roll: finished.roll, range: finished.range, settings })?;
         }
         let lost = log.lost(finished.range);
-        let receipt = if sealed && !lost.is_empty() {
+        let receipt = if sealed {
             match self.again(finished, &lost)? {
-                Again::Landed(receipt) => receipt,
+                Again::Landed(receipt) => {
+                    // Once more, since whoever put it may have died before it was durable.
+                    self.commit(finished, &receipt)?;
+                    receipt
+                }
                 Again::Rest(rest) => self.put(&rest, &lost)?,
             }
         } else {
@@ -110,24 +151,46 @@ impl Lander<'_> {
     /// Uploads the files, then the receipt.
     fn put(&self, finished: &Finished, lost: &[SeqRange]) -> anyhow::Result<Receipt> {
         let receipt = self.receipt(finished, lost);
-        self.insist("upload the files of", finished, || self.upload(finished))?;
-        let name = store::names::receipt(&self.node, finished.roll);
-        self.insist("commit", finished, || commit::plain(&self.lake, &name, &receipt))?;
+        let (left, tries) = (Mutex::new(self.puts(finished)), Cell::new(0_u64));
+        self.insist("upload the files of", finished, || {
+            tries.set(tries.get() + 1);
+            self.upload(&left)
+        })?;
+        if tries.get() == 1 {
+            self.pace.faster();
+        }
+        self.commit(finished, &receipt)?;
         Ok(receipt)
     }
 
-    /// A sealed roll with bodies that were lost since: what the lake has of it counts first.
-    fn again(&self, finished: &Finished, lost: &[SeqRange]) -> anyhow::Result<Again> {
-        tracing::warn!(
-            "roll {} is made again, and of its bodies some are lost: {lost:?}",
-            finished.roll
-        );
-        self.insist("look for what there is of", finished, || {
-            again::look(&self.lake, self.tables, &self.node, finished)
-        })
+    fn commit(&self, finished: &Finished, receipt: &Receipt) -> anyhow::Result<()> {
+        let name = store::names::receipt(&self.node, finished.roll);
+        self.insist("commit", finished, || commit::plain(&self.lake, &name, receipt))
     }
 
-    async fn upload(&self, finished: &Finished) -> Result<(), StoreError> {
+    /// A roll that was sealed before: with its receipt in the lake it is over. Of one with bodies
+    /// that were lost since, what the lake has counts first.
+    fn again(&self, finished: &Finished, lost: &[SeqRange]) -> anyhow::Result<Again> {
+        let roll = finished.roll;
+        let found = self.insist("look for the receipt of", finished, || {
+            again::receipt(&self.lake, &self.node, finished)
+        })?;
+        if let Some(receipt) = found {
+            tracing::info!("roll {roll} is in the lake already");
+            return Ok(Again::Landed(receipt));
+        }
+        if lost.is_empty() {
+            return Ok(Again::Rest(finished.clone()));
+        }
+        tracing::warn!("roll {roll} is made again, and of its bodies some are lost: {lost:?}");
+        let rest = self.insist("look for what there is of", finished, || {
+            again::files(&self.lake, self.tables, &self.node, finished)
+        })?;
+        Ok(Again::Rest(rest))
+    }
+
+    /// What of the roll is to be put, each under its name.
+    fn puts(&self, finished: &Finished) -> Vec<Put> {
         let data = finished.files.iter().map(|(key, staged)| {
             let name = store::names::data(&key.table, &key.partition, &self.node, finished.roll);
             (name, staged)
@@ -135,15 +198,50 @@ impl Lander<'_> {
         let rejects = finished.rejects.iter().map(|(table, staged)| {
             (store::names::quarantine(table, &self.node, finished.roll), staged)
         });
-        let to_put = |(_, staged): &(String, &Staged)| !staged.path.as_os_str().is_empty();
-        let puts: Vec<_> = data.chain(rejects).filter(to_put).collect();
-        // All of them end before any is tried again: two attempts never write one name at a time.
-        let results: Vec<Result<(), StoreError>> = futures::stream::iter(puts)
-            .map(|(name, staged)| async move { self.lake.put_file(&name, &staged.path).await })
-            .buffer_unordered(UPLOADS)
+        let all = data.chain(rejects).map(|(name, staged)| (name, staged.path.clone()));
+        all.filter(|(_, path)| !path.as_os_str().is_empty()).collect()
+    }
+
+    /// Puts the files in `left`, and leaves there those that could not be put. All of them end
+    /// before any is tried again: two attempts never write one name at a time.
+    async fn upload(&self, left: &Mutex<Vec<Put>>) -> Result<(), StoreError> {
+        let puts = std::mem::take(&mut *lock(left));
+        let (uploads, parts) = self.pace.now();
+        // So many in a row, and the store is away: what is left need not be tried to know it.
+        let (failing, refused) = (AtomicUsize::new(0), UPLOADS);
+        let put = async |(name, staged): Put| {
+            if failing.load(Ordering::Relaxed) >= refused {
+                return Some(((name, staged), None));
+            }
+            match self.lake.put_file(&name, &staged, parts).await {
+                Ok(()) => {
+                    failing.store(0, Ordering::Relaxed);
+                    None
+                }
+                Err(error) => {
+                    failing.fetch_add(1, Ordering::Relaxed);
+                    Some(((name, staged), Some(error)))
+                }
+            }
+        };
+        let failed: Vec<(Put, Option<StoreError>)> = futures::stream::iter(puts)
+            .map(put)
+            .buffer_unordered(uploads)
+            .filter_map(std::future::ready)
             .collect()
             .await;
-        results.into_iter().collect()
+        let (rest, errors): (Vec<Put>, Vec<_>) = failed.into_iter().unzip();
+        *lock(left) = rest;
+        let mut errors: Vec<StoreError> = errors.into_iter().flatten().collect();
+        // The one that is final, if there is one.
+        let unsynced = errors.iter().position(|e| matches!(e, StoreError::Unsynced { .. }));
+        match errors.is_empty() {
+            true => Ok(()),
+            false => {
+                self.pace.slower();
+                Err(errors.swap_remove(unsynced.unwrap_or(0)))
+            }
+        }
     }
 
     /// Tries until it works, with a growing pause.
@@ -158,26 +256,44 @@ impl Lander<'_> {
     {
         let roll = finished.roll;
         let mut pause = self.pauses.store;
+        let mut tries = 0;
         loop {
             match self.runtime.block_on(attempt()) {
                 Ok(done) => {
-                    self.readiness.set("lake", Ok(()));
+                    self.readiness.tell("lake", Ok(()));
                     return Ok(done);
+                }
+                // A second sync of the same file would say that all is well. Made again, the roll
+                // has new files.
+                Err(error @ StoreError::Unsynced { .. }) => {
+                    return Err(
+                        anyhow::Error::new(error).context(format!("cannot {what} roll {roll}"))
+                    );
                 }
                 Err(error) => {
                     metrics::counter!(names::ROLL_RETRIES).increment(1);
+                    tries += 1;
                     let error = format!("{:#}", anyhow::Error::new(error));
-                    tracing::warn!("cannot {what} roll {roll}, trying again in {pause:?}: {error}");
-                    self.readiness.set("lake", Err(error));
+                    tracing::warn!(
+                        "cannot {what} roll {roll}, trying again within {pause:?}: {error}"
+                    );
+                    self.readiness.tell("lake", Err(error));
                 }
             }
             // Not the store's fault, and it will not get better: the roll has to be made again.
             if let Some(path) = finished.staged().find(|path| !path.is_file()) {
                 bail!("the staging file {} of roll {roll} is gone", path.display());
             }
-            std::thread::sleep(pause);
+            std::thread::sleep(self.spread(pause, roll, tries));
             pause = (pause * 2).min(self.pauses.most);
         }
+    }
+
+    /// Half the pause to all of it, so that nodes that lost the store together do not all come back
+    /// at one moment.
+    fn spread(&self, pause: Duration, roll: Roll, tries: u64) -> Duration {
+        let chance = xxh3_64_with_seed(self.node.as_bytes(), (roll.0 << 16) ^ tries) % 1024;
+        pause / 2 + pause.mul_f64(chance as f64 / 2048.0)
     }
 
     fn receipt(&self, finished: &Finished, lost: &[SeqRange]) -> Receipt {

@@ -13,8 +13,9 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 
-use super::engine::{self, Mode, Setup, Source};
-use super::land::{Lander, Pauses, RollLog};
+use super::engine::{self, Mode, Setup};
+use super::feeding::Source;
+use super::land::{Lander, Pace, Pauses, RollLog};
 use super::tables::{self, Tables};
 use crate::batch::Limits;
 use crate::clock::Clock;
@@ -76,8 +77,8 @@ impl Landing {
                 .unwrap_or_else(|_| Err(anyhow!("a thread panicked; its message stands above")));
             let Err(error) = landed else { return Ok(()) };
             let text = format!("{error:#}");
-            self.readiness.set("landing", Err(text.clone()));
-            if let Some(reason) = self.journal.status().poisoned {
+            self.readiness.tell("landing", Err(text.clone()));
+            if let Some(reason) = self.journal.poisoned() {
                 tracing::error!("landing stopped, restart the program: {reason}");
                 return Err(error);
             }
@@ -104,7 +105,7 @@ impl Landing {
             self.engine(&tables, source, Mode::Again(seal.roll, seal.range))?;
         }
         let pending = self.pending();
-        self.readiness.set("landing", Ok(()));
+        self.readiness.tell("landing", Ok(()));
         let reader = self.journal.reader(pending.unsealed_from);
         let source = FromJournal { reader, last: None, key: self.key.clone() };
         self.engine(&self.tables, source, Mode::Live(pending.next_roll))
@@ -112,6 +113,19 @@ impl Landing {
 
     pub(super) fn log(&self) -> JournalLog {
         JournalLog { journal: self.journal.clone(), pending: Arc::clone(&self.pending) }
+    }
+
+    pub(super) fn lander<'a>(&self, tables: &'a Tables) -> Lander<'a> {
+        Lander {
+            lake: self.lake.clone(),
+            node: self.journal.node().into(),
+            tables,
+            runtime: self.runtime.clone(),
+            readiness: Arc::clone(&self.readiness),
+            clock: Arc::clone(&self.clock),
+            pauses: self.pauses,
+            pace: Pace::default(),
+        }
     }
 
     fn engine(&self, tables: &Tables, mut source: FromJournal, mode: Mode) -> anyhow::Result<()> {
@@ -123,15 +137,7 @@ impl Landing {
             taken: &AtomicU64::new(0),
             clock: Arc::clone(&self.clock),
         };
-        let lander = Lander {
-            lake: self.lake.clone(),
-            node: self.journal.node().into(),
-            tables,
-            runtime: self.runtime.clone(),
-            readiness: Arc::clone(&self.readiness),
-            clock: Arc::clone(&self.clock),
-            pauses: self.pauses,
-        };
+        let lander = self.lander(tables);
         let mut log = self.log();
         engine::run(&setup, &lander, &mut source, &mut log, mode)
     }

@@ -3,6 +3,7 @@
 //! * [`serve`]: receiver and journal in front, the engine behind, until a signal.
 //! * [`import`]: files instead of a receiver, the lake instead of the journal.
 //! * `engine`: bodies in sequence order → decode (threads) → batch → encode → the lander.
+//! * `feeding`: the thread that cuts bodies into jobs.
 //! * `decoding`: the threads that decode, part by part.
 //! * `open_roll`: what the open roll holds; finishing it.
 //! * `spill`: rows of the open roll that wait on disk.
@@ -19,6 +20,7 @@
 mod again;
 mod decoding;
 mod engine;
+mod feeding;
 mod import;
 mod land;
 mod landing;

@@ -114,6 +114,11 @@ impl OpenRoll {
         })
     }
 
+    /// Its number.
+    pub(super) fn roll(&self) -> Roll {
+        self.roll
+    }
+
     /// Takes up bodies, which follow on those before. What they come to is pushed after.
     pub(super) fn begin(&mut self, range: SeqRange, source_bytes: u64, now: Micros) {
         let first = self.range.map_or(range.first, |r| r.first.min(range.first));

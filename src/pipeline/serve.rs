@@ -1,10 +1,15 @@
 //! `serve`: the receiver in front, the engine behind, until a signal.
+//!
+//! A journal that was poisoned ends it too. Only a start finds out what is on disk, and whoever
+//! looks after the process makes one when it ends with 1: better than to answer 503 for ever.
 
 use std::fs::DirBuilder;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
@@ -23,10 +28,13 @@ use crate::store::Lake;
 use crate::tls::Tls;
 use crate::{metrics, privacy, receive};
 
-/// Serves until a signal, then drains.
+/// How often it is looked whether the journal can be written and rolls are being landed.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// Serves until a signal, then drains; or until the journal cannot be written any more.
 ///
 /// # Errors
-/// What keeps it from starting, and a journal that cannot be written when it stops.
+/// What keeps it from starting, and a journal that cannot be written.
 pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -57,7 +65,8 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
         tracing::info!("cut {} bytes that were never acknowledged", recovery.torn_bytes);
     }
     let state = settings.journal.dir.clone();
-    let all_tables = tables::remember(&state, configured, key.as_ref())?;
+    let waiting = recovery.unsealed_from < recovery.next;
+    let all_tables = tables::remember(&state, configured, waiting, key.as_ref())?;
     let listener = runtime
         .block_on(TcpListener::bind(&settings.receive.addresses[..]))
         .with_context(|| format!("cannot listen on {}", settings.receive.listen))?;
@@ -74,7 +83,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
         runtime: runtime.handle().clone(),
         readiness: Arc::clone(&readiness),
         clock,
-        staging: state.join("staging"),
+        staging: settings.journal.staging(),
         pending: Arc::new(Mutex::new(Pending::of(&recovery))),
         pauses: Pauses::USUAL,
     };
@@ -86,9 +95,19 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     runtime.block_on(async {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (watched, landing) = (&journal, &engine);
         let stop = async move {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            tracing::info!("stopping: what was acknowledged is being landed");
+            tokio::select! {
+                _ = terminate.recv() => {
+                    tracing::info!("stopping: what was acknowledged is being landed");
+                }
+                _ = interrupt.recv() => {
+                    tracing::info!("stopping: what was acknowledged is being landed");
+                }
+                () = broken(watched, landing) => {
+                    tracing::error!("stopping: this gets better with another start only");
+                }
+            }
             tokio::spawn(async move {
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
                 // What was acknowledged is in the journal, and lands after the next start.
@@ -98,6 +117,14 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
         receive::run(listener, receive, journal.clone(), readiness, handle, stop).await
     })?;
     journal.close();
+    if let Some(reason) = journal.poisoned() {
+        // The lander may be in the middle of a request, and ends with the process.
+        std::mem::forget(runtime);
+        return Err(anyhow!(reason).context(
+            "the journal stopped after a failed write; what was acknowledged is in it, and lands \
+             after another start",
+        ));
+    }
     engine.join().map_err(|_| anyhow!("the landing thread panicked"))?
 }
 
@@ -121,6 +148,13 @@ fn make_private(state: &Path) -> anyhow::Result<()> {
             Ok(())
         }
         Ok(()) => Ok(()),
+    }
+}
+
+/// Until the journal is poisoned, or nothing is landed any more.
+async fn broken(journal: &Journal, landing: &JoinHandle<anyhow::Result<()>>) {
+    while journal.poisoned().is_none() && !landing.is_finished() {
+        tokio::time::sleep(WATCH).await;
     }
 }
 

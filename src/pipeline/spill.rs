@@ -117,5 +117,5 @@ impl Spill {
 
 /// The name of a roll's file in the staging directory.
 pub(super) fn path(staging: &Path, roll: crate::record::Roll) -> PathBuf {
-    staging.join(format!("{roll}.parked"))
+    staging.join(format!("{roll}-parked"))
 }

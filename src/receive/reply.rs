@@ -207,12 +207,15 @@ struct Status<'a> {
 }
 
 #[derive(Serialize)]
-struct NotReady<'a> {
+struct Ready<'a> {
     status: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     parts: &'a [Part],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    trouble: &'a [Part],
 }
 
-/// A part of the program that is not ready.
+/// A part of the program that is not ready, or in trouble.
 #[derive(Serialize)]
 pub(super) struct Part {
     /// Its name.
@@ -232,7 +235,7 @@ pub(super) fn taken(lines: u64, bytes: u64, duplicate: bool) -> Response {
 /// Every part is ready, or some are not; which, is not for everybody.
 pub(super) fn ready_or_not(waiting: &[Part]) -> Response {
     match waiting.is_empty() {
-        true => ready(waiting),
+        true => ready(waiting, &[]),
         false => json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"not ready"}"#),
     }
 }
@@ -263,13 +266,13 @@ pub(super) fn live() -> Response {
     json(StatusCode::OK, r#"{"status":"live"}"#)
 }
 
-/// Every part is ready, or which are not.
-pub(super) fn ready(waiting: &[Part]) -> Response {
-    if waiting.is_empty() {
-        return json(StatusCode::OK, r#"{"status":"ready"}"#);
-    }
-    let text = to_text(&NotReady { status: "not ready", parts: waiting });
-    json(StatusCode::SERVICE_UNAVAILABLE, text)
+/// Every part is ready, or which are not; and what is in trouble behind the journal.
+pub(super) fn ready(waiting: &[Part], trouble: &[Part]) -> Response {
+    let (code, status) = match waiting.is_empty() {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    json(code, to_text(&Ready { status, parts: waiting, trouble }))
 }
 
 /// Prometheus text.

@@ -84,9 +84,9 @@ async fn answer(
         "/health/ready" => {
             let known =
                 app.ours(&head).is_ok() && app.gate.may_know(&head.headers, head.from.ip()).await;
-            let waiting = app.waiting();
+            let (waiting, trouble) = (app.waiting(), app.trouble());
             return get(head.method, || match known {
-                true => reply::ready(&waiting),
+                true => reply::ready(&waiting, &trouble),
                 false => reply::ready_or_not(&waiting),
             });
         }
@@ -343,6 +343,12 @@ impl App {
         };
         let authorization = head.headers.get(AUTHORIZATION).map(|value| value.as_bytes());
         reply::granted(auth.grant(authorization, &form, head.from.ip()).await)
+    }
+
+    /// The parts behind the journal that are in trouble.
+    fn trouble(&self) -> Vec<Part> {
+        let trouble = self.readiness.trouble().into_iter();
+        trouble.map(|(part, reason)| Part { part, reason }).collect()
     }
 
     /// The parts that are not ready. The journal is asked and need not say so itself.

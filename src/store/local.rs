@@ -1,61 +1,44 @@
-//! Files into a directory: hidden name, sync, rename, sync of the directory.
+//! Files into a directory: hidden name, sync, rename, sync of every directory on the way.
+//!
+//! A sync that failed is final for its file. The system says so once; asked again it answers that
+//! all is well, with the bytes nowhere. So it is told apart from other errors
+//! ([`StoreError::Unsynced`]), and whoever wrote the staging file writes another. What was copied
+//! here is written anew by every attempt, and needs no such care.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::StoreError;
 
-/// Makes `dir` and what is missing above it, and syncs every directory that got an entry.
-pub(super) fn create_dir_synced(dir: &Path) -> io::Result<()> {
-    let mut missing = Vec::new();
-    let mut at = dir;
-    while !at.as_os_str().is_empty() && !at.is_dir() {
-        missing.push(at);
-        match at.parent() {
-            Some(parent) => at = parent,
-            None => break,
-        }
+/// Directories that are remembered as synced; past it they are forgotten, and synced again.
+const MOST_KNOWN: usize = 10_000;
+
+/// Makes durable what is under a path, a file's bytes or a directory's names. A trait, so that
+/// tests can let it fail.
+pub(crate) trait Syncs: fmt::Debug + Send + Sync + 'static {
+    fn sync(&self, path: &Path) -> io::Result<()>;
+}
+
+#[derive(Debug)]
+struct RealSyncs;
+
+impl Syncs for RealSyncs {
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
     }
-    for dir in missing.into_iter().rev() {
-        match fs::create_dir(dir) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => sync_dir(dir.parent().unwrap_or(Path::new(".")))?,
-        }
-    }
-    Ok(())
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    File::open(dir)?.sync_all()
-}
-
-/// Puts a staging file in place. On the same file system its bytes are not copied: the hidden name
-/// is a second link to them.
-pub(super) fn put_file(root: &Path, name: &str, staged: &Path) -> Result<(), StoreError> {
-    place(root, name, Over::Old, |hidden| {
-        if fs::hard_link(staged, hidden).is_err() {
-            fs::copy(staged, hidden)?;
-        }
-        File::open(hidden)?.sync_all()
-    })
-    .map(drop)
-}
-
-pub(super) fn put_bytes(root: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    place(root, name, Over::Old, |hidden| write(hidden, bytes)).map(drop)
-}
-
-/// False: there is a file of this name.
-pub(super) fn create_bytes(root: &Path, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
-    place(root, name, Over::Nothing, |hidden| write(hidden, bytes))
-}
-
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Whose inode a hidden name has.
+#[derive(Clone, Copy)]
+enum Inode {
+    /// The staging file's: a second attempt would sync the same ones.
+    Shared,
+    /// Its own: a second attempt writes others.
+    Own,
 }
 
 /// What a file may be put over.
@@ -65,42 +48,204 @@ enum Over {
     Nothing,
 }
 
-fn place(
-    root: &Path,
-    name: &str,
-    over: Over,
-    fill: impl FnOnce(&Path) -> io::Result<()>,
-) -> Result<bool, StoreError> {
-    let target = root.join(name);
-    let fail = |path: &Path, source| StoreError::Io { path: path.to_owned(), source };
-    let dir = target.parent().unwrap_or(root).to_owned();
-    create_dir_synced(&dir).map_err(|e| fail(&dir, e))?;
-    let hidden = hidden_name(&target);
-    // What an attempt before a crash left under this name is of no use.
-    match fs::remove_file(&hidden) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(&hidden, error)),
-        _ => {}
+/// The local file system, as a lake and its staging files need it.
+#[derive(Debug)]
+pub(crate) struct Local {
+    syncs: Box<dyn Syncs>,
+    /// Directories whose names are synced, from the lake's root down to them.
+    known: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Local {
+    pub(super) fn new() -> Local {
+        Local::with(Box::new(RealSyncs))
     }
-    fill(&hidden).map_err(|e| fail(&hidden, e))?;
-    let placed = match over {
-        Over::Old => fs::rename(&hidden, &target),
-        // A link never takes another file's place. Where there are no links, locks have to do.
-        Over::Nothing => fs::hard_link(&hidden, &target).or_else(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Err(error),
-            _ if target.exists() => Err(io::ErrorKind::AlreadyExists.into()),
-            _ => fs::rename(&hidden, &target),
-        }),
-    };
-    // Also renaming onto another link of the same file leaves both names.
-    let _ = fs::remove_file(&hidden);
-    match placed {
-        Err(error) if over == Over::Nothing && error.kind() == io::ErrorKind::AlreadyExists => {
-            return Ok(false);
+
+    pub(super) fn with(syncs: Box<dyn Syncs>) -> Local {
+        Local { syncs, known: Mutex::default() }
+    }
+
+    /// Makes the lake's directory and what is missing above it, and syncs every directory that got
+    /// an entry.
+    pub(super) fn create_root(&self, root: &Path) -> Result<(), StoreError> {
+        if root.is_dir() {
+            // A start that was killed may have made it and not synced it. Where the parent may not
+            // be opened, it was made by someone else, long before.
+            let _ = self.syncs.sync(parent(root));
+            return Ok(());
         }
-        placed => placed.map_err(|e| fail(&target, e))?,
+        if let Some(above) = root.parent().filter(|above| !above.as_os_str().is_empty()) {
+            self.create_root(above)?;
+        }
+        self.create_dir(root)
     }
-    sync_dir(&dir).map_err(|e| fail(&dir, e))?;
-    Ok(true)
+
+    /// Syncs a staging file, before it is read or gets a name in the lake: a page that could not
+    /// be written back may be read as a hole later.
+    pub(super) fn settle(&self, staged: &Path) -> Result<(), StoreError> {
+        match self.syncs.sync(staged) {
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Err(failed(staged)(source)),
+            Err(source) => Err(unsynced(staged)(source)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Puts a staging file in place. On the same file system its bytes are not copied: the hidden
+    /// name is a second link to them.
+    pub(super) fn put_file(
+        &self,
+        root: &Path,
+        name: &str,
+        staged: &Path,
+    ) -> Result<(), StoreError> {
+        let placed = self.place(root, name, Over::Old, |hidden| {
+            if fs::hard_link(staged, hidden).is_ok() {
+                return Ok(Inode::Shared);
+            }
+            self.settle(staged)?;
+            fs::copy(staged, hidden).map_err(failed(hidden))?;
+            Ok(Inode::Own)
+        });
+        placed.map(drop)
+    }
+
+    pub(super) fn put_bytes(
+        &self,
+        root: &Path,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        self.place(root, name, Over::Old, |hidden| write(hidden, bytes)).map(drop)
+    }
+
+    /// False: there is a file of this name.
+    pub(super) fn create_bytes(
+        &self,
+        root: &Path,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
+        self.place(root, name, Over::Nothing, |hidden| write(hidden, bytes))
+    }
+
+    fn place(
+        &self,
+        root: &Path,
+        name: &str,
+        over: Over,
+        fill: impl FnOnce(&Path) -> Result<Inode, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let target = root.join(name);
+        let dir = target.parent().unwrap_or(root).to_owned();
+        self.create_below(root, &dir, &mut self.known())?;
+        let hidden = hidden_name(&target);
+        // What an attempt before a crash left under this name is of no use.
+        match fs::remove_file(&hidden) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&hidden)(error));
+            }
+            _ => {}
+        }
+        let inode = fill(&hidden)?;
+        let sync = |path: &Path| {
+            self.syncs.sync(path).map_err(|source| match inode {
+                Inode::Shared => unsynced(path)(source),
+                Inode::Own => failed(path)(source),
+            })
+        };
+        sync(&hidden)?;
+        let placed = match over {
+            Over::Old => fs::rename(&hidden, &target),
+            // A link never takes another file's place. Where there are no links, locks have to do.
+            Over::Nothing => fs::hard_link(&hidden, &target).or_else(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Err(error),
+                _ if target.exists() => Err(io::ErrorKind::AlreadyExists.into()),
+                _ => fs::rename(&hidden, &target),
+            }),
+        };
+        // Also renaming onto another link of the same file leaves both names.
+        let _ = fs::remove_file(&hidden);
+        match placed {
+            Err(error) if over == Over::Nothing && error.kind() == io::ErrorKind::AlreadyExists => {
+                return Ok(false);
+            }
+            placed => placed.map_err(failed(&target))?,
+        }
+        sync(&dir)?;
+        Ok(true)
+    }
+
+    /// Makes `dir`, which is `root` or below it, with what is missing on the way. A directory that
+    /// is there may have been made by a process that was killed before it synced the one above: so
+    /// each is synced once a process. Under the lock, so that none is believed that is being made.
+    fn create_below(
+        &self,
+        root: &Path,
+        dir: &Path,
+        known: &mut BTreeSet<PathBuf>,
+    ) -> Result<(), StoreError> {
+        let there = dir.is_dir();
+        if there && (dir == root || known.contains(dir)) {
+            return Ok(());
+        }
+        if dir != root
+            && let Some(above) = dir.parent()
+        {
+            self.create_below(root, above, known)?;
+        }
+        if there {
+            self.syncs.sync(parent(dir)).map_err(failed(parent(dir)))?;
+        } else {
+            self.create_dir(dir)?;
+        }
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(dir.to_owned());
+        Ok(())
+    }
+
+    /// Makes one directory. When it cannot be made durable it is taken away again, so that the
+    /// next attempt does not find it there and believe it.
+    fn create_dir(&self, dir: &Path) -> Result<(), StoreError> {
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed(dir)(error));
+            }
+            _ => {}
+        }
+        self.syncs.sync(parent(dir)).map_err(|error| {
+            let _ = fs::remove_dir(dir);
+            failed(parent(dir))(error)
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<Inode, StoreError> {
+    let written = File::create(path).and_then(|mut file| file.write_all(bytes));
+    written.map(|()| Inode::Own).map_err(failed(path))
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { path, source }
+}
+
+fn unsynced(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Unsynced { path, source }
+}
+
+/// The directory that holds `path`.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    }
 }
 
 fn hidden_name(target: &Path) -> PathBuf {
@@ -110,7 +255,43 @@ fn hidden_name(target: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    /// Remembers what was synced, in order, and fails the syncs of one path once.
+    #[derive(Clone, Debug, Default)]
+    struct Watched {
+        seen: Arc<Mutex<Vec<PathBuf>>>,
+        fails: Arc<Mutex<Option<PathBuf>>>,
+    }
+
+    impl Watched {
+        fn take(&self) -> Vec<PathBuf> {
+            std::mem::take(&mut self.seen.lock().unwrap())
+        }
+
+        fn fail(&self, path: &Path) {
+            *self.fails.lock().unwrap() = Some(path.to_owned());
+        }
+    }
+
+    impl Syncs for Watched {
+        fn sync(&self, path: &Path) -> io::Result<()> {
+            self.seen.lock().unwrap().push(path.to_owned());
+            let mut fails = self.fails.lock().unwrap();
+            if fails.as_deref() == Some(path) {
+                *fails = None;
+                return Err(io::Error::other("I/O error"));
+            }
+            File::open(path)?.sync_all()
+        }
+    }
+
+    fn watched() -> (Local, Watched) {
+        let syncs = Watched::default();
+        (Local::with(Box::new(syncs.clone())), syncs)
+    }
 
     #[test]
     fn a_file_is_placed_whole_and_again() {
@@ -118,8 +299,10 @@ mod tests {
         let staged = dir.path().join("staged");
         fs::write(&staged, b"rows").unwrap();
         let root = dir.path().join("a/lake");
+        let local = Local::new();
+        local.create_root(&root).unwrap();
         for _ in 0..2 {
-            put_file(&root, "t/date=x/n-1.parquet", &staged).unwrap();
+            local.put_file(&root, "t/date=x/n-1.parquet", &staged).unwrap();
         }
         assert_eq!(fs::read(root.join("t/date=x/n-1.parquet")).unwrap(), b"rows");
         assert_eq!(fs::read_dir(root.join("t/date=x")).unwrap().count(), 1);
@@ -128,9 +311,9 @@ mod tests {
 
     #[test]
     fn a_file_is_created_once() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(create_bytes(dir.path(), "a/s.json", b"first").unwrap());
-        assert!(!create_bytes(dir.path(), "a/s.json", b"second").unwrap());
+        let (dir, local) = (tempfile::tempdir().unwrap(), Local::new());
+        assert!(local.create_bytes(dir.path(), "a/s.json", b"first").unwrap());
+        assert!(!local.create_bytes(dir.path(), "a/s.json", b"second").unwrap());
         assert_eq!(fs::read(dir.path().join("a/s.json")).unwrap(), b"first");
         assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
     }
@@ -139,8 +322,55 @@ mod tests {
     fn what_a_crash_left_under_the_hidden_name_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(".r.json.tmp"), b"torn").unwrap();
-        put_bytes(dir.path(), "r.json", b"{}").unwrap();
+        Local::new().put_bytes(dir.path(), "r.json", b"{}").unwrap();
         assert_eq!(fs::read(dir.path().join("r.json")).unwrap(), b"{}");
         assert!(!dir.path().join(".r.json.tmp").exists());
+    }
+
+    #[test]
+    fn a_failed_sync_of_a_file_or_its_directory_is_told_apart() {
+        for failing in ["lake/t/.n-1.parquet.tmp", "lake/t"] {
+            let dir = tempfile::tempdir().unwrap();
+            let staged = dir.path().join("staged");
+            fs::write(&staged, b"rows").unwrap();
+            let root = dir.path().join("lake");
+            fs::create_dir_all(root.join("t")).unwrap();
+            let (local, syncs) = watched();
+            local.put_bytes(&root, "t/other", b"").unwrap();
+            syncs.fail(&dir.path().join(failing));
+            let error = local.put_file(&root, "t/n-1.parquet", &staged).unwrap_err();
+            assert!(matches!(error, StoreError::Unsynced { .. }), "{failing}: {error}");
+            assert!(error.to_string().contains(failing), "{error}");
+        }
+    }
+
+    #[test]
+    fn directories_that_are_there_are_synced_up_to_the_root_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("lake");
+        // As a process leaves them that was killed before it synced anything.
+        fs::create_dir_all(root.join("t/date=x")).unwrap();
+        let (local, syncs) = watched();
+        local.create_root(&root).unwrap();
+        assert_eq!(syncs.take(), [dir.path()]);
+        local.put_bytes(&root, "t/date=x/a", b"").unwrap();
+        let leaf = root.join("t/date=x");
+        let hidden = leaf.join(".a.tmp");
+        assert_eq!(syncs.take(), [root.clone(), root.join("t"), hidden.clone(), leaf.clone()]);
+        local.put_bytes(&root, "t/date=x/a", b"").unwrap();
+        assert_eq!(syncs.take(), [hidden, leaf]);
+    }
+
+    #[test]
+    fn a_directory_whose_parent_cannot_be_synced_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_owned();
+        let (local, syncs) = watched();
+        syncs.fail(&root.join("t"));
+        local.put_bytes(&root, "t/date=x/a", b"").unwrap_err();
+        assert!(!root.join("t/date=x").exists(), "believed by the next attempt");
+        syncs.take();
+        local.put_bytes(&root, "t/date=x/a", b"").unwrap();
+        assert!(syncs.take().contains(&root.join("t")));
     }
 }

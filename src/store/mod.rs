@@ -1,8 +1,9 @@
 //! Where files go: a directory or a bucket; and the one maker of object names.
 //!
 //! A file appears whole or not at all. In a directory it is written under a hidden name, synced,
-//! renamed, and every directory on its way synced; objects appear whole by themselves. Putting the
-//! same name again replaces it with the same rows, so that a roll can be made again.
+//! renamed, and every directory on its way synced; objects appear whole by themselves, and are read
+//! from a staging file that was synced before. Putting the same name again replaces it with the
+//! same rows, so that a roll can be made again.
 
 mod local;
 pub mod names;
@@ -22,6 +23,9 @@ use object_store::{
 };
 use tokio::io::AsyncReadExt as _;
 
+use self::local::Local;
+#[cfg(test)]
+pub(crate) use self::local::Syncs;
 use crate::config::{self, Location};
 
 /// Why the store could not do what it was asked.
@@ -30,6 +34,14 @@ pub enum StoreError {
     /// A directory of the lake, or a staging file.
     #[error("{path}: {source}")]
     Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A sync failed. That is final for the staging file: a second sync of it proves nothing.
+    #[error("cannot sync {path}: {source}")]
+    Unsynced {
         /// The file or directory.
         path: PathBuf,
         /// What the system said.
@@ -61,14 +73,13 @@ pub struct Lake {
     /// The lake within the store.
     pub prefix: Path,
     location: Location,
+    local: Arc<Local>,
     /// Objects from this size on are put in parts of it.
     part_bytes: usize,
 }
 
 /// Objects from this size on are put in parts of it.
 const PART_BYTES: usize = 16 << 20;
-/// Parts under way at a time.
-const PARTS: usize = 4;
 
 impl Lake {
     /// Opens a lake. A directory is made if it is not there; a bucket must exist, and is not asked
@@ -83,10 +94,10 @@ impl Lake {
             ..RetryConfig::default()
         };
         let object = |source| StoreError::Object { lake: lake.location.to_string(), source };
+        let local = Arc::new(Local::new());
         let store: Arc<dyn ObjectStore> = match &lake.location {
             Location::Local(root) => {
-                local::create_dir_synced(root)
-                    .map_err(|source| StoreError::Io { path: root.clone(), source })?;
+                local.create_root(root)?;
                 Arc::new(LocalFileSystem::new_with_prefix(root).map_err(object)?.with_fsync(true))
             }
             Location::S3 { bucket, .. } => {
@@ -120,14 +131,22 @@ impl Lake {
             Location::Local(_) => Path::default(),
             bucket => Path::parse(bucket.prefix().unwrap_or("")).map_err(|e| object(e.into()))?,
         };
-        Ok(Lake { store, prefix, location: lake.location.clone(), part_bytes: PART_BYTES })
+        let location = lake.location.clone();
+        Ok(Lake { store, prefix, location, local, part_bytes: PART_BYTES })
     }
 
     /// A bucket that is `store`, with large objects put in parts of `part_bytes`.
     #[cfg(test)]
     pub(crate) fn on(store: Arc<dyn ObjectStore>, part_bytes: usize) -> Lake {
         let location = Location::S3 { bucket: "bucket".into(), prefix: "lake".into() };
-        Lake { store, prefix: Path::from("lake"), location, part_bytes }
+        let local = Arc::new(Local::new());
+        Lake { store, prefix: Path::from("lake"), location, local, part_bytes }
+    }
+
+    /// The same lake, with other syncs.
+    #[cfg(test)]
+    pub(crate) fn syncing(self, syncs: Box<dyn Syncs>) -> Lake {
+        Lake { local: Arc::new(Local::with(syncs)), ..self }
     }
 
     /// The lake as people write it.
@@ -136,15 +155,24 @@ impl Lake {
         &self.location
     }
 
-    /// Puts a staging file in place under `name`, relative to the lake. The staging file stays.
+    /// Puts a staging file in place under `name`, relative to the lake, with at most `parts` of its
+    /// parts under way at a time. The staging file stays.
     ///
     /// # Errors
-    /// [`StoreError`]; trying again is safe.
-    pub async fn put_file(&self, name: &str, staged: &FilePath) -> Result<(), StoreError> {
+    /// [`StoreError`]; trying again is safe, except after [`StoreError::Unsynced`]: then the staging
+    /// file has to be written anew.
+    pub async fn put_file(
+        &self,
+        name: &str,
+        staged: &FilePath,
+        parts: usize,
+    ) -> Result<(), StoreError> {
+        let (local, file) = (Arc::clone(&self.local), staged.to_owned());
         if let Location::Local(root) = &self.location {
-            let (root, name, staged) = (root.clone(), name.to_owned(), staged.to_owned());
-            return blocking(move || local::put_file(&root, &name, &staged)).await;
+            let (root, name) = (root.clone(), name.to_owned());
+            return blocking(move || local.put_file(&root, &name, &file)).await;
         }
+        blocking(move || local.settle(&file)).await?;
         let io = |source| StoreError::Io { path: staged.to_owned(), source };
         let path = self.path(name)?;
         let mut file = tokio::fs::File::open(staged).await.map_err(io)?;
@@ -164,7 +192,7 @@ impl Lake {
                     return Ok(());
                 }
                 piece.truncate(n);
-                writer.wait_for_capacity(PARTS).await.map_err(|e| self.object(e))?;
+                writer.wait_for_capacity(parts.max(1)).await.map_err(|e| self.object(e))?;
                 writer.put(piece.into());
             }
         }
@@ -184,8 +212,8 @@ impl Lake {
     /// [`StoreError`]; trying again is safe.
     pub async fn put_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         if let Location::Local(root) = &self.location {
-            let (root, name) = (root.clone(), name.to_owned());
-            return blocking(move || local::put_bytes(&root, &name, &bytes)).await;
+            let (local, root, name) = (Arc::clone(&self.local), root.clone(), name.to_owned());
+            return blocking(move || local.put_bytes(&root, &name, &bytes)).await;
         }
         self.put_object(&self.path(name)?, bytes).await
     }
@@ -197,8 +225,8 @@ impl Lake {
     /// [`StoreError`]; trying again is safe.
     pub async fn create_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<bool, StoreError> {
         if let Location::Local(root) = &self.location {
-            let (root, name) = (root.clone(), name.to_owned());
-            return blocking(move || local::create_bytes(&root, &name, &bytes)).await;
+            let (local, root, name) = (Arc::clone(&self.local), root.clone(), name.to_owned());
+            return blocking(move || local.create_bytes(&root, &name, &bytes)).await;
         }
         let payload = PutPayload::from(bytes.clone());
         match self.store.put_opts(&self.path(name)?, payload, PutMode::Create.into()).await {

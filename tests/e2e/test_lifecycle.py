@@ -1,5 +1,6 @@
 """Starting, stopping, and a store that goes away."""
 
+import resource
 import signal
 import time
 
@@ -57,11 +58,39 @@ def test_acks_go_on_while_the_store_is_away(make_server, seaweedfs, request):
         assert time.monotonic() - started < 5, "an ack waited for the store"
         time.sleep(0.1)
     assert server.get("/health/live").status == 200
+
+    def trouble():
+        ready = server.get("/health/ready")
+        assert ready.status == 200, "a load balancer would send nothing here, and all is taken"
+        return [part["part"] for part in ready.json.get("trouble", [])]
+
+    wait_until(lambda: trouble() == ["lake"], 60, "it says that the lake is away")
+    assert server.metrics()["sessionlake_landing_trouble"] == 1
     seaweedfs.resume()
     lake.wait_landed(len(sent), timeout_s=90)
+    assert server.get("/health/ready").json == {"status": "ready"}
     server.drain()
     assert sorted(lake.session_ids()) == sorted(sent)
     lake.check_receipts()
+
+
+def test_a_journal_that_cannot_be_written_ends_the_process(make_server, local_lake):
+    """A failed write is final: nothing of it is acked, the process leaves with 1, a start has the rest."""
+    server = make_server(local_lake, "--roll-age", "1h")
+    plain = server.command
+    server.command = lambda: ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh", *plain()]
+    server.start()
+    assert server.put(body("a")).status == 200
+    # From now on no file can grow beyond 1 MiB.
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    large = body("large").replace(b"}", b',"city":"' + b"x" * 2_000_000 + b'"}')
+    assert server.put(large).status == 503
+    assert server.process.wait(30) == 1, server.process.tail()
+    assert "the journal stopped after a failed write" in server.process.tail()
+    server.start()
+    assert server.put(body("b")).status == 200
+    server.drain()
+    assert sorted(local_lake.session_ids()) == ["a", "b"]
 
 
 def test_one_process_a_state_directory(server, make_server, local_lake, folder):

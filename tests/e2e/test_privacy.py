@@ -58,7 +58,7 @@ def test_no_clear_value_is_left(make_server, local_lake, folder, command):
 
     looked_at = 0
     root = Path(local_lake.at.base)
-    for path in [*root.rglob("*"), *(server.state / "staging").rglob("*"), server.log]:
+    for path in [*root.rglob("*"), *(server.state / ".sessionlake-staging").rglob("*"), server.log]:
         if path.is_file():
             data = path.read_bytes()
             looked_at += 1

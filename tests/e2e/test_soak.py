@@ -37,6 +37,13 @@ def verify(lake, command):
     return report
 
 
+def in_trouble(server):
+    """Whether nothing can be landed. It is ready all the same, since bodies are taken."""
+    ready = server.get("/health/ready")
+    assert ready.status == 200, ready
+    return "trouble" in ready.json
+
+
 def settled(lake, load, command, what):
     """After the last drain: ids, receipts, and the program's own view agree."""
     total = load.check(lake)
@@ -109,13 +116,13 @@ def test_store_away_under_load(make_server, own_store, command, form, how):
     away[how]()
     acked = load.sessions()
     time.sleep(form["away_s"])
-    wait_until(lambda: server.get("/health/ready").status == 503, 30, "it says that it is not ready")
+    wait_until(lambda: in_trouble(server), 30, "it says that nothing is landed")
     peak = server.peak_memory_bytes() / (1 << 20)
     assert load.sessions() > acked, "acks stopped with the store"
     back[how]()
     time.sleep(3)
     load.stop()
-    wait_until(lambda: server.get("/health/ready").status == 200, 120, "it is ready again", 0.5)
+    wait_until(lambda: not in_trouble(server), 120, "it lands again", 0.5)
     server.drain(timeout_s=900)
     relay.close()
     assert set(load.statuses) == {200}, load.statuses
@@ -169,9 +176,12 @@ def small_disk(folder):
 
 def fill(path, leave_bytes):
     """Fills the file system of `path` with a file until so much is free."""
-    free = os.statvfs(path.parent)
     with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - leave_bytes)
+        while True:
+            free = os.statvfs(path.parent)
+            # The program may be quicker, and take what was free.
+            with contextlib.suppress(OSError):
+                return os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - leave_bytes)
 
 
 def test_disk_full_down_to_the_reserve(make_server, local_lake, small_disk, command):
@@ -205,16 +215,17 @@ def test_disk_full_to_the_last_byte(make_server, local_lake, small_disk, command
     load = Load(server, 30).start()
     wait_until(lambda: load.sessions() > 500, 30, "sessions are taken")
     fill(small_disk / "filler", 300_000)
-    wait_until(lambda: load.statuses[503] > 5, 60, "the answer is 503")
-    acked = load.sessions()
+    refused = lambda: load.statuses[503] > 5 or not server.process.running()  # noqa: E731
+    wait_until(refused, 60, "the answer is 503")
     (small_disk / "filler").unlink()
     time.sleep(2)
-    if server.get("/health/ready").status == 503:
-        # A failed write is final until a restart.
-        assert load.sessions() == acked, "acked after a failed write"
-        server.kill()
+    if not server.process.running():
+        # A failed write is final: the process has left, to be started again.
+        assert server.process.wait(1) == 1, server.process.tail()
+        assert "the journal stopped after a failed write" in server.process.tail()
         server.start()
-    wait_until(lambda: load.sessions() > acked + 500, 60, "it goes on after a restart")
+    acked = load.sessions()
+    wait_until(lambda: load.sessions() > acked + 500, 60, "it goes on, after a restart or without")
     load.stop()
     assert set(load.statuses) <= {200, 503}, load.statuses
     server.drain()
@@ -228,11 +239,11 @@ def test_lake_full(make_server, folder, small_disk, command):
     load = Load(server, 20).start()
     lake.wait_landed(200)
     fill(small_disk / "filler", 200_000)
-    wait_until(lambda: server.get("/health/ready").status == 503, 30, "it says that it is not ready")
+    wait_until(lambda: in_trouble(server), 30, "it says that nothing is landed")
     acked = load.sessions()
     wait_until(lambda: load.sessions() > acked + 500, 30, "acks go on")
     (small_disk / "filler").unlink()
-    wait_until(lambda: server.get("/health/ready").status == 200, 60, "it is ready again")
+    wait_until(lambda: not in_trouble(server), 60, "it lands again")
     load.stop()
     assert set(load.statuses) == {200}, load.statuses
     server.drain()

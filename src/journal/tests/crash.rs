@@ -354,6 +354,38 @@ fn a_damaged_last_segment_gives_up_no_number_and_no_roll_for_a_second_use() {
 }
 
 #[test]
+fn a_last_segment_without_a_head_behind_one_that_is_committed_sets_nothing_back() {
+    let bench = Bench::with(|options| options.segment_bytes = 230);
+    let (journal, _) = bench.open();
+    bench.append(&journal, "first");
+    bench.append(&journal, "second");
+    journal.seal(&seal(1, 1, 2)).expect("sealed");
+    // The segment stays, although all of it is committed.
+    bench.disk.fail(Fault::Remove);
+    journal.committed(Roll(1)).expect("committed");
+    bench.append(&journal, "third");
+    drop(journal);
+    assert_eq!(bench.segments().len(), 2);
+    let path = bench.last_segment();
+    let mut bytes = bench.disk.bytes(&path);
+    bytes[10] ^= 1;
+    bench.disk.put(&path, &bytes);
+    let (journal, recovery) = bench.skip_damaged().expect("opens");
+    assert!(recovery.next_roll >= Roll(2), "{recovery:?}");
+    assert!(recovery.unsealed_from >= Seq(3) && recovery.next > Seq(3), "{recovery:?}");
+    assert!(recovery.sealed.is_empty(), "{recovery:?}");
+    assert_eq!(journal.status().committed_seq, Seq(2));
+    // What was landed is known as a retry, what was lost is new.
+    let receipt = bench.try_append(&journal, "second").expect("known");
+    assert_eq!(receipt, Receipt { seq: Seq(2), duplicate: true });
+    assert_eq!(bench.append(&journal, "third"), recovery.next.0);
+    drop(journal);
+    let (journal, again) = bench.open();
+    assert_eq!((again.next, again.next_roll), (recovery.next.next(), recovery.next_roll));
+    assert_eq!(texts(&journal, recovery.next.0), ["third"]);
+}
+
+#[test]
 fn a_kill_while_a_segment_is_set_aside_leaves_no_number_for_a_second_use() {
     let bench = Bench::new();
     let (journal, _) = bench.open();

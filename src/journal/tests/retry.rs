@@ -163,6 +163,7 @@ fn a_full_window_drops_the_oldest() {
     };
     let found: Vec<_> = (1..=5).map(|number| known(&mut window, number)).collect();
     assert_eq!(found, [None, None, Some(3), Some(4), Some(5)]);
+    assert_eq!(window.dropped(), 2);
     let kept: Vec<Entry> = window.entries(now);
     assert_eq!(kept.len(), 3);
 }

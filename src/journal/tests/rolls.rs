@@ -11,6 +11,14 @@ fn out_of_order(outcome: Result<(), JournalError>) -> String {
 }
 
 #[test]
+fn a_segment_is_worth_its_checkpoint() {
+    use crate::journal::writer::enough_bytes;
+    assert_eq!(enough_bytes(1_000, 900_000), 1_000);
+    assert_eq!(enough_bytes(64 << 20, 36 << 20), 72 << 20);
+    assert_eq!(enough_bytes(64 << 20, 2 << 20), 64 << 20);
+}
+
+#[test]
 fn seals_and_commits_survive_restarts() {
     let bench = Bench::with(|options| options.segment_bytes = 300);
     let (journal, _) = bench.open();
@@ -56,7 +64,7 @@ fn a_seal_or_commit_that_does_not_follow_is_refused_and_changes_nothing() {
     out_of_order(journal.seal(&seal(1, 2, 3)));
     out_of_order(journal.seal(&seal(1, 1, 6)));
     out_of_order(journal.seal(&seal(1, 1, 0)));
-    let large = Seal { settings: vec![0; (1 << 20) + 1], ..seal(1, 1, 3) };
+    let large = Seal { settings: vec![0; MAX_SETTINGS_BYTES + 1], ..seal(1, 1, 3) };
     out_of_order(journal.seal(&large));
     journal.seal(&seal(1, 1, 3)).expect("sealed");
     assert!(out_of_order(journal.seal(&seal(1, 1, 3))).contains("the next roll is 2"));

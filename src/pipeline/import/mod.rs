@@ -33,8 +33,9 @@ use self::marks::{FileMark, LakeLog, Marks, Run};
 use self::pieces::{Common, Files, Origin, Pieces};
 use self::plan::Planned;
 use self::staging::Staging;
-use super::engine::{self, Mode, Setup, Source};
-use super::land::{Lander, Pauses};
+use super::engine::{self, Mode, Setup};
+use super::feeding::Source;
+use super::land::{Lander, Pace, Pauses};
 use super::tables::{self, Tables};
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
@@ -245,6 +246,7 @@ impl Import {
             readiness: Arc::new(Readiness::new()),
             clock,
             pauses: Pauses::USUAL,
+            pace: Pace::default(),
         };
         let mut log = LakeLog { marks: &self.marks, node };
         engine::run(&setup, &lander, source, &mut log, mode)

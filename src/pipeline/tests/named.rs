@@ -91,8 +91,8 @@ fn landed_before_the_damage(calls: u64) -> Landed {
 
 #[test]
 fn a_roll_that_landed_before_its_bodies_were_lost_keeps_its_rows() {
-    // Four files and the receipt; the process died at the first call of the next roll.
-    let landed = landed_before_the_damage(6);
+    // A look, four files and the receipt; the process died at the first call of the next roll.
+    let landed = landed_before_the_damage(7);
     let all: Vec<_> = (1..=6).map(|n| format!("b{n}")).collect();
     assert_eq!(landed.rows.keys().cloned().collect::<Vec<_>>(), all);
     assert!(landed.rows.values().all(|count| *count == 1), "{landed:?}");
@@ -102,14 +102,14 @@ fn a_roll_that_landed_before_its_bodies_were_lost_keeps_its_rows() {
 
 #[test]
 fn files_that_were_put_before_the_bodies_were_lost_are_left_as_they_are() {
-    for calls in 1..=5 {
+    for calls in 1..=6 {
         let landed = landed_before_the_damage(calls);
         for id in ["b1", "b2", "b5", "b6"] {
             assert_eq!(landed.count(id), 1, "death at call {calls}: {landed:?}");
         }
         assert!(landed.rows.values().all(|count| *count == 1), "{landed:?}");
         // All files were put when it died at the receipt.
-        if calls == 5 {
+        if calls == 6 {
             assert_eq!(landed.rows.len(), 6, "{landed:?}");
         }
         landed.check_receipts();
@@ -214,7 +214,7 @@ fn a_large_file_whose_parts_are_reset_appears_whole_or_not_at_all() {
 #[test]
 fn a_receipt_is_there_only_when_its_files_are() {
     // The process dies at each call of one roll in turn.
-    for calls in 1..=5 {
+    for calls in 1..=6 {
         let world = sealed(6, 1, 4);
         let (journal, recovery) = world.open().expect("opens");
         let landing = world.landing(&journal, &recovery);
@@ -228,6 +228,44 @@ fn a_receipt_is_there_only_when_its_files_are() {
             }
         }
     }
+}
+
+#[test]
+fn a_roll_whose_receipt_is_there_is_not_put_again() {
+    let mut world = sealed(4, 1, 4);
+    let (journal, recovery) = world.open().expect("opens");
+    let landing = world.landing(&journal, &recovery);
+    journal.close();
+    let after = world.disk.killed();
+    landing.run().expect("landed");
+    let before = world.store.faults().calls;
+    drop((landing, journal));
+    // As if it had been killed before the journal's mark.
+    world.disk = Arc::new(after);
+    world.drain();
+    let landed = world.landed();
+    assert_eq!(landed.rows.len(), 4);
+    landed.check_receipts();
+    // A look, and the receipt again.
+    assert_eq!(world.store.faults().calls - before, 2);
+}
+
+#[test]
+fn many_files_land_although_some_puts_always_fail() {
+    let mut world = World::new(23);
+    world.rows = 400;
+    world.store.trouble(20);
+    let (journal, recovery) = world.open().expect("opens");
+    let text: String = (0..300).map(|day| line(&format!("b{day}"), day, false)).collect();
+    world.append(&journal, &text).expect("taken");
+    let landing = world.landing(&journal, &recovery);
+    journal.close();
+    // Far from what it takes when all must go well at once.
+    world.store.die_at(Some(1_500), &world.disk);
+    land(&landing, &world.disk).expect("landed");
+    let landed = world.landed();
+    assert_eq!(landed.files.len(), 300);
+    landed.check_receipts();
 }
 
 #[test]
