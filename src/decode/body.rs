@@ -62,6 +62,14 @@ pub(super) struct Run<'a> {
     parser: Parser<'a>,
     progress: &'a mut Progress,
     room: Room,
+    from: From,
+}
+
+/// Where a call began: what there is room for is counted from here.
+struct From {
+    at: usize,
+    lines: u64,
+    column_bytes: usize,
 }
 
 impl<'a> Run<'a> {
@@ -77,10 +85,12 @@ impl<'a> Run<'a> {
         let mut parser = Parser::new(&body.bytes, scratch);
         parser.actions = true;
         rows.begin(body);
-        let mut run = Run { rows, body, parser, progress, room };
+        let from = From { at: 0, lines: rows.counts.lines, column_bytes: rows.column_bytes };
+        let mut run = Run { rows, body, parser, progress, room, from };
         if run.progress.state == State::New {
             run.begin();
         }
+        run.from.at = run.progress.at;
         match run.progress.state {
             State::Array => run.array(),
             _ => run.lines(),
@@ -105,9 +115,12 @@ impl<'a> Run<'a> {
         };
     }
 
-    /// Whether to stop before `at`, having begun at `from` with `before` lines in the batch.
-    fn full(&self, from: usize, before: u64, at: usize) -> bool {
-        at - from >= self.room.bytes || self.rows.counts.lines - before >= self.room.lines
+    /// Whether to stop before `at`.
+    fn full(&self, at: usize) -> bool {
+        at > self.from.at
+            && (at - self.from.at >= self.room.bytes
+                || self.rows.counts.lines - self.from.lines >= self.room.lines
+                || self.rows.column_bytes - self.from.column_bytes >= self.room.column_bytes)
     }
 
     fn rest(&self, at: usize) -> &'a [u8] {
@@ -124,9 +137,8 @@ impl<'a> Run<'a> {
     fn lines(&mut self) {
         let Progress { state, mut at, mut line, mut update, .. } = *self.progress;
         let mut first = state == State::FirstLine;
-        let (from, before) = (at, self.rows.counts.lines);
         while at < self.parser.src.len() {
-            if at > from && self.full(from, before, at) {
+            if self.full(at) {
                 let state = if first { State::FirstLine } else { State::Lines };
                 self.progress.state = state;
                 (self.progress.at, self.progress.line) = (at, line);
@@ -196,7 +208,9 @@ impl<'a> Run<'a> {
     /// Completes the row that was parsed; false (and a fault) when it has no room.
     fn land(&mut self, start: usize, line: u64) -> bool {
         let landed = self.rows.land(self.parser.src, &self.parser.scratch.extra, line).is_ok();
-        if !landed {
+        if landed {
+            self.rows.column_bytes += self.parser.column_bytes();
+        } else {
             self.parser.fault = Fault { what: What::Full, at: start };
         }
         landed
@@ -279,11 +293,10 @@ impl<'a> Run<'a> {
         self.parser.actions = false;
         let len = self.parser.src.len();
         let Progress { at: from, mut line, .. } = *self.progress;
-        let before = self.rows.counts.lines;
         let mut at = self.parser.blank(from);
         let mut more = line > self.body.first_line || self.parser.byte(at) != b']';
         while more {
-            if at > from && self.full(from, before, at) {
+            if self.full(at) {
                 (self.progress.at, self.progress.line) = (at, line);
                 return;
             }
@@ -331,7 +344,7 @@ impl<'a> Run<'a> {
         let fault = self.parser.fault;
         let end = match fault.what {
             // What is wrong is not where the element ends.
-            What::NotObject | What::Utf8 | What::Surrogate | What::Full => {
+            What::NotObject | What::Utf8 | What::Surrogate | What::Full | What::Heavy => {
                 self.parser.pass_over(start).ok()
             }
             _ => None,

@@ -85,6 +85,12 @@ impl Extra {
         self.entries.len()
     }
 
+    /// Bytes that the entries and their pointers take, and will in the row.
+    #[inline]
+    pub(super) fn weight(&self) -> usize {
+        self.entries.len() * super::weight::ENTRY_BYTES + self.pointers.len() * 2
+    }
+
     /// Adds the value at `value` of the body, which stands at `last` below `path`.
     pub(super) fn push(&mut self, path: &Path<'_>, last: Last<'_>, value: Range<usize>) {
         let pointer = self.pointer(path, last);

@@ -12,7 +12,9 @@
 //!   that has the value's text as it stood. Unknown fields and values that do not fit go there.
 //!   Nothing is coerced: `5.0` and `1e3` are integers, `5.7` and `"42"` are not.
 //! - [`to_document`] gives the document back.
-//! - Whatever the bytes are, it neither panics nor recurses deeper than the schema.
+//! - Whatever the bytes are, it neither panics nor recurses deeper than the schema, and a document
+//!   takes no more memory than its own bytes some times over and 8 MiB (`weight.rs`): one that is
+//!   a hundred thousand empty records is a reject.
 //!
 //! # Bodies
 //! ```text
@@ -57,6 +59,7 @@ mod string;
 #[cfg(test)]
 mod tests;
 mod value;
+mod weight;
 
 use std::sync::Arc;
 
@@ -84,13 +87,21 @@ pub struct Decoder {
     scratch: parse::Scratch,
 }
 
-/// How much of a body to read at a time. A short line costs many times its bytes once it is a row.
+/// How much of a body to read at a time. A short line costs many times its bytes once it is a row,
+/// and so does a short element of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Lines after which to stop.
     pub lines: u64,
     /// Bytes after which to stop, at the next end of a document.
     pub bytes: usize,
+    /// The same for bytes of columns that elements of lists and fields without a column take.
+    pub column_bytes: usize,
+}
+
+impl Room {
+    /// For everything.
+    pub const ALL: Room = Room { lines: u64::MAX, bytes: usize::MAX, column_bytes: usize::MAX };
 }
 
 /// What [`Decoder::push`] made of the bodies since the last [`Decoder::finish`].
@@ -136,7 +147,7 @@ impl Decoder {
 
     /// Adds the documents of `body`. Its table is not looked at.
     pub fn push(&mut self, body: &Body) {
-        self.read(body, &mut Progress::NEW.clone(), Room { lines: u64::MAX, bytes: usize::MAX });
+        self.read(body, &mut Progress::NEW.clone(), Room::ALL);
     }
 
     /// Adds documents of `body` from `progress` on, until it ends (true) or there is no room for
@@ -150,6 +161,11 @@ impl Decoder {
     /// Lines (rows and rejects) since the last batch.
     pub fn lines(&self) -> u64 {
         self.rows.counts.lines
+    }
+
+    /// Bytes of columns since the last batch, counted as [`Room::column_bytes`] is.
+    pub fn column_bytes(&self) -> usize {
+        self.rows.column_bytes
     }
 
     /// Ends the batch and begins a new one.

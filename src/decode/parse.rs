@@ -48,6 +48,10 @@ pub(super) struct Parser<'a> {
     pub(super) fault: Fault,
     pub(super) scratch: Scratch,
     pub(super) depth: u32,
+    /// Where the document begins.
+    pub(super) start: usize,
+    /// Bytes of columns that the elements of its lists take.
+    pub(super) weight: usize,
     /// Where the first key of the document stands.
     first_key: usize,
 }
@@ -71,6 +75,8 @@ impl<'a> Parser<'a> {
             fault: Fault { what: What::Value, at: 0 },
             scratch,
             depth: 0,
+            start: 0,
+            weight: 0,
             first_key: 0,
         }
     }
@@ -85,7 +91,9 @@ impl<'a> Parser<'a> {
     #[inline(never)]
     pub(super) fn fail<T>(&mut self, what: What, at: usize) -> Parsed<T> {
         let what = match (what, self.src.get(at)) {
-            (What::Full | What::Depth | What::Surrogate | What::MaybeAction, _) => what,
+            (What::Full | What::Heavy | What::Depth | What::Surrogate | What::MaybeAction, _) => {
+                what
+            }
             (_, None) if self.multiline => What::EndOfBody,
             (_, None) => What::EndOfLine,
             (_, Some(b'\n')) if !self.multiline => What::EndOfLine,
@@ -110,6 +118,7 @@ impl<'a> Parser<'a> {
     /// The document at `at`, as row `row`. Gives the position after it.
     pub(super) fn document(&mut self, root: &mut Structs, row: usize, at: usize) -> Parsed<usize> {
         self.depth = 0;
+        (self.start, self.weight) = (at, 0);
         self.scratch.extra.clear();
         self.scratch.fills.clear();
         if self.byte(at) != b'{' {
@@ -179,7 +188,9 @@ impl<'a> Parser<'a> {
                     at = self.blank(at);
                 }
                 at = if name.alias || column.len() > row {
-                    self.odd(scope, id, column, row, at, path, fills)?
+                    let after = self.odd(scope, id, column, row, at, path, fills)?;
+                    self.weigh(0, at)?;
+                    after
                 } else if self.byte(at) == b'n' {
                     self.literal(at, b"null")?
                 } else {
@@ -255,11 +266,13 @@ impl<'a> Parser<'a> {
             }
             let end = self.skip(start)?;
             self.scratch.extra.push(path, Last::Key(text), start..end);
+            self.weigh(0, key_at)?;
             return Ok(end);
         }
         let end = self.skip(start)?;
         let Scratch { extra, key, .. } = &mut self.scratch;
         extra.push(path, Last::Key(key), start..end);
+        self.weigh(0, key_at)?;
         Ok(end)
     }
 }

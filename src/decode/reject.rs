@@ -37,6 +37,7 @@ pub(super) enum What {
     OpenArray,
     Utf8,
     Full,
+    Heavy,
     /// The first key is one of those of a bulk action: no failure yet.
     MaybeAction,
     Delete,
@@ -78,6 +79,10 @@ impl Fault {
             What::OpenArray => ("the array is not closed: unexpected end of the body", ""),
             What::Utf8 => ("not UTF-8", ""),
             What::Full => ("no room: the batch holds 2 GiB in one column", ""),
+            What::Heavy => (
+                "too many elements and fields without a column for so short a document",
+                " (as columns they would take hundreds of times its bytes)",
+            ),
             What::MaybeAction => ("a bulk action", ""),
             What::Delete => {
                 return "a delete action: an append-only table takes index and create".into();
