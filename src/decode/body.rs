@@ -283,7 +283,8 @@ impl<'a> Run<'a> {
             seq: self.body.seq,
             line,
             reason: fault.reason(start),
-            raw: self.parser.src.get(start..end).unwrap_or_default().to_vec(),
+            // Within the body: `start` is at most its length, and `end` no less.
+            raw: self.body.bytes.slice(start.min(end)..end),
         });
     }
 

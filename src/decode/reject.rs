@@ -1,5 +1,7 @@
 //! Why a line is no row.
 
+use bytes::Bytes;
+
 use crate::record::Seq;
 
 /// A line that did not become a row, as it came.
@@ -11,8 +13,8 @@ pub struct Reject {
     pub line: u64,
     /// What is wrong, and at which byte of `raw` (counted from 1).
     pub reason: String,
-    /// Its bytes, without the line's end.
-    pub raw: Vec<u8>,
+    /// Its bytes, without the line's end: a part of the body, not a copy.
+    pub raw: Bytes,
 }
 
 /// What is wrong with a line.

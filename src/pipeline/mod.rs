@@ -5,6 +5,7 @@
 //! * `engine`: bodies in sequence order → decode (threads) → batch → encode → the lander.
 //! * `decoding`: the threads that decode, part by part.
 //! * `open_roll`: what the open roll holds; finishing it.
+//! * `rejects`: its quarantine files.
 //! * `landing`: everything behind the journal of `serve`; begins the engine anew when it fails.
 //! * `land`: seal → upload → receipt → committed, one roll after the other.
 //! * `again`: a roll that is made again with bodies missing, held against what is in the lake.
@@ -22,6 +23,7 @@ mod import;
 mod land;
 mod landing;
 mod open_roll;
+mod rejects;
 mod serve;
 mod tables;
 #[cfg(test)]

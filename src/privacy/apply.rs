@@ -66,11 +66,12 @@ impl Applied {
 
     /// A rejected line could hold anything.
     fn seal(&self, reject: &mut Reject) {
-        let sealed = match self.key.seal(&reject.raw) {
-            Some(sealed) => serde_json::json!({ "sealed": sealed }),
-            None => serde_json::json!({ "withheld_bytes": reject.raw.len() }),
+        // Base64 needs no escapes.
+        let sealed = match self.key.seal_between("{\"sealed\":\"", &reject.raw, "\"}") {
+            Some(sealed) => sealed,
+            None => format!("{{\"withheld_bytes\":{}}}", reject.raw.len()),
         };
-        reject.raw = sealed.to_string().into_bytes();
+        reject.raw = sealed.into();
     }
 
     fn treat(
