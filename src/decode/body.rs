@@ -17,11 +17,11 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// How far a body has been read.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    state: State,
+    pub(super) state: State,
     /// Whether all of the body is UTF-8; otherwise each document is checked.
-    utf8: bool,
-    at: usize,
-    line: u64,
+    pub(super) utf8: bool,
+    pub(super) at: usize,
+    pub(super) line: u64,
     /// Whether the line at `at` belongs to an update.
     update: bool,
     /// Where the `_id` stands that the action before the line at `at` gave its document.
@@ -29,7 +29,7 @@ pub struct Progress {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     New,
     /// No line so far but blank ones.
     FirstLine,
@@ -57,10 +57,10 @@ impl Progress {
 
 /// One body on its way into rows.
 pub(super) struct Run<'a> {
-    rows: &'a mut Rows,
-    body: &'a Body,
-    parser: Parser<'a>,
-    progress: &'a mut Progress,
+    pub(super) rows: &'a mut Rows,
+    pub(super) body: &'a Body,
+    pub(super) parser: Parser<'a>,
+    pub(super) progress: &'a mut Progress,
     room: Room,
     from: From,
 }
@@ -101,10 +101,13 @@ impl<'a> Run<'a> {
 
     fn begin(&mut self) {
         let bytes = &self.body.bytes;
-        let start = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        // A later piece of a file begins with whatever line is its first.
+        let begins = self.body.first_line == 1;
+        let marked = begins && bytes.starts_with(BYTE_ORDER_MARK);
+        let start = if marked { BYTE_ORDER_MARK.len() } else { 0 };
         let blank = |b: &&u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
         let first = start + self.rest(start).iter().take_while(blank).count();
-        let array = self.body.form == Form::Ndjson && self.parser.byte(first) == b'[';
+        let array = begins && self.body.form == Form::Ndjson && self.parser.byte(first) == b'[';
         *self.progress = Progress {
             state: if array { State::Array } else { State::FirstLine },
             utf8: simdutf8::basic::from_utf8(bytes).is_ok(),
@@ -116,7 +119,7 @@ impl<'a> Run<'a> {
     }
 
     /// Whether to stop before `at`.
-    fn full(&self, at: usize) -> bool {
+    pub(super) fn full(&self, at: usize) -> bool {
         at > self.from.at
             && (at - self.from.at >= self.room.bytes
                 || self.rows.counts.lines - self.from.lines >= self.room.lines
@@ -128,13 +131,13 @@ impl<'a> Run<'a> {
     }
 
     /// The end of the line that `at` is in: of its last byte, and of its line feed.
-    fn line_end(&self, at: usize) -> (usize, usize) {
+    pub(super) fn line_end(&self, at: usize) -> (usize, usize) {
         let end = memchr::memchr(b'\n', self.rest(at)).map_or(self.parser.src.len(), |n| at + n);
         let kept = if end > at && self.parser.byte(end - 1) == b'\r' { end - 1 } else { end };
         (kept, end)
     }
 
-    fn lines(&mut self) {
+    pub(super) fn lines(&mut self) {
         let Progress { state, mut at, mut line, mut update, .. } = *self.progress;
         let mut first = state == State::FirstLine;
         while at < self.parser.src.len() {
@@ -175,7 +178,7 @@ impl<'a> Run<'a> {
         self.end();
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.progress.state = State::Ended;
         self.progress.at = self.parser.src.len();
     }
@@ -194,7 +197,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn check_utf8(&mut self, start: usize, end: usize) -> Parsed<()> {
+    pub(super) fn check_utf8(&mut self, start: usize, end: usize) -> Parsed<()> {
         let bytes = self.parser.src.get(start..end).unwrap_or_default();
         match std::str::from_utf8(bytes) {
             Ok(_) => Ok(()),
@@ -206,7 +209,7 @@ impl<'a> Run<'a> {
     }
 
     /// Completes the row that was parsed; false (and a fault) when it has no room.
-    fn land(&mut self, start: usize, line: u64) -> bool {
+    pub(super) fn land(&mut self, start: usize, line: u64) -> bool {
         let landed = self.rows.land(self.parser.src, &self.parser.scratch.extra, line).is_ok();
         if landed {
             self.rows.column_bytes += self.parser.column_bytes();
@@ -278,7 +281,7 @@ impl<'a> Run<'a> {
         end + 1
     }
 
-    fn reject(&mut self, start: usize, end: usize, line: u64, fault: Fault) {
+    pub(super) fn reject(&mut self, start: usize, end: usize, line: u64, fault: Fault) {
         self.rows.reject(Reject {
             seq: self.body.seq,
             line,
@@ -286,77 +289,6 @@ impl<'a> Run<'a> {
             // Within the body: `start` is at most its length, and `end` no less.
             raw: self.body.bytes.slice(start.min(end)..end),
         });
-    }
-
-    /// Elements of an array, from the one that the progress stands before.
-    fn array(&mut self) {
-        self.parser.multiline = true;
-        self.parser.actions = false;
-        let len = self.parser.src.len();
-        let Progress { at: from, mut line, .. } = *self.progress;
-        let mut at = self.parser.blank(from);
-        let mut more = line > self.body.first_line || self.parser.byte(at) != b']';
-        while more {
-            if self.full(at) {
-                (self.progress.at, self.progress.line) = (at, line);
-                return;
-            }
-            let start = self.parser.blank(at);
-            let Some(end) = self.element(start, line) else { return self.end() };
-            line = line.saturating_add(1);
-            at = self.parser.blank(end);
-            let what = match self.parser.src.get(at) {
-                Some(b',') => {
-                    at += 1;
-                    continue;
-                }
-                Some(b']') => {
-                    more = false;
-                    continue;
-                }
-                Some(_) => What::CommaOrBracket,
-                None => What::OpenArray,
-            };
-            self.reject(at, len, line, Fault { what, at });
-            return self.end();
-        }
-        let after = self.parser.blank(at + 1);
-        if after < len {
-            self.reject(after, len, line, Fault { what: What::AfterArray, at: after });
-        }
-        self.end();
-    }
-
-    /// The element at `start`, into a row or a reject. Gives the position after it; `None` when
-    /// that is not known, and the rest of the body is in the reject.
-    fn element(&mut self, start: usize, line: u64) -> Option<usize> {
-        let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
-        let checked = parsed.and_then(|end| {
-            if !self.progress.utf8 {
-                self.check_utf8(start, end)?;
-            }
-            Ok(end)
-        });
-        if let Ok(end) = checked
-            && self.land(start, line)
-        {
-            return Some(end);
-        }
-        let fault = self.parser.fault;
-        let end = match fault.what {
-            // What is wrong is not where the element ends.
-            What::NotObject | What::Utf8 | What::Surrogate | What::Full | What::Heavy => {
-                self.parser.pass_over(start).ok()
-            }
-            _ => None,
-        };
-        // An element that is nothing at all is told by what was missing.
-        let fault = match (fault.what, end) {
-            (What::NotObject, None) => self.parser.fault,
-            _ => fault,
-        };
-        self.reject(start, end.unwrap_or(self.parser.src.len()), line, fault);
-        end
     }
 }
 
@@ -367,15 +299,4 @@ fn id_in(action: &bulk::Action, text: &[u8], at: usize) -> Option<Range<usize>> 
     let raw = action.get("_id")?.get().as_bytes();
     let found = memchr::memmem::find(text, raw)?;
     Some(at + found..at + found + raw.len())
-}
-
-impl Parser<'_> {
-    /// The position after the value at `at`, whose surrogates may be alone.
-    fn pass_over(&mut self, at: usize) -> Parsed<usize> {
-        self.depth = 0;
-        self.lenient = true;
-        let end = self.skip(at);
-        self.lenient = false;
-        end
-    }
 }

@@ -25,8 +25,9 @@
 //!  {⏎  "a": 1⏎}⏎                    one document over several lines, if it is all of the body
 //! ```
 //! LF or CRLF, a UTF-8 byte order mark, no final newline: all the same. Documents are strict RFC
-//! 8259 in UTF-8, at most 128 levels deep, with no lone surrogate escapes. In an array, a reject
-//! whose end cannot be told takes everything after it along.
+//! 8259 in UTF-8, at most 128 levels deep, with no lone surrogate escapes. In an array of several
+//! lines, a reject whose end cannot be told takes everything after it along; what follows an array,
+//! or a first line that only begins like one, is read line by line.
 //!
 //! # Values
 //! | column | takes | else `_extra` |
@@ -42,6 +43,7 @@
 //! Repeated names and aliases: see `odd.rs`; in short, the first value of a name has the column,
 //! and a current name comes before its aliases.
 
+mod array;
 mod body;
 mod columns;
 mod document;

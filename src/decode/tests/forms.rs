@@ -226,6 +226,72 @@ fn from_a_broken_element_on_an_array_is_one_reject() {
 }
 
 #[test]
+fn a_line_that_begins_like_an_array_leaves_its_neighbours_alone() {
+    let (one, two) = (json!({"n":1}), json!({"n":2}));
+    let none = "not a JSON object at byte 1";
+    for (text, rows, numbers, broken) in [
+        ("[1]\n{\"n\":1}\n{\"n\":2}", vec![&one, &two], vec!["2", "3"], vec![(1, none, "1")]),
+        ("[{\"n\":1}]\n{\"n\":2}\n", vec![&one, &two], vec!["1", "2"], vec![]),
+        ("[]\r\n\n{\"n\":2}", vec![&two], vec!["3"], vec![]),
+        (
+            "[1,{\"n\":1}]\n\n\nx\n[{\"n\":9}]\n{\"n\":2}",
+            vec![&one, &two],
+            vec!["2", "6"],
+            vec![(1, none, "1"), (4, none, "x"), (5, none, "[{\"n\":9}]")],
+        ),
+        (
+            "[{\"n\":1},5,6]\n{\"n\":2}",
+            vec![&one, &two],
+            vec!["1", "4"],
+            vec![(2, none, "5"), (3, none, "6")],
+        ),
+        (
+            "[{\"n\":1}] x\n{\"n\":2}",
+            vec![&one, &two],
+            vec!["1", "3"],
+            vec![(2, "trailing characters after the array at byte 1", "x")],
+        ),
+        (
+            "[info] started\n[warn] late\n{\"n\":2}\n",
+            vec![&two],
+            vec!["3"],
+            vec![(1, "expected a value at byte 1", "info] started"), (2, none, "[warn] late")],
+        ),
+        (
+            "[{\"n\":,\n{\"n\":2}\n[3]",
+            vec![&two],
+            vec!["2"],
+            vec![(1, "expected a value at byte 6", "{\"n\":,"), (3, none, "[3]")],
+        ),
+        ("[{\"n\":1}\n{\"n\":2}\n", vec![&one, &two], vec!["1", "2"], vec![]),
+        ("[ \n{\"n\":1}\n\n{\"n\":2}\n", vec![&one, &two], vec!["1", "4"], vec![]),
+    ] {
+        let decoded = decode(text);
+        assert_eq!(documents(&decoded).iter().collect::<Vec<_>>(), rows, "{text:?}");
+        assert_eq!(lines(&decoded), numbers, "{text:?}");
+        let broken: Vec<_> = broken.into_iter().map(|(n, why, raw)| (n, why, raw.into())).collect();
+        assert_eq!(rejects(&decoded), broken, "{text:?}");
+    }
+    // An array that breaks off is not taken apart into what is none of its elements.
+    let decoded = decode("[{\"n\":1,},\n{\"n\":2},\n{\"n\":3}]");
+    assert_eq!((decoded.counts.rows, decoded.rejects.len()), (0, 1));
+}
+
+#[test]
+fn a_later_piece_of_a_file_is_lines() {
+    let mut decoder = Decoder::new(small(), "node".into());
+    let mut piece = body(Form::Ndjson, b"[1]\n{\"n\":1}\n{\"n\":2}");
+    piece.first_line = 5;
+    decoder.push(&piece);
+    piece.bytes = Bytes::from_static(b"\xef\xbb\xbf{}\n{\"n\":3}");
+    decoder.push(&piece);
+    let decoded = decoder.finish();
+    assert_eq!(lines(&decoded), ["6", "7", "6"]);
+    let none = "not a JSON object at byte 1";
+    assert_eq!(rejects(&decoded), [(5, none, "[1]".into()), (5, none, "\u{feff}{}".into())]);
+}
+
+#[test]
 fn one_document_over_several_lines_is_a_document() {
     let pretty = "\n{\n  \"n\": 1,\n  \"ss\": [\n    \"a\"\n  ],\n  \"u\": {\n \"x\": 1}\n}\n\n";
     let decoded = decode(pretty);
