@@ -12,7 +12,6 @@ impl Run<'_> {
     /// Elements from the one that the progress stands before.
     pub(super) fn array(&mut self) {
         self.parser.multiline = true;
-        self.parser.actions = false;
         let (from, mut line) = (self.progress.at, self.progress.line);
         let mut at = self.parser.blank(from);
         if line == self.body.first_line && self.parser.byte(at) == b']' {
@@ -123,13 +122,13 @@ impl Run<'_> {
 
     /// Goes on line by line from `at`; the number `line` and those after it are free.
     fn by_lines(&mut self, at: usize, line: u64) {
-        let before = self.parser.src.get(..at).unwrap_or(self.parser.src);
-        let before = memchr::memchr_iter(b'\n', before).count() as u64;
+        // Blank lines take no number that a later line may have.
+        let before = self.parser.src.get(..self.parser.blank(at)).unwrap_or(self.parser.src);
         self.progress.state = State::Lines;
-        self.progress.at = at;
+        self.progress.at = memchr::memrchr(b'\n', before).map_or(at, |end| end + 1);
+        let before = memchr::memchr_iter(b'\n', before).count() as u64;
         self.progress.line = line.max(self.body.first_line.saturating_add(before));
         self.parser.multiline = false;
-        self.parser.actions = true;
         self.lines();
     }
 }

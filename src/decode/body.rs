@@ -6,13 +6,17 @@ use crate::bulk::{self, Verb};
 use crate::record::{Body, Form};
 
 use super::Room;
-use super::extra::{Last, Path};
+use super::columns::{Column, Structs};
 use super::parse::{Parsed, Parser, Scratch};
 use super::reject::{Fault, Reject, What};
 use super::rows::Rows;
 
 /// The bytes that some senders put before everything else.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The key in `_extra` of the `_id` that an action gave its document: no pointer, since it has no
+/// slash.
+pub(super) const ACTION_ID: &str = "_id";
 
 /// How far a body has been read.
 #[derive(Clone, Debug)]
@@ -22,10 +26,19 @@ pub struct Progress {
     pub(super) utf8: bool,
     pub(super) at: usize,
     pub(super) line: u64,
-    /// Whether the line at `at` belongs to an update.
-    update: bool,
-    /// Where the `_id` stands that the action before the line at `at` gave its document.
-    id: Option<Range<usize>>,
+    next: Next,
+}
+
+/// What the next line is that is not blank.
+#[derive(Clone, Debug, Default)]
+enum Next {
+    /// A document or an action.
+    #[default]
+    Any,
+    /// The document of an action, and where the `_id` stands that it was given.
+    Document(Option<Range<usize>>),
+    /// That of an update.
+    Updated,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +55,7 @@ pub(super) enum State {
 impl Progress {
     /// Nothing of the body has been read.
     pub const NEW: Progress =
-        Progress { state: State::New, utf8: false, at: 0, line: 0, update: false, id: None };
+        Progress { state: State::New, utf8: false, at: 0, line: 0, next: Next::Any };
 
     pub(super) fn ended(&self) -> bool {
         self.state == State::Ended
@@ -82,8 +95,7 @@ impl<'a> Run<'a> {
         room: Room,
         scratch: Scratch,
     ) -> Scratch {
-        let mut parser = Parser::new(&body.bytes, scratch);
-        parser.actions = true;
+        let parser = Parser::new(&body.bytes, scratch);
         rows.begin(body);
         let from = From { at: 0, lines: rows.counts.lines, column_bytes: rows.column_bytes };
         let mut run = Run { rows, body, parser, progress, room, from };
@@ -108,13 +120,17 @@ impl<'a> Run<'a> {
         let blank = |b: &&u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
         let first = start + self.rest(start).iter().take_while(blank).count();
         let array = begins && self.body.form == Form::Ndjson && self.parser.byte(first) == b'[';
+        // A bulk was taken apart by its lines when it was answered.
+        let lines = match self.body.form {
+            Form::Ndjson => State::FirstLine,
+            Form::Elasticsearch => State::Lines,
+        };
         *self.progress = Progress {
-            state: if array { State::Array } else { State::FirstLine },
+            state: if array { State::Array } else { lines },
             utf8: simdutf8::basic::from_utf8(bytes).is_ok(),
             at: if array { first + 1 } else { start },
             line: self.body.first_line,
-            update: false,
-            id: None,
+            next: Next::Any,
         };
     }
 
@@ -138,14 +154,13 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn lines(&mut self) {
-        let Progress { state, mut at, mut line, mut update, .. } = *self.progress;
+        let Progress { state, mut at, mut line, .. } = *self.progress;
         let mut first = state == State::FirstLine;
         while at < self.parser.src.len() {
             if self.full(at) {
                 let state = if first { State::FirstLine } else { State::Lines };
                 self.progress.state = state;
                 (self.progress.at, self.progress.line) = (at, line);
-                self.progress.update = update;
                 return;
             }
             let start = self.parser.blank(at);
@@ -154,28 +169,38 @@ impl<'a> Run<'a> {
                 line = line.saturating_add(1);
                 continue;
             }
-            let id = self.progress.id.take();
-            if std::mem::take(&mut update) {
-                at = self.reject_line(at, line, Fault { what: What::Updated, at });
-            } else {
-                match self.line(at, start) {
-                    Ok(end) if self.land_as(id, start, line) => at = end + 1,
-                    Ok(_) => at = self.reject_line(at, line, self.parser.fault),
-                    Err(_) => match self.parser.fault.what {
-                        What::MaybeAction => (at, update) = self.action(at, line),
-                        what => {
-                            if what == What::EndOfLine && first && self.whole(start, line) {
-                                break;
-                            }
-                            at = self.reject_line(at, line, self.parser.fault);
-                        }
-                    },
-                }
-            }
+            at = match std::mem::take(&mut self.progress.next) {
+                Next::Any => match self.action(at, start, line) {
+                    Some(next) => next,
+                    None => self.document(None, first, at, start, line),
+                },
+                Next::Document(id) => self.document(id, first, at, start, line),
+                Next::Updated => self.reject_line(at, line, Fault { what: What::Updated, at }),
+            };
             first = false;
             line = line.saturating_add(1);
         }
         self.end();
+    }
+
+    /// The line at `at`, which is no action, whatever it says: a row or a reject. Gives where the
+    /// next line begins.
+    fn document(
+        &mut self,
+        id: Option<Range<usize>>,
+        first: bool,
+        at: usize,
+        start: usize,
+        line: u64,
+    ) -> usize {
+        if let Ok(end) = self.line(at, start) {
+            if self.land_as(id, start, line) {
+                return end + 1;
+            }
+        } else if self.parser.fault.what == What::EndOfLine && first && self.whole(start, line) {
+            return self.parser.src.len();
+        }
+        self.reject_line(at, line, self.parser.fault)
     }
 
     pub(super) fn end(&mut self) {
@@ -219,42 +244,62 @@ impl<'a> Run<'a> {
         landed
     }
 
-    /// The same for a document whose action gave it an `_id`: that is kept in `_extra`.
+    /// The same for a document whose action gave it an `_id`: it goes to the column of that name, if
+    /// there is one and the document has nothing for it, else to `_extra`.
     fn land_as(&mut self, id: Option<Range<usize>>, start: usize, line: u64) -> bool {
-        if let Some(id) = id {
-            self.parser.scratch.extra.push(&Path::ROOT, Last::Key(b"_id"), id);
+        if let Some(id) = id
+            && !self.fills_column(&id)
+        {
+            self.parser.scratch.extra.note(ACTION_ID, id);
         }
         self.land(start, line)
     }
 
-    /// A line whose first key is that of a bulk action. Gives where the next line begins, and
-    /// whether that one belongs to an update.
-    fn action(&mut self, at: usize, line: u64) -> (usize, bool) {
-        self.rows.cut();
+    fn fills_column(&mut self, id: &Range<usize>) -> bool {
+        let Structs { scope, columns, .. } = &mut self.rows.root;
+        let found = scope.find(ACTION_ID.as_bytes()).and_then(|id| scope.name(id));
+        let column = found.and_then(|name| columns.get_mut(name.field));
+        let Some(Column::Text(texts)) = column else { return false };
+        if texts.len() > self.rows.count {
+            return false;
+        }
+        texts.open(self.rows.count);
+        // It was read once before, and is a string.
+        let filled = self.parser.text(id.start + 1, &mut texts.bytes).is_ok();
+        let filled = filled && texts.close().is_ok();
+        if !filled {
+            texts.drop_open();
+        }
+        filled
+    }
+
+    /// The line at `at` if it is a bulk action: it is left out, or a reject. Gives where the next
+    /// line begins.
+    fn action(&mut self, at: usize, start: usize, line: u64) -> Option<usize> {
+        if !bulk::begins(self.rest(start)) {
+            return None;
+        }
         let (kept, end) = self.line_end(at);
         let text = self.parser.src.get(at..kept).unwrap_or_default();
-        let read = bulk::read(text);
-        let what = match read.as_ref().map(|action| action.verb) {
-            Some(Verb::Index | Verb::Create) => {
+        let action = bulk::read(text)?;
+        // Among plain documents, a field of the schema is one, whatever is in it.
+        let field = self.rows.root.scope.find(action.verb.name().as_bytes());
+        if self.body.form == Form::Ndjson && field.is_some() {
+            return None;
+        }
+        let what = match action.verb {
+            Verb::Index | Verb::Create => {
                 self.rows.counts.actions += 1;
-                self.progress.id = read.as_ref().and_then(|action| id_in(action, text, at));
-                return (end + 1, false);
+                self.progress.next = Next::Document(id_in(&action, text, at));
+                return Some(end + 1);
             }
-            Some(Verb::Update) => What::Update,
-            Some(Verb::Delete) => What::Delete,
-            None => {
-                let start = self.parser.blank(at);
-                self.parser.actions = false;
-                let parsed = self.line(at, start);
-                self.parser.actions = true;
-                let next = match parsed {
-                    Ok(end) if self.land(start, line) => end + 1,
-                    _ => self.reject_line(at, line, self.parser.fault),
-                };
-                return (next, false);
+            Verb::Update => {
+                self.progress.next = Next::Updated;
+                What::Update
             }
+            Verb::Delete => What::Delete,
         };
-        (self.reject_line(at, line, Fault { what, at }), what == What::Update)
+        Some(self.reject_line(at, line, Fault { what, at }))
     }
 
     /// Whether everything from `start` on is one document; if so it is a row now.
@@ -262,11 +307,9 @@ impl<'a> Run<'a> {
         let fault = self.parser.fault;
         self.rows.cut();
         self.parser.multiline = true;
-        self.parser.actions = false;
         let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
         let whole = parsed.is_ok_and(|end| self.parser.blank(end) >= self.parser.src.len());
         self.parser.multiline = false;
-        self.parser.actions = true;
         if self.progress.utf8 && whole && self.land(start, line) {
             return true;
         }

@@ -20,7 +20,8 @@
 //! ```text
 //!  {"a":1}⏎{"a":2}⏎⏎{"a":3}        one document a line: lines 1, 2 and 4; blank lines do not count
 //!  {"index":{"_id":"1"}}⏎{"a":1}⏎   bulk actions before documents: `index` and `create` are left
-//!                                   out (their `_id` is kept in `_extra`), `delete` and `update` are rejects
+//!                                   out, `delete` and `update` are rejects, and what follows one of
+//!                                   the first three is its document, whatever it says
 //!  [{"a":1},{"a":2}]                an array: elements 1 and 2
 //!  {⏎  "a": 1⏎}⏎                    one document over several lines, if it is all of the body
 //! ```
@@ -28,6 +29,9 @@
 //! 8259 in UTF-8, at most 128 levels deep, with no lone surrogate escapes. In an array of several
 //! lines, a reject whose end cannot be told takes everything after it along; what follows an array,
 //! or a first line that only begins like one, is read line by line.
+//!
+//! The `_id` of an action is no part of the document. It goes to the column `_id`, if the table has
+//! one and the document nothing for it; else to `_extra` as `_id`, a key that is no pointer.
 //!
 //! # Values
 //! | column | takes | else `_extra` |
@@ -72,7 +76,7 @@ use crate::schema::TableSchema;
 
 pub use body::Progress;
 pub(crate) use document::Pairs;
-pub use document::{DocumentError, to_document};
+pub use document::{Document, DocumentError, to_document};
 pub use reject::Reject;
 
 /// Turns the bodies of one table into batches.

@@ -43,8 +43,6 @@ pub(super) struct Parser<'a> {
     pub(super) multiline: bool,
     /// Whether a lone surrogate escape is passed over.
     pub(super) lenient: bool,
-    /// Whether a document may turn out to be a bulk action.
-    pub(super) actions: bool,
     pub(super) fault: Fault,
     pub(super) scratch: Scratch,
     pub(super) depth: u32,
@@ -52,8 +50,6 @@ pub(super) struct Parser<'a> {
     pub(super) start: usize,
     /// Bytes of columns that the elements of its lists take.
     pub(super) weight: usize,
-    /// Where the first key of the document stands.
-    first_key: usize,
 }
 
 /// A key of a record.
@@ -71,13 +67,11 @@ impl<'a> Parser<'a> {
             src,
             multiline: false,
             lenient: false,
-            actions: false,
             fault: Fault { what: What::Value, at: 0 },
             scratch,
             depth: 0,
             start: 0,
             weight: 0,
-            first_key: 0,
         }
     }
 
@@ -91,9 +85,7 @@ impl<'a> Parser<'a> {
     #[inline(never)]
     pub(super) fn fail<T>(&mut self, what: What, at: usize) -> Parsed<T> {
         let what = match (what, self.src.get(at)) {
-            (What::Full | What::Heavy | What::Depth | What::Surrogate | What::MaybeAction, _) => {
-                what
-            }
+            (What::Full | What::Heavy | What::Depth | What::Surrogate, _) => what,
             (_, None) if self.multiline => What::EndOfBody,
             (_, None) => What::EndOfLine,
             (_, Some(b'\n')) if !self.multiline => What::EndOfLine,
@@ -124,7 +116,6 @@ impl<'a> Parser<'a> {
         if self.byte(at) != b'{' {
             return self.fail(What::NotObject, at);
         }
-        self.first_key = self.blank(at + 1);
         self.record(root, row, at, &Path::ROOT)
     }
 
@@ -260,10 +251,6 @@ impl<'a> Parser<'a> {
         let start = self.blank(at);
         if let Key::Plain(place) = key {
             let text = self.src.get(place).unwrap_or_default();
-            let first = path.parent.is_none() && self.blank(key_at) == self.first_key;
-            if self.actions && first && crate::bulk::Verb::of(text).is_some() {
-                return self.fail(What::MaybeAction, key_at);
-            }
             let end = self.skip(start)?;
             self.scratch.extra.push(path, Last::Key(text), start..end);
             self.weigh(0, key_at)?;

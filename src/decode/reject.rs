@@ -40,8 +40,6 @@ pub(super) enum What {
     Utf8,
     Full,
     Heavy,
-    /// The first key is one of those of a bulk action: no failure yet.
-    MaybeAction,
     Delete,
     Update,
     Updated,
@@ -85,7 +83,6 @@ impl Fault {
                 "too many elements and fields without a column for so short a document",
                 " (as columns they would take hundreds of times its bytes)",
             ),
-            What::MaybeAction => ("a bulk action", ""),
             What::Delete => {
                 return "a delete action: an append-only table takes index and create".into();
             }

@@ -34,7 +34,8 @@ fn decoded(rules: &[(&str, &str)], lines: &str) -> Decoded {
 fn documents(rules: &[(&str, &str)], lines: &str) -> Vec<serde_json::Value> {
     let decoded = decoded(rules, lines);
     let schema = TableSchema::builtin("user_sessions").unwrap();
-    let document = |row| to_document(&decoded.batch, row, &schema).unwrap();
+    let document =
+        |row| serde_json::to_value(to_document(&decoded.batch, row, &schema).unwrap()).unwrap();
     (0..decoded.batch.num_rows()).map(document).collect()
 }
 

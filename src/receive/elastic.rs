@@ -143,7 +143,7 @@ fn lines(body: &[u8]) -> impl Iterator<Item = Line> {
     });
     all.filter(|line| {
         let bytes = body.get(line.start..line.end).unwrap_or_default();
-        !bytes.trim_ascii().is_empty()
+        !bulk::is_blank(bytes)
     })
 }
 
@@ -164,7 +164,7 @@ pub(super) fn split(endpoint: &Endpoint, bulk: &Bulk<'_>, body: &Bytes) -> Resul
     while let Some(line) = lines.next() {
         let text = body_.get(line.start..line.end).unwrap_or_default();
         let bad = |what| Err(Refusal::Bulk { line: line.number, what });
-        let Some(action) = bulk::read(text.trim_ascii()) else {
+        let Some(action) = bulk::read(text) else {
             return bad("is no action (index or create, and what it is about)");
         };
         actions += 1;
@@ -224,11 +224,10 @@ pub(super) fn split(endpoint: &Endpoint, bulk: &Bulk<'_>, body: &Bytes) -> Resul
     let mut split = Split { parts: BTreeMap::new(), items, errors, copied_bytes: 0 };
     for (table, chosen) in chosen {
         let documents = chosen.documents;
-        let blank = |piece: &[u8]| piece.iter().all(u8::is_ascii_whitespace);
         let whole = match chosen.pieces.as_slice() {
             [(start, end)] => {
-                blank(body_.get(..*start).unwrap_or_default())
-                    && blank(body_.get(*end..).unwrap_or_default())
+                bulk::is_blank(body_.get(..*start).unwrap_or_default())
+                    && bulk::is_blank(body_.get(*end..).unwrap_or_default())
             }
             _ => false,
         };

@@ -321,7 +321,7 @@ fn bulk_actions_are_left_out_or_rejected() {
         assert_eq!(
             documents(&decoded),
             [
-                json!({"n":1,"_id":"1"}),
+                json!({"n":1}),
                 json!({"n":2}),
                 json!({"n":5}),
                 json!({"index":{"n":6}}),
@@ -342,6 +342,80 @@ fn bulk_actions_are_left_out_or_rejected() {
     }
     let broken = decode("{\"index\":{\"_id\":\"1\"}\n{\"n\":1}\n");
     assert_eq!(broken.counts, Counts { lines: 2, rows: 1, rejects: 1, actions: 0 });
+}
+
+#[test]
+fn the_line_after_an_action_is_its_document_whatever_it_says() {
+    let text = "{\"index\":{\"_id\":\"1\"}}\n\n \r\n{\"index\":{}}\n\
+                { \"cre\\u0061te\":{}}\n{\"update\":{}}\n\
+                {\"index\":{}}\n{\"delete\":{\"_id\":\"1\"}}\n{\"n\":1}\n";
+    for form in [Form::Ndjson, Form::Elasticsearch] {
+        let decoded = decode_form(form, text.as_bytes());
+        let expected = [
+            json!({"index":{}}),
+            json!({"update":{}}),
+            json!({"delete":{"_id":"1"}}),
+            json!({"n":1}),
+        ];
+        assert_eq!(documents(&decoded), expected);
+        assert_eq!(decoded.counts.actions, 3);
+        assert_eq!(lines(&decoded), ["4", "6", "8", "9"]);
+    }
+}
+
+#[test]
+fn a_field_of_the_schema_is_no_action_but_in_a_bulk() {
+    let mut schema = (*small()).clone();
+    schema.fields.push(field("index", &[], Kind::Map(Box::new(Kind::String))));
+    let schema = Arc::new(schema);
+    let text = b"{\"index\":{\"version\":\"3\"}}\n{\"n\":1}\n";
+    for (form, expected) in [
+        (Form::Ndjson, vec![json!({"index":{"version":"3"}}), json!({"n":1})]),
+        (Form::Elasticsearch, vec![json!({"n":1})]),
+    ] {
+        let mut decoder = Decoder::new(Arc::clone(&schema), "node".into());
+        decoder.push(&body(form, text));
+        let decoded = decoder.finish();
+        let document = |row| to_document(&decoded.batch, row, &schema).unwrap();
+        let documents = (0..decoded.batch.num_rows()).map(document);
+        let documents: Vec<_> = documents.map(|d| serde_json::to_value(d).unwrap()).collect();
+        assert_eq!(documents, expected);
+    }
+}
+
+#[test]
+fn the_id_of_an_action_is_no_member_of_its_document() {
+    let action = r#"{"index":{"_id":"a\u0062\"c"}}"#;
+    let text =
+        format!("{action}\n{{\"n\":1}}\n{action}\n{{\"_id\":\"own\"}}\n{{\"_id\":\"own\"}}\n");
+    let decoded = decode(&text);
+    let own = json!({"_id":"own"});
+    assert_eq!(documents(&decoded), [json!({"n":1}), own.clone(), own]);
+    let id = r#""_id":"a\u0062\"c""#;
+    let expected = [
+        Some(format!("{{{id}}}")),
+        Some(format!(r#"{{"/_id":"own",{id}}}"#)),
+        Some(r#"{"/_id":"own"}"#.into()),
+    ];
+    assert_eq!(texts(&decoded, EXTRA), expected);
+    let ids: Vec<_> = (0..3)
+        .map(|row| {
+            to_document(&decoded.batch, row, &small()).unwrap().action_id().map(String::from)
+        })
+        .collect();
+    assert_eq!(ids, [Some("ab\"c".into()), Some("ab\"c".into()), None]);
+
+    for field in [field("_id", &[], Kind::String), field("doc", &["_id"], Kind::String)] {
+        let mut schema = (*small()).clone();
+        let name = field.name.clone();
+        schema.fields.push(field);
+        let mut decoder = Decoder::new(Arc::new(schema), "node".into());
+        decoder.push(&body(Form::Ndjson, text.as_bytes()));
+        let decoded = decoder.finish();
+        let own = Some("own".to_owned());
+        assert_eq!(texts(&decoded, &name), [Some("ab\"c".into()), own.clone(), own]);
+        assert_eq!(texts(&decoded, EXTRA), [None, Some(format!("{{{id}}}")), None]);
+    }
 }
 
 #[test]

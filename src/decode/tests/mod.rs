@@ -123,7 +123,8 @@ fn decode(bytes: impl AsRef<[u8]>) -> Decoded {
 /// The documents of the rows.
 fn documents(decoded: &Decoded) -> Vec<Value> {
     let rows = 0..decoded.batch.num_rows();
-    rows.map(|row| to_document(&decoded.batch, row, &small()).unwrap()).collect()
+    let document = |row| to_document(&decoded.batch, row, &small()).unwrap();
+    rows.map(|row| serde_json::to_value(document(row)).unwrap()).collect()
 }
 
 /// The rejects, shortly: line, reason, bytes.
