@@ -62,8 +62,9 @@ impl Run<'_> {
         }
         let fault = self.parser.fault;
         let passed = match fault.what {
-            // What is wrong is not where the element ends.
-            What::NotObject | What::Utf8 | What::Surrogate | What::Full | What::Heavy => {
+            // What is wrong is not where the element ends, and no quote or bracket is missing.
+            What::NotObject | What::Utf8 | What::Full | What::Heavy => self.parser.pass_over(start),
+            What::Depth | What::Surrogate | What::Escape | What::Control | What::Number => {
                 self.parser.pass_over(start)
             }
             _ => return Err(fault),
@@ -134,7 +135,9 @@ impl Run<'_> {
 }
 
 impl Parser<'_> {
-    /// The position after the value at `at`, whose surrogates may be alone.
+    /// The position after the value at `at`. Within it may be escapes that are none, control
+    /// characters in strings (but for a line's end), zeros before a number, and more levels than a
+    /// document may have; otherwise it is as it should be.
     fn pass_over(&mut self, at: usize) -> Parsed<usize> {
         self.depth = 0;
         self.lenient = true;

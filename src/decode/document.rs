@@ -158,7 +158,9 @@ pub fn to_document(
                 action_id = Some(serde_json::from_str(raw.get()).map_err(wrong)?);
                 continue;
             }
-            lay(&mut document, &pointer, raw).ok_or(DocumentError::Pointer { row, pointer })?;
+            if lay(&mut document, &pointer, raw).is_none() && !is_strange(batch, &pointer, schema) {
+                return Err(DocumentError::Pointer { row, pointer });
+            }
         }
     }
     let Node::Object(members) = document else {
@@ -212,13 +214,27 @@ fn value(column: &dyn Array, row: usize, kind: &Kind) -> Option<Option<Node>> {
     Some(Some(value))
 }
 
+/// Whether `pointer` leads into a column that is not as the schema has it: then it may lead to what
+/// the document has not.
+fn is_strange(batch: &RecordBatch, pointer: &str, schema: &TableSchema) -> bool {
+    let name = pointer.split('/').nth(1).unwrap_or_default();
+    let name = name.replace("~1", "/").replace("~0", "~");
+    let theirs = batch.column_by_name(&name).map(|column| column.data_type().clone());
+    let arrow = schema.arrow();
+    theirs.as_ref() != arrow.field_with_name(&name).ok().map(|field| field.data_type())
+}
+
 /// Sets the value at `pointer`. `None` when the pointer leads nowhere.
 fn lay(document: &mut Node, pointer: &str, value: Box<RawValue>) -> Option<()> {
     let mut place = document;
-    for token in pointer.strip_prefix('/')?.split('/') {
+    let mut tokens = pointer.strip_prefix('/')?.split('/').peekable();
+    while let Some(token) = tokens.next() {
         let token = token.replace("~1", "/").replace("~0", "~");
         place = match place {
-            Node::Object(members) => members.entry(token).or_insert(Node::Null),
+            Node::Object(members) => match tokens.peek() {
+                Some(_) => members.get_mut(&token)?,
+                None => members.entry(token).or_insert(Node::Null),
+            },
             Node::Array(items) => items.get_mut(token.parse::<usize>().ok()?)?,
             _ => return None,
         };

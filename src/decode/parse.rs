@@ -41,7 +41,8 @@ pub(super) struct Parser<'a> {
     pub(super) src: &'a [u8],
     /// Whether a document may go over several lines.
     pub(super) multiline: bool,
-    /// Whether a lone surrogate escape is passed over.
+    /// Whether what is wrong within a value is passed over, where its end is sure all the same: see
+    /// [`Parser::pass_over`].
     pub(super) lenient: bool,
     pub(super) fault: Fault,
     pub(super) scratch: Scratch,

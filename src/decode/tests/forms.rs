@@ -226,6 +226,33 @@ fn from_a_broken_element_on_an_array_is_one_reject() {
 }
 
 #[test]
+fn an_element_whose_end_is_sure_leaves_its_neighbours_alone() {
+    let deep = format!("{{\"u\":{}[{{}}]{}}}", "{\"a\":".repeat(300), "}".repeat(300));
+    for (element, reason) in [
+        (r#"{"s":"a\xb"}"#, "unknown escape in a string at byte 8"),
+        (r#"{"s":"\u00g0\\"}"#, "unknown escape in a string at byte 7"),
+        (r#"{"s":"\u12"}"#, "unknown escape in a string at byte 7"),
+        (r#"{"u":[1,{"s":"\ud800\""}]}"#, "lone surrogate escape at byte 14"),
+        ("{\"s\":\"a\tb\\\"\"}", "control character in a string at byte 8"),
+        (r#"{"n":-001.5,"s":"a"}"#, "malformed number at byte 8"),
+        (&deep, "nested deeper than 128 levels at byte 641"),
+    ] {
+        for between in ["", "\n"] {
+            let text = format!("[{{\"n\":1}},{between}{element},{between}{{\"n\":2}}]");
+            let decoded = decode(&text);
+            assert_eq!(documents(&decoded), [json!({"n":1}), json!({"n":2})], "{text}");
+            assert_eq!(rejects(&decoded), [(2, reason, element.to_owned())]);
+        }
+    }
+    // Where a quote may be missing, what follows could be within or without a string.
+    for text in ["[{\"s\":\"a\n\"},{\"n\":2}]", r#"[{"s":"a\x,"n":1},{"n":2}]"#, r#"[{"s":"\x"]}]"#]
+    {
+        let decoded = decode(text);
+        assert_eq!((decoded.counts.rows, decoded.counts.rejects), (0, 1), "{text}");
+    }
+}
+
+#[test]
 fn a_line_that_begins_like_an_array_leaves_its_neighbours_alone() {
     let (one, two) = (json!({"n":1}), json!({"n":2}));
     let none = "not a JSON object at byte 1";
