@@ -1,8 +1,9 @@
 //! Action lines of the Elasticsearch bulk form.
 //!
 //! `{"index":{"_index":"sessions","_id":"1"}}` is an action; `{"index":{"price":3}}`,
-//! `{"index":5}` and `{"index":{},"name":"x"}` are documents. The receiver, which answers for each
-//! item, and the decoder, which leaves action lines out, must agree on every line: both ask here.
+//! `{"index":5}` and `{"index":{},"name":"x"}` are documents, and so is whatever stands on the line
+//! after an `index` or a `create`, blank lines left out. The receiver, which answers for each item,
+//! and the decoder, which leaves action lines out, must agree on every line: both ask here.
 
 use serde_json::value::RawValue;
 
@@ -89,6 +90,26 @@ const METADATA: [&str; 22] = [
     "version_type",
 ];
 
+/// Whether there is nothing in `line` but what JSON takes for white space.
+pub(crate) fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
+/// Whether the line that `text` begins with may be an action, by its first key: what is not needs
+/// no second reading.
+pub(crate) fn begins(text: &[u8]) -> bool {
+    let after = |text: &'_ [u8], byte| -> Option<usize> {
+        let blank = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
+        (text.get(blank) == Some(&byte)).then_some(blank + 1)
+    };
+    let Some(open) = after(text, b'{') else { return false };
+    let Some(quote) = after(text.get(open..).unwrap_or_default(), b'"') else { return false };
+    let key = text.get(open + quote..).unwrap_or_default();
+    // A verb all in escapes has 36 bytes.
+    let key = key.iter().take(40).position(|byte| *byte == b'"').and_then(|end| key.get(..end));
+    key.is_some_and(|key| key.contains(&b'\\') || Verb::of(key).is_some())
+}
+
 /// What `line` asks for, if it is an action line.
 pub(crate) fn read(line: &[u8]) -> Option<Action> {
     let outer: Pairs = serde_json::from_slice(line).ok()?;
@@ -123,6 +144,14 @@ mod tests {
             (r#"{"index":{}"#, None),
         ] {
             assert_eq!(read(line.as_bytes()).map(|action| action.verb), verb, "{line}");
+            assert!(verb.is_none() || begins(line.as_bytes()), "{line}");
+        }
+        let escaped: String = "delete".bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        let escaped = format!(r#"{{ "{escaped}":{{}}}}"#);
+        assert_eq!(read(escaped.as_bytes()).map(|action| action.verb), Some(Verb::Delete));
+        assert!(begins(escaped.as_bytes()));
+        for line in ["", "{}", "{\"name\":1}", "{\"index", "[\"index\"]", "{\n\"index\":{}}"] {
+            assert!(!begins(line.as_bytes()), "{line}");
         }
         let action = read(br#"{"index":{"_id":"a\u0062","_index":7}}"#).unwrap();
         assert_eq!(action.text("_id").as_deref(), Some("ab"));

@@ -16,7 +16,8 @@ use crate::simulate::Layout;
 /// One JSON document a line, with or without Elasticsearch action lines: to compare, to send
 /// elsewhere, or to feed to something that reads no Parquet. They are the newest sessions of the
 /// last days, oldest first; the days count back from the newest session of the lake. What was in no
-/// column comes back from _extra; values that were null are left out.
+/// column comes back from _extra; values that were null are left out. A session that came with the
+/// _id of an action line has it again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake sample
@@ -53,10 +54,13 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let opened = store::open(&loaded.settings)?;
     let schema = schema()?;
     let table = table(&opened, &schema);
-    let documents = store::runtime()?
+    let sample = store::runtime()?
         .block_on(table.newest(args.sessions, args.days))
         .with_context(|| format!("cannot take a sample of {name}"))?;
-    if documents.is_empty() {
+    for column in &sample.unknown {
+        eprintln!("the column {column} is in no schema of this version, and left out");
+    }
+    if sample.documents.is_empty() {
         eprintln!("there are no sessions in the lake {name}");
     }
     let layout = match &args.elasticsearch {
@@ -66,8 +70,9 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         }
     };
     let mut lines = Vec::new();
-    for document in &documents {
-        layout.action(&id(document), &mut lines);
+    for document in &sample.documents {
+        let given = document.action_id().map(str::to_owned);
+        layout.action(&given.unwrap_or_else(|| id(document)), &mut lines);
         serde_json::to_writer(&mut lines, document).context("cannot write a document")?;
         lines.push(b'\n');
     }

@@ -6,7 +6,7 @@ use crate::bulk::{self, Verb};
 use crate::record::{Body, Form};
 
 use super::Room;
-use super::extra::{Last, Path};
+use super::columns::{Column, Structs};
 use super::parse::{Parsed, Parser, Scratch};
 use super::reject::{Fault, Reject, What};
 use super::rows::Rows;
@@ -14,22 +14,35 @@ use super::rows::Rows;
 /// The bytes that some senders put before everything else.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// The key in `_extra` of the `_id` that an action gave its document: no pointer, since it has no
+/// slash.
+pub(super) const ACTION_ID: &str = "_id";
+
 /// How far a body has been read.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    state: State,
+    pub(super) state: State,
     /// Whether all of the body is UTF-8; otherwise each document is checked.
-    utf8: bool,
-    at: usize,
-    line: u64,
-    /// Whether the line at `at` belongs to an update.
-    update: bool,
-    /// Where the `_id` stands that the action before the line at `at` gave its document.
-    id: Option<Range<usize>>,
+    pub(super) utf8: bool,
+    pub(super) at: usize,
+    pub(super) line: u64,
+    next: Next,
+}
+
+/// What the next line is that is not blank.
+#[derive(Clone, Debug, Default)]
+enum Next {
+    /// A document or an action.
+    #[default]
+    Any,
+    /// The document of an action, and where the `_id` stands that it was given.
+    Document(Option<Range<usize>>),
+    /// That of an update.
+    Updated,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     New,
     /// No line so far but blank ones.
     FirstLine,
@@ -42,7 +55,7 @@ enum State {
 impl Progress {
     /// Nothing of the body has been read.
     pub const NEW: Progress =
-        Progress { state: State::New, utf8: false, at: 0, line: 0, update: false, id: None };
+        Progress { state: State::New, utf8: false, at: 0, line: 0, next: Next::Any };
 
     pub(super) fn ended(&self) -> bool {
         self.state == State::Ended
@@ -57,11 +70,19 @@ impl Progress {
 
 /// One body on its way into rows.
 pub(super) struct Run<'a> {
-    rows: &'a mut Rows,
-    body: &'a Body,
-    parser: Parser<'a>,
-    progress: &'a mut Progress,
+    pub(super) rows: &'a mut Rows,
+    pub(super) body: &'a Body,
+    pub(super) parser: Parser<'a>,
+    pub(super) progress: &'a mut Progress,
     room: Room,
+    from: From,
+}
+
+/// Where a call began: what there is room for is counted from here.
+struct From {
+    at: usize,
+    lines: u64,
+    column_bytes: usize,
 }
 
 impl<'a> Run<'a> {
@@ -74,13 +95,14 @@ impl<'a> Run<'a> {
         room: Room,
         scratch: Scratch,
     ) -> Scratch {
-        let mut parser = Parser::new(&body.bytes, scratch);
-        parser.actions = true;
+        let parser = Parser::new(&body.bytes, scratch);
         rows.begin(body);
-        let mut run = Run { rows, body, parser, progress, room };
+        let from = From { at: 0, lines: rows.counts.lines, column_bytes: rows.column_bytes };
+        let mut run = Run { rows, body, parser, progress, room, from };
         if run.progress.state == State::New {
             run.begin();
         }
+        run.from.at = run.progress.at;
         match run.progress.state {
             State::Array => run.array(),
             _ => run.lines(),
@@ -91,23 +113,33 @@ impl<'a> Run<'a> {
 
     fn begin(&mut self) {
         let bytes = &self.body.bytes;
-        let start = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        // A later piece of a file begins with whatever line is its first.
+        let begins = self.body.first_line == 1;
+        let marked = begins && bytes.starts_with(BYTE_ORDER_MARK);
+        let start = if marked { BYTE_ORDER_MARK.len() } else { 0 };
         let blank = |b: &&u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
         let first = start + self.rest(start).iter().take_while(blank).count();
-        let array = self.body.form == Form::Ndjson && self.parser.byte(first) == b'[';
+        let array = begins && self.body.form == Form::Ndjson && self.parser.byte(first) == b'[';
+        // A bulk was taken apart by its lines when it was answered.
+        let lines = match self.body.form {
+            Form::Ndjson => State::FirstLine,
+            Form::Elasticsearch => State::Lines,
+        };
         *self.progress = Progress {
-            state: if array { State::Array } else { State::FirstLine },
+            state: if array { State::Array } else { lines },
             utf8: simdutf8::basic::from_utf8(bytes).is_ok(),
             at: if array { first + 1 } else { start },
             line: self.body.first_line,
-            update: false,
-            id: None,
+            next: Next::Any,
         };
     }
 
-    /// Whether to stop before `at`, having begun at `from` with `before` lines in the batch.
-    fn full(&self, from: usize, before: u64, at: usize) -> bool {
-        at - from >= self.room.bytes || self.rows.counts.lines - before >= self.room.lines
+    /// Whether to stop before `at`.
+    pub(super) fn full(&self, at: usize) -> bool {
+        at > self.from.at
+            && (at - self.from.at >= self.room.bytes
+                || self.rows.counts.lines - self.from.lines >= self.room.lines
+                || self.rows.column_bytes - self.from.column_bytes >= self.room.column_bytes)
     }
 
     fn rest(&self, at: usize) -> &'a [u8] {
@@ -115,22 +147,20 @@ impl<'a> Run<'a> {
     }
 
     /// The end of the line that `at` is in: of its last byte, and of its line feed.
-    fn line_end(&self, at: usize) -> (usize, usize) {
+    pub(super) fn line_end(&self, at: usize) -> (usize, usize) {
         let end = memchr::memchr(b'\n', self.rest(at)).map_or(self.parser.src.len(), |n| at + n);
         let kept = if end > at && self.parser.byte(end - 1) == b'\r' { end - 1 } else { end };
         (kept, end)
     }
 
-    fn lines(&mut self) {
-        let Progress { state, mut at, mut line, mut update, .. } = *self.progress;
+    pub(super) fn lines(&mut self) {
+        let Progress { state, mut at, mut line, .. } = *self.progress;
         let mut first = state == State::FirstLine;
-        let (from, before) = (at, self.rows.counts.lines);
         while at < self.parser.src.len() {
-            if at > from && self.full(from, before, at) {
+            if self.full(at) {
                 let state = if first { State::FirstLine } else { State::Lines };
                 self.progress.state = state;
                 (self.progress.at, self.progress.line) = (at, line);
-                self.progress.update = update;
                 return;
             }
             let start = self.parser.blank(at);
@@ -139,31 +169,41 @@ impl<'a> Run<'a> {
                 line = line.saturating_add(1);
                 continue;
             }
-            let id = self.progress.id.take();
-            if std::mem::take(&mut update) {
-                at = self.reject_line(at, line, Fault { what: What::Updated, at });
-            } else {
-                match self.line(at, start) {
-                    Ok(end) if self.land_as(id, start, line) => at = end + 1,
-                    Ok(_) => at = self.reject_line(at, line, self.parser.fault),
-                    Err(_) => match self.parser.fault.what {
-                        What::MaybeAction => (at, update) = self.action(at, line),
-                        what => {
-                            if what == What::EndOfLine && first && self.whole(start, line) {
-                                break;
-                            }
-                            at = self.reject_line(at, line, self.parser.fault);
-                        }
-                    },
-                }
-            }
+            at = match std::mem::take(&mut self.progress.next) {
+                Next::Any => match self.action(at, start, line) {
+                    Some(next) => next,
+                    None => self.document(None, first, at, start, line),
+                },
+                Next::Document(id) => self.document(id, first, at, start, line),
+                Next::Updated => self.reject_line(at, line, Fault { what: What::Updated, at }),
+            };
             first = false;
             line = line.saturating_add(1);
         }
         self.end();
     }
 
-    fn end(&mut self) {
+    /// The line at `at`, which is no action, whatever it says: a row or a reject. Gives where the
+    /// next line begins.
+    fn document(
+        &mut self,
+        id: Option<Range<usize>>,
+        first: bool,
+        at: usize,
+        start: usize,
+        line: u64,
+    ) -> usize {
+        if let Ok(end) = self.line(at, start) {
+            if self.land_as(id, start, line) {
+                return end + 1;
+            }
+        } else if self.parser.fault.what == What::EndOfLine && first && self.whole(start, line) {
+            return self.parser.src.len();
+        }
+        self.reject_line(at, line, self.parser.fault)
+    }
+
+    pub(super) fn end(&mut self) {
         self.progress.state = State::Ended;
         self.progress.at = self.parser.src.len();
     }
@@ -182,7 +222,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn check_utf8(&mut self, start: usize, end: usize) -> Parsed<()> {
+    pub(super) fn check_utf8(&mut self, start: usize, end: usize) -> Parsed<()> {
         let bytes = self.parser.src.get(start..end).unwrap_or_default();
         match std::str::from_utf8(bytes) {
             Ok(_) => Ok(()),
@@ -194,50 +234,72 @@ impl<'a> Run<'a> {
     }
 
     /// Completes the row that was parsed; false (and a fault) when it has no room.
-    fn land(&mut self, start: usize, line: u64) -> bool {
+    pub(super) fn land(&mut self, start: usize, line: u64) -> bool {
         let landed = self.rows.land(self.parser.src, &self.parser.scratch.extra, line).is_ok();
-        if !landed {
+        if landed {
+            self.rows.column_bytes += self.parser.column_bytes();
+        } else {
             self.parser.fault = Fault { what: What::Full, at: start };
         }
         landed
     }
 
-    /// The same for a document whose action gave it an `_id`: that is kept in `_extra`.
+    /// The same for a document whose action gave it an `_id`: it goes to the column of that name, if
+    /// there is one and the document has nothing for it, else to `_extra`.
     fn land_as(&mut self, id: Option<Range<usize>>, start: usize, line: u64) -> bool {
-        if let Some(id) = id {
-            self.parser.scratch.extra.push(&Path::ROOT, Last::Key(b"_id"), id);
+        if let Some(id) = id
+            && !self.fills_column(&id)
+        {
+            self.parser.scratch.extra.note(ACTION_ID, id);
         }
         self.land(start, line)
     }
 
-    /// A line whose first key is that of a bulk action. Gives where the next line begins, and
-    /// whether that one belongs to an update.
-    fn action(&mut self, at: usize, line: u64) -> (usize, bool) {
-        self.rows.cut();
+    fn fills_column(&mut self, id: &Range<usize>) -> bool {
+        let Structs { scope, columns, .. } = &mut self.rows.root;
+        let found = scope.find(ACTION_ID.as_bytes()).and_then(|id| scope.name(id));
+        let column = found.and_then(|name| columns.get_mut(name.field));
+        let Some(Column::Text(texts)) = column else { return false };
+        if texts.len() > self.rows.count {
+            return false;
+        }
+        texts.open(self.rows.count);
+        // It was read once before, and is a string.
+        let filled = self.parser.text(id.start + 1, &mut texts.bytes).is_ok();
+        let filled = filled && texts.close().is_ok();
+        if !filled {
+            texts.drop_open();
+        }
+        filled
+    }
+
+    /// The line at `at` if it is a bulk action: it is left out, or a reject. Gives where the next
+    /// line begins.
+    fn action(&mut self, at: usize, start: usize, line: u64) -> Option<usize> {
+        if !bulk::begins(self.rest(start)) {
+            return None;
+        }
         let (kept, end) = self.line_end(at);
         let text = self.parser.src.get(at..kept).unwrap_or_default();
-        let read = bulk::read(text);
-        let what = match read.as_ref().map(|action| action.verb) {
-            Some(Verb::Index | Verb::Create) => {
+        let action = bulk::read(text)?;
+        // Among plain documents, a field of the schema is one, whatever is in it.
+        let field = self.rows.root.scope.find(action.verb.name().as_bytes());
+        if self.body.form == Form::Ndjson && field.is_some() {
+            return None;
+        }
+        let what = match action.verb {
+            Verb::Index | Verb::Create => {
                 self.rows.counts.actions += 1;
-                self.progress.id = read.as_ref().and_then(|action| id_in(action, text, at));
-                return (end + 1, false);
+                self.progress.next = Next::Document(id_in(&action, text, at));
+                return Some(end + 1);
             }
-            Some(Verb::Update) => What::Update,
-            Some(Verb::Delete) => What::Delete,
-            None => {
-                let start = self.parser.blank(at);
-                self.parser.actions = false;
-                let parsed = self.line(at, start);
-                self.parser.actions = true;
-                let next = match parsed {
-                    Ok(end) if self.land(start, line) => end + 1,
-                    _ => self.reject_line(at, line, self.parser.fault),
-                };
-                return (next, false);
+            Verb::Update => {
+                self.progress.next = Next::Updated;
+                What::Update
             }
+            Verb::Delete => What::Delete,
         };
-        (self.reject_line(at, line, Fault { what, at }), what == What::Update)
+        Some(self.reject_line(at, line, Fault { what, at }))
     }
 
     /// Whether everything from `start` on is one document; if so it is a row now.
@@ -245,11 +307,9 @@ impl<'a> Run<'a> {
         let fault = self.parser.fault;
         self.rows.cut();
         self.parser.multiline = true;
-        self.parser.actions = false;
         let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
         let whole = parsed.is_ok_and(|end| self.parser.blank(end) >= self.parser.src.len());
         self.parser.multiline = false;
-        self.parser.actions = true;
         if self.progress.utf8 && whole && self.land(start, line) {
             return true;
         }
@@ -264,85 +324,14 @@ impl<'a> Run<'a> {
         end + 1
     }
 
-    fn reject(&mut self, start: usize, end: usize, line: u64, fault: Fault) {
+    pub(super) fn reject(&mut self, start: usize, end: usize, line: u64, fault: Fault) {
         self.rows.reject(Reject {
             seq: self.body.seq,
             line,
             reason: fault.reason(start),
-            raw: self.parser.src.get(start..end).unwrap_or_default().to_vec(),
+            // Within the body: `start` is at most its length, and `end` no less.
+            raw: self.body.bytes.slice(start.min(end)..end),
         });
-    }
-
-    /// Elements of an array, from the one that the progress stands before.
-    fn array(&mut self) {
-        self.parser.multiline = true;
-        self.parser.actions = false;
-        let len = self.parser.src.len();
-        let Progress { at: from, mut line, .. } = *self.progress;
-        let before = self.rows.counts.lines;
-        let mut at = self.parser.blank(from);
-        let mut more = line > self.body.first_line || self.parser.byte(at) != b']';
-        while more {
-            if at > from && self.full(from, before, at) {
-                (self.progress.at, self.progress.line) = (at, line);
-                return;
-            }
-            let start = self.parser.blank(at);
-            let Some(end) = self.element(start, line) else { return self.end() };
-            line = line.saturating_add(1);
-            at = self.parser.blank(end);
-            let what = match self.parser.src.get(at) {
-                Some(b',') => {
-                    at += 1;
-                    continue;
-                }
-                Some(b']') => {
-                    more = false;
-                    continue;
-                }
-                Some(_) => What::CommaOrBracket,
-                None => What::OpenArray,
-            };
-            self.reject(at, len, line, Fault { what, at });
-            return self.end();
-        }
-        let after = self.parser.blank(at + 1);
-        if after < len {
-            self.reject(after, len, line, Fault { what: What::AfterArray, at: after });
-        }
-        self.end();
-    }
-
-    /// The element at `start`, into a row or a reject. Gives the position after it; `None` when
-    /// that is not known, and the rest of the body is in the reject.
-    fn element(&mut self, start: usize, line: u64) -> Option<usize> {
-        let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
-        let checked = parsed.and_then(|end| {
-            if !self.progress.utf8 {
-                self.check_utf8(start, end)?;
-            }
-            Ok(end)
-        });
-        if let Ok(end) = checked
-            && self.land(start, line)
-        {
-            return Some(end);
-        }
-        let fault = self.parser.fault;
-        let end = match fault.what {
-            // What is wrong is not where the element ends.
-            What::NotObject | What::Utf8 | What::Surrogate | What::Full => {
-                self.parser.pass_over(start).ok()
-            }
-            _ => None,
-        };
-        // An element that is nothing at all is told by what was missing.
-        let fault = match (fault.what, end) {
-            (What::NotObject, None) => self.parser.fault,
-            _ => fault,
-        };
-        self.reject(start, end.unwrap_or(self.parser.src.len()), line, fault);
-        end
     }
 }
 
@@ -353,15 +342,4 @@ fn id_in(action: &bulk::Action, text: &[u8], at: usize) -> Option<Range<usize>> 
     let raw = action.get("_id")?.get().as_bytes();
     let found = memchr::memmem::find(text, raw)?;
     Some(at + found..at + found + raw.len())
-}
-
-impl Parser<'_> {
-    /// The position after the value at `at`, whose surrogates may be alone.
-    fn pass_over(&mut self, at: usize) -> Parsed<usize> {
-        self.depth = 0;
-        self.lenient = true;
-        let end = self.skip(at);
-        self.lenient = false;
-        end
-    }
 }

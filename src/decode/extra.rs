@@ -3,6 +3,9 @@
 //! Values are kept as places in the body while a row is read, and copied, as they stood, when the
 //! row is complete. Entries stay in the order of the document, so that laying them over the
 //! columns one after another gives what a parser gives that lets the last of equal keys win.
+//!
+//! One key is no pointer, as it has no slash: `_id`, which the bulk action before the document gave
+//! it. It is no member of the document, which may have an `_id` of its own.
 
 use std::io::Write;
 use std::ops::Range;
@@ -85,9 +88,24 @@ impl Extra {
         self.entries.len()
     }
 
+    /// Bytes that the entries and their pointers take, and will in the row.
+    #[inline]
+    pub(super) fn weight(&self) -> usize {
+        self.entries.len() * super::weight::ENTRY_BYTES + self.pointers.len() * 2
+    }
+
     /// Adds the value at `value` of the body, which stands at `last` below `path`.
     pub(super) fn push(&mut self, path: &Path<'_>, last: Last<'_>, value: Range<usize>) {
         let pointer = self.pointer(path, last);
+        self.entries.push(Entry { pointer, value, live: true, repeats: None });
+    }
+
+    /// Adds the value at `value` of the body, which is no member of the document, under a name that
+    /// is no pointer.
+    pub(super) fn note(&mut self, name: &str, value: Range<usize>) {
+        let start = self.pointers.len();
+        self.pointers.extend_from_slice(name.as_bytes());
+        let pointer = start..self.pointers.len();
         self.entries.push(Entry { pointer, value, live: true, repeats: None });
     }
 

@@ -12,19 +12,26 @@
 //!   that has the value's text as it stood. Unknown fields and values that do not fit go there.
 //!   Nothing is coerced: `5.0` and `1e3` are integers, `5.7` and `"42"` are not.
 //! - [`to_document`] gives the document back.
-//! - Whatever the bytes are, it neither panics nor recurses deeper than the schema.
+//! - Whatever the bytes are, it neither panics nor recurses deeper than the schema, and a document
+//!   takes no more memory than its own bytes some times over and 8 MiB (`weight.rs`): one that is
+//!   a hundred thousand empty records is a reject.
 //!
 //! # Bodies
 //! ```text
 //!  {"a":1}⏎{"a":2}⏎⏎{"a":3}        one document a line: lines 1, 2 and 4; blank lines do not count
 //!  {"index":{"_id":"1"}}⏎{"a":1}⏎   bulk actions before documents: `index` and `create` are left
-//!                                   out (their `_id` is kept in `_extra`), `delete` and `update` are rejects
+//!                                   out, `delete` and `update` are rejects, and what follows one of
+//!                                   the first three is its document, whatever it says
 //!  [{"a":1},{"a":2}]                an array: elements 1 and 2
 //!  {⏎  "a": 1⏎}⏎                    one document over several lines, if it is all of the body
 //! ```
 //! LF or CRLF, a UTF-8 byte order mark, no final newline: all the same. Documents are strict RFC
-//! 8259 in UTF-8, at most 128 levels deep, with no lone surrogate escapes. In an array, a reject
-//! whose end cannot be told takes everything after it along.
+//! 8259 in UTF-8, at most 128 levels deep, with no lone surrogate escapes. In an array of several
+//! lines, a reject whose end cannot be told takes everything after it along; what follows an array,
+//! or a first line that only begins like one, is read line by line.
+//!
+//! The `_id` of an action is no part of the document. It goes to the column `_id`, if the table has
+//! one and the document nothing for it; else to `_extra` as `_id`, a key that is no pointer.
 //!
 //! # Values
 //! | column | takes | else `_extra` |
@@ -40,6 +47,7 @@
 //! Repeated names and aliases: see `odd.rs`; in short, the first value of a name has the column,
 //! and a current name comes before its aliases.
 
+mod array;
 mod body;
 mod columns;
 mod document;
@@ -57,6 +65,7 @@ mod string;
 #[cfg(test)]
 mod tests;
 mod value;
+mod weight;
 
 use std::sync::Arc;
 
@@ -67,7 +76,7 @@ use crate::schema::TableSchema;
 
 pub use body::Progress;
 pub(crate) use document::Pairs;
-pub use document::{DocumentError, to_document};
+pub use document::{Document, DocumentError, to_document};
 pub use reject::Reject;
 
 /// Turns the bodies of one table into batches.
@@ -84,13 +93,21 @@ pub struct Decoder {
     scratch: parse::Scratch,
 }
 
-/// How much of a body to read at a time. A short line costs many times its bytes once it is a row.
+/// How much of a body to read at a time. A short line costs many times its bytes once it is a row,
+/// and so does a short element of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Lines after which to stop.
     pub lines: u64,
     /// Bytes after which to stop, at the next end of a document.
     pub bytes: usize,
+    /// The same for bytes of columns that elements of lists and fields without a column take.
+    pub column_bytes: usize,
+}
+
+impl Room {
+    /// For everything.
+    pub const ALL: Room = Room { lines: u64::MAX, bytes: usize::MAX, column_bytes: usize::MAX };
 }
 
 /// What [`Decoder::push`] made of the bodies since the last [`Decoder::finish`].
@@ -136,7 +153,7 @@ impl Decoder {
 
     /// Adds the documents of `body`. Its table is not looked at.
     pub fn push(&mut self, body: &Body) {
-        self.read(body, &mut Progress::NEW.clone(), Room { lines: u64::MAX, bytes: usize::MAX });
+        self.read(body, &mut Progress::NEW.clone(), Room::ALL);
     }
 
     /// Adds documents of `body` from `progress` on, until it ends (true) or there is no room for
@@ -150,6 +167,11 @@ impl Decoder {
     /// Lines (rows and rejects) since the last batch.
     pub fn lines(&self) -> u64 {
         self.rows.counts.lines
+    }
+
+    /// Bytes of columns since the last batch, counted as [`Room::column_bytes`] is.
+    pub fn column_bytes(&self) -> usize {
+        self.rows.column_bytes
     }
 
     /// Ends the batch and begins a new one.

@@ -114,7 +114,8 @@ impl<'a> Token<'a> {
                 return Err(after);
             }
             let size = text.iter().fold(0i64, |size, digit| {
-                (size.saturating_mul(10) + i64::from(digit - b'0')).min(EXPONENT_CAP)
+                let digit = i64::from(digit - b'0');
+                size.saturating_mul(10).saturating_add(digit).min(EXPONENT_CAP)
             });
             exponent = Some(if sign == b'-' { -size } else { size });
             end = after;
@@ -205,6 +206,9 @@ mod tests {
             ("-0", 0),
             ("-0.000", 0),
             ("0e999999999999999999999", 0),
+            // One more digit, and ten times the cap would be beyond 64 bits.
+            ("0e11529215046068469769", 0),
+            ("0e-11529215046068469769", 0),
             ("5", 5),
             ("5.0", 5),
             ("5.00000000000000000000000000000", 5),

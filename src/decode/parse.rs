@@ -41,15 +41,16 @@ pub(super) struct Parser<'a> {
     pub(super) src: &'a [u8],
     /// Whether a document may go over several lines.
     pub(super) multiline: bool,
-    /// Whether a lone surrogate escape is passed over.
+    /// Whether what is wrong within a value is passed over, where its end is sure all the same: see
+    /// [`Parser::pass_over`].
     pub(super) lenient: bool,
-    /// Whether a document may turn out to be a bulk action.
-    pub(super) actions: bool,
     pub(super) fault: Fault,
     pub(super) scratch: Scratch,
     pub(super) depth: u32,
-    /// Where the first key of the document stands.
-    first_key: usize,
+    /// Where the document begins.
+    pub(super) start: usize,
+    /// Bytes of columns that the elements of its lists take.
+    pub(super) weight: usize,
 }
 
 /// A key of a record.
@@ -67,11 +68,11 @@ impl<'a> Parser<'a> {
             src,
             multiline: false,
             lenient: false,
-            actions: false,
             fault: Fault { what: What::Value, at: 0 },
             scratch,
             depth: 0,
-            first_key: 0,
+            start: 0,
+            weight: 0,
         }
     }
 
@@ -85,7 +86,7 @@ impl<'a> Parser<'a> {
     #[inline(never)]
     pub(super) fn fail<T>(&mut self, what: What, at: usize) -> Parsed<T> {
         let what = match (what, self.src.get(at)) {
-            (What::Full | What::Depth | What::Surrogate | What::MaybeAction, _) => what,
+            (What::Full | What::Heavy | What::Depth | What::Surrogate, _) => what,
             (_, None) if self.multiline => What::EndOfBody,
             (_, None) => What::EndOfLine,
             (_, Some(b'\n')) if !self.multiline => What::EndOfLine,
@@ -110,12 +111,12 @@ impl<'a> Parser<'a> {
     /// The document at `at`, as row `row`. Gives the position after it.
     pub(super) fn document(&mut self, root: &mut Structs, row: usize, at: usize) -> Parsed<usize> {
         self.depth = 0;
+        (self.start, self.weight) = (at, 0);
         self.scratch.extra.clear();
         self.scratch.fills.clear();
         if self.byte(at) != b'{' {
             return self.fail(What::NotObject, at);
         }
-        self.first_key = self.blank(at + 1);
         self.record(root, row, at, &Path::ROOT)
     }
 
@@ -179,7 +180,9 @@ impl<'a> Parser<'a> {
                     at = self.blank(at);
                 }
                 at = if name.alias || column.len() > row {
-                    self.odd(scope, id, column, row, at, path, fills)?
+                    let after = self.odd(scope, id, column, row, at, path, fills)?;
+                    self.weigh(0, at)?;
+                    after
                 } else if self.byte(at) == b'n' {
                     self.literal(at, b"null")?
                 } else {
@@ -249,17 +252,15 @@ impl<'a> Parser<'a> {
         let start = self.blank(at);
         if let Key::Plain(place) = key {
             let text = self.src.get(place).unwrap_or_default();
-            let first = path.parent.is_none() && self.blank(key_at) == self.first_key;
-            if self.actions && first && crate::bulk::Verb::of(text).is_some() {
-                return self.fail(What::MaybeAction, key_at);
-            }
             let end = self.skip(start)?;
             self.scratch.extra.push(path, Last::Key(text), start..end);
+            self.weigh(0, key_at)?;
             return Ok(end);
         }
         let end = self.skip(start)?;
         let Scratch { extra, key, .. } = &mut self.scratch;
         extra.push(path, Last::Key(key), start..end);
+        self.weigh(0, key_at)?;
         Ok(end)
     }
 }

@@ -1,5 +1,7 @@
 //! Why a line is no row.
 
+use bytes::Bytes;
+
 use crate::record::Seq;
 
 /// A line that did not become a row, as it came.
@@ -11,8 +13,8 @@ pub struct Reject {
     pub line: u64,
     /// What is wrong, and at which byte of `raw` (counted from 1).
     pub reason: String,
-    /// Its bytes, without the line's end.
-    pub raw: Vec<u8>,
+    /// Its bytes, without the line's end: a part of the body, not a copy.
+    pub raw: Bytes,
 }
 
 /// What is wrong with a line.
@@ -37,8 +39,7 @@ pub(super) enum What {
     OpenArray,
     Utf8,
     Full,
-    /// The first key is one of those of a bulk action: no failure yet.
-    MaybeAction,
+    Heavy,
     Delete,
     Update,
     Updated,
@@ -78,7 +79,10 @@ impl Fault {
             What::OpenArray => ("the array is not closed: unexpected end of the body", ""),
             What::Utf8 => ("not UTF-8", ""),
             What::Full => ("no room: the batch holds 2 GiB in one column", ""),
-            What::MaybeAction => ("a bulk action", ""),
+            What::Heavy => (
+                "too many elements and fields without a column for so short a document",
+                " (as columns they would take hundreds of times its bytes)",
+            ),
             What::Delete => {
                 return "a delete action: an append-only table takes index and create".into();
             }

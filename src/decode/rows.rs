@@ -24,6 +24,8 @@ pub(super) struct Rows {
     /// Complete rows. The columns may have one more, which is being read.
     pub(super) count: usize,
     pub(super) counts: Counts,
+    /// What the rows take, see [`super::weight`].
+    pub(super) column_bytes: usize,
     rejects: Vec<Reject>,
     times: Vec<i64>,
     ids: Texts,
@@ -40,6 +42,7 @@ impl Rows {
             root: Structs::new(&schema.fields),
             count: 0,
             counts: Counts::default(),
+            column_bytes: 0,
             rejects: Vec::new(),
             times: Vec::new(),
             ids: Texts::default(),
@@ -113,7 +116,7 @@ impl Rows {
                       and their text from bytes that were checked: no input changes that"
         )]
         let batch = self.batch().expect("columns agree with the schema they were made by");
-        self.count = 0;
+        (self.count, self.column_bytes) = (0, 0);
         Decoded {
             batch,
             rejects: std::mem::take(&mut self.rejects),

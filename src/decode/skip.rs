@@ -3,6 +3,9 @@
 use super::parse::{MAX_DEPTH, Parsed, Parser};
 use super::reject::What;
 
+/// Levels that are passed over where nothing but the end is wanted.
+const MOST_PASSED: u32 = 1 << 20;
+
 impl Parser<'_> {
     /// Passes over the value at `at` and gives the position after it.
     pub(super) fn skip(&mut self, at: usize) -> Parsed<usize> {
@@ -15,7 +18,7 @@ impl Parser<'_> {
     fn skip_scalar(&mut self, at: usize) -> Parsed<usize> {
         match self.byte(at) {
             b'"' => self.skip_text(at + 1),
-            b'-' | b'0'..=b'9' => Ok(at + self.number(at)?.len()),
+            b'-' | b'0'..=b'9' => self.skip_number(at),
             b't' => self.literal(at, b"true"),
             b'f' => self.literal(at, b"false"),
             b'n' => self.literal(at, b"null"),
@@ -23,11 +26,23 @@ impl Parser<'_> {
         }
     }
 
+    fn skip_number(&mut self, at: usize) -> Parsed<usize> {
+        let mut from = at;
+        if self.lenient {
+            from += usize::from(self.byte(at) == b'-');
+            while self.byte(from) == b'0' && self.byte(from + 1).is_ascii_digit() {
+                from += 1;
+            }
+        }
+        Ok(from + self.number(from)?.len())
+    }
+
     /// An object or an array, by a loop: which of the open levels are objects stands in the bits
-    /// of one word.
+    /// of one word, and what it has no room for, where more is passed over, beside it.
     fn skip_nested(&mut self, at: usize) -> Parsed<usize> {
         const { assert!(MAX_DEPTH <= u128::BITS) };
         let mut objects = 0u128;
+        let mut outer = Vec::new();
         let mut levels = 0;
         let mut at = at;
         loop {
@@ -36,7 +51,10 @@ impl Parser<'_> {
             let open = self.byte(at);
             if open == b'{' || open == b'[' {
                 if self.depth + levels >= MAX_DEPTH {
-                    return self.fail(What::Depth, at);
+                    if !self.lenient || levels >= MOST_PASSED {
+                        return self.fail(What::Depth, at);
+                    }
+                    outer.push(objects >> (MAX_DEPTH - 1));
                 }
                 levels += 1;
                 objects = objects << 1 | u128::from(open == b'{');
@@ -45,7 +63,7 @@ impl Parser<'_> {
                     (b'{', b'}') | (b'[', b']') => {
                         at += 1;
                         levels -= 1;
-                        objects >>= 1;
+                        objects = objects >> 1 | outer.pop().unwrap_or(0) << (MAX_DEPTH - 1);
                     }
                     (b'{', _) => {
                         at = self.skip_key(at)?;
@@ -76,7 +94,7 @@ impl Parser<'_> {
                     (b'}', true) | (b']', false) => {
                         at += 1;
                         levels -= 1;
-                        objects >>= 1;
+                        objects = objects >> 1 | outer.pop().unwrap_or(0) << (MAX_DEPTH - 1);
                     }
                     (_, true) => return self.fail(What::CommaOrBrace, at),
                     (_, false) => return self.fail(What::CommaOrBracket, at),

@@ -37,6 +37,10 @@ impl Parser<'_> {
     /// The character that the escape at `at` stands for, and where it ends.
     fn escape(&mut self, at: usize) -> Parsed<(char, usize)> {
         if self.byte(at) != b'\\' {
+            // Where a line ends, the quote that is looked for may be missing.
+            if self.lenient && !matches!(self.byte(at), b'\n' | b'\r') && at < self.src.len() {
+                return Ok(('\u{fffd}', at + 1));
+            }
             return self.fail(What::Control, at);
         }
         let char = match self.byte(at + 1) {
@@ -49,6 +53,7 @@ impl Parser<'_> {
             b'r' => '\r',
             b't' => '\t',
             b'u' => return self.unicode(at),
+            0x20.. if self.lenient => return Ok(('\u{fffd}', at + 2)),
             _ if self.ends(at + 1) => return self.fail(What::Escape, at + 1),
             _ => return self.fail(What::Escape, at),
         };
@@ -56,6 +61,10 @@ impl Parser<'_> {
     }
 
     fn unicode(&mut self, at: usize) -> Parsed<(char, usize)> {
+        if self.lenient {
+            // Whatever follows is text, but for what ends it.
+            return Ok(('\u{fffd}', at + 2));
+        }
         let first = self.hex(at)?;
         if let Some(char) = char::from_u32(first) {
             return Ok((char, at + 6));
@@ -66,9 +75,6 @@ impl Parser<'_> {
                 let pair = 0x10000 + ((first - 0xd800) << 10 | (second - 0xdc00));
                 return Ok((char::from_u32(pair).unwrap_or('\u{fffd}'), at + 12));
             }
-        }
-        if self.lenient {
-            return Ok(('\u{fffd}', at + 6));
         }
         self.fail(What::Surrogate, at)
     }

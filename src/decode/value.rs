@@ -147,6 +147,7 @@ impl Parser<'_> {
                         }
                     };
                 }
+                self.weigh(lists.element_bytes, at)?;
                 lists.items += 1;
                 index += 1;
                 if self.byte(at) <= b' ' {
@@ -214,6 +215,7 @@ impl Parser<'_> {
         match placed {
             Some(end) => {
                 self.room(keys.close(), at)?;
+                self.weigh(maps.entry_bytes, at)?;
                 Ok(end)
             }
             None => {
@@ -221,6 +223,7 @@ impl Parser<'_> {
                 let key = keys.bytes.get(key_bytes..).unwrap_or_default();
                 self.scratch.extra.push(path, Last::Key(key), start..end);
                 keys.drop_open();
+                self.weigh(0, at)?;
                 Ok(end)
             }
         }

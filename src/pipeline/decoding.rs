@@ -1,7 +1,8 @@
 //! Bodies to batches, on threads, in parts of bounded size.
 //!
-//! A part has a bounded number of lines and bytes, because a short line costs many times its bytes
-//! once it is a row: a body of 256 MiB of `{}` would be tens of gigabytes of columns.
+//! A part has a bounded number of lines, bytes and list elements, because a short line or element
+//! costs many times its bytes once it is a row: a body of 256 MiB of `{}` would be tens of gigabytes
+//! of columns.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,6 +20,12 @@ use crate::record::Body;
 pub(super) const PART_BYTES: usize = 4 << 20;
 /// Most lines in a part.
 const PART_LINES: u64 = 32_768;
+/// Most bytes of columns that elements of lists and fields without a column take in a part. Real
+/// sessions are far below it when [`PART_BYTES`] are full.
+const PART_COLUMN_BYTES: usize = 32 << 20;
+
+/// What is empty of a part.
+const EMPTY: Room = Room { lines: PART_LINES, bytes: PART_BYTES, column_bytes: PART_COLUMN_BYTES };
 
 /// Bodies to be decoded together.
 pub(super) struct Job {
@@ -36,8 +43,7 @@ pub(super) enum Part {
 
 /// Decodes until there are no more jobs.
 pub(super) fn decode(tables: &Tables, node: &Arc<str>, jobs: &Receiver<Job>) {
-    let mut decoders =
-        Decoders { tables, node, decoders: BTreeMap::new(), part_lines: 0, part_bytes: 0 };
+    let mut decoders = Decoders { tables, node, decoders: BTreeMap::new(), room: EMPTY };
     for Job { bodies, parts } in jobs {
         // A decoder that panics has a bug. The bodies stay in the journal, landing stops with an
         // error that says which they are, and receiving goes on.
@@ -62,8 +68,8 @@ struct Decoders<'a> {
     tables: &'a Tables,
     node: &'a Arc<str>,
     decoders: BTreeMap<Arc<str>, Decoder>,
-    part_lines: u64,
-    part_bytes: usize,
+    /// What is left of the part's room.
+    room: Room,
 }
 
 impl Decoders<'_> {
@@ -93,19 +99,19 @@ impl Decoders<'_> {
                 entry.insert(Decoder::new(Arc::clone(&table.schema), Arc::clone(self.node)))
             }
         };
-        let room = Room {
-            lines: PART_LINES.saturating_sub(self.part_lines),
-            bytes: PART_BYTES.saturating_sub(self.part_bytes),
+        let (lines, bytes, columns) = (decoder.lines(), progress.bytes(), decoder.column_bytes());
+        let ended = decoder.read(body, progress, self.room);
+        let Room { lines: lines_left, bytes: bytes_left, column_bytes: columns_left } = self.room;
+        self.room = Room {
+            lines: lines_left.saturating_sub(decoder.lines() - lines),
+            bytes: bytes_left.saturating_sub(progress.bytes() - bytes),
+            column_bytes: columns_left.saturating_sub(decoder.column_bytes() - columns),
         };
-        let (lines, bytes) = (decoder.lines(), progress.bytes());
-        let ended = decoder.read(body, progress, room);
-        self.part_lines += decoder.lines() - lines;
-        self.part_bytes += progress.bytes() - bytes;
         Ok(ended)
     }
 
     fn part(&mut self) -> anyhow::Result<Part> {
-        (self.part_lines, self.part_bytes) = (0, 0);
+        self.room = EMPTY;
         let mut parts = Vec::new();
         for (name, decoder) in &mut self.decoders {
             let mut decoded = decoder.finish();

@@ -6,6 +6,7 @@
 //! * `feeding`: the thread that cuts bodies into jobs.
 //! * `decoding`: the threads that decode, part by part.
 //! * `open_roll`: what the open roll holds; finishing it.
+//! * `rejects`: its quarantine files.
 //! * `spill`: rows of the open roll that wait on disk.
 //! * `landing`: everything behind the journal of `serve`; begins the engine anew when it fails.
 //! * `land`: seal → upload → receipt → committed, one roll after the other.
@@ -25,6 +26,7 @@ mod import;
 mod land;
 mod landing;
 mod open_roll;
+mod rejects;
 mod serve;
 mod spill;
 mod tables;

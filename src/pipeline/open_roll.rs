@@ -1,22 +1,20 @@
 //! What the open roll holds, from its first body until it is handed to the lander.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use arrow::array::RecordBatch;
-use base64::Engine as _;
 
+use super::rejects::Rejects;
 use super::spill::{self, Spill};
 use super::tables::Tables;
 use crate::batch::{Buffers, Due, FileKey, Open, Router, RowGroup};
 use crate::config;
 use crate::decode::{Counts, Decoded, Reject};
 use crate::encode::{Encoder, Layout, Staged};
-use crate::record::{Micros, Roll, Seq, SeqRange};
+use crate::record::{Micros, Roll, SeqRange};
 
 /// A roll whose files are finished in the staging directory. One with an empty path is in the lake
 /// already.
@@ -36,12 +34,6 @@ impl Finished {
         let all = files.chain(self.rejects.iter().map(|(_, staged)| staged.path.as_path()));
         all.filter(|path| !path.as_os_str().is_empty())
     }
-}
-
-struct Rejects {
-    path: PathBuf,
-    file: BufWriter<File>,
-    entries: u64,
 }
 
 /// The open roll.
@@ -204,11 +196,8 @@ impl OpenRoll {
         }
         let files: Vec<(FileKey, Staged)> = files.into_iter().collect();
         let mut rejects = Vec::new();
-        for (table, mut written) in std::mem::take(&mut self.rejects) {
-            written.file.flush().with_context(|| written.path.display().to_string())?;
-            let bytes = written.file.get_ref().metadata()?.len();
-            let staged = Staged { path: written.path, bytes, rows: written.entries };
-            rejects.push((table, staged));
+        for (table, written) in std::mem::take(&mut self.rejects) {
+            rejects.push((table, written.finish()?));
         }
         let roll = self.roll;
         let counts = std::mem::take(&mut self.counts);
@@ -250,31 +239,11 @@ impl OpenRoll {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 self.staged += 1;
                 let path = self.staging.join(format!("{}-{}.ndjson", self.roll, self.staged));
-                let file = File::create(&path).with_context(|| path.display().to_string())?;
-                entry.insert(Rejects { path, file: BufWriter::new(file), entries: 0 })
+                entry.insert(Rejects::create(path)?)
             }
         };
-        for reject in rejects {
-            let mut line = serde_json::to_vec(&entry(reject))?;
-            line.push(b'\n');
-            written.file.write_all(&line).with_context(|| written.path.display().to_string())?;
-            written.entries += 1;
-        }
-        Ok(())
+        written.write(rejects)
     }
-}
-
-/// One line of a quarantine file. Bytes that are no UTF-8 are kept as base64.
-fn entry(reject: &Reject) -> serde_json::Value {
-    let Seq(seq) = reject.seq;
-    let raw = match std::str::from_utf8(&reject.raw) {
-        Ok(text) => serde_json::Value::from(text),
-        Err(_) => {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(&reject.raw);
-            serde_json::json!({ "base64": encoded })
-        }
-    };
-    serde_json::json!({ "reason": reject.reason, "seq": seq, "line": reject.line, "raw": raw })
 }
 
 fn unknown(table: &str) -> anyhow::Error {

@@ -8,7 +8,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray as _, BooleanArray, ListArray, MapArray, RecordBatch, StringArray,
     StringBuilder, StructArray, new_null_array,
 };
-use arrow::compute::nullif;
+use arrow::compute::{interleave, nullif};
 use arrow::error::ArrowError;
 
 use super::{Action, Key, Step};
@@ -52,7 +52,16 @@ impl Applied {
         for (steps, action) in &self.rules {
             let Some((Step::Field(place, _), rest)) = steps.split_first() else { continue };
             if let Some(column) = columns.get_mut(*place) {
-                *column = self.treat(column, rest, *action)?;
+                *column = match self.odd_rows(batch, steps) {
+                    None => self.treat(column, rest, *action, false)?,
+                    Some(odd) => {
+                        let plain = self.treat(column, rest, *action, false)?;
+                        let every = self.treat(column, rest, *action, true)?;
+                        let rows =
+                            odd.iter().enumerate().map(|(row, odd)| (usize::from(*odd), row));
+                        interleave(&[&plain, &every], &rows.collect::<Vec<_>>())?
+                    }
+                };
             }
         }
         if let Ok(place) = batch.schema().index_of(EXTRA)
@@ -66,36 +75,54 @@ impl Applied {
 
     /// A rejected line could hold anything.
     fn seal(&self, reject: &mut Reject) {
-        let sealed = match self.key.seal(&reject.raw) {
-            Some(sealed) => serde_json::json!({ "sealed": sealed }),
-            None => serde_json::json!({ "withheld_bytes": reject.raw.len() }),
+        // Base64 needs no escapes.
+        let sealed = match self.key.seal_between("{\"sealed\":\"", &reject.raw, "\"}") {
+            Some(sealed) => sealed,
+            None => format!("{{\"withheld_bytes\":{}}}", reject.raw.len()),
         };
-        reject.raw = sealed.to_string().into_bytes();
+        reject.raw = sealed.into();
     }
 
+    /// For a rule for a property: the rows in which `_extra` has a key of one, if there is any. What
+    /// stands in the column then is not all that it may be called.
+    fn odd_rows(&self, batch: &RecordBatch, steps: &[Step]) -> Option<Vec<bool>> {
+        let Some(Step::Property { .. }) = steps.last() else { return None };
+        let extras = batch.column_by_name(EXTRA)?.as_string_opt::<i32>()?;
+        let odd = |extra: Option<&str>| {
+            let Some(extra) = extra else { return false };
+            // What cannot be read could be anything.
+            let Ok(Pairs(entries)) = serde_json::from_str(extra) else { return true };
+            entries.iter().any(|(pointer, _)| is_key(pointer, steps))
+        };
+        let odd: Vec<bool> = extras.iter().map(odd).collect();
+        odd.contains(&true).then_some(odd)
+    }
+
+    /// Treats what the steps lead to; of properties, `every` one.
     fn treat(
         &self,
         array: &ArrayRef,
         steps: &[Step],
         action: Action,
+        every: bool,
     ) -> Result<ArrayRef, ArrowError> {
         let Some((step, rest)) = steps.split_first() else { return self.leaf(array, action) };
         match step {
             Step::Field(place, _) => {
                 let (fields, mut columns, nulls) = parts(array);
                 if let Some(column) = columns.get_mut(*place) {
-                    *column = self.treat(column, rest, action)?;
+                    *column = self.treat(column, rest, action, every)?;
                 }
                 Ok(Arc::new(StructArray::try_new(fields, columns, nulls)?))
             }
             Step::Elements => {
                 let (field, offsets, values, nulls) = array.as_list::<i32>().clone().into_parts();
-                let values = self.treat(&values, rest, action)?;
+                let values = self.treat(&values, rest, action, every)?;
                 Ok(Arc::new(ListArray::try_new(field, offsets, values, nulls)?))
             }
-            Step::Property { key, value, name } => {
+            Step::Property { key, value, name, .. } => {
                 let (fields, mut columns, nulls) = parts(array);
-                let mask = columns.get(*key).map(|keys| named(keys, name));
+                let mask = columns.get(*key).map(|keys| named(keys, name, every));
                 if let (Some(mask), Some(column)) = (mask, columns.get_mut(*value)) {
                     *column = self.masked(column, &mask, action)?;
                 }
@@ -105,7 +132,7 @@ impl Applied {
                 let (field, offsets, entries, nulls, ordered) = array.as_map().clone().into_parts();
                 let (fields, mut columns, entry_nulls) = entries.into_parts();
                 if let [keys, values] = columns.as_mut_slice() {
-                    *values = self.masked(values, &named(keys, name), action)?;
+                    *values = self.masked(values, &named(keys, name, every), action)?;
                 }
                 let entries = StructArray::try_new(fields, columns, entry_nulls)?;
                 Ok(Arc::new(MapArray::try_new(field, offsets, entries, nulls, ordered)?))
@@ -183,7 +210,8 @@ impl Applied {
         // The decoder wrote it: what cannot be read is not passed on.
         let Pairs(entries) = serde_json::from_str(text).ok()?;
         let mut out = String::new();
-        for (pointer, value) in &entries {
+        // What is no pointer is the `_id` of an action.
+        for (pointer, value) in entries.iter().filter(|(pointer, _)| pointer.starts_with('/')) {
             let mut kept = Some(value.get().to_owned());
             for (steps, action) in &self.rules {
                 kept = match (lies(pointer, steps), action) {
@@ -215,28 +243,48 @@ fn parts(
     array.as_struct().clone().into_parts()
 }
 
-fn named(keys: &ArrayRef, name: &str) -> BooleanArray {
+/// Which of the values are called `name`, or could be: those without a key are.
+fn named(keys: &ArrayRef, name: &str, every: bool) -> BooleanArray {
     match keys.as_any().downcast_ref::<StringArray>() {
-        Some(keys) => keys.iter().map(|key| Some(key == Some(name))).collect(),
-        None => BooleanArray::from(vec![true; keys.len()]),
+        Some(keys) if !every => {
+            keys.iter().map(|key| Some(key.is_none_or(|key| key == name))).collect()
+        }
+        _ => BooleanArray::from(vec![true; keys.len()]),
     }
+}
+
+fn parts_of(pointer: &str) -> impl Iterator<Item = String> {
+    pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~"))
+}
+
+/// Whether `part` of a pointer is this step.
+fn meets(step: &Step, part: &String) -> bool {
+    match step {
+        Step::Field(_, names) => names.contains(part),
+        Step::Elements => part.bytes().all(|b| b.is_ascii_digit()),
+        Step::Property { names, .. } => names.contains(part),
+        Step::Entry(name) => name == part,
+    }
+}
+
+/// Whether the value at `pointer` of `_extra` is a key of one of the properties that the steps lead
+/// to.
+fn is_key(pointer: &str, steps: &[Step]) -> bool {
+    let mut parts = parts_of(pointer);
+    steps.iter().all(|step| parts.next().is_some_and(|part| meets(step, &part)))
 }
 
 /// How the value at `pointer` of `_extra` lies to the rule with these steps.
 fn lies(pointer: &str, steps: &[Step]) -> Lies {
-    let unescaped = |part: &str| part.replace("~1", "/").replace("~0", "~");
-    let mut parts = pointer.split('/').skip(1).map(unescaped);
+    let mut parts = parts_of(pointer);
     for step in steps {
         // The pointer ends above the value: it holds it, and others with it.
         let Some(part) = parts.next() else { return Lies::Across };
-        let meets = match step {
-            Step::Field(_, names) => names.contains(&part),
-            Step::Elements => part.bytes().all(|b| b.is_ascii_digit()),
-            // Which property it is, an entry does not say.
-            Step::Property { .. } => return Lies::Across,
-            Step::Entry(name) => *name == part,
-        };
-        if !meets {
+        // Which property it is, an entry does not say.
+        if matches!(step, Step::Property { .. }) {
+            return Lies::Across;
+        }
+        if !meets(step, &part) {
             return Lies::Apart;
         }
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +16,8 @@ use crate::auth::may_be_shown;
 
 /// The least bytes of a secret.
 const LEAST_BYTES: usize = 32;
+/// What the cipher adds.
+const TAG_BYTES: usize = 16;
 /// Hex digits of a hash: 128 bits, for which equal hashes mean equal values.
 const HASH_BYTES: usize = 16;
 
@@ -113,10 +115,23 @@ impl Key {
     /// `text` as only the secret can open it; `None` if the system gives no random numbers.
     #[must_use]
     pub fn seal(&self, text: &[u8]) -> Option<String> {
-        let mut sealed = text.to_vec();
+        self.seal_between("", text, "")
+    }
+
+    /// The same between two texts, with no more copies than it takes: `text` may be a whole body.
+    pub(super) fn seal_between(&self, before: &str, text: &[u8], after: &str) -> Option<String> {
+        let mut sealed = Vec::with_capacity(text.len() + TAG_BYTES);
+        sealed.extend_from_slice(text);
         let nonce = self.0.seal.seal_in_place_append_tag(Aad::empty(), &mut sealed).ok()?;
-        let whole: Vec<u8> = nonce.as_ref().iter().copied().chain(sealed).collect();
-        Some(STANDARD.encode(whole))
+        // The nonce's bytes are whole groups of base64: what follows can be written after it.
+        const { assert!(NONCE_LEN.is_multiple_of(3)) };
+        let bytes = base64::encoded_len(NONCE_LEN + sealed.len(), true)?;
+        let mut out = String::with_capacity(before.len() + bytes + after.len());
+        out.push_str(before);
+        STANDARD.encode_string(nonce.as_ref(), &mut out);
+        STANDARD.encode_string(&sealed, &mut out);
+        out.push_str(after);
+        Some(out)
     }
 
     /// What [`Key::seal`] was given; `None` for anything else.

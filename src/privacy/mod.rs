@@ -16,9 +16,11 @@
 //! | `truncate` | string | an IPv4 address to its /24, an IPv6 address to its /48; else null |
 //!
 //! A rule names a column, one within it (`userActions.targetUrl`), or the value of a property by its
-//! key (`stringProperties.email`).
+//! key (`stringProperties.email`). A property whose key is missing, no text or given twice could be
+//! any: every rule for one is for it. `_extra` itself can be dropped.
 //!
-//! It does not know a field that no schema has: such a value is in `_extra` as it came.
+//! It does not know a field that no schema has: such a value is in `_extra` as it came. The `_id` that
+//! a bulk action gave a document, which the exporter makes of columns, is dropped under any rule.
 
 mod apply;
 mod journal;
@@ -29,7 +31,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::schema::{Field, Kind, TableSchema};
+use crate::schema::{EXTRA, Field, Kind, TableSchema};
 
 pub use apply::Applied;
 pub use journal::{SEAL_BYTES, is_sealed};
@@ -74,8 +76,9 @@ enum Step {
     Field(usize, Vec<String>),
     /// Into the elements of a list.
     Elements,
-    /// Into the field `value` (at this place) of those records whose `key` (at that place) is this.
-    Property { key: usize, value: usize, name: String },
+    /// Into the field `value` (at this place) of those records whose `key` (at that place, and all
+    /// its names) is this.
+    Property { key: usize, names: Vec<String>, value: usize, name: String },
     /// Into the values of a map under this key.
     Entry(String),
 }
@@ -98,8 +101,7 @@ impl Rules {
             "truncate" => Some(Action::Truncate),
             _ => return Err(format!("\"{action}\" is none of keep, drop, hash and truncate")),
         };
-        let mut found =
-            schemas.iter().filter_map(|schema| resolve(&schema.fields, path)).peekable();
+        let mut found = schemas.iter().filter_map(|schema| find(schema, path)).peekable();
         if found.peek().is_none() {
             return Err("no table has such a column".to_owned());
         }
@@ -127,15 +129,23 @@ impl Rules {
     /// The text is no such.
     pub fn parse(text: &str) -> Result<Rules, String> {
         let mut rules = Rules::default();
+        let action = |name: &str| match name {
+            "drop" => Ok(Action::Drop),
+            "hash" => Ok(Action::Hash),
+            "truncate" => Ok(Action::Truncate),
+            _ => Err(format!("an unknown privacy rule: {name}")),
+        };
+        if text.starts_with('{') {
+            let pairs: BTreeMap<String, String> =
+                serde_json::from_str(text).map_err(|error| format!("privacy rules: {error}"))?;
+            for (path, name) in pairs {
+                rules.0.insert(path, action(&name)?);
+            }
+            return Ok(rules);
+        }
         for rule in text.split(';').filter(|rule| !rule.is_empty()) {
-            let (path, action) = rule.rsplit_once('=').ok_or("a privacy rule without an action")?;
-            let action = match action {
-                "drop" => Action::Drop,
-                "hash" => Action::Hash,
-                "truncate" => Action::Truncate,
-                _ => return Err(format!("an unknown privacy rule: {action}")),
-            };
-            rules.0.insert(path.to_owned(), action);
+            let (path, name) = rule.rsplit_once('=').ok_or("a privacy rule without an action")?;
+            rules.0.insert(path.to_owned(), action(name)?);
         }
         Ok(rules)
     }
@@ -144,22 +154,36 @@ impl Rules {
     #[must_use]
     pub fn for_table(&self, schema: &TableSchema, key: Key) -> Applied {
         let rules = self.0.iter();
-        let rules = rules.filter_map(|(path, action)| {
-            resolve(&schema.fields, path).map(|(steps, _)| (steps, *action))
-        });
+        let rules = rules
+            .filter_map(|(path, action)| find(schema, path).map(|(steps, _)| (steps, *action)));
         Applied::new(rules.collect(), key)
     }
 }
 
-/// `ip=truncate;userId=hash`: what files' metadata and seals say.
+/// `ip=truncate;userId=hash`: what files' metadata and seals say. Where the key of a property could
+/// be taken for more than that, it is a JSON object.
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.keys().any(|path| path.contains([';', '=', '{'])) {
+            let pairs: BTreeMap<&String, &str> =
+                self.0.iter().map(|(path, action)| (path, action.name())).collect();
+            return f.write_str(&serde_json::to_string(&pairs).map_err(|_| fmt::Error)?);
+        }
         for (number, (path, action)) in self.0.iter().enumerate() {
             let between = if number > 0 { ";" } else { "" };
             write!(f, "{between}{path}={}", action.name())?;
         }
         Ok(())
     }
+}
+
+/// The way from the columns of `schema` to what `path` names, and its kind. `_extra` is where the way
+/// begins: everything in it is meant, and it can only be dropped.
+fn find(schema: &TableSchema, path: &str) -> Option<(Vec<Step>, Kind)> {
+    if path == EXTRA {
+        return Some((Vec::new(), Kind::Struct(Vec::new())));
+    }
+    resolve(&schema.fields, path)
 }
 
 /// The way from the columns `fields` to what `path` names, and its kind.
@@ -170,9 +194,7 @@ fn resolve(fields: &[Field], path: &str) -> Option<(Vec<Step>, Kind)> {
         None => path.split_once('.').map(|(first, rest)| (first, Some(rest)))?,
     };
     let (place, field) = fields.iter().enumerate().find(|(_, field)| field.name == first)?;
-    let mut names = vec![field.name.clone()];
-    names.extend(field.aliases.iter().cloned());
-    let mut steps = vec![Step::Field(place, names)];
+    let mut steps = vec![Step::Field(place, all_names(field))];
     match rest {
         None => Some((steps, field.kind.clone())),
         Some(rest) => {
@@ -181,6 +203,12 @@ fn resolve(fields: &[Field], path: &str) -> Option<(Vec<Step>, Kind)> {
             Some((steps, kind))
         }
     }
+}
+
+fn all_names(field: &Field) -> Vec<String> {
+    let mut names = vec![field.name.clone()];
+    names.extend(field.aliases.iter().cloned());
+    names
 }
 
 fn within(kind: &Kind, path: &str) -> Option<(Vec<Step>, Kind)> {
@@ -192,7 +220,8 @@ fn within(kind: &Kind, path: &str) -> Option<(Vec<Step>, Kind)> {
         Kind::Struct(fields) => resolve(fields, path).or_else(|| {
             let place = |name| fields.iter().position(|field: &Field| field.name == name);
             let (key, value) = (place("key")?, place("value")?);
-            let step = Step::Property { key, value, name: path.to_owned() };
+            let names = all_names(fields.get(key)?);
+            let step = Step::Property { key, names, value, name: path.to_owned() };
             Some((vec![step], fields.get(value)?.kind.clone()))
         }),
         Kind::Map(value) => Some((vec![Step::Entry(path.to_owned())], (**value).clone())),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::decode::{Decoded, Decoder, to_document};
 use crate::record::{Body, Form, Micros, Seq};
@@ -34,7 +36,8 @@ fn decoded(rules: &[(&str, &str)], lines: &str) -> Decoded {
 fn documents(rules: &[(&str, &str)], lines: &str) -> Vec<serde_json::Value> {
     let decoded = decoded(rules, lines);
     let schema = TableSchema::builtin("user_sessions").unwrap();
-    let document = |row| to_document(&decoded.batch, row, &schema).unwrap();
+    let document =
+        |row| serde_json::to_value(to_document(&decoded.batch, row, &schema).unwrap()).unwrap();
     (0..decoded.batch.num_rows()).map(document).collect()
 }
 
@@ -104,6 +107,82 @@ fn extra_is_no_way_around() {
     let extra = decoded.batch.column_by_name(crate::schema::EXTRA).unwrap();
     let extra = extra.as_any().downcast_ref::<arrow::array::StringArray>().unwrap();
     assert_eq!(extra.value(0), format!(r#"{{"/userId":"{}","/new":1}}"#, hash("12345")));
+}
+
+#[test]
+fn a_property_by_another_key_is_no_way_around() {
+    let rules =
+        [("stringProperties.email", "hash"), ("userActions.stringProperties.email", "drop")];
+    for property in [
+        r#"{"key":"other","key":"email","value":"me@leak"}"#,
+        r#"{"value":"me@leak","key":"a","key":"email"}"#,
+        r#"{"key":["email"],"value":"me@leak"}"#,
+        r#"{"key":null,"value":"me@leak"}"#,
+        r#"{"value":"me@leak"}"#,
+        r#"{"key":"email","value":"x","value":"me@leak"}"#,
+        r#"{"key":"plan","value":{"email":"me@leak"}}"#,
+    ] {
+        let line = format!(
+            "{{\"stringProperties\":[{{\"key\":\"plan\",\"value\":\"gold\"}},{property}],\
+             \"userActions\":[{{}},{{\"stringProperties\":[{property}]}}]}}"
+        );
+        let plain = r#"{"stringProperties":[{"key":"plan","value":"gold"}]}"#;
+        let decoded = decoded(&rules, &format!("{plain}\n{line}\n{plain}\n"));
+        let text = format!("{:?}", decoded.batch);
+        assert!(!text.contains("me@leak"), "{property}: {text}");
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        for row in [0, 2] {
+            let document = to_document(&decoded.batch, row, &schema).unwrap();
+            assert_eq!(serde_json::to_string(&document).unwrap(), plain, "{property}");
+        }
+    }
+}
+
+#[test]
+fn extra_can_be_dropped_and_an_id_of_an_action_is() {
+    let lines = "{\"index\":{\"_id\":\"t-ann-5\"}}\n{\"userId\":\"ann\",\"new\":1}\n";
+    let extra = |rules: &[(&str, &str)]| {
+        let decoded = decoded(rules, lines);
+        let extra = decoded.batch.column_by_name(EXTRA).unwrap();
+        let extra = extra.as_any().downcast_ref::<arrow::array::StringArray>().unwrap();
+        extra.iter().next().unwrap().map(str::to_owned)
+    };
+    assert_eq!(extra(&[("userId", "hash")]).as_deref(), Some(r#"{"/new":1}"#));
+    assert_eq!(extra(&[("_extra", "drop")]), None);
+    let schema = TableSchema::builtin("user_sessions").unwrap();
+    let error = Rules::default().add("_extra", "hash", &[&schema]).unwrap_err();
+    assert!(error.contains("only text"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn rules_of_any_key_are_read_as_they_were_written(
+        keys in prop::collection::vec("[ -~äß]{1,12}", 0..4),
+        plain in any::<bool>(),
+    ) {
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let mut rules = Rules::default();
+        if plain {
+            rules.add("ip", "truncate", &[&schema]).unwrap();
+        }
+        for key in &keys {
+            rules.add(&format!("stringProperties.{key}"), "hash", &[&schema]).unwrap();
+        }
+        prop_assert_eq!(Rules::parse(&rules.to_string()).unwrap(), rules);
+    }
+}
+
+#[test]
+fn rules_of_older_seals_are_read() {
+    let text = "ip=truncate;stringProperties.a=b=hash;userActions.targetUrl=drop";
+    let rules = Rules::parse(text).unwrap();
+    assert_eq!(rules.0.len(), 3);
+    assert_eq!(rules.0["stringProperties.a=b"], Action::Hash);
+    assert_eq!(
+        rules.to_string(),
+        r#"{"ip":"truncate","stringProperties.a=b":"hash","userActions.targetUrl":"drop"}"#
+    );
+    assert!(Rules::parse("{\"ip\":\"mask\"}").is_err() && Rules::parse("{").is_err());
 }
 
 #[test]

@@ -20,6 +20,7 @@ use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
+use crate::bulk;
 use crate::peers::Peer;
 
 use super::encoding::Encoding;
@@ -266,7 +267,7 @@ pub(super) fn lines(body: &[u8]) -> u64 {
     let mut start = 0;
     for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
         let line = body.get(start..end).unwrap_or_default();
-        lines += u64::from(line.iter().any(|byte| !byte.is_ascii_whitespace()));
+        lines += u64::from(!bulk::is_blank(line));
         start = end + 1;
     }
     lines

@@ -179,7 +179,7 @@ fn lines(body: &[u8]) -> impl Iterator<Item = Line> {
     });
     all.filter(|line| {
         let bytes = body.get(line.start..line.end).unwrap_or_default();
-        !bytes.trim_ascii().is_empty()
+        !bulk::is_blank(bytes)
     })
 }
 
@@ -194,7 +194,7 @@ pub(super) fn split(endpoint: &Endpoint, bulk: &Bulk, body: &[u8]) -> Result<Spl
     while let Some(line) = lines.next() {
         let text = body_.get(line.start..line.end).unwrap_or_default();
         let bad = |what| Err(Refusal::Bulk { line: line.number, what });
-        let Some(action) = bulk::read(text.trim_ascii()) else {
+        let Some(action) = bulk::read(text) else {
             return bad("is no action (index or create, and what it is about)");
         };
         actions += 1;
@@ -254,7 +254,7 @@ pub(super) fn split(endpoint: &Endpoint, bulk: &Bulk, body: &[u8]) -> Result<Spl
             return Err(Refusal::AnswerTooLong { limit_bytes: MOST_ANSWER_BYTES });
         }
     }
-    let blank = |piece: Option<&[u8]>| piece.unwrap_or_default().trim_ascii().is_empty();
+    let blank = |piece: Option<&[u8]>| bulk::is_blank(piece.unwrap_or_default());
     for part in parts.values_mut() {
         let whole = match part.pieces.as_slice() {
             [(start, end)] => blank(body_.get(..*start)) && blank(body_.get(*end..)),

@@ -15,16 +15,15 @@ mod read;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use arrow::array::{Array, AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use object_store::ObjectStore;
 use object_store::path::Path;
-use serde_json::Value;
 
-use crate::decode::{DocumentError, to_document};
-use crate::schema::TableSchema;
+use crate::decode::{Document, DocumentError, to_document};
+use crate::schema::{EXTRA, INGEST_ID, INGEST_TIME, TableSchema};
 
 /// Why there are no documents.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +64,15 @@ pub struct Table<'a> {
     pub name: &'a str,
 }
 
+/// Documents of a lake.
+#[derive(Debug, Default)]
+pub struct Sample {
+    /// Oldest first.
+    pub documents: Vec<Document>,
+    /// Columns of their files that the schema does not know, and the documents have not.
+    pub unknown: BTreeSet<String>,
+}
+
 const MICROS_OF_DAY: i64 = 86_400_000_000;
 
 impl Table<'_> {
@@ -73,7 +81,7 @@ impl Table<'_> {
     ///
     /// # Errors
     /// [`SampleError`].
-    pub async fn newest(&self, count: usize, days: u32) -> Result<Vec<Value>, SampleError> {
+    pub async fn newest(&self, count: usize, days: u32) -> Result<Sample, SampleError> {
         let mut files = read::files(self).await?;
         // Newest first, so that files that come after can be left out early.
         files.sort_by_key(|file| Reverse(file.last().unwrap_or(i64::MAX)));
@@ -109,11 +117,14 @@ impl Table<'_> {
             wanted.entry(*file).or_default().push(*row);
         }
         let mut documents = BTreeMap::new();
+        let mut unknown = BTreeSet::new();
         for (number, wanted) in &mut wanted {
             wanted.sort_unstable();
             let Some(file) = files.get(*number) else { continue };
             let mut next = wanted.iter();
             file.read(self.store, None, Some(wanted), |batch| {
+                let names = batch.schema_ref().fields().iter().map(|field| field.name());
+                unknown.extend(names.filter(|name| !self.knows(name)).cloned());
                 for row in 0..batch.num_rows() {
                     let document = to_document(&batch, row, self.schema)
                         .map_err(|source| SampleError::Document { file: file.name(), source })?;
@@ -125,7 +136,13 @@ impl Table<'_> {
             })
             .await?;
         }
-        Ok(rows.iter().filter_map(|(_, file, row)| documents.remove(&(*file, *row))).collect())
+        let documents = rows.iter().filter_map(|(_, file, row)| documents.remove(&(*file, *row)));
+        Ok(Sample { documents: documents.collect(), unknown })
+    }
+
+    fn knows(&self, column: &str) -> bool {
+        [INGEST_TIME, INGEST_ID, EXTRA].contains(&column)
+            || self.schema.fields.iter().any(|field| field.name == column)
     }
 
     /// Calls `found` with `tenantId-userSessionId-startTime` of every row: see [`id`].
@@ -165,12 +182,12 @@ impl Table<'_> {
     }
 }
 
-/// `tenantId-userSessionId-startTime` of a document, as an Elasticsearch action's `_id` has it; what
-/// is missing is empty, a missing time is 0.
+/// `tenantId-userSessionId-startTime` of a document, as the exporter's Elasticsearch actions have it
+/// for an `_id`; what is missing is empty, a missing time is 0.
 #[must_use]
-pub fn id(document: &Value) -> String {
-    let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
-    let start = document.get("startTime").and_then(Value::as_i64).unwrap_or_default();
+pub fn id(document: &Document) -> String {
+    let text = |name: &str| document.text(name).unwrap_or_default();
+    let start = document.long("startTime").unwrap_or_default();
     format!("{}-{}-{start}", text("tenantId"), text("userSessionId"))
 }
 

@@ -65,8 +65,8 @@ fn ask<T>(question: impl AsyncFnOnce(Table<'_>) -> T) -> T {
     })
 }
 
-fn starts_of(documents: &[Value]) -> Vec<i64> {
-    documents.iter().map(|document| document["startTime"].as_i64().unwrap()).collect()
+fn starts_of(sample: &Sample) -> Vec<i64> {
+    sample.documents.iter().map(|document| document.long("startTime").unwrap()).collect()
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn the_newest_come_from_all_files_and_row_groups() {
         [20, 39, 40, DAY_MS + 7],
         "from a day before the newest"
     );
-    assert!(newest(0, 7).is_empty());
+    assert!(newest(0, 7).documents.is_empty());
 }
 
 #[test]
@@ -90,8 +90,10 @@ fn a_document_is_the_one_that_came_in() {
         "tenantId": "t", "userSessionId": format!("s{start}"), "startTime": start,
         "new": [1, null], "userActions": [{"name": "a"}, {"duration": "5"}]
     });
-    assert_eq!(newest, std::slice::from_ref(&came));
-    assert_eq!(id(&came), format!("t-s{start}-{start}"));
+    let [document] = newest.documents.as_slice() else { panic!("{newest:?}") };
+    assert_eq!(serde_json::to_value(document).unwrap(), came);
+    assert!(newest.unknown.is_empty());
+    assert_eq!(id(document), format!("t-s{start}-{start}"));
 }
 
 #[test]
@@ -112,4 +114,18 @@ fn a_broken_file_stops_it_with_its_name() {
         table.newest(1, 7).await.unwrap_err()
     });
     assert_eq!(error.to_string(), "cannot read lake/user_sessions/date=d/6.parquet");
+}
+
+#[test]
+fn files_of_an_older_schema_give_documents_and_what_is_unknown_is_told() {
+    let sample = ask(async |table| {
+        let mut schema = table.schema.clone();
+        schema.fields.retain(|field| field.name != "tenantId" && field.name != "userActions");
+        let newer = table.schema.fields.iter().find(|field| field.name == "duration").unwrap();
+        schema.fields.push(crate::schema::Field { name: "later".into(), ..newer.clone() });
+        Table { schema: &schema, ..table }.newest(1, 7).await.unwrap()
+    });
+    let unknown: Vec<_> = sample.unknown.iter().collect();
+    assert_eq!(unknown, ["tenantId", "userActions"]);
+    assert_eq!(sample.documents[0].text("userSessionId").unwrap(), format!("s{}", DAY_MS + 7));
 }

@@ -79,7 +79,7 @@ def test_official_client(elastic, local_lake, version, auth):
     assert said["mixed"] == [1, [400]] and said["wrong"] == 401, said
     elastic.drain()
     assert sorted(local_lake.session_ids()) == sorted([*names, "mixed"])
-    rows = local_lake.query("""SELECT "userSessionId", _extra ->> '$."/_id"' FROM {t}""")
+    rows = local_lake.query("""SELECT "userSessionId", _extra ->> '$."_id"' FROM {t}""")
     assert all(extra == f"id-{name}" for name, extra in rows), rows[:3]
     assert local_lake.quarantine() == []
 

@@ -141,7 +141,7 @@ fn what_is_not_utf8_is_rejected_line_by_line() {
     let expected =
         [(2, "not UTF-8 at byte 7"), (4, "not UTF-8 at byte 1"), (5, "not UTF-8 at byte 7")];
     assert_eq!(reasons, expected);
-    assert_eq!(decoded.rejects[0].raw, b"{\"s\":\"\xff\"}");
+    assert_eq!(decoded.rejects[0].raw, &b"{\"s\":\"\xff\"}"[..]);
 
     let decoded = decode(b"[{\"s\":\"a\"},{\"s\":\"\xff\"},{\"s\":\"b\"}]");
     assert_eq!(documents(&decoded), [json!({"s":"a"}), json!({"s":"b"})]);
@@ -226,6 +226,99 @@ fn from_a_broken_element_on_an_array_is_one_reject() {
 }
 
 #[test]
+fn an_element_whose_end_is_sure_leaves_its_neighbours_alone() {
+    let deep = format!("{{\"u\":{}[{{}}]{}}}", "{\"a\":".repeat(300), "}".repeat(300));
+    for (element, reason) in [
+        (r#"{"s":"a\xb"}"#, "unknown escape in a string at byte 8"),
+        (r#"{"s":"\u00g0\\"}"#, "unknown escape in a string at byte 7"),
+        (r#"{"s":"\u12"}"#, "unknown escape in a string at byte 7"),
+        (r#"{"u":[1,{"s":"\ud800\""}]}"#, "lone surrogate escape at byte 15"),
+        ("{\"s\":\"a\tb\\\"\"}", "control character in a string at byte 8"),
+        (r#"{"n":-001.5,"s":"a"}"#, "malformed number at byte 8"),
+        (&deep, "nested deeper than 128 levels at byte 641"),
+    ] {
+        for between in ["", "\n"] {
+            let text = format!("[{{\"n\":1}},{between}{element},{between}{{\"n\":2}}]");
+            let decoded = decode(&text);
+            assert_eq!(documents(&decoded), [json!({"n":1}), json!({"n":2})], "{text}");
+            assert_eq!(rejects(&decoded), [(2, reason, element.to_owned())]);
+        }
+    }
+    // Where a quote may be missing, what follows could be within or without a string.
+    for text in ["[{\"s\":\"a\n\"},{\"n\":2}]", r#"[{"s":"a\x,"n":1},{"n":2}]"#, r#"[{"s":"\x"]}]"#]
+    {
+        let decoded = decode(text);
+        assert_eq!((decoded.counts.rows, decoded.counts.rejects), (0, 1), "{text}");
+    }
+}
+
+#[test]
+fn a_line_that_begins_like_an_array_leaves_its_neighbours_alone() {
+    let (one, two) = (json!({"n":1}), json!({"n":2}));
+    let none = "not a JSON object at byte 1";
+    for (text, rows, numbers, broken) in [
+        ("[1]\n{\"n\":1}\n{\"n\":2}", vec![&one, &two], vec!["2", "3"], vec![(1, none, "1")]),
+        ("[{\"n\":1}]\n{\"n\":2}\n", vec![&one, &two], vec!["1", "2"], vec![]),
+        ("[]\r\n\n{\"n\":2}", vec![&two], vec!["3"], vec![]),
+        (
+            "[1,{\"n\":1}]\n\n\nx\n[{\"n\":9}]\n{\"n\":2}",
+            vec![&one, &two],
+            vec!["2", "6"],
+            vec![(1, none, "1"), (4, none, "x"), (5, none, "[{\"n\":9}]")],
+        ),
+        (
+            "[{\"n\":1},5,6]\n{\"n\":2}",
+            vec![&one, &two],
+            vec!["1", "4"],
+            vec![(2, none, "5"), (3, none, "6")],
+        ),
+        (
+            "[{\"n\":1}] x\n{\"n\":2}",
+            vec![&one, &two],
+            vec!["1", "3"],
+            vec![(2, "trailing characters after the array at byte 1", "x")],
+        ),
+        (
+            "[info] started\n[warn] late\n{\"n\":2}\n",
+            vec![&two],
+            vec!["3"],
+            vec![(1, "expected a value at byte 1", "info] started"), (2, none, "[warn] late")],
+        ),
+        (
+            "[{\"n\":,\n{\"n\":2}\n[3]",
+            vec![&two],
+            vec!["2"],
+            vec![(1, "expected a value at byte 6", "{\"n\":,"), (3, none, "[3]")],
+        ),
+        ("[{\"n\":1}\n{\"n\":2}\n", vec![&one, &two], vec!["1", "2"], vec![]),
+        ("[ \n{\"n\":1}\n\n{\"n\":2}\n", vec![&one, &two], vec!["1", "4"], vec![]),
+    ] {
+        let decoded = decode(text);
+        assert_eq!(documents(&decoded).iter().collect::<Vec<_>>(), rows, "{text:?}");
+        assert_eq!(lines(&decoded), numbers, "{text:?}");
+        let broken: Vec<_> = broken.into_iter().map(|(n, why, raw)| (n, why, raw.into())).collect();
+        assert_eq!(rejects(&decoded), broken, "{text:?}");
+    }
+    // An array that breaks off is not taken apart into what is none of its elements.
+    let decoded = decode("[{\"n\":1,},\n{\"n\":2},\n{\"n\":3}]");
+    assert_eq!((decoded.counts.rows, decoded.rejects.len()), (0, 1));
+}
+
+#[test]
+fn a_later_piece_of_a_file_is_lines() {
+    let mut decoder = Decoder::new(small(), "node".into());
+    let mut piece = body(Form::Ndjson, b"[1]\n{\"n\":1}\n{\"n\":2}");
+    piece.first_line = 5;
+    decoder.push(&piece);
+    piece.bytes = Bytes::from_static(b"\xef\xbb\xbf{}\n{\"n\":3}");
+    decoder.push(&piece);
+    let decoded = decoder.finish();
+    assert_eq!(lines(&decoded), ["6", "7", "6"]);
+    let none = "not a JSON object at byte 1";
+    assert_eq!(rejects(&decoded), [(5, none, "[1]".into()), (5, none, "\u{feff}{}".into())]);
+}
+
+#[test]
 fn one_document_over_several_lines_is_a_document() {
     let pretty = "\n{\n  \"n\": 1,\n  \"ss\": [\n    \"a\"\n  ],\n  \"u\": {\n \"x\": 1}\n}\n\n";
     let decoded = decode(pretty);
@@ -236,7 +329,7 @@ fn one_document_over_several_lines_is_a_document() {
     let two = format!("{pretty}{pretty}");
     let decoded = decode(&two);
     assert_eq!(decoded.counts.rows, 0, "two of them are not told from broken lines");
-    assert_eq!(decoded.rejects[0].raw, b"{");
+    assert_eq!(decoded.rejects[0].raw, "{");
     assert_eq!(decoded.rejects[0].reason, "unexpected end of the line at byte 2");
 
     let decoded = decode("{\"n\":1,\n{\"n\":2}\n");
@@ -255,7 +348,7 @@ fn bulk_actions_are_left_out_or_rejected() {
         assert_eq!(
             documents(&decoded),
             [
-                json!({"n":1,"_id":"1"}),
+                json!({"n":1}),
                 json!({"n":2}),
                 json!({"n":5}),
                 json!({"index":{"n":6}}),
@@ -276,6 +369,80 @@ fn bulk_actions_are_left_out_or_rejected() {
     }
     let broken = decode("{\"index\":{\"_id\":\"1\"}\n{\"n\":1}\n");
     assert_eq!(broken.counts, Counts { lines: 2, rows: 1, rejects: 1, actions: 0 });
+}
+
+#[test]
+fn the_line_after_an_action_is_its_document_whatever_it_says() {
+    let text = "{\"index\":{\"_id\":\"1\"}}\n\n \r\n{\"index\":{}}\n\
+                { \"cre\\u0061te\":{}}\n{\"update\":{}}\n\
+                {\"index\":{}}\n{\"delete\":{\"_id\":\"1\"}}\n{\"n\":1}\n";
+    for form in [Form::Ndjson, Form::Elasticsearch] {
+        let decoded = decode_form(form, text.as_bytes());
+        let expected = [
+            json!({"index":{}}),
+            json!({"update":{}}),
+            json!({"delete":{"_id":"1"}}),
+            json!({"n":1}),
+        ];
+        assert_eq!(documents(&decoded), expected);
+        assert_eq!(decoded.counts.actions, 3);
+        assert_eq!(lines(&decoded), ["4", "6", "8", "9"]);
+    }
+}
+
+#[test]
+fn a_field_of_the_schema_is_no_action_but_in_a_bulk() {
+    let mut schema = (*small()).clone();
+    schema.fields.push(field("index", &[], Kind::Map(Box::new(Kind::String))));
+    let schema = Arc::new(schema);
+    let text = b"{\"index\":{\"version\":\"3\"}}\n{\"n\":1}\n";
+    for (form, expected) in [
+        (Form::Ndjson, vec![json!({"index":{"version":"3"}}), json!({"n":1})]),
+        (Form::Elasticsearch, vec![json!({"n":1})]),
+    ] {
+        let mut decoder = Decoder::new(Arc::clone(&schema), "node".into());
+        decoder.push(&body(form, text));
+        let decoded = decoder.finish();
+        let document = |row| to_document(&decoded.batch, row, &schema).unwrap();
+        let documents = (0..decoded.batch.num_rows()).map(document);
+        let documents: Vec<_> = documents.map(|d| serde_json::to_value(d).unwrap()).collect();
+        assert_eq!(documents, expected);
+    }
+}
+
+#[test]
+fn the_id_of_an_action_is_no_member_of_its_document() {
+    let action = r#"{"index":{"_id":"a\u0062\"c"}}"#;
+    let text =
+        format!("{action}\n{{\"n\":1}}\n{action}\n{{\"_id\":\"own\"}}\n{{\"_id\":\"own\"}}\n");
+    let decoded = decode(&text);
+    let own = json!({"_id":"own"});
+    assert_eq!(documents(&decoded), [json!({"n":1}), own.clone(), own]);
+    let id = r#""_id":"a\u0062\"c""#;
+    let expected = [
+        Some(format!("{{{id}}}")),
+        Some(format!(r#"{{"/_id":"own",{id}}}"#)),
+        Some(r#"{"/_id":"own"}"#.into()),
+    ];
+    assert_eq!(texts(&decoded, EXTRA), expected);
+    let ids: Vec<_> = (0..3)
+        .map(|row| {
+            to_document(&decoded.batch, row, &small()).unwrap().action_id().map(String::from)
+        })
+        .collect();
+    assert_eq!(ids, [Some("ab\"c".into()), Some("ab\"c".into()), None]);
+
+    for field in [field("_id", &[], Kind::String), field("doc", &["_id"], Kind::String)] {
+        let mut schema = (*small()).clone();
+        let name = field.name.clone();
+        schema.fields.push(field);
+        let mut decoder = Decoder::new(Arc::new(schema), "node".into());
+        decoder.push(&body(Form::Ndjson, text.as_bytes()));
+        let decoded = decoder.finish();
+        let own = Some("own".to_owned());
+        assert_eq!(texts(&decoded, &name), [Some("ab\"c".into()), own.clone(), own]);
+        assert_eq!(texts(&decoded, EXTRA), [None, Some(format!("{{{id}}}")), None]);
+    }
 }
 
 #[test]

@@ -59,7 +59,11 @@ fn fuzz_bodies() {
             bytes: Bytes::from(bytes),
         };
         let mut progress = Progress::NEW;
-        let room = Room { lines: 1 + dice.below(3), bytes: 1 + dice.below(200) as usize };
+        let room = Room {
+            lines: 1 + dice.below(3),
+            bytes: 1 + dice.below(200) as usize,
+            column_bytes: 1 + dice.below(200) as usize,
+        };
         let mut calls = 0;
         while !decoder.read(&body, &mut progress, room) {
             calls += 1;

@@ -1,24 +1,60 @@
 //! Properties: what comes in comes back; what serde_json refuses is refused; nothing panics.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
-use serde_json::{Map, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::generate::Source;
+use super::number::Token;
 use super::*;
 
+/// JSON with its numbers as they are written.
+#[derive(Clone, Debug, PartialEq)]
+enum Tree {
+    Null,
+    Boolean(bool),
+    Number(String),
+    Text(String),
+    Array(Vec<Tree>),
+    Object(BTreeMap<String, Tree>),
+}
+
+fn tree(text: &str) -> Tree {
+    let text = text.trim();
+    match text.as_bytes()[0] {
+        b'{' => {
+            let Pairs(pairs) = serde_json::from_str(text).unwrap();
+            Tree::Object(pairs.into_iter().map(|(key, raw)| (key, tree(raw.get()))).collect())
+        }
+        b'[' => {
+            let items: Vec<Box<RawValue>> = serde_json::from_str(text).unwrap();
+            Tree::Array(items.iter().map(|raw| tree(raw.get())).collect())
+        }
+        b'"' => Tree::Text(serde_json::from_str(text).unwrap()),
+        b'n' => Tree::Null,
+        b't' | b'f' => Tree::Boolean(text == "true"),
+        _ => Tree::Number(text.to_owned()),
+    }
+}
+
 /// Whether the document `came` of a row is the document `went` that was sent: but for nulls
-/// against missing members, the spelling of numbers, and aliases that became the current name.
-fn same(kind: Option<&Kind>, went: &Value, came: &Value) -> bool {
+/// against missing members, the spelling of numbers in columns, and aliases that became the
+/// current name.
+fn same(kind: Option<&Kind>, went: &Tree, came: &Tree) -> bool {
     match (went, came) {
-        (Value::Object(went), Value::Object(came)) => {
+        (Tree::Object(went), Tree::Object(came)) => {
             let fields = match kind {
                 Some(Kind::Struct(fields)) => fields.as_slice(),
                 _ => &[],
             };
             let went = renamed(fields, went, came);
-            let members = |of: &Map<String, Value>| of.values().filter(|v| !v.is_null()).count();
-            members(&went) == members(came)
-                && went.iter().filter(|(_, value)| !value.is_null()).all(|(key, value)| {
+            let there = |of: &BTreeMap<String, Tree>| {
+                of.values().filter(|value| **value != Tree::Null).count()
+            };
+            there(&went) == there(came)
+                && went.iter().filter(|(_, value)| **value != Tree::Null).all(|(key, value)| {
                     let kind = match kind {
                         Some(Kind::Map(kind)) => Some(kind.as_ref()),
                         _ => fields.iter().find(|f| f.name == *key).map(|f| &f.kind),
@@ -26,21 +62,29 @@ fn same(kind: Option<&Kind>, went: &Value, came: &Value) -> bool {
                     came.get(key).is_some_and(|came| same(kind, value, came))
                 })
         }
-        (Value::Array(went), Value::Array(came)) => {
+        (Tree::Array(went), Tree::Array(came)) => {
             let kind = match kind {
                 Some(Kind::List(kind)) => Some(kind.as_ref()),
                 _ => None,
             };
             went.len() == came.len() && went.iter().zip(came).all(|(a, b)| same(kind, a, b))
         }
-        (Value::Number(went), Value::Number(came)) => match (went.as_i64(), came.as_i64()) {
-            (Some(went), Some(came)) => went == came,
-            _ => {
-                // serde_json rounds decimal numbers to within a few units in the last place.
-                let (went, came) = (went.as_f64().unwrap(), came.as_f64().unwrap());
-                (went - came).abs() <= 1e-14 * came.abs()
-            }
-        },
+        (Tree::Number(went), Tree::Number(came)) => {
+            let token =
+                |text: &'_ str| Token::read(text.as_bytes(), 0).map(|t| (t.long(), t.double()));
+            went == came
+                || match (kind, token(went), token(came)) {
+                    (
+                        Some(Kind::Long | Kind::TimestampMillis),
+                        Ok((Some(a), _)),
+                        Ok((Some(b), _)),
+                    ) => a == b,
+                    (Some(Kind::Double), Ok((_, Some(_))), _) => {
+                        went.parse::<f64>().unwrap() == came.parse::<f64>().unwrap()
+                    }
+                    _ => false,
+                }
+        }
         _ => went == came,
     }
 }
@@ -48,11 +92,13 @@ fn same(kind: Option<&Kind>, went: &Value, came: &Value) -> bool {
 /// `went` with aliases renamed, where `came` has the current name and `went` has not.
 fn renamed(
     fields: &[Field],
-    went: &Map<String, Value>,
-    came: &Map<String, Value>,
-) -> Map<String, Value> {
+    went: &BTreeMap<String, Tree>,
+    came: &BTreeMap<String, Tree>,
+) -> BTreeMap<String, Tree> {
     let mut went = went.clone();
-    let has = |map: &Map<String, Value>, key: &str| map.get(key).is_some_and(|v| !v.is_null());
+    let has = |map: &BTreeMap<String, Tree>, key: &str| {
+        map.get(key).is_some_and(|value| *value != Tree::Null)
+    };
     for field in fields.iter().filter(|field| has(came, &field.name)) {
         let gone = |alias: &&String| has(&went, alias) && !has(came, alias);
         if !has(&went, &field.name)
@@ -68,7 +114,9 @@ fn renamed(
 #[test]
 fn the_comparison_of_documents_compares() {
     let kind = Kind::Struct(small().fields.clone());
-    let same = |went: Value, came: Value| same(Some(&kind), &went, &came);
+    let same = |went: Value, came: Value| {
+        same(Some(&kind), &tree(&went.to_string()), &tree(&came.to_string()))
+    };
     assert!(same(json!({"n":5.0,"old_s":"x","p":null}), json!({"n":5,"s":"x"})));
     assert!(!same(json!({"n":5}), json!({"n":6})));
     assert!(!same(json!({"n":5}), json!({})));
@@ -76,6 +124,8 @@ fn the_comparison_of_documents_compares() {
     assert!(!same(json!({"old_s":"x","s":"y"}), json!({"s":"y"})));
     assert!(!same(json!({"ss":[null,1]}), json!({"ss":[1]})));
     assert!(!same(json!({"old_n":"x"}), json!({"s":"x"})));
+    assert!(same(json!({"d":5}), json!({"d":5.0})));
+    assert!(!same(json!({"u":5}), json!({"u":5.0})), "without a column it is as it was written");
 }
 
 fn builtin() -> Arc<TableSchema> {
@@ -89,11 +139,11 @@ fn decode_as(schema: &Arc<TableSchema>, bytes: &[u8]) -> Decoded {
 }
 
 fn comes_back(schema: &TableSchema, decoded: &Decoded, row: usize, text: &str) {
-    let went: Value = serde_json::from_str(text).unwrap();
     let came = to_document(&decoded.batch, row, schema).unwrap();
+    let came = serde_json::to_string(&came).unwrap();
     let kind = Kind::Struct(schema.fields.clone());
     let extra = texts(decoded, EXTRA).swap_remove(row);
-    assert!(same(Some(&kind), &went, &came), "{text}\n{went}\n{came}\n_extra: {extra:?}");
+    assert!(same(Some(&kind), &tree(text), &tree(&came)), "{text}\n{came}\n_extra: {extra:?}");
 }
 
 /// Documents, and a choice of the schema.
@@ -178,10 +228,7 @@ proptest! {
         prop_assert_eq!(decoded.counts.lines, decoded.counts.rows + decoded.counts.rejects);
         decode_form(form, &parts.concat());
         for row in 0..decoded.batch.num_rows() {
-            let document = to_document(&decoded.batch, row, &small());
-            if let Err(error) = document {
-                prop_assert!(error.to_string().contains("out of range"), "{}", error);
-            }
+            to_document(&decoded.batch, row, &small()).unwrap();
         }
     }
 }

@@ -4,7 +4,11 @@ use super::super::IndexPattern;
 use super::asked::{Asked, asked};
 use super::*;
 use crate::auth::Rules;
-use crate::record::Form;
+use crate::decode::{Decoder, Progress, Room};
+use crate::record::{Body, Form, Micros, Seq};
+use crate::schema::{EXTRA, INGEST_ID, TableSchema};
+use arrow::array::AsArray as _;
+use proptest::prelude::*;
 use warp::http::Method;
 
 fn endpoint(indices: &[(&str, &str)]) -> Endpoint {
@@ -138,4 +142,91 @@ fn paths_are_matched_strictly() {
     assert_eq!(bulk("/a/b/_bulk"), Err(404));
     assert_eq!(bulk("/_bulk/x"), Err(404));
     assert_eq!(bulk("/_search"), Err(404));
+}
+
+/// Actions as they may be written, with the `_id` for `ID`.
+const ACTIONS: [&str; 8] = [
+    r#"{"index":{"_id":"ID"}}"#,
+    r#"{"create":{"_id":"ID"}}"#,
+    r#" { "\u0069ndex" : { "_index" : "s" , "_id" : "ID" } } "#,
+    r#"{"inde\u0078":{"_id":"ID","routing":"r"}}"#,
+    r#"{"index":{}}"#,
+    "\t{\"create\":{\"_index\":\"s\"}}\r",
+    r#"{"update":{"_id":"ID"}}"#,
+    r#"{"delete":{"_id":"ID"}}"#,
+];
+/// Documents, and what is none.
+const DOCUMENTS: [&str; 10] = [
+    r#"{"userId":"a"}"#,
+    r#"{"index":{}}"#,
+    r#"{"index":{"_id":"other"}}"#,
+    r#"{"\u0069ndex":{}}"#,
+    r#"{"update":{}}"#,
+    r#"{"delete":{}}"#,
+    r#"{"userId":"#,
+    "no JSON",
+    "\u{c}",
+    "[1]",
+];
+const BETWEEN: [&str; 5] = ["\n", "\r\n", "\n\n", "\n \t\r\n", "\r\r\n"];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_answered_201_is_a_row_or_a_reject_under_its_id(
+        pairs in prop::collection::vec((0..ACTIONS.len(), 0..DOCUMENTS.len(), 0..BETWEEN.len(), 0..BETWEEN.len()), 1..12),
+        marked in any::<bool>(),
+        part_lines in 1..4u64,
+    ) {
+        let mut text = if marked { "\u{feff}".to_owned() } else { String::new() };
+        // By the line of each document that is to be stored: its `_id`.
+        let (mut ids, mut stored) = (BTreeMap::new(), 0);
+        for (number, (action, document, after, between)) in pairs.into_iter().enumerate() {
+            let action = ACTIONS[action];
+            text.push_str(&action.replace("ID", &format!("id{number}")));
+            text.push_str(BETWEEN[after]);
+            if action.contains("delete") {
+                continue;
+            }
+            let line = 1 + text.matches('\n').count();
+            text.push_str(DOCUMENTS[document]);
+            text.push_str(BETWEEN[between]);
+            if !action.contains("update") {
+                stored += 1;
+                if action.contains("_id") {
+                    ids.insert(line.to_string(), format!("id{number}"));
+                }
+            }
+        }
+        let bulk = Bulk { index: None, brief: true };
+        let sent = Bytes::from(text.clone());
+        let split = split(&endpoint(&[]), &bulk, &sent).unwrap();
+        let answered = split.items.matches("201").count();
+        prop_assert_eq!(answered, stored, "{:?}", text);
+
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let mut decoder = Decoder::new(schema, "n".into());
+        let mut progress = Progress::NEW;
+        for (_, part) in split.parts {
+            let body = Body {
+                seq: Seq(1),
+                received_at: Micros(0),
+                table: "user_sessions".into(),
+                form: Form::Elasticsearch,
+                first_line: 1,
+                bytes: part.bytes(&sent),
+            };
+            while !decoder.read(&body, &mut progress, Room { lines: part_lines, ..Room::ALL }) {}
+        }
+        let decoded = decoder.finish();
+        prop_assert_eq!(decoded.counts.lines, stored as u64, "{:?}", text);
+        let column = |name| decoded.batch.column_by_name(name).unwrap().as_string::<i32>();
+        for (row, extra) in column(INGEST_ID).iter().zip(column(EXTRA)) {
+            let line = row.unwrap().rsplit('-').next().unwrap();
+            let extra: Value = serde_json::from_str(extra.unwrap_or("{}")).unwrap();
+            let id = ids.get(line).map(String::as_str);
+            prop_assert_eq!(extra["_id"].as_str(), id, "line {} of {:?}", line, text);
+        }
+    }
 }

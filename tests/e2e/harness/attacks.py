@@ -373,6 +373,13 @@ ATTACKS = {
     "bomb: deflate": (bomb(zlib.compress, b"deflate"), {"413"}),
     "bomb: gzip in gzip": (nested_bomb, {"415"}),
     "body: a line of 30 MB": (line(b'{"userSessionId":"' + b"x" * 30_000_000 + b'"}'), {"200"}),
+    "body: 4 million empty actions": (line(b'{"startTime":1,"userActions":[' + b"{}," * 3_999_999 + b"{}]}"), {"200"}),
+    "body: 1000 lines of 10,000 empty actions": (
+        line((b'{"startTime":1,"userActions":[' + b"{}," * 9_999 + b"{}]}\n") * 1000),
+        {"200"},
+    ),
+    "body: 6 million fields without a name": (line(b'{"a":1' + b',"":0' * 6_000_000 + b"}"), {"200"}),
+    "body: 30 MB of control characters": (line(b"\x01" * 30_000_000), {"200"}),
     "body: a million brackets": (line(b'{"a":' + b"[" * 1_000_000), {"200"}),
     "body: a million empty documents": (line(b"{}\n" * 1_000_000), {"200"}),
     "body: more than is allowed": (lambda a: a.head(START, HOST, b"Content-Length: 99999999999"), {"413"}),

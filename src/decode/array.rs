@@ -1,0 +1,148 @@
+//! A body that is an array of documents, or begins as if it were.
+//!
+//! A line that begins with `[` may stand before lines that are documents. Where the array ends, or
+//! on its first line breaks off, what follows is read line by line, so that it takes none along. A
+//! line keeps its number then, unless elements have it: no two have the same.
+
+use super::body::{Run, State};
+use super::parse::{Parsed, Parser};
+use super::reject::{Fault, What};
+
+impl Run<'_> {
+    /// Elements from the one that the progress stands before.
+    pub(super) fn array(&mut self) {
+        self.parser.multiline = true;
+        let (from, mut line) = (self.progress.at, self.progress.line);
+        let mut at = self.parser.blank(from);
+        if line == self.body.first_line && self.parser.byte(at) == b']' {
+            return self.after_array(at + 1, line);
+        }
+        loop {
+            if self.full(at) {
+                (self.progress.at, self.progress.line) = (at, line);
+                return;
+            }
+            let start = self.parser.blank(at);
+            let end = match self.element(start, line) {
+                Ok(end) => end,
+                Err(fault) => return self.broken(start, line, fault),
+            };
+            line = line.saturating_add(1);
+            at = self.parser.blank(end);
+            let what = match self.parser.src.get(at) {
+                Some(b',') => {
+                    at += 1;
+                    continue;
+                }
+                Some(b']') => return self.after_array(at + 1, line),
+                Some(_) => What::CommaOrBracket,
+                None => What::OpenArray,
+            };
+            return match self.next_line(end, at) {
+                Some(next) if self.lines_follow(next) => self.by_lines(next, line),
+                _ => self.broken(at, line, Fault { what, at }),
+            };
+        }
+    }
+
+    /// The element at `start`, into a row or a reject. Gives the position after it; an error when
+    /// that is not known, and nothing has become of it.
+    fn element(&mut self, start: usize, line: u64) -> Result<usize, Fault> {
+        let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
+        let checked = parsed.and_then(|end| {
+            if !self.progress.utf8 {
+                self.check_utf8(start, end)?;
+            }
+            Ok(end)
+        });
+        if let Ok(end) = checked
+            && self.land(start, line)
+        {
+            return Ok(end);
+        }
+        let fault = self.parser.fault;
+        let passed = match fault.what {
+            // What is wrong is not where the element ends, and no quote or bracket is missing.
+            What::NotObject | What::Utf8 | What::Full | What::Heavy => self.parser.pass_over(start),
+            What::Depth | What::Surrogate | What::Escape | What::Control | What::Number => {
+                self.parser.pass_over(start)
+            }
+            _ => return Err(fault),
+        };
+        let Ok(end) = passed else {
+            // An element that is nothing at all is told by what was missing.
+            let nothing = fault.what == What::NotObject;
+            return Err(if nothing { self.parser.fault } else { fault });
+        };
+        self.reject(start, end, line, fault);
+        Ok(end)
+    }
+
+    /// From `start` on it is no array.
+    fn broken(&mut self, start: usize, line: u64, fault: Fault) {
+        let len = self.parser.src.len();
+        let (kept, end) = self.line_end(start);
+        // On a later line it was an array of several, of which one broke off.
+        let first = memchr::memchr(b'\n', self.parser.src.get(..fault.at).unwrap_or_default());
+        if first.is_none() && end < len && self.lines_follow(end + 1) {
+            self.reject(start, kept, line, fault);
+            return self.by_lines(end + 1, line.saturating_add(1));
+        }
+        self.reject(start, len, line, fault);
+        self.end();
+    }
+
+    /// What stands at `at`, after the array's end.
+    fn after_array(&mut self, at: usize, line: u64) {
+        let after = self.parser.blank(at);
+        if after >= self.parser.src.len() {
+            return self.end();
+        }
+        if let Some(next) = self.next_line(at, after) {
+            return self.by_lines(next, line);
+        }
+        let (kept, end) = self.line_end(after);
+        self.reject(after, kept, line, Fault { what: What::AfterArray, at: after });
+        self.by_lines(end + 1, line.saturating_add(1));
+    }
+
+    /// Where the first line begins after `from`, if that is up to `to`.
+    fn next_line(&self, from: usize, to: usize) -> Option<usize> {
+        let between = self.parser.src.get(from..to).unwrap_or_default();
+        memchr::memchr(b'\n', between).map(|n| from + n + 1)
+    }
+
+    /// Whether what begins at `at` is rather lines of documents than the rest of an array.
+    fn lines_follow(&self, at: usize) -> bool {
+        let first = self.parser.blank(at);
+        let (end, _) = self.line_end(first);
+        let line = self.parser.src.get(first..end).unwrap_or_default().trim_ascii();
+        let document = line.starts_with(b"{") && line.ends_with(b"}");
+        document || !self.parser.src.trim_ascii_end().ends_with(b"]")
+    }
+
+    /// Goes on line by line from `at`; the number `line` and those after it are free.
+    fn by_lines(&mut self, at: usize, line: u64) {
+        // Blank lines take no number that a later line may have.
+        let before = self.parser.src.get(..self.parser.blank(at)).unwrap_or(self.parser.src);
+        self.progress.state = State::Lines;
+        self.progress.at = memchr::memrchr(b'\n', before).map_or(at, |end| end + 1);
+        let before = memchr::memchr_iter(b'\n', before).count() as u64;
+        self.progress.line = line.max(self.body.first_line.saturating_add(before));
+        self.parser.multiline = false;
+        self.lines();
+    }
+}
+
+impl Parser<'_> {
+    /// The position after the value at `at`. Within it may be escapes that are none, control
+    /// characters in strings (but for a line's end), zeros before a number, and more levels than a
+    /// document may have; otherwise it is as it should be.
+    fn pass_over(&mut self, at: usize) -> Parsed<usize> {
+        self.depth = 0;
+        self.lenient = true;
+        let end = self.skip(at);
+        self.lenient = false;
+        end
+    }
+}
