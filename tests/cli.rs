@@ -99,6 +99,10 @@ fn wrong_usage_is_2_and_leaves_standard_output_alone() {
         &["schema", "--format", "cobol"],
         &["schema", "no_such_table"],
         &["check", "--state", "./data/lake/x"],
+        &["serve", "--credentials", "missing.toml"],
+        &["serve", "--tls-cert", "missing.pem", "--tls-key", "missing.pem"],
+        &["serve", "--privacy-key", "missing.key"],
+        &["unseal", "--privacy-key", "missing.key"],
     ] {
         let output = run(arguments);
         assert_eq!(code(&output), Some(2), "{arguments:?}: {}", stderr(&output));
@@ -114,6 +118,68 @@ fn an_error_is_told_with_its_causes() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[0], "error: cannot read the configuration file missing.toml");
     assert!(lines[1].starts_with("  caused by: No such file or directory"), "{said}");
+}
+
+/// A store that must not be spoken to, since its address is plain http://.
+const PLAIN_STORE: [(&str, &str); 4] = [
+    ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ("AWS_ACCESS_KEY_ID", "a"),
+    ("AWS_SECRET_ACCESS_KEY", "b"),
+    ("AWS_REGION", "us-east-1"),
+];
+
+#[test]
+fn trouble_with_a_store_is_told_once_with_what_to_do() {
+    let dir = TempDir::new().unwrap();
+    let output = run_with(dir.path(), &["inspect", "s3://bucket/prefix"], &PLAIN_STORE);
+    assert_eq!(code(&output), Some(1));
+    let said = stderr(&output);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "error: cannot list the lake s3://bucket/prefix");
+    assert!(lines[1].contains("AWS_ALLOW_HTTP=true"), "{said}");
+    assert!(lines.len() <= 4, "{said}");
+    assert_eq!(said.matches("Error performing GET").count(), 1, "{said}");
+}
+
+#[test]
+fn a_lake_that_is_not_there_is_said_so() {
+    let dir = TempDir::new().unwrap();
+    for arguments in [&["verify", "nowhere"][..], &["sample", "nowhere"]] {
+        let output = run_with(dir.path(), arguments, &[]);
+        assert_eq!(code(&output), Some(1), "{arguments:?}");
+        assert_eq!(
+            stderr(&output),
+            "error: there is no lake at nowhere; `serve` or `import` makes one\n"
+        );
+    }
+}
+
+#[test]
+fn check_tells_a_start_that_cannot_land_from_none_at_all() {
+    let dir = TempDir::new().unwrap();
+    let arguments = ["check", "--state=state", "--listen=127.0.0.1:0", "--lake=s3://bucket/x"];
+    let output = run_with(dir.path(), &arguments, &PLAIN_STORE);
+    assert_eq!(code(&output), Some(1));
+    let said = stdout(&output);
+    assert!(said.contains("\nThis configuration would start, but could not land"), "{said}");
+    assert!(said.contains("AWS_ALLOW_HTTP=true"), "{said}");
+    assert!(said.contains(", partitioned by date={startTime:%Y-%m-%d}\n"), "{said}");
+
+    let segment = dir.path().join("state/00000000000000000001.seg");
+    std::fs::create_dir(dir.path().join("state")).unwrap();
+    std::fs::write(&segment, "no segment at all").unwrap();
+    let arguments = ["check", "--state=state", "--listen=127.0.0.1:0"];
+    let output = run_with(dir.path(), &arguments, &[]);
+    assert_eq!(code(&output), Some(1));
+    let said = stdout(&output);
+    assert!(
+        said.contains("\nfailed  journal   state/00000000000000000001.seg is damaged"),
+        "{said}"
+    );
+    assert!(said.ends_with("\nThis configuration would not start.\n"), "{said}");
+    assert_eq!(std::fs::read(&segment).unwrap(), b"no segment at all");
+    let left = std::fs::read_dir(dir.path().join("state")).unwrap().count();
+    assert_eq!(left, 1, "check left something behind");
 }
 
 #[test]
