@@ -103,6 +103,12 @@ fn wrong_usage_is_2_and_leaves_standard_output_alone() {
         &["serve", "--tls-cert", "missing.pem", "--tls-key", "missing.pem"],
         &["serve", "--privacy-key", "missing.key"],
         &["unseal", "--privacy-key", "missing.key"],
+        &["simulate", "--timeout", "0s"],
+        &["simulate", "--duration", "0s"],
+        &["sample", "--sessions", "0"],
+        &["sample", "--days", "0"],
+        &["cert", "--self-signed", "tls", "--name", ""],
+        &["cert", "--self-signed", "tls", "--name", "a b"],
     ] {
         let output = run(arguments);
         assert_eq!(code(&output), Some(2), "{arguments:?}: {}", stderr(&output));
@@ -152,6 +158,47 @@ fn a_lake_that_is_not_there_is_said_so() {
             "error: there is no lake at nowhere; `serve` or `import` makes one\n"
         );
     }
+}
+
+#[test]
+fn a_ledger_or_a_certificate_that_is_there_is_not_replaced() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("l.2"), "mine").unwrap();
+    let to = ["--to=http://127.0.0.1:9/a", "--to=http://127.0.0.1:9/b"];
+    let arguments = [&["simulate", "--quiet", "--ledger=l"], &to[..]].concat();
+    let output = run_with(dir.path(), &arguments, &[]);
+    assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("there is a ledger l.2 already"), "{}", stderr(&output));
+    assert!(!dir.path().join("l").exists());
+
+    let cert = || run_with(dir.path(), &["cert", "--self-signed", "tls"], &[]);
+    assert_eq!(code(&cert()), Some(0));
+    std::fs::remove_file(dir.path().join("tls/key.pem")).unwrap();
+    let again = cert();
+    assert_eq!(code(&again), Some(1));
+    assert!(stderr(&again).contains("tls/cert.pem is there already: give another"));
+    assert!(!dir.path().join("tls/key.pem").exists(), "a key without its certificate");
+}
+
+#[test]
+fn what_an_endpoint_that_is_given_up_was_never_sent_is_counted_apart() {
+    let dir = TempDir::new().unwrap();
+    let arguments = [
+        "simulate",
+        "--to=http://127.0.0.1:9/export/events",
+        "--sessions=9000",
+        "--pause=1ms",
+        "--ledger=l",
+    ];
+    let output = run_with(dir.path(), &arguments, &[]);
+    assert_eq!(code(&output), Some(1));
+    let said = stderr(&output);
+    let number = |before: &str| -> u64 {
+        let text = said.split(before).next().unwrap_or_default();
+        text.rsplit([' ', '\n']).next().unwrap_or_default().parse().unwrap()
+    };
+    assert_eq!(number(" bulks sent"), number(" discarded,"), "{said}");
+    assert!(number(" never sent") > 0, "{said}");
 }
 
 #[test]
