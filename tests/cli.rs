@@ -99,6 +99,7 @@ fn wrong_usage_is_2_and_leaves_standard_output_alone() {
         &["schema", "--format", "cobol"],
         &["schema", "no_such_table"],
         &["check", "--state", "./data/lake/x"],
+        &["serve", "--log", "inof"],
         &["serve", "--credentials", "missing.toml"],
         &["serve", "--tls-cert", "missing.pem", "--tls-key", "missing.pem"],
         &["serve", "--privacy-key", "missing.key"],

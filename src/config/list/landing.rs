@@ -54,7 +54,7 @@ pub(crate) const SCHEMA: Setting = Setting {
     value_name: "FILE",
     kind: Kind::Text,
     default: None,
-    example: "schemas/orders.avsc",
+    example: "examples/orders.avsc",
     commands: LANDING,
     section: LAKE_SECTION,
     help: "Take the table's columns from this Avro schema.",
