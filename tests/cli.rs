@@ -104,6 +104,8 @@ fn wrong_usage_is_2_and_leaves_standard_output_alone() {
         &["serve", "--tls-cert", "missing.pem", "--tls-key", "missing.pem"],
         &["serve", "--privacy-key", "missing.key"],
         &["unseal", "--privacy-key", "missing.key"],
+        &["inspect", "--lake", "ftp://x/y"],
+        &["verify", "--lake", "a", "b"],
         &["simulate", "--timeout", "0s"],
         &["simulate", "--duration", "0s"],
         &["sample", "--sessions", "0"],
@@ -151,13 +153,28 @@ fn trouble_with_a_store_is_told_once_with_what_to_do() {
 #[test]
 fn a_lake_that_is_not_there_is_said_so() {
     let dir = TempDir::new().unwrap();
-    for arguments in [&["verify", "nowhere"][..], &["sample", "nowhere"]] {
+    for arguments in [&["verify", "nowhere"][..], &["sample", "--lake", "nowhere"]] {
         let output = run_with(dir.path(), arguments, &[]);
         assert_eq!(code(&output), Some(1), "{arguments:?}");
         assert_eq!(
             stderr(&output),
             "error: there is no lake at nowhere; `serve` or `import` makes one\n"
         );
+    }
+}
+
+#[test]
+fn a_lake_is_named_by_an_argument_or_a_flag() {
+    let dir = TempDir::new().unwrap();
+    std::fs::create_dir(dir.path().join("lake")).unwrap();
+    for command in [&["inspect"][..], &["verify"], &["sample"], &["quarantine", "list"]] {
+        let by = |lake: &[&str]| run_with(dir.path(), &[command, lake].concat(), &[]);
+        let (argument, flag) = (by(&["lake"]), by(&["--lake", "lake"]));
+        assert_eq!(code(&flag), code(&argument), "{command:?}: {}", stderr(&flag));
+        assert_eq!(stdout(&flag), stdout(&argument), "{command:?}");
+        let both = by(&["lake", "--lake", "lake"]);
+        assert_eq!(code(&both), Some(2), "{command:?}");
+        assert!(stderr(&both).contains("give it once"), "{}", stderr(&both));
     }
 }
 
