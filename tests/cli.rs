@@ -178,6 +178,56 @@ fn a_lake_is_named_by_an_argument_or_a_flag() {
     }
 }
 
+/// The lines of a manual page between `Examples:` and `Exit status:`, and the commands in them.
+fn examples(manual: &str) -> (Vec<&str>, String) {
+    let from = manual.lines().skip_while(|line| *line != "Examples:").skip(1);
+    let lines: Vec<&str> = from.take_while(|line| !line.ends_with(':')).collect();
+    let mut commands = String::new();
+    let mut goes_on = false;
+    for line in &lines {
+        // What is said of a command is indented further, and so are its own further lines.
+        if goes_on || (line.starts_with("  ") && !line.starts_with("   ")) {
+            commands.push_str(line);
+            commands.push('\n');
+            goes_on = line.ends_with(['\\', '|']);
+        }
+    }
+    (lines, commands)
+}
+
+#[test]
+fn examples_can_be_pasted_from_a_narrow_terminal() {
+    for command in [
+        &[][..],
+        &["serve"],
+        &["import"],
+        &["inspect"],
+        &["simulate"],
+        &["sample"],
+        &["schema"],
+        &["verify"],
+        &["quarantine", "list"],
+        &["quarantine", "show"],
+        &["quarantine", "replay"],
+        &["check"],
+        &["passwd"],
+        &["cert"],
+        &["unseal"],
+    ] {
+        let dir = TempDir::new().unwrap();
+        let arguments = [command, &["--help"]].concat();
+        let at = |columns: &str| stdout(&run_with(dir.path(), &arguments, &[("COLUMNS", columns)]));
+        let (narrow, wide) = (at("60"), at("200"));
+        let (lines, commands) = examples(&narrow);
+        assert!(!commands.is_empty(), "{command:?} has no example:\n{narrow}");
+        // What is said of them may be broken; a command may not.
+        assert_eq!(commands, examples(&wide).1, "{command:?} is broken at 60 columns");
+        assert!(lines.iter().all(|line| line.chars().count() <= 60), "{command:?}: {lines:#?}");
+        let bash = Command::new("bash").args(["-n", "-c", &commands]).output().unwrap();
+        assert!(bash.status.success(), "{commands}{}", stderr(&bash));
+    }
+}
+
 #[test]
 fn a_ledger_or_a_certificate_that_is_there_is_not_replaced() {
     let dir = TempDir::new().unwrap();
