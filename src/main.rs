@@ -1,4 +1,4 @@
-//! Parse, run, print the error chain, exit.
+//! Parse, run, print what went wrong, exit.
 
 use std::process::ExitCode;
 
@@ -9,10 +9,7 @@ fn main() -> ExitCode {
     match cli::run(std::env::args_os(), &Environment::new(std::env::vars_os())) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("error: {failure}");
-            for cause in failure.causes() {
-                eprintln!("  caused by: {cause}");
-            }
+            eprint!("{}", failure.told());
             failure.exit_code()
         }
     }

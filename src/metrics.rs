@@ -31,7 +31,7 @@ pub const RECEIVED_LINES: &str = "sessionlake_received_lines_total";
 pub const DUPLICATES: &str = "sessionlake_duplicates_total";
 /// Requests answered by an endpoint: labels `endpoint`, and `status` as above.
 pub const ENDPOINT_REQUESTS: &str = "sessionlake_endpoint_requests_total";
-/// Documents acknowledged by an endpoint, without the duplicates: label `endpoint`.
+/// The same of an endpoint: label `endpoint`.
 pub const ENDPOINT_LINES: &str = "sessionlake_endpoint_lines_total";
 /// Requests without credentials that are right.
 pub const AUTH_REFUSED: &str = "sessionlake_auth_refused_total";
@@ -126,10 +126,21 @@ pub const ALL: &[Metric] = &[
     metric(BODY_MEMORY_BYTES, Gauge, Unit::Bytes, "Memory promised to request bodies"),
     metric(RECEIVED_BODIES, Counter, Unit::Count, "Bodies acknowledged, without duplicates"),
     metric(RECEIVED_BYTES, Counter, Unit::Bytes, "Inflated bytes of the bodies acknowledged"),
-    metric(RECEIVED_LINES, Counter, Unit::Count, "Non-blank lines of the bodies acknowledged"),
+    metric(
+        RECEIVED_LINES,
+        Counter,
+        Unit::Count,
+        "Non-blank lines of the bodies acknowledged; as many as rows and rejects where each line is \
+         a document, not so for arrays, documents of several lines and action lines",
+    ),
     metric(DUPLICATES, Counter, Unit::Count, "Bodies acknowledged that had come before"),
     metric(ENDPOINT_REQUESTS, Counter, Unit::Count, "Requests answered, by endpoint and status"),
-    metric(ENDPOINT_LINES, Counter, Unit::Count, "Documents acknowledged, by endpoint"),
+    metric(
+        ENDPOINT_LINES,
+        Counter,
+        Unit::Count,
+        "Lines acknowledged, by endpoint, counted as received lines are",
+    ),
     metric(AUTH_REFUSED, Counter, Unit::Count, "Requests without credentials that are right"),
     metric(LIMITED, Counter, Unit::Count, "Requests and connections beyond a limit of their peer"),
     metric(TLS_FAILED, Counter, Unit::Count, "TLS handshakes that came to nothing"),

@@ -99,6 +99,19 @@ fn wrong_usage_is_2_and_leaves_standard_output_alone() {
         &["schema", "--format", "cobol"],
         &["schema", "no_such_table"],
         &["check", "--state", "./data/lake/x"],
+        &["serve", "--log", "inof"],
+        &["serve", "--credentials", "missing.toml"],
+        &["serve", "--tls-cert", "missing.pem", "--tls-key", "missing.pem"],
+        &["serve", "--privacy-key", "missing.key"],
+        &["unseal", "--privacy-key", "missing.key"],
+        &["inspect", "--lake", "ftp://x/y"],
+        &["verify", "--lake", "a", "b"],
+        &["simulate", "--timeout", "0s"],
+        &["simulate", "--duration", "0s"],
+        &["sample", "--sessions", "0"],
+        &["sample", "--days", "0"],
+        &["cert", "--self-signed", "tls", "--name", ""],
+        &["cert", "--self-signed", "tls", "--name", "a b"],
     ] {
         let output = run(arguments);
         assert_eq!(code(&output), Some(2), "{arguments:?}: {}", stderr(&output));
@@ -114,6 +127,174 @@ fn an_error_is_told_with_its_causes() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[0], "error: cannot read the configuration file missing.toml");
     assert!(lines[1].starts_with("  caused by: No such file or directory"), "{said}");
+}
+
+/// A store that must not be spoken to, since its address is plain http://.
+const PLAIN_STORE: [(&str, &str); 4] = [
+    ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ("AWS_ACCESS_KEY_ID", "a"),
+    ("AWS_SECRET_ACCESS_KEY", "b"),
+    ("AWS_REGION", "us-east-1"),
+];
+
+#[test]
+fn trouble_with_a_store_is_told_once_with_what_to_do() {
+    let dir = TempDir::new().unwrap();
+    let output = run_with(dir.path(), &["inspect", "s3://bucket/prefix"], &PLAIN_STORE);
+    assert_eq!(code(&output), Some(1));
+    let said = stderr(&output);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "error: cannot list the lake s3://bucket/prefix");
+    assert!(lines[1].contains("AWS_ALLOW_HTTP=true"), "{said}");
+    assert!(lines.len() <= 4, "{said}");
+    assert_eq!(said.matches("Error performing GET").count(), 1, "{said}");
+}
+
+#[test]
+fn a_lake_that_is_not_there_is_said_so() {
+    let dir = TempDir::new().unwrap();
+    for arguments in [&["verify", "nowhere"][..], &["sample", "--lake", "nowhere"]] {
+        let output = run_with(dir.path(), arguments, &[]);
+        assert_eq!(code(&output), Some(1), "{arguments:?}");
+        assert_eq!(
+            stderr(&output),
+            "error: there is no lake at nowhere; `serve` or `import` makes one\n"
+        );
+    }
+}
+
+#[test]
+fn a_lake_is_named_by_an_argument_or_a_flag() {
+    let dir = TempDir::new().unwrap();
+    std::fs::create_dir(dir.path().join("lake")).unwrap();
+    for command in [&["inspect"][..], &["verify"], &["sample"], &["quarantine", "list"]] {
+        let by = |lake: &[&str]| run_with(dir.path(), &[command, lake].concat(), &[]);
+        let (argument, flag) = (by(&["lake"]), by(&["--lake", "lake"]));
+        assert_eq!(code(&flag), code(&argument), "{command:?}: {}", stderr(&flag));
+        assert_eq!(stdout(&flag), stdout(&argument), "{command:?}");
+        let both = by(&["lake", "--lake", "lake"]);
+        assert_eq!(code(&both), Some(2), "{command:?}");
+        assert!(stderr(&both).contains("give it once"), "{}", stderr(&both));
+    }
+}
+
+/// The lines of a manual page between `Examples:` and `Exit status:`, and the commands in them.
+fn examples(manual: &str) -> (Vec<&str>, String) {
+    let from = manual.lines().skip_while(|line| *line != "Examples:").skip(1);
+    let lines: Vec<&str> = from.take_while(|line| !line.ends_with(':')).collect();
+    let mut commands = String::new();
+    let mut goes_on = false;
+    for line in &lines {
+        // What is said of a command is indented further, and so are its own further lines.
+        if goes_on || (line.starts_with("  ") && !line.starts_with("   ")) {
+            commands.push_str(line);
+            commands.push('\n');
+            goes_on = line.ends_with(['\\', '|']);
+        }
+    }
+    (lines, commands)
+}
+
+#[test]
+fn examples_can_be_pasted_from_a_narrow_terminal() {
+    for command in [
+        &[][..],
+        &["serve"],
+        &["import"],
+        &["inspect"],
+        &["simulate"],
+        &["sample"],
+        &["schema"],
+        &["verify"],
+        &["quarantine", "list"],
+        &["quarantine", "show"],
+        &["quarantine", "replay"],
+        &["check"],
+        &["passwd"],
+        &["cert"],
+        &["unseal"],
+    ] {
+        let dir = TempDir::new().unwrap();
+        let arguments = [command, &["--help"]].concat();
+        let at = |columns: &str| stdout(&run_with(dir.path(), &arguments, &[("COLUMNS", columns)]));
+        let (narrow, wide) = (at("60"), at("200"));
+        let (lines, commands) = examples(&narrow);
+        assert!(!commands.is_empty(), "{command:?} has no example:\n{narrow}");
+        // What is said of them may be broken; a command may not.
+        assert_eq!(commands, examples(&wide).1, "{command:?} is broken at 60 columns");
+        assert!(lines.iter().all(|line| line.chars().count() <= 60), "{command:?}: {lines:#?}");
+        let bash = Command::new("bash").args(["-n", "-c", &commands]).output().unwrap();
+        assert!(bash.status.success(), "{commands}{}", stderr(&bash));
+    }
+}
+
+#[test]
+fn a_ledger_or_a_certificate_that_is_there_is_not_replaced() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("l.2"), "mine").unwrap();
+    let to = ["--to=http://127.0.0.1:9/a", "--to=http://127.0.0.1:9/b"];
+    let arguments = [&["simulate", "--quiet", "--ledger=l"], &to[..]].concat();
+    let output = run_with(dir.path(), &arguments, &[]);
+    assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("there is a ledger l.2 already"), "{}", stderr(&output));
+    assert!(!dir.path().join("l").exists());
+
+    let cert = || run_with(dir.path(), &["cert", "--self-signed", "tls"], &[]);
+    assert_eq!(code(&cert()), Some(0));
+    std::fs::remove_file(dir.path().join("tls/key.pem")).unwrap();
+    let again = cert();
+    assert_eq!(code(&again), Some(1));
+    assert!(stderr(&again).contains("tls/cert.pem is there already: give another"));
+    assert!(!dir.path().join("tls/key.pem").exists(), "a key without its certificate");
+}
+
+#[test]
+fn what_an_endpoint_that_is_given_up_was_never_sent_is_counted_apart() {
+    let dir = TempDir::new().unwrap();
+    let arguments = [
+        "simulate",
+        "--to=http://127.0.0.1:9/export/events",
+        "--sessions=9000",
+        "--pause=1ms",
+        "--ledger=l",
+    ];
+    let output = run_with(dir.path(), &arguments, &[]);
+    assert_eq!(code(&output), Some(1));
+    let said = stderr(&output);
+    let number = |before: &str| -> u64 {
+        let text = said.split(before).next().unwrap_or_default();
+        text.rsplit([' ', '\n']).next().unwrap_or_default().parse().unwrap()
+    };
+    assert_eq!(number(" bulks sent"), number(" discarded,"), "{said}");
+    assert!(number(" never sent") > 0, "{said}");
+}
+
+#[test]
+fn check_tells_a_start_that_cannot_land_from_none_at_all() {
+    let dir = TempDir::new().unwrap();
+    let arguments = ["check", "--state=state", "--listen=127.0.0.1:0", "--lake=s3://bucket/x"];
+    let output = run_with(dir.path(), &arguments, &PLAIN_STORE);
+    assert_eq!(code(&output), Some(1));
+    let said = stdout(&output);
+    assert!(said.contains("\nThis configuration would start, but could not land"), "{said}");
+    assert!(said.contains("AWS_ALLOW_HTTP=true"), "{said}");
+    assert!(said.contains(", partitioned by date={startTime:%Y-%m-%d}\n"), "{said}");
+
+    let segment = dir.path().join("state/00000000000000000001.seg");
+    std::fs::create_dir(dir.path().join("state")).unwrap();
+    std::fs::write(&segment, "no segment at all").unwrap();
+    let arguments = ["check", "--state=state", "--listen=127.0.0.1:0"];
+    let output = run_with(dir.path(), &arguments, &[]);
+    assert_eq!(code(&output), Some(1));
+    let said = stdout(&output);
+    assert!(
+        said.contains("\nfailed  journal   state/00000000000000000001.seg is damaged"),
+        "{said}"
+    );
+    assert!(said.ends_with("\nThis configuration would not start.\n"), "{said}");
+    assert_eq!(std::fs::read(&segment).unwrap(), b"no segment at all");
+    let left = std::fs::read_dir(dir.path().join("state")).unwrap().count();
+    assert_eq!(left, 1, "check left something behind");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::{Outcome, manual, out};
 use crate::tls;
@@ -18,15 +18,30 @@ use crate::tls;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake cert --self-signed tls
-  sessionlake serve --tls-cert tls/cert.pem --tls-key tls/key.pem
-  curl --cacert tls/cert.pem -T sessions.ndjson https://localhost:3000/export/events"))]
+  sessionlake serve --tls-cert tls/cert.pem \\
+      --tls-key tls/key.pem
+  curl --cacert tls/cert.pem -T sessions.ndjson \\
+      https://localhost:3000/export/events"))]
 pub(super) struct Args {
     /// Write cert.pem and key.pem here.
     #[arg(long, value_name = "DIR", required = true)]
     self_signed: PathBuf,
     /// A name or address that the certificate is for; may be given several times.
-    #[arg(long = "name", value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+    #[arg(
+        long = "name",
+        value_name = "NAME",
+        default_values = ["localhost", "127.0.0.1", "::1"],
+        value_parser = name
+    )]
     names: Vec<String>,
+}
+
+/// A name that a client could ask for.
+fn name(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        true => Err("a name is one such as lake.example, without spaces".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
@@ -34,10 +49,22 @@ pub(super) fn run(args: &Args) -> Outcome {
     let dir = &args.self_signed;
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let (cert_path, key_path) = (dir.join("cert.pem"), dir.join("key.pem"));
+    // Both, before one of them is written.
+    not_there(&cert_path)?;
+    not_there(&key_path)?;
     write(&key_path, &key, 0o600)?;
     write(&cert_path, &cert, 0o644)?;
     let (cert, key) = (cert_path.display(), key_path.display());
     out::print(&format!("{cert}\n{key}\nuse them: --tls-cert {cert} --tls-key {key}\n"))
+}
+
+fn not_there(path: &Path) -> anyhow::Result<()> {
+    let path_shown = path.display();
+    ensure!(
+        !path.exists(),
+        "{path_shown} is there already: give another directory, or move it away"
+    );
+    Ok(())
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {

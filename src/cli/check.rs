@@ -6,29 +6,34 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path as FilePath, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
 
-use super::{Outcome, manual, out, store, warn};
+use super::untouched::Untouched;
+use super::{Outcome, manual, out, store, told, warn};
 use crate::auth::Auth;
+use crate::batch::Template;
+use crate::clock::SystemClock;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, Lake, Landing, Location, Serve, list};
 use crate::inspect::human;
-use crate::journal::{Disk as _, LOCK, RealDisk};
+use crate::journal::{Disk as _, Journal, LOCK, Options, RealDisk, Recovery};
 use crate::privacy;
 use crate::tls::Tls;
 
 /// Say whether serve would start with a configuration, and why not.
 ///
-/// Takes the settings of serve. Reads the configuration, binds the address, writes to the state
-/// directory and takes its lock, writes, reads back and deletes an object in the lake, and reads
-/// the schema; says for each how it went. Nothing is left behind: directories that were made for
-/// it are removed.
+/// Takes the settings of serve. Reads the configuration, binds the address, reads certificates,
+/// credentials and keys, writes to the state directory and takes its lock, reads the journal,
+/// writes, reads back and deletes an object in the lake, and reads the schemas; says for each how
+/// it went. Nothing is left behind: directories that were made for it are removed.
 ///
-/// With a server already running on the same configuration, address and state directory are
-/// taken, and this says so.
+/// While only the lake cannot be written, serve would start and keep what comes in its journal;
+/// this says so, with exit code 1 as well. With a server already running on the same
+/// configuration, address and state directory are taken, and this says so.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake check --config sessionlake.toml
@@ -38,33 +43,69 @@ pub(super) struct Args {
     flags: Flags<{ list::SERVE }>,
 }
 
+/// How one of the checks went.
+enum Found {
+    Well(String),
+    /// Keeps serve from starting.
+    Fatal(anyhow::Error),
+    /// Keeps rows from landing; serve starts and takes bodies.
+    Away(anyhow::Error),
+}
+
+impl From<anyhow::Result<String>> for Found {
+    fn from(outcome: anyhow::Result<String>) -> Found {
+        outcome.map_or_else(Found::Fatal, Found::Well)
+    }
+}
+
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::serve(&args.flags, environment)?;
     warn(&loaded.warnings);
     let settings = &loaded.settings;
-    let checks: [(&str, anyhow::Result<String>); 6] = [
-        ("settings", Ok("read, in range, and going together".to_owned())),
-        ("listen", check_listen(settings)),
-        ("access", check_access(settings)),
-        ("state", check_state(settings)),
-        ("lake", check_store(&settings.lake)),
-        ("schema", Ok(schema(&settings.landing))),
+    let state = check_state(settings);
+    // Of a directory that cannot be used or is in use, nothing can be said.
+    let journal = if state.is_ok() { check_journal(settings) } else { None };
+    let mut checks: Vec<(&str, Found)> = vec![
+        ("settings", Found::Well("read, in range, and going together".to_owned())),
+        ("listen", check_listen(settings).into()),
+        ("access", check_access(settings).into()),
+        ("state", state.into()),
     ];
-    let mut text = String::new();
-    for (name, outcome) in &checks {
+    checks.extend(journal.map(|found| ("journal", found.into())));
+    checks.push(("lake", check_store(&settings.lake)));
+    checks.extend(schemas(&settings.landing).into_iter().map(|said| ("schema", Found::Well(said))));
+    out::write(&report(&checks))?;
+    let failed = checks.iter().any(|(_, found)| !matches!(found, Found::Well(_)));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A line for each check, and the verdict.
+fn report(checks: &[(&str, Found)]) -> String {
+    let (mut text, mut fatal, mut away) = (String::new(), false, false);
+    for (name, found) in checks {
+        fatal |= matches!(found, Found::Fatal(_));
+        away |= matches!(found, Found::Away(_));
         // Writing to a String cannot fail.
-        let _ = match outcome {
-            Ok(said) => writeln!(text, "ok      {name:<9} {said}"),
-            Err(error) => writeln!(text, "failed  {name:<9} {error:#}"),
+        let _ = match found {
+            Found::Well(said) => writeln!(text, "ok      {name:<9} {said}"),
+            Found::Fatal(error) | Found::Away(error) => {
+                let _ = writeln!(text, "failed  {name:<9} {}", told::lines(error).join(": "));
+                match told::advice(error) {
+                    Some(advice) => writeln!(text, "{:18}{advice}", ""),
+                    None => Ok(()),
+                }
+            }
         };
     }
-    let failed = checks.iter().filter(|(_, outcome)| outcome.is_err()).count();
-    let _ = match failed {
-        0 => writeln!(text, "This configuration would start."),
-        _ => writeln!(text, "This configuration would not start."),
-    };
-    out::write(&text)?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    text.push_str(match (fatal, away) {
+        (true, _) => "This configuration would not start.\n",
+        (false, true) => {
+            "This configuration would start, but could not land: what comes would wait in the \
+             journal.\n"
+        }
+        (false, false) => "This configuration would start.\n",
+    });
+    text
 }
 
 fn check_listen(settings: &Serve) -> anyhow::Result<String> {
@@ -79,7 +120,7 @@ fn check_listen(settings: &Serve) -> anyhow::Result<String> {
 }
 
 /// Certificates, credentials and the privacy key: whether they can be used, and nothing of them.
-fn check_access(settings: &Serve) -> anyhow::Result<String> {
+pub(super) fn check_access(settings: &Serve) -> anyhow::Result<String> {
     let receive = &settings.receive;
     let tls = match &receive.tls {
         Some(files) => {
@@ -131,6 +172,30 @@ fn check_state(settings: &Serve) -> anyhow::Result<String> {
     Ok(format!("{name} can be written and is not in use; {} free", human(free)))
 }
 
+/// Opens the journal as serve would, on a disk that stays as it is. None where there is no journal
+/// yet.
+fn check_journal(settings: &Serve) -> Option<anyhow::Result<String>> {
+    let journal = &settings.journal;
+    if !journal.dir.exists() {
+        return None;
+    }
+    let mut options = Options::new(journal.dir.clone());
+    options.node_prefix = journal.node_prefix.clone();
+    options.skip_damaged = journal.skip_damaged;
+    let said = |(opened, recovery): (Journal, Recovery)| {
+        let status = opened.status();
+        match recovery.skipped.len() {
+            0 => {
+                let waiting = status.last_seq.0 - status.committed_seq.0;
+                format!("can be read; {waiting} bodies wait to be landed")
+            }
+            some => format!("{some} damaged segments would be set aside, with their bodies"),
+        }
+    };
+    let opened = Journal::open(Arc::new(Untouched), Arc::new(SystemClock), options);
+    Some(opened.map(said).map_err(anyhow::Error::new))
+}
+
 fn write_synced(path: &FilePath) -> std::io::Result<()> {
     let mut file = File::create_new(path)?;
     file.write_all(b"check\n")?;
@@ -138,15 +203,23 @@ fn write_synced(path: &FilePath) -> std::io::Result<()> {
 }
 
 /// Writes, reads back and deletes one object in the lake.
-fn check_store(lake: &Lake) -> anyhow::Result<String> {
+fn check_store(lake: &Lake) -> Found {
     let name = &lake.location;
-    let _made = match name {
+    let made = match name {
         Location::Local(dir) => {
-            Some(Made::directory(dir).with_context(|| format!("cannot make {name}"))?)
+            Made::directory(dir).with_context(|| format!("cannot make {name}")).map(Some)
         }
-        _ => None,
+        _ => Ok(None),
     };
-    let opened = store::open(lake)?;
+    // As far as serve goes at its start; what comes after is tried again and again.
+    let opened = made.and_then(|made| Ok((made, store::open(lake)?)));
+    match opened {
+        Err(error) => Found::Fatal(error),
+        Ok((_made, opened)) => try_store(name, &opened).map_or_else(Found::Away, Found::Well),
+    }
+}
+
+fn try_store(name: &Location, opened: &store::Opened) -> anyhow::Result<String> {
     let path: Path =
         opened.prefix.parts().chain(["_sessionlake_check".into(), random()?.into()]).collect();
     let sent = format!("written by sessionlake check as {path}\n").into_bytes();
@@ -165,10 +238,23 @@ fn check_store(lake: &Lake) -> anyhow::Result<String> {
     })
 }
 
-fn schema(landing: &Landing) -> String {
+/// A line for each table.
+fn schemas(landing: &Landing) -> Vec<String> {
+    let line = |name: &str, columns: usize, origin: &str, partition: &Template| {
+        let partition = match partition.as_str() {
+            "" => "no partitions".to_owned(),
+            template => format!("partitioned by {template}"),
+        };
+        format!("{name} with {columns} columns{origin}, {partition}")
+    };
     let origin = landing.schema_file.as_ref();
     let origin = origin.map_or("built in".to_owned(), |file| file.display().to_string());
-    format!("{} with {} columns ({origin})", landing.table, landing.schema.fields.len())
+    let first =
+        (&landing.table, landing.schema.fields.len(), format!(" ({origin})"), &landing.partition);
+    let more = landing.more_tables.iter();
+    let more = more.map(|t| (&t.name, t.schema.fields.len(), String::new(), &t.partition));
+    let all = std::iter::once(first).chain(more);
+    all.map(|(name, columns, origin, partition)| line(name, columns, &origin, partition)).collect()
 }
 
 /// 16 hex digits that no other run has.

@@ -23,7 +23,8 @@ use crate::config::{self, Environment, Flags, list};
   sessionlake import 2026/11/*.ndjson.zst
       Land many files as few.
 
-  zcat old/*.gz | sessionlake import - --lake s3://bucket/prefix
+  zcat old/*.gz | sessionlake import - \\
+      --lake s3://bucket/prefix
       Land what comes by standard input."))]
 pub(super) struct Args {
     /// Files to read; - for standard input.

@@ -26,7 +26,8 @@ use crate::inspect::{self, file_text, inspect_file, inspect_lake, lake_text};
   sessionlake inspect s3://bucket/prefix --json
       A lake in a bucket, for a program to read.
 
-  sessionlake inspect data/lake/user_sessions/date=2026-11-23/eu-1-7.parquet
+  sessionlake inspect \\
+      data/lake/user_sessions/date=2026-11-23/n-7.parquet
       One file."))]
 pub(super) struct Args {
     /// A directory, s3://…, gs://… or az://…, or a Parquet file [default: the setting lake].

@@ -17,11 +17,12 @@ mod schema;
 mod serve;
 mod simulate;
 mod store;
+mod told;
 mod unseal;
+mod untouched;
 mod verify;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -47,19 +48,17 @@ impl Failure {
         }
     }
 
-    /// What lies below the error, outermost first.
-    pub fn causes(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-        match self {
-            Failure::Usage(error) | Failure::Running(error) => error.chain().skip(1),
+    /// The error, what to do about it where that is known, and its causes; a line each.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let (Failure::Usage(error) | Failure::Running(error)) = self;
+        let mut lines = told::lines(error).into_iter();
+        let mut text = format!("error: {}\n", lines.next().unwrap_or_default());
+        if let Some(advice) = told::advice(error) {
+            text.push_str(&format!("  {advice}\n"));
         }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Usage(error) | Failure::Running(error) => error.fmt(f),
-        }
+        lines.for_each(|cause| text.push_str(&format!("  caused by: {cause}\n")));
+        text
     }
 }
 
@@ -126,12 +125,14 @@ enum Command {
 const AFTER_HELP: &str = "\
 Examples:
   sessionlake serve
-      Listen on http://localhost:3000/export/events, land in ./data/lake.
+      Listen on http://localhost:3000/export/events,
+      land in ./data/lake.
 
-  sessionlake serve --lake s3://bucket/prefix --roll-age 5min
-      The same into a bucket, with credentials from the AWS_… variables.
+  sessionlake serve --lake s3://bucket/prefix
+      The same into a bucket, by the AWS_… variables.
 
-  sessionlake import sessions.ndjson.gz && sessionlake inspect
+  sessionlake import sessions.ndjson.gz
+  sessionlake inspect
       Land a file, then see what is there.
 
   sessionlake simulate --sessions 20000

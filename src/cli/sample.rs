@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use clap::builder::RangedU64ValueParser;
 
 use super::{Outcome, manual, out, store, warn};
 use crate::config::{self, Environment, Flags, list};
@@ -23,8 +24,10 @@ use crate::simulate::Layout;
   sessionlake sample
       The newest 50 sessions of the last 7 days in ./data/lake.
 
-  sessionlake sample s3://bucket/prefix --sessions 1000 --elasticsearch sessions |
-      curl -X POST -H 'Content-Type: application/x-ndjson' --data-binary @- \\
+  sessionlake sample s3://bucket/prefix \\
+      --sessions 1000 --elasticsearch sessions |
+      curl -X POST --data-binary @- \\
+      -H 'Content-Type: application/x-ndjson' \\
       http://localhost:9200/_bulk
       A thousand of them into Elasticsearch."))]
 pub(super) struct Args {
@@ -32,10 +35,20 @@ pub(super) struct Args {
     #[arg(value_name = "LAKE")]
     lake: Option<String>,
     /// At most so many sessions.
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..)
+    )]
     sessions: usize,
     /// Of the last so many days.
-    #[arg(long, value_name = "N", default_value_t = 7)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 7,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     days: u32,
     /// Put an Elasticsearch action line with this index before each document.
     #[arg(long, value_name = "INDEX")]

@@ -1,6 +1,6 @@
 //! `sessionlake serve`
 
-use super::{Outcome, manual, start_log, warn};
+use super::{Failure, Outcome, check, manual, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 
 /// Receive sessions over HTTP and land them.
@@ -17,16 +17,19 @@ use crate::config::{self, Environment, Flags, list};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake serve
-      Listen on http://localhost:3000/export/events, land in ./data/lake.
+      Listen on http://localhost:3000/export/events,
+      land in ./data/lake.
 
-  curl -T sessions.ndjson http://localhost:3000/export/events
+  curl -T sessions.ndjson \\
+      http://localhost:3000/export/events
       Send it a file.
 
-  sessionlake serve --config sessionlake.toml --listen 127.0.0.1:8080
+  sessionlake serve --config sessionlake.toml \\
+      --listen 127.0.0.1:8080
       Settings from a file, but for the address.
 
   SESSIONLAKE_LAKE=s3://bucket/prefix sessionlake serve
-      Into a bucket, with credentials from the AWS_… variables."))]
+      Into a bucket, by the AWS_… variables."))]
 pub(super) struct Args {
     #[command(flatten)]
     flags: Flags<{ list::SERVE }>,
@@ -36,6 +39,8 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::serve(&args.flags, environment)?;
     warn(&loaded.warnings);
     start_log(&loaded.settings.log)?;
+    // A file of the configuration that is missing or wrong is wrong configuration.
+    check::check_access(&loaded.settings).map_err(Failure::Usage)?;
     crate::pipeline::serve(loaded.settings)?;
     Ok(std::process::ExitCode::SUCCESS)
 }

@@ -29,16 +29,20 @@ use crate::simulate::{self, Auth, Faults, Format, Http, Layout, Limits, Rate, Sh
   sessionlake simulate
       10,000 sessions to http://localhost:3000/export/events.
 
-  sessionlake simulate --to https://lake.example/export/events --ca ca.pem \\
-      --user exporter:secret --rate 200/s --duration 1h
+  sessionlake simulate \\
+      --to https://lake.example/export/events \\
+      --ca ca.pem --user exporter:secret \\
+      --rate 200/s --duration 1h
       An hour of steady load, over TLS.
 
-  sessionlake simulate --seed 7 --sessions 100000 --out - | zstd > sessions.ndjson.zst
+  sessionlake simulate --seed 7 --sessions 100000 \\
+      --out - | zstd > sessions.ndjson.zst
       A file instead of a network.
 
-  sessionlake simulate --bytes 10GB --faults all --ledger ledger.txt
+  sessionlake simulate --bytes 10GB --faults all \\
+      --ledger ledger.txt
   sessionlake verify --ledger ledger.txt
-      Whether everything that was acknowledged is in the lake once."))]
+      Is everything that was acknowledged in the lake?"))]
 pub(super) struct Args {
     /// Send to this URL; up to three times.
     #[arg(
@@ -48,7 +52,8 @@ pub(super) struct Args {
         help_heading = SENDING
     )]
     to: Vec<String>,
-    /// Write the sessions to this file instead, - for standard output.
+    /// Write the sessions to this file instead (one that is there is replaced), - for standard
+    /// output.
     #[arg(long, value_name = "FILE", conflicts_with = "to", help_heading = SENDING)]
     out: Option<PathBuf>,
     /// Send one bulk of up to 50 sessions, once, and say how it went.
@@ -121,7 +126,7 @@ pub(super) struct Args {
     )]
     connections: u16,
     /// Longest time for one try.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration, help_heading = SENDING)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time, help_heading = SENDING)]
     timeout: Duration,
     /// Tries of a bulk before it is discarded.
     #[arg(
@@ -135,13 +140,15 @@ pub(super) struct Args {
     /// Pause before the second try; before each further one, twice as long.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, help_heading = SENDING)]
     pause: Duration,
-    /// Write the id of every acknowledged session to this file.
+    /// Write the id of every acknowledged session to this new file.
     ///
-    /// With more than one endpoint, the others' go to FILE.2 and FILE.3. `sessionlake verify
+    /// A ledger that is there is not replaced. With more than one endpoint, the others' go to FILE.2 and FILE.3. `sessionlake verify
     /// --ledger FILE` holds it against a lake.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "test_export"], help_heading = SENDING)]
     ledger: Option<PathBuf>,
     /// Faults on request: drop, slow, broken, repeat or all, each with a share of the bulks.
+    ///
+    /// A name alone is 1 %, --faults alone is all of them at 1 % each.
     ///
     /// drop closes the connection after sending, before the answer; slow lets a body take 2 s;
     /// broken adds a line that is no document; repeat sends a bulk again that was acknowledged.
@@ -165,7 +172,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", help_heading = AMOUNT)]
     bytes: Option<bytesize::ByteSize>,
     /// Stop after so much time.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = AMOUNT)]
+    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = AMOUNT)]
     duration: Option<Duration>,
     /// Finish so many sessions (500/s) or bytes (20MB/s) a second; without it, as fast as it goes.
     #[arg(long, value_name = "RATE", value_parser = Rate::parse, help_heading = AMOUNT)]
@@ -219,6 +226,15 @@ const SESSIONS_BY_DEFAULT: u64 = 10_000;
 /// With a seed, the period ends here: 2026-11-09T00:00:00Z.
 const END_MS: i64 = 1_794_182_400_000;
 const DAY_MS: i64 = 86_400_000;
+
+/// A time of more than nothing.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("this is no time at all: give one such as 30s".into()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
 
 pub(super) fn run(args: &Args) -> Outcome {
     let plan = plan(args)?;
@@ -334,6 +350,16 @@ fn write(
 
 fn sending(args: &Args) -> anyhow::Result<simulate::Sending> {
     ensure!(args.to.len() <= 3, "an exporter has at most three endpoints: give --to three times");
+    if let Some(ledger) = &args.ledger {
+        for number in 0..args.to.len() {
+            let path = simulate::ledger_path(ledger, number);
+            ensure!(
+                !path.exists(),
+                "there is a ledger {} already: name another file, or move that one away",
+                path.display()
+            );
+        }
+    }
     let url = |text: &String| {
         let help = "a URL looks like http://localhost:3000/export/events";
         let url = text.parse::<reqwest::Url>();

@@ -3,7 +3,7 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -16,10 +16,17 @@ pub(super) struct Opened {
     pub(super) prefix: Path,
 }
 
-/// Opens a lake. A directory must exist.
+/// Opens a lake. A directory must exist: looking at a lake makes none.
 pub(super) fn open(lake: &Lake) -> anyhow::Result<Opened> {
     match &lake.location {
-        Location::Local(directory) => local(directory),
+        Location::Local(directory) => {
+            ensure!(
+                directory.exists(),
+                "there is no lake at {}; `serve` or `import` makes one",
+                directory.display()
+            );
+            local(directory)
+        }
         _ => {
             let lake = crate::store::Lake::open(lake)?;
             Ok(Opened { store: lake.store, prefix: lake.prefix })

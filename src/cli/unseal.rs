@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{Outcome, manual};
+use super::{Failure, Outcome, manual};
 use crate::privacy::{self, Key};
 
 /// Open rejected lines that privacy rules have sealed.
@@ -16,7 +16,8 @@ use crate::privacy::{self, Key};
 /// secret does not open is an error.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
-  sessionlake unseal --privacy-key privacy.key < lake/_quarantine/user_sessions/n-1.ndjson
+  sessionlake unseal --privacy-key privacy.key \\
+      < lake/_quarantine/user_sessions/n-1.ndjson
       Show what was rejected."))]
 pub(super) struct Args {
     /// The secret that serve had.
@@ -25,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let key = Key::read(&args.privacy_key).map_err(anyhow::Error::new)?;
+    let key = Key::read(&args.privacy_key).map_err(|why| Failure::Usage(why.into()))?;
     let mut out = std::io::stdout().lock();
     for (number, line) in (1..).zip(std::io::stdin().lock().lines()) {
         let line = line.context("cannot read standard input")?;

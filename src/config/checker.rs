@@ -299,9 +299,12 @@ impl Checker<'_> {
     }
 
     fn log(&mut self) -> String {
-        self.parsed(&list::LOG, |text| match tracing_subscriber::EnvFilter::try_new(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(_) => Err("is no log filter".to_owned()),
+        self.parsed(&list::LOG, |text| {
+            log_levels(text)?;
+            match tracing_subscriber::EnvFilter::try_new(text) {
+                Ok(_) => Ok(text.to_owned()),
+                Err(_) => Err("is no log filter".to_owned()),
+            }
         })
     }
 
@@ -402,4 +405,20 @@ impl Checker<'_> {
             path => Ok(PathBuf::from(path)),
         })
     }
+}
+
+/// A word alone is a level. The filter itself would take any other for a module, and be silent about
+/// everything else.
+fn log_levels(text: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    for word in text.split(',').filter(|word| !word.is_empty() && !word.contains('=')) {
+        if !LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)) {
+            let nearest = value::nearest(word, LEVELS).unwrap_or_default();
+            return Err(format!(
+                "has {word:?}, which is no level ({}; the nearest is {nearest}); a module needs one",
+                LEVELS.join(", ")
+            ));
+        }
+    }
+    Ok(())
 }

@@ -85,6 +85,10 @@ pub(crate) fn lake(
 ) -> Result<Loaded<Lake>, Error> {
     let mut raw = Raw::gather(flags, environment)?;
     if let Some(named) = named {
+        if flags.get(&list::LAKE).is_some() {
+            let why = format!("the lake is given as {named} already: give it once");
+            return Err(Problem::Refused { place: list::LAKE.flag(), why }.into());
+        }
         raw.name(&list::LAKE, named);
     }
     Ok(Loaded { settings: Lake::check(&raw)?, warnings: raw.warnings })

@@ -204,13 +204,24 @@ impl Raw {
 }
 
 impl<const COMMANDS: u8> Flags<COMMANDS> {
-    fn get(&self, setting: &Setting) -> Option<String> {
+    pub(super) fn get(&self, setting: &Setting) -> Option<String> {
         let found = self.typed.iter().find(|(typed, _)| typed.key == setting.key);
         found.map(|(_, text)| text.clone())
     }
 
     fn settings() -> impl Iterator<Item = &'static Setting> {
         SETTINGS.iter().copied().filter(|setting| setting.commands & COMMANDS != 0)
+    }
+
+    /// Whether the setting is the lake of a command that has an argument for it; the flag is for
+    /// those who are used to it from the others.
+    fn has_an_argument(setting: &Setting) -> bool {
+        COMMANDS == list::INSPECT && setting.key == list::LAKE.key
+    }
+
+    /// What clap knows it by; the argument LAKE may have the name of the key.
+    fn id(setting: &Setting) -> &'static str {
+        if Self::has_an_argument(setting) { "lake_flag" } else { setting.key }
     }
 }
 
@@ -242,6 +253,8 @@ fn argument(setting: &'static Setting) -> Arg {
 
 impl<const COMMANDS: u8> clap::Args for Flags<COMMANDS> {
     fn augment_args(command: Command) -> Command {
+        let argument =
+            |setting| argument(setting).id(Self::id(setting)).hide(Self::has_an_argument(setting));
         Self::settings().map(argument).fold(command, Command::arg)
     }
 
@@ -254,8 +267,9 @@ impl<const COMMANDS: u8> clap::FromArgMatches for Flags<COMMANDS> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut typed = Vec::new();
         for setting in Self::settings() {
-            if matches.value_source(setting.key) == Some(ValueSource::CommandLine)
-                && let Some(text) = matches.get_one::<String>(setting.key)
+            let id = Self::id(setting);
+            if matches.value_source(id) == Some(ValueSource::CommandLine)
+                && let Some(text) = matches.get_one::<String>(id)
             {
                 typed.push((setting, text.clone()));
             }

@@ -93,11 +93,12 @@ const SECTIONS_EXAMPLE: &str = r#"
 # form = "elasticsearch"
 # indices = { "sessions-*" = "user_sessions" }  # without it, all go to `table`
 
-# Tables besides the first, for endpoints to name.
+# Tables besides the first, for endpoints to name. One without a `partition` has no directories
+# below it.
 # [[tables]]
 # name = "orders"
-# schema = "orders.avsc"
-# partition = "date={day:%Y-%m-%d}"
+# schema = "examples/orders.avsc"
+# partition = "date={at:%Y-%m-%d}"
 
 # What is done to values before they are landed: keep, drop, hash or truncate (addresses).
 # [privacy]

@@ -1,7 +1,7 @@
 //! Sections of the file: `[[endpoint]]`, `[[tables]]` and `[privacy]`, as they were typed.
 //!
 //! Unlike the settings, they exist in the file only. A key that is not given in an `[[endpoint]]`
-//! or a `[[tables]]` is as the setting of its name says.
+//! is as the setting of its name says; a `[[tables]]` without `partition` has none.
 
 use super::error::Problem;
 use super::raw::Source;

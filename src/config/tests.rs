@@ -344,7 +344,7 @@ fn settings_have_to_go_together() {
     assert_eq!(
         said(&["--table=orders"]),
         "--table: no schema of the table orders is built in (there is user_sessions); name a \
-         file: --schema schemas/orders.avsc"
+         file: --schema examples/orders.avsc"
     );
     let own = ["--table=orders", "--schema=examples/orders.avsc", "--partition=at={at:%Y}"];
     let error = load(&own, &[], None).unwrap_err().to_string();
@@ -625,6 +625,62 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
     ] {
         let complaint = complaint(text);
         assert!(complaint.contains(said), "{text}: {complaint}");
+    }
+}
+
+#[test]
+fn the_sections_of_the_example_file_hold_when_they_are_uncommented() {
+    let example = reference::example();
+    let needed = ["# credentials = ", "# privacy_key = "];
+    let mut sections = false;
+    let text: Vec<&str> = example
+        .lines()
+        .filter_map(|line| {
+            sections |= line.starts_with("# ── Endpoints");
+            let code = line.strip_prefix("# ").filter(|code| {
+                code.starts_with('[')
+                    || code.split_once(" = ").is_some_and(|(key, _)| {
+                        key.trim_matches('"')
+                            .chars()
+                            .all(|c| c.is_alphanumeric() || "_.".contains(c))
+                    })
+            });
+            let wanted = sections || needed.iter().any(|key| line.starts_with(key));
+            code.filter(|_| wanted).or_else(|| (!line.starts_with('#')).then_some(line))
+        })
+        .collect();
+    let settings = load(&[], &[], Some(&text.join("\n"))).unwrap().settings;
+    assert_eq!(settings.receive.endpoints.len(), 2);
+    assert_eq!(settings.landing.more_tables.len(), 1);
+    assert_eq!(settings.landing.more_tables[0].partition.as_str(), "date={at:%Y-%m-%d}");
+    assert!(!settings.landing.privacy.is_empty());
+}
+
+#[test]
+fn a_path_that_no_endpoint_has_is_refused() {
+    let file = Some("path = \"/file\"\n[[endpoint]]\npath = \"/a\"");
+    assert!(load(&[], &[], file).is_ok(), "as in the example file");
+    let error = load(&["--path=/b"], &[], file).unwrap_err().to_string();
+    assert!(error.starts_with("--path: no [[endpoint]] of the file"), "{error}");
+    let error = load(&[], &[("SESSIONLAKE_PATH", "/b")], file).unwrap_err().to_string();
+    assert!(error.starts_with("SESSIONLAKE_PATH: "), "{error}");
+    let inherits = Some("[[endpoint]]\nname = \"a\"");
+    assert!(load(&["--path=/b"], &[], inherits).is_ok());
+    assert!(load(&["--path=/b"], &[], None).is_ok());
+}
+
+#[test]
+fn a_misspelt_level_of_the_log_is_refused() {
+    let error = load(&["--log=inof"], &[], None).unwrap_err().to_string();
+    assert!(
+        error.starts_with("--log: \"inof\" has \"inof\", which is no level (error, "),
+        "{error}"
+    );
+    assert!(error.contains("the nearest is info"), "{error}");
+    assert!(load(&["--log=info,sessionlake"], &[], None).is_err());
+    assert!(load(&["--log=info,sessionlake=loud"], &[], None).is_err());
+    for good in ["off", "INFO", "warn,sessionlake::journal=debug", "sessionlake=trace,error"] {
+        assert!(load(&[&format!("--log={good}")], &[], None).is_ok(), "{good}");
     }
 }
 

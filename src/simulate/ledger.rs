@@ -26,9 +26,10 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Begins a new ledger; one that is there is replaced.
+    /// Begins a new ledger. One that is there stays as it is: it may be the only word of what was
+    /// acknowledged to an earlier run.
     pub(crate) fn create(path: &Path) -> io::Result<Ledger> {
-        let mut file = File::create(path)?;
+        let mut file = File::create_new(path)?;
         writeln!(file, "{HEADER}")?;
         Ok(Ledger { file, lines: Vec::new() })
     }
@@ -188,6 +189,15 @@ mod tests {
         assert_eq!(bad.missing, ["b"]);
         assert_eq!(bad.doubled, ["c", "d"]);
         assert_eq!(bad.unexpected, ["x"]);
+    }
+
+    #[test]
+    fn a_ledger_that_is_there_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger");
+        Ledger::create(&path).unwrap().acked(&ids(&["a"])).unwrap();
+        assert_eq!(Ledger::create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{HEADER}\na\n"));
     }
 
     #[test]

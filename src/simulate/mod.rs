@@ -24,4 +24,6 @@ pub use feed::{Limits, Made, Plan, Rate};
 pub use generate::{Format, Generator, Id, Shape};
 pub use out::write;
 pub use profile::profile;
-pub use send::{Auth, Http, Outcome, Sending, TEST_EXPORT_SESSIONS, Transport, send, test_export};
+pub use send::{
+    Auth, Http, Outcome, Sending, TEST_EXPORT_SESSIONS, Transport, ledger_path, send, test_export,
+};

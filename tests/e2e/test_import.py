@@ -1,8 +1,10 @@
 """`sessionlake import`: files and standard input, packed or not, once."""
 
+import contextlib
 import gzip
 import json
 import os
+import pty
 import subprocess
 
 import pytest
@@ -10,6 +12,7 @@ import zstandard
 from harness import place
 from harness.documents import body
 from harness.lake import Lake
+from harness.process import clean_environment
 from sessions import Sessions
 
 PACKED = {
@@ -192,6 +195,29 @@ def test_line_numbers_go_through_the_whole_file(command, local_lake, folder):
     assert local_lake.rows() == 2997
     assert [entry["line"] for entry in local_lake.quarantine()] == [11, 1501, 3000]
     assert local_lake.query("SELECT count(DISTINCT _ingest_id) FROM {t}") == [(2997,)]
+
+
+def test_a_terminal_shows_a_bar_that_goes_away(command, folder):
+    command("simulate", "--seed", "6", "--bytes", "60MB", "--out", "a.ndjson")
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [str(place.binary()), "import", "a.ndjson", "--lake", "bar"],
+        stdout=subprocess.PIPE, stderr=theirs, env=clean_environment(TERM="xterm"), cwd=folder,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # The end of a terminal is an error.
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    told = child.stdout.read().decode()
+    child.stdout.close()
+    assert child.wait(120) == 0
+    text = shown.decode()
+    for part in (" of 60.", "MB", " rows, ", "/s, ", " left"):
+        assert part in text, text[-2000:]
+    assert text.count("\r") > 2 or "\x1b[" in text, "a line that changes"
+    assert "a.ndjson: " in told and " rows in " in told, told
 
 
 def test_a_file_that_is_not_there(command, local_lake):

@@ -1,12 +1,15 @@
 """The README's commands, run as they stand there.
 
 A fenced block in the README is run when the line before it is `<!-- test: shell -->` (with a
-server on port 3000 and data in ./data, as the README's reader has them) or `<!-- test: sql -->`
-(by DuckDB, in the same folder). Blocks run in their order, in one folder.
+server on port 3000 and data in ./data, as the README's reader has them), `<!-- test: sql -->` (by
+DuckDB, in the same folder) or `<!-- test: queries -->` (a shell again, with a `duckdb` command that
+is the Python module, once everything has landed). Blocks run in their order, in one folder.
 """
 
+import os
 import re
 import subprocess
+import sys
 
 import pytest
 from harness import place, stores
@@ -14,6 +17,10 @@ from harness.lake import Lake, connect
 from harness.server import Server
 from test_first_look import port_is_free
 
+# Like the command: runs what comes by standard input, prints what it gives.
+DUCKDB = """import sys, duckdb
+print(duckdb.connect().execute(sys.stdin.read()).fetchall())
+"""
 BLOCK = re.compile(r"^<!-- test: (\w+) -->\n+```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -28,9 +35,10 @@ def test_the_commands_of_the_readme(folder, monkeypatch):
         pytest.skip("README.md marks no block with <!-- test: … -->")
     if not port_is_free(3000):
         pytest.skip("port 3000 is taken on this machine")
-    assert {kind for kind, _ in found} <= {"shell", "sql"}, found
+    assert {kind for kind, _ in found} <= {"shell", "sql", "queries"}, found
     monkeypatch.chdir(folder)
     (folder / "tests").symlink_to(place.TESTS)
+    (folder / "examples").symlink_to(place.ROOT / "examples")
     server = Server(folder, Lake(stores.LocalStore(folder / "data").lake("lake")).at, cwd=folder)
     server.command = lambda: [place.binary(), "serve", "--roll-age", "1s"]
     server.start()
@@ -45,3 +53,14 @@ def test_the_commands_of_the_readme(folder, monkeypatch):
     connection = connect()
     for text in (text for kind, text in found if kind == "sql"):
         assert connection.execute(text).fetchall(), text
+    duckdb = folder / "bin" / "duckdb"
+    duckdb.parent.mkdir()
+    duckdb.write_text(f"#!{sys.executable}\n{DUCKDB}")
+    duckdb.chmod(0o755)
+    env = {**os.environ, "PATH": f"{duckdb.parent}:{os.environ['PATH']}"}
+    for text in (text for kind, text in found if kind == "queries"):
+        told = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text],
+            cwd=folder, env=env, check=True, timeout=60, stdout=subprocess.PIPE, text=True,
+        ).stdout  # fmt: skip
+        assert "United States" in told, told

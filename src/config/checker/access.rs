@@ -42,7 +42,14 @@ impl Checker<'_> {
             credentials,
         };
         let sections = self.raw.sections.iter().filter(|s| s.kind == sections::ENDPOINT);
-        let (endpoints, problems) = endpoints::check(sections, &defaults);
+        let (endpoints, problems) = endpoints::check(sections.clone(), &defaults);
+        // A file may have both, as the example file has; who typed the path meant it.
+        let typed = !matches!(self.source_of(&list::PATH), Source::File { .. } | Source::Default);
+        if typed && sections.count() > 0 && endpoints.iter().all(|e| e.path != defaults.path) {
+            let why = "no [[endpoint]] of the file takes sessions there: leave it out, or give one \
+                       of them this path";
+            self.refuse(self.place(&list::PATH), why);
+        }
         self.problems.extend(problems);
         endpoints
     }
@@ -68,9 +75,8 @@ impl Checker<'_> {
             let mut lines = Lines::of(section);
             let name = lines.text("name", "\"orders\"", table_name);
             let path = |text: &str| Ok(PathBuf::from(text));
-            let file = lines.text("schema", "\"schemas/orders.avsc\"", path);
-            let partition =
-                lines.text("partition", "\"date={day:%Y-%m-%d}\"", |t| Ok(t.to_owned()));
+            let file = lines.text("schema", "\"examples/orders.avsc\"", path);
+            let partition = lines.text("partition", "\"date={at:%Y-%m-%d}\"", |t| Ok(t.to_owned()));
             let Some(name) = name else {
                 if lines.problems.is_empty() {
                     lines.refuse("name", "a table needs a name");

@@ -1,6 +1,6 @@
 //! Settings of the lake, its files, and what making them takes.
 
-use super::{DAY, HOUR, Kind, LANDING, SECOND, SERVE, Setting};
+use super::{DAY, HOUR, INSPECT, Kind, LANDING, SECOND, SERVE, Setting};
 use crate::config::value::{GIB, MIB, TIB};
 
 const LAKE_SECTION: &str = "Lake";
@@ -14,7 +14,7 @@ pub(crate) const LAKE: Setting = Setting {
     kind: Kind::Text,
     default: Some("./data/lake"),
     example: "s3://bucket/prefix",
-    commands: LANDING,
+    commands: LANDING | INSPECT,
     section: LAKE_SECTION,
     help: "Land files here: a directory, s3://bucket/prefix, gs://bucket/prefix or \
            az://container/prefix.",
@@ -54,7 +54,7 @@ pub(crate) const SCHEMA: Setting = Setting {
     value_name: "FILE",
     kind: Kind::Text,
     default: None,
-    example: "schemas/orders.avsc",
+    example: "examples/orders.avsc",
     commands: LANDING,
     section: LAKE_SECTION,
     help: "Take the table's columns from this Avro schema.",

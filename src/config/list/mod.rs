@@ -19,7 +19,8 @@ pub(crate) use self::receiving::*;
 pub(crate) const SERVE: u8 = 1;
 /// Bit of [`Setting::commands`]: `import`.
 pub(crate) const IMPORT: u8 = 2;
-/// Bit of [`Setting::commands`]: `inspect`, whose lake is a positional argument.
+/// Bit of [`Setting::commands`]: `inspect` and the others whose lake is a positional argument
+/// (or `--lake`).
 pub(crate) const INSPECT: u8 = 4;
 const LANDING: u8 = SERVE | IMPORT;
 

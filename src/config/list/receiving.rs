@@ -24,7 +24,7 @@ pub(crate) const LOG: Setting = Setting {
     key: "log",
     value_name: "FILTER",
     kind: Kind::Text,
-    default: Some("info"),
+    default: Some("info,object_store=warn"),
     example: "info,sessionlake::journal=debug",
     commands: LANDING,
     section: GENERAL,

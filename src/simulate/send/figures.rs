@@ -17,6 +17,8 @@ pub(crate) struct Figures {
     pub(crate) retried: AtomicU64,
     pub(crate) discarded_bulks: AtomicU64,
     pub(crate) discarded_sessions: AtomicU64,
+    /// Bulks that were made for an endpoint that was given up by then.
+    pub(crate) unsent_bulks: AtomicU64,
     /// Nothing gets through: the endpoint is given up.
     pub(crate) given_up: AtomicBool,
     // Short: taken once an answer.

@@ -93,7 +93,7 @@ pub async fn send(plan: Plan, sending: &Sending, stop: Arc<AtomicBool>) -> anyho
             Some(path) => {
                 let path = ledger_path(path, number);
                 let ledger = Ledger::create(&path)
-                    .with_context(|| format!("cannot write the ledger {}", path.display()))?;
+                    .with_context(|| format!("cannot write a new ledger {}", path.display()))?;
                 Some(std::sync::Mutex::new(ledger))
             }
         };
@@ -125,7 +125,9 @@ pub async fn send(plan: Plan, sending: &Sending, stop: Arc<AtomicBool>) -> anyho
                 made_sessions.fetch_add(bulk.ids.len() as u64, Ordering::Relaxed);
                 let mut wanted = false;
                 for (queue, lane) in &queues {
-                    if !lane.figures.given_up.load(Ordering::Relaxed) {
+                    if lane.figures.given_up.load(Ordering::Relaxed) {
+                        lane.figures.unsent_bulks.fetch_add(1, Ordering::Relaxed);
+                    } else {
                         wanted |= queue.blocking_send(bulk.clone()).is_ok();
                     }
                 }
@@ -163,7 +165,9 @@ pub async fn send(plan: Plan, sending: &Sending, stop: Arc<AtomicBool>) -> anyho
     }
 }
 
-fn ledger_path(path: &std::path::Path, number: usize) -> PathBuf {
+/// The ledger of the endpoint with this number, counted from 0.
+#[must_use]
+pub fn ledger_path(path: &std::path::Path, number: usize) -> PathBuf {
     match number {
         0 => path.to_owned(),
         number => {
@@ -190,6 +194,10 @@ impl Lane {
     /// Tries a bulk until it is acknowledged or discarded.
     async fn deliver(&self, bulk: &Bulk) -> anyhow::Result<()> {
         let figures = &self.figures;
+        if figures.given_up.load(Ordering::Relaxed) {
+            figures.unsent_bulks.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
         let mut last = None;
         for number in 0..self.tries {
             if figures.given_up.load(Ordering::Relaxed) {

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::super::feed::{Limits, Made};
 use super::Lane;
+use super::figures::Figures;
 
 pub(crate) struct Progress {
     /// None when there is no terminal, or nothing is to be said.
@@ -27,8 +28,8 @@ impl Progress {
             let target = ProgressDrawTarget::stderr();
             let bar = ProgressBar::with_draw_target(limits.sessions, target);
             let template = match limits.sessions {
-                Some(_) => "{elapsed} {bar:24} {percent}% {msg}",
-                None => "{elapsed} {spinner} {msg}",
+                Some(_) => "{elapsed} {bar:40} {percent}%\n{msg}",
+                None => "{elapsed} {spinner}\n{msg}",
             };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
@@ -60,13 +61,14 @@ impl Progress {
                 let farthest = lanes.iter().map(|lane| count(&lane.figures.acked_sessions)).max();
                 bar.set_position(farthest.unwrap_or(0));
                 let lines: Vec<String> = lanes.iter().map(|lane| line(lane, elapsed)).collect();
-                bar.set_message(lines.join(" | "));
+                bar.set_message(lines.join("\n"));
             }
-            None => {
-                for lane in lanes {
-                    eprintln!("{}: {}", lane.endpoint.url, line(lane, elapsed));
+            None => lanes.iter().for_each(|lane| {
+                if lanes.len() > 1 {
+                    eprintln!("{}", lane.endpoint.url);
                 }
-            }
+                eprintln!("{}", line(lane, elapsed));
+            }),
         }
     }
 
@@ -81,7 +83,7 @@ impl Progress {
         let bytes = made.bytes as f64 / 1e6;
         eprintln!("{} sessions, {bytes:.1} MB, in {:.1} s", made.sessions, elapsed.as_secs_f64());
         for lane in lanes {
-            eprintln!("{}: {}", lane.endpoint.url, line(lane, elapsed));
+            eprintln!("{}\n{}", lane.endpoint.url, summary(&lane.figures, elapsed));
             for (kind, times) in lane.figures.troubles() {
                 eprintln!("  {kind}: {times} times");
             }
@@ -93,21 +95,43 @@ fn count(counter: &std::sync::atomic::AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
+/// One line of a terminal, with room to spare.
 fn line(lane: &Lane, elapsed: Duration) -> String {
     let figures = &lane.figures;
-    let rate = count(&figures.acked_bytes) as f64 / 1e6 / elapsed.as_secs_f64().max(1e-3);
-    let latency = match figures.ack(50).zip(figures.ack(99)) {
-        Some((p50, p99)) => format!(", ack p50 {} p99 {}", show(p50), show(p99)),
-        None => String::new(),
+    format!(
+        "{} sent, {} acked, {} retried, {} discarded, {}",
+        count(&figures.sent_bulks),
+        count(&figures.acked_bulks),
+        count(&figures.retried),
+        count(&figures.discarded_bulks),
+        pace(figures, elapsed)
+    )
+}
+
+/// The same in full, in lines of at most 80 columns.
+fn summary(figures: &Figures, elapsed: Duration) -> String {
+    let unsent = match count(&figures.unsent_bulks) {
+        0 => String::new(),
+        unsent => format!(", {unsent} never sent"),
     };
     format!(
-        "{} bulks sent, {} acked ({} sessions), {} retried, {} discarded, {rate:.1} MB/s{latency}",
+        "  {} bulks sent, {} acked ({} sessions),\n  {} retried, {} discarded{unsent}, {}",
         count(&figures.sent_bulks),
         count(&figures.acked_bulks),
         count(&figures.acked_sessions),
         count(&figures.retried),
         count(&figures.discarded_bulks),
+        pace(figures, elapsed)
     )
+}
+
+fn pace(figures: &Figures, elapsed: Duration) -> String {
+    let rate = count(&figures.acked_bytes) as f64 / 1e6 / elapsed.as_secs_f64().max(1e-3);
+    let latency = match figures.ack(50).zip(figures.ack(99)) {
+        Some((p50, p99)) => format!(", p50 {} p99 {}", show(p50), show(p99)),
+        None => String::new(),
+    };
+    format!("{rate:.1} MB/s{latency}")
 }
 
 fn show(time: Duration) -> String {
@@ -115,5 +139,24 @@ fn show(time: Duration) -> String {
         ms if ms < 10.0 => format!("{ms:.1} ms"),
         ms if ms < 10_000.0 => format!("{ms:.0} ms"),
         ms => format!("{:.1} s", ms / 1e3),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_adds_up_and_fits_a_terminal() {
+        let figures = Figures::default();
+        figures.sent_bulks.store(123_456, Ordering::Relaxed);
+        figures.retried.store(123_456, Ordering::Relaxed);
+        figures.unsent_bulks.store(5, Ordering::Relaxed);
+        (0..4).for_each(|_| figures.discarded(1000));
+        figures.acked(123_000_000, 987_654_321, Duration::from_millis(9_999));
+        let text = summary(&figures, Duration::from_secs(1));
+        assert!(text.contains("123456 bulks sent, 1 acked (123000000 sessions),\n"), "{text}");
+        assert!(text.contains("123456 retried, 4 discarded, 5 never sent, 987.7 MB/s"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }

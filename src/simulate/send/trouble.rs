@@ -186,6 +186,10 @@ fn tls_advice(said: &str, url: &Url) -> String {
         "Its certificate is signed by nobody whom this machine trusts. Give the certificate of \
          the authority, or a self-signed one itself, by --ca FILE."
             .to_owned()
+    } else if has("badsignature") || has("bad signature") {
+        "It names an authority as --ca has it, and another one has signed it: the file of --ca is \
+         of an older or another certificate. Take the one that the receiver has now."
+            .to_owned()
     } else if has("notvalidforname") || has("not valid for name") || has("not valid for") {
         format!("Its certificate is for another name than {}.", url.host_str().unwrap_or_default())
     } else if has("expired") {
@@ -212,6 +216,13 @@ mod tests {
         assert!(
             told(404).starts_with("http://localhost:3000/export/event answered 404; it said: no\n")
         );
+    }
+
+    #[test]
+    fn another_certificate_of_the_same_name_comes_with_advice() {
+        let url = Url::parse("https://localhost:3000/export/events").unwrap();
+        let told = Trouble::Tls("invalid peer certificate: BadSignature".into()).explain(&url);
+        assert!(told.contains("--ca"), "{told}");
     }
 
     #[test]
