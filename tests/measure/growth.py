@@ -1,4 +1,5 @@
-"""How cost grows: with the size of a document, open partitions, unknown fields and connections.
+"""How cost grows: with the size of a document, open partitions, unknown fields, the length of a run
+and connections.
 
     tests/run growth [--megabytes 100] [--runs 3] [--svg docs/growth.svg]
 
@@ -55,7 +56,7 @@ def write(path, megabytes, **more):
     # Drawn from a pool: making documents must not take longer than what is measured.
     left, number = megabytes * 1_000_000, 0
     days = more.pop("days", 1)
-    pool = [document(rng, 0, **more) for _ in range(200)]
+    pool = [document(rng, 0, **more) for _ in range(min(3000, left // more["size"] + 1))]
     with open(path, "wb") as out:
         while left > 0:
             start = FIRST_MS + (number % days) * DAY_MS + rng.randrange(DAY_MS)
@@ -68,18 +69,23 @@ def write(path, megabytes, **more):
 
 
 def imports(options, folder, title, values, arguments):
+    """`arguments` says of a value what is written, and how much of it when not the usual."""
     rows = []
     for value in values:
         source = folder / "in.ndjson"
-        write(source, options.megabytes, **arguments(value))
+        more = {"megabytes": options.megabytes, **arguments(value)}
+        megabytes = more["megabytes"]
+        write(source, **more)
         costs = []
-        for run in range(options.runs):
+        # What takes long is measured once.
+        for run in range(options.runs if megabytes < 4000 else 1):
             lake = folder / f"lake-{run}"
             command = [options.binary, "import", source, "--lake", lake, "--quiet"]
             costs.append(measure(command, folder / "log"))
             shutil.rmtree(lake)
+        source.unlink()
         cost = median(costs)
-        rows.append((value, options.megabytes / cost.cpu_s, cost.peak_mib))
+        rows.append((value, megabytes / cost.cpu_s, cost.peak_mib))
     show(title, "MB/CPU s", rows)
     return title, "MB/CPU s", rows
 
@@ -187,13 +193,26 @@ def main():
         folder = Path(name)
         charts = [
             imports(options, folder, "bytes a document", [1000, 10_000, 100_000, 1_000_000], lambda n: {"size": n}),
-            imports(options, folder, "partitions", [1, 10, 100, 1000], lambda n: {"size": 10_000, "days": n}),
+            imports(
+                options,
+                folder,
+                "partitions, with ten times the data",
+                [1, 10, 100, 1000],
+                lambda n: {"size": 10_000, "days": n, "megabytes": 10 * options.megabytes},
+            ),
             imports(
                 options,
                 folder,
                 "unknown fields of an action, %",
                 [0, 10, 20, 50],
                 lambda n: {"size": 10_000, "unknown": n / 100},
+            ),
+            imports(
+                options,
+                folder,
+                "megabytes of a run",
+                [options.megabytes * times for times in (1, 10, 100)],
+                lambda n: {"size": 10_000, "days": 5, "megabytes": n},
             ),
             serving(options, folder, [1, 8, 64, 512]),
         ]

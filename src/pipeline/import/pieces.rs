@@ -55,6 +55,18 @@ pub(super) struct Line {
     pub(super) bytes: Bytes,
 }
 
+impl Line {
+    /// How the decoder has to take it. The Elasticsearch form is that of lines only: one that
+    /// begins with a bracket is no array. A document over several lines is one in the other.
+    pub(super) fn form(&self) -> Form {
+        let several = memchr::memchr(b'\n', &self.bytes).is_some();
+        match several && !self.bytes.trim_ascii_start().starts_with(b"[") {
+            true => Form::Ndjson,
+            false => Form::Elasticsearch,
+        }
+    }
+}
+
 /// Files, one after the other.
 pub(super) struct Files {
     /// With the hash of the content, where it is known.
@@ -148,10 +160,10 @@ impl Source for Pieces {
             }
             let piece = match &mut self.origin {
                 Origin::Files(files) => files.piece(&self.common, seq, &mut self.first_pieces)?,
-                // Lines only: one that begins with a bracket is no array.
-                Origin::Lines(lines) => {
-                    lines.next().map(|line| (line.bytes, line.number, Form::Elasticsearch))
-                }
+                Origin::Lines(lines) => lines.next().map(|line| {
+                    let form = line.form();
+                    (line.bytes, line.number, form)
+                }),
             };
             let Some((bytes, first_line, form)) = piece else { return Ok(Next::Closed) };
             self.next = seq.next();

@@ -23,7 +23,7 @@ use crate::bulk;
 use crate::config;
 use crate::decode::Decoder;
 use crate::privacy;
-use crate::record::{Body, Form, Micros, Seq};
+use crate::record::{Body, Micros, Seq};
 use crate::verify::Entry;
 
 /// Bytes and lines that are tried at a time.
@@ -173,7 +173,7 @@ impl Replay {
                 seq: Seq(at as u64),
                 received_at: Micros(0),
                 table: Arc::clone(name),
-                form: Form::Elasticsearch,
+                form: line.form(),
                 first_line: line.number,
                 bytes: Bytes::clone(&line.bytes),
             });
