@@ -181,19 +181,23 @@ impl Extra {
 }
 
 fn write_index(index: usize, out: &mut Vec<u8>) {
-    // Writing to a vector does not fail.
-    let _ = write!(out, "/{index}");
+    out.push(b'/');
+    out.extend_from_slice(itoa::Buffer::new().format(index).as_bytes());
 }
 
 /// Writes `/` and the key, escaped once for JSON Pointer (RFC 6901) and once for JSON.
 fn write_key(key: &[u8], out: &mut Vec<u8>) {
     out.push(b'/');
+    if !key.iter().any(|byte| matches!(byte, 0..0x20 | b'~' | b'/' | b'"' | b'\\')) {
+        return out.extend_from_slice(key);
+    }
     for byte in key {
         match byte {
             b'~' => out.extend(b"~0"),
             b'/' => out.extend(b"~1"),
             b'"' | b'\\' => out.extend([b'\\', *byte]),
             0..0x20 => {
+                // Writing to a vector does not fail.
                 let _ = write!(out, "\\u{byte:04x}");
             }
             _ => out.push(*byte),

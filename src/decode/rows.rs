@@ -53,7 +53,7 @@ impl Rows {
 
     pub(super) fn begin(&mut self, body: &Body) {
         self.id_prefix.clear();
-        // Writing to a vector does not fail, here and below.
+        // Writing to a vector does not fail.
         let _ = write!(self.id_prefix, "{}-{}-", self.node, body.seq);
     }
 
@@ -81,7 +81,7 @@ impl Rows {
         }
         self.ids.open(self.count);
         self.ids.bytes.extend_from_slice(&self.id_prefix);
-        let _ = write!(self.ids.bytes, "{line}");
+        self.ids.bytes.extend_from_slice(itoa::Buffer::new().format(line).as_bytes());
         self.ids.close()?;
         if extra.len() > 0 {
             self.extras.open(self.count);

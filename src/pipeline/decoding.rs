@@ -22,7 +22,7 @@ pub(super) const PART_BYTES: usize = 4 << 20;
 const PART_LINES: u64 = 32_768;
 /// Most bytes of columns that elements of lists and fields without a column take in a part. Real
 /// sessions are far below it when [`PART_BYTES`] are full.
-const PART_COLUMN_BYTES: usize = 32 << 20;
+const PART_COLUMN_BYTES: usize = 8 << 20;
 
 /// What is empty of a part.
 const EMPTY: Room = Room { lines: PART_LINES, bytes: PART_BYTES, column_bytes: PART_COLUMN_BYTES };
