@@ -96,7 +96,7 @@ def test_exporters_own_form(elastic, local_lake):
     assert [(item["_id"], item["status"]) for item in items] == [(action["index"]["_id"], 201) for action in actions]
     elastic.drain()
     assert local_lake.quarantine() == []
-    ids = """SELECT _extra ->> '$."/_id"' FROM {t}"""
+    ids = """SELECT _extra ->> '$."_id"' FROM {t}"""
     assert sorted(row[0] for row in local_lake.query(ids)) == sorted(action["index"]["_id"] for action in actions)
     assert sorted(local_lake.session_ids()) == sorted(document["userSessionId"] for document in documents)
 
