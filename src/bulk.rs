@@ -105,6 +105,9 @@ pub(crate) fn begins(text: &[u8]) -> bool {
     let Some(open) = after(text, b'{') else { return false };
     let Some(quote) = after(text.get(open..).unwrap_or_default(), b'"') else { return false };
     let key = text.get(open + quote..).unwrap_or_default();
+    if !matches!(key.first(), Some(b'i' | b'c' | b'u' | b'd' | b'\\')) {
+        return false;
+    }
     // A verb all in escapes has 36 bytes.
     let key = key.iter().take(40).position(|byte| *byte == b'"').and_then(|end| key.get(..end));
     key.is_some_and(|key| key.contains(&b'\\') || Verb::of(key).is_some())

@@ -5,7 +5,6 @@
 //! line keeps its number then, unless elements have it: no two have the same.
 
 use super::body::{Run, State};
-use super::parse::{Parsed, Parser};
 use super::reject::{Fault, What};
 
 impl Run<'_> {
@@ -131,18 +130,5 @@ impl Run<'_> {
         self.progress.line = line.max(self.body.first_line.saturating_add(before));
         self.parser.multiline = false;
         self.lines();
-    }
-}
-
-impl Parser<'_> {
-    /// The position after the value at `at`. Within it may be escapes that are none, control
-    /// characters in strings (but for a line's end), zeros before a number, and more levels than a
-    /// document may have; otherwise it is as it should be.
-    fn pass_over(&mut self, at: usize) -> Parsed<usize> {
-        self.depth = 0;
-        self.lenient = true;
-        let end = self.skip(at);
-        self.lenient = false;
-        end
     }
 }

@@ -43,7 +43,7 @@ impl Parser<'_> {
         let end = self.skip(at)?;
         column.pad(row + 1);
         self.scratch.extra.push(path, Last::Key(name.text.as_bytes()), at..end);
-        self.weigh(0, at)?;
+        self.weigh_extra(at)?;
         Ok(end)
     }
 

@@ -181,7 +181,7 @@ impl<'a> Parser<'a> {
                 }
                 at = if name.alias || column.len() > row {
                     let after = self.odd(scope, id, column, row, at, path, fills)?;
-                    self.weigh(0, at)?;
+                    self.weigh_extra(at)?;
                     after
                 } else if self.byte(at) == b'n' {
                     self.literal(at, b"null")?
@@ -254,13 +254,13 @@ impl<'a> Parser<'a> {
             let text = self.src.get(place).unwrap_or_default();
             let end = self.skip(start)?;
             self.scratch.extra.push(path, Last::Key(text), start..end);
-            self.weigh(0, key_at)?;
+            self.weigh_extra(key_at)?;
             return Ok(end);
         }
         let end = self.skip(start)?;
         let Scratch { extra, key, .. } = &mut self.scratch;
         extra.push(path, Last::Key(key), start..end);
-        self.weigh(0, key_at)?;
+        self.weigh_extra(key_at)?;
         Ok(end)
     }
 }

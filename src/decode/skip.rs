@@ -10,9 +10,23 @@ impl Parser<'_> {
     /// Passes over the value at `at` and gives the position after it.
     pub(super) fn skip(&mut self, at: usize) -> Parsed<usize> {
         match self.byte(at) {
-            b'{' | b'[' => self.skip_nested(at),
+            b'{' | b'[' => self.skip_nested::<false>(at),
             _ => self.skip_scalar(at),
         }
+    }
+
+    /// The same for a value of which nothing but its end is wanted. Within it may be escapes that are
+    /// none, control characters in strings (but for a line's end), zeros before a number, and more
+    /// levels than a document may have; otherwise it is as it should be.
+    pub(super) fn pass_over(&mut self, at: usize) -> Parsed<usize> {
+        self.depth = 0;
+        self.lenient = true;
+        let end = match self.byte(at) {
+            b'{' | b'[' => self.skip_nested::<true>(at),
+            _ => self.skip_scalar(at),
+        };
+        self.lenient = false;
+        end
     }
 
     fn skip_scalar(&mut self, at: usize) -> Parsed<usize> {
@@ -39,7 +53,7 @@ impl Parser<'_> {
 
     /// An object or an array, by a loop: which of the open levels are objects stands in the bits
     /// of one word, and what it has no room for, where more is passed over, beside it.
-    fn skip_nested(&mut self, at: usize) -> Parsed<usize> {
+    fn skip_nested<const LENIENT: bool>(&mut self, at: usize) -> Parsed<usize> {
         const { assert!(MAX_DEPTH <= u128::BITS) };
         let mut objects = 0u128;
         let mut outer = Vec::new();
@@ -51,7 +65,7 @@ impl Parser<'_> {
             let open = self.byte(at);
             if open == b'{' || open == b'[' {
                 if self.depth + levels >= MAX_DEPTH {
-                    if !self.lenient || levels >= MOST_PASSED {
+                    if !LENIENT || levels >= MOST_PASSED {
                         return self.fail(What::Depth, at);
                     }
                     outer.push(objects >> (MAX_DEPTH - 1));
@@ -63,7 +77,10 @@ impl Parser<'_> {
                     (b'{', b'}') | (b'[', b']') => {
                         at += 1;
                         levels -= 1;
-                        objects = objects >> 1 | outer.pop().unwrap_or(0) << (MAX_DEPTH - 1);
+                        objects >>= 1;
+                        if LENIENT && levels >= MAX_DEPTH {
+                            objects |= outer.pop().unwrap_or(0) << (MAX_DEPTH - 1);
+                        }
                     }
                     (b'{', _) => {
                         at = self.skip_key(at)?;
@@ -94,7 +111,10 @@ impl Parser<'_> {
                     (b'}', true) | (b']', false) => {
                         at += 1;
                         levels -= 1;
-                        objects = objects >> 1 | outer.pop().unwrap_or(0) << (MAX_DEPTH - 1);
+                        objects >>= 1;
+                        if LENIENT && levels >= MAX_DEPTH {
+                            objects |= outer.pop().unwrap_or(0) << (MAX_DEPTH - 1);
+                        }
                     }
                     (_, true) => return self.fail(What::CommaOrBrace, at),
                     (_, false) => return self.fail(What::CommaOrBracket, at),

@@ -56,6 +56,12 @@ impl Parser<'_> {
         if self.column_bytes() > FREE_BYTES { self.weigh_heavy(at) } else { Ok(()) }
     }
 
+    /// The same after an entry of `_extra` at a field, now and then: a list counts at each element.
+    #[inline]
+    pub(super) fn weigh_extra(&mut self, at: usize) -> Parsed<()> {
+        if self.scratch.extra.len().is_multiple_of(1024) { self.weigh(0, at) } else { Ok(()) }
+    }
+
     #[cold]
     fn weigh_heavy(&mut self, at: usize) -> Parsed<()> {
         let own = at.saturating_sub(self.start);
