@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Outcome, manual, out, start_log, warn};
+use super::{Failure, Outcome, manual, out, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 
 /// Land files of sessions.
@@ -52,6 +52,9 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::import(&args.flags, environment, &args.files, args.again, args.quiet)?;
     warn(&loaded.warnings);
     start_log(&loaded.settings.log)?;
+    if let Some(path) = &loaded.settings.landing.privacy_key {
+        crate::privacy::Key::read(path).map_err(|why| Failure::Usage(why.into()))?;
+    }
     let Some(node) = &args.give_up else {
         crate::pipeline::import(loaded.settings)?;
         return Ok(std::process::ExitCode::SUCCESS);
