@@ -125,6 +125,8 @@ impl Parser<'_> {
         path: &Path<'_>,
     ) -> Parsed<usize> {
         let entry = self.scratch.extra.reserve();
+        // After every entry: what comes within the value could pass over the next count.
+        self.weigh_extra(at)?;
         let fitted = self.value(column, row, at, path, Segment::Field(current))?;
         let end = match fitted {
             Some(end) => end,
