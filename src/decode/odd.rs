@@ -62,6 +62,22 @@ impl Parser<'_> {
         path: &Path<'_>,
         fills: usize,
     ) -> Parsed<usize> {
+        let end = self.odd_value(scope, id, column, row, at, path, fills)?;
+        self.weigh_extra(at)?;
+        Ok(end)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "all the circumstances of a field")]
+    fn odd_value(
+        &mut self,
+        scope: &Scope,
+        id: u16,
+        column: &mut Column,
+        row: usize,
+        at: usize,
+        path: &Path<'_>,
+        fills: usize,
+    ) -> Parsed<usize> {
         // Current names have the numbers of their fields.
         let Some((name, current)) =
             scope.name(id).and_then(|name| Some((name, scope.name(name.field as u16)?)))
@@ -109,6 +125,8 @@ impl Parser<'_> {
         path: &Path<'_>,
     ) -> Parsed<usize> {
         let entry = self.scratch.extra.reserve();
+        // After every entry: what comes within the value could pass over the next count.
+        self.weigh_extra(at)?;
         let fitted = self.value(column, row, at, path, Segment::Field(current))?;
         let end = match fitted {
             Some(end) => end,

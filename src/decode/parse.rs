@@ -180,9 +180,7 @@ impl<'a> Parser<'a> {
                     at = self.blank(at);
                 }
                 at = if name.alias || column.len() > row {
-                    let after = self.odd(scope, id, column, row, at, path, fills)?;
-                    self.weigh_extra(at)?;
-                    after
+                    self.odd(scope, id, column, row, at, path, fills)?
                 } else if self.byte(at) == b'n' {
                     self.literal(at, b"null")?
                 } else {

@@ -143,6 +143,7 @@ impl Parser<'_> {
                         None => {
                             let end = self.skip(at)?;
                             self.scratch.extra.push(path, Last::Index(index), at..end);
+                            self.weigh_extra(at)?;
                             end
                         }
                     };
@@ -223,7 +224,7 @@ impl Parser<'_> {
                 let key = keys.bytes.get(key_bytes..).unwrap_or_default();
                 self.scratch.extra.push(path, Last::Key(key), start..end);
                 keys.drop_open();
-                self.weigh(0, at)?;
+                self.weigh_extra(at)?;
                 Ok(end)
             }
         }

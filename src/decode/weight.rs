@@ -49,23 +49,23 @@ fn sizes(kind: &Kind) -> (usize, usize) {
 }
 
 impl Parser<'_> {
-    /// Counts `bytes` for what stands at `at`, and what `_extra` has by now.
+    /// Counts `bytes` for what stands at `at`.
     #[inline]
     pub(super) fn weigh(&mut self, bytes: usize, at: usize) -> Parsed<()> {
         self.weight += bytes;
-        if self.column_bytes() > FREE_BYTES { self.weigh_heavy(at) } else { Ok(()) }
+        if self.weight > FREE_BYTES { self.weigh_heavy(at) } else { Ok(()) }
     }
 
-    /// The same after an entry of `_extra` at a field, now and then: a list counts at each element.
+    /// Counts what `_extra` has, after an entry for what stands at `at`: now and then.
     #[inline]
     pub(super) fn weigh_extra(&mut self, at: usize) -> Parsed<()> {
-        if self.scratch.extra.len().is_multiple_of(1024) { self.weigh(0, at) } else { Ok(()) }
+        if self.scratch.extra.len() & 255 == 0 { self.weigh_heavy(at) } else { Ok(()) }
     }
 
     #[cold]
     fn weigh_heavy(&mut self, at: usize) -> Parsed<()> {
-        let own = at.saturating_sub(self.start);
-        if self.column_bytes() - FREE_BYTES > own { self.fail(What::Heavy, at) } else { Ok(()) }
+        let most = FREE_BYTES + at.saturating_sub(self.start);
+        if self.column_bytes() > most { self.fail(What::Heavy, at) } else { Ok(()) }
     }
 
     /// What the document has come to so far.
