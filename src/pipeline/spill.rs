@@ -119,3 +119,72 @@ impl Spill {
 pub(super) fn path(staging: &Path, roll: crate::record::Roll) -> PathBuf {
     staging.join(format!("{roll}-parked"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Decoder;
+    use crate::record::{Body, Form, Micros, Roll, Seq};
+    use crate::schema::TableSchema;
+
+    fn rows() -> RecordBatch {
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let mut decoder = Decoder::new(schema, "n".into());
+        let line = |n: usize| {
+            let actions =
+                r#"{"name":"a","duration":1,"stringProperties":[{"key":"k"}]},"#.repeat(n % 4);
+            let actions = actions.trim_end_matches(',');
+            format!(
+                "{{\"userSessionId\":\"{n}\",\"startTime\":{n},\"bounce\":{},\"new\":[{n}],\
+                 \"userActions\":[{actions}],\"stringTags\":{{\"t\":\"{n}\"}}}}\n",
+                n % 3 == 0
+            )
+        };
+        let bytes: String = (0..50).map(line).collect();
+        decoder.push(&Body {
+            seq: Seq(1),
+            received_at: Micros(1),
+            table: "user_sessions".into(),
+            form: Form::Ndjson,
+            first_line: 1,
+            bytes: bytes.into(),
+        });
+        decoder.finish().batch
+    }
+
+    #[test]
+    fn what_was_parked_comes_back_whole_or_in_slices() {
+        let staging = tempfile::tempdir().unwrap();
+        let mut spill = Spill::new(path(staging.path(), Roll(1)));
+        let rows = rows();
+        assert_eq!(rows.num_rows(), 50);
+        let slices = [(0, 50), (0, 1), (13, 9), (49, 1), (3, 0)].map(|(at, n)| rows.slice(at, n));
+        let parked: Vec<Parked> = slices.iter().map(|s| spill.park(s).unwrap()).collect();
+        assert_eq!(spill.bytes(), parked.iter().map(|parked| parked.len).sum::<u64>());
+        for (slice, parked) in slices.iter().zip(&parked).rev() {
+            assert_eq!(spill.fetch(parked, &rows.schema()).unwrap(), *slice);
+        }
+        // A slice does not bring the rest along.
+        assert!(parked[1].len < parked[0].len / 4, "{parked:?}");
+
+        spill.clear(path(staging.path(), Roll(2)));
+        assert_eq!(spill.bytes(), 0);
+        assert_eq!(std::fs::read_dir(staging.path()).unwrap().count(), 0);
+        let error = spill.fetch(&parked[0], &rows.schema()).unwrap_err();
+        assert!(error.to_string().contains("2-parked"), "{error}");
+        let again = spill.park(&slices[2]).unwrap();
+        assert_eq!(spill.fetch(&again, &rows.schema()).unwrap(), slices[2]);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_an_error_with_its_name() {
+        let staging = tempfile::tempdir().unwrap();
+        let at = path(staging.path(), Roll(7));
+        let mut spill = Spill::new(at.clone());
+        let rows = rows();
+        let parked = spill.park(&rows).unwrap();
+        File::options().write(true).open(&at).unwrap().set_len(parked.len / 2).unwrap();
+        let error = spill.fetch(&parked, &rows.schema()).unwrap_err();
+        assert!(error.to_string().contains("7-parked"), "{error}");
+    }
+}

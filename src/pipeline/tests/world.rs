@@ -45,6 +45,7 @@ pub(super) struct World {
     pub(super) options: Options,
     pub(super) rows: u64,
     pub(super) part_bytes: usize,
+    pub(super) memory_bytes: u64,
     clock: Arc<ManualClock>,
     settings: config::Landing,
     staging: TempDir,
@@ -86,6 +87,7 @@ impl World {
             options: Options::new("/state/journal"),
             rows: 20,
             part_bytes: 1 << 20,
+            memory_bytes: 1 << 26,
             clock: Arc::new(ManualClock::at(Micros(1_000_000_000))),
             settings,
             staging: tempfile::tempdir().expect("a directory"),
@@ -98,7 +100,7 @@ impl World {
 
     pub(super) fn landing(&self, journal: &Journal, recovery: &Recovery) -> Landing {
         Landing {
-            settings: self.settings.clone(),
+            settings: config::Landing { memory_bytes: self.memory_bytes, ..self.settings.clone() },
             limits: Limits {
                 age_us: i64::MAX,
                 file_bytes: u64::MAX,
