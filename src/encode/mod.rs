@@ -196,8 +196,14 @@ impl Encoder {
         let one;
         let few = if rows / MANY_ROWS < batches.len() {
             // As one: every leaf of every batch has a cost of its own.
-            one = together(&self.layout.arrow, batches).map_err(|e| self.failed(e.into()))?;
-            std::slice::from_ref(&one)
+            match together(&self.layout.arrow, batches) {
+                Ok(batch) => {
+                    one = batch;
+                    std::slice::from_ref(&one)
+                }
+                // More text than an array can have.
+                Err(_) => batches,
+            }
         } else {
             batches
         };

@@ -47,8 +47,8 @@ pub(super) struct Setup<'a> {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// A roll ends when it has this many bytes waiting on disk: room for some megabytes of each of a
-/// thousand partitions.
+/// A roll ends when it has this many bytes waiting on disk, or a third of what is left there: room
+/// for some megabytes of each of a thousand partitions.
 const PARKED_BYTES: u64 = 4 << 30;
 /// Rolls below this many rows are cut at single bodies.
 const SMALL_ROLL_ROWS: u64 = 100_000;
@@ -194,7 +194,7 @@ impl Batcher<'_> {
         let crowded = open.footer_bytes() as u64 > setup.landing.memory_bytes / 5 * 2;
         let due = decide(&setup.limits, &open.open(), setup.clock.now())
             .or(crowded.then_some(Reason::Footers))
-            .or((open.parked_bytes() > PARKED_BYTES).then_some(Reason::Parked));
+            .or(open.parked_too_much(PARKED_BYTES).then_some(Reason::Parked));
         if let Some(reason) = due
             && let Some(finished) = open.finish()?
         {

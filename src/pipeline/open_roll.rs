@@ -14,6 +14,7 @@ use crate::batch::{Buffers, Due, FileKey, Open, Router, RowGroup};
 use crate::config;
 use crate::decode::{Counts, Decoded, Reject};
 use crate::encode::{Encoder, Layout, Staged};
+use crate::journal::{Disk as _, RealDisk};
 use crate::record::{Micros, Roll, SeqRange};
 
 /// A roll whose files are finished in the staging directory. One with an empty path is in the lake
@@ -169,9 +170,12 @@ impl OpenRoll {
         self.encoders.values().map(Encoder::footer_bytes).sum()
     }
 
-    /// Bytes that wait on disk, as they are in memory.
-    pub(super) fn parked_bytes(&self) -> u64 {
-        self.spill.bytes()
+    /// Whether more than `most` bytes wait on disk, or so many that the journal may soon lack room.
+    pub(super) fn parked_too_much(&self, most: u64) -> bool {
+        let parked = self.spill.bytes();
+        // Where the system does not say what is left, a full disk will.
+        let left = || RealDisk.free_bytes(&self.staging).unwrap_or(u64::MAX);
+        parked > most || (parked > 0 && parked > left() / 3)
     }
 
     /// Bytes that wait in memory.

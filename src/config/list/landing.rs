@@ -131,7 +131,7 @@ pub(crate) const COMPRESSION: Setting = Setting {
 pub(crate) const ROW_GROUP_BYTES: Setting = Setting {
     key: "row_group_bytes",
     value_name: "SIZE",
-    kind: Kind::Size { least: MIB, most: 4 * GIB },
+    kind: Kind::Size { least: MIB, most: GIB },
     default: Some("64MiB"),
     example: "64MiB",
     commands: LANDING,
