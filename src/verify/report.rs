@@ -150,8 +150,26 @@ impl Report {
             writeln!(out, "  OFF  {}: {}", problem.path, problem.why)?;
         }
         match self.problems.len() {
-            0 => writeln!(out, "Every received line is accounted for."),
+            0 if self.nodes.is_empty() => {
+                writeln!(
+                    out,
+                    "There is no receipt here, and nothing to go by. Is it the lake itself?"
+                )
+            }
+            0 => writeln!(out, "Every received line is accounted for{}.", self.but()),
+            1 => writeln!(out, "1 thing is off."),
             n => writeln!(out, "{n} things are off."),
+        }
+    }
+
+    /// What the last sentence has to leave out.
+    fn but(&self) -> &'static str {
+        let lost = self.nodes.iter().any(|node| !node.lost.is_empty());
+        match (lost, self.pending_rolls.is_empty()) {
+            (false, true) => "",
+            (true, true) => ", but for the bodies that were given up",
+            (false, false) => ", but for the rolls on their way",
+            (true, false) => ", but for the bodies that were given up and the rolls on their way",
         }
     }
 }

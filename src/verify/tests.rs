@@ -119,7 +119,7 @@ impl Bench {
     fn off(&self) -> Problem {
         let report = self.verify();
         let [problem] = &report.problems[..] else { panic!("{report:#?}") };
-        assert!(report.text().contains("1 things are off"));
+        assert!(report.text().contains("1 thing is off."));
         problem.clone()
     }
 }
@@ -147,6 +147,15 @@ fn bodies_without_a_receipt_are_a_gap_unless_they_are_said_to_be_lost() {
     assert!(report.is_well(), "{report:#?}");
     assert_eq!(report.nodes[0].lost_bodies, 2);
     assert!(report.text().contains("given up with a damaged segment: bodies 6 to 7"));
+    assert!(report.text().ends_with("accounted for, but for the bodies that were given up.\n"));
+}
+
+#[test]
+fn what_is_no_lake_is_not_said_to_be_well() {
+    let bench = Bench::new();
+    let prefix = Path::from("elsewhere");
+    let report = bench.runtime.block_on(verify(&bench.store, &prefix, "x", false)).expect("memory");
+    assert!(report.text().ends_with("Is it the lake itself?\n"), "{}", report.text());
 }
 
 #[test]
@@ -218,6 +227,7 @@ fn the_next_roll_is_on_its_way_and_other_files_are_nobodys() {
     assert!(report.is_well(), "{report:#?}");
     assert_eq!((report.pending_files, report.hidden, report.foreign), (1, 1, 1));
     assert_eq!(report.pending_rolls, [format!("{NODE}-00000003")]);
+    assert!(report.text().ends_with("accounted for, but for the rolls on their way.\n"));
     bench.put(&names::data("t", "", NODE, Roll(4)), parquet(&ids(7, 7)));
     assert_eq!(bench.off().what, Trouble::NoReceipt);
 }
