@@ -137,7 +137,7 @@ mod tests {
             format!(
                 "{{\"userSessionId\":\"{n}\",\"startTime\":{n},\"bounce\":{},\"new\":[{n}],\
                  \"userActions\":[{actions}],\"stringTags\":{{\"t\":\"{n}\"}}}}\n",
-                n % 3 == 0
+                n.is_multiple_of(3)
             )
         };
         let bytes: String = (0..50).map(line).collect();
