@@ -114,6 +114,16 @@ struct Pool {
     files: usize,
 }
 
+impl Pool {
+    /// So many files have their rows; the batches go with the last of them.
+    fn leave(&mut self, files: usize) {
+        self.files -= files;
+        if self.files == 0 {
+            *self = Pool::default();
+        }
+    }
+}
+
 /// The buffers of the open roll.
 #[derive(Debug)]
 pub struct Buffers {
@@ -242,6 +252,7 @@ impl Buffers {
             && let Some(file) = self.parking.pop_if(|file| file.table == table)
         {
             let Some(buffer) = self.buffers.get_mut(&file) else { continue };
+            let before = runs.len();
             bytes += buffer.in_memory();
             self.settled_bytes -= std::mem::take(&mut buffer.settled_bytes);
             buffer.pooled_bytes = 0;
@@ -251,22 +262,17 @@ impl Buffers {
             }
             left += usize::from(!buffer.runs.is_empty());
             runs.append(&mut buffer.runs);
-            let end = runs.iter().map(|run| run.rows.len()).sum::<usize>();
+            let end = rows + runs.iter().skip(before).map(|run| run.rows.len()).sum::<usize>();
             files.push((file, rows..end));
             rows = end;
         }
         if let Some(pool) = pool {
-            pool.files -= left;
-            if pool.files == 0 {
-                *pool = Pool::default();
-            }
+            pool.leave(left);
         }
         let Some(first) = batches.first() else { return Ok(()) };
         let all = gather(&first.schema(), &batches, &runs)?;
-        let slices = files.into_iter().map(|(file, rows)| {
-            let slice = all.slice(rows.start, rows.len());
-            (file, slice)
-        });
+        let slices =
+            files.into_iter().map(|(file, rows)| (file, all.slice(rows.start, rows.len())));
         self.ready = slices.rev().collect();
         Ok(())
     }
@@ -324,10 +330,7 @@ impl Buffers {
         let runs = std::mem::take(&mut buffer.runs);
         if let (false, Some(pool)) = (runs.is_empty(), self.pools.get_mut(&file.table)) {
             buffer.batches.extend(copied(pool, &runs)?);
-            pool.files -= 1;
-            if pool.files == 0 {
-                *pool = Pool::default();
-            }
+            pool.leave(1);
         }
         let Buffer { batches, parked, .. } = buffer;
         let any = !batches.is_empty() || !parked.is_empty();
