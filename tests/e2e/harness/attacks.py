@@ -18,6 +18,8 @@ import zstandard
 
 SOURCE = "127.0.0.2"
 PATH = b"/open"
+# The time of a whole body, unless configured.
+BODY_TIMEOUT_S = 25
 
 
 class Attacker:
@@ -199,7 +201,11 @@ def h2_no_window(attacker):
 
 
 def stalled_bodies(attacker, path=PATH):
-    """Bodies that inflate to much, all of them but for their last byte."""
+    """Bodies that inflate to much, all of them but for their last byte.
+
+    Those that wait for memory are refused one after another, every 4 s, and what each gives back goes to
+    the others, which then wait again: the last of them may be there until the end of a body's time.
+    """
     packed = gzip.compress(b" " * (40 << 20))
     head = b"PUT %s HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     sockets = []
@@ -208,7 +214,7 @@ def stalled_bodies(attacker, path=PATH):
             sock = attacker.connect()
             sock.sendall(head % (path, len(packed)) + packed[:-1])
             sockets.append(sock)
-        return ",".join(sorted({status(sock) for sock in sockets}))
+        return ",".join(sorted({status(sock, BODY_TIMEOUT_S + 5) for sock in sockets}))
     finally:
         for sock in sockets:
             sock.close()
