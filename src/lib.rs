@@ -28,6 +28,7 @@ pub mod decode;
 
 pub mod privacy;
 
+mod arrays;
 mod bulk;
 
 pub mod batch;

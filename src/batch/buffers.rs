@@ -27,6 +27,7 @@ use arrow::error::ArrowError;
 
 use super::gather::{Run, gather};
 use super::route::Routed;
+use crate::arrays::held_bytes;
 
 /// Names a file of the open roll: a table and a partition of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,15 +51,32 @@ pub struct RowGroup {
     pub bytes: usize,
 }
 
-/// Where rows wait outside of memory. Carried here, understood by who parks them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Rows of a file that wait outside of memory: a part of what was parked in one go.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parked {
-    /// Where they begin.
-    pub offset: u64,
-    /// How many bytes they take there.
-    pub len: u64,
-    /// How many they take in memory.
+    /// Where all of it is.
+    pub place: Place,
+    /// Which rows of it are the file's.
+    pub rows: Range<usize>,
+    /// How many bytes they take.
     pub bytes: usize,
+}
+
+/// Where a batch waits outside of memory. Carried here, understood by who parks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where it begins.
+    pub offset: u64,
+    /// How many bytes it takes there.
+    pub len: u64,
+}
+
+/// Rows of several files, to be parked together.
+#[derive(Debug)]
+pub struct Pass {
+    /// The rows, a file's behind those of the one before it.
+    pub rows: RecordBatch,
+    files: Vec<(FileKey, Range<usize>)>,
 }
 
 /// What the caller has to do for the buffers to keep to their budget.
@@ -66,14 +84,15 @@ pub struct Parked {
 pub enum Due {
     /// Encode this.
     Encode(RowGroup),
-    /// Put these rows of the file elsewhere, and say where with [`Buffers::park`].
-    Park(FileKey, RecordBatch),
+    /// Put these rows elsewhere, and say where with [`Buffers::park`].
+    Park(Pass),
 }
 
 /// A file with at least this part of a row group is handed out early, and not parked.
 const EARLY: usize = 8;
-/// Rows that are copied together in order to be parked.
-const PARK_BYTES: usize = 8 << 20;
+/// Rows that are parked together. More would make the copying a little cheaper; but when the files
+/// are written in the end, one after the other, a pass of every round is in memory at a time.
+const PASS_BYTES: usize = 2 << 20;
 /// A pool below this is not worth a pass over its columns.
 const POOL_BYTES: usize = 16 << 20;
 /// What a file should get from a pass at least: an array has a cost of its own, some 170 times a
@@ -135,10 +154,8 @@ pub struct Buffers {
     settled_bytes: usize,
     /// The budget was passed, and the largest are being handed out.
     relieving: bool,
-    /// Files whose rows are to be parked.
+    /// Files whose rows are to be parked, the first of them last.
     parking: Vec<FileKey>,
-    /// The next of them with their rows.
-    ready: Vec<(FileKey, RecordBatch)>,
 }
 
 impl Buffers {
@@ -154,7 +171,6 @@ impl Buffers {
             settled_bytes: 0,
             relieving: false,
             parking: Vec::new(),
-            ready: Vec::new(),
         }
     }
 
@@ -195,8 +211,8 @@ impl Buffers {
     /// # Errors
     /// [`gather`]'s.
     pub fn due(&mut self) -> Result<Option<Due>, ArrowError> {
-        if let Some(due) = self.next_to_park()? {
-            return Ok(Some(due));
+        if let Some(pass) = self.next_pass()? {
+            return Ok(Some(Due::Park(pass)));
         }
         self.relieving |= self.bytes() > self.budget_bytes;
         let waiting = || self.buffers.values().map(Buffer::in_memory).sum::<usize>();
@@ -217,8 +233,8 @@ impl Buffers {
         if relieving && (over || thin) {
             let waits = |(_, buffer): &(&FileKey, &Buffer)| buffer.in_memory() > 0;
             self.parking =
-                self.buffers.iter().filter(waits).map(|(file, _)| file.clone()).collect();
-            return self.next_to_park();
+                self.buffers.iter().rev().filter(waits).map(|(file, _)| file.clone()).collect();
+            return Ok(self.next_pass()?.map(Due::Park));
         }
         // The pool is only let go of when the last file has left it.
         let tables: Vec<Arc<str>> = self.pools.keys().cloned().collect();
@@ -232,23 +248,15 @@ impl Buffers {
         Ok(None)
     }
 
-    /// The rows of the next file that is to be parked, all of them in one batch.
-    fn next_to_park(&mut self) -> Result<Option<Due>, ArrowError> {
-        if self.ready.is_empty() {
-            self.gather_to_park()?;
-        }
-        Ok(self.ready.pop().map(|(file, rows)| Due::Park(file, rows)))
-    }
-
-    /// Copies the rows of the next few files out of their batches, in one pass, one file's behind
-    /// the other's: a pass has its cost for each array, of which there are 170 in a batch.
-    fn gather_to_park(&mut self) -> Result<(), ArrowError> {
-        let Some(FileKey { table, .. }) = self.parking.last().cloned() else { return Ok(()) };
+    /// The rows of the next few files that are to be parked, in the order of files, copied out of
+    /// their batches in one go: it has its cost for each array, of which there are 170 in a batch.
+    fn next_pass(&mut self) -> Result<Option<Pass>, ArrowError> {
+        let Some(FileKey { table, .. }) = self.parking.last().cloned() else { return Ok(None) };
         let pool = self.pools.get_mut(&table);
         let mut batches = pool.as_ref().map_or_else(Vec::new, |pool| pool.batches.clone());
         let (mut runs, mut files, mut bytes) = (Vec::new(), Vec::new(), 0);
         let (mut rows, mut left) = (0, 0);
-        while bytes < PARK_BYTES
+        while bytes < PASS_BYTES
             && let Some(file) = self.parking.pop_if(|file| file.table == table)
         {
             let Some(buffer) = self.buffers.get_mut(&file) else { continue };
@@ -269,19 +277,21 @@ impl Buffers {
         if let Some(pool) = pool {
             pool.leave(left);
         }
-        let Some(first) = batches.first() else { return Ok(()) };
-        let all = gather(&first.schema(), &batches, &runs)?;
-        let slices =
-            files.into_iter().map(|(file, rows)| (file, all.slice(rows.start, rows.len())));
-        self.ready = slices.rev().collect();
-        Ok(())
+        let Some(first) = batches.first() else { return Ok(None) };
+        let rows = gather(&first.schema(), &batches, &runs)?;
+        Ok(Some(Pass { rows, files }))
     }
 
     /// Says where rows are now that were handed out to be parked.
-    pub fn park(&mut self, file: &FileKey, parked: Parked) {
-        let buffer = self.buffers.entry(file.clone()).or_default();
-        buffer.parked.push(parked);
-        buffer.parked_bytes += parked.bytes;
+    pub fn park(&mut self, pass: Pass, place: Place) {
+        let len = usize::try_from(place.len).unwrap_or(usize::MAX);
+        let each = len / pass.rows.num_rows().max(1);
+        for (file, rows) in pass.files {
+            let bytes = each.saturating_mul(rows.len());
+            let buffer = self.buffers.entry(file).or_default();
+            buffer.parked.push(Parked { place, rows, bytes });
+            buffer.parked_bytes += bytes;
+        }
     }
 
     /// All rows that wait, a row group a file: the roll takes them one after the other, so that
@@ -352,15 +362,6 @@ impl Buffers {
         }
         Ok(())
     }
-}
-
-/// What an array takes besides its buffers: its struct, theirs, and what the allocator adds.
-const ARRAY_BYTES: usize = 256;
-
-/// Bytes of a batch in memory, its arrays included. With a handful of rows, most of it is not the rows.
-fn held_bytes(batch: &RecordBatch) -> usize {
-    let arrays = batch.schema_ref().flattened_fields().len();
-    batch.get_array_memory_size() + arrays * ARRAY_BYTES
 }
 
 fn copied(pool: &Pool, runs: &[Run]) -> Result<Option<RecordBatch>, ArrowError> {

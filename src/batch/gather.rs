@@ -19,6 +19,8 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
+use crate::arrays::null_array;
+
 /// Rows of a batch that follow one another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -72,6 +74,9 @@ fn of<'a, T>(arrays: &[&'a T], run: &Run) -> Result<&'a T, ArrowError> {
 
 fn column(arrays: &[&ArrayRef], runs: &[Run], kind: &DataType) -> Result<ArrayRef, ArrowError> {
     let len = runs.iter().map(|run| run.rows.len()).sum();
+    if arrays.iter().all(|array| array.null_count() == array.len()) {
+        return null_array(kind, len);
+    }
     Ok(match kind {
         DataType::Int64 => primitive::<Int64Type>(arrays, runs, kind, len)?,
         DataType::Float64 => primitive::<Float64Type>(arrays, runs, kind, len)?,
@@ -213,9 +218,6 @@ fn nulls<A: Array>(
 ) -> Result<Option<NullBuffer>, ArrowError> {
     if arrays.iter().all(|array| array.null_count() == 0) {
         return Ok(None);
-    }
-    if arrays.iter().all(|array| array.null_count() == array.len()) {
-        return Ok(Some(NullBuffer::new_null(len)));
     }
     let mut valid = BooleanBufferBuilder::new(len);
     for run in runs {

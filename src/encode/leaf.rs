@@ -15,10 +15,13 @@ use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::basic::ZstdLevel;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterPropertiesPtr;
 use parquet::file::writer::SerializedFileWriter;
+
+use super::pages::{Chunk, Column, Writers};
 
 /// A chunk of fewer bytes than this, before the codec, is written bare.
 const BARE_BYTES: usize = 512;
@@ -32,8 +35,8 @@ pub(super) struct Leaf {
     path: Vec<usize>,
     /// The column with nothing but this leaf.
     field: FieldRef,
-    full: ArrowRowGroupWriterFactory,
-    bare: ArrowRowGroupWriterFactory,
+    full: Writers,
+    bare: Writers,
 }
 
 impl Leaf {
@@ -43,21 +46,20 @@ impl Leaf {
         field: &FieldRef,
         full: &WriterPropertiesPtr,
         bare: &WriterPropertiesPtr,
+        zstd: Option<ZstdLevel>,
     ) -> Result<Vec<Leaf>, ParquetError> {
         let mut cuts = Vec::new();
         cut(field, &mut Vec::new(), &mut cuts);
         let make = |(path, field): (Vec<usize>, FieldRef)| {
-            let (full, bare) = (factory(&field, full)?, factory(&field, bare)?);
+            let full = Writers::new(factory(&field, full)?, zstd);
+            let bare = Writers::new(factory(&field, bare)?, None);
             Ok(Leaf { column, path, field, full, bare })
         };
         cuts.into_iter().map(make).collect()
     }
 
     /// Its chunks (two for a map) of a row group.
-    pub(super) fn encode(
-        &self,
-        batches: &[RecordBatch],
-    ) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+    pub(super) fn encode(&self, batches: &[RecordBatch]) -> Result<Vec<Chunk>, ParquetError> {
         let mut arrays = Vec::with_capacity(batches.len());
         let mut bytes = 0;
         for batch in batches {
@@ -66,14 +68,14 @@ impl Leaf {
             bytes += plain_bytes(&array, 0);
             arrays.push(array);
         }
-        let factory = if bytes < BARE_BYTES { &self.bare } else { &self.full };
-        let mut writers = factory.create_column_writers(0)?;
+        let writers = if bytes < BARE_BYTES { &self.bare } else { &self.full };
+        let mut columns = writers.columns()?;
         for array in &arrays {
-            for (levels, writer) in compute_leaves(&self.field, array)?.iter().zip(&mut writers) {
-                writer.write(levels)?;
+            for (levels, column) in compute_leaves(&self.field, array)?.iter().zip(&mut columns) {
+                column.writer.write(levels)?;
             }
         }
-        writers.into_iter().map(parquet::arrow::arrow_writer::ArrowColumnWriter::close).collect()
+        columns.into_iter().map(Column::close).collect()
     }
 
     fn missing(&self) -> ParquetError {

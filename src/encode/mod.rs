@@ -10,6 +10,7 @@
 //! the journal. So nothing here is synced; the store syncs what it puts in place.
 
 mod leaf;
+mod pages;
 mod sink;
 
 use std::io;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use parquet::arrow::arrow_writer::ArrowColumnChunk;
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression as Codec, Encoding, LogicalType, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -30,7 +30,9 @@ use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use self::leaf::Leaf;
+use self::pages::Chunk;
 use self::sink::Sink;
+use crate::arrays::value_bytes;
 use crate::batch::{Run, gather};
 use crate::config::Compression;
 use crate::schema::{INGEST_ID, TableSchema};
@@ -121,7 +123,19 @@ impl Layout {
         let properties = Arc::new(properties);
         let bare = bare(schema);
         let columns = arrow.fields().iter().enumerate();
-        let leaves = columns.map(|(at, field)| Leaf::of(at, field, &properties, &bare));
+        // The pages are compressed by us: see `pages`.
+        let zstd = match codec {
+            Codec::ZSTD(level) => Some(level),
+            _ => None,
+        };
+        let full = match zstd {
+            Some(_) => {
+                let plain = properties.as_ref().clone().into_builder();
+                Arc::new(plain.set_compression(Codec::UNCOMPRESSED).build())
+            }
+            None => Arc::clone(&properties),
+        };
+        let leaves = columns.map(|(at, field)| Leaf::of(at, field, &full, &bare, zstd));
         let leaves: Vec<Vec<Leaf>> = leaves.collect::<Result<_, _>>()?;
         let leaves = Arc::new(leaves.into_iter().flatten().collect());
         let (root, columns) = (parquet.root_schema_ptr(), parquet.num_columns());
@@ -257,7 +271,7 @@ fn columns(
     batches: &[RecordBatch],
 ) -> Result<(), ParquetError> {
     let mut group = writer.next_row_group()?;
-    let rows: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let rows: usize = batches.iter().map(value_bytes).sum();
     match &layout.threads {
         Some(threads) if rows >= SHARED_BYTES => {
             let encoded = || layout.leaves.par_iter().map(|leaf| leaf.encode(batches)).collect();
@@ -289,10 +303,10 @@ fn together(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, 
 }
 
 fn append(
-    chunks: Vec<ArrowColumnChunk>,
+    chunks: Vec<Chunk>,
     group: &mut SerializedRowGroupWriter<'_, Sink>,
 ) -> Result<(), ParquetError> {
-    chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(group))
+    chunks.into_iter().try_for_each(|chunk| chunk.append(group))
 }
 
 /// Rows of less than this are not worth waking other threads for.
@@ -301,3 +315,6 @@ const SHARED_BYTES: usize = 2 << 20;
 /// What the metadata of a column chunk takes in memory: its struct, statistics and encodings, and
 /// the indexes of its pages.
 const COLUMN_FOOTER_BYTES: usize = std::mem::size_of::<ColumnChunkMetaData>() + 768;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use arrow::array::RecordBatch;
 
 use super::rejects::Rejects;
 use super::spill::{self, Spill};
@@ -132,9 +131,9 @@ impl OpenRoll {
         while let Some(due) = self.buffers.due()? {
             match due {
                 Due::Encode(group) => self.encode(group)?,
-                Due::Park(file, rows) => {
-                    let parked = self.spill.park(&rows)?;
-                    self.buffers.park(&file, parked);
+                Due::Park(pass) => {
+                    let place = self.spill.park(&pass.rows)?;
+                    self.buffers.park(pass, place);
                 }
             }
         }
@@ -225,8 +224,10 @@ impl OpenRoll {
             }
         };
         let before = encoder.bytes();
-        let parked = group.parked.iter().map(|parked| self.spill.fetch(parked, encoder.schema()));
-        let mut batches = parked.collect::<anyhow::Result<Vec<RecordBatch>>>()?;
+        let mut batches = Vec::with_capacity(group.parked.len() + group.batches.len());
+        for parked in group.parked {
+            batches.push(self.spill.fetch(&parked, encoder.schema())?);
+        }
         batches.extend(group.batches);
         encoder.row_group(&batches)?;
         self.encoded.0 += group.bytes as u64;

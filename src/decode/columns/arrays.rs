@@ -10,6 +10,8 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffe
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
+use crate::arrays::null_array;
+
 use super::{Column, Gaps, Plain, Structs, Texts, pad_offsets};
 
 impl Gaps {
@@ -89,6 +91,9 @@ impl Structs {
 impl Column {
     /// The array of `rows` rows of this type, which is the one that the schema gives the column.
     fn take(&mut self, rows: usize, kind: &DataType) -> Result<ArrayRef, ArrowError> {
+        if self.len() == 0 {
+            return null_array(kind, rows);
+        }
         Ok(match (self, kind) {
             (Column::Text(texts), _) => texts.take(rows)?,
             (Column::Long(plain), _) => {

@@ -1,0 +1,381 @@
+//! The pages of a column chunk: compressed with a context that the thread keeps, and put in order.
+//!
+//! The writer of a column makes a compressor and a decompressor for itself, even for a chunk of a
+//! few bytes, and throws both away with it. Making the two costs more than compressing such a chunk:
+//! with a thousand small files an eighth of an import was spent on it, much of it on asking the
+//! processor what it can do, which a virtual machine answers slowly. So for Zstandard the writer is
+//! told not to compress, and its pages are compressed as they come here.
+//!
+//! A page is a header and what follows it. The header
+//! (<https://parquet.apache.org/docs/file-format/data-pages/>, in Thrift's compact protocol) begins
+//! with the kind of the page and its two lengths; the second, that of the compressed bytes, is
+//! written anew. A header that does not begin so is an error and not a file.
+
+use std::cell::RefCell;
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory,
+};
+use parquet::basic::{Compression as Codec, ZstdLevel};
+use parquet::column::page_store::{PageKey, PageStore, PageStoreArgs, PageStoreFactory};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::writer::SerializedRowGroupWriter;
+use zstd::bulk::Compressor;
+
+use super::sink::Sink;
+
+/// Makes the writers of a leaf.
+#[derive(Debug)]
+pub(super) struct Writers {
+    factory: ArrowRowGroupWriterFactory,
+    made: Arc<Made>,
+}
+
+/// The pages that writers were made for, in their order. Locked while they are made: several threads
+/// may want writers of the same leaf.
+#[derive(Debug)]
+struct Made {
+    zstd: Option<ZstdLevel>,
+    turn: Mutex<()>,
+    pages: Mutex<Vec<Arc<Mutex<Pages>>>>,
+}
+
+/// A column that is being written.
+pub(super) struct Column {
+    pub(super) writer: ArrowColumnWriter,
+    pages: Arc<Mutex<Pages>>,
+}
+
+/// A column chunk, to be put into a file.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pages: Pages,
+    close: ColumnCloseResult,
+}
+
+/// Pages as they are in the file.
+#[derive(Debug)]
+struct Pages {
+    /// What to compress them with; else they are as the writer made them.
+    zstd: Option<ZstdLevel>,
+    /// The header whose page has not come yet.
+    header: Option<Bytes>,
+    /// The page of the dictionary, which comes last and stands first.
+    dictionary: Vec<u8>,
+    data: Vec<u8>,
+    /// How long each data page is, its header included.
+    lengths: Vec<usize>,
+}
+
+impl Writers {
+    /// Makes writers as `factory` does. Where there is a `zstd`, its properties say not to compress.
+    pub(super) fn new(factory: ArrowRowGroupWriterFactory, zstd: Option<ZstdLevel>) -> Writers {
+        let made = Arc::new(Made { zstd, turn: Mutex::default(), pages: Mutex::default() });
+        let store: Arc<dyn PageStoreFactory> = Arc::clone(&made) as _;
+        Writers { factory: factory.with_page_store_factory(store), made }
+    }
+
+    /// Writers for the columns of a leaf: one, or two for a map.
+    pub(super) fn columns(&self) -> Result<Vec<Column>, ParquetError> {
+        let turn = lock(&self.made.turn);
+        lock(&self.made.pages).clear();
+        let writers = self.factory.create_column_writers(0)?;
+        let pages = std::mem::take(&mut *lock(&self.made.pages));
+        drop(turn);
+        if writers.len() != pages.len() {
+            return Err(unknown("pages of other columns"));
+        }
+        let columns = writers.into_iter().zip(pages);
+        Ok(columns.map(|(writer, pages)| Column { writer, pages }).collect())
+    }
+}
+
+impl PageStoreFactory for Made {
+    fn create(&self, _: &PageStoreArgs<'_>) -> Result<Box<dyn PageStore>, ParquetError> {
+        let pages = Arc::new(Mutex::new(Pages::new(self.zstd)));
+        lock(&self.pages).push(Arc::clone(&pages));
+        Ok(Box::new(Store(pages)))
+    }
+}
+
+impl Column {
+    /// The chunk of what was written.
+    pub(super) fn close(self) -> Result<Chunk, ParquetError> {
+        let chunk: ArrowColumnChunk = self.writer.close()?;
+        let close = chunk.close().clone();
+        drop(chunk);
+        let pages = Arc::into_inner(self.pages).ok_or_else(|| unknown("pages in use"))?;
+        Chunk::new(pages.into_inner().unwrap_or_else(PoisonError::into_inner), close)
+    }
+}
+
+impl Chunk {
+    /// `close` is what the writer knows, which saw pages that were not compressed and the dictionary
+    /// behind the others.
+    fn new(pages: Pages, close: ColumnCloseResult) -> Result<Chunk, ParquetError> {
+        let mut close = close.update_dictionary_location(pages.dictionary.len())?;
+        let (first, length) = (pages.dictionary.len(), pages.len());
+        close.bytes_written = length as u64;
+        let codec = pages.zstd.map_or(close.metadata.compression(), Codec::ZSTD);
+        close.metadata = close
+            .metadata
+            .into_builder()
+            .set_compression(codec)
+            .set_total_compressed_size(signed(length)?)
+            .set_data_page_offset(signed(first)?)
+            .build()?;
+        if let Some(index) = &mut close.offset_index {
+            if index.page_locations.len() != pages.lengths.len() {
+                return Err(unknown("pages that the index does not know"));
+            }
+            let mut at = first;
+            for (location, length) in index.page_locations.iter_mut().zip(&pages.lengths) {
+                location.offset = signed(at)?;
+                location.compressed_page_size =
+                    i32::try_from(*length).map_err(|_| unknown("a page of 2 GiB"))?;
+                at += length;
+            }
+        }
+        Ok(Chunk { pages, close })
+    }
+
+    /// Puts it into the row group, as its next column.
+    pub(super) fn append(
+        self,
+        group: &mut SerializedRowGroupWriter<'_, Sink>,
+    ) -> Result<(), ParquetError> {
+        group.append_column(&self.pages, self.close)
+    }
+}
+
+fn signed(bytes: usize) -> Result<i64, ParquetError> {
+    i64::try_from(bytes).map_err(|_| unknown("a chunk beyond all numbers"))
+}
+
+impl Pages {
+    fn new(zstd: Option<ZstdLevel>) -> Pages {
+        Pages { zstd, header: None, dictionary: vec![], data: vec![], lengths: vec![] }
+    }
+
+    fn len(&self) -> usize {
+        self.dictionary.len() + self.data.len()
+    }
+
+    /// Takes in what the writer gives: a header, its page, the next header.
+    fn put(&mut self, bytes: Bytes) -> Result<(), ParquetError> {
+        let Some(header) = self.header.take() else {
+            self.header = Some(bytes);
+            return Ok(());
+        };
+        let header = Header::read(&header, bytes.len())?;
+        let out = match header.kind {
+            DATA_PAGE => &mut self.data,
+            DICTIONARY_PAGE if self.dictionary.is_empty() => &mut self.dictionary,
+            _ => return Err(unknown("a page of another kind")),
+        };
+        let before = out.len();
+        match self.zstd {
+            None => header.write(&bytes, out),
+            Some(_) if header.plain as usize != bytes.len() => {
+                return Err(unknown("a page that is compressed"));
+            }
+            Some(level) => {
+                with_compressed(level.compression_level(), &bytes, |bytes| {
+                    header.write(bytes, out)
+                })?;
+            }
+        }
+        if header.kind == DATA_PAGE {
+            self.lengths.push(out.len() - before);
+        }
+        Ok(())
+    }
+}
+
+/// The compressor of a thread, with its level, and room for what it puts out.
+type Context = (i32, Compressor<'static>, Vec<u8>);
+
+thread_local! {
+    static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
+}
+
+/// Room that a thread keeps for the next page.
+const KEPT_BYTES: usize = 2 << 20;
+
+fn with_compressed(level: i32, bytes: &[u8], then: impl FnOnce(&[u8])) -> Result<(), ParquetError> {
+    CONTEXT.with_borrow_mut(|kept| {
+        let fitting = kept.take().filter(|(of, ..)| *of == level);
+        let (level, mut compressor, mut room) = match fitting {
+            Some(context) => context,
+            None => (level, Compressor::new(level)?, Vec::new()),
+        };
+        room.clear();
+        room.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
+        compressor.compress_to_buffer(bytes, &mut room)?;
+        then(&room);
+        if room.capacity() > KEPT_BYTES {
+            room = Vec::new();
+        }
+        *kept = Some((level, compressor, room));
+        Ok(())
+    })
+}
+
+/// The writer's view of pages.
+struct Store(Arc<Mutex<Pages>>);
+
+impl PageStore for Store {
+    fn put(&mut self, value: Bytes) -> Result<PageKey, ParquetError> {
+        lock(&self.0).put(value)?;
+        Ok(PageKey::new(0))
+    }
+
+    fn take(&mut self, _: PageKey) -> Result<Bytes, ParquetError> {
+        Err(unknown("pages that are taken one by one"))
+    }
+
+    fn memory_size(&self) -> usize {
+        lock(&self.0).len()
+    }
+}
+
+impl Length for Pages {
+    fn len(&self) -> u64 {
+        Pages::len(self) as u64
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = Box<dyn Read>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(Box::new(std::io::Cursor::new(self.get_bytes(start, self.len() - start as usize)?)))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let all = [self.dictionary.as_slice(), &self.data].concat();
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let part = all.get(start..).and_then(|rest| rest.get(..length));
+        part.map(Bytes::copy_from_slice).ok_or_else(|| unknown("bytes beyond the pages"))
+    }
+}
+
+/// Kinds of pages.
+const DATA_PAGE: u32 = 0;
+const DICTIONARY_PAGE: u32 = 2;
+
+/// The beginning of the field after the one before it, which is an i32.
+const NEXT_I32: u8 = 0x15;
+
+/// A page's header, taken apart where the length of its page stands.
+struct Header<'a> {
+    kind: u32,
+    /// How long the page is before it is compressed.
+    plain: u32,
+    before: &'a [u8],
+    after: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    /// The header of a page that has `len` bytes.
+    fn read(header: &'a [u8], len: usize) -> Result<Header<'a>, ParquetError> {
+        let mut rest = header;
+        let kind = field(&mut rest)?;
+        let plain = field(&mut rest)?;
+        let before = header.len() - rest.len() + 1;
+        let packed = field(&mut rest)?;
+        // The next would be a checksum of the page.
+        if packed as usize != len || rest.first() == Some(&NEXT_I32) {
+            return Err(unknown("a header of another page"));
+        }
+        let before = header.get(..before).unwrap_or_default();
+        Ok(Header { kind, plain, before, after: rest })
+    }
+
+    /// Appends the page, which has become `bytes`.
+    fn write(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        out.reserve(self.before.len() + 10 + self.after.len() + bytes.len());
+        out.extend_from_slice(self.before);
+        // Zigzag: a length is not negative.
+        let mut number = (bytes.len() as u64) << 1;
+        while number > 0x7f {
+            out.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        out.push(number as u8);
+        out.extend_from_slice(self.after);
+        out.extend_from_slice(bytes);
+    }
+}
+
+/// Reads a field of Thrift's compact protocol that is an i32, follows on the one before it, and is
+/// not negative.
+fn field(from: &mut &[u8]) -> Result<u32, ParquetError> {
+    let wrong = || unknown("a header of another form");
+    let (&NEXT_I32, rest) = from.split_first().ok_or_else(wrong)? else { return Err(wrong()) };
+    let (mut number, mut rest) = (0_u64, rest);
+    for shift in (0..35).step_by(7) {
+        let (byte, after) = rest.split_first().ok_or_else(wrong)?;
+        rest = after;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            *from = rest;
+            let even = (number & 1 == 0).then_some(number >> 1);
+            return even.and_then(|number| u32::try_from(number).ok()).ok_or_else(wrong);
+        }
+    }
+    Err(wrong())
+}
+
+fn unknown(what: &str) -> ParquetError {
+    ParquetError::General(format!("the column writer gave {what}"))
+}
+
+/// A panic leaves whole values under the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_says_how_long_its_page_has_become() {
+        // Kind 0, 300 bytes, 300 bytes, then the header of a data page.
+        let header = [0x15, 0, 0x15, 0xd8, 4, 0x15, 0xd8, 4, 0x2c, 0x15, 2, 0, 0];
+        let read = Header::read(&header, 300).unwrap();
+        assert_eq!(read.kind, DATA_PAGE);
+        let mut out = Vec::new();
+        read.write(&[7; 5], &mut out);
+        assert_eq!(out, [0x15, 0, 0x15, 0xd8, 4, 0x15, 10, 0x2c, 0x15, 2, 0, 0, 7, 7, 7, 7, 7]);
+        let mut out = Vec::new();
+        read.write(&[7; 300], &mut out);
+        assert_eq!(out[..header.len()], header);
+        assert_eq!(out.len(), header.len() + 300);
+    }
+
+    #[test]
+    fn what_is_no_such_header_is_an_error() {
+        let header = [0x15, 0, 0x15, 0xd8, 4, 0x15, 0xd8, 4, 0x2c];
+        assert!(Header::read(&header, 300).is_ok());
+        assert!(Header::read(&header, 301).is_err());
+        for end in 0..8 {
+            assert!(Header::read(&header[..end], 300).is_err(), "{end} bytes of it");
+        }
+        for (at, byte) in [(0, 0x25), (2, 0x16), (3, 0xd9), (6, 0), (7, 5), (8, NEXT_I32)] {
+            let mut other = header;
+            other[at] = byte;
+            assert!(Header::read(&other, 300).is_err(), "{byte} at {at}");
+        }
+        assert!(Header::read(&[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0x15], 0).is_err());
+        let mut pages = Pages::new(None);
+        pages.put(Bytes::from_static(&[0x15, 6, 0x15, 0, 0x15, 0, 0])).unwrap();
+        assert!(pages.put(Bytes::new()).is_err(), "a data page of the second version");
+    }
+}

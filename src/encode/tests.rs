@@ -1,0 +1,139 @@
+use std::fs::File;
+
+use arrow::compute::concat_batches;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::file::metadata::PageIndexPolicy;
+
+use super::*;
+use crate::decode::Decoder;
+use crate::record::{Body, Form, Micros, Seq};
+
+/// Sessions of which a column has several pages, a dictionary that is given up, and nothing.
+fn batches(schema: &Arc<TableSchema>, rows: usize) -> Vec<RecordBatch> {
+    let mut decoder = Decoder::new(Arc::clone(schema), "n".into());
+    let part = |seq: usize| {
+        let line = |n: usize| {
+            let n = seq * rows + n;
+            let actions = format!(r#"{{"name":"a{}","duration":{n},"startTime":{n}}},"#, n % 7);
+            let actions = actions.repeat(n % 3);
+            format!(
+                "{{\"userSessionId\":\"{n:040}\",\"startTime\":{},\"bounce\":{},\
+                 \"country\":\"c{}\",\"userActions\":[{}],\"stringTags\":{{\"t\":\"{n}\"}}}}\n",
+                n * 1000,
+                n.is_multiple_of(3),
+                n % 5,
+                actions.trim_end_matches(',')
+            )
+        };
+        decoder.push(&Body {
+            seq: Seq(seq as u64),
+            received_at: Micros(1),
+            table: "user_sessions".into(),
+            form: Form::Ndjson,
+            first_line: 1,
+            bytes: (0..rows).map(line).collect::<String>().into(),
+        });
+        decoder.finish().batch
+    };
+    (0..2).map(part).collect()
+}
+
+fn read(path: &Path, selection: Option<RowSelection>) -> RecordBatch {
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let file = File::open(path).unwrap();
+    let mut reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).unwrap();
+    let schema = Arc::clone(reader.schema());
+    if let Some(selection) = selection {
+        reader = reader.with_row_selection(selection);
+    }
+    let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
+    concat_batches(&schema, &batches).unwrap()
+}
+
+#[test]
+fn what_is_written_is_read_back_with_every_codec_whole_and_by_its_index() {
+    let staging = tempfile::tempdir().unwrap();
+    let schema = TableSchema::builtin("user_sessions").unwrap();
+    let threads = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap());
+    for (at, (compression, codec)) in [
+        (Compression::Zstd(1), Codec::ZSTD(ZstdLevel::try_new(1).unwrap())),
+        // The level is not in the file.
+        (Compression::Zstd(9), Codec::ZSTD(ZstdLevel::try_new(1).unwrap())),
+        (Compression::Snappy, Codec::SNAPPY),
+        (Compression::Lz4, Codec::LZ4_RAW),
+        (Compression::None, Codec::UNCOMPRESSED),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let layout = Layout::new(&schema, compression, &[]).unwrap();
+        let layout = layout.with_threads(Arc::clone(&threads));
+        for rows in [1, 30, 50_000] {
+            let path = staging.path().join(format!("{at}-{rows}.parquet"));
+            let written = batches(&schema, rows);
+            let mut encoder = Encoder::create(&path, &layout).unwrap();
+            encoder.row_group(&written).unwrap();
+            encoder.row_group(&written[..1]).unwrap();
+            let staged = encoder.finish().unwrap();
+            assert_eq!(staged.rows as usize, rows * 3);
+            let all =
+                concat_batches(&layout.arrow, [&written[0], &written[1], &written[0]]).unwrap();
+            assert!(read(&path, None) == all, "{path:?}");
+
+            // From the middle of pages, past others.
+            let (skip, some) = (rows * 2 / 3, rows / 2);
+            let picked = [(skip, some), (rows, rows / 3)];
+            let selectors = picked
+                .iter()
+                .flat_map(|(skip, take)| [RowSelector::skip(*skip), RowSelector::select(*take)]);
+            let part = read(&path, Some(selectors.collect::<Vec<_>>().into()));
+            let parts = [all.slice(skip, some), all.slice(skip + some + rows, rows / 3)];
+            assert!(part == concat_batches(&layout.arrow, &parts).unwrap(), "{path:?}");
+
+            let file = File::open(&path).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            let groups = reader.metadata().row_groups();
+            assert_eq!(groups.len(), 2);
+            for group in groups {
+                let mut at = group.column(0).byte_range().0;
+                for column in group.columns() {
+                    let (start, length) = column.byte_range();
+                    assert_eq!(start, at, "chunks follow on one another");
+                    at += length;
+                    let bare = column.compression() == Codec::UNCOMPRESSED;
+                    assert!(bare || column.compression() == codec, "{column:?}");
+                }
+                let id =
+                    group.columns().iter().find(|c| c.column_path().string() == "userSessionId");
+                assert!(rows == 1 || id.unwrap().compression() == codec);
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_may_write_the_same_columns_at_once() {
+    let staging = tempfile::tempdir().unwrap();
+    let schema = TableSchema::builtin("user_sessions").unwrap();
+    let layout = Layout::new(&schema, Compression::Zstd(1), &[]).unwrap();
+    let written = batches(&schema, 40);
+    let write = |path: &Path| {
+        let mut encoder = Encoder::create(path, &layout).unwrap();
+        encoder.row_group(&written).unwrap();
+        encoder.finish().unwrap();
+        std::fs::read(path).unwrap()
+    };
+    let alone = write(&staging.path().join("alone"));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (write, alone, staging) = (&write, &alone, staging.path());
+            scope.spawn(move || {
+                for n in 0..10 {
+                    assert_eq!(write(&staging.join(format!("{thread}-{n}"))), *alone);
+                }
+            });
+        }
+    });
+}
