@@ -6,6 +6,7 @@
 //! * `feeding`: the thread that cuts bodies into jobs.
 //! * `decoding`: the threads that decode, part by part.
 //! * `open_roll`: what the open roll holds; finishing it.
+//! * `files`: its Parquet files, and ending many of them side by side.
 //! * `rejects`: its quarantine files.
 //! * `spill`: rows of the open roll that wait on disk.
 //! * `landing`: everything behind the journal of `serve`; begins the engine anew when it fails.
@@ -22,6 +23,7 @@ mod again;
 mod decoding;
 mod engine;
 mod feeding;
+mod files;
 mod import;
 mod land;
 mod landing;
