@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, MapArray,
-    RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, new_empty_array,
-    new_null_array,
+    RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, TimeUnit};
@@ -41,10 +40,8 @@ fn zeros(bytes: usize) -> Buffer {
 /// A type that has no nulls, as a record with a member that must not be null has when it is not
 /// null itself.
 pub(crate) fn null_array(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowError> {
-    if len == 0 {
-        return Ok(new_empty_array(kind));
-    }
-    let nulls = || Some(NullBuffer::new(BooleanBuffer::new(zeros(len.div_ceil(8)), 0, len)));
+    let nulls =
+        || (len > 0).then(|| NullBuffer::new(BooleanBuffer::new(zeros(len.div_ceil(8)), 0, len)));
     let offsets = || OffsetBuffer::new(ScalarBuffer::<i32>::new(zeros((len + 1) * 4), 0, len + 1));
     Ok(match kind {
         DataType::Int64 => {
@@ -68,11 +65,11 @@ pub(crate) fn null_array(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowE
             Arc::new(StructArray::try_new_with_length(fields.clone(), members, nulls(), len)?)
         }
         DataType::List(element) => {
-            let none = new_empty_array(element.data_type());
+            let none = null_array(element.data_type(), 0)?;
             Arc::new(ListArray::try_new(Arc::clone(element), offsets(), none, nulls())?)
         }
         DataType::Map(entries, sorted) => {
-            let none = new_empty_array(entries.data_type()).as_struct().clone();
+            let none = null_array(entries.data_type(), 0)?.as_struct().clone();
             Arc::new(MapArray::try_new(Arc::clone(entries), offsets(), none, nulls(), *sorted)?)
         }
         // No schema compiles to another type: correct is enough.

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
-use super::gather::{Run, gather};
+use super::gather::{Run, Sources};
 use super::route::Routed;
 use crate::arrays::held_bytes;
 
@@ -127,7 +127,7 @@ impl Buffer {
 /// Batches with rows of several files.
 #[derive(Debug, Default)]
 struct Pool {
-    batches: Vec<RecordBatch>,
+    batches: Option<Sources>,
     bytes: usize,
     /// Files that have rows in it.
     files: usize,
@@ -143,6 +143,35 @@ impl Pool {
     }
 }
 
+/// What goes into a pass.
+#[derive(Default)]
+struct Passing {
+    runs: Vec<Run>,
+    files: Vec<(FileKey, Range<usize>)>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Passing {
+    /// Takes in rows of a file, if there are any.
+    fn add(&mut self, file: FileKey, runs: &mut Vec<Run>, bytes: usize) {
+        let first = self.rows;
+        self.rows += runs.iter().map(|run| run.rows.len()).sum::<usize>();
+        self.bytes += bytes;
+        if !runs.is_empty() {
+            self.runs.append(runs);
+            self.files.push((file, first..self.rows));
+        }
+    }
+
+    fn gather(self, batches: Option<&Sources>) -> Result<Option<Pass>, ArrowError> {
+        let Passing { runs, files, .. } = self;
+        let batches = batches.filter(|_| !files.is_empty());
+        let rows = batches.map(|batches| batches.gather(&runs)).transpose()?;
+        Ok(rows.map(|rows| Pass { rows, files }))
+    }
+}
+
 /// The buffers of the open roll.
 #[derive(Debug)]
 pub struct Buffers {
@@ -154,7 +183,9 @@ pub struct Buffers {
     settled_bytes: usize,
     /// The budget was passed, and the largest are being handed out.
     relieving: bool,
-    /// Files whose rows are to be parked, the first of them last.
+    /// Files whose settled rows are to be parked, the first of them last.
+    parking_settled: Vec<FileKey>,
+    /// Files whose rows in the pools are to be parked, likewise.
     parking: Vec<FileKey>,
 }
 
@@ -170,18 +201,27 @@ impl Buffers {
             pools: BTreeMap::new(),
             settled_bytes: 0,
             relieving: false,
+            parking_settled: Vec::new(),
             parking: Vec::new(),
         }
     }
 
     /// Takes in the rows of a batch of `table`, of which `routed` says where they belong.
-    pub fn push(&mut self, table: &Arc<str>, batch: RecordBatch, routed: Vec<Routed>) {
+    ///
+    /// # Errors
+    /// Batches of a table that are of several schemas.
+    pub fn push(
+        &mut self,
+        table: &Arc<str>,
+        batch: RecordBatch,
+        routed: Vec<Routed>,
+    ) -> Result<(), ArrowError> {
         let bytes = held_bytes(&batch);
         let rows = batch.num_rows().max(1);
         let pool = self.pools.entry(Arc::clone(table)).or_default();
         let key = |partition| FileKey { table: Arc::clone(table), partition };
         let alone = routed.len() == 1;
-        let at = pool.batches.len();
+        let at = pool.batches.as_ref().map_or(0, Sources::len);
         let mut pooled = false;
         for Routed { partition, rows: runs } in routed {
             let buffer = self.buffers.entry(key(partition)).or_default();
@@ -201,15 +241,17 @@ impl Buffers {
             buffer.runs.extend(runs.into_iter().map(|rows| Run { batch: at, rows }));
         }
         if pooled {
-            pool.batches.push(batch);
+            let schema = batch.schema_ref();
+            pool.batches.get_or_insert_with(|| Sources::new(schema)).push(&batch)?;
             pool.bytes += bytes;
         }
+        Ok(())
     }
 
     /// What should be done now, if anything. Ask until there is nothing.
     ///
     /// # Errors
-    /// [`gather`]'s.
+    /// [`Sources::gather`]'s.
     pub fn due(&mut self) -> Result<Option<Due>, ArrowError> {
         if let Some(pass) = self.next_pass()? {
             return Ok(Some(Due::Park(pass)));
@@ -231,9 +273,14 @@ impl Buffers {
             .any(|pool| SHARE_BYTES.saturating_mul(pool.files) > self.budget_bytes / 2);
         let relieving = std::mem::take(&mut self.relieving);
         if relieving && (over || thin) {
-            let waits = |(_, buffer): &(&FileKey, &Buffer)| buffer.in_memory() > 0;
-            self.parking =
-                self.buffers.iter().rev().filter(waits).map(|(file, _)| file.clone()).collect();
+            for (file, buffer) in self.buffers.iter().rev() {
+                if !buffer.batches.is_empty() {
+                    self.parking_settled.push(file.clone());
+                }
+                if !buffer.runs.is_empty() {
+                    self.parking.push(file.clone());
+                }
+            }
             return Ok(self.next_pass()?.map(Due::Park));
         }
         // The pool is only let go of when the last file has left it.
@@ -248,38 +295,41 @@ impl Buffers {
         Ok(None)
     }
 
-    /// The rows of the next few files that are to be parked, in the order of files, copied out of
-    /// their batches in one go: it has its cost for each array, of which there are 170 in a batch.
+    /// The rows of the next few files that are to be parked, copied out of their batches in one go:
+    /// it has its cost for each array, of which there are 170 in a batch. First what is settled, of
+    /// all files, then what is in the pools, which came after it.
     fn next_pass(&mut self) -> Result<Option<Pass>, ArrowError> {
+        let mut passing = Passing::default();
+        if let Some(FileKey { table, .. }) = self.parking_settled.last().cloned() {
+            let mut batches: Option<Sources> = None;
+            while passing.bytes < PASS_BYTES
+                && let Some(file) = self.parking_settled.pop_if(|file| file.table == table)
+            {
+                let Some(buffer) = self.buffers.get_mut(&file) else { continue };
+                let bytes = std::mem::take(&mut buffer.settled_bytes);
+                self.settled_bytes -= bytes;
+                let mut runs = Vec::with_capacity(buffer.batches.len());
+                for batch in buffer.batches.drain(..) {
+                    let batches = batches.get_or_insert_with(|| Sources::new(batch.schema_ref()));
+                    runs.push(Run { batch: batches.len(), rows: 0..batch.num_rows() });
+                    batches.push(&batch)?;
+                }
+                passing.add(file, &mut runs, bytes);
+            }
+            return passing.gather(batches.as_ref());
+        }
         let Some(FileKey { table, .. }) = self.parking.last().cloned() else { return Ok(None) };
-        let pool = self.pools.get_mut(&table);
-        let mut batches = pool.as_ref().map_or_else(Vec::new, |pool| pool.batches.clone());
-        let (mut runs, mut files, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let (mut rows, mut left) = (0, 0);
-        while bytes < PASS_BYTES
+        while passing.bytes < PASS_BYTES
             && let Some(file) = self.parking.pop_if(|file| file.table == table)
         {
             let Some(buffer) = self.buffers.get_mut(&file) else { continue };
-            let before = runs.len();
-            bytes += buffer.in_memory();
-            self.settled_bytes -= std::mem::take(&mut buffer.settled_bytes);
-            buffer.pooled_bytes = 0;
-            for batch in buffer.batches.drain(..) {
-                runs.push(Run { batch: batches.len(), rows: 0..batch.num_rows() });
-                batches.push(batch);
-            }
-            left += usize::from(!buffer.runs.is_empty());
-            runs.append(&mut buffer.runs);
-            let end = rows + runs.iter().skip(before).map(|run| run.rows.len()).sum::<usize>();
-            files.push((file, rows..end));
-            rows = end;
+            let bytes = std::mem::take(&mut buffer.pooled_bytes);
+            passing.add(file, &mut buffer.runs, bytes);
         }
-        if let Some(pool) = pool {
-            pool.leave(left);
-        }
-        let Some(first) = batches.first() else { return Ok(None) };
-        let rows = gather(&first.schema(), &batches, &runs)?;
-        Ok(Some(Pass { rows, files }))
+        let Some(pool) = self.pools.get_mut(&table) else { return Ok(None) };
+        let pass = passing.gather(pool.batches.as_ref())?;
+        pool.leave(pass.as_ref().map_or(0, |pass| pass.files.len()));
+        Ok(pass)
     }
 
     /// Says where rows are now that were handed out to be parked.
@@ -298,7 +348,7 @@ impl Buffers {
     /// only one of them is copied out of the pool at a time. Ask until there is none.
     ///
     /// # Errors
-    /// [`gather`]'s.
+    /// [`Sources::gather`]'s.
     pub fn drain(&mut self) -> Result<Option<RowGroup>, ArrowError> {
         while let Some(file) = self.buffers.keys().next().cloned() {
             let group = self.take(&file)?;
@@ -365,8 +415,8 @@ impl Buffers {
 }
 
 fn copied(pool: &Pool, runs: &[Run]) -> Result<Option<RecordBatch>, ArrowError> {
-    let (Some(first), false) = (pool.batches.first(), runs.is_empty()) else { return Ok(None) };
-    gather(&first.schema(), &pool.batches, runs).map(Some)
+    let batches = pool.batches.as_ref().filter(|_| !runs.is_empty());
+    batches.map(|batches| batches.gather(runs)).transpose()
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl OpenRoll {
             self.reject(&table, &decoded.rejects)?;
             let router = self.routers.get_mut(&table).ok_or_else(|| unknown(&table))?;
             let routed = router.route(&decoded.batch)?;
-            self.buffers.push(&table, decoded.batch, routed);
+            self.buffers.push(&table, decoded.batch, routed)?;
         }
         while let Some(due) = self.buffers.due()? {
             match due {

@@ -11,7 +11,7 @@ fn rows(n: usize) -> RecordBatch {
 
 fn push(buffers: &mut Buffers, partition: &str, n: usize) {
     let routed = Routed { partition: partition.into(), rows: std::iter::once(0..n).collect() };
-    buffers.push(&"t".into(), rows(n), vec![routed]);
+    buffers.push(&"t".into(), rows(n), vec![routed]).unwrap();
 }
 
 fn values(group: &RowGroup) -> Vec<i64> {
@@ -27,7 +27,7 @@ fn mixed(buffers: &mut Buffers, partitions: &[&str], n: usize) {
         partition: (*partition).into(),
         rows: (at..n).step_by(count).map(|row| row..row + 1).collect(),
     });
-    buffers.push(&"t".into(), rows(n), routed.collect());
+    buffers.push(&"t".into(), rows(n), routed.collect()).unwrap();
 }
 
 /// What is to be encoded; what is to be parked goes to `parked`.
