@@ -71,12 +71,23 @@ pub struct Place {
     pub len: u64,
 }
 
-/// Rows of several files, to be parked together.
+/// Rows of several files, to be parked together. They are still where they were: any thread may
+/// copy them out.
 #[derive(Debug)]
 pub struct Pass {
-    /// The rows, a file's behind those of the one before it.
-    pub rows: RecordBatch,
+    batches: Arc<Sources>,
+    runs: Vec<Run>,
     files: Vec<(FileKey, Range<usize>)>,
+}
+
+impl Pass {
+    /// The rows, a file's behind those of the one before it.
+    ///
+    /// # Errors
+    /// [`Sources::gather`]'s.
+    pub fn rows(&self) -> Result<RecordBatch, ArrowError> {
+        self.batches.gather(&self.runs)
+    }
 }
 
 /// What the caller has to do for the buffers to keep to their budget.
@@ -84,8 +95,8 @@ pub struct Pass {
 pub enum Due {
     /// Encode this.
     Encode(RowGroup),
-    /// Put these rows elsewhere, and say where with [`Buffers::park`].
-    Park(Pass),
+    /// Put these rows elsewhere, and say of each pass in turn where, with [`Buffers::park`].
+    Park(Vec<Pass>),
 }
 
 /// A file with at least this part of a row group is handed out early, and not parked.
@@ -127,7 +138,7 @@ impl Buffer {
 /// Batches with rows of several files.
 #[derive(Debug, Default)]
 struct Pool {
-    batches: Option<Sources>,
+    batches: Option<Arc<Sources>>,
     bytes: usize,
     /// Files that have rows in it.
     files: usize,
@@ -154,21 +165,24 @@ struct Passing {
 
 impl Passing {
     /// Takes in rows of a file, if there are any.
-    fn add(&mut self, file: FileKey, runs: &mut Vec<Run>, bytes: usize) {
+    fn add(&mut self, file: &FileKey, runs: &mut Vec<Run>, bytes: usize) {
         let first = self.rows;
         self.rows += runs.iter().map(|run| run.rows.len()).sum::<usize>();
         self.bytes += bytes;
         if !runs.is_empty() {
             self.runs.append(runs);
-            self.files.push((file, first..self.rows));
+            self.files.push((file.clone(), first..self.rows));
         }
     }
 
-    fn gather(self, batches: Option<&Sources>) -> Result<Option<Pass>, ArrowError> {
-        let Passing { runs, files, .. } = self;
-        let batches = batches.filter(|_| !files.is_empty());
-        let rows = batches.map(|batches| batches.gather(&runs)).transpose()?;
-        Ok(rows.map(|rows| Pass { rows, files }))
+    /// The pass, when it is large enough, and a new one begun.
+    fn full(&mut self, batches: &Arc<Sources>) -> Option<Pass> {
+        if self.bytes < PASS_BYTES { None } else { self.end(batches) }
+    }
+
+    fn end(&mut self, batches: &Arc<Sources>) -> Option<Pass> {
+        let Passing { runs, files, .. } = std::mem::take(self);
+        (!files.is_empty()).then(|| Pass { batches: Arc::clone(batches), runs, files })
     }
 }
 
@@ -183,10 +197,6 @@ pub struct Buffers {
     settled_bytes: usize,
     /// The budget was passed, and the largest are being handed out.
     relieving: bool,
-    /// Files whose settled rows are to be parked, the first of them last.
-    parking_settled: Vec<FileKey>,
-    /// Files whose rows in the pools are to be parked, likewise.
-    parking: Vec<FileKey>,
 }
 
 impl Buffers {
@@ -201,8 +211,6 @@ impl Buffers {
             pools: BTreeMap::new(),
             settled_bytes: 0,
             relieving: false,
-            parking_settled: Vec::new(),
-            parking: Vec::new(),
         }
     }
 
@@ -221,7 +229,7 @@ impl Buffers {
         let pool = self.pools.entry(Arc::clone(table)).or_default();
         let key = |partition| FileKey { table: Arc::clone(table), partition };
         let alone = routed.len() == 1;
-        let at = pool.batches.as_ref().map_or(0, Sources::len);
+        let at = pool.batches.as_ref().map_or(0, |batches| batches.len());
         let mut pooled = false;
         for Routed { partition, rows: runs } in routed {
             let buffer = self.buffers.entry(key(partition)).or_default();
@@ -241,8 +249,9 @@ impl Buffers {
             buffer.runs.extend(runs.into_iter().map(|rows| Run { batch: at, rows }));
         }
         if pooled {
-            let schema = batch.schema_ref();
-            pool.batches.get_or_insert_with(|| Sources::new(schema)).push(&batch)?;
+            let new = || Arc::new(Sources::new(batch.schema_ref()));
+            let batches = Arc::get_mut(pool.batches.get_or_insert_with(new));
+            batches.ok_or_else(in_use)?.push(&batch)?;
             pool.bytes += bytes;
         }
         Ok(())
@@ -253,9 +262,6 @@ impl Buffers {
     /// # Errors
     /// [`Sources::gather`]'s.
     pub fn due(&mut self) -> Result<Option<Due>, ArrowError> {
-        if let Some(pass) = self.next_pass()? {
-            return Ok(Some(Due::Park(pass)));
-        }
         self.relieving |= self.bytes() > self.budget_bytes;
         let waiting = || self.buffers.values().map(Buffer::in_memory).sum::<usize>();
         let over = self.relieving && waiting() > self.budget_bytes / 4 * 3;
@@ -273,15 +279,8 @@ impl Buffers {
             .any(|pool| SHARE_BYTES.saturating_mul(pool.files) > self.budget_bytes / 2);
         let relieving = std::mem::take(&mut self.relieving);
         if relieving && (over || thin) {
-            for (file, buffer) in self.buffers.iter().rev() {
-                if !buffer.batches.is_empty() {
-                    self.parking_settled.push(file.clone());
-                }
-                if !buffer.runs.is_empty() {
-                    self.parking.push(file.clone());
-                }
-            }
-            return Ok(self.next_pass()?.map(Due::Park));
+            let passes = self.passes()?;
+            return Ok((!passes.is_empty()).then_some(Due::Park(passes)));
         }
         // The pool is only let go of when the last file has left it.
         let tables: Vec<Arc<str>> = self.pools.keys().cloned().collect();
@@ -295,17 +294,17 @@ impl Buffers {
         Ok(None)
     }
 
-    /// The rows of the next few files that are to be parked, copied out of their batches in one go:
-    /// it has its cost for each array, of which there are 170 in a batch. First what is settled, of
-    /// all files, then what is in the pools, which came after it.
-    fn next_pass(&mut self) -> Result<Option<Pass>, ArrowError> {
-        let mut passing = Passing::default();
-        if let Some(FileKey { table, .. }) = self.parking_settled.last().cloned() {
+    /// All rows in memory, a few files a pass, in the order of files: copying has its cost for each
+    /// array, of which there are 170 in a batch. First what is settled, of all files, then what is
+    /// in the pools, which came after it.
+    fn passes(&mut self) -> Result<Vec<Pass>, ArrowError> {
+        let mut passes = Vec::new();
+        let mut tables: Vec<Arc<str>> = self.buffers.keys().map(|f| Arc::clone(&f.table)).collect();
+        tables.dedup();
+        for table in tables {
             let mut batches: Option<Sources> = None;
-            while passing.bytes < PASS_BYTES
-                && let Some(file) = self.parking_settled.pop_if(|file| file.table == table)
-            {
-                let Some(buffer) = self.buffers.get_mut(&file) else { continue };
+            let mut settled = Passing::default();
+            for (file, buffer) in self.buffers.iter_mut().filter(|(file, _)| file.table == table) {
                 let bytes = std::mem::take(&mut buffer.settled_bytes);
                 self.settled_bytes -= bytes;
                 let mut runs = Vec::with_capacity(buffer.batches.len());
@@ -314,28 +313,30 @@ impl Buffers {
                     runs.push(Run { batch: batches.len(), rows: 0..batch.num_rows() });
                     batches.push(&batch)?;
                 }
-                passing.add(file, &mut runs, bytes);
+                settled.add(file, &mut runs, bytes);
+                if let Some(of) = batches.take_if(|_| settled.bytes >= PASS_BYTES) {
+                    passes.extend(settled.end(&Arc::new(of)));
+                }
             }
-            return passing.gather(batches.as_ref());
+            passes.extend(batches.and_then(|of| settled.end(&Arc::new(of))));
+            let Some(pool) = self.pools.remove(&table) else { continue };
+            let Some(of) = pool.batches else { continue };
+            let mut pooled = Passing::default();
+            for (file, buffer) in self.buffers.iter_mut().filter(|(file, _)| file.table == table) {
+                let bytes = std::mem::take(&mut buffer.pooled_bytes);
+                pooled.add(file, &mut buffer.runs, bytes);
+                passes.extend(pooled.full(&of));
+            }
+            passes.extend(pooled.end(&of));
         }
-        let Some(FileKey { table, .. }) = self.parking.last().cloned() else { return Ok(None) };
-        while passing.bytes < PASS_BYTES
-            && let Some(file) = self.parking.pop_if(|file| file.table == table)
-        {
-            let Some(buffer) = self.buffers.get_mut(&file) else { continue };
-            let bytes = std::mem::take(&mut buffer.pooled_bytes);
-            passing.add(file, &mut buffer.runs, bytes);
-        }
-        let Some(pool) = self.pools.get_mut(&table) else { return Ok(None) };
-        let pass = passing.gather(pool.batches.as_ref())?;
-        pool.leave(pass.as_ref().map_or(0, |pass| pass.files.len()));
-        Ok(pass)
+        Ok(passes)
     }
 
     /// Says where rows are now that were handed out to be parked.
     pub fn park(&mut self, pass: Pass, place: Place) {
         let len = usize::try_from(place.len).unwrap_or(usize::MAX);
-        let each = len / pass.rows.num_rows().max(1);
+        let rows = pass.files.last().map_or(0, |(_, rows)| rows.end);
+        let each = len / rows.max(1);
         for (file, rows) in pass.files {
             let bytes = each.saturating_mul(rows.len());
             let buffer = self.buffers.entry(file).or_default();
@@ -412,6 +413,10 @@ impl Buffers {
         }
         Ok(())
     }
+}
+
+fn in_use() -> ArrowError {
+    ArrowError::InvalidArgumentError("a pass was not parked before the next rows came".to_owned())
 }
 
 fn copied(pool: &Pool, runs: &[Run]) -> Result<Option<RecordBatch>, ArrowError> {

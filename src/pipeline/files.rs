@@ -21,10 +21,10 @@ use crate::encode::{EncodeError, Encoder, Layout, Staged};
 use crate::record::Roll;
 
 /// Row groups of fewer bytes than this are encoded by one thread.
-const SMALL_BYTES: usize = 2 << 20;
+const SMALL_BYTES: usize = 8 << 20;
 
 /// Small files under way at a time, for each thread.
-const UNDER_WAY: usize = 3;
+const UNDER_WAY: usize = 2;
 
 /// The files, and how they are written.
 pub(super) struct Files {
@@ -84,6 +84,11 @@ impl Files {
         self.roll = roll;
     }
 
+    /// The threads that encode.
+    pub(super) fn threads(&self) -> &rayon::ThreadPool {
+        &self.threads
+    }
+
     /// A new path in the staging directory.
     pub(super) fn path(&mut self, extension: &str) -> PathBuf {
         self.staged += 1;
@@ -135,6 +140,7 @@ impl Files {
         spill: &mut Spill,
     ) -> anyhow::Result<Vec<(FileKey, Staged)>> {
         let threads = Arc::clone(&self.threads);
+        let mut files = BTreeMap::new();
         let ended: Mutex<BTreeMap<FileKey, Ended>> = Mutex::default();
         let (done, places) = mpsc::channel();
         for _ in 0..threads.current_num_threads() * UNDER_WAY {
@@ -146,6 +152,8 @@ impl Files {
                 let (key, bytes) = (group.file.clone(), group.bytes);
                 if bytes >= SMALL_BYTES {
                     self.encode(group, spill)?;
+                    // A footer takes more memory than the file's name.
+                    files.insert(key.clone(), self.begun(&key)?.finish()?);
                     continue;
                 }
                 let encoder = self.begun(&key)?;
@@ -160,7 +168,6 @@ impl Files {
             }
             Ok(())
         })?;
-        let mut files = BTreeMap::new();
         for (key, Ended { outcome, bytes }) in std::mem::take(&mut *lock(&ended)) {
             let (staged, added) = outcome?;
             self.count_in(bytes, added);

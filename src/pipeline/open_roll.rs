@@ -106,9 +106,11 @@ impl OpenRoll {
         while let Some(due) = self.buffers.due()? {
             match due {
                 Due::Encode(group) => self.files.encode(group, &mut self.spill)?,
-                Due::Park(pass) => {
-                    let place = self.spill.park(&pass.rows)?;
-                    self.buffers.park(pass, place);
+                Due::Park(passes) => {
+                    let places = self.spill.park(&passes, self.files.threads())?;
+                    for (pass, place) in passes.into_iter().zip(places) {
+                        self.buffers.park(pass, place);
+                    }
                 }
             }
         }

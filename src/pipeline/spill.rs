@@ -14,17 +14,19 @@ mod form;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail};
 use arrow::array::RecordBatch;
 use arrow::buffer::{Buffer, MutableBuffer};
 use arrow::datatypes::SchemaRef;
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::batch::{Parked, Place};
+use crate::arrays::value_bytes;
+use crate::batch::{Parked, Pass, Place};
 
 /// Bytes of batches that are kept for other files' rows. With 2 MiB each, as the buffers make them,
 /// a batch of each of 32 rounds.
@@ -33,12 +35,15 @@ const KEPT_BYTES: u64 = 64 << 20;
 /// Bytes of the checksum behind each batch.
 const SUM: usize = 8;
 
+/// What a batch may take when it is written beyond its values: a number for each array, and to begin
+/// at a multiple of 8.
+const SLACK_BYTES: usize = 16 << 10;
+
 /// The file, while there is one.
 pub(super) struct Spill {
     path: PathBuf,
     file: Option<File>,
-    end: u64,
-    scratch: Vec<u8>,
+    end: AtomicU64,
     /// What was read last, the most recently used last.
     kept: VecDeque<(Place, RecordBatch)>,
 }
@@ -46,36 +51,45 @@ pub(super) struct Spill {
 impl Spill {
     /// Nothing yet. The file will be `path`.
     pub(super) fn new(path: PathBuf) -> Spill {
-        Spill { path, file: None, end: 0, scratch: Vec::new(), kept: VecDeque::new() }
+        Spill { path, file: None, end: AtomicU64::new(0), kept: VecDeque::new() }
     }
 
     /// Bytes in the file.
     pub(super) fn bytes(&self) -> u64 {
-        self.end
+        self.end.load(Ordering::Relaxed)
     }
 
-    /// Writes the rows of `batch`.
-    pub(super) fn park(&mut self, batch: &RecordBatch) -> anyhow::Result<Place> {
-        let mut bytes = std::mem::take(&mut self.scratch);
-        bytes.clear();
+    /// Writes the rows of all passes, side by side, and says where each is.
+    pub(super) fn park(
+        &mut self,
+        passes: &[Pass],
+        threads: &rayon::ThreadPool,
+    ) -> anyhow::Result<Vec<Place>> {
+        self.open()?;
+        let park = |pass: &Pass| self.write(&pass.rows()?);
+        threads.install(|| passes.par_iter().map(park).collect())
+    }
+
+    fn open(&mut self) -> anyhow::Result<()> {
+        if self.file.is_none() {
+            let file = File::options().read(true).write(true).create_new(true).open(&self.path);
+            self.file = Some(file.with_context(|| self.path.display().to_string())?);
+        }
+        Ok(())
+    }
+
+    fn write(&self, batch: &RecordBatch) -> anyhow::Result<Place> {
+        let mut bytes = Vec::with_capacity(value_bytes(batch) + SLACK_BYTES);
         form::write(batch, &mut bytes)?;
         let sum = xxh3_64(&bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
-        let place = Place { offset: self.end, len: bytes.len() as u64 };
-        self.append(&bytes).with_context(|| self.path.display().to_string())?;
-        self.end += place.len;
-        self.scratch = bytes;
+        let len = bytes.len() as u64;
+        // Others write behind it.
+        let place = Place { offset: self.end.fetch_add(len, Ordering::Relaxed), len };
+        let file = self.file.as_ref().context("nothing is parked yet")?;
+        let written = file.write_all_at(&bytes, place.offset);
+        written.with_context(|| self.path.display().to_string())?;
         Ok(place)
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => File::options().read(true).write(true).create_new(true).open(&self.path)?,
-        };
-        file.write_all(bytes)?;
-        self.file = Some(file);
-        Ok(())
     }
 
     /// The rows that were parked there, which are of `schema`.
@@ -132,8 +146,7 @@ impl Spill {
             let _ = std::fs::remove_file(&self.path);
         }
         self.kept.clear();
-        self.scratch = Vec::new();
-        (self.path, self.end) = (path, 0);
+        (self.path, self.end) = (path, AtomicU64::new(0));
     }
 }
 

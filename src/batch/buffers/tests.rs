@@ -35,10 +35,13 @@ fn due(buffers: &mut Buffers, parked: &mut Vec<RecordBatch>) -> Option<RowGroup>
     loop {
         match buffers.due().unwrap()? {
             Due::Encode(group) => return Some(group),
-            Due::Park(pass) => {
-                let len = pass.rows.num_rows() as u64 * 8;
-                parked.push(pass.rows.clone());
-                buffers.park(pass, Place { offset: parked.len() as u64 - 1, len });
+            Due::Park(passes) => {
+                for pass in passes {
+                    let rows = pass.rows().unwrap();
+                    let len = rows.num_rows() as u64 * 8;
+                    parked.push(rows);
+                    buffers.park(pass, Place { offset: parked.len() as u64 - 1, len });
+                }
             }
         }
     }

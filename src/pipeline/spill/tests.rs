@@ -40,7 +40,8 @@ fn what_was_parked_comes_back_whole_or_in_slices() {
     let rows = rows();
     assert_eq!(rows.num_rows(), 50);
     let slices = [(0, 50), (0, 1), (13, 9), (49, 1), (3, 0)].map(|(at, n)| rows.slice(at, n));
-    let places: Vec<Place> = slices.iter().map(|s| spill.park(s).unwrap()).collect();
+    spill.open().unwrap();
+    let places: Vec<Place> = slices.iter().map(|s| spill.write(s).unwrap()).collect();
     assert_eq!(spill.bytes(), places.iter().map(|place| place.len).sum::<u64>());
     for (slice, place) in slices.iter().zip(&places).rev() {
         let back = spill.fetch(&all(*place, slice), &rows.schema()).unwrap();
@@ -64,7 +65,8 @@ fn what_was_parked_comes_back_whole_or_in_slices() {
     assert_eq!(std::fs::read_dir(staging.path()).unwrap().count(), 0);
     let error = spill.fetch(&all(places[0], &rows), &rows.schema()).unwrap_err();
     assert!(error.to_string().contains("2-parked"), "{error}");
-    let again = spill.park(&slices[2]).unwrap();
+    spill.open().unwrap();
+    let again = spill.write(&slices[2]).unwrap();
     assert_eq!(spill.fetch(&all(again, &slices[2]), &rows.schema()).unwrap(), slices[2]);
 }
 
@@ -73,7 +75,8 @@ fn what_is_kept_in_memory_has_a_bound() {
     let staging = tempfile::tempdir().unwrap();
     let mut spill = Spill::new(path(staging.path(), Roll(1)));
     let rows = rows();
-    let place = spill.park(&rows).unwrap();
+    spill.open().unwrap();
+    let place = spill.write(&rows).unwrap();
     let batch = spill.read(place, &rows.schema()).unwrap();
     for offset in 0..100 {
         spill.keep(Place { offset, len: KEPT_BYTES / 10 }, batch.clone());
@@ -88,7 +91,8 @@ fn a_file_that_was_cut_or_changed_is_an_error_with_its_name() {
     let at = path(staging.path(), Roll(7));
     let mut spill = Spill::new(at.clone());
     let rows = rows();
-    let place = spill.park(&rows).unwrap();
+    spill.open().unwrap();
+    let place = spill.write(&rows).unwrap();
     let file = File::options().read(true).write(true).open(&at).unwrap();
     for offset in (0..place.len).step_by(97).chain([place.len - 1]) {
         let mut byte = [0];
