@@ -45,10 +45,25 @@ pub struct RowGroup {
     pub file: FileKey,
     /// Where its first rows are, in order.
     pub parked: Vec<Parked>,
-    /// The rows after them, in order.
-    pub batches: Vec<RecordBatch>,
-    /// Arrow bytes of the rows.
+    /// Arrow bytes of all its rows.
     pub bytes: usize,
+    settled: Vec<RecordBatch>,
+    pooled: Option<(Arc<Sources>, Vec<Run>)>,
+}
+
+impl RowGroup {
+    /// The rows that are in memory, in order, those of the pool copied out of it: by any thread. To be
+    /// dropped before the next rows come.
+    ///
+    /// # Errors
+    /// [`Sources::gather`]'s.
+    pub fn batches(&self) -> Result<Vec<RecordBatch>, ArrowError> {
+        let mut batches = self.settled.clone();
+        if let Some((pool, runs)) = &self.pooled {
+            batches.push(pool.gather(runs)?);
+        }
+        Ok(batches)
+    }
 }
 
 /// Rows of a file that wait outside of memory: a part of what was parked in one go.
@@ -271,7 +286,7 @@ impl Buffers {
             && largest.bytes() >= enough.max(1)
         {
             let file = file.clone();
-            return Ok(self.take(&file)?.map(Due::Encode));
+            return Ok(self.take(&file).map(Due::Encode));
         }
         let thin = self
             .pools
@@ -345,20 +360,16 @@ impl Buffers {
         }
     }
 
-    /// All rows that wait, a row group a file: the roll takes them one after the other, so that
-    /// only one of them is copied out of the pool at a time. Ask until there is none.
-    ///
-    /// # Errors
-    /// [`Sources::gather`]'s.
-    pub fn drain(&mut self) -> Result<Option<RowGroup>, ArrowError> {
+    /// All rows that wait, a row group a file, in the order of files. Ask until there is none.
+    pub fn drain(&mut self) -> Option<RowGroup> {
         while let Some(file) = self.buffers.keys().next().cloned() {
-            let group = self.take(&file)?;
+            let group = self.take(&file);
             self.buffers.remove(&file);
             if group.is_some() {
-                return Ok(group);
+                return group;
             }
         }
-        Ok(None)
+        None
     }
 
     /// The files that rows wait for.
@@ -384,18 +395,18 @@ impl Buffers {
         self.settled_bytes + self.pools.values().map(|pool| pool.bytes).sum::<usize>()
     }
 
-    fn take(&mut self, file: &FileKey) -> Result<Option<RowGroup>, ArrowError> {
-        let Some(mut buffer) = self.buffers.remove(file) else { return Ok(None) };
+    fn take(&mut self, file: &FileKey) -> Option<RowGroup> {
+        let buffer = self.buffers.remove(file)?;
         self.settled_bytes -= buffer.settled_bytes;
         let bytes = buffer.bytes();
-        let runs = std::mem::take(&mut buffer.runs);
+        let Buffer { batches: settled, runs, parked, .. } = buffer;
+        let mut pooled = None;
         if let (false, Some(pool)) = (runs.is_empty(), self.pools.get_mut(&file.table)) {
-            buffer.batches.extend(copied(pool, &runs)?);
+            pooled = pool.batches.clone().map(|batches| (batches, runs));
             pool.leave(1);
         }
-        let Buffer { batches, parked, .. } = buffer;
-        let any = !batches.is_empty() || !parked.is_empty();
-        Ok(any.then(|| RowGroup { file: file.clone(), parked, batches, bytes }))
+        let any = !settled.is_empty() || !parked.is_empty() || pooled.is_some();
+        any.then(|| RowGroup { file: file.clone(), parked, bytes, settled, pooled })
     }
 
     /// Gives each file its rows out of the pool.

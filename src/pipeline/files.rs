@@ -2,8 +2,7 @@
 //!
 //! While the roll is open, a file gets a row group whenever one is full. In the end every file gets
 //! its rest and its footer. A large rest is encoded by all threads, column by column; small ones,
-//! of which a roll by many partitions has thousands, side by side, a file a thread, while the rows of
-//! the next are put together. How many are under way has a bound, and so has the memory they take.
+//! of which a roll by many partitions has thousands, side by side, a file a thread. How many are under way has a bound, and so has the memory they take.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 
 use super::open_roll::unknown;
 use super::spill::Spill;
 use super::tables::Tables;
 use crate::batch::{Buffers, FileKey, RowGroup};
 use crate::config;
-use crate::encode::{EncodeError, Encoder, Layout, Staged};
+use crate::encode::{Encoder, Layout, Staged};
 use crate::record::Roll;
 
 /// Row groups of fewer bytes than this are encoded by one thread.
@@ -123,7 +123,7 @@ impl Files {
     }
 
     /// Writes a row group.
-    pub(super) fn encode(&mut self, group: RowGroup, spill: &mut Spill) -> anyhow::Result<()> {
+    pub(super) fn encode(&mut self, group: &RowGroup, spill: &Spill) -> anyhow::Result<()> {
         let (key, bytes) = (group.file.clone(), group.bytes);
         let mut encoder = self.begun(&key)?;
         let before = encoder.bytes();
@@ -137,7 +137,7 @@ impl Files {
     pub(super) fn finish(
         &mut self,
         buffers: &mut Buffers,
-        spill: &mut Spill,
+        spill: &Spill,
     ) -> anyhow::Result<Vec<(FileKey, Staged)>> {
         let threads = Arc::clone(&self.threads);
         let mut files = BTreeMap::new();
@@ -148,22 +148,21 @@ impl Files {
         }
         // What was spawned has ended when this has, also when it is left by an error.
         threads.in_place_scope(|scope| -> anyhow::Result<()> {
-            while let Some(group) = buffers.drain()? {
+            while let Some(group) = buffers.drain() {
                 let (key, bytes) = (group.file.clone(), group.bytes);
                 if bytes >= SMALL_BYTES {
-                    self.encode(group, spill)?;
+                    self.encode(&group, spill)?;
                     // A footer takes more memory than the file's name.
                     files.insert(key.clone(), self.begun(&key)?.finish()?);
                     continue;
                 }
                 let encoder = self.begun(&key)?;
-                let rows = rows(group, spill, encoder.schema())?;
                 places.recv()?;
                 let (place, ended) = (Place(done.clone()), &ended);
                 scope.spawn(move |_| {
-                    let outcome = end(encoder, &rows);
+                    let outcome = end(encoder, &group, spill);
                     lock(ended).insert(key, Ended { outcome, bytes });
-                    drop((rows, place));
+                    drop((group, place));
                 });
             }
             Ok(())
@@ -198,29 +197,23 @@ impl Files {
 
 /// A small file that was ended: it, and by how many bytes it grew.
 struct Ended {
-    outcome: Result<(Staged, u64), EncodeError>,
+    outcome: anyhow::Result<(Staged, u64)>,
     /// Arrow bytes of its rest.
     bytes: usize,
 }
 
-fn end(mut encoder: Encoder, rows: &[RecordBatch]) -> Result<(Staged, u64), EncodeError> {
+fn end(mut encoder: Encoder, group: &RowGroup, spill: &Spill) -> anyhow::Result<(Staged, u64)> {
     let before = encoder.bytes();
-    encoder.row_group(rows)?;
+    encoder.row_group(&rows(group, spill, encoder.schema())?)?;
     let added = encoder.bytes() - before;
     Ok((encoder.finish()?, added))
 }
 
 /// All rows of a row group, those that were parked first.
-fn rows(
-    group: RowGroup,
-    spill: &mut Spill,
-    schema: &arrow::datatypes::SchemaRef,
-) -> anyhow::Result<Vec<RecordBatch>> {
-    let mut batches = Vec::with_capacity(group.parked.len() + group.batches.len());
-    for parked in group.parked {
-        batches.push(spill.fetch(&parked, schema)?);
-    }
-    batches.extend(group.batches);
+fn rows(group: &RowGroup, spill: &Spill, schema: &SchemaRef) -> anyhow::Result<Vec<RecordBatch>> {
+    let parked = group.parked.iter().map(|parked| spill.fetch(parked, schema));
+    let mut batches = parked.collect::<anyhow::Result<Vec<_>>>()?;
+    batches.extend(group.batches()?);
     Ok(batches)
 }
 

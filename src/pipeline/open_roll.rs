@@ -105,7 +105,7 @@ impl OpenRoll {
         }
         while let Some(due) = self.buffers.due()? {
             match due {
-                Due::Encode(group) => self.files.encode(group, &mut self.spill)?,
+                Due::Encode(group) => self.files.encode(&group, &self.spill)?,
                 Due::Park(passes) => {
                     let places = self.spill.park(&passes, self.files.threads())?;
                     for (pass, place) in passes.into_iter().zip(places) {
@@ -156,7 +156,7 @@ impl OpenRoll {
     /// Finishes the roll, if any body is in it, and begins the next.
     pub(super) fn finish(&mut self) -> anyhow::Result<Option<Finished>> {
         let Some(range) = self.range.take() else { return Ok(None) };
-        let files = self.files.finish(&mut self.buffers, &mut self.spill)?;
+        let files = self.files.finish(&mut self.buffers, &self.spill)?;
         let mut rejects = Vec::new();
         for (table, written) in std::mem::take(&mut self.rejects) {
             rejects.push((table, written.finish()?));

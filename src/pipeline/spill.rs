@@ -8,7 +8,7 @@
 //!
 //! A batch has the rows of many files ([`Parked`]), which are written one after the other in the
 //! end. So it is kept for the next ones when it was read, up to [`KEPT_BYTES`] of such batches, the
-//! ones that were used last; and let go of when its last rows were taken.
+//! ones that were used last; and let go of when all its rows were asked for.
 
 mod form;
 
@@ -17,6 +17,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, bail};
 use arrow::array::RecordBatch;
@@ -45,13 +46,22 @@ pub(super) struct Spill {
     file: Option<File>,
     end: AtomicU64,
     /// What was read last, the most recently used last.
-    kept: VecDeque<(Place, RecordBatch)>,
+    kept: Mutex<VecDeque<Kept>>,
+}
+
+/// A batch that was read, or is being read by who has its lock.
+#[derive(Clone)]
+struct Kept {
+    place: Place,
+    batch: Arc<Mutex<Option<RecordBatch>>>,
+    /// How many of its rows were asked for.
+    asked: usize,
 }
 
 impl Spill {
     /// Nothing yet. The file will be `path`.
     pub(super) fn new(path: PathBuf) -> Spill {
-        Spill { path, file: None, end: AtomicU64::new(0), kept: VecDeque::new() }
+        Spill { path, file: None, end: AtomicU64::new(0), kept: Mutex::default() }
     }
 
     /// Bytes in the file.
@@ -93,37 +103,43 @@ impl Spill {
     }
 
     /// The rows that were parked there, which are of `schema`.
-    pub(super) fn fetch(
-        &mut self,
-        parked: &Parked,
-        schema: &SchemaRef,
-    ) -> anyhow::Result<RecordBatch> {
+    pub(super) fn fetch(&self, parked: &Parked, schema: &SchemaRef) -> anyhow::Result<RecordBatch> {
         let Parked { place, rows, .. } = parked;
-        let at = self.kept.iter().position(|(kept, _)| kept == place);
-        let batch = match at.and_then(|at| self.kept.remove(at)) {
-            Some((_, batch)) => batch,
-            None => self.read(*place, schema).with_context(|| {
+        let kept = self.keep(*place, rows.len());
+        let mut batch = lock(&kept.batch);
+        let batch = match &mut *batch {
+            Some(batch) => batch,
+            none => none.insert(self.read(*place, schema).with_context(|| {
                 format!("{}, {} bytes at {}", self.path.display(), place.len, place.offset)
-            })?,
+            })?),
         };
         if rows.end > batch.num_rows() {
             bail!("rows {rows:?} of {} that were parked", batch.num_rows());
         }
-        let slice = batch.slice(rows.start, rows.len());
-        if rows.end < batch.num_rows() {
-            self.keep(*place, batch);
+        if kept.asked >= batch.num_rows() {
+            lock(&self.kept).retain(|other| other.place != *place);
         }
-        Ok(slice)
+        Ok(batch.slice(rows.start, rows.len()))
     }
 
-    fn keep(&mut self, place: Place, batch: RecordBatch) {
-        self.kept.push_back((place, batch));
-        let mut bytes: u64 = self.kept.iter().map(|(place, _)| place.len).sum();
+    /// The batch that is there, as the one that was used last.
+    fn keep(&self, place: Place, rows: usize) -> Kept {
+        let mut all = lock(&self.kept);
+        let at = all.iter().position(|kept| kept.place == place);
+        let mut kept = at.and_then(|at| all.remove(at)).unwrap_or_else(|| Kept {
+            place,
+            batch: Arc::default(),
+            asked: 0,
+        });
+        kept.asked += rows;
+        all.push_back(kept.clone());
+        let mut bytes: u64 = all.iter().map(|kept| kept.place.len).sum();
         while bytes > KEPT_BYTES
-            && let Some((place, _)) = self.kept.pop_front()
+            && let Some(kept) = all.pop_front()
         {
-            bytes -= place.len;
+            bytes -= kept.place.len;
         }
+        kept
     }
 
     fn read(&self, place: Place, schema: &SchemaRef) -> anyhow::Result<RecordBatch> {
@@ -145,9 +161,14 @@ impl Spill {
             // What cannot be removed now is with the staging directory.
             let _ = std::fs::remove_file(&self.path);
         }
-        self.kept.clear();
+        lock(&self.kept).clear();
         (self.path, self.end) = (path, AtomicU64::new(0));
     }
+}
+
+/// A panic leaves whole values under the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name of a roll's file in the staging directory.

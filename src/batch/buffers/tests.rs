@@ -17,7 +17,7 @@ fn push(buffers: &mut Buffers, partition: &str, n: usize) {
 fn values(group: &RowGroup) -> Vec<i64> {
     let column =
         |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().to_vec();
-    group.batches.iter().flat_map(column).collect()
+    group.batches().unwrap().iter().flat_map(column).collect()
 }
 
 /// Rows in turn to each of the partitions.
@@ -69,7 +69,7 @@ fn a_full_row_group_is_due_and_others_wait() {
     push(&mut buffers, "b", 600);
     let due = encode(&mut buffers).unwrap();
     assert_eq!(due.file, key("b"));
-    assert_eq!(due.batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 1100);
+    assert_eq!(due.batches().unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 1100);
     assert!(encode(&mut buffers).is_none());
     assert!(buffers.bytes() < 8000);
 }
@@ -91,11 +91,12 @@ fn draining_hands_out_everything_once() {
     push(&mut buffers, "b", 1);
     push(&mut buffers, "a", 2);
     push(&mut buffers, "a", 3);
-    let groups: Vec<RowGroup> = std::iter::from_fn(|| buffers.drain().unwrap()).collect();
-    let got: Vec<_> = groups.iter().map(|g| (g.file.partition.as_str(), g.batches.len())).collect();
+    let groups: Vec<RowGroup> = std::iter::from_fn(|| buffers.drain()).collect();
+    let got: Vec<_> =
+        groups.iter().map(|g| (g.file.partition.as_str(), g.batches().unwrap().len())).collect();
     assert_eq!(got, [("a", 2), ("b", 1)]);
     assert_eq!(buffers.bytes(), 0);
-    assert!(buffers.drain().unwrap().is_none());
+    assert!(buffers.drain().is_none());
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn rows_of_several_files_keep_their_order_through_pool_and_settling() {
     // Alone, but behind rows that wait in the pool.
     push(&mut buffers, "b", 2);
     push(&mut buffers, "a", 1);
-    let got: Vec<(String, Vec<i64>)> = std::iter::from_fn(|| buffers.drain().unwrap())
+    let got: Vec<(String, Vec<i64>)> = std::iter::from_fn(|| buffers.drain())
         .map(|group| (group.file.partition.clone(), values(&group)))
         .collect();
     let (a, b, c) = (vec![0, 1, 0, 2, 4, 0], vec![1, 3, 0, 2, 0, 1], vec![1, 3]);
@@ -120,10 +121,10 @@ fn rows_of_several_files_keep_their_order_through_pool_and_settling() {
 /// All rows of each file, what was parked in its place.
 fn drained(buffers: &mut Buffers, parked: &[RecordBatch]) -> BTreeMap<String, Vec<i64>> {
     let mut rows: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    while let Some(mut group) = buffers.drain().unwrap() {
+    while let Some(mut group) = buffers.drain() {
         let of = |at: &Parked| parked[at.place.offset as usize].slice(at.rows.start, at.rows.len());
         let first: Vec<RecordBatch> = group.parked.iter().map(of).collect();
-        group.batches.splice(0..0, first);
+        group.settled.splice(0..0, first);
         let before = rows.insert(group.file.partition.clone(), values(&group));
         assert_eq!(before, None, "a file was handed out twice");
     }

@@ -54,7 +54,8 @@ fn what_was_parked_comes_back_whole_or_in_slices() {
         let parked = Parked { place: places[0], rows: part.clone(), bytes: 1 };
         let back = spill.fetch(&parked, &rows.schema()).unwrap();
         assert_eq!(back, rows.slice(part.start, part.len()));
-        assert_eq!(spill.kept.len(), usize::from(part.end < 50), "it is kept until its end");
+        let kept = lock(&spill.kept).len();
+        assert_eq!(kept, usize::from(part.end < 50), "it is kept until all were asked for");
     }
     // A slice does not bring the rest along, and columns without values take nothing.
     assert!(places[1].len < places[0].len / 4, "{places:?}");
@@ -77,12 +78,38 @@ fn what_is_kept_in_memory_has_a_bound() {
     let rows = rows();
     spill.open().unwrap();
     let place = spill.write(&rows).unwrap();
-    let batch = spill.read(place, &rows.schema()).unwrap();
     for offset in 0..100 {
-        spill.keep(Place { offset, len: KEPT_BYTES / 10 }, batch.clone());
+        spill.keep(Place { offset, len: KEPT_BYTES / 10 }, 1);
     }
-    let kept: Vec<u64> = spill.kept.iter().map(|(place, _)| place.offset).collect();
+    let kept: Vec<u64> = lock(&spill.kept).iter().map(|kept| kept.place.offset).collect();
     assert_eq!(kept, (90..100).collect::<Vec<_>>());
+    // One alone that is larger is read all the same, and not kept.
+    let parked = Parked { place, rows: 3..5, bytes: 1 };
+    assert_eq!(spill.fetch(&parked, &rows.schema()).unwrap(), rows.slice(3, 2));
+}
+
+#[test]
+fn threads_that_want_rows_of_the_same_batch_all_get_them() {
+    let staging = tempfile::tempdir().unwrap();
+    let mut spill = Spill::new(path(staging.path(), Roll(1)));
+    let rows = rows();
+    spill.open().unwrap();
+    let places: Vec<Place> = (0..20).map(|_| spill.write(&rows).unwrap()).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (spill, places, rows) = (&spill, &places, &rows);
+            scope.spawn(move || {
+                for part in (thread..50).step_by(4) {
+                    for place in places {
+                        let parked = Parked { place: *place, rows: part..part + 1, bytes: 1 };
+                        let back = spill.fetch(&parked, &rows.schema()).unwrap();
+                        assert_eq!(back, rows.slice(part, 1));
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(lock(&spill.kept).len(), 0, "all rows were asked for");
 }
 
 #[test]
