@@ -302,7 +302,11 @@ impl Buffers {
         for table in tables {
             let Some(pool) = self.pools.get(&table) else { continue };
             let share = SHARE_BYTES.saturating_mul(pool.files);
-            if pool.bytes > 0 && (relieving || pool.bytes >= share.max(POOL_BYTES)) {
+            // So many that all will be parked: a copy more would be for nothing.
+            let many =
+                (self.row_group_bytes / EARLY).saturating_mul(pool.files) > self.budget_bytes;
+            let full = !many && pool.bytes >= share.max(POOL_BYTES);
+            if pool.bytes > 0 && (relieving || full) {
                 self.settle(&table)?;
             }
         }
