@@ -85,11 +85,30 @@ pub(crate) fn is_null(array: &dyn Array) -> bool {
 /// What an array takes besides its buffers: its struct, theirs, and what the allocator adds.
 const ARRAY_BYTES: usize = 256;
 
-/// Bytes of a batch in memory, its arrays included. With a handful of rows, most of it is not the
-/// rows.
+/// What a place in a column takes while it is encoded: four bytes for its levels, in each column
+/// that a thread works on. A list of a million records with nothing in them has no values.
+const PLACE_BYTES: usize = 16;
+
+/// Bytes of a batch in memory, its arrays included, and what it takes to encode it. With a handful
+/// of rows, most of it is not the rows.
 pub(crate) fn held_bytes(batch: &RecordBatch) -> usize {
     let arrays = batch.schema_ref().flattened_fields().len();
-    value_bytes(batch) + arrays * ARRAY_BYTES
+    let places: usize = batch.columns().iter().map(places).sum();
+    value_bytes(batch) + arrays * ARRAY_BYTES + (batch.num_rows() + places) * PLACE_BYTES
+}
+
+/// Elements of lists, and of the lists in them.
+fn places(array: &ArrayRef) -> usize {
+    match array.data_type() {
+        _ if is_null(array) => 0,
+        DataType::Struct(_) => array.as_struct().columns().iter().map(places).sum(),
+        DataType::List(_) => {
+            let values = array.as_list::<i32>().values();
+            values.len() + places(values)
+        }
+        DataType::Map(_, _) => array.as_map().keys().len(),
+        _ => 0,
+    }
 }
 
 /// Bytes of the values of a batch: of the buffers that its arrays do not share with all others.
@@ -151,5 +170,23 @@ mod tests {
         let bytes = value_bytes(&batch);
         assert!((7000..8300).contains(&bytes), "{bytes}");
         assert!(held_bytes(&batch) > bytes + 100 * ARRAY_BYTES);
+    }
+
+    #[test]
+    fn a_list_of_a_million_nothings_is_not_nothing() {
+        let schema = TableSchema::builtin("user_sessions").unwrap().arrow();
+        let columns = schema.fields().iter().map(|field| match field.data_type() {
+            DataType::List(element) if field.name() == "userActions" => {
+                let offsets = OffsetBuffer::from_lengths([1_000_000]);
+                let values = null_array(element.data_type(), 1_000_000).unwrap();
+                Arc::new(ListArray::new(Arc::clone(element), offsets, values, None)) as ArrayRef
+            }
+            kind => null_array(kind, 1).unwrap(),
+        });
+        let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+        let batch = RecordBatch::try_new(schema, columns.collect()).unwrap();
+        assert!(value_bytes(&batch) < 1000);
+        assert!(held_bytes(&batch) >= 1_000_000 * PLACE_BYTES);
     }
 }

@@ -84,6 +84,8 @@ pub struct Place {
     pub offset: u64,
     /// How many bytes it takes there.
     pub len: u64,
+    /// How many it takes in memory.
+    pub bytes: usize,
 }
 
 /// Rows of several files, to be parked together. They are still where they were: any thread may
@@ -353,9 +355,8 @@ impl Buffers {
 
     /// Says where rows are now that were handed out to be parked.
     pub fn park(&mut self, pass: Pass, place: Place) {
-        let len = usize::try_from(place.len).unwrap_or(usize::MAX);
         let rows = pass.files.last().map_or(0, |(_, rows)| rows.end);
-        let each = len / rows.max(1);
+        let each = place.bytes / rows.max(1);
         for (file, rows) in pass.files {
             let bytes = each.saturating_mul(rows.len());
             let buffer = self.buffers.entry(file).or_default();

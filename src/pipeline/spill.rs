@@ -26,7 +26,7 @@ use arrow::datatypes::SchemaRef;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::arrays::value_bytes;
+use crate::arrays::{held_bytes, value_bytes};
 use crate::batch::{Parked, Pass, Place};
 
 /// Bytes of batches that are kept for other files' rows. With 2 MiB each, as the buffers make them,
@@ -95,7 +95,8 @@ impl Spill {
         bytes.extend_from_slice(&sum.to_le_bytes());
         let len = bytes.len() as u64;
         // Others write behind it.
-        let place = Place { offset: self.end.fetch_add(len, Ordering::Relaxed), len };
+        let offset = self.end.fetch_add(len, Ordering::Relaxed);
+        let place = Place { offset, len, bytes: held_bytes(batch) };
         let file = self.file.as_ref().context("nothing is parked yet")?;
         let written = file.write_all_at(&bytes, place.offset);
         written.with_context(|| self.path.display().to_string())?;

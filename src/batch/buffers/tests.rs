@@ -38,9 +38,9 @@ fn due(buffers: &mut Buffers, parked: &mut Vec<RecordBatch>) -> Option<RowGroup>
             Due::Park(passes) => {
                 for pass in passes {
                     let rows = pass.rows().unwrap();
-                    let len = rows.num_rows() as u64 * 8;
+                    let bytes = rows.num_rows() * 8;
                     parked.push(rows);
-                    buffers.park(pass, Place { offset: parked.len() as u64 - 1, len });
+                    buffers.park(pass, Place { offset: parked.len() as u64 - 1, len: 1, bytes });
                 }
             }
         }

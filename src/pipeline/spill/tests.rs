@@ -79,7 +79,7 @@ fn what_is_kept_in_memory_has_a_bound() {
     spill.open().unwrap();
     let place = spill.write(&rows).unwrap();
     for offset in 0..100 {
-        spill.keep(Place { offset, len: KEPT_BYTES / 10 }, 1);
+        spill.keep(Place { offset, len: KEPT_BYTES / 10, bytes: 1 }, 1);
     }
     let kept: Vec<u64> = lock(&spill.kept).iter().map(|kept| kept.place.offset).collect();
     assert_eq!(kept, (90..100).collect::<Vec<_>>());
