@@ -94,7 +94,7 @@ const PLACE_BYTES: usize = 16;
 pub(crate) fn held_bytes(batch: &RecordBatch) -> usize {
     let arrays = batch.schema_ref().flattened_fields().len();
     let places: usize = batch.columns().iter().map(places).sum();
-    value_bytes(batch) + arrays * ARRAY_BYTES + (batch.num_rows() + places) * PLACE_BYTES
+    value_bytes(batch) + arrays * ARRAY_BYTES + places * PLACE_BYTES
 }
 
 /// Elements of lists, and of the lists in them.
