@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench journal [-- DIR]` appends bodies of the exporter's size and of 1 KB with 1,
 //! 16 and 256 writers at once to a journal below DIR (the system's folder for temporary files), on
-//! the real disk, every append synced before it is answered; then opens the journal again.
+//! the real disk, every append synced before it is answered; then opens the journal again. Last it
+//! says what it would cost and bring to compress what is written: the journal does not.
 
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use common::Outcome;
+use common::{Outcome, bodies, median};
 use sessionlake::clock::SystemClock;
 use sessionlake::journal::{Journal, NewBody, Options, RealDisk};
 use sessionlake::record::Form;
@@ -33,7 +34,8 @@ fn main() -> Outcome<()> {
             append(&below, bytes, writers, bodies as u64)?;
         }
     }
-    recover(&below)
+    recover(&below)?;
+    compress()
 }
 
 fn open(dir: &std::path::Path) -> Outcome<Journal> {
@@ -106,3 +108,61 @@ fn recover(below: &std::path::Path) -> Outcome<()> {
     println!("recovery of {megabytes:.0} MB in the cache: {:.0} MB/s", megabytes / seconds);
     Ok(())
 }
+
+/// On one core. A disk slower than the last column takes a body faster when it is compressed
+/// before, if the processor has nothing else to do.
+fn compress() -> Outcome<()> {
+    let bodies = bodies(50_000_000);
+    let total: usize = bodies.iter().map(|body| body.bytes.len()).sum();
+    println!(
+        "\n{:>10} {:>9} {:>14} {:>16} {:>12} {:>17}",
+        "frames", "ratio", "compress MB/s", "decompress MB/s", "CPU s per GB", "disks below MB/s"
+    );
+    let row = |name: &str, pack: &mut Codec<'_>, unpack: &mut Codec<'_>| -> Outcome<()> {
+        let mut packed = Vec::new();
+        for body in &bodies {
+            packed.push(pack(&body.bytes, body.bytes.len())?);
+        }
+        let size: usize = packed.iter().map(Vec::len).sum();
+        let (packing, _) = median(|| {
+            bodies
+                .iter()
+                .try_fold(0, |sum, body| Ok(sum + pack(&body.bytes, body.bytes.len())?.len()))
+        })?;
+        let (unpacking, length) = median(|| {
+            let pairs = packed.iter().zip(&bodies);
+            pairs.into_iter().try_fold(0, |sum, (packed, body)| {
+                Ok(sum + unpack(packed, body.bytes.len())?.len())
+            })
+        })?;
+        if length != total {
+            return Err(format!("{name}: {length} bytes of {total} came back").into());
+        }
+        let ratio = total as f64 / size as f64;
+        let speed = |seconds: f64| total as f64 / seconds / 1e6;
+        let cost = (packing + unpacking) / total as f64 * 1e9;
+        let pays_below = speed(packing) * (1.0 - 1.0 / ratio);
+        println!(
+            "{name:>10} {ratio:9.2} {:14.0} {:16.0} {cost:12.2} {pays_below:17.0}",
+            speed(packing),
+            speed(unpacking)
+        );
+        Ok(())
+    };
+    row("lz4", &mut |bytes, _| Ok(lz4_flex::block::compress(bytes)), &mut |bytes, length| {
+        Ok(lz4_flex::block::decompress(bytes, length)?)
+    })?;
+    for level in [-7, -3, -1, 1] {
+        let mut compressor = zstd::bulk::Compressor::new(level)?;
+        let mut decompressor = zstd::bulk::Decompressor::new()?;
+        row(
+            &format!("zstd:{level}"),
+            &mut |bytes, _| Ok(compressor.compress(bytes)?),
+            &mut |bytes, length| Ok(decompressor.decompress(bytes, length)?),
+        )?;
+    }
+    Ok(())
+}
+
+/// Bytes and the length of the body to bytes.
+type Codec<'a> = dyn FnMut(&[u8], usize) -> Outcome<Vec<u8>> + 'a;

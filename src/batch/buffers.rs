@@ -27,7 +27,7 @@ use arrow::error::ArrowError;
 
 use super::gather::{Run, Sources};
 use super::route::Routed;
-use crate::arrays::held_bytes;
+use crate::arrays::{held_bytes, row_bytes};
 
 /// Names a file of the open roll: a table and a partition of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,8 +84,6 @@ pub struct Place {
     pub offset: u64,
     /// How many bytes it takes there.
     pub len: u64,
-    /// How many it takes in memory.
-    pub bytes: usize,
 }
 
 /// Rows of several files, to be parked together. They are still where they were: any thread may
@@ -105,6 +103,20 @@ impl Pass {
     pub fn rows(&self) -> Result<RecordBatch, ArrowError> {
         self.batches.gather(&self.runs)
     }
+
+    /// Where a pass is whose rows are these.
+    #[must_use]
+    pub fn stored(&self, rows: &RecordBatch, place: Place) -> Stored {
+        Stored { place, bytes: self.files.iter().map(|(_, part)| row_bytes(rows, part)).collect() }
+    }
+}
+
+/// A pass that was parked.
+#[derive(Debug)]
+pub struct Stored {
+    place: Place,
+    /// What the rows of each of its files take.
+    bytes: Vec<usize>,
 }
 
 /// What the caller has to do for the buffers to keep to their budget.
@@ -118,9 +130,9 @@ pub enum Due {
 
 /// A file with at least this part of a row group is handed out early, and not parked.
 const EARLY: usize = 8;
-/// Rows that are parked together. More would make the copying a little cheaper; but when the files
-/// are written in the end, one after the other, a pass of every round is in memory at a time.
-const PASS_BYTES: usize = 2 << 20;
+/// Rows that are parked together. More would make the copying a little cheaper; but when a file is
+/// written in the end, all passes that it has rows in are in memory.
+pub const PASS_BYTES: usize = 2 << 20;
 /// A pool below this is not worth a pass over its columns.
 const POOL_BYTES: usize = 16 << 20;
 /// What a file should get from a pass at least: an array has a cost of its own, some 170 times a
@@ -134,7 +146,7 @@ struct Buffer {
     settled_bytes: usize,
     /// Rows in the pool, in order.
     runs: Vec<Run>,
-    /// Their part of the pool's bytes, as far as rows are alike.
+    /// What they take, as far as it is theirs alone.
     pooled_bytes: usize,
     /// Rows before all of these.
     parked: Vec<Parked>,
@@ -192,9 +204,10 @@ impl Passing {
         }
     }
 
-    /// The pass, when it is large enough, and a new one begun.
-    fn full(&mut self, batches: &Arc<Sources>) -> Option<Pass> {
-        if self.bytes < PASS_BYTES { None } else { self.end(batches) }
+    /// Whether rows of so many bytes should go into the next one. A file that fills most of a pass
+    /// has one for itself: who reads a small one's rows should not have to read those of a large one.
+    fn is_full_for(&self, bytes: usize) -> bool {
+        self.bytes >= PASS_BYTES || (self.bytes > 0 && bytes >= PASS_BYTES / 2)
     }
 
     fn end(&mut self, batches: &Arc<Sources>) -> Option<Pass> {
@@ -242,7 +255,6 @@ impl Buffers {
         routed: Vec<Routed>,
     ) -> Result<(), ArrowError> {
         let bytes = held_bytes(&batch);
-        let rows = batch.num_rows().max(1);
         let pool = self.pools.entry(Arc::clone(table)).or_default();
         let key = |partition| FileKey { table: Arc::clone(table), partition };
         let alone = routed.len() == 1;
@@ -261,8 +273,7 @@ impl Buffers {
             if buffer.runs.is_empty() {
                 pool.files += 1;
             }
-            let count: usize = runs.iter().map(Range::len).sum();
-            buffer.pooled_bytes += (bytes / rows).saturating_mul(count);
+            buffer.pooled_bytes += runs.iter().map(|run| row_bytes(&batch, run)).sum::<usize>();
             buffer.runs.extend(runs.into_iter().map(|rows| Run { batch: at, rows }));
         }
         if pooled {
@@ -328,6 +339,9 @@ impl Buffers {
             for (file, buffer) in self.buffers.iter_mut().filter(|(file, _)| file.table == table) {
                 let bytes = std::mem::take(&mut buffer.settled_bytes);
                 self.settled_bytes -= bytes;
+                if let Some(of) = batches.take_if(|_| settled.is_full_for(bytes)) {
+                    passes.extend(settled.end(&Arc::new(of)));
+                }
                 let mut runs = Vec::with_capacity(buffer.batches.len());
                 for batch in buffer.batches.drain(..) {
                     let batches = batches.get_or_insert_with(|| Sources::new(batch.schema_ref()));
@@ -335,9 +349,6 @@ impl Buffers {
                     batches.push(&batch)?;
                 }
                 settled.add(file, &mut runs, bytes);
-                if let Some(of) = batches.take_if(|_| settled.bytes >= PASS_BYTES) {
-                    passes.extend(settled.end(&Arc::new(of)));
-                }
             }
             passes.extend(batches.and_then(|of| settled.end(&Arc::new(of))));
             let Some(pool) = self.pools.remove(&table) else { continue };
@@ -345,8 +356,10 @@ impl Buffers {
             let mut pooled = Passing::default();
             for (file, buffer) in self.buffers.iter_mut().filter(|(file, _)| file.table == table) {
                 let bytes = std::mem::take(&mut buffer.pooled_bytes);
+                if pooled.is_full_for(bytes) {
+                    passes.extend(pooled.end(&of));
+                }
                 pooled.add(file, &mut buffer.runs, bytes);
-                passes.extend(pooled.full(&of));
             }
             passes.extend(pooled.end(&of));
         }
@@ -354,11 +367,8 @@ impl Buffers {
     }
 
     /// Says where rows are now that were handed out to be parked.
-    pub fn park(&mut self, pass: Pass, place: Place) {
-        let rows = pass.files.last().map_or(0, |(_, rows)| rows.end);
-        let each = place.bytes / rows.max(1);
-        for (file, rows) in pass.files {
-            let bytes = each.saturating_mul(rows.len());
+    pub fn park(&mut self, pass: Pass, Stored { place, bytes }: Stored) {
+        for ((file, rows), bytes) in pass.files.into_iter().zip(bytes) {
             let buffer = self.buffers.entry(file).or_default();
             buffer.parked.push(Parked { place, rows, bytes });
             buffer.parked_bytes += bytes;
@@ -392,6 +402,12 @@ impl Buffers {
     #[must_use]
     pub fn largest_bytes(&self) -> usize {
         self.buffers.values().map(Buffer::bytes).max().unwrap_or(0)
+    }
+
+    /// In how many places rows of a file are parked at most.
+    #[must_use]
+    pub fn most_places(&self) -> usize {
+        self.buffers.values().map(|buffer| buffer.parked.len()).max().unwrap_or(0)
     }
 
     /// Arrow bytes in memory.

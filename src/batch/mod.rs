@@ -16,7 +16,7 @@ pub mod roll;
 pub mod route;
 pub mod template;
 
-pub use buffers::{Buffers, Due, FileKey, Parked, Pass, Place, RowGroup};
+pub use buffers::{Buffers, Due, FileKey, PASS_BYTES, Parked, Pass, Place, RowGroup, Stored};
 pub use gather::{Run, gather};
 pub use roll::{Limits, Open, Reason, decide};
 pub use route::{Routed, Router};

@@ -5,8 +5,8 @@
 //! leaves know nothing of one another: any thread can write any of them.
 //!
 //! A chunk with next to nothing in it is written **bare**: plain, without dictionary and codec. It
-//! would hardly get smaller, and the contexts of the codec cost more than all the rest of it: a
-//! file of ten sessions has 170 chunks, most of them empty.
+//! would hardly get smaller, and a dictionary has a page and a header of its own: a file of ten
+//! sessions has 170 chunks, most of them empty.
 
 use std::io;
 use std::sync::Arc;

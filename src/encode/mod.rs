@@ -1,8 +1,7 @@
 //! Columns to Parquet: one file of a roll, written row group by row group into a staging file.
 //!
 //! A row group is encoded leaf by leaf ([`leaf`]): the writer of one is made, fed, closed and gone
-//! before that of the next, so that its dictionary and compressor stand in memory that is still in
-//! the cache, and several threads can work on leaves side by side. Between row groups a file costs
+//! before that of the next, so that its dictionary stands in memory that is still in the cache, and several threads can work on leaves side by side. Between row groups a file costs
 //! what its footer will hold and nothing else, no buffer and no open file: a thousand partitions
 //! may be open.
 //!
@@ -32,7 +31,7 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use self::leaf::Leaf;
 use self::pages::Chunk;
 use self::sink::Sink;
-use crate::arrays::value_bytes;
+use crate::arrays::row_bytes;
 use crate::batch::{Run, gather};
 use crate::config::Compression;
 use crate::schema::{INGEST_ID, TableSchema};
@@ -271,9 +270,9 @@ fn columns(
     batches: &[RecordBatch],
 ) -> Result<(), ParquetError> {
     let mut group = writer.next_row_group()?;
-    let rows: usize = batches.iter().map(value_bytes).sum();
+    let bytes: usize = batches.iter().map(|batch| row_bytes(batch, &(0..batch.num_rows()))).sum();
     match &layout.threads {
-        Some(threads) if rows >= SHARED_BYTES => {
+        Some(threads) if bytes >= SHARED_BYTES => {
             let encoded = || layout.leaves.par_iter().map(|leaf| leaf.encode(batches)).collect();
             let encoded: Vec<Result<Vec<_>, ParquetError>> = threads.install(encoded);
             for chunks in encoded {

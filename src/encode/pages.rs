@@ -12,10 +12,11 @@
 //! written anew. A header that does not begin so is an error and not a file.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory,
 };
@@ -65,11 +66,9 @@ struct Pages {
     zstd: Option<ZstdLevel>,
     /// The header whose page has not come yet.
     header: Option<Bytes>,
-    /// The page of the dictionary, which comes last and stands first.
-    dictionary: Vec<u8>,
-    data: Vec<u8>,
-    /// How long each data page is, its header included.
-    lengths: Vec<usize>,
+    /// The page of the dictionary, which comes last and stands first. With its header, as all.
+    dictionary: Option<Bytes>,
+    data: Vec<Bytes>,
 }
 
 impl Writers {
@@ -118,8 +117,8 @@ impl Chunk {
     /// `close` is what the writer knows, which saw pages that were not compressed and the dictionary
     /// behind the others.
     fn new(pages: Pages, close: ColumnCloseResult) -> Result<Chunk, ParquetError> {
-        let mut close = close.update_dictionary_location(pages.dictionary.len())?;
-        let (first, length) = (pages.dictionary.len(), pages.len());
+        let (first, length) = (pages.dictionary.as_ref().map_or(0, Bytes::len), pages.len());
+        let mut close = close.update_dictionary_location(first)?;
         close.bytes_written = length as u64;
         let codec = pages.zstd.map_or(close.metadata.compression(), Codec::ZSTD);
         close.metadata = close
@@ -130,15 +129,15 @@ impl Chunk {
             .set_data_page_offset(signed(first)?)
             .build()?;
         if let Some(index) = &mut close.offset_index {
-            if index.page_locations.len() != pages.lengths.len() {
+            if index.page_locations.len() != pages.data.len() {
                 return Err(unknown("pages that the index does not know"));
             }
             let mut at = first;
-            for (location, length) in index.page_locations.iter_mut().zip(&pages.lengths) {
+            for (location, page) in index.page_locations.iter_mut().zip(&pages.data) {
                 location.offset = signed(at)?;
                 location.compressed_page_size =
-                    i32::try_from(*length).map_err(|_| unknown("a page of 2 GiB"))?;
-                at += length;
+                    i32::try_from(page.len()).map_err(|_| unknown("a page of 2 GiB"))?;
+                at += page.len();
             }
         }
         Ok(Chunk { pages, close })
@@ -159,11 +158,16 @@ fn signed(bytes: usize) -> Result<i64, ParquetError> {
 
 impl Pages {
     fn new(zstd: Option<ZstdLevel>) -> Pages {
-        Pages { zstd, header: None, dictionary: vec![], data: vec![], lengths: vec![] }
+        Pages { zstd, header: None, dictionary: None, data: Vec::new() }
     }
 
     fn len(&self) -> usize {
-        self.dictionary.len() + self.data.len()
+        self.all().map(Bytes::len).sum()
+    }
+
+    /// In the order of the file.
+    fn all(&self) -> impl Iterator<Item = &Bytes> {
+        self.dictionary.iter().chain(&self.data)
     }
 
     /// Takes in what the writer gives: a header, its page, the next header.
@@ -173,25 +177,19 @@ impl Pages {
             return Ok(());
         };
         let header = Header::read(&header, bytes.len())?;
-        let out = match header.kind {
-            DATA_PAGE => &mut self.data,
-            DICTIONARY_PAGE if self.dictionary.is_empty() => &mut self.dictionary,
-            _ => return Err(unknown("a page of another kind")),
-        };
-        let before = out.len();
-        match self.zstd {
-            None => header.write(&bytes, out),
+        let page = match self.zstd {
+            None => header.with(&bytes),
             Some(_) if header.plain as usize != bytes.len() => {
                 return Err(unknown("a page that is compressed"));
             }
             Some(level) => {
-                with_compressed(level.compression_level(), &bytes, |bytes| {
-                    header.write(bytes, out)
-                })?;
+                with_compressed(level.compression_level(), &bytes, |bytes| header.with(bytes))?
             }
-        }
-        if header.kind == DATA_PAGE {
-            self.lengths.push(out.len() - before);
+        };
+        match header.kind {
+            DATA_PAGE => self.data.push(page.into()),
+            DICTIONARY_PAGE if self.dictionary.is_none() => self.dictionary = Some(page.into()),
+            _ => return Err(unknown("a page of another kind")),
         }
         Ok(())
     }
@@ -207,7 +205,11 @@ thread_local! {
 /// Room that a thread keeps for the next page.
 const KEPT_BYTES: usize = 2 << 20;
 
-fn with_compressed(level: i32, bytes: &[u8], then: impl FnOnce(&[u8])) -> Result<(), ParquetError> {
+fn with_compressed<T>(
+    level: i32,
+    bytes: &[u8],
+    then: impl FnOnce(&[u8]) -> T,
+) -> Result<T, ParquetError> {
     CONTEXT.with_borrow_mut(|kept| {
         let fitting = kept.take().filter(|(of, ..)| *of == level);
         let (level, mut compressor, mut room) = match fitting {
@@ -217,12 +219,12 @@ fn with_compressed(level: i32, bytes: &[u8], then: impl FnOnce(&[u8])) -> Result
         room.clear();
         room.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
         compressor.compress_to_buffer(bytes, &mut room)?;
-        then(&room);
+        let then = then(&room);
         if room.capacity() > KEPT_BYTES {
             room = Vec::new();
         }
         *kept = Some((level, compressor, room));
-        Ok(())
+        Ok(then)
     })
 }
 
@@ -251,17 +253,44 @@ impl Length for Pages {
 }
 
 impl ChunkReader for Pages {
-    type T = Box<dyn Read>;
+    type T = Rest;
 
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(Box::new(std::io::Cursor::new(self.get_bytes(start, self.len() - start as usize)?)))
+    fn get_read(&self, start: u64) -> Result<Rest, ParquetError> {
+        let mut rest = Rest(self.all().cloned().collect());
+        rest.skip(start)?;
+        Ok(rest)
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let all = [self.dictionary.as_slice(), &self.data].concat();
-        let start = usize::try_from(start).unwrap_or(usize::MAX);
-        let part = all.get(start..).and_then(|rest| rest.get(..length));
-        part.map(Bytes::copy_from_slice).ok_or_else(|| unknown("bytes beyond the pages"))
+        let mut bytes = vec![0; length];
+        self.get_read(start)?.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// Pages that were not read yet.
+pub(super) struct Rest(VecDeque<Bytes>);
+
+impl Rest {
+    fn skip(&mut self, mut bytes: u64) -> Result<(), ParquetError> {
+        while bytes > 0 {
+            let Some(first) = self.0.front_mut() else { return Err(unknown("fewer bytes")) };
+            let some = first.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            first.advance(some);
+            bytes -= some as u64;
+            self.0.pop_front_if(|first| first.is_empty());
+        }
+        Ok(())
+    }
+}
+
+impl Read for Rest {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        while self.0.pop_front_if(|first| first.is_empty()).is_some() {}
+        let Some(first) = self.0.front_mut() else { return Ok(0) };
+        let some = first.len().min(to.len());
+        first.copy_to_slice(&mut to[..some]);
+        Ok(some)
     }
 }
 
@@ -297,9 +326,10 @@ impl<'a> Header<'a> {
         Ok(Header { kind, plain, before, after: rest })
     }
 
-    /// Appends the page, which has become `bytes`.
-    fn write(&self, bytes: &[u8], out: &mut Vec<u8>) {
-        out.reserve(self.before.len() + 10 + self.after.len() + bytes.len());
+    /// The header and the page, which has become `bytes`.
+    fn with(&self, bytes: &[u8]) -> Vec<u8> {
+        let most = self.before.len() + 10 + self.after.len() + bytes.len();
+        let mut out = Vec::with_capacity(most);
         out.extend_from_slice(self.before);
         // Zigzag: a length is not negative.
         let mut number = (bytes.len() as u64) << 1;
@@ -310,6 +340,7 @@ impl<'a> Header<'a> {
         out.push(number as u8);
         out.extend_from_slice(self.after);
         out.extend_from_slice(bytes);
+        out
     }
 }
 
@@ -351,11 +382,11 @@ mod tests {
         let header = [0x15, 0, 0x15, 0xd8, 4, 0x15, 0xd8, 4, 0x2c, 0x15, 2, 0, 0];
         let read = Header::read(&header, 300).unwrap();
         assert_eq!(read.kind, DATA_PAGE);
-        let mut out = Vec::new();
-        read.write(&[7; 5], &mut out);
-        assert_eq!(out, [0x15, 0, 0x15, 0xd8, 4, 0x15, 10, 0x2c, 0x15, 2, 0, 0, 7, 7, 7, 7, 7]);
-        let mut out = Vec::new();
-        read.write(&[7; 300], &mut out);
+        assert_eq!(
+            read.with(&[7; 5]),
+            [0x15, 0, 0x15, 0xd8, 4, 0x15, 10, 0x2c, 0x15, 2, 0, 0, 7, 7, 7, 7, 7]
+        );
+        let out = read.with(&[7; 300]);
         assert_eq!(out[..header.len()], header);
         assert_eq!(out.len(), header.len() + 300);
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use arrow::array::RecordBatch;
@@ -20,11 +21,14 @@ use crate::config;
 use crate::encode::{Encoder, Layout, Staged};
 use crate::record::Roll;
 
-/// Row groups of fewer bytes than this are encoded by one thread.
+/// Row groups of fewer bytes than this are encoded by one thread, where memory allows.
 const SMALL_BYTES: usize = 8 << 20;
 
 /// Small files under way at a time, for each thread.
 const UNDER_WAY: usize = 2;
+
+/// The part of `memory` that small files under way may take: each its rows, and a copy of them.
+const PART: usize = 4;
 
 /// The files, and how they are written.
 pub(super) struct Files {
@@ -32,6 +36,8 @@ pub(super) struct Files {
     staging: PathBuf,
     layouts: BTreeMap<Arc<str>, Layout>,
     threads: Arc<rayon::ThreadPool>,
+    /// [`SMALL_BYTES`], or less.
+    small_bytes: usize,
     encoders: BTreeMap<FileKey, Encoder>,
     /// Arrow bytes encoded so far and what they came to, over all rolls: the estimate of what
     /// still waits.
@@ -67,11 +73,14 @@ impl Files {
                 .with_threads(Arc::clone(&threads));
             layouts.insert(Arc::clone(name), layout);
         }
+        let memory = usize::try_from(landing.memory_bytes).unwrap_or(usize::MAX);
+        let under_way = threads.current_num_threads() * UNDER_WAY;
         Ok(Files {
             roll,
             staging: staging.to_owned(),
             layouts,
             threads,
+            small_bytes: SMALL_BYTES.min(memory / PART / 2 / under_way),
             encoders: BTreeMap::new(),
             // Before anything was measured: a tenth, as JSON sessions usually come to.
             encoded: (10, 1),
@@ -142,15 +151,16 @@ impl Files {
         let threads = Arc::clone(&self.threads);
         let mut files = BTreeMap::new();
         let ended: Mutex<BTreeMap<FileKey, Ended>> = Mutex::default();
+        let failed = AtomicBool::new(false);
         let (done, places) = mpsc::channel();
         for _ in 0..threads.current_num_threads() * UNDER_WAY {
             let _ = done.send(());
         }
         // What was spawned has ended when this has, also when it is left by an error.
         threads.in_place_scope(|scope| -> anyhow::Result<()> {
-            while let Some(group) = buffers.drain() {
+            while let Some(group) = buffers.drain().filter(|_| !failed.load(Ordering::Relaxed)) {
                 let (key, bytes) = (group.file.clone(), group.bytes);
-                if bytes >= SMALL_BYTES {
+                if bytes >= self.small_bytes {
                     self.encode(&group, spill)?;
                     // A footer takes more memory than the file's name.
                     files.insert(key.clone(), self.begun(&key)?.finish()?);
@@ -158,9 +168,10 @@ impl Files {
                 }
                 let encoder = self.begun(&key)?;
                 places.recv()?;
-                let (place, ended) = (Place(done.clone()), &ended);
+                let (place, ended, failed) = (Place(done.clone()), &ended, &failed);
                 scope.spawn(move |_| {
                     let outcome = end(encoder, &group, spill);
+                    failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
                     lock(ended).insert(key, Ended { outcome, bytes });
                     drop((group, place));
                 });

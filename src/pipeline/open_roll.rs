@@ -75,7 +75,7 @@ impl OpenRoll {
             counts: Counts::default(),
             source_bytes: 0,
             buffers,
-            spill: Spill::new(spill::path(staging, roll)),
+            spill: Spill::new(spill::path(staging, roll), landing.memory_bytes / 4),
             files: Files::new(roll, tables, landing, node, staging)?,
             rejects: BTreeMap::new(),
         })
@@ -107,9 +107,9 @@ impl OpenRoll {
             match due {
                 Due::Encode(group) => self.files.encode(&group, &self.spill)?,
                 Due::Park(passes) => {
-                    let places = self.spill.park(&passes, self.files.threads())?;
-                    for (pass, place) in passes.into_iter().zip(places) {
-                        self.buffers.park(pass, place);
+                    let stored = self.spill.park(&passes, self.files.threads())?;
+                    for (pass, stored) in passes.into_iter().zip(stored) {
+                        self.buffers.park(pass, stored);
                     }
                 }
             }
@@ -140,12 +140,15 @@ impl OpenRoll {
         self.files.footer_bytes()
     }
 
-    /// Whether more than `most` bytes wait on disk, or so many that the journal may soon lack room.
+    /// Whether more than `most` bytes wait on disk, or so many that the journal may soon lack room, or
+    /// in so many places that a file's rows cannot be read in one go.
     pub(super) fn parked_too_much(&self, most: u64) -> bool {
         let parked = self.spill.bytes();
         // Where the system does not say what is left, a full disk will.
         let left = || RealDisk.free_bytes(&self.staging).unwrap_or(u64::MAX);
-        parked > most || (parked > 0 && parked > left() / 3)
+        parked > most
+            || self.buffers.most_places() + 2 > self.spill.most_places()
+            || (parked > 0 && parked > left() / 3)
     }
 
     /// Bytes that wait in memory.

@@ -7,8 +7,9 @@
 //! written is an error (the roll is made again), not rows.
 //!
 //! A batch has the rows of many files ([`Parked`]), which are written one after the other in the
-//! end. So it is kept for the next ones when it was read, up to [`KEPT_BYTES`] of such batches, the
-//! ones that were used last; and let go of when all its rows were asked for.
+//! end. So it is kept for the next ones when it was read, the ones that were used last up to a bound,
+//! and let go of when all its rows were asked for. What a file has in more places than are kept would
+//! be read over and over: [`Spill::most_places`].
 
 mod form;
 
@@ -26,12 +27,8 @@ use arrow::datatypes::SchemaRef;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::arrays::{held_bytes, value_bytes};
-use crate::batch::{Parked, Pass, Place};
-
-/// Bytes of batches that are kept for other files' rows. With 2 MiB each, as the buffers make them,
-/// a batch of each of 32 rounds.
-const KEPT_BYTES: u64 = 64 << 20;
+use crate::arrays::row_bytes;
+use crate::batch::{PASS_BYTES, Parked, Pass, Place, Stored};
 
 /// Bytes of the checksum behind each batch.
 const SUM: usize = 8;
@@ -47,6 +44,8 @@ pub(super) struct Spill {
     end: AtomicU64,
     /// What was read last, the most recently used last.
     kept: Mutex<VecDeque<Kept>>,
+    /// Bytes of what is kept at most.
+    most_kept: u64,
 }
 
 /// A batch that was read, or is being read by who has its lock.
@@ -60,8 +59,13 @@ struct Kept {
 
 impl Spill {
     /// Nothing yet. The file will be `path`.
-    pub(super) fn new(path: PathBuf) -> Spill {
-        Spill { path, file: None, end: AtomicU64::new(0), kept: Mutex::default() }
+    pub(super) fn new(path: PathBuf, most_kept: u64) -> Spill {
+        Spill { path, file: None, end: AtomicU64::new(0), kept: Mutex::default(), most_kept }
+    }
+
+    /// In how many places the rows of a file should be at most.
+    pub(super) fn most_places(&self) -> usize {
+        usize::try_from(self.most_kept).unwrap_or(usize::MAX) / PASS_BYTES
     }
 
     /// Bytes in the file.
@@ -74,9 +78,13 @@ impl Spill {
         &mut self,
         passes: &[Pass],
         threads: &rayon::ThreadPool,
-    ) -> anyhow::Result<Vec<Place>> {
+    ) -> anyhow::Result<Vec<Stored>> {
         self.open()?;
-        let park = |pass: &Pass| self.write(&pass.rows()?);
+        let park = |pass: &Pass| {
+            let rows = pass.rows()?;
+            let place = self.write(&rows)?;
+            Ok(pass.stored(&rows, place))
+        };
         threads.install(|| passes.par_iter().map(park).collect())
     }
 
@@ -89,14 +97,13 @@ impl Spill {
     }
 
     fn write(&self, batch: &RecordBatch) -> anyhow::Result<Place> {
-        let mut bytes = Vec::with_capacity(value_bytes(batch) + SLACK_BYTES);
+        let mut bytes = Vec::with_capacity(row_bytes(batch, &(0..batch.num_rows())) + SLACK_BYTES);
         form::write(batch, &mut bytes)?;
         let sum = xxh3_64(&bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
         let len = bytes.len() as u64;
         // Others write behind it.
-        let offset = self.end.fetch_add(len, Ordering::Relaxed);
-        let place = Place { offset, len, bytes: held_bytes(batch) };
+        let place = Place { offset: self.end.fetch_add(len, Ordering::Relaxed), len };
         let file = self.file.as_ref().context("nothing is parked yet")?;
         let written = file.write_all_at(&bytes, place.offset);
         written.with_context(|| self.path.display().to_string())?;
@@ -135,7 +142,7 @@ impl Spill {
         kept.asked += rows;
         all.push_back(kept.clone());
         let mut bytes: u64 = all.iter().map(|kept| kept.place.len).sum();
-        while bytes > KEPT_BYTES
+        while bytes > self.most_kept
             && let Some(kept) = all.pop_front()
         {
             bytes -= kept.place.len;

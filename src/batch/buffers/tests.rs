@@ -38,9 +38,10 @@ fn due(buffers: &mut Buffers, parked: &mut Vec<RecordBatch>) -> Option<RowGroup>
             Due::Park(passes) => {
                 for pass in passes {
                     let rows = pass.rows().unwrap();
-                    let bytes = rows.num_rows() * 8;
+                    let place = Place { offset: parked.len() as u64, len: 1 };
+                    let stored = pass.stored(&rows, place);
                     parked.push(rows);
-                    buffers.park(pass, Place { offset: parked.len() as u64 - 1, len: 1, bytes });
+                    buffers.park(pass, stored);
                 }
             }
         }

@@ -10,7 +10,7 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffe
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-use crate::arrays::null_array;
+use crate::arrays::{is_null, null_array};
 
 use super::{Column, Gaps, Plain, Structs, Texts, pad_offsets};
 
@@ -76,6 +76,12 @@ impl Texts {
     }
 }
 
+impl Texts {
+    fn release(&mut self) {
+        (self.offsets, self.bytes) = (vec![0], Vec::new());
+    }
+}
+
 impl Structs {
     /// The arrays of `rows` rows, of these types.
     pub(in crate::decode) fn take<'a>(
@@ -92,8 +98,36 @@ impl Column {
     /// The array of `rows` rows of this type, which is the one that the schema gives the column.
     fn take(&mut self, rows: usize, kind: &DataType) -> Result<ArrayRef, ArrowError> {
         if self.len() == 0 {
+            self.release();
             return null_array(kind, rows);
         }
+        let array = self.take_values(rows, kind)?;
+        // Values that were taken back may have left buffers of any size behind.
+        if is_null(&array) { null_array(kind, rows) } else { Ok(array) }
+    }
+
+    /// Lets go of what buffers there are, of values that were all taken back.
+    fn release(&mut self) {
+        match self {
+            Column::Text(texts) => texts.release(),
+            Column::Long(plain) | Column::Time(plain) => plain.values = Vec::new(),
+            Column::Double(plain) => plain.values = Vec::new(),
+            Column::Boolean(plain) => plain.values = Vec::new(),
+            Column::List(lists) => {
+                lists.offsets = vec![0];
+                lists.items = 0;
+                lists.values.release();
+            }
+            Column::Struct(structs) => structs.columns.iter_mut().for_each(Column::release),
+            Column::Map(maps) => {
+                maps.offsets = vec![0];
+                maps.keys.release();
+                maps.values.release();
+            }
+        }
+    }
+
+    fn take_values(&mut self, rows: usize, kind: &DataType) -> Result<ArrayRef, ArrowError> {
         Ok(match (self, kind) {
             (Column::Text(texts), _) => texts.take(rows)?,
             (Column::Long(plain), _) => {

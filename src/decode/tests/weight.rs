@@ -16,7 +16,7 @@ fn parts(bytes: String) -> Vec<(usize, Counts, Vec<String>)> {
         ended = decoder.read(&body, &mut progress, room);
         let part = decoder.finish();
         let reasons = part.rejects.into_iter().map(|reject| reject.reason).collect();
-        parts.push((crate::arrays::value_bytes(&part.batch), part.counts, reasons));
+        parts.push((crate::arrays::held_bytes(&part.batch), part.counts, reasons));
     }
     parts
 }

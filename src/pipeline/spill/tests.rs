@@ -3,6 +3,8 @@ use crate::decode::Decoder;
 use crate::record::{Body, Form, Micros, Roll, Seq};
 use crate::schema::TableSchema;
 
+const KEPT: u64 = 64 << 20;
+
 fn rows() -> RecordBatch {
     let schema = TableSchema::builtin("user_sessions").unwrap();
     let mut decoder = Decoder::new(schema, "n".into());
@@ -36,7 +38,7 @@ fn all(place: Place, batch: &RecordBatch) -> Parked {
 #[test]
 fn what_was_parked_comes_back_whole_or_in_slices() {
     let staging = tempfile::tempdir().unwrap();
-    let mut spill = Spill::new(path(staging.path(), Roll(1)));
+    let mut spill = Spill::new(path(staging.path(), Roll(1)), KEPT);
     let rows = rows();
     assert_eq!(rows.num_rows(), 50);
     let slices = [(0, 50), (0, 1), (13, 9), (49, 1), (3, 0)].map(|(at, n)| rows.slice(at, n));
@@ -74,12 +76,12 @@ fn what_was_parked_comes_back_whole_or_in_slices() {
 #[test]
 fn what_is_kept_in_memory_has_a_bound() {
     let staging = tempfile::tempdir().unwrap();
-    let mut spill = Spill::new(path(staging.path(), Roll(1)));
+    let mut spill = Spill::new(path(staging.path(), Roll(1)), KEPT);
     let rows = rows();
     spill.open().unwrap();
     let place = spill.write(&rows).unwrap();
     for offset in 0..100 {
-        spill.keep(Place { offset, len: KEPT_BYTES / 10, bytes: 1 }, 1);
+        spill.keep(Place { offset, len: KEPT / 10 }, 1);
     }
     let kept: Vec<u64> = lock(&spill.kept).iter().map(|kept| kept.place.offset).collect();
     assert_eq!(kept, (90..100).collect::<Vec<_>>());
@@ -91,7 +93,7 @@ fn what_is_kept_in_memory_has_a_bound() {
 #[test]
 fn threads_that_want_rows_of_the_same_batch_all_get_them() {
     let staging = tempfile::tempdir().unwrap();
-    let mut spill = Spill::new(path(staging.path(), Roll(1)));
+    let mut spill = Spill::new(path(staging.path(), Roll(1)), KEPT);
     let rows = rows();
     spill.open().unwrap();
     let places: Vec<Place> = (0..20).map(|_| spill.write(&rows).unwrap()).collect();
@@ -116,7 +118,7 @@ fn threads_that_want_rows_of_the_same_batch_all_get_them() {
 fn a_file_that_was_cut_or_changed_is_an_error_with_its_name() {
     let staging = tempfile::tempdir().unwrap();
     let at = path(staging.path(), Roll(7));
-    let mut spill = Spill::new(at.clone());
+    let mut spill = Spill::new(at.clone(), KEPT);
     let rows = rows();
     spill.open().unwrap();
     let place = spill.write(&rows).unwrap();
