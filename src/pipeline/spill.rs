@@ -17,7 +17,6 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, bail};
@@ -41,7 +40,7 @@ const SLACK_BYTES: usize = 16 << 10;
 pub(super) struct Spill {
     path: PathBuf,
     file: Option<File>,
-    end: AtomicU64,
+    end: Mutex<u64>,
     /// What was read last, the most recently used last.
     kept: Mutex<VecDeque<Kept>>,
     /// Bytes of what is kept at most.
@@ -60,7 +59,7 @@ struct Kept {
 impl Spill {
     /// Nothing yet. The file will be `path`.
     pub(super) fn new(path: PathBuf, most_kept: u64) -> Spill {
-        Spill { path, file: None, end: AtomicU64::new(0), kept: Mutex::default(), most_kept }
+        Spill { path, file: None, end: Mutex::new(0), kept: Mutex::default(), most_kept }
     }
 
     /// In how many places the rows of a file should be at most.
@@ -70,7 +69,7 @@ impl Spill {
 
     /// Bytes in the file.
     pub(super) fn bytes(&self) -> u64 {
-        self.end.load(Ordering::Relaxed)
+        *lock(&self.end)
     }
 
     /// Writes the rows of all passes, side by side, and says where each is.
@@ -102,11 +101,13 @@ impl Spill {
         let sum = xxh3_64(&bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
         let len = bytes.len() as u64;
-        // Others write behind it.
-        let place = Place { offset: self.end.fetch_add(len, Ordering::Relaxed), len };
         let file = self.file.as_ref().context("nothing is parked yet")?;
-        let written = file.write_all_at(&bytes, place.offset);
-        written.with_context(|| self.path.display().to_string())?;
+        // One after the other: the system writes to a file for one thread only, and lets the others
+        // spin.
+        let mut end = lock(&self.end);
+        let place = Place { offset: *end, len };
+        file.write_all_at(&bytes, place.offset).with_context(|| self.path.display().to_string())?;
+        *end += len;
         Ok(place)
     }
 
@@ -170,7 +171,7 @@ impl Spill {
             let _ = std::fs::remove_file(&self.path);
         }
         lock(&self.kept).clear();
-        (self.path, self.end) = (path, AtomicU64::new(0));
+        (self.path, self.end) = (path, Mutex::new(0));
     }
 }
 

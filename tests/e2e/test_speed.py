@@ -4,15 +4,13 @@ Each is there twice: a short form in every run, the form of the promise under `t
 """
 
 import contextlib
-import os
-import resource
 import signal
 import statistics
 import sys
 
 import pytest
 import sessions
-from harness import place
+from harness import alone, place
 from harness.lake import Lake
 from harness.process import wait_until
 from harness.senders import Stream
@@ -71,22 +69,6 @@ def test_memory_into_a_bucket(make_server, seaweedfs):
     stream(make_server, Lake(seaweedfs.lake("stream")), 60, 40, ["--roll-age", "15s"])
 
 
-def cpu_seconds(command, log):
-    """Runs a command and returns (CPU seconds of the whole process, its peak memory in bytes)."""
-    with open(log, "ab") as out:
-        pid = os.posix_spawn(
-            str(command[0]),
-            [str(word) for word in command],
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, out.fileno(), 2)],
-        )
-        _, status, usage = os.wait4(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    assert code == 0, f"{command} ended with {code}: {open(log).read()[-3000:]}"
-    assert isinstance(usage, resource.struct_rusage)
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-
-
 def compare(folder, lake, megabytes, tries=3):
     """Import and pyarrow in turn on one file: the ratio of their medians of MB a CPU second."""
     source, count = sessions.cached(place.CACHE, megabytes)
@@ -94,13 +76,13 @@ def compare(folder, lake, megabytes, tries=3):
     source.read_bytes()  # Both find the file in the page cache.
     ours, theirs, peaks = [], [], []
     for number in range(tries):
-        seconds, peak = cpu_seconds(
+        usage = alone.run(
             [place.binary(), "import", source, "--lake", f"{lake.at.uri}-{number}"], folder / "import.log"
         )
-        ours.append(size / seconds)
-        peaks.append(peak)
+        ours.append(size / usage.cpu_s)
+        peaks.append(usage.peak_bytes)
         script = [sys.executable, place.E2E / "pyarrow_import.py", source, folder / "pyarrow.parquet"]
-        theirs.append(size / cpu_seconds(script, folder / "pyarrow.log")[0])
+        theirs.append(size / alone.run(script, folder / "pyarrow.log").cpu_s)
     mine, pyarrow = statistics.median(ours), statistics.median(theirs)
     print(
         f"\n{size:.0f} MB, {count} sessions: import {mine:.0f} MB per CPU second"
@@ -108,6 +90,7 @@ def compare(folder, lake, megabytes, tries=3):
         f" ({', '.join(f'{one:.0f}' for one in theirs)}): {mine / pyarrow:.2f} times;"
         f" peak memory of import {max(peaks) / (1 << 20):.0f} MiB"
     )
+    assert max(peaks) <= MEMORY_LIMIT
     return mine / pyarrow, count
 
 

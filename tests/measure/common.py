@@ -1,17 +1,16 @@
 """Whole processes, measured: wall seconds, CPU seconds, peak memory."""
 
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
+
+from harness import alone  # noqa: E402
 
 
 @dataclass
@@ -23,16 +22,11 @@ class Cost:
 
 def measure(command, log):
     """Runs a command to its end; fails with the end of its output if it fails."""
-    started = time.monotonic()
-    with open(log, "wb") as out:
-        child = subprocess.Popen([str(word) for word in command], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-        _, status, usage = os.wait4(child.pid, 0)
-        # It has been waited for: Popen must not try again.
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        tail = Path(log).read_text(errors="replace")[-3000:]
-        sys.exit(f"{command} ended with {child.returncode}:\n{tail}")
-    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    try:
+        usage = alone.run(command, log)
+    except alone.Failed as failed:
+        sys.exit(str(failed))
+    return Cost(usage.wall_s, usage.cpu_s, usage.peak_bytes / (1 << 20))
 
 
 def median(costs):
