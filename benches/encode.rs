@@ -17,7 +17,7 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use sessionlake::config;
 use sessionlake::decode::Decoder;
-use sessionlake::encode::Layout;
+use sessionlake::encode::{Encoder, Layout};
 use sessionlake::schema::TableSchema;
 
 fn main() -> Outcome<()> {
@@ -49,7 +49,23 @@ fn main() -> Outcome<()> {
         println!("{name:44} {speed:7.1} MB/s {:7.2} MB", size as f64 / 1e6);
         Ok(())
     };
-    run("as it is", &ours)?;
+    let staging = tempfile::tempdir()?;
+    let mut size = 0;
+    let (seconds, _) = median(|| {
+        let path =
+            staging.path().join(format!("{size}-{}", std::fs::read_dir(staging.path())?.count()));
+        let mut encoder = Encoder::create(&path, &layout)?;
+        batches.chunks(8).try_for_each(|group| encoder.row_group(group))?;
+        size = usize::try_from(encoder.finish()?.bytes)?;
+        Ok(size)
+    })?;
+    let speed = total as f64 / seconds / 1e6;
+    println!(
+        "{:44} {speed:7.1} MB/s {:7.2} MB",
+        "as the program writes, a leaf at a time",
+        size as f64 / 1e6
+    );
+    run("the library's writer, set as ours", &ours)?;
     let zstd = |level| {
         Ok::<_, parquet::errors::ParquetError>(Compression::ZSTD(ZstdLevel::try_new(level)?))
     };
