@@ -90,8 +90,7 @@ impl Router {
     }
 
     /// Says which rows of `batch` belong to which partition. Partitions come in the order of their
-    /// first row. A partition may come twice, when its placeholders look at time more finely than
-    /// what they show of it, and when there are too many of them.
+    /// first row.
     ///
     /// # Errors
     /// Only when the batch is not of the schema that the template was checked against.
@@ -101,12 +100,25 @@ impl Router {
         }
         let sources = self.sources(batch)?;
         let groups = group(&sources, batch.num_rows());
-        let mut out = Vec::with_capacity(groups.len());
+        let mut out: Vec<Routed> = Vec::with_capacity(groups.len());
+        let mut merged = false;
+        let mut places: HashMap<String, usize> = HashMap::with_capacity(groups.len());
         for (key, rows) in groups {
             let first = rows.first().map_or(0, |run| run.start);
             let partition = render(&self.template, &mut self.times, &sources, &key, first);
             let partition = self.admit(partition);
+            // Two groups are one partition when the placeholders look at time more finely than what
+            // is shown of it, and when there are too many of them.
+            if let Some(routed) = places.get(&partition).and_then(|at| out.get_mut(*at)) {
+                routed.rows.extend(rows);
+                merged = true;
+                continue;
+            }
+            places.insert(partition.clone(), out.len());
             out.push(Routed { partition, rows });
+        }
+        if merged {
+            out.iter_mut().for_each(|routed| routed.rows.sort_unstable_by_key(|run| run.start));
         }
         Ok(out)
     }

@@ -191,6 +191,18 @@ fn partitions_past_the_most_are_that_of_nulls_however_rows_are_batched() {
 }
 
 #[test]
+fn rows_of_a_partition_are_in_order_whatever_they_were_grouped_by() {
+    let template = Template::parse("day={startTime:%Y-%m-%d}/t={tenantId}", &schema()).unwrap();
+    let mut router = Router::new(template);
+    router.most = 1;
+    let rows = [0, 1, 2, 1, 2, 0].map(|n| (Some(n * 86_400_000_000), Some("a")));
+    let routed = router.route(&batch(&rows)).unwrap();
+    let found: Vec<Vec<usize>> =
+        routed.into_iter().map(|routed| routed.rows.into_iter().flatten().collect()).collect();
+    assert_eq!(found, [vec![0, 5], vec![1, 2, 3, 4]]);
+}
+
+#[test]
 fn a_path_of_many_long_values_fits_the_key_of_an_object() {
     let segments: Vec<String> = (0..6).map(|n| format!("p{n}={{tenantId}}")).collect();
     let template = Template::parse(&segments.join("/"), &schema()).unwrap();
