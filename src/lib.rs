@@ -30,6 +30,7 @@ pub mod privacy;
 
 mod arrays;
 mod bulk;
+mod lock;
 
 pub mod batch;
 

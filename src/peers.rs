@@ -6,10 +6,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+
+use crate::lock::lock;
 
 /// Peers that are remembered at a time.
 const MOST_PEERS: usize = 1 << 16;
@@ -203,11 +205,6 @@ impl Shares {
         peers.insert(peer, Arc::downgrade(&new));
         new
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No panic can leave a map half changed: each change is one insert or remove.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Columns to Parquet: one file of a roll, written row group by row group into a staging file.
 //!
 //! A row group is encoded leaf by leaf ([`leaf`]): the writer of one is made, fed, closed and gone
-//! before that of the next, so that its dictionary stands in memory that is still in the cache, and several threads can work on leaves side by side. Between row groups a file costs
-//! what its footer will hold and nothing else, no buffer and no open file: a thousand partitions
-//! may be open.
+//! before that of the next, so that its dictionary stands in memory that is still in the cache, and
+//! several threads can work on leaves side by side. Between row groups a file costs what its footer
+//! will hold and nothing else, no buffer and no open file: a thousand partitions may be open.
 //!
 //! A staging file is nothing that must survive: a roll that is not committed is made again from
 //! the journal. So nothing here is synced; the store syncs what it puts in place.
@@ -122,17 +122,13 @@ impl Layout {
         let properties = Arc::new(properties);
         let bare = bare(schema);
         let columns = arrow.fields().iter().enumerate();
-        // The pages are compressed by us: see `pages`.
-        let zstd = match codec {
-            Codec::ZSTD(level) => Some(level),
-            _ => None,
-        };
-        let full = match zstd {
-            Some(_) => {
+        // Pages are compressed by us where it pays: see `pages`.
+        let (full, zstd) = match codec {
+            Codec::ZSTD(level) => {
                 let plain = properties.as_ref().clone().into_builder();
-                Arc::new(plain.set_compression(Codec::UNCOMPRESSED).build())
+                (Arc::new(plain.set_compression(Codec::UNCOMPRESSED).build()), Some(level))
             }
-            None => Arc::clone(&properties),
+            _ => (Arc::clone(&properties), None),
         };
         let leaves = columns.map(|(at, field)| Leaf::of(at, field, &full, &bare, zstd));
         let leaves: Vec<Vec<Leaf>> = leaves.collect::<Result<_, _>>()?;

@@ -14,7 +14,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::Read;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf as _, Bytes};
 use parquet::arrow::arrow_writer::{
@@ -29,6 +29,7 @@ use parquet::file::writer::SerializedRowGroupWriter;
 use zstd::bulk::Compressor;
 
 use super::sink::Sink;
+use crate::lock::lock;
 
 /// Makes the writers of a leaf.
 #[derive(Debug)]
@@ -365,11 +366,6 @@ fn field(from: &mut &[u8]) -> Result<u32, ParquetError> {
 
 fn unknown(what: &str) -> ParquetError {
     ParquetError::General(format!("the column writer gave {what}"))
-}
-
-/// A panic leaves whole values under the lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

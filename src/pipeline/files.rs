@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -19,6 +19,7 @@ use super::tables::Tables;
 use crate::batch::{Buffers, FileKey, RowGroup};
 use crate::config;
 use crate::encode::{Encoder, Layout, Staged};
+use crate::lock::lock;
 use crate::record::Roll;
 
 /// Row groups of fewer bytes than this are encoded by one thread, where memory allows.
@@ -88,9 +89,21 @@ impl Files {
         })
     }
 
-    /// Begins the next roll, which has no files yet.
-    pub(super) fn begin(&mut self, roll: Roll) {
-        self.roll = roll;
+    /// Begins the next roll, which has no files yet. Gives the number of the one before.
+    pub(super) fn begin_next(&mut self) -> Roll {
+        let before = self.roll;
+        self.roll = before.next();
+        before
+    }
+
+    /// The number of the roll.
+    pub(super) fn roll(&self) -> Roll {
+        self.roll
+    }
+
+    /// The staging directory.
+    pub(super) fn staging(&self) -> &Path {
+        &self.staging
     }
 
     /// The threads that encode.
@@ -236,9 +249,4 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = self.0.send(());
     }
-}
-
-/// A panic leaves whole values under the lock.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -18,6 +18,7 @@ use super::tables::{self, Tables};
 use crate::clock::Clock;
 use crate::commit::{self, FileReceipt, LostBodies, QuarantineReceipt, Receipt, TableReceipt};
 use crate::journal::Seal;
+use crate::lock::lock;
 use crate::metrics as names;
 use crate::record::{Roll, SeqRange};
 use crate::status::Readiness;
@@ -83,11 +84,6 @@ impl Pace {
     fn faster(&self) {
         self.0.store(self.0.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
-}
-
-/// A panic leaves whole values under the lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) struct Lander<'a> {

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::commit::Receipt;
 use crate::config;
 use crate::journal::{Journal, Next, Reader, Recovery, Seal};
+use crate::lock::lock;
 use crate::privacy;
 use crate::record::{Roll, Seq, SeqRange};
 use crate::status::Readiness;
@@ -92,7 +93,7 @@ impl Landing {
     }
 
     fn pending(&self) -> Pending {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.pending).clone()
     }
 
     /// Lands until the journal is closed and drained, or something fails.
@@ -183,7 +184,7 @@ pub(super) struct JournalLog {
 impl RollLog for JournalLog {
     fn seal(&mut self, seal: &Seal) -> anyhow::Result<()> {
         self.journal.seal(seal)?;
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = lock(&self.pending);
         pending.sealed.push(seal.clone());
         pending.unsealed_from = seal.range.last.next();
         pending.next_roll = seal.roll.next();
@@ -196,7 +197,7 @@ impl RollLog for JournalLog {
 
     fn committed(&mut self, roll: Roll) -> anyhow::Result<()> {
         self.journal.committed(roll)?;
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = lock(&self.pending);
         pending.sealed.retain(|seal| seal.roll != roll);
         Ok(())
     }

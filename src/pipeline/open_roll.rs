@@ -1,7 +1,7 @@
 //! What the open roll holds, from its first body until it is handed to the lander.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -39,8 +39,6 @@ impl Finished {
 
 /// The open roll.
 pub(super) struct OpenRoll {
-    roll: Roll,
-    staging: PathBuf,
     routers: BTreeMap<Arc<str>, Router>,
     range: Option<SeqRange>,
     since: Option<Micros>,
@@ -67,8 +65,6 @@ impl OpenRoll {
         let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let buffers = Buffers::new(bytes(landing.row_group_bytes), bytes(landing.memory_bytes / 2));
         Ok(OpenRoll {
-            roll,
-            staging: staging.to_owned(),
             routers,
             range: None,
             since: None,
@@ -83,7 +79,7 @@ impl OpenRoll {
 
     /// Its number.
     pub(super) fn roll(&self) -> Roll {
-        self.roll
+        self.files.roll()
     }
 
     /// Takes up bodies, which follow on those before. What they come to is pushed after.
@@ -145,7 +141,7 @@ impl OpenRoll {
     pub(super) fn parked_too_much(&self, most: u64) -> bool {
         let parked = self.spill.bytes();
         // Where the system does not say what is left, a full disk will.
-        let left = || RealDisk.free_bytes(&self.staging).unwrap_or(u64::MAX);
+        let left = || RealDisk.free_bytes(self.files.staging()).unwrap_or(u64::MAX);
         parked > most
             || self.buffers.most_places() + 2 > self.spill.most_places()
             || (parked > 0 && parked > left() / 3)
@@ -164,11 +160,9 @@ impl OpenRoll {
         for (table, written) in std::mem::take(&mut self.rejects) {
             rejects.push((table, written.finish()?));
         }
-        let roll = self.roll;
         let counts = std::mem::take(&mut self.counts);
-        self.roll = roll.next();
-        self.files.begin(self.roll);
-        self.spill.clear(spill::path(&self.staging, self.roll));
+        let roll = self.files.begin_next();
+        self.spill.clear(spill::path(self.files.staging(), self.files.roll()));
         self.routers.values_mut().for_each(Router::begin);
         self.since = None;
         self.source_bytes = 0;

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use arrow::array::RecordBatch;
@@ -28,6 +28,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::arrays::row_bytes;
 use crate::batch::{PASS_BYTES, Parked, Pass, Place, Stored};
+use crate::lock::lock;
 
 /// Bytes of the checksum behind each batch.
 const SUM: usize = 8;
@@ -173,11 +174,6 @@ impl Spill {
         lock(&self.kept).clear();
         (self.path, self.end) = (path, Mutex::new(0));
     }
-}
-
-/// A panic leaves whole values under the lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name of a roll's file in the staging directory.

@@ -76,12 +76,6 @@ impl Texts {
     }
 }
 
-impl Texts {
-    fn release(&mut self) {
-        (self.offsets, self.bytes) = (vec![0], Vec::new());
-    }
-}
-
 impl Structs {
     /// The arrays of `rows` rows, of these types.
     pub(in crate::decode) fn take<'a>(
@@ -109,7 +103,7 @@ impl Column {
     /// Lets go of what buffers there are, of values that were all taken back.
     fn release(&mut self) {
         match self {
-            Column::Text(texts) => texts.release(),
+            Column::Text(texts) => *texts = Texts::default(),
             Column::Long(plain) | Column::Time(plain) => plain.values = Vec::new(),
             Column::Double(plain) => plain.values = Vec::new(),
             Column::Boolean(plain) => plain.values = Vec::new(),
@@ -121,7 +115,7 @@ impl Column {
             Column::Struct(structs) => structs.columns.iter_mut().for_each(Column::release),
             Column::Map(maps) => {
                 maps.offsets = vec![0];
-                maps.keys.release();
+                maps.keys = Texts::default();
                 maps.values.release();
             }
         }
