@@ -2,22 +2,25 @@
 //!
 //! `cargo bench --bench journal [-- DIR]` appends bodies of the exporter's size and of 1 KB with 1,
 //! 16 and 256 writers at once to a journal below DIR (the system's folder for temporary files), on
-//! the real disk, every append synced before it is answered; then opens the journal again. Last it
-//! says what it would cost and bring to compress what is written: the journal does not.
+//! the real disk, every append synced before it is answered; then opens the journal again. Then it
+//! says what it costs and brings to compress bodies, by codec, and how fast sessions become durable
+//! with and without that on disks of several speeds, which are this one made slower.
 
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 
 mod common;
 
-use std::path::PathBuf;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use common::slow::SlowDisk;
 use common::{Outcome, bodies, median};
 use sessionlake::clock::SystemClock;
-use sessionlake::journal::{Journal, NewBody, Options, RealDisk};
+use sessionlake::journal::{Compression, Journal, NewBody, Options, RealDisk};
 use sessionlake::record::Form;
 
 fn main() -> Outcome<()> {
@@ -35,12 +38,14 @@ fn main() -> Outcome<()> {
         }
     }
     recover(&below)?;
-    compress()
+    compress()?;
+    slow_disks(&below)
 }
 
-fn open(dir: &std::path::Path) -> Outcome<Journal> {
-    let (journal, _) =
-        Journal::open(Arc::new(RealDisk), Arc::new(SystemClock), Options::new(dir.to_owned()))?;
+/// Never compressed, since what is not about compression has bodies of one letter.
+fn open(dir: &Path) -> Outcome<Journal> {
+    let options = Options { compression: Compression::Never, ..Options::new(dir.to_owned()) };
+    let (journal, _) = Journal::open(Arc::new(RealDisk), Arc::new(SystemClock), options)?;
     Ok(journal)
 }
 
@@ -52,7 +57,7 @@ fn body(bytes: usize, number: u64) -> NewBody {
     NewBody { table, form, first_line: 1, bytes: Bytes::from(text) }
 }
 
-fn append(below: &std::path::Path, bytes: usize, writers: usize, bodies: u64) -> Outcome<()> {
+fn append(below: &Path, bytes: usize, writers: usize, bodies: u64) -> Outcome<()> {
     let dir = tempfile::tempdir_in(below)?;
     let journal = open(dir.path())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -90,7 +95,7 @@ fn append(below: &std::path::Path, bytes: usize, writers: usize, bodies: u64) ->
     Ok(())
 }
 
-fn recover(below: &std::path::Path) -> Outcome<()> {
+fn recover(below: &Path) -> Outcome<()> {
     let dir = tempfile::tempdir_in(below)?;
     let journal = open(dir.path())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -152,6 +157,20 @@ fn compress() -> Outcome<()> {
     row("lz4", &mut |bytes, _| Ok(lz4_flex::block::compress(bytes)), &mut |bytes, length| {
         Ok(lz4_flex::block::decompress(bytes, length)?)
     })?;
+    // As senders compress: to keep that would save nothing but the time to compress it again.
+    row(
+        "gzip:6",
+        &mut |bytes, _| {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+            gzip.write_all(bytes)?;
+            Ok(gzip.finish()?)
+        },
+        &mut |bytes, length| {
+            let mut out = Vec::with_capacity(length);
+            flate2::read::GzDecoder::new(bytes).read_to_end(&mut out)?;
+            Ok(out)
+        },
+    )?;
     for level in [-7, -3, -1, 1] {
         let mut compressor = zstd::bulk::Compressor::new(level)?;
         let mut decompressor = zstd::bulk::Decompressor::new()?;
@@ -162,6 +181,83 @@ fn compress() -> Outcome<()> {
         )?;
     }
     Ok(())
+}
+
+/// 16 writers, bodies of sessions.
+fn slow_disks(below: &Path) -> Outcome<()> {
+    println!("\n{:>14} {:>12} {:>9} {:>9}", "disk MB/s", "compression", "MB/s", "written");
+    for megabytes_per_s in [60, 125, 250, 500, 1000, 0] {
+        let total = match megabytes_per_s {
+            0 | 1000 => 600_000_000,
+            slow => slow as usize * 3_000_000,
+        };
+        for compression in [Compression::Never, Compression::Auto, Compression::Always] {
+            let disk = match megabytes_per_s {
+                0 => "as it is".into(),
+                speed => speed.to_string(),
+            };
+            let (speed, share) = sessions(below, megabytes_per_s * 1_000_000, compression, total)?;
+            println!(
+                "{disk:>14} {:>12} {speed:9.0} {:8.0} %",
+                format!("{compression:?}").to_lowercase(),
+                100.0 * share
+            );
+        }
+    }
+    Ok(())
+}
+
+/// MB of sessions that became durable a second, and the part of their bytes that was written.
+fn sessions(
+    below: &Path,
+    bytes_per_s: u64,
+    compression: Compression,
+    total: usize,
+) -> Outcome<(f64, f64)> {
+    const WRITERS: usize = 16;
+    let dir = tempfile::tempdir_in(below)?;
+    let options = Options {
+        compression,
+        // The same bodies go round.
+        retry_window: std::time::Duration::ZERO,
+        ..Options::new(dir.path().to_owned())
+    };
+    let disk = Arc::new(SlowDisk { bytes_per_s });
+    let (journal, _) = Journal::open(disk, Arc::new(SystemClock), options)?;
+    let before = journal.status().backlog_bytes;
+    let bodies = Arc::new(bodies(20_000_000));
+    let each = total / 20_000_000 * bodies.len() / WRITERS;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let (journal, bodies) = (journal.clone(), Arc::clone(&bodies));
+            runtime.spawn(async move {
+                let mut bytes = 0;
+                for number in 0..each {
+                    let body = &bodies[(writer + number * WRITERS) % bodies.len()];
+                    bytes += body.bytes.len();
+                    let new = NewBody {
+                        table: Arc::clone(&body.table),
+                        form: body.form,
+                        first_line: 1,
+                        bytes: body.bytes.clone(),
+                    };
+                    journal.append(new).await.map_err(|error| error.to_string())?;
+                }
+                Ok(bytes)
+            })
+        })
+        .collect();
+    let mut sent = 0;
+    for task in tasks {
+        let bytes: Result<usize, String> = runtime.block_on(task)?;
+        sent += bytes?;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let written = journal.status().backlog_bytes - before;
+    journal.close();
+    Ok((sent as f64 / seconds / 1e6, written as f64 / sent as f64))
 }
 
 /// Bytes and the length of the body to bytes.

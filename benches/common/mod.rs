@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each bench takes what it needs")]
 
+pub(crate) mod slow;
+
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Instant;

@@ -10,10 +10,10 @@
 //!  | seq u64     | at i64 µs    | group_start  | crc(header) | payload                  |
 //!  +-------------+--------------+--------------+-------------+--------------------------+
 //!
-//!  payload of a body (`head` bytes, then the body as it came):
-//!  +--------------+----------------+---------+-----------+---------------------+
-//!  | key 16       | first_line u64 | form u8 | table …   | body …              |
-//!  +--------------+----------------+---------+-----------+---------------------+
+//!  payload of a body (`head` bytes, then the body as it came, or compressed):
+//!  +--------------+----------------+---------+-----------------+-----------+------------+
+//!  | key 16       | first_line u64 | form u8 | (inflated u32)  | table …   | body …     |
+//!  +--------------+----------------+---------+-----------------+-----------+------------+
 //! ```
 //!
 //! All integers are little-endian. Checksums are CRC32C. The header's own covers the segment's
@@ -26,25 +26,29 @@
 //! written. A header with `group_start > X` proves that everything below X was once on disk.
 //!
 //! `seq` of a body is its own; of a control record, that of the last body before it (0 if none).
-//! `at` is when the body was received, or the record made. Flag bit 0: `key` is set.
+//! `at` is when the body was received, or the record made. Flag bit 0: `key` is set. Bit 1, since
+//! format 2: the body is a Zstandard frame, and the head has its `inflated` length. The key is
+//! always that of the body as it came.
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
+use super::compress;
 use crate::record::{Form, Micros};
 
 /// Begins every frame.
 pub(crate) const MAGIC: [u8; 4] = *b"SLf1";
 /// Bytes of a frame before its payload.
 pub(crate) const HEADER_BYTES: usize = 44;
-/// Bytes of a body's head before the table's name.
-const BODY_HEAD_BYTES: usize = 25;
+/// Bytes of a body's head before the table's name, at most.
+const BODY_HEAD_BYTES: usize = 29;
 /// The longest table name, in bytes.
 pub(crate) const MAX_TABLE_BYTES: usize = u16::MAX as usize - BODY_HEAD_BYTES;
 /// The longest body, in bytes: payload lengths are 32 bits, and the head needs its place.
 pub(crate) const MAX_BODY_BYTES: u64 = u32::MAX as u64 - u16::MAX as u64;
 
 const FLAG_KEY: u8 = 1;
+const FLAG_COMPRESSED: u8 = 2;
 
 /// What a frame records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,8 @@ pub(crate) struct Header {
     pub(crate) kind: Kind,
     /// A body's retry key is in its head.
     pub(crate) has_key: bool,
+    /// A body is compressed.
+    pub(crate) is_compressed: bool,
     /// Bytes of the payload before the body itself; 0 in control records.
     pub(crate) head_bytes: u16,
     pub(crate) payload_bytes: u32,
@@ -90,7 +96,8 @@ impl Header {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(&MAGIC);
         out.push(self.kind as u8);
-        out.push(if self.has_key { FLAG_KEY } else { 0 });
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        out.push(flag(self.has_key, FLAG_KEY) | flag(self.is_compressed, FLAG_COMPRESSED));
         out.extend_from_slice(&self.head_bytes.to_le_bytes());
         out.extend_from_slice(&self.payload_bytes.to_le_bytes());
         out.extend_from_slice(&self.payload_crc.to_le_bytes());
@@ -116,6 +123,7 @@ impl Header {
         let header = Header {
             kind,
             has_key: flags & FLAG_KEY != 0,
+            is_compressed: flags & FLAG_COMPRESSED != 0,
             head_bytes: rest.u16()?,
             payload_bytes: rest.u32()?,
             payload_crc: rest.u32()?,
@@ -124,6 +132,7 @@ impl Header {
             group_start: rest.u64()?,
         };
         (rest.u32()? == salted_crc(covered, salt)
+            && flags & !(FLAG_KEY | FLAG_COMPRESSED) == 0
             && u32::from(header.head_bytes) <= header.payload_bytes)
             .then_some(header)
     }
@@ -158,22 +167,31 @@ impl Key {
 #[derive(Debug)]
 pub(crate) struct PreparedBody {
     pub(crate) head: Vec<u8>,
+    /// As it is written.
     pub(crate) bytes: Bytes,
+    is_compressed: bool,
     pub(crate) payload_crc: u32,
     pub(crate) key: Option<Key>,
     pub(crate) received_at: Micros,
 }
 
 impl PreparedBody {
-    /// Lays out the head and sums the payload. `bytes` and `table` are within the limits above.
+    /// Lays out the head, compresses the body if that is asked for and pays, and sums the payload.
+    /// `bytes` and `table` are within the limits above. Compressing takes half a millisecond a
+    /// megabyte.
     pub(crate) fn new(
         table: &str,
         form: Form,
         first_line: u64,
         bytes: Bytes,
+        compress: bool,
         key: Option<Key>,
         received_at: Micros,
     ) -> PreparedBody {
+        let inflated_bytes = bytes.len() as u32;
+        let compressed = if compress { compress::compress(&bytes) } else { None };
+        let is_compressed = compressed.is_some();
+        let bytes = compressed.unwrap_or(bytes);
         let mut head = Vec::with_capacity(BODY_HEAD_BYTES + table.len());
         head.extend_from_slice(&key.map_or(0, |key| key.hash).to_le_bytes());
         head.extend_from_slice(&first_line.to_le_bytes());
@@ -181,9 +199,12 @@ impl PreparedBody {
             Form::Ndjson => 0,
             Form::Elasticsearch => 1,
         });
+        if is_compressed {
+            head.extend_from_slice(&inflated_bytes.to_le_bytes());
+        }
         head.extend_from_slice(table.as_bytes());
         let payload_crc = crc32c::crc32c_append(crc32c::crc32c(&head), &bytes);
-        PreparedBody { head, bytes, payload_crc, key, received_at }
+        PreparedBody { head, bytes, is_compressed, payload_crc, key, received_at }
     }
 
     /// The header of this body at its place.
@@ -191,6 +212,7 @@ impl PreparedBody {
         Header {
             kind: Kind::Body,
             has_key: self.key.is_some(),
+            is_compressed: self.is_compressed,
             head_bytes: self.head.len() as u16,
             payload_bytes: (self.head.len() + self.bytes.len()) as u32,
             payload_crc: self.payload_crc,
@@ -217,6 +239,7 @@ pub(crate) fn control_header(
     Header {
         kind,
         has_key: false,
+        is_compressed: false,
         head_bytes: 0,
         payload_bytes: payload.len() as u32,
         payload_crc: crc32c::crc32c(payload),
@@ -232,12 +255,14 @@ pub(crate) struct BodyHead<'a> {
     pub(crate) hash: u128,
     pub(crate) first_line: u64,
     pub(crate) form: Form,
+    /// The body's length as it came, if it is compressed.
+    pub(crate) inflated_bytes: Option<u32>,
     pub(crate) table: &'a str,
 }
 
 impl<'a> BodyHead<'a> {
-    /// Reads the first `head_bytes` of a body's payload.
-    pub(crate) fn decode(head: &'a [u8]) -> Option<BodyHead<'a>> {
+    /// Reads the first `head_bytes` of the payload of a body that `is_compressed` or not.
+    pub(crate) fn decode(head: &'a [u8], is_compressed: bool) -> Option<BodyHead<'a>> {
         let mut rest = Take(head);
         Some(BodyHead {
             hash: u128::from_le_bytes(rest.array()?),
@@ -247,6 +272,7 @@ impl<'a> BodyHead<'a> {
                 1 => Form::Elasticsearch,
                 _ => return None,
             },
+            inflated_bytes: if is_compressed { Some(rest.u32()?) } else { None },
             table: std::str::from_utf8(rest.0).ok()?,
         })
     }

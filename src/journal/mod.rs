@@ -52,6 +52,7 @@
 //! A device that lies about flushes; damage to the very last group when the journal was not closed
 //! in order (it looks like a torn tail, and is reported as such).
 
+mod compress;
 mod control;
 mod disk;
 mod error;
@@ -80,6 +81,7 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
 
+pub use compress::Compression;
 pub use control::MAX_SETTINGS_BYTES;
 pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use error::{AppendError, JournalError};
@@ -88,7 +90,7 @@ pub use reader::{Next, Reader};
 pub(crate) use replay::LOCK;
 
 use crate::clock::Clock;
-use crate::record::{Form, Roll, Seq, SeqRange};
+use crate::record::{Form, Micros, Roll, Seq, SeqRange};
 use frame::{Key, MAX_TABLE_BYTES, PreparedBody};
 use request::{BodyRequest, Request};
 use state::Shared;
@@ -240,7 +242,8 @@ impl Journal {
     /// is.
     ///
     /// # Cancel safety
-    /// Dropped while it waits for room in the queue (up to [`BUSY_AFTER`]), nothing is recorded.
+    /// Dropped while it waits for room in the queue (up to [`BUSY_AFTER`]) or is being compressed,
+    /// nothing is recorded.
     /// Dropped after that, the body is recorded once all the same, and a retry of it is recognised
     /// as one.
     ///
@@ -248,7 +251,7 @@ impl Journal {
     /// See [`AppendError`]. A retry of a body still in flight shares that one's outcome.
     ///
     /// Needs a Tokio runtime with time enabled. Hashes and sums the body on the caller's thread,
-    /// at some GB/s.
+    /// at some GB/s, and compresses it there if that pays; a large one on a thread for blocking.
     pub async fn append(&self, new: NewBody) -> Result<Receipt, AppendError> {
         let shared = &self.inner.shared;
         if let Some(refusal) = shared.refusal() {
@@ -269,8 +272,6 @@ impl Journal {
                 return outcome;
             }
         }
-        let NewBody { table, form, first_line, bytes } = new;
-        let body = PreparedBody::new(&table, form, first_line, bytes, key, received_at);
         let kib = u32::try_from(body_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         let kib = kib.clamp(1, shared.options.queue_kib());
         let room = Arc::clone(&shared.room).acquire_many_owned(kib);
@@ -279,12 +280,32 @@ impl Journal {
             Ok(Err(_closed)) => return Err(shared.refusal().unwrap_or(AppendError::Closed)),
             Err(_elapsed) => return Err(AppendError::Busy),
         };
+        let body = self.prepare(new, key, received_at).await?;
         let (answer, outcome) = oneshot::channel();
         let request = BodyRequest::new(body, answer, room, Arc::clone(shared));
         match self.hand_over(request, key) {
             Known::New => outcome.await.unwrap_or_else(|_| Err(self.gone())),
             known => self.known(known).await.unwrap_or_else(|| Err(self.gone())),
         }
+    }
+
+    /// What needs a pass over the body's bytes.
+    async fn prepare(
+        &self,
+        new: NewBody,
+        key: Option<Key>,
+        received_at: Micros,
+    ) -> Result<PreparedBody, AppendError> {
+        let NewBody { table, form, first_line, bytes } = new;
+        let (compress, is_long) =
+            (self.inner.shared.compresses(bytes.len()), bytes.len() > compress::LONG_BYTES);
+        let prepare =
+            move || PreparedBody::new(&table, form, first_line, bytes, compress, key, received_at);
+        if !(compress && is_long) {
+            return Ok(prepare());
+        }
+        // Lost only with the runtime itself, which takes the sender along.
+        tokio::task::spawn_blocking(prepare).await.map_err(|_| AppendError::Closed)
     }
 
     /// Sends a body to the writer, unless an equal one came first. One step under the window's

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::JournalError;
+use super::compress::Compression;
 use super::frame::MAX_BODY_BYTES;
 
 /// The longest node prefix.
@@ -26,16 +27,19 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// How long after its ack a body is recognised when it comes again. Zero turns this off.
     pub retry_window: Duration,
-    /// The most body bytes that wait for the writer or are being written. A larger body waits
+    /// The most body bytes, as they came, that wait for the writer or are being written. A larger
+    /// body waits
     /// until the queue is empty.
     pub queue_bytes: u64,
+    /// Which bodies are written compressed.
+    pub compression: Compression,
     /// Go on without damaged segments.
     pub skip_damaged: bool,
 }
 
 impl Options {
     /// The usual limits: segments of 64 MiB, 10 GiB in all, 1 GiB left free, a retry window of
-    /// ten minutes, a queue of 64 MiB, damage refused.
+    /// ten minutes, a queue of 64 MiB, bodies compressed where that pays, damage refused.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Options {
         Options {
@@ -46,6 +50,7 @@ impl Options {
             reserve_bytes: 1 << 30,
             retry_window: Duration::from_secs(600),
             queue_bytes: 64 << 20,
+            compression: Compression::Auto,
             skip_damaged: false,
         }
     }

@@ -3,7 +3,8 @@
 //! A reader has a file handle of its own and never looks past the durable mark: what it hands out
 //! would be there after a power cut. It reads ahead up to [`READ_AHEAD_BYTES`] at a time and hands
 //! out slices of what it read, without another copy; a body larger than that gets an allocation of
-//! its own. A body keeps the piece it was read with in memory as long as it lives.
+//! its own, as does one that was compressed. A body that was not keeps the piece it was read with in
+//! memory as long as it lives.
 //!
 //! The position is the number of the next body, and the file and offset follow from it: so a
 //! switch of segments, or the deletion of one that was read, can neither skip nor repeat a body.
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::compress::decompress;
 use super::disk::{DiskFile, read_full_at};
 use super::frame::{BodyHead, HEADER_BYTES, Header, Kind};
 use super::state::{Segment, State};
@@ -182,9 +184,16 @@ impl Reader {
             }
             let mut payload = place.payload(&header)?;
             let head = payload.split_to(usize::from(header.head_bytes));
-            let Some(head) = BodyHead::decode(&head) else {
+            let Some(head) = BodyHead::decode(&head, header.is_compressed) else {
                 return Err(place.damaged(offset, "a body's head makes no sense".into()));
             };
+            if let Some(inflated_bytes) = head.inflated_bytes {
+                let Some(inflated) = decompress(&payload, inflated_bytes) else {
+                    let why = "a body that was compressed cannot be decompressed";
+                    return Err(place.damaged(offset, why.into()));
+                };
+                payload = inflated;
+            }
             if *self.table != *head.table {
                 self.table = Arc::from(head.table);
             }

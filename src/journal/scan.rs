@@ -134,10 +134,11 @@ fn apply(scan: &mut Scan, frame: &Scanned) -> Result<(), String> {
             if header.seq != scan.last_seq + 1 {
                 return Err(format!("body {} follows body {}", header.seq, scan.last_seq));
             }
-            let head = BodyHead::decode(&frame.kept).ok_or(SENSELESS)?;
+            let head = BodyHead::decode(&frame.kept, header.is_compressed).ok_or(SENSELESS)?;
             scan.last_seq = header.seq;
             if header.has_key {
-                let body_bytes = header.payload_bytes - u32::from(header.head_bytes);
+                let stored_bytes = header.payload_bytes - u32::from(header.head_bytes);
+                let body_bytes = head.inflated_bytes.unwrap_or(stored_bytes);
                 let key = Key { hash: head.hash, body_bytes };
                 scan.window.push(Entry { key, seq: Seq(header.seq), at: header.at });
             }

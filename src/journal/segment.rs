@@ -27,8 +27,8 @@ use super::frame::{self, HEADER_BYTES, Header, Kind, Take};
 use crate::record::Micros;
 
 const MAGIC: [u8; 8] = *b"SLJOURNL";
-/// The format this version reads and writes.
-pub(crate) const FORMAT: u32 = 1;
+/// The format this version writes. It reads those before it: 1 knows no compressed bodies.
+pub(crate) const FORMAT: u32 = 2;
 const FIXED_BYTES: usize = 50;
 /// Bytes read at a time by a scan.
 const SCAN_BYTES: usize = 1 << 20;
@@ -88,7 +88,7 @@ impl SegmentHead {
         if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
             return Err(BadHead::Damaged("the segment's header does not match its checksum"));
         }
-        if format != FORMAT {
+        if !(1..=FORMAT).contains(&format) {
             return Err(BadHead::Format(format));
         }
         let first_seq = rest.u64().ok_or(SHORT)?;

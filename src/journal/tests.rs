@@ -1,6 +1,7 @@
 //! What the journal promises, one test a promise or a crash shape.
 
 mod append;
+mod compressed;
 mod crash;
 pub(crate) mod fake;
 mod flips;

@@ -22,9 +22,10 @@ def check_exactly_once(lake, senders):
     assert len(acked) > 200, "too little was sent for this to mean anything"
 
 
-@pytest.mark.parametrize("roll_age", ["1s", "1h"])
-def test_kill_while_bulks_stream_in(make_server, lake, roll_age):
-    server = make_server(lake, "--roll-age", roll_age, "--roll-rows", "400").start()
+@pytest.mark.parametrize(("roll_age", "compression"), [("1s", "always"), ("1h", "auto")])
+def test_kill_while_bulks_stream_in(make_server, lake, roll_age, compression):
+    flags = ("--roll-age", roll_age, "--roll-rows", "400", "--journal-compression", compression)
+    server = make_server(lake, *flags).start()
     senders = Senders(server).start()
     chance = random.Random(lake.at.uri)
     for _ in range(5):

@@ -59,6 +59,20 @@ pub(crate) const JOURNAL_SEGMENT: Setting = Setting {
     more: "",
 };
 
+/// `journal_compression`
+pub(crate) const JOURNAL_COMPRESSION: Setting = Setting {
+    key: "journal_compression",
+    value_name: "WHEN",
+    kind: Kind::Text,
+    default: Some("auto"),
+    example: "always",
+    commands: SERVE,
+    section: JOURNAL,
+    help: "Compress bodies in the journal: auto, always or never.",
+    more: "auto does so while the disk is slow (its syncs take more than a second for 400 MB), or \
+           the journal more than half full. What encrypt_journal encrypts is never compressed.",
+};
+
 /// `disk_reserve`
 pub(crate) const DISK_RESERVE: Setting = Setting {
     key: "disk_reserve",

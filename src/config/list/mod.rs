@@ -124,6 +124,7 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &NODE,
     &JOURNAL_QUOTA,
     &JOURNAL_SEGMENT,
+    &JOURNAL_COMPRESSION,
     &DISK_RESERVE,
     &RETRY_WINDOW,
     &SKIP_DAMAGED,

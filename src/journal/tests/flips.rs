@@ -3,11 +3,14 @@
 use super::*;
 
 /// Three segments of two bodies, the last one closed in order, as files.
-fn bench() -> (Bench, Vec<PathBuf>) {
-    let bench = Bench::with(|options| options.segment_bytes = 230);
+fn bench(compression: Compression) -> (Bench, Vec<PathBuf>) {
+    let bench = Bench::with(|options| {
+        options.segment_bytes = if compression == Compression::Always { 400 } else { 230 };
+        options.compression = compression;
+    });
     let (journal, _) = bench.open();
     for number in 1..=6 {
-        bench.append(&journal, format!("this is body {number}"));
+        bench.append(&journal, text(number, compression));
         if number == 2 {
             journal.seal(&seal(1, 1, 2)).expect("sealed");
         }
@@ -16,6 +19,12 @@ fn bench() -> (Bench, Vec<PathBuf>) {
     let segments = bench.segments();
     assert_eq!(segments.len(), 3);
     (bench, segments)
+}
+
+/// One that becomes smaller, where that matters.
+fn text(number: u64, compression: Compression) -> String {
+    let text = format!("this is body {number}");
+    if compression == Compression::Always { text.repeat(100) } else { text }
 }
 
 /// What a start made of one flipped byte.
@@ -27,9 +36,10 @@ struct Seen {
 
 /// Flips each byte of a segment. Whatever a start makes of it, it hands out no body that is not as
 /// it was written, and says so when one is missing.
-fn flip_each(which: usize) -> Seen {
-    let (bench, segments) = bench();
+fn flip_each(which: usize, compression: Compression) -> Seen {
+    let (bench, segments) = bench(compression);
     let whole = bench.disk.bytes(&segments[which]);
+    assert!(whole.len() < 1_400, "neither of two bodies of 1,400 bytes is here as it came");
     let mut seen = Seen::default();
     for at in 0..whole.len() {
         let disk = bench.disk.copy();
@@ -52,8 +62,8 @@ fn flip_each(which: usize) -> Seen {
                 let texts = texts(&journal, 1);
                 let lost = 6 - texts.len();
                 assert!(lost <= 1, "byte {at}: more than the last group is gone");
-                for (number, text) in (1..).zip(&texts) {
-                    assert_eq!(*text, format!("this is body {number}"), "byte {at}");
+                for (number, found) in (1..).zip(&texts) {
+                    assert_eq!(*found, text(number, compression), "byte {at}");
                 }
                 seen.cut += 1;
             }
@@ -83,17 +93,21 @@ fn skipped(bench: &Bench, disk: Arc<fake::FakeDisk>, which: usize, at: usize) {
 
 #[test]
 fn every_flipped_byte_of_an_earlier_segment_is_refused() {
-    for which in [0, 1] {
-        let seen = flip_each(which);
-        assert!(seen.refused > 300, "{seen:?}");
-        assert_eq!(seen.cut, 0, "{seen:?}");
+    for compression in [Compression::Never, Compression::Always] {
+        for which in [0, 1] {
+            let seen = flip_each(which, compression);
+            assert!(seen.refused > 300, "{seen:?}");
+            assert_eq!(seen.cut, 0, "{seen:?}");
+        }
     }
 }
 
 #[test]
 fn every_flipped_byte_of_the_last_segment_is_refused_or_a_torn_tail_of_the_last_group() {
-    let seen = flip_each(2);
-    // Behind the last body stands the record of the orderly close: only that can pass for torn.
-    assert_eq!(seen.cut, frame::HEADER_BYTES, "{seen:?}");
-    assert!(seen.refused > 300, "{seen:?}");
+    for compression in [Compression::Never, Compression::Always] {
+        let seen = flip_each(2, compression);
+        // Behind the last body stands the record of the orderly close: only that can pass for torn.
+        assert_eq!(seen.cut, frame::HEADER_BYTES, "{seen:?}");
+        assert!(seen.refused > 300, "{seen:?}");
+    }
 }

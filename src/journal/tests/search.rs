@@ -55,7 +55,12 @@ impl History {
         let mut dice = Dice(seed);
         let segment_bytes = if dice.one_in(2) { dice.below(2_000) + 1 } else { 20_000 };
         History {
-            bench: Bench::with(|options| options.segment_bytes = segment_bytes),
+            bench: Bench::with(|options| {
+                options.segment_bytes = segment_bytes;
+                if dice.one_in(2) {
+                    options.compression = Compression::Always;
+                }
+            }),
             dice,
             bodies: Vec::new(),
             maybe: Vec::new(),

@@ -1,0 +1,153 @@
+//! Bodies that are written compressed are the bodies that came.
+
+use std::time::Instant;
+
+use super::*;
+use crate::journal::compress::LEAST_BYTES;
+
+fn sessions(number: usize, bytes: usize) -> String {
+    let line = format!("{{\"userSessionId\":\"S{number}\",\"duration\":1234}}\n");
+    line.repeat(bytes.div_ceil(line.len()))
+}
+
+fn always() -> Bench {
+    Bench::with(|options| options.compression = Compression::Always)
+}
+
+#[test]
+fn they_come_back_and_take_less_room() {
+    let bench = always();
+    let (journal, _) = bench.open();
+    let before = journal.status().backlog_bytes;
+    let sent: Vec<String> = (1..=5).map(|number| sessions(number, 100_000)).collect();
+    for text in &sent {
+        bench.append(&journal, text);
+    }
+    let took = journal.status().backlog_bytes - before;
+    assert!(took < 5 * 100_000 / 4, "{took} bytes");
+    assert_eq!(texts(&journal, 1), sent);
+    // The file is as large as is said.
+    assert_eq!(bench.disk.bytes(&bench.last_segment()).len() as u64, before + took);
+    drop(journal);
+    let (journal, recovery) = bench.open();
+    assert_eq!(recovery.next, Seq(6));
+    assert_eq!(texts(&journal, 1), sent);
+}
+
+#[test]
+fn a_retry_is_known_whether_it_was_compressed_or_would_be() {
+    let mut bench = always();
+    let text = sessions(1, 10_000);
+    let (journal, _) = bench.open();
+    bench.append(&journal, &text);
+    let known = Receipt { seq: Seq(1), duplicate: true };
+    assert_eq!(bench.try_append(&journal, &text), Ok(known));
+    drop(journal);
+    // From the frame, then from the checkpoint of the segment that followed.
+    for compression in [Compression::Never, Compression::Always] {
+        bench.options.compression = compression;
+        let (journal, _) = bench.open();
+        assert_eq!(bench.try_append(&journal, &text), Ok(known), "{compression:?}");
+    }
+}
+
+#[test]
+fn compressed_and_plain_bodies_stand_side_by_side() {
+    let mut bench = always();
+    let mut sent = Vec::new();
+    for (number, compression) in
+        (1..).zip([Compression::Always, Compression::Never, Compression::Auto, Compression::Always])
+    {
+        bench.options.compression = compression;
+        let (journal, _) = bench.open();
+        for text in [sessions(number, 9_000), format!("{{\"n\":{number}}}\n")] {
+            bench.append(&journal, &text);
+            sent.push(text);
+        }
+        assert_eq!(texts(&journal, 1), sent);
+    }
+}
+
+#[test]
+fn a_long_body_is_compressed_too() {
+    let bench = always();
+    let (journal, _) = bench.open();
+    let text = sessions(1, 9_000_000);
+    bench.append(&journal, &text);
+    assert!(journal.status().backlog_bytes < 2_000_000);
+    assert_eq!(texts(&journal, 1), [text]);
+}
+
+#[test]
+fn auto_leaves_bodies_alone_until_half_of_the_quota_is_full() {
+    // The fake disk syncs in no time.
+    let bench = Bench::with(|options| options.quota_bytes = 1 << 20);
+    let (journal, _) = bench.open();
+    let mut sent = Vec::new();
+    let mut append = |bytes: usize| {
+        let before = journal.status().backlog_bytes;
+        let text = sessions(sent.len(), bytes);
+        bench.append(&journal, &text);
+        sent.push(text);
+        journal.status().backlog_bytes - before
+    };
+    while bench.segments().iter().map(|path| bench.disk.bytes(path).len()).sum::<usize>() <= 1 << 19
+    {
+        assert!(append(50_000) > 50_000);
+    }
+    assert!(append(50_000) < 12_500);
+    assert!(append(LEAST_BYTES / 2) > LEAST_BYTES as u64 / 2, "too small to be worth it");
+    assert_eq!(texts(&journal, 1), sent);
+}
+
+#[test]
+fn auto_compresses_on_a_slow_disk() {
+    let bench = Bench::new();
+    let (journal, _) = bench.open();
+    bench.disk.sync_takes(Duration::from_millis(10));
+    let (mut plain, mut small) = (0, 0);
+    let began = Instant::now();
+    for number in 0..20 {
+        let before = journal.status().backlog_bytes;
+        bench.append(&journal, sessions(number, 1 << 20));
+        match journal.status().backlog_bytes - before < 1 << 18 {
+            true => small += 1,
+            false => plain += 1,
+        }
+    }
+    assert!(began.elapsed() >= Duration::from_millis(200));
+    // 105 MB/s; five syncs are enough to see it.
+    assert!((4..=6).contains(&plain) && small >= 14, "{plain} plain, {small} compressed");
+    assert_eq!(read_from(&journal, 1).len(), 20);
+}
+
+#[test]
+fn a_body_that_does_not_decompress_is_damage_and_no_other_body() {
+    let bench = always();
+    let (journal, _) = bench.open();
+    bench.append(&journal, sessions(1, 10_000));
+    let path = bench.last_segment();
+    let whole = bench.disk.bytes(&path);
+    // The frame is made anew with a right checksum: what is wrong is only its content.
+    let at = whole.windows(4).rposition(|bytes| bytes == frame::MAGIC).expect("a frame");
+    let (head, _) = segment::SegmentHead::decode(&whole).expect("a head");
+    let mut header = frame::Header::decode(&whole[at..], head.salt).expect("a header");
+    assert!(header.is_compressed);
+    let (start, end) = (at + frame::HEADER_BYTES, at + header.frame_bytes() as usize);
+    let mut payload = whole[start..end].to_vec();
+    let inflated = payload.get_mut(25..29).expect("the length");
+    let text_bytes = sessions(1, 10_000).len() as u32;
+    assert_eq!(u32::from_le_bytes(inflated.try_into().expect("four")), text_bytes);
+    inflated.copy_from_slice(&u32::MAX.to_le_bytes());
+    header.payload_crc = crc32c::crc32c(&payload);
+    let mut bytes = whole[..at].to_vec();
+    bytes.extend_from_slice(&header.encode(head.salt));
+    bytes.extend_from_slice(&payload);
+    bytes.extend_from_slice(&whole[end..]);
+    bench.disk.put(&path, &bytes);
+    let mut reader = journal.reader(Seq(1));
+    let error = reader.next(Duration::ZERO).expect_err("damage");
+    assert_eq!(path_of(&error), path);
+    assert!(error.to_string().contains("cannot be decompressed"), "{error}");
+    assert_eq!(reader.position(), Seq(1));
+}
