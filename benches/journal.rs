@@ -20,7 +20,7 @@ use bytes::Bytes;
 use common::slow::SlowDisk;
 use common::{Outcome, bodies, median};
 use sessionlake::clock::SystemClock;
-use sessionlake::journal::{Compression, Journal, NewBody, Options, RealDisk};
+use sessionlake::journal::{Journal, NewBody, Options, RealDisk};
 use sessionlake::record::Form;
 
 fn main() -> Outcome<()> {
@@ -44,7 +44,7 @@ fn main() -> Outcome<()> {
 
 /// Never compressed, since what is not about compression has bodies of one letter.
 fn open(dir: &Path) -> Outcome<Journal> {
-    let options = Options { compression: Compression::Never, ..Options::new(dir.to_owned()) };
+    let options = Options { compress_from_bytes: None, ..Options::new(dir.to_owned()) };
     let (journal, _) = Journal::open(Arc::new(RealDisk), Arc::new(SystemClock), options)?;
     Ok(journal)
 }
@@ -185,21 +185,22 @@ fn compress() -> Outcome<()> {
 
 /// 16 writers, bodies of sessions.
 fn slow_disks(below: &Path) -> Outcome<()> {
-    println!("\n{:>14} {:>12} {:>9} {:>9}", "disk MB/s", "compression", "MB/s", "written");
+    println!("\n{:>14} {:>12} {:>9} {:>9}", "disk MB/s", "compressed", "MB/s", "written");
     for megabytes_per_s in [60, 125, 250, 500, 1000, 0] {
         let total = match megabytes_per_s {
             0 | 1000 => 600_000_000,
             slow => slow as usize * 3_000_000,
         };
-        for compression in [Compression::Never, Compression::Auto, Compression::Always] {
+        for is_compressed in [false, true] {
             let disk = match megabytes_per_s {
                 0 => "as it is".into(),
                 speed => speed.to_string(),
             };
-            let (speed, share) = sessions(below, megabytes_per_s * 1_000_000, compression, total)?;
+            let (speed, share) =
+                sessions(below, megabytes_per_s * 1_000_000, is_compressed, total)?;
             println!(
                 "{disk:>14} {:>12} {speed:9.0} {:8.0} %",
-                format!("{compression:?}").to_lowercase(),
+                if is_compressed { "yes" } else { "no" },
                 100.0 * share
             );
         }
@@ -211,16 +212,17 @@ fn slow_disks(below: &Path) -> Outcome<()> {
 fn sessions(
     below: &Path,
     bytes_per_s: u64,
-    compression: Compression,
+    is_compressed: bool,
     total: usize,
 ) -> Outcome<(f64, f64)> {
     const WRITERS: usize = 16;
     let dir = tempfile::tempdir_in(below)?;
+    let usual = Options::new(dir.path().to_owned());
     let options = Options {
-        compression,
+        compress_from_bytes: usual.compress_from_bytes.filter(|_| is_compressed),
         // The same bodies go round.
         retry_window: std::time::Duration::ZERO,
-        ..Options::new(dir.path().to_owned())
+        ..usual
     };
     let disk = Arc::new(SlowDisk { bytes_per_s });
     let (journal, _) = Journal::open(disk, Arc::new(SystemClock), options)?;

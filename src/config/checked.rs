@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::storage::{Location, Secret};
 use crate::batch::Template;
-use crate::journal;
 use crate::privacy;
 use crate::receive::Endpoint;
 use crate::schema::TableSchema;
@@ -102,8 +101,8 @@ pub struct Journal {
     pub segment_bytes: u64,
     /// Most bytes on disk that have not landed; not below a segment or an inflated body.
     pub quota_bytes: u64,
-    /// Which bodies it writes compressed; encrypted ones never.
-    pub compression: journal::Compression,
+    /// Compress bodies; encrypted ones never are.
+    pub compress: bool,
     /// Bytes to leave free on its disk.
     pub reserve_bytes: u64,
     /// How long a body is remembered to recognise its retry; zero never.

@@ -12,13 +12,12 @@ use std::time::Duration;
 
 use super::checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve};
 use super::error::{Error, Problem};
-use super::forms::{is_within, journal_compression, node_prefix, resolve, table_name};
+use super::forms::{is_within, node_prefix, resolve, table_name};
 use super::list::{self, Kind, Setting};
 use super::raw::{Raw, Source, Typed};
 use super::storage::{self, Location};
 use super::value;
 use crate::batch::Template;
-use crate::journal::Compression as Compressing;
 use crate::schema::{self, TableSchema};
 
 impl Serve {
@@ -88,9 +87,7 @@ impl Checker<'_> {
                 node_prefix: self.parsed(&list::NODE, node_prefix),
                 segment_bytes: self.size(&list::JOURNAL_SEGMENT),
                 quota_bytes: self.size(&list::JOURNAL_QUOTA),
-                compression: self
-                    .optional(&list::JOURNAL_COMPRESSION, journal_compression)
-                    .unwrap_or(Compressing::Auto),
+                compress: self.switch(&list::JOURNAL_COMPRESSION),
                 reserve_bytes: self.size(&list::DISK_RESERVE),
                 retry_window: self.duration(&list::RETRY_WINDOW),
                 skip_damaged: self.switch(&list::SKIP_DAMAGED),
@@ -108,11 +105,6 @@ impl Checker<'_> {
                 let secret = Source::Flag.example(&list::PRIVACY_KEY);
                 let why = format!("needs a secret: {secret}");
                 self.refuse(self.place(&list::ENCRYPT_JOURNAL), why);
-            }
-            if journal.encrypt && journal.compression == Compressing::Always {
-                let why = "cannot be had with encrypt_journal: what is encrypted does not become \
-                           smaller";
-                self.refuse(self.place(&list::JOURNAL_COMPRESSION), why.to_owned());
             }
             let body = self.size(&list::BODY_LIMIT);
             self.not_below(&list::INFLATED_LIMIT, &list::BODY_LIMIT, body);

@@ -5,8 +5,6 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Component, Path, PathBuf};
 
-use crate::journal::Compression;
-
 /// `HOST:PORT` as addresses, IPv4 first, never none. Asks the system's resolver.
 pub(super) fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
     let shaped = text.rsplit_once(':').is_some_and(|(host, port)| {
@@ -50,16 +48,6 @@ pub(super) fn table_name(text: &str) -> Result<String, String> {
     match named && !text.starts_with('_') {
         true => Ok(text.to_owned()),
         false => Err("is not 1 to 64 of a-z, 0-9 and _, beginning without _".to_owned()),
-    }
-}
-
-/// When bodies are compressed in the journal.
-pub(super) fn journal_compression(text: &str) -> Result<Compression, String> {
-    match text {
-        "auto" => Ok(Compression::Auto),
-        "always" => Ok(Compression::Always),
-        "never" => Ok(Compression::Never),
-        _ => Err("is none of auto, always and never".to_owned()),
     }
 }
 

@@ -176,7 +176,7 @@ pub(crate) struct PreparedBody {
 }
 
 impl PreparedBody {
-    /// Lays out the head, compresses the body if that is asked for and pays, and sums the payload.
+    /// Lays out the head, compresses the body if that is asked for and makes it smaller, and sums the payload.
     /// `bytes` and `table` are within the limits above. Compressing takes half a millisecond a
     /// megabyte.
     pub(crate) fn new(

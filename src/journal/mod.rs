@@ -81,7 +81,6 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
 
-pub use compress::Compression;
 pub use control::MAX_SETTINGS_BYTES;
 pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use error::{AppendError, JournalError};
@@ -251,7 +250,7 @@ impl Journal {
     /// See [`AppendError`]. A retry of a body still in flight shares that one's outcome.
     ///
     /// Needs a Tokio runtime with time enabled. Hashes and sums the body on the caller's thread,
-    /// at some GB/s, and compresses it there if that pays; a large one on a thread for blocking.
+    /// at some GB/s, and compresses it there; a large one on a thread for blocking.
     pub async fn append(&self, new: NewBody) -> Result<Receipt, AppendError> {
         let shared = &self.inner.shared;
         if let Some(refusal) = shared.refusal() {
@@ -297,8 +296,9 @@ impl Journal {
         received_at: Micros,
     ) -> Result<PreparedBody, AppendError> {
         let NewBody { table, form, first_line, bytes } = new;
-        let (compress, is_long) =
-            (self.inner.shared.compresses(bytes.len()), bytes.len() > compress::LONG_BYTES);
+        let from_bytes = self.inner.shared.options.compress_from_bytes;
+        let compress = from_bytes.is_some_and(|least| bytes.len() >= least);
+        let is_long = bytes.len() > compress::LONG_BYTES;
         let prepare =
             move || PreparedBody::new(&table, form, first_line, bytes, compress, key, received_at);
         if !(compress && is_long) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::JournalError;
-use super::compress::Compression;
+use super::compress::LEAST_BYTES;
 use super::frame::MAX_BODY_BYTES;
 
 /// The longest node prefix.
@@ -31,15 +31,15 @@ pub struct Options {
     /// body waits
     /// until the queue is empty.
     pub queue_bytes: u64,
-    /// Which bodies are written compressed.
-    pub compression: Compression,
+    /// Bodies of so many bytes are written compressed, if that makes them smaller; `None`: none are.
+    pub compress_from_bytes: Option<usize>,
     /// Go on without damaged segments.
     pub skip_damaged: bool,
 }
 
 impl Options {
     /// The usual limits: segments of 64 MiB, 10 GiB in all, 1 GiB left free, a retry window of
-    /// ten minutes, a queue of 64 MiB, bodies compressed where that pays, damage refused.
+    /// ten minutes, a queue of 64 MiB, bodies of 4 KiB compressed, damage refused.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Options {
         Options {
@@ -50,7 +50,7 @@ impl Options {
             reserve_bytes: 1 << 30,
             retry_window: Duration::from_secs(600),
             queue_bytes: 64 << 20,
-            compression: Compression::Auto,
+            compress_from_bytes: Some(LEAST_BYTES),
             skip_damaged: false,
         }
     }

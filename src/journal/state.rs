@@ -10,7 +10,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::compress::{self, Compression, Pays};
 use super::disk::{Disk, DiskLock};
 use super::window::Window;
 use super::{AppendError, JournalError, Options};
@@ -56,8 +55,6 @@ pub(crate) struct Shared {
     /// Seeds the retry keys.
     pub(crate) seed: u64,
     state: Mutex<State>,
-    /// Whether the disk is so slow that bodies should be compressed.
-    pub(crate) pays: Pays,
     /// Woken when the state has changed.
     pub(crate) changed: Condvar,
     window: Mutex<Window>,
@@ -89,7 +86,6 @@ impl Shared {
             node,
             seed,
             state: Mutex::new(state),
-            pays: Pays::default(),
             changed: Condvar::new(),
             window: Mutex::new(window),
             room,
@@ -118,18 +114,6 @@ impl Shared {
         drop(state);
         self.room.close();
         self.changed.notify_all();
-    }
-
-    /// Whether a body of this size is to be compressed now.
-    pub(crate) fn compresses(&self, body_bytes: usize) -> bool {
-        match self.options.compression {
-            Compression::Never => false,
-            Compression::Always => true,
-            Compression::Auto if body_bytes < compress::LEAST_BYTES => false,
-            Compression::Auto => {
-                self.pays.now() || self.state().bytes > self.options.quota_bytes / 2
-            }
-        }
     }
 
     /// Why no body is taken, if that is so whatever its size.

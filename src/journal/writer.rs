@@ -260,20 +260,15 @@ impl Writer {
             let path = self.active.path.clone();
             move |source| JournalError::Io { what, path, source }
         };
-        let mut written_at = began;
         let written = write_all_at(&*self.active.file, &mut slices, self.active.len)
             .map_err(failed("write"))
-            .and_then(|()| {
-                written_at = Instant::now();
-                self.active.file.sync().map_err(failed("sync"))
-            });
+            .and_then(|()| self.active.file.sync().map_err(failed("sync")));
         if let Err(error) = written {
             // The reason first, then the group's requests, which answer with it.
             self.shared.poison(error.to_string());
             drop(group);
             return Err(error);
         }
-        self.shared.pays.synced(group.bytes, written_at.elapsed());
         metrics::histogram!("sessionlake_journal_sync_seconds").record(began.elapsed());
         if !group.bodies.is_empty() {
             metrics::histogram!("sessionlake_journal_group_bodies")

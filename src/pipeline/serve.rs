@@ -22,7 +22,7 @@ use crate::auth::Auth;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
-use crate::journal::{Compression, Disk as _, Journal, Options, RealDisk};
+use crate::journal::{Disk as _, Journal, Options, RealDisk};
 use crate::status::Readiness;
 use crate::store::Lake;
 use crate::tls::Tls;
@@ -192,7 +192,9 @@ fn journal_options(journal: &config::Journal) -> Options {
     options.quota_bytes = journal.quota_bytes;
     options.reserve_bytes = journal.reserve_bytes;
     options.retry_window = journal.retry_window;
-    options.compression = if journal.encrypt { Compression::Never } else { journal.compression };
+    if journal.encrypt || !journal.compress {
+        options.compress_from_bytes = None;
+    }
     options.skip_damaged = journal.skip_damaged;
     options
 }

@@ -1,7 +1,5 @@
 //! Bodies that are written compressed are the bodies that came.
 
-use std::time::Instant;
-
 use super::*;
 use crate::journal::compress::LEAST_BYTES;
 
@@ -11,7 +9,7 @@ fn sessions(number: usize, bytes: usize) -> String {
 }
 
 fn always() -> Bench {
-    Bench::with(|options| options.compression = Compression::Always)
+    Bench::with(|options| options.compress_from_bytes = Some(0))
 }
 
 #[test]
@@ -44,10 +42,10 @@ fn a_retry_is_known_whether_it_was_compressed_or_would_be() {
     assert_eq!(bench.try_append(&journal, &text), Ok(known));
     drop(journal);
     // From the frame, then from the checkpoint of the segment that followed.
-    for compression in [Compression::Never, Compression::Always] {
-        bench.options.compression = compression;
+    for from_bytes in [None, Some(0)] {
+        bench.options.compress_from_bytes = from_bytes;
         let (journal, _) = bench.open();
-        assert_eq!(bench.try_append(&journal, &text), Ok(known), "{compression:?}");
+        assert_eq!(bench.try_append(&journal, &text), Ok(known), "{from_bytes:?}");
     }
 }
 
@@ -55,10 +53,8 @@ fn a_retry_is_known_whether_it_was_compressed_or_would_be() {
 fn compressed_and_plain_bodies_stand_side_by_side() {
     let mut bench = always();
     let mut sent = Vec::new();
-    for (number, compression) in
-        (1..).zip([Compression::Always, Compression::Never, Compression::Auto, Compression::Always])
-    {
-        bench.options.compression = compression;
+    for (number, from_bytes) in (1..).zip([Some(0), None, Some(LEAST_BYTES), Some(0)]) {
+        bench.options.compress_from_bytes = from_bytes;
         let (journal, _) = bench.open();
         for text in [sessions(number, 9_000), format!("{{\"n\":{number}}}\n")] {
             bench.append(&journal, &text);
@@ -79,46 +75,21 @@ fn a_long_body_is_compressed_too() {
 }
 
 #[test]
-fn auto_leaves_bodies_alone_until_half_of_the_quota_is_full() {
-    // The fake disk syncs in no time.
-    let bench = Bench::with(|options| options.quota_bytes = 1 << 20);
-    let (journal, _) = bench.open();
-    let mut sent = Vec::new();
-    let mut append = |bytes: usize| {
-        let before = journal.status().backlog_bytes;
-        let text = sessions(sent.len(), bytes);
-        bench.append(&journal, &text);
-        sent.push(text);
-        journal.status().backlog_bytes - before
-    };
-    while bench.segments().iter().map(|path| bench.disk.bytes(path).len()).sum::<usize>() <= 1 << 19
-    {
-        assert!(append(50_000) > 50_000);
-    }
-    assert!(append(50_000) < 12_500);
-    assert!(append(LEAST_BYTES / 2) > LEAST_BYTES as u64 / 2, "too small to be worth it");
-    assert_eq!(texts(&journal, 1), sent);
-}
-
-#[test]
-fn auto_compresses_on_a_slow_disk() {
+fn small_bodies_and_those_that_do_not_become_smaller_are_left_alone() {
     let bench = Bench::new();
     let (journal, _) = bench.open();
-    bench.disk.sync_takes(Duration::from_millis(10));
-    let (mut plain, mut small) = (0, 0);
-    let began = Instant::now();
-    for number in 0..20 {
+    let mut dice = crate::search::Dice(3);
+    let noise: Vec<u8> = (0..100_000).map(|_| dice.byte()).collect();
+    let mut small = sessions(1, LEAST_BYTES - 1);
+    small.truncate(LEAST_BYTES - 1);
+    for text in [&noise[..], small.as_bytes()] {
         let before = journal.status().backlog_bytes;
-        bench.append(&journal, sessions(number, 1 << 20));
-        match journal.status().backlog_bytes - before < 1 << 18 {
-            true => small += 1,
-            false => plain += 1,
-        }
+        bench.append(&journal, text);
+        assert!(journal.status().backlog_bytes - before > text.len() as u64);
     }
-    assert!(began.elapsed() >= Duration::from_millis(200));
-    // 105 MB/s; five syncs are enough to see it.
-    assert!((4..=6).contains(&plain) && small >= 14, "{plain} plain, {small} compressed");
-    assert_eq!(read_from(&journal, 1).len(), 20);
+    let before = journal.status().backlog_bytes;
+    bench.append(&journal, sessions(2, LEAST_BYTES));
+    assert!(journal.status().backlog_bytes - before < LEAST_BYTES as u64 / 2);
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use crate::journal::disk::{Disk, DiskFile, DiskLock};
 use crate::search::Dice;
@@ -104,8 +103,6 @@ pub(crate) struct FakeDisk {
     gate: Arc<Mutex<()>>,
     /// Syncs that were begun.
     begun: Arc<AtomicU64>,
-    /// How long a sync takes, in microseconds.
-    sync_us: Arc<AtomicU64>,
 }
 
 struct FakeFile {
@@ -145,11 +142,6 @@ impl FakeDisk {
     /// Syncs wait as long as this is held.
     pub(crate) fn hold_syncs(&self) -> MutexGuard<'_, ()> {
         self.gate.lock().expect("the gate")
-    }
-
-    /// Makes syncs slow.
-    pub(crate) fn sync_takes(&self, took: Duration) {
-        self.sync_us.store(took.as_micros() as u64, Ordering::SeqCst);
     }
 
     /// Waits until a sync was begun that had not been when `before` were.
@@ -546,7 +538,6 @@ impl DiskFile for FakeFile {
     fn sync(&self) -> io::Result<()> {
         self.disk.begun.fetch_add(1, Ordering::SeqCst);
         let _open = self.disk.gate.lock().expect("the gate");
-        std::thread::sleep(Duration::from_micros(self.disk.sync_us.load(Ordering::SeqCst)));
         let mut world = self.disk.world();
         if self.generation != world.generation {
             return Err(io::Error::other("the power is off"));

@@ -3,14 +3,14 @@
 use super::*;
 
 /// Three segments of two bodies, the last one closed in order, as files.
-fn bench(compression: Compression) -> (Bench, Vec<PathBuf>) {
+fn bench(compressed: bool) -> (Bench, Vec<PathBuf>) {
     let bench = Bench::with(|options| {
-        options.segment_bytes = if compression == Compression::Always { 400 } else { 230 };
-        options.compression = compression;
+        options.segment_bytes = if compressed { 400 } else { 230 };
+        options.compress_from_bytes = compressed.then_some(0);
     });
     let (journal, _) = bench.open();
     for number in 1..=6 {
-        bench.append(&journal, text(number, compression));
+        bench.append(&journal, text(number, compressed));
         if number == 2 {
             journal.seal(&seal(1, 1, 2)).expect("sealed");
         }
@@ -22,9 +22,9 @@ fn bench(compression: Compression) -> (Bench, Vec<PathBuf>) {
 }
 
 /// One that becomes smaller, where that matters.
-fn text(number: u64, compression: Compression) -> String {
+fn text(number: u64, compressed: bool) -> String {
     let text = format!("this is body {number}");
-    if compression == Compression::Always { text.repeat(100) } else { text }
+    if compressed { text.repeat(100) } else { text }
 }
 
 /// What a start made of one flipped byte.
@@ -36,8 +36,8 @@ struct Seen {
 
 /// Flips each byte of a segment. Whatever a start makes of it, it hands out no body that is not as
 /// it was written, and says so when one is missing.
-fn flip_each(which: usize, compression: Compression) -> Seen {
-    let (bench, segments) = bench(compression);
+fn flip_each(which: usize, compressed: bool) -> Seen {
+    let (bench, segments) = bench(compressed);
     let whole = bench.disk.bytes(&segments[which]);
     assert!(whole.len() < 1_400, "neither of two bodies of 1,400 bytes is here as it came");
     let mut seen = Seen::default();
@@ -63,7 +63,7 @@ fn flip_each(which: usize, compression: Compression) -> Seen {
                 let lost = 6 - texts.len();
                 assert!(lost <= 1, "byte {at}: more than the last group is gone");
                 for (number, found) in (1..).zip(&texts) {
-                    assert_eq!(*found, text(number, compression), "byte {at}");
+                    assert_eq!(*found, text(number, compressed), "byte {at}");
                 }
                 seen.cut += 1;
             }
@@ -93,9 +93,9 @@ fn skipped(bench: &Bench, disk: Arc<fake::FakeDisk>, which: usize, at: usize) {
 
 #[test]
 fn every_flipped_byte_of_an_earlier_segment_is_refused() {
-    for compression in [Compression::Never, Compression::Always] {
+    for compressed in [false, true] {
         for which in [0, 1] {
-            let seen = flip_each(which, compression);
+            let seen = flip_each(which, compressed);
             assert!(seen.refused > 300, "{seen:?}");
             assert_eq!(seen.cut, 0, "{seen:?}");
         }
@@ -104,8 +104,8 @@ fn every_flipped_byte_of_an_earlier_segment_is_refused() {
 
 #[test]
 fn every_flipped_byte_of_the_last_segment_is_refused_or_a_torn_tail_of_the_last_group() {
-    for compression in [Compression::Never, Compression::Always] {
-        let seen = flip_each(2, compression);
+    for compressed in [false, true] {
+        let seen = flip_each(2, compressed);
         // Behind the last body stands the record of the orderly close: only that can pass for torn.
         assert_eq!(seen.cut, frame::HEADER_BYTES, "{seen:?}");
         assert!(seen.refused > 300, "{seen:?}");

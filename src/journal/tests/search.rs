@@ -58,7 +58,7 @@ impl History {
             bench: Bench::with(|options| {
                 options.segment_bytes = segment_bytes;
                 if dice.one_in(2) {
-                    options.compression = Compression::Always;
+                    options.compress_from_bytes = Some(0);
                 }
             }),
             dice,

@@ -172,8 +172,8 @@ async fn a_full_journal_is_503_with_a_time_to_come_back() {
     let server = Server::with(|_, options| {
         options.quota_bytes = 256 << 10;
         options.segment_bytes = 64 << 10;
-        // Half full, it would begin to compress, and of these letters nothing would be left.
-        options.compression = Compression::Never;
+        // Of these letters nothing would be left.
+        options.compress_from_bytes = None;
     })
     .await;
     let mut refused = None;

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::SystemClock;
-use crate::journal::{Compression, Journal, Next, Options, RealDisk};
+use crate::journal::{Journal, Next, Options, RealDisk};
 use crate::record::Seq;
 
 use super::*;
