@@ -41,6 +41,8 @@ impl Bench {
 
     fn with(change: impl FnOnce(&mut Options)) -> Bench {
         let mut options = Options::new("/state/journal");
+        // So that a body's text says how many bytes it takes.
+        options.compress_from_bytes = None;
         change(&mut options);
         Bench {
             disk: Arc::new(FakeDisk::default()),

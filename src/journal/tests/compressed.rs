@@ -76,7 +76,7 @@ fn a_long_body_is_compressed_too() {
 
 #[test]
 fn small_bodies_and_those_that_do_not_become_smaller_are_left_alone() {
-    let bench = Bench::new();
+    let bench = Bench::with(|options| options.compress_from_bytes = Some(LEAST_BYTES));
     let (journal, _) = bench.open();
     let mut dice = crate::search::Dice(3);
     let noise: Vec<u8> = (0..100_000).map(|_| dice.byte()).collect();

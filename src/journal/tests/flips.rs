@@ -5,7 +5,7 @@ use super::*;
 /// Three segments of two bodies, the last one closed in order, as files.
 fn bench(compressed: bool) -> (Bench, Vec<PathBuf>) {
     let bench = Bench::with(|options| {
-        options.segment_bytes = if compressed { 400 } else { 230 };
+        options.segment_bytes = if compressed { 330 } else { 230 };
         options.compress_from_bytes = compressed.then_some(0);
     });
     let (journal, _) = bench.open();

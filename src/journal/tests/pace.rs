@@ -12,7 +12,8 @@ const BODY_BYTES: usize = 896_000;
 #[test]
 fn pace_of_appends_start_and_reader() {
     let state = tempfile::tempdir().expect("a directory");
-    let options = Options { reserve_bytes: 0, ..Options::new(state.path()) };
+    let options =
+        Options { reserve_bytes: 0, compress_from_bytes: None, ..Options::new(state.path()) };
     let open = || {
         Journal::open(Arc::new(RealDisk), Arc::new(SystemClock), options.clone()).expect("opens")
     };
