@@ -14,7 +14,7 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Rows of all files.
     pub rows: u64,
-    /// Journal bytes that the roll holds back from release.
+    /// Bytes of the bodies, as they came, that the roll holds back from release.
     pub source_bytes: u64,
 }
 

@@ -29,7 +29,8 @@
 //! bytes are in `frame`, `control` and `segment`.
 //!
 //! # Threads
-//! Callers hash and sum a body, wait for room in the queue and hand it over. One writer thread
+//! Callers hash a body, wait for room in the queue, compress and sum it, and hand it over. One writer
+//! thread
 //! takes what waits, makes one vectored write and one sync, moves the durable mark and answers
 //! (group commit): a lone body waits for nobody, many share a sync. Before a new segment gets its
 //! first body, the one before it is synced, and its own head and name are.
@@ -89,7 +90,8 @@ pub use reader::{Next, Reader};
 pub(crate) use replay::LOCK;
 
 use crate::clock::Clock;
-use crate::record::{Form, Micros, Roll, Seq, SeqRange};
+use crate::record::{Form, Roll, Seq, SeqRange};
+use compress::MOST_BYTES;
 use frame::{Key, MAX_TABLE_BYTES, PreparedBody};
 use request::{BodyRequest, Request};
 use state::Shared;
@@ -241,8 +243,7 @@ impl Journal {
     /// is.
     ///
     /// # Cancel safety
-    /// Dropped while it waits for room in the queue (up to [`BUSY_AFTER`]) or is being compressed,
-    /// nothing is recorded.
+    /// Dropped while it waits for room in the queue (up to [`BUSY_AFTER`]), nothing is recorded.
     /// Dropped after that, the body is recorded once all the same, and a retry of it is recognised
     /// as one.
     ///
@@ -250,7 +251,7 @@ impl Journal {
     /// See [`AppendError`]. A retry of a body still in flight shares that one's outcome.
     ///
     /// Needs a Tokio runtime with time enabled. Hashes and sums the body on the caller's thread,
-    /// at some GB/s, and compresses it there; a large one on a thread for blocking.
+    /// at some GB/s, and compresses one of up to 8 MiB there, in 5 ms at most.
     pub async fn append(&self, new: NewBody) -> Result<Receipt, AppendError> {
         let shared = &self.inner.shared;
         if let Some(refusal) = shared.refusal() {
@@ -279,33 +280,17 @@ impl Journal {
             Ok(Err(_closed)) => return Err(shared.refusal().unwrap_or(AppendError::Closed)),
             Err(_elapsed) => return Err(AppendError::Busy),
         };
-        let body = self.prepare(new, key, received_at).await?;
+        // With its room, since a compressed body is a second one until the first is let go of.
+        let NewBody { table, form, first_line, bytes } = new;
+        let from_bytes = shared.options.compress_from_bytes;
+        let compress = from_bytes.is_some_and(|least| (least..=MOST_BYTES).contains(&bytes.len()));
+        let body = PreparedBody::new(&table, form, first_line, bytes, compress, key, received_at);
         let (answer, outcome) = oneshot::channel();
         let request = BodyRequest::new(body, answer, room, Arc::clone(shared));
         match self.hand_over(request, key) {
             Known::New => outcome.await.unwrap_or_else(|_| Err(self.gone())),
             known => self.known(known).await.unwrap_or_else(|| Err(self.gone())),
         }
-    }
-
-    /// What needs a pass over the body's bytes.
-    async fn prepare(
-        &self,
-        new: NewBody,
-        key: Option<Key>,
-        received_at: Micros,
-    ) -> Result<PreparedBody, AppendError> {
-        let NewBody { table, form, first_line, bytes } = new;
-        let from_bytes = self.inner.shared.options.compress_from_bytes;
-        let compress = from_bytes.is_some_and(|least| bytes.len() >= least);
-        let is_long = bytes.len() > compress::LONG_BYTES;
-        let prepare =
-            move || PreparedBody::new(&table, form, first_line, bytes, compress, key, received_at);
-        if !(compress && is_long) {
-            return Ok(prepare());
-        }
-        // Lost only with the runtime itself, which takes the sender along.
-        tokio::task::spawn_blocking(prepare).await.map_err(|_| AppendError::Closed)
     }
 
     /// Sends a body to the writer, unless an equal one came first. One step under the window's

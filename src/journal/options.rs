@@ -31,7 +31,8 @@ pub struct Options {
     /// body waits
     /// until the queue is empty.
     pub queue_bytes: u64,
-    /// Bodies of so many bytes are written compressed, if that makes them smaller; `None`: none are.
+    /// Bodies of so many bytes, and of 8 MiB at most, are written compressed if that makes them
+    /// smaller; `None`: none are.
     pub compress_from_bytes: Option<usize>,
     /// Go on without damaged segments.
     pub skip_damaged: bool,
@@ -39,7 +40,7 @@ pub struct Options {
 
 impl Options {
     /// The usual limits: segments of 64 MiB, 10 GiB in all, 1 GiB left free, a retry window of
-    /// ten minutes, a queue of 64 MiB, bodies of 4 KiB compressed, damage refused.
+    /// ten minutes, a queue of 64 MiB, bodies of 4 KiB to 8 MiB compressed, damage refused.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Options {
         Options {

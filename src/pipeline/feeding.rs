@@ -20,7 +20,7 @@ pub(super) trait Source: Send {
 
 /// How long the first body of a job may wait for others to be decoded with.
 const GATHER: Duration = Duration::from_millis(20);
-/// What a body costs besides its bytes, in memory and in the journal, about.
+/// What a body costs besides its bytes, about.
 const BODY_BYTES: usize = 128;
 /// How often the age of the open roll is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(100);

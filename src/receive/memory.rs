@@ -3,7 +3,8 @@
 //! A budget counted in blocks, so that a body asks once every 64 KiB and not for every chunk. Bytes
 //! are reserved before they are kept, and given back when nobody holds them any more: what is
 //! handed on (to the journal, to a thread, to the client as an answer) takes its reservation along
-//! ([`Reserved::hold`]). Bodies wait for one another in order; one that waits too long is refused,
+//! ([`Reserved::hold`]); the compressed copy that the journal makes instead has its bound there.
+//! Bodies wait for one another in order; one that waits too long is refused,
 //! which also frees what it holds, so that two half-read bodies cannot wait for each other for
 //! ever. What can never be had is refused at once, so that nobody waits behind it.
 //!

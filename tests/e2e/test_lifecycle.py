@@ -76,7 +76,7 @@ def test_acks_go_on_while_the_store_is_away(make_server, seaweedfs, request):
 
 def test_a_journal_that_cannot_be_written_ends_the_process(make_server, local_lake):
     """A failed write is final: nothing of it is acked, the process leaves with 1, a start has the rest."""
-    server = make_server(local_lake, "--roll-age", "1h")
+    server = make_server(local_lake, "--roll-age", "1h", "--journal-compression=false")
     plain = server.command
     server.command = lambda: ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh", *plain()]
     server.start()
@@ -135,6 +135,7 @@ def test_a_full_journal_answers_503(make_server, seaweedfs, request):
         "8MiB",
         "--journal-segment",
         "1MiB",
+        "--journal-compression=false",
         "--inflated-limit",
         "4MiB",
         "--body-limit",

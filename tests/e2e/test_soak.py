@@ -136,7 +136,7 @@ def test_store_away_under_load(make_server, own_store, command, form, how):
 )
 def test_recovery_of_a_large_journal(make_server, local_lake, command, megabytes):
     """A start reads and checks the whole journal, from disk and not from the page cache."""
-    flags = ("--roll-age", "1h", "--roll-bytes", "4GiB", "--journal-quota", "40GiB")
+    flags = ("--roll-age", "1h", "--roll-bytes", "4GiB", "--journal-quota", "40GiB", "--journal-compression=false")
     server = make_server(local_lake, *flags).start()
     load = Load(server, 200, threads=4).start()
     wait_until(lambda: load.bytes > megabytes * 1_000_000, 250, "the journal is large")

@@ -56,7 +56,7 @@ def test_a_lake_with_something_off(make_server, local_lake, command):
 
 
 def test_damage_in_the_middle_is_refused_skipped_and_told(make_server, local_lake, command, folder):
-    flags = ["--roll-age", "1h", "--journal-segment", "64KiB"]
+    flags = ["--roll-age", "1h", "--journal-segment", "64KiB", "--journal-compression=false"]
     server = make_server(local_lake, *flags).start()
     for number in range(12):
         server.put(body(f"s{number:02}").replace(b"}", b',"city":"' + b"x" * 20_000 + b'"}'))

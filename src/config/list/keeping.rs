@@ -68,7 +68,7 @@ pub(crate) const JOURNAL_COMPRESSION: Setting = Setting {
     example: "false",
     commands: SERVE,
     section: JOURNAL,
-    help: "Compress bodies of 4 KiB and more in the journal (zstd).",
+    help: "Compress bodies of 4 KiB to 8 MiB in the journal (zstd).",
     more: "Sessions take an eighth of the room there, and less time. Encrypted bodies are never \
            compressed.",
 };

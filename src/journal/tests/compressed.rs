@@ -1,7 +1,7 @@
 //! Bodies that are written compressed are the bodies that came.
 
 use super::*;
-use crate::journal::compress::LEAST_BYTES;
+use crate::journal::compress::{LEAST_BYTES, MOST_BYTES};
 
 fn sessions(number: usize, bytes: usize) -> String {
     let line = format!("{{\"userSessionId\":\"S{number}\",\"duration\":1234}}\n");
@@ -65,13 +65,18 @@ fn compressed_and_plain_bodies_stand_side_by_side() {
 }
 
 #[test]
-fn a_long_body_is_compressed_too() {
+fn a_body_that_is_too_long_to_be_compressed_is_left_alone() {
     let bench = always();
     let (journal, _) = bench.open();
-    let text = sessions(1, 9_000_000);
-    bench.append(&journal, &text);
-    assert!(journal.status().backlog_bytes < 2_000_000);
-    assert_eq!(texts(&journal, 1), [text]);
+    let mut longest = sessions(1, MOST_BYTES);
+    longest.truncate(MOST_BYTES);
+    bench.append(&journal, &longest);
+    let took = journal.status().backlog_bytes;
+    assert!(took < MOST_BYTES as u64 / 4, "{took}");
+    let longer = longest.clone() + " ";
+    bench.append(&journal, &longer);
+    assert!(journal.status().backlog_bytes - took > longer.len() as u64);
+    assert!(texts(&journal, 1) == [longest, longer]);
 }
 
 #[test]

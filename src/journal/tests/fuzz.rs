@@ -5,6 +5,7 @@
 
 use super::fake::FakeDisk;
 use super::*;
+use crate::journal::compress::{compress, decompress};
 use crate::journal::control::{
     decode_checkpoint, decode_committed, decode_seal, encode_checkpoint, encode_seal,
 };
@@ -87,6 +88,26 @@ fn fuzz_records_and_heads() {
         let _ = decode_committed(&bytes);
         if let Some(head) = BodyHead::decode(&bytes, dice.one_in(2)) {
             assert!(head.table.len() <= bytes.len());
+        }
+    }
+    println!("{} inputs, {read} of them could be read", inputs(INPUTS));
+    assert!(read > 0);
+}
+
+#[test]
+fn fuzz_compressed_bodies() {
+    let mut dice = Dice(3);
+    let text = "{\"userSessionId\":\"one\",\"duration\":1234567}\n".repeat(40);
+    let whole = compress(text.as_bytes()).expect("smaller");
+    let mut read = 0_u64;
+    for _ in 0..inputs(INPUTS) {
+        let mut bytes = whole.to_vec();
+        mutate(&mut dice, &mut bytes);
+        let said = if dice.one_in(2) { text.len() as u32 } else { dice.below(5_000) as u32 };
+        // What the frame's checksum does not catch would be other bytes, but never more of them.
+        if let Some(body) = decompress(&bytes, said) {
+            assert_eq!(body.len(), said as usize);
+            read += 1;
         }
     }
     println!("{} inputs, {read} of them could be read", inputs(INPUTS));
