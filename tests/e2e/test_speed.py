@@ -4,15 +4,18 @@ Each is there twice: a short form in every run, the form of the promise under `t
 """
 
 import contextlib
+import os
 import signal
 import statistics
 import sys
+import threading
+import time
 
 import pytest
 import sessions
 from harness import alone, place
 from harness.lake import Lake
-from harness.process import wait_until
+from harness.process import resident_memory_bytes, wait_until
 from harness.senders import Stream
 
 MEMORY_LIMIT = 512 << 20
@@ -67,6 +70,39 @@ def test_memory_with_default_settings(make_server, local_lake):
 @pytest.mark.timeout(400)
 def test_memory_into_a_bucket(make_server, seaweedfs):
     stream(make_server, Lake(seaweedfs.lake("stream")), 60, 40, ["--roll-age", "15s"])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_memory_over_hours(make_server, local_lake):
+    """Hundreds of partitions, 10 MB/s, for SESSIONLAKE_SOAK_MINUTES (60): what is resident does not grow."""
+    seconds = 60 * float(os.environ.get("SESSIONLAKE_SOAK_MINUTES", "60"))
+    server = make_server(local_lake).start()
+    load = Stream(server, 10, seconds, days=400)
+    sender = threading.Thread(target=load.run)
+    started = time.monotonic()
+    sender.start()
+    seen = []
+    while sender.is_alive():
+        sender.join(2)
+        seen.append(resident_memory_bytes(server.pid) / (1 << 20))
+    took = time.monotonic() - started
+    peak = drained_peak(server)
+    days = len({path.split("/")[1] for path in local_lake.data_files()})
+    parts = [seen[len(seen) * n // 6 : len(seen) * (n + 1) // 6] for n in range(6)]
+    print(
+        f"\n{load.bytes / 1e6 / took:.1f} MB/s for {took / 60:.0f} min, {load.sessions} sessions in {days} partitions:"
+        f" peak memory {peak / (1 << 20):.0f} MiB; mean and most of each sixth:"
+        f" {', '.join(f'{statistics.mean(part):.0f} {max(part):.0f}' for part in parts)} MiB; ack p50"
+        f" {load.latency_s(0.5) * 1000:.1f} ms, p99 {load.latency_s(0.99) * 1000:.1f} ms"
+    )
+    assert not load.refusals, load.refusals[:10]
+    assert local_lake.landed() == load.sessions == local_lake.rows()
+    assert days >= 200
+    assert peak < MEMORY_LIMIT
+    # The first sixth fills buffers and caches; after that there is nothing left to grow.
+    assert statistics.mean(parts[5]) < 1.1 * statistics.mean(parts[1])
+    assert max(parts[5]) < 1.1 * max(map(max, parts[:5]))
 
 
 def compare(folder, lake, megabytes, tries=3):

@@ -86,11 +86,20 @@ class Process:
 
 
 def peak_memory_bytes(pid):
-    """The highest resident memory of a running process (VmHWM)."""
+    """The highest resident memory of a running process."""
+    return _memory_bytes(pid, "VmHWM")
+
+
+def resident_memory_bytes(pid):
+    """The resident memory of a running process now."""
+    return _memory_bytes(pid, "VmRSS")
+
+
+def _memory_bytes(pid, name):
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise AssertionError(f"no VmHWM for {pid}")
+    raise AssertionError(f"no {name} for {pid}")
 
 
 def clean_environment(**more):

@@ -104,7 +104,8 @@ class Stream:
     def __init__(self, server, megabytes_per_s, seconds, days, threads=3, tag="m"):
         self.server, self.seconds = server, seconds
         self.rate = megabytes_per_s * 1_000_000 / threads
-        self.bulks = [self._cut(Sessions(f"{tag}{n}", n, days).bulk(85)) for n in range(6)]
+        source = Sessions(tag, 0, days)
+        self.bulks = [self._cut(source.bulk(85)) for _ in range(6)]
         self.count = threads
         self.lock = threading.Lock()
         self.bytes = self.sessions = 0
