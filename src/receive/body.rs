@@ -6,6 +6,9 @@
 //! is run in steps of [`STEP_BYTES`] and asked to stop at the limit, so a bomb costs what an honest
 //! body of the limit costs.
 //!
+//! Memory is waited for before the first byte is read. Bodies that each held a part, and waited for
+//! the rest, would hold up one another: with more of them than there is memory, none would end.
+//!
 //! A sender that falls silent within its body is not waited for to the end of the body's time, and
 //! one whose body holds more memory than a peer's share has to be quick if others wait for it.
 
@@ -34,6 +37,10 @@ const STEP_BYTES: usize = 64 << 10;
 /// it the buffer grows with what arrives. Bulks of the exporter are below it.
 const TRUST_BYTES: u64 = 4 << 20;
 
+/// What is set aside for a body that does not say how long it will be, or how long once inflated: a
+/// bulk of the exporter fits.
+const EXPECTED_BYTES: u64 = 1 << 20;
+
 /// How often a body that is late looks whether others wait for its memory.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -45,6 +52,18 @@ pub(super) struct Announced {
     pub(super) length_bytes: Option<u64>,
     /// Who sends it.
     pub(super) peer: Peer,
+}
+
+impl Announced {
+    /// The memory it will take, as far as its sender is trusted in that.
+    fn expected_bytes(&self) -> u64 {
+        match (self.encoding, self.length_bytes) {
+            (_, Some(0)) => 0,
+            (None, Some(length)) => length.min(TRUST_BYTES),
+            (None, None) => EXPECTED_BYTES,
+            (Some(encoding), _) => EXPECTED_BYTES + encoding.window_bytes().min(EXPECTED_BYTES),
+        }
+    }
 }
 
 /// A body, whole.
@@ -119,6 +138,7 @@ where
 
     let mut reserved = memory.reserve_nothing(announced.peer);
     let limit_bytes = limits.inflated_limit_bytes;
+    reserved.begin_with(announced.expected_bytes().min(limit_bytes)).await?;
     let bytes = match announced.encoding {
         None => as_sent(chunks, announced.length_bytes, limit_bytes, &mut reserved).await?,
         Some(encoding) => inflated(chunks, encoding, &sent, limit_bytes, &mut reserved).await?,

@@ -154,6 +154,19 @@ impl Reserved {
         Ok(())
     }
 
+    /// Holds what a body is expected to take, or the whole share of its peer if that is less, so that
+    /// it need not wait for others while it holds something. For one that holds nothing yet.
+    ///
+    /// # Errors
+    /// [`NoMemory::Late`], as of [`grow_to`](Self::grow_to).
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves the reservation as it was.
+    pub(super) async fn begin_with(&mut self, expected_bytes: u64) -> Result<(), NoMemory> {
+        let share_bytes = self.memory.peers.permits() as u64 * BLOCK_BYTES;
+        self.grow_to(expected_bytes.min(share_bytes)).await
+    }
+
     /// Gives back what is beyond `bytes`.
     pub(super) fn shrink_to(&mut self, bytes: u64) {
         let blocks = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX);

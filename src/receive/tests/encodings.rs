@@ -7,7 +7,7 @@ use async_compression::tokio::bufread::{
 use futures::{StreamExt as _, stream};
 use tokio::io::AsyncRead;
 
-use super::super::body::{self, Announced};
+use super::super::body::{self, Announced, Limits};
 use super::super::encoding::Encoding;
 use super::super::memory::Patience;
 use super::super::reply::Refusal;
@@ -295,4 +295,40 @@ async fn a_body_at_the_limit_is_sealed_and_taken_and_its_memory_comes_back() {
     }
     assert!(began.elapsed() < SOON);
     assert_eq!(server.bodies()[0].len(), body.len() + crate::privacy::SEAL_BYTES);
+}
+
+/// Were each given what it can get, all would have a part of what they need, and none enough.
+#[tokio::test]
+async fn many_bodies_at_once_wait_in_turn_and_not_for_one_another() {
+    let text = "{\"userSessionId\":\"one\"}\n".repeat((256 << 10) / 24);
+    for encoding in [None, Some(Encoding::Gzip)] {
+        let sent = match encoding {
+            None => text.clone().into_bytes(),
+            Some(_) => pack("gzip", text.as_bytes()).await,
+        };
+        let memory = Arc::new(Memory::new(2 << 20));
+        let limits = Limits { body_limit_bytes: 1 << 20, inflated_limit_bytes: 1 << 20 };
+        let began = std::time::Instant::now();
+        let bodies = (0..32).map(|_| {
+            let (memory, sent, text) = (Arc::clone(&memory), sent.clone(), text.clone());
+            tokio::spawn(async move {
+                let length_bytes = Some(sent.len() as u64);
+                let announced = Announced { encoding, length_bytes, peer: somebody() };
+                let pieces: Vec<_> =
+                    sent.chunks(sent.len() / 8).map(Bytes::copy_from_slice).collect();
+                let chunks = stream::iter(pieces).then(|piece| async {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    Ok::<_, io::Error>(piece)
+                });
+                let body = body::read(chunks, announced, limits, &memory).await?;
+                assert!(body.bytes == text);
+                Ok::<_, Refusal>(())
+            })
+        });
+        for body in bodies.collect::<Vec<_>>() {
+            body.await.unwrap().unwrap_or_else(|error| panic!("{encoding:?}: {error}"));
+        }
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert_eq!(memory.free_bytes(), 2 << 20);
+    }
 }
