@@ -8,7 +8,7 @@
 //! which also frees what it holds, so that two half-read bodies cannot wait for each other for
 //! ever. What can never be had is refused at once, so that nobody waits behind it.
 //!
-//! A peer has half of the budget for all its bodies together, so that one who is slow cannot hold
+//! A peer has a quarter of the budget for all its bodies together, so that one who is slow cannot hold
 //! everything. A single body may have more than that; once it has for [`Patience::large`], it has to
 //! end as soon as others wait.
 
@@ -89,7 +89,7 @@ impl Memory {
         Memory {
             blocks: Arc::new(Semaphore::new(blocks)),
             most_blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
-            peers: Shares::new(blocks.div_ceil(2)),
+            peers: Shares::new(blocks.div_ceil(4)),
             waiting: AtomicUsize::new(0),
             patience,
         }
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(memory.free_bytes(), 3 * BLOCK_BYTES);
         drop(two);
         assert_eq!(memory.free_bytes(), 4 * BLOCK_BYTES);
-        assert_eq!(memory.peers.of(peer(1)).available_permits(), 2);
+        assert_eq!(memory.peers.of(peer(1)).available_permits(), 1);
     }
 
     #[tokio::test]
@@ -323,8 +323,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_has_half_for_its_bodies_together_and_all_for_one_alone() {
-        let memory = hurried(8, 50);
+    async fn a_peer_has_a_quarter_for_its_bodies_together_and_all_for_one_alone() {
+        let memory = hurried(16, 50);
         let (mut one, mut two) = (memory.reserve_nothing(peer(1)), memory.reserve_nothing(peer(1)));
         assert_eq!(one.grow_to(3 * BLOCK_BYTES).await, Ok(()));
         assert_eq!(two.grow_to(2 * BLOCK_BYTES).await, Err(NoMemory::Late));
@@ -333,7 +333,6 @@ mod tests {
         let mut other = memory.reserve_nothing(peer(2));
         assert_eq!(other.grow_to(4 * BLOCK_BYTES).await, Ok(()));
         drop((one, two));
-        drop(other.split(BLOCK_BYTES));
         let mut alone = memory.reserve_nothing(peer(1));
         assert_eq!(alone.grow_to(5 * BLOCK_BYTES).await, Ok(()));
         assert!(alone.deadline().is_some(), "it has to hurry");
