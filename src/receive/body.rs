@@ -37,9 +37,12 @@ const STEP_BYTES: usize = 64 << 10;
 /// it the buffer grows with what arrives. Bulks of the exporter are below it.
 const TRUST_BYTES: u64 = 4 << 20;
 
-/// What is set aside for a body that does not say how long it will be, or how long once inflated: a
-/// bulk of the exporter fits.
+/// What is waited for at least before a body is read that does not say how long it will be, or how
+/// long once inflated: a bulk of the exporter fits.
 const EXPECTED_BYTES: u64 = 1 << 20;
+
+/// How many times longer an encoded body is expected to be inflated: sessions are 12 times.
+const EXPECTED_TIMES: u64 = 16;
 
 /// How often a body that is late looks whether others wait for its memory.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -55,13 +58,18 @@ pub(super) struct Announced {
 }
 
 impl Announced {
-    /// The memory it will take, as far as its sender is trusted in that.
+    /// The memory it will probably take. That it may be much, and nothing of it come, hurts its peer:
+    /// no more than the share of that is waited for.
     fn expected_bytes(&self) -> u64 {
         match (self.encoding, self.length_bytes) {
             (_, Some(0)) => 0,
-            (None, Some(length)) => length.min(TRUST_BYTES),
-            (None, None) => EXPECTED_BYTES,
-            (Some(encoding), _) => EXPECTED_BYTES + encoding.window_bytes().min(EXPECTED_BYTES),
+            (None, length) => length.unwrap_or(EXPECTED_BYTES),
+            (Some(encoding), length) => {
+                let inflated = length.unwrap_or(0).saturating_mul(EXPECTED_TIMES);
+                let inflated = inflated.max(EXPECTED_BYTES);
+                // The decoder's window fills as it goes on.
+                inflated.saturating_add(encoding.window_bytes().min(inflated))
+            }
         }
     }
 }

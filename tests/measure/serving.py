@@ -1,7 +1,7 @@
 """Serve under load, all durable: what it takes in and what that costs, with the journal compressed and
 not, beside an import of the same sessions.
 
-    tests/run serving [--megabytes 2000] [--runs 3] [--connections 1 8 64 512]
+    tests/run serving [--megabytes 2000] [--runs 3] [--connections 1 8 64 256]
 
 `simulate` is the client, as fast as it goes, on the same machine: its share of the processors is in
 the MB/s. Then, over 8 connections, at half of what went in so, and a lone session at a time. CPU
@@ -77,7 +77,7 @@ def main():
     parser.add_argument("--binary", default=ROOT / "target/release/sessionlake")
     parser.add_argument("--megabytes", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64, 512])
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64, 256])
     options = parser.parse_args()
     os.environ.setdefault("SESSIONLAKE_TEST_BIN", str(options.binary))
     with scratch() as name:
