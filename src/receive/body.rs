@@ -33,8 +33,8 @@ use super::reply::Refusal;
 /// Inflated between two looks at the limit and the budget.
 const STEP_BYTES: usize = 64 << 10;
 
-/// The most memory that the word of a client (its Content-Length) makes us set aside at once. Above
-/// it the buffer grows with what arrives. Bulks of the exporter are below it.
+/// The largest buffer that is made at the word of a client (its Content-Length). Above it the buffer
+/// grows with what arrives. Bulks of the exporter are below it.
 const TRUST_BYTES: u64 = 4 << 20;
 
 /// What is waited for at least before a body is read that does not say how long it will be, or how
@@ -60,13 +60,13 @@ pub(super) struct Announced {
 impl Announced {
     /// The memory it will probably take. That it may be much, and nothing of it come, hurts its peer:
     /// no more than the share of that is waited for.
-    fn expected_bytes(&self) -> u64 {
+    fn expected_bytes(&self, limit_bytes: u64) -> u64 {
         match (self.encoding, self.length_bytes) {
             (_, Some(0)) => 0,
-            (None, length) => length.unwrap_or(EXPECTED_BYTES),
+            (None, length) => length.unwrap_or(EXPECTED_BYTES).min(limit_bytes),
             (Some(encoding), length) => {
                 let inflated = length.unwrap_or(0).saturating_mul(EXPECTED_TIMES);
-                let inflated = inflated.max(EXPECTED_BYTES);
+                let inflated = inflated.max(EXPECTED_BYTES).min(limit_bytes);
                 // The decoder's window fills as it goes on.
                 inflated.saturating_add(encoding.window_bytes().min(inflated))
             }
@@ -146,7 +146,7 @@ where
 
     let mut reserved = memory.reserve_nothing(announced.peer);
     let limit_bytes = limits.inflated_limit_bytes;
-    reserved.begin_with(announced.expected_bytes().min(limit_bytes)).await?;
+    reserved.begin_with(announced.expected_bytes(limit_bytes)).await?;
     let bytes = match announced.encoding {
         None => as_sent(chunks, announced.length_bytes, limit_bytes, &mut reserved).await?,
         Some(encoding) => inflated(chunks, encoding, &sent, limit_bytes, &mut reserved).await?,

@@ -155,7 +155,8 @@ impl Reserved {
     }
 
     /// Holds what a body is expected to take, or the whole share of its peer if that is less, so that
-    /// it need not wait for others while it holds something. For one that holds nothing yet.
+    /// it need not wait for others while it holds something, unless it becomes longer. For one that
+    /// holds nothing yet.
     ///
     /// # Errors
     /// [`NoMemory::Late`], as of [`grow_to`](Self::grow_to).
