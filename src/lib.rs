@@ -31,6 +31,7 @@ pub mod privacy;
 mod arrays;
 mod bulk;
 mod lock;
+mod squeeze;
 
 pub mod batch;
 

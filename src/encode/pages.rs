@@ -11,7 +11,6 @@
 //! with the kind of the page and its two lengths; the second, that of the compressed bytes, is
 //! written anew. A header that does not begin so is an error and not a file.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,10 +25,10 @@ use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedRowGroupWriter;
-use zstd::bulk::Compressor;
 
 use super::sink::Sink;
 use crate::lock::lock;
+use crate::squeeze::with_compressed;
 
 /// Makes the writers of a leaf.
 #[derive(Debug)]
@@ -194,39 +193,6 @@ impl Pages {
         }
         Ok(())
     }
-}
-
-/// The compressor of a thread, with its level, and room for what it puts out.
-type Context = (i32, Compressor<'static>, Vec<u8>);
-
-thread_local! {
-    static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
-}
-
-/// Room that a thread keeps for the next page.
-const KEPT_BYTES: usize = 2 << 20;
-
-fn with_compressed<T>(
-    level: i32,
-    bytes: &[u8],
-    then: impl FnOnce(&[u8]) -> T,
-) -> Result<T, ParquetError> {
-    CONTEXT.with_borrow_mut(|kept| {
-        let fitting = kept.take().filter(|(of, ..)| *of == level);
-        let (level, mut compressor, mut room) = match fitting {
-            Some(context) => context,
-            None => (level, Compressor::new(level)?, Vec::new()),
-        };
-        room.clear();
-        room.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
-        compressor.compress_to_buffer(bytes, &mut room)?;
-        let then = then(&room);
-        if room.capacity() > KEPT_BYTES {
-            room = Vec::new();
-        }
-        *kept = Some((level, compressor, room));
-        Ok(then)
-    })
 }
 
 /// The writer's view of pages.

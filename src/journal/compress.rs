@@ -10,7 +10,9 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Decompressor;
+
+use crate::squeeze::with_compressed;
 
 /// Chosen by `cargo bench --bench journal`.
 const LEVEL: i32 = -3;
@@ -18,35 +20,12 @@ const LEVEL: i32 = -3;
 pub(crate) const LEAST_BYTES: usize = 4 << 10;
 /// A larger one is rare, would keep its thread busy for long, and stays in memory as it is.
 pub(crate) const MOST_BYTES: usize = 8 << 20;
-/// A buffer that one of this size needed is not kept.
-const LARGE_BYTES: usize = 2 << 20;
-
 /// The body compressed; `None` unless that saves an eighth of it.
 pub(crate) fn compress(body: &[u8]) -> Option<Bytes> {
-    thread_local! {
-        /// A context is a megabyte, and costs more to make than a small body does to compress.
-        static KEPT: RefCell<Option<(Compressor<'static>, Vec<u8>)>> = const { RefCell::new(None) };
-    }
-    KEPT.with_borrow_mut(|kept| {
-        let (compressor, out) = match kept {
-            Some(kept) => kept,
-            None => kept.insert((Compressor::new(LEVEL).ok()?, Vec::new())),
-        };
-        out.clear();
-        // An error says that it does not fit.
-        let most_bytes = body.len() - body.len().div_ceil(8);
-        out.reserve_exact(most_bytes);
-        // What was kept from a larger body must not let this one have more.
-        let written = compressor.compress_to_buffer(body, out);
-        let compressed = match written {
-            Ok(bytes) if bytes <= most_bytes => Some(Bytes::copy_from_slice(out)),
-            _ => None,
-        };
-        if body.len() > LARGE_BYTES {
-            *out = Vec::new();
-        }
-        compressed
-    })
+    let most_bytes = body.len() - body.len().div_ceil(8);
+    let small = |out: &[u8]| (out.len() <= most_bytes).then(|| Bytes::copy_from_slice(out));
+    // A body that cannot be compressed is written as it came.
+    with_compressed(LEVEL, body, small).ok().flatten()
 }
 
 /// What [`compress`] was given, which had `inflated_bytes`; `None` if it is something else.
