@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::file::IssuerText;
 use super::{Denied, Wrong};
+use crate::lock::lock;
 
 const FETCH_EVERY: Duration = Duration::from_secs(300);
 const FETCH_AGAIN: Duration = Duration::from_secs(5);
@@ -211,7 +212,7 @@ impl Issuer {
     }
 
     fn fetching(&self) -> MutexGuard<'_, Fetching> {
-        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.fetching)
     }
 
     /// The verdict, with a set that was fetched after `token` came if its key is not known; `None`

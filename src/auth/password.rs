@@ -1,7 +1,7 @@
 //! Passwords: hashing, and verifying with a memory and a limit.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use argon2::Argon2;
@@ -13,6 +13,7 @@ use tokio::sync::{AcquireError, Semaphore};
 
 use super::file::{CredentialsError, Secret};
 use super::{Denied, REMEMBER, Wrong};
+use crate::lock::lock;
 use crate::peers::{Buckets, Peer, Shares};
 
 /// Verified credentials that are remembered at a time.
@@ -150,7 +151,7 @@ impl Remembered {
     fn knows(&self, secret: Option<&Secret>, name: &str, password: &str) -> bool {
         let Some(Secret::Hash(stored) | Secret::Plain(stored)) = secret else { return false };
         let entry = self.entry(stored, name, password);
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.entries);
         let now = Instant::now();
         match entries.get_mut(&entry) {
             Some(used) if now.duration_since(*used) < REMEMBER => {
@@ -179,7 +180,7 @@ impl Remembered {
             _ => return false,
         };
         let entry = self.entry(stored, name, password);
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.entries);
         let now = Instant::now();
         if entries.len() >= MOST_REMEMBERED {
             entries.retain(|_, used| now.duration_since(*used) < REMEMBER);

@@ -30,10 +30,9 @@
 //!
 //! # Threads
 //! Callers hash a body, wait for room in the queue, compress and sum it, and hand it over. One writer
-//! thread
-//! takes what waits, makes one vectored write and one sync, moves the durable mark and answers
-//! (group commit): a lone body waits for nobody, many share a sync. Before a new segment gets its
-//! first body, the one before it is synced, and its own head and name are.
+//! thread takes what waits, makes one vectored write and one sync, moves the durable mark and
+//! answers (group commit): a lone body waits for nobody, many share a sync. Before a new segment
+//! gets its first body, the one before it is synced, and its own head and name are.
 //!
 //! # What a start makes of a crash
 //! | found | taken as |

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use tokio::sync::Semaphore;
 
@@ -14,6 +14,7 @@ use super::disk::{Disk, DiskLock};
 use super::window::Window;
 use super::{AppendError, JournalError, Options};
 use crate::clock::Clock;
+use crate::lock::lock;
 use crate::record::SeqRange;
 
 /// One segment on disk. Its key in [`State::segments`] is its first sequence number.
@@ -76,7 +77,7 @@ impl Shared {
         seed: u64,
         state: State,
         window: Window,
-        lock: Box<dyn DiskLock>,
+        disk_lock: Box<dyn DiskLock>,
     ) -> Shared {
         let room = Arc::new(Semaphore::new(options.queue_kib() as usize));
         Shared {
@@ -90,18 +91,18 @@ impl Shared {
             window: Mutex::new(window),
             room,
             releasing: Mutex::new(()),
-            _lock: lock,
+            _lock: disk_lock,
         }
     }
 
     /// The state. A panic under the lock leaves whole values: each change is a few assignments.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The retry window.
     pub(crate) fn window(&self) -> MutexGuard<'_, Window> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.window)
     }
 
     /// Remembers the first failure, and wakes whoever waits. Nothing is written after this.

@@ -1,11 +1,12 @@
 //! The log of bodies that were refused for reasons of ours.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
 use super::reply::Refusal;
+use crate::lock::lock;
 
 /// How often the log tells of refused bodies.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -30,7 +31,7 @@ impl Refused {
 
     /// Counts one; returns how many there are to tell of, if it is time to.
     fn count(&self, now: Instant) -> Option<u64> {
-        let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut untold = lock(&self.0);
         untold.bodies += 1;
         if untold.told_at.is_some_and(|at| now.duration_since(at) < TELL_EVERY) {
             return None;

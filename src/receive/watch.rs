@@ -8,8 +8,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use crate::lock::lock;
 
 /// How long a connection may go on as it does.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +129,7 @@ impl Watch {
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
         // No panic can leave it half changed.
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.answers)
     }
 }
 

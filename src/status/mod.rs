@@ -12,8 +12,9 @@
 //! with 503 whether or not anybody asked here before.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
+use crate::lock::lock;
 use crate::metrics as names;
 
 /// The state of every part that has one. Shared by `Arc`; both methods are quick and never wait for
@@ -75,7 +76,7 @@ impl Readiness {
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
         // A panic elsewhere cannot leave a map half changed: each change is one insert.
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.parts)
     }
 }
 

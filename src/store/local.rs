@@ -10,9 +10,10 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::StoreError;
+use crate::lock::lock;
 
 /// Directories that are remembered as synced; past it they are forgotten, and synced again.
 const MOST_KNOWN: usize = 10_000;
@@ -221,7 +222,7 @@ impl Local {
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

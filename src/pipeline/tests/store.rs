@@ -89,7 +89,7 @@ impl FakeStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // A process that dies leaves it whole.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        crate::lock::lock(&self.state)
     }
 
     /// One call in so many goes wrong from now on; 0: none.
