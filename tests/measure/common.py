@@ -1,5 +1,6 @@
 """Whole processes, measured: wall seconds, CPU seconds, peak memory."""
 
+import resource
 import statistics
 import sys
 import tempfile
@@ -27,6 +28,12 @@ def measure(command, log):
     except alone.Failed as failed:
         sys.exit(str(failed))
     return Cost(usage.wall_s, usage.cpu_s, usage.peak_bytes / (1 << 20))
+
+
+def children_cpu_s():
+    """CPU seconds of all processes that were started here and waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def median(costs):

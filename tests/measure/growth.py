@@ -11,14 +11,13 @@ import argparse
 import json
 import os
 import random
-import resource
 import signal
 import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from common import ROOT, measure, median, scratch
+from common import ROOT, children_cpu_s, measure, median, scratch
 
 DAY_MS = 86_400_000
 FIRST_MS = 1_700_006_400_000
@@ -144,11 +143,6 @@ def serving(options, folder, values):
         rows.append((connections, megabytes / took, peak, per_gb))
     show("connections", "MB/s", rows, "CPU s/GB")
     return "connections", "MB/s", rows
-
-
-def children_cpu_s():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 WIDTH, HEIGHT, LEFT, TOP = 380, 230, 52, 34

@@ -17,24 +17,24 @@ import statistics
 from pathlib import Path
 from types import SimpleNamespace
 
-from common import ROOT, measure, scratch
-from growth import children_cpu_s
+from common import ROOT, children_cpu_s, measure, scratch
 
 SAID = re.compile(r"([\d.]+) MB/s, p50 ([\d.]+) (µs|ms|s) p99 ([\d.]+) (µs|ms|s)")
 MS = {"µs": 1e-3, "ms": 1.0, "s": 1e3}
 ROW = "{:<24}{:>12}{:>8}{:>10}{:>14}{:>10}{:>9}{:>9}{:>7}"
 
 
-def serve(folder, name, flags, client, megabytes=None):
+def serve(folder, name, flags, client):
     """One server, one client: MB/s, CPU s per GB, p50 and p99 in ms, peak MiB."""
+    from harness import place
     from harness.process import Process, clean_environment
     from harness.server import Server
 
-    place = folder / name
-    place.mkdir()
-    server = Server(place, SimpleNamespace(uri=str(place / "lake"), env={}), flags).start()
-    words = [server.process.child.args[0], "simulate", "--seed", "5", "--to", server.url, *client]
-    said = Process(words, place / "simulate.log", clean_environment())
+    own = folder / name
+    own.mkdir()
+    server = Server(own, SimpleNamespace(uri=str(own / "lake"), env={}), flags).start()
+    words = [place.binary(), "simulate", "--seed", "5", "--to", server.url, *client]
+    said = Process(words, own / "simulate.log", clean_environment())
     code = said.wait(600)
     found = SAID.search(said.output())
     assert code == 0 and found, said.output()

@@ -203,8 +203,8 @@ def h2_no_window(attacker):
 def stalled_bodies(attacker, path=PATH):
     """Bodies that inflate to much, all of them but for their last byte.
 
-    Those that wait for memory are refused one after another, every 4 s, and what each gives back goes to
-    the others, which then wait again: the last of them may be there until the end of a body's time.
+    Those that wait for memory are refused after 4 s, and what each gives back goes to the others that are
+    left, which then wait again: the last of them may be there until the end of a body's time.
     """
     packed = gzip.compress(b" " * (40 << 20))
     head = b"PUT %s HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
