@@ -15,9 +15,9 @@ use common::{Outcome, bodies, bodies_of, decode, median};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use sessionlake::config;
+
 use sessionlake::decode::Decoder;
-use sessionlake::encode::{Encoder, Layout};
+use sessionlake::encode::{Compression as PageCompression, Encoder, Layout};
 use sessionlake::schema::TableSchema;
 
 fn main() -> Outcome<()> {
@@ -37,7 +37,7 @@ fn main() -> Outcome<()> {
     })?;
     println!("{:.1} MB of JSON in {} batches", total as f64 / 1e6, batches.len());
 
-    let layout = Layout::new(&schema, config::Compression::Zstd(1), &[])?;
+    let layout = Layout::new(&schema, PageCompression::Zstd(1), &[])?;
     let ours = layout.properties().clone();
     let run = |name: &str, properties: &WriterProperties| -> Outcome<()> {
         let mut size = 0;

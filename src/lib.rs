@@ -11,45 +11,36 @@
 //!                └─ rejects ─▶ quarantine ───────────────────────────────┘
 //! ```
 //!
-//! The modules stand in that order. [`pipeline`] is the one that knows every station; no station
-//! knows the one after it.
+//! The modules stand in that order. [`server`] is the one that knows every station.
 
-pub mod cli;
-pub mod config;
-pub mod inspect;
-pub mod pipeline;
-pub mod verify;
-
-pub mod receive;
-
-pub mod journal;
-
-pub mod decode;
-
-pub mod privacy;
-
-mod arrays;
-mod bulk;
-mod lock;
-mod squeeze;
-
-pub mod batch;
-
-pub mod encode;
-
-pub mod store;
-
-pub mod commit;
-
+pub mod audit;
 pub mod auth;
+pub mod batch;
+mod bulk_action;
+pub mod cli;
 pub mod clock;
+pub mod columnar;
+pub mod commit;
+pub mod config;
+pub mod decode;
+pub mod encode;
+pub mod http;
+pub mod import;
+pub mod journal;
+pub mod lake;
+mod lock;
 pub mod metrics;
 pub mod peers;
+pub mod privacy;
+pub mod publish;
 pub mod record;
-pub mod sample;
+pub mod roll;
 pub mod schema;
 #[cfg(test)]
 mod search;
+pub mod server;
 pub mod simulate;
 pub mod status;
+pub mod table;
 pub mod tls;
+mod zstd_context;

@@ -25,9 +25,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
-use super::gather::{Run, Sources};
 use super::route::Routed;
-use crate::arrays::{held_bytes, row_bytes};
+use crate::columnar::arrays::{held_bytes, row_bytes};
+use crate::columnar::gather::{Run, Sources};
 
 /// Names a file of the open roll: a table and a partition of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

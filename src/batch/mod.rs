@@ -5,19 +5,16 @@
 //!
 //! * [`template`]: the partition template (`date={startTime:%Y-%m-%d}`), checked against a schema.
 //! * [`route`]: a template applied to decoded rows: which rows go to which partition.
-//! * [`gather`]: rows of several batches into one.
 //! * [`roll`]: the roll decision.
 //! * [`buffers`]: decoded rows that are not yet encoded, a buffer a table and partition, under one
 //!   budget.
 
 pub mod buffers;
-pub mod gather;
 pub mod roll;
 pub mod route;
 pub mod template;
 
 pub use buffers::{Buffers, Due, FileKey, PASS_BYTES, Parked, Pass, Place, RowGroup, Stored};
-pub use gather::{Run, gather};
 pub use roll::{Limits, Open, Reason, decide};
 pub use route::{Routed, Router};
 pub use template::{Template, TemplateError};

@@ -12,14 +12,14 @@ use anyhow::{Context as _, bail, ensure};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
 
-use super::untouched::Untouched;
-use super::{Outcome, manual, out, store, told, warn};
+use super::read_only_disk::ReadOnlyDisk;
+use super::{Outcome, error_report, manual, out, store, warn};
+use crate::audit::inspect::human;
 use crate::auth::Auth;
 use crate::batch::Template;
 use crate::clock::SystemClock;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, Lake, Landing, Location, Serve, list};
-use crate::inspect::human;
 use crate::journal::{Disk as _, Journal, LOCK, Options, RealDisk, Recovery};
 use crate::privacy;
 use crate::tls::Tls;
@@ -89,8 +89,9 @@ fn report(checks: &[(&str, Found)]) -> String {
         let _ = match found {
             Found::Well(said) => writeln!(text, "ok      {name:<9} {said}"),
             Found::Fatal(error) | Found::Away(error) => {
-                let _ = writeln!(text, "failed  {name:<9} {}", told::lines(error).join(": "));
-                match told::advice(error) {
+                let _ =
+                    writeln!(text, "failed  {name:<9} {}", error_report::lines(error).join(": "));
+                match error_report::advice(error) {
                     Some(advice) => writeln!(text, "{:18}{advice}", ""),
                     None => Ok(()),
                 }
@@ -192,7 +193,7 @@ fn check_journal(settings: &Serve) -> Option<anyhow::Result<String>> {
             some => format!("{some} damaged segments would be set aside, with their bodies"),
         }
     };
-    let opened = Journal::open(Arc::new(Untouched), Arc::new(SystemClock), options);
+    let opened = Journal::open(Arc::new(ReadOnlyDisk), Arc::new(SystemClock), options);
     Some(opened.map(said).map_err(anyhow::Error::new))
 }
 

@@ -56,10 +56,10 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         crate::privacy::Key::read(path).map_err(|why| Failure::Usage(why.into()))?;
     }
     let Some(node) = &args.give_up else {
-        crate::pipeline::import(loaded.settings)?;
+        crate::import::import(loaded.settings)?;
         return Ok(std::process::ExitCode::SUCCESS);
     };
-    let files = crate::pipeline::give_up(loaded.settings, node)?;
+    let files = crate::import::give_up(loaded.settings, node)?;
     if args.quiet {
         return Ok(std::process::ExitCode::SUCCESS);
     }

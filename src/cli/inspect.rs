@@ -8,8 +8,8 @@ use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
 use super::{Failure, Outcome, manual, out, store, warn};
+use crate::audit::inspect::{self, file_text, inspect_file, inspect_lake, lake_text};
 use crate::config::{self, Environment, Flags, Lake, Location, list};
-use crate::inspect::{self, file_text, inspect_file, inspect_lake, lake_text};
 
 /// Show what is in a lake, or in a Parquet file.
 ///

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Outcome, out, sample, store};
+use crate::audit::sample::ledger;
 use crate::config::Lake;
-use crate::sample::ledger;
 
 /// Compares, and prints at most `top` ids of each kind that is off.
 pub(super) fn run(lake: &Lake, ledgers: &[PathBuf], top: usize) -> Outcome {

@@ -6,20 +6,20 @@
 
 mod cert;
 mod check;
+mod error_report;
 mod import;
 mod inspect;
 mod ledger;
 mod out;
 mod passwd;
 mod quarantine;
+mod read_only_disk;
 mod sample;
 mod schema;
 mod serve;
 mod simulate;
 mod store;
-mod told;
 mod unseal;
-mod untouched;
 mod verify;
 
 use std::ffi::OsString;
@@ -52,9 +52,9 @@ impl Failure {
     #[must_use]
     pub fn told(&self) -> String {
         let (Failure::Usage(error) | Failure::Running(error)) = self;
-        let mut lines = told::lines(error).into_iter();
+        let mut lines = error_report::lines(error).into_iter();
         let mut text = format!("error: {}\n", lines.next().unwrap_or_default());
-        if let Some(advice) = told::advice(error) {
+        if let Some(advice) = error_report::advice(error) {
             text.push_str(&format!("  {advice}\n"));
         }
         lines.for_each(|cause| text.push_str(&format!("  caused by: {cause}\n")));

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::{Failure, Outcome, manual, out, start_log, store, warn};
+use crate::audit::verify::{Entry, QuarantineFile, Quarantined, entries, list_quarantine};
 use crate::config::{self, Environment, Flags, list};
-use crate::pipeline::{Replay, Replayed};
-use crate::verify::{Entry, QuarantineFile, Quarantined, entries, list_quarantine};
+use crate::import::{Replay, Replayed};
 
 /// Look at lines that were no documents, and land them again after a fix.
 ///

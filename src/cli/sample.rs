@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
 
 use super::{Outcome, manual, out, store, warn};
+use crate::audit::sample::{Table, id};
 use crate::config::{self, Environment, Flags, list};
-use crate::sample::{Table, id};
 use crate::schema::TableSchema;
 use crate::simulate::Layout;
 

@@ -41,6 +41,6 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     start_log(&loaded.settings.log)?;
     // A file of the configuration that is missing or wrong is wrong configuration.
     check::check_access(&loaded.settings).map_err(Failure::Usage)?;
-    crate::pipeline::serve(loaded.settings)?;
+    crate::server::serve(loaded.settings)?;
     Ok(std::process::ExitCode::SUCCESS)
 }

@@ -28,7 +28,7 @@ pub(super) fn open(lake: &Lake) -> anyhow::Result<Opened> {
             local(directory)
         }
         _ => {
-            let lake = crate::store::Lake::open(lake)?;
+            let lake = crate::lake::Lake::open(lake)?;
             Ok(Opened { store: lake.store, prefix: lake.prefix })
         }
     }

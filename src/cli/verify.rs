@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::{Failure, Outcome, manual, out, store, warn};
+use crate::audit::verify;
 use crate::config::{self, Environment, Flags, list};
-use crate::verify;
 
 /// Say whether every received line is accounted for.
 ///

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Lake, StoreError};
+use crate::lake::{Lake, StoreError};
 
 /// Counts, ranges and files of a roll: `_receipts/<node>/<roll>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

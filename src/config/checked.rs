@@ -3,15 +3,15 @@
 //! Whoever has one of these values need not check it again; `checker` is what makes them.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::storage::{Location, Secret};
 use crate::batch::Template;
+use crate::http::Endpoint;
 use crate::privacy;
-use crate::receive::Endpoint;
+use crate::roll;
 use crate::schema::TableSchema;
 use crate::tls::TlsFiles;
 
@@ -152,18 +152,8 @@ pub struct Landing {
     pub privacy: privacy::Rules,
     /// File of the secret that `privacy` hashes with; there when it has any rule.
     pub privacy_key: Option<PathBuf>,
-    /// Bytes of Parquet after which files are written.
-    pub roll_bytes: u64,
-    /// Rows after which files are written.
-    pub roll_rows: Option<u64>,
-    /// How pages are compressed.
-    pub compression: Compression,
-    /// Bytes of memory after which a row group is closed; not above `memory_bytes`.
-    pub row_group_bytes: u64,
-    /// Most bytes of rows held in memory before they are written.
-    pub memory_bytes: u64,
-    /// Threads that decode.
-    pub decode_threads: NonZeroUsize,
+    /// How rolls are made.
+    pub roll: roll::Options,
 }
 
 /// A table besides the first.
@@ -175,33 +165,4 @@ pub struct Table {
     pub schema: Arc<TableSchema>,
     /// Partition template, of columns of the schema.
     pub partition: Template,
-}
-
-/// How pages are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// Zstandard with a level from 1 to 22.
-    Zstd(i32),
-    /// Snappy.
-    Snappy,
-    /// LZ4 without a frame (`LZ4_RAW`).
-    Lz4,
-    /// Not at all.
-    None,
-}
-
-impl Compression {
-    pub(super) fn parse(text: &str) -> Result<Compression, String> {
-        match text.split_once(':').unwrap_or((text, "")) {
-            ("zstd", "") => Ok(Compression::Zstd(1)),
-            ("zstd", level) => match level.parse() {
-                Ok(level) if (1..=22).contains(&level) => Ok(Compression::Zstd(level)),
-                _ => Err("has no level from 1 to 22 after zstd:".to_owned()),
-            },
-            ("snappy", "") => Ok(Compression::Snappy),
-            ("lz4", "") => Ok(Compression::Lz4),
-            ("none", "") => Ok(Compression::None),
-            _ => Err("is none of zstd:LEVEL, snappy, lz4 and none".to_owned()),
-        }
-    }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve};
+use super::checked::{Import, Input, Journal, Lake, Landing, Receive, Serve};
 use super::error::{Error, Problem};
 use super::forms::{is_within, node_prefix, resolve, table_name};
 use super::list::{self, Kind, Setting};
@@ -18,6 +18,8 @@ use super::raw::{Raw, Source, Typed};
 use super::storage::{self, Location};
 use super::value;
 use crate::batch::Template;
+use crate::encode::Compression;
+use crate::roll;
 use crate::schema::{self, TableSchema};
 
 impl Serve {
@@ -246,17 +248,19 @@ impl Checker<'_> {
             schema,
             schema_file,
             partition,
-            roll_bytes: self.size(&list::ROLL_BYTES),
-            roll_rows,
-            compression: self
-                .optional(&list::COMPRESSION, Compression::parse)
-                .unwrap_or(Compression::None),
-            row_group_bytes: self.size(&list::ROW_GROUP_BYTES),
-            memory_bytes: self.size(&list::MEMORY),
-            decode_threads: threads.and_then(NonZeroUsize::new).unwrap_or(cores),
+            roll: roll::Options {
+                roll_bytes: self.size(&list::ROLL_BYTES),
+                roll_rows,
+                compression: self
+                    .optional(&list::COMPRESSION, Compression::parse)
+                    .unwrap_or(Compression::None),
+                row_group_bytes: self.size(&list::ROW_GROUP_BYTES),
+                memory_bytes: self.size(&list::MEMORY),
+                decode_threads: threads.and_then(NonZeroUsize::new).unwrap_or(cores),
+            },
         };
         if self.problems.is_empty() {
-            self.not_below(&list::MEMORY, &list::ROW_GROUP_BYTES, landing.row_group_bytes);
+            self.not_below(&list::MEMORY, &list::ROW_GROUP_BYTES, landing.roll.row_group_bytes);
         }
         landing
     }

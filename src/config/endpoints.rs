@@ -9,7 +9,7 @@ use super::forms::{http_path, table_name};
 use super::sections::{Lines, Section};
 use super::value::{self, GIB, KIB};
 use crate::auth::{Rules, Scheme};
-use crate::receive::{Endpoint, IndexPattern};
+use crate::http::{Endpoint, IndexPattern};
 use crate::record::Form;
 
 /// What holds where a section says nothing.

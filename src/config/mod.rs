@@ -38,7 +38,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use checked::{Compression, Import, Input, Journal, Lake, Landing, Receive, Serve, Table};
+pub use checked::{Import, Input, Journal, Lake, Landing, Receive, Serve, Table};
 pub use error::{Error, Problem};
 pub use raw::Environment;
 pub(crate) use raw::Flags;

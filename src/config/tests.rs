@@ -406,7 +406,7 @@ fn import_takes_its_own_keys_and_accepts_those_of_serve() {
     let files = [PathBuf::from("a.ndjson"), PathBuf::from("-")];
     let loaded = import(&flags::<IMPORT>(&[&config]), &environment(&[]), &files, true, false);
     let settings = loaded.unwrap().settings;
-    assert_eq!(settings.landing.roll_rows, Some(7));
+    assert_eq!(settings.landing.roll.roll_rows, Some(7));
     assert_eq!(settings.inputs, [Input::File("a.ndjson".into()), Input::Stdin]);
     assert!(settings.again && !settings.quiet);
     let twice = [PathBuf::from("-"), PathBuf::from("-")];

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::bulk::{self, Verb};
+use crate::bulk_action::{self, Verb};
 use crate::record::{Body, Form};
 
 use super::Room;
@@ -276,12 +276,12 @@ impl<'a> Run<'a> {
     /// The line at `at` if it is a bulk action: it is left out, or a reject. Gives where the next
     /// line begins.
     fn action(&mut self, at: usize, start: usize, line: u64) -> Option<usize> {
-        if !bulk::begins(self.rest(start)) {
+        if !bulk_action::begins(self.rest(start)) {
             return None;
         }
         let (kept, end) = self.line_end(at);
         let text = self.parser.src.get(at..kept).unwrap_or_default();
-        let action = bulk::read(text)?;
+        let action = bulk_action::read(text)?;
         // Among plain documents, a field of the schema is one, whatever is in it.
         let field = self.rows.root.scope.find(action.verb.name().as_bytes());
         if self.body.form == Form::Ndjson && field.is_some() {
@@ -337,7 +337,7 @@ impl<'a> Run<'a> {
 
 /// Where in the body the `_id` of `action` stands, whose line `text` begins at `at`: a string, so
 /// that it is one in `_extra`.
-fn id_in(action: &bulk::Action, text: &[u8], at: usize) -> Option<Range<usize>> {
+fn id_in(action: &bulk_action::Action, text: &[u8], at: usize) -> Option<Range<usize>> {
     action.text("_id")?;
     let raw = action.get("_id")?.get().as_bytes();
     let found = memchr::memmem::find(text, raw)?;

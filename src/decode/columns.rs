@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use crate::schema::{Field, Kind};
 
+use super::cost;
 use super::plan::Scope;
-use super::weight;
 
 mod arrays;
 
@@ -71,7 +71,7 @@ pub(super) struct Lists {
     gaps: Gaps,
     /// How many elements there are, the lagging column's missing nulls among them.
     pub(super) items: usize,
-    /// What an element takes, see [`super::weight`].
+    /// What an element takes, see [`super::cost`].
     pub(super) element_bytes: usize,
     /// The elements.
     pub(super) values: Column,
@@ -82,7 +82,7 @@ pub(super) struct Lists {
 pub(super) struct Maps {
     offsets: Vec<i32>,
     gaps: Gaps,
-    /// What an entry takes, see [`super::weight`].
+    /// What an entry takes, see [`super::cost`].
     pub(super) entry_bytes: usize,
     /// The keys; as many as there are entries.
     pub(super) keys: Texts,
@@ -310,14 +310,14 @@ impl Column {
                 offsets: vec![0],
                 gaps: Gaps::default(),
                 items: 0,
-                element_bytes: weight::element_bytes(element),
+                element_bytes: cost::element_bytes(element),
                 values: Column::new(element),
             })),
             Kind::Struct(fields) => Column::Struct(Box::new(Structs::new(fields))),
             Kind::Map(value) => Column::Map(Box::new(Maps {
                 offsets: vec![0],
                 gaps: Gaps::default(),
-                entry_bytes: weight::map_entry_bytes(value),
+                entry_bytes: cost::map_entry_bytes(value),
                 keys: Texts::default(),
                 values: Column::new(value),
             })),

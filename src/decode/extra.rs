@@ -91,7 +91,7 @@ impl Extra {
     /// Bytes that the entries and their pointers take, and will in the row.
     #[inline]
     pub(super) fn weight(&self) -> usize {
-        self.entries.len() * super::weight::ENTRY_BYTES + self.pointers.len() * 2
+        self.entries.len() * super::cost::ENTRY_BYTES + self.pointers.len() * 2
     }
 
     /// Adds the value at `value` of the body, which stands at `last` below `path`.

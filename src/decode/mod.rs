@@ -13,7 +13,7 @@
 //!   Nothing is coerced: `5.0` and `1e3` are integers, `5.7` and `"42"` are not.
 //! - [`to_document`] gives the document back.
 //! - Whatever the bytes are, it neither panics nor recurses deeper than the schema, and a document
-//!   takes no more memory than its own bytes some times over and 8 MiB (`weight.rs`): one that is
+//!   takes no more memory than its own bytes some times over and 8 MiB (`cost.rs`): one that is
 //!   a hundred thousand empty records is a reject.
 //!
 //! # Bodies
@@ -44,17 +44,18 @@
 //! | record | objects | |
 //! | map | objects; a value that does not fit leaves no key | |
 //!
-//! Repeated names and aliases: see `odd.rs`; in short, the first value of a name has the column,
+//! Repeated names and aliases: see `conflicts.rs`; in short, the first value of a name has the column,
 //! and a current name comes before its aliases.
 
 mod array;
 mod body;
 mod columns;
+mod conflicts;
+mod cost;
 mod document;
 mod extra;
 mod keys;
 mod number;
-mod odd;
 mod parse;
 mod plan;
 mod reject;
@@ -65,7 +66,6 @@ mod string;
 #[cfg(test)]
 mod tests;
 mod value;
-mod weight;
 
 use std::sync::Arc;
 

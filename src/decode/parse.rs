@@ -8,9 +8,9 @@ use std::mem;
 use std::ops::Range;
 
 use super::columns::Structs;
+use super::conflicts::Fill;
 use super::extra::{Extra, Last, Path, Segment};
 use super::keys::Keys;
-use super::odd::Fill;
 use super::plan::Scope;
 use super::reject::{Fault, What};
 

@@ -24,7 +24,7 @@ pub(super) struct Rows {
     /// Complete rows. The columns may have one more, which is being read.
     pub(super) count: usize,
     pub(super) counts: Counts,
-    /// What the rows take, see [`super::weight`].
+    /// What the rows take, see [`super::cost`].
     pub(super) column_bytes: usize,
     rejects: Vec<Reject>,
     times: Vec<i64>,

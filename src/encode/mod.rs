@@ -8,6 +8,7 @@
 //! A staging file is nothing that must survive: a roll that is not committed is made again from
 //! the journal. So nothing here is synced; the store syncs what it puts in place.
 
+mod compression;
 mod leaf;
 mod pages;
 mod sink;
@@ -28,12 +29,12 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
+pub use self::compression::Compression;
 use self::leaf::Leaf;
 use self::pages::Chunk;
 use self::sink::Sink;
-use crate::arrays::row_bytes;
-use crate::batch::{Run, gather};
-use crate::config::Compression;
+use crate::columnar::arrays::row_bytes;
+use crate::columnar::gather::{Run, gather};
 use crate::schema::{INGEST_ID, TableSchema};
 
 /// Why a file could not be written.

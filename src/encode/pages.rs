@@ -28,7 +28,7 @@ use parquet::file::writer::SerializedRowGroupWriter;
 
 use super::sink::Sink;
 use crate::lock::lock;
-use crate::squeeze::with_compressed;
+use crate::zstd_context::with_compressed;
 
 /// Makes the writers of a leaf.
 #[derive(Debug)]

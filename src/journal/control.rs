@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 
 use super::frame::{Key, Take};
-use super::{Seal, window::Entry};
+use super::{Seal, retry_window::Entry};
 use crate::record::{Micros, Roll, Seq, SeqRange};
 
 /// The longest settings of a seal, in bytes.

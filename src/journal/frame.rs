@@ -33,7 +33,7 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use super::compress;
+use super::compression;
 use crate::record::{Form, Micros};
 
 /// Begins every frame.
@@ -189,7 +189,7 @@ impl PreparedBody {
         received_at: Micros,
     ) -> PreparedBody {
         let inflated_bytes = bytes.len() as u32;
-        let compressed = if compress { compress::compress(&bytes) } else { None };
+        let compressed = if compress { compression::compress(&bytes) } else { None };
         let is_compressed = compressed.is_some();
         let bytes = compressed.unwrap_or(bytes);
         let mut head = Vec::with_capacity(BODY_HEAD_BYTES + table.len());

@@ -52,21 +52,21 @@
 //! A device that lies about flushes; damage to the very last group when the journal was not closed
 //! in order (it looks like a torn tail, and is reported as such).
 
-mod compress;
+mod compression;
 mod control;
 mod disk;
 mod error;
 mod frame;
 mod options;
+mod quota;
 mod reader;
+mod recovery;
 mod release;
-mod replay;
 mod request;
-mod room;
+mod retry_window;
 mod scan;
 mod segment;
 mod state;
-mod window;
 mod writer;
 
 #[cfg(test)]
@@ -86,15 +86,15 @@ pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use error::{AppendError, JournalError};
 pub use options::Options;
 pub use reader::{Next, Reader};
-pub(crate) use replay::LOCK;
+pub(crate) use recovery::LOCK;
 
 use crate::clock::Clock;
 use crate::record::{Form, Roll, Seq, SeqRange};
-use compress::MOST_BYTES;
+use compression::MOST_BYTES;
 use frame::{Key, MAX_TABLE_BYTES, PreparedBody};
 use request::{BodyRequest, Request};
+use retry_window::Known;
 use state::Shared;
-use window::Known;
 
 /// How long [`Journal::append`] waits for room in the queue before it answers
 /// [`AppendError::Busy`].
@@ -221,7 +221,7 @@ impl Journal {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<(Journal, Recovery), JournalError> {
-        let opened = replay::open(disk, clock, options)?;
+        let opened = recovery::open(disk, clock, options)?;
         release::release(&opened.shared);
         let (requests, thread) = opened.writer.start()?;
         let inner = Inner {
@@ -391,7 +391,7 @@ impl Journal {
     #[must_use]
     pub fn status(&self) -> Status {
         let shared = &self.inner.shared;
-        let accepting = room::accepting(shared);
+        let accepting = quota::accepting(shared);
         let state = shared.state();
         Status {
             backlog_bytes: state.bytes,

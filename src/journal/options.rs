@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::JournalError;
-use super::compress::LEAST_BYTES;
+use super::compression::LEAST_BYTES;
 use super::frame::MAX_BODY_BYTES;
 
 /// The longest node prefix.

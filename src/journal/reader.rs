@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::compress::decompress;
+use super::compression::decompress;
 use super::disk::{DiskFile, read_full_at};
 use super::frame::{BodyHead, HEADER_BYTES, Header, Kind};
 use super::state::{Segment, State};

@@ -6,8 +6,8 @@ use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::frame::{Key, PreparedBody};
+use super::retry_window::Outcome;
 use super::state::{Shared, WRITER_GONE};
-use super::window::Outcome;
 use super::{AppendError, JournalError, Receipt, Seal};
 use crate::record::{Roll, Seq};
 

@@ -7,8 +7,8 @@ use super::JournalError;
 use super::control::{self, Control};
 use super::disk::DiskFile;
 use super::frame::{BodyHead, HEADER_BYTES, Key, Kind};
+use super::retry_window::Entry;
 use super::segment::{self, BadHead, Scanned, Scanner, SegmentHead};
-use super::window::Entry;
 use crate::record::Seq;
 
 /// A segment that has not been scanned.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use super::disk::{Disk, DiskLock};
-use super::window::Window;
+use super::retry_window::Window;
 use super::{AppendError, JournalError, Options};
 use crate::clock::Clock;
 use crate::lock::lock;

@@ -1,13 +1,13 @@
 //! What the journal promises, one test a promise or a crash shape.
 
 mod append;
+mod bit_flips;
 mod compressed;
 mod crash;
 pub(crate) mod fake;
-mod flips;
 pub(crate) mod fuzz;
+mod group_commit;
 mod model;
-mod pace;
 mod read;
 mod retry;
 mod rolls;

@@ -32,7 +32,7 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn endpoints(&mut self, credentials: bool) -> Vec<crate::receive::Endpoint> {
+    pub(super) fn endpoints(&mut self, credentials: bool) -> Vec<crate::http::Endpoint> {
         let defaults = Defaults {
             path: self.parsed(&list::PATH, http_path),
             // What may be wrong with it is said once, where the table is made.

@@ -10,7 +10,7 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffe
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-use crate::arrays::{is_null, null_array};
+use crate::columnar::arrays::{is_null, null_array};
 
 use super::{Column, Gaps, Plain, Structs, Texts, pad_offsets};
 

@@ -1,11 +1,11 @@
 //! Tests of the decoder as a whole: what becomes of lines, of values, and of anything at all.
 
+mod cost;
 mod forms;
 mod fuzz;
 mod generate;
 mod property;
 mod values;
-mod weight;
 
 use std::sync::Arc;
 

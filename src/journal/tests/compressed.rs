@@ -1,7 +1,7 @@
 //! Bodies that are written compressed are the bodies that came.
 
 use super::*;
-use crate::journal::compress::{LEAST_BYTES, MOST_BYTES};
+use crate::journal::compression::{LEAST_BYTES, MOST_BYTES};
 
 fn sessions(number: usize, bytes: usize) -> String {
     let line = format!("{{\"userSessionId\":\"S{number}\",\"duration\":1234}}\n");

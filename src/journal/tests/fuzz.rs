@@ -5,7 +5,7 @@
 
 use super::fake::FakeDisk;
 use super::*;
-use crate::journal::compress::{compress, decompress};
+use crate::journal::compression::{compress, decompress};
 use crate::journal::control::{
     decode_checkpoint, decode_committed, decode_seal, encode_checkpoint, encode_seal,
 };

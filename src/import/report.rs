@@ -1,0 +1,132 @@
+//! What `import` says while it works and at the end.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressState, ProgressStyle};
+
+use super::manifest::FileMark;
+use crate::commit::Receipt;
+use crate::config::Input;
+
+/// How often a line is printed where there is no terminal.
+const LINE_EVERY_S: u64 = 10;
+
+pub(super) fn name(input: &Input) -> String {
+    match input {
+        Input::Stdin => "standard input".to_owned(),
+        Input::File(path) => path.display().to_string(),
+    }
+}
+
+/// The report on one run.
+pub(super) struct Report {
+    bar: ProgressBar,
+    quiet: bool,
+    started: Instant,
+    lines: Arc<AtomicU64>,
+    stop: Option<std::sync::mpsc::Sender<()>>,
+}
+
+impl Report {
+    pub(super) fn new(inputs: &[Input], quiet: bool) -> Report {
+        let size = |input: &Input| match input {
+            Input::File(path) => {
+                std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|f| f.len())
+            }
+            Input::Stdin => None,
+        };
+        let bytes: Option<u64> = inputs.iter().map(size).sum();
+        let bar = match bytes {
+            Some(bytes) => ProgressBar::new(bytes),
+            None => ProgressBar::no_length(),
+        };
+        let lines = Arc::new(AtomicU64::new(0));
+        let mut stop = None;
+        if quiet || !std::io::stderr().is_terminal() {
+            bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+            stop = (!quiet).then(|| print_lines(&bar, Arc::clone(&lines)));
+        } else {
+            let style = match bytes {
+                Some(_) => {
+                    "{bar:20} {decimal_bytes} of {decimal_total_bytes}, {rows} rows, \
+                     {decimal_bytes_per_sec}, {eta} left"
+                }
+                None => "{spinner} {decimal_bytes}, {rows} rows, {decimal_bytes_per_sec}",
+            };
+            let shown = Arc::clone(&lines);
+            let rows = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{}", HumanCount(shown.load(Ordering::Relaxed)));
+            };
+            let style =
+                ProgressStyle::with_template(style).map(|style| style.with_key("rows", rows));
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
+        Report { bar, quiet, started: Instant::now(), lines, stop }
+    }
+
+    /// Counts the bytes that are read.
+    pub(super) fn bar(&self) -> ProgressBar {
+        self.bar.clone()
+    }
+
+    /// Counts the lines that are taken up.
+    pub(super) fn lines(&self) -> &AtomicU64 {
+        &self.lines
+    }
+
+    /// The summary.
+    pub(super) fn done(mut self, files: &[FileMark], receipts: &[Receipt]) -> anyhow::Result<()> {
+        self.stop.take();
+        self.bar.finish_and_clear();
+        if self.quiet {
+            return Ok(());
+        }
+        let what = match files {
+            [file] => file.name.clone(),
+            files => format!("{} files", files.len()),
+        };
+        let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
+        let rejects: u64 = receipts.iter().map(|receipt| receipt.rejects).sum();
+        let landed: Vec<_> =
+            receipts.iter().flat_map(|r| &r.tables).flat_map(|t| &t.files).collect();
+        let bytes: u64 = landed.iter().map(|file| file.bytes).sum();
+        let seconds = self.started.elapsed().as_secs_f64();
+        let rate = self.bar.position() as f64 / 1e6 / seconds.max(1e-3);
+        let mut out = std::io::stdout().lock();
+        writeln!(
+            out,
+            "{what}: {} rows in {} Parquet files ({}), {} lines in quarantine; {} read in \
+             {seconds:.1} s, {rate:.0} MB/s",
+            HumanCount(rows),
+            HumanCount(landed.len() as u64),
+            DecimalBytes(bytes),
+            HumanCount(rejects),
+            DecimalBytes(self.bar.position()),
+        )?;
+        for quarantine in
+            receipts.iter().flat_map(|r| &r.tables).filter_map(|t| t.quarantine.as_ref())
+        {
+            writeln!(out, "quarantine: {}", quarantine.path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints how far it is, now and then, until the sender is dropped.
+fn print_lines(bar: &ProgressBar, lines: Arc<AtomicU64>) -> std::sync::mpsc::Sender<()> {
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let bar = bar.clone();
+    let every = std::time::Duration::from_secs(LINE_EVERY_S);
+    std::thread::spawn(move || {
+        while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
+            let of = bar.length().map_or(String::new(), |all| format!(" of {}", DecimalBytes(all)));
+            let rows = HumanCount(lines.load(Ordering::Relaxed));
+            let mut out = std::io::stderr().lock();
+            let _ = writeln!(out, "{}{of} read, {rows} rows", DecimalBytes(bar.position()));
+        }
+    });
+    stop
+}

@@ -1,0 +1,383 @@
+//! From what is on disk to a journal that can be written: the start.
+//!
+//! Segments are scanned in order, every checksum verified. The newest readable one is looked at
+//! before that, since it says which bodies are committed (their segments need no look, and may be
+//! missing) and which are known to be lost. The table of what a start makes of a crash is in the
+//! module's page.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::control::{self, Control};
+use super::disk::{Disk, DiskLock, read_full_at, write_all_at};
+use super::frame::HEADER_BYTES;
+use super::retry_window::{Entry, Window};
+use super::scan::{Candidate, Fault, Scan, is_torn, read_head, salvage, scan_frames};
+use super::segment::{self, DAMAGED_SUFFIX, NEW_SUFFIX};
+use super::state::{Segment, Shared, State};
+use super::writer::{Writer, begin_segment, random};
+use super::{JournalError, Options, Recovery, SkippedSegment};
+use crate::clock::Clock;
+use crate::record::{Roll, Seq, SeqRange};
+
+/// Bytes rewritten at a time.
+const REWRITE_BYTES: usize = 1 << 20;
+/// A journal ready to run.
+pub(crate) struct Opened {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writer: Writer,
+    pub(crate) recovery: Recovery,
+}
+
+/// Locks the directory, recovers it and begins a new segment.
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+) -> Result<Opened, JournalError> {
+    options.check()?;
+    let dir = options.dir.clone();
+    disk.create_dir(&dir).map_err(io_error("create", &dir))?;
+    let lock = lock(&*disk, &dir)?;
+    let replay = Replay::run(Arc::clone(&disk), options.clone())?;
+    let (node, seed) = match replay.identity {
+        Some(identity) => identity,
+        None => (new_node(&options.node_prefix, &dir)?, random_for(&dir)?),
+    };
+    let recovery = Recovery {
+        next: Seq(replay.next),
+        next_roll: Roll(replay.control.next_roll),
+        unsealed_from: replay.control.unsealed_from(),
+        sealed: replay.control.sealed.iter().cloned().collect(),
+        torn_bytes: replay.torn_bytes,
+        skipped: replay.skipped,
+    };
+    let state = State {
+        bytes: replay.segments.values().map(|segment| segment.durable).sum(),
+        segments: replay.segments,
+        last_seq: replay.next - 1,
+        committed_seq: replay.control.committed_seq,
+        lost: replay.control.lost.clone(),
+        poisoned: None,
+        closing: false,
+        closed: false,
+    };
+    let window = Window::new(options.retry_window, clock.now(), replay.window);
+    let shared = Shared::new(disk, clock, options, node, seed, state, window, lock);
+    let shared = Arc::new(shared);
+    let active = begin_segment(&shared, replay.next, &replay.control)?;
+    // Only now, since the new checkpoint says what these still said: a crash before it finds them.
+    rename_asides(&shared, &replay.asides)?;
+    let writer = Writer::new(Arc::clone(&shared), active, replay.control);
+    Ok(Opened { shared, writer, recovery })
+}
+
+fn rename_asides(shared: &Shared, asides: &[(PathBuf, PathBuf)]) -> Result<(), JournalError> {
+    for (path, aside) in asides {
+        shared.disk.rename(path, aside).map_err(io_error("rename", path))?;
+    }
+    if asides.is_empty() {
+        return Ok(());
+    }
+    let dir = &shared.options.dir;
+    shared.disk.sync_dir(dir).map_err(io_error("sync", dir))
+}
+
+/// The file in a journal's directory that one process at a time has locked.
+pub(crate) const LOCK: &str = "lock";
+
+fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, JournalError> {
+    let path = dir.join(LOCK);
+    match disk.lock(&path) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(JournalError::Locked { path }),
+        Err(source) => Err(JournalError::Io { what: "lock", path, source }),
+    }
+}
+
+fn random_for(dir: &Path) -> Result<u64, JournalError> {
+    random().map_err(io_error("get random bytes for", dir))
+}
+
+fn new_node(prefix: &str, dir: &Path) -> Result<String, JournalError> {
+    let mut bits = random_for(dir)?;
+    let mut node = String::with_capacity(prefix.len() + 9);
+    if !prefix.is_empty() {
+        node.push_str(prefix);
+        node.push('-');
+    }
+    for _ in 0..8 {
+        let digit = (bits & 31) as u8;
+        node.push(char::from(if digit < 26 { b'a' + digit } else { b'2' + digit - 26 }));
+        bits >>= 5;
+    }
+    Ok(node)
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |source| JournalError::Io { what, path, source }
+}
+
+/// What is known so far, scanning in order.
+struct Replay {
+    disk: Arc<dyn Disk>,
+    options: Options,
+    identity: Option<(String, u64)>,
+    segments: BTreeMap<u64, Segment>,
+    control: Control,
+    window: Vec<Entry>,
+    /// The number after the last body that is held, committed or given up.
+    next: u64,
+    /// The number before which no further segment may begin.
+    floor: u64,
+    torn_bytes: u64,
+    skipped: Vec<SkippedSegment>,
+    /// Damaged segments and the names they are to have.
+    asides: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Replay {
+    fn run(disk: Arc<dyn Disk>, options: Options) -> Result<Replay, JournalError> {
+        let mut replay = Replay {
+            disk,
+            options,
+            identity: None,
+            segments: BTreeMap::new(),
+            control: Control::new(),
+            window: Vec::new(),
+            next: Seq::FIRST.0,
+            floor: Seq::FIRST.0,
+            torn_bytes: 0,
+            skipped: Vec::new(),
+            asides: Vec::new(),
+        };
+        let firsts = replay.list()?;
+        let newest = replay.newest(&firsts)?;
+        if let Some(newest) = &newest {
+            replay.identity = Some((newest.head.node.clone(), newest.head.seed));
+            replay.next = newest.control.committed_seq + 1;
+        } else if let Some(first) = firsts.first() {
+            // Nothing readable: whether something before was released cannot be known.
+            replay.next = *first;
+        }
+        // Where to begin from: a segment that is scanned later says more, one whose head cannot be
+        // read says nothing, and those before it may only be passed over.
+        if let Some(newest) = newest {
+            replay.control = newest.control;
+            replay.window = newest.window;
+        }
+        let known = replay.control.clone();
+        let mut lost = Vec::new();
+        for (at, first_seq) in firsts.iter().enumerate() {
+            let following = firsts.get(at + 1).copied();
+            if following.is_some_and(|following| following <= known.committed_seq + 1) {
+                replay.pass_over(*first_seq, following)?;
+                continue;
+            }
+            lost.extend(replay.gap_before(*first_seq, &known)?);
+            lost.extend(replay.segment(*first_seq, following)?);
+        }
+        for range in lost {
+            replay.control.lose(range);
+        }
+        let lost = &replay.control.lost;
+        replay.window.retain(|entry| control::skip_lost(lost, entry.seq) == entry.seq);
+        Ok(replay)
+    }
+
+    /// The first numbers of the segments there are, in order. Removes half-made ones.
+    fn list(&self) -> Result<Vec<u64>, JournalError> {
+        let dir = &self.options.dir;
+        let mut firsts = Vec::new();
+        for name in self.disk.list(dir).map_err(io_error("list", dir))? {
+            if let Some(made) = name.strip_suffix(NEW_SUFFIX)
+                && segment::parse_name(made).is_some()
+            {
+                let path = dir.join(&name);
+                self.disk.remove(&path).map_err(io_error("remove", &path))?;
+            }
+            firsts.extend(segment::parse_name(&name));
+        }
+        firsts.sort_unstable();
+        Ok(firsts)
+    }
+
+    /// The newest segment whose head and checkpoint can be read, with what it says of rolls to its
+    /// end: the latest that is known.
+    fn newest(&self, firsts: &[u64]) -> Result<Option<Scan>, JournalError> {
+        for first_seq in firsts.iter().rev() {
+            let it = self.candidate(*first_seq)?;
+            let Ok(mut scan) = read_head(&it, None)? else { continue };
+            let fault = scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
+            if let Some(fault) = fault
+                && !is_torn(&it, &scan, &fault)?
+            {
+                salvage(&it, &mut scan).map_err(it.cannot("read"))?;
+            }
+            return Ok(Some(scan));
+        }
+        Ok(None)
+    }
+
+    fn candidate(&self, first_seq: u64) -> Result<Candidate, JournalError> {
+        let path = self.options.dir.join(segment::file_name(first_seq));
+        let file = self.disk.open(&path).map_err(io_error("open", &path))?;
+        let len = file.length().map_err(io_error("read the length of", &path))?;
+        Ok(Candidate { path, file, len, first_seq })
+    }
+
+    /// Enters a segment whose bodies are all committed: it is about to be released.
+    fn pass_over(&mut self, first_seq: u64, following: Option<u64>) -> Result<(), JournalError> {
+        let it = self.candidate(first_seq)?;
+        let last_seq = following.map_or(first_seq, |following| following - 1);
+        self.enter(it, 0, 0, last_seq);
+        self.floor = last_seq + 1;
+        Ok(())
+    }
+
+    fn enter(&mut self, it: Candidate, salt: u64, frames_at: u64, last_seq: u64) {
+        let segment = Segment { path: it.path, salt, frames_at, durable: it.len, last_seq };
+        self.segments.insert(it.first_seq, segment);
+    }
+
+    /// Bodies between the last segment and this one that should be there.
+    fn gap_before(
+        &mut self,
+        first_seq: u64,
+        known: &Control,
+    ) -> Result<Option<SeqRange>, JournalError> {
+        if first_seq <= self.next {
+            return Ok(None);
+        }
+        let range = SeqRange { first: Seq(self.next), last: Seq(first_seq - 1) };
+        if known.may_be_missing(range) {
+            return Ok(None);
+        }
+        if !self.options.skip_damaged {
+            let before = self.options.dir.join(segment::file_name(first_seq));
+            return Err(JournalError::Missing { range, before });
+        }
+        let why = "the segment is missing".into();
+        self.skipped.push(SkippedSegment { path: None, lost: range, why });
+        Ok(Some(range))
+    }
+
+    /// Scans a segment and takes over what it says; tells which bodies are gone with it.
+    fn segment(
+        &mut self,
+        first_seq: u64,
+        following: Option<u64>,
+    ) -> Result<Option<SeqRange>, JournalError> {
+        let mut it = self.candidate(first_seq)?;
+        let read = read_head(&it, self.identity.as_ref())?;
+        let (scan, fault) = match read {
+            Ok(scan) if first_seq < self.floor => {
+                let why = format!("it begins at body {first_seq}, before body {}", self.floor);
+                (Some(scan), Some(Fault::damage(0, why)))
+            }
+            Ok(mut scan) => {
+                let fault = scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
+                (Some(scan), fault)
+            }
+            Err(fault) => (None, Some(fault)),
+        };
+        let is_last = following.is_none();
+        match (scan, fault) {
+            (Some(scan), None) => {
+                if is_last {
+                    self.settle(&mut it, &scan)?;
+                }
+                self.take_over(it, scan);
+                Ok(None)
+            }
+            (Some(scan), Some(fault)) if is_last && is_torn(&it, &scan, &fault)? => {
+                self.torn_bytes = it.len - scan.end;
+                tracing::warn!(
+                    path = %it.path.display(), offset = scan.end, bytes = self.torn_bytes,
+                    "cut a torn tail, which was never acknowledged"
+                );
+                self.settle(&mut it, &scan)?;
+                self.take_over(it, scan);
+                Ok(None)
+            }
+            (scan, Some(fault)) => self.set_aside(it, scan, fault, following).map(Some),
+            // A segment that was not scanned has a fault.
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn take_over(&mut self, it: Candidate, scan: Scan) {
+        self.next = scan.last_seq + 1;
+        self.floor = self.next;
+        self.control = scan.control;
+        self.window = scan.window;
+        self.enter(it, scan.head.salt, scan.frames_at, scan.last_seq);
+    }
+
+    /// Makes the last segment what the scan found, for sure: cut at the end of its whole frames,
+    /// with every byte that was not known durable written again and synced.
+    fn settle(&self, it: &mut Candidate, scan: &Scan) -> Result<(), JournalError> {
+        let path = it.path.clone();
+        if it.len > scan.end {
+            it.file.truncate(scan.end).map_err(io_error("truncate", &path))?;
+            it.len = scan.end;
+        }
+        let mut buffer = vec![0; REWRITE_BYTES];
+        let mut offset = scan.durable;
+        while offset < scan.end {
+            let want = usize::try_from(scan.end - offset).unwrap_or(usize::MAX).min(REWRITE_BYTES);
+            let piece = buffer.get_mut(..want).unwrap_or_default();
+            let read = read_full_at(&*it.file, piece, offset).map_err(io_error("read", &path))?;
+            if read < want {
+                let why = "the file became shorter while it was read".into();
+                return Err(JournalError::Damaged { path, offset, why });
+            }
+            write_all_at(&*it.file, &mut [io::IoSlice::new(piece)], offset)
+                .map_err(io_error("write", &path))?;
+            offset += want as u64;
+        }
+        it.file.sync().map_err(io_error("sync", &path))
+    }
+
+    /// Refuses a damaged segment, or plans to rename it and tells which bodies are gone.
+    fn set_aside(
+        &mut self,
+        it: Candidate,
+        scan: Option<Scan>,
+        fault: Fault,
+        following: Option<u64>,
+    ) -> Result<SeqRange, JournalError> {
+        let Fault { offset, why, .. } = fault;
+        if !self.options.skip_damaged {
+            return Err(JournalError::Damaged { path: it.path, offset, why });
+        }
+        let mut highest = it.first_seq - 1;
+        let mut unread_bytes = it.len;
+        if let Some(mut scan) = scan {
+            unread_bytes = salvage(&it, &mut scan).map_err(it.cannot("read"))?;
+            highest = scan.last_seq;
+            self.control = scan.control;
+            self.window = scan.window;
+        }
+        // What cannot be read counts as the most frames that could stand there: none of their
+        // numbers is used again. A later checkpoint, if there is one, overrides this.
+        let most = unread_bytes / HEADER_BYTES as u64;
+        self.control.next_roll += most;
+        highest += most;
+        let last = following.map_or(highest, |following| following - 1).max(it.first_seq);
+        let lost = SeqRange { first: Seq(it.first_seq), last: Seq(last) };
+        self.next = last + 1;
+        self.floor = self.next;
+        let mut aside = it.path.clone().into_os_string();
+        aside.push(DAMAGED_SUFFIX);
+        let aside = PathBuf::from(aside);
+        self.asides.push((it.path, aside.clone()));
+        let why = format!("offset {offset}: {why}");
+        tracing::warn!(path = %aside.display(), %why, "setting a damaged segment aside");
+        self.skipped.push(SkippedSegment { path: Some(aside), lost, why });
+        Ok(lost)
+    }
+}

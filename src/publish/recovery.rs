@@ -1,0 +1,85 @@
+//! A roll that was sealed, and what the lake has of it.
+//!
+//! With its receipt there it is over, and nothing of it is put again. Without, a roll is made again under the same names, which is safe because it has the same rows. When a
+//! segment was given up since the seal (`--skip-damaged`), it has fewer: writing them over files
+//! that an attempt before the damage has put would take rows out of the lake. An object appears
+//! whole, and was made of the whole range; so what is there stays, and only the rest is put.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::file::metadata::ParquetMetaDataReader;
+
+use crate::batch::FileKey;
+use crate::commit::Receipt;
+use crate::decode::Counts;
+use crate::encode::Staged;
+use crate::lake::{self, Lake, StoreError};
+use crate::roll::open_roll::Finished;
+use crate::table::Tables;
+
+/// What the lake has of the roll.
+pub(crate) enum Again {
+    /// All of it: there is its receipt.
+    Landed(Receipt),
+    /// Some or none of it. The roll as it will be: what is there is counted as it is, and needs no
+    /// staging file.
+    Rest(Finished),
+}
+
+/// Looks for the receipt of the roll. It is put last: with it there, everything is.
+pub(crate) async fn receipt(
+    lake: &Lake,
+    node: &str,
+    finished: &Finished,
+) -> Result<Option<Receipt>, StoreError> {
+    let bytes = lake.get(&lake::names::receipt(node, finished.roll)).await?;
+    let receipt = bytes.and_then(|bytes| serde_json::from_slice::<Receipt>(&bytes).ok());
+    let (first, last) = (finished.range.first.0, finished.range.last.0);
+    Ok(receipt.filter(|receipt| (receipt.first_seq, receipt.last_seq) == (first, last)))
+}
+
+/// The roll with the files that an earlier attempt has put. Lists the tables of the roll: slow in a
+/// large lake, and rare.
+pub(crate) async fn files(
+    lake: &Lake,
+    tables: &Tables,
+    node: &str,
+    finished: &Finished,
+) -> Result<Finished, StoreError> {
+    let mut rest = finished.clone();
+    let file = lake::names::data("", "", node, finished.roll);
+    for table in tables.keys() {
+        for name in lake.list(table).await? {
+            let inside = name.strip_prefix(&**table).and_then(|name| name.strip_suffix(&file));
+            let Some(partition) = inside else { continue };
+            let Some(bytes) = lake.get(&name).await? else { continue };
+            let key = FileKey {
+                table: Arc::clone(table),
+                partition: partition.trim_start_matches('/').to_owned(),
+            };
+            let bytes = Bytes::from(bytes);
+            // What is no Parquet file is none of ours, and is replaced.
+            let Ok(footer) = ParquetMetaDataReader::new().parse_and_finish(&bytes) else {
+                continue;
+            };
+            let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0);
+            let staged = Staged { path: PathBuf::new(), bytes: bytes.len() as u64, rows };
+            rest.files.retain(|(other, _)| *other != key);
+            rest.files.push((key, staged));
+        }
+        let name = lake::names::quarantine(table, node, finished.roll);
+        if let Some(bytes) = lake.get(&name).await? {
+            let entries = memchr::memchr_iter(b'\n', &bytes).count() as u64;
+            let bytes = bytes.len() as u64;
+            let staged = Staged { path: PathBuf::new(), bytes, rows: entries };
+            rest.rejects.retain(|(other, _)| other != table);
+            rest.rejects.push((Arc::clone(table), staged));
+        }
+    }
+    let rows = rest.files.iter().map(|(_, staged)| staged.rows).sum();
+    let rejects = rest.rejects.iter().map(|(_, staged)| staged.rows).sum();
+    rest.counts = Counts { lines: rows + rejects, rows, rejects, ..rest.counts };
+    Ok(rest)
+}

@@ -1,0 +1,214 @@
+//! Everything behind the journal: what was sealed is made again, then what comes is landed.
+//!
+//! All that has to be remembered is in the journal, and [`Pending`] is a picture of it. So an engine
+//! that fails, for whatever reason, is thrown away, and the next one begins from there. There is one
+//! at a time: [`engine::run`] returns when all its threads have ended, the publisher among them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::runtime::Handle;
+
+use super::publisher::{Pace, Pauses, Publisher, RollLog};
+use crate::batch::Limits;
+use crate::clock::Clock;
+use crate::commit::Receipt;
+use crate::journal::{Journal, Next, Reader, Recovery, Seal};
+use crate::lake::Lake;
+use crate::lock::lock;
+use crate::privacy;
+use crate::record::{Roll, Seq, SeqRange};
+use crate::roll;
+use crate::roll::dispatcher::Source;
+use crate::roll::engine::{self, Mode, Setup};
+use crate::status::Readiness;
+use crate::table::{self, Tables};
+
+/// What of the journal has not landed.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    sealed: Vec<Seal>,
+    unsealed_from: Seq,
+    next_roll: Roll,
+}
+
+impl Pending {
+    /// What a start of the journal found.
+    pub(crate) fn of(recovery: &Recovery) -> Pending {
+        Pending {
+            sealed: recovery.sealed.clone(),
+            unsealed_from: recovery.unsealed_from,
+            next_roll: recovery.next_roll,
+        }
+    }
+}
+
+/// Everything behind the journal.
+pub(crate) struct Supervisor {
+    pub(crate) options: roll::Options,
+    pub(crate) limits: Limits,
+    pub(crate) lake: Lake,
+    /// Opens bodies of an encrypted journal, and hashes as the privacy rules of a roll ask.
+    pub(crate) key: Option<privacy::Key>,
+    pub(crate) tables: Tables,
+    pub(crate) journal: Journal,
+    pub(crate) runtime: Handle,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) staging: PathBuf,
+    pub(crate) pending: Arc<Mutex<Pending>>,
+    pub(crate) pauses: Pauses,
+}
+
+impl Supervisor {
+    /// Lands until the journal is closed and drained. An engine that fails is begun anew from the
+    /// journal after a pause; a poisoned journal ends it.
+    ///
+    /// # Errors
+    /// A poisoned journal: what has not landed is in it, for the next start.
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let mut pause = self.pauses.restart;
+        loop {
+            let before = self.pending();
+            let landed = catch_unwind(AssertUnwindSafe(|| self.attempt()))
+                .unwrap_or_else(|_| Err(anyhow!("a thread panicked; its message stands above")));
+            let Err(error) = landed else { return Ok(()) };
+            let text = format!("{error:#}");
+            self.readiness.tell("landing", Err(text.clone()));
+            if let Some(reason) = self.journal.poisoned() {
+                tracing::error!("landing stopped, restart the program: {reason}");
+                return Err(error);
+            }
+            if self.pending().next_roll != before.next_roll {
+                pause = self.pauses.restart;
+            }
+            tracing::error!("landing failed, beginning anew from the journal in {pause:?}: {text}");
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(self.pauses.most);
+        }
+    }
+
+    fn pending(&self) -> Pending {
+        lock(&self.pending).clone()
+    }
+
+    /// Lands until the journal is closed and drained, or something fails.
+    pub(crate) fn attempt(&self) -> anyhow::Result<()> {
+        for seal in self.pending().sealed {
+            let tables = table::from_settings(&seal.settings, self.key.as_ref())?;
+            tracing::info!("roll {} was sealed and not committed: making it again", seal.roll);
+            let reader = self.journal.reader(seal.range.first);
+            let source = FromJournal { reader, last: Some(seal.range.last), key: self.key.clone() };
+            self.engine(&tables, source, Mode::Again(seal.roll, seal.range))?;
+        }
+        let pending = self.pending();
+        self.readiness.tell("landing", Ok(()));
+        let reader = self.journal.reader(pending.unsealed_from);
+        let source = FromJournal { reader, last: None, key: self.key.clone() };
+        self.engine(&self.tables, source, Mode::Live(pending.next_roll))
+    }
+
+    pub(crate) fn log(&self) -> JournalLog {
+        JournalLog { journal: self.journal.clone(), pending: Arc::clone(&self.pending) }
+    }
+
+    pub(crate) fn publisher<'a>(&self, tables: &'a Tables) -> Publisher<'a> {
+        Publisher {
+            lake: self.lake.clone(),
+            node: self.journal.node().into(),
+            tables,
+            runtime: self.runtime.clone(),
+            readiness: Arc::clone(&self.readiness),
+            clock: Arc::clone(&self.clock),
+            pauses: self.pauses,
+            pace: Pace::default(),
+        }
+    }
+
+    fn engine(&self, tables: &Tables, mut source: FromJournal, mode: Mode) -> anyhow::Result<()> {
+        let setup = Setup {
+            options: &self.options,
+            node: self.journal.node().into(),
+            limits: self.limits,
+            tables,
+            staging: &self.staging,
+            taken: &AtomicU64::new(0),
+            clock: Arc::clone(&self.clock),
+        };
+        let publisher = self.publisher(tables);
+        let mut log = self.log();
+        let again = matches!(mode, Mode::Again(..));
+        engine::run(&setup, &mut source, mode, &mut |finished| {
+            publisher.publish(&mut log, finished, again).map(drop)
+        })
+    }
+}
+
+/// The journal from a body on, to its end or to the last body of a sealed roll.
+struct FromJournal {
+    reader: Reader,
+    last: Option<Seq>,
+    key: Option<privacy::Key>,
+}
+
+impl Source for FromJournal {
+    fn next(&mut self, timeout: Duration) -> anyhow::Result<Next> {
+        if self.last.is_some_and(|last| self.reader.position() > last) {
+            return Ok(Next::Closed);
+        }
+        let mut next = self.reader.next(timeout)?;
+        // The roll's last bodies may be lost, and the next one that there is belongs to a later.
+        if let (Next::Body(body), Some(last)) = (&next, self.last)
+            && body.seq > last
+        {
+            return Ok(Next::Closed);
+        }
+        if let Next::Body(body) = &mut next
+            && privacy::is_sealed(&body.bytes)
+        {
+            let opened = self.key.as_ref().and_then(|key| key.open_body(&body.bytes));
+            body.bytes = opened.with_context(|| {
+                format!("body {} is encrypted, and privacy_key does not open it", body.seq)
+            })?;
+        }
+        Ok(next)
+    }
+}
+
+/// Seals and commits in the journal, and what is left to do if the engine must begin anew.
+pub(crate) struct JournalLog {
+    journal: Journal,
+    pending: Arc<Mutex<Pending>>,
+}
+
+impl RollLog for JournalLog {
+    fn seal(&mut self, seal: &Seal) -> anyhow::Result<()> {
+        self.journal.seal(seal)?;
+        let mut pending = lock(&self.pending);
+        pending.sealed.push(seal.clone());
+        pending.unsealed_from = seal.range.last.next();
+        pending.next_roll = seal.roll.next();
+        Ok(())
+    }
+
+    fn lost(&self, range: SeqRange) -> Vec<SeqRange> {
+        self.journal.lost(range)
+    }
+
+    fn committed(&mut self, roll: Roll) -> anyhow::Result<()> {
+        self.journal.committed(roll)?;
+        let mut pending = lock(&self.pending);
+        pending.sealed.retain(|seal| seal.roll != roll);
+        Ok(())
+    }
+
+    fn landed(&mut self, receipt: &Receipt, bytes: u64) {
+        let files: usize = receipt.tables.iter().map(|table| table.files.len()).sum();
+        let Receipt { roll, rows, rejects, .. } = receipt;
+        tracing::info!(roll, rows, rejects, files, bytes, "landed");
+    }
+}

@@ -1,0 +1,278 @@
+//! A journal on a crashing disk, everything behind it, and a lake in a crashing store.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use arrow::array::{Array as _, AsArray as _};
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tempfile::TempDir;
+
+use super::store::FakeStore;
+use crate::batch::{Limits, Template};
+use crate::clock::ManualClock;
+use crate::commit;
+use crate::config;
+use crate::encode::Compression;
+use crate::journal::tests::fake::FakeDisk;
+use crate::journal::{AppendError, Journal, JournalError, NewBody, Options, Receipt, Recovery};
+use crate::lake::Lake;
+use crate::publish::publisher::Pauses;
+use crate::publish::supervisor::{Pending, Supervisor};
+use crate::record::{Form, Micros};
+use crate::roll;
+use crate::schema::TableSchema;
+use crate::status::Readiness;
+use crate::table;
+
+const TABLE: &str = "visits";
+const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
+    {"name": "id", "type": ["null", "string"], "default": null},
+    {"name": "on", "type": ["null", "string"], "default": null}
+]}"#;
+
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_time().build().expect("a runtime")
+});
+
+pub(super) struct World {
+    pub(super) disk: Arc<FakeDisk>,
+    pub(super) store: FakeStore,
+    pub(super) options: Options,
+    pub(super) rows: u64,
+    pub(super) part_bytes: usize,
+    pub(super) memory_bytes: u64,
+    clock: Arc<ManualClock>,
+    settings: config::Landing,
+    staging: TempDir,
+}
+
+/// What is in the lake.
+#[derive(Debug, Default)]
+pub(super) struct Landed {
+    /// Ids of rows, and how often each is there.
+    pub(super) rows: BTreeMap<String, u64>,
+    /// Ids of lines in quarantine, and how often each is there.
+    pub(super) rejects: BTreeMap<String, u64>,
+    /// Rows, or entries of the quarantine, by file.
+    pub(super) files: BTreeMap<String, u64>,
+    pub(super) receipts: Vec<commit::Receipt>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> World {
+        let schema = Arc::new(TableSchema::parse(SCHEMA).expect("a schema"));
+        let settings = config::Landing {
+            table: TABLE.into(),
+            partition: Template::parse("day={on}", &schema).expect("a template"),
+            schema,
+            schema_file: None,
+            more_tables: Vec::new(),
+            privacy: crate::privacy::Rules::default(),
+            privacy_key: None,
+            roll: roll::Options {
+                roll_bytes: 1 << 30,
+                roll_rows: None,
+                compression: Compression::None,
+                row_group_bytes: 1 << 20,
+                memory_bytes: 1 << 26,
+                decode_threads: 2.try_into().expect("not zero"),
+            },
+        };
+        World {
+            disk: Arc::default(),
+            store: FakeStore::new(seed),
+            // Each body that becomes smaller, however small it is.
+            options: Options { compress_from_bytes: Some(0), ..Options::new("/state/journal") },
+            rows: 20,
+            part_bytes: 1 << 20,
+            memory_bytes: 1 << 26,
+            clock: Arc::new(ManualClock::at(Micros(1_000_000_000))),
+            settings,
+            staging: tempfile::tempdir().expect("a directory"),
+        }
+    }
+
+    pub(super) fn open(&self) -> Result<(Journal, Recovery), JournalError> {
+        Journal::open(self.disk.clone(), self.clock.clone(), self.options.clone())
+    }
+
+    pub(super) fn supervisor(&self, journal: &Journal, recovery: &Recovery) -> Supervisor {
+        Supervisor {
+            options: roll::Options { memory_bytes: self.memory_bytes, ..self.settings.roll },
+            limits: Limits {
+                age_us: i64::MAX,
+                file_bytes: u64::MAX,
+                rows: self.rows,
+                source_bytes: u64::MAX,
+            },
+            lake: Lake::on(Arc::new(self.store.clone()), self.part_bytes),
+            key: None,
+            tables: table::configured(&self.settings, None).expect("no rules need no key"),
+            journal: journal.clone(),
+            runtime: RUNTIME.handle().clone(),
+            readiness: Arc::new(Readiness::new()),
+            clock: self.clock.clone(),
+            staging: self.staging(),
+            pending: Arc::new(Mutex::new(Pending::of(recovery))),
+            pauses: Pauses { store: Duration::ZERO, restart: Duration::ZERO, most: Duration::ZERO },
+        }
+    }
+
+    pub(super) fn staging(&self) -> PathBuf {
+        self.staging.path().join("staging")
+    }
+
+    pub(super) fn segments(&self) -> Vec<PathBuf> {
+        use crate::journal::Disk as _;
+        let mut names = self.disk.list(&self.options.dir).expect("listed");
+        names.retain(|name| name.ends_with(".seg"));
+        names.sort();
+        names.iter().map(|name| self.options.dir.join(name)).collect()
+    }
+
+    pub(super) fn append(&self, journal: &Journal, text: &str) -> Result<Receipt, AppendError> {
+        RUNTIME.block_on(journal.append(body(text)))
+    }
+
+    pub(super) fn append_all(
+        &self,
+        journal: &Journal,
+        texts: &[String],
+    ) -> Vec<Result<Receipt, AppendError>> {
+        let all = texts.iter().map(|text| journal.append(body(text)));
+        RUNTIME.block_on(futures::future::join_all(all))
+    }
+
+    /// Starts, lands everything, and stops in order.
+    pub(super) fn drain(&self) -> Recovery {
+        let (journal, recovery) = self.open().expect("opens");
+        let supervisor = self.supervisor(&journal, &recovery);
+        journal.close();
+        supervisor.run().expect("landed");
+        recovery
+    }
+
+    pub(super) fn landed(&self) -> Landed {
+        RUNTIME.block_on(self.store.settle());
+        RUNTIME.block_on(async {
+            let mut landed = Landed::default();
+            let objects: Vec<_> =
+                self.store.objects.list(None).try_collect().await.expect("memory");
+            for object in objects {
+                let got = self.store.objects.get(&object.location).await.expect("memory");
+                let bytes = got.bytes().await.expect("memory");
+                let name = object.location.as_ref().trim_start_matches("lake/").to_owned();
+                landed.add(name, bytes);
+            }
+            landed.receipts.sort_by_key(|receipt| receipt.roll);
+            landed
+        })
+    }
+}
+
+impl Landed {
+    fn add(&mut self, name: String, bytes: Bytes) {
+        if name.starts_with("_receipts/") {
+            self.receipts.push(serde_json::from_slice(&bytes).expect("a receipt"));
+        } else if name.starts_with("_quarantine/") {
+            let text = String::from_utf8(bytes.to_vec()).expect("text");
+            for line in text.lines() {
+                let entry: serde_json::Value = serde_json::from_str(line).expect("an entry");
+                let raw = entry["raw"].as_str().expect("text");
+                let id = raw.split('"').nth(3).expect("an id");
+                *self.rejects.entry(id.to_owned()).or_default() += 1;
+            }
+            self.files.insert(name, text.lines().count() as u64);
+        } else {
+            let batches = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet").build();
+            let mut rows = 0;
+            for batch in batches.expect("Parquet") {
+                let batch = batch.expect("rows");
+                let ids = batch.column_by_name("id").expect("a column").as_string::<i32>().clone();
+                for id in ids.iter() {
+                    *self.rows.entry(id.expect("not null").to_owned()).or_default() += 1;
+                }
+                rows += ids.len() as u64;
+            }
+            self.files.insert(name, rows);
+        }
+    }
+
+    /// How often a line is there, as a row or in quarantine.
+    pub(super) fn count(&self, id: &str) -> u64 {
+        let of = |ids: &BTreeMap<String, u64>| ids.get(id).copied().unwrap_or_default();
+        of(&self.rows) + of(&self.rejects)
+    }
+
+    /// Receipts against files and against one another.
+    pub(super) fn check_receipts(&self) {
+        let mut told = BTreeMap::new();
+        let mut next_seq = 1;
+        for receipt in &self.receipts {
+            assert_eq!(receipt.lines, receipt.rows + receipt.rejects, "{receipt:?}");
+            for lost in &receipt.lost {
+                if lost.first_seq == next_seq {
+                    next_seq = next_seq.max(lost.last_seq + 1);
+                }
+            }
+            assert!(receipt.first_seq <= next_seq, "a gap before {receipt:?}");
+            assert!(receipt.last_seq + 1 >= next_seq, "told twice: {receipt:?}");
+            next_seq = receipt.last_seq + 1;
+            let (mut rows, mut rejects) = (0, 0);
+            for table in &receipt.tables {
+                for file in &table.files {
+                    rows += file.rows;
+                    assert_eq!(told.insert(file.path.clone(), file.rows), None);
+                }
+                if let Some(file) = &table.quarantine {
+                    rejects += file.entries;
+                    assert_eq!(told.insert(file.path.clone(), file.entries), None);
+                }
+            }
+            assert_eq!((rows, rejects), (receipt.rows, receipt.rejects), "{receipt:?}");
+        }
+        assert_eq!(told, self.files, "files and receipts differ");
+    }
+}
+
+/// Lands until the journal is closed and drained, or the process is dead.
+pub(super) fn land(supervisor: &Supervisor, disk: &FakeDisk) -> anyhow::Result<()> {
+    loop {
+        let landed = catch_unwind(AssertUnwindSafe(|| supervisor.attempt()))
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("died")));
+        let Err(error) = landed else { return Ok(()) };
+        if disk.is_off() || supervisor.journal.status().poisoned.is_some() {
+            return Err(error);
+        }
+    }
+}
+
+/// A document, or with `broken` what is none.
+pub(super) fn line(id: &str, day: u64, broken: bool) -> String {
+    let end = if broken { "" } else { "}" };
+    format!("{{\"id\":\"{id}\",\"on\":\"{day}\"{end}\n")
+}
+
+fn body(text: &str) -> NewBody {
+    NewBody {
+        table: TABLE.into(),
+        form: Form::Ndjson,
+        first_line: 1,
+        bytes: Bytes::copy_from_slice(text.as_bytes()),
+    }
+}
+
+/// Flips a bit of a file.
+pub(super) fn damage(disk: &FakeDisk, path: &Path, at_from_end: usize) {
+    let mut bytes = disk.bytes(path);
+    let at = bytes.len() - at_from_end;
+    bytes[at] ^= 1;
+    disk.put(path, &bytes);
+}

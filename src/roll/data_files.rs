@@ -1,0 +1,252 @@
+//! The Parquet files of the open roll.
+//!
+//! While the roll is open, a file gets a row group whenever one is full. In the end every file gets
+//! its rest and its footer. A large rest is encoded by all threads, column by column; small ones,
+//! of which a roll by many partitions has thousands, side by side, a file a thread. How many are under way has a bound, and so has the memory they take.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use super::open_roll::unknown;
+use super::options::Options;
+use super::spill::Spill;
+use crate::batch::{Buffers, FileKey, RowGroup};
+use crate::encode::{Encoder, Layout, Staged};
+use crate::lock::lock;
+use crate::record::Roll;
+use crate::table::Tables;
+
+/// Row groups of fewer bytes than this are encoded by one thread, where memory allows.
+const SMALL_BYTES: usize = 8 << 20;
+
+/// Small files under way at a time, for each thread.
+const UNDER_WAY: usize = 2;
+
+/// The part of `memory` that small files under way may take: each its rows, and a copy of them.
+const PART: usize = 4;
+
+/// The files, and how they are written.
+pub(crate) struct Files {
+    roll: Roll,
+    staging: PathBuf,
+    layouts: BTreeMap<Arc<str>, Layout>,
+    threads: Arc<rayon::ThreadPool>,
+    /// [`SMALL_BYTES`], or less.
+    small_bytes: usize,
+    encoders: BTreeMap<FileKey, Encoder>,
+    /// Arrow bytes encoded so far and what they came to, over all rolls: the estimate of what
+    /// still waits.
+    encoded: (u64, u64),
+    /// Staging files so far, for their names.
+    staged: u64,
+}
+
+impl Files {
+    pub(crate) fn new(
+        roll: Roll,
+        tables: &Tables,
+        options: &Options,
+        node: &str,
+        staging: &Path,
+    ) -> anyhow::Result<Files> {
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.decode_threads.get())
+            .thread_name(|_| "encode".to_owned())
+            .build()?;
+        let threads = Arc::new(threads);
+        let mut layouts = BTreeMap::new();
+        for (name, table) in tables {
+            let privacy = table.rules.to_string();
+            let metadata = [
+                ("sessionlake.version", env!("CARGO_PKG_VERSION")),
+                ("sessionlake.node", node),
+                ("sessionlake.schema", table.schema.fingerprint.as_str()),
+                ("sessionlake.partition", table.template.as_str()),
+                ("sessionlake.privacy", privacy.as_str()),
+            ];
+            let layout = Layout::new(&table.schema, options.compression, &metadata)?
+                .with_threads(Arc::clone(&threads));
+            layouts.insert(Arc::clone(name), layout);
+        }
+        let memory = usize::try_from(options.memory_bytes).unwrap_or(usize::MAX);
+        let under_way = threads.current_num_threads() * UNDER_WAY;
+        Ok(Files {
+            roll,
+            staging: staging.to_owned(),
+            layouts,
+            threads,
+            small_bytes: SMALL_BYTES.min(memory / PART / 2 / under_way),
+            encoders: BTreeMap::new(),
+            // Before anything was measured: a tenth, as JSON sessions usually come to.
+            encoded: (10, 1),
+            staged: 0,
+        })
+    }
+
+    /// Begins the next roll, which has no files yet. Gives the number of the one before.
+    pub(crate) fn begin_next(&mut self) -> Roll {
+        let before = self.roll;
+        self.roll = before.next();
+        before
+    }
+
+    /// The number of the roll.
+    pub(crate) fn roll(&self) -> Roll {
+        self.roll
+    }
+
+    /// The staging directory.
+    pub(crate) fn staging(&self) -> &Path {
+        &self.staging
+    }
+
+    /// The threads that encode.
+    pub(crate) fn threads(&self) -> &rayon::ThreadPool {
+        &self.threads
+    }
+
+    /// A new path in the staging directory.
+    pub(crate) fn path(&mut self, extension: &str) -> PathBuf {
+        self.staged += 1;
+        self.staging.join(format!("{}-{}.{extension}", self.roll, self.staged))
+    }
+
+    /// Whether the file was begun.
+    pub(crate) fn has(&self, file: &FileKey) -> bool {
+        self.encoders.contains_key(file)
+    }
+
+    /// How many were begun.
+    pub(crate) fn count(&self) -> usize {
+        self.encoders.len()
+    }
+
+    /// What so many Arrow bytes will come to.
+    pub(crate) fn estimate(&self, bytes: usize) -> u64 {
+        let (from, to) = self.encoded;
+        (bytes as u64).saturating_mul(to) / from.max(1)
+    }
+
+    /// How large each file that was begun will be, with the Arrow bytes that wait for it.
+    pub(crate) fn bytes(&self, waiting: impl Fn(&FileKey) -> usize) -> impl Iterator<Item = u64> {
+        let all = self.encoders.iter();
+        all.map(move |(file, encoder)| encoder.bytes() + self.estimate(waiting(file)))
+    }
+
+    /// Bytes that the footers take until they are written.
+    pub(crate) fn footer_bytes(&self) -> usize {
+        self.encoders.values().map(Encoder::footer_bytes).sum()
+    }
+
+    /// Writes a row group.
+    pub(crate) fn encode(&mut self, group: &RowGroup, spill: &Spill) -> anyhow::Result<()> {
+        let (key, bytes) = (group.file.clone(), group.bytes);
+        let mut encoder = self.begun(&key)?;
+        let before = encoder.bytes();
+        encoder.row_group(&rows(group, spill, encoder.schema())?)?;
+        self.count_in(bytes, encoder.bytes() - before);
+        self.encoders.insert(key, encoder);
+        Ok(())
+    }
+
+    /// Writes all that waits, and ends all files.
+    pub(crate) fn finish(
+        &mut self,
+        buffers: &mut Buffers,
+        spill: &Spill,
+    ) -> anyhow::Result<Vec<(FileKey, Staged)>> {
+        let threads = Arc::clone(&self.threads);
+        let mut files = BTreeMap::new();
+        let ended: Mutex<BTreeMap<FileKey, Ended>> = Mutex::default();
+        let failed = AtomicBool::new(false);
+        let (done, places) = mpsc::channel();
+        for _ in 0..threads.current_num_threads() * UNDER_WAY {
+            let _ = done.send(());
+        }
+        // What was spawned has ended when this has, also when it is left by an error.
+        threads.in_place_scope(|scope| -> anyhow::Result<()> {
+            while let Some(group) = buffers.drain().filter(|_| !failed.load(Ordering::Relaxed)) {
+                let (key, bytes) = (group.file.clone(), group.bytes);
+                if bytes >= self.small_bytes {
+                    self.encode(&group, spill)?;
+                    // A footer takes more memory than the file's name.
+                    files.insert(key.clone(), self.begun(&key)?.finish()?);
+                    continue;
+                }
+                let encoder = self.begun(&key)?;
+                places.recv()?;
+                let (place, ended, failed) = (Place(done.clone()), &ended, &failed);
+                scope.spawn(move |_| {
+                    let outcome = end(encoder, &group, spill);
+                    failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+                    lock(ended).insert(key, Ended { outcome, bytes });
+                    drop((group, place));
+                });
+            }
+            Ok(())
+        })?;
+        for (key, Ended { outcome, bytes }) in std::mem::take(&mut *lock(&ended)) {
+            let (staged, added) = outcome?;
+            self.count_in(bytes, added);
+            files.insert(key, staged);
+        }
+        for (key, encoder) in std::mem::take(&mut self.encoders) {
+            files.insert(key, encoder.finish()?);
+        }
+        Ok(files.into_iter().collect())
+    }
+
+    /// The file as far as it was written. It is taken out, so that one that fails is not gone on
+    /// with.
+    fn begun(&mut self, key: &FileKey) -> anyhow::Result<Encoder> {
+        if let Entry::Occupied(entry) = self.encoders.entry(key.clone()) {
+            return Ok(entry.remove());
+        }
+        let path = self.path("parquet");
+        let layout = self.layouts.get(&key.table).ok_or_else(|| unknown(&key.table))?;
+        Ok(Encoder::create(&path, layout)?)
+    }
+
+    fn count_in(&mut self, bytes: usize, written: u64) {
+        self.encoded.0 += bytes as u64;
+        self.encoded.1 += written;
+    }
+}
+
+/// A small file that was ended: it, and by how many bytes it grew.
+struct Ended {
+    outcome: anyhow::Result<(Staged, u64)>,
+    /// Arrow bytes of its rest.
+    bytes: usize,
+}
+
+fn end(mut encoder: Encoder, group: &RowGroup, spill: &Spill) -> anyhow::Result<(Staged, u64)> {
+    let before = encoder.bytes();
+    encoder.row_group(&rows(group, spill, encoder.schema())?)?;
+    let added = encoder.bytes() - before;
+    Ok((encoder.finish()?, added))
+}
+
+/// All rows of a row group, those that were parked first.
+fn rows(group: &RowGroup, spill: &Spill, schema: &SchemaRef) -> anyhow::Result<Vec<RecordBatch>> {
+    let parked = group.parked.iter().map(|parked| spill.fetch(parked, schema));
+    let mut batches = parked.collect::<anyhow::Result<Vec<_>>>()?;
+    batches.extend(group.batches()?);
+    Ok(batches)
+}
+
+/// A place for a file under way. Given back when dropped, also by a panic, for which whoever waits
+/// for one would else wait for ever.
+struct Place(mpsc::Sender<()>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}

@@ -1,0 +1,242 @@
+//! From bodies in sequence order to landed rolls.
+//!
+//! ```text
+//!  source ─▶ feeder ─jobs─▶ decoders ─parts─▶ batch ─▶ open roll ─Finished─▶ publisher
+//!               └──────── jobs in order ─────────┘
+//! ```
+//! The feeder hands every job to whichever decoder is free, and its place in the order to the
+//! batcher, which takes the parts of one job after the other. Every arrow is bounded: jobs by
+//! number and by bytes, the parts of a job by one that waits, the publisher by one roll. While the
+//! store is away everything stands still, and what is acknowledged meanwhile waits in the journal.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use anyhow::{Context as _, anyhow, bail};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+
+use super::decode_workers::{Job, PART_BYTES, Part, decode};
+use super::dispatcher::{Fed, Feeder, Place, Source, TICK};
+use super::open_roll::{Finished, OpenRoll};
+use super::options::Options;
+use crate::batch::{Limits, Reason, decide};
+use crate::clock::Clock;
+use crate::metrics as names;
+use crate::record::{Roll, SeqRange};
+use crate::table::Tables;
+
+/// Which rolls to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    /// One roll that is sealed already, of everything the source has.
+    Again(Roll, SeqRange),
+    /// Rolls from this number on, by the limits, until the source ends.
+    Live(Roll),
+}
+
+/// What an engine needs.
+pub(crate) struct Setup<'a> {
+    pub(crate) options: &'a Options,
+    /// Name of the node, for `_ingest_id` and the footers.
+    pub(crate) node: Arc<str>,
+    pub(crate) limits: Limits,
+    pub(crate) tables: &'a Tables,
+    pub(crate) staging: &'a Path,
+    /// Counts the lines that were taken up, for whoever watches.
+    pub(crate) taken: &'a AtomicU64,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// A roll ends when it has this many bytes waiting on disk, or a third of what is left there: room
+/// for some megabytes of each of a thousand partitions.
+const PARKED_BYTES: u64 = 4 << 30;
+/// Rolls below this many rows are cut at single bodies.
+const SMALL_ROLL_ROWS: u64 = 100_000;
+
+/// Says that its thread has ended, also by a panic.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Takes over a finished roll, and returns once it needs no staging file any more.
+pub(crate) type Publish<'a> = dyn FnMut(&Finished) -> anyhow::Result<()> + Send + 'a;
+
+/// Runs until the source ends and everything it had has landed.
+///
+/// # Errors
+/// Whatever stops it: the source, a staging file, the roll log. What has not landed is still with
+/// the source.
+///
+/// # Panics
+/// When one of its threads does; the same holds.
+pub(crate) fn run(
+    setup: &Setup<'_>,
+    source: &mut dyn Source,
+    mode: Mode,
+    publish: &mut Publish<'_>,
+) -> anyhow::Result<()> {
+    // What an earlier attempt left is of no use.
+    let staging = || format!("staging directory {}", setup.staging.display());
+    if setup.staging.exists() {
+        std::fs::remove_dir_all(setup.staging).with_context(staging)?;
+    }
+    std::fs::create_dir_all(setup.staging).with_context(staging)?;
+
+    let workers = setup.options.decode_threads.get();
+    let (jobs, jobs_out) = bounded::<Job>(workers);
+    let (places, places_out) = bounded::<anyhow::Result<Fed>>(workers);
+    // Never more in it than places.
+    let (freed, freed_out) = unbounded();
+    let (rolls, rolls_out) = bounded::<Finished>(1);
+
+    let (abandoned, publisher_ended) = (&AtomicBool::new(false), &AtomicBool::new(false));
+    let feeder = Feeder {
+        jobs,
+        places: places.clone(),
+        freed: freed_out,
+        in_flight_bytes: 0,
+        in_flight_max: usize::try_from(setup.options.memory_bytes / 4).unwrap_or(usize::MAX),
+        // A roll ends where a job ends: with a low limit on rows, every body is a job of its own.
+        job_bytes: if setup.limits.rows < SMALL_ROLL_ROWS { 1 } else { PART_BYTES },
+        abandoned,
+    };
+    std::thread::scope(|scope| {
+        let _ended = Ended(abandoned);
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        thread("feed").spawn_scoped(scope, move || {
+            let _ = places.send(feeder.feed(source).map(|()| Fed::End));
+        })?;
+        for _ in 0..workers {
+            let jobs = jobs_out.clone();
+            thread("decode")
+                .spawn_scoped(scope, move || decode(setup.tables, &setup.node, &jobs))?;
+        }
+        drop(jobs_out);
+        let publisher = thread("publish").spawn_scoped(scope, move || {
+            let _ended = Ended(publisher_ended);
+            rolls_out.iter().try_for_each(|finished| publish(&finished))
+        })?;
+        let places = &places_out;
+        let batcher = Batcher { setup, mode, places, freed: &freed, publisher_ended };
+        let batched = batcher.batch(rolls);
+        drop((places_out, freed));
+        let published = publisher.join().unwrap_or_else(|_| Err(anyhow!("the publisher panicked")));
+        // The publisher's error is the cause when both failed.
+        published.and(batched)
+    })
+}
+
+/// Fills the open roll with job after job, and decides when it is over.
+struct Batcher<'a> {
+    setup: &'a Setup<'a>,
+    mode: Mode,
+    places: &'a Receiver<anyhow::Result<Fed>>,
+    freed: &'a Sender<usize>,
+    publisher_ended: &'a AtomicBool,
+}
+
+impl Batcher<'_> {
+    fn batch(&self, rolls: Sender<Finished>) -> anyhow::Result<()> {
+        let Setup { tables, options, staging, node, .. } = self.setup;
+        let (Mode::Again(first, _) | Mode::Live(first)) = self.mode;
+        let mut open = OpenRoll::new(first, tables, options, node, staging)?;
+        let batched = self.fill(&mut open, &rolls);
+        if batched.is_err() {
+            // Now and not with the next engine: the publisher may wait for the room that these take.
+            remove_files_of(open.roll(), staging);
+        }
+        batched
+    }
+
+    fn fill(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
+        let setup = self.setup;
+        loop {
+            match self.places.recv_timeout(TICK) {
+                Ok(fed) => match fed? {
+                    Fed::Job(Place { range, bytes, parts }) => {
+                        open.begin(range, bytes as u64, setup.clock.now());
+                        take(open, &parts, setup.taken)?;
+                        let _ = self.freed.send(bytes);
+                    }
+                    Fed::End => break,
+                },
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("the feeder panicked"),
+            }
+            if self.publisher_ended.load(Ordering::Relaxed) {
+                bail!(PUBLISHER_STOPPED);
+            }
+            metrics::gauge!(names::BUFFERED_BYTES).set(open.buffered_bytes() as f64);
+            metrics::gauge!(names::OPEN_PARTITIONS).set(open.partitions() as f64);
+            self.roll_if_due(open, rolls)?;
+        }
+        if let Mode::Again(_, range) = self.mode {
+            // Whatever was left of the bodies in the journal, the roll is the one that was sealed.
+            open.begin(range, 0, setup.clock.now());
+        }
+        if let Some(finished) = open.finish()? {
+            send(rolls, finished, Reason::End)?;
+        }
+        Ok(())
+    }
+
+    fn roll_if_due(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
+        let setup = self.setup;
+        if matches!(self.mode, Mode::Again(..)) {
+            return Ok(());
+        }
+        let crowded = open.footer_bytes() as u64 > setup.options.memory_bytes / 5 * 2;
+        let due = decide(&setup.limits, &open.open(), setup.clock.now())
+            .or(crowded.then_some(Reason::Footers))
+            .or(open.parked_too_much(PARKED_BYTES).then_some(Reason::Parked));
+        if let Some(reason) = due
+            && let Some(finished) = open.finish()?
+        {
+            send(rolls, finished, reason)?;
+        }
+        Ok(())
+    }
+}
+
+/// Said when the publisher has ended before its time; its own error is the cause.
+const PUBLISHER_STOPPED: &str = "the publisher stopped";
+
+/// Removes the staging files of a roll that is given up. What cannot be removed is left to the next
+/// engine.
+fn remove_files_of(roll: Roll, staging: &Path) {
+    let prefix = format!("{roll}-");
+    for entry in std::fs::read_dir(staging).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// All parts of a job.
+fn take(
+    open: &mut OpenRoll,
+    parts: &Receiver<anyhow::Result<Part>>,
+    taken: &AtomicU64,
+) -> anyhow::Result<()> {
+    for part in parts {
+        match part? {
+            Part::Decoded(batches) => {
+                let lines: u64 = batches.iter().map(|(_, decoded)| decoded.counts.lines).sum();
+                taken.fetch_add(lines, Ordering::Relaxed);
+                open.push(batches)?;
+            }
+            Part::End => return Ok(()),
+        }
+    }
+    Err(anyhow!("a decoder stopped before it was done"))
+}
+
+fn send(rolls: &Sender<Finished>, finished: Finished, reason: Reason) -> anyhow::Result<()> {
+    tracing::debug!(roll = finished.roll.0, reason = reason.as_str(), "rolling");
+    rolls.send(finished).map_err(|_| anyhow!(PUBLISHER_STOPPED))
+}

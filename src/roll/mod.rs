@@ -1,0 +1,21 @@
+//! Bodies in sequence order to finished rolls in the staging directory.
+//!
+//! * [`engine`]: the threads, and the decision when the open roll ends.
+//! * [`dispatcher`]: cuts bodies into jobs and hands each to a decode worker.
+//! * [`decode_workers`]: the threads that decode, part by part.
+//! * [`open_roll`]: the rows and rejects of the roll that is being filled.
+//! * [`data_files`]: its Parquet files.
+//! * [`quarantine_writer`]: its quarantine files.
+//! * [`spill`]: rows of it that wait on disk.
+//! * [`options`]: the options of all of these.
+
+pub(crate) mod data_files;
+pub(crate) mod decode_workers;
+pub(crate) mod dispatcher;
+pub(crate) mod engine;
+pub(crate) mod open_roll;
+pub(crate) mod options;
+pub(crate) mod quarantine_writer;
+pub(crate) mod spill;
+
+pub use options::Options;

@@ -1,0 +1,22 @@
+//! Options of making rolls.
+
+use std::num::NonZeroUsize;
+
+use crate::encode::Compression;
+
+/// The size of rolls, how their files are written, and the resources that making them may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Estimated Parquet bytes of the largest file after which a roll ends.
+    pub roll_bytes: u64,
+    /// Rows after which a roll ends; none for no such limit.
+    pub roll_rows: Option<u64>,
+    /// Codec of the pages.
+    pub compression: Compression,
+    /// Arrow bytes after which a row group is closed; at most `memory_bytes`.
+    pub row_group_bytes: u64,
+    /// Most Arrow bytes of rows held in memory before they are written.
+    pub memory_bytes: u64,
+    /// Threads that decode and encode.
+    pub decode_threads: NonZeroUsize,
+}

@@ -1,0 +1,139 @@
+//! The rejects of a roll on their way to quarantine: one file a table, one entry a line.
+//!
+//! `{"reason":"…","seq":7,"line":3,"raw":"…"}`; bytes that are no UTF-8, or would be longer escaped
+//! than in base64, are `"raw":{"base64":"…"}`. An entry is written as it is made: a line of hundreds
+//! of megabytes is not held a second time, and takes about a third more than its bytes at most.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+
+use crate::decode::Reject;
+use crate::encode::Staged;
+use crate::record::Seq;
+
+/// A quarantine file of the open roll.
+pub(crate) struct Rejects {
+    path: PathBuf,
+    file: BufWriter<File>,
+    entries: u64,
+}
+
+impl Rejects {
+    /// A new file at `path`.
+    pub(crate) fn create(path: PathBuf) -> anyhow::Result<Rejects> {
+        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        Ok(Rejects { path, file: BufWriter::new(file), entries: 0 })
+    }
+
+    /// Writes an entry for each.
+    pub(crate) fn write(&mut self, rejects: &[Reject]) -> anyhow::Result<()> {
+        for reject in rejects {
+            let written = write(&mut self.file, reject);
+            written.with_context(|| self.path.display().to_string())?;
+            self.entries += 1;
+        }
+        Ok(())
+    }
+
+    /// The whole file.
+    pub(crate) fn finish(mut self) -> anyhow::Result<Staged> {
+        let named = |path: &Path| path.display().to_string();
+        self.file.flush().with_context(|| named(&self.path))?;
+        let bytes = self.file.get_ref().metadata().with_context(|| named(&self.path))?.len();
+        Ok(Staged { path: self.path, bytes, rows: self.entries })
+    }
+}
+
+fn write(out: &mut impl std::io::Write, reject: &Reject) -> std::io::Result<()> {
+    let Seq(seq) = reject.seq;
+    let entry = Entry { reason: &reject.reason, seq, line: reject.line, raw: Raw::of(&reject.raw) };
+    serde_json::to_writer(&mut *out, &entry)?;
+    out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    reason: &'a str,
+    seq: u64,
+    line: u64,
+    raw: Raw<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Raw<'a> {
+    Text(&'a str),
+    Bytes {
+        #[serde(serialize_with = "encoded")]
+        base64: &'a [u8],
+    },
+}
+
+impl Raw<'_> {
+    fn of(raw: &[u8]) -> Raw<'_> {
+        let escapes = raw.iter().map(|byte| match byte {
+            0..0x20 => 5,
+            b'"' | b'\\' => 1,
+            _ => 0,
+        });
+        let escapes: usize = escapes.sum();
+        match std::str::from_utf8(raw) {
+            // A short line is for people to read.
+            Ok(text) if escapes <= raw.len() / 3 + 64 => Raw::Text(text),
+            _ => Raw::Bytes { base64: raw },
+        }
+    }
+}
+
+fn encoded<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Base64Display::new(bytes, &STANDARD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(raw: &[u8]) -> (Vec<u8>, crate::audit::verify::Entry) {
+        let reject = Reject {
+            seq: Seq(7),
+            line: 3,
+            reason: "not a \"JSON\" object".into(),
+            raw: bytes::Bytes::copy_from_slice(raw),
+        };
+        let mut out = Vec::new();
+        write(&mut out, &reject).unwrap();
+        let read = serde_json::from_slice(&out).unwrap();
+        (out, read)
+    }
+
+    #[test]
+    fn an_entry_gives_its_bytes_back_and_is_not_much_longer_than_they_are() {
+        let dirty = [b"tab\there ".repeat(100), b"\x01".to_vec()].concat();
+        for raw in [
+            &b"x"[..],
+            b"",
+            b"{\"s\":\"a\\b\"",
+            "ä\u{2028}".as_bytes(),
+            b"\xff\xfe{",
+            b"\x01",
+            &b"\x01".repeat(100_000),
+            &b"\"".repeat(100_000),
+            &dirty,
+        ] {
+            let (out, read) = entry(raw);
+            assert_eq!(read.bytes(), raw);
+            assert_eq!((read.seq, read.line, &*read.reason), (7, 3, "not a \"JSON\" object"));
+            assert!(out.len() <= 200 + raw.len() / 3 * 4, "{} of {}", out.len(), raw.len());
+        }
+        assert_eq!(
+            entry(b"x\ty is a line of text").0,
+            b"{\"reason\":\"not a \\\"JSON\\\" object\",\"seq\":7,\"line\":3,\"raw\":\"x\\ty is a line of text\"}\n"
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! `serve`: the receiver in front, the engine behind, until a signal.
+//!
+//! A journal that was poisoned ends it too. Only a start finds out what is on disk, and whoever
+//! looks after the process makes one when it ends with 1: better than to answer 503 for ever.
+
+use std::fs::DirBuilder;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::auth::Auth;
+use crate::batch::Limits;
+use crate::clock::{Clock, SystemClock};
+use crate::config;
+use crate::journal::{Disk as _, Journal, Options, RealDisk};
+use crate::lake::Lake;
+use crate::publish::publisher::Pauses;
+use crate::publish::supervisor::{Pending, Supervisor};
+use crate::status::Readiness;
+use crate::table;
+use crate::tls::Tls;
+use crate::{http, metrics, privacy};
+
+/// How often it is looked whether the journal can be written and rolls are being landed.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// Serves until a signal, then drains; or until the journal cannot be written any more.
+///
+/// # Errors
+/// What keeps it from starting, and a journal that cannot be written.
+pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let handle = metrics::install();
+    metrics::describe();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let readiness = Arc::new(Readiness::new());
+
+    let key = table::privacy_key(&settings.landing)?;
+    let configured = table::configured(&settings.landing, key.as_ref())?;
+    make_private(&settings.journal.dir)?;
+    // Whatever may be wrong with certificates and credentials is said before the journal is opened.
+    let receive = receive_settings(&settings, key.as_ref())?;
+    let lake = Lake::open(&settings.lake)?;
+    let options = journal_options(&settings.journal);
+    let (journal, recovery) = Journal::open(Arc::new(RealDisk), Arc::clone(&clock), options)?;
+    for skipped in &recovery.skipped {
+        tracing::error!(
+            "bodies {} to {} are lost: {}",
+            skipped.lost.first,
+            skipped.lost.last,
+            skipped.why
+        );
+    }
+    if recovery.torn_bytes > 0 {
+        tracing::info!("cut {} bytes that were never acknowledged", recovery.torn_bytes);
+    }
+    let state = settings.journal.dir.clone();
+    let waiting = recovery.unsealed_from < recovery.next;
+    let all_tables = table::remember(&state, configured, waiting, key.as_ref())?;
+    let listener = runtime
+        .block_on(TcpListener::bind(&settings.receive.addresses[..]))
+        .with_context(|| format!("cannot listen on {}", settings.receive.listen))?;
+    let address = listener.local_addr().context("the listening address")?;
+    announce(&settings, &address.to_string())?;
+
+    let landing = Supervisor {
+        options: settings.landing.roll,
+        limits: limits(&settings),
+        lake,
+        key,
+        tables: all_tables,
+        journal: journal.clone(),
+        runtime: runtime.handle().clone(),
+        readiness: Arc::clone(&readiness),
+        clock,
+        staging: settings.journal.staging(),
+        pending: Arc::new(Mutex::new(Pending::of(&recovery))),
+        pauses: Pauses::USUAL,
+    };
+    let engine = std::thread::Builder::new()
+        .name("landing".into())
+        .spawn(move || landing.run())
+        .context("cannot start the landing thread")?;
+
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (watched, landing) = (&journal, &engine);
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {
+                    tracing::info!("stopping: what was acknowledged is being landed");
+                }
+                _ = interrupt.recv() => {
+                    tracing::info!("stopping: what was acknowledged is being landed");
+                }
+                () = broken(watched, landing) => {
+                    tracing::error!("stopping: this gets better with another start only");
+                }
+            }
+            tokio::spawn(async move {
+                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+                // What was acknowledged is in the journal, and lands after the next start.
+                std::process::exit(1);
+            });
+        };
+        http::run(listener, receive, journal.clone(), readiness, handle, stop).await
+    })?;
+    journal.close();
+    if let Some(reason) = journal.poisoned() {
+        // The lander may be in the middle of a request, and ends with the process.
+        std::mem::forget(runtime);
+        return Err(anyhow!(reason).context(
+            "the journal stopped after a failed write; what was acknowledged is in it, and lands \
+             after another start",
+        ));
+    }
+    engine.join().map_err(|_| anyhow!("the landing thread panicked"))?
+}
+
+/// Makes the state directory so that only its owner gets into it: it holds bodies and a key.
+fn make_private(state: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot make the state directory {}", state.display());
+    if let Some(parent) = state.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        RealDisk.create_dir(parent).with_context(cannot)?;
+    }
+    match DirBuilder::new().mode(0o700).create(state) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).with_context(cannot),
+        Err(_) => {
+            let open =
+                std::fs::metadata(state).is_ok_and(|made| made.permissions().mode() & 7 != 0);
+            if open {
+                let state = state.display();
+                tracing::warn!(
+                    "every user of this machine may look into {state}: chmod 700 {state}"
+                );
+            }
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Until the journal is poisoned, or nothing is landed any more.
+async fn broken(journal: &Journal, landing: &JoinHandle<anyhow::Result<()>>) {
+    while journal.poisoned().is_none() && !landing.is_finished() {
+        tokio::time::sleep(WATCH).await;
+    }
+}
+
+fn limits(settings: &config::Serve) -> Limits {
+    Limits {
+        age_us: i64::try_from(settings.roll_age.as_micros()).unwrap_or(i64::MAX),
+        file_bytes: settings.landing.roll.roll_bytes,
+        rows: settings.landing.roll.roll_rows.unwrap_or(u64::MAX),
+        // Let go of the journal well before its quota.
+        source_bytes: settings.journal.quota_bytes / 4,
+    }
+}
+
+fn announce(settings: &config::Serve, address: &str) -> anyhow::Result<()> {
+    let lake = &settings.lake.location;
+    let table = &settings.landing.table;
+    let mut out = std::io::stdout().lock();
+    let scheme = if settings.receive.tls.is_some() { "https" } else { "http" };
+    for endpoint in &settings.receive.endpoints {
+        writeln!(out, "listening on {scheme}://{address}{}", endpoint.path)?;
+    }
+    writeln!(out, "landing in   {lake}, at the latest every {:?}", settings.roll_age)?;
+    writeln!(
+        out,
+        "look at it   SELECT * FROM read_parquet('{lake}/{table}/**/*.parquet', \
+         hive_partitioning=true)"
+    )?;
+    Ok(out.flush()?)
+}
+
+fn journal_options(journal: &config::Journal) -> Options {
+    let mut options = Options::new(journal.dir.clone());
+    options.node_prefix = journal.node_prefix.clone();
+    options.segment_bytes = journal.segment_bytes;
+    options.quota_bytes = journal.quota_bytes;
+    options.reserve_bytes = journal.reserve_bytes;
+    options.retry_window = journal.retry_window;
+    if journal.encrypt || !journal.compress {
+        options.compress_from_bytes = None;
+    }
+    options.skip_damaged = journal.skip_damaged;
+    options
+}
+
+fn receive_settings(
+    settings: &config::Serve,
+    key: Option<&privacy::Key>,
+) -> anyhow::Result<http::Settings> {
+    let receive = &settings.receive;
+    let state = &settings.journal.dir;
+    let auth = receive.credentials.as_deref().map(|path| Auth::open(path, state)).transpose()?;
+    let tls = receive.tls.as_ref().map(Tls::open).transpose()?;
+    Ok(http::Settings {
+        endpoints: receive.endpoints.clone(),
+        auth,
+        tls,
+        seal: key.filter(|_| settings.journal.encrypt).cloned(),
+        host_names: receive.host_names.clone(),
+        requests_per_second: receive.requests_per_second,
+        header_timeout: receive.header_timeout,
+        body_timeout: receive.body_timeout,
+        answer_timeout: http::ANSWER_TIMEOUT,
+        idle_timeout: http::IDLE_TIMEOUT,
+        drain_timeout: receive.drain_timeout,
+        handshake_timeout: receive.handshake_timeout,
+        max_connections: receive.max_connections,
+        max_connections_per_peer: receive.max_connections_per_peer,
+    })
+}
