@@ -20,9 +20,9 @@ use tokio::runtime::Handle;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::chunker;
-use crate::commit::Receipt;
 use crate::config::Input;
 use crate::journal::Seal;
+use crate::lake::Receipt;
 use crate::lake::{Lake, names};
 use crate::publish::publisher::RollLog;
 use crate::record::{Roll, Seq, SeqRange};

@@ -8,8 +8,8 @@ use std::time::Instant;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use super::manifest::FileMark;
-use crate::commit::Receipt;
 use crate::config::Input;
+use crate::lake::Receipt;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY_S: u64 = 10;

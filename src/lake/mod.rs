@@ -7,6 +7,7 @@
 
 mod local;
 pub mod names;
+pub mod receipt;
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use tokio::io::AsyncReadExt as _;
 use self::local::Local;
 #[cfg(test)]
 pub(crate) use self::local::Syncs;
+pub use self::receipt::{FileReceipt, LostBodies, QuarantineReceipt, Receipt, TableReceipt};
 use crate::config::{self, Location};
 
 /// Why the store could not do what it was asked.

@@ -14,9 +14,11 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::recovery::{self, Again};
 use crate::clock::Clock;
-use crate::commit::{self, FileReceipt, LostBodies, QuarantineReceipt, Receipt, TableReceipt};
+use crate::commit;
 use crate::journal::Seal;
-use crate::lake::{self, Lake, StoreError};
+use crate::lake::{
+    self, FileReceipt, Lake, LostBodies, QuarantineReceipt, Receipt, StoreError, TableReceipt,
+};
 use crate::lock::lock;
 use crate::metrics as names;
 use crate::record::{Roll, SeqRange};

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use parquet::file::metadata::ParquetMetaDataReader;
 
 use crate::batch::FileKey;
-use crate::commit::Receipt;
 use crate::decode::Counts;
 use crate::encode::Staged;
+use crate::lake::Receipt;
 use crate::lake::{self, Lake, StoreError};
 use crate::roll::open_roll::Finished;
 use crate::table::Tables;

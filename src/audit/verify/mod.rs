@@ -31,7 +31,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 pub use quarantine::{Entry, QuarantineFile, Quarantined, entries, list_quarantine};
 pub use report::{NodeReport, Problem, Report, Trouble};
 
-use crate::commit::Receipt;
+use crate::lake::Receipt;
 use crate::lake::names;
 use crate::record::{Roll, Seq, SeqRange};
 

@@ -8,7 +8,7 @@ use object_store::{ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
 
 use super::*;
-use crate::commit::{FileReceipt, LostBodies, QuarantineReceipt, TableReceipt};
+use crate::lake::{FileReceipt, LostBodies, QuarantineReceipt, TableReceipt};
 use crate::schema::INGEST_ID;
 
 const NODE: &str = "eu-abcd2345";

@@ -16,7 +16,6 @@ use tempfile::TempDir;
 use super::store::FakeStore;
 use crate::batch::{Limits, Template};
 use crate::clock::ManualClock;
-use crate::commit;
 use crate::config;
 use crate::encode::Compression;
 use crate::journal::tests::fake::FakeDisk;
@@ -62,7 +61,7 @@ pub(super) struct Landed {
     pub(super) rejects: BTreeMap<String, u64>,
     /// Rows, or entries of the quarantine, by file.
     pub(super) files: BTreeMap<String, u64>,
-    pub(super) receipts: Vec<commit::Receipt>,
+    pub(super) receipts: Vec<crate::lake::Receipt>,
 }
 
 impl World {

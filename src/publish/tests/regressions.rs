@@ -6,8 +6,8 @@ use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
 use super::harness::{Landed, World, damage, land, line};
-use crate::commit::LostBodies;
 use crate::journal::Seal;
+use crate::lake::LostBodies;
 use crate::publish::publisher::RollLog as _;
 use crate::record::{Roll, Seq, SeqRange};
 use crate::table;
