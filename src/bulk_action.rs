@@ -1,29 +1,30 @@
-//! Action lines of the Elasticsearch bulk form.
+//! Action lines of the Elasticsearch bulk form, for the receiver and the decoder.
 //!
 //! `{"index":{"_index":"sessions","_id":"1"}}` is an action; `{"index":{"price":3}}`,
 //! `{"index":5}` and `{"index":{},"name":"x"}` are documents, and so is whatever stands on the line
 //! after an `index` or a `create`, blank lines left out. The receiver, which answers for each item,
-//! and the decoder, which leaves action lines out, must agree on every line: both ask here.
+//! and the decoder, which leaves action lines out, must agree on every line; this module decides for
+//! both.
 
 use serde_json::value::RawValue;
 
-use crate::decode::Pairs;
+use crate::json::Members;
 
-/// What an action line asks for.
+/// The operation that an action line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// The document on the next line is to be stored.
+    /// Stores the document on the next line.
     Index,
-    /// The same, if there is none of its id.
+    /// Stores the document on the next line if there is none of its id.
     Create,
-    /// The next line says how to change a document.
+    /// Changes a document as the next line says.
     Update,
-    /// Nothing follows.
+    /// Deletes a document; no document follows.
     Delete,
 }
 
 impl Verb {
-    /// The verb that a key names.
+    /// Returns the verb that `key` names.
     pub(crate) fn of(key: &[u8]) -> Option<Verb> {
         Some(match key {
             b"index" => Verb::Index,
@@ -34,7 +35,7 @@ impl Verb {
         })
     }
 
-    /// As it is written.
+    /// Returns the verb as it is written.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Verb::Index => "index",
@@ -45,21 +46,21 @@ impl Verb {
     }
 }
 
-/// An action line.
+/// An action line, parsed.
 #[derive(Debug)]
 pub(crate) struct Action {
     pub(crate) verb: Verb,
-    metadata: Pairs,
+    metadata: Members,
 }
 
 impl Action {
-    /// The metadata `key`, as JSON.
+    /// Returns the JSON text of the metadata field `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&RawValue> {
         let found = self.metadata.0.iter().find(|(name, _)| name == key);
         found.map(|(_, value)| &**value)
     }
 
-    /// The metadata `key`, if it is a string.
+    /// Returns the metadata field `key` if it is a string.
     pub(crate) fn text(&self, key: &str) -> Option<String> {
         serde_json::from_str(self.get(key)?.get()).ok()
     }
@@ -90,13 +91,13 @@ const METADATA: [&str; 22] = [
     "version_type",
 ];
 
-/// Whether there is nothing in `line` but what JSON takes for white space.
+/// Returns whether `line` holds nothing but JSON white space.
 pub(crate) fn is_blank(line: &[u8]) -> bool {
     line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
 }
 
-/// Whether the line that `text` begins with may be an action, by its first key: what is not needs
-/// no second reading.
+/// Returns whether the line that `text` begins with may be an action, by its first key. It is cheap
+/// and has false positives, which [`read`] tells apart, but no false negatives.
 pub(crate) fn begins(text: &[u8]) -> bool {
     let after = |text: &'_ [u8], byte| -> Option<usize> {
         let blank = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
@@ -113,12 +114,12 @@ pub(crate) fn begins(text: &[u8]) -> bool {
     key.is_some_and(|key| key.contains(&b'\\') || Verb::of(key).is_some())
 }
 
-/// What `line` asks for, if it is an action line.
+/// Parses `line`; returns `None` if it is no action line.
 pub(crate) fn read(line: &[u8]) -> Option<Action> {
-    let outer: Pairs = serde_json::from_slice(line).ok()?;
+    let outer: Members = serde_json::from_slice(line).ok()?;
     let [(key, value)] = outer.0.as_slice() else { return None };
     let verb = Verb::of(key.as_bytes())?;
-    let metadata: Pairs = serde_json::from_str(value.get()).ok()?;
+    let metadata: Members = serde_json::from_str(value.get()).ok()?;
     let known = metadata.0.iter().all(|(key, _)| METADATA.contains(&key.as_str()));
     known.then_some(Action { verb, metadata })
 }

@@ -27,6 +27,7 @@ pub mod encode;
 pub mod http;
 pub mod import;
 pub mod journal;
+mod json;
 pub mod lake;
 mod lock;
 pub mod metrics;

@@ -1,15 +1,14 @@
 //! A row back into the document that it was made of.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::body::ACTION_ID;
+use crate::json::{Members, pointer_tokens};
 use crate::schema::{EXTRA, Kind, TableSchema};
 
 /// Why a row gives no document.
@@ -152,8 +151,8 @@ pub fn to_document(
         let extra = extra.ok_or_else(|| DocumentError::Column { name: EXTRA.into() })?;
         let wrong = |source| DocumentError::Extra { row, source };
         let text = if extra.is_valid(row) { extra.value(row) } else { "{}" };
-        let Pairs(pairs) = serde_json::from_str(text).map_err(wrong)?;
-        for (pointer, raw) in pairs {
+        let Members(members) = serde_json::from_str(text).map_err(wrong)?;
+        for (pointer, raw) in members {
             if pointer == ACTION_ID {
                 action_id = Some(serde_json::from_str(raw.get()).map_err(wrong)?);
                 continue;
@@ -217,8 +216,7 @@ fn value(column: &dyn Array, row: usize, kind: &Kind) -> Option<Option<Node>> {
 /// Whether `pointer` leads into a column that is not as the schema has it: then it may lead to what
 /// the document has not.
 fn is_strange(batch: &RecordBatch, pointer: &str, schema: &TableSchema) -> bool {
-    let name = pointer.split('/').nth(1).unwrap_or_default();
-    let name = name.replace("~1", "/").replace("~0", "~");
+    let name = pointer_tokens(pointer).next().unwrap_or_default();
     let theirs = batch.column_by_name(&name).map(|column| column.data_type().clone());
     let arrow = schema.arrow();
     theirs.as_ref() != arrow.field_with_name(&name).ok().map(|field| field.data_type())
@@ -227,9 +225,8 @@ fn is_strange(batch: &RecordBatch, pointer: &str, schema: &TableSchema) -> bool 
 /// Sets the value at `pointer`. `None` when the pointer leads nowhere.
 fn lay(document: &mut Node, pointer: &str, value: Box<RawValue>) -> Option<()> {
     let mut place = document;
-    let mut tokens = pointer.strip_prefix('/')?.split('/').peekable();
+    let mut tokens = pointer_tokens(pointer.starts_with('/').then_some(pointer)?).peekable();
     while let Some(token) = tokens.next() {
-        let token = token.replace("~1", "/").replace("~0", "~");
         place = match place {
             Node::Object(members) => match tokens.peek() {
                 Some(_) => members.get_mut(&token)?,
@@ -241,32 +238,4 @@ fn lay(document: &mut Node, pointer: &str, value: Box<RawValue>) -> Option<()> {
     }
     *place = Node::Raw(value);
     Some(())
-}
-
-/// The members of a JSON object in their order, repeated keys and all.
-#[derive(Debug)]
-pub(crate) struct Pairs(pub(crate) Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Pairs;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Pairs, M::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-
-        deserializer.deserialize_map(Members)
-    }
 }

@@ -75,7 +75,6 @@ use crate::record::Body;
 use crate::schema::TableSchema;
 
 pub use body::Progress;
-pub(crate) use document::Pairs;
 pub use document::{Document, DocumentError, to_document};
 pub use reject::Reject;
 

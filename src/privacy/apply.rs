@@ -12,7 +12,8 @@ use arrow::compute::{interleave, nullif};
 use arrow::error::ArrowError;
 
 use super::{Action, Key, Step};
-use crate::decode::{Decoded, Pairs, Reject};
+use crate::decode::{Decoded, Reject};
+use crate::json::{Members, pointer_tokens};
 use crate::schema::EXTRA;
 
 /// The rules of one table.
@@ -91,7 +92,7 @@ impl Applied {
         let odd = |extra: Option<&str>| {
             let Some(extra) = extra else { return false };
             // What cannot be read could be anything.
-            let Ok(Pairs(entries)) = serde_json::from_str(extra) else { return true };
+            let Ok(Members(entries)) = serde_json::from_str(extra) else { return true };
             entries.iter().any(|(pointer, _)| is_key(pointer, steps))
         };
         let odd: Vec<bool> = extras.iter().map(odd).collect();
@@ -208,7 +209,7 @@ impl Applied {
     /// One row's `_extra`, treated; `None` when nothing is left.
     fn extra(&self, text: &str) -> Option<String> {
         // The decoder wrote it: what cannot be read is not passed on.
-        let Pairs(entries) = serde_json::from_str(text).ok()?;
+        let Members(entries) = serde_json::from_str(text).ok()?;
         let mut out = String::new();
         // What is no pointer is the `_id` of an action.
         for (pointer, value) in entries.iter().filter(|(pointer, _)| pointer.starts_with('/')) {
@@ -253,10 +254,6 @@ fn named(keys: &ArrayRef, name: &str, every: bool) -> BooleanArray {
     }
 }
 
-fn parts_of(pointer: &str) -> impl Iterator<Item = String> {
-    pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~"))
-}
-
 /// Whether `part` of a pointer is this step.
 fn meets(step: &Step, part: &String) -> bool {
     match step {
@@ -270,13 +267,13 @@ fn meets(step: &Step, part: &String) -> bool {
 /// Whether the value at `pointer` of `_extra` is a key of one of the properties that the steps lead
 /// to.
 fn is_key(pointer: &str, steps: &[Step]) -> bool {
-    let mut parts = parts_of(pointer);
+    let mut parts = pointer_tokens(pointer);
     steps.iter().all(|step| parts.next().is_some_and(|part| meets(step, &part)))
 }
 
 /// How the value at `pointer` of `_extra` lies to the rule with these steps.
 fn lies(pointer: &str, steps: &[Step]) -> Lies {
-    let mut parts = parts_of(pointer);
+    let mut parts = pointer_tokens(pointer);
     for step in steps {
         // The pointer ends above the value: it holds it, and others with it.
         let Some(part) = parts.next() else { return Lies::Across };

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::generate::Source;
 use super::number::Token;
 use super::*;
+use crate::json::Members;
 
 /// JSON with its numbers as they are written.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +26,8 @@ fn tree(text: &str) -> Tree {
     let text = text.trim();
     match text.as_bytes()[0] {
         b'{' => {
-            let Pairs(pairs) = serde_json::from_str(text).unwrap();
-            Tree::Object(pairs.into_iter().map(|(key, raw)| (key, tree(raw.get()))).collect())
+            let Members(members) = serde_json::from_str(text).unwrap();
+            Tree::Object(members.into_iter().map(|(key, raw)| (key, tree(raw.get()))).collect())
         }
         b'[' => {
             let items: Vec<Box<RawValue>> = serde_json::from_str(text).unwrap();
