@@ -19,8 +19,9 @@ use crate::auth::Auth;
 use crate::batch::Template;
 use crate::clock::SystemClock;
 use crate::config::value::show_size;
-use crate::config::{self, Environment, Flags, Lake, Landing, Location, Serve, list};
+use crate::config::{self, Environment, Flags, Landing, Serve, list};
 use crate::journal::{Disk as _, Journal, LOCK, Options, RealDisk, Recovery};
+use crate::lake::{self, Location};
 use crate::privacy;
 use crate::tls::Tls;
 
@@ -204,7 +205,7 @@ fn write_synced(path: &FilePath) -> std::io::Result<()> {
 }
 
 /// Writes, reads back and deletes one object in the lake.
-fn check_store(lake: &Lake) -> Found {
+fn check_store(lake: &lake::Options) -> Found {
     let name = &lake.location;
     let made = match name {
         Location::Local(dir) => {

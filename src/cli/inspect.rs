@@ -9,7 +9,8 @@ use object_store::path::Path;
 
 use super::{Failure, Outcome, manual, out, store, warn};
 use crate::audit::inspect::{self, file_text, inspect_file, inspect_lake, lake_text};
-use crate::config::{self, Environment, Flags, Lake, Location, list};
+use crate::config::{self, Environment, Flags, list};
+use crate::lake::{Location, Options};
 
 /// Show what is in a lake, or in a Parquet file.
 ///
@@ -59,12 +60,12 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
 }
 
 enum Target {
-    Lake(Lake),
+    Lake(Options),
     File { opened: store::Opened, path: Path, name: String },
 }
 
 /// A lake or a file: on disk by what is there, in a bucket by its name.
-fn target(lake: Lake) -> anyhow::Result<Target> {
+fn target(lake: Options) -> anyhow::Result<Target> {
     let name = lake.location.to_string();
     if let Location::Local(path) = &lake.location {
         let found = std::fs::metadata(path)
@@ -89,7 +90,7 @@ fn target(lake: Lake) -> anyhow::Result<Target> {
     Ok(Target::File { opened, path, name })
 }
 
-async fn show_lake(lake: &Lake, args: &Args) -> Outcome {
+async fn show_lake(lake: &Options, args: &Args) -> Outcome {
     let name = lake.location.to_string();
     let opened = store::open(lake)?;
     let report = inspect_lake(opened.store.as_ref(), &opened.prefix, &name)

@@ -9,6 +9,7 @@ use super::{Failure, Outcome, manual, out, start_log, store, warn};
 use crate::audit::verify::{Entry, QuarantineFile, Quarantined, entries, list_quarantine};
 use crate::config::{self, Environment, Flags, list};
 use crate::import::{Replay, Replayed};
+use crate::lake;
 
 /// Look at lines that were no documents, and land them again after a fix.
 ///
@@ -192,7 +193,7 @@ fn each(
 }
 
 fn read(
-    lake: &config::Lake,
+    lake: &lake::Options,
     table: Option<&str>,
     which: &Which,
     mut take: impl FnMut(&QuarantineFile, Vec<Entry>) -> anyhow::Result<bool>,

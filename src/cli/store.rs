@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 
-use crate::config::{Lake, Location};
+use crate::lake::{Location, Options};
 
 /// A store and the prefix of the lake in it.
 pub(super) struct Opened {
@@ -17,7 +17,7 @@ pub(super) struct Opened {
 }
 
 /// Opens a lake. A directory must exist: looking at a lake makes none.
-pub(super) fn open(lake: &Lake) -> anyhow::Result<Opened> {
+pub(super) fn open(lake: &Options) -> anyhow::Result<Opened> {
     match &lake.location {
         Location::Local(directory) => {
             ensure!(

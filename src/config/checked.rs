@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::storage::{Location, Secret};
 use crate::batch::Template;
 use crate::http::Endpoint;
+use crate::lake;
 use crate::privacy;
 use crate::roll;
 use crate::schema::TableSchema;
@@ -23,7 +23,7 @@ pub struct Serve {
     /// The journal.
     pub journal: Journal,
     /// Where files go.
-    pub lake: Lake,
+    pub lake: lake::Options,
     /// What the files are like.
     pub landing: Landing,
     /// When files are written: at this age of their oldest row.
@@ -42,7 +42,7 @@ pub struct Import {
     /// Print nothing but errors: no progress and no summary.
     pub quiet: bool,
     /// Where files go.
-    pub lake: Lake,
+    pub lake: lake::Options,
     /// What the files are like.
     pub landing: Landing,
     /// What to log: a filter of `tracing-subscriber`, already known to parse.
@@ -120,19 +120,6 @@ impl Journal {
     pub fn staging(&self) -> PathBuf {
         self.dir.join(".sessionlake-staging")
     }
-}
-
-/// Where files go. `Debug` shows no credentials.
-#[derive(Clone, Debug)]
-pub struct Lake {
-    /// Directory or bucket.
-    pub location: Location,
-    /// Options for the builder of the object store, named as its `FromStr` keys; each is known to
-    /// be one of this kind of store (for a directory: of any). They outrank the variables of the
-    /// cloud.
-    pub options: Vec<(String, Secret)>,
-    /// Longest time for one request to the store, before it is tried again.
-    pub timeout: Duration,
 }
 
 /// What the files are like, and how many resources making them takes.

@@ -10,15 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checked::{Import, Input, Journal, Lake, Landing, Receive, Serve};
+use super::checked::{Import, Input, Journal, Landing, Receive, Serve};
 use super::error::{Error, Problem};
 use super::forms::{is_within, node_prefix, resolve, table_name};
 use super::list::{self, Kind, Setting};
 use super::raw::{Raw, Source, Typed};
-use super::storage::{self, Location};
+use super::storage;
 use super::value;
 use crate::batch::Template;
 use crate::encode::Compression;
+use crate::lake::{self, Location};
 use crate::roll;
 use crate::schema::{self, TableSchema};
 
@@ -58,12 +59,11 @@ impl Import {
     }
 }
 
-impl Lake {
-    pub(super) fn check(raw: &Raw) -> Result<Lake, Error> {
-        let mut checker = Checker { raw, problems: Vec::new() };
-        let lake = checker.lake();
-        checker.done(lake)
-    }
+/// Returns the checked options of a lake that is only looked at.
+pub(super) fn lake(raw: &Raw) -> Result<lake::Options, Error> {
+    let mut checker = Checker { raw, problems: Vec::new() };
+    let lake = checker.lake();
+    checker.done(lake)
 }
 
 /// Reads settings off [`Raw`]. A value that is wrong is noted and stands in as something harmless
@@ -188,7 +188,7 @@ impl Checker<'_> {
         }
     }
 
-    fn lake(&mut self) -> Lake {
+    fn lake(&mut self) -> lake::Options {
         let location = self.lake_location();
         let timeout = self.duration(&list::STORE_TIMEOUT);
         let mut options = Vec::new();
@@ -198,7 +198,7 @@ impl Checker<'_> {
                 Err(why) => self.refuse(entry.source.to_string(), why),
             }
         }
-        Lake { location, options, timeout }
+        lake::Options { location, options, timeout }
     }
 
     fn lake_location(&mut self) -> Location {

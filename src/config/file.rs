@@ -15,7 +15,8 @@ use super::error::Problem;
 use super::list::{self, Kind, SETTINGS, Setting};
 use super::raw::{Source, Typed};
 use super::sections::{self, Given, Section};
-use super::storage::{self, Entry, Secret};
+use super::storage::{self, Entry};
+use crate::lake::Secret;
 use super::value;
 
 /// Name of the table for the options of object stores.

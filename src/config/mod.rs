@@ -38,12 +38,12 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use checked::{Import, Input, Journal, Lake, Landing, Receive, Serve, Table};
+pub use checked::{Import, Input, Journal, Landing, Receive, Serve, Table};
 pub use error::{Error, Problem};
 pub use raw::Environment;
 pub(crate) use raw::Flags;
-pub use storage::{Location, Secret};
 
+use crate::lake;
 use raw::Raw;
 
 /// Checked settings, and what is odd about them without being wrong.
@@ -82,7 +82,7 @@ pub(crate) fn lake(
     flags: &Flags<{ list::INSPECT }>,
     environment: &Environment,
     named: Option<String>,
-) -> Result<Loaded<Lake>, Error> {
+) -> Result<Loaded<lake::Options>, Error> {
     let mut raw = Raw::gather(flags, environment)?;
     if let Some(named) = named {
         if flags.get(&list::LAKE).is_some() {
@@ -91,5 +91,5 @@ pub(crate) fn lake(
         }
         raw.name(&list::LAKE, named);
     }
-    Ok(Loaded { settings: Lake::check(&raw)?, warnings: raw.warnings })
+    Ok(Loaded { settings: checker::lake(&raw)?, warnings: raw.warnings })
 }

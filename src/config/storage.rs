@@ -1,11 +1,8 @@
-//! Options of object stores: the table `[storage]`, and where a lake is.
+//! Options of object stores: the table `[storage]`.
 //!
 //! The keys are those of the `object_store` crate, checked here because its own builders take
 //! some of them wrongly spelled without a word. Values are secrets, all of them: which ones are
 //! harmless is not worth a list that may be wrong.
-
-use std::fmt;
-use std::path::PathBuf;
 
 use object_store::ClientConfigKey;
 use object_store::aws::AmazonS3ConfigKey;
@@ -13,30 +10,7 @@ use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
 
 use super::raw::Source;
-
-/// A text that `Debug` does not show.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    #[must_use]
-    pub fn new(text: String) -> Secret {
-        Secret(text)
-    }
-
-    /// The text. Whoever asks must not print it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
-}
+use crate::lake::{Location, Secret};
 
 /// One line of `[storage]`.
 #[derive(Clone, Debug)]
@@ -44,107 +18,6 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) value: Secret,
     pub(crate) source: Source,
-}
-
-/// Where a lake is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// A directory, as it was typed.
-    Local(PathBuf),
-    /// A bucket of an S3-compatible store.
-    S3 {
-        /// Name of the bucket.
-        bucket: String,
-        /// Key prefix without slashes at its ends; may be empty.
-        prefix: String,
-    },
-    /// A bucket of Google Cloud Storage.
-    Google {
-        /// Name of the bucket.
-        bucket: String,
-        /// Key prefix without slashes at its ends; may be empty.
-        prefix: String,
-    },
-    /// A container of Azure Blob Storage.
-    Azure {
-        /// Name of the container.
-        container: String,
-        /// Key prefix without slashes at its ends; may be empty.
-        prefix: String,
-    },
-}
-
-impl Location {
-    /// Reads a directory, `file://`, `s3://` (`s3a://`), `gs://` or `az://`.
-    ///
-    /// # Errors
-    ///
-    /// The half sentence that follows the value: `is not …`. It never repeats the value.
-    pub fn parse(text: &str) -> Result<Location, String> {
-        let Some((scheme, rest)) = text.split_once("://") else {
-            if text.is_empty() {
-                return Err("is no directory".to_owned());
-            }
-            return Ok(Location::Local(PathBuf::from(text)));
-        };
-        if scheme.eq_ignore_ascii_case("file") {
-            return match rest.starts_with('/') {
-                true => Ok(Location::Local(PathBuf::from(rest))),
-                false => Err("is not an absolute path after file://".to_owned()),
-            };
-        }
-        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || !name.chars().all(allowed) {
-            return Err("does not name a bucket after its ://".to_owned());
-        }
-        let (name, prefix) = (name.to_owned(), prefix.trim_matches('/').to_owned());
-        if prefix.split('/').any(|part| part == "." || part == "..") {
-            return Err("has . or .. in its prefix".to_owned());
-        }
-        match scheme.to_ascii_lowercase().as_str() {
-            // Spark's spelling of the same thing; people paste it.
-            "s3" | "s3a" => Ok(Location::S3 { bucket: name, prefix }),
-            "gs" => Ok(Location::Google { bucket: name, prefix }),
-            "az" => Ok(Location::Azure { container: name, prefix }),
-            _ => Err("is none of a directory, s3://, gs:// and az://".to_owned()),
-        }
-    }
-
-    /// The prefix within the bucket; `None` for a directory.
-    #[must_use]
-    pub fn prefix(&self) -> Option<&str> {
-        match self {
-            Location::Local(_) => None,
-            Location::S3 { prefix, .. }
-            | Location::Google { prefix, .. }
-            | Location::Azure { prefix, .. } => Some(prefix),
-        }
-    }
-
-    /// Whether `key` of `[storage]` means something to this kind of store. A directory takes them
-    /// all, so that a file made for a bucket can be tried on local disk.
-    fn takes(&self, key: &str) -> bool {
-        match self {
-            Location::Local(_) => true,
-            Location::S3 { .. } => key == PATH_STYLE || key.parse::<AmazonS3ConfigKey>().is_ok(),
-            Location::Google { .. } => key.parse::<GoogleConfigKey>().is_ok(),
-            Location::Azure { .. } => key.parse::<AzureConfigKey>().is_ok(),
-        }
-    }
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, name, prefix) = match self {
-            Location::Local(path) => return path.display().fmt(f),
-            Location::S3 { bucket, prefix } => ("s3", bucket, prefix),
-            Location::Google { bucket, prefix } => ("gs", bucket, prefix),
-            Location::Azure { container, prefix } => ("az", container, prefix),
-        };
-        let slash = if prefix.is_empty() { "" } else { "/" };
-        write!(f, "{scheme}://{name}{slash}{prefix}")
-    }
 }
 
 /// Our one key that `object_store` does not have: buckets in the path instead of the host name.
@@ -209,6 +82,17 @@ const NAMES: &[&str] = &[
     "user_agent",
 ];
 
+/// Tells whether `location`'s kind of store has the option `key`. A directory takes them all, so that
+/// a file made for a bucket can be tried on local disk.
+fn takes(location: &Location, key: &str) -> bool {
+    match location {
+        Location::Local(_) => true,
+        Location::S3 { .. } => key == PATH_STYLE || key.parse::<AmazonS3ConfigKey>().is_ok(),
+        Location::Google { .. } => key.parse::<GoogleConfigKey>().is_ok(),
+        Location::Azure { .. } => key.parse::<AzureConfigKey>().is_ok(),
+    }
+}
+
 /// The entry as `location` takes it, or why it does not.
 ///
 /// # Errors
@@ -216,7 +100,7 @@ const NAMES: &[&str] = &[
 /// What is wrong and what to do, without the value.
 pub(super) fn option_for(location: &Location, entry: &Entry) -> Result<(String, Secret), String> {
     let key = entry.key.as_str();
-    if !location.takes(key) {
+    if !takes(location, key) {
         return Err(format!("`{key}` is no option of {location}; remove it"));
     }
     let names_bucket = matches!(key.parse(), Ok(AmazonS3ConfigKey::Bucket))
@@ -255,31 +139,6 @@ mod tests {
             assert!(known(name), "{name}");
         }
         assert!(!known("aws_acces_key_id"));
-    }
-
-    #[test]
-    fn locations_are_read_and_shown() {
-        for (text, shown) in [
-            ("./data/lake", "./data/lake"),
-            ("file:///srv/lake", "/srv/lake"),
-            ("s3://b", "s3://b"),
-            ("s3a://bucket/a/b/", "s3://bucket/a/b"),
-            ("gs://bucket/x", "gs://bucket/x"),
-            ("az://container/x", "az://container/x"),
-        ] {
-            assert_eq!(Location::parse(text).map(|l| l.to_string()), Ok(shown.to_owned()));
-        }
-        for text in
-            ["", "s3://", "s3:///x", "s3://key:word@b/x", "http://m:9/b", "file://x", "s3://b/../c"]
-        {
-            assert!(Location::parse(text).is_err(), "{text} passed");
-        }
-    }
-
-    #[test]
-    fn a_secret_is_not_shown() {
-        let shown = format!("{:?}", entry("aws_secret_access_key", "hunter2"));
-        assert!(shown.contains("[hidden]") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

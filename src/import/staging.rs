@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::config::Location;
+use crate::lake::Location;
 
 /// Another import that begins may hold a lock for a moment, to see whether anybody has it.
 const TRIES: u32 = 5;

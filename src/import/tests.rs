@@ -13,7 +13,8 @@ use super::manifest::FileMark;
 use super::*;
 use crate::audit::verify::Entry;
 use crate::batch::Template;
-use crate::config::{Input, Location};
+use crate::config::Input;
+use crate::lake::{self, Location};
 use crate::encode::Compression;
 use crate::journal::Seal;
 use crate::publish::publisher::RollLog as _;
@@ -49,7 +50,7 @@ impl Bench {
             inputs: files.iter().map(|name| Input::File(self.path(name))).collect(),
             again: false,
             quiet: true,
-            lake: config::Lake { location, options: Vec::new(), timeout: Duration::from_secs(9) },
+            lake: lake::Options { location, options: Vec::new(), timeout: Duration::from_secs(9) },
             landing: config::Landing {
                 table: "visits".into(),
                 partition: Template::parse("", &schema).unwrap(),

@@ -7,6 +7,7 @@
 
 mod local;
 pub mod names;
+mod options;
 pub mod receipt;
 
 use std::path::{Path as FilePath, PathBuf};
@@ -27,8 +28,8 @@ use tokio::io::AsyncReadExt as _;
 use self::local::Local;
 #[cfg(test)]
 pub(crate) use self::local::Syncs;
+pub use self::options::{Location, Options, Secret};
 pub use self::receipt::{FileReceipt, LostBodies, QuarantineReceipt, Receipt, TableReceipt};
-use crate::config::{self, Location};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +90,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open(lake: &config::Lake) -> Result<Lake, StoreError> {
+    pub fn open(lake: &Options) -> Result<Lake, StoreError> {
         let retry = RetryConfig {
             max_retries: 5,
             retry_timeout: Duration::from_secs(60),
@@ -289,7 +290,7 @@ impl Lake {
 }
 
 fn options<K: std::str::FromStr<Err = object_store::Error>>(
-    lake: &config::Lake,
+    lake: &Options,
 ) -> Result<Vec<(K, String)>, StoreError> {
     let option = |key: &str, value: String| match key.parse::<K>() {
         Ok(parsed) => Ok((parsed, value)),

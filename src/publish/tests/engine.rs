@@ -222,8 +222,8 @@ fn a_file_whose_sync_failed_is_made_again_and_not_synced_again() {
     let (journal, recovery) = world.open().expect("opens");
     let mut supervisor = world.supervisor(&journal, &recovery);
     let root = world.staging().with_file_name("lake");
-    let lake = crate::config::Lake {
-        location: crate::config::Location::Local(root.clone()),
+    let lake = crate::lake::Options {
+        location: crate::lake::Location::Local(root.clone()),
         options: Vec::new(),
         timeout: LONG,
     };
