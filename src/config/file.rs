@@ -16,8 +16,8 @@ use super::list::{self, Kind, SETTINGS, Setting};
 use super::raw::{Source, Typed};
 use super::sections::{self, Given, Section};
 use super::storage::{self, Entry};
-use crate::lake::Secret;
 use super::value;
+use crate::lake::Secret;
 
 /// Name of the table for the options of object stores.
 const STORAGE: &str = "storage";
