@@ -19,12 +19,12 @@ use crate::auth::Auth;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
-use crate::journal::{Disk as _, Journal, Options, RealDisk};
+use crate::journal::{Disk as _, Journal, MAX_SETTINGS_BYTES, Options, RealDisk};
 use crate::lake::Lake;
 use crate::publish::publisher::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::status::Readiness;
-use crate::table;
+use crate::table::registry;
 use crate::tls::Tls;
 use crate::{http, metrics, privacy};
 
@@ -45,8 +45,9 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let readiness = Arc::new(Readiness::new());
 
-    let key = table::privacy_key(&settings.landing)?;
-    let configured = table::configured(&settings.landing, key.as_ref())?;
+    let key = settings.landing.read_privacy_key()?;
+    let configured = settings.landing.tables()?;
+    privacy::Applied::by_table(&configured, key.as_ref())?;
     make_private(&settings.journal.dir)?;
     // Whatever may be wrong with certificates and credentials is said before the journal is opened.
     let receive = receive_settings(&settings, key.as_ref())?;
@@ -66,7 +67,9 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     }
     let state = settings.journal.dir.clone();
     let waiting = recovery.unsealed_from < recovery.next;
-    let all_tables = table::remember(&state, configured, waiting, key.as_ref())?;
+    let all_tables = registry::remember(&state, configured, waiting, MAX_SETTINGS_BYTES)?;
+    // A table that is remembered may have rules whose key was taken out of the configuration.
+    privacy::Applied::by_table(&all_tables, key.as_ref())?;
     let listener = runtime
         .block_on(TcpListener::bind(&settings.receive.addresses[..]))
         .with_context(|| format!("cannot listen on {}", settings.receive.listen))?;

@@ -3,8 +3,7 @@
 //! Nothing here does I/O or reads a clock: the caller says what time it is and carries out what
 //! is decided.
 //!
-//! * [`template`]: the partition template (`date={startTime:%Y-%m-%d}`), checked against a schema.
-//! * [`route`]: a template applied to decoded rows: which rows go to which partition.
+//! * [`route`]: a partition template applied to decoded rows: which rows go to which partition.
 //! * [`roll`]: the roll decision.
 //! * [`buffers`]: decoded rows that are not yet encoded, a buffer a table and partition, under one
 //!   budget.
@@ -12,9 +11,7 @@
 pub mod buffers;
 pub mod roll;
 pub mod route;
-pub mod template;
 
 pub use buffers::{Buffers, Due, FileKey, PASS_BYTES, Parked, Pass, Place, RowGroup, Stored};
 pub use roll::{Limits, Open, Reason, decide};
 pub use route::{Routed, Router};
-pub use template::{Template, TemplateError};

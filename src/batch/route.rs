@@ -19,7 +19,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 
-use super::template::{Part, Template};
+use crate::table::partition::{Part, Segment, Template};
 
 /// What Hive writes for a null.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -83,8 +83,7 @@ impl Router {
             self.seen.insert(partition.clone());
             return partition;
         }
-        let null =
-            |segment: &super::template::Segment| format!("{}={NULL_PARTITION}", segment.name);
+        let null = |segment: &Segment| format!("{}={NULL_PARTITION}", segment.name);
         let segments: Vec<String> = self.template.segments.iter().map(null).collect();
         segments.join("/")
     }

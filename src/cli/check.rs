@@ -16,13 +16,13 @@ use super::read_only_disk::ReadOnlyDisk;
 use super::{Outcome, error_report, manual, out, store, warn};
 use crate::audit::inspect::human;
 use crate::auth::Auth;
-use crate::batch::Template;
 use crate::clock::SystemClock;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, Landing, Serve, list};
 use crate::journal::{Disk as _, Journal, LOCK, Options, RealDisk, Recovery};
 use crate::lake::{self, Location};
 use crate::privacy;
+use crate::table::Template;
 use crate::tls::Tls;
 
 /// Say whether serve would start with a configuration, and why not.

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::Template;
 use crate::http::Endpoint;
 use crate::lake;
 use crate::privacy;
 use crate::roll;
 use crate::schema::TableSchema;
+use crate::table::{Spec, Tables, Template};
 use crate::tls::TlsFiles;
 
 /// What `serve` (and `check`) go by.
@@ -141,6 +141,31 @@ pub struct Landing {
     pub privacy_key: Option<PathBuf>,
     /// How rolls are made.
     pub roll: roll::Options,
+}
+
+impl Landing {
+    /// All tables, with the privacy rules, which hold for each.
+    ///
+    /// # Errors
+    /// [`Tables::new`]'s.
+    pub fn tables(&self) -> anyhow::Result<Tables> {
+        let spec = |name: &Arc<str>, schema: &Arc<TableSchema>, partition: &Template| Spec {
+            privacy: self.privacy.clone(),
+            ..Spec::new(Arc::clone(name), Arc::clone(schema), partition.clone())
+        };
+        let first = spec(&self.table, &self.schema, &self.partition);
+        let more = self.more_tables.iter();
+        let more = more.map(|table| spec(&table.name, &table.schema, &table.partition));
+        Tables::new(std::iter::once(first).chain(more).collect())
+    }
+
+    /// Reads the secret of the privacy rules, if one is configured.
+    ///
+    /// # Errors
+    /// [`privacy::Key::read`]'s.
+    pub fn read_privacy_key(&self) -> anyhow::Result<Option<privacy::Key>> {
+        Ok(self.privacy_key.as_deref().map(privacy::Key::read).transpose()?)
+    }
 }
 
 /// A table besides the first.

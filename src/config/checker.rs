@@ -17,11 +17,11 @@ use super::list::{self, Kind, Setting};
 use super::raw::{Raw, Source, Typed};
 use super::storage;
 use super::value;
-use crate::batch::Template;
 use crate::encode::Compression;
 use crate::lake::{self, Location};
 use crate::roll;
 use crate::schema::{self, TableSchema};
+use crate::table::Template;
 
 impl Serve {
     pub(super) fn check(raw: &Raw) -> Result<Serve, Error> {

@@ -43,7 +43,7 @@ use crate::record::{Micros, Roll, Seq};
 use crate::roll::dispatcher::Source;
 use crate::roll::engine::{self, Mode, Setup};
 use crate::status::Readiness;
-use crate::table::{self, Tables};
+use crate::table::Tables;
 
 pub use replay::{Replay, Replayed};
 
@@ -109,10 +109,12 @@ impl Import {
         lake: Lake,
         runtime: tokio::runtime::Handle,
     ) -> anyhow::Result<Import> {
-        let key = table::privacy_key(&settings.landing)?;
-        let mut tables = table::configured(&settings.landing, key.as_ref())?;
+        let key = settings.landing.read_privacy_key()?;
+        let tables = settings.landing.tables()?;
         // A file is of one table.
-        tables.retain(|name, _| *name == settings.landing.table);
+        let table = tables.by_name(&settings.landing.table).cloned();
+        let tables = Tables::new(table.into_iter().collect())?;
+        privacy::Applied::by_table(&tables, key.as_ref())?;
         let marks = Marks::new(lake, runtime)?;
         Ok(Import { settings, marks, key, tables })
     }
@@ -156,7 +158,7 @@ impl Import {
             "another process has taken up the same import ({node}) meanwhile; give the command \
              again to see how far it has come"
         );
-        if run.tables.as_bytes() != table::to_settings(&self.tables) {
+        if run.tables.as_bytes() != self.tables.to_json() {
             tracing::warn!(
                 "{node} goes on with the table, schema and partitions that it began with, which \
                  are not those of this command"
@@ -189,8 +191,9 @@ impl Import {
         staging: &Staging,
         report: &report::Report,
     ) -> anyhow::Result<Vec<Seq>> {
-        let tables = table::from_settings(run.tables.as_bytes(), self.key.as_ref())?;
-        let table = tables.keys().next().cloned().ok_or_else(|| anyhow!("no table"))?;
+        let tables = Tables::from_json(run.tables.as_bytes())?;
+        let table = tables.specs().first().ok_or_else(|| anyhow!("no table"))?;
+        let table = Arc::clone(&table.name);
         let receipts = self.marks.receipts(node)?;
         let mut roll = Roll(receipts.len() as u64 + 1);
         let rule = match run.version {
@@ -235,6 +238,7 @@ impl Import {
             node: node.into(),
             limits,
             tables,
+            privacy_key: self.key.as_ref(),
             staging: &staging.files,
             taken: report.lines(),
             clock: Arc::clone(&clock),

@@ -10,7 +10,6 @@ use super::manifest::{self, FileMark, Run};
 use super::{Import, PIECE_BYTES, report};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Input;
-use crate::table;
 
 /// What to do.
 pub(super) struct Plan {
@@ -122,7 +121,7 @@ impl Import {
             piece_bytes: PIECE_BYTES,
             files,
             entries: None,
-            tables: String::from_utf8(table::to_settings(&self.tables)).unwrap_or_default(),
+            tables: String::from_utf8(self.tables.to_json()).unwrap_or_default(),
         }
     }
 }

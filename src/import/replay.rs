@@ -164,15 +164,15 @@ impl Replay {
 
     /// Which of the lines (by their places) are still no documents.
     fn rejected(&self, lines: &[Line]) -> anyhow::Result<HashSet<usize>> {
-        let table = self.import.tables.iter().next();
-        let (name, table) = table.ok_or_else(|| anyhow!("no table"))?;
+        let table = self.import.tables.specs().first();
+        let table = table.ok_or_else(|| anyhow!("no table"))?;
         let mut decoder = Decoder::new(Arc::clone(&table.schema), "replay".into());
         let (mut rejected, mut bytes) = (HashSet::new(), 0);
         for (at, line) in lines.iter().enumerate() {
             decoder.push(&Body {
                 seq: Seq(at as u64),
                 received_at: Micros(0),
-                table: Arc::clone(name),
+                table: Arc::clone(&table.name),
                 form: line.form(),
                 first_line: line.number,
                 bytes: Bytes::clone(&line.bytes),

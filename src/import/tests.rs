@@ -12,7 +12,6 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::manifest::FileMark;
 use super::*;
 use crate::audit::verify::Entry;
-use crate::batch::Template;
 use crate::config::Input;
 use crate::encode::Compression;
 use crate::journal::Seal;
@@ -20,6 +19,7 @@ use crate::lake::{self, Location};
 use crate::publish::publisher::RollLog as _;
 use crate::record::SeqRange;
 use crate::schema::TableSchema;
+use crate::table::Template;
 
 const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
     {"name": "id", "type": ["null", "string"], "default": null}

@@ -11,10 +11,12 @@ use arrow::array::{
 use arrow::compute::{interleave, nullif};
 use arrow::error::ArrowError;
 
-use super::{Action, Key, Step};
+use super::{Action, Key, Rules};
 use crate::decode::{Decoded, Reject};
 use crate::json::{Members, pointer_tokens};
-use crate::schema::EXTRA;
+use crate::schema::{EXTRA, TableSchema};
+use crate::table::privacy_rules::Step;
+use crate::table::{Spec, Tables};
 
 /// The rules of one table.
 #[derive(Clone, Debug)]
@@ -33,8 +35,27 @@ enum Lies {
 }
 
 impl Applied {
-    pub(super) fn new(rules: Vec<(Vec<Step>, Action)>, key: Key) -> Applied {
-        Applied { rules, key }
+    /// Prepares `rules` for batches of `schema`.
+    #[must_use]
+    pub fn new(rules: &Rules, schema: &TableSchema, key: Key) -> Applied {
+        Applied { rules: rules.resolve(schema), key }
+    }
+
+    /// Prepares the rules of every table of `tables`, by table id; `None` for a table without rules.
+    ///
+    /// # Errors
+    /// A table has rules and there is no key.
+    pub fn by_table(tables: &Tables, key: Option<&Key>) -> anyhow::Result<Vec<Option<Applied>>> {
+        let prepare = |spec: &Spec| match (spec.privacy.is_empty(), key) {
+            (true, _) => Ok(None),
+            (false, Some(key)) => Ok(Some(Applied::new(&spec.privacy, &spec.schema, key.clone()))),
+            (false, None) => anyhow::bail!(
+                "table {} has privacy rules ({}), and privacy_key names no secret for them",
+                spec.name,
+                spec.privacy
+            ),
+        };
+        tables.specs().iter().map(prepare).collect()
     }
 
     /// Applies the rules to everything that came of decoding.

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::decode::{Decoded, Decoder, to_document};
 use crate::record::{Body, Form, Micros, Seq};
+use crate::schema::{EXTRA, TableSchema};
+use crate::table::{Spec, Tables, Template};
 
 fn key() -> Key {
     Key::of(&[7; 32]).unwrap()
@@ -29,7 +31,7 @@ fn decoded(rules: &[(&str, &str)], lines: &str) -> Decoded {
         bytes: lines.to_owned().into(),
     });
     let mut decoded = decoder.finish();
-    all.for_table(&schema, key()).apply(&mut decoded).unwrap();
+    Applied::new(&all, &schema, key()).apply(&mut decoded).unwrap();
     decoded
 }
 
@@ -173,19 +175,6 @@ proptest! {
 }
 
 #[test]
-fn rules_of_older_seals_are_read() {
-    let text = "ip=truncate;stringProperties.a=b=hash;userActions.targetUrl=drop";
-    let rules = Rules::parse(text).unwrap();
-    assert_eq!(rules.0.len(), 3);
-    assert_eq!(rules.0["stringProperties.a=b"], Action::Hash);
-    assert_eq!(
-        rules.to_string(),
-        r#"{"ip":"truncate","stringProperties.a=b":"hash","userActions.targetUrl":"drop"}"#
-    );
-    assert!(Rules::parse("{\"ip\":\"mask\"}").is_err() && Rules::parse("{").is_err());
-}
-
-#[test]
 fn rejected_lines_are_sealed_and_can_be_opened_with_the_key() {
     let line = r#"{"userId":"ann", oh"#;
     let decoded = decoded(&[("userId", "hash")], line);
@@ -231,4 +220,19 @@ fn sealed_bodies_are_equal_if_they_were_and_open_with_their_key_only() {
     }
     assert_eq!(key().open_body(b"\0SLE1"), None);
     assert_eq!(key().open_body(&key().seal_body(b"").unwrap()).unwrap(), "");
+}
+
+#[test]
+fn a_table_with_rules_needs_the_key_and_one_without_does_not() {
+    let schema = TableSchema::builtin("user_sessions").unwrap();
+    let spec = |name: &str, rules| Spec {
+        privacy: Rules::parse(rules).unwrap(),
+        ..Spec::new(name, Arc::clone(&schema), Template::default())
+    };
+    let tables = Tables::new(vec![spec("a", ""), spec("b", "ip=hash")]).unwrap();
+    let applied = Applied::by_table(&tables, Some(&key())).unwrap();
+    assert_eq!(applied.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
+    let refused = Applied::by_table(&tables, None).unwrap_err().to_string();
+    assert!(refused.contains("table b") && refused.contains("privacy_key"), "{refused}");
+    Applied::by_table(&Tables::new(vec![spec("a", "")]).unwrap(), None).unwrap();
 }

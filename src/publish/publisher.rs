@@ -24,7 +24,7 @@ use crate::metrics as names;
 use crate::record::{Roll, SeqRange};
 use crate::roll::open_roll::Finished;
 use crate::status::Readiness;
-use crate::table::{self, Tables};
+use crate::table::Tables;
 
 /// Where seals and commits are kept. Both are durable on return.
 pub(crate) trait RollLog: Send {
@@ -115,7 +115,7 @@ impl Publisher<'_> {
         sealed: bool,
     ) -> anyhow::Result<Receipt> {
         if !sealed {
-            let settings = table::to_settings(self.tables);
+            let settings = self.tables.to_json();
             log.seal(&Seal { roll: finished.roll, range: finished.range, settings })?;
         }
         let lost = log.lost(finished.range);
@@ -296,7 +296,8 @@ impl Publisher<'_> {
 
     fn receipt(&self, finished: &Finished, lost: &[SeqRange]) -> Receipt {
         let mut landed = Vec::new();
-        for (name, table) in self.tables {
+        for table in self.tables.specs() {
+            let name = &table.name;
             let files: Vec<FileReceipt> = finished
                 .files
                 .iter()
@@ -320,7 +321,7 @@ impl Publisher<'_> {
                 landed.push(TableReceipt {
                     table: name.to_string(),
                     schema: table.schema.fingerprint.clone(),
-                    partition_template: table.template.as_str().to_owned(),
+                    partition_template: table.partition.as_str().to_owned(),
                     files,
                     quarantine,
                 });

@@ -50,7 +50,7 @@ pub(crate) async fn files(
 ) -> Result<Finished, StoreError> {
     let mut rest = finished.clone();
     let file = lake::names::data("", "", node, finished.roll);
-    for table in tables.keys() {
+    for table in tables.specs().iter().map(|spec| &spec.name) {
         for name in lake.list(table).await? {
             let inside = name.strip_prefix(&**table).and_then(|name| name.strip_suffix(&file));
             let Some(partition) = inside else { continue };

@@ -26,7 +26,7 @@ use crate::roll;
 use crate::roll::dispatcher::Source;
 use crate::roll::engine::{self, Mode, Setup};
 use crate::status::Readiness;
-use crate::table::{self, Tables};
+use crate::table::Tables;
 
 /// What of the journal has not landed.
 #[derive(Clone, Debug)]
@@ -99,7 +99,8 @@ impl Supervisor {
     /// Lands until the journal is closed and drained, or something fails.
     pub(crate) fn attempt(&self) -> anyhow::Result<()> {
         for seal in self.pending().sealed {
-            let tables = table::from_settings(&seal.settings, self.key.as_ref())?;
+            let tables = Tables::from_json(&seal.settings)
+                .with_context(|| format!("the settings that roll {} was sealed with", seal.roll))?;
             tracing::info!("roll {} was sealed and not committed: making it again", seal.roll);
             let reader = self.journal.reader(seal.range.first);
             let source = FromJournal { reader, last: Some(seal.range.last), key: self.key.clone() };
@@ -135,6 +136,7 @@ impl Supervisor {
             node: self.journal.node().into(),
             limits: self.limits,
             tables,
+            privacy_key: self.key.as_ref(),
             staging: &self.staging,
             taken: &AtomicU64::new(0),
             clock: Arc::clone(&self.clock),

@@ -61,18 +61,18 @@ impl Files {
             .build()?;
         let threads = Arc::new(threads);
         let mut layouts = BTreeMap::new();
-        for (name, table) in tables {
-            let privacy = table.rules.to_string();
+        for table in tables.specs() {
+            let privacy = table.privacy.to_string();
             let metadata = [
                 ("sessionlake.version", env!("CARGO_PKG_VERSION")),
                 ("sessionlake.node", node),
                 ("sessionlake.schema", table.schema.fingerprint.as_str()),
-                ("sessionlake.partition", table.template.as_str()),
+                ("sessionlake.partition", table.partition.as_str()),
                 ("sessionlake.privacy", privacy.as_str()),
             ];
             let layout = Layout::new(&table.schema, options.compression, &metadata)?
                 .with_threads(Arc::clone(&threads));
-            layouts.insert(Arc::clone(name), layout);
+            layouts.insert(Arc::clone(&table.name), layout);
         }
         let memory = usize::try_from(options.memory_bytes).unwrap_or(usize::MAX);
         let under_way = threads.current_num_threads() * UNDER_WAY;

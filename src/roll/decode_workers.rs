@@ -13,6 +13,7 @@ use anyhow::anyhow;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::decode::{Counts, Decoded, Decoder, Progress, Room};
+use crate::privacy::Applied;
 use crate::record::Body;
 use crate::table::Tables;
 
@@ -42,8 +43,13 @@ pub(crate) enum Part {
 }
 
 /// Decodes until there are no more jobs.
-pub(crate) fn decode(tables: &Tables, node: &Arc<str>, jobs: &Receiver<Job>) {
-    let mut decoders = Decoders { tables, node, decoders: BTreeMap::new(), room: EMPTY };
+pub(crate) fn decode(
+    tables: &Tables,
+    privacy: &[Option<Applied>],
+    node: &Arc<str>,
+    jobs: &Receiver<Job>,
+) {
+    let mut decoders = Decoders { tables, privacy, node, decoders: BTreeMap::new(), room: EMPTY };
     for Job { bodies, parts } in jobs {
         // A decoder that panics has a bug. The bodies stay in the journal, landing stops with an
         // error that says which they are, and receiving goes on.
@@ -66,6 +72,8 @@ pub(crate) fn decode(tables: &Tables, node: &Arc<str>, jobs: &Receiver<Job>) {
 /// The decoders of a thread, one a table. They learn from job to job.
 struct Decoders<'a> {
     tables: &'a Tables,
+    /// The rules of each table.
+    privacy: &'a [Option<Applied>],
     node: &'a Arc<str>,
     decoders: BTreeMap<Arc<str>, Decoder>,
     /// What is left of the part's room.
@@ -92,7 +100,7 @@ impl Decoders<'_> {
         let decoder = match self.decoders.entry(Arc::clone(&body.table)) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let table = self.tables.get(&body.table).ok_or_else(|| {
+                let table = self.tables.by_name(&body.table).ok_or_else(|| {
                     let (seq, table) = (body.seq, &body.table);
                     anyhow!("body {seq} is for table {table}, which no configuration has named")
                 })?;
@@ -118,7 +126,9 @@ impl Decoders<'_> {
             if decoded.counts == Counts::default() {
                 continue;
             }
-            if let Some(privacy) = self.tables.get(name).and_then(|table| table.privacy.as_ref()) {
+            if let Some(privacy) =
+                self.tables.id(name).and_then(|id| self.privacy.get(id.index())?.as_ref())
+            {
                 privacy.apply(&mut decoded)?;
             }
             parts.push((Arc::clone(name), decoded));

@@ -23,6 +23,7 @@ use super::options::Options;
 use crate::batch::{Limits, Reason, decide};
 use crate::clock::Clock;
 use crate::metrics as names;
+use crate::privacy::{self, Applied};
 use crate::record::{Roll, SeqRange};
 use crate::table::Tables;
 
@@ -42,6 +43,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) node: Arc<str>,
     pub(crate) limits: Limits,
     pub(crate) tables: &'a Tables,
+    /// Secret of the privacy rules; needed when a table has any.
+    pub(crate) privacy_key: Option<&'a privacy::Key>,
     pub(crate) staging: &'a Path,
     /// Counts the lines that were taken up, for whoever watches.
     pub(crate) taken: &'a AtomicU64,
@@ -87,6 +90,7 @@ pub(crate) fn run(
     }
     std::fs::create_dir_all(setup.staging).with_context(staging)?;
 
+    let privacy = &Applied::by_table(setup.tables, setup.privacy_key)?;
     let workers = setup.options.decode_threads.get();
     let (jobs, jobs_out) = bounded::<Job>(workers);
     let (places, places_out) = bounded::<anyhow::Result<Fed>>(workers);
@@ -114,7 +118,7 @@ pub(crate) fn run(
         for _ in 0..workers {
             let jobs = jobs_out.clone();
             thread("decode")
-                .spawn_scoped(scope, move || decode(setup.tables, &setup.node, &jobs))?;
+                .spawn_scoped(scope, move || decode(setup.tables, privacy, &setup.node, &jobs))?;
         }
         drop(jobs_out);
         let publisher = thread("publish").spawn_scoped(scope, move || {

@@ -59,8 +59,9 @@ impl OpenRoll {
         staging: &Path,
     ) -> anyhow::Result<OpenRoll> {
         let routers = tables
+            .specs()
             .iter()
-            .map(|(name, table)| (Arc::clone(name), Router::new(table.template.clone())))
+            .map(|table| (Arc::clone(&table.name), Router::new(table.partition.clone())))
             .collect();
         let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let buffers = Buffers::new(bytes(options.row_group_bytes), bytes(options.memory_bytes / 2));

@@ -4,8 +4,8 @@ use arrow::array::{Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, TimeUnit};
 
 use super::*;
-use crate::batch::template::TemplateError;
 use crate::schema::{Field, Kind, TableSchema};
+use crate::table::TemplateError;
 
 fn schema() -> TableSchema {
     let field = |name: &str, kind| Field {

@@ -10,9 +10,9 @@ use super::super::list;
 use super::super::raw::Source;
 use super::super::sections::{self, Lines};
 use super::Checker;
-use crate::batch::Template;
 use crate::privacy;
 use crate::schema::{self, TableSchema};
+use crate::table::Template;
 use crate::tls::TlsFiles;
 
 impl Checker<'_> {

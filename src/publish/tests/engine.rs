@@ -79,6 +79,7 @@ fn run(
         node: supervisor.journal.node().into(),
         limits: supervisor.limits,
         tables: &supervisor.tables,
+        privacy_key: None,
         staging: &supervisor.staging,
         taken: &AtomicU64::new(0),
         clock: Arc::new(SystemClock),

@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
 use super::store::FakeStore;
-use crate::batch::{Limits, Template};
+use crate::batch::Limits;
 use crate::clock::ManualClock;
 use crate::config;
 use crate::encode::Compression;
@@ -27,7 +27,7 @@ use crate::record::{Form, Micros};
 use crate::roll;
 use crate::schema::TableSchema;
 use crate::status::Readiness;
-use crate::table;
+use crate::table::Template;
 
 const TABLE: &str = "visits";
 const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
@@ -113,7 +113,7 @@ impl World {
             },
             lake: Lake::on(Arc::new(self.store.clone()), self.part_bytes),
             key: None,
-            tables: table::configured(&self.settings, None).expect("no rules need no key"),
+            tables: self.settings.tables().expect("one table"),
             journal: journal.clone(),
             runtime: RUNTIME.handle().clone(),
             readiness: Arc::new(Readiness::new()),

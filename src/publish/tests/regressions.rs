@@ -10,7 +10,6 @@ use crate::journal::Seal;
 use crate::lake::LostBodies;
 use crate::publish::publisher::RollLog as _;
 use crate::record::{Roll, Seq, SeqRange};
-use crate::table;
 
 /// A world whose journal has `bodies` bodies of one line, two a segment, of which those from
 /// `first` to `last` are sealed as roll 1; its process was killed.
@@ -23,7 +22,7 @@ fn sealed(bodies: u64, first: u64, last: u64) -> World {
     }
     let supervisor = world.supervisor(&journal, &recovery);
     let range = SeqRange { first: Seq(first), last: Seq(last) };
-    let settings = table::to_settings(&supervisor.tables);
+    let settings = supervisor.tables.to_json();
     journal.seal(&Seal { roll: Roll::FIRST, range, settings }).expect("sealed");
     let after = world.disk.killed();
     drop((journal, supervisor));

@@ -21,18 +21,18 @@ pub struct TemplateError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     text: String,
-    pub(super) segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
 }
 
 /// `name=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Segment {
-    pub(super) name: String,
-    pub(super) parts: Vec<Part>,
+pub(crate) struct Segment {
+    pub(crate) name: String,
+    pub(crate) parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Literal(String),
     /// A string column, by its place in the schema.
     Text {

@@ -1,0 +1,212 @@
+//! Privacy rules as a table carries them: a path and what is done to the values there.
+//!
+//! A rule names a column, one within it (`userActions.targetUrl`), or the value of a property by its
+//! key (`stringProperties.email`). [`crate::privacy`] applies the rules to decoded rows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::schema::{EXTRA, Field, Kind, TableSchema};
+
+/// A treatment of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Replaces it with null.
+    Drop,
+    /// Replaces a text with its keyed hash.
+    Hash,
+    /// Cuts an address to its network.
+    Truncate,
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Action::Drop => "drop",
+            Action::Hash => "hash",
+            Action::Truncate => "truncate",
+        }
+    }
+}
+
+/// The privacy rules of a table: an action by path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules(BTreeMap<String, Action>);
+
+/// A step on the path from a column to a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Into the field of a record at this index, which has these names (its aliases included).
+    Field(usize, Vec<String>),
+    /// Into the elements of a list.
+    Elements,
+    /// Into the field at index `value` of the records whose field at index `key` (called any of
+    /// `names`) equals `name`.
+    Property { key: usize, names: Vec<String>, value: usize, name: String },
+    /// Into the values of a map under this key.
+    Entry(String),
+}
+
+impl Rules {
+    /// Adds a rule; the action `keep` adds none.
+    ///
+    /// # Errors
+    /// The action is unknown, no schema of `schemas` has a column at `path`, or the column's type
+    /// does not take the action.
+    pub fn add(
+        &mut self,
+        path: &str,
+        action: &str,
+        schemas: &[&TableSchema],
+    ) -> Result<(), String> {
+        let action = match action {
+            "keep" => None,
+            "drop" => Some(Action::Drop),
+            "hash" => Some(Action::Hash),
+            "truncate" => Some(Action::Truncate),
+            _ => return Err(format!("\"{action}\" is none of keep, drop, hash and truncate")),
+        };
+        let mut found = schemas.iter().filter_map(|schema| find(schema, path)).peekable();
+        if found.peek().is_none() {
+            return Err("no table has such a column".to_owned());
+        }
+        if let Some(action @ (Action::Hash | Action::Truncate)) = action
+            && found.any(|(_, kind)| kind != Kind::String)
+        {
+            let name = action.name();
+            return Err(format!("only text can be treated with {name}; this could be dropped"));
+        }
+        if let Some(action) = action {
+            self.0.insert(path.to_owned(), action);
+        }
+        Ok(())
+    }
+
+    /// Returns true when there are no rules.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Parses the form that [`fmt::Display`] writes.
+    ///
+    /// # Errors
+    /// The text has another form, or names an unknown action.
+    pub fn parse(text: &str) -> Result<Rules, String> {
+        let mut rules = Rules::default();
+        let action = |name: &str| match name {
+            "drop" => Ok(Action::Drop),
+            "hash" => Ok(Action::Hash),
+            "truncate" => Ok(Action::Truncate),
+            _ => Err(format!("an unknown privacy rule: {name}")),
+        };
+        if text.starts_with('{') {
+            let pairs: BTreeMap<String, String> =
+                serde_json::from_str(text).map_err(|error| format!("privacy rules: {error}"))?;
+            for (path, name) in pairs {
+                rules.0.insert(path, action(&name)?);
+            }
+            return Ok(rules);
+        }
+        for rule in text.split(';').filter(|rule| !rule.is_empty()) {
+            let (path, name) = rule.rsplit_once('=').ok_or("a privacy rule without an action")?;
+            rules.0.insert(path.to_owned(), action(name)?);
+        }
+        Ok(rules)
+    }
+
+    /// Returns the rules that `schema` has columns for, each with the steps to the values it is for.
+    pub(crate) fn resolve(&self, schema: &TableSchema) -> Vec<(Vec<Step>, Action)> {
+        let rules = self.0.iter();
+        rules
+            .filter_map(|(path, action)| find(schema, path).map(|(steps, _)| (steps, *action)))
+            .collect()
+    }
+}
+
+/// Writes `ip=truncate;userId=hash`, the form in seals and in the metadata of files. A path that
+/// holds one of `;`, `=` and `{` makes it a JSON object of path to action.
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.keys().any(|path| path.contains([';', '=', '{'])) {
+            let pairs: BTreeMap<&String, &str> =
+                self.0.iter().map(|(path, action)| (path, action.name())).collect();
+            return f.write_str(&serde_json::to_string(&pairs).map_err(|_| fmt::Error)?);
+        }
+        for (number, (path, action)) in self.0.iter().enumerate() {
+            let between = if number > 0 { ";" } else { "" };
+            write!(f, "{between}{path}={}", action.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the steps from the columns of `schema` to `path`, and the kind there. `_extra` takes no
+/// step: a rule for it covers the whole column, which can only be dropped.
+fn find(schema: &TableSchema, path: &str) -> Option<(Vec<Step>, Kind)> {
+    if path == EXTRA {
+        return Some((Vec::new(), Kind::Struct(Vec::new())));
+    }
+    resolve(&schema.fields, path)
+}
+
+/// Returns the steps from `fields` to `path`, and the kind there.
+fn resolve(fields: &[Field], path: &str) -> Option<(Vec<Step>, Kind)> {
+    // The name of a column may itself contain dots.
+    let (first, rest) = match fields.iter().find(|field| field.name == path) {
+        Some(_) => (path, None),
+        None => path.split_once('.').map(|(first, rest)| (first, Some(rest)))?,
+    };
+    let (place, field) = fields.iter().enumerate().find(|(_, field)| field.name == first)?;
+    let mut steps = vec![Step::Field(place, all_names(field))];
+    match rest {
+        None => Some((steps, field.kind.clone())),
+        Some(rest) => {
+            let (more, kind) = within(&field.kind, rest)?;
+            steps.extend(more);
+            Some((steps, kind))
+        }
+    }
+}
+
+fn all_names(field: &Field) -> Vec<String> {
+    let mut names = vec![field.name.clone()];
+    names.extend(field.aliases.iter().cloned());
+    names
+}
+
+fn within(kind: &Kind, path: &str) -> Option<(Vec<Step>, Kind)> {
+    match kind {
+        Kind::List(element) => {
+            let (more, kind) = within(element, path)?;
+            Some(([vec![Step::Elements], more].concat(), kind))
+        }
+        Kind::Struct(fields) => resolve(fields, path).or_else(|| {
+            let place = |name| fields.iter().position(|field: &Field| field.name == name);
+            let (key, value) = (place("key")?, place("value")?);
+            let names = all_names(fields.get(key)?);
+            let step = Step::Property { key, names, value, name: path.to_owned() };
+            Some((vec![step], fields.get(value)?.kind.clone()))
+        }),
+        Kind::Map(value) => Some((vec![Step::Entry(path.to_owned())], (**value).clone())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_of_older_seals_are_read() {
+        let text = "ip=truncate;stringProperties.a=b=hash;userActions.targetUrl=drop";
+        let rules = Rules::parse(text).unwrap();
+        assert_eq!(rules.0.len(), 3);
+        assert_eq!(rules.0["stringProperties.a=b"], Action::Hash);
+        assert_eq!(
+            rules.to_string(),
+            r#"{"ip":"truncate","stringProperties.a=b":"hash","userActions.targetUrl":"drop"}"#
+        );
+        assert!(Rules::parse("{\"ip\":\"mask\"}").is_err() && Rules::parse("{").is_err());
+    }
+}

@@ -1,0 +1,126 @@
+//! The tables that a state directory remembers, in `tables.json`.
+//!
+//! A journal may hold bodies of a table that is no longer configured. They are landed as the table
+//! was configured last, so the list outlives the configuration for as long as bodies may wait.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::serialized;
+use super::spec::Spec;
+use super::tables::Tables;
+
+/// Returns `configured` with the tables of earlier configurations whose bodies may wait in the
+/// journal, and stores the list for the next start; durable on return. To be called before any body
+/// is taken. With no body `waiting`, tables that are not configured are forgotten.
+///
+/// # Errors
+/// The stored list cannot be read or written, or the new one has more than `most_bytes`, which is
+/// what a seal holds.
+pub(crate) fn remember(
+    state: &Path,
+    configured: Tables,
+    waiting: bool,
+    most_bytes: usize,
+) -> anyhow::Result<Tables> {
+    let path = state.join("tables.json");
+    let failed = || format!("cannot keep the list of tables in {}", path.display());
+    let before = match std::fs::read(&path) {
+        Ok(bytes) if waiting => serialized::parse(&bytes).with_context(failed)?,
+        Ok(_) => Vec::new(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error).with_context(failed),
+    };
+    // Bodies of a table that is configured are landed as it is configured now.
+    let before = before.into_iter().filter(|table| configured.id(&table.table).is_none());
+    let before = before.map(|table| {
+        let name = table.table.clone();
+        let waiting = || format!("bodies may wait for {name}, which was configured before");
+        table.spec().with_context(waiting).with_context(failed)
+    });
+    let before: Vec<Spec> = before.collect::<anyhow::Result<_>>()?;
+    let tables = Tables::new([configured.specs(), &before].concat()).with_context(failed)?;
+    let json = tables.to_json();
+    anyhow::ensure!(
+        json.len() <= most_bytes,
+        "the schemas of all {} tables come to {} bytes of text, and a roll takes {most_bytes}: \
+         configure fewer tables, or shorter schemas; tables that are not configured are forgotten \
+         by a start with an empty journal",
+        tables.specs().len(),
+        json.len(),
+    );
+    let new = state.join("tables.json.new");
+    let write = || -> std::io::Result<()> {
+        std::fs::write(&new, &json)?;
+        std::fs::File::open(&new)?.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        std::fs::File::open(state)?.sync_all()
+    };
+    write().with_context(failed)?;
+    Ok(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::schema::TableSchema;
+    use crate::table::{Rules, Template};
+
+    const MOST: usize = 1 << 20;
+
+    fn table(name: &str, rules: &str) -> Spec {
+        let avsc = r#"{"type": "record", "name": "t", "fields": [
+            {"name": "user", "type": ["null", "string"], "default": null}]}"#;
+        let schema = Arc::new(TableSchema::parse(avsc).unwrap());
+        let privacy = Rules::parse(rules).unwrap();
+        Spec { privacy, ..Spec::new(name, schema, Template::default()) }
+    }
+
+    fn tables(all: &[(&str, &str)]) -> Tables {
+        Tables::new(all.iter().map(|(name, rules)| table(name, rules)).collect()).unwrap()
+    }
+
+    fn names(tables: &Tables) -> Vec<&str> {
+        tables.specs().iter().map(|spec| &*spec.name).collect()
+    }
+
+    #[test]
+    fn tables_with_bodies_that_wait_are_remembered_and_others_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let again = |all: &[(&str, &str)], waiting| {
+            remember(dir.path(), tables(all), waiting, MOST).unwrap()
+        };
+        assert_eq!(names(&again(&[("a", ""), ("b", "")], false)), ["a", "b"]);
+        assert_eq!(names(&again(&[("c", "")], true)), ["a", "b", "c"]);
+        assert_eq!(names(&again(&[("c", "")], true)), ["a", "b", "c"]);
+        assert_eq!(names(&again(&[("c", "")], false)), ["c"]);
+        assert_eq!(names(&again(&[("c", "")], true)), ["c"]);
+    }
+
+    #[test]
+    fn a_configured_table_replaces_the_remembered_one() {
+        let dir = tempfile::tempdir().unwrap();
+        remember(dir.path(), tables(&[("a", "user=hash")]), true, MOST).unwrap();
+        let now = remember(dir.path(), tables(&[("a", "")]), true, MOST).unwrap();
+        assert!(now.by_name("a").unwrap().privacy.is_empty());
+        // Bodies of a table that is no longer configured keep its rules.
+        remember(dir.path(), tables(&[("a", "user=hash")]), true, MOST).unwrap();
+        let now = remember(dir.path(), tables(&[("b", "")]), true, MOST).unwrap();
+        assert_eq!(now.by_name("a").unwrap().privacy.to_string(), "user=hash");
+        let now = remember(dir.path(), tables(&[("b", "")]), false, MOST).unwrap();
+        assert!(now.by_name("a").is_none());
+    }
+
+    #[test]
+    fn more_than_a_seal_holds_is_refused_at_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = tables(&[("a", "")]);
+        let len = all.to_json().len();
+        remember(dir.path(), all.clone(), false, len).unwrap();
+        let refused = remember(dir.path(), all, false, len - 1).unwrap_err();
+        assert!(refused.to_string().contains("fewer tables"), "{refused}");
+    }
+}

@@ -1,0 +1,154 @@
+//! The serialised form of a list of tables: in seals, `tables.json` and import manifests.
+//!
+//! A JSON list, in the order of names:
+//! ```json
+//! [{"table": "user_sessions", "partition": "date={startTime:%Y-%m-%d}", "avsc": "…",
+//!   "privacy": "ip=truncate", "format": "plain",
+//!   "exploded": {"parent": "user_sessions", "column": "userActions"}}]
+//! ```
+//! `table`, `partition` and `avsc` are always there. Every other key is left out at its default (no
+//! rules, plain files, rows that are documents), so a list that needs nothing newer reads and writes
+//! as the first versions wrote it, byte for byte. An unknown key is an error: it would change what
+//! the files of a sealed roll contain.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::partition::Template;
+use super::privacy_rules::Rules;
+use super::spec::{Format, Rows, Spec};
+use super::tables::Tables;
+use crate::schema::TableSchema;
+
+/// A table in the serialised form, not yet checked.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Serialized {
+    pub(super) table: String,
+    partition: String,
+    avsc: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    privacy: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exploded: Option<Exploded>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exploded {
+    parent: String,
+    column: String,
+}
+
+impl Serialized {
+    fn of(spec: &Spec) -> Serialized {
+        let exploded = match &spec.rows {
+            Rows::Documents => None,
+            Rows::Exploded { parent, column } => {
+                Some(Exploded { parent: parent.to_string(), column: column.clone() })
+            }
+        };
+        Serialized {
+            table: spec.name.to_string(),
+            partition: spec.partition.as_str().to_owned(),
+            avsc: spec.schema.avsc.clone(),
+            privacy: spec.privacy.to_string(),
+            format: (spec.format != Format::Plain).then(|| spec.format.as_str().to_owned()),
+            exploded,
+        }
+    }
+
+    /// Checks the table.
+    ///
+    /// # Errors
+    /// The schema, the partition template, the privacy rules or the format is not valid.
+    pub(super) fn spec(self) -> anyhow::Result<Spec> {
+        let name: Arc<str> = self.table.as_str().into();
+        self.checked(Arc::clone(&name)).with_context(|| format!("table {name}"))
+    }
+
+    fn checked(self, name: Arc<str>) -> anyhow::Result<Spec> {
+        let schema = Arc::new(TableSchema::parse(&self.avsc)?);
+        let partition = Template::parse(&self.partition, &schema)?;
+        let privacy = Rules::parse(&self.privacy).map_err(anyhow::Error::msg)?;
+        let format = self.format.as_deref().map(Format::parse).transpose();
+        let format = format.map_err(anyhow::Error::msg)?.unwrap_or_default();
+        let rows = match self.exploded {
+            None => Rows::Documents,
+            Some(Exploded { parent, column }) => Rows::Exploded { parent: parent.into(), column },
+        };
+        Ok(Spec { name, schema, partition, format, privacy, rows })
+    }
+}
+
+/// Parses a list without checking its tables.
+pub(super) fn parse(json: &[u8]) -> anyhow::Result<Vec<Serialized>> {
+    serde_json::from_slice(json).context("the list of tables cannot be read")
+}
+
+impl Tables {
+    /// Writes the serialised form.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let all: Vec<Serialized> = self.specs().iter().map(Serialized::of).collect();
+        serde_json::to_vec(&all).unwrap_or_default()
+    }
+
+    /// Reads the serialised form.
+    ///
+    /// # Errors
+    /// The JSON is not such a list, or a table of it is not valid; see [`Tables::new`] also.
+    pub fn from_json(json: &[u8]) -> anyhow::Result<Tables> {
+        let specs = parse(json)?.into_iter().map(Serialized::spec);
+        Tables::new(specs.collect::<anyhow::Result<_>>()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AVSC: &str = r#"{\"type\": \"record\", \"name\": \"t\", \"fields\": [{\"name\": \"day\", \"type\": [\"null\", \"string\"], \"default\": null}, {\"name\": \"list\", \"type\": {\"type\": \"array\", \"items\": \"string\"}}]}"#;
+
+    fn table(name: &str, more: &str) -> String {
+        format!(r#"{{"table":"{name}","partition":"d={{day}}","avsc":"{AVSC}"{more}}}"#)
+    }
+
+    fn read(json: &str) -> anyhow::Result<Tables> {
+        Tables::from_json(json.as_bytes())
+    }
+
+    #[test]
+    fn lists_of_all_versions_are_written_again_byte_for_byte() {
+        let exploded = r#","exploded":{"parent":"b","column":"list"}"#;
+        let rules = r#","privacy":"day=hash""#;
+        for json in [
+            "[]".to_owned(),
+            format!("[{}]", table("a", "")),
+            format!("[{},{}]", table("a", rules), table("b", "")),
+            format!("[{},{}]", table("a", exploded), table("b", rules)),
+        ] {
+            let tables = read(&json).unwrap();
+            assert_eq!(String::from_utf8(tables.to_json()).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn defaults_may_be_spelled_out_and_are_left_out_again() {
+        let spelled = format!("[{}]", table("a", r#","privacy":"","format":"plain""#));
+        let short = format!("[{}]", table("a", ""));
+        assert_eq!(read(&spelled).unwrap().to_json(), short.into_bytes());
+    }
+
+    #[test]
+    fn what_this_version_does_not_know_is_refused_by_name() {
+        let refused = |more| format!("{:#}", read(&format!("[{}]", table("a", more))).unwrap_err());
+        let format = refused(r#","format":"delta""#);
+        assert!(format.contains("table a") && format.contains("`delta`"), "{format}");
+        assert!(refused(r#","promoted":[]"#).contains("promoted"));
+    }
+}

@@ -1,0 +1,92 @@
+//! The specification of one table.
+
+use std::sync::Arc;
+
+use super::partition::Template;
+use super::privacy_rules::Rules;
+use crate::schema::TableSchema;
+
+/// Everything that decides what the files of a table contain and which partitions they are in.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Name: `[a-z0-9_]{1,64}`, not beginning with `_`. The table's directory in the lake.
+    pub name: Arc<str>,
+    /// Columns.
+    pub schema: Arc<TableSchema>,
+    /// Partition template, of columns of the schema.
+    pub partition: Template,
+    /// Table format that files are committed in.
+    pub format: Format,
+    /// Treatment of personal data.
+    pub privacy: Rules,
+    /// Origin of the rows.
+    pub rows: Rows,
+}
+
+impl Spec {
+    /// Specifies a table of plain files whose rows are documents, without privacy rules.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, schema: Arc<TableSchema>, partition: Template) -> Spec {
+        Spec {
+            name: name.into(),
+            schema,
+            partition,
+            format: Format::Plain,
+            privacy: Rules::default(),
+            rows: Rows::Documents,
+        }
+    }
+}
+
+/// The table format that files are committed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Parquet files by partition, and nothing besides.
+    #[default]
+    Plain,
+}
+
+impl Format {
+    /// Returns the name in settings and seals.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Plain => "plain",
+        }
+    }
+
+    /// Parses the name in settings and seals.
+    ///
+    /// # Errors
+    /// The name is not one of a format that this version writes.
+    pub fn parse(name: &str) -> Result<Format, String> {
+        match name {
+            "plain" => Ok(Format::Plain),
+            _ => Err(format!("`{name}` is no table format that this version writes: plain is one")),
+        }
+    }
+}
+
+/// The origin of a table's rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    /// A row is a received document.
+    #[default]
+    Documents,
+    /// A row is an element of a list column of another table. Such rows are derived: accounting
+    /// counts documents only.
+    Exploded {
+        /// Name of the table that has the column.
+        parent: Arc<str>,
+        /// Name of its list column.
+        column: String,
+    },
+}
+
+impl Rows {
+    /// Returns true when the rows come from another table and not from documents.
+    #[must_use]
+    pub fn is_derived(&self) -> bool {
+        matches!(self, Rows::Exploded { .. })
+    }
+}
