@@ -3,6 +3,8 @@
 //! A journal that was poisoned ends it too. Only a start finds out what is on disk, and whoever
 //! looks after the process makes one when it ends with 1: better than to answer 503 for ever.
 
+mod settings;
+
 use std::fs::DirBuilder;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -18,15 +20,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::auth::Auth;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
-use crate::config;
-use crate::journal::{Disk as _, Journal, MAX_SETTINGS_BYTES, Options, RealDisk};
+use crate::journal::{Disk as _, Journal, MAX_SETTINGS_BYTES, RealDisk};
 use crate::lake::Lake;
 use crate::publish::publisher::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::status::Readiness;
-use crate::table::registry;
+use crate::table::{Spec, Tables, registry};
 use crate::tls::Tls;
 use crate::{http, metrics, privacy};
+
+pub use self::settings::Settings;
 
 /// How often it is looked whether the journal can be written and rolls are being landed.
 const WATCH: Duration = Duration::from_millis(250);
@@ -35,7 +38,7 @@ const WATCH: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// What keeps it from starting, and a journal that cannot be written.
-pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
+pub fn serve(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -45,15 +48,15 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let readiness = Arc::new(Readiness::new());
 
-    let key = settings.landing.read_privacy_key()?;
-    let configured = settings.landing.tables()?;
+    let key = settings.privacy_key.as_deref().map(privacy::Key::read).transpose()?;
+    let configured = Tables::new(settings.tables.clone())?;
     privacy::Applied::by_table(&configured, key.as_ref())?;
-    make_private(&settings.journal.dir)?;
+    make_private(settings.state())?;
     // Whatever may be wrong with certificates and credentials is said before the journal is opened.
-    let receive = receive_settings(&settings, key.as_ref())?;
+    let access = access(&settings, key.as_ref())?;
     let lake = Lake::open(&settings.lake)?;
-    let options = journal_options(&settings.journal);
-    let (journal, recovery) = Journal::open(Arc::new(RealDisk), Arc::clone(&clock), options)?;
+    let (journal, recovery) =
+        Journal::open(Arc::new(RealDisk), Arc::clone(&clock), settings.journal.clone())?;
     for skipped in &recovery.skipped {
         tracing::error!(
             "bodies {} to {} are lost: {}",
@@ -65,19 +68,18 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
     if recovery.torn_bytes > 0 {
         tracing::info!("cut {} bytes that were never acknowledged", recovery.torn_bytes);
     }
-    let state = settings.journal.dir.clone();
     let waiting = recovery.unsealed_from < recovery.next;
-    let all_tables = registry::remember(&state, configured, waiting, MAX_SETTINGS_BYTES)?;
+    let all_tables = registry::remember(settings.state(), configured, waiting, MAX_SETTINGS_BYTES)?;
     // A table that is remembered may have rules whose key was taken out of the configuration.
     privacy::Applied::by_table(&all_tables, key.as_ref())?;
     let listener = runtime
-        .block_on(TcpListener::bind(&settings.receive.addresses[..]))
-        .with_context(|| format!("cannot listen on {}", settings.receive.listen))?;
+        .block_on(TcpListener::bind(&settings.addresses[..]))
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr().context("the listening address")?;
     announce(&settings, &address.to_string())?;
 
     let landing = Supervisor {
-        options: settings.landing.roll,
+        options: settings.roll,
         limits: limits(&settings),
         lake,
         key,
@@ -86,7 +88,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
         runtime: runtime.handle().clone(),
         readiness: Arc::clone(&readiness),
         clock,
-        staging: settings.journal.staging(),
+        staging: settings.staging(),
         pending: Arc::new(Mutex::new(Pending::of(&recovery))),
         pauses: Pauses::USUAL,
     };
@@ -117,7 +119,7 @@ pub fn serve(settings: config::Serve) -> anyhow::Result<()> {
                 std::process::exit(1);
             });
         };
-        http::run(listener, receive, journal.clone(), readiness, handle, stop).await
+        http::run(listener, settings.http, access, journal.clone(), readiness, handle, stop).await
     })?;
     journal.close();
     if let Some(reason) = journal.poisoned() {
@@ -161,69 +163,37 @@ async fn broken(journal: &Journal, landing: &JoinHandle<anyhow::Result<()>>) {
     }
 }
 
-fn limits(settings: &config::Serve) -> Limits {
+fn limits(settings: &Settings) -> Limits {
     Limits {
         age_us: i64::try_from(settings.roll_age.as_micros()).unwrap_or(i64::MAX),
-        file_bytes: settings.landing.roll.roll_bytes,
-        rows: settings.landing.roll.roll_rows.unwrap_or(u64::MAX),
+        file_bytes: settings.roll.roll_bytes,
+        rows: settings.roll.roll_rows.unwrap_or(u64::MAX),
         // Let go of the journal well before its quota.
         source_bytes: settings.journal.quota_bytes / 4,
     }
 }
 
-fn announce(settings: &config::Serve, address: &str) -> anyhow::Result<()> {
+fn announce(settings: &Settings, address: &str) -> anyhow::Result<()> {
     let lake = &settings.lake.location;
-    let table = &settings.landing.table;
     let mut out = std::io::stdout().lock();
-    let scheme = if settings.receive.tls.is_some() { "https" } else { "http" };
-    for endpoint in &settings.receive.endpoints {
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    for endpoint in &settings.http.endpoints {
         writeln!(out, "listening on {scheme}://{address}{}", endpoint.path)?;
     }
     writeln!(out, "landing in   {lake}, at the latest every {:?}", settings.roll_age)?;
-    writeln!(
-        out,
-        "look at it   SELECT * FROM read_parquet('{lake}/{table}/**/*.parquet', \
-         hive_partitioning=true)"
-    )?;
+    if let Some(Spec { name, .. }) = settings.tables.first() {
+        writeln!(
+            out,
+            "look at it   SELECT * FROM read_parquet('{lake}/{name}/**/*.parquet', \
+             hive_partitioning=true)"
+        )?;
+    }
     Ok(out.flush()?)
 }
 
-fn journal_options(journal: &config::Journal) -> Options {
-    let mut options = Options::new(journal.dir.clone());
-    options.node_prefix = journal.node_prefix.clone();
-    options.segment_bytes = journal.segment_bytes;
-    options.quota_bytes = journal.quota_bytes;
-    options.reserve_bytes = journal.reserve_bytes;
-    options.retry_window = journal.retry_window;
-    if journal.encrypt || !journal.compress {
-        options.compress_from_bytes = None;
-    }
-    options.skip_damaged = journal.skip_damaged;
-    options
-}
-
-fn receive_settings(
-    settings: &config::Serve,
-    key: Option<&privacy::Key>,
-) -> anyhow::Result<http::Settings> {
-    let receive = &settings.receive;
-    let state = &settings.journal.dir;
-    let auth = receive.credentials.as_deref().map(|path| Auth::open(path, state)).transpose()?;
-    let tls = receive.tls.as_ref().map(Tls::open).transpose()?;
-    Ok(http::Settings {
-        endpoints: receive.endpoints.clone(),
-        auth,
-        tls,
-        seal: key.filter(|_| settings.journal.encrypt).cloned(),
-        host_names: receive.host_names.clone(),
-        requests_per_second: receive.requests_per_second,
-        header_timeout: receive.header_timeout,
-        body_timeout: receive.body_timeout,
-        answer_timeout: http::ANSWER_TIMEOUT,
-        idle_timeout: http::IDLE_TIMEOUT,
-        drain_timeout: receive.drain_timeout,
-        handshake_timeout: receive.handshake_timeout,
-        max_connections: receive.max_connections,
-        max_connections_per_peer: receive.max_connections_per_peer,
-    })
+fn access(settings: &Settings, key: Option<&privacy::Key>) -> anyhow::Result<http::Access> {
+    let credentials = settings.credentials.as_deref();
+    let auth = credentials.map(|path| Auth::open(path, settings.state())).transpose()?;
+    let tls = settings.tls.as_ref().map(Tls::open).transpose()?;
+    Ok(http::Access { auth, tls, seal: key.filter(|_| settings.encrypt_journal).cloned() })
 }

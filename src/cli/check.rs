@@ -18,11 +18,13 @@ use crate::audit::inspect::human;
 use crate::auth::Auth;
 use crate::clock::SystemClock;
 use crate::config::value::show_size;
-use crate::config::{self, Environment, Flags, Landing, Serve, list};
-use crate::journal::{Disk as _, Journal, LOCK, Options, RealDisk, Recovery};
+use crate::config::{self, Environment, Flags, list};
+use crate::journal::{Disk as _, Journal, LOCK, RealDisk, Recovery};
 use crate::lake::{self, Location};
 use crate::privacy;
-use crate::table::Template;
+use crate::schema::TableSchema;
+use crate::server::Settings;
+use crate::table::Spec;
 use crate::tls::Tls;
 
 /// Say whether serve would start with a configuration, and why not.
@@ -74,7 +76,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     ];
     checks.extend(journal.map(|found| ("journal", found.into())));
     checks.push(("lake", check_store(&settings.lake)));
-    checks.extend(schemas(&settings.landing).into_iter().map(|said| ("schema", Found::Well(said))));
+    checks.extend(settings.tables.iter().map(|table| ("schema", Found::Well(schema(table)))));
     out::write(&report(&checks))?;
     let failed = checks.iter().any(|(_, found)| !matches!(found, Found::Well(_)));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -110,39 +112,37 @@ fn report(checks: &[(&str, Found)]) -> String {
     text
 }
 
-fn check_listen(settings: &Serve) -> anyhow::Result<String> {
-    let receive = &settings.receive;
-    let listener = TcpListener::bind(receive.addresses.as_slice())
-        .with_context(|| format!("cannot listen on {}", receive.listen))?;
+fn check_listen(settings: &Settings) -> anyhow::Result<String> {
+    let listener = TcpListener::bind(settings.addresses.as_slice())
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr().context("cannot ask for the address")?;
-    Ok(match receive.addresses.iter().any(|address| address.port() == 0) {
-        true => format!("{} takes a free port at the start", receive.listen),
+    Ok(match settings.addresses.iter().any(|address| address.port() == 0) {
+        true => format!("{} takes a free port at the start", settings.listen),
         false => format!("{address} can be listened on"),
     })
 }
 
 /// Certificates, credentials and the privacy key: whether they can be used, and nothing of them.
-pub(super) fn check_access(settings: &Serve) -> anyhow::Result<String> {
-    let receive = &settings.receive;
-    let tls = match &receive.tls {
+pub(super) fn check_access(settings: &Settings) -> anyhow::Result<String> {
+    let tls = match &settings.tls {
         Some(files) => {
             Tls::open(files)?;
             "TLS"
         }
         None => "no TLS",
     };
-    let known = match &receive.credentials {
+    let known = match &settings.credentials {
         Some(path) => Auth::inspect(path)?,
         None => "nobody is asked who they are".to_owned(),
     };
-    if let Some(path) = &settings.landing.privacy_key {
+    if let Some(path) = &settings.privacy_key {
         privacy::Key::read(path)?;
     }
     Ok(format!("{tls}; {known}"))
 }
 
-fn check_state(settings: &Serve) -> anyhow::Result<String> {
-    let (dir, reserve) = (&settings.journal.dir, settings.journal.reserve_bytes);
+fn check_state(settings: &Settings) -> anyhow::Result<String> {
+    let (dir, reserve) = (settings.state(), settings.journal.reserve_bytes);
     let name = dir.display();
     let made = Made::directory(dir).with_context(|| format!("cannot make {name}"))?;
     let scratch = dir.join(format!(".check-{}", random()?));
@@ -176,14 +176,10 @@ fn check_state(settings: &Serve) -> anyhow::Result<String> {
 
 /// Opens the journal as serve would, on a disk that stays as it is. None where there is no journal
 /// yet.
-fn check_journal(settings: &Serve) -> Option<anyhow::Result<String>> {
-    let journal = &settings.journal;
-    if !journal.dir.exists() {
+fn check_journal(settings: &Settings) -> Option<anyhow::Result<String>> {
+    if !settings.state().exists() {
         return None;
     }
-    let mut options = Options::new(journal.dir.clone());
-    options.node_prefix = journal.node_prefix.clone();
-    options.skip_damaged = journal.skip_damaged;
     let said = |(opened, recovery): (Journal, Recovery)| {
         let status = opened.status();
         match recovery.skipped.len() {
@@ -194,7 +190,8 @@ fn check_journal(settings: &Serve) -> Option<anyhow::Result<String>> {
             some => format!("{some} damaged segments would be set aside, with their bodies"),
         }
     };
-    let opened = Journal::open(Arc::new(ReadOnlyDisk), Arc::new(SystemClock), options);
+    let opened =
+        Journal::open(Arc::new(ReadOnlyDisk), Arc::new(SystemClock), settings.journal.clone());
     Some(opened.map(said).map_err(anyhow::Error::new))
 }
 
@@ -240,23 +237,18 @@ fn try_store(name: &Location, opened: &store::Opened) -> anyhow::Result<String> 
     })
 }
 
-/// A line for each table.
-fn schemas(landing: &Landing) -> Vec<String> {
-    let line = |name: &str, columns: usize, origin: &str, partition: &Template| {
-        let partition = match partition.as_str() {
-            "" => "no partitions".to_owned(),
-            template => format!("partitioned by {template}"),
-        };
-        format!("{name} with {columns} columns{origin}, {partition}")
+/// A line about a table.
+fn schema(table: &Spec) -> String {
+    let origin = match TableSchema::builtin(&table.name) {
+        Some(builtin) if *builtin == *table.schema => "built in",
+        _ => "from a file",
     };
-    let origin = landing.schema_file.as_ref();
-    let origin = origin.map_or("built in".to_owned(), |file| file.display().to_string());
-    let first =
-        (&landing.table, landing.schema.fields.len(), format!(" ({origin})"), &landing.partition);
-    let more = landing.more_tables.iter();
-    let more = more.map(|t| (&t.name, t.schema.fields.len(), String::new(), &t.partition));
-    let all = std::iter::once(first).chain(more);
-    all.map(|(name, columns, origin, partition)| line(name, columns, &origin, partition)).collect()
+    let partition = match table.partition.as_str() {
+        "" => "no partitions".to_owned(),
+        template => format!("partitioned by {template}"),
+    };
+    let (name, columns) = (&table.name, table.schema.fields.len());
+    format!("{name} with {columns} columns ({origin}), {partition}")
 }
 
 /// 16 hex digits that no other run has.

@@ -51,8 +51,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::import(&args.flags, environment, &args.files, args.again, args.quiet)?;
     warn(&loaded.warnings);
-    start_log(&loaded.settings.log)?;
-    if let Some(path) = &loaded.settings.landing.privacy_key {
+    start_log(&loaded.log)?;
+    if let Some(path) = &loaded.settings.privacy_key {
         crate::privacy::Key::read(path).map_err(|why| Failure::Usage(why.into()))?;
     }
     let Some(node) = &args.give_up else {

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use super::{Outcome, out, sample, store};
 use crate::audit::sample::ledger;
-use crate::lake;
+use crate::lake::Options;
 
 /// Compares, and prints at most `top` ids of each kind that is off.
-pub(super) fn run(lake: &lake::Options, ledgers: &[PathBuf], top: usize) -> Outcome {
+pub(super) fn run(lake: &Options, ledgers: &[PathBuf], top: usize) -> Outcome {
     let opened = store::open(lake)?;
     let schema = sample::schema()?;
     let table = sample::table(&opened, &schema);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -9,7 +10,6 @@ use super::{Failure, Outcome, manual, out, start_log, store, warn};
 use crate::audit::verify::{Entry, QuarantineFile, Quarantined, entries, list_quarantine};
 use crate::config::{self, Environment, Flags, list};
 use crate::import::{Replay, Replayed};
-use crate::lake;
 
 /// Look at lines that were no documents, and land them again after a fix.
 ///
@@ -193,7 +193,7 @@ fn each(
 }
 
 fn read(
-    lake: &lake::Options,
+    lake: &crate::lake::Options,
     table: Option<&str>,
     which: &Which,
     mut take: impl FnMut(&QuarantineFile, Vec<Entry>) -> anyhow::Result<bool>,
@@ -217,9 +217,9 @@ fn read(
 fn replay(args: &ReplayArgs, environment: &Environment) -> Outcome {
     let loaded = config::import(&args.flags, environment, &[], false, args.quiet)?;
     warn(&loaded.warnings);
+    start_log(&loaded.log)?;
     let settings = loaded.settings;
-    start_log(&settings.log)?;
-    let (lake, table) = (settings.lake.clone(), settings.landing.table.clone());
+    let (lake, table) = (settings.lake.clone(), Arc::clone(&settings.table.name));
     // A lake that is not there is not made.
     store::open(&lake)?;
     let mut replay = Replay::new(settings)?;

@@ -38,7 +38,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::serve(&args.flags, environment)?;
     warn(&loaded.warnings);
-    start_log(&loaded.settings.log)?;
+    start_log(&loaded.log)?;
     // A file of the configuration that is missing or wrong is wrong configuration.
     check::check_access(&loaded.settings).map_err(Failure::Usage)?;
     crate::server::serve(loaded.settings)?;

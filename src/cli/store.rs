@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 
-use crate::lake::{Location, Options};
+use crate::lake::{Lake, Location, Options};
 
 /// A store and the prefix of the lake in it.
 pub(super) struct Opened {
@@ -28,7 +28,7 @@ pub(super) fn open(lake: &Options) -> anyhow::Result<Opened> {
             local(directory)
         }
         _ => {
-            let lake = crate::lake::Lake::open(lake)?;
+            let lake = Lake::open(lake)?;
             Ok(Opened { store: lake.store, prefix: lake.prefix })
         }
     }

@@ -5,61 +5,59 @@
 
 mod access;
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checked::{Import, Input, Journal, Landing, Receive, Serve};
 use super::error::{Error, Problem};
 use super::forms::{is_within, node_prefix, resolve, table_name};
 use super::list::{self, Kind, Setting};
 use super::raw::{Raw, Source, Typed};
-use super::storage;
 use super::value;
 use crate::encode::Compression;
-use crate::lake::{self, Location};
-use crate::roll;
+use crate::http::Endpoint;
+use crate::import::Input;
+use crate::lake::Location;
 use crate::schema::{self, TableSchema};
-use crate::table::Template;
+use crate::table::{Spec, Template};
+use crate::tls::TlsFiles;
+use crate::{http, import, journal, lake, roll, server};
 
-impl Serve {
-    pub(super) fn check(raw: &Raw) -> Result<Serve, Error> {
-        let mut checker = Checker { raw, problems: Vec::new() };
-        let serve = checker.serve();
-        checker.done(serve)
-    }
+/// Checks the settings of a server; returns them with the filter of the log.
+pub(super) fn server(raw: &Raw) -> Result<(server::Settings, String), Error> {
+    let mut checker = Checker { raw, problems: Vec::new() };
+    let checked = (checker.server(), checker.log());
+    checker.done(checked)
 }
 
-impl Import {
-    pub(super) fn check(
-        raw: &Raw,
-        files: &[PathBuf],
-        again: bool,
-        quiet: bool,
-    ) -> Result<Import, Error> {
-        let mut checker = Checker { raw, problems: Vec::new() };
-        let input = |file: &PathBuf| match file.as_os_str() == "-" {
-            true => Input::Stdin,
-            false => Input::File(file.clone()),
-        };
-        let inputs: Vec<Input> = files.iter().map(input).collect();
-        if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
-            checker.refuse("FILE".to_owned(), "standard input (-) can be read once only");
-        }
-        let import = Import {
-            inputs,
-            again,
-            quiet,
-            lake: checker.lake(),
-            landing: checker.landing(),
-            log: checker.log(),
-        };
-        checker.done(import)
+/// Checks the options of an import; returns them with the filter of the log.
+pub(super) fn import(
+    raw: &Raw,
+    files: &[PathBuf],
+    again: bool,
+    quiet: bool,
+) -> Result<(import::Options, String), Error> {
+    let mut checker = Checker { raw, problems: Vec::new() };
+    let input = |file: &PathBuf| match file.as_os_str() == "-" {
+        true => Input::Stdin,
+        false => Input::File(file.clone()),
+    };
+    let inputs: Vec<Input> = files.iter().map(input).collect();
+    if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
+        checker.refuse("FILE".to_owned(), "standard input (-) can be read once only");
     }
+    let lake = checker.lake();
+    let (table, _) = checker.tables();
+    let privacy_key = checker.file(&list::PRIVACY_KEY);
+    let roll = checker.roll();
+    let options = import::Options { inputs, again, quiet, lake, table, privacy_key, roll };
+    let checked = (options, checker.log());
+    checker.done(checked)
 }
 
-/// Returns the checked options of a lake that is only looked at.
+/// Checks the options of a lake.
 pub(super) fn lake(raw: &Raw) -> Result<lake::Options, Error> {
     let mut checker = Checker { raw, problems: Vec::new() };
     let lake = checker.lake();
@@ -81,72 +79,123 @@ impl Checker<'_> {
         }
     }
 
-    fn serve(&mut self) -> Serve {
-        let serve = Serve {
-            receive: self.receive(),
-            journal: Journal {
-                dir: self.path(&list::STATE),
-                node_prefix: self.parsed(&list::NODE, node_prefix),
-                segment_bytes: self.size(&list::JOURNAL_SEGMENT),
-                quota_bytes: self.size(&list::JOURNAL_QUOTA),
-                compress: self.switch(&list::JOURNAL_COMPRESSION),
-                reserve_bytes: self.size(&list::DISK_RESERVE),
-                retry_window: self.duration(&list::RETRY_WINDOW),
-                skip_damaged: self.switch(&list::SKIP_DAMAGED),
-                encrypt: self.switch(&list::ENCRYPT_JOURNAL),
-            },
-            lake: self.lake(),
-            landing: self.landing(),
-            roll_age: self.duration(&list::ROLL_AGE),
-            log: self.log(),
-        };
-        if self.problems.is_empty() {
-            let (receive, journal) = (&serve.receive, &serve.journal);
-            self.tables_exist(receive, &serve.landing);
-            if journal.encrypt && serve.landing.privacy_key.is_none() {
-                let secret = Source::Flag.example(&list::PRIVACY_KEY);
-                let why = format!("needs a secret: {secret}");
-                self.refuse(self.place(&list::ENCRYPT_JOURNAL), why);
-            }
-            let body = self.size(&list::BODY_LIMIT);
-            self.not_below(&list::INFLATED_LIMIT, &list::BODY_LIMIT, body);
-            self.not_below(&list::JOURNAL_QUOTA, &list::JOURNAL_SEGMENT, journal.segment_bytes);
-            let inflated = receive.endpoints.iter().map(|e| e.inflated_limit_bytes).max();
-            let inflated = inflated.unwrap_or_default();
-            self.not_below(&list::JOURNAL_QUOTA, &list::INFLATED_LIMIT, inflated);
-            let staging = journal.staging();
-            if let Location::Local(lake) = &serve.lake.location
-                && is_within(lake, &staging)
-            {
-                let (lake, staging) = (lake.display(), staging.display());
-                let why = format!("{lake} lies in {staging}, which every start empties");
-                self.refuse(self.place(&list::LAKE), why);
-            } else if let Location::Local(lake) = &serve.lake.location
-                && is_within(&journal.dir, lake)
-            {
-                let place = self.place(&list::STATE);
-                let why = format!(
-                    "the state directory {} lies in the lake {}, where readers would find the \
-                     journal; put them side by side",
-                    journal.dir.display(),
-                    lake.display()
-                );
-                self.refuse(place, why);
-            }
-        }
-        serve
-    }
-
-    fn receive(&mut self) -> Receive {
-        let insecure = self.switch(&list::INSECURE_LISTEN);
+    fn server(&mut self) -> server::Settings {
         let (listen, addresses) = self.parsed(&list::LISTEN, |text| {
             resolve(text).map(|addresses| (text.to_owned(), addresses))
         });
         let tls = self.tls();
         let credentials = self.file(&list::CREDENTIALS);
-        let endpoints = self.endpoints(credentials.is_some());
+        let http = self.http(&listen, credentials.is_some());
+        self.loopback_or_secured(&addresses, tls.as_ref(), &http.endpoints);
+        let journal = self.journal();
+        let lake = self.lake();
+        let (first, more) = self.tables();
+        let settings = server::Settings {
+            listen,
+            addresses,
+            http,
+            credentials,
+            tls,
+            encrypt_journal: self.switch(&list::ENCRYPT_JOURNAL),
+            journal,
+            lake,
+            tables: std::iter::once(first).chain(more).collect(),
+            privacy_key: self.file(&list::PRIVACY_KEY),
+            roll: self.roll(),
+            roll_age: self.duration(&list::ROLL_AGE),
+        };
+        if self.problems.is_empty() {
+            self.go_together(&settings);
+        }
+        settings
+    }
+
+    /// Holds the settings of a server against each other.
+    fn go_together(&mut self, settings: &server::Settings) {
+        let (endpoints, journal) = (&settings.http.endpoints, &settings.journal);
+        self.tables_exist(endpoints, &settings.tables);
+        if settings.encrypt_journal && settings.privacy_key.is_none() {
+            let secret = Source::Flag.example(&list::PRIVACY_KEY);
+            let why = format!("needs a secret: {secret}");
+            self.refuse(self.place(&list::ENCRYPT_JOURNAL), why);
+        }
+        let body = self.size(&list::BODY_LIMIT);
+        self.not_below(&list::INFLATED_LIMIT, &list::BODY_LIMIT, body);
+        self.not_below(&list::JOURNAL_QUOTA, &list::JOURNAL_SEGMENT, journal.segment_bytes);
+        let inflated = endpoints.iter().map(|e| e.inflated_limit_bytes).max();
+        let inflated = inflated.unwrap_or_default();
+        self.not_below(&list::JOURNAL_QUOTA, &list::INFLATED_LIMIT, inflated);
+        let (state, staging) = (settings.state(), settings.staging());
+        if let Location::Local(lake) = &settings.lake.location
+            && is_within(lake, &staging)
+        {
+            let (lake, staging) = (lake.display(), staging.display());
+            let why = format!("{lake} lies in {staging}, which every start empties");
+            self.refuse(self.place(&list::LAKE), why);
+        } else if let Location::Local(lake) = &settings.lake.location
+            && is_within(state, lake)
+        {
+            let place = self.place(&list::STATE);
+            let why = format!(
+                "the state directory {} lies in the lake {}, where readers would find the \
+                 journal; put them side by side",
+                state.display(),
+                lake.display()
+            );
+            self.refuse(place, why);
+        }
+    }
+
+    fn journal(&mut self) -> journal::Options {
+        let mut options = journal::Options::new(self.path(&list::STATE));
+        options.node_prefix = self.parsed(&list::NODE, node_prefix);
+        options.segment_bytes = self.size(&list::JOURNAL_SEGMENT);
+        options.quota_bytes = self.size(&list::JOURNAL_QUOTA);
+        options.reserve_bytes = self.size(&list::DISK_RESERVE);
+        options.retry_window = self.duration(&list::RETRY_WINDOW);
+        options.skip_damaged = self.switch(&list::SKIP_DAMAGED);
+        // Encrypted bytes do not become smaller.
+        let compress = self.switch(&list::JOURNAL_COMPRESSION);
+        if !compress || self.switch(&list::ENCRYPT_JOURNAL) {
+            options.compress_from_bytes = None;
+        }
+        options
+    }
+
+    fn http(&mut self, listen: &str, credentials: bool) -> http::Options {
+        let count = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
+        let named = self.raw.get(&list::HOST_NAMES).map(|typed| typed.text.clone());
+        let host = listen.rsplit_once(':').map_or("", |(host, _)| host);
+        let names = named.iter().flat_map(|names| names.split(',')).chain([host]);
+        let host_names = names.map(str::trim).filter(|name| !name.is_empty());
+        http::Options {
+            endpoints: self.endpoints(credentials),
+            host_names: host_names.map(str::to_owned).collect(),
+            requests_per_second: self
+                .count(&list::REQUESTS_PER_SECOND)
+                .and_then(|n| u32::try_from(n).ok()),
+            header_timeout: self.duration(&list::HEADER_TIMEOUT),
+            body_timeout: self.duration(&list::BODY_TIMEOUT),
+            answer_timeout: http::ANSWER_TIMEOUT,
+            idle_timeout: http::IDLE_TIMEOUT,
+            drain_timeout: self.duration(&list::DRAIN_TIMEOUT),
+            handshake_timeout: self.duration(&list::HANDSHAKE_TIMEOUT),
+            max_connections: count(self.count(&list::MAX_CONNECTIONS)).unwrap_or(1),
+            max_connections_per_peer: count(self.count(&list::MAX_CONNECTIONS_PER_PEER)),
+        }
+    }
+
+    /// Refuses to listen beyond loopback without encryption and authentication, unless that is
+    /// allowed in so many words.
+    fn loopback_or_secured(
+        &mut self,
+        addresses: &[SocketAddr],
+        tls: Option<&TlsFiles>,
+        endpoints: &[Endpoint],
+    ) {
+        let insecure = self.switch(&list::INSECURE_LISTEN);
         let open = addresses.iter().find(|address| !address.ip().is_loopback());
-        let certified = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let certified = tls.is_some_and(|tls| tls.client_ca.is_some());
         let asked = certified || endpoints.iter().all(|endpoint| endpoint.auth.is_asked());
         let lacking = match (tls.is_some(), asked) {
             (true, true) => None,
@@ -164,28 +213,6 @@ impl Checker<'_> {
             );
             self.refuse(place, why);
         }
-        let count = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
-        let named = self.raw.get(&list::HOST_NAMES).map(|typed| typed.text.clone());
-        let host = listen.rsplit_once(':').map_or("", |(host, _)| host);
-        let names = named.iter().flat_map(|names| names.split(',')).chain([host]);
-        let host_names = names.map(str::trim).filter(|name| !name.is_empty());
-        Receive {
-            host_names: host_names.map(str::to_owned).collect(),
-            listen,
-            addresses,
-            endpoints,
-            credentials,
-            tls,
-            handshake_timeout: self.duration(&list::HANDSHAKE_TIMEOUT),
-            max_connections_per_peer: count(self.count(&list::MAX_CONNECTIONS_PER_PEER)),
-            requests_per_second: self
-                .count(&list::REQUESTS_PER_SECOND)
-                .and_then(|n| u32::try_from(n).ok()),
-            header_timeout: self.duration(&list::HEADER_TIMEOUT),
-            body_timeout: self.duration(&list::BODY_TIMEOUT),
-            drain_timeout: self.duration(&list::DRAIN_TIMEOUT),
-            max_connections: count(self.count(&list::MAX_CONNECTIONS)).unwrap_or(1),
-        }
     }
 
     fn lake(&mut self) -> lake::Options {
@@ -193,7 +220,7 @@ impl Checker<'_> {
         let timeout = self.duration(&list::STORE_TIMEOUT);
         let mut options = Vec::new();
         for entry in &self.raw.storage {
-            match storage::option_for(&location, entry) {
+            match lake::Options::check(&location, &entry.key, &entry.value) {
                 Ok(option) => options.push(option),
                 Err(why) => self.refuse(entry.source.to_string(), why),
             }
@@ -221,48 +248,47 @@ impl Checker<'_> {
         }
     }
 
-    fn landing(&mut self) -> Landing {
-        let roll_rows = self.count(&list::ROLL_ROWS);
-        let threads = self.count(&list::DECODE_THREADS).and_then(|n| usize::try_from(n).ok());
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let table: Arc<str> = self.parsed(&list::TABLE, table_name).into();
-        let schema_file = self.file(&list::SCHEMA);
-        let (schema, partition) = self.table(&table, schema_file.as_deref());
-        let more_tables = self.more_tables(&table);
-        let mut schemas = vec![&*schema];
-        schemas.extend(more_tables.iter().map(|table| &*table.schema));
-        let privacy = self.privacy(&schemas);
-        let privacy_key = self.file(&list::PRIVACY_KEY);
-        if !privacy.is_empty() && privacy_key.is_none() {
+    /// The table of the settings, and those of `[[tables]]`.
+    fn tables(&mut self) -> (Spec, Vec<Spec>) {
+        let name: Arc<str> = self.parsed(&list::TABLE, table_name).into();
+        let file = self.file(&list::SCHEMA);
+        let (schema, partition) = self.table(&name, file.as_deref());
+        let mut first = Spec::new(name, schema, partition);
+        let mut more = self.more_tables(&first.name);
+        let mut schemas = vec![&*first.schema];
+        schemas.extend(more.iter().map(|table| &*table.schema));
+        let rules = self.privacy(&schemas);
+        if !rules.is_empty() && self.file(&list::PRIVACY_KEY).is_none() {
             let why = format!(
                 "the [privacy] table needs a secret: {}",
                 Source::Flag.example(&list::PRIVACY_KEY)
             );
             self.refuse(self.place(&list::PRIVACY_KEY), why);
         }
-        let landing = Landing {
-            table,
-            more_tables,
-            privacy,
-            privacy_key,
-            schema,
-            schema_file,
-            partition,
-            roll: roll::Options {
-                roll_bytes: self.size(&list::ROLL_BYTES),
-                roll_rows,
-                compression: self
-                    .optional(&list::COMPRESSION, Compression::parse)
-                    .unwrap_or(Compression::None),
-                row_group_bytes: self.size(&list::ROW_GROUP_BYTES),
-                memory_bytes: self.size(&list::MEMORY),
-                decode_threads: threads.and_then(NonZeroUsize::new).unwrap_or(cores),
-            },
+        for table in &mut more {
+            table.privacy = rules.clone();
+        }
+        first.privacy = rules;
+        (first, more)
+    }
+
+    fn roll(&mut self) -> roll::Options {
+        let threads = self.count(&list::DECODE_THREADS).and_then(|n| usize::try_from(n).ok());
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let options = roll::Options {
+            roll_bytes: self.size(&list::ROLL_BYTES),
+            roll_rows: self.count(&list::ROLL_ROWS),
+            compression: self
+                .optional(&list::COMPRESSION, Compression::parse)
+                .unwrap_or(Compression::None),
+            row_group_bytes: self.size(&list::ROW_GROUP_BYTES),
+            memory_bytes: self.size(&list::MEMORY),
+            decode_threads: threads.and_then(NonZeroUsize::new).unwrap_or(cores),
         };
         if self.problems.is_empty() {
-            self.not_below(&list::MEMORY, &list::ROW_GROUP_BYTES, landing.roll.row_group_bytes);
+            self.not_below(&list::MEMORY, &list::ROW_GROUP_BYTES, options.row_group_bytes);
         }
-        landing
+        options
     }
 
     /// The columns of the table, and how it is partitioned by them.

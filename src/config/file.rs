@@ -13,11 +13,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
 use super::list::{self, Kind, SETTINGS, Setting};
-use super::raw::{Source, Typed};
+use super::raw::{Source, StorageEntry, Typed};
 use super::sections::{self, Given, Section};
-use super::storage::{self, Entry};
 use super::value;
-use crate::lake::Secret;
+use crate::lake::{Secret, options};
 
 /// Name of the table for the options of object stores.
 const STORAGE: &str = "storage";
@@ -26,7 +25,7 @@ const STORAGE: &str = "storage";
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) values: Vec<(&'static str, Typed)>,
-    pub(super) storage: Vec<Entry>,
+    pub(super) storage: Vec<StorageEntry>,
     pub(super) sections: Vec<Section>,
     pub(super) problems: Vec<Problem>,
 }
@@ -135,7 +134,7 @@ impl Scan<'_> {
                     "; it is a table: [storage]".to_owned()
                 } else if let Some(hint) = sections::hint(name) {
                     hint
-                } else if storage::known(name) {
+                } else if options::is_option(name) {
                     "; it belongs under the line [storage]".to_owned()
                 } else if matches!(given, DeValue::Table(_)) {
                     "; the tables are [storage], [privacy], [[endpoint]] and [[tables]]; settings \
@@ -154,13 +153,13 @@ impl Scan<'_> {
         &self,
         key: &Spanned<Text<'_>>,
         value: &Spanned<DeValue<'_>>,
-    ) -> Result<Entry, Problem> {
+    ) -> Result<StorageEntry, Problem> {
         let name = key.get_ref().as_ref();
-        if !storage::known(name) {
+        if !options::is_option(name) {
             let hint = if list::by_key(name).is_some() {
                 "; it is a setting of its own: move it above the line [storage]".to_owned()
             } else {
-                nearest_hint(value::nearest(name, storage::names()))
+                nearest_hint(value::nearest(name, options::OPTION_KEYS.iter().copied()))
             };
             return Err(self.unknown(key, format!("{STORAGE}.{name}"), hint));
         }
@@ -180,7 +179,7 @@ impl Scan<'_> {
             }
         };
         let source = Source::File { file: self.file.to_owned(), line: self.line(key) };
-        Ok(Entry { key: name.to_owned(), value: Secret::new(text), source })
+        Ok(StorageEntry { key: name.to_owned(), value: Secret::new(text), source })
     }
 
     fn section(&self, name: &str, key: &Spanned<Text<'_>>, table: &DeTable<'_>) -> Section {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  flags ─────────┐
-//!  SESSIONLAKE_… ─┼─▶ raw: text, place ─▶ checked ─┬─▶ Serve | Import | Lake
+//!  SESSIONLAKE_… ─┼─▶ raw: text, place ─▶ checked ─┬─▶ server::Settings | import::Options | lake::Options
 //!  file.toml ─────┤                                └─▶ Error: every problem with its place
 //!  defaults ──────┘
 //! ```
@@ -18,7 +18,6 @@
 //! Checking resolves the host of `listen` and looks at the state and lake directories' names; it
 //! creates nothing and opens nothing but the configuration file.
 
-mod checked;
 mod checker;
 mod endpoints;
 mod error;
@@ -28,7 +27,6 @@ pub(crate) mod list;
 mod raw;
 pub mod reference;
 mod sections;
-mod storage;
 pub(crate) mod value;
 
 #[cfg(test)]
@@ -38,20 +36,22 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use checked::{Import, Input, Journal, Landing, Receive, Serve, Table};
 pub use error::{Error, Problem};
 pub use raw::Environment;
 pub(crate) use raw::Flags;
 
-use crate::lake;
 use raw::Raw;
 
-/// Checked settings, and what is odd about them without being wrong.
+use crate::{import, lake, server};
+
+/// Checked settings of a command.
 #[derive(Debug)]
 pub(crate) struct Loaded<T> {
     /// The settings.
     pub(crate) settings: T,
-    /// Sentences for standard error.
+    /// Filter of the log for `tracing-subscriber`, known to parse; empty for commands without one.
+    pub(crate) log: String,
+    /// Sentences for standard error about what is odd and yet no error.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -59,9 +59,10 @@ pub(crate) struct Loaded<T> {
 pub(crate) fn serve(
     flags: &Flags<{ list::SERVE }>,
     environment: &Environment,
-) -> Result<Loaded<Serve>, Error> {
+) -> Result<Loaded<server::Settings>, Error> {
     let raw = Raw::gather(flags, environment)?;
-    Ok(Loaded { settings: Serve::check(&raw)?, warnings: raw.warnings })
+    let (settings, log) = checker::server(&raw)?;
+    Ok(Loaded { settings, log, warnings: raw.warnings })
 }
 
 /// The settings of `import`.
@@ -71,10 +72,10 @@ pub(crate) fn import(
     files: &[PathBuf],
     again: bool,
     quiet: bool,
-) -> Result<Loaded<Import>, Error> {
+) -> Result<Loaded<import::Options>, Error> {
     let raw = Raw::gather(flags, environment)?;
-    let settings = Import::check(&raw, files, again, quiet)?;
-    Ok(Loaded { settings, warnings: raw.warnings })
+    let (settings, log) = checker::import(&raw, files, again, quiet)?;
+    Ok(Loaded { settings, log, warnings: raw.warnings })
 }
 
 /// The lake that `inspect` looks at; `named` outranks every other layer.
@@ -91,5 +92,5 @@ pub(crate) fn lake(
         }
         raw.name(&list::LAKE, named);
     }
-    Ok(Loaded { settings: checker::lake(&raw)?, warnings: raw.warnings })
+    Ok(Loaded { settings: checker::lake(&raw)?, log: String::new(), warnings: raw.warnings })
 }

@@ -18,8 +18,8 @@ use super::error::{Error, Problem};
 use super::file;
 use super::list::{self, CONFIG, ENVIRONMENT_PREFIX, Kind, SETTINGS, Setting};
 use super::sections::Section;
-use super::storage::Entry;
 use super::value;
+use crate::lake::Secret;
 
 /// The settings given as flags to one command; `COMMANDS` is its bit in
 /// [`Setting::commands`](list::Setting). As clap arguments they are made from the list.
@@ -39,7 +39,7 @@ pub struct Environment {
 pub(crate) struct Raw {
     values: BTreeMap<&'static str, Typed>,
     /// Entries of the `[storage]` table, in the order of their keys.
-    pub(crate) storage: Vec<Entry>,
+    pub(crate) storage: Vec<StorageEntry>,
     /// `[[endpoint]]`, `[[tables]]` and `[privacy]`, in the order of the file.
     pub(crate) sections: Vec<Section>,
     /// What is odd and yet no error, for standard error.
@@ -50,6 +50,14 @@ pub(crate) struct Raw {
 #[derive(Clone, Debug)]
 pub(crate) struct Typed {
     pub(crate) text: String,
+    pub(crate) source: Source,
+}
+
+/// One line of the `[storage]` table.
+#[derive(Clone, Debug)]
+pub(crate) struct StorageEntry {
+    pub(crate) key: String,
+    pub(crate) value: Secret,
     pub(crate) source: Source,
 }
 

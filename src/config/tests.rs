@@ -23,7 +23,7 @@ fn load(
     typed: &[&str],
     variables: &[(&str, &str)],
     text: Option<&str>,
-) -> Result<Loaded<Serve>, Error> {
+) -> Result<Loaded<server::Settings>, Error> {
     let dir = tempfile::tempdir().unwrap();
     let mut typed: Vec<&str> = typed.to_vec();
     let path = dir.path().join("sessionlake.toml");
@@ -54,7 +54,9 @@ fn complaint(text: &str) -> String {
 fn each_layer_outranks_the_one_below() {
     let file = Some("roll_age = \"2s\"");
     let variable = [("SESSIONLAKE_ROLL_AGE", "3s")];
-    let age = |loaded: Result<Loaded<Serve>, Error>| loaded.unwrap().settings.roll_age.as_secs();
+    let age = |loaded: Result<Loaded<server::Settings>, Error>| {
+        loaded.unwrap().settings.roll_age.as_secs()
+    };
     assert_eq!(age(load(&[], &[], None)), 60);
     assert_eq!(age(load(&[], &[], file)), 2);
     assert_eq!(age(load(&[], &variable, file)), 3);
@@ -97,7 +99,7 @@ fn the_file_is_named_by_a_variable_as_well() {
     let path = dir.path().join("a.toml");
     std::fs::write(&path, "path = \"/other\"").unwrap();
     let loaded = load(&[], &[("SESSIONLAKE_CONFIG", path.to_str().unwrap())], None).unwrap();
-    assert_eq!(loaded.settings.receive.endpoints[0].path, "/other");
+    assert_eq!(loaded.settings.http.endpoints[0].path, "/other");
 }
 
 #[test]
@@ -332,7 +334,7 @@ fn settings_have_to_go_together() {
     assert!(said(&["--journal-quota=2MiB"]).contains("is below journal_segment"));
     assert!(said(&["--state=./data/lake/state"]).contains("lies in the lake ./data/lake"));
     assert!(said(&["--state=data/x/../lake"]).contains("lies in the lake"));
-    let staging = load(&[], &[], None).unwrap().settings.journal.staging();
+    let staging = load(&[], &[], None).unwrap().settings.staging();
     for lake in [staging.clone(), staging.join("x"), staging.join("../.sessionlake-staging")] {
         let lake = format!("--lake={}", lake.display());
         assert!(said(&[&lake]).contains("which every start empties"), "{lake}");
@@ -378,7 +380,7 @@ fn only_an_explicit_word_opens_the_listener_to_others() {
     assert!(load(&["--listen=0.0.0.0:3000", "--insecure-listen"], &[], None).is_ok());
     for loopback in ["127.0.0.1:0", "127.8.9.1:1", "[::1]:3000", "localhost:3000"] {
         let loaded = load(&["--listen", loopback], &[], None);
-        assert!(!loaded.unwrap().settings.receive.addresses.is_empty(), "{loopback}");
+        assert!(!loaded.unwrap().settings.addresses.is_empty(), "{loopback}");
     }
 }
 
@@ -404,13 +406,14 @@ fn import_takes_its_own_keys_and_accepts_those_of_serve() {
     std::fs::write(&path, "listen = \"127.0.0.1:1\"\nroll_rows = 7\n").unwrap();
     let config = format!("--config={}", path.display());
     let files = [PathBuf::from("a.ndjson"), PathBuf::from("-")];
-    let loaded = import(&flags::<IMPORT>(&[&config]), &environment(&[]), &files, true, false);
+    let loaded =
+        super::import(&flags::<IMPORT>(&[&config]), &environment(&[]), &files, true, false);
     let settings = loaded.unwrap().settings;
-    assert_eq!(settings.landing.roll.roll_rows, Some(7));
-    assert_eq!(settings.inputs, [Input::File("a.ndjson".into()), Input::Stdin]);
+    assert_eq!(settings.roll.roll_rows, Some(7));
+    assert_eq!(settings.inputs, [import::Input::File("a.ndjson".into()), import::Input::Stdin]);
     assert!(settings.again && !settings.quiet);
     let twice = [PathBuf::from("-"), PathBuf::from("-")];
-    assert!(import(&flags::<IMPORT>(&[]), &environment(&[]), &twice, false, false).is_err());
+    assert!(super::import(&flags::<IMPORT>(&[]), &environment(&[]), &twice, false, false).is_err());
 }
 
 /// A value other than the default for every key, and what `Debug` shows of it in the settings.
@@ -419,7 +422,7 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("listen", "\"127.0.0.1:4000\"", "listen: \"127.0.0.1:4000\", addresses: [127.0.0.1:4000]"),
     ("path", "\"/in\"", "path: \"/in\""),
     ("host_names", "\"a.test, b.test\"", "host_names: [\"a.test\", \"b.test\", \"127.0.0.1\"]"),
-    ("insecure_listen", "true", "Receive"),
+    ("insecure_listen", "true", "Settings"),
     ("body_limit", "\"1MB\"", "body_limit_bytes: 1000000"),
     ("inflated_limit", "0x200000", "inflated_limit_bytes: 2097152"),
     ("header_timeout", "\"1s\"", "header_timeout: 1s"),
@@ -436,7 +439,7 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("lake", "\"s3://b/p\"", "location: S3 { bucket: \"b\", prefix: \"p\" }"),
     ("store_timeout", "\"9s\"", "timeout: 9s"),
     ("table", "\"orders\"", "table: \"orders\""),
-    ("schema", "\"examples/orders.avsc\"", "schema_file: Some(\"examples/orders.avsc\")"),
+    ("schema", "\"examples/orders.avsc\"", "schema: TableSchema { name: \"orders\""),
     ("partition", "\"day={at:%d}\"", "partition: Template { text: \"day={at:%d}\""),
     ("roll_age", "\"1h\"", "roll_age: 3600s"),
     ("roll_bytes", "\"2MiB\"", "roll_bytes: 2097152"),
@@ -449,12 +452,12 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("node", "\"eu\"", "node_prefix: \"eu\""),
     ("journal_quota", "\"1GiB\"", "quota_bytes: 1073741824"),
     ("journal_segment", "\"1MiB\"", "segment_bytes: 1048576"),
-    ("journal_compression", "false", "compress: false"),
+    ("journal_compression", "false", "compress_from_bytes: None"),
     ("disk_reserve", "0", "reserve_bytes: 0"),
     ("retry_window", "\"0s\"", "retry_window: 0ns"),
     ("skip_damaged", "true", "skip_damaged: true"),
     ("privacy_key", "\"p.key\"", "privacy_key: Some(\"p.key\")"),
-    ("encrypt_journal", "true", "encrypt: true"),
+    ("encrypt_journal", "true", "encrypt_journal: true"),
 ];
 
 #[test]
@@ -465,8 +468,8 @@ fn a_file_with_every_key_arrives_whole() {
     let text: String =
         EVERYTHING.iter().map(|(key, value, _)| format!("{key} = {value}\n")).collect();
     let text = format!("{text}[storage]\npath_style = true\naws_region = \"eu-1\"\n");
-    let settings = load(&[], &[], Some(&text)).unwrap().settings;
-    let shown = format!("{settings:?}");
+    let loaded = load(&[], &[], Some(&text)).unwrap();
+    let (settings, shown) = (&loaded.settings, format!("{loaded:?}"));
     for (key, _, arrived) in EVERYTHING {
         assert!(shown.contains(arrived), "{key}: no {arrived} in {shown}");
     }
@@ -517,8 +520,8 @@ fn the_example_file_is_what_the_code_makes() {
         "examples/sessionlake.toml is out of date; make it anew with\n  cargo run --release -q -- \
          config-reference --example > examples/sessionlake.toml"
     );
-    let defaults = load(&[], &[], None).unwrap().settings;
-    let example = load(&[], &[], Some(&kept)).unwrap().settings;
+    let defaults = load(&[], &[], None).unwrap();
+    let example = load(&[], &[], Some(&kept)).unwrap();
     assert_eq!(format!("{example:?}"), format!("{defaults:?}"), "it holds the defaults");
 }
 
@@ -580,7 +583,7 @@ ip = "truncate"
 "#;
     let key = "privacy_key = \"p.key\"\n";
     let settings = load(&[], &[], Some(&format!("{key}{text}"))).unwrap().settings;
-    let [first, elastic, open] = &settings.receive.endpoints[..] else { panic!() };
+    let [first, elastic, open] = &settings.http.endpoints[..] else { panic!() };
     assert_eq!((&*first.name, &*first.path), ("export-events", "/export/events"));
     assert!(first.put && first.post && first.auth == crate::auth::Rules::any());
     assert_eq!(first.body_limit_bytes, 2 << 20);
@@ -591,8 +594,10 @@ ip = "truncate"
     let tables: Vec<_> = elastic.tables().map(|table| &**table).collect();
     assert_eq!(tables, ["user_sessions", "orders"], "by name of the index");
     assert!(!open.auth.is_asked());
-    assert_eq!(settings.landing.more_tables.len(), 1);
-    assert_eq!(settings.landing.privacy.to_string(), "ip=truncate;userActions.targetUrl=drop");
+    assert_eq!(settings.tables.len(), 2);
+    for table in &settings.tables {
+        assert_eq!(table.privacy.to_string(), "ip=truncate;userActions.targetUrl=drop");
+    }
 
     let error = complaint(text);
     assert!(error.contains("needs a secret"), "{error}");
@@ -651,10 +656,10 @@ fn the_sections_of_the_example_file_hold_when_they_are_uncommented() {
         })
         .collect();
     let settings = load(&[], &[], Some(&text.join("\n"))).unwrap().settings;
-    assert_eq!(settings.receive.endpoints.len(), 2);
-    assert_eq!(settings.landing.more_tables.len(), 1);
-    assert_eq!(settings.landing.more_tables[0].partition.as_str(), "date={at:%Y-%m-%d}");
-    assert!(!settings.landing.privacy.is_empty());
+    assert_eq!(settings.http.endpoints.len(), 2);
+    assert_eq!(settings.tables.len(), 2);
+    assert_eq!(settings.tables[1].partition.as_str(), "date={at:%Y-%m-%d}");
+    assert!(!settings.tables[0].privacy.is_empty());
 }
 
 #[test]
@@ -706,7 +711,6 @@ fn with_tls_and_credentials_for_all_anybody_may_be_listened_to() {
 fn an_ipv4_network_is_one_however_it_is_written() {
     let text = "[[endpoint]]\npeers = [\"::ffff:10.0.0.0/104\", \"::ffff:192.0.2.7\", \"::1\"]";
     let settings = load(&[], &[], Some(text)).unwrap().settings;
-    let peers: Vec<_> =
-        settings.receive.endpoints[0].peers.iter().map(ToString::to_string).collect();
+    let peers: Vec<_> = settings.http.endpoints[0].peers.iter().map(ToString::to_string).collect();
     assert_eq!(peers, ["10.0.0.0/8", "192.0.2.7/32", "::1/128"]);
 }

@@ -13,7 +13,7 @@ use crate::metrics as names;
 use crate::peers::{Buckets, Peer};
 
 use super::reply::Refusal;
-use super::{Endpoint, Settings};
+use super::{Endpoint, Options};
 
 /// Seconds' worth of requests that may come at once.
 const BURST_SECONDS: f64 = 2.0;
@@ -30,18 +30,18 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(settings: &Settings) -> Gate {
+    pub(super) fn new(options: &Options, auth: Option<Arc<Auth>>) -> Gate {
         let buckets = |rate: u32| {
             let rate = f64::from(rate);
             Buckets::new(rate, (rate * BURST_SECONDS).max(1.0))
         };
-        let limited = settings.endpoints.iter().all(|endpoint| !endpoint.peers.is_empty());
-        let peers = settings.endpoints.iter().flat_map(|endpoint| endpoint.peers.clone());
+        let limited = options.endpoints.iter().all(|endpoint| !endpoint.peers.is_empty());
+        let peers = options.endpoints.iter().flat_map(|endpoint| endpoint.peers.clone());
         Gate {
             peers: limited.then(|| peers.collect()),
-            auth: settings.auth.clone(),
-            all: settings.requests_per_second.map(buckets),
-            endpoints: settings
+            auth,
+            all: options.requests_per_second.map(buckets),
+            endpoints: options
                 .endpoints
                 .iter()
                 .map(|endpoint| endpoint.requests_per_second.map(buckets))

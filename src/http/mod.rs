@@ -85,20 +85,14 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a client may leave an answer unread.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the receiver has to know.
+/// Options of the receiver.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where bodies are taken; never none.
+pub struct Options {
+    /// Endpoints, with different paths and names; at least one.
     pub endpoints: Vec<Endpoint>,
-    /// Whom to believe; needed by endpoints that ask.
-    pub auth: Option<Arc<Auth>>,
-    /// What TLS is spoken with; none for plain HTTP.
-    pub tls: Option<Arc<Tls>>,
-    /// What bodies are sealed with on their way to the journal; none for not at all.
-    pub seal: Option<privacy::Key>,
-    /// Names that the receiver is known by, besides its address and `localhost`.
+    /// Host names that requests may ask for, besides the address and `localhost`.
     pub host_names: Vec<String>,
-    /// Most requests of a peer in a second, over all endpoints.
+    /// Most requests of a peer in a second, over all endpoints; at least one.
     pub requests_per_second: Option<u32>,
     /// From the first byte of a request (or the opening of the connection) to the end of its head.
     pub header_timeout: Duration,
@@ -118,9 +112,22 @@ pub struct Settings {
     pub max_connections_per_peer: Option<usize>,
 }
 
+/// Credentials, certificates and keys, opened. The default has none: plain HTTP, and no endpoint
+/// may ask for credentials.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Credentials that requests are checked against; needed by endpoints that ask for them.
+    pub auth: Option<Arc<Auth>>,
+    /// Certificate and key of TLS; none for plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+    /// Key that bodies are encrypted with before they go to the journal.
+    pub seal: Option<privacy::Key>,
+}
+
 /// What every request needs.
 struct App {
-    settings: Settings,
+    options: Options,
+    access: Access,
     journal: Journal,
     readiness: Arc<Readiness>,
     metrics: metrics::Handle,
@@ -144,28 +151,29 @@ struct App {
 /// Dropping the future closes the listener at once; open connections are left to the runtime.
 pub async fn run(
     listener: TcpListener,
-    settings: Settings,
+    options: Options,
+    access: Access,
     journal: Journal,
     readiness: Arc<Readiness>,
     metrics: metrics::Handle,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let sealed = settings.seal.is_some();
-    let most = settings.endpoints.iter().map(|endpoint| endpoint.most_memory(sealed)).max();
+    let sealed = access.seal.is_some();
+    let most = options.endpoints.iter().map(|endpoint| endpoint.most_memory(sealed)).max();
     let memory = Memory::new(BODY_MEMORY_BYTES.max(most.unwrap_or_default()));
     let limits = accept::Limits {
-        header_timeout: settings.header_timeout,
-        drain_timeout: settings.drain_timeout,
-        max_connections: settings.max_connections,
-        max_connections_per_peer: settings.max_connections_per_peer,
-        handshake_timeout: settings.handshake_timeout,
-        patience: Patience { answer: settings.answer_timeout, idle: settings.idle_timeout },
-        tls: settings.tls.clone(),
+        header_timeout: options.header_timeout,
+        drain_timeout: options.drain_timeout,
+        max_connections: options.max_connections,
+        max_connections_per_peer: options.max_connections_per_peer,
+        handshake_timeout: options.handshake_timeout,
+        patience: Patience { answer: options.answer_timeout, idle: options.idle_timeout },
+        tls: access.tls.clone(),
     };
-    for endpoint in &settings.endpoints {
+    for endpoint in &options.endpoints {
         metrics::start_endpoint(&endpoint.name);
     }
-    let (auth, tls) = (settings.auth.clone(), settings.tls.clone());
+    let (auth, tls) = (access.auth.clone(), access.tls.clone());
     let keep_fresh = async move {
         let auth = async {
             if let Some(auth) = &auth {
@@ -187,9 +195,10 @@ pub async fn run(
         metrics,
         memory: Arc::new(memory),
         refused: refusal_log::Refused::default(),
-        gate: admission::Gate::new(&settings),
-        pages: browser_guard::Pages::new(listener.local_addr().ok(), &settings.host_names),
-        settings,
+        gate: admission::Gate::new(&options, access.auth.clone()),
+        pages: browser_guard::Pages::new(listener.local_addr().ok(), &options.host_names),
+        options,
+        access,
     });
 
     readiness.set("receive", Ok(()));

@@ -113,11 +113,11 @@ async fn answer(
     }
     let Some(place) = app.endpoint_at(path) else {
         let asked = head.path.as_str().chars().take(200).collect();
-        let path = app.settings.endpoints.first().map(|endpoint| endpoint.path.clone());
+        let path = app.options.endpoints.first().map(|endpoint| endpoint.path.clone());
         let path = path.unwrap_or_default();
         return Refusal::NotFound { asked, path }.into_response();
     };
-    let Some(endpoint) = app.settings.endpoints.get(place) else {
+    let Some(endpoint) = app.options.endpoints.get(place) else {
         return Refusal::Forbidden.into_response();
     };
     let answered = app.at_endpoint(place, endpoint, &head, stream).await;
@@ -150,13 +150,13 @@ impl App {
     /// The endpoint that `path` is for. One with the whole path goes before one with the beginning
     /// of it, and a longer beginning before a shorter.
     fn endpoint_at(&self, path: &str) -> Option<usize> {
-        let owners = self.settings.endpoints.iter().enumerate().filter(|(_, e)| e.owns(path));
+        let owners = self.options.endpoints.iter().enumerate().filter(|(_, e)| e.owns(path));
         owners.max_by_key(|(_, endpoint)| trimmed(&endpoint.path).len()).map(|(place, _)| place)
     }
 
     /// Whether the host that was asked for is ours; who has credentials need not know it.
     fn ours(&self, head: &Head) -> Result<(), Refusal> {
-        match self.settings.auth {
+        match self.access.auth {
             Some(_) => Ok(()),
             None => self.pages.host(&head.headers, head.authority.as_deref()),
         }
@@ -218,7 +218,7 @@ impl App {
                 .and_then(|value| value.to_str().ok())
                 .and_then(|value| value.parse().ok()),
         };
-        let after = self.settings.body_timeout;
+        let after = self.options.body_timeout;
         let body = body::read(stream, announced, limits, &self.memory);
         tokio::time::timeout(after, body).await.map_err(|_| Refusal::BodyTimeout { after })?
     }
@@ -284,7 +284,7 @@ impl App {
 
     /// What a body of `len` bytes takes once more when it is sealed.
     fn sealed_bytes(&self, len: u64) -> u64 {
-        self.settings.seal.as_ref().map_or(0, |_| len + privacy::SEAL_BYTES as u64)
+        self.access.seal.as_ref().map_or(0, |_| len + privacy::SEAL_BYTES as u64)
     }
 
     /// Makes a body durable, and counts it. Whether it was known. `reserved` is held by its bytes,
@@ -301,7 +301,7 @@ impl App {
         if privacy::is_sealed(&new.bytes) {
             return Err(Refusal::NotDocuments);
         }
-        if let Some(key) = self.settings.seal.clone() {
+        if let Some(key) = self.access.seal.clone() {
             // What is sealed on another thread runs on when the client goes away, and so its bytes
             // hold the reservation.
             let bytes = std::mem::take(&mut new.bytes);

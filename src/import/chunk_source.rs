@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
 
 use super::chunker::{Opened, Rule};
-use crate::config::Input;
+use super::options::Input;
 use crate::journal::Next;
 use crate::record::{Body, Form, Micros, Seq};
 use crate::roll::dispatcher::Source;

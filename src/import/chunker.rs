@@ -16,8 +16,8 @@ use indicatif::ProgressBar;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::manifest;
+use super::options::Input;
 use crate::bulk_action::{self, Verb};
-use crate::config::Input;
 use crate::record::Form;
 
 /// Longest line, and largest file that is one JSON array.

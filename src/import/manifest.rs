@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::chunker;
-use crate::config::Input;
+use super::options::Input;
 use crate::journal::Seal;
 use crate::lake::Receipt;
 use crate::lake::{Lake, names};

@@ -17,6 +17,7 @@
 mod chunk_source;
 mod chunker;
 mod manifest;
+mod options;
 mod planner;
 mod replay;
 mod report;
@@ -35,7 +36,6 @@ use self::planner::Planned;
 use self::staging::Staging;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
-use crate::config;
 use crate::lake::Lake;
 use crate::privacy;
 use crate::publish::publisher::{Pace, Pauses, Publisher};
@@ -45,6 +45,7 @@ use crate::roll::engine::{self, Mode, Setup};
 use crate::status::Readiness;
 use crate::table::Tables;
 
+pub use options::{Input, Options};
 pub use replay::{Replay, Replayed};
 
 /// Bytes of a piece, cut near an end of a line. Written in the mark.
@@ -55,12 +56,12 @@ const PIECE_BYTES: usize = 4 << 20;
 /// # Errors
 /// A file that cannot be read, or was imported before; the lake. What was imported before the
 /// error stays.
-pub fn import(settings: config::Import) -> anyhow::Result<()> {
+pub fn import(options: Options) -> anyhow::Result<()> {
     let runtime = runtime()?;
-    let import = Import::open(settings, runtime.handle().clone())?;
+    let import = Import::open(options, runtime.handle().clone())?;
     let plan = import.plan()?;
     for Planned { node, run, new, inputs } in plan.runs {
-        let report = report::Report::new(&inputs, import.settings.quiet);
+        let report = report::Report::new(&inputs, import.options.quiet);
         let contents = run.files.iter().map(|file| file.content.clone());
         let inputs = inputs.into_iter().zip(contents).collect();
         let origin = Origin::Files(Files::new(inputs, report.bar()));
@@ -81,9 +82,9 @@ pub fn import(settings: config::Import) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// There is no such import, or it is under way; the lake.
-pub fn give_up(settings: config::Import, node: &str) -> anyhow::Result<Vec<String>> {
+pub fn give_up(options: Options, node: &str) -> anyhow::Result<Vec<String>> {
     let runtime = runtime()?;
-    Import::open(settings, runtime.handle().clone())?.give_up(node)
+    Import::open(options, runtime.handle().clone())?.give_up(node)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -92,31 +93,24 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 struct Import {
-    settings: config::Import,
+    options: Options,
     marks: Marks,
     key: Option<privacy::Key>,
     tables: Tables,
 }
 
 impl Import {
-    fn open(settings: config::Import, runtime: tokio::runtime::Handle) -> anyhow::Result<Import> {
-        let lake = Lake::open(&settings.lake)?;
-        Import::on(settings, lake, runtime)
+    fn open(options: Options, runtime: tokio::runtime::Handle) -> anyhow::Result<Import> {
+        let lake = Lake::open(&options.lake)?;
+        Import::on(options, lake, runtime)
     }
 
-    fn on(
-        settings: config::Import,
-        lake: Lake,
-        runtime: tokio::runtime::Handle,
-    ) -> anyhow::Result<Import> {
-        let key = settings.landing.read_privacy_key()?;
-        let tables = settings.landing.tables()?;
-        // A file is of one table.
-        let table = tables.by_name(&settings.landing.table).cloned();
-        let tables = Tables::new(table.into_iter().collect())?;
+    fn on(options: Options, lake: Lake, runtime: tokio::runtime::Handle) -> anyhow::Result<Import> {
+        let key = options.privacy_key.as_deref().map(privacy::Key::read).transpose()?;
+        let tables = Tables::new(vec![options.table.clone()])?;
         privacy::Applied::by_table(&tables, key.as_ref())?;
         let marks = Marks::new(lake, runtime)?;
-        Ok(Import { settings, marks, key, tables })
+        Ok(Import { options, marks, key, tables })
     }
 
     /// Lands a run, from wherever it got to. Returns it as it is then.
@@ -128,7 +122,7 @@ impl Import {
         origin: Origin,
         report: &report::Report,
     ) -> anyhow::Result<Run> {
-        let staging = Staging::take(&self.settings.lake.location, node)?;
+        let staging = Staging::take(&self.options.lake.location, node)?;
         let mut run = self.begin(node, run, new)?;
         let again = match run.files.first() {
             Some(FileMark { content: None, .. }) if run.entries.is_none() => {
@@ -168,7 +162,7 @@ impl Import {
     }
 
     fn give_up(&self, node: &str) -> anyhow::Result<Vec<String>> {
-        let _staging = Staging::take(&self.settings.lake.location, node)?;
+        let _staging = Staging::take(&self.options.lake.location, node)?;
         let run = self.marks.run(node)?.filter(Run::is_open);
         let Some(mut run) = run else {
             let runs = self.marks.runs()?;
@@ -225,7 +219,7 @@ impl Import {
         report: &report::Report,
         mode: Mode,
     ) -> anyhow::Result<()> {
-        let options = &self.settings.landing.roll;
+        let options = &self.options.roll;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let limits = Limits {
             age_us: i64::MAX,

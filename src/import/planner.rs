@@ -7,9 +7,9 @@ use anyhow::{anyhow, bail};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::manifest::{self, FileMark, Run};
+use super::options::Input;
 use super::{Import, PIECE_BYTES, report};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Input;
 
 /// What to do.
 pub(super) struct Plan {
@@ -39,7 +39,7 @@ impl Import {
         let mut given = Vec::new();
         let mut seen = HashSet::new();
         let mut known = Vec::new();
-        for input in &self.settings.inputs {
+        for input in &self.options.inputs {
             let name = report::name(input);
             let content = manifest::content(input)?;
             if content.as_ref().is_some_and(|content| !seen.insert(content.clone())) {
@@ -83,7 +83,7 @@ impl Import {
         for given in given {
             match &given.content {
                 None => streams.push(given),
-                Some(content) if done.contains(content.as_str()) && !self.settings.again => {
+                Some(content) if done.contains(content.as_str()) && !self.options.again => {
                     known.push(given.name);
                 }
                 Some(_) => files.push(given),

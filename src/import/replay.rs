@@ -21,7 +21,6 @@ use super::manifest::{FileMark, Run};
 use super::{Import, planner, report, runtime};
 use crate::audit::verify::Entry;
 use crate::bulk_action;
-use crate::config;
 use crate::decode::Decoder;
 use crate::privacy;
 use crate::record::{Body, Micros, Seq};
@@ -65,9 +64,9 @@ impl Replay {
     ///
     /// # Errors
     /// The lake, or the privacy key.
-    pub fn new(settings: config::Import) -> anyhow::Result<Replay> {
+    pub fn new(options: super::Options) -> anyhow::Result<Replay> {
         let runtime = runtime()?;
-        let import = Import::open(settings, runtime.handle().clone())?;
+        let import = Import::open(options, runtime.handle().clone())?;
         Replay::on(import, runtime)
     }
 

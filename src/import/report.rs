@@ -8,7 +8,7 @@ use std::time::Instant;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use super::manifest::FileMark;
-use crate::config::Input;
+use super::options::Input;
 use crate::lake::Receipt;
 
 /// How often a line is printed where there is no terminal.

@@ -12,14 +12,13 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::manifest::FileMark;
 use super::*;
 use crate::audit::verify::Entry;
-use crate::config::Input;
 use crate::encode::Compression;
 use crate::journal::Seal;
 use crate::lake::{self, Location};
 use crate::publish::publisher::RollLog as _;
 use crate::record::SeqRange;
 use crate::schema::TableSchema;
-use crate::table::Template;
+use crate::table::{Spec, Template};
 
 const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
     {"name": "id", "type": ["null", "string"], "default": null}
@@ -43,32 +42,25 @@ impl Bench {
         }
     }
 
-    fn settings(&self, files: &[&str]) -> config::Import {
+    fn options(&self, files: &[&str]) -> Options {
         let schema = Arc::new(TableSchema::parse(SCHEMA).unwrap());
         let location = Location::S3 { bucket: self.bucket.clone(), prefix: "lake".into() };
-        config::Import {
+        let partition = Template::parse("", &schema).unwrap();
+        Options {
             inputs: files.iter().map(|name| Input::File(self.path(name))).collect(),
             again: false,
             quiet: true,
             lake: lake::Options { location, options: Vec::new(), timeout: Duration::from_secs(9) },
-            landing: config::Landing {
-                table: "visits".into(),
-                partition: Template::parse("", &schema).unwrap(),
-                schema,
-                schema_file: None,
-                more_tables: Vec::new(),
-                privacy: privacy::Rules::default(),
-                privacy_key: None,
-                roll: crate::roll::Options {
-                    roll_bytes: 1 << 30,
-                    roll_rows: None,
-                    compression: Compression::None,
-                    row_group_bytes: 1 << 20,
-                    memory_bytes: 1 << 26,
-                    decode_threads: 1.try_into().unwrap(),
-                },
+            table: Spec::new("visits", schema, partition),
+            privacy_key: None,
+            roll: crate::roll::Options {
+                roll_bytes: 1 << 30,
+                roll_rows: None,
+                compression: Compression::None,
+                row_group_bytes: 1 << 20,
+                memory_bytes: 1 << 26,
+                decode_threads: 1.try_into().unwrap(),
             },
-            log: String::new(),
         }
     }
 
@@ -83,7 +75,7 @@ impl Bench {
     /// As another process would be.
     fn import(&self, files: &[&str]) -> Import {
         let lake = Lake::on(self.store.clone(), 1 << 20);
-        Import::on(self.settings(files), lake, self.runtime.handle().clone()).unwrap()
+        Import::on(self.options(files), lake, self.runtime.handle().clone()).unwrap()
     }
 
     fn run(&self, import: &Import, planned: Planned) -> anyhow::Result<Run> {
@@ -285,10 +277,10 @@ fn lines_are_replayed_as_they_came() {
 fn sealed_lines_are_opened_and_what_cannot_be_stops_nothing() {
     let bench = Bench::new("sealed");
     bench.file("key", &"k".repeat(40));
-    let mut settings = bench.settings(&[]);
-    settings.landing.privacy_key = Some(bench.path("key"));
+    let mut options = bench.options(&[]);
+    options.privacy_key = Some(bench.path("key"));
     let lake = Lake::on(bench.store.clone(), 1 << 20);
-    let import = Import::on(settings, lake, bench.runtime.handle().clone()).unwrap();
+    let import = Import::on(options, lake, bench.runtime.handle().clone()).unwrap();
     let seal = |text: &str| {
         let sealed = import.key.as_ref().unwrap().seal(text.as_bytes()).unwrap();
         entry("r", &serde_json::json!({ "sealed": sealed }).to_string())

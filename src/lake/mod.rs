@@ -6,8 +6,9 @@
 //! same rows, so that a roll can be made again.
 
 mod local;
+mod location;
 pub mod names;
-mod options;
+pub mod options;
 pub mod receipt;
 
 use std::path::{Path as FilePath, PathBuf};
@@ -28,7 +29,8 @@ use tokio::io::AsyncReadExt as _;
 use self::local::Local;
 #[cfg(test)]
 pub(crate) use self::local::Syncs;
-pub use self::options::{Location, Options, Secret};
+pub use self::location::Location;
+pub use self::options::{Options, Secret};
 pub use self::receipt::{FileReceipt, LostBodies, QuarantineReceipt, Receipt, TableReceipt};
 
 /// Why the store could not do what it was asked.

@@ -1,20 +1,65 @@
-//! Options of a lake: its location, and the settings of its object store.
+//! Options of a lake: its location, the object store's options, the timeout.
+//!
+//! The keys of object-store options are those of the `object_store` crate, and are checked here
+//! because its own builders ignore some that are misspelt. Every value is a [`Secret`]: no list of
+//! harmless keys has to be kept.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options that a lake is opened with. `Debug` shows no credentials.
+use object_store::ClientConfigKey;
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
+
+use super::Location;
+
+/// Options of a lake. `Debug` shows no credentials.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Directory or bucket.
     pub location: Location,
-    /// Options for the builder of the object store, named as its `FromStr` keys; each is known to
-    /// be one of this kind of store (for a directory: of any). They outrank the variables of the
-    /// cloud.
+    /// Options of the object store by key, each returned by [`Options::check`]. They outrank the
+    /// environment variables of the cloud. A directory ignores them.
     pub options: Vec<(String, Secret)>,
-    /// Longest time for one request to the store, before it is tried again.
+    /// Longest time of one request to the store before it is tried again.
     pub timeout: Duration,
+}
+
+impl Options {
+    /// Checks an option for a lake at `location` and returns it as the store's builder takes it.
+    /// A directory takes the options of all clouds, so that the settings of a bucket can be tried
+    /// on local disk.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and what to do, without the value.
+    pub fn check(
+        location: &Location,
+        key: &str,
+        value: &Secret,
+    ) -> Result<(String, Secret), String> {
+        if !takes(location, key) {
+            return Err(format!("`{key}` is no option of {location}; remove it"));
+        }
+        let names_bucket = matches!(key.parse(), Ok(AmazonS3ConfigKey::Bucket))
+            || matches!(key.parse(), Ok(GoogleConfigKey::Bucket))
+            || matches!(key.parse(), Ok(AzureConfigKey::ContainerName));
+        if names_bucket {
+            return Err(format!("`{key}`: the bucket is named by the setting lake; remove it"));
+        }
+        let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
+        if key.parse::<AmazonS3ConfigKey>().is_ok_and(|parsed| parsed == timeout) {
+            return Err(format!("`{key}`: use the setting store_timeout instead"));
+        }
+        if key != PATH_STYLE {
+            return Ok((key.to_owned(), value.clone()));
+        }
+        match value.reveal() {
+            "true" => Ok((VIRTUAL_HOST.to_owned(), Secret::new("false".to_owned()))),
+            "false" => Ok((VIRTUAL_HOST.to_owned(), Secret::new("true".to_owned()))),
+            _ => Err(format!("`{key}` is neither true nor false")),
+        }
+    }
 }
 
 /// A text that `Debug` does not show.
@@ -22,13 +67,13 @@ pub struct Options {
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides `text`.
+    /// Wraps `text`.
     #[must_use]
     pub fn new(text: String) -> Secret {
         Secret(text)
     }
 
-    /// The text. Whoever asks must not print it.
+    /// Returns the text. It must not be printed.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -41,122 +86,111 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a lake is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// A directory, as it was typed.
-    Local(PathBuf),
-    /// A bucket of an S3-compatible store.
-    S3 {
-        /// Name of the bucket.
-        bucket: String,
-        /// Key prefix without slashes at its ends; may be empty.
-        prefix: String,
-    },
-    /// A bucket of Google Cloud Storage.
-    Google {
-        /// Name of the bucket.
-        bucket: String,
-        /// Key prefix without slashes at its ends; may be empty.
-        prefix: String,
-    },
-    /// A container of Azure Blob Storage.
-    Azure {
-        /// Name of the container.
-        container: String,
-        /// Key prefix without slashes at its ends; may be empty.
-        prefix: String,
-    },
+/// The one key that `object_store` does not have: buckets in the path instead of the host name.
+const PATH_STYLE: &str = "path_style";
+
+const VIRTUAL_HOST: &str = "aws_virtual_hosted_style_request";
+
+/// Returns true if `key` is an option of any of the three clouds.
+#[must_use]
+pub fn is_option(key: &str) -> bool {
+    key == PATH_STYLE
+        || key.parse::<AmazonS3ConfigKey>().is_ok()
+        || key.parse::<GoogleConfigKey>().is_ok()
+        || key.parse::<AzureConfigKey>().is_ok()
 }
 
-impl Location {
-    /// Reads a directory, `file://`, `s3://` (`s3a://`), `gs://` or `az://`.
-    ///
-    /// # Errors
-    ///
-    /// The half sentence that follows the value: `is not …`. It never repeats the value.
-    pub fn parse(text: &str) -> Result<Location, String> {
-        let Some((scheme, rest)) = text.split_once("://") else {
-            if text.is_empty() {
-                return Err("is no directory".to_owned());
-            }
-            return Ok(Location::Local(PathBuf::from(text)));
-        };
-        if scheme.eq_ignore_ascii_case("file") {
-            return match rest.starts_with('/') {
-                true => Ok(Location::Local(PathBuf::from(rest))),
-                false => Err("is not an absolute path after file://".to_owned()),
-            };
-        }
-        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || !name.chars().all(allowed) {
-            return Err("does not name a bucket after its ://".to_owned());
-        }
-        let (name, prefix) = (name.to_owned(), prefix.trim_matches('/').to_owned());
-        if prefix.split('/').any(|part| part == "." || part == "..") {
-            return Err("has . or .. in its prefix".to_owned());
-        }
-        match scheme.to_ascii_lowercase().as_str() {
-            // Spark's spelling of the same thing; people paste it.
-            "s3" | "s3a" => Ok(Location::S3 { bucket: name, prefix }),
-            "gs" => Ok(Location::Google { bucket: name, prefix }),
-            "az" => Ok(Location::Azure { container: name, prefix }),
-            _ => Err("is none of a directory, s3://, gs:// and az://".to_owned()),
-        }
-    }
-
-    /// The prefix within the bucket; `None` for a directory.
-    #[must_use]
-    pub fn prefix(&self) -> Option<&str> {
-        match self {
-            Location::Local(_) => None,
-            Location::S3 { prefix, .. }
-            | Location::Google { prefix, .. }
-            | Location::Azure { prefix, .. } => Some(prefix),
-        }
+/// Returns true if the store at `location` has the option `key`.
+fn takes(location: &Location, key: &str) -> bool {
+    match location {
+        Location::Local(_) => true,
+        Location::S3 { .. } => key == PATH_STYLE || key.parse::<AmazonS3ConfigKey>().is_ok(),
+        Location::Google { .. } => key.parse::<GoogleConfigKey>().is_ok(),
+        Location::Azure { .. } => key.parse::<AzureConfigKey>().is_ok(),
     }
 }
 
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, name, prefix) = match self {
-            Location::Local(path) => return path.display().fmt(f),
-            Location::S3 { bucket, prefix } => ("s3", bucket, prefix),
-            Location::Google { bucket, prefix } => ("gs", bucket, prefix),
-            Location::Azure { container, prefix } => ("az", container, prefix),
-        };
-        let slash = if prefix.is_empty() { "" } else { "/" };
-        write!(f, "{scheme}://{name}{slash}{prefix}")
-    }
-}
+/// Option keys to suggest: the documented spelling of each, without the aliases.
+pub const OPTION_KEYS: &[&str] = &[
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_region",
+    "aws_default_region",
+    "aws_endpoint",
+    "aws_endpoint_url",
+    "aws_virtual_hosted_style_request",
+    "aws_unsigned_payload",
+    "aws_checksum_algorithm",
+    "aws_conditional_put",
+    "aws_skip_signature",
+    "aws_role_arn",
+    "aws_role_session_name",
+    "aws_web_identity_token_file",
+    "aws_server_side_encryption",
+    "aws_sse_kms_key_id",
+    "aws_request_payer",
+    PATH_STYLE,
+    "google_service_account",
+    "google_service_account_key",
+    "google_application_credentials",
+    "google_bearer_token",
+    "azure_storage_account_name",
+    "azure_storage_account_key",
+    "azure_storage_sas_token",
+    "azure_storage_use_emulator",
+    "azure_storage_endpoint",
+    "azure_client_id",
+    "azure_client_secret",
+    "azure_tenant_id",
+    "allow_http",
+    "allow_invalid_certificates",
+    "connect_timeout",
+    "http1_only",
+    "http2_only",
+    "pool_idle_timeout",
+    "pool_max_idle_per_host",
+    "proxy_url",
+    "proxy_ca_certificate",
+    "proxy_excludes",
+    "randomize_addresses",
+    "user_agent",
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn check(location: &Location, key: &str, value: &str) -> Result<(String, Secret), String> {
+        Options::check(location, key, &Secret::new(value.to_owned()))
+    }
+
     #[test]
-    fn locations_are_read_and_shown() {
-        for (text, shown) in [
-            ("./data/lake", "./data/lake"),
-            ("file:///srv/lake", "/srv/lake"),
-            ("s3://b", "s3://b"),
-            ("s3a://bucket/a/b/", "s3://bucket/a/b"),
-            ("gs://bucket/x", "gs://bucket/x"),
-            ("az://container/x", "az://container/x"),
-        ] {
-            assert_eq!(Location::parse(text).map(|l| l.to_string()), Ok(shown.to_owned()));
+    fn every_suggested_name_is_a_key() {
+        for key in OPTION_KEYS {
+            assert!(is_option(key), "{key}");
         }
-        for text in
-            ["", "s3://", "s3:///x", "s3://key:word@b/x", "http://m:9/b", "file://x", "s3://b/../c"]
-        {
-            assert!(Location::parse(text).is_err(), "{text} passed");
-        }
+        assert!(!is_option("aws_acces_key_id"));
     }
 
     #[test]
     fn a_secret_is_not_shown() {
-        let shown = format!("{:?}", Secret::new("hunter2".to_owned()));
+        let shown = format!("{:?}", ("aws_secret_access_key", Secret::new("hunter2".to_owned())));
         assert!(shown.contains("[hidden]") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn options_are_those_of_the_store() {
+        let s3 = Location::parse("s3://b/x").unwrap();
+        let local = Location::parse("./x").unwrap();
+        let azure = Location::parse("az://c").unwrap();
+        assert!(check(&s3, "aws_region", "eu").is_ok());
+        assert!(check(&local, "aws_region", "eu").is_ok());
+        assert!(check(&azure, "aws_region", "eu").is_err());
+        assert!(check(&s3, "aws_bucket", "b").is_err());
+        assert!(check(&s3, "timeout", "5s").is_err());
+        let (key, value) = check(&s3, "path_style", "true").unwrap();
+        assert_eq!((key.as_str(), value.reveal()), (VIRTUAL_HOST, "false"));
+        assert!(check(&s3, "path_style", "yes").is_err());
     }
 }

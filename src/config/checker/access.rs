@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::checked::{Landing, Receive, Table};
 use super::super::endpoints::{self, Defaults};
 use super::super::forms::{http_path, table_name};
 use super::super::list;
 use super::super::raw::Source;
 use super::super::sections::{self, Lines};
 use super::Checker;
+use crate::http::Endpoint;
 use crate::privacy;
 use crate::schema::{self, TableSchema};
-use crate::table::Template;
+use crate::table::{Spec, Template};
 use crate::tls::TlsFiles;
 
 impl Checker<'_> {
@@ -32,7 +32,7 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn endpoints(&mut self, credentials: bool) -> Vec<crate::http::Endpoint> {
+    pub(super) fn endpoints(&mut self, credentials: bool) -> Vec<Endpoint> {
         let defaults = Defaults {
             path: self.parsed(&list::PATH, http_path),
             // What may be wrong with it is said once, where the table is made.
@@ -54,11 +54,10 @@ impl Checker<'_> {
         endpoints
     }
 
-    pub(super) fn tables_exist(&mut self, receive: &Receive, landing: &Landing) {
-        for endpoint in &receive.endpoints {
+    pub(super) fn tables_exist(&mut self, endpoints: &[Endpoint], tables: &[Spec]) {
+        for endpoint in endpoints {
             for table in endpoint.tables() {
-                let more = landing.more_tables.iter().any(|known| known.name == *table);
-                if *table != landing.table && !more {
+                if !tables.iter().any(|known| known.name == *table) {
                     let why = format!(
                         "there is no table {table}; add a section [[tables]] with its name, \
                          schema and partition"
@@ -69,8 +68,8 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn more_tables(&mut self, first: &str) -> Vec<Table> {
-        let mut tables: Vec<Table> = Vec::new();
+    pub(super) fn more_tables(&mut self, first: &str) -> Vec<Spec> {
+        let mut tables: Vec<Spec> = Vec::new();
         for section in self.raw.sections.iter().filter(|s| s.kind == sections::TABLES) {
             let mut lines = Lines::of(section);
             let name = lines.text("name", "\"orders\"", table_name);
@@ -97,7 +96,7 @@ impl Checker<'_> {
                 Err(why) => lines.refuse("schema", why),
                 Ok(schema) => match Template::parse(partition.as_deref().unwrap_or(""), &schema) {
                     Err(error) => lines.refuse("partition", error.to_string()),
-                    Ok(partition) => tables.push(Table { name: name.into(), schema, partition }),
+                    Ok(partition) => tables.push(Spec::new(name, schema, partition)),
                 },
             }
             self.problems.extend(lines.done());

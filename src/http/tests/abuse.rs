@@ -43,19 +43,19 @@ async fn a_web_page_can_neither_write_nor_read() {
 
 #[tokio::test]
 async fn who_may_come_to_no_endpoint_may_not_look_at_metrics() {
-    let server = Server::with(|settings, _| {
-        settings.endpoints[0].peers = vec!["192.0.2.0/24".parse().unwrap()];
+    let server = Server::with(|options, _| {
+        options.endpoints[0].peers = vec!["192.0.2.0/24".parse().unwrap()];
     })
     .await;
     let ask = |method: &str, path: &str| request(method, path, "host: t\r\n", "");
     assert_eq!(server.ask(ask("PUT", PATH)).await.status, 403);
     assert_eq!(server.ask(ask("GET", "/metrics")).await.status, 403);
     assert_eq!(server.ask(ask("GET", "/health/ready")).await.status, 200);
-    let open = Server::with(|settings, _| {
-        let mut other = settings.endpoints[0].clone();
+    let open = Server::with(|options, _| {
+        let mut other = options.endpoints[0].clone();
         (other.name, other.path) = ("other".into(), "/other".into());
         other.peers = vec!["192.0.2.0/24".parse().unwrap()];
-        settings.endpoints.push(other);
+        options.endpoints.push(other);
     })
     .await;
     assert_eq!(open.ask(ask("PUT", "/other")).await.status, 403);

@@ -108,7 +108,7 @@ async fn expect_100_continue_is_met_when_the_body_is_wanted() {
 #[tokio::test]
 async fn a_slow_head_is_408_and_a_silent_client_is_closed() {
     let server =
-        Server::with(|settings, _| settings.header_timeout = Duration::from_millis(200)).await;
+        Server::with(|options, _| options.header_timeout = Duration::from_millis(200)).await;
 
     let mut slow = server.client().await;
     slow.send(format!("PUT {PATH} HTTP/1.1\r\nhost")).await;
@@ -141,7 +141,7 @@ async fn a_slow_head_is_408_and_a_silent_client_is_closed() {
 #[tokio::test]
 async fn the_deadline_of_a_head_begins_with_its_first_byte_and_not_with_the_last_answer() {
     let server =
-        Server::with(|settings, _| settings.header_timeout = Duration::from_millis(200)).await;
+        Server::with(|options, _| options.header_timeout = Duration::from_millis(200)).await;
     let mut client = server.client().await;
     for number in 0..3 {
         client.send(put(format!("{number}"))).await;
@@ -155,7 +155,7 @@ async fn the_deadline_of_a_head_begins_with_its_first_byte_and_not_with_the_last
 #[tokio::test]
 async fn a_body_that_takes_longer_than_a_head_may_is_taken() {
     let server =
-        Server::with(|settings, _| settings.header_timeout = Duration::from_millis(200)).await;
+        Server::with(|options, _| options.header_timeout = Duration::from_millis(200)).await;
     let mut client = server.client().await;
     client.send(format!("PUT {PATH} HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\n")).await;
     for byte in ["{", "}", "\n", "{", "}"] {
@@ -169,8 +169,7 @@ async fn a_body_that_takes_longer_than_a_head_may_is_taken() {
 
 #[tokio::test]
 async fn a_slow_body_is_408_even_if_it_never_stops() {
-    let server =
-        Server::with(|settings, _| settings.body_timeout = Duration::from_millis(200)).await;
+    let server = Server::with(|options, _| options.body_timeout = Duration::from_millis(200)).await;
     let mut client = server.client().await;
     client.send(format!("PUT {PATH} HTTP/1.1\r\nhost: t\r\ncontent-length: 900\r\n\r\n")).await;
     for _ in 0..8 {
@@ -219,7 +218,7 @@ async fn a_client_that_leaves_without_its_answer_leaves_its_body_once() {
 
 #[tokio::test]
 async fn more_connections_than_places_wait_for_one() {
-    let server = Server::with(|settings, _| settings.max_connections = 1).await;
+    let server = Server::with(|options, _| options.max_connections = 1).await;
     let mut first = server.client().await;
     first.send(GET_LIVE).await;
     assert_eq!(first.answer().await.status, 200);

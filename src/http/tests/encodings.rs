@@ -50,7 +50,7 @@ async fn read(encoding: Encoding, chunks: Vec<&[u8]>) -> Result<Bytes, Refusal> 
     let announced = Announced { encoding: Some(encoding), length_bytes: None, peer: somebody() };
     let memory = Arc::new(Memory::new(64 << 20));
     let whole =
-        body::read(stream::iter(chunks), announced, settings().endpoints[0].limits(), &memory)
+        body::read(stream::iter(chunks), announced, options().endpoints[0].limits(), &memory)
             .await?;
     Ok(whole.bytes)
 }
@@ -214,7 +214,7 @@ async fn without_memory_it_is_503_and_all_of_it_comes_back() {
     let memory = Arc::new(Memory::with_patience(1 << 20, patience));
     let announced = Announced { encoding: None, length_bytes: None, peer: somebody() };
     let chunk = |len| Ok::<_, io::Error>(Bytes::from(vec![b'x'; len]));
-    let settings = settings().endpoints[0].limits();
+    let settings = options().endpoints[0].limits();
     let one = stream::iter([chunk(600 << 10)]);
     let one = body::read(one, announced, settings, &memory).await.unwrap();
     let two = stream::iter([chunk(300 << 10), chunk(300 << 10)]);
@@ -234,7 +234,7 @@ async fn a_body_in_one_chunk_is_not_copied() {
     let chunk = Bytes::from(vec![1, 2, 3]);
     let chunks = stream::iter([Ok::<_, io::Error>(chunk.clone()), Ok(Bytes::new())]);
     let whole =
-        body::read(chunks, announced, settings().endpoints[0].limits(), &memory).await.unwrap();
+        body::read(chunks, announced, options().endpoints[0].limits(), &memory).await.unwrap();
     assert_eq!(whole.bytes.as_ptr(), chunk.as_ptr());
     assert_eq!(memory.free_bytes(), (1 << 20) - super::super::body_budget::BLOCK_BYTES);
     drop(whole);
@@ -247,7 +247,7 @@ async fn a_sender_that_falls_silent_or_holds_much_for_long_is_not_waited_for() {
     let patience = Patience { chunk: silence, large: 3 * silence, ..Patience::USUAL };
     let memory = Arc::new(Memory::with_patience(1 << 20, patience));
     let announced = Announced { encoding: None, length_bytes: None, peer: somebody() };
-    let limits = settings().endpoints[0].limits();
+    let limits = options().endpoints[0].limits();
     let chunk = |len| Ok::<_, io::Error>(Bytes::from(vec![b'x'; len]));
     let silent = stream::iter([chunk(10), chunk(10)]).chain(stream::pending());
     let began = std::time::Instant::now();
@@ -280,9 +280,9 @@ async fn a_sender_that_falls_silent_or_holds_much_for_long_is_not_waited_for() {
 async fn a_body_at_the_limit_is_sealed_and_taken_and_its_memory_comes_back() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), [b'k'; 32]).unwrap();
-    let server = Server::with(|settings, _| {
-        settings.seal = Some(crate::privacy::Key::read(secret.path()).unwrap());
-        settings.endpoints[0].inflated_limit_bytes = 160 << 20;
+    let seal = Some(crate::privacy::Key::read(secret.path()).unwrap());
+    let server = Server::with_access(Access { seal, ..Access::default() }, |options, _| {
+        options.endpoints[0].inflated_limit_bytes = 160 << 20;
     })
     .await;
     let mut body = vec![b' '; 159 << 20];

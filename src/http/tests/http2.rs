@@ -84,7 +84,7 @@ async fn a_refused_client_that_goes_on_sending_is_not_reset() {
 #[tokio::test]
 async fn an_idle_connection_outlives_the_time_of_a_head() {
     let server =
-        Server::with(|settings, _| settings.header_timeout = Duration::from_millis(200)).await;
+        Server::with(|options, _| options.header_timeout = Duration::from_millis(200)).await;
     let (client, _connection) = connect(&server).await;
     for number in 0..3 {
         let (status, _, _) = send(&client, PATH, format!("{number}").into()).await;
@@ -133,7 +133,7 @@ async fn status(client: &SendRequest<Bytes>) -> (u16, h2::RecvStream) {
 #[tokio::test]
 async fn answers_that_nobody_takes_end_the_connection() {
     let server =
-        Server::with(|settings, _| settings.answer_timeout = Duration::from_millis(300)).await;
+        Server::with(|options, _| options.answer_timeout = Duration::from_millis(300)).await;
     let (client, connection) = connect_taking_nothing(&server).await;
     let (taken, _) = connect(&server).await;
     let unread = [status(&client).await, status(&client).await];
@@ -145,8 +145,7 @@ async fn answers_that_nobody_takes_end_the_connection() {
 
 #[tokio::test]
 async fn a_connection_without_requests_is_closed() {
-    let server =
-        Server::with(|settings, _| settings.idle_timeout = Duration::from_millis(300)).await;
+    let server = Server::with(|options, _| options.idle_timeout = Duration::from_millis(300)).await;
     let (client, connection) = connect(&server).await;
     for number in 0..4 {
         let (status, _, _) = send(&client, PATH, format!("{number}").into()).await;

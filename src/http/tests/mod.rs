@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::SystemClock;
-use crate::journal::{Journal, Next, Options, RealDisk};
+use crate::journal::{self, Journal, Next, RealDisk};
 use crate::record::Seq;
 
 use super::*;
@@ -33,8 +33,8 @@ fn somebody() -> crate::peers::Peer {
     crate::peers::Peer::of([192, 0, 2, 1].into())
 }
 
-fn settings() -> Settings {
-    Settings {
+fn options() -> Options {
+    Options {
         endpoints: vec![Endpoint {
             name: "default".into(),
             path: PATH.into(),
@@ -49,9 +49,6 @@ fn settings() -> Settings {
             peers: Vec::new(),
             auth: crate::auth::Rules::nobody_is_asked(),
         }],
-        auth: None,
-        tls: None,
-        seal: None,
         host_names: vec!["test".into(), "t".into()],
         requests_per_second: None,
         header_timeout: Duration::from_secs(10),
@@ -79,14 +76,21 @@ impl Server {
         Server::with(|_, _| ()).await
     }
 
-    async fn with(change: impl FnOnce(&mut Settings, &mut Options)) -> Server {
+    async fn with(change: impl FnOnce(&mut Options, &mut journal::Options)) -> Server {
+        Server::with_access(Access::default(), change).await
+    }
+
+    async fn with_access(
+        access: Access,
+        change: impl FnOnce(&mut Options, &mut journal::Options),
+    ) -> Server {
         let dir = tempfile::tempdir().unwrap();
-        let mut settings = settings();
-        let mut options = Options::new(dir.path().join("journal"));
-        options.reserve_bytes = 0;
-        change(&mut settings, &mut options);
+        let mut options = options();
+        let mut of_journal = journal::Options::new(dir.path().join("journal"));
+        of_journal.reserve_bytes = 0;
+        change(&mut options, &mut of_journal);
         let (journal, _) =
-            Journal::open(Arc::new(RealDisk), Arc::new(SystemClock), options).unwrap();
+            Journal::open(Arc::new(RealDisk), Arc::new(SystemClock), of_journal).unwrap();
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -94,7 +98,8 @@ impl Server {
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(run(
             listener,
-            settings,
+            options,
+            access,
             journal.clone(),
             readiness.clone(),
             metrics::install(),

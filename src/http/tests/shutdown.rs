@@ -34,7 +34,7 @@ async fn a_request_under_way_finishes_and_new_ones_are_not_taken() {
 #[tokio::test]
 async fn a_request_that_does_not_end_is_cut_after_the_drain_time() {
     let mut server =
-        Server::with(|settings, _| settings.drain_timeout = Duration::from_millis(200)).await;
+        Server::with(|options, _| options.drain_timeout = Duration::from_millis(200)).await;
     let mut stuck = server.client().await;
     stuck.send(format!("PUT {PATH} HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\n{{}}")).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -49,7 +49,7 @@ async fn a_request_that_does_not_end_is_cut_after_the_drain_time() {
 #[tokio::test]
 async fn silent_connections_close_at_once_and_half_a_head_has_its_usual_time() {
     let mut server =
-        Server::with(|settings, _| settings.header_timeout = Duration::from_millis(500)).await;
+        Server::with(|options, _| options.header_timeout = Duration::from_millis(500)).await;
     let mut silent = server.client().await;
     let mut half = server.client().await;
     half.send("PUT /exp").await;

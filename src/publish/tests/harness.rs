@@ -16,7 +16,6 @@ use tempfile::TempDir;
 use super::store::FakeStore;
 use crate::batch::Limits;
 use crate::clock::ManualClock;
-use crate::config;
 use crate::encode::Compression;
 use crate::journal::tests::fake::FakeDisk;
 use crate::journal::{AppendError, Journal, JournalError, NewBody, Options, Receipt, Recovery};
@@ -27,7 +26,7 @@ use crate::record::{Form, Micros};
 use crate::roll;
 use crate::schema::TableSchema;
 use crate::status::Readiness;
-use crate::table::Template;
+use crate::table::{Spec, Tables, Template};
 
 const TABLE: &str = "visits";
 const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
@@ -48,7 +47,8 @@ pub(super) struct World {
     pub(super) part_bytes: usize,
     pub(super) memory_bytes: u64,
     clock: Arc<ManualClock>,
-    settings: config::Landing,
+    roll: roll::Options,
+    table: Spec,
     staging: TempDir,
 }
 
@@ -67,22 +67,15 @@ pub(super) struct Landed {
 impl World {
     pub(super) fn new(seed: u64) -> World {
         let schema = Arc::new(TableSchema::parse(SCHEMA).expect("a schema"));
-        let settings = config::Landing {
-            table: TABLE.into(),
-            partition: Template::parse("day={on}", &schema).expect("a template"),
-            schema,
-            schema_file: None,
-            more_tables: Vec::new(),
-            privacy: crate::privacy::Rules::default(),
-            privacy_key: None,
-            roll: roll::Options {
-                roll_bytes: 1 << 30,
-                roll_rows: None,
-                compression: Compression::None,
-                row_group_bytes: 1 << 20,
-                memory_bytes: 1 << 26,
-                decode_threads: 2.try_into().expect("not zero"),
-            },
+        let partition = Template::parse("day={on}", &schema).expect("a template");
+        let table = Spec::new(TABLE, schema, partition);
+        let roll = roll::Options {
+            roll_bytes: 1 << 30,
+            roll_rows: None,
+            compression: Compression::None,
+            row_group_bytes: 1 << 20,
+            memory_bytes: 1 << 26,
+            decode_threads: 2.try_into().expect("not zero"),
         };
         World {
             disk: Arc::default(),
@@ -93,7 +86,8 @@ impl World {
             part_bytes: 1 << 20,
             memory_bytes: 1 << 26,
             clock: Arc::new(ManualClock::at(Micros(1_000_000_000))),
-            settings,
+            roll,
+            table,
             staging: tempfile::tempdir().expect("a directory"),
         }
     }
@@ -104,7 +98,7 @@ impl World {
 
     pub(super) fn supervisor(&self, journal: &Journal, recovery: &Recovery) -> Supervisor {
         Supervisor {
-            options: roll::Options { memory_bytes: self.memory_bytes, ..self.settings.roll },
+            options: roll::Options { memory_bytes: self.memory_bytes, ..self.roll },
             limits: Limits {
                 age_us: i64::MAX,
                 file_bytes: u64::MAX,
@@ -113,7 +107,7 @@ impl World {
             },
             lake: Lake::on(Arc::new(self.store.clone()), self.part_bytes),
             key: None,
-            tables: self.settings.tables().expect("one table"),
+            tables: Tables::new(vec![self.table.clone()]).expect("one table"),
             journal: journal.clone(),
             runtime: RUNTIME.handle().clone(),
             readiness: Arc::new(Readiness::new()),

@@ -1,0 +1,117 @@
+//! Addresses of lakes.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The address of a lake: a directory, or a bucket with a key prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A directory, spelled as in the settings.
+    Local(PathBuf),
+    /// A bucket of an S3-compatible store.
+    S3 {
+        /// Name of the bucket.
+        bucket: String,
+        /// Key prefix without slashes at its ends; may be empty.
+        prefix: String,
+    },
+    /// A bucket of Google Cloud Storage.
+    Google {
+        /// Name of the bucket.
+        bucket: String,
+        /// Key prefix without slashes at its ends; may be empty.
+        prefix: String,
+    },
+    /// A container of Azure Blob Storage.
+    Azure {
+        /// Name of the container.
+        container: String,
+        /// Key prefix without slashes at its ends; may be empty.
+        prefix: String,
+    },
+}
+
+impl Location {
+    /// Parses a directory or a URL with `file://`, `s3://` (`s3a://`), `gs://` or `az://`.
+    ///
+    /// # Errors
+    /// Half a sentence to follow the value, which it never repeats: `is not …`.
+    pub fn parse(text: &str) -> Result<Location, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            if text.is_empty() {
+                return Err("is no directory".to_owned());
+            }
+            return Ok(Location::Local(PathBuf::from(text)));
+        };
+        if scheme.eq_ignore_ascii_case("file") {
+            return match rest.starts_with('/') {
+                true => Ok(Location::Local(PathBuf::from(rest))),
+                false => Err("is not an absolute path after file://".to_owned()),
+            };
+        }
+        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || !name.chars().all(allowed) {
+            return Err("does not name a bucket after its ://".to_owned());
+        }
+        let (name, prefix) = (name.to_owned(), prefix.trim_matches('/').to_owned());
+        if prefix.split('/').any(|part| part == "." || part == "..") {
+            return Err("has . or .. in its prefix".to_owned());
+        }
+        match scheme.to_ascii_lowercase().as_str() {
+            // Spark's spelling of the same thing; people paste it.
+            "s3" | "s3a" => Ok(Location::S3 { bucket: name, prefix }),
+            "gs" => Ok(Location::Google { bucket: name, prefix }),
+            "az" => Ok(Location::Azure { container: name, prefix }),
+            _ => Err("is none of a directory, s3://, gs:// and az://".to_owned()),
+        }
+    }
+
+    /// Returns the key prefix within the bucket, `None` for a directory.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        match self {
+            Location::Local(_) => None,
+            Location::S3 { prefix, .. }
+            | Location::Google { prefix, .. }
+            | Location::Azure { prefix, .. } => Some(prefix),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, name, prefix) = match self {
+            Location::Local(path) => return path.display().fmt(f),
+            Location::S3 { bucket, prefix } => ("s3", bucket, prefix),
+            Location::Google { bucket, prefix } => ("gs", bucket, prefix),
+            Location::Azure { container, prefix } => ("az", container, prefix),
+        };
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        write!(f, "{scheme}://{name}{slash}{prefix}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_read_and_shown() {
+        for (text, shown) in [
+            ("./data/lake", "./data/lake"),
+            ("file:///srv/lake", "/srv/lake"),
+            ("s3://b", "s3://b"),
+            ("s3a://bucket/a/b/", "s3://bucket/a/b"),
+            ("gs://bucket/x", "gs://bucket/x"),
+            ("az://container/x", "az://container/x"),
+        ] {
+            assert_eq!(Location::parse(text).map(|l| l.to_string()), Ok(shown.to_owned()));
+        }
+        for text in
+            ["", "s3://", "s3:///x", "s3://key:word@b/x", "http://m:9/b", "file://x", "s3://b/../c"]
+        {
+            assert!(Location::parse(text).is_err(), "{text} passed");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Settings of a server.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::tls::TlsFiles;
+use crate::{http, journal, lake, roll, table};
+
+/// Settings of a server: the options of its stations.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The listening address as it was typed, for messages.
+    pub listen: String,
+    /// The addresses that `listen` resolved to, IPv4 first, at least one. The first that can be
+    /// bound is.
+    pub addresses: Vec<SocketAddr>,
+    /// The receiver.
+    pub http: http::Options,
+    /// File of credentials; none when no request is asked for any.
+    pub credentials: Option<PathBuf>,
+    /// Files of TLS; none for plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// The journal. Its directory is the state directory, which does not lie in a local lake.
+    pub journal: journal::Options,
+    /// Encrypts bodies in the journal. Requires `privacy_key`.
+    pub encrypt_journal: bool,
+    /// The lake.
+    pub lake: lake::Options,
+    /// The tables, with different names; at least one.
+    pub tables: Vec<table::Spec>,
+    /// File of the secret of the privacy rules and of the journal's encryption; required if a
+    /// table has such rules.
+    pub privacy_key: Option<PathBuf>,
+    /// Rolls and their files.
+    pub roll: roll::Options,
+    /// Age of the oldest row at which a roll ends.
+    pub roll_age: Duration,
+}
+
+impl Settings {
+    /// Returns the state directory.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.journal.dir
+    }
+
+    /// Returns the directory for files of the open roll. Every start empties it, so it has a name
+    /// of the program's own.
+    #[must_use]
+    pub fn staging(&self) -> PathBuf {
+        self.state().join(".sessionlake-staging")
+    }
+}
