@@ -15,9 +15,8 @@ use indicatif::ProgressBar;
 
 use super::chunker::{Opened, Rule};
 use super::options::Input;
-use crate::journal::Next;
 use crate::record::{Body, Form, Micros, Seq};
-use crate::roll::dispatcher::Source;
+use crate::roll::source::{Next, Source};
 
 /// What every piece has.
 #[derive(Clone, Debug)]
@@ -156,7 +155,7 @@ impl Source for Pieces {
         loop {
             let seq = self.next;
             if self.last.is_some_and(|last| seq > last) {
-                return Ok(Next::Closed);
+                return Ok(Next::Ended);
             }
             let piece = match &mut self.origin {
                 Origin::Files(files) => files.piece(&self.common, seq, &mut self.first_pieces)?,
@@ -165,7 +164,7 @@ impl Source for Pieces {
                     (line.bytes, line.number, form)
                 }),
             };
-            let Some((bytes, first_line, form)) = piece else { return Ok(Next::Closed) };
+            let Some((bytes, first_line, form)) = piece else { return Ok(Next::Ended) };
             self.next = seq.next();
             if seq >= self.from {
                 let Common { table, received_at, .. } = &self.common;
@@ -296,7 +295,7 @@ mod tests {
         let mut source = source(vec![(input, content)], 100);
         let Next::Body(body) = source.next(Duration::ZERO).unwrap() else { panic!("a piece") };
         assert_eq!(&body.bytes[..], b"{1}\n{2}\n");
-        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Closed));
+        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Ended));
         writer.join().unwrap();
     }
 

@@ -40,8 +40,8 @@ use crate::lake::Lake;
 use crate::privacy;
 use crate::publish::publisher::{Pace, Pauses, Publisher};
 use crate::record::{Micros, Roll, Seq};
-use crate::roll::dispatcher::Source;
-use crate::roll::engine::{self, Mode, Setup};
+use crate::roll::engine::{Engine, Mode};
+use crate::roll::source::Source;
 use crate::status::Readiness;
 use crate::table::Tables;
 
@@ -201,7 +201,7 @@ impl Import {
         if let Some(range) = self.marks.sealed(node, roll)? {
             source.from = range.first;
             source.last = Some(range.last);
-            let mode = Mode::Again(roll, range);
+            let mode = Mode::Redo(roll, range);
             self.engine(&tables, node, &mut source, staging, report, mode)?;
             source.last = None;
             roll = roll.next();
@@ -227,14 +227,14 @@ impl Import {
             rows: options.roll_rows.unwrap_or(u64::MAX),
             source_bytes: u64::MAX,
         };
-        let setup = Setup {
+        let engine = Engine {
             options,
             node: node.into(),
             limits,
             tables,
             privacy_key: self.key.as_ref(),
             staging: &staging.files,
-            taken: report.lines(),
+            decoded_lines: report.lines(),
             clock: Arc::clone(&clock),
         };
         let publisher = Publisher {
@@ -248,8 +248,8 @@ impl Import {
             pace: Pace::default(),
         };
         let mut log = LakeLog { marks: &self.marks, node };
-        let again = matches!(mode, Mode::Again(..));
-        engine::run(&setup, source, mode, &mut |finished| {
+        let again = matches!(mode, Mode::Redo(..));
+        engine.run(source, mode, &mut |finished| {
             publisher.publish(&mut log, finished, again).map(drop)
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! All that has to be remembered is in the journal, and [`Pending`] is a picture of it. So an engine
 //! that fails, for whatever reason, is thrown away, and the next one begins from there. There is one
-//! at a time: [`engine::run`] returns when all its threads have ended, the publisher among them.
+//! at a time: [`Engine::run`] returns when all its threads have ended, the publisher among them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -16,15 +16,15 @@ use tokio::runtime::Handle;
 use super::publisher::{Pace, Pauses, Publisher, RollLog};
 use crate::batch::Limits;
 use crate::clock::Clock;
-use crate::journal::{Journal, Next, Reader, Recovery, Seal};
+use crate::journal::{self, Journal, Reader, Recovery, Seal};
 use crate::lake::Lake;
 use crate::lake::Receipt;
 use crate::lock::lock;
 use crate::privacy;
 use crate::record::{Roll, Seq, SeqRange};
 use crate::roll;
-use crate::roll::dispatcher::Source;
-use crate::roll::engine::{self, Mode, Setup};
+use crate::roll::engine::{Engine, Mode};
+use crate::roll::source::{Next, Source};
 use crate::status::Readiness;
 use crate::table::Tables;
 
@@ -104,7 +104,7 @@ impl Supervisor {
             tracing::info!("roll {} was sealed and not committed: making it again", seal.roll);
             let reader = self.journal.reader(seal.range.first);
             let source = FromJournal { reader, last: Some(seal.range.last), key: self.key.clone() };
-            self.engine(&tables, source, Mode::Again(seal.roll, seal.range))?;
+            self.engine(&tables, source, Mode::Redo(seal.roll, seal.range))?;
         }
         let pending = self.pending();
         self.readiness.tell("landing", Ok(()));
@@ -131,20 +131,20 @@ impl Supervisor {
     }
 
     fn engine(&self, tables: &Tables, mut source: FromJournal, mode: Mode) -> anyhow::Result<()> {
-        let setup = Setup {
+        let engine = Engine {
             options: &self.options,
             node: self.journal.node().into(),
             limits: self.limits,
             tables,
             privacy_key: self.key.as_ref(),
             staging: &self.staging,
-            taken: &AtomicU64::new(0),
+            decoded_lines: &AtomicU64::new(0),
             clock: Arc::clone(&self.clock),
         };
         let publisher = self.publisher(tables);
         let mut log = self.log();
-        let again = matches!(mode, Mode::Again(..));
-        engine::run(&setup, &mut source, mode, &mut |finished| {
+        let again = matches!(mode, Mode::Redo(..));
+        engine.run(&mut source, mode, &mut |finished| {
             publisher.publish(&mut log, finished, again).map(drop)
         })
     }
@@ -160,24 +160,24 @@ struct FromJournal {
 impl Source for FromJournal {
     fn next(&mut self, timeout: Duration) -> anyhow::Result<Next> {
         if self.last.is_some_and(|last| self.reader.position() > last) {
-            return Ok(Next::Closed);
+            return Ok(Next::Ended);
         }
-        let mut next = self.reader.next(timeout)?;
+        let mut body = match self.reader.next(timeout)? {
+            journal::Next::Body(body) => body,
+            journal::Next::Waited => return Ok(Next::TimedOut),
+            journal::Next::Closed => return Ok(Next::Ended),
+        };
         // The roll's last bodies may be lost, and the next one that there is belongs to a later.
-        if let (Next::Body(body), Some(last)) = (&next, self.last)
-            && body.seq > last
-        {
-            return Ok(Next::Closed);
+        if self.last.is_some_and(|last| body.seq > last) {
+            return Ok(Next::Ended);
         }
-        if let Next::Body(body) = &mut next
-            && privacy::is_sealed(&body.bytes)
-        {
+        if privacy::is_sealed(&body.bytes) {
             let opened = self.key.as_ref().and_then(|key| key.open_body(&body.bytes));
             body.bytes = opened.with_context(|| {
                 format!("body {} is encrypted, and privacy_key does not open it", body.seq)
             })?;
         }
-        Ok(next)
+        Ok(Next::Body(body))
     }
 }
 

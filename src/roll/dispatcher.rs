@@ -10,13 +10,8 @@ use anyhow::{Context as _, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::decode_workers::{Job, Part};
-use crate::journal::Next;
+use super::source::{Next, Source};
 use crate::record::{Body, SeqRange};
-
-/// Bodies in sequence order.
-pub(crate) trait Source: Send {
-    fn next(&mut self, timeout: Duration) -> anyhow::Result<Next>;
-}
 
 /// How long the first body of a job may wait for others to be decoded with.
 const GATHER: Duration = Duration::from_millis(20);
@@ -70,8 +65,8 @@ impl Feeder<'_> {
                         bytes += body.bytes.len() + BODY_BYTES;
                         bodies.push(body);
                     }
-                    Next::Waited => break,
-                    Next::Closed => {
+                    Next::TimedOut => break,
+                    Next::Ended => {
                         ended = true;
                         break;
                     }

@@ -17,9 +17,10 @@ use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::decode_workers::{Job, PART_BYTES, Part, decode};
-use super::dispatcher::{Fed, Feeder, Place, Source, TICK};
+use super::dispatcher::{Fed, Feeder, Place, TICK};
 use super::open_roll::{Finished, OpenRoll};
 use super::options::Options;
+use super::source::Source;
 use crate::batch::{Limits, Reason, decide};
 use crate::clock::Clock;
 use crate::metrics as names;
@@ -31,23 +32,26 @@ use crate::table::Tables;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
     /// One roll that is sealed already, of everything the source has.
-    Again(Roll, SeqRange),
+    Redo(Roll, SeqRange),
     /// Rolls from this number on, by the limits, until the source ends.
     Live(Roll),
 }
 
-/// What an engine needs.
-pub(crate) struct Setup<'a> {
+/// Makes rolls of the bodies of a source.
+pub(crate) struct Engine<'a> {
     pub(crate) options: &'a Options,
     /// Name of the node, for `_ingest_id` and the footers.
     pub(crate) node: Arc<str>,
+    /// Limits at which a roll ends.
     pub(crate) limits: Limits,
+    /// All tables that bodies may be for.
     pub(crate) tables: &'a Tables,
     /// Secret of the privacy rules; needed when a table has any.
     pub(crate) privacy_key: Option<&'a privacy::Key>,
+    /// Staging directory. It is emptied when the engine starts.
     pub(crate) staging: &'a Path,
-    /// Counts the lines that were taken up, for whoever watches.
-    pub(crate) taken: &'a AtomicU64,
+    /// Grows by the lines of every part that is taken up.
+    pub(crate) decoded_lines: &'a AtomicU64,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -69,75 +73,77 @@ impl Drop for Ended<'_> {
 /// Takes over a finished roll, and returns once it needs no staging file any more.
 pub(crate) type Publish<'a> = dyn FnMut(&Finished) -> anyhow::Result<()> + Send + 'a;
 
-/// Runs until the source ends and everything it had has landed.
-///
-/// # Errors
-/// Whatever stops it: the source, a staging file, the roll log. What has not landed is still with
-/// the source.
-///
-/// # Panics
-/// When one of its threads does; the same holds.
-pub(crate) fn run(
-    setup: &Setup<'_>,
-    source: &mut dyn Source,
-    mode: Mode,
-    publish: &mut Publish<'_>,
-) -> anyhow::Result<()> {
-    // What an earlier attempt left is of no use.
-    let staging = || format!("staging directory {}", setup.staging.display());
-    if setup.staging.exists() {
-        std::fs::remove_dir_all(setup.staging).with_context(staging)?;
-    }
-    std::fs::create_dir_all(setup.staging).with_context(staging)?;
-
-    let privacy = &Applied::by_table(setup.tables, setup.privacy_key)?;
-    let workers = setup.options.decode_threads.get();
-    let (jobs, jobs_out) = bounded::<Job>(workers);
-    let (places, places_out) = bounded::<anyhow::Result<Fed>>(workers);
-    // Never more in it than places.
-    let (freed, freed_out) = unbounded();
-    let (rolls, rolls_out) = bounded::<Finished>(1);
-
-    let (abandoned, publisher_ended) = (&AtomicBool::new(false), &AtomicBool::new(false));
-    let feeder = Feeder {
-        jobs,
-        places: places.clone(),
-        freed: freed_out,
-        in_flight_bytes: 0,
-        in_flight_max: usize::try_from(setup.options.memory_bytes / 4).unwrap_or(usize::MAX),
-        // A roll ends where a job ends: with a low limit on rows, every body is a job of its own.
-        job_bytes: if setup.limits.rows < SMALL_ROLL_ROWS { 1 } else { PART_BYTES },
-        abandoned,
-    };
-    std::thread::scope(|scope| {
-        let _ended = Ended(abandoned);
-        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        thread("feed").spawn_scoped(scope, move || {
-            let _ = places.send(feeder.feed(source).map(|()| Fed::End));
-        })?;
-        for _ in 0..workers {
-            let jobs = jobs_out.clone();
-            thread("decode")
-                .spawn_scoped(scope, move || decode(setup.tables, privacy, &setup.node, &jobs))?;
+impl Engine<'_> {
+    /// Runs until the source ends and every roll is published.
+    ///
+    /// # Errors
+    /// The source, a staging file or `publish` fails. What was not published is still with the source.
+    ///
+    /// # Panics
+    /// When one of its threads does; the same holds.
+    pub(crate) fn run(
+        &self,
+        source: &mut dyn Source,
+        mode: Mode,
+        publish: &mut Publish<'_>,
+    ) -> anyhow::Result<()> {
+        // What an earlier attempt left is of no use.
+        let staging = || format!("staging directory {}", self.staging.display());
+        if self.staging.exists() {
+            std::fs::remove_dir_all(self.staging).with_context(staging)?;
         }
-        drop(jobs_out);
-        let publisher = thread("publish").spawn_scoped(scope, move || {
-            let _ended = Ended(publisher_ended);
-            rolls_out.iter().try_for_each(|finished| publish(&finished))
-        })?;
-        let places = &places_out;
-        let batcher = Batcher { setup, mode, places, freed: &freed, publisher_ended };
-        let batched = batcher.batch(rolls);
-        drop((places_out, freed));
-        let published = publisher.join().unwrap_or_else(|_| Err(anyhow!("the publisher panicked")));
-        // The publisher's error is the cause when both failed.
-        published.and(batched)
-    })
+        std::fs::create_dir_all(self.staging).with_context(staging)?;
+
+        let privacy = &Applied::by_table(self.tables, self.privacy_key)?;
+        let workers = self.options.decode_threads.get();
+        let (jobs, jobs_out) = bounded::<Job>(workers);
+        let (places, places_out) = bounded::<anyhow::Result<Fed>>(workers);
+        // Never more in it than places.
+        let (freed, freed_out) = unbounded();
+        let (rolls, rolls_out) = bounded::<Finished>(1);
+
+        let (abandoned, publisher_ended) = (&AtomicBool::new(false), &AtomicBool::new(false));
+        let feeder = Feeder {
+            jobs,
+            places: places.clone(),
+            freed: freed_out,
+            in_flight_bytes: 0,
+            in_flight_max: usize::try_from(self.options.memory_bytes / 4).unwrap_or(usize::MAX),
+            // A roll ends where a job ends: with a low limit on rows, every body is a job of its own.
+            job_bytes: if self.limits.rows < SMALL_ROLL_ROWS { 1 } else { PART_BYTES },
+            abandoned,
+        };
+        std::thread::scope(|scope| {
+            let _ended = Ended(abandoned);
+            let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+            thread("feed").spawn_scoped(scope, move || {
+                let _ = places.send(feeder.feed(source).map(|()| Fed::End));
+            })?;
+            for _ in 0..workers {
+                let jobs = jobs_out.clone();
+                thread("decode")
+                    .spawn_scoped(scope, move || decode(self.tables, privacy, &self.node, &jobs))?;
+            }
+            drop(jobs_out);
+            let publisher = thread("publish").spawn_scoped(scope, move || {
+                let _ended = Ended(publisher_ended);
+                rolls_out.iter().try_for_each(|finished| publish(&finished))
+            })?;
+            let places = &places_out;
+            let batcher = Batcher { engine: self, mode, places, freed: &freed, publisher_ended };
+            let batched = batcher.batch(rolls);
+            drop((places_out, freed));
+            let published =
+                publisher.join().unwrap_or_else(|_| Err(anyhow!("the publisher panicked")));
+            // The publisher's error is the cause when both failed.
+            published.and(batched)
+        })
+    }
 }
 
 /// Fills the open roll with job after job, and decides when it is over.
 struct Batcher<'a> {
-    setup: &'a Setup<'a>,
+    engine: &'a Engine<'a>,
     mode: Mode,
     places: &'a Receiver<anyhow::Result<Fed>>,
     freed: &'a Sender<usize>,
@@ -146,8 +152,8 @@ struct Batcher<'a> {
 
 impl Batcher<'_> {
     fn batch(&self, rolls: Sender<Finished>) -> anyhow::Result<()> {
-        let Setup { tables, options, staging, node, .. } = self.setup;
-        let (Mode::Again(first, _) | Mode::Live(first)) = self.mode;
+        let Engine { tables, options, staging, node, .. } = self.engine;
+        let (Mode::Redo(first, _) | Mode::Live(first)) = self.mode;
         let mut open = OpenRoll::new(first, tables, options, node, staging)?;
         let batched = self.fill(&mut open, &rolls);
         if batched.is_err() {
@@ -158,13 +164,13 @@ impl Batcher<'_> {
     }
 
     fn fill(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
-        let setup = self.setup;
+        let engine = self.engine;
         loop {
             match self.places.recv_timeout(TICK) {
                 Ok(fed) => match fed? {
                     Fed::Job(Place { range, bytes, parts }) => {
-                        open.begin(range, bytes as u64, setup.clock.now());
-                        take(open, &parts, setup.taken)?;
+                        open.begin(range, bytes as u64, engine.clock.now());
+                        take(open, &parts, engine.decoded_lines)?;
                         let _ = self.freed.send(bytes);
                     }
                     Fed::End => break,
@@ -179,9 +185,9 @@ impl Batcher<'_> {
             metrics::gauge!(names::OPEN_PARTITIONS).set(open.partitions() as f64);
             self.roll_if_due(open, rolls)?;
         }
-        if let Mode::Again(_, range) = self.mode {
+        if let Mode::Redo(_, range) = self.mode {
             // Whatever was left of the bodies in the journal, the roll is the one that was sealed.
-            open.begin(range, 0, setup.clock.now());
+            open.begin(range, 0, engine.clock.now());
         }
         if let Some(finished) = open.finish()? {
             send(rolls, finished, Reason::End)?;
@@ -190,12 +196,12 @@ impl Batcher<'_> {
     }
 
     fn roll_if_due(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
-        let setup = self.setup;
-        if matches!(self.mode, Mode::Again(..)) {
+        let engine = self.engine;
+        if matches!(self.mode, Mode::Redo(..)) {
             return Ok(());
         }
-        let crowded = open.footer_bytes() as u64 > setup.options.memory_bytes / 5 * 2;
-        let due = decide(&setup.limits, &open.open(), setup.clock.now())
+        let crowded = open.footer_bytes() as u64 > engine.options.memory_bytes / 5 * 2;
+        let due = decide(&engine.limits, &open.open(), engine.clock.now())
             .or(crowded.then_some(Reason::Footers))
             .or(open.parked_too_much(PARKED_BYTES).then_some(Reason::Parked));
         if let Some(reason) = due

@@ -7,6 +7,7 @@
 //! * [`data_files`]: its Parquet files.
 //! * [`quarantine_writer`]: its quarantine files.
 //! * [`spill`]: rows of it that wait on disk.
+//! * [`source`]: the source that bodies come from.
 //! * [`options`]: the options of all of these.
 
 pub(crate) mod data_files;
@@ -16,6 +17,7 @@ pub(crate) mod engine;
 pub(crate) mod open_roll;
 pub(crate) mod options;
 pub(crate) mod quarantine_writer;
+pub(crate) mod source;
 pub(crate) mod spill;
 
 pub use options::Options;

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use super::harness::{World, line};
 use crate::batch::Limits;
 use crate::clock::SystemClock;
-use crate::journal::{Next, Seal};
+use crate::journal::Seal;
 use crate::lake::Receipt;
 use crate::publish::publisher::RollLog;
 use crate::publish::supervisor::Supervisor;
 use crate::record::{Body, Form, Micros, Roll, Seq, SeqRange};
-use crate::roll::dispatcher::Source;
-use crate::roll::engine::{self, Mode, Setup};
+use crate::roll::engine::{Engine, Mode};
+use crate::roll::source::{Next, Source};
 
 /// How long a test waits before it takes a thread for dead.
 const LONG: Duration = Duration::from_secs(20);
@@ -28,7 +28,7 @@ impl<F: FnMut(u64) -> Option<String> + Send> Source for Given<F> {
     fn next(&mut self, timeout: Duration) -> anyhow::Result<Next> {
         let Some(text) = (self.1)(self.0 + 1) else {
             std::thread::sleep(timeout);
-            return Ok(Next::Waited);
+            return Ok(Next::TimedOut);
         };
         self.0 += 1;
         Ok(Next::Body(Body {
@@ -74,21 +74,19 @@ fn run(
     log: &mut Log,
     mode: Mode,
 ) -> anyhow::Result<()> {
-    let setup = Setup {
+    let engine = Engine {
         options: &supervisor.options,
         node: supervisor.journal.node().into(),
         limits: supervisor.limits,
         tables: &supervisor.tables,
         privacy_key: None,
         staging: &supervisor.staging,
-        taken: &AtomicU64::new(0),
+        decoded_lines: &AtomicU64::new(0),
         clock: Arc::new(SystemClock),
     };
     let publisher = supervisor.publisher(&supervisor.tables);
-    let again = matches!(mode, Mode::Again(..));
-    engine::run(&setup, source, mode, &mut |finished| {
-        publisher.publish(log, finished, again).map(drop)
-    })
+    let again = matches!(mode, Mode::Redo(..));
+    engine.run(source, mode, &mut |finished| publisher.publish(log, finished, again).map(drop))
 }
 
 #[test]
@@ -126,7 +124,7 @@ fn a_source_that_panics_is_no_end_of_the_bodies() {
         assert!(number < 3, "the source has a bug");
         Some(line(&format!("b{number}"), 1, false))
     });
-    for mode in [Mode::Again(Roll::FIRST, range), Mode::Live(Roll::FIRST)] {
+    for mode in [Mode::Redo(Roll::FIRST, range), Mode::Live(Roll::FIRST)] {
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             run(&supervisor, &mut source, &mut log, mode)
         }));
