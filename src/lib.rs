@@ -26,6 +26,7 @@ pub mod decode;
 pub mod encode;
 pub mod http;
 pub mod import;
+pub mod intake;
 pub mod journal;
 mod json;
 pub mod lake;

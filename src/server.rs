@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::auth::Auth;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
+use crate::intake::Intake;
 use crate::journal::{Disk as _, Journal, MAX_SETTINGS_BYTES, RealDisk};
 use crate::lake::Lake;
 use crate::publish::publisher::Pauses;
@@ -53,7 +54,8 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
     privacy::Applied::by_table(&configured, key.as_ref())?;
     make_private(settings.state())?;
     // Whatever may be wrong with certificates and credentials is said before the journal is opened.
-    let access = access(&settings, key.as_ref())?;
+    let access = access(&settings)?;
+    let seal = key.clone().filter(|_| settings.encrypt_journal);
     let lake = Lake::open(&settings.lake)?;
     let (journal, recovery) =
         Journal::open(Arc::new(RealDisk), Arc::clone(&clock), settings.journal.clone())?;
@@ -119,7 +121,8 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
                 std::process::exit(1);
             });
         };
-        http::run(listener, settings.http, access, journal.clone(), readiness, handle, stop).await
+        let intake = Intake::new(journal.clone(), seal);
+        http::run(listener, settings.http, access, intake, readiness, handle, stop).await
     })?;
     journal.close();
     if let Some(reason) = journal.poisoned() {
@@ -191,9 +194,9 @@ fn announce(settings: &Settings, address: &str) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn access(settings: &Settings, key: Option<&privacy::Key>) -> anyhow::Result<http::Access> {
+fn access(settings: &Settings) -> anyhow::Result<http::Access> {
     let credentials = settings.credentials.as_deref();
     let auth = credentials.map(|path| Auth::open(path, settings.state())).transpose()?;
     let tls = settings.tls.as_ref().map(Tls::open).transpose()?;
-    Ok(http::Access { auth, tls, seal: key.filter(|_| settings.encrypt_journal).cloned() })
+    Ok(http::Access { auth, tls })
 }

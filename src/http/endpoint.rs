@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::auth::Rules;
+use crate::intake::{Intake, IndexPattern};
 use crate::record::Form;
 
 use super::body::Limits;
@@ -72,14 +73,14 @@ impl Endpoint {
         trimmed(&self.path) == trimmed(&other.path)
     }
 
-    /// The most of the memory budget that one request can need; `sealed`, if bodies are on their
-    /// way to the journal.
-    pub(super) fn most_memory(&self, sealed: bool) -> u64 {
+    /// The most of the memory budget that one request can need.
+    pub(super) fn most_memory(&self, intake: &Intake) -> u64 {
+        let copied = u64::from(intake.copy_bytes(1) > 0);
         let (part, answer_bytes) = match self.form {
             Form::Ndjson => (0, 0),
             Form::Elasticsearch => (1, MOST_ANSWER_BYTES as u64),
         };
-        self.limits().most_memory(part + u64::from(sealed), answer_bytes)
+        self.limits().most_memory(part + copied, answer_bytes)
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -115,44 +116,10 @@ impl Endpoint {
         if self.indices.is_empty() {
             return Some(&self.table);
         }
-        let fits = self.indices.iter().filter(|(pattern, _)| pattern.fits(name));
-        let found = fits.max_by_key(|(pattern, _)| (pattern.begin.len(), !pattern.more));
+        let fits = self.indices.iter().filter(|(pattern, _)| pattern.matches(name));
+        let found = fits.max_by_key(|(pattern, _)| pattern.specificity());
         found.map(|(_, table)| table)
     }
-}
-
-/// An index name, or the beginning of one and `*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexPattern {
-    begin: String,
-    more: bool,
-}
-
-impl IndexPattern {
-    /// `None` for what is no index name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<IndexPattern> {
-        let (begin, more) = match text.strip_suffix('*') {
-            Some(begin) => (begin, true),
-            None => (text, false),
-        };
-        ((more && begin.is_empty()) || index_name(begin))
-            .then(|| IndexPattern { begin: begin.to_owned(), more })
-    }
-
-    fn fits(&self, name: &str) -> bool {
-        if self.more { name.starts_with(&self.begin) } else { name == self.begin }
-    }
-}
-
-/// Whether `name` is the name of an index: 1 to 128 of a-z, 0-9, `-`, `_` and `.`, beginning with a
-/// letter or digit, without `..`.
-pub(super) fn index_name(name: &str) -> bool {
-    let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(b);
-    (1..=128).contains(&name.len())
-        && name.bytes().all(|b| plain(&b))
-        && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && !name.contains("..")
 }
 
 /// Without one trailing slash.
@@ -166,24 +133,6 @@ pub(super) fn trimmed(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn index_names_are_strict() {
-        for name in ["a", "sessions", "sessions-2026.11.23", "a_b", "0"] {
-            assert!(index_name(name), "{name}");
-        }
-        for name in [
-            "", ".", "..", "a/b", "../a", "a..b", "A", "_all", "-a", ".kibana", "a*", "a b", "a\0",
-            "ä",
-        ] {
-            assert!(!index_name(name), "{name}");
-        }
-        assert!(!index_name(&"a".repeat(129)));
-        assert_eq!(IndexPattern::parse("**"), None);
-        assert!(IndexPattern::parse("*").unwrap().fits("x"));
-        assert!(IndexPattern::parse("s-*").unwrap().fits("s-1"));
-        assert!(!IndexPattern::parse("s-*").unwrap().fits("t-1"));
-    }
 
     #[test]
     fn one_trailing_slash_makes_no_difference() {

@@ -1,8 +1,8 @@
-//! The HTTP receiver: takes bodies in, hands them to the journal, and answers 200 once the journal
-//! has made them durable.
+//! The HTTP receiver: takes bodies in, hands them to the intake, and answers 200 once they are
+//! durable.
 //!
 //! # What it promises
-//! - 200 is sent only after [`Journal::append`] has returned a receipt. Nothing is acknowledged
+//! - 200 is sent only after [`Intake::accept`] has returned a receipt. Nothing is acknowledged
 //!   from memory, and a body that did not arrive whole is never appended.
 //! - It never looks inside a document. It inflates, counts, and hands on.
 //! - Memory is bounded: a body by its two limits (as sent, and inflated), all bodies together by a
@@ -62,13 +62,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::auth::Auth;
-use crate::journal::Journal;
+use crate::intake::Intake;
 use crate::metrics;
-use crate::privacy;
 use crate::status::Readiness;
 use crate::tls::Tls;
 
-pub use self::endpoint::{Endpoint, IndexPattern};
+pub use self::endpoint::Endpoint;
+pub use crate::intake::IndexPattern;
 
 use self::body_budget::Memory;
 use self::connection_state::Patience;
@@ -120,15 +120,13 @@ pub struct Access {
     pub auth: Option<Arc<Auth>>,
     /// Certificate and key of TLS; none for plain HTTP.
     pub tls: Option<Arc<Tls>>,
-    /// Key that bodies are encrypted with before they go to the journal.
-    pub seal: Option<privacy::Key>,
 }
 
 /// What every request needs.
 struct App {
     options: Options,
     access: Access,
-    journal: Journal,
+    intake: Intake,
     readiness: Arc<Readiness>,
     metrics: metrics::Handle,
     memory: Arc<Memory>,
@@ -153,13 +151,12 @@ pub async fn run(
     listener: TcpListener,
     options: Options,
     access: Access,
-    journal: Journal,
+    intake: Intake,
     readiness: Arc<Readiness>,
     metrics: metrics::Handle,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let sealed = access.seal.is_some();
-    let most = options.endpoints.iter().map(|endpoint| endpoint.most_memory(sealed)).max();
+    let most = options.endpoints.iter().map(|endpoint| endpoint.most_memory(&intake)).max();
     let memory = Memory::new(BODY_MEMORY_BYTES.max(most.unwrap_or_default()));
     let limits = accept::Limits {
         header_timeout: options.header_timeout,
@@ -190,7 +187,7 @@ pub async fn run(
     let fresh = tokio::spawn(keep_fresh);
 
     let app = Arc::new(App {
-        journal,
+        intake,
         readiness: readiness.clone(),
         metrics,
         memory: Arc::new(memory),

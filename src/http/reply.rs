@@ -11,7 +11,8 @@ use warp::http::header::{
 use warp::http::{Method, StatusCode};
 
 use crate::auth::{Granted, NotGranted};
-use crate::journal::AppendError;
+use crate::intake::bulk::BulkError;
+use crate::intake::{self, Receipt, RefusalKind};
 
 use super::encoding;
 
@@ -48,8 +49,6 @@ pub(super) enum Refusal {
         first = allow.split(',').next().unwrap_or_default()
     )]
     NotPutOrPost { method: Method, path: String, allow: &'static str },
-    #[error("the body is no text, and so no documents: nothing was kept")]
-    NotDocuments,
     #[error("the request names no path")]
     NoPath,
     #[error("{method} does nothing here: use GET")]
@@ -116,14 +115,16 @@ pub(super) enum Refusal {
     Host { asked: String },
     #[error("too many requests: send fewer and larger bodies, or come back later")]
     TooManyRequests { wait: Duration },
-    #[error("line {line} of the bulk {what}: nothing was kept")]
-    Bulk { line: u64, what: &'static str },
-    #[error("the bulk has more than {limit} actions: send smaller bulks")]
-    TooManyActions { limit: usize },
     #[error("the answer to the bulk would have more than {limit_bytes} bytes: send smaller bulks")]
     AnswerTooLong { limit_bytes: usize },
     #[error(transparent)]
-    Journal(#[from] AppendError),
+    Intake(#[from] intake::Refusal),
+}
+
+impl From<BulkError> for Refusal {
+    fn from(error: BulkError) -> Refusal {
+        Refusal::Intake(error.into())
+    }
 }
 
 impl Refusal {
@@ -137,16 +138,17 @@ impl Refusal {
             Refusal::SentTooLong { .. }
             | Refusal::InflatedTooLong { .. }
             | Refusal::NeverFits
-            | Refusal::AnswerTooLong { .. }
-            | Refusal::Journal(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            | Refusal::AnswerTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::BodyTimeout { .. }
             | Refusal::BodySilent { .. }
             | Refusal::BodyTooLargeToBeSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::Interrupted { .. } | Refusal::BrokenEncoding { .. } => StatusCode::BAD_REQUEST,
-            Refusal::TooManyActions { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::Bulk { .. } | Refusal::NoPath | Refusal::NotDocuments => {
-                StatusCode::BAD_REQUEST
-            }
+            Refusal::NoPath => StatusCode::BAD_REQUEST,
+            Refusal::Intake(refusal) => match refusal.kind() {
+                RefusalKind::Invalid => StatusCode::BAD_REQUEST,
+                RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            },
             Refusal::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Refusal::Forbidden | Refusal::FromPage | Refusal::Host { .. } => StatusCode::FORBIDDEN,
             Refusal::TooManyFailures { .. } | Refusal::TooManyRequests { .. } => {
@@ -154,8 +156,7 @@ impl Refusal {
             }
             Refusal::NoMemory
             | Refusal::AuthBusy
-            | Refusal::TooManyInFlight
-            | Refusal::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            | Refusal::TooManyInFlight => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -164,9 +165,7 @@ impl Refusal {
         match self {
             Refusal::NoMemory | Refusal::AuthBusy | Refusal::TooManyInFlight => Some(MEMORY_RETRY),
             Refusal::TooManyFailures { wait } | Refusal::TooManyRequests { wait } => Some(*wait),
-            Refusal::Journal(error) if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                error.retry_after()
-            }
+            Refusal::Intake(refusal) => refusal.retry_after(),
             _ => None,
         }
     }
@@ -225,7 +224,7 @@ pub(super) struct Part {
 }
 
 /// The body is durable.
-pub(super) fn taken(lines: u64, bytes: u64, duplicate: bool) -> Response {
+pub(super) fn taken(Receipt { lines, bytes, duplicate }: Receipt) -> Response {
     json(
         StatusCode::OK,
         format!(r#"{{"status":"OK","lines":{lines},"bytes":{bytes},"duplicate":{duplicate}}}"#),

@@ -17,15 +17,13 @@ use warp::filters::path::FullPath;
 use warp::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use warp::http::{HeaderMap, Method};
 
-use crate::journal::NewBody;
+use crate::intake::{Receipt, offload};
 use crate::metrics as names;
 use crate::peers::Peer;
-use crate::privacy;
 use crate::record::Form;
 
 use super::App;
 use super::body::{self, Announced, Limits};
-use super::body_budget::Reserved;
 use super::browser_guard::Pages;
 use super::elasticsearch;
 use super::encoding::Encoding;
@@ -35,9 +33,6 @@ use super::reply::{self, CONTENT_TYPES, Part, Refusal, Response};
 
 /// Where tokens are to be had.
 const TOKEN_PATH: &str = "/oauth2/token";
-
-/// What is looked through at once; more would hold up the requests that share the thread.
-const AT_ONCE_BYTES: u64 = 1 << 20;
 
 /// The longest form that the token endpoint reads.
 const FORM_BYTES: u64 = 16 << 10;
@@ -223,7 +218,7 @@ impl App {
         tokio::time::timeout(after, body).await.map_err(|_| Refusal::BodyTimeout { after })?
     }
 
-    /// Documents, one a line.
+    /// Accepts documents, one a line.
     async fn take(
         &self,
         endpoint: &Endpoint,
@@ -231,22 +226,15 @@ impl App {
         began: Instant,
     ) -> Result<Response, Refusal> {
         let len = bytes.len() as u64;
-        // Clear and sealed are there at once, for a moment.
-        reserved.grow_to(len + self.sealed_bytes(len)).await?;
-        let reserved = Arc::new(reserved);
-        let bytes = reserved.hold(bytes);
-        let counted = bytes.clone();
-        let lines = aside(len, move || body::lines(&counted)).await?;
-        if lines == 0 {
-            return Ok(reply::taken(0, len, false));
-        }
-        let table = Arc::clone(&endpoint.table);
-        let new = NewBody { table, form: Form::Ndjson, first_line: 1, bytes };
-        let duplicate = self.keep(endpoint, new, &reserved, lines, began).await?;
-        Ok(reply::taken(lines, len, duplicate))
+        reserved.grow_to(len + self.intake.copy_bytes(len)).await?;
+        // Whatever goes on when the client goes away holds the reservation with its bytes.
+        let bytes = Arc::new(reserved).hold(bytes);
+        let receipt = self.intake.accept(&endpoint.table, Form::Ndjson, bytes).await?;
+        count(endpoint, receipt, began);
+        Ok(reply::taken(receipt))
     }
 
-    /// An Elasticsearch bulk: a body for each table that its actions name.
+    /// Accepts an Elasticsearch bulk: a body for each table that its actions name.
     async fn take_bulk(
         &self,
         endpoint: &Endpoint,
@@ -255,74 +243,32 @@ impl App {
         began: Instant,
     ) -> Result<Response, Refusal> {
         let len = bytes.len() as u64;
-        // The answer is written while the bulk is taken apart, so its memory is asked for before.
+        // The answer is written while the bulk is split, so its memory is reserved before.
         reserved.grow_to(len + elasticsearch::most_answer_bytes(&bytes)).await?;
-        let (endpoint_, bulk_) = (endpoint.clone(), bulk);
-        let (split, bytes, mut reserved) = aside(len, move || {
-            let split = elasticsearch::split(&endpoint_, &bulk_, &bytes);
+        let endpoint_ = endpoint.clone();
+        let (split, bytes, mut reserved) = offload(bytes.len(), move || {
+            let split = elasticsearch::split(&endpoint_, &bulk, &bytes);
             (split, bytes, reserved)
         })
         .await?;
-        let mut split = split?;
-        let copied = split.copied_bytes();
-        let sealed = self.sealed_bytes(copied.max(len));
-        let needed = len + split.answer_bytes() + copied + sealed;
+        let (parts, answer) = split?;
+        let copied = parts.values().map(|part| part.copied_bytes).max().unwrap_or_default();
+        let needed =
+            len + answer.memory_bytes() + copied + self.intake.copy_bytes(copied.max(len));
         reserved.shrink_to(needed);
         reserved.grow_to(needed).await?;
-        let of_answer = reserved.split(split.answer_bytes());
+        let of_answer = reserved.split(answer.memory_bytes());
         let reserved = Arc::new(reserved);
         let body = reserved.hold(bytes);
-        for (table, part) in std::mem::take(&mut split.parts) {
-            let (picked, lines, whole) = (body.clone(), part.documents, part.copied_bytes == 0);
-            let bytes = aside(part.copied_bytes, move || part.bytes(&picked)).await?;
-            let bytes = if whole { bytes } else { reserved.hold(bytes) };
-            let new = NewBody { table, form: Form::Elasticsearch, first_line: 1, bytes };
-            self.keep(endpoint, new, &reserved, lines, began).await?;
+        for (table, part) in parts {
+            let (whole, lines, copied) = (body.clone(), part.documents, part.copied_bytes);
+            let of_table = offload(copied as usize, move || part.bytes(&whole)).await?;
+            let of_table = if copied == 0 { of_table } else { reserved.hold(of_table) };
+            let form = Form::Elasticsearch;
+            let receipt = self.intake.accept_counted(&table, form, lines, of_table).await?;
+            count(endpoint, receipt, began);
         }
-        Ok(split.response(began.elapsed(), of_answer))
-    }
-
-    /// What a body of `len` bytes takes once more when it is sealed.
-    fn sealed_bytes(&self, len: u64) -> u64 {
-        self.access.seal.as_ref().map_or(0, |_| len + privacy::SEAL_BYTES as u64)
-    }
-
-    /// Makes a body durable, and counts it. Whether it was known. `reserved` is held by its bytes,
-    /// and has room for them sealed.
-    async fn keep(
-        &self,
-        endpoint: &Endpoint,
-        mut new: NewBody,
-        reserved: &Arc<Reserved>,
-        lines: u64,
-        began: Instant,
-    ) -> Result<bool, Refusal> {
-        let len = new.bytes.len() as u64;
-        if privacy::is_sealed(&new.bytes) {
-            return Err(Refusal::NotDocuments);
-        }
-        if let Some(key) = self.access.seal.clone() {
-            // What is sealed on another thread runs on when the client goes away, and so its bytes
-            // hold the reservation.
-            let bytes = std::mem::take(&mut new.bytes);
-            let reserved = Arc::clone(reserved);
-            let sealed = tokio::task::spawn_blocking(move || {
-                key.seal_body(&bytes).map(|sealed| reserved.hold(sealed))
-            });
-            new.bytes = sealed.await.ok().flatten().ok_or(Refusal::NoMemory)?;
-        }
-        let receipt = self.journal.append(new).await?;
-        if receipt.duplicate {
-            metrics::counter!(names::DUPLICATES).increment(1);
-        } else {
-            metrics::counter!(names::RECEIVED_BODIES).increment(1);
-            metrics::counter!(names::RECEIVED_BYTES).increment(len);
-            metrics::counter!(names::RECEIVED_LINES).increment(lines);
-            let name = endpoint.name.to_string();
-            metrics::counter!(names::ENDPOINT_LINES, "endpoint" => name).increment(lines);
-        }
-        metrics::histogram!(names::ACK_SECONDS).record(began.elapsed());
-        Ok(receipt.duplicate)
+        Ok(answer.into_response(began.elapsed(), of_answer))
     }
 
     /// `POST /oauth2/token`.
@@ -361,7 +307,7 @@ impl App {
             .into_iter()
             .map(|(part, reason)| Part { part, reason })
             .collect();
-        if let Err(error) = self.journal.status().accepting
+        if let Err(error) = self.intake.accepting()
             && !parts.iter().any(|part| part.part == "journal")
         {
             parts.push(Part { part: "journal", reason: error.to_string() });
@@ -370,18 +316,16 @@ impl App {
     }
 }
 
-/// Does `work` on a body of `len` bytes where it holds up nobody: here, if the body is small.
-///
-/// Work that was begun elsewhere goes on when the client goes away. What it has of the body holds
-/// the reservation.
-async fn aside<T: Send + 'static>(
-    len: u64,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
-    if len <= AT_ONCE_BYTES {
-        return Ok(work());
+/// Counts a body that an endpoint has accepted.
+fn count(endpoint: &Endpoint, receipt: Receipt, began: Instant) {
+    if receipt.lines == 0 {
+        return;
     }
-    tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::NoMemory)
+    if !receipt.duplicate {
+        let name = endpoint.name.to_string();
+        metrics::counter!(names::ENDPOINT_LINES, "endpoint" => name).increment(receipt.lines);
+    }
+    metrics::histogram!(names::ACK_SECONDS).record(began.elapsed());
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {

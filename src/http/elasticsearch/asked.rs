@@ -3,7 +3,8 @@
 use serde_json::Value;
 use warp::http::{Method, StatusCode};
 
-use super::super::endpoint::index_name;
+use crate::intake::is_index_name;
+
 use super::super::reply::{self, Response};
 use super::{error, product};
 
@@ -27,7 +28,7 @@ pub(in crate::http) fn asked<'a>(method: &Method, path: &'a str) -> Asked<'a> {
     if third.is_none() {
         match (first, second) {
             (Some("_bulk"), None) => return Asked::Bulk { index: None },
-            (Some(index), Some("_bulk")) if index_name(index) => {
+            (Some(index), Some("_bulk")) if is_index_name(index) => {
                 return Asked::Bulk { index: Some(index) };
             }
             (Some(_), Some("_bulk")) => {
@@ -52,8 +53,8 @@ pub(in crate::http) fn asked<'a>(method: &Method, path: &'a str) -> Asked<'a> {
             false if writes => r#"{"acknowledged":true}"#.to_owned(),
             false => return Asked::Else(nothing_here()),
         },
-        (Some(index), None) if index_name(index) && method == Method::HEAD => "{}".to_owned(),
-        (Some(index), None) if index_name(index) && method == Method::PUT => {
+        (Some(index), None) if is_index_name(index) && method == Method::HEAD => "{}".to_owned(),
+        (Some(index), None) if is_index_name(index) && method == Method::PUT => {
             let index = Value::from(index);
             format!(r#"{{"acknowledged":true,"shards_acknowledged":true,"index":{index}}}"#)
         }

@@ -1,13 +1,15 @@
 //! Bulks taken apart, and what is asked around them.
 
-use super::super::IndexPattern;
 use super::asked::{Asked, asked};
 use super::*;
 use crate::auth::Rules;
+use crate::intake::IndexPattern;
+use crate::intake::bulk::MAX_ID_BYTES;
 use crate::decode::{Decoder, Progress, Room};
 use crate::record::{Body, Form, Micros, Seq};
 use crate::schema::{EXTRA, INGEST_ID, TableSchema};
 use arrow::array::AsArray as _;
+use bytes::Bytes;
 use proptest::prelude::*;
 use warp::http::Method;
 
@@ -34,16 +36,17 @@ fn split_of(
     body: &str,
 ) -> Result<(Vec<(String, String)>, Value), String> {
     let (body, bulk) = (Bytes::from(body.to_owned()), Bulk { index: None, brief: false });
-    let split = split(&endpoint(indices), &bulk, &body).map_err(|refusal| refusal.to_string())?;
-    assert!(split.answer_bytes() <= most_answer_bytes(&body) + HEAD_BYTES as u64);
-    let parts = split.parts.iter().map(|(table, part)| {
+    let (parts, answer) =
+        split(&endpoint(indices), &bulk, &body).map_err(|refusal| refusal.to_string())?;
+    assert!(answer.memory_bytes() <= most_answer_bytes(&body) + HEAD_BYTES as u64);
+    let parts = parts.iter().map(|(table, part)| {
         let bytes = part.bytes(&body);
         let copied = if bytes.as_ptr() == body.as_ptr() { 0 } else { bytes.len() as u64 };
         assert_eq!(part.copied_bytes, copied, "what is copied is known before");
         (table.to_string(), String::from_utf8(bytes.to_vec()).unwrap())
     });
     let parts = parts.collect();
-    let text = format!(r#"{{"errors":{},"items":[{}]}}"#, split.errors, split.items);
+    let text = format!(r#"{{"errors":{},"items":[{}]}}"#, answer.errors, answer.items);
     Ok((parts, serde_json::from_str(&text).unwrap()))
 }
 
@@ -107,8 +110,8 @@ fn an_index_that_is_no_name_is_not_repeated_and_an_answer_has_a_bound() {
         split_of(&[], &format!("{{\"index\":{{\"_index\":\"{long}/\"}}}}\n{{}}\n")).unwrap();
     assert_eq!(answer["items"][0]["index"]["status"], 400);
     assert!(answer.to_string().len() < 1000);
-    let id = "i".repeat(MOST_ID_BYTES);
-    let many = format!("{{\"index\":{{\"_id\":\"{id}\"}}}}\n{{}}\n").repeat(MOST_ACTIONS);
+    let id = "i".repeat(MAX_ID_BYTES);
+    let many = format!("{{\"index\":{{\"_id\":\"{id}\"}}}}\n{{}}\n").repeat(MAX_ACTIONS);
     assert!(split_of(&[], &many).unwrap_err().contains("the answer"));
 }
 
@@ -125,7 +128,7 @@ fn what_is_no_bulk_is_refused_whole() {
         let error = split_of(&[], body).unwrap_err();
         assert!(error.starts_with(&format!("line {line} of the bulk")), "{body:?}: {error}");
     }
-    let many = "{\"index\":{}}\n{}\n".repeat(MOST_ACTIONS + 1);
+    let many = "{\"index\":{}}\n{}\n".repeat(MAX_ACTIONS + 1);
     assert!(split_of(&[], &many).unwrap_err().contains("more than 100000"));
 }
 
@@ -201,14 +204,14 @@ proptest! {
         }
         let bulk = Bulk { index: None, brief: true };
         let sent = Bytes::from(text.clone());
-        let split = split(&endpoint(&[]), &bulk, &sent).unwrap();
-        let answered = split.items.matches("201").count();
+        let (parts, answer) = split(&endpoint(&[]), &bulk, &sent).unwrap();
+        let answered = answer.items.matches("201").count();
         prop_assert_eq!(answered, stored, "{:?}", text);
 
         let schema = TableSchema::builtin("user_sessions").unwrap();
         let mut decoder = Decoder::new(schema, "n".into());
         let mut progress = Progress::NEW;
-        for (_, part) in split.parts {
+        for (_, part) in parts {
             let body = Body {
                 seq: Seq(1),
                 received_at: Micros(0),

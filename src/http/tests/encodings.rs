@@ -280,8 +280,8 @@ async fn a_sender_that_falls_silent_or_holds_much_for_long_is_not_waited_for() {
 async fn a_body_at_the_limit_is_sealed_and_taken_and_its_memory_comes_back() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), [b'k'; 32]).unwrap();
-    let seal = Some(crate::privacy::Key::read(secret.path()).unwrap());
-    let server = Server::with_access(Access { seal, ..Access::default() }, |options, _| {
+    let key = crate::privacy::Key::read(secret.path()).unwrap();
+    let server = Server::sealing(Some(key), |options, _| {
         options.endpoints[0].inflated_limit_bytes = 160 << 20;
     })
     .await;

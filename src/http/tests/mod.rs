@@ -77,11 +77,11 @@ impl Server {
     }
 
     async fn with(change: impl FnOnce(&mut Options, &mut journal::Options)) -> Server {
-        Server::with_access(Access::default(), change).await
+        Server::sealing(None, change).await
     }
 
-    async fn with_access(
-        access: Access,
+    async fn sealing(
+        key: Option<crate::privacy::Key>,
         change: impl FnOnce(&mut Options, &mut journal::Options),
     ) -> Server {
         let dir = tempfile::tempdir().unwrap();
@@ -99,8 +99,8 @@ impl Server {
         let running = tokio::spawn(run(
             listener,
             options,
-            access,
-            journal.clone(),
+            Access::default(),
+            Intake::new(journal.clone(), key),
             readiness.clone(),
             metrics::install(),
             async move {

@@ -1,0 +1,177 @@
+//! The intake: a body of documents from any source becomes durable in the journal.
+//!
+//! # Promises
+//! - [`Intake::accept`] returns a [`Receipt`] only after the journal has made the body durable, or
+//!   has recognised it as a repetition of one that is.
+//! - A body without documents is accepted and stored nowhere.
+//! - Nothing here knows a protocol. A source maps [`Refusal`]s to its own statuses; HTTP is the
+//!   first source.
+//!
+//! A document is never looked at. Lines are counted, and a bulk is split by the action lines alone
+//! ([`bulk`]).
+
+pub(crate) mod bulk;
+mod index_pattern;
+mod lines;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::journal::{AppendError, Journal, NewBody};
+use crate::metrics as names;
+use crate::privacy;
+use crate::record::Form;
+
+pub use self::index_pattern::IndexPattern;
+pub(crate) use self::index_pattern::is_index_name;
+pub use self::refusal::{Refusal, RefusalKind};
+
+/// Largest body, in bytes, that is worked on where it is: more would delay the tasks that share
+/// the thread.
+const INLINE_BYTES: usize = 1 << 20;
+
+/// Proof that a body is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Lines that are more than white space; in a bulk, documents.
+    pub lines: u64,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// An equal body was accepted before, within the journal's retry window, and this one was not
+    /// stored again.
+    pub duplicate: bool,
+}
+
+/// A handle to the journal for sources. Clones are cheap and share everything.
+#[derive(Clone)]
+pub struct Intake {
+    journal: Journal,
+    seal: Option<privacy::Key>,
+}
+
+impl Intake {
+    /// Creates an intake in front of `journal`. With `seal`, bodies are encrypted with that key.
+    #[must_use]
+    pub fn new(journal: Journal, seal: Option<privacy::Key>) -> Intake {
+        Intake { journal, seal }
+    }
+
+    /// Makes a body of documents durable under `table`, and counts it in the metrics.
+    ///
+    /// A bulk belongs to `table` whole, whatever indices its actions name.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was acknowledged.
+    ///
+    /// # Cancel safety
+    /// Dropped before the body has reached the journal's queue, nothing is recorded. Dropped after
+    /// that, the body is recorded once all the same, and a repetition of it is recognised as one.
+    pub async fn accept(
+        &self,
+        table: &Arc<str>,
+        form: Form,
+        bytes: Bytes,
+    ) -> Result<Receipt, Refusal> {
+        let counted = bytes.clone();
+        let lines = offload(bytes.len(), move || match form {
+            Form::Ndjson => Ok(lines::count(&counted)),
+            Form::Elasticsearch => bulk::count_documents(&counted),
+        });
+        let lines = lines.await??;
+        self.accept_counted(table, form, lines, bytes).await
+    }
+
+    /// Does the same for a body whose `lines` are counted, such as a table's part of a bulk.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was acknowledged.
+    ///
+    /// # Cancel safety
+    /// That of [`accept`](Self::accept).
+    pub(crate) async fn accept_counted(
+        &self,
+        table: &Arc<str>,
+        form: Form,
+        lines: u64,
+        bytes: Bytes,
+    ) -> Result<Receipt, Refusal> {
+        let len = bytes.len() as u64;
+        if lines == 0 {
+            return Ok(Receipt { lines, bytes: len, duplicate: false });
+        }
+        let bytes = self.sealed(bytes).await?;
+        let new = NewBody { table: Arc::clone(table), form, first_line: 1, bytes };
+        let duplicate = self.journal.append(new).await?.duplicate;
+        if duplicate {
+            metrics::counter!(names::DUPLICATES).increment(1);
+        } else {
+            metrics::counter!(names::RECEIVED_BODIES).increment(1);
+            metrics::counter!(names::RECEIVED_BYTES).increment(len);
+            metrics::counter!(names::RECEIVED_LINES).increment(lines);
+        }
+        Ok(Receipt { lines, bytes: len, duplicate })
+    }
+
+    /// Returns the bytes of memory that accepting a body of `len` bytes takes besides the body. A
+    /// source that has a memory budget reserves them before; what the journal takes for
+    /// compressing is bounded there.
+    #[must_use]
+    pub fn copy_bytes(&self, len: u64) -> u64 {
+        self.seal.as_ref().map_or(0, |_| len + privacy::SEAL_BYTES as u64)
+    }
+
+    /// Returns whether a small body would be accepted now.
+    ///
+    /// # Errors
+    /// The refusal that it would meet.
+    pub fn accepting(&self) -> Result<(), AppendError> {
+        self.journal.status().accepting
+    }
+
+    /// Encrypts a body. The encrypted body keeps the clear one alive, and with it whatever the
+    /// source has reserved for both.
+    async fn sealed(&self, bytes: Bytes) -> Result<Bytes, Refusal> {
+        if privacy::is_sealed(&bytes) {
+            return Err(Refusal::NotDocuments);
+        }
+        let Some(key) = self.seal.clone() else { return Ok(bytes) };
+        let sealing = tokio::task::spawn_blocking(move || {
+            let sealed = key.seal_body(&bytes)?;
+            Some(Bytes::from_owner(Sealed { sealed, _clear: bytes }))
+        });
+        sealing.await.ok().flatten().ok_or(Refusal::Aborted)
+    }
+}
+
+/// An encrypted body, and the clear one that it was made of.
+struct Sealed {
+    sealed: Bytes,
+    _clear: Bytes,
+}
+
+impl AsRef<[u8]> for Sealed {
+    fn as_ref(&self) -> &[u8] {
+        &self.sealed
+    }
+}
+
+/// Runs `work` on a body of `len` bytes: inline if the body is small, else on a blocking thread.
+///
+/// # Errors
+/// [`Refusal::Aborted`] if the work panicked or the runtime is shutting down.
+///
+/// # Cancel safety
+/// Work on a blocking thread goes on when the future is dropped: it must own what it uses.
+pub(crate) async fn offload<T: Send + 'static>(
+    len: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if len <= INLINE_BYTES {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::Aborted)
+}

@@ -1,0 +1,62 @@
+//! Reasons for which the intake does not accept a body, grouped by what the sender must do.
+
+use std::time::Duration;
+
+use crate::journal::AppendError;
+
+use super::bulk::BulkError;
+
+/// When to send a body again whose processing was aborted.
+const ABORTED_RETRY: Duration = Duration::from_secs(2);
+
+/// The reason for which a body was not accepted. Nothing of it was acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The body looks like an encrypted one, which would not open.
+    #[error("the body is no text, and so no documents: nothing was kept")]
+    NotDocuments,
+    /// The bulk cannot be split.
+    #[error(transparent)]
+    Bulk(#[from] BulkError),
+    /// The journal did not record it.
+    #[error(transparent)]
+    Journal(#[from] AppendError),
+    /// The thread that worked on the body did not finish.
+    #[error("the body could not be processed: nothing was kept; send it again a little later")]
+    Aborted,
+}
+
+/// The sender's part after a [`Refusal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// Correct the body: it is refused however often it is sent.
+    Invalid,
+    /// Send less at a time.
+    TooLarge,
+    /// Send the same body again later.
+    Unavailable,
+}
+
+impl Refusal {
+    /// Returns what the sender must do.
+    #[must_use]
+    pub fn kind(&self) -> RefusalKind {
+        match self {
+            Refusal::NotDocuments | Refusal::Bulk(BulkError::Line { .. }) => RefusalKind::Invalid,
+            Refusal::Bulk(BulkError::TooManyActions { .. })
+            | Refusal::Journal(AppendError::TooLarge { .. }) => RefusalKind::TooLarge,
+            Refusal::Journal(_) | Refusal::Aborted => RefusalKind::Unavailable,
+        }
+    }
+
+    /// Returns the time after which sending it again is worth it; `None` unless the kind is
+    /// [`RefusalKind::Unavailable`].
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Refusal::Journal(error) => error.retry_after(),
+            Refusal::Aborted => Some(ABORTED_RETRY),
+            Refusal::NotDocuments | Refusal::Bulk(_) => None,
+        }
+    }
+}
