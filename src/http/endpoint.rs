@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::auth::Rules;
-use crate::intake::{Intake, IndexPattern};
+use crate::intake::{IndexPattern, Intake};
 use crate::record::Form;
 
 use super::body::Limits;

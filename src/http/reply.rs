@@ -154,9 +154,9 @@ impl Refusal {
             Refusal::TooManyFailures { .. } | Refusal::TooManyRequests { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Refusal::NoMemory
-            | Refusal::AuthBusy
-            | Refusal::TooManyInFlight => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NoMemory | Refusal::AuthBusy | Refusal::TooManyInFlight => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 

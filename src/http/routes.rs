@@ -253,8 +253,7 @@ impl App {
         .await?;
         let (parts, answer) = split?;
         let copied = parts.values().map(|part| part.copied_bytes).max().unwrap_or_default();
-        let needed =
-            len + answer.memory_bytes() + copied + self.intake.copy_bytes(copied.max(len));
+        let needed = len + answer.memory_bytes() + copied + self.intake.copy_bytes(copied.max(len));
         reserved.shrink_to(needed);
         reserved.grow_to(needed).await?;
         let of_answer = reserved.split(answer.memory_bytes());

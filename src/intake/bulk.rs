@@ -159,8 +159,7 @@ pub(crate) fn split<'t, E: From<BulkError>>(
     let mut lines = lines(text);
     while let Some(line) = lines.next() {
         let bad = |problem| Err(BulkError::Line { line: line.number, problem }.into());
-        let Some(action) =
-            bulk_action::read(text.get(line.start..line.end).unwrap_or_default())
+        let Some(action) = bulk_action::read(text.get(line.start..line.end).unwrap_or_default())
         else {
             return bad("is no action (index or create, and what it is about)");
         };

@@ -33,7 +33,8 @@ async fn a_receipt_counts_and_its_body_is_in_the_journal_once() {
         let receipt = intake.accept(&table, Form::Ndjson, body.clone()).await.unwrap();
         assert_eq!(receipt, Receipt { lines: 2, bytes: 17, duplicate });
     }
-    let bulk = Bytes::from_static(b"{\"index\":{\"_index\":\"x\"}}\n{}\n{\"delete\":{\"_id\":\"1\"}}\n");
+    let bulk =
+        Bytes::from_static(b"{\"index\":{\"_index\":\"x\"}}\n{}\n{\"delete\":{\"_id\":\"1\"}}\n");
     let receipt = intake.accept(&table, Form::Elasticsearch, bulk.clone()).await.unwrap();
     assert_eq!(receipt, Receipt { lines: 1, bytes: bulk.len() as u64, duplicate: false });
     let kept = bodies(&journal, 2);

@@ -3,9 +3,9 @@
 use super::asked::{Asked, asked};
 use super::*;
 use crate::auth::Rules;
+use crate::decode::{Decoder, Progress, Room};
 use crate::intake::IndexPattern;
 use crate::intake::bulk::MAX_ID_BYTES;
-use crate::decode::{Decoder, Progress, Room};
 use crate::record::{Body, Form, Micros, Seq};
 use crate::schema::{EXTRA, INGEST_ID, TableSchema};
 use arrow::array::AsArray as _;
