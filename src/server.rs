@@ -25,7 +25,7 @@ use crate::journal::{Disk as _, Journal, MAX_SETTINGS_BYTES, RealDisk};
 use crate::lake::Lake;
 use crate::publish::publisher::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
-use crate::status::Readiness;
+use crate::status::{LogObserver, MetricsObserver, Observers, Readiness};
 use crate::table::{Spec, Tables, registry};
 use crate::tls::Tls;
 use crate::{http, metrics, privacy};
@@ -80,6 +80,10 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listening address")?;
     announce(&settings, &address.to_string())?;
 
+    let observers = Observers::new(
+        Arc::clone(&clock),
+        vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver)],
+    );
     let landing = Supervisor {
         options: settings.roll,
         limits: limits(&settings),
@@ -93,6 +97,7 @@ pub fn serve(settings: Settings) -> anyhow::Result<()> {
         staging: settings.staging(),
         pending: Arc::new(Mutex::new(Pending::of(&recovery))),
         pauses: Pauses::USUAL,
+        observers,
     };
     let engine = std::thread::Builder::new()
         .name("landing".into())

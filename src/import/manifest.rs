@@ -195,10 +195,6 @@ impl RollLog for LakeLog<'_> {
     fn committed(&mut self, _roll: Roll) -> anyhow::Result<()> {
         Ok(())
     }
-
-    fn landed(&mut self, receipt: &Receipt, bytes: u64) {
-        tracing::debug!(roll = receipt.roll, rows = receipt.rows, bytes, "landed");
-    }
 }
 
 /// The hash that a file is known by: of its content, however it is packed. None for what can be

@@ -42,7 +42,7 @@ use crate::publish::publisher::{Pace, Pauses, Publisher};
 use crate::record::{Micros, Roll, Seq};
 use crate::roll::engine::{Engine, Mode};
 use crate::roll::source::Source;
-use crate::status::Readiness;
+use crate::status::{LogObserver, Observer, Observers, Readiness};
 use crate::table::Tables;
 
 pub use options::{Input, Options};
@@ -221,6 +221,9 @@ impl Import {
     ) -> anyhow::Result<()> {
         let options = &self.options.roll;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let observers: Vec<Arc<dyn Observer>> =
+            vec![Arc::new(LogObserver::quiet()), report.lines()];
+        let observers = Observers::new(Arc::clone(&clock), observers);
         let limits = Limits {
             age_us: i64::MAX,
             file_bytes: options.roll_bytes,
@@ -234,8 +237,8 @@ impl Import {
             tables,
             privacy_key: self.key.as_ref(),
             staging: &staging.files,
-            decoded_lines: report.lines(),
-            clock: Arc::clone(&clock),
+            clock,
+            observers: &observers,
         };
         let publisher = Publisher {
             lake: self.marks.lake.clone(),
@@ -243,9 +246,9 @@ impl Import {
             tables,
             runtime: self.marks.runtime.clone(),
             readiness: Arc::new(Readiness::new()),
-            clock,
             pauses: Pauses::USUAL,
             pace: Pace::default(),
+            observers: observers.clone(),
         };
         let mut log = LakeLog { marks: &self.marks, node };
         let again = matches!(mode, Mode::Redo(..));

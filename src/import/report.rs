@@ -10,6 +10,8 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressState, ProgressSt
 use super::manifest::FileMark;
 use super::options::Input;
 use crate::lake::Receipt;
+use crate::record::Micros;
+use crate::status::{Observer, RollEvent};
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY_S: u64 = 10;
@@ -21,12 +23,30 @@ pub(super) fn name(input: &Input) -> String {
     }
 }
 
+/// Counts the lines that are taken into rolls.
+#[derive(Debug, Default)]
+pub(super) struct Lines(AtomicU64);
+
+impl Lines {
+    fn now(&self) -> HumanCount {
+        HumanCount(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Observer for Lines {
+    fn observe(&self, _at: Micros, event: &RollEvent) {
+        if let RollEvent::Filling { lines, .. } = event {
+            self.0.fetch_add(*lines, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The report on one run.
 pub(super) struct Report {
     bar: ProgressBar,
     quiet: bool,
     started: Instant,
-    lines: Arc<AtomicU64>,
+    lines: Arc<Lines>,
     stop: Option<std::sync::mpsc::Sender<()>>,
 }
 
@@ -43,7 +63,7 @@ impl Report {
             Some(bytes) => ProgressBar::new(bytes),
             None => ProgressBar::no_length(),
         };
-        let lines = Arc::new(AtomicU64::new(0));
+        let lines = Arc::new(Lines::default());
         let mut stop = None;
         if quiet || !std::io::stderr().is_terminal() {
             bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
@@ -58,7 +78,7 @@ impl Report {
             };
             let shown = Arc::clone(&lines);
             let rows = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
-                let _ = write!(out, "{}", HumanCount(shown.load(Ordering::Relaxed)));
+                let _ = write!(out, "{}", shown.now());
             };
             let style =
                 ProgressStyle::with_template(style).map(|style| style.with_key("rows", rows));
@@ -72,9 +92,9 @@ impl Report {
         self.bar.clone()
     }
 
-    /// Counts the lines that are taken up.
-    pub(super) fn lines(&self) -> &AtomicU64 {
-        &self.lines
+    /// Returns the observer that counts the lines.
+    pub(super) fn lines(&self) -> Arc<Lines> {
+        Arc::clone(&self.lines)
     }
 
     /// The summary.
@@ -116,14 +136,14 @@ impl Report {
 }
 
 /// Prints how far it is, now and then, until the sender is dropped.
-fn print_lines(bar: &ProgressBar, lines: Arc<AtomicU64>) -> std::sync::mpsc::Sender<()> {
+fn print_lines(bar: &ProgressBar, lines: Arc<Lines>) -> std::sync::mpsc::Sender<()> {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let bar = bar.clone();
     let every = std::time::Duration::from_secs(LINE_EVERY_S);
     std::thread::spawn(move || {
         while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
             let of = bar.length().map_or(String::new(), |all| format!(" of {}", DecimalBytes(all)));
-            let rows = HumanCount(lines.load(Ordering::Relaxed));
+            let rows = lines.now();
             let mut out = std::io::stderr().lock();
             let _ = writeln!(out, "{}{of} read, {rows} rows", DecimalBytes(bar.position()));
         }

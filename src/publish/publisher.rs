@@ -13,25 +13,21 @@ use tokio::runtime::Handle;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::recovery::{self, Again};
-use crate::clock::Clock;
 use crate::commit;
 use crate::journal::Seal;
 use crate::lake::{
     self, FileReceipt, Lake, LostBodies, QuarantineReceipt, Receipt, StoreError, TableReceipt,
 };
 use crate::lock::lock;
-use crate::metrics as names;
 use crate::record::{Roll, SeqRange};
 use crate::roll::open_roll::Finished;
-use crate::status::Readiness;
+use crate::status::{Observers, Readiness, RollEvent};
 use crate::table::Tables;
 
 /// Where seals and commits are kept. Both are durable on return.
 pub(crate) trait RollLog: Send {
     fn seal(&mut self, seal: &Seal) -> anyhow::Result<()>;
     fn committed(&mut self, roll: Roll) -> anyhow::Result<()>;
-    /// Told of every roll that is over, with the bytes of its files.
-    fn landed(&mut self, receipt: &Receipt, bytes: u64);
     /// Bodies of the range, or right before it, that are gone for good.
     fn lost(&self, _range: SeqRange) -> Vec<SeqRange> {
         Vec::new()
@@ -94,9 +90,10 @@ pub(crate) struct Publisher<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) runtime: Handle,
     pub(crate) readiness: Arc<Readiness>,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pauses: Pauses,
     pub(crate) pace: Pace,
+    /// Told of every step of the rolls.
+    pub(crate) observers: Observers,
 }
 
 impl Publisher<'_> {
@@ -117,6 +114,8 @@ impl Publisher<'_> {
         if !sealed {
             let settings = self.tables.to_json();
             log.seal(&Seal { roll: finished.roll, range: finished.range, settings })?;
+            let (roll, range) = (finished.roll, finished.range);
+            self.observers.emit(&RollEvent::Sealed { roll, range });
         }
         let lost = log.lost(finished.range);
         let receipt = if sealed {
@@ -131,18 +130,18 @@ impl Publisher<'_> {
         } else {
             self.put(finished, &lost)?
         };
+        self.observers.emit(&RollEvent::Landed { roll: finished.roll });
         log.committed(finished.roll)?;
         for path in finished.staged() {
             let _ = std::fs::remove_file(path);
         }
-        metrics::counter!(names::ROLLS).increment(1);
-        metrics::counter!(names::ROWS).increment(receipt.rows);
-        metrics::counter!(names::REJECTS).increment(receipt.rejects);
-        metrics::counter!(names::FILES).increment(finished.files.len() as u64);
-        let bytes: u64 = finished.files.iter().map(|(_, staged)| staged.bytes).sum();
-        metrics::counter!(names::FILE_BYTES).increment(bytes);
-        metrics::gauge!(names::LAST_COMMIT).set(self.clock.now().0 as f64 / 1e6);
-        log.landed(&receipt, bytes);
+        self.observers.emit(&RollEvent::Committed {
+            roll: finished.roll,
+            rows: receipt.rows,
+            rejects: receipt.rejects,
+            files: finished.files.len(),
+            bytes: finished.files.iter().map(|(_, staged)| staged.bytes).sum(),
+        });
         Ok(receipt)
     }
 
@@ -174,13 +173,13 @@ impl Publisher<'_> {
             recovery::receipt(&self.lake, &self.node, finished)
         })?;
         if let Some(receipt) = found {
-            tracing::info!("roll {roll} is in the lake already");
+            self.observers.emit(&RollEvent::AlreadyLanded { roll });
             return Ok(Again::Landed(receipt));
         }
         if lost.is_empty() {
             return Ok(Again::Rest(finished.clone()));
         }
-        tracing::warn!("roll {roll} is made again, and of its bodies some are lost: {lost:?}");
+        self.observers.emit(&RollEvent::BodiesLost { roll, lost: lost.to_vec() });
         let rest = self.insist("look for what there is of", finished, || {
             recovery::files(&self.lake, self.tables, &self.node, finished)
         })?;
@@ -245,7 +244,7 @@ impl Publisher<'_> {
     /// Tries until it works, with a growing pause.
     fn insist<F, T>(
         &self,
-        what: &str,
+        step: &'static str,
         finished: &Finished,
         attempt: impl Fn() -> F,
     ) -> anyhow::Result<T>
@@ -265,16 +264,19 @@ impl Publisher<'_> {
                 // has new files.
                 Err(error @ StoreError::Unsynced { .. }) => {
                     return Err(
-                        anyhow::Error::new(error).context(format!("cannot {what} roll {roll}"))
+                        anyhow::Error::new(error).context(format!("cannot {step} roll {roll}"))
                     );
                 }
                 Err(error) => {
-                    metrics::counter!(names::ROLL_RETRIES).increment(1);
                     tries += 1;
                     let error = format!("{:#}", anyhow::Error::new(error));
-                    tracing::warn!(
-                        "cannot {what} roll {roll}, trying again within {pause:?}: {error}"
-                    );
+                    self.observers.emit(&RollEvent::Retrying {
+                        roll,
+                        step,
+                        tries,
+                        pause,
+                        error: error.clone(),
+                    });
                     self.readiness.tell("lake", Err(error));
                 }
             }

@@ -6,7 +6,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,14 +17,13 @@ use crate::batch::Limits;
 use crate::clock::Clock;
 use crate::journal::{self, Journal, Reader, Recovery, Seal};
 use crate::lake::Lake;
-use crate::lake::Receipt;
 use crate::lock::lock;
 use crate::privacy;
 use crate::record::{Roll, Seq, SeqRange};
 use crate::roll;
 use crate::roll::engine::{Engine, Mode};
 use crate::roll::source::{Next, Source};
-use crate::status::Readiness;
+use crate::status::{Observers, Readiness, RollEvent};
 use crate::table::Tables;
 
 /// What of the journal has not landed.
@@ -62,6 +60,7 @@ pub(crate) struct Supervisor {
     pub(crate) staging: PathBuf,
     pub(crate) pending: Arc<Mutex<Pending>>,
     pub(crate) pauses: Pauses,
+    pub(crate) observers: Observers,
 }
 
 impl Supervisor {
@@ -80,13 +79,13 @@ impl Supervisor {
             let text = format!("{error:#}");
             self.readiness.tell("landing", Err(text.clone()));
             if let Some(reason) = self.journal.poisoned() {
-                tracing::error!("landing stopped, restart the program: {reason}");
+                self.observers.emit(&RollEvent::EngineStopped { reason: reason.to_string() });
                 return Err(error);
             }
             if self.pending().next_roll != before.next_roll {
                 pause = self.pauses.restart;
             }
-            tracing::error!("landing failed, beginning anew from the journal in {pause:?}: {text}");
+            self.observers.emit(&RollEvent::EngineFailed { error: text, pause });
             std::thread::sleep(pause);
             pause = (pause * 2).min(self.pauses.most);
         }
@@ -101,7 +100,7 @@ impl Supervisor {
         for seal in self.pending().sealed {
             let tables = Tables::from_json(&seal.settings)
                 .with_context(|| format!("the settings that roll {} was sealed with", seal.roll))?;
-            tracing::info!("roll {} was sealed and not committed: making it again", seal.roll);
+            self.observers.emit(&RollEvent::Redone { roll: seal.roll, range: seal.range });
             let reader = self.journal.reader(seal.range.first);
             let source = FromJournal { reader, last: Some(seal.range.last), key: self.key.clone() };
             self.engine(&tables, source, Mode::Redo(seal.roll, seal.range))?;
@@ -124,9 +123,9 @@ impl Supervisor {
             tables,
             runtime: self.runtime.clone(),
             readiness: Arc::clone(&self.readiness),
-            clock: Arc::clone(&self.clock),
             pauses: self.pauses,
             pace: Pace::default(),
+            observers: self.observers.clone(),
         }
     }
 
@@ -138,8 +137,8 @@ impl Supervisor {
             tables,
             privacy_key: self.key.as_ref(),
             staging: &self.staging,
-            decoded_lines: &AtomicU64::new(0),
             clock: Arc::clone(&self.clock),
+            observers: &self.observers,
         };
         let publisher = self.publisher(tables);
         let mut log = self.log();
@@ -206,11 +205,5 @@ impl RollLog for JournalLog {
         let mut pending = lock(&self.pending);
         pending.sealed.retain(|seal| seal.roll != roll);
         Ok(())
-    }
-
-    fn landed(&mut self, receipt: &Receipt, bytes: u64) {
-        let files: usize = receipt.tables.iter().map(|table| table.files.len()).sum();
-        let Receipt { roll, rows, rejects, .. } = receipt;
-        tracing::info!(roll, rows, rejects, files, bytes, "landed");
     }
 }

@@ -11,7 +11,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
@@ -23,9 +23,9 @@ use super::options::Options;
 use super::source::Source;
 use crate::batch::{Limits, Reason, decide};
 use crate::clock::Clock;
-use crate::metrics as names;
 use crate::privacy::{self, Applied};
 use crate::record::{Roll, SeqRange};
+use crate::status::{Observers, RollEvent};
 use crate::table::Tables;
 
 /// Which rolls to make.
@@ -50,9 +50,9 @@ pub(crate) struct Engine<'a> {
     pub(crate) privacy_key: Option<&'a privacy::Key>,
     /// Staging directory. It is emptied when the engine starts.
     pub(crate) staging: &'a Path,
-    /// Grows by the lines of every part that is taken up.
-    pub(crate) decoded_lines: &'a AtomicU64,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Told of every step of the rolls.
+    pub(crate) observers: &'a Observers,
 }
 
 /// A roll ends when it has this many bytes waiting on disk, or a third of what is left there: room
@@ -166,11 +166,12 @@ impl Batcher<'_> {
     fn fill(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
         let engine = self.engine;
         loop {
+            let mut lines = 0;
             match self.places.recv_timeout(TICK) {
                 Ok(fed) => match fed? {
                     Fed::Job(Place { range, bytes, parts }) => {
-                        open.begin(range, bytes as u64, engine.clock.now());
-                        take(open, &parts, engine.decoded_lines)?;
+                        self.begin(open, range, bytes as u64);
+                        lines = take(open, &parts)?;
                         let _ = self.freed.send(bytes);
                     }
                     Fed::End => break,
@@ -181,18 +182,49 @@ impl Batcher<'_> {
             if self.publisher_ended.load(Ordering::Relaxed) {
                 bail!(PUBLISHER_STOPPED);
             }
-            metrics::gauge!(names::BUFFERED_BYTES).set(open.buffered_bytes() as f64);
-            metrics::gauge!(names::OPEN_PARTITIONS).set(open.partitions() as f64);
+            engine.observers.emit(&RollEvent::Filling {
+                roll: open.roll(),
+                lines,
+                buffered_bytes: open.buffered_bytes() as u64,
+                open_partitions: open.partitions(),
+            });
             self.roll_if_due(open, rolls)?;
         }
         if let Mode::Redo(_, range) = self.mode {
             // Whatever was left of the bodies in the journal, the roll is the one that was sealed.
-            open.begin(range, 0, engine.clock.now());
+            self.begin(open, range, 0);
         }
         if let Some(finished) = open.finish()? {
-            send(rolls, finished, Reason::End)?;
+            self.send(rolls, finished, Reason::End)?;
         }
         Ok(())
+    }
+
+    fn begin(&self, open: &mut OpenRoll, range: SeqRange, source_bytes: u64) {
+        let first = open.is_empty();
+        open.begin(range, source_bytes, self.engine.clock.now());
+        if first {
+            self.engine.observers.emit(&RollEvent::Opened { roll: open.roll() });
+        }
+    }
+
+    fn send(
+        &self,
+        rolls: &Sender<Finished>,
+        finished: Finished,
+        reason: Reason,
+    ) -> anyhow::Result<()> {
+        self.engine.observers.emit(&RollEvent::Finished {
+            roll: finished.roll,
+            range: finished.range,
+            reason: reason.as_str(),
+            lines: finished.counts.lines,
+            rows: finished.counts.rows,
+            rejects: finished.counts.rejects,
+            files: finished.files.len(),
+            bytes: finished.files.iter().map(|(_, staged)| staged.bytes).sum(),
+        });
+        rolls.send(finished).map_err(|_| anyhow!(PUBLISHER_STOPPED))
     }
 
     fn roll_if_due(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
@@ -207,7 +239,7 @@ impl Batcher<'_> {
         if let Some(reason) = due
             && let Some(finished) = open.finish()?
         {
-            send(rolls, finished, reason)?;
+            self.send(rolls, finished, reason)?;
         }
         Ok(())
     }
@@ -227,26 +259,17 @@ fn remove_files_of(roll: Roll, staging: &Path) {
     }
 }
 
-/// All parts of a job.
-fn take(
-    open: &mut OpenRoll,
-    parts: &Receiver<anyhow::Result<Part>>,
-    taken: &AtomicU64,
-) -> anyhow::Result<()> {
+/// Pushes all parts of a job into the open roll. Returns their lines.
+fn take(open: &mut OpenRoll, parts: &Receiver<anyhow::Result<Part>>) -> anyhow::Result<u64> {
+    let mut lines = 0;
     for part in parts {
         match part? {
             Part::Decoded(batches) => {
-                let lines: u64 = batches.iter().map(|(_, decoded)| decoded.counts.lines).sum();
-                taken.fetch_add(lines, Ordering::Relaxed);
+                lines += batches.iter().map(|(_, decoded)| decoded.counts.lines).sum::<u64>();
                 open.push(batches)?;
             }
-            Part::End => return Ok(()),
+            Part::End => return Ok(lines),
         }
     }
     Err(anyhow!("a decoder stopped before it was done"))
-}
-
-fn send(rolls: &Sender<Finished>, finished: Finished, reason: Reason) -> anyhow::Result<()> {
-    tracing::debug!(roll = finished.roll.0, reason = reason.as_str(), "rolling");
-    rolls.send(finished).map_err(|_| anyhow!(PUBLISHER_STOPPED))
 }

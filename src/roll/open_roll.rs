@@ -83,6 +83,11 @@ impl OpenRoll {
         self.files.roll()
     }
 
+    /// Returns whether no body is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.range.is_none()
+    }
+
     /// Takes up bodies, which follow on those before. What they come to is pushed after.
     pub(crate) fn begin(&mut self, range: SeqRange, source_bytes: u64, now: Micros) {
         let first = self.range.map_or(range.first, |r| r.first.min(range.first));

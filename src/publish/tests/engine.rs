@@ -1,6 +1,6 @@
 //! The engine with a source and a log of its own: threads that fall silent, and time.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,7 +11,6 @@ use super::harness::{World, line};
 use crate::batch::Limits;
 use crate::clock::SystemClock;
 use crate::journal::Seal;
-use crate::lake::Receipt;
 use crate::publish::publisher::RollLog;
 use crate::publish::supervisor::Supervisor;
 use crate::record::{Body, Form, Micros, Roll, Seq, SeqRange};
@@ -54,8 +53,6 @@ impl RollLog for Log {
     fn committed(&mut self, _roll: Roll) -> anyhow::Result<()> {
         Ok(())
     }
-
-    fn landed(&mut self, _receipt: &Receipt, _bytes: u64) {}
 }
 
 /// A supervisor whose rolls have an age and nothing else, and a log.
@@ -81,8 +78,8 @@ fn run(
         tables: &supervisor.tables,
         privacy_key: None,
         staging: &supervisor.staging,
-        decoded_lines: &AtomicU64::new(0),
         clock: Arc::new(SystemClock),
+        observers: &supervisor.observers,
     };
     let publisher = supervisor.publisher(&supervisor.tables);
     let again = matches!(mode, Mode::Redo(..));

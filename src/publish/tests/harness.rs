@@ -25,7 +25,7 @@ use crate::publish::supervisor::{Pending, Supervisor};
 use crate::record::{Form, Micros};
 use crate::roll;
 use crate::schema::TableSchema;
-use crate::status::Readiness;
+use crate::status::{Observers, Readiness};
 use crate::table::{Spec, Tables, Template};
 
 const TABLE: &str = "visits";
@@ -115,6 +115,7 @@ impl World {
             staging: self.staging(),
             pending: Arc::new(Mutex::new(Pending::of(recovery))),
             pauses: Pauses { store: Duration::ZERO, restart: Duration::ZERO, most: Duration::ZERO },
+            observers: Observers::none(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The way behind the receiver, on a disk and a store that break.
 
 mod engine;
+mod events;
 mod harness;
 mod regressions;
 mod search;

@@ -1,0 +1,93 @@
+//! The events of rolls, as their observers get them.
+
+use std::sync::{Arc, Mutex};
+
+use super::harness::{World, line};
+use crate::clock::SystemClock;
+use crate::publish::publisher::RollLog as _;
+use crate::record::{Micros, Roll, Seq, SeqRange};
+use crate::status::{Board, Observer, Observers, RollEvent, RollState};
+
+/// Keeps every event but `Filling`.
+#[derive(Default)]
+struct Keeps(Mutex<Vec<RollEvent>>);
+
+impl Observer for Keeps {
+    fn observe(&self, _at: Micros, event: &RollEvent) {
+        if !matches!(event, RollEvent::Filling { .. }) {
+            self.0.lock().expect("whole").push(event.clone());
+        }
+    }
+}
+
+fn range(first: u64, last: u64) -> SeqRange {
+    SeqRange { first: Seq(first), last: Seq(last) }
+}
+
+#[test]
+fn a_roll_emits_each_step_once_and_in_order() {
+    let world = World::new(11);
+    let (journal, recovery) = world.open().expect("opens");
+    let mut supervisor = world.supervisor(&journal, &recovery);
+    let (keeps, board) = (Arc::new(Keeps::default()), Arc::new(Board::default()));
+    supervisor.observers =
+        Observers::new(Arc::new(SystemClock), vec![keeps.clone(), board.clone()]);
+    world.append(&journal, &line("b1", 1, false)).expect("taken");
+    world.append(&journal, &line("b2", 1, true)).expect("taken");
+    journal.close();
+    supervisor.run().expect("landed");
+    let (roll, range) = (Roll::FIRST, range(1, 2));
+    let events = std::mem::take(&mut *keeps.0.lock().expect("whole"));
+    let bytes = match events.get(1) {
+        Some(RollEvent::Finished { bytes, .. }) => *bytes,
+        other => panic!("{other:?}"),
+    };
+    assert!(bytes > 0);
+    let (rows, rejects, files) = (1, 1, 1);
+    let expected = [
+        RollEvent::Opened { roll },
+        RollEvent::Finished { roll, range, reason: "end", lines: 2, rows, rejects, files, bytes },
+        RollEvent::Sealed { roll, range },
+        RollEvent::Landed { roll },
+        RollEvent::Committed { roll, rows, rejects, files, bytes },
+    ];
+    assert_eq!(events, expected);
+    let rolls = board.rolls();
+    assert_eq!((rolls[0].state, rolls[0].lines, rolls[0].rows), (RollState::Committed, 2, 1));
+}
+
+#[test]
+fn a_sealed_roll_that_is_made_again_says_so_and_is_not_sealed_again() {
+    let world = World::new(12);
+    let (journal, recovery) = world.open().expect("opens");
+    let mut supervisor = world.supervisor(&journal, &recovery);
+    world.append(&journal, &line("b1", 1, false)).expect("taken");
+    let seal = crate::journal::Seal {
+        roll: Roll::FIRST,
+        range: range(1, 1),
+        settings: supervisor.tables.to_json(),
+    };
+    supervisor.log().seal(&seal).expect("sealed");
+    world.store.go_away(1);
+    let keeps = Arc::new(Keeps::default());
+    supervisor.observers = Observers::new(Arc::new(SystemClock), vec![keeps.clone()]);
+    journal.close();
+    supervisor.run().expect("landed");
+    let events = std::mem::take(&mut *keeps.0.lock().expect("whole"));
+    let names: Vec<&str> = events.iter().map(name).collect();
+    assert_eq!(names, ["redone", "opened", "finished", "retrying", "landed", "committed"]);
+    assert_eq!(events.first().and_then(RollEvent::roll), Some(Roll::FIRST));
+}
+
+fn name(event: &RollEvent) -> &'static str {
+    match event {
+        RollEvent::Opened { .. } => "opened",
+        RollEvent::Finished { .. } => "finished",
+        RollEvent::Sealed { .. } => "sealed",
+        RollEvent::Redone { .. } => "redone",
+        RollEvent::Retrying { tries: 1, .. } => "retrying",
+        RollEvent::Landed { .. } => "landed",
+        RollEvent::Committed { .. } => "committed",
+        _ => "another",
+    }
+}

@@ -1,0 +1,142 @@
+//! The steps of a roll.
+
+use std::time::Duration;
+
+use crate::record::{Roll, SeqRange};
+
+/// One step of a roll, or of the engine that makes rolls.
+///
+/// A roll that goes well emits `Opened`, `Filling` (many), `Finished`, `Sealed`, `Landed`,
+/// `Committed`, in this order. Steps of a roll and of the next one interleave, since a roll is filled
+/// while the one before it is published.
+///
+/// `Redone` begins the steps of a roll that an earlier attempt has sealed; no `Sealed` follows.
+/// After `EngineFailed` every roll that is not sealed begins anew, under the same number.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RollEvent {
+    /// The first body was taken into the roll.
+    Opened {
+        /// The number of the roll.
+        roll: Roll,
+    },
+    /// Rows were taken into the open roll, or time has passed. Emitted after every job of the
+    /// decoders and at least ten times a second.
+    Filling {
+        /// The number of the roll.
+        roll: Roll,
+        /// Lines taken into the roll since the last `Filling`.
+        lines: u64,
+        /// Arrow bytes of the rows that wait in memory.
+        buffered_bytes: u64,
+        /// Files that the roll has so far.
+        open_partitions: usize,
+    },
+    /// The roll ended, and its files are finished in the staging directory.
+    Finished {
+        /// The number of the roll.
+        roll: Roll,
+        /// Its bodies.
+        range: SeqRange,
+        /// The limit that ended it, by the name that logs use: `age`, `bytes`, `rows`, …
+        reason: &'static str,
+        /// Its lines: rows and rejects.
+        lines: u64,
+        /// Its rows.
+        rows: u64,
+        /// Its lines in quarantine.
+        rejects: u64,
+        /// Its data files.
+        files: usize,
+        /// Bytes of its data files.
+        bytes: u64,
+    },
+    /// The number and range of the roll are durable: from here on it can only be made again as it is.
+    Sealed {
+        /// The number of the roll.
+        roll: Roll,
+        /// Its bodies.
+        range: SeqRange,
+    },
+    /// A roll that was sealed and not committed is being made again.
+    Redone {
+        /// The number of the roll.
+        roll: Roll,
+        /// Its bodies.
+        range: SeqRange,
+    },
+    /// A roll that is made again lacks bodies, which a segment that was given up had.
+    BodiesLost {
+        /// The number of the roll.
+        roll: Roll,
+        /// The bodies that are gone.
+        lost: Vec<SeqRange>,
+    },
+    /// A roll that is made again has its receipt in the lake: nothing of it is put.
+    AlreadyLanded {
+        /// The number of the roll.
+        roll: Roll,
+    },
+    /// A request to the lake failed and is made again after a pause.
+    Retrying {
+        /// The number of the roll.
+        roll: Roll,
+        /// The step that failed, as a verb with its object: `upload the files of`.
+        step: &'static str,
+        /// Failures of this step so far, from 1.
+        tries: u64,
+        /// The longest pause before the next try.
+        pause: Duration,
+        /// The error, with its causes.
+        error: String,
+    },
+    /// All files of the roll and its receipt are in the lake.
+    Landed {
+        /// The number of the roll.
+        roll: Roll,
+    },
+    /// The roll is over: its bodies are no longer needed.
+    Committed {
+        /// The number of the roll.
+        roll: Roll,
+        /// Its rows.
+        rows: u64,
+        /// Its lines in quarantine.
+        rejects: u64,
+        /// Its data files.
+        files: usize,
+        /// Bytes of its data files.
+        bytes: u64,
+    },
+    /// The engine failed. It begins anew from the journal after `pause`.
+    EngineFailed {
+        /// The error, with its causes.
+        error: String,
+        /// The pause before the engine begins anew.
+        pause: Duration,
+    },
+    /// The engine ended for good: the journal cannot be written.
+    EngineStopped {
+        /// The failure of the journal.
+        reason: String,
+    },
+}
+
+impl RollEvent {
+    /// Returns the number of the roll, or `None` for an event of the engine.
+    #[must_use]
+    pub fn roll(&self) -> Option<Roll> {
+        match self {
+            RollEvent::Opened { roll }
+            | RollEvent::Filling { roll, .. }
+            | RollEvent::Finished { roll, .. }
+            | RollEvent::Sealed { roll, .. }
+            | RollEvent::Redone { roll, .. }
+            | RollEvent::BodiesLost { roll, .. }
+            | RollEvent::AlreadyLanded { roll }
+            | RollEvent::Retrying { roll, .. }
+            | RollEvent::Landed { roll }
+            | RollEvent::Committed { roll, .. } => Some(*roll),
+            RollEvent::EngineFailed { .. } | RollEvent::EngineStopped { .. } => None,
+        }
+    }
+}
