@@ -3,3 +3,4 @@
 pub(crate) mod arrays;
 pub mod gather;
 pub(crate) mod spill_format;
+pub mod statistics;

@@ -35,6 +35,7 @@ use self::pages::Chunk;
 use self::sink::Sink;
 use crate::columnar::arrays::row_bytes;
 use crate::columnar::gather::{Run, gather};
+use crate::columnar::statistics::FileStatistics;
 use crate::schema::{INGEST_ID, TableSchema};
 
 /// Why a file could not be written.
@@ -181,6 +182,8 @@ pub struct Staged {
     pub bytes: u64,
     /// Its rows.
     pub rows: u64,
+    /// Statistics of its columns.
+    pub statistics: FileStatistics,
 }
 
 impl Encoder {
@@ -249,11 +252,13 @@ impl Encoder {
     /// # Errors
     /// [`EncodeError`].
     pub fn finish(mut self) -> Result<Staged, EncodeError> {
-        self.writer.finish().map_err(|source| self.failed(source))?;
+        let footer = self.writer.finish().map_err(|source| self.failed(source))?;
+        let statistics = FileStatistics::of(&footer);
+        drop(footer);
         let io = |source| EncodeError::Io { path: self.path.clone(), source };
         self.writer.inner_mut().rest().map_err(io)?;
         let bytes = std::fs::metadata(&self.path).map_err(io)?.len();
-        Ok(Staged { path: self.path, bytes, rows: self.rows })
+        Ok(Staged { path: self.path, bytes, rows: self.rows, statistics })
     }
 
     fn failed(&self, source: ParquetError) -> EncodeError {
@@ -312,5 +317,7 @@ const SHARED_BYTES: usize = 2 << 20;
 /// the indexes of its pages.
 const COLUMN_FOOTER_BYTES: usize = std::mem::size_of::<ColumnChunkMetaData>() + 768;
 
+#[cfg(test)]
+mod statistics_tests;
 #[cfg(test)]
 mod tests;

@@ -65,7 +65,9 @@ pub(crate) async fn files(
                 continue;
             };
             let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0);
-            let staged = Staged { path: PathBuf::new(), bytes: bytes.len() as u64, rows };
+            let statistics = crate::columnar::statistics::FileStatistics::of(&footer);
+            let staged =
+                Staged { path: PathBuf::new(), bytes: bytes.len() as u64, rows, statistics };
             rest.files.retain(|(other, _)| *other != key);
             rest.files.push((key, staged));
         }
@@ -73,7 +75,8 @@ pub(crate) async fn files(
         if let Some(bytes) = lake.get(&name).await? {
             let entries = memchr::memchr_iter(b'\n', &bytes).count() as u64;
             let bytes = bytes.len() as u64;
-            let staged = Staged { path: PathBuf::new(), bytes, rows: entries };
+            let statistics = crate::columnar::statistics::FileStatistics::default();
+            let staged = Staged { path: PathBuf::new(), bytes, rows: entries, statistics };
             rest.rejects.retain(|(other, _)| other != table);
             rest.rejects.push((Arc::clone(table), staged));
         }

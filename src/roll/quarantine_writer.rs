@@ -46,7 +46,8 @@ impl Rejects {
         let named = |path: &Path| path.display().to_string();
         self.file.flush().with_context(|| named(&self.path))?;
         let bytes = self.file.get_ref().metadata().with_context(|| named(&self.path))?.len();
-        Ok(Staged { path: self.path, bytes, rows: self.entries })
+        let statistics = crate::columnar::statistics::FileStatistics::default();
+        Ok(Staged { path: self.path, bytes, rows: self.entries, statistics })
     }
 }
 
