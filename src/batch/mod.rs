@@ -14,4 +14,4 @@ pub mod route;
 
 pub use buffers::{Buffers, Due, FileKey, PASS_BYTES, Parked, Pass, Place, RowGroup, Stored};
 pub use roll::{Limits, Open, Reason, decide};
-pub use route::{Routed, Router};
+pub use route::{PartitionValues, Routed, Router, values_of_path};

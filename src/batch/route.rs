@@ -10,16 +10,17 @@
 //! to the partition of nulls. Which these are follows from the order of rows alone, so that a roll
 //! that is made again has the same files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 
-use crate::table::partition::{Part, Segment, Template};
+use crate::table::partition::{Part, Template};
 
 /// What Hive writes for a null.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -48,10 +49,16 @@ pub struct Router {
     template: Template,
     /// What a time placeholder showed for a bucket of time. Bounded: see [`CACHE_MAX`].
     times: HashMap<(usize, i64), String>,
-    /// Partitions of the roll.
-    seen: HashSet<String>,
+    /// Partitions of the roll by their Hive path, each with its values.
+    seen: HashMap<String, PartitionValues>,
+    /// Rows of further partitions went to that of nulls.
+    overflowed: bool,
     most: usize,
 }
+
+/// Values of a partition, one for each segment of the template: as the template renders it, whole and
+/// not escaped. None for null, which an empty value is as well.
+pub type PartitionValues = Arc<[Option<String>]>;
 
 /// A sender with wild clocks must not make the cache grow for ever.
 const CACHE_MAX: usize = 10_000;
@@ -66,26 +73,55 @@ impl Router {
     /// A router for `template`.
     #[must_use]
     pub fn new(template: Template) -> Router {
-        Router { template, times: HashMap::new(), seen: HashSet::new(), most: MOST_PARTITIONS }
+        Router {
+            template,
+            times: HashMap::new(),
+            seen: HashMap::new(),
+            overflowed: false,
+            most: MOST_PARTITIONS,
+        }
     }
 
     /// Begins a roll.
     pub fn begin(&mut self) {
         self.seen.clear();
+        self.overflowed = false;
     }
 
-    /// The partition itself, or, when the roll has too many already, that of nulls.
-    fn admit(&mut self, partition: String) -> String {
-        if self.seen.contains(&partition) {
+    /// Returns the values of a partition of the roll; `None` for a path that is none of it.
+    #[must_use]
+    pub fn values(&self, partition: &str) -> Option<PartitionValues> {
+        match self.seen.get(partition) {
+            Some(values) => Some(Arc::clone(values)),
+            None if self.overflows(partition) => Some(self.nulls()),
+            None => None,
+        }
+    }
+
+    /// Returns true for the partition of nulls of a roll that had too many partitions: its rows are
+    /// of several partitions, and its values are not those of all of them.
+    #[must_use]
+    pub fn overflows(&self, partition: &str) -> bool {
+        self.overflowed && partition == hive_path(&self.template, &self.nulls())
+    }
+
+    fn nulls(&self) -> PartitionValues {
+        self.template.segments.iter().map(|_| None).collect()
+    }
+
+    /// Returns the Hive path of the partition with `values`, or, when the roll has too many already,
+    /// that of nulls.
+    fn admit(&mut self, values: PartitionValues) -> String {
+        let partition = hive_path(&self.template, &values);
+        if self.seen.contains_key(&partition) {
             return partition;
         }
         if self.seen.len() < self.most {
-            self.seen.insert(partition.clone());
+            self.seen.insert(partition.clone(), values);
             return partition;
         }
-        let null = |segment: &Segment| format!("{}={NULL_PARTITION}", segment.name);
-        let segments: Vec<String> = self.template.segments.iter().map(null).collect();
-        segments.join("/")
+        self.overflowed = true;
+        hive_path(&self.template, &self.nulls())
     }
 
     /// Says which rows of `batch` belong to which partition. Partitions come in the order of their
@@ -104,8 +140,8 @@ impl Router {
         let mut places: HashMap<String, usize> = HashMap::with_capacity(groups.len());
         for (key, rows) in groups {
             let first = rows.first().map_or(0, |run| run.start);
-            let partition = render(&self.template, &mut self.times, &sources, &key, first);
-            let partition = self.admit(partition);
+            let values = render(&self.template, &mut self.times, &sources, &key, first);
+            let partition = self.admit(values.into());
             // Two groups are one partition when the placeholders look at time more finely than what
             // is shown of it, and when there are too many of them.
             if let Some(routed) = places.get(&partition).and_then(|at| out.get_mut(*at)) {
@@ -189,22 +225,17 @@ fn group(sources: &[Source<'_>], rows: usize) -> Vec<(Vec<i64>, Vec<Range<usize>
     groups
 }
 
+/// Renders the values of the partition that `row` belongs to.
 fn render(
     template: &Template,
     times: &mut HashMap<(usize, i64), String>,
     sources: &[Source<'_>],
     key: &[i64],
     row: usize,
-) -> String {
-    let mut out = String::new();
+) -> Vec<Option<String>> {
+    let mut values = Vec::with_capacity(template.segments.len());
     let mut at = 0;
-    let most = MAX_VALUE_BYTES.min(MAX_VALUES_BYTES / template.segments.len().max(1));
     for segment in &template.segments {
-        if !out.is_empty() {
-            out.push('/');
-        }
-        out.push_str(&segment.name);
-        out.push('=');
         let mut value = String::new();
         let mut null = false;
         for part in &segment.parts {
@@ -235,13 +266,43 @@ fn render(
             }
             at += 1;
         }
-        if null || value.is_empty() {
-            out.push_str(NULL_PARTITION);
-        } else {
-            escape(&value, most, &mut out);
+        // Readers of the path take this text for a null.
+        null |= value.is_empty() || value == NULL_PARTITION;
+        values.push((!null).then_some(value));
+    }
+    values
+}
+
+/// Writes the Hive path of the partition with `values`.
+fn hive_path(template: &Template, values: &[Option<String>]) -> String {
+    let mut path = String::new();
+    let most = MAX_VALUE_BYTES.min(MAX_VALUES_BYTES / template.segments.len().max(1));
+    for (segment, value) in template.segments.iter().zip(values) {
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(&segment.name);
+        path.push('=');
+        match value {
+            Some(value) => escape(value, most, &mut path),
+            None => path.push_str(NULL_PARTITION),
         }
     }
-    out
+    path
+}
+
+/// Reads the values out of a Hive path. A value that was cut comes back cut, with its hash. Returns
+/// `None` for a path of another template.
+#[must_use]
+pub fn values_of_path(template: &Template, path: &str) -> Option<PartitionValues> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    let mut values = Vec::with_capacity(template.segments.len());
+    for segment in &template.segments {
+        let value = parts.next()?.strip_prefix(&segment.name)?.strip_prefix('=')?;
+        let decoded = || percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+        values.push((value != NULL_PARTITION).then(|| decoded().into_owned()));
+    }
+    parts.next().is_none().then(|| values.into())
 }
 
 /// A time by its format; empty for a time that no calendar shows.

@@ -94,7 +94,12 @@ fn batch(schema: &SchemaRef, dice: &mut Dice) -> RecordBatch {
         "list" => arrow::compute::cast(&list, field.data_type()).unwrap(),
         name => match columns.get(name) {
             Some(array) => arrow::compute::cast(array, field.data_type()).unwrap(),
-            None => new_null_array(field.data_type(), rows),
+            None if field.is_nullable() => new_null_array(field.data_type(), rows),
+            // Lineage.
+            None => {
+                let numbers = Int64Array::from_iter_values(0..rows as i64);
+                arrow::compute::cast(&numbers, field.data_type()).unwrap()
+            }
         },
     };
     RecordBatch::try_new(Arc::clone(schema), schema.fields().iter().map(column).collect()).unwrap()

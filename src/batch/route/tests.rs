@@ -176,7 +176,11 @@ fn partitions_past_the_most_are_that_of_nulls_however_rows_are_batched() {
             }
         }
         seen.push(found);
+        let nulls = format!("day={NULL_PARTITION}/t={NULL_PARTITION}");
+        assert!(router.overflows(&nulls) && !router.overflows("day=1970-01-01/t=a"));
+        assert_eq!(router.values(&nulls).unwrap()[..], [None, None]);
         router.begin();
+        assert!(!router.overflows(&nulls));
         let again = router.route(&batch(&rows[6..])).unwrap();
         assert_eq!(again[0].partition, "day=1970-01-05/t=a");
     }
@@ -212,4 +216,40 @@ fn a_path_of_many_long_values_fits_the_key_of_an_object() {
     assert_eq!(routed.len(), 2);
     assert_ne!(routed[0].partition, routed[1].partition);
     assert!(routed.iter().all(|r| r.partition.len() < 600), "{}", routed[0].partition.len());
+}
+
+#[test]
+fn the_values_of_a_partition_are_whole_and_are_read_back_from_its_path() {
+    let template = Template::parse("t=x{tenantId}/day={startTime:%Y-%m-%d}", &schema()).unwrap();
+    let long = "ä/".repeat(200);
+    let texts = [Some("a/b=c%"), Some("\u{1}"), None, Some(""), Some(NULL_PARTITION), Some(&long)];
+    let mut router = Router::new(template.clone());
+    for text in texts {
+        for time in [Some(0), None] {
+            let routed = router.route(&batch(&[(time, text)])).unwrap();
+            let [Routed { partition, .. }] = &routed[..] else { panic!("{routed:?}") };
+            let day = time.map(|_| "1970-01-01".to_owned());
+            let expected = [text.map(|text| format!("x{text}")), day];
+            let values = router.values(partition).unwrap();
+            assert_eq!(values[..], expected);
+            assert!(!router.overflows(partition));
+            let read = values_of_path(&template, partition).unwrap();
+            // A value that is cut in the path has a hash at its end.
+            match text {
+                Some(text) if text == long => {
+                    assert!(read[0].as_ref().is_some_and(|read| read.starts_with("xä/ä/")));
+                }
+                _ => assert_eq!(read, values, "{partition}"),
+            }
+        }
+    }
+    for other in ["t=x", "day=1/t=2", "t=x1/day=2/more=3", ""] {
+        assert!(values_of_path(&template, other).is_none(), "{other}");
+    }
+    let plain = Template::parse("t={tenantId}", &schema()).unwrap();
+    let mut router = Router::new(plain);
+    for text in [None, Some(""), Some(NULL_PARTITION)] {
+        let routed = router.route(&batch(&[(None, text)])).unwrap();
+        assert_eq!(router.values(&routed[0].partition).unwrap()[..], [None], "{text:?}");
+    }
 }
