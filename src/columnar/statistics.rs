@@ -136,7 +136,7 @@ fn column(leaf: &ColumnDescriptor, chunks: &[&ColumnChunkMetaData]) -> Option<Co
         min: None,
         max: None,
     };
-    let mut bounded = leaf.max_rep_level() == 0;
+    let (mut has_min, mut has_max) = (leaf.max_rep_level() == 0, leaf.max_rep_level() == 0);
     for chunk in chunks {
         let values = u64::try_from(chunk.num_values()).unwrap_or(0);
         let statistics = chunk.statistics();
@@ -151,17 +151,16 @@ fn column(leaf: &ColumnDescriptor, chunks: &[&ColumnChunkMetaData]) -> Option<Co
             continue;
         }
         let (min, max) = statistics.map_or((None, None), |s| (lower(leaf, s), upper(leaf, s)));
-        // Values without bounds: nothing is known of the whole column.
-        bounded &= min.is_some() && max.is_some();
+        // Values without a bound: none holds for the whole column.
+        (has_min, has_max) = (has_min && min.is_some(), has_max && max.is_some());
         all.min = looser(all.min, min, |a, b| less(a, b));
         all.max = looser(all.max, max, |a, b| less(b, a));
     }
     if all.nulls == Some(all.values) {
         return None;
     }
-    if !bounded {
-        (all.min, all.max) = (None, None);
-    }
+    all.min = all.min.filter(|_| has_min);
+    all.max = all.max.filter(|_| has_max);
     all.path = leaf.path().string();
     Some(all)
 }
