@@ -28,12 +28,13 @@ use arrow::error::ArrowError;
 use super::route::Routed;
 use crate::columnar::arrays::{held_bytes, row_bytes};
 use crate::columnar::gather::{Run, Sources};
+use crate::table::TableId;
 
 /// Names a file of the open roll: a table and a partition of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey {
-    /// The table.
-    pub table: Arc<str>,
+    /// The table, by its id in the list of tables that the roll is made with.
+    pub table: TableId,
     /// Hive path of the partition; empty for none.
     pub partition: String,
 }
@@ -222,7 +223,7 @@ pub struct Buffers {
     row_group_bytes: usize,
     budget_bytes: usize,
     buffers: BTreeMap<FileKey, Buffer>,
-    pools: BTreeMap<Arc<str>, Pool>,
+    pools: BTreeMap<TableId, Pool>,
     /// Settled bytes of all files.
     settled_bytes: usize,
     /// The budget was passed, and the largest are being handed out.
@@ -250,13 +251,13 @@ impl Buffers {
     /// Batches of a table that are of several schemas.
     pub fn push(
         &mut self,
-        table: &Arc<str>,
+        table: TableId,
         batch: RecordBatch,
         routed: Vec<Routed>,
     ) -> Result<(), ArrowError> {
         let bytes = held_bytes(&batch);
-        let pool = self.pools.entry(Arc::clone(table)).or_default();
-        let key = |partition| FileKey { table: Arc::clone(table), partition };
+        let pool = self.pools.entry(table).or_default();
+        let key = |partition| FileKey { table, partition };
         let alone = routed.len() == 1;
         let at = pool.batches.as_ref().map_or(0, |batches| batches.len());
         let mut pooled = false;
@@ -311,7 +312,7 @@ impl Buffers {
             return Ok((!passes.is_empty()).then_some(Due::Park(passes)));
         }
         // The pool is only let go of when the last file has left it.
-        let tables: Vec<Arc<str>> = self.pools.keys().cloned().collect();
+        let tables: Vec<TableId> = self.pools.keys().copied().collect();
         for table in tables {
             let Some(pool) = self.pools.get(&table) else { continue };
             let share = SHARE_BYTES.saturating_mul(pool.files);
@@ -320,7 +321,7 @@ impl Buffers {
                 (self.row_group_bytes / EARLY).saturating_mul(pool.files) > self.budget_bytes;
             let full = !many && pool.bytes >= share.max(POOL_BYTES);
             if pool.bytes > 0 && (relieving || full) {
-                self.settle(&table)?;
+                self.settle(table)?;
             }
         }
         Ok(None)
@@ -331,7 +332,7 @@ impl Buffers {
     /// in the pools, which came after it.
     fn passes(&mut self) -> Result<Vec<Pass>, ArrowError> {
         let mut passes = Vec::new();
-        let mut tables: Vec<Arc<str>> = self.buffers.keys().map(|f| Arc::clone(&f.table)).collect();
+        let mut tables: Vec<TableId> = self.buffers.keys().map(|file| file.table).collect();
         tables.dedup();
         for table in tables {
             let mut batches: Option<Sources> = None;
@@ -431,9 +432,9 @@ impl Buffers {
     }
 
     /// Gives each file its rows out of the pool.
-    fn settle(&mut self, table: &Arc<str>) -> Result<(), ArrowError> {
-        let pool = self.pools.remove(table).unwrap_or_default();
-        for (_, buffer) in self.buffers.iter_mut().filter(|(file, _)| file.table == *table) {
+    fn settle(&mut self, table: TableId) -> Result<(), ArrowError> {
+        let pool = self.pools.remove(&table).unwrap_or_default();
+        for (_, buffer) in self.buffers.iter_mut().filter(|(file, _)| file.table == table) {
             let runs = std::mem::take(&mut buffer.runs);
             buffer.pooled_bytes = 0;
             if let Some(batch) = copied(&pool, &runs)? {

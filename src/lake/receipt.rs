@@ -52,6 +52,10 @@ pub struct TableReceipt {
     pub schema: String,
     /// Its partition template.
     pub partition_template: String,
+    /// Its rows were derived from those of another table: they are in none of the receipt's counts.
+    /// Left out when false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub derived: bool,
     /// Its files.
     pub files: Vec<FileReceipt>,
     /// Its rejects, if there were any.

@@ -188,12 +188,13 @@ impl Publisher<'_> {
 
     /// What of the roll is to be put, each under its name.
     fn puts(&self, finished: &Finished) -> Vec<Put> {
-        let data = finished.files.iter().map(|(key, staged)| {
-            let name = lake::names::data(&key.table, &key.partition, &self.node, finished.roll);
-            (name, staged)
+        let name = |table| self.tables.get(table).map(|table| &*table.name);
+        let data = finished.files.iter().filter_map(|(key, staged)| {
+            let table = name(key.table)?;
+            Some((lake::names::data(table, &key.partition, &self.node, finished.roll), staged))
         });
-        let rejects = finished.rejects.iter().map(|(table, staged)| {
-            (lake::names::quarantine(table, &self.node, finished.roll), staged)
+        let rejects = finished.rejects.iter().filter_map(|(table, staged)| {
+            Some((lake::names::quarantine(name(*table)?, &self.node, finished.roll), staged))
         });
         let all = data.chain(rejects).map(|(name, staged)| (name, staged.path.clone()));
         all.filter(|(_, path)| !path.as_os_str().is_empty()).collect()
@@ -298,12 +299,12 @@ impl Publisher<'_> {
 
     fn receipt(&self, finished: &Finished, lost: &[SeqRange]) -> Receipt {
         let mut landed = Vec::new();
-        for table in self.tables.specs() {
+        for (id, table) in self.tables.iter() {
             let name = &table.name;
             let files: Vec<FileReceipt> = finished
                 .files
                 .iter()
-                .filter(|(key, _)| key.table == *name)
+                .filter(|(key, _)| key.table == id)
                 .map(|(key, staged)| FileReceipt {
                     path: lake::names::data(name, &key.partition, &self.node, finished.roll),
                     partition: key.partition.clone(),
@@ -312,7 +313,7 @@ impl Publisher<'_> {
                 })
                 .collect();
             let quarantine =
-                finished.rejects.iter().find(|(table, _)| table == name).map(|(_, staged)| {
+                finished.rejects.iter().find(|(table, _)| *table == id).map(|(_, staged)| {
                     QuarantineReceipt {
                         path: lake::names::quarantine(name, &self.node, finished.roll),
                         entries: staged.rows,
@@ -324,6 +325,7 @@ impl Publisher<'_> {
                     table: name.to_string(),
                     schema: table.schema.fingerprint.clone(),
                     partition_template: table.partition.as_str().to_owned(),
+                    derived: table.rows.is_derived(),
                     files,
                     quarantine,
                 });

@@ -6,7 +6,6 @@
 //! whole, and was made of the whole range; so what is there stays, and only the rest is put.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::file::metadata::ParquetMetaDataReader;
@@ -50,15 +49,14 @@ pub(crate) async fn files(
 ) -> Result<Finished, StoreError> {
     let mut rest = finished.clone();
     let file = lake::names::data("", "", node, finished.roll);
-    for table in tables.specs().iter().map(|spec| &spec.name) {
+    for (id, spec) in tables.iter() {
+        let table = &spec.name;
         for name in lake.list(table).await? {
             let inside = name.strip_prefix(&**table).and_then(|name| name.strip_suffix(&file));
             let Some(partition) = inside else { continue };
             let Some(bytes) = lake.get(&name).await? else { continue };
-            let key = FileKey {
-                table: Arc::clone(table),
-                partition: partition.trim_start_matches('/').to_owned(),
-            };
+            let key =
+                FileKey { table: id, partition: partition.trim_start_matches('/').to_owned() };
             let bytes = Bytes::from(bytes);
             // What is no Parquet file is none of ours, and is replaced.
             let Ok(footer) = ParquetMetaDataReader::new().parse_and_finish(&bytes) else {
@@ -77,11 +75,13 @@ pub(crate) async fn files(
             let bytes = bytes.len() as u64;
             let statistics = crate::columnar::statistics::FileStatistics::default();
             let staged = Staged { path: PathBuf::new(), bytes, rows: entries, statistics };
-            rest.rejects.retain(|(other, _)| other != table);
-            rest.rejects.push((Arc::clone(table), staged));
+            rest.rejects.retain(|(other, _)| *other != id);
+            rest.rejects.push((id, staged));
         }
     }
-    let rows = rest.files.iter().map(|(_, staged)| staged.rows).sum();
+    let derived = |id| tables.get(id).is_some_and(|spec| spec.rows.is_derived());
+    let documents = rest.files.iter().filter(|(key, _)| !derived(key.table));
+    let rows = documents.map(|(_, staged)| staged.rows).sum();
     let rejects = rest.rejects.iter().map(|(_, staged)| staged.rows).sum();
     rest.counts = Counts { lines: rows + rejects, rows, rejects, ..rest.counts };
     Ok(rest)

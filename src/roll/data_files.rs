@@ -13,14 +13,12 @@ use std::sync::{Arc, Mutex, mpsc};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use super::open_roll::unknown;
-use super::options::Options;
+use super::open_tables::OpenTables;
 use super::spill::Spill;
 use crate::batch::{Buffers, FileKey, RowGroup};
-use crate::encode::{Encoder, Layout, Staged};
+use crate::encode::{Encoder, Staged};
 use crate::lock::lock;
 use crate::record::Roll;
-use crate::table::Tables;
 
 /// Row groups of fewer bytes than this are encoded by one thread, where memory allows.
 const SMALL_BYTES: usize = 8 << 20;
@@ -31,62 +29,41 @@ const UNDER_WAY: usize = 2;
 /// The part of `memory` that small files under way may take: each its rows, and a copy of them.
 const PART: usize = 4;
 
-/// The files, and how they are written.
-pub(crate) struct Files {
+/// The data files of the open roll.
+pub(crate) struct DataFiles {
     roll: Roll,
     staging: PathBuf,
-    layouts: BTreeMap<Arc<str>, Layout>,
     threads: Arc<rayon::ThreadPool>,
     /// [`SMALL_BYTES`], or less.
     small_bytes: usize,
     encoders: BTreeMap<FileKey, Encoder>,
-    /// Arrow bytes encoded so far and what they came to, over all rolls: the estimate of what
-    /// still waits.
+    /// Arrow bytes encoded so far and the file bytes they became, over all rolls: the estimate for
+    /// rows that are not encoded yet.
     encoded: (u64, u64),
     /// Staging files so far, for their names.
     staged: u64,
 }
 
-impl Files {
+impl DataFiles {
+    /// Begins the roll with the number `roll`, without files. `threads` encode, within
+    /// `memory_bytes`; staging files will be in `staging`.
     pub(crate) fn new(
         roll: Roll,
-        tables: &Tables,
-        options: &Options,
-        node: &str,
+        threads: Arc<rayon::ThreadPool>,
+        memory_bytes: usize,
         staging: &Path,
-    ) -> anyhow::Result<Files> {
-        let threads = rayon::ThreadPoolBuilder::new()
-            .num_threads(options.decode_threads.get())
-            .thread_name(|_| "encode".to_owned())
-            .build()?;
-        let threads = Arc::new(threads);
-        let mut layouts = BTreeMap::new();
-        for table in tables.specs() {
-            let privacy = table.privacy.to_string();
-            let metadata = [
-                ("sessionlake.version", env!("CARGO_PKG_VERSION")),
-                ("sessionlake.node", node),
-                ("sessionlake.schema", table.schema.fingerprint.as_str()),
-                ("sessionlake.partition", table.partition.as_str()),
-                ("sessionlake.privacy", privacy.as_str()),
-            ];
-            let layout = Layout::new(&table.schema, options.compression, &metadata)?
-                .with_threads(Arc::clone(&threads));
-            layouts.insert(Arc::clone(&table.name), layout);
-        }
-        let memory = usize::try_from(options.memory_bytes).unwrap_or(usize::MAX);
+    ) -> DataFiles {
         let under_way = threads.current_num_threads() * UNDER_WAY;
-        Ok(Files {
+        DataFiles {
             roll,
             staging: staging.to_owned(),
-            layouts,
             threads,
-            small_bytes: SMALL_BYTES.min(memory / PART / 2 / under_way),
+            small_bytes: SMALL_BYTES.min(memory_bytes / PART / 2 / under_way),
             encoders: BTreeMap::new(),
             // Before anything was measured: a tenth, as JSON sessions usually come to.
             encoded: (10, 1),
             staged: 0,
-        })
+        }
     }
 
     /// Begins the next roll, which has no files yet. Gives the number of the one before.
@@ -145,9 +122,14 @@ impl Files {
     }
 
     /// Writes a row group.
-    pub(crate) fn encode(&mut self, group: &RowGroup, spill: &Spill) -> anyhow::Result<()> {
+    pub(crate) fn encode(
+        &mut self,
+        group: &RowGroup,
+        tables: &OpenTables,
+        spill: &Spill,
+    ) -> anyhow::Result<()> {
         let (key, bytes) = (group.file.clone(), group.bytes);
-        let mut encoder = self.begun(&key)?;
+        let mut encoder = self.begun(&key, tables)?;
         let before = encoder.bytes();
         encoder.row_group(&rows(group, spill, encoder.schema())?)?;
         self.count_in(bytes, encoder.bytes() - before);
@@ -159,6 +141,7 @@ impl Files {
     pub(crate) fn finish(
         &mut self,
         buffers: &mut Buffers,
+        tables: &OpenTables,
         spill: &Spill,
     ) -> anyhow::Result<Vec<(FileKey, Staged)>> {
         let threads = Arc::clone(&self.threads);
@@ -174,12 +157,12 @@ impl Files {
             while let Some(group) = buffers.drain().filter(|_| !failed.load(Ordering::Relaxed)) {
                 let (key, bytes) = (group.file.clone(), group.bytes);
                 if bytes >= self.small_bytes {
-                    self.encode(&group, spill)?;
+                    self.encode(&group, tables, spill)?;
                     // A footer takes more memory than the file's name.
-                    files.insert(key.clone(), self.begun(&key)?.finish()?);
+                    files.insert(key.clone(), self.begun(&key, tables)?.finish()?);
                     continue;
                 }
-                let encoder = self.begun(&key)?;
+                let encoder = self.begun(&key, tables)?;
                 places.recv()?;
                 let (place, ended, failed) = (Place(done.clone()), &ended, &failed);
                 scope.spawn(move |_| {
@@ -204,13 +187,12 @@ impl Files {
 
     /// The file as far as it was written. It is taken out, so that one that fails is not gone on
     /// with.
-    fn begun(&mut self, key: &FileKey) -> anyhow::Result<Encoder> {
+    fn begun(&mut self, key: &FileKey, tables: &OpenTables) -> anyhow::Result<Encoder> {
         if let Entry::Occupied(entry) = self.encoders.entry(key.clone()) {
             return Ok(entry.remove());
         }
         let path = self.path("parquet");
-        let layout = self.layouts.get(&key.table).ok_or_else(|| unknown(&key.table))?;
-        Ok(Encoder::create(&path, layout)?)
+        Ok(Encoder::create(&path, tables.layout(key.table)?)?)
     }
 
     fn count_in(&mut self, bytes: usize, written: u64) {

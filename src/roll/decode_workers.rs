@@ -9,13 +9,14 @@ use std::collections::btree_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::decode::{Counts, Decoded, Decoder, Progress, Room};
+use crate::decode::{Counts, Decoder, Progress, Reject, Room};
 use crate::privacy::Applied;
 use crate::record::Body;
-use crate::table::Tables;
+use crate::table::{TableId, Tables};
 
 /// Most bytes of JSON in a part: large enough that the cost of a batch does not show.
 pub(crate) const PART_BYTES: usize = 4 << 20;
@@ -31,18 +32,30 @@ const EMPTY: Room = Room { lines: PART_LINES, bytes: PART_BYTES, column_bytes: P
 /// Bodies to be decoded together.
 pub(crate) struct Job {
     pub(crate) bodies: Vec<Body>,
-    pub(crate) parts: Sender<anyhow::Result<Part>>,
+    /// Takes the parts, in order.
+    pub(crate) output: Sender<anyhow::Result<Output>>,
 }
 
-/// What comes of a job, in order. Without an end, the thread has died.
-pub(crate) enum Part {
-    /// Batches by table.
-    Decoded(Vec<(Arc<str>, Decoded)>),
-    /// There are no more.
+/// An item of a job's output.
+pub(crate) enum Output {
+    /// The next part, in the order of the bodies' lines.
+    Part(Part),
+    /// The job has no more parts. A channel that closes without it is of a thread that died.
     End,
 }
 
-/// Decodes until there are no more jobs.
+/// Rows, rejects and counts of a run of lines, for several tables.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    /// Rows by table. A table derived from documents could add its own, outside of the counts.
+    pub(crate) rows: Vec<(TableId, RecordBatch)>,
+    /// Rejected lines by table.
+    pub(crate) rejects: Vec<(TableId, Vec<Reject>)>,
+    /// Counts of documents, over all tables.
+    pub(crate) counts: Counts,
+}
+
+/// Decodes jobs until there are no more. `privacy` has the rules of each table, by id.
 pub(crate) fn decode(
     tables: &Tables,
     privacy: &[Option<Applied>],
@@ -50,10 +63,10 @@ pub(crate) fn decode(
     jobs: &Receiver<Job>,
 ) {
     let mut decoders = Decoders { tables, privacy, node, decoders: BTreeMap::new(), room: EMPTY };
-    for Job { bodies, parts } in jobs {
+    for Job { bodies, output } in jobs {
         // A decoder that panics has a bug. The bodies stay in the journal, landing stops with an
         // error that says which they are, and receiving goes on.
-        let done = catch_unwind(AssertUnwindSafe(|| decoders.job(&bodies, &parts)));
+        let done = catch_unwind(AssertUnwindSafe(|| decoders.job(&bodies, &output)));
         let failed = match done {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => error,
@@ -64,47 +77,56 @@ pub(crate) fn decode(
             }
         };
         decoders.decoders.clear();
-        // Nobody listens once the engine is being thrown away.
-        let _ = parts.send(Err(failed));
+        // The receiver is gone when the engine is being torn down.
+        let _ = output.send(Err(failed));
     }
 }
 
 /// The decoders of a thread, one a table. They learn from job to job.
 struct Decoders<'a> {
     tables: &'a Tables,
-    /// The rules of each table.
     privacy: &'a [Option<Applied>],
     node: &'a Arc<str>,
-    decoders: BTreeMap<Arc<str>, Decoder>,
-    /// What is left of the part's room.
+    decoders: BTreeMap<TableId, Decoder>,
+    /// Room that is left in the part.
     room: Room,
 }
 
 impl Decoders<'_> {
-    fn job(&mut self, bodies: &[Body], parts: &Sender<anyhow::Result<Part>>) -> anyhow::Result<()> {
+    fn job(
+        &mut self,
+        bodies: &[Body],
+        output: &Sender<anyhow::Result<Output>>,
+    ) -> anyhow::Result<()> {
         for body in bodies {
+            let (seq, name) = (body.seq, &body.table);
+            let table = self.tables.id(name).with_context(|| {
+                format!("body {seq} is for table {name}, which no configuration has named")
+            })?;
             let mut progress = Progress::NEW;
-            while !self.read(body, &mut progress)? {
-                if parts.send(Ok(self.part()?)).is_err() {
+            while !self.read(table, body, &mut progress)? {
+                if output.send(Ok(Output::Part(self.part()?))).is_err() {
                     return Ok(());
                 }
             }
         }
-        let _ = parts.send(Ok(self.part()?));
-        let _ = parts.send(Ok(Part::End));
+        let _ = output.send(Ok(Output::Part(self.part()?)));
+        let _ = output.send(Ok(Output::End));
         Ok(())
     }
 
-    /// Reads on until the part is full (false) or the body has ended (true).
-    fn read(&mut self, body: &Body, progress: &mut Progress) -> anyhow::Result<bool> {
-        let decoder = match self.decoders.entry(Arc::clone(&body.table)) {
+    /// Decodes on from `progress` until the part is full (false) or the body has ended (true).
+    fn read(
+        &mut self,
+        table: TableId,
+        body: &Body,
+        progress: &mut Progress,
+    ) -> anyhow::Result<bool> {
+        let decoder = match self.decoders.entry(table) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let table = self.tables.by_name(&body.table).ok_or_else(|| {
-                    let (seq, table) = (body.seq, &body.table);
-                    anyhow!("body {seq} is for table {table}, which no configuration has named")
-                })?;
-                entry.insert(Decoder::new(Arc::clone(&table.schema), Arc::clone(self.node)))
+                let spec = self.tables.get(table).context("a table of another list")?;
+                entry.insert(Decoder::new(Arc::clone(&spec.schema), Arc::clone(self.node)))
             }
         };
         let (lines, bytes, columns) = (decoder.lines(), progress.bytes(), decoder.column_bytes());
@@ -118,21 +140,24 @@ impl Decoders<'_> {
         Ok(ended)
     }
 
+    /// Ends the part, applies the privacy rules to it, and begins the next.
     fn part(&mut self) -> anyhow::Result<Part> {
         self.room = EMPTY;
-        let mut parts = Vec::new();
-        for (name, decoder) in &mut self.decoders {
+        let mut part = Part::default();
+        for (table, decoder) in &mut self.decoders {
             let mut decoded = decoder.finish();
             if decoded.counts == Counts::default() {
                 continue;
             }
-            if let Some(privacy) =
-                self.tables.id(name).and_then(|id| self.privacy.get(id.index())?.as_ref())
-            {
+            if let Some(Some(privacy)) = self.privacy.get(table.index()) {
                 privacy.apply(&mut decoded)?;
             }
-            parts.push((Arc::clone(name), decoded));
+            part.counts += decoded.counts;
+            part.rows.push((*table, decoded.batch));
+            if !decoded.rejects.is_empty() {
+                part.rejects.push((*table, decoded.rejects));
+            }
         }
-        Ok(Part::Decoded(parts))
+        Ok(part)
     }
 }

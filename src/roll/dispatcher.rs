@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::decode_workers::{Job, Part};
+use super::decode_workers::{Job, Output};
 use super::source::{Next, Source};
 use crate::record::{Body, SeqRange};
 
@@ -27,7 +27,7 @@ const UNWANTED: &str = "nobody takes what is read";
 pub(crate) struct Place {
     pub(crate) range: SeqRange,
     pub(crate) bytes: usize,
-    pub(crate) parts: Receiver<anyhow::Result<Part>>,
+    pub(crate) output: Receiver<anyhow::Result<Output>>,
 }
 
 /// What the feeder says. That it has ended is said too: a feeder that died just falls silent, and
@@ -86,9 +86,9 @@ impl Feeder<'_> {
         }
         self.in_flight_bytes += bytes;
         self.in_flight_bytes -= self.freed.try_iter().sum::<usize>();
-        let (parts, parts_out) = bounded(1);
-        let place = Fed::Job(Place { range, bytes, parts: parts_out });
+        let (output, parts) = bounded(1);
+        let place = Fed::Job(Place { range, bytes, output: parts });
         self.places.send(Ok(place)).map_err(|_| anyhow!(UNWANTED))?;
-        self.jobs.send(Job { bodies, parts }).map_err(|_| anyhow!(UNWANTED))
+        self.jobs.send(Job { bodies, output }).map_err(|_| anyhow!(UNWANTED))
     }
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
-use super::decode_workers::{Job, PART_BYTES, Part, decode};
+use super::decode_workers::{Job, Output, PART_BYTES, decode};
 use super::dispatcher::{Fed, Feeder, Place, TICK};
 use super::open_roll::{Finished, OpenRoll};
 use super::options::Options;
@@ -169,9 +169,9 @@ impl Batcher<'_> {
             let mut lines = 0;
             match self.places.recv_timeout(TICK) {
                 Ok(fed) => match fed? {
-                    Fed::Job(Place { range, bytes, parts }) => {
+                    Fed::Job(Place { range, bytes, output }) => {
                         self.begin(open, range, bytes as u64);
-                        lines = take(open, &parts)?;
+                        lines = take(open, &output)?;
                         let _ = self.freed.send(bytes);
                     }
                     Fed::End => break,
@@ -202,7 +202,7 @@ impl Batcher<'_> {
 
     fn begin(&self, open: &mut OpenRoll, range: SeqRange, source_bytes: u64) {
         let first = open.is_empty();
-        open.begin(range, source_bytes, self.engine.clock.now());
+        open.add_bodies(range, source_bytes, self.engine.clock.now());
         if first {
             self.engine.observers.emit(&RollEvent::Opened { roll: open.roll() });
         }
@@ -235,7 +235,7 @@ impl Batcher<'_> {
         let crowded = open.footer_bytes() as u64 > engine.options.memory_bytes / 5 * 2;
         let due = decide(&engine.limits, &open.open(), engine.clock.now())
             .or(crowded.then_some(Reason::Footers))
-            .or(open.parked_too_much(PARKED_BYTES).then_some(Reason::Parked));
+            .or(open.spilled_too_much(PARKED_BYTES).then_some(Reason::Parked));
         if let Some(reason) = due
             && let Some(finished) = open.finish()?
         {
@@ -260,15 +260,15 @@ fn remove_files_of(roll: Roll, staging: &Path) {
 }
 
 /// Pushes all parts of a job into the open roll. Returns their lines.
-fn take(open: &mut OpenRoll, parts: &Receiver<anyhow::Result<Part>>) -> anyhow::Result<u64> {
+fn take(open: &mut OpenRoll, output: &Receiver<anyhow::Result<Output>>) -> anyhow::Result<u64> {
     let mut lines = 0;
-    for part in parts {
-        match part? {
-            Part::Decoded(batches) => {
-                lines += batches.iter().map(|(_, decoded)| decoded.counts.lines).sum::<u64>();
-                open.push(batches)?;
+    for item in output {
+        match item? {
+            Output::Part(part) => {
+                lines += part.counts.lines;
+                open.push(part)?;
             }
-            Part::End => return Ok(lines),
+            Output::End => return Ok(lines),
         }
     }
     Err(anyhow!("a decoder stopped before it was done"))

@@ -4,17 +4,21 @@
 //! * [`dispatcher`]: cuts bodies into jobs and hands each to a decode worker.
 //! * [`decode_workers`]: the threads that decode, part by part.
 //! * [`open_roll`]: the rows and rejects of the roll that is being filled.
+//! * [`open_tables`]: its tables.
 //! * [`data_files`]: its Parquet files.
 //! * [`quarantine_writer`]: its quarantine files.
 //! * [`spill`]: rows of it that wait on disk.
+//! * [`disk_space`]: free space of the staging directory's disk.
 //! * [`source`]: the source that bodies come from.
 //! * [`options`]: the options of all of these.
 
 pub(crate) mod data_files;
 pub(crate) mod decode_workers;
+mod disk_space;
 pub(crate) mod dispatcher;
 pub(crate) mod engine;
 pub(crate) mod open_roll;
+mod open_tables;
 pub(crate) mod options;
 pub(crate) mod quarantine_writer;
 pub(crate) mod source;

@@ -13,6 +13,9 @@ use super::spec::{Rows, Spec};
 pub struct TableId(u32);
 
 impl TableId {
+    /// The id of the first table of any list.
+    pub const FIRST: TableId = TableId(0);
+
     /// Returns the index in [`Tables::specs`], and in any list that has an item a table.
     #[must_use]
     pub fn index(self) -> usize {

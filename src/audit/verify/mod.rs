@@ -203,7 +203,10 @@ fn account(report: &mut Report, receipt: &Receipt, told: &mut BTreeMap<String, f
         let of_rejects = table.quarantine.iter();
         let of_rejects = of_rejects.map(|file| (&file.path, file.entries, file.bytes, true));
         for (name, count, bytes, rejected) in of_files.chain(of_rejects) {
-            *(if rejected { &mut rejects } else { &mut rows }) += count;
+            // Derived rows stand for no line.
+            if !table.derived {
+                *(if rejected { &mut rejects } else { &mut rows }) += count;
+            }
             let one = files::Told {
                 receipt: path.clone(),
                 node: receipt.node.clone(),

@@ -88,6 +88,7 @@ impl Bench {
                 table: "t".into(),
                 schema: String::new(),
                 partition_template: String::new(),
+                derived: false,
                 files: vec![file],
                 quarantine,
             }],
@@ -204,6 +205,30 @@ fn rows_that_are_there_twice_or_belong_elsewhere() {
 fn numbers_that_do_not_add_up() {
     let bench = Bench::new();
     bench.change(1, |receipt| receipt.lines += 1);
+    assert_eq!(bench.off().what, Trouble::Sum);
+}
+
+#[test]
+fn rows_of_a_derived_table_are_in_no_sum() {
+    let bench = Bench::new();
+    let path = names::data("children", "", NODE, Roll(1));
+    let bytes = parquet(&ids(1, 2));
+    let (rows, size) = (4, bytes.len() as u64);
+    bench.put(&path, bytes);
+    let file = FileReceipt { path, partition: String::new(), rows, bytes: size };
+    let children = |derived| TableReceipt {
+        table: "children".into(),
+        schema: String::new(),
+        partition_template: String::new(),
+        derived,
+        files: vec![file.clone()],
+        quarantine: None,
+    };
+    bench.change(1, |receipt| receipt.tables.push(children(true)));
+    let report = bench.verify();
+    assert!(report.is_well(), "{report:#?}");
+    assert_eq!((report.nodes[0].lines, report.nodes[0].rows, report.nodes[0].files), (11, 10, 3));
+    bench.change(1, |receipt| receipt.tables[1] = children(false));
     assert_eq!(bench.off().what, Trouble::Sum);
 }
 

@@ -3,6 +3,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
 use super::*;
 
+const TABLE: TableId = TableId::FIRST;
+
 fn rows(n: usize) -> RecordBatch {
     let schema = Schema::new(vec![Field::new("n", DataType::Int64, true)]);
     let column = Int64Array::from_iter_values(0..n as i64);
@@ -11,7 +13,7 @@ fn rows(n: usize) -> RecordBatch {
 
 fn push(buffers: &mut Buffers, partition: &str, n: usize) {
     let routed = Routed { partition: partition.into(), rows: std::iter::once(0..n).collect() };
-    buffers.push(&"t".into(), rows(n), vec![routed]).unwrap();
+    buffers.push(TABLE, rows(n), vec![routed]).unwrap();
 }
 
 fn values(group: &RowGroup) -> Vec<i64> {
@@ -27,7 +29,7 @@ fn mixed(buffers: &mut Buffers, partitions: &[&str], n: usize) {
         partition: (*partition).into(),
         rows: (at..n).step_by(count).map(|row| row..row + 1).collect(),
     });
-    buffers.push(&"t".into(), rows(n), routed.collect()).unwrap();
+    buffers.push(TABLE, rows(n), routed.collect()).unwrap();
 }
 
 /// What is to be encoded; what is to be parked goes to `parked`.
@@ -57,7 +59,7 @@ fn encode(buffers: &mut Buffers) -> Option<RowGroup> {
 }
 
 fn key(partition: &str) -> FileKey {
-    FileKey { table: "t".into(), partition: partition.into() }
+    FileKey { table: TABLE, partition: partition.into() }
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn rows_of_several_files_keep_their_order_through_pool_and_settling() {
     push(&mut buffers, "a", 2);
     mixed(&mut buffers, &["a", "b"], 5);
     assert!(encode(&mut buffers).is_none());
-    buffers.settle(&"t".into()).unwrap();
+    buffers.settle(TABLE).unwrap();
     mixed(&mut buffers, &["b", "c"], 4);
     // Alone, but behind rows that wait in the pool.
     push(&mut buffers, "b", 2);

@@ -1,0 +1,157 @@
+//! The tables of the open roll, by id.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+
+use super::options::Options;
+use super::quarantine_writer::Rejects;
+use crate::batch::Router;
+use crate::decode::Reject;
+use crate::encode::{Layout, Staged};
+use crate::table::{Rows, Spec, TableId, Tables};
+
+/// One table of the open roll.
+pub(crate) struct OpenTable {
+    /// Routes its rows to partitions.
+    pub(crate) router: Router,
+    /// The layout of its files.
+    pub(crate) layout: Layout,
+    /// Its quarantine file, once the roll has a reject of it.
+    quarantine: Option<Rejects>,
+}
+
+impl OpenTable {
+    fn new(
+        spec: &Spec,
+        options: &Options,
+        node: &str,
+        threads: &Arc<rayon::ThreadPool>,
+    ) -> anyhow::Result<OpenTable> {
+        if let Rows::Exploded { parent, column } = &spec.rows {
+            bail!(
+                "the rows of table {} come from column {column} of table {parent}, which this \
+                 version does not write: take the table out of the configuration, or go back to \
+                 the version that sealed the roll",
+                spec.name
+            );
+        }
+        let privacy = spec.privacy.to_string();
+        let metadata = [
+            ("sessionlake.version", env!("CARGO_PKG_VERSION")),
+            ("sessionlake.node", node),
+            ("sessionlake.schema", spec.schema.fingerprint.as_str()),
+            ("sessionlake.partition", spec.partition.as_str()),
+            ("sessionlake.privacy", privacy.as_str()),
+        ];
+        let layout = Layout::new(&spec.schema, options.compression, &metadata)
+            .with_context(|| format!("table {}", spec.name))?
+            .with_threads(Arc::clone(threads));
+        Ok(OpenTable { router: Router::new(spec.partition.clone()), layout, quarantine: None })
+    }
+
+    /// Writes rejects to the quarantine file, which is created at `path` if there is none yet.
+    pub(crate) fn quarantine(
+        &mut self,
+        rejects: &[Reject],
+        path: impl FnOnce() -> PathBuf,
+    ) -> anyhow::Result<()> {
+        if rejects.is_empty() {
+            return Ok(());
+        }
+        let file = match &mut self.quarantine {
+            Some(file) => file,
+            none => none.insert(Rejects::create(path())?),
+        };
+        file.write(rejects)
+    }
+
+    /// Finishes the quarantine file, if there is one, and begins the next roll.
+    fn finish(&mut self) -> anyhow::Result<Option<Staged>> {
+        self.router.begin();
+        self.quarantine.take().map(Rejects::finish).transpose()
+    }
+}
+
+/// All tables of the open roll, in the order of their ids.
+pub(crate) struct OpenTables(Vec<(TableId, OpenTable)>);
+
+impl OpenTables {
+    /// Opens every table of `tables`. `node` goes into the footers; `threads` encode.
+    ///
+    /// # Errors
+    /// A schema that Parquet cannot hold, or rows that this version cannot make.
+    pub(crate) fn new(
+        tables: &Tables,
+        options: &Options,
+        node: &str,
+        threads: &Arc<rayon::ThreadPool>,
+    ) -> anyhow::Result<OpenTables> {
+        let open = tables
+            .iter()
+            .map(|(id, spec)| anyhow::Ok((id, OpenTable::new(spec, options, node, threads)?)));
+        Ok(OpenTables(open.collect::<anyhow::Result<_>>()?))
+    }
+
+    /// Returns the table with `id`.
+    ///
+    /// # Errors
+    /// The id is of another list of tables: a bug.
+    pub(crate) fn get_mut(&mut self, id: TableId) -> anyhow::Result<&mut OpenTable> {
+        self.0.get_mut(id.index()).map(|(_, table)| table).with_context(|| no_table(id))
+    }
+
+    /// Returns the layout of the table's files.
+    ///
+    /// # Errors
+    /// The id is of another list of tables: a bug.
+    pub(crate) fn layout(&self, id: TableId) -> anyhow::Result<&Layout> {
+        self.0.get(id.index()).map(|(_, table)| &table.layout).with_context(|| no_table(id))
+    }
+
+    /// Finishes the quarantine files, and begins the next roll.
+    ///
+    /// # Errors
+    /// A quarantine file cannot be written.
+    pub(crate) fn finish(&mut self) -> anyhow::Result<Vec<(TableId, Staged)>> {
+        let mut finished = Vec::new();
+        for (id, table) in &mut self.0 {
+            finished.extend(table.finish()?.map(|staged| (*id, staged)));
+        }
+        Ok(finished)
+    }
+}
+
+fn no_table(id: TableId) -> String {
+    format!("the roll has no table with the id {}", id.index())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::Compression;
+    use crate::schema::TableSchema;
+    use crate::table::Template;
+
+    #[test]
+    fn a_table_of_derived_rows_is_refused_and_not_left_empty() {
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let parent = Spec::new("p", Arc::clone(&schema), Template::default());
+        let rows = Rows::Exploded { parent: "p".into(), column: "userActions".into() };
+        let child = Spec { rows, ..Spec::new("c", schema, Template::default()) };
+        let options = Options {
+            roll_bytes: 1 << 30,
+            roll_rows: None,
+            compression: Compression::None,
+            row_group_bytes: 1 << 20,
+            memory_bytes: 1 << 26,
+            decode_threads: 1.try_into().unwrap(),
+        };
+        let threads = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap());
+        let open = |specs| OpenTables::new(&Tables::new(specs).unwrap(), &options, "n", &threads);
+        open(vec![parent.clone()]).unwrap();
+        let refused = open(vec![parent, child]).err().unwrap().to_string();
+        assert!(refused.contains("table c") && refused.contains("userActions"), "{refused}");
+    }
+}
