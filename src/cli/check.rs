@@ -9,8 +9,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use object_store::path::Path;
-use object_store::{ObjectStoreExt as _, PutPayload};
 
 use super::read_only_disk::ReadOnlyDisk;
 use super::{Outcome, error_report, manual, out, store, warn};
@@ -20,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, list};
 use crate::journal::{Disk as _, Journal, LOCK, RealDisk, Recovery};
-use crate::lake::{self, Location};
+use crate::lake::{Lake, Location, Options as LakeOptions};
 use crate::privacy;
 use crate::schema::TableSchema;
 use crate::server::Settings;
@@ -202,8 +200,8 @@ fn write_synced(path: &FilePath) -> std::io::Result<()> {
 }
 
 /// Writes, reads back and deletes one object in the lake.
-fn check_store(lake: &lake::Options) -> Found {
-    let name = &lake.location;
+fn check_store(options: &LakeOptions) -> Found {
+    let name = &options.location;
     let made = match name {
         Location::Local(dir) => {
             Made::directory(dir).with_context(|| format!("cannot make {name}")).map(Some)
@@ -211,30 +209,17 @@ fn check_store(lake: &lake::Options) -> Found {
         _ => Ok(None),
     };
     // As far as serve goes at its start; what comes after is tried again and again.
-    let opened = made.and_then(|made| Ok((made, store::open(lake)?)));
+    let opened = made.and_then(|made| Ok((made, Lake::open_existing(options)?)));
     match opened {
         Err(error) => Found::Fatal(error),
-        Ok((_made, opened)) => try_store(name, &opened).map_or_else(Found::Away, Found::Well),
+        Ok((_made, lake)) => try_lake(&lake).map_or_else(Found::Away, Found::Well),
     }
 }
 
-fn try_store(name: &Location, opened: &store::Opened) -> anyhow::Result<String> {
-    let path: Path =
-        opened.prefix.parts().chain(["_sessionlake_check".into(), random()?.into()]).collect();
-    let sent = format!("written by sessionlake check as {path}\n").into_bytes();
-    let runtime = store::runtime()?;
-    runtime.block_on(async {
-        let store = opened.store.as_ref();
-        let written = store.put(&path, PutPayload::from(sent.clone())).await;
-        written.with_context(|| format!("cannot write to {name}"))?;
-        let read = async { store.get(&path).await?.bytes().await }.await;
-        // Deleted before anything is said of the reading, so that nothing is left behind.
-        let deleted = store.delete(&path).await;
-        let read = read.with_context(|| format!("cannot read from {name}"))?;
-        deleted.with_context(|| format!("cannot delete in {name}; {path} is left there"))?;
-        ensure!(read == sent, "{name} gave back something else than was written");
-        Ok(format!("{name}: wrote, read and deleted an object"))
-    })
+fn try_lake(lake: &Lake) -> anyhow::Result<String> {
+    let token = random()?;
+    store::runtime()?.block_on(lake.probe(&token))?;
+    Ok(format!("{}: wrote, read and deleted an object", lake.location()))
 }
 
 /// A line about a table.

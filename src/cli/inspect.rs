@@ -1,16 +1,13 @@
 //! `sessionlake inspect`
 
-use std::path::Path as FilePath;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use object_store::ObjectStoreExt as _;
-use object_store::path::Path;
 
 use super::{Failure, Outcome, manual, out, store, warn};
-use crate::audit::inspect::{self, file_text, inspect_file, inspect_lake, lake_text};
+use crate::audit::inspect::{file_text, inspect_file, inspect_lake, lake_text};
 use crate::config::{self, Environment, Flags, list};
-use crate::lake::{Location, Options};
+use crate::lake::{Lake, Location, Options};
 
 /// Show what is in a lake, or in a Parquet file.
 ///
@@ -53,49 +50,44 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let runtime = store::runtime()?;
     match target(loaded.settings)? {
         Target::Lake(lake) => runtime.block_on(show_lake(&lake, &args)),
-        Target::File { opened, path, name } => {
-            runtime.block_on(show_file(&opened, &path, &name, &args))
+        Target::File { lake, file, name } => {
+            runtime.block_on(show_file(&lake, &file, &name, &args))
         }
     }
 }
 
 enum Target {
-    Lake(Options),
-    File { opened: store::Opened, path: Path, name: String },
+    Lake(Lake),
+    /// A file of the directory or prefix that is opened as a lake.
+    File {
+        lake: Lake,
+        file: String,
+        name: String,
+    },
 }
 
-/// A lake or a file: on disk by what is there, in a bucket by its name.
-fn target(lake: Options) -> anyhow::Result<Target> {
-    let name = lake.location.to_string();
-    if let Location::Local(path) = &lake.location {
-        let found = std::fs::metadata(path)
-            .with_context(|| format!("there is neither a lake nor a file at {name}"))?;
-        if found.is_dir() {
-            return Ok(Target::Lake(lake));
+/// Opens a lake or the folder of a file: on disk by what is there, in a bucket by its name.
+fn target(mut options: Options) -> anyhow::Result<Target> {
+    let name = options.location.to_string();
+    let is_file = match &options.location {
+        Location::Local(path) => {
+            let found = std::fs::metadata(path)
+                .with_context(|| format!("there is neither a lake nor a file at {name}"))?;
+            !found.is_dir()
         }
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => FilePath::new("."),
-        };
-        let opened = store::local(directory)?;
-        let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let path = Path::parse(file).with_context(|| format!("cannot look at {name}"))?;
-        return Ok(Target::File { opened, path, name });
+        _ => name.ends_with(".parquet"),
+    };
+    if !is_file {
+        return Ok(Target::Lake(Lake::open_existing(&options)?));
     }
-    if !name.ends_with(".parquet") {
-        return Ok(Target::Lake(lake));
-    }
-    let opened = store::open(&lake)?;
-    let path = opened.prefix.clone();
-    Ok(Target::File { opened, path, name })
+    let parent = options.location.parent_and_name();
+    let (parent, file) = parent.with_context(|| format!("cannot look at {name}"))?;
+    options.location = parent;
+    Ok(Target::File { lake: Lake::open_existing(&options)?, file, name })
 }
 
-async fn show_lake(lake: &Options, args: &Args) -> Outcome {
-    let name = lake.location.to_string();
-    let opened = store::open(lake)?;
-    let report = inspect_lake(opened.store.as_ref(), &opened.prefix, &name)
-        .await
-        .with_context(|| format!("cannot list the lake {name}"))?;
+async fn show_lake(lake: &Lake, args: &Args) -> Outcome {
+    let report = inspect_lake(lake).await.context("cannot list the lake")?;
     match args.json {
         true => out::write(&json(&report)?)?,
         false => out::write(&lake_text(&report, args.files))?,
@@ -103,13 +95,12 @@ async fn show_lake(lake: &Options, args: &Args) -> Outcome {
     Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn show_file(opened: &store::Opened, path: &Path, name: &str, args: &Args) -> Outcome {
-    let look = async {
-        let meta = opened.store.head(path).await?;
-        inspect_file(opened.store.as_ref(), &meta, name).await
+async fn show_file(lake: &Lake, file: &str, name: &str, args: &Args) -> Outcome {
+    let report = async {
+        let object = lake.head(file).await?.context("there is no such file")?;
+        anyhow::Ok(inspect_file(lake, &object, name).await?)
     };
-    let report: inspect::FileReport =
-        look.await.with_context(|| format!("cannot look at {name}"))?;
+    let report = report.await.with_context(|| format!("cannot look at {name}"))?;
     match args.json {
         true => out::print(&json(&report)?),
         false => out::print(&file_text(&report, args.top)),

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Environment, reference};
+use crate::lake;
 
 /// Why a command ended badly.
 #[derive(Debug)]
@@ -69,6 +70,12 @@ impl From<config::Error> for Failure {
 }
 
 /// Whatever is not said to be wrong usage happened while running.
+impl From<lake::StoreError> for Failure {
+    fn from(error: lake::StoreError) -> Failure {
+        Failure::Running(error.into())
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
         Failure::Running(error)

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::{Failure, Outcome, manual, out, start_log, store, warn};
-use crate::audit::verify::{Entry, QuarantineFile, Quarantined, entries, list_quarantine};
 use crate::config::{self, Environment, Flags, list};
 use crate::import::{Replay, Replayed};
+use crate::lake::{Entry, Lake, Options, QuarantineFile, Quarantined};
 
 /// Look at lines that were no documents, and land them again after a fix.
 ///
@@ -193,19 +193,16 @@ fn each(
 }
 
 fn read(
-    lake: &crate::lake::Options,
+    options: &Options,
     table: Option<&str>,
     which: &Which,
     mut take: impl FnMut(&QuarantineFile, Vec<Entry>) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
-    let opened = store::open(lake)?;
-    let (store, prefix) = (opened.store.as_ref(), &opened.prefix);
+    let lake = Lake::open_existing(options)?;
     let runtime = store::runtime()?;
-    let files = runtime
-        .block_on(list_quarantine(store, prefix, table))
-        .with_context(|| format!("cannot list the quarantine of {}", lake.location))?;
+    let files = runtime.block_on(lake.quarantine(table)).context("cannot list the quarantine")?;
     for file in files.iter().filter(|file| which.takes(file)) {
-        let read = runtime.block_on(entries(store, prefix, &file.path));
+        let read = runtime.block_on(lake.quarantine_entries(&file.path));
         let read = read.with_context(|| format!("{} cannot be read", file.path))?;
         if !take(file, read)? {
             break;
@@ -221,7 +218,7 @@ fn replay(args: &ReplayArgs, environment: &Environment) -> Outcome {
     let settings = loaded.settings;
     let (lake, table) = (settings.lake.clone(), Arc::clone(&settings.table.name));
     // A lake that is not there is not made.
-    store::open(&lake)?;
+    Lake::open_existing(&lake)?;
     let mut replay = Replay::new(settings)?;
     let mut sum = Replayed::default();
     read(&lake, Some(&table), &args.which, |file, entries| {

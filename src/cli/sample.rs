@@ -9,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use super::{Outcome, manual, out, store, warn};
 use crate::audit::sample::{Table, id};
 use crate::config::{self, Environment, Flags, list};
+use crate::lake::Lake;
 use crate::schema::TableSchema;
 use crate::simulate::Layout;
 
@@ -64,9 +65,9 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::lake(&args.flags, environment, args.lake.clone())?;
     warn(&loaded.warnings);
     let name = loaded.settings.location.to_string();
-    let opened = store::open(&loaded.settings)?;
+    let lake = Lake::open_existing(&loaded.settings)?;
     let schema = schema()?;
-    let table = table(&opened, &schema);
+    let table = table(&lake, &schema);
     let sample = store::runtime()?
         .block_on(table.newest(args.sessions, args.days))
         .with_context(|| format!("cannot take a sample of {name}"))?;
@@ -101,6 +102,6 @@ pub(super) fn schema() -> anyhow::Result<Arc<TableSchema>> {
 }
 
 /// The table of the sessions in a lake.
-pub(super) fn table<'a>(opened: &'a store::Opened, schema: &'a TableSchema) -> Table<'a> {
-    Table { store: opened.store.as_ref(), prefix: &opened.prefix, schema, name: TABLE }
+pub(super) fn table<'a>(lake: &'a Lake, schema: &'a TableSchema) -> Table<'a> {
+    Table { lake, schema, name: TABLE }
 }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use super::{Failure, Outcome, manual, out, store, warn};
 use crate::audit::verify;
 use crate::config::{self, Environment, Flags, list};
+use crate::lake::Lake;
 
 /// Say whether every received line is accounted for.
 ///
@@ -57,11 +58,10 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     if !args.ledger.is_empty() {
         return super::ledger::run(&loaded.settings, &args.ledger, args.top);
     }
-    let name = loaded.settings.location.to_string();
-    let opened = store::open(&loaded.settings)?;
+    let lake = Lake::open_existing(&loaded.settings)?;
     let report = store::runtime()?
-        .block_on(verify::verify(opened.store.as_ref(), &opened.prefix, &name, args.rows))
-        .with_context(|| format!("cannot verify the lake {name}"))?;
+        .block_on(verify::verify(&lake, args.rows))
+        .context("cannot verify the lake")?;
     if args.json {
         let text = serde_json::to_string_pretty(&report)
             .context("cannot make JSON of the report")

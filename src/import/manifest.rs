@@ -22,8 +22,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::chunker;
 use super::options::Input;
 use crate::journal::Seal;
+use crate::lake::Lake;
 use crate::lake::Receipt;
-use crate::lake::{Lake, names};
+use crate::lake::names::{self, ObjectName};
 use crate::publish::publisher::RollLog;
 use crate::record::{Roll, Seq, SeqRange};
 
@@ -101,10 +102,14 @@ impl Marks {
     /// All runs, by node.
     pub(super) fn runs(&self) -> anyhow::Result<HashMap<String, Run>> {
         let listed = self.runtime.block_on(self.lake.list(names::IMPORTS))?;
-        let nodes = listed.iter().filter_map(|name| names::import_node(name));
+        let nodes = listed.iter().filter_map(|object| match ObjectName::parse(&object.name) {
+            ObjectName::ImportManifest { node } => Some(node),
+            _ => None,
+        });
         let reads = futures::stream::iter(nodes.map(str::to_owned))
             .map(|node| async move {
-                let bytes = self.lake.get(&names::import(&node)).await?.unwrap_or_default();
+                let bytes =
+                    self.lake.get(&names::import_manifest(&node)).await?.unwrap_or_default();
                 let run = parse(&node, &bytes)?;
                 anyhow::Ok((node, run))
             })
@@ -114,13 +119,13 @@ impl Marks {
 
     /// The run as it is now.
     pub(super) fn run(&self, node: &str) -> anyhow::Result<Option<Run>> {
-        let bytes = self.runtime.block_on(self.lake.get(&names::import(node)))?;
+        let bytes = self.runtime.block_on(self.lake.get(&names::import_manifest(node)))?;
         bytes.map(|bytes| parse(node, &bytes)).transpose()
     }
 
     /// Puts the mark of a new run; false if another process has.
     pub(super) fn create(&self, node: &str, run: &Run) -> anyhow::Result<bool> {
-        let (name, bytes) = (names::import(node), serde_json::to_vec_pretty(run)?);
+        let (name, bytes) = (names::import_manifest(node), serde_json::to_vec_pretty(run)?);
         let ours = self.runtime.block_on(self.lake.create_bytes(&name, bytes.clone()))?;
         // Or it is our own, and the answer was lost.
         Ok(ours || self.runtime.block_on(self.lake.get(&name))? == Some(bytes))
@@ -128,14 +133,14 @@ impl Marks {
 
     pub(super) fn put(&self, node: &str, run: &Run) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec_pretty(run)?;
-        Ok(self.runtime.block_on(self.lake.put_bytes(&names::import(node), bytes))?)
+        Ok(self.runtime.block_on(self.lake.put_bytes(&names::import_manifest(node), bytes))?)
     }
 
     /// Seals a roll, for this process alone.
     fn seal(&self, node: &str, seal: &Seal) -> anyhow::Result<()> {
         let SeqRange { first, last } = seal.range;
         let ours = Sealed { first: first.0, last: last.0, by: self.token.clone() };
-        let name = names::sealed(node, seal.roll);
+        let name = names::import_seal(node, seal.roll);
         let bytes = serde_json::to_vec(&ours)?;
         if self.runtime.block_on(self.lake.create_bytes(&name, bytes))? {
             return Ok(());
@@ -152,18 +157,13 @@ impl Marks {
     }
 
     pub(super) fn sealed(&self, node: &str, roll: Roll) -> anyhow::Result<Option<SeqRange>> {
-        let sealed: Option<Sealed> = self.read(&names::sealed(node, roll))?;
+        let sealed: Option<Sealed> = self.read(&names::import_seal(node, roll))?;
         Ok(sealed.map(|sealed| SeqRange { first: Seq(sealed.first), last: Seq(sealed.last) }))
     }
 
     /// The receipts of a run, in order.
     pub(super) fn receipts(&self, node: &str) -> anyhow::Result<Vec<Receipt>> {
-        let (mut receipts, mut roll) = (Vec::new(), Roll::FIRST);
-        while let Some(receipt) = self.read(&names::receipt(node, roll))? {
-            receipts.push(receipt);
-            roll = roll.next();
-        }
-        Ok(receipts)
+        Ok(self.runtime.block_on(self.lake.receipts_of(node))?)
     }
 
     fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> anyhow::Result<Option<T>> {
@@ -174,7 +174,7 @@ impl Marks {
 }
 
 fn parse(node: &str, bytes: &[u8]) -> anyhow::Result<Run> {
-    let name = names::import(node);
+    let name = names::import_manifest(node);
     let run: Run = serde_json::from_slice(bytes)
         .with_context(|| format!("{name} in the lake cannot be read"))?;
     ensure!(run.version <= VERSION, "{name} is of a newer version of this program");

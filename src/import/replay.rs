@@ -19,9 +19,9 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::chunk_source::{Line, Origin};
 use super::manifest::{FileMark, Run};
 use super::{Import, planner, report, runtime};
-use crate::audit::verify::Entry;
 use crate::bulk_action;
 use crate::decode::Decoder;
+use crate::lake::Entry;
 use crate::privacy;
 use crate::record::{Body, Micros, Seq};
 

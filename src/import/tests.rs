@@ -11,10 +11,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::manifest::FileMark;
 use super::*;
-use crate::audit::verify::Entry;
 use crate::encode::Compression;
 use crate::journal::Seal;
-use crate::lake::{self, Location};
+use crate::lake::{self, Entry, Location};
 use crate::publish::publisher::RollLog as _;
 use crate::record::SeqRange;
 use crate::schema::TableSchema;

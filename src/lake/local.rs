@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use super::StoreError;
+use super::{StoreError, names};
 use crate::lock::lock;
 
 /// Directories that are remembered as synced; past it they are forgotten, and synced again.
@@ -251,7 +251,7 @@ fn parent(path: &Path) -> &Path {
 
 fn hidden_name(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{name}.tmp"))
+    target.with_file_name(names::staging(&name))
 }
 
 #[cfg(test)]

@@ -79,6 +79,36 @@ impl Location {
     }
 }
 
+impl Location {
+    /// Splits the location of a file into that of its folder and its name. `None` when there is no
+    /// name, or none that is a text.
+    #[must_use]
+    pub fn parent_and_name(&self) -> Option<(Location, String)> {
+        let mut parent = self.clone();
+        let name = match &mut parent {
+            Location::Local(path) => {
+                let name = path.file_name()?.to_str()?.to_owned();
+                path.pop();
+                if path.as_os_str().is_empty() {
+                    path.push(".");
+                }
+                name
+            }
+            Location::S3 { prefix, .. }
+            | Location::Google { prefix, .. }
+            | Location::Azure { prefix, .. } => {
+                let (folder, name) = match prefix.rsplit_once('/') {
+                    Some((folder, name)) => (folder.to_owned(), name.to_owned()),
+                    None => (String::new(), std::mem::take(prefix)),
+                };
+                *prefix = folder;
+                name
+            }
+        };
+        (!name.is_empty()).then_some((parent, name))
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, name, prefix) = match self {
@@ -95,6 +125,21 @@ impl fmt::Display for Location {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_split_from_its_folder() {
+        for (text, split) in [
+            ("lake/t/a.parquet", Some(("lake/t", "a.parquet"))),
+            ("a.parquet", Some((".", "a.parquet"))),
+            ("s3://b/t/a.parquet", Some(("s3://b/t", "a.parquet"))),
+            ("gs://b/a.parquet", Some(("gs://b", "a.parquet"))),
+            ("az://b", None),
+        ] {
+            let parent = Location::parse(text).unwrap().parent_and_name();
+            let parent = parent.map(|(parent, name)| (parent.to_string(), name));
+            assert_eq!(parent, split.map(|(parent, name)| (parent.to_owned(), name.to_owned())));
+        }
+    }
 
     #[test]
     fn locations_are_read_and_shown() {

@@ -1,67 +1,361 @@
-//! Names of objects, relative to the lake. Nothing else makes one.
+//! Names of the objects of a lake, made and parsed here and nowhere else.
 //!
-//! A name holds the node and the roll and nothing that a second attempt might do otherwise: doing
-//! a roll again writes the same names.
+//! ```text
+//! <table>/<partition>/<node>-<roll>.parquet      data of a roll; the partition is empty or a path
+//!                                                of `key=value`
+//! <table>/<partition>/<any other>.parquet        data that another program wrote
+//! _quarantine/<table>/<node>-<roll>.ndjson       rejects of a roll
+//! _receipts/<node>/<roll>.json                   receipt of a roll
+//! _imports/<node>.json                           manifest of an import
+//! _imports/<node>/<roll>.json                    chunks of an import's roll
+//! _leases/<name>/<epoch>.json                    holder of a lease
+//! _sessionlake_check/<token>                     written, read and deleted by `check`
+//! …/.<name>.tmp                                  a local file that is being written
+//! ```
+//! Names are relative to the lake. A roll is written with at least eight digits. The name of an
+//! object holds the node, the roll and the partition, and nothing that a second attempt might do
+//! otherwise: a roll that is made again has the same names.
+
+use std::fmt;
 
 use crate::record::Roll;
 
-/// `user_sessions/date=2026-11-23/<node>-<roll>.parquet`.
-#[must_use]
-pub fn data(table: &str, partition: &str, node: &str, roll: Roll) -> String {
-    match partition {
-        "" => format!("{table}/{node}-{:08}.parquet", roll.0),
-        partition => format!("{table}/{partition}/{node}-{:08}.parquet", roll.0),
+/// Folder of the quarantine.
+pub const QUARANTINE: &str = "_quarantine";
+/// Folder of the receipts.
+pub const RECEIPTS: &str = "_receipts";
+/// Folder of the manifests of imports.
+pub const IMPORTS: &str = "_imports";
+/// Folder of the leases.
+pub const LEASES: &str = "_leases";
+/// Folder of the objects that `check` writes.
+pub const PROBES: &str = "_sessionlake_check";
+
+/// The name of an object, by its parts. `to_string` makes the name, [`ObjectName::parse`] reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectName<'a> {
+    /// The rows of a roll in one partition.
+    Data {
+        /// The table's folder; may have several parts, or be empty in a lake that is a table.
+        table: &'a str,
+        /// Path of `key=value`; empty for a table without partitions.
+        partition: &'a str,
+        /// The node that made the roll.
+        node: &'a str,
+        /// The roll.
+        roll: Roll,
+    },
+    /// A Parquet file of a table whose name is none that a roll is given.
+    ForeignData {
+        /// The table's folder, as in [`ObjectName::Data`].
+        table: &'a str,
+        /// Path of `key=value`.
+        partition: &'a str,
+        /// The last part of the name.
+        file: &'a str,
+    },
+    /// The rejects of a roll.
+    Quarantine {
+        /// The table that they were sent to.
+        table: &'a str,
+        /// The node that made the roll.
+        node: &'a str,
+        /// The roll.
+        roll: Roll,
+    },
+    /// The receipt of a roll.
+    Receipt {
+        /// The node that made the roll.
+        node: &'a str,
+        /// The roll.
+        roll: Roll,
+    },
+    /// The manifest of an import.
+    ImportManifest {
+        /// The node that the import lands as.
+        node: &'a str,
+    },
+    /// The chunks of an import's roll.
+    ImportSeal {
+        /// The node that the import lands as.
+        node: &'a str,
+        /// The roll.
+        roll: Roll,
+    },
+    /// One holding of a lease.
+    Lease {
+        /// The lease.
+        name: &'a str,
+        /// Number of the holding.
+        epoch: u64,
+    },
+    /// An object that tries the lake out.
+    Probe {
+        /// Tells it from those of other probes.
+        token: &'a str,
+    },
+    /// A local file that is being written, or that a killed process left.
+    Staging(&'a str),
+    /// Any other name.
+    Other(&'a str),
+}
+
+impl<'a> ObjectName<'a> {
+    /// Parses a name relative to the lake. `ObjectName::parse(name).to_string()` is `name`.
+    #[must_use]
+    pub fn parse(name: &'a str) -> ObjectName<'a> {
+        let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+        if file.starts_with('.') && file.ends_with(".tmp") {
+            return ObjectName::Staging(name);
+        }
+        let parsed = match folder.split_once('/').unwrap_or((folder, "")) {
+            (QUARANTINE, table) => parse_quarantine(table, file),
+            (RECEIPTS, node) => numbered(node, file).map(|roll| {
+                let roll = Roll(roll);
+                ObjectName::Receipt { node, roll }
+            }),
+            (IMPORTS, "") => file
+                .strip_suffix(".json")
+                .filter(|node| !node.is_empty())
+                .map(|node| ObjectName::ImportManifest { node }),
+            (IMPORTS, node) => numbered(node, file).map(|roll| {
+                let roll = Roll(roll);
+                ObjectName::ImportSeal { node, roll }
+            }),
+            (LEASES, lease) => {
+                numbered(lease, file).map(|epoch| ObjectName::Lease { name: lease, epoch })
+            }
+            (PROBES, "") => Some(ObjectName::Probe { token: file }),
+            _ => parse_data(folder, file),
+        };
+        parsed.unwrap_or(ObjectName::Other(name))
     }
 }
 
-/// `_quarantine/<table>/<node>-<roll>.ndjson`.
+impl fmt::Display for ObjectName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let in_table = |f: &mut fmt::Formatter<'_>, table: &str, partition: &str| {
+            for folder in [table, partition].into_iter().filter(|folder| !folder.is_empty()) {
+                write!(f, "{folder}/")?;
+            }
+            Ok(())
+        };
+        match self {
+            ObjectName::Data { table, partition, node, roll } => {
+                in_table(f, table, partition)?;
+                write!(f, "{node}-{:08}.parquet", roll.0)
+            }
+            ObjectName::ForeignData { table, partition, file } => {
+                in_table(f, table, partition)?;
+                f.write_str(file)
+            }
+            ObjectName::Quarantine { table, node, roll } => {
+                write!(f, "{QUARANTINE}/{table}/{node}-{:08}.ndjson", roll.0)
+            }
+            ObjectName::Receipt { node, roll } => {
+                write!(f, "{RECEIPTS}/{node}/{:08}.json", roll.0)
+            }
+            ObjectName::ImportManifest { node } => write!(f, "{IMPORTS}/{node}.json"),
+            ObjectName::ImportSeal { node, roll } => {
+                write!(f, "{IMPORTS}/{node}/{:08}.json", roll.0)
+            }
+            ObjectName::Lease { name, epoch } => write!(f, "{LEASES}/{name}/{epoch:08}.json"),
+            ObjectName::Probe { token } => write!(f, "{PROBES}/{token}"),
+            ObjectName::Staging(name) | ObjectName::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Returns the name of a roll's data file in one partition.
+#[must_use]
+pub fn data(table: &str, partition: &str, node: &str, roll: Roll) -> String {
+    ObjectName::Data { table, partition, node, roll }.to_string()
+}
+
+/// Returns the name of a roll's quarantine file of one table.
 #[must_use]
 pub fn quarantine(table: &str, node: &str, roll: Roll) -> String {
-    format!("_quarantine/{table}/{node}-{:08}.ndjson", roll.0)
+    ObjectName::Quarantine { table, node, roll }.to_string()
 }
 
-/// `_receipts/<node>/<roll>.json`.
+/// Returns the name of a roll's receipt.
 #[must_use]
 pub fn receipt(node: &str, roll: Roll) -> String {
-    format!("_receipts/{node}/{:08}.json", roll.0)
+    ObjectName::Receipt { node, roll }.to_string()
 }
 
-/// Where the marks of imports are.
-pub const IMPORTS: &str = "_imports";
-
-/// `_imports/<node>.json`: what an import goes by.
+/// Returns the name of an import's manifest.
 #[must_use]
-pub fn import(node: &str) -> String {
-    format!("{IMPORTS}/{node}.json")
+pub fn import_manifest(node: &str) -> String {
+    ObjectName::ImportManifest { node }.to_string()
 }
 
-/// The node of the mark `name`; none when it is something else.
+/// Returns the name of the seal of an import's roll.
 #[must_use]
-pub fn import_node(name: &str) -> Option<&str> {
-    let node = name.strip_prefix(IMPORTS)?.strip_prefix('/')?.strip_suffix(".json")?;
-    (!node.contains('/')).then_some(node)
+pub fn import_seal(node: &str, roll: Roll) -> String {
+    ObjectName::ImportSeal { node, roll }.to_string()
 }
 
-/// `_imports/<node>/<roll>.json`: the range of an import's roll, before it is written.
+/// Tells whether readers of a lake pass over `name`: a part of it begins with `_` or `.`.
 #[must_use]
-pub fn sealed(node: &str, roll: Roll) -> String {
-    format!("{IMPORTS}/{node}/{:08}.json", roll.0)
+pub fn is_hidden(name: &str) -> bool {
+    name.split('/').any(|part| part.starts_with(['_', '.']))
+}
+
+/// Returns the hidden name under which a local file is written before it gets the name `file`.
+pub(super) fn staging(file: &str) -> String {
+    format!(".{file}.tmp")
+}
+
+fn parse_quarantine<'a>(table: &'a str, file: &'a str) -> Option<ObjectName<'a>> {
+    let (node, roll) = node_and_roll(file.strip_suffix(".ndjson")?)?;
+    is_part(table).then_some(ObjectName::Quarantine { table, node, roll })
+}
+
+fn parse_data<'a>(folder: &'a str, file: &'a str) -> Option<ObjectName<'a>> {
+    let stem = file.strip_suffix(".parquet")?;
+    if is_hidden(folder) || is_hidden(file) {
+        return None;
+    }
+    let (table, partition) = table_and_partition(folder);
+    Some(match node_and_roll(stem) {
+        Some((node, roll)) => ObjectName::Data { table, partition, node, roll },
+        None => ObjectName::ForeignData { table, partition, file },
+    })
+}
+
+/// Splits the folder of a data file: a table's folder ends where its partitions begin.
+fn table_and_partition(folder: &str) -> (&str, &str) {
+    let mut at = 0;
+    for part in folder.split('/') {
+        if part.contains('=') {
+            let (table, partition) = folder.split_at_checked(at).unwrap_or((folder, ""));
+            return (table.strip_suffix('/').unwrap_or(table), partition);
+        }
+        at += part.len() + 1;
+    }
+    (folder, "")
+}
+
+fn node_and_roll(stem: &str) -> Option<(&str, Roll)> {
+    let (node, roll) = stem.rsplit_once('-')?;
+    let roll = number(roll).map(Roll)?;
+    (!node.is_empty()).then_some((node, roll))
+}
+
+/// Parses `<number>.json` in a folder of one part.
+fn numbered(folder: &str, file: &str) -> Option<u64> {
+    is_part(folder).then(|| number(file.strip_suffix(".json")?)).flatten()
+}
+
+/// Parses a number as names have it: eight digits, or more without a leading zero.
+fn number(digits: &str) -> Option<u64> {
+    let written = match digits.len() {
+        0..8 => false,
+        8 => true,
+        _ => !digits.starts_with('0'),
+    };
+    let digits_only = digits.bytes().all(|byte| byte.is_ascii_digit());
+    (written && digits_only).then(|| digits.parse().ok()).flatten()
+}
+
+fn is_part(text: &str) -> bool {
+    !text.is_empty() && !text.contains('/')
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn marks_and_seals_are_told_apart() {
-        assert_eq!(import_node(&import("import-ab")), Some("import-ab"));
-        assert_eq!(import_node(&sealed("import-ab", Roll(3))), None);
-        assert_eq!(import_node("_imports/x.tmp"), None);
+    fn part() -> impl Strategy<Value = String> {
+        "[a-z0-9][a-z0-9-]{0,9}"
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_that_is_made_is_parsed(
+            table in "[a-z][a-z0-9_]{0,9}",
+            partition in prop::collection::vec("[a-z]{1,4}=[A-Za-z0-9%.=-]{0,6}", 0..3),
+            node in part(),
+            number in 0_u64..=u64::MAX,
+            near in 0_u64..200_000_000,
+        ) {
+            let partition = partition.join("/");
+            let (table, partition, node) = (&*table, &*partition, &*node);
+            for number in [number, near] {
+                let roll = Roll(number);
+                for name in [
+                    ObjectName::Data { table, partition, node, roll },
+                    ObjectName::Quarantine { table, node, roll },
+                    ObjectName::Receipt { node, roll },
+                    ObjectName::ImportManifest { node },
+                    ObjectName::ImportSeal { node, roll },
+                    ObjectName::Lease { name: node, epoch: number },
+                    ObjectName::Probe { token: node },
+                ] {
+                    let made = name.to_string();
+                    prop_assert_eq!(ObjectName::parse(&made), name);
+                }
+            }
+        }
+
+        #[test]
+        fn a_name_that_is_parsed_is_made(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    Just("_quarantine".to_owned()),
+                    Just("_receipts".to_owned()),
+                    Just("_imports".to_owned()),
+                    Just("_leases".to_owned()),
+                    Just("_delta_log".to_owned()),
+                    "[a-z]{1,3}",
+                    "[a-z]{1,3}=[a-z]{0,2}",
+                    "\\.?[a-z-]{0,3}[0-9]{0,10}\\.(parquet|json|ndjson|tmp)",
+                ],
+                1..5,
+            )
+        ) {
+            let name = parts.join("/");
+            prop_assert_eq!(ObjectName::parse(&name).to_string(), name);
+        }
     }
 
     #[test]
-    fn a_table_without_partitions_has_no_empty_folder() {
-        assert_eq!(data("t", "", "n", Roll(7)), "t/n-00000007.parquet");
-        assert_eq!(data("t", "a=1/b=2", "n", Roll(7)), "t/a=1/b=2/n-00000007.parquet");
+    fn names_that_look_alike_are_told_apart() {
+        let parse = ObjectName::parse;
+        let roll = Roll(7);
+        let data = |table, partition| ObjectName::Data { table, partition, node: "n-1", roll };
+        assert_eq!(parse("t/n-1-00000007.parquet"), data("t", ""));
+        assert_eq!(parse("a/b/d=1/h=2/n-1-00000007.parquet"), data("a/b", "d=1/h=2"));
+        assert_eq!(parse("d=1/n-1-00000007.parquet"), data("", "d=1"));
+        let foreign = |table, partition, file| ObjectName::ForeignData { table, partition, file };
+        assert_eq!(parse("t/d=1/part-0.parquet"), foreign("t", "d=1", "part-0.parquet"));
+        // A roll of nine digits does not begin with a zero.
+        assert_eq!(parse("t/n-000000007.parquet"), foreign("t", "", "n-000000007.parquet"));
+        assert_eq!(parse("a.parquet"), foreign("", "", "a.parquet"));
+        assert_eq!(
+            parse("_imports/import-ab.json"),
+            ObjectName::ImportManifest { node: "import-ab" }
+        );
+        for other in [
+            "_imports/x.tmp",
+            "_imports/.json",
+            "_receipts/n/7.json",
+            "_receipts/00000007.json",
+            "_receipts/a/b/00000007.json",
+            "_quarantine/n-00000007.ndjson",
+            "_quarantine/t/-00000007.ndjson",
+            "t/_delta_log/n-00000007.parquet",
+            "t/.hidden/n-00000007.parquet",
+            "_x/n-00000007.parquet",
+            "t/readme.txt",
+            "",
+        ] {
+            assert_eq!(parse(other), ObjectName::Other(other));
+        }
+        let hidden = "t/d=1/.n-00000007.parquet.tmp";
+        assert_eq!(parse(hidden), ObjectName::Staging(hidden));
     }
 }

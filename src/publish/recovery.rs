@@ -7,14 +7,12 @@
 
 use std::path::PathBuf;
 
-use bytes::Bytes;
-use parquet::file::metadata::ParquetMetaDataReader;
-
 use crate::batch::FileKey;
 use crate::decode::Counts;
 use crate::encode::Staged;
 use crate::lake::Receipt;
-use crate::lake::{self, Lake, StoreError};
+use crate::lake::names::ObjectName;
+use crate::lake::{self, DataFileError, Lake, StoreError};
 use crate::roll::open_roll::Finished;
 use crate::table::Tables;
 
@@ -48,24 +46,27 @@ pub(crate) async fn files(
     finished: &Finished,
 ) -> Result<Finished, StoreError> {
     let mut rest = finished.clone();
-    let file = lake::names::data("", "", node, finished.roll);
     for (id, spec) in tables.iter() {
         let table = &spec.name;
-        for name in lake.list(table).await? {
-            let inside = name.strip_prefix(&**table).and_then(|name| name.strip_suffix(&file));
-            let Some(partition) = inside else { continue };
-            let Some(bytes) = lake.get(&name).await? else { continue };
-            let key =
-                FileKey { table: id, partition: partition.trim_start_matches('/').to_owned() };
-            let bytes = Bytes::from(bytes);
-            // What is no Parquet file is none of ours, and is replaced.
-            let Ok(footer) = ParquetMetaDataReader::new().parse_and_finish(&bytes) else {
+        for object in lake.list(table).await? {
+            let ObjectName::Data { table: of, partition, node: by, roll } =
+                ObjectName::parse(&object.name)
+            else {
                 continue;
+            };
+            if (of, by, roll) != (&**table, node, finished.roll) {
+                continue;
+            }
+            let key = FileKey { table: id, partition: partition.to_owned() };
+            let footer = match lake.footer(&object).await {
+                Ok(footer) => footer,
+                Err(DataFileError::Store(error)) => return Err(error),
+                // What is no Parquet file is none of ours, and is replaced.
+                Err(_) => continue,
             };
             let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0);
             let statistics = crate::columnar::statistics::FileStatistics::of(&footer);
-            let staged =
-                Staged { path: PathBuf::new(), bytes: bytes.len() as u64, rows, statistics };
+            let staged = Staged { path: PathBuf::new(), bytes: object.bytes, rows, statistics };
             rest.files.retain(|(other, _)| *other != key);
             rest.files.push((key, staged));
         }

@@ -100,7 +100,7 @@ fn encoded<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error
 mod tests {
     use super::*;
 
-    fn entry(raw: &[u8]) -> (Vec<u8>, crate::audit::verify::Entry) {
+    fn entry(raw: &[u8]) -> (Vec<u8>, crate::lake::Entry) {
         let reject = Reject {
             seq: Seq(7),
             line: 3,

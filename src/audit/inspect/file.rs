@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use arrow::datatypes::{DataType, Field};
-use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
 use serde::Serialize;
 
-use super::{InspectError, codec, footer, show_time, span, time_column, times, unsigned};
+use super::{codec, show_time, span, time_column, times, unsigned};
+use crate::lake::{DataFileError, Lake, Object};
 
 /// What is in a file.
 #[derive(Debug, Serialize)]
@@ -99,21 +98,19 @@ pub struct SchemaLine {
     pub nullable: bool,
 }
 
-/// Looks at the file that `meta` tells of. `name` is what the report calls it.
+/// Reports on the data file `object`. `name` is the report's name for it.
 ///
 /// # Errors
-///
-/// It cannot be read, or is no whole Parquet file.
+/// [`DataFileError`].
 pub async fn inspect_file(
-    store: &dyn ObjectStore,
-    meta: &ObjectMeta,
+    lake: &Lake,
+    object: &Object,
     name: &str,
-) -> Result<FileReport, InspectError> {
-    let path: &Path = &meta.location;
-    report(&footer(store, path, meta.size).await?, name, meta.size)
+) -> Result<FileReport, DataFileError> {
+    report(&lake.footer(object).await?, name, object.bytes)
 }
 
-fn report(footer: &ParquetMetaData, name: &str, bytes: u64) -> Result<FileReport, InspectError> {
+fn report(footer: &ParquetMetaData, name: &str, bytes: u64) -> Result<FileReport, DataFileError> {
     let file = footer.file_metadata();
     let row_groups: Vec<RowGroupReport> = footer
         .row_groups()

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore};
+use futures::{StreamExt as _, stream};
 use parquet::file::metadata::ParquetMetaData;
 use serde::Serialize;
 
-use super::{InspectError, codec, footer, show_time, span, time_column, times, unsigned};
+use super::{codec, show_time, span, time_column, times, unsigned};
+use crate::lake::names::ObjectName;
+use crate::lake::{Lake, StoreError};
 
 /// Footers read at a time.
 const AT_A_TIME: usize = 32;
@@ -120,40 +120,37 @@ pub struct Broken {
     pub reason: String,
 }
 
-/// Looks at every Parquet file below `prefix` of `store`. `name` is what the report calls the lake.
+/// Reports on every Parquet file of a lake.
 ///
 /// # Errors
-///
 /// The store cannot be listed. A file that cannot be read or is broken is in the report instead.
 ///
 /// # Cancel safety
-///
 /// Reads only; dropping the future leaves nothing behind.
-pub async fn inspect_lake(
-    store: &dyn ObjectStore,
-    prefix: &Path,
-    name: &str,
-) -> Result<LakeReport, InspectError> {
-    let listed: Vec<ObjectMeta> = store.list(Some(prefix)).try_collect().await?;
+pub async fn inspect_lake(lake: &Lake) -> Result<LakeReport, StoreError> {
     let mut files = Vec::new();
     let mut other: BTreeMap<String, OtherReport> = BTreeMap::new();
-    for meta in listed {
-        match place(prefix, &meta.location) {
-            Place::Table { table, partition } => files.push((table, partition, meta)),
-            Place::Other(name) => {
+    for object in lake.list("").await? {
+        match data_folder(&object.name) {
+            Some((table, partition)) => {
+                // The lake may be the table itself.
+                let table = if table.is_empty() { own_name(lake) } else { table };
+                files.push((table.to_owned(), partition.to_owned(), object));
+            }
+            None => {
+                let name = object.name.split('/').next().unwrap_or_default().to_owned();
                 let entry =
                     other.entry(name.clone()).or_insert(OtherReport { name, files: 0, bytes: 0 });
                 entry.files += 1;
-                entry.bytes += meta.size;
+                entry.bytes += object.bytes;
             }
         }
     }
     let mut seen: Vec<_> = stream::iter(files)
-        .map(|(table, partition, meta)| async move {
-            let look = footer(store, &meta.location, meta.size).await;
-            let path = below(prefix, &meta.location);
-            let look = look.map(|footer| Look::new(&footer, path.clone(), meta.size));
-            (table, partition, path, look)
+        .map(|(table, partition, object)| async move {
+            let look = lake.footer(&object).await;
+            let look = look.map(|footer| Look::new(&footer, object.name.clone(), object.bytes));
+            (table, partition, object.name, look)
         })
         .buffer_unordered(AT_A_TIME)
         .collect()
@@ -172,7 +169,7 @@ pub async fn inspect_lake(
     let tables: Vec<TableReport> =
         tables.into_iter().map(|(table, sums)| sums.report(table)).collect();
     Ok(LakeReport {
-        lake: name.to_owned(),
+        lake: lake.location().to_string(),
         totals: sum(tables.iter().map(|table| &table.totals)),
         tables,
         other: other.into_values().collect(),
@@ -180,36 +177,20 @@ pub async fn inspect_lake(
     })
 }
 
-enum Place {
-    Table { table: String, partition: String },
-    Other(String),
-}
-
-/// Which table and partition a path below `prefix` belongs to, by its name alone.
-fn place(prefix: &Path, path: &Path) -> Place {
-    let below = below(prefix, path);
-    let parts: Vec<&str> = below.split('/').collect();
-    let hidden = parts.iter().any(|part| part.starts_with(['_', '.']));
-    let (Some(first), Some((name, directories))) = (parts.first(), parts.split_last()) else {
-        return Place::Other(below);
-    };
-    if hidden || !name.ends_with(".parquet") {
-        return Place::Other((*first).to_owned());
+/// Returns the folders of the table and the partition of a data file, by its name.
+fn data_folder(name: &str) -> Option<(&str, &str)> {
+    match ObjectName::parse(name) {
+        ObjectName::Data { table, partition, .. }
+        | ObjectName::ForeignData { table, partition, .. } => Some((table, partition)),
+        _ => None,
     }
-    // A table's name ends where its partitions begin. The lake may be the table itself.
-    let depth = directories.iter().position(|part| part.contains('='));
-    let (table, partition) = directories.split_at(depth.unwrap_or(directories.len()));
-    let table = match table.is_empty() {
-        true => prefix.filename().unwrap_or(".").to_owned(),
-        false => table.join("/"),
-    };
-    Place::Table { table, partition: partition.join("/") }
 }
 
-fn below(prefix: &Path, path: &Path) -> String {
-    let whole = path.as_ref();
-    let rest = whole.strip_prefix(prefix.as_ref()).unwrap_or(whole);
-    rest.trim_start_matches('/').to_owned()
+/// Returns the last part of the lake's prefix.
+fn own_name(lake: &Lake) -> &str {
+    let prefix = lake.location().prefix().unwrap_or("");
+    let name = prefix.rsplit('/').next().unwrap_or("");
+    if name.is_empty() { "." } else { name }
 }
 
 /// What is kept of a file's footer.

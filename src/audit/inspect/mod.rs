@@ -16,17 +16,9 @@ mod lake;
 mod tests;
 mod text;
 
-use std::ops::Range;
-
-use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
-use parquet::DecodeResult;
 use parquet::basic::{LogicalType, TimeUnit, Type as Physical};
-use parquet::file::metadata::{
-    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder,
-};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescriptor;
 
@@ -37,64 +29,6 @@ pub use lake::{
 };
 pub(crate) use text::human;
 pub use text::{file_text, lake_text};
-
-/// Bytes of a file's end that are asked for at first: enough for most footers in one request.
-const TAIL_BYTES: u64 = 64 * 1024;
-
-/// Why a file could not be looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum InspectError {
-    /// The store would not list or read.
-    #[error(transparent)]
-    Store(#[from] object_store::Error),
-    /// The file is no Parquet, or a broken one.
-    #[error("this is no whole Parquet file: {}", plain(.0))]
-    Parquet(#[from] parquet::errors::ParquetError),
-    /// The file is shorter than any Parquet file.
-    #[error("this is no Parquet file: it has {0} bytes")]
-    TooShort(u64),
-    /// The footer points outside of the file.
-    #[error("this is no whole Parquet file: its footer asks for bytes {0:?} of {1}")]
-    Outside(Range<u64>, u64),
-}
-
-/// What the reader says, without its own "Parquet error:" before it.
-fn plain(error: &parquet::errors::ParquetError) -> String {
-    match error {
-        parquet::errors::ParquetError::General(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// Reads the footer of the file at `path`, which has `bytes` bytes, without page indexes.
-pub(crate) async fn footer(
-    store: &dyn ObjectStore,
-    path: &Path,
-    bytes: u64,
-) -> Result<ParquetMetaData, InspectError> {
-    // The magic at both ends, and the length of the footer.
-    if bytes < 12 {
-        return Err(InspectError::TooShort(bytes));
-    }
-    let mut decoder =
-        ParquetMetaDataPushDecoder::try_new(bytes)?.with_page_index_policy(PageIndexPolicy::Skip);
-    let tail = bytes.saturating_sub(TAIL_BYTES)..bytes;
-    let read = store.get_range(path, tail.clone()).await?;
-    decoder.push_range(tail, read)?;
-    loop {
-        match decoder.try_decode()? {
-            DecodeResult::Data(footer) => return Ok(footer),
-            DecodeResult::Finished => return Err(InspectError::TooShort(bytes)),
-            DecodeResult::NeedsData(ranges) => {
-                if let Some(outside) = ranges.iter().find(|range| range.end > bytes) {
-                    return Err(InspectError::Outside(outside.clone(), bytes));
-                }
-                let read: Vec<Bytes> = store.get_ranges(path, &ranges).await?;
-                decoder.push_ranges(ranges, read)?;
-            }
-        }
-    }
-}
 
 /// A count as the format has it: signed, and in a broken file anything.
 fn unsigned(count: i64) -> u64 {

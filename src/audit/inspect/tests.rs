@@ -8,7 +8,9 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
+use bytes::Bytes;
 use object_store::memory::InMemory;
+use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -17,6 +19,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
 use super::*;
+use crate::lake::{Lake, TAIL_BYTES};
 
 const SECOND: i64 = 1_000_000;
 
@@ -60,8 +63,8 @@ fn parquet(times: &[i64]) -> Bytes {
     file.into()
 }
 
-async fn store(files: &[(&str, Bytes)]) -> InMemory {
-    let store = InMemory::new();
+async fn store(files: &[(&str, Bytes)]) -> Arc<InMemory> {
+    let store = Arc::new(InMemory::new());
     for (path, bytes) in files {
         let path = Path::parse(path).unwrap();
         store.put(&path, PutPayload::from_bytes(bytes.clone())).await.unwrap();
@@ -90,7 +93,7 @@ fn small_lake() -> LakeReport {
     ];
     run(async {
         let store = store(&files).await;
-        inspect_lake(&store, &Path::from("lake"), "mem/lake").await.unwrap()
+        inspect_lake(&Lake::below(store, "lake")).await.unwrap()
     })
 }
 
@@ -135,7 +138,7 @@ fn a_table_can_be_looked_at_by_itself() {
     let files = [("lake/user_sessions/date=1970-01-01/a.parquet", parquet(&[1]))];
     let report = run(async {
         let store = store(&files).await;
-        inspect_lake(&store, &Path::from("lake/user_sessions"), "x").await.unwrap()
+        inspect_lake(&Lake::below(store, "lake/user_sessions")).await.unwrap()
     });
     assert_eq!(report.tables[0].table, "user_sessions");
     assert_eq!(report.tables[0].partitions[0].partition, "date=1970-01-01");
@@ -162,8 +165,9 @@ fn the_text_of_a_lake_fits_eighty_columns() {
 fn small_file() -> FileReport {
     run(async {
         let store = store(&[("a.parquet", parquet(&[SECOND, 2 * SECOND, 9 * SECOND]))]).await;
-        let meta = store.head(&Path::from("a.parquet")).await.unwrap();
-        inspect_file(&store, &meta, "a.parquet").await.unwrap()
+        let lake = Lake::below(store, "");
+        let object = lake.head("a.parquet").await.unwrap().unwrap();
+        inspect_file(&lake, &object, "a.parquet").await.unwrap()
     })
 }
 
@@ -236,8 +240,9 @@ fn a_footer_longer_than_the_first_read_is_fetched_whole() {
     assert!(file.len() as u64 > 2 * TAIL_BYTES);
     let report = run(async {
         let store = store(&[("a.parquet", file.into())]).await;
-        let meta = store.head(&Path::from("a.parquet")).await.unwrap();
-        inspect_file(&store, &meta, "a.parquet").await.unwrap()
+        let lake = Lake::below(store, "");
+        let object = lake.head("a.parquet").await.unwrap().unwrap();
+        inspect_file(&lake, &object, "a.parquet").await.unwrap()
     });
     assert_eq!((report.columns.len(), report.time_column), (2000, None));
 }
@@ -251,7 +256,7 @@ fn any_damage_to_the_end_of_a_file_is_an_error_or_a_report() {
             let mut bytes = whole.to_vec();
             bytes[at] ^= 0x55;
             let store = store(&[("l/t/a.parquet", bytes.into())]).await;
-            let report = inspect_lake(&store, &Path::from("l"), "l").await.unwrap();
+            let report = inspect_lake(&Lake::below(store, "l")).await.unwrap();
             assert_eq!(report.totals.files + report.broken.len() as u64, 1, "byte {at}");
         }
     });
@@ -262,8 +267,9 @@ fn columns_stand_below_each_other_when_row_groups_have_other_codecs() {
     let whole = parquet(&[SECOND, 2 * SECOND, 3 * SECOND]);
     let mut report = run(async {
         let store = store(&[("a.parquet", whole)]).await;
-        let meta = store.head(&Path::from("a.parquet")).await.unwrap();
-        inspect_file(&store, &meta, "a.parquet").await.unwrap()
+        let lake = Lake::below(store, "");
+        let object = lake.head("a.parquet").await.unwrap().unwrap();
+        inspect_file(&lake, &object, "a.parquet").await.unwrap()
     });
     report.columns[0].compression.insert("none".to_owned());
     report.columns[1].path = "a.list.element.very.long.and.deep.name.that.has.no.room".to_owned();

@@ -19,31 +19,30 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use arrow::array::{Array, AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
-use object_store::ObjectStore;
-use object_store::path::Path;
 
 use crate::decode::{Document, DocumentError, to_document};
+use crate::lake::{DataFileError, Lake, StoreError};
 use crate::schema::{EXTRA, INGEST_ID, INGEST_TIME, TableSchema};
 
-/// Why there are no documents.
+/// A sample that cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
     /// The store would not list.
     #[error("cannot list the lake")]
-    List(#[source] object_store::Error),
+    List(#[source] StoreError),
     /// A file cannot be read.
     #[error("cannot read {file}")]
     File {
-        /// Its path in the store.
+        /// Its name, relative to the lake.
         file: String,
         /// What is wrong with it.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: DataFileError,
     },
     /// A row gives no document.
     #[error("cannot make a document of a row of {file}")]
     Document {
-        /// Its path in the store.
+        /// The name of its file, relative to the lake.
         file: String,
         /// What is wrong with it.
         #[source]
@@ -51,16 +50,14 @@ pub enum SampleError {
     },
 }
 
-/// Where to look.
+/// A table of a lake that documents are read from.
 #[derive(Debug)]
 pub struct Table<'a> {
-    /// The store of the lake.
-    pub store: &'a dyn ObjectStore,
-    /// The lake within the store.
-    pub prefix: &'a Path,
-    /// The table's schema; its name is the table's directory.
+    /// The lake.
+    pub lake: &'a Lake,
+    /// The table's schema.
     pub schema: &'a TableSchema,
-    /// The table's directory.
+    /// The table's folder.
     pub name: &'a str,
 }
 
@@ -93,7 +90,8 @@ impl Table<'_> {
                 break;
             }
             let mut first = 0;
-            file.read(self.store, Some(&["startTime"]), None, |batch| {
+            let mut batches = file.batches(self.lake, Some(&["startTime"]), None)?;
+            while let Some(batch) = batches.next().await? {
                 for (row, start) in starts(&batch).enumerate() {
                     if let Some(start) = start {
                         rows.push(Reverse((start, number, first + row)));
@@ -103,9 +101,7 @@ impl Table<'_> {
                     }
                 }
                 first += batch.num_rows();
-                Ok(())
-            })
-            .await?;
+            }
         }
         let mut rows: Vec<_> = rows.into_iter().map(|Reverse(row)| row).collect();
         rows.sort_unstable();
@@ -122,7 +118,8 @@ impl Table<'_> {
             wanted.sort_unstable();
             let Some(file) = files.get(*number) else { continue };
             let mut next = wanted.iter();
-            file.read(self.store, None, Some(wanted), |batch| {
+            let mut batches = file.batches(self.lake, None, Some(wanted))?;
+            while let Some(batch) = batches.next().await? {
                 let names = batch.schema_ref().fields().iter().map(|field| field.name());
                 unknown.extend(names.filter(|name| !self.knows(name)).cloned());
                 for row in 0..batch.num_rows() {
@@ -132,9 +129,7 @@ impl Table<'_> {
                         documents.insert((*number, *at), document);
                     }
                 }
-                Ok(())
-            })
-            .await?;
+            }
         }
         let documents = rows.iter().filter_map(|(_, file, row)| documents.remove(&(*file, *row)));
         Ok(Sample { documents: documents.collect(), unknown })
@@ -153,7 +148,8 @@ impl Table<'_> {
         let mut id = String::new();
         for file in read::files(self).await? {
             let columns = ["tenantId", "userSessionId", "startTime"];
-            file.read(self.store, Some(&columns), None, |batch| {
+            let mut batches = file.batches(self.lake, Some(&columns), None)?;
+            while let Some(batch) = batches.next().await? {
                 let text = |name| batch.column_by_name(name).and_then(|c| c.as_string_opt::<i32>());
                 let (tenants, sessions) = (text("tenantId"), text("userSessionId"));
                 for (row, start) in starts(&batch).enumerate() {
@@ -174,9 +170,7 @@ impl Table<'_> {
                     );
                     found(&id);
                 }
-                Ok(())
-            })
-            .await?;
+            }
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
+use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -48,7 +49,7 @@ fn ask<T>(question: impl AsyncFnOnce(Table<'_>) -> T) -> T {
     let schema = TableSchema::builtin("user_sessions").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let store = InMemory::new();
+        let store = Arc::new(InMemory::new());
         for (path, starts) in [
             ("lake/user_sessions/date=a/1.parquet", vec![1, 20, 3, 40, 5]),
             ("lake/user_sessions/date=b/2.parquet", vec![-1, 39, DAY_MS + 7, 2]),
@@ -59,9 +60,8 @@ fn ask<T>(question: impl AsyncFnOnce(Table<'_>) -> T) -> T {
             let bytes = PutPayload::from(file(&schema, &starts));
             store.put(&Path::parse(path).unwrap(), bytes).await.unwrap();
         }
-        let prefix = Path::from("lake");
-        question(Table { store: &store, prefix: &prefix, schema: &schema, name: "user_sessions" })
-            .await
+        let lake = Lake::below(store, "lake");
+        question(Table { lake: &lake, schema: &schema, name: "user_sessions" }).await
     })
 }
 
@@ -109,8 +109,8 @@ fn ids_are_told_of_every_row() {
 #[test]
 fn a_broken_file_stops_it_with_its_name() {
     let error = ask(async |table| {
-        let path = Path::parse("lake/user_sessions/date=d/6.parquet").unwrap();
-        table.store.put(&path, PutPayload::from_static(b"PAR1 no whole file")).await.unwrap();
+        let bytes = b"PAR1 no whole file".to_vec();
+        table.lake.put_bytes("user_sessions/date=d/6.parquet", bytes).await.unwrap();
         table.newest(1, 7).await.unwrap_err()
     });
     assert_eq!(error.to_string(), "cannot read lake/user_sessions/date=d/6.parquet");

@@ -1,4 +1,5 @@
-//! Whether every received line is accounted for: receipts and files of a lake against each other.
+//! Verifying a lake: receipts and files against each other, so that every received line is accounted
+//! for.
 //!
 //! ```text
 //!  _receipts/<node>/<roll>.json   lines = rows + rejects; bodies first to last, one roll after the
@@ -17,33 +18,19 @@
 //! missing is asked for by its name before it is called so.
 
 mod files;
-mod quarantine;
 mod report;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
+pub use report::{NodeReport, Problem, ProblemKind, Report};
 
-pub use quarantine::{Entry, QuarantineFile, Quarantined, entries, list_quarantine};
-pub use report::{NodeReport, Problem, Report, Trouble};
-
-use crate::lake::Receipt;
-use crate::lake::names;
+use crate::lake::names::{self, ObjectName};
+use crate::lake::{Lake, Object, Receipt, StoreError};
 use crate::record::{Roll, Seq, SeqRange};
 
-/// Files looked at, and receipts read, at a time.
-const AT_A_TIME: usize = 32;
-/// Receipts of a node that are missing in the middle, and asked for by name.
-const ASKED_AGAIN: usize = 1000;
-/// Files whose rows are read at a time: each is held in memory as a whole.
-const WHOLE_AT_A_TIME: usize = 2;
-
-/// Verifies the lake below `prefix` of `store`. `name` is what the report calls it; with `rows`,
-/// every row's lineage is read too.
+/// Verifies a lake; with `rows`, every row's lineage is read too.
 ///
 /// # Errors
 /// The store cannot be listed, or a receipt cannot be read. What is wrong with the lake is in the
@@ -51,111 +38,46 @@ const WHOLE_AT_A_TIME: usize = 2;
 ///
 /// # Cancel safety
 /// Reads only; dropping the future leaves nothing behind.
-pub async fn verify(
-    store: &dyn ObjectStore,
-    prefix: &Path,
-    name: &str,
-    rows: bool,
-) -> Result<Report, object_store::Error> {
-    let mut report = Report { lake: name.to_owned(), ..Report::default() };
+pub async fn verify(lake: &Lake, rows: bool) -> Result<Report, StoreError> {
+    let mut report = Report { lake: lake.location().to_string(), ..Report::default() };
     // Files before receipts: of a roll that lands meanwhile, the receipt may be known and not the
     // files, and those can be asked for one by one.
-    let there = list(&mut report, store, prefix).await?;
-    let nodes = receipts(&mut report, store, prefix).await?;
-    let mut told: BTreeMap<String, files::Told> = BTreeMap::new();
-    for (node, receipts) in nodes {
-        sequence(&mut report, node, &receipts);
+    let found = list(&mut report, lake).await?;
+    let receipts = lake.receipts().await?;
+    for (path, why) in receipts.unreadable {
+        report.problem(ProblemKind::Receipt, &path, why);
+    }
+    let mut expected: BTreeMap<String, files::Expected> = BTreeMap::new();
+    for (node, receipts) in receipts.by_node {
+        check_sequence(&mut report, node, &receipts);
         for receipt in &receipts {
-            account(&mut report, receipt, &mut told);
+            check_sums(&mut report, receipt, &mut expected);
         }
     }
-    unnamed(&mut report, &there, &told);
-    files::check(&mut report, store, prefix, &there, told, rows).await;
+    check_unnamed(&mut report, &found, &expected);
+    files::check(&mut report, lake, &found, expected, rows).await;
     report.problems.sort();
     report.problems.dedup();
     Ok(report)
 }
 
-/// The data files and those of the quarantine, by their names below the lake.
-async fn list(
-    report: &mut Report,
-    store: &dyn ObjectStore,
-    prefix: &Path,
-) -> Result<BTreeMap<String, ObjectMeta>, object_store::Error> {
-    let mut there = BTreeMap::new();
-    let mut listed = store.list(Some(prefix));
-    while let Some(meta) = listed.try_next().await? {
-        let path = below(prefix, &meta.location);
-        let hidden = path.split('/').any(|part| part.starts_with('.'));
-        match path.split('/').next() {
-            Some("_quarantine") if !hidden => drop(there.insert(path, meta)),
+/// Lists the data files and those of the quarantine, by name.
+async fn list(report: &mut Report, lake: &Lake) -> Result<BTreeMap<String, Object>, StoreError> {
+    let mut found = BTreeMap::new();
+    for object in lake.list("").await? {
+        let hidden = object.name.split('/').any(|part| part.starts_with('.'));
+        match object.name.split('/').next() {
+            Some(names::QUARANTINE) if !hidden => drop(found.insert(object.name.clone(), object)),
             Some(folder) if folder.starts_with(['_', '.']) => {}
             _ if hidden => report.hidden += 1,
-            _ => drop(there.insert(path, meta)),
+            _ => drop(found.insert(object.name.clone(), object)),
         }
     }
-    Ok(there)
+    Ok(found)
 }
 
-/// The receipts by node, in order.
-async fn receipts(
-    report: &mut Report,
-    store: &dyn ObjectStore,
-    prefix: &Path,
-) -> Result<BTreeMap<String, Vec<Receipt>>, object_store::Error> {
-    let folder = prefix.clone().join("_receipts");
-    let listed: Vec<ObjectMeta> = store.list(Some(&folder)).try_collect().await?;
-    let paths = listed.iter().map(|meta| below(prefix, &meta.location));
-    // A hidden name is that of a receipt on its way.
-    let paths = paths.filter(|path| !path.split('/').any(|part| part.starts_with('.')));
-    let mut nodes = read_receipts(report, store, prefix, paths.collect()).await?;
-    // A list is not of one moment: a receipt may have come behind it, and the next before it.
-    let mut passed = Vec::new();
-    for (node, receipts) in &nodes {
-        let rolls: BTreeSet<u64> = receipts.iter().map(|receipt| receipt.roll).collect();
-        let last = rolls.last().copied().unwrap_or(0);
-        let missing = (1..last).filter(|roll| !rolls.contains(roll)).take(ASKED_AGAIN);
-        passed.extend(missing.map(|roll| names::receipt(node, Roll(roll))));
-    }
-    for (node, more) in read_receipts(report, store, prefix, passed).await? {
-        nodes.entry(node).or_default().extend(more);
-    }
-    nodes.values_mut().for_each(|receipts| receipts.sort_by_key(|receipt| receipt.roll));
-    Ok(nodes)
-}
-
-/// Reads the receipts `paths`; what is not there is left out.
-async fn read_receipts(
-    report: &mut Report,
-    store: &dyn ObjectStore,
-    prefix: &Path,
-    paths: Vec<String>,
-) -> Result<BTreeMap<String, Vec<Receipt>>, object_store::Error> {
-    let mut nodes: BTreeMap<String, Vec<Receipt>> = BTreeMap::new();
-    let mut read = stream::iter(paths)
-        .map(|path| async move {
-            let got = match store.get(&whole(prefix, &path)?).await {
-                Err(object_store::Error::NotFound { .. }) => return Ok((path, None)),
-                got => got?.bytes().await?,
-            };
-            Ok::<_, object_store::Error>((path, Some(serde_json::from_slice::<Receipt>(&got))))
-        })
-        .buffer_unordered(AT_A_TIME);
-    while let Some((path, receipt)) = read.try_next().await? {
-        match receipt {
-            None => {}
-            Some(Ok(receipt)) if names::receipt(&receipt.node, Roll(receipt.roll)) == path => {
-                nodes.entry(receipt.node.clone()).or_default().push(receipt);
-            }
-            Some(Ok(_)) => report.problem(Trouble::Receipt, &path, "it is of another node or roll"),
-            Some(Err(error)) => report.problem(Trouble::Receipt, &path, error.to_string()),
-        }
-    }
-    Ok(nodes)
-}
-
-/// The bodies of a node: one roll after the other, none left out, none twice.
-fn sequence(report: &mut Report, node: String, receipts: &[Receipt]) {
+/// Checks the bodies of a node: one roll after the other, none left out, none twice.
+fn check_sequence(report: &mut Report, node: String, receipts: &[Receipt]) {
     let mut sums = NodeReport { node, ..NodeReport::default() };
     let mut next = Seq::FIRST;
     for receipt in receipts {
@@ -172,13 +94,17 @@ fn sequence(report: &mut Report, node: String, receipts: &[Receipt]) {
             sums.lost.push(SeqRange { first: lost_first, last: lost_last });
         }
         if last < first {
-            report.problem(Trouble::Receipt, &path, format!("bodies {first} to {last} are none"));
+            report.problem(
+                ProblemKind::Receipt,
+                &path,
+                format!("bodies {first} to {last} are none"),
+            );
         } else if first > gap_from {
             let why = format!("no receipt has bodies {gap_from} to {}", Seq(first.0 - 1));
-            report.problem(Trouble::Gap, &path, why);
+            report.problem(ProblemKind::Gap, &path, why);
         } else if first < next {
             let why = format!("bodies {first} to {} are in two rolls", Seq(next.0 - 1));
-            report.problem(Trouble::Overlap, &path, why);
+            report.problem(ProblemKind::Overlap, &path, why);
         }
         next = next.max(last.next());
         sums.rolls += 1;
@@ -193,8 +119,12 @@ fn sequence(report: &mut Report, node: String, receipts: &[Receipt]) {
     report.nodes.push(sums);
 }
 
-/// What a receipt says of itself, and the files it names.
-fn account(report: &mut Report, receipt: &Receipt, told: &mut BTreeMap<String, files::Told>) {
+/// Checks the sums of a receipt, and adds the files it names to `expected`.
+fn check_sums(
+    report: &mut Report,
+    receipt: &Receipt,
+    expected: &mut BTreeMap<String, files::Expected>,
+) {
     let path = names::receipt(&receipt.node, Roll(receipt.roll));
     let range = SeqRange { first: Seq(receipt.first_seq), last: Seq(receipt.last_seq) };
     let (mut rows, mut rejects) = (0, 0);
@@ -207,7 +137,7 @@ fn account(report: &mut Report, receipt: &Receipt, told: &mut BTreeMap<String, f
             if !table.derived {
                 *(if rejected { &mut rejects } else { &mut rows }) += count;
             }
-            let one = files::Told {
+            let one = files::Expected {
                 receipt: path.clone(),
                 node: receipt.node.clone(),
                 table: table.table.clone(),
@@ -215,9 +145,9 @@ fn account(report: &mut Report, receipt: &Receipt, told: &mut BTreeMap<String, f
                 count,
                 bytes,
             };
-            if let Some(other) = told.insert(name.clone(), one) {
+            if let Some(other) = expected.insert(name.clone(), one) {
                 let why = format!("{path} and {} both have it", other.receipt);
-                report.problem(Trouble::Overlap, name, why);
+                report.problem(ProblemKind::Overlap, name, why);
             }
         }
     }
@@ -227,56 +157,36 @@ fn account(report: &mut Report, receipt: &Receipt, told: &mut BTreeMap<String, f
              rejects",
             receipt.lines, receipt.rows, receipt.rejects
         );
-        report.problem(Trouble::Sum, &path, why);
+        report.problem(ProblemKind::Sum, &path, why);
     }
 }
 
-/// Files that are there and in no receipt.
-fn unnamed(
+/// Checks the files that no receipt names.
+fn check_unnamed(
     report: &mut Report,
-    there: &BTreeMap<String, ObjectMeta>,
-    told: &BTreeMap<String, files::Told>,
+    found: &BTreeMap<String, Object>,
+    expected: &BTreeMap<String, files::Expected>,
 ) {
     let last: BTreeMap<String, u64> =
         report.nodes.iter().map(|node| (node.node.clone(), node.last_roll)).collect();
     let mut pending = BTreeSet::new();
-    for path in there.keys().filter(|path| !told.contains_key(*path)) {
-        match ours(path) {
-            None => report.foreign += 1,
-            Some((node, roll)) if roll == last.get(node).map_or(1, |last| last + 1) => {
-                pending.insert(format!("{node}-{roll:08}"));
-                report.pending_files += 1;
+    for path in found.keys().filter(|path| !expected.contains_key(*path)) {
+        let (node, roll) = match ObjectName::parse(path) {
+            ObjectName::Data { node, roll, .. } | ObjectName::Quarantine { node, roll, .. } => {
+                (node, roll.0)
             }
-            Some((node, roll)) => {
-                let why = format!("there is no receipt of roll {roll} of {node} that names it");
-                report.problem(Trouble::NoReceipt, path, why);
+            _ => {
+                report.foreign += 1;
+                continue;
             }
+        };
+        if roll == last.get(node).map_or(1, |last| last + 1) {
+            pending.insert(format!("{node}-{roll:08}"));
+            report.pending_files += 1;
+        } else {
+            let why = format!("there is no receipt of roll {roll} of {node} that names it");
+            report.problem(ProblemKind::NoReceipt, path, why);
         }
     }
     report.pending_rolls = pending.into_iter().collect();
-}
-
-/// Node and roll of a file by its name.
-fn ours(path: &str) -> Option<(&str, u64)> {
-    let name = path.rsplit('/').next()?;
-    let stem = match path.starts_with("_quarantine/") {
-        true => name.strip_suffix(".ndjson")?,
-        false => name.strip_suffix(".parquet")?,
-    };
-    let (node, roll) = stem.rsplit_once('-')?;
-    let digits = roll.len() >= 8 && roll.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| Some((node, roll.parse().ok()?))).flatten()
-}
-
-/// The place in the store of what is below the lake.
-fn whole(prefix: &Path, path: &str) -> Result<Path, object_store::Error> {
-    Ok(match prefix.as_ref() {
-        "" => Path::parse(path)?,
-        prefix => Path::parse(format!("{prefix}/{path}"))?,
-    })
-}
-
-fn below(prefix: &Path, path: &Path) -> String {
-    let whole = path.as_ref();
-    whole.strip_prefix(prefix.as_ref()).unwrap_or(whole).trim_start_matches('/').to_owned()
 }

@@ -9,7 +9,7 @@ use crate::record::SeqRange;
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Trouble {
+pub enum ProblemKind {
     /// A receipt cannot be read, or is not what its name says.
     Receipt,
     /// Bodies that no receipt has.
@@ -30,7 +30,7 @@ pub enum Trouble {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
     /// What kind of thing.
-    pub what: Trouble,
+    pub what: ProblemKind,
     /// The file or receipt, below the lake.
     pub path: String,
     /// A sentence.
@@ -89,7 +89,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn problem(&mut self, what: Trouble, path: &str, why: impl Into<String>) {
+    pub(super) fn problem(&mut self, what: ProblemKind, path: &str, why: impl Into<String>) {
         self.problems.push(Problem { what, path: path.to_owned(), why: why.into() });
     }
 

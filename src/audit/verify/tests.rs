@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::memory::InMemory;
-use object_store::{ObjectStoreExt as _, PutPayload};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
 
 use super::*;
-use crate::lake::{FileReceipt, LostBodies, QuarantineReceipt, TableReceipt};
+use crate::lake::{Entry, FileReceipt, LostBodies, QuarantineReceipt, Quarantined, TableReceipt};
 use crate::schema::INGEST_ID;
 
 const NODE: &str = "eu-abcd2345";
 
 struct Bench {
-    store: InMemory,
+    store: Arc<InMemory>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -37,7 +39,7 @@ impl Bench {
     /// Two rolls: bodies 1 to 3 in one file with one reject, and 4 to 5.
     fn new() -> Bench {
         let bench = Bench {
-            store: InMemory::new(),
+            store: Arc::default(),
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
         };
         bench.roll(1, 1, 3, 1);
@@ -111,8 +113,11 @@ impl Bench {
     }
 
     fn verify(&self) -> Report {
-        let prefix = Path::from("lake");
-        self.runtime.block_on(verify(&self.store, &prefix, "lake", true)).expect("memory")
+        self.runtime.block_on(verify(&self.lake(), true)).expect("memory")
+    }
+
+    fn lake(&self) -> Lake {
+        Lake::below(self.store.clone(), "lake")
     }
 
     /// The one thing that is off.
@@ -141,7 +146,7 @@ fn bodies_without_a_receipt_are_a_gap_unless_they_are_said_to_be_lost() {
     let bench = Bench::new();
     bench.roll(3, 8, 9, 0);
     let problem = bench.off();
-    assert_eq!(problem.what, Trouble::Gap);
+    assert_eq!(problem.what, ProblemKind::Gap);
     assert!(problem.why.contains("bodies 6 to 7"), "{problem:?}");
     bench.change(3, |receipt| receipt.lost = vec![LostBodies { first_seq: 6, last_seq: 7 }]);
     let report = bench.verify();
@@ -154,8 +159,8 @@ fn bodies_without_a_receipt_are_a_gap_unless_they_are_said_to_be_lost() {
 #[test]
 fn what_is_no_lake_is_not_said_to_be_well() {
     let bench = Bench::new();
-    let prefix = Path::from("elsewhere");
-    let report = bench.runtime.block_on(verify(&bench.store, &prefix, "x", false)).expect("memory");
+    let lake = Lake::below(bench.store.clone(), "elsewhere");
+    let report = bench.runtime.block_on(verify(&lake, false)).expect("memory");
     assert!(report.text().ends_with("Is it the lake itself?\n"), "{}", report.text());
 }
 
@@ -163,15 +168,15 @@ fn what_is_no_lake_is_not_said_to_be_well() {
 fn a_receipt_that_is_gone_is_a_gap_and_its_files_are_nobodys() {
     let bench = Bench::new();
     bench.remove(&names::receipt(NODE, Roll(1)));
-    let whats: Vec<Trouble> = bench.verify().problems.iter().map(|p| p.what).collect();
-    assert_eq!(whats, [Trouble::Gap, Trouble::NoReceipt, Trouble::NoReceipt]);
+    let whats: Vec<ProblemKind> = bench.verify().problems.iter().map(|p| p.what).collect();
+    assert_eq!(whats, [ProblemKind::Gap, ProblemKind::NoReceipt, ProblemKind::NoReceipt]);
 }
 
 #[test]
 fn bodies_in_two_rolls() {
     let bench = Bench::new();
     bench.roll(3, 5, 6, 0);
-    assert_eq!(bench.off().what, Trouble::Overlap);
+    assert_eq!(bench.off().what, ProblemKind::Overlap);
 }
 
 #[test]
@@ -179,9 +184,9 @@ fn files_that_are_gone_broken_or_short_of_rows() {
     let name = names::data("t", "date=2026-11-01", NODE, Roll(2));
     let bench = Bench::new();
     bench.remove(&name);
-    assert_eq!(bench.off().what, Trouble::NoFile);
+    assert_eq!(bench.off().what, ProblemKind::NoFile);
     bench.put(&name, "no Parquet, whatever its name is");
-    assert_eq!(bench.off().what, Trouble::File);
+    assert_eq!(bench.off().what, ProblemKind::File);
     bench.put(&name, parquet(&ids(4, 4)));
     assert!(bench.off().why.contains("says 4, it has 2"));
     let bench = Bench::new();
@@ -196,7 +201,7 @@ fn rows_that_are_there_twice_or_belong_elsewhere() {
     let mut twice = ids(4, 5);
     twice[3] = twice[0].clone();
     bench.put(&name, parquet(&twice));
-    assert_eq!(bench.off().what, Trouble::Overlap);
+    assert_eq!(bench.off().what, ProblemKind::Overlap);
     bench.put(&name, parquet(&ids(3, 4)));
     assert!(bench.off().why.contains("is none of bodies 4 to 5"));
 }
@@ -205,7 +210,7 @@ fn rows_that_are_there_twice_or_belong_elsewhere() {
 fn numbers_that_do_not_add_up() {
     let bench = Bench::new();
     bench.change(1, |receipt| receipt.lines += 1);
-    assert_eq!(bench.off().what, Trouble::Sum);
+    assert_eq!(bench.off().what, ProblemKind::Sum);
 }
 
 #[test]
@@ -236,9 +241,9 @@ fn rows_of_a_derived_table_are_in_no_sum() {
 fn a_receipt_that_is_none_or_of_another_roll() {
     let bench = Bench::new();
     bench.put(&names::receipt(NODE, Roll(3)), "{");
-    assert_eq!(bench.off().what, Trouble::Receipt);
+    assert_eq!(bench.off().what, ProblemKind::Receipt);
     bench.put(&names::receipt(NODE, Roll(3)), r#"{"version":1}"#);
-    assert_eq!(bench.off().what, Trouble::Receipt);
+    assert_eq!(bench.off().what, ProblemKind::Receipt);
 }
 
 #[test]
@@ -254,7 +259,7 @@ fn the_next_roll_is_on_its_way_and_other_files_are_nobodys() {
     assert_eq!(report.pending_rolls, [format!("{NODE}-00000003")]);
     assert!(report.text().ends_with("accounted for, but for the rolls on their way.\n"));
     bench.put(&names::data("t", "", NODE, Roll(4)), parquet(&ids(7, 7)));
-    assert_eq!(bench.off().what, Trouble::NoReceipt);
+    assert_eq!(bench.off().what, ProblemKind::NoReceipt);
 }
 
 #[test]
@@ -265,12 +270,12 @@ fn entries_of_the_quarantine_come_back_as_they_were() {
                 {\"reason\":\"r\",\"seq\":1,\"line\":3,\"raw\":{\"base64\":\"/w==\"}}\n";
     bench.put(&path, text);
     bench.runtime.block_on(async {
-        let prefix = Path::from("lake");
-        let files = list_quarantine(&bench.store, &prefix, Some("t")).await.expect("listed");
+        let lake = bench.lake();
+        let files = lake.quarantine(Some("t")).await.expect("listed");
         assert_eq!(files.len(), 1);
         assert_eq!((files[0].node.as_str(), files[0].roll), (NODE, 1));
-        assert!(list_quarantine(&bench.store, &prefix, Some("u")).await.expect("none").is_empty());
-        let found = entries(&bench.store, &prefix, &path).await.expect("read");
+        assert!(lake.quarantine(Some("u")).await.expect("none").is_empty());
+        let found = lake.quarantine_entries(&path).await.expect("read");
         let bytes: Vec<Vec<u8>> = found.iter().map(Entry::bytes).collect();
         assert_eq!(bytes, [b"{broken".to_vec(), vec![0xff]]);
         let mut sum = Quarantined::default();
@@ -389,8 +394,8 @@ fn a_lake_that_is_written_meanwhile_is_well() {
         objects: Arc::new(bench.store.fork()),
         next: std::sync::Mutex::new([before, receipt.to_vec()].into()),
     };
-    let prefix = Path::from("lake");
-    let report = bench.runtime.block_on(verify(&busy, &prefix, "lake", true)).expect("memory");
+    let lake = Lake::below(Arc::new(busy), "lake");
+    let report = bench.runtime.block_on(verify(&lake, true)).expect("memory");
     assert!(report.is_well(), "{report:#?}");
     assert_eq!((report.nodes[0].rolls, report.nodes[0].last_seq, report.rows_read), (4, 7, 14));
     assert_eq!(report.foreign, 0);

@@ -1,0 +1,49 @@
+//! Errors of a lake.
+
+use std::path::PathBuf;
+
+/// An operation on a lake that failed.
+///
+/// Trying again is safe and may help, but for [`StoreError::Unsynced`], which asks for a new staging
+/// file, and [`StoreError::NoLake`] and [`StoreError::Option`], which ask for other settings.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The system refused an operation on a directory of the lake or on a staging file.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A sync failed. That is final for the staging file: a second sync of it proves nothing.
+    #[error("cannot sync {path}: {source}")]
+    Unsynced {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The object store refused an operation, or gave no answer.
+    #[error("{lake}: {source}")]
+    Object {
+        /// The lake.
+        lake: String,
+        /// The store's error.
+        source: object_store::Error,
+    },
+    /// The directory of a lake that is to be read does not exist.
+    #[error("there is no lake at {directory}; `serve` or `import` makes one")]
+    NoLake {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The store's builder does not take an option.
+    #[error("[storage] {key}: {why}")]
+    Option {
+        /// The key.
+        key: String,
+        /// The builder's reason.
+        why: String,
+    },
+}

@@ -1,0 +1,201 @@
+//! Objects of a lake by name: put, create, get, list.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use object_store::path::Path;
+use object_store::{
+    ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart,
+};
+use tokio::io::AsyncReadExt as _;
+
+use super::{Lake, Location, StoreError};
+
+/// An object of a lake, as a listing has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Object {
+    /// Its name, relative to the lake.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl From<ObjectMeta> for Object {
+    fn from(meta: ObjectMeta) -> Object {
+        Object { name: meta.location.into(), bytes: meta.size }
+    }
+}
+
+/// The outcome of creating an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Creation {
+    Created,
+    /// There is an object of this name, which may be of an earlier attempt whose answer was lost.
+    Exists,
+    /// The store was told not to support conditions.
+    Unsupported,
+}
+
+impl Lake {
+    /// Puts a staging file in place under `name`, with at most `parts` of its parts under way at a
+    /// time. The staging file stays.
+    ///
+    /// # Errors
+    /// [`StoreError`]; trying again is safe, except after [`StoreError::Unsynced`]: then the staging
+    /// file has to be written anew.
+    ///
+    /// # Cancel safety
+    /// The object appears whole or not at all. Parts of a dropped upload stay in the bucket until
+    /// its lifecycle rules remove them.
+    pub async fn put_file(
+        &self,
+        name: &str,
+        staged: &FilePath,
+        parts: usize,
+    ) -> Result<(), StoreError> {
+        let (local, file) = (Arc::clone(&self.local), staged.to_owned());
+        if let Location::Local(root) = &self.location {
+            let (root, name) = (root.clone(), name.to_owned());
+            return blocking(move || local.put_file(&root, &name, &file)).await;
+        }
+        blocking(move || local.settle(&file)).await?;
+        let io = |source| StoreError::Io { path: staged.to_owned(), source };
+        let path = self.path(name)?;
+        let mut file = tokio::fs::File::open(staged).await.map_err(io)?;
+        let bytes = file.metadata().await.map_err(io)?.len();
+        if bytes <= self.part_bytes as u64 {
+            let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+            file.read_to_end(&mut whole).await.map_err(io)?;
+            return self.put_object(&path, whole).await;
+        }
+        let upload = self.store.put_multipart(&path).await.map_err(|e| self.failed(e))?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, self.part_bytes);
+        let written: Result<(), StoreError> = async {
+            loop {
+                let mut piece = vec![0; self.part_bytes.min(1 << 20)];
+                let n = file.read(&mut piece).await.map_err(io)?;
+                if n == 0 {
+                    return Ok(());
+                }
+                piece.truncate(n);
+                writer.wait_for_capacity(parts.max(1)).await.map_err(|e| self.failed(e))?;
+                writer.put(piece.into());
+            }
+        }
+        .await;
+        if written.is_err() {
+            // The upload never becomes an object; its parts are cleaned up if they can be.
+            let _ = writer.abort().await;
+            return written;
+        }
+        writer.finish().await.map_err(|e| self.failed(e))?;
+        Ok(())
+    }
+
+    /// Puts a small object in place under `name`.
+    ///
+    /// # Errors
+    /// [`StoreError`]; trying again is safe.
+    pub async fn put_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        if let Location::Local(root) = &self.location {
+            let (local, root, name) = (Arc::clone(&self.local), root.clone(), name.to_owned());
+            return blocking(move || local.put_bytes(&root, &name, &bytes)).await;
+        }
+        self.put_object(&self.path(name)?, bytes).await
+    }
+
+    /// Puts a small object in place under `name` if there is none. Returns false if there is one,
+    /// which may be of an earlier attempt whose answer was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`]; trying again is safe.
+    pub async fn create_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<bool, StoreError> {
+        match self.create(name, bytes.clone()).await? {
+            Creation::Created => Ok(true),
+            Creation::Exists => Ok(false),
+            // All that is left is to look first.
+            Creation::Unsupported => match self.get(name).await? {
+                Some(_) => Ok(false),
+                None => self.put_bytes(name, bytes).await.map(|()| true),
+            },
+        }
+    }
+
+    pub(super) async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<Creation, StoreError> {
+        if let Location::Local(root) = &self.location {
+            let (local, root, name) = (Arc::clone(&self.local), root.clone(), name.to_owned());
+            let created = blocking(move || local.create_bytes(&root, &name, &bytes)).await?;
+            return Ok(if created { Creation::Created } else { Creation::Exists });
+        }
+        let payload = PutPayload::from(bytes);
+        match self.store.put_opts(&self.path(name)?, payload, PutMode::Create.into()).await {
+            Ok(_) => Ok(Creation::Created),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Creation::Exists),
+            Err(object_store::Error::NotImplemented { .. }) => Ok(Creation::Unsupported),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    /// Returns the bytes under `name`, or `None` when there is no such object.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.store.get(&self.path(name)?).await {
+            Ok(found) => Ok(Some(found.bytes().await.map_err(|e| self.failed(e))?.to_vec())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    /// Returns the object `name` without its bytes, or `None` when there is no such object.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn head(&self, name: &str) -> Result<Option<Object>, StoreError> {
+        match self.store.head(&self.path(name)?).await {
+            Ok(meta) => Ok(Some(meta.into())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    /// Lists the objects below `folder`, in no order; those of the whole lake if it is empty. A
+    /// listing is not of one moment: objects that come or go meanwhile may be in it or not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(&self, folder: &str) -> Result<Vec<Object>, StoreError> {
+        let folder = self.path(folder)?;
+        let listed = self.store.list(Some(&folder)).map_ok(Object::from).try_collect().await;
+        listed.map_err(|e| self.failed(e))
+    }
+
+    pub(super) fn path(&self, name: &str) -> Result<Path, StoreError> {
+        Path::parse(name).map_err(|e| self.failed(e.into()))
+    }
+
+    async fn put_object(&self, path: &Path, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.store.put(path, PutPayload::from(bytes)).await.map_err(|e| self.failed(e))?;
+        Ok(())
+    }
+
+    pub(super) fn failed(&self, source: object_store::Error) -> StoreError {
+        StoreError::Object { lake: self.location.to_string(), source }
+    }
+}
+
+pub(super) async fn blocking<F, T>(work: F) -> Result<T, StoreError>
+where
+    F: FnOnce() -> Result<T, StoreError> + Send + 'static,
+    T: Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) => Err(StoreError::Io {
+            path: PathBuf::new(),
+            source: std::io::Error::other(panic.to_string()),
+        }),
+    }
+}

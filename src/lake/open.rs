@@ -1,0 +1,135 @@
+//! Opening a lake: the object store of its location, with names relative to the lake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, RetryConfig};
+
+use super::local::Local;
+#[cfg(test)]
+use super::local::Syncs;
+use super::{Lake, Location, Options, StoreError};
+
+/// Objects from this size on are put in parts of it.
+const PART_BYTES: usize = 16 << 20;
+
+impl Lake {
+    /// Opens a lake to write to it. A directory is created if it does not exist; a bucket must
+    /// exist, and is not asked for anything yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(options: &Options) -> Result<Lake, StoreError> {
+        let local = Local::new();
+        if let Location::Local(root) = &options.location {
+            local.create_root(root)?;
+        }
+        Lake::new(options, local)
+    }
+
+    /// Opens a lake to read it. Creates nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NoLake`] for a directory that does not exist, else as [`Lake::open`].
+    pub fn open_existing(options: &Options) -> Result<Lake, StoreError> {
+        match &options.location {
+            Location::Local(root) if !root.exists() => {
+                Err(StoreError::NoLake { directory: root.clone() })
+            }
+            _ => Lake::new(options, Local::new()),
+        }
+    }
+
+    fn new(options: &Options, local: Local) -> Result<Lake, StoreError> {
+        let location = options.location.clone();
+        let failed = |source| StoreError::Object { lake: location.to_string(), source };
+        let prefix = Path::parse(location.prefix().unwrap_or(""));
+        let prefix = prefix.map_err(|error| failed(error.into()))?;
+        let store = PrefixStore::new(object_store(options)?, prefix);
+        let (store, local) = (Arc::new(store), Arc::new(local));
+        Ok(Lake { store, location, local, part_bytes: PART_BYTES })
+    }
+
+    /// Returns the lake below `lake/` of `store`, as if that were a bucket, with large objects put
+    /// in parts of `part_bytes`.
+    #[cfg(test)]
+    pub(crate) fn on(store: Arc<dyn ObjectStore>, part_bytes: usize) -> Lake {
+        Lake { part_bytes, ..Lake::below(store, "lake") }
+    }
+
+    /// Returns the lake below `prefix` of `store`, as if that were a bucket.
+    #[cfg(test)]
+    pub(crate) fn below(store: Arc<dyn ObjectStore>, prefix: &str) -> Lake {
+        let location = Location::S3 { bucket: "bucket".into(), prefix: prefix.into() };
+        let store = Arc::new(PrefixStore::new(store, prefix));
+        Lake { store, location, local: Arc::new(Local::new()), part_bytes: PART_BYTES }
+    }
+
+    /// Returns the same lake with other syncs.
+    #[cfg(test)]
+    pub(crate) fn syncing(self, syncs: Box<dyn Syncs>) -> Lake {
+        Lake { local: Arc::new(Local::with(syncs)), ..self }
+    }
+}
+
+/// Builds the store whose root is the lake's directory or its bucket.
+fn object_store(options: &Options) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let failed = |source| StoreError::Object { lake: options.location.to_string(), source };
+    let retry = RetryConfig {
+        max_retries: 5,
+        retry_timeout: Duration::from_secs(60),
+        ..RetryConfig::default()
+    };
+    Ok(match &options.location {
+        Location::Local(root) => {
+            let store = LocalFileSystem::new_with_prefix(root).map_err(failed)?;
+            Arc::new(store.with_fsync(true).with_automatic_cleanup(true))
+        }
+        Location::S3 { bucket, .. } => {
+            let mut builder =
+                AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
+            for (key, value) in parsed::<AmazonS3ConfigKey>(options)? {
+                builder = builder.with_config(key, value);
+            }
+            Arc::new(builder.build().map_err(failed)?)
+        }
+        Location::Google { bucket, .. } => {
+            let mut builder =
+                GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retry);
+            for (key, value) in parsed::<GoogleConfigKey>(options)? {
+                builder = builder.with_config(key, value);
+            }
+            Arc::new(builder.build().map_err(failed)?)
+        }
+        Location::Azure { container, .. } => {
+            let mut builder =
+                MicrosoftAzureBuilder::from_env().with_container_name(container).with_retry(retry);
+            for (key, value) in parsed::<AzureConfigKey>(options)? {
+                builder = builder.with_config(key, value);
+            }
+            Arc::new(builder.build().map_err(failed)?)
+        }
+    })
+}
+
+/// Parses the keys of the store's options for the builder that takes keys of type `K`.
+fn parsed<K: std::str::FromStr<Err = object_store::Error>>(
+    options: &Options,
+) -> Result<Vec<(K, String)>, StoreError> {
+    let option = |key: &str, value: String| match key.parse::<K>() {
+        Ok(parsed) => Ok((parsed, value)),
+        Err(why) => Err(StoreError::Option { key: key.to_owned(), why: why.to_string() }),
+    };
+    // As options and not as a `ClientOptions`, which would drop what the environment said of the
+    // client (`AWS_ALLOW_HTTP` among it).
+    let timeout = format!("{} ms", options.timeout.as_millis());
+    std::iter::once(option("timeout", timeout))
+        .chain(options.options.iter().map(|(key, value)| option(key, value.reveal().to_owned())))
+        .collect()
+}
