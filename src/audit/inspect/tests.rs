@@ -151,7 +151,7 @@ fn the_text_of_a_lake_fits_eighty_columns() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     for part in [
-        "Lake mem/lake\n2 tables, 4 files, 5 rows, ",
+        "Lake s3://bucket/lake\n2 tables, 4 files, 5 rows, ",
         "Table user_sessions\nstartTime from 1970-01-01T00:00:01Z to 2000-01-01T00:00:00Z\n",
         "\n  date=1970-01-01 ",
         "\n    eu-1.parquet ",

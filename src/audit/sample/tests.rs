@@ -113,7 +113,7 @@ fn a_broken_file_stops_it_with_its_name() {
         table.lake.put_bytes("user_sessions/date=d/6.parquet", bytes).await.unwrap();
         table.newest(1, 7).await.unwrap_err()
     });
-    assert_eq!(error.to_string(), "cannot read lake/user_sessions/date=d/6.parquet");
+    assert_eq!(error.to_string(), "cannot read user_sessions/date=d/6.parquet");
 }
 
 #[test]
