@@ -234,7 +234,7 @@ fn rows_of_a_derived_table_are_in_no_sum() {
     assert!(report.is_well(), "{report:#?}");
     assert_eq!((report.nodes[0].lines, report.nodes[0].rows, report.nodes[0].files), (11, 10, 3));
     bench.change(1, |receipt| receipt.tables[1] = children(false));
-    assert_eq!(bench.off().what, Trouble::Sum);
+    assert_eq!(bench.off().what, ProblemKind::Sum);
 }
 
 #[test]
