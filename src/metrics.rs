@@ -226,7 +226,7 @@ fn with_bounds(builder: PrometheusBuilder, metric: &Metric) -> PrometheusBuilder
 }
 
 /// Tells the recorder the help text and the unit of every metric.
-pub fn describe() {
+fn describe() {
     for metric in ALL {
         let Metric { name, unit, help, .. } = *metric;
         match metric.kind {

@@ -1,172 +1,197 @@
-//! `serve`: the receiver in front, the engine behind, until a signal.
+//! A server: the receiver in front of the journal, and everything behind it.
 //!
-//! A journal that was poisoned ends it too. Only a start finds out what is on disk, and whoever
-//! looks after the process makes one when it ends with 1: better than to answer 503 for ever.
+//! [`Server::build`] opens what a server needs: keys and certificates, the journal, the tables, the
+//! lake. [`Server::run`] takes a bound listener and the future that ends it, both from outside. It
+//! returns once everything that was acknowledged has landed, and ends no process: signals, exit
+//! codes, the log and the metrics recorder belong to the command.
+//!
+//! A poisoned journal ends a server too. Only a start finds out what is on disk, and whoever looks
+//! after the process makes one when it ends with 1: better than to answer 503 for ever.
 
+mod landing;
 mod settings;
+mod state_dir;
+#[cfg(test)]
+mod tests;
 
-use std::fs::DirBuilder;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
+use self::landing::Landing;
 use crate::auth::Auth;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
-use crate::journal::{Disk as _, Journal, MAX_SETTINGS_BYTES, RealDisk};
+use crate::journal::{Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
 use crate::lake::Lake;
 use crate::publish::publisher::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
-use crate::status::{LogObserver, MetricsObserver, Observers, Readiness};
-use crate::table::{Spec, Tables, registry};
+use crate::status::{Board, LogObserver, MetricsObserver, Observers, Readiness};
+use crate::table::{Tables, registry};
 use crate::tls::Tls;
 use crate::{http, metrics, privacy};
 
 pub use self::settings::Settings;
 
-/// How often it is looked whether the journal can be written and rolls are being landed.
+/// The interval at which a running server looks at its journal and its landing thread.
 const WATCH: Duration = Duration::from_millis(250);
 
-/// Serves until a signal, then drains; or until the journal cannot be written any more.
-///
-/// # Errors
-/// What keeps it from starting, and a journal that cannot be written.
-pub fn serve(settings: Settings) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the asynchronous runtime")?;
-    let handle = metrics::install();
-    metrics::describe();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let readiness = Arc::new(Readiness::new());
+/// The end of a server that did not land everything.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The journal cannot be written any more. A request to the lake may be under way, and ends with
+    /// the runtime: there is no need to wait for it.
+    #[error(
+        "the journal stopped after a failed write; what was acknowledged is in it, and lands after \
+         another start"
+    )]
+    JournalPoisoned(#[source] anyhow::Error),
+    /// The landing thread failed for good. What was acknowledged is in the journal.
+    #[error(transparent)]
+    Landing(anyhow::Error),
+    /// The receiver failed.
+    #[error(transparent)]
+    Receiver(#[from] std::io::Error),
+}
 
-    let key = settings.privacy_key.as_deref().map(privacy::Key::read).transpose()?;
-    let configured = Tables::new(settings.tables.clone())?;
-    privacy::Applied::by_table(&configured, key.as_ref())?;
-    make_private(settings.state())?;
-    // Whatever may be wrong with certificates and credentials is said before the journal is opened.
-    let access = access(&settings)?;
-    let seal = key.clone().filter(|_| settings.encrypt_journal);
-    let lake = Lake::open(&settings.lake)?;
-    let (journal, recovery) =
-        Journal::open(Arc::new(RealDisk), Arc::clone(&clock), settings.journal.clone())?;
-    for skipped in &recovery.skipped {
-        tracing::error!(
-            "bodies {} to {} are lost: {}",
-            skipped.lost.first,
-            skipped.lost.last,
-            skipped.why
-        );
+/// A server that is built and not yet running. It holds the lock of its state directory.
+pub struct Server {
+    settings: Settings,
+    access: http::Access,
+    key: Option<privacy::Key>,
+    journal: Journal,
+    recovery: Recovery,
+    lake: Lake,
+    tables: Tables,
+    clock: Arc<dyn Clock>,
+    readiness: Arc<Readiness>,
+    board: Arc<Board>,
+    metrics: metrics::Handle,
+}
+
+impl Server {
+    /// Opens everything that `settings` name. Blocks: the whole journal is read and checked.
+    /// `metrics` renders the answer to `/metrics`; servers of one process share its counts.
+    ///
+    /// What is wrong with keys, certificates, credentials and the lake's address is found before the
+    /// journal is opened.
+    ///
+    /// # Errors
+    /// A file, key or directory that cannot be read or does not hold what it must; a state directory
+    /// that another server has; a damaged journal. Nothing was lost.
+    pub fn build(settings: Settings, metrics: metrics::Handle) -> anyhow::Result<Server> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let key = settings.privacy_key.as_deref().map(privacy::Key::read).transpose()?;
+        let configured = Tables::new(settings.tables.clone())?;
+        privacy::Applied::by_table(&configured, key.as_ref())?;
+        state_dir::create(settings.state())?;
+        let access = open_access(&settings)?;
+        let lake = Lake::open(&settings.lake)?;
+        let options = settings.journal.clone();
+        let (journal, recovery) = Journal::open(Arc::new(RealDisk), Arc::clone(&clock), options)?;
+        log_recovery(&recovery);
+        let waiting = recovery.unsealed_from < recovery.next;
+        let tables = registry::remember(settings.state(), configured, waiting, MAX_SETTINGS_BYTES)?;
+        // A table that is remembered may have rules whose key was taken out of the configuration.
+        privacy::Applied::by_table(&tables, key.as_ref())?;
+        Ok(Server {
+            settings,
+            access,
+            key,
+            journal,
+            recovery,
+            lake,
+            tables,
+            clock,
+            readiness: Arc::default(),
+            board: Arc::default(),
+            metrics,
+        })
     }
-    if recovery.torn_bytes > 0 {
-        tracing::info!("cut {} bytes that were never acknowledged", recovery.torn_bytes);
+
+    /// Returns the board of the last rolls.
+    #[must_use]
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
     }
-    let waiting = recovery.unsealed_from < recovery.next;
-    let all_tables = registry::remember(settings.state(), configured, waiting, MAX_SETTINGS_BYTES)?;
-    // A table that is remembered may have rules whose key was taken out of the configuration.
-    privacy::Applied::by_table(&all_tables, key.as_ref())?;
-    let listener = runtime
-        .block_on(TcpListener::bind(&settings.addresses[..]))
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
-    let address = listener.local_addr().context("the listening address")?;
-    announce(&settings, &address.to_string())?;
 
-    let observers = Observers::new(
-        Arc::clone(&clock),
-        vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver)],
-    );
-    let landing = Supervisor {
-        options: settings.roll,
-        limits: limits(&settings),
-        lake,
-        key,
-        tables: all_tables,
-        journal: journal.clone(),
-        runtime: runtime.handle().clone(),
-        readiness: Arc::clone(&readiness),
-        clock,
-        staging: settings.staging(),
-        pending: Arc::new(Mutex::new(Pending::of(&recovery))),
-        pauses: Pauses::USUAL,
-        observers,
-    };
-    let engine = std::thread::Builder::new()
-        .name("landing".into())
-        .spawn(move || landing.run())
-        .context("cannot start the landing thread")?;
+    /// Returns the readiness that `/health/ready` answers with.
+    #[must_use]
+    pub fn readiness(&self) -> Arc<Readiness> {
+        Arc::clone(&self.readiness)
+    }
 
-    runtime.block_on(async {
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let (watched, landing) = (&journal, &engine);
-        let stop = async move {
+    /// Takes bodies from `listener` until `shutdown` resolves, then drains: requests under way end
+    /// (within the drain timeout), and everything that was acknowledged lands. Returns when all of it
+    /// has. Needs a Tokio runtime with I/O and time enabled.
+    ///
+    /// # Errors
+    /// See [`RunError`]. After an error what was acknowledged is in the journal, and lands after the
+    /// next start.
+    ///
+    /// # Cancel safety
+    /// Dropped, it takes no more connections, and landing stops where it is: what was acknowledged
+    /// stays in the journal, as after a crash. The state directory is unlocked as soon as the threads
+    /// behind the journal have noticed and open connections have ended.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), RunError> {
+        let landing = Landing::start(self.supervisor(Handle::current()))?;
+        let Server { settings, access, key, journal, readiness, metrics, .. } = self;
+        let seal = key.filter(|_| settings.encrypt_journal);
+        let intake = Intake::new(journal.clone(), seal);
+        let stop = async {
             tokio::select! {
-                _ = terminate.recv() => {
-                    tracing::info!("stopping: what was acknowledged is being landed");
-                }
-                _ = interrupt.recv() => {
-                    tracing::info!("stopping: what was acknowledged is being landed");
-                }
-                () = broken(watched, landing) => {
+                () = shutdown => {}
+                () = broken(&journal, &landing) => {
                     tracing::error!("stopping: this gets better with another start only");
                 }
             }
-            tokio::spawn(async move {
-                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-                // What was acknowledged is in the journal, and lands after the next start.
-                std::process::exit(1);
-            });
         };
-        let intake = Intake::new(journal.clone(), seal);
-        http::run(listener, settings.http, access, intake, readiness, handle, stop).await
-    })?;
-    journal.close();
-    if let Some(reason) = journal.poisoned() {
-        // The lander may be in the middle of a request, and ends with the process.
-        std::mem::forget(runtime);
-        return Err(anyhow!(reason).context(
-            "the journal stopped after a failed write; what was acknowledged is in it, and lands \
-             after another start",
-        ));
-    }
-    engine.join().map_err(|_| anyhow!("the landing thread panicked"))?
-}
-
-/// Makes the state directory so that only its owner gets into it: it holds bodies and a key.
-fn make_private(state: &Path) -> anyhow::Result<()> {
-    let cannot = || format!("cannot make the state directory {}", state.display());
-    if let Some(parent) = state.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        RealDisk.create_dir(parent).with_context(cannot)?;
-    }
-    match DirBuilder::new().mode(0o700).create(state) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).with_context(cannot),
-        Err(_) => {
-            let open =
-                std::fs::metadata(state).is_ok_and(|made| made.permissions().mode() & 7 != 0);
-            if open {
-                let state = state.display();
-                tracing::warn!(
-                    "every user of this machine may look into {state}: chmod 700 {state}"
-                );
-            }
-            Ok(())
+        http::run(listener, settings.http, access, intake, readiness, metrics, stop).await?;
+        let closing = journal.clone();
+        // A panic there has poisoned the journal.
+        let _ = tokio::task::spawn_blocking(move || closing.close()).await;
+        match journal.poisoned() {
+            Some(reason) => Err(RunError::JournalPoisoned(anyhow::Error::msg(reason))),
+            None => landing.join().await.map_err(RunError::Landing),
         }
-        Ok(()) => Ok(()),
+    }
+
+    fn supervisor(&self, runtime: Handle) -> Supervisor {
+        let observers = Observers::new(
+            Arc::clone(&self.clock),
+            vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver), self.board()],
+        );
+        Supervisor {
+            options: self.settings.roll,
+            limits: limits(&self.settings),
+            lake: self.lake.clone(),
+            key: self.key.clone(),
+            tables: self.tables.clone(),
+            journal: self.journal.clone(),
+            runtime,
+            readiness: Arc::clone(&self.readiness),
+            clock: Arc::clone(&self.clock),
+            staging: self.settings.staging(),
+            pending: Arc::new(Mutex::new(Pending::of(&self.recovery))),
+            pauses: Pauses::USUAL,
+            observers,
+            stop: CancellationToken::new(),
+        }
     }
 }
 
-/// Until the journal is poisoned, or nothing is landed any more.
-async fn broken(journal: &Journal, landing: &JoinHandle<anyhow::Result<()>>) {
-    while journal.poisoned().is_none() && !landing.is_finished() {
+/// Resolves when the journal is poisoned or the landing thread has ended.
+async fn broken(journal: &Journal, landing: &Landing) {
+    while journal.poisoned().is_none() && !landing.has_ended() {
         tokio::time::sleep(WATCH).await;
     }
 }
@@ -181,27 +206,19 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-fn announce(settings: &Settings, address: &str) -> anyhow::Result<()> {
-    let lake = &settings.lake.location;
-    let mut out = std::io::stdout().lock();
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    for endpoint in &settings.http.endpoints {
-        writeln!(out, "listening on {scheme}://{address}{}", endpoint.path)?;
-    }
-    writeln!(out, "landing in   {lake}, at the latest every {:?}", settings.roll_age)?;
-    if let Some(Spec { name, .. }) = settings.tables.first() {
-        writeln!(
-            out,
-            "look at it   SELECT * FROM read_parquet('{lake}/{name}/**/*.parquet', \
-             hive_partitioning=true)"
-        )?;
-    }
-    Ok(out.flush()?)
-}
-
-fn access(settings: &Settings) -> anyhow::Result<http::Access> {
+fn open_access(settings: &Settings) -> anyhow::Result<http::Access> {
     let credentials = settings.credentials.as_deref();
     let auth = credentials.map(|path| Auth::open(path, settings.state())).transpose()?;
     let tls = settings.tls.as_ref().map(Tls::open).transpose()?;
     Ok(http::Access { auth, tls })
+}
+
+fn log_recovery(recovery: &Recovery) {
+    for skipped in &recovery.skipped {
+        let lost = skipped.lost;
+        tracing::error!("bodies {} to {} are lost: {}", lost.first, lost.last, skipped.why);
+    }
+    if recovery.torn_bytes > 0 {
+        tracing::info!("cut {} bytes that were never acknowledged", recovery.torn_bytes);
+    }
 }

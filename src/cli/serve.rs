@@ -1,7 +1,16 @@
 //! `sessionlake serve`
 
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::{Failure, Outcome, check, manual, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
+use crate::metrics;
+use crate::server::{RunError, Server, Settings};
 
 /// Receive sessions over HTTP and land them.
 ///
@@ -41,6 +50,63 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     start_log(&loaded.log)?;
     // A file of the configuration that is missing or wrong is wrong configuration.
     check::check_access(&loaded.settings).map_err(Failure::Usage)?;
-    crate::server::serve(loaded.settings)?;
-    Ok(std::process::ExitCode::SUCCESS)
+    serve(loaded.settings)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a server until a signal, or until it cannot go on.
+fn serve(settings: Settings) -> anyhow::Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().build().context("cannot start the asynchronous runtime")?;
+    let server = Server::build(settings.clone(), metrics::install())?;
+    let listener = runtime
+        .block_on(TcpListener::bind(&settings.addresses[..]))
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let address = listener.local_addr().context("the listening address")?;
+    announce(&settings, &address.to_string())?;
+    let ran = runtime.block_on(async { server.run(listener, first_signal()?).await });
+    if let Err(RunError::JournalPoisoned(_)) = ran {
+        // A request to the lake may be under way, and is not waited for.
+        runtime.shutdown_background();
+    }
+    Ok(ran?)
+}
+
+/// Returns a future that resolves at SIGTERM or SIGINT. Any further signal ends the process at once,
+/// and so does the first one if the future was dropped, since the server is stopping by itself.
+fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (first, asked) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        if first.send(()).is_ok() {
+            tracing::info!("stopping: what was acknowledged is being landed");
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        }
+        // What was acknowledged is in the journal, and lands after the next start.
+        std::process::exit(1);
+    });
+    Ok(async move {
+        let _ = asked.await;
+    })
+}
+
+fn announce(settings: &Settings, address: &str) -> anyhow::Result<()> {
+    let lake = &settings.lake.location;
+    let mut out = std::io::stdout().lock();
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    for endpoint in &settings.http.endpoints {
+        writeln!(out, "listening on {scheme}://{address}{}", endpoint.path)?;
+    }
+    writeln!(out, "landing in   {lake}, at the latest every {:?}", settings.roll_age)?;
+    if let Some(table) = settings.tables.first() {
+        let name = &table.name;
+        writeln!(
+            out,
+            "look at it   SELECT * FROM read_parquet('{lake}/{name}/**/*.parquet', \
+             hive_partitioning=true)"
+        )?;
+    }
+    Ok(out.flush()?)
 }

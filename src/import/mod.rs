@@ -28,6 +28,7 @@ mod tests;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use tokio_util::sync::CancellationToken;
 
 use self::chunk_source::{Common, Files, Origin, Pieces};
 use self::chunker::Rule;
@@ -249,6 +250,7 @@ impl Import {
             pauses: Pauses::USUAL,
             pace: Pace::default(),
             observers: observers.clone(),
+            stop: CancellationToken::new(),
         };
         let mut log = LakeLog { marks: &self.marks, node };
         let again = matches!(mode, Mode::Redo(..));

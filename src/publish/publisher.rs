@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail, ensure};
 use futures::StreamExt as _;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::recovery::{self, Again};
@@ -94,6 +95,25 @@ pub(crate) struct Publisher<'a> {
     pub(crate) pace: Pace,
     /// Told of every step of the rolls.
     pub(crate) observers: Observers,
+    /// Cancelled when no roll is to be published any more.
+    pub(crate) stop: CancellationToken,
+}
+
+/// The error of a roll that was under way when its publisher was stopped.
+pub(crate) const STOPPED: &str = "landing was stopped; what has not landed is in the journal";
+
+/// Sleeps for `pause`, or until `stop` is cancelled. Returns whether to go on.
+pub(crate) fn sleep(runtime: &Handle, stop: &CancellationToken, pause: Duration) -> bool {
+    // A timer takes a millisecond at least.
+    if pause.is_zero() {
+        return !stop.is_cancelled();
+    }
+    runtime.block_on(async {
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    })
 }
 
 impl Publisher<'_> {
@@ -256,7 +276,8 @@ impl Publisher<'_> {
         let mut pause = self.pauses.store;
         let mut tries = 0;
         loop {
-            match self.runtime.block_on(attempt()) {
+            let attempt = self.runtime.block_on(self.stop.run_until_cancelled(attempt()));
+            match attempt.context(STOPPED)? {
                 Ok(done) => {
                     self.readiness.tell("lake", Ok(()));
                     return Ok(done);
@@ -285,7 +306,7 @@ impl Publisher<'_> {
             if let Some(path) = finished.staged().find(|path| !path.is_file()) {
                 bail!("the staging file {} of roll {roll} is gone", path.display());
             }
-            std::thread::sleep(self.spread(pause, roll, tries));
+            ensure!(sleep(&self.runtime, &self.stop, self.spread(pause, roll, tries)), STOPPED);
             pause = (pause * 2).min(self.pauses.most);
         }
     }

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
-use super::publisher::{Pace, Pauses, Publisher, RollLog};
+use super::publisher::{self, Pace, Pauses, Publisher, RollLog};
 use crate::batch::Limits;
 use crate::clock::Clock;
 use crate::journal::{self, Journal, Reader, Recovery, Seal};
@@ -61,6 +62,8 @@ pub(crate) struct Supervisor {
     pub(crate) pending: Arc<Mutex<Pending>>,
     pub(crate) pauses: Pauses,
     pub(crate) observers: Observers,
+    /// Cancelled when nothing more is to be landed. What is not committed stays in the journal.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Supervisor {
@@ -68,7 +71,8 @@ impl Supervisor {
     /// journal after a pause; a poisoned journal ends it.
     ///
     /// # Errors
-    /// A poisoned journal: what has not landed is in it, for the next start.
+    /// A poisoned journal, or `stop` is cancelled: what has not landed is in the journal, for the
+    /// next start.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let mut pause = self.pauses.restart;
         loop {
@@ -76,6 +80,9 @@ impl Supervisor {
             let landed = catch_unwind(AssertUnwindSafe(|| self.attempt()))
                 .unwrap_or_else(|_| Err(anyhow!("a thread panicked; its message stands above")));
             let Err(error) = landed else { return Ok(()) };
+            if self.stop.is_cancelled() {
+                return Err(error);
+            }
             let text = format!("{error:#}");
             self.readiness.tell("landing", Err(text.clone()));
             if let Some(reason) = self.journal.poisoned() {
@@ -86,7 +93,9 @@ impl Supervisor {
                 pause = self.pauses.restart;
             }
             self.observers.emit(&RollEvent::EngineFailed { error: text, pause });
-            std::thread::sleep(pause);
+            if !publisher::sleep(&self.runtime, &self.stop, pause) {
+                return Err(error);
+            }
             pause = (pause * 2).min(self.pauses.most);
         }
     }
@@ -102,13 +111,19 @@ impl Supervisor {
                 .with_context(|| format!("the settings that roll {} was sealed with", seal.roll))?;
             self.observers.emit(&RollEvent::Redone { roll: seal.roll, range: seal.range });
             let reader = self.journal.reader(seal.range.first);
-            let source = FromJournal { reader, last: Some(seal.range.last), key: self.key.clone() };
+            let source = FromJournal {
+                reader,
+                last: Some(seal.range.last),
+                key: self.key.clone(),
+                stop: self.stop.clone(),
+            };
             self.engine(&tables, source, Mode::Redo(seal.roll, seal.range))?;
         }
         let pending = self.pending();
         self.readiness.tell("landing", Ok(()));
         let reader = self.journal.reader(pending.unsealed_from);
-        let source = FromJournal { reader, last: None, key: self.key.clone() };
+        let source =
+            FromJournal { reader, last: None, key: self.key.clone(), stop: self.stop.clone() };
         self.engine(&self.tables, source, Mode::Live(pending.next_roll))
     }
 
@@ -126,6 +141,7 @@ impl Supervisor {
             pauses: self.pauses,
             pace: Pace::default(),
             observers: self.observers.clone(),
+            stop: self.stop.clone(),
         }
     }
 
@@ -154,10 +170,12 @@ struct FromJournal {
     reader: Reader,
     last: Option<Seq>,
     key: Option<privacy::Key>,
+    stop: CancellationToken,
 }
 
 impl Source for FromJournal {
     fn next(&mut self, timeout: Duration) -> anyhow::Result<Next> {
+        ensure!(!self.stop.is_cancelled(), publisher::STOPPED);
         if self.last.is_some_and(|last| self.reader.position() > last) {
             return Ok(Next::Ended);
         }

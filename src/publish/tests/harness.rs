@@ -12,6 +12,7 @@ use futures::TryStreamExt as _;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::store::FakeStore;
 use crate::batch::Limits;
@@ -116,6 +117,7 @@ impl World {
             pending: Arc::new(Mutex::new(Pending::of(recovery))),
             pauses: Pauses { store: Duration::ZERO, restart: Duration::ZERO, most: Duration::ZERO },
             observers: Observers::none(),
+            stop: CancellationToken::new(),
         }
     }
 

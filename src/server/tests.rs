@@ -1,0 +1,200 @@
+//! Servers that run on a listener and in directories of the test's own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::encode::Compression;
+use crate::http::Endpoint;
+use crate::journal;
+use crate::lake::{Location, Receipt};
+use crate::record::Form;
+use crate::schema::TableSchema;
+use crate::status::RollState;
+use crate::table::{Spec, Template};
+
+const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
+    {"name": "id", "type": ["null", "string"], "default": null}
+]}"#;
+/// Longer than anything here takes.
+const SOON: Duration = Duration::from_secs(30);
+
+fn settings(dir: &TempDir) -> Settings {
+    let schema = Arc::new(TableSchema::parse(SCHEMA).unwrap());
+    let partition = Template::parse("", &schema).unwrap();
+    let endpoint = Endpoint {
+        name: "default".into(),
+        path: "/visits".into(),
+        put: true,
+        post: true,
+        form: Form::Ndjson,
+        table: "visits".into(),
+        indices: Vec::new(),
+        body_limit_bytes: 1 << 20,
+        inflated_limit_bytes: 1 << 20,
+        requests_per_second: None,
+        peers: Vec::new(),
+        auth: crate::auth::Rules::nobody_is_asked(),
+    };
+    Settings {
+        listen: String::new(),
+        addresses: Vec::new(),
+        http: http::Options {
+            endpoints: vec![endpoint],
+            host_names: Vec::new(),
+            requests_per_second: None,
+            header_timeout: SOON,
+            body_timeout: SOON,
+            answer_timeout: SOON,
+            idle_timeout: SOON,
+            drain_timeout: SOON,
+            handshake_timeout: SOON,
+            max_connections: 16,
+            max_connections_per_peer: None,
+        },
+        credentials: None,
+        tls: None,
+        journal: journal::Options {
+            reserve_bytes: 0,
+            ..journal::Options::new(dir.path().join("state"))
+        },
+        encrypt_journal: false,
+        lake: crate::lake::Options {
+            location: Location::Local(dir.path().join("lake")),
+            options: Vec::new(),
+            timeout: SOON,
+        },
+        tables: vec![Spec::new("visits", schema, partition)],
+        privacy_key: None,
+        roll: crate::roll::Options {
+            roll_bytes: 1 << 30,
+            roll_rows: None,
+            compression: Compression::None,
+            row_group_bytes: 1 << 20,
+            memory_bytes: 1 << 26,
+            decode_threads: 1.try_into().unwrap(),
+        },
+        roll_age: Duration::from_secs(3600),
+    }
+}
+
+/// A server that runs.
+struct Running {
+    address: SocketAddr,
+    board: Arc<Board>,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    async fn start(settings: Settings) -> Running {
+        let server = Server::build(settings, metrics::install()).unwrap();
+        let board = server.board();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(server.run(listener, async {
+            let _ = stopped.await;
+        }));
+        Running { address, board, stop, task }
+    }
+
+    async fn put(&self, body: &'static str) -> u16 {
+        // No connection is left open behind it.
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        let request = client.put(format!("http://{}/visits", self.address)).body(body);
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    async fn ended(self) -> Result<(), RunError> {
+        let _ = self.stop.send(());
+        tokio::time::timeout(SOON, self.task).await.expect("it ends").unwrap()
+    }
+}
+
+/// Names of all files below `dir`, relative to it.
+fn files(dir: &Path) -> Vec<String> {
+    let (mut names, mut dirs) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(next) = dirs.pop() {
+        for entry in std::fs::read_dir(next).into_iter().flatten() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                names.push(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    names.sort();
+    names
+}
+
+/// The receipts of a lake, in order.
+fn receipts(dir: &TempDir) -> Vec<Receipt> {
+    let lake = dir.path().join("lake");
+    let names = files(&lake).into_iter().filter(|name| name.starts_with("_receipts/"));
+    names
+        .map(|name| serde_json::from_slice(&std::fs::read(lake.join(name)).unwrap()).unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_has_landed_when_a_server_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(settings(&dir)).await;
+    assert_eq!(server.put("{\"id\":\"a\"}\n{\"id\":\"b\"}\n").await, 200);
+    assert!(receipts(&dir).is_empty(), "nothing is due yet");
+    let board = Arc::clone(&server.board);
+    server.ended().await.unwrap();
+    let [receipt] = &receipts(&dir)[..] else { panic!("one roll") };
+    assert_eq!((receipt.rows, receipt.rejects), (2, 0));
+    let [file] = &receipt.tables[0].files[..] else { panic!("one file") };
+    assert!(dir.path().join("lake").join(&file.path).is_file(), "{file:?}");
+    let states: Vec<_> = board.rolls().iter().map(|roll| (roll.state, roll.rows)).collect();
+    assert_eq!(states, [(RollState::Committed, 2)]);
+    // The state directory is free again at once.
+    Server::build(settings(&dir), metrics::install()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_dropped_frees_the_state_directory_and_the_next_lands_what_it_took() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(settings(&dir)).await;
+    assert_eq!(server.put("{\"id\":\"a\"}\n").await, 200);
+    server.task.abort();
+    assert!(server.task.await.unwrap_err().is_cancelled());
+    let began = Instant::now();
+    let next = loop {
+        match Server::build(settings(&dir), metrics::install()) {
+            Ok(next) => break next,
+            Err(error) => assert!(began.elapsed() < SOON, "{error:#}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(receipts(&dir).is_empty(), "it stopped landing");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    next.run(listener, std::future::ready(())).await.unwrap();
+    let rows: Vec<u64> = receipts(&dir).iter().map(|receipt| receipt.rows).collect();
+    assert_eq!(rows, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_run_in_one_process() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let one = Running::start(settings(&dirs[0])).await;
+    let two = Running::start(settings(&dirs[1])).await;
+    assert_eq!(one.put("{\"id\":\"a\"}\n").await, 200);
+    assert_eq!(two.put("{\"id\":\"b\"}\n{\"id\":\"c\"}\n").await, 200);
+    let again = Server::build(settings(&dirs[0]), metrics::install());
+    assert!(again.is_err(), "the state directory is taken");
+    one.ended().await.unwrap();
+    // The other one is not touched by that.
+    assert_eq!(two.put("{\"id\":\"d\"}\n").await, 200);
+    two.ended().await.unwrap();
+    let rows = dirs.each_ref().map(|dir| receipts(dir).iter().map(|r| r.rows).sum::<u64>());
+    assert_eq!(rows, [1, 3]);
+}
