@@ -1,17 +1,18 @@
-//! Which partition a row belongs to, what waits in memory, and when to roll.
+//! Partitions of rows, rows that wait in memory, and the roll decision.
 //!
-//! Nothing here does I/O or reads a clock: the caller says what time it is and carries out what
-//! is decided.
+//! Nothing here does I/O or reads a clock: the caller passes the time, and carries out the decisions.
 //!
-//! * [`route`]: a partition template applied to decoded rows: which rows go to which partition.
+//! * [`route`]: a partition template applied to decoded rows.
 //! * [`roll`]: the roll decision.
-//! * [`buffers`]: decoded rows that are not yet encoded, a buffer a table and partition, under one
-//!   budget.
+//! * [`buffers`]: decoded rows that are not yet encoded, by table and partition, under one budget.
+//! * [`spill_chunks`]: rows that leave memory past that budget.
 
 pub mod buffers;
 pub mod roll;
 pub mod route;
+pub mod spill_chunks;
 
-pub use buffers::{Buffers, Due, FileKey, PASS_BYTES, Parked, Pass, Place, RowGroup, Stored};
+pub use buffers::{Buffers, Due, FileKey, RowGroup};
 pub use roll::{Limits, Open, Reason, decide};
 pub use route::{PartitionValues, Routed, Router, values_of_path};
+pub use spill_chunks::{Extent, SPILL_CHUNK_BYTES, SpillChunk, SpillReceipt, SpilledRows};

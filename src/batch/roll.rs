@@ -44,8 +44,8 @@ pub enum Reason {
     Source,
     /// What the footers of the open files will hold takes too much memory.
     Footers,
-    /// What waits on disk, of partitions that are too many for memory, takes too much of it.
-    Parked,
+    /// Spilled rows take too much of the disk.
+    Spilled,
     /// The program stops, or the input has ended.
     End,
 }
@@ -60,7 +60,7 @@ impl Reason {
             Reason::Rows => "rows",
             Reason::Source => "source",
             Reason::Footers => "footers",
-            Reason::Parked => "parked",
+            Reason::Spilled => "spilled",
             Reason::End => "end",
         }
     }

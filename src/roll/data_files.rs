@@ -1,8 +1,9 @@
 //! The Parquet files of the open roll.
 //!
-//! While the roll is open, a file gets a row group whenever one is full. In the end every file gets
-//! its rest and its footer. A large rest is encoded by all threads, column by column; small ones,
-//! of which a roll by many partitions has thousands, side by side, a file a thread. How many are under way has a bound, and so has the memory they take.
+//! While the roll is open, a file gets a row group whenever one is full. When the roll finishes, every
+//! file gets its remaining rows and its footer. A large rest is encoded by all threads, column by
+//! column; small ones, of which a roll of many partitions has thousands, side by side, a file a
+//! thread. The number of small files under way is bounded, and so is the memory that they take.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,14 +21,15 @@ use crate::encode::{Encoder, Staged};
 use crate::lock::lock;
 use crate::record::Roll;
 
-/// Row groups of fewer bytes than this are encoded by one thread, where memory allows.
+/// Arrow bytes below which a row group is encoded by one thread, where memory allows.
 const SMALL_BYTES: usize = 8 << 20;
 
-/// Small files under way at a time, for each thread.
+/// Small files under way at a time, per thread.
 const UNDER_WAY: usize = 2;
 
-/// The part of `memory` that small files under way may take: each its rows, and a copy of them.
-const PART: usize = 4;
+/// The divisor of the memory budget that small files under way may take: each its rows, and a copy
+/// of them.
+const SMALL_FILES_SHARE: usize = 4;
 
 /// The data files of the open roll.
 pub(crate) struct DataFiles {
@@ -58,7 +60,7 @@ impl DataFiles {
             roll,
             staging: staging.to_owned(),
             threads,
-            small_bytes: SMALL_BYTES.min(memory_bytes / PART / 2 / under_way),
+            small_bytes: SMALL_BYTES.min(memory_bytes / SMALL_FILES_SHARE / 2 / under_way),
             encoders: BTreeMap::new(),
             // Before anything was measured: a tenth, as JSON sessions usually come to.
             encoded: (10, 1),
@@ -66,62 +68,65 @@ impl DataFiles {
         }
     }
 
-    /// Begins the next roll, which has no files yet. Gives the number of the one before.
+    /// Begins the next roll, which has no files yet. Returns the number of the one before.
     pub(crate) fn begin_next(&mut self) -> Roll {
         let before = self.roll;
         self.roll = before.next();
         before
     }
 
-    /// The number of the roll.
+    /// Returns the number of the roll.
     pub(crate) fn roll(&self) -> Roll {
         self.roll
     }
 
-    /// The staging directory.
+    /// Returns the staging directory.
     pub(crate) fn staging(&self) -> &Path {
         &self.staging
     }
 
-    /// The threads that encode.
+    /// Returns the threads that encode.
     pub(crate) fn threads(&self) -> &rayon::ThreadPool {
         &self.threads
     }
 
-    /// A new path in the staging directory.
+    /// Returns a new path in the staging directory.
     pub(crate) fn path(&mut self, extension: &str) -> PathBuf {
         self.staged += 1;
         self.staging.join(format!("{}-{}.{extension}", self.roll, self.staged))
     }
 
-    /// Whether the file was begun.
+    /// Returns true when the file was begun.
     pub(crate) fn has(&self, file: &FileKey) -> bool {
         self.encoders.contains_key(file)
     }
 
-    /// How many were begun.
+    /// Returns the number of files that were begun.
     pub(crate) fn count(&self) -> usize {
         self.encoders.len()
     }
 
-    /// What so many Arrow bytes will come to.
+    /// Estimates the file bytes that `bytes` of Arrow will become.
     pub(crate) fn estimate(&self, bytes: usize) -> u64 {
         let (from, to) = self.encoded;
         (bytes as u64).saturating_mul(to) / from.max(1)
     }
 
-    /// How large each file that was begun will be, with the Arrow bytes that wait for it.
+    /// Estimates the size of each file that was begun, with the Arrow bytes that wait for it.
     pub(crate) fn bytes(&self, waiting: impl Fn(&FileKey) -> usize) -> impl Iterator<Item = u64> {
         let all = self.encoders.iter();
         all.map(move |(file, encoder)| encoder.bytes() + self.estimate(waiting(file)))
     }
 
-    /// Bytes that the footers take until they are written.
+    /// Returns the bytes of memory that the footers take until they are written.
     pub(crate) fn footer_bytes(&self) -> usize {
         self.encoders.values().map(Encoder::footer_bytes).sum()
     }
 
     /// Writes a row group.
+    ///
+    /// # Errors
+    /// The staging file cannot be written; the file is of no use then.
     pub(crate) fn encode(
         &mut self,
         group: &RowGroup,
@@ -129,15 +134,18 @@ impl DataFiles {
         spill: &Spill,
     ) -> anyhow::Result<()> {
         let (key, bytes) = (group.file.clone(), group.bytes);
-        let mut encoder = self.begun(&key, tables)?;
+        let mut encoder = self.take_or_create(&key, tables)?;
         let before = encoder.bytes();
         encoder.row_group(&rows(group, spill, encoder.schema())?)?;
-        self.count_in(bytes, encoder.bytes() - before);
+        self.measure(bytes, encoder.bytes() - before);
         self.encoders.insert(key, encoder);
         Ok(())
     }
 
-    /// Writes all that waits, and ends all files.
+    /// Writes all rows that wait, and finishes all files. Returns them in the order of their keys.
+    ///
+    /// # Errors
+    /// A staging file cannot be written; the roll is of no use then.
     pub(crate) fn finish(
         &mut self,
         buffers: &mut Buffers,
@@ -148,35 +156,35 @@ impl DataFiles {
         let mut files = BTreeMap::new();
         let ended: Mutex<BTreeMap<FileKey, Ended>> = Mutex::default();
         let failed = AtomicBool::new(false);
-        let (done, places) = mpsc::channel();
+        let (free, permits) = mpsc::channel();
         for _ in 0..threads.current_num_threads() * UNDER_WAY {
-            let _ = done.send(());
+            let _ = free.send(());
         }
-        // What was spawned has ended when this has, also when it is left by an error.
+        // The scope ends when every spawned task has, also after an error.
         threads.in_place_scope(|scope| -> anyhow::Result<()> {
             while let Some(group) = buffers.drain().filter(|_| !failed.load(Ordering::Relaxed)) {
                 let (key, bytes) = (group.file.clone(), group.bytes);
                 if bytes >= self.small_bytes {
                     self.encode(&group, tables, spill)?;
                     // A footer takes more memory than the file's name.
-                    files.insert(key.clone(), self.begun(&key, tables)?.finish()?);
+                    files.insert(key.clone(), self.take_or_create(&key, tables)?.finish()?);
                     continue;
                 }
-                let encoder = self.begun(&key, tables)?;
-                places.recv()?;
-                let (place, ended, failed) = (Place(done.clone()), &ended, &failed);
+                let encoder = self.take_or_create(&key, tables)?;
+                permits.recv()?;
+                let (permit, ended, failed) = (Permit(free.clone()), &ended, &failed);
                 scope.spawn(move |_| {
                     let outcome = end(encoder, &group, spill);
                     failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
                     lock(ended).insert(key, Ended { outcome, bytes });
-                    drop((group, place));
+                    drop((group, permit));
                 });
             }
             Ok(())
         })?;
         for (key, Ended { outcome, bytes }) in std::mem::take(&mut *lock(&ended)) {
             let (staged, added) = outcome?;
-            self.count_in(bytes, added);
+            self.measure(bytes, added);
             files.insert(key, staged);
         }
         for (key, encoder) in std::mem::take(&mut self.encoders) {
@@ -185,9 +193,9 @@ impl DataFiles {
         Ok(files.into_iter().collect())
     }
 
-    /// The file as far as it was written. It is taken out, so that one that fails is not gone on
-    /// with.
-    fn begun(&mut self, key: &FileKey, tables: &OpenTables) -> anyhow::Result<Encoder> {
+    /// Takes the encoder of a file, or creates one. It is put back after a success only, so that no
+    /// file that failed is gone on with.
+    fn take_or_create(&mut self, key: &FileKey, tables: &OpenTables) -> anyhow::Result<Encoder> {
         if let Entry::Occupied(entry) = self.encoders.entry(key.clone()) {
             return Ok(entry.remove());
         }
@@ -195,19 +203,22 @@ impl DataFiles {
         Ok(Encoder::create(&path, tables.layout(key.table)?)?)
     }
 
-    fn count_in(&mut self, bytes: usize, written: u64) {
+    /// Adds to the measurements behind [`DataFiles::estimate`].
+    fn measure(&mut self, bytes: usize, written: u64) {
         self.encoded.0 += bytes as u64;
         self.encoded.1 += written;
     }
 }
 
-/// A small file that was ended: it, and by how many bytes it grew.
+/// The outcome of finishing a small file.
 struct Ended {
+    /// The file, and the bytes that its rest became.
     outcome: anyhow::Result<(Staged, u64)>,
-    /// Arrow bytes of its rest.
+    /// Arrow bytes of the rest.
     bytes: usize,
 }
 
+/// Writes the rest of a file, and finishes it.
 fn end(mut encoder: Encoder, group: &RowGroup, spill: &Spill) -> anyhow::Result<(Staged, u64)> {
     let before = encoder.bytes();
     encoder.row_group(&rows(group, spill, encoder.schema())?)?;
@@ -215,19 +226,19 @@ fn end(mut encoder: Encoder, group: &RowGroup, spill: &Spill) -> anyhow::Result<
     Ok((encoder.finish()?, added))
 }
 
-/// All rows of a row group, those that were parked first.
+/// Returns all rows of a row group, spilled ones first.
 fn rows(group: &RowGroup, spill: &Spill, schema: &SchemaRef) -> anyhow::Result<Vec<RecordBatch>> {
-    let parked = group.parked.iter().map(|parked| spill.fetch(parked, schema));
-    let mut batches = parked.collect::<anyhow::Result<Vec<_>>>()?;
+    let spilled = group.spilled.iter().map(|spilled| spill.read(spilled, schema));
+    let mut batches = spilled.collect::<anyhow::Result<Vec<_>>>()?;
     batches.extend(group.batches()?);
     Ok(batches)
 }
 
-/// A place for a file under way. Given back when dropped, also by a panic, for which whoever waits
-/// for one would else wait for ever.
-struct Place(mpsc::Sender<()>);
+/// A permit for one small file under way. Dropping it gives it back, also in a panic, after which the
+/// thread that waits for one would otherwise wait for ever.
+struct Permit(mpsc::Sender<()>);
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let _ = self.0.send(());
     }

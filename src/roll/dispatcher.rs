@@ -1,7 +1,7 @@
-//! The feeder: bodies in sequence order, cut into jobs for the decoders.
+//! The dispatcher: bodies in sequence order, cut into jobs for the decode workers.
 //!
-//! Every job goes to whichever decoder is free, and its place in the order to the batcher. What is
-//! on its way is bounded by bytes.
+//! A job goes to whichever worker is free, and its slot in the order to the batcher. The bytes of
+//! bodies in flight are bounded: the batcher sends them back when it has taken in the job's output.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,55 +13,71 @@ use super::decode_workers::{Job, Output};
 use super::source::{Next, Source};
 use crate::record::{Body, SeqRange};
 
-/// How long the first body of a job may wait for others to be decoded with.
-const GATHER: Duration = Duration::from_millis(20);
-/// What a body costs besides its bytes, about.
+/// Time that the first body of a job waits for more bodies to be decoded with it.
+const LINGER: Duration = Duration::from_millis(20);
+/// Bytes that a body costs beyond its own, about.
 const BODY_BYTES: usize = 128;
-/// How often the age of the open roll is looked at.
+/// Interval at which the age of the open roll is checked when no bodies come.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// Said to nobody: whoever could hear it has ended.
-const UNWANTED: &str = "nobody takes what is read";
+/// The error when the other threads have ended. Nobody reads it: theirs is the cause.
+const STOPPED: &str = "the engine has stopped";
 
-/// A job's place in the order.
-pub(crate) struct Place {
+/// A job's slot in the order of jobs.
+pub(crate) struct Slot {
+    /// Bodies of the job.
     pub(crate) range: SeqRange,
+    /// Bytes of the bodies, to be sent back when the output is taken in.
     pub(crate) bytes: usize,
+    /// Output of whichever worker decodes the job.
     pub(crate) output: Receiver<anyhow::Result<Output>>,
 }
 
-/// What the feeder says. That it has ended is said too: a feeder that died just falls silent, and
-/// what came of it until then must not pass for the whole.
-pub(crate) enum Fed {
-    Job(Place),
+/// An item from the dispatcher. Its end is an item too: a dispatcher that died just falls silent,
+/// and the jobs until then must not pass for all.
+pub(crate) enum Dispatched {
+    /// The next job.
+    Job(Slot),
+    /// The source has ended.
     End,
 }
 
-/// Cuts the source into jobs.
-pub(crate) struct Feeder<'a> {
+/// Cuts the bodies of a source into jobs.
+pub(crate) struct Dispatcher<'a> {
+    /// Jobs for the workers.
     pub(crate) jobs: Sender<Job>,
-    pub(crate) places: Sender<anyhow::Result<Fed>>,
+    /// The order of jobs.
+    pub(crate) slots: Sender<anyhow::Result<Dispatched>>,
+    /// Bytes of jobs whose output was taken in.
     pub(crate) freed: Receiver<usize>,
+    /// Bytes of jobs whose output was not taken in yet.
     pub(crate) in_flight_bytes: usize,
-    pub(crate) in_flight_max: usize,
+    /// Most bytes in flight, but for a single job that is larger.
+    pub(crate) max_in_flight_bytes: usize,
+    /// Bytes at which a job is complete.
     pub(crate) job_bytes: usize,
+    /// Set when the engine is being torn down.
     pub(crate) abandoned: &'a AtomicBool,
 }
 
-impl Feeder<'_> {
-    pub(crate) fn feed(mut self, source: &mut dyn Source) -> anyhow::Result<()> {
+impl Dispatcher<'_> {
+    /// Dispatches until the source ends or the engine is torn down.
+    ///
+    /// # Errors
+    /// The source fails, or another thread has ended.
+    pub(crate) fn run(mut self, source: &mut dyn Source) -> anyhow::Result<()> {
         let mut ended = false;
         while !ended && !self.abandoned.load(Ordering::Relaxed) {
             let mut bodies = Vec::new();
             let mut bytes = 0;
-            // From the first body on: bodies that keep trickling in do not put it off.
+            // Set by the first body: bodies that keep trickling in do not put it off.
             let mut due = None;
             while bytes < self.job_bytes {
                 let left = |due: Instant| due.checked_duration_since(Instant::now());
                 let Some(wait) = due.map_or(Some(TICK), left) else { break };
                 match source.next(wait)? {
                     Next::Body(body) => {
-                        due.get_or_insert_with(|| Instant::now() + GATHER);
+                        due.get_or_insert_with(|| Instant::now() + LINGER);
                         bytes += body.bytes.len() + BODY_BYTES;
                         bodies.push(body);
                     }
@@ -72,23 +88,23 @@ impl Feeder<'_> {
                     }
                 }
             }
-            self.send(bodies, bytes)?;
+            self.dispatch(bodies, bytes)?;
         }
         Ok(())
     }
 
-    /// Waits until there is room for the job.
-    fn send(&mut self, bodies: Vec<Body>, bytes: usize) -> anyhow::Result<()> {
+    /// Sends a job, once the bytes in flight allow it. Sends none for no bodies.
+    fn dispatch(&mut self, bodies: Vec<Body>, bytes: usize) -> anyhow::Result<()> {
         let (Some(first), Some(last)) = (bodies.first(), bodies.last()) else { return Ok(()) };
         let range = SeqRange { first: first.seq, last: last.seq };
-        while self.in_flight_bytes > 0 && self.in_flight_bytes + bytes > self.in_flight_max {
-            self.in_flight_bytes -= self.freed.recv().context(UNWANTED)?;
+        while self.in_flight_bytes > 0 && self.in_flight_bytes + bytes > self.max_in_flight_bytes {
+            self.in_flight_bytes -= self.freed.recv().context(STOPPED)?;
         }
         self.in_flight_bytes += bytes;
         self.in_flight_bytes -= self.freed.try_iter().sum::<usize>();
-        let (output, parts) = bounded(1);
-        let place = Fed::Job(Place { range, bytes, output: parts });
-        self.places.send(Ok(place)).map_err(|_| anyhow!(UNWANTED))?;
-        self.jobs.send(Job { bodies, output }).map_err(|_| anyhow!(UNWANTED))
+        let (output, receiver) = bounded(1);
+        let slot = Slot { range, bytes, output: receiver };
+        self.slots.send(Ok(Dispatched::Job(slot))).map_err(|_| anyhow!(STOPPED))?;
+        self.jobs.send(Job { bodies, output }).map_err(|_| anyhow!(STOPPED))
     }
 }

@@ -1,13 +1,16 @@
-//! From bodies in sequence order to landed rolls.
+//! The engine: threads that turn bodies in sequence order into published rolls.
 //!
 //! ```text
-//!  source ─▶ feeder ─jobs─▶ decoders ─parts─▶ batch ─▶ open roll ─Finished─▶ publisher
-//!               └──────── jobs in order ─────────┘
+//!  source ─▶ dispatcher ─jobs─▶ decode workers ─parts─▶ batcher ─▶ open roll ─Finished─▶ publisher
+//!                └───────────── slots in order ────────────┘
 //! ```
-//! The feeder hands every job to whichever decoder is free, and its place in the order to the
+//! The dispatcher sends every job to whichever worker is free, and its slot in the order to the
 //! batcher, which takes the parts of one job after the other. Every arrow is bounded: jobs by
 //! number and by bytes, the parts of a job by one that waits, the publisher by one roll. While the
-//! store is away everything stands still, and what is acknowledged meanwhile waits in the journal.
+//! store is away everything stands still, and bodies that are acknowledged meanwhile wait in the
+//! journal.
+//!
+//! Rolls open and finish in [`Batcher`] alone, which tells the observers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::decode_workers::{Job, Output, PART_BYTES, decode};
-use super::dispatcher::{Fed, Feeder, Place, TICK};
+use super::dispatcher::{Dispatched, Dispatcher, Slot, TICK};
 use super::open_roll::{Finished, OpenRoll};
 use super::options::Options;
 use super::source::Source;
@@ -28,12 +31,12 @@ use crate::record::{Roll, SeqRange};
 use crate::status::{Observers, RollEvent};
 use crate::table::Tables;
 
-/// Which rolls to make.
+/// The rolls to make.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
-    /// One roll that is sealed already, of everything the source has.
+    /// Makes one roll, which is sealed already, of all bodies of the source.
     Redo(Roll, SeqRange),
-    /// Rolls from this number on, by the limits, until the source ends.
+    /// Makes rolls from this number on, by the limits, until the source ends.
     Live(Roll),
 }
 
@@ -55,13 +58,13 @@ pub(crate) struct Engine<'a> {
     pub(crate) observers: &'a Observers,
 }
 
-/// A roll ends when it has this many bytes waiting on disk, or a third of what is left there: room
-/// for some megabytes of each of a thousand partitions.
-const PARKED_BYTES: u64 = 4 << 30;
-/// Rolls below this many rows are cut at single bodies.
+/// Spilled bytes at which a roll ends, for some megabytes of each of a thousand partitions. It ends
+/// earlier when they are a third of the free disk space.
+const MAX_SPILLED_BYTES: u64 = 4 << 30;
+/// A limit of fewer rows than this makes every body a job of its own.
 const SMALL_ROLL_ROWS: u64 = 100_000;
 
-/// Says that its thread has ended, also by a panic.
+/// Sets a flag when its thread ends, also by a panic.
 struct Ended<'a>(&'a AtomicBool);
 
 impl Drop for Ended<'_> {
@@ -70,7 +73,7 @@ impl Drop for Ended<'_> {
     }
 }
 
-/// Takes over a finished roll, and returns once it needs no staging file any more.
+/// Publishes a finished roll. Returns once its staging files are no longer needed.
 pub(crate) type Publish<'a> = dyn FnMut(&Finished) -> anyhow::Result<()> + Send + 'a;
 
 impl Engine<'_> {
@@ -87,7 +90,7 @@ impl Engine<'_> {
         mode: Mode,
         publish: &mut Publish<'_>,
     ) -> anyhow::Result<()> {
-        // What an earlier attempt left is of no use.
+        // Staging files of an earlier attempt are of no use.
         let staging = || format!("staging directory {}", self.staging.display());
         if self.staging.exists() {
             std::fs::remove_dir_all(self.staging).with_context(staging)?;
@@ -97,18 +100,19 @@ impl Engine<'_> {
         let privacy = &Applied::by_table(self.tables, self.privacy_key)?;
         let workers = self.options.decode_threads.get();
         let (jobs, jobs_out) = bounded::<Job>(workers);
-        let (places, places_out) = bounded::<anyhow::Result<Fed>>(workers);
-        // Never more in it than places.
+        let (slots, slots_out) = bounded::<anyhow::Result<Dispatched>>(workers);
+        // Never more in it than slots.
         let (freed, freed_out) = unbounded();
         let (rolls, rolls_out) = bounded::<Finished>(1);
 
         let (abandoned, publisher_ended) = (&AtomicBool::new(false), &AtomicBool::new(false));
-        let feeder = Feeder {
+        let dispatcher = Dispatcher {
             jobs,
-            places: places.clone(),
+            slots: slots.clone(),
             freed: freed_out,
             in_flight_bytes: 0,
-            in_flight_max: usize::try_from(self.options.memory_bytes / 4).unwrap_or(usize::MAX),
+            max_in_flight_bytes: usize::try_from(self.options.memory_bytes / 4)
+                .unwrap_or(usize::MAX),
             // A roll ends where a job ends: with a low limit on rows, every body is a job of its own.
             job_bytes: if self.limits.rows < SMALL_ROLL_ROWS { 1 } else { PART_BYTES },
             abandoned,
@@ -116,8 +120,8 @@ impl Engine<'_> {
         std::thread::scope(|scope| {
             let _ended = Ended(abandoned);
             let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
-            thread("feed").spawn_scoped(scope, move || {
-                let _ = places.send(feeder.feed(source).map(|()| Fed::End));
+            thread("dispatch").spawn_scoped(scope, move || {
+                let _ = slots.send(dispatcher.run(source).map(|()| Dispatched::End));
             })?;
             for _ in 0..workers {
                 let jobs = jobs_out.clone();
@@ -129,10 +133,10 @@ impl Engine<'_> {
                 let _ended = Ended(publisher_ended);
                 rolls_out.iter().try_for_each(|finished| publish(&finished))
             })?;
-            let places = &places_out;
-            let batcher = Batcher { engine: self, mode, places, freed: &freed, publisher_ended };
+            let (slots, freed_in) = (&slots_out, &freed);
+            let batcher = Batcher { engine: self, mode, slots, freed: freed_in, publisher_ended };
             let batched = batcher.batch(rolls);
-            drop((places_out, freed));
+            drop((slots_out, freed));
             let published =
                 publisher.join().unwrap_or_else(|_| Err(anyhow!("the publisher panicked")));
             // The publisher's error is the cause when both failed.
@@ -141,11 +145,11 @@ impl Engine<'_> {
     }
 }
 
-/// Fills the open roll with job after job, and decides when it is over.
+/// Fills the open roll with job after job, and finishes it when a limit is reached.
 struct Batcher<'a> {
     engine: &'a Engine<'a>,
     mode: Mode,
-    places: &'a Receiver<anyhow::Result<Fed>>,
+    slots: &'a Receiver<anyhow::Result<Dispatched>>,
     freed: &'a Sender<usize>,
     publisher_ended: &'a AtomicBool,
 }
@@ -157,7 +161,7 @@ impl Batcher<'_> {
         let mut open = OpenRoll::new(first, tables, options, node, staging)?;
         let batched = self.fill(&mut open, &rolls);
         if batched.is_err() {
-            // Now and not with the next engine: the publisher may wait for the room that these take.
+            // Now and not by the next engine: the publisher may wait for the disk space.
             remove_files_of(open.roll(), staging);
         }
         batched
@@ -167,17 +171,17 @@ impl Batcher<'_> {
         let engine = self.engine;
         loop {
             let mut lines = 0;
-            match self.places.recv_timeout(TICK) {
-                Ok(fed) => match fed? {
-                    Fed::Job(Place { range, bytes, output }) => {
+            match self.slots.recv_timeout(TICK) {
+                Ok(item) => match item? {
+                    Dispatched::Job(Slot { range, bytes, output }) => {
                         self.begin(open, range, bytes as u64);
                         lines = take(open, &output)?;
                         let _ = self.freed.send(bytes);
                     }
-                    Fed::End => break,
+                    Dispatched::End => break,
                 },
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => bail!("the feeder panicked"),
+                Err(RecvTimeoutError::Disconnected) => bail!("the dispatcher panicked"),
             }
             if self.publisher_ended.load(Ordering::Relaxed) {
                 bail!(PUBLISHER_STOPPED);
@@ -191,7 +195,7 @@ impl Batcher<'_> {
             self.roll_if_due(open, rolls)?;
         }
         if let Mode::Redo(_, range) = self.mode {
-            // Whatever was left of the bodies in the journal, the roll is the one that was sealed.
+            // The roll has the range that was sealed, even if bodies of it were lost since.
             self.begin(open, range, 0);
         }
         if let Some(finished) = open.finish()? {
@@ -200,6 +204,7 @@ impl Batcher<'_> {
         Ok(())
     }
 
+    /// Adds bodies to the open roll. The first ones open it.
     fn begin(&self, open: &mut OpenRoll, range: SeqRange, source_bytes: u64) {
         let first = open.is_empty();
         open.add_bodies(range, source_bytes, self.engine.clock.now());
@@ -208,6 +213,7 @@ impl Batcher<'_> {
         }
     }
 
+    /// Sends a finished roll to the publisher.
     fn send(
         &self,
         rolls: &Sender<Finished>,
@@ -227,6 +233,7 @@ impl Batcher<'_> {
         rolls.send(finished).map_err(|_| anyhow!(PUBLISHER_STOPPED))
     }
 
+    /// Finishes the roll if a limit is reached.
     fn roll_if_due(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
         let engine = self.engine;
         if matches!(self.mode, Mode::Redo(..)) {
@@ -235,7 +242,7 @@ impl Batcher<'_> {
         let crowded = open.footer_bytes() as u64 > engine.options.memory_bytes / 5 * 2;
         let due = decide(&engine.limits, &open.open(), engine.clock.now())
             .or(crowded.then_some(Reason::Footers))
-            .or(open.spilled_too_much(PARKED_BYTES).then_some(Reason::Parked));
+            .or(open.spilled_too_much(MAX_SPILLED_BYTES).then_some(Reason::Spilled));
         if let Some(reason) = due
             && let Some(finished) = open.finish()?
         {
@@ -245,11 +252,11 @@ impl Batcher<'_> {
     }
 }
 
-/// Said when the publisher has ended before its time; its own error is the cause.
+/// The error when the publisher has ended early. Its own is the cause.
 const PUBLISHER_STOPPED: &str = "the publisher stopped";
 
-/// Removes the staging files of a roll that is given up. What cannot be removed is left to the next
-/// engine.
+/// Deletes the staging files of a roll that is given up. The next engine deletes those that cannot be
+/// deleted now.
 fn remove_files_of(roll: Roll, staging: &Path) {
     let prefix = format!("{roll}-");
     for entry in std::fs::read_dir(staging).into_iter().flatten().flatten() {

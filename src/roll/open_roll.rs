@@ -117,10 +117,10 @@ impl OpenRoll {
         while let Some(due) = self.buffers.due()? {
             match due {
                 Due::Encode(group) => self.files.encode(&group, &self.tables, &self.spill)?,
-                Due::Park(passes) => {
-                    let stored = self.spill.park(&passes, self.files.threads())?;
-                    for (pass, stored) in passes.into_iter().zip(stored) {
-                        self.buffers.park(pass, stored);
+                Due::Spill(chunks) => {
+                    let receipts = self.spill.write(&chunks, self.files.threads())?;
+                    for (chunk, receipt) in chunks.into_iter().zip(receipts) {
+                        self.buffers.spilled(chunk, receipt);
                     }
                 }
             }
@@ -158,7 +158,7 @@ impl OpenRoll {
         // Where the system does not say how much is free, a full disk will.
         let free = || free_bytes(self.files.staging()).unwrap_or(u64::MAX);
         spilled > most
-            || self.buffers.most_places() + 2 > self.spill.most_places()
+            || self.buffers.most_extents() + 2 > self.spill.most_extents()
             || (spilled > 0 && spilled > free() / 3)
     }
 

@@ -1,15 +1,18 @@
-//! Rows of the open roll that wait on disk: batches in the staging directory, written one behind
-//! the other and read back once.
+//! The spill file of the open roll: rows that do not fit in memory, written chunk after chunk to the
+//! staging directory and read back once.
 //!
 //! Nothing here must survive: a roll that is not committed is made again from the journal. So
-//! nothing is synced, and what is read is what this process wrote a moment ago, mostly from the
-//! page cache. Still it becomes the lake: each batch has a checksum, and one that is not what was
-//! written is an error (the roll is made again), not rows.
+//! nothing is synced, and reads return what this process wrote a moment ago, mostly from the page
+//! cache. Still it becomes the lake: each chunk has a checksum, and a chunk that does not match it
+//! is an error (the roll is made again), not rows.
 //!
-//! A batch has the rows of many files ([`Parked`]), which are written one after the other in the
-//! end. So it is kept for the next ones when it was read, the ones that were used last up to a bound,
-//! and let go of when all its rows were asked for. What a file has in more places than are kept would
-//! be read over and over: [`Spill::most_places`].
+//! ```text
+//!  chunk: batch in columnar::spill_format ‖ xxh3-64 of it (8, little-endian)
+//! ```
+//! A chunk has the rows of many files, which are written one after the other in the end. So chunks
+//! that were read are cached, the most recently used up to a bound, and dropped when all their rows
+//! were asked for. A file whose rows are in more chunks than the cache holds would have them read over
+//! and over: [`Spill::most_extents`].
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -24,70 +27,74 @@ use arrow::datatypes::SchemaRef;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::batch::{PASS_BYTES, Parked, Pass, Place, Stored};
+use crate::batch::{Extent, SPILL_CHUNK_BYTES, SpillChunk, SpillReceipt, SpilledRows};
 use crate::columnar::arrays::row_bytes;
-use crate::columnar::spill_format as form;
+use crate::columnar::spill_format;
 use crate::lock::lock;
+use crate::record::Roll;
 
 /// Bytes of the checksum behind each batch.
-const SUM: usize = 8;
+const CHECKSUM_BYTES: usize = 8;
 
-/// What a batch may take when it is written beyond its values: a number for each array, and to begin
-/// at a multiple of 8.
+/// Bytes that a batch may take in the file beyond its values: the length of each array, and padding
+/// to a multiple of 8.
 const SLACK_BYTES: usize = 16 << 10;
 
-/// The file, while there is one.
+/// The spill file. It is created by the first write.
 pub(crate) struct Spill {
     path: PathBuf,
     file: Option<File>,
     end: Mutex<u64>,
-    /// What was read last, the most recently used last.
-    kept: Mutex<VecDeque<Kept>>,
-    /// Bytes of what is kept at most.
-    most_kept: u64,
+    /// Chunks that were read, the most recently used last.
+    cache: Mutex<VecDeque<CachedChunk>>,
+    /// Most bytes of cached chunks.
+    cache_bytes: u64,
 }
 
-/// A batch that was read, or is being read by who has its lock.
+/// A chunk that was read, or is being read by the thread that has its lock.
 #[derive(Clone)]
-struct Kept {
-    place: Place,
+struct CachedChunk {
+    extent: Extent,
     batch: Arc<Mutex<Option<RecordBatch>>>,
-    /// How many of its rows were asked for.
+    /// Rows of it that were asked for.
     asked: usize,
 }
 
 impl Spill {
-    /// Nothing yet. The file will be `path`.
-    pub(crate) fn new(path: PathBuf, most_kept: u64) -> Spill {
-        Spill { path, file: None, end: Mutex::new(0), kept: Mutex::default(), most_kept }
+    /// Begins an empty spill, whose file will be `path`. Caches chunks of up to `cache_bytes`.
+    pub(crate) fn new(path: PathBuf, cache_bytes: u64) -> Spill {
+        Spill { path, file: None, end: Mutex::new(0), cache: Mutex::default(), cache_bytes }
     }
 
-    /// In how many places the rows of a file should be at most.
-    pub(crate) fn most_places(&self) -> usize {
-        usize::try_from(self.most_kept).unwrap_or(usize::MAX) / PASS_BYTES
+    /// Returns the most extents that the rows of one file should be in: as many as the cache holds.
+    pub(crate) fn most_extents(&self) -> usize {
+        usize::try_from(self.cache_bytes).unwrap_or(usize::MAX) / SPILL_CHUNK_BYTES
     }
 
-    /// Bytes in the file.
+    /// Returns the bytes in the file.
     pub(crate) fn bytes(&self) -> u64 {
         *lock(&self.end)
     }
 
-    /// Writes the rows of all passes, side by side, and says where each is.
-    pub(crate) fn park(
+    /// Writes all chunks, on `threads`. Returns a receipt for each, in their order.
+    ///
+    /// # Errors
+    /// The file cannot be written; the roll is of no use then.
+    pub(crate) fn write(
         &mut self,
-        passes: &[Pass],
+        chunks: &[SpillChunk],
         threads: &rayon::ThreadPool,
-    ) -> anyhow::Result<Vec<Stored>> {
-        self.open()?;
-        let park = |pass: &Pass| {
-            let rows = pass.rows()?;
-            let place = self.write(&rows)?;
-            Ok(pass.stored(&rows, place))
+    ) -> anyhow::Result<Vec<SpillReceipt>> {
+        self.create()?;
+        let write = |chunk: &SpillChunk| {
+            let rows = chunk.rows()?;
+            let extent = self.append(&rows)?;
+            Ok(chunk.receipt(&rows, extent))
         };
-        threads.install(|| passes.par_iter().map(park).collect())
+        threads.install(|| chunks.par_iter().map(write).collect())
     }
 
-    fn open(&mut self) -> anyhow::Result<()> {
+    fn create(&mut self) -> anyhow::Result<()> {
         if self.file.is_none() {
             let file = File::options().read(true).write(true).create_new(true).open(&self.path);
             self.file = Some(file.with_context(|| self.path.display().to_string())?);
@@ -95,89 +102,99 @@ impl Spill {
         Ok(())
     }
 
-    fn write(&self, batch: &RecordBatch) -> anyhow::Result<Place> {
+    fn append(&self, batch: &RecordBatch) -> anyhow::Result<Extent> {
         let mut bytes = Vec::with_capacity(row_bytes(batch, &(0..batch.num_rows())) + SLACK_BYTES);
-        form::write(batch, &mut bytes)?;
-        let sum = xxh3_64(&bytes);
-        bytes.extend_from_slice(&sum.to_le_bytes());
+        spill_format::write(batch, &mut bytes)?;
+        let checksum = xxh3_64(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
         let len = bytes.len() as u64;
-        let file = self.file.as_ref().context("nothing is parked yet")?;
+        let file = self.file.as_ref().context("the spill file is not created yet")?;
         // One after the other: the system writes to a file for one thread only, and lets the others
         // spin.
         let mut end = lock(&self.end);
-        let place = Place { offset: *end, len };
-        file.write_all_at(&bytes, place.offset).with_context(|| self.path.display().to_string())?;
+        let extent = Extent { offset: *end, len };
+        file.write_all_at(&bytes, extent.offset)
+            .with_context(|| self.path.display().to_string())?;
         *end += len;
-        Ok(place)
+        Ok(extent)
     }
 
-    /// The rows that were parked there, which are of `schema`.
-    pub(crate) fn fetch(&self, parked: &Parked, schema: &SchemaRef) -> anyhow::Result<RecordBatch> {
-        let Parked { place, rows, .. } = parked;
-        let kept = self.keep(*place, rows.len());
-        let mut batch = lock(&kept.batch);
+    /// Reads spilled rows, which are of `schema`. Threads that ask for rows of one chunk at a time
+    /// share one read.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds other bytes than were written.
+    pub(crate) fn read(
+        &self,
+        spilled: &SpilledRows,
+        schema: &SchemaRef,
+    ) -> anyhow::Result<RecordBatch> {
+        let SpilledRows { extent, rows, .. } = spilled;
+        let cached = self.cached(*extent, rows.len());
+        let mut batch = lock(&cached.batch);
         let batch = match &mut *batch {
             Some(batch) => batch,
-            none => none.insert(self.read(*place, schema).with_context(|| {
-                format!("{}, {} bytes at {}", self.path.display(), place.len, place.offset)
+            none => none.insert(self.read_chunk(*extent, schema).with_context(|| {
+                format!("{}, {} bytes at {}", self.path.display(), extent.len, extent.offset)
             })?),
         };
         if rows.end > batch.num_rows() {
-            bail!("rows {rows:?} of {} that were parked", batch.num_rows());
+            bail!("rows {rows:?} of a chunk of {} rows", batch.num_rows());
         }
-        if kept.asked >= batch.num_rows() {
-            lock(&self.kept).retain(|other| other.place != *place);
+        if cached.asked >= batch.num_rows() {
+            lock(&self.cache).retain(|other| other.extent != *extent);
         }
         Ok(batch.slice(rows.start, rows.len()))
     }
 
-    /// The batch that is there, as the one that was used last.
-    fn keep(&self, place: Place, rows: usize) -> Kept {
-        let mut all = lock(&self.kept);
-        let at = all.iter().position(|kept| kept.place == place);
-        let mut kept = at.and_then(|at| all.remove(at)).unwrap_or_else(|| Kept {
-            place,
+    /// Returns the cached chunk at `extent`, a new one if there is none, and marks it most recently
+    /// used. Counts `rows` of it as asked for.
+    fn cached(&self, extent: Extent, rows: usize) -> CachedChunk {
+        let mut cache = lock(&self.cache);
+        let at = cache.iter().position(|cached| cached.extent == extent);
+        let mut chunk = at.and_then(|at| cache.remove(at)).unwrap_or_else(|| CachedChunk {
+            extent,
             batch: Arc::default(),
             asked: 0,
         });
-        kept.asked += rows;
-        all.push_back(kept.clone());
-        let mut bytes: u64 = all.iter().map(|kept| kept.place.len).sum();
-        while bytes > self.most_kept
-            && let Some(kept) = all.pop_front()
+        chunk.asked += rows;
+        cache.push_back(chunk.clone());
+        let mut bytes: u64 = cache.iter().map(|cached| cached.extent.len).sum();
+        while bytes > self.cache_bytes
+            && let Some(cached) = cache.pop_front()
         {
-            bytes -= kept.place.len;
+            bytes -= cached.extent.len;
         }
-        kept
+        chunk
     }
 
-    fn read(&self, place: Place, schema: &SchemaRef) -> anyhow::Result<RecordBatch> {
-        let file = self.file.as_ref().context("nothing was parked")?;
+    fn read_chunk(&self, extent: Extent, schema: &SchemaRef) -> anyhow::Result<RecordBatch> {
+        let file = self.file.as_ref().context("the spill file is not created yet")?;
         // Aligned as numbers have to be.
-        let mut bytes = MutableBuffer::from_len_zeroed(usize::try_from(place.len)?);
-        file.read_exact_at(&mut bytes, place.offset)?;
-        let whole = bytes
-            .split_last_chunk::<SUM>()
-            .filter(|(batch, sum)| xxh3_64(batch).to_le_bytes() == **sum)
-            .map(|(batch, _)| batch.len());
-        let len = whole.context("not what was parked there")?;
-        form::read(&Buffer::from(bytes).slice_with_length(0, len), schema)
+        let mut bytes = MutableBuffer::from_len_zeroed(usize::try_from(extent.len)?);
+        file.read_exact_at(&mut bytes, extent.offset)?;
+        let len = bytes
+            .split_last_chunk::<CHECKSUM_BYTES>()
+            .filter(|(batch, checksum)| xxh3_64(batch).to_le_bytes() == **checksum)
+            .map(|(batch, _)| batch.len())
+            .context("not the bytes that were spilled there")?;
+        spill_format::read(&Buffer::from(bytes).slice_with_length(0, len), schema)
     }
 
-    /// Forgets what was parked, and begins anew at `path`.
+    /// Deletes the file and begins an empty spill, whose file will be `path`.
     pub(crate) fn clear(&mut self, path: PathBuf) {
         if self.file.take().is_some() {
-            // What cannot be removed now is with the staging directory.
+            // A file that cannot be deleted now is deleted with the staging directory.
             let _ = std::fs::remove_file(&self.path);
         }
-        lock(&self.kept).clear();
+        lock(&self.cache).clear();
         (self.path, self.end) = (path, Mutex::new(0));
     }
 }
 
-/// The name of a roll's file in the staging directory.
-pub(crate) fn path(staging: &Path, roll: crate::record::Roll) -> PathBuf {
-    staging.join(format!("{roll}-parked"))
+/// Returns the path of a roll's spill file in the staging directory.
+pub(crate) fn path(staging: &Path, roll: Roll) -> PathBuf {
+    staging.join(format!("{roll}-spill"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use arrow::array::{AsArray as _, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
 use super::*;
+use crate::batch::Extent;
 
 const TABLE: TableId = TableId::FIRST;
 
@@ -32,29 +33,29 @@ fn mixed(buffers: &mut Buffers, partitions: &[&str], n: usize) {
     buffers.push(TABLE, rows(n), routed.collect()).unwrap();
 }
 
-/// What is to be encoded; what is to be parked goes to `parked`.
-fn due(buffers: &mut Buffers, parked: &mut Vec<RecordBatch>) -> Option<RowGroup> {
+/// The row group to be encoded; chunks to be spilled go to `spilled`.
+fn due(buffers: &mut Buffers, spilled: &mut Vec<RecordBatch>) -> Option<RowGroup> {
     loop {
         match buffers.due().unwrap()? {
             Due::Encode(group) => return Some(group),
-            Due::Park(passes) => {
-                for pass in passes {
-                    let rows = pass.rows().unwrap();
-                    let place = Place { offset: parked.len() as u64, len: 1 };
-                    let stored = pass.stored(&rows, place);
-                    parked.push(rows);
-                    buffers.park(pass, stored);
+            Due::Spill(chunks) => {
+                for chunk in chunks {
+                    let rows = chunk.rows().unwrap();
+                    let extent = Extent { offset: spilled.len() as u64, len: 1 };
+                    let receipt = chunk.receipt(&rows, extent);
+                    spilled.push(rows);
+                    buffers.spilled(chunk, receipt);
                 }
             }
         }
     }
 }
 
-/// The same, where nothing is parked.
+/// The same, where nothing is spilled.
 fn encode(buffers: &mut Buffers) -> Option<RowGroup> {
-    let mut parked = Vec::new();
-    let group = due(buffers, &mut parked);
-    assert!(parked.is_empty());
+    let mut spilled = Vec::new();
+    let group = due(buffers, &mut spilled);
+    assert!(spilled.is_empty());
     group
 }
 
@@ -121,12 +122,14 @@ fn rows_of_several_files_keep_their_order_through_pool_and_settling() {
     assert_eq!(buffers.bytes(), 0);
 }
 
-/// All rows of each file, what was parked in its place.
-fn drained(buffers: &mut Buffers, parked: &[RecordBatch]) -> BTreeMap<String, Vec<i64>> {
+/// All rows of each file, what was spilled in its place.
+fn drained(buffers: &mut Buffers, spilled: &[RecordBatch]) -> BTreeMap<String, Vec<i64>> {
     let mut rows: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     while let Some(mut group) = buffers.drain() {
-        let of = |at: &Parked| parked[at.place.offset as usize].slice(at.rows.start, at.rows.len());
-        let first: Vec<RecordBatch> = group.parked.iter().map(of).collect();
+        let of = |at: &SpilledRows| {
+            spilled[at.extent.offset as usize].slice(at.rows.start, at.rows.len())
+        };
+        let first: Vec<RecordBatch> = group.spilled.iter().map(of).collect();
         group.settled.splice(0..0, first);
         let before = rows.insert(group.file.partition.clone(), values(&group));
         assert_eq!(before, None, "a file was handed out twice");
@@ -136,9 +139,9 @@ fn drained(buffers: &mut Buffers, parked: &[RecordBatch]) -> BTreeMap<String, Ve
 }
 
 #[test]
-fn files_too_many_for_row_groups_are_parked_past_the_budget_and_keep_their_order() {
+fn files_too_many_for_row_groups_are_spilled_past_the_budget_and_keep_their_order() {
     let mut buffers = Buffers::new(1_000_000, 20_000);
-    let (mut parked, mut wanted) = (Vec::new(), BTreeMap::<String, Vec<i64>>::new());
+    let (mut spilled, mut wanted) = (Vec::new(), BTreeMap::<String, Vec<i64>>::new());
     for _ in 0..20 {
         mixed(&mut buffers, &["a", "b", "c", "d"], 1000);
         push(&mut buffers, "d", 10);
@@ -146,26 +149,26 @@ fn files_too_many_for_row_groups_are_parked_past_the_budget_and_keep_their_order
             wanted.entry(partition.into()).or_default().extend((at as i64..1000).step_by(4));
         }
         wanted.entry("d".into()).or_default().extend(0..10);
-        assert!(due(&mut buffers, &mut parked).is_none());
+        assert!(due(&mut buffers, &mut spilled).is_none());
         assert!(buffers.bytes() <= 20_000, "{} bytes", buffers.bytes());
     }
-    assert!(parked.len() > 5, "{} passes", parked.len());
-    assert_eq!(drained(&mut buffers, &parked), wanted);
+    assert!(spilled.len() > 5, "{} chunks", spilled.len());
+    assert_eq!(drained(&mut buffers, &spilled), wanted);
 }
 
 #[test]
-fn a_file_whose_parked_rows_come_to_a_row_group_is_due_with_them() {
+fn a_file_whose_spilled_rows_come_to_a_row_group_is_due_with_them() {
     let mut buffers = Buffers::new(30_000, 12_000);
-    let mut parked = Vec::new();
+    let mut spilled = Vec::new();
     // Never an eighth of a row group at a time.
     let partitions = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let group = (0..100).find_map(|_| {
         mixed(&mut buffers, &partitions, 400);
-        due(&mut buffers, &mut parked)
+        due(&mut buffers, &mut spilled)
     });
     let group = group.expect("a row group");
     assert!(group.bytes >= 30_000 / EARLY);
-    assert!(!group.parked.is_empty());
-    let held: usize = group.parked.iter().map(|parked| parked.bytes).sum();
+    assert!(!group.spilled.is_empty());
+    let held: usize = group.spilled.iter().map(|spilled| spilled.bytes).sum();
     assert!(held <= group.bytes);
 }

@@ -65,7 +65,7 @@ impl History {
         let mut world = World::new(dice.roll());
         world.options.segment_bytes = if dice.one_in(2) { 600 } else { 20_000 };
         world.rows = 1 + dice.below(30);
-        // With little memory, what waits is parked.
+        // With little memory, rows are spilled.
         world.memory_bytes = if dice.one_in(2) { 1 << 26 } else { 1 << 14 };
         world.part_bytes = if dice.one_in(2) { 1_000 } else { 1 << 20 };
         History { dice, world, asked: Vec::new(), acked: BTreeMap::new() }
