@@ -15,7 +15,7 @@ use common::{Outcome, bodies, decode, median};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use sessionlake::decode::{Decoder, Progress, Room};
+use sessionlake::decode::{Decoder, Progress, ReadLimit};
 use sessionlake::schema::TableSchema;
 
 fn main() -> Outcome<()> {
@@ -100,7 +100,7 @@ fn kinds(schema: &Arc<TableSchema>) -> Outcome<()> {
         let mut decoder = Decoder::new(Arc::clone(schema), Arc::from("bench"));
         let (seconds, lines) = median(|| {
             let mut progress = Progress::NEW;
-            let room = Room { lines: 32_768, bytes: 4 << 20, column_bytes: 32 << 20 };
+            let room = ReadLimit { lines: 32_768, bytes: 4 << 20, column_bytes: 32 << 20 };
             let mut lines = 0;
             while !decoder.read(&body, &mut progress, room) {
                 lines += decoder.finish().counts.lines;

@@ -25,8 +25,8 @@ use arrow::error::ArrowError;
 
 use super::route::Routed;
 use super::spill_chunks::{ChunkBuilder, SpillChunk, SpillReceipt, SpilledRows};
-use crate::columnar::arrays::{held_bytes, row_bytes};
 use crate::columnar::gather::{Run, Sources};
+use crate::columnar::sizes::{held_bytes, row_bytes};
 use crate::table::TableId;
 
 /// Identifies a file of the open roll: a table and a partition of it.

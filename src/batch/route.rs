@@ -15,11 +15,11 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 
+use crate::columnar::values::{strings, timestamps};
 use crate::table::partition::{Part, Template};
 
 /// What Hive writes for a null.
@@ -164,13 +164,12 @@ impl Router {
             match part {
                 Part::Literal(_) => {}
                 Part::Text { column } => {
-                    let text = column_of(batch, *column)?.as_string_opt::<i32>();
+                    let text = strings(column_of(batch, *column)?);
                     sources.push(Source::Text(text.ok_or_else(|| wrong(*column))?));
                 }
                 Part::Time { column, unit_us, .. } => {
-                    let micros = column_of(batch, *column)?
-                        .as_primitive_opt::<TimestampMicrosecondType>()
-                        .ok_or_else(|| wrong(*column))?;
+                    let micros = timestamps(column_of(batch, *column)?);
+                    let micros = micros.ok_or_else(|| wrong(*column))?;
                     sources.push(Source::Time { micros, unit_us: *unit_us });
                 }
             }

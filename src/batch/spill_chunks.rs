@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
 use super::buffers::FileKey;
-use crate::columnar::arrays::row_bytes;
+use crate::columnar::sizes::row_bytes;
 use crate::columnar::gather::{Run, Sources};
 
 /// Arrow bytes of a chunk, about. Larger chunks would copy a little faster; but when a file is

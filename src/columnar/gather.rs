@@ -19,7 +19,7 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-use crate::columnar::arrays::null_array;
+use crate::columnar::null_arrays::null_array;
 
 /// Rows of a batch that follow one another.
 #[derive(Clone, Debug, PartialEq, Eq)]

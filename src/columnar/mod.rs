@@ -1,6 +1,33 @@
-//! Arrow arrays by their types: nulls, sizes, gathering rows, and the form of spilled batches.
+//! Arrow arrays by their types. No other module matches on `DataType` or casts arrays by type
+//! (a test below reads the sources and holds them to it).
+//!
+//! # A new column type: the files to touch, in this order
+//! | file | matter |
+//! |---|---|
+//! | `schema` (`Kind`, its parser, fingerprint, texts) | the type in a schema, and its name in each text |
+//! | [`types`] | [`Kind`](crate::schema::Kind) → Arrow type |
+//! | `builders` | buffers that the decoder appends to, and the array they become |
+//! | `null_arrays` | an array of nulls that takes no memory |
+//! | `sizes` | bytes in memory, of rows, and in plain pages |
+//! | [`gather`] | rows of several batches, copied in runs |
+//! | `spill_format` | bytes of a spilled batch |
+//! | `projection` | leaves below it, if it is nested |
+//! | `rewrite` | replacing what is below it, if it is nested |
+//! | [`statistics`] | bounds of a column, from a footer |
+//! | `values` | a cell as JSON |
+//! | `describe` | its name in reports about files |
+//! | `decode::value` | the JSON that it takes; the only matter of a type outside of this module |
 
-pub(crate) mod arrays;
+pub(crate) mod builders;
+pub(crate) mod describe;
 pub mod gather;
+pub(crate) mod null_arrays;
+pub(crate) mod projection;
+pub(crate) mod rewrite;
+pub(crate) mod sizes;
 pub(crate) mod spill_format;
 pub mod statistics;
+#[cfg(test)]
+mod tests;
+pub mod types;
+pub(crate) mod values;

@@ -33,7 +33,7 @@ use arrow::datatypes::{
     ToByteSlice as _,
 };
 
-use crate::columnar::arrays::null_array;
+use crate::columnar::null_arrays::null_array;
 
 const NULL: u64 = 0;
 const VALID: u64 = 1;

@@ -1,14 +1,14 @@
-//! A body that is an array of documents, or begins as if it were.
+//! Bodies that are an array of documents, or begin like one.
 //!
 //! A line that begins with `[` may stand before lines that are documents. Where the array ends, or
 //! on its first line breaks off, what follows is read line by line, so that it takes none along. A
 //! line keeps its number then, unless elements have it: no two have the same.
 
-use super::body::{Run, State};
+use super::body::{BodyReader, State};
 use super::reject::{Fault, What};
 
-impl Run<'_> {
-    /// Elements from the one that the progress stands before.
+impl BodyReader<'_> {
+    /// Reads elements from the progress on.
     pub(super) fn array(&mut self) {
         self.parser.multiline = true;
         let (from, mut line) = (self.progress.at, self.progress.line);
@@ -17,7 +17,7 @@ impl Run<'_> {
             return self.after_array(at + 1, line);
         }
         loop {
-            if self.full(at) {
+            if self.at_limit(at) {
                 (self.progress.at, self.progress.line) = (at, line);
                 return;
             }
@@ -44,8 +44,10 @@ impl Run<'_> {
         }
     }
 
-    /// The element at `start`, into a row or a reject. Gives the position after it; an error when
-    /// that is not known, and nothing has become of it.
+    /// Reads the element at `start` into a row or a reject; returns the position after it.
+    ///
+    /// # Errors
+    /// The fault, when the element's end is not known; then there is neither row nor reject.
     fn element(&mut self, start: usize, line: u64) -> Result<usize, Fault> {
         let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
         let checked = parsed.and_then(|end| {
@@ -55,21 +57,23 @@ impl Run<'_> {
             Ok(end)
         });
         if let Ok(end) = checked
-            && self.land(start, line)
+            && self.complete(start, line)
         {
             return Ok(end);
         }
         let fault = self.parser.fault;
         let passed = match fault.what {
-            // What is wrong is not where the element ends, and no quote or bracket is missing.
-            What::NotObject | What::Utf8 | What::Full | What::Heavy => self.parser.pass_over(start),
+            // The fault leaves the element's end certain: no quote or bracket is missing.
+            What::NotObject | What::Utf8 | What::Full | What::Amplification => {
+                self.parser.pass_over(start)
+            }
             What::Depth | What::Surrogate | What::Escape | What::Control | What::Number => {
                 self.parser.pass_over(start)
             }
             _ => return Err(fault),
         };
         let Ok(end) = passed else {
-            // An element that is nothing at all is told by what was missing.
+            // For an element that is empty, the better fault is the missing value.
             let nothing = fault.what == What::NotObject;
             return Err(if nothing { self.parser.fault } else { fault });
         };
@@ -77,11 +81,11 @@ impl Run<'_> {
         Ok(end)
     }
 
-    /// From `start` on it is no array.
+    /// Handles bytes from `start` on that are no array, because of `fault`.
     fn broken(&mut self, start: usize, line: u64, fault: Fault) {
         let len = self.parser.src.len();
         let (kept, end) = self.line_end(start);
-        // On a later line it was an array of several, of which one broke off.
+        // On a later line, it was an array over several lines that broke off.
         let first = memchr::memchr(b'\n', self.parser.src.get(..fault.at).unwrap_or_default());
         if first.is_none() && end < len && self.lines_follow(end + 1) {
             self.reject(start, kept, line, fault);
@@ -91,7 +95,7 @@ impl Run<'_> {
         self.end();
     }
 
-    /// What stands at `at`, after the array's end.
+    /// Handles the bytes at `at`, after the array's end.
     fn after_array(&mut self, at: usize, line: u64) {
         let after = self.parser.blank(at);
         if after >= self.parser.src.len() {
@@ -105,13 +109,13 @@ impl Run<'_> {
         self.by_lines(end + 1, line.saturating_add(1));
     }
 
-    /// Where the first line begins after `from`, if that is up to `to`.
+    /// Returns the beginning of the first line after `from`, if that is at most `to`.
     fn next_line(&self, from: usize, to: usize) -> Option<usize> {
         let between = self.parser.src.get(from..to).unwrap_or_default();
         memchr::memchr(b'\n', between).map(|n| from + n + 1)
     }
 
-    /// Whether what begins at `at` is rather lines of documents than the rest of an array.
+    /// Returns whether the bytes at `at` are rather lines of documents than the rest of an array.
     fn lines_follow(&self, at: usize) -> bool {
         let first = self.parser.blank(at);
         let (end, _) = self.line_end(first);
@@ -120,7 +124,7 @@ impl Run<'_> {
         document || !self.parser.src.trim_ascii_end().ends_with(b"]")
     }
 
-    /// Goes on line by line from `at`; the number `line` and those after it are free.
+    /// Continues line by line from `at`; the number `line` and those after it are free.
     fn by_lines(&mut self, at: usize, line: u64) {
         // Blank lines take no number that a later line may have.
         let before = self.parser.src.get(..self.parser.blank(at)).unwrap_or(self.parser.src);

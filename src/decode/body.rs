@@ -1,24 +1,38 @@
-//! A body cut into documents: lines, an array, or one document over many lines.
+//! Bodies → documents: lines, an array, or one document over many lines.
 
 use std::ops::Range;
 
+use super::extra::ACTION_ID;
+use super::parser::{Failed, Parsed, Parser, Scratch};
+use super::plan::{Column, FieldIndex, RecordBuilder};
+use super::reject::{Fault, Reject, What};
+use super::rows::Rows;
 use crate::bulk_action::{self, Verb};
 use crate::record::{Body, Form};
 
-use super::Room;
-use super::columns::{Column, Structs};
-use super::parse::{Parsed, Parser, Scratch};
-use super::reject::{Fault, Reject, What};
-use super::rows::Rows;
-
-/// The bytes that some senders put before everything else.
+/// The UTF-8 byte order mark, which some senders put before everything else.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The key in `_extra` of the `_id` that an action gave its document: no pointer, since it has no
-/// slash.
-pub(super) const ACTION_ID: &str = "_id";
+/// The most to read of a body in one call. A short line takes many times its bytes once it is a row,
+/// and so does a short element of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// Stop after this many lines.
+    pub lines: u64,
+    /// Stop at the first end of a document after this many bytes.
+    pub bytes: usize,
+    /// Stop at the first end of a document after elements of lists and fields without a column have
+    /// taken this many bytes of columns.
+    pub column_bytes: usize,
+}
 
-/// How far a body has been read.
+impl ReadLimit {
+    /// No limit: the body is read to its end.
+    pub const NONE: ReadLimit =
+        ReadLimit { lines: u64::MAX, bytes: usize::MAX, column_bytes: usize::MAX };
+}
+
+/// The position up to which a body has been read.
 #[derive(Clone, Debug)]
 pub struct Progress {
     pub(super) state: State,
@@ -26,91 +40,95 @@ pub struct Progress {
     pub(super) utf8: bool,
     pub(super) at: usize,
     pub(super) line: u64,
-    next: Next,
+    expected: Expected,
 }
 
-/// What the next line is that is not blank.
+/// The meaning of the next line that is not blank.
 #[derive(Clone, Debug, Default)]
-enum Next {
+enum Expected {
     /// A document or an action.
     #[default]
     Any,
-    /// The document of an action, and where the `_id` stands that it was given.
+    /// The document of an action, with the range of the `_id` that the action gave it.
     Document(Option<Range<usize>>),
-    /// That of an update.
+    /// The document of an update.
     Updated,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// Nothing has been read.
     New,
-    /// No line so far but blank ones.
+    /// All lines so far were blank.
     FirstLine,
+    /// Within lines.
     Lines,
-    /// Before an element.
+    /// Within an array, before an element.
     Array,
+    /// At the end of the body.
     Ended,
 }
 
 impl Progress {
-    /// Nothing of the body has been read.
+    /// The beginning of a body.
     pub const NEW: Progress =
-        Progress { state: State::New, utf8: false, at: 0, line: 0, next: Next::Any };
+        Progress { state: State::New, utf8: false, at: 0, line: 0, expected: Expected::Any };
 
     pub(super) fn ended(&self) -> bool {
         self.state == State::Ended
     }
 
-    /// Bytes of the body that have been read.
+    /// Returns the number of bytes that have been read.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.at
     }
 }
 
-/// One body on its way into rows.
-pub(super) struct Run<'a> {
+/// Reads one body into rows.
+pub(super) struct BodyReader<'a> {
     pub(super) rows: &'a mut Rows,
     pub(super) body: &'a Body,
     pub(super) parser: Parser<'a>,
     pub(super) progress: &'a mut Progress,
-    room: Room,
-    from: From,
+    limit: ReadLimit,
+    start: Start,
 }
 
-/// Where a call began: what there is room for is counted from here.
-struct From {
+/// The counts when a call began; its limit is counted from here.
+struct Start {
     at: usize,
     lines: u64,
     column_bytes: usize,
 }
 
-impl<'a> Run<'a> {
-    /// Reads documents of `body` into `rows` until it ends or there is no room. Gives back the
-    /// scratch space.
+impl<'a> BodyReader<'a> {
+    /// Reads documents of `body` into `rows` until it ends or the limit is reached. Returns the scratch
+    /// buffers.
     pub(super) fn read(
         rows: &'a mut Rows,
         body: &'a Body,
         progress: &'a mut Progress,
-        room: Room,
+        limit: ReadLimit,
         scratch: Scratch,
     ) -> Scratch {
         let parser = Parser::new(&body.bytes, scratch);
         rows.begin(body);
-        let from = From { at: 0, lines: rows.counts.lines, column_bytes: rows.column_bytes };
-        let mut run = Run { rows, body, parser, progress, room, from };
-        if run.progress.state == State::New {
-            run.begin();
+        let start = Start { at: 0, lines: rows.counts.lines, column_bytes: rows.column_bytes };
+        let mut reader = BodyReader { rows, body, parser, progress, limit, start };
+        if reader.progress.state == State::New {
+            reader.begin();
         }
-        run.from.at = run.progress.at;
-        match run.progress.state {
-            State::Array => run.array(),
-            _ => run.lines(),
+        reader.start.at = reader.progress.at;
+        match reader.progress.state {
+            State::Array => reader.array(),
+            _ => reader.lines(),
         }
-        run.rows.end(body);
-        run.parser.scratch
+        reader.rows.end(body);
+        reader.parser.scratch
     }
 
+    /// Decides the form of a body by its beginning.
     fn begin(&mut self) {
         let bytes = &self.body.bytes;
         // A later piece of a file begins with whatever line is its first.
@@ -130,34 +148,35 @@ impl<'a> Run<'a> {
             utf8: simdutf8::basic::from_utf8(bytes).is_ok(),
             at: if array { first + 1 } else { start },
             line: self.body.first_line,
-            next: Next::Any,
+            expected: Expected::Any,
         };
     }
 
-    /// Whether to stop before `at`.
-    pub(super) fn full(&self, at: usize) -> bool {
-        at > self.from.at
-            && (at - self.from.at >= self.room.bytes
-                || self.rows.counts.lines - self.from.lines >= self.room.lines
-                || self.rows.column_bytes - self.from.column_bytes >= self.room.column_bytes)
+    /// Returns whether to stop before `at`.
+    pub(super) fn at_limit(&self, at: usize) -> bool {
+        at > self.start.at
+            && (at - self.start.at >= self.limit.bytes
+                || self.rows.counts.lines - self.start.lines >= self.limit.lines
+                || self.rows.column_bytes - self.start.column_bytes >= self.limit.column_bytes)
     }
 
     fn rest(&self, at: usize) -> &'a [u8] {
         self.parser.src.get(at..).unwrap_or_default()
     }
 
-    /// The end of the line that `at` is in: of its last byte, and of its line feed.
+    /// Returns the end of the line that `at` is in, without and with its carriage return.
     pub(super) fn line_end(&self, at: usize) -> (usize, usize) {
         let end = memchr::memchr(b'\n', self.rest(at)).map_or(self.parser.src.len(), |n| at + n);
         let kept = if end > at && self.parser.byte(end - 1) == b'\r' { end - 1 } else { end };
         (kept, end)
     }
 
+    /// Reads lines from the progress on.
     pub(super) fn lines(&mut self) {
         let Progress { state, mut at, mut line, .. } = *self.progress;
         let mut first = state == State::FirstLine;
         while at < self.parser.src.len() {
-            if self.full(at) {
+            if self.at_limit(at) {
                 let state = if first { State::FirstLine } else { State::Lines };
                 self.progress.state = state;
                 (self.progress.at, self.progress.line) = (at, line);
@@ -169,13 +188,13 @@ impl<'a> Run<'a> {
                 line = line.saturating_add(1);
                 continue;
             }
-            at = match std::mem::take(&mut self.progress.next) {
-                Next::Any => match self.action(at, start, line) {
+            at = match std::mem::take(&mut self.progress.expected) {
+                Expected::Any => match self.action(at, start, line) {
                     Some(next) => next,
                     None => self.document(None, first, at, start, line),
                 },
-                Next::Document(id) => self.document(id, first, at, start, line),
-                Next::Updated => self.reject_line(at, line, Fault { what: What::Updated, at }),
+                Expected::Document(id) => self.document(id, first, at, start, line),
+                Expected::Updated => self.reject_line(at, line, Fault { what: What::Updated, at }),
             };
             first = false;
             line = line.saturating_add(1);
@@ -183,8 +202,8 @@ impl<'a> Run<'a> {
         self.end();
     }
 
-    /// The line at `at`, which is no action, whatever it says: a row or a reject. Gives where the
-    /// next line begins.
+    /// Reads the line at `at`, which is no action, whatever it says, into a row or a reject. Returns the
+    /// beginning of the next line.
     fn document(
         &mut self,
         id: Option<Range<usize>>,
@@ -194,21 +213,25 @@ impl<'a> Run<'a> {
         line: u64,
     ) -> usize {
         if let Ok(end) = self.line(at, start) {
-            if self.land_as(id, start, line) {
+            if self.complete_with_id(id, start, line) {
                 return end + 1;
             }
-        } else if self.parser.fault.what == What::EndOfLine && first && self.whole(start, line) {
+        } else if self.parser.fault.what == What::EndOfLine
+            && first
+            && self.one_document(start, line)
+        {
             return self.parser.src.len();
         }
         self.reject_line(at, line, self.parser.fault)
     }
 
+    /// Ends the body.
     pub(super) fn end(&mut self) {
         self.progress.state = State::Ended;
         self.progress.at = self.parser.src.len();
     }
 
-    /// Parses the document at `start` of the line at `at`; gives the position of its line feed.
+    /// Parses the document at `start` of the line at `at`; returns the position of its line feed.
     fn line(&mut self, at: usize, start: usize) -> Parsed<usize> {
         if !self.progress.utf8 {
             let (kept, _) = self.line_end(at);
@@ -222,59 +245,62 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Checks that the bytes from `start` up to `end` are UTF-8.
     pub(super) fn check_utf8(&mut self, start: usize, end: usize) -> Parsed<()> {
         let bytes = self.parser.src.get(start..end).unwrap_or_default();
         match std::str::from_utf8(bytes) {
             Ok(_) => Ok(()),
             Err(error) => {
                 self.parser.fault = Fault { what: What::Utf8, at: start + error.valid_up_to() };
-                Err(super::parse::Failed)
+                Err(Failed)
             }
         }
     }
 
-    /// Completes the row that was parsed; false (and a fault) when it has no room.
-    pub(super) fn land(&mut self, start: usize, line: u64) -> bool {
-        let landed = self.rows.land(self.parser.src, &self.parser.scratch.extra, line).is_ok();
-        if landed {
-            self.rows.column_bytes += self.parser.column_bytes();
+    /// Completes the row that was parsed; returns false, and records a fault, when a column is full.
+    pub(super) fn complete(&mut self, start: usize, line: u64) -> bool {
+        let completed =
+            self.rows.complete(self.parser.src, &self.parser.scratch.extra, line).is_ok();
+        if completed {
+            self.rows.column_bytes += self.parser.total_cost();
         } else {
             self.parser.fault = Fault { what: What::Full, at: start };
         }
-        landed
+        completed
     }
 
-    /// The same for a document whose action gave it an `_id`: it goes to the column of that name, if
-    /// there is one and the document has nothing for it, else to `_extra`.
-    fn land_as(&mut self, id: Option<Range<usize>>, start: usize, line: u64) -> bool {
+    /// Completes the row of a document whose action may have given it an `_id`. That goes to the column
+    /// of its name, if there is one and the document has nothing for it, else to `_extra`.
+    fn complete_with_id(&mut self, id: Option<Range<usize>>, start: usize, line: u64) -> bool {
         if let Some(id) = id
             && !self.fills_column(&id)
         {
-            self.parser.scratch.extra.note(ACTION_ID, id);
+            self.parser.scratch.extra.push_named(ACTION_ID, id);
         }
-        self.land(start, line)
+        self.complete(start, line)
     }
 
+    /// Writes the `_id` at `id` to its column; returns false if that cannot be.
     fn fills_column(&mut self, id: &Range<usize>) -> bool {
-        let Structs { scope, columns, .. } = &mut self.rows.root;
-        let found = scope.find(ACTION_ID.as_bytes()).and_then(|id| scope.name(id));
+        let RecordBuilder { reader: FieldIndex { names, .. }, columns, .. } = &mut self.rows.root;
+        let found = names.find(ACTION_ID.as_bytes()).and_then(|id| names.name(id));
         let column = found.and_then(|name| columns.get_mut(name.field));
-        let Some(Column::Text(texts)) = column else { return false };
-        if texts.len() > self.rows.count {
+        let Some(Column::String(strings)) = column else { return false };
+        if strings.len() > self.rows.count {
             return false;
         }
-        texts.open(self.rows.count);
-        // It was read once before, and is a string.
-        let filled = self.parser.text(id.start + 1, &mut texts.bytes).is_ok();
-        let filled = filled && texts.close().is_ok();
+        strings.open(self.rows.count);
+        // It has been read once, as a string.
+        let filled = self.parser.text(id.start + 1, &mut strings.bytes).is_ok();
+        let filled = filled && strings.close().is_ok();
         if !filled {
-            texts.drop_open();
+            strings.discard_open();
         }
         filled
     }
 
-    /// The line at `at` if it is a bulk action: it is left out, or a reject. Gives where the next
-    /// line begins.
+    /// Reads the line at `at` if it is a bulk action: it is left out, or a reject. Returns the beginning of
+    /// the next line.
     fn action(&mut self, at: usize, start: usize, line: u64) -> Option<usize> {
         if !bulk_action::begins(self.rest(start)) {
             return None;
@@ -283,18 +309,18 @@ impl<'a> Run<'a> {
         let text = self.parser.src.get(at..kept).unwrap_or_default();
         let action = bulk_action::read(text)?;
         // Among plain documents, a field of the schema is one, whatever is in it.
-        let field = self.rows.root.scope.find(action.verb.name().as_bytes());
+        let field = self.rows.root.reader.names.find(action.verb.name().as_bytes());
         if self.body.form == Form::Ndjson && field.is_some() {
             return None;
         }
         let what = match action.verb {
             Verb::Index | Verb::Create => {
                 self.rows.counts.actions += 1;
-                self.progress.next = Next::Document(id_in(&action, text, at));
+                self.progress.expected = Expected::Document(id_in(&action, text, at));
                 return Some(end + 1);
             }
             Verb::Update => {
-                self.progress.next = Next::Updated;
+                self.progress.expected = Expected::Updated;
                 What::Update
             }
             Verb::Delete => What::Delete,
@@ -302,28 +328,29 @@ impl<'a> Run<'a> {
         Some(self.reject_line(at, line, Fault { what, at }))
     }
 
-    /// Whether everything from `start` on is one document; if so it is a row now.
-    fn whole(&mut self, start: usize, line: u64) -> bool {
+    /// Reads everything from `start` on as one document; returns false if it is none.
+    fn one_document(&mut self, start: usize, line: u64) -> bool {
         let fault = self.parser.fault;
-        self.rows.cut();
+        self.rows.discard();
         self.parser.multiline = true;
         let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
         let whole = parsed.is_ok_and(|end| self.parser.blank(end) >= self.parser.src.len());
         self.parser.multiline = false;
-        if self.progress.utf8 && whole && self.land(start, line) {
+        if self.progress.utf8 && whole && self.complete(start, line) {
             return true;
         }
         self.parser.fault = fault;
         false
     }
 
-    /// Keeps the line at `at` as a reject; gives where the next one begins.
+    /// Rejects the line at `at`; returns the beginning of the next one.
     fn reject_line(&mut self, at: usize, line: u64, fault: Fault) -> usize {
         let (kept, end) = self.line_end(at);
         self.reject(at, kept, line, fault);
         end + 1
     }
 
+    /// Rejects the bytes from `start` up to `end`.
     pub(super) fn reject(&mut self, start: usize, end: usize, line: u64, fault: Fault) {
         self.rows.reject(Reject {
             seq: self.body.seq,
@@ -335,8 +362,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Where in the body the `_id` of `action` stands, whose line `text` begins at `at`: a string, so
-/// that it is one in `_extra`.
+/// Returns the range, in the body, of the `_id` of `action`, whose line `text` begins at `at`. Only a
+/// string counts, so that it is one in `_extra`.
 fn id_in(action: &bulk_action::Action, text: &[u8], at: usize) -> Option<Range<usize>> {
     action.text("_id")?;
     let raw = action.get("_id")?.get().as_bytes();

@@ -1,38 +1,47 @@
-//! Fields that are not plain: values that do not fit, repeated names, aliases.
+//! Conflicts between values: another type than the column's, repeated names, aliases.
 //!
 //! - Of two values of one name, the first has the column and the others are in `_extra`, in order.
 //! - Of an alias and the current name, the current name has the column, whichever came first; the
 //!   alias's value is in `_extra` under its own name.
 //! - Of two aliases, the first has the column.
-//! - A value that does not fit has its column all the same, as null, so that a later one of the
-//!   same name does not come before it; it is in `_extra` under the name it came with.
+//! - A value of another type has its column all the same, as null, so that a later one of the same
+//!   name does not come before it; it is in `_extra` under the name it came with.
 //! - A null is as good as missing. It is kept only where it says something: after a value.
 
-use std::ops::Range;
+use super::extra::{LastStep, Path, Segment};
+use super::parser::{AliasedColumn, Parsed, Parser, Scratch};
+use super::plan::{Column, FieldNames, Name};
 
-use super::columns::Column;
-use super::extra::{Last, Path, Segment};
-use super::parse::{Parsed, Parser, Scratch};
-use super::plan::{Name, Scope};
+/// A value whose name is an alias, or whose column has a value in this row already.
+pub(super) struct Conflict<'c> {
+    /// The names of the record.
+    pub(super) names: &'c FieldNames,
+    /// The number of the value's name.
+    pub(super) id: u16,
+    /// The column that the name stands for.
+    pub(super) column: &'c mut Column,
+    pub(super) row: usize,
+    /// The position of the value in the body.
+    pub(super) start: usize,
+    /// The path of the record.
+    pub(super) path: &'c Path<'c>,
+    /// The first entry of [`Scratch::aliased`] that is of this record.
+    pub(super) first_aliased: usize,
+}
 
-/// A column that was filled (or made null) under an alias. If the current name comes, it takes
-/// over.
-#[derive(Debug)]
-pub(super) struct Fill {
-    field: usize,
-    alias: u16,
-    /// Whether the value fitted; if not, it is in `_extra` under its own name already.
-    fitted: bool,
-    /// Entries of `_extra`: the first is reserved for the value, the others lie within it.
-    entries: Range<usize>,
-    /// The value, in the body.
-    value: Range<usize>,
+/// The value of a conflict with the names that concern it.
+struct Names<'c> {
+    /// The name that the value came with.
+    own: &'c Name,
+    /// The current name of the column.
+    current: &'c Name,
 }
 
 impl Parser<'_> {
-    /// A value that does not fit its column: null there, and itself in `_extra`.
+    /// Makes `column` null in row `row` for a value of another type, which stands at `at` and goes to
+    /// `_extra`; returns the position after it.
     #[cold]
-    pub(super) fn misfit(
+    pub(super) fn type_mismatch(
         &mut self,
         name: &Name,
         column: &mut Column,
@@ -42,142 +51,116 @@ impl Parser<'_> {
     ) -> Parsed<usize> {
         let end = self.skip(at)?;
         column.pad(row + 1);
-        self.scratch.extra.push(path, Last::Key(name.text.as_bytes()), at..end);
-        self.weigh_extra(at)?;
+        self.scratch.extra.push(path, LastStep::Key(name.text.as_bytes()), at..end);
+        self.check_extra_cost(at)?;
         Ok(end)
     }
 
-    /// The value of an alias, or of a name whose column has a value in this row. The record's own
-    /// fills are those from `fills` on.
+    /// Reads the value of a conflict into its column or `_extra`; returns the position after it.
     #[cold]
     #[inline(never)]
-    #[allow(clippy::too_many_arguments, reason = "all the circumstances of a field")]
-    pub(super) fn odd(
-        &mut self,
-        scope: &Scope,
-        id: u16,
-        column: &mut Column,
-        row: usize,
-        at: usize,
-        path: &Path<'_>,
-        fills: usize,
-    ) -> Parsed<usize> {
-        let end = self.odd_value(scope, id, column, row, at, path, fills)?;
-        self.weigh_extra(at)?;
+    pub(super) fn conflict(&mut self, conflict: Conflict<'_>) -> Parsed<usize> {
+        let start = conflict.start;
+        let end = self.resolve(conflict)?;
+        self.check_extra_cost(start)?;
         Ok(end)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "all the circumstances of a field")]
-    fn odd_value(
-        &mut self,
-        scope: &Scope,
-        id: u16,
-        column: &mut Column,
-        row: usize,
-        at: usize,
-        path: &Path<'_>,
-        fills: usize,
-    ) -> Parsed<usize> {
+    fn resolve(&mut self, conflict: Conflict<'_>) -> Parsed<usize> {
+        let Conflict { names, id, ref column, row, start, path, first_aliased } = conflict;
         // Current names have the numbers of their fields.
-        let Some((name, current)) =
-            scope.name(id).and_then(|name| Some((name, scope.name(name.field as u16)?)))
+        let Some((own, current)) =
+            names.name(id).and_then(|own| Some((own, names.name(own.field as u16)?)))
         else {
-            return self.skip(at);
+            return self.skip(start);
         };
-        let null = self.byte(at) == b'n';
+        let null = self.byte(start) == b'n';
         if column.len() <= row {
             if null {
-                return self.literal(at, b"null");
+                return self.literal(start, b"null");
             }
-            return self.alias(name, current, id, column, row, at, path);
+            return self.first_alias(conflict, &Names { own, current });
         }
-        let open = self.scratch.fills.get(fills..).unwrap_or_default();
-        let Some(place) = open.iter().position(|fill| fill.field == name.field) else {
-            let end = self.skip(at)?;
-            self.scratch.extra.push(path, Last::Key(name.text.as_bytes()), at..end);
+        let open = self.scratch.aliased.get(first_aliased..).unwrap_or_default();
+        let Some(found) = open.iter().position(|aliased| aliased.field == own.field) else {
+            let end = self.skip(start)?;
+            self.scratch.extra.push(path, LastStep::Key(own.text.as_bytes()), start..end);
             return Ok(end);
         };
-        if name.alias {
-            return self.second_alias(name, current, id, fills + place, at, path);
+        let aliased = first_aliased + found;
+        if own.alias {
+            return self.later_alias(&conflict, &Names { own, current }, aliased);
         }
         if null {
-            return self.literal(at, b"null");
+            return self.literal(start, b"null");
         }
-        let fill = self.scratch.fills.swap_remove(fills + place);
-        self.oust(&fill, scope, path);
+        let aliased = self.scratch.aliased.swap_remove(aliased);
+        self.displace_alias(&aliased, names, path);
+        let column = conflict.column;
         column.truncate(row);
-        match self.value(column, row, at, path, Segment::Field(name))? {
-            Some(after) => Ok(after),
-            None => self.misfit(name, column, row, at, path),
+        match self.value(column, row, start, path, Segment::Field(own))? {
+            Some(end) => Ok(end),
+            None => self.type_mismatch(own, column, row, start, path),
         }
     }
 
-    /// The first value of a column, under an alias.
-    #[allow(clippy::too_many_arguments, reason = "all the circumstances of a field")]
-    fn alias(
-        &mut self,
-        name: &Name,
-        current: &Name,
-        id: u16,
-        column: &mut Column,
-        row: usize,
-        at: usize,
-        path: &Path<'_>,
-    ) -> Parsed<usize> {
+    /// Reads the first value of a column, which comes under an alias.
+    fn first_alias(&mut self, conflict: Conflict<'_>, names: &Names<'_>) -> Parsed<usize> {
+        let Conflict { id, column, row, start, path, .. } = conflict;
         let entry = self.scratch.extra.reserve();
-        // After every entry: what comes within the value could pass over the next count.
-        self.weigh_extra(at)?;
-        let fitted = self.value(column, row, at, path, Segment::Field(current))?;
+        // After every entry: entries within the value could step over the next check.
+        self.check_extra_cost(start)?;
+        let fitted = self.value(column, row, start, path, Segment::Field(names.current))?;
         let end = match fitted {
             Some(end) => end,
             None => {
-                let end = self.skip(at)?;
+                let end = self.skip(start)?;
                 column.pad(row + 1);
-                self.scratch.extra.fill(entry, path, Last::Key(name.text.as_bytes()), at..end);
+                let own = LastStep::Key(names.own.text.as_bytes());
+                self.scratch.extra.fill(entry, path, own, start..end);
                 end
             }
         };
-        let Scratch { extra, fills, .. } = &mut self.scratch;
-        fills.push(Fill {
-            field: name.field,
+        let Scratch { extra, aliased, .. } = &mut self.scratch;
+        aliased.push(AliasedColumn {
+            field: names.own.field,
             alias: id,
             fitted: fitted.is_some(),
             entries: entry..extra.len(),
-            value: at..end,
+            value: start..end,
         });
         Ok(end)
     }
 
-    /// Another value of a column that an alias has: of the same alias or of another one.
-    fn second_alias(
+    /// Reads another alias's value of a column that has one, or a repeated value of the same alias.
+    /// `aliased` is the entry of [`Scratch::aliased`] for the column.
+    fn later_alias(
         &mut self,
-        name: &Name,
-        current: &Name,
-        id: u16,
-        fill: usize,
-        at: usize,
-        path: &Path<'_>,
+        conflict: &Conflict<'_>,
+        names: &Names<'_>,
+        aliased: usize,
     ) -> Parsed<usize> {
-        let end = self.skip(at)?;
-        let Scratch { extra, fills, .. } = &mut self.scratch;
-        match fills.get(fill).filter(|fill| fill.alias == id && fill.fitted) {
+        let Conflict { id, start, path, .. } = *conflict;
+        let end = self.skip(start)?;
+        let Scratch { extra, aliased: all, .. } = &mut self.scratch;
+        match all.get(aliased).filter(|first| first.alias == id && first.fitted) {
             // It has to come over the first one, which the column has under the current name.
-            Some(fill) => {
-                extra.push(path, Last::Key(current.text.as_bytes()), at..end);
-                extra.mark_repeat(fill.entries.start);
+            Some(first) => {
+                extra.push(path, LastStep::Key(names.current.text.as_bytes()), start..end);
+                extra.mark_repeat(first.entries.start);
             }
-            None => extra.push(path, Last::Key(name.text.as_bytes()), at..end),
+            None => extra.push(path, LastStep::Key(names.own.text.as_bytes()), start..end),
         }
         Ok(end)
     }
 
-    /// Moves what an alias filled into `_extra`, under the alias.
-    fn oust(&mut self, fill: &Fill, scope: &Scope, path: &Path<'_>) {
-        let Some(alias) = scope.name(fill.alias).filter(|_| fill.fitted) else { return };
+    /// Moves the value of an alias from its column into `_extra`, under the alias.
+    fn displace_alias(&mut self, aliased: &AliasedColumn, names: &FieldNames, path: &Path<'_>) {
+        let Some(alias) = names.name(aliased.alias).filter(|_| aliased.fitted) else { return };
         let extra = &mut self.scratch.extra;
-        extra.kill(fill.entries.start + 1..fill.entries.end);
-        let own = Last::Key(alias.text.as_bytes());
-        extra.fill(fill.entries.start, path, own, fill.value.clone());
-        extra.rename_repeats(fill.entries.start);
+        extra.discard(aliased.entries.start + 1..aliased.entries.end);
+        let own = LastStep::Key(alias.text.as_bytes());
+        extra.fill(aliased.entries.start, path, own, aliased.value.clone());
+        extra.rename_repeats(aliased.entries.start);
     }
 }

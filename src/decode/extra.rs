@@ -1,8 +1,8 @@
-//! `_extra`: what has no column, as a JSON object keyed by JSON Pointer.
+//! `_extra`: the values without a column, as a JSON object keyed by JSON Pointer.
 //!
-//! Values are kept as places in the body while a row is read, and copied, as they stood, when the
-//! row is complete. Entries stay in the order of the document, so that laying them over the
-//! columns one after another gives what a parser gives that lets the last of equal keys win.
+//! Values are kept as ranges of the body while a row is read, and copied, as they stood, when the
+//! row is complete. Entries stay in the order of the document, so that overlaying them on the
+//! columns one after another gives the document of a parser that lets the last of equal keys win.
 //!
 //! One key is no pointer, as it has no slash: `_id`, which the bulk action before the document gave
 //! it. It is no member of the document, which may have an `_id` of its own.
@@ -10,29 +10,33 @@
 use std::io::Write;
 use std::ops::Range;
 
+use super::cost;
 use super::plan::Name;
 
-/// Where in a document a value stands: a chain from the value up to the root.
+/// The key of the `_id` that an action gave its document. It is no pointer, since it has no slash.
+pub(super) const ACTION_ID: &str = "_id";
+
+/// The path of a value in a document: a chain from the value up to the root.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path<'a> {
-    /// `None` at the root.
+    /// The path that it continues and its last step; `None` at the root.
     pub(super) parent: Option<(&'a Path<'a>, Segment<'a>)>,
 }
 
-/// One step down.
+/// One step of a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Segment<'a> {
-    /// To the field with this current name.
+    /// The field with this current name.
     Field(&'a Name),
-    /// To the element with this number.
+    /// The element with this number, counted from 0.
     Index(usize),
 }
 
 impl<'a> Path<'a> {
-    /// The document itself.
+    /// The path of the document itself.
     pub(super) const ROOT: Path<'static> = Path { parent: None };
 
-    /// One step further down.
+    /// Returns the path one step further down.
     pub(super) fn to(&'a self, segment: Segment<'a>) -> Path<'a> {
         Path { parent: Some((self, segment)) }
     }
@@ -50,19 +54,23 @@ impl<'a> Path<'a> {
     }
 }
 
-/// The last step to an entry.
+/// The last step to a value without a column.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Last<'a> {
-    /// A key, decoded.
+pub(super) enum LastStep<'a> {
+    /// The field with this name, decoded.
     Key(&'a [u8]),
-    /// The number of an element.
+    /// The element with this number, counted from 0.
     Index(usize),
 }
 
+/// A value without a column, or a slot reserved for one.
 #[derive(Debug)]
-struct Entry {
+struct ExtraEntry {
+    /// Its pointer, in [`Extra::pointers`].
     pointer: Range<usize>,
+    /// Its value, in the body.
     value: Range<usize>,
+    /// Whether it is written; reserved and discarded entries are not.
     live: bool,
     /// The reserved entry whose alias this one repeats, if it does.
     repeats: Option<usize>,
@@ -71,7 +79,7 @@ struct Entry {
 /// The entries of the row that is being read.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
-    entries: Vec<Entry>,
+    entries: Vec<ExtraEntry>,
     /// The pointers, as they stand in a JSON string.
     pointers: Vec<u8>,
 }
@@ -83,54 +91,54 @@ impl Extra {
         self.pointers.clear();
     }
 
-    /// How many entries there are, live or not.
+    /// Returns the number of entries, live or not.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Bytes that the entries and their pointers take, and will in the row.
+    /// Returns the bytes that the entries and their pointers take, now and in the row.
     #[inline]
-    pub(super) fn weight(&self) -> usize {
-        self.entries.len() * super::cost::ENTRY_BYTES + self.pointers.len() * 2
+    pub(super) fn cost(&self) -> usize {
+        self.entries.len() * cost::EXTRA_ENTRY_BYTES + self.pointers.len() * 2
     }
 
-    /// Adds the value at `value` of the body, which stands at `last` below `path`.
-    pub(super) fn push(&mut self, path: &Path<'_>, last: Last<'_>, value: Range<usize>) {
+    /// Appends the value at `value` of the body, which stands at `last` below `path`.
+    pub(super) fn push(&mut self, path: &Path<'_>, last: LastStep<'_>, value: Range<usize>) {
         let pointer = self.pointer(path, last);
-        self.entries.push(Entry { pointer, value, live: true, repeats: None });
+        self.entries.push(ExtraEntry { pointer, value, live: true, repeats: None });
     }
 
-    /// Adds the value at `value` of the body, which is no member of the document, under a name that
+    /// Appends the value at `value` of the body, which is no member of the document, under a name that
     /// is no pointer.
-    pub(super) fn note(&mut self, name: &str, value: Range<usize>) {
+    pub(super) fn push_named(&mut self, name: &str, value: Range<usize>) {
         let start = self.pointers.len();
         self.pointers.extend_from_slice(name.as_bytes());
         let pointer = start..self.pointers.len();
-        self.entries.push(Entry { pointer, value, live: true, repeats: None });
+        self.entries.push(ExtraEntry { pointer, value, live: true, repeats: None });
     }
 
-    /// Keeps a place in the order for a value that is in a column, and may have to leave it.
+    /// Reserves an entry for a value that is in a column and may have to leave it; returns its index.
     pub(super) fn reserve(&mut self) -> usize {
-        self.entries.push(Entry { pointer: 0..0, value: 0..0, live: false, repeats: None });
+        self.entries.push(ExtraEntry { pointer: 0..0, value: 0..0, live: false, repeats: None });
         self.entries.len() - 1
     }
 
-    /// Fills a reserved place.
+    /// Fills the reserved entry `entry`.
     pub(super) fn fill(
         &mut self,
         entry: usize,
         path: &Path<'_>,
-        last: Last<'_>,
+        last: LastStep<'_>,
         value: Range<usize>,
     ) {
         let pointer = self.pointer(path, last);
         if let Some(entry) = self.entries.get_mut(entry) {
-            *entry = Entry { pointer, value, live: true, repeats: None };
+            *entry = ExtraEntry { pointer, value, live: true, repeats: None };
         }
     }
 
-    /// Drops these entries: they lie within a value that left its column.
-    pub(super) fn kill(&mut self, entries: Range<usize>) {
+    /// Discards these entries: they lie within a value that left its column.
+    pub(super) fn discard(&mut self, entries: Range<usize>) {
         for entry in self.entries.get_mut(entries).unwrap_or_default() {
             entry.live = false;
         }
@@ -143,7 +151,7 @@ impl Extra {
         }
     }
 
-    /// Gives all that repeat the reserved entry `first` its pointer.
+    /// Gives the entries that repeat the reserved entry `first` its pointer.
     pub(super) fn rename_repeats(&mut self, first: usize) {
         let Some(pointer) = self.entries.get(first).map(|entry| entry.pointer.clone()) else {
             return;
@@ -153,17 +161,17 @@ impl Extra {
         }
     }
 
-    fn pointer(&mut self, path: &Path<'_>, last: Last<'_>) -> Range<usize> {
+    fn pointer(&mut self, path: &Path<'_>, last: LastStep<'_>) -> Range<usize> {
         let start = self.pointers.len();
         path.write(&mut self.pointers);
         match last {
-            Last::Key(key) => write_key(key, &mut self.pointers),
-            Last::Index(index) => write_index(index, &mut self.pointers),
+            LastStep::Key(key) => write_key(key, &mut self.pointers),
+            LastStep::Index(index) => write_index(index, &mut self.pointers),
         }
         start..self.pointers.len()
     }
 
-    /// Writes the JSON object at the end of `out`, if there is a live entry, and says whether.
+    /// Appends the JSON object to `out` and returns true, if there is a live entry. `src` is the body.
     pub(super) fn write(&self, src: &[u8], out: &mut Vec<u8>) -> bool {
         let mut before = b'{';
         for entry in self.entries.iter().filter(|entry| entry.live) {

@@ -1,13 +1,12 @@
-//! The keys of one map, to tell a repeated one.
+//! The keys of one map, to find repeated ones.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// Up to here, keys are compared one by one.
+/// The most keys that are compared one by one.
 const FEW: usize = 16;
 
-/// A set of keys that costs nothing to speak of while they are few, and no more than a hash a key
-/// when a document has very many.
+/// A set of keys. Few are compared one by one, which costs next to nothing; many are hashed.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     bytes: Vec<u8>,
@@ -25,9 +24,9 @@ impl Keys {
         }
     }
 
-    /// Adds a key. Whether it is a new one.
+    /// Adds a key; returns whether it is new.
     pub(super) fn insert(&mut self, key: &[u8]) -> bool {
-        if self.few.iter().any(|place| self.bytes.get(place.clone()) == Some(key)) {
+        if self.few.iter().any(|range| self.bytes.get(range.clone()) == Some(key)) {
             return false;
         }
         if self.few.len() >= FEW {

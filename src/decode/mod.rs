@@ -1,7 +1,7 @@
-//! JSON documents into Arrow columns, by the table's schema.
+//! JSON documents → Arrow columns, by the table's schema.
 //!
-//! A direct parser: each value goes from the bytes of the body into the buffer of its column;
-//! there is no tree of the document and nothing is allocated for a value. The schema is compiled
+//! The parser is direct: each value goes from the bytes of the body into the buffer of its column;
+//! there is no tree of the document, and nothing is allocated for a value. The schema is compiled
 //! once ([`Decoder::new`]); the decoder then learns which field follows which in the documents it
 //! meets, so that most keys cost one comparison.
 //!
@@ -13,8 +13,8 @@
 //!   Nothing is coerced: `5.0` and `1e3` are integers, `5.7` and `"42"` are not.
 //! - [`to_document`] gives the document back.
 //! - Whatever the bytes are, it neither panics nor recurses deeper than the schema, and a document
-//!   takes no more memory than its own bytes some times over and 8 MiB (`cost.rs`): one that is
-//!   a hundred thousand empty records is a reject.
+//!   takes no more memory than its own bytes some times over and 8 MiB (`cost.rs`): one that has
+//!   a million empty records is a reject.
 //!
 //! # Bodies
 //! ```text
@@ -47,17 +47,28 @@
 //! Repeated names and aliases: see `conflicts.rs`; in short, the first value of a name has the column,
 //! and a current name comes before its aliases.
 
+//!
+//! # Files
+//! ```text
+//!  decoder ─▶ body (+ array) ─▶ record ⇄ value ─▶ {string, number, skip} ─▶ scan
+//!                │                │  conflicts: repeated names, aliases, other types
+//!                ▼                ▼
+//!              rows            parser: state, faults, cost ─▶ {extra, keys, plan, reject}
+//! ```
+//! Records, values and conflicts call one another, as deep as the schema: the only recursion.
+
 mod array;
 mod body;
-mod columns;
 mod conflicts;
 mod cost;
+mod decoder;
 mod document;
 mod extra;
 mod keys;
 mod number;
-mod parse;
+mod parser;
 mod plan;
+mod record;
 mod reject;
 mod rows;
 mod scan;
@@ -67,114 +78,8 @@ mod string;
 mod tests;
 mod value;
 
-use std::sync::Arc;
-
-use arrow::array::RecordBatch;
-
-use crate::record::Body;
-use crate::schema::TableSchema;
-
-pub use body::Progress;
+pub use body::{Progress, ReadLimit};
+pub use decoder::Decoder;
 pub use document::{Document, DocumentError, to_document};
 pub use reject::Reject;
-
-/// Turns the bodies of one table into batches.
-///
-/// It does no I/O and reads no clock: the same bodies give the same batches. Not shared between
-/// threads; each has its own.
-///
-/// One batch holds at most 2³¹ − 2 rows, and as many bytes in one string column; lines beyond are
-/// rejects that say so. [`Decoder::finish`] well before: some tens of megabytes of documents make
-/// a good batch.
-#[derive(Debug)]
-pub struct Decoder {
-    rows: rows::Rows,
-    scratch: parse::Scratch,
-}
-
-/// How much of a body to read at a time. A short line costs many times its bytes once it is a row,
-/// and so does a short element of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    /// Lines after which to stop.
-    pub lines: u64,
-    /// Bytes after which to stop, at the next end of a document.
-    pub bytes: usize,
-    /// The same for bytes of columns that elements of lists and fields without a column take.
-    pub column_bytes: usize,
-}
-
-impl Room {
-    /// For everything.
-    pub const ALL: Room = Room { lines: u64::MAX, bytes: usize::MAX, column_bytes: usize::MAX };
-}
-
-/// What [`Decoder::push`] made of the bodies since the last [`Decoder::finish`].
-#[derive(Debug)]
-pub struct Decoded {
-    /// The rows, in the order of the bodies and their lines. Its schema is
-    /// [`TableSchema::arrow`].
-    pub batch: RecordBatch,
-    /// The lines that are no rows, in order.
-    pub rejects: Vec<Reject>,
-    /// How many there were of each.
-    pub counts: Counts,
-}
-
-/// What became of lines. `lines == rows + rejects`, always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Documents, and lines that are none.
-    pub lines: u64,
-    /// Documents in the batch.
-    pub rows: u64,
-    /// Lines that are not in the batch.
-    pub rejects: u64,
-    /// Bulk action lines that were left out. Not among `lines`.
-    pub actions: u64,
-}
-
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, more: Counts) {
-        self.lines += more.lines;
-        self.rows += more.rows;
-        self.rejects += more.rejects;
-        self.actions += more.actions;
-    }
-}
-
-impl Decoder {
-    /// A decoder of documents of the table `schema`. `node` is the journal's name, for
-    /// `_ingest_id`.
-    pub fn new(schema: Arc<TableSchema>, node: Arc<str>) -> Decoder {
-        Decoder { rows: rows::Rows::new(&schema, node), scratch: parse::Scratch::default() }
-    }
-
-    /// Adds the documents of `body`. Its table is not looked at.
-    pub fn push(&mut self, body: &Body) {
-        self.read(body, &mut Progress::NEW.clone(), Room::ALL);
-    }
-
-    /// Adds documents of `body` from `progress` on, until it ends (true) or there is no room for
-    /// more (false). At least one line is read. In parts or at once, the rows are the same.
-    pub fn read(&mut self, body: &Body, progress: &mut Progress, room: Room) -> bool {
-        let scratch = std::mem::take(&mut self.scratch);
-        self.scratch = body::Run::read(&mut self.rows, body, progress, room, scratch);
-        progress.ended()
-    }
-
-    /// Lines (rows and rejects) since the last batch.
-    pub fn lines(&self) -> u64 {
-        self.rows.counts.lines
-    }
-
-    /// Bytes of columns since the last batch, counted as [`Room::column_bytes`] is.
-    pub fn column_bytes(&self) -> usize {
-        self.rows.column_bytes
-    }
-
-    /// Ends the batch and begins a new one.
-    pub fn finish(&mut self) -> Decoded {
-        self.rows.finish()
-    }
-}
+pub use rows::{Counts, Decoded};

@@ -1,46 +1,71 @@
-//! A schema compiled for reading: for each record, its names, and ways to find one.
+//! A schema compiled for reading: the names of each record, with two ways to find one.
 //!
-//! A name is found in two ways. The fast one is a guess: for each name, the name that followed it
-//! in the document before, compared as `"name"` against the bytes in one step. The other is a
-//! small hash table. Aliases are names like others; they lead to the same column.
+//! The fast way is a guess: for each name, the name that followed it in the document before, compared
+//! as `"name"` against the bytes in one step. The other is a small hash table. Aliases are names
+//! like others; they lead to the same column.
 
-use crate::schema::Field;
+use std::sync::Arc;
 
 use super::scan;
+use crate::columnar::builders::{ColumnBuilder, StructBuilder};
+use crate::schema::Field;
 
-/// Bytes of a quoted name that are compared in one step.
+/// A column that the decoder fills.
+pub(super) type Column = ColumnBuilder<FieldIndex>;
+
+/// The columns of a record that the decoder fills.
+pub(super) type RecordBuilder = StructBuilder<FieldIndex>;
+
+/// The names of a record, and the guesses about the next document.
+#[derive(Debug)]
+pub(super) struct FieldIndex {
+    pub(super) names: Arc<FieldNames>,
+    /// For each name, the one that followed it in the record before; last, the one that came first.
+    pub(super) guesses: Vec<u16>,
+}
+
+impl FieldIndex {
+    /// Compiles the names of a record with these fields.
+    pub(super) fn new(fields: &[Field]) -> FieldIndex {
+        let names = FieldNames::new(fields);
+        FieldIndex { guesses: names.first_guesses(), names: Arc::new(names) }
+    }
+}
+
+/// The bytes of a quoted name that are compared in one step.
 const WINDOW: usize = 32;
 
-/// One record's names: those of the fields, in order, then the aliases.
+/// The names of one record: those of the fields, in order, then the aliases.
 #[derive(Debug)]
-pub(super) struct Scope {
+pub(super) struct FieldNames {
     names: Vec<Name>,
-    /// Open addressing by [`hash`]; [`EMPTY`] where no name is. A power of two, half full at most.
+    /// Numbers of names by [`hash`], with open addressing; [`EMPTY`] in free slots. Its length is a power
+    /// of two, and at most half of it is used.
     table: Vec<u16>,
 }
 
 /// A name that a document may use for a column.
 #[derive(Debug)]
 pub(super) struct Name {
-    /// The name.
+    /// The name itself.
     pub(super) text: Box<str>,
-    /// Which column of the record it stands for.
+    /// The index of the column that it stands for, in its record.
     pub(super) field: usize,
-    /// Whether it is an old name of that column.
+    /// Whether it is an alias, an old name of that column.
     pub(super) alias: bool,
-    /// `"name"`, as far as it goes into the window.
+    /// `"name"`, as far as the window holds it.
     window: [u8; WINDOW],
     mask: u32,
-    /// What does not go into the window.
+    /// The bytes beyond the window.
     rest: Box<[u8]>,
 }
 
 const EMPTY: u16 = u16::MAX;
 
-impl Scope {
-    /// The names of a record. Past 65,534 names the rest is not known: such fields are read as
+impl FieldNames {
+    /// Compiles the names of a record. Past 65,535 names the rest is not known: such fields are read as
     /// unknown ones.
-    pub(super) fn new(fields: &[Field]) -> Scope {
+    pub(super) fn new(fields: &[Field]) -> FieldNames {
         let current = fields.iter().enumerate().map(|(i, field)| (&field.name, i, false));
         let aliases = fields
             .iter()
@@ -51,7 +76,8 @@ impl Scope {
             .take(usize::from(EMPTY))
             .map(|(text, field, alias)| Name::new(text, field, alias))
             .collect();
-        let mut scope = Scope { table: vec![EMPTY; (names.len() * 2).next_power_of_two()], names };
+        let mut scope =
+            FieldNames { table: vec![EMPTY; (names.len() * 2).next_power_of_two()], names };
         for id in 0..scope.names.len() {
             let text = scope.names[id].text.clone();
             // The first of equal names keeps the place: a current name before any alias.
@@ -65,25 +91,24 @@ impl Scope {
         scope
     }
 
-    /// What [`Name::guess`] begins with: after each name the next one, and last what a record
-    /// begins with.
+    /// Returns the first guesses: after each name the next one, and last the first one.
     pub(super) fn first_guesses(&self) -> Vec<u16> {
         let count = self.names.len() as u16;
         (1..=count).map(|id| if id == count { 0 } else { id }).chain([0]).collect()
     }
 
-    /// The place in the guesses of what a record begins with.
+    /// Returns the index, in the guesses, of the name that a record begins with.
     pub(super) fn start(&self) -> usize {
         self.names.len()
     }
 
-    /// The name with this number.
+    /// Returns the name with this number.
     #[inline]
     pub(super) fn name(&self, id: u16) -> Option<&Name> {
         self.names.get(usize::from(id))
     }
 
-    /// The number of the name `text`.
+    /// Returns the number of the name `text`.
     pub(super) fn find(&self, text: &[u8]) -> Option<u16> {
         self.probe(text).map(|slot| self.table[slot]).take_while(|id| *id != EMPTY).find(|id| {
             self.names.get(usize::from(*id)).is_some_and(|name| name.text.as_bytes() == text)
@@ -97,7 +122,7 @@ impl Scope {
     }
 }
 
-/// Length, beginning and end: enough to tell the names of a schema apart.
+/// Hashes the length, the beginning and the end: enough to tell the names of a schema apart.
 fn hash(text: &[u8]) -> u64 {
     let ends = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
         (Some(first), Some(last)) => {
@@ -128,7 +153,8 @@ impl Name {
         }
     }
 
-    /// Where `"name"` ends in `src`, if `src` has it at `at`. May say no near the end of `src`.
+    /// Returns the position after `"name"`, if `src` has it at `at`. Near the end of `src` it may return
+    /// `None` all the same.
     #[inline]
     pub(super) fn guess(&self, src: &[u8], at: usize) -> Option<usize> {
         let (window, rest) = src.get(at..)?.split_first_chunk::<WINDOW>()?;
@@ -163,7 +189,7 @@ mod tests {
         let mut fields: Vec<Field> = (0..300).map(|i| field(&format!("field{i}"), &[])).collect();
         fields.push(field(&long, &["older", "field7"]));
         fields.push(field("", &[]));
-        let scope = Scope::new(&fields);
+        let scope = FieldNames::new(&fields);
         for (i, f) in fields.iter().enumerate() {
             let id = scope.find(f.name.as_bytes()).unwrap();
             let name = scope.name(id).unwrap();

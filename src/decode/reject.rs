@@ -39,7 +39,7 @@ pub(super) enum What {
     OpenArray,
     Utf8,
     Full,
-    Heavy,
+    Amplification,
     Delete,
     Update,
     Updated,
@@ -79,7 +79,7 @@ impl Fault {
             What::OpenArray => ("the array is not closed: unexpected end of the body", ""),
             What::Utf8 => ("not UTF-8", ""),
             What::Full => ("no room: the batch holds 2 GiB in one column", ""),
-            What::Heavy => (
+            What::Amplification => (
                 "too many elements and fields without a column for so short a document",
                 " (as columns they would take hundreds of times its bytes)",
             ),

@@ -1,82 +1,119 @@
-//! The rows of a batch while it grows, and its end.
+//! The rows of a growing batch, and its end.
 
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
+use super::extra::Extra;
+use super::plan::{FieldIndex, RecordBuilder};
+use super::reject::Reject;
+use crate::columnar::builders::{Full, MAX_LEN, StringBuilder, timestamps};
 use crate::record::Body;
 use crate::schema::TableSchema;
 
-use super::columns::{Full, LIMIT, Structs, Texts};
-use super::extra::Extra;
-use super::reject::Reject;
-use super::{Counts, Decoded};
+/// The outcome of decoding since the last [`Decoder::finish`](super::Decoder::finish).
+#[derive(Debug)]
+pub struct Decoded {
+    /// The rows, in the order of the bodies and their lines. Its schema is
+    /// [`TableSchema::arrow`].
+    pub batch: RecordBatch,
+    /// The lines that are no rows, in the same order.
+    pub rejects: Vec<Reject>,
+    /// The number of each.
+    pub counts: Counts,
+}
+
+/// Numbers of lines by their outcome. Always `lines == rows + rejects`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Documents, and lines that are none.
+    pub lines: u64,
+    /// Documents in the batch.
+    pub rows: u64,
+    /// Lines that are not in the batch.
+    pub rejects: u64,
+    /// Bulk action lines that were left out. Not among `lines`.
+    pub actions: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, more: Counts) {
+        self.lines += more.lines;
+        self.rows += more.rows;
+        self.rejects += more.rejects;
+        self.actions += more.actions;
+    }
+}
 
 /// Columns, rejects and counts since the last batch was finished.
 #[derive(Debug)]
 pub(super) struct Rows {
     schema: SchemaRef,
     node: Arc<str>,
-    pub(super) root: Structs,
-    /// Complete rows. The columns may have one more, which is being read.
+    pub(super) root: RecordBuilder,
+    /// The number of complete rows. The columns may have one more, which is being read.
     pub(super) count: usize,
     pub(super) counts: Counts,
-    /// What the rows take, see [`super::cost`].
+    /// The cost of the rows in bytes of columns, see [`super::cost`].
     pub(super) column_bytes: usize,
     rejects: Vec<Reject>,
     times: Vec<i64>,
-    ids: Texts,
-    extras: Texts,
+    ids: StringBuilder,
+    extras: StringBuilder,
     /// `{node}-{seq}-` of the body that is being read.
     id_prefix: Vec<u8>,
 }
 
 impl Rows {
+    /// Creates empty columns for documents of `schema`; `node` begins every `_ingest_id`.
     pub(super) fn new(schema: &TableSchema, node: Arc<str>) -> Rows {
         Rows {
             schema: schema.arrow(),
             node,
-            root: Structs::new(&schema.fields),
+            root: RecordBuilder::new(&schema.fields, &FieldIndex::new),
             count: 0,
             counts: Counts::default(),
             column_bytes: 0,
             rejects: Vec::new(),
             times: Vec::new(),
-            ids: Texts::default(),
-            extras: Texts::default(),
+            ids: StringBuilder::default(),
+            extras: StringBuilder::default(),
             id_prefix: Vec::new(),
         }
     }
 
+    /// Begins or resumes a body.
     pub(super) fn begin(&mut self, body: &Body) {
         self.id_prefix.clear();
         // Writing to a vector does not fail.
         let _ = write!(self.id_prefix, "{}-{}-", self.node, body.seq);
     }
 
+    /// Ends or suspends a body: its rows get its time.
     pub(super) fn end(&mut self, body: &Body) {
         self.times.resize(self.count, body.received_at.0);
     }
 
-    /// Completes the row that the columns have in progress; on failure it is gone.
-    pub(super) fn land(&mut self, src: &[u8], extra: &Extra, line: u64) -> Result<(), Full> {
-        let landed = self.lineage(src, extra, line);
-        match landed {
+    /// Completes the row in progress; on failure it is discarded.
+    pub(super) fn complete(&mut self, src: &[u8], extra: &Extra, line: u64) -> Result<(), Full> {
+        let completed = self.lineage(src, extra, line);
+        match completed {
             Ok(()) => {
                 self.count += 1;
                 self.counts.rows += 1;
                 self.counts.lines += 1;
             }
-            Err(_) => self.cut(),
+            Err(_) => self.discard(),
         }
-        landed
+        completed
     }
 
+    /// Appends the lineage columns of the row.
     fn lineage(&mut self, src: &[u8], extra: &Extra, line: u64) -> Result<(), Full> {
-        if self.count >= LIMIT {
+        if self.count >= MAX_LEN {
             return Err(Full);
         }
         self.ids.open(self.count);
@@ -92,27 +129,29 @@ impl Rows {
         Ok(())
     }
 
+    /// Adds a reject, and discards the row in progress.
     pub(super) fn reject(&mut self, reject: Reject) {
-        self.cut();
+        self.discard();
         self.rejects.push(reject);
         self.counts.rejects += 1;
         self.counts.lines += 1;
     }
 
-    /// Drops the row that is in progress.
-    pub(super) fn cut(&mut self) {
+    /// Discards the row in progress.
+    pub(super) fn discard(&mut self) {
         // Most lines that are no documents at all never opened one.
         if self.root.len() > self.count {
             self.root.truncate(self.count);
         }
-        self.ids.cut(self.count);
-        self.extras.cut(self.count);
+        self.ids.truncate(self.count);
+        self.extras.truncate(self.count);
     }
 
+    /// Ends the batch and begins a new one.
     pub(super) fn finish(&mut self) -> Decoded {
         #[expect(
             clippy::expect_used,
-            reason = "columns are made by the schema, their offsets and lengths by this module \
+            reason = "columns are made by the schema, their offsets and lengths by the builders \
                       and their text from bytes that were checked: no input changes that"
         )]
         let batch = self.batch().expect("columns agree with the schema they were made by");
@@ -126,12 +165,10 @@ impl Rows {
 
     fn batch(&mut self) -> Result<RecordBatch, ArrowError> {
         let types = self.schema.fields().iter().map(|field| field.data_type());
-        let mut columns = self.root.take(self.count, types)?;
-        let times = std::mem::take(&mut self.times);
-        let times = TimestampMicrosecondArray::from(times).with_timezone("UTC");
-        columns.push(Arc::new(times) as ArrayRef);
-        columns.push(self.ids.take(self.count)?);
-        columns.push(self.extras.take(self.count)?);
+        let mut columns = self.root.finish(self.count, types)?;
+        columns.push(timestamps(std::mem::take(&mut self.times)));
+        columns.push(self.ids.finish(self.count)?);
+        columns.push(self.extras.finish(self.count)?);
         RecordBatch::try_new(self.schema.clone(), columns)
     }
 }

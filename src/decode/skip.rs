@@ -1,13 +1,13 @@
-//! Passing over a value that has no column, checking it to the letter.
+//! Skipping a value without a column, checked to the letter.
 
-use super::parse::{MAX_DEPTH, Parsed, Parser};
+use super::parser::{MAX_DEPTH, Parsed, Parser};
 use super::reject::What;
 
-/// Levels that are passed over where nothing but the end is wanted.
+/// The most levels that [`Parser::pass_over`] passes over.
 const MOST_PASSED: u32 = 1 << 20;
 
 impl Parser<'_> {
-    /// Passes over the value at `at` and gives the position after it.
+    /// Checks the value at `at`; returns the position after it.
     pub(super) fn skip(&mut self, at: usize) -> Parsed<usize> {
         match self.byte(at) {
             b'{' | b'[' => self.skip_nested::<false>(at),
@@ -15,9 +15,9 @@ impl Parser<'_> {
         }
     }
 
-    /// The same for a value of which nothing but its end is wanted. Within it may be escapes that are
-    /// none, control characters in strings (but for a line's end), zeros before a number, and more
-    /// levels than a document may have; otherwise it is as it should be.
+    /// Finds the end of the value at `at`, which is at fault. Within it may be malformed escapes, control
+    /// characters in strings (but for a line's end), zeros before a number, and more levels than a
+    /// document may have; any other fault is one here too.
     pub(super) fn pass_over(&mut self, at: usize) -> Parsed<usize> {
         self.depth = 0;
         self.lenient = true;
@@ -51,8 +51,8 @@ impl Parser<'_> {
         Ok(from + self.number(from)?.len())
     }
 
-    /// An object or an array, by a loop: which of the open levels are objects stands in the bits
-    /// of one word, and what it has no room for, where more is passed over, beside it.
+    /// Skips an object or an array by a loop. The bits of one word say which of the open levels are
+    /// objects; where there are more levels, the overflow is in a vector.
     fn skip_nested<const LENIENT: bool>(&mut self, at: usize) -> Parsed<usize> {
         const { assert!(MAX_DEPTH <= u128::BITS) };
         let mut objects = 0u128;

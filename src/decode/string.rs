@@ -1,19 +1,19 @@
-//! JSON strings: copied out, or passed over.
+//! JSON strings: copied out, or skipped.
 
-use super::parse::{Parsed, Parser};
+use super::parser::{Parsed, Parser};
 use super::reject::What;
 use super::scan;
 
 impl Parser<'_> {
-    /// Copies the string whose opening quote stands before `at` to the end of `out`, decoded.
-    /// Gives the position after its closing quote. `out` may have grown when this fails.
+    /// Appends the string whose opening quote stands before `at` to `out`, decoded. Returns the position
+    /// after its closing quote. `out` may have grown when this fails.
     #[inline]
     pub(super) fn text(&mut self, at: usize, out: &mut Vec<u8>) -> Parsed<usize> {
         let end = scan::copy_plain(self.src, at, out);
         if self.byte(end) == b'"' { Ok(end + 1) } else { self.text_on(end, out) }
     }
 
-    /// The rest of a string with an escape (or a fault) at `at`.
+    /// Appends the rest of a string with an escape (or a fault) at `at`.
     #[cold]
     fn text_on(&mut self, mut at: usize, out: &mut Vec<u8>) -> Parsed<usize> {
         while self.byte(at) != b'"' {
@@ -24,7 +24,7 @@ impl Parser<'_> {
         Ok(at + 1)
     }
 
-    /// Passes over the string whose opening quote stands before `at`, checking it.
+    /// Checks the string whose opening quote stands before `at`; returns the position after it.
     pub(super) fn skip_text(&mut self, at: usize) -> Parsed<usize> {
         let mut at = scan::skip_plain(self.src, at);
         while self.byte(at) != b'"' {
@@ -34,10 +34,10 @@ impl Parser<'_> {
         Ok(at + 1)
     }
 
-    /// The character that the escape at `at` stands for, and where it ends.
+    /// Decodes the escape at `at`; returns its character and the position after it.
     fn escape(&mut self, at: usize) -> Parsed<(char, usize)> {
         if self.byte(at) != b'\\' {
-            // Where a line ends, the quote that is looked for may be missing.
+            // At a line's end, the closing quote may be missing.
             if self.lenient && !matches!(self.byte(at), b'\n' | b'\r') && at < self.src.len() {
                 return Ok(('\u{fffd}', at + 1));
             }
@@ -79,12 +79,12 @@ impl Parser<'_> {
         self.fail(What::Surrogate, at)
     }
 
-    /// Whether the line or the body ends at `at`.
+    /// Returns whether the line or the body ends at `at`.
     fn ends(&self, at: usize) -> bool {
         matches!(self.src.get(at), None | Some(b'\n'))
     }
 
-    /// The four hexadecimal digits of the `\u` escape at `at`.
+    /// Returns the value of the four hexadecimal digits of the `\u` escape at `at`.
     fn hex(&mut self, at: usize) -> Parsed<u32> {
         let mut value = 0;
         for place in at + 2..at + 6 {

@@ -1,22 +1,24 @@
-//! Values into columns, by the column's kind.
+//! Values into columns, by the column's type: the JSON that each type takes.
 
 use chrono::{DateTime, Utc};
 
-use super::columns::{Column, Full, Lists, Maps};
-use super::extra::{Last, Path, Segment};
+use super::cost;
+use super::extra::{LastStep, Path, Segment};
 use super::number::{self, Token};
-use super::parse::{Parsed, Parser};
+use super::parser::{MAX_DEPTH, Parsed, Parser};
+use super::plan::{Column, FieldIndex};
 use super::reject::What;
+use crate::columnar::builders::{ListBuilder, MAX_LEN, MapBuilder};
 
-/// The times that a date can be made of, in milliseconds since the epoch. In microseconds they
-/// are far within 64 bits.
+/// The times that dates can represent, in milliseconds since the epoch. In microseconds they are far
+/// within 64 bits.
 const TIMES_MS: std::ops::RangeInclusive<i64> =
     DateTime::<Utc>::MIN_UTC.timestamp_millis()..=DateTime::<Utc>::MAX_UTC.timestamp_millis();
 
 impl Parser<'_> {
-    /// The value at `at`, which is no null and no white space, into row `row` of `column`, of
-    /// which it has not heard. Gives the position after it; `None` when the value is of another
-    /// kind (or no value): then the column is as before.
+    /// Reads the value at `at`, which is no null and no white space, into row `row` of `column`, which
+    /// it lacks. Returns the position after it; `None` when the value is of another type (or no
+    /// value): then the column is as before.
     #[inline(always)]
     pub(super) fn value(
         &mut self,
@@ -28,13 +30,13 @@ impl Parser<'_> {
     ) -> Parsed<Option<usize>> {
         let byte = self.byte(at);
         match column {
-            Column::Text(texts) => {
+            Column::String(strings) => {
                 if byte != b'"' {
                     return Ok(None);
                 }
-                texts.open(row);
-                let end = self.text(at + 1, &mut texts.bytes)?;
-                self.room(texts.close(), at)?;
+                strings.open(row);
+                let end = self.text(at + 1, &mut strings.bytes)?;
+                self.check_full(strings.close(), at)?;
                 Ok(Some(end))
             }
             Column::Long(plain) => {
@@ -46,7 +48,7 @@ impl Parser<'_> {
                 plain.push(row, value);
                 Ok(Some(end))
             }
-            Column::Time(plain) => {
+            Column::Timestamp(plain) => {
                 if let Some((value, end)) = number::short_long(self.src, at)
                     && TIMES_MS.contains(&value)
                 {
@@ -110,20 +112,22 @@ impl Parser<'_> {
         Ok(token.long().map(|value| (value, at + token.len())))
     }
 
-    pub(super) fn room(&mut self, room: Result<(), Full>, at: usize) -> Parsed<()> {
-        room.or_else(|Full| self.fail(What::Full, at))
-    }
-
-    /// The array whose `[` is at `at`.
+    /// Reads the array whose `[` is at `at` into row `row`; returns the position after it.
     #[inline(never)]
-    fn list(&mut self, lists: &mut Lists, row: usize, at: usize, path: &Path<'_>) -> Parsed<usize> {
+    fn list(
+        &mut self,
+        lists: &mut ListBuilder<FieldIndex>,
+        row: usize,
+        at: usize,
+        path: &Path<'_>,
+    ) -> Parsed<usize> {
         lists.open(row);
         let start = at;
-        if self.byte(at + 1) == b']' && self.depth < super::parse::MAX_DEPTH {
-            self.room(lists.close(), start)?;
+        if self.byte(at + 1) == b']' && self.depth < MAX_DEPTH {
+            self.check_full(lists.close(), start)?;
             return Ok(at + 2);
         }
-        self.down(at)?;
+        self.descend(at)?;
         let mut at = self.blank(at + 1);
         let mut index = 0;
         if self.byte(at) != b']' {
@@ -131,7 +135,7 @@ impl Parser<'_> {
                 if self.byte(at) <= b' ' {
                     at = self.blank(at);
                 }
-                if lists.items >= super::columns::LIMIT {
+                if lists.items >= MAX_LEN {
                     return self.fail(What::Full, at);
                 }
                 if self.byte(at) == b'n' {
@@ -142,13 +146,13 @@ impl Parser<'_> {
                         Some(after) => after,
                         None => {
                             let end = self.skip(at)?;
-                            self.scratch.extra.push(path, Last::Index(index), at..end);
-                            self.weigh_extra(at)?;
+                            self.scratch.extra.push(path, LastStep::Index(index), at..end);
+                            self.check_extra_cost(at)?;
                             end
                         }
                     };
                 }
-                self.weigh(lists.element_bytes, at)?;
+                self.add_cost(lists.element_bytes, at)?;
                 lists.items += 1;
                 index += 1;
                 if self.byte(at) <= b' ' {
@@ -161,15 +165,22 @@ impl Parser<'_> {
                 }
             }
         }
-        self.room(lists.close(), start)?;
+        self.check_full(lists.close(), start)?;
         self.depth -= 1;
         Ok(at + 1)
     }
 
-    /// The object with free keys whose `{` is at `at`.
+    /// Reads the object with free keys whose `{` is at `at` into row `row`; returns the position after
+    /// it.
     #[inline(never)]
-    fn map(&mut self, maps: &mut Maps, row: usize, at: usize, path: &Path<'_>) -> Parsed<usize> {
-        self.down(at)?;
+    fn map(
+        &mut self,
+        maps: &mut MapBuilder<FieldIndex>,
+        row: usize,
+        at: usize,
+        path: &Path<'_>,
+    ) -> Parsed<usize> {
+        self.descend(at)?;
         maps.open(row);
         let start = at;
         self.scratch.keys.clear();
@@ -189,17 +200,22 @@ impl Parser<'_> {
                 }
             }
         }
-        self.room(maps.close(), start)?;
+        self.check_full(maps.close(), start)?;
         self.depth -= 1;
         Ok(at + 1)
     }
 
-    /// The entry whose key is at `at`. A value that does not fit leaves no key behind; of equal
-    /// keys the first is kept.
-    fn entry(&mut self, maps: &mut Maps, at: usize, path: &Path<'_>) -> Parsed<usize> {
-        let Maps { keys, values, .. } = maps;
+    /// Reads the entry whose key is at `at`; returns the position after it. A value of another type
+    /// leaves no key behind; of equal keys the first is kept.
+    fn entry(
+        &mut self,
+        maps: &mut MapBuilder<FieldIndex>,
+        at: usize,
+        path: &Path<'_>,
+    ) -> Parsed<usize> {
+        let MapBuilder { keys, values, .. } = maps;
         let item = keys.len();
-        if item >= super::columns::LIMIT {
+        if item >= MAX_LEN {
             return self.fail(What::Full, at);
         }
         let key_bytes = keys.closed_bytes();
@@ -208,40 +224,31 @@ impl Parser<'_> {
         let start = self.blank(start);
         let key = keys.bytes.get(key_bytes..).unwrap_or_default();
         let first = self.scratch.keys.insert(key);
-        let placed = match self.byte(start) {
+        let taken = match self.byte(start) {
             _ if !first => None,
             b'n' => Some(self.literal(start, b"null")?),
             _ => self.value(values, item, start, path, Segment::Index(0))?,
         };
-        match placed {
+        match taken {
             Some(end) => {
-                self.room(keys.close(), at)?;
-                self.weigh(maps.entry_bytes, at)?;
+                self.check_full(keys.close(), at)?;
+                self.add_cost(cost::MAP_KEY_BYTES + maps.value_bytes, at)?;
                 Ok(end)
             }
             None => {
                 let end = self.skip(start)?;
                 let key = keys.bytes.get(key_bytes..).unwrap_or_default();
-                self.scratch.extra.push(path, Last::Key(key), start..end);
-                keys.drop_open();
-                self.weigh_extra(at)?;
+                self.scratch.extra.push(path, LastStep::Key(key), start..end);
+                keys.discard_open();
+                self.check_extra_cost(at)?;
                 Ok(end)
             }
         }
     }
-
-    /// The literal at `at`.
-    #[inline]
-    pub(super) fn literal(&mut self, at: usize, text: &[u8]) -> Parsed<usize> {
-        if self.src.get(at..).is_some_and(|rest| rest.starts_with(text)) {
-            return Ok(at + text.len());
-        }
-        self.fail(What::Literal, at)
-    }
 }
 
 impl<'a> Parser<'a> {
-    /// The number at `at`.
+    /// Reads the number at `at`.
     pub(super) fn number(&mut self, at: usize) -> Parsed<Token<'a>> {
         match Token::read(self.src, at) {
             Ok(token) => Ok(token),

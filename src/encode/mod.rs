@@ -33,8 +33,8 @@ pub use self::compression::Compression;
 use self::leaf::Leaf;
 use self::pages::Chunk;
 use self::sink::Sink;
-use crate::columnar::arrays::row_bytes;
 use crate::columnar::gather::{Run, gather};
+use crate::columnar::sizes::row_bytes;
 use crate::columnar::statistics::FileStatistics;
 use crate::schema::{INGEST_ID, TableSchema};
 

@@ -32,7 +32,7 @@ use crate::zstd_context::with_compressed;
 
 /// Makes the writers of a leaf.
 #[derive(Debug)]
-pub(super) struct Writers {
+pub(super) struct ColumnWriterFactory {
     factory: ArrowRowGroupWriterFactory,
     made: Arc<Made>,
 }
@@ -47,7 +47,7 @@ struct Made {
 }
 
 /// A column that is being written.
-pub(super) struct Column {
+pub(super) struct ColumnWriter {
     pub(super) writer: ArrowColumnWriter,
     pages: Arc<Mutex<Pages>>,
 }
@@ -71,16 +71,19 @@ struct Pages {
     data: Vec<Bytes>,
 }
 
-impl Writers {
+impl ColumnWriterFactory {
     /// Makes writers as `factory` does. Where there is a `zstd`, its properties say not to compress.
-    pub(super) fn new(factory: ArrowRowGroupWriterFactory, zstd: Option<ZstdLevel>) -> Writers {
+    pub(super) fn new(
+        factory: ArrowRowGroupWriterFactory,
+        zstd: Option<ZstdLevel>,
+    ) -> ColumnWriterFactory {
         let made = Arc::new(Made { zstd, turn: Mutex::default(), pages: Mutex::default() });
         let store: Arc<dyn PageStoreFactory> = Arc::clone(&made) as _;
-        Writers { factory: factory.with_page_store_factory(store), made }
+        ColumnWriterFactory { factory: factory.with_page_store_factory(store), made }
     }
 
-    /// Writers for the columns of a leaf: one, or two for a map.
-    pub(super) fn columns(&self) -> Result<Vec<Column>, ParquetError> {
+    /// ColumnWriterFactory for the columns of a leaf: one, or two for a map.
+    pub(super) fn columns(&self) -> Result<Vec<ColumnWriter>, ParquetError> {
         let turn = lock(&self.made.turn);
         lock(&self.made.pages).clear();
         let writers = self.factory.create_column_writers(0)?;
@@ -90,7 +93,7 @@ impl Writers {
             return Err(unknown("pages of other columns"));
         }
         let columns = writers.into_iter().zip(pages);
-        Ok(columns.map(|(writer, pages)| Column { writer, pages }).collect())
+        Ok(columns.map(|(writer, pages)| ColumnWriter { writer, pages }).collect())
     }
 }
 
@@ -102,7 +105,7 @@ impl PageStoreFactory for Made {
     }
 }
 
-impl Column {
+impl ColumnWriter {
     /// The chunk of what was written.
     pub(super) fn close(self) -> Result<Chunk, ParquetError> {
         let chunk: ArrowColumnChunk = self.writer.close()?;

@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray as _, BooleanArray, ListArray, MapArray, RecordBatch, StringArray,
-    StringBuilder, StructArray, new_null_array,
+    Array as _, ArrayRef, BooleanArray, RecordBatch, StringBuilder, new_null_array,
 };
 use arrow::compute::{interleave, nullif};
 use arrow::error::ArrowError;
 
 use super::{Action, Key, Rules};
+use crate::columnar::rewrite;
+use crate::columnar::values::strings;
 use crate::decode::{Decoded, Reject};
 use crate::json::{Members, pointer_tokens};
 use crate::schema::{EXTRA, TableSchema};
@@ -109,7 +110,7 @@ impl Applied {
     /// stands in the column then is not all that it may be called.
     fn odd_rows(&self, batch: &RecordBatch, steps: &[Step]) -> Option<Vec<bool>> {
         let Some(Step::Property { .. }) = steps.last() else { return None };
-        let extras = batch.column_by_name(EXTRA)?.as_string_opt::<i32>()?;
+        let extras = strings(batch.column_by_name(EXTRA)?)?;
         let odd = |extra: Option<&str>| {
             let Some(extra) = extra else { return false };
             // What cannot be read could be anything.
@@ -130,35 +131,25 @@ impl Applied {
     ) -> Result<ArrayRef, ArrowError> {
         let Some((step, rest)) = steps.split_first() else { return self.leaf(array, action) };
         match step {
-            Step::Field(place, _) => {
-                let (fields, mut columns, nulls) = parts(array);
+            Step::Field(place, _) => rewrite::members(array, |columns| {
                 if let Some(column) = columns.get_mut(*place) {
                     *column = self.treat(column, rest, action, every)?;
                 }
-                Ok(Arc::new(StructArray::try_new(fields, columns, nulls)?))
-            }
+                Ok(())
+            }),
             Step::Elements => {
-                let (field, offsets, values, nulls) = array.as_list::<i32>().clone().into_parts();
-                let values = self.treat(&values, rest, action, every)?;
-                Ok(Arc::new(ListArray::try_new(field, offsets, values, nulls)?))
+                rewrite::elements(array, |values| self.treat(values, rest, action, every))
             }
-            Step::Property { key, value, name, .. } => {
-                let (fields, mut columns, nulls) = parts(array);
+            Step::Property { key, value, name, .. } => rewrite::members(array, |columns| {
                 let mask = columns.get(*key).map(|keys| named(keys, name, every));
                 if let (Some(mask), Some(column)) = (mask, columns.get_mut(*value)) {
                     *column = self.masked(column, &mask, action)?;
                 }
-                Ok(Arc::new(StructArray::try_new(fields, columns, nulls)?))
-            }
-            Step::Entry(name) => {
-                let (field, offsets, entries, nulls, ordered) = array.as_map().clone().into_parts();
-                let (fields, mut columns, entry_nulls) = entries.into_parts();
-                if let [keys, values] = columns.as_mut_slice() {
-                    *values = self.masked(values, &named(keys, name, every), action)?;
-                }
-                let entries = StructArray::try_new(fields, columns, entry_nulls)?;
-                Ok(Arc::new(MapArray::try_new(field, offsets, entries, nulls, ordered)?))
-            }
+                Ok(())
+            }),
+            Step::Entry(name) => rewrite::map_values(array, |keys, values| {
+                self.masked(values, &named(keys, name, every), action)
+            }),
         }
     }
 
@@ -181,7 +172,7 @@ impl Applied {
             };
         }
         // Checked with the configuration: only strings come here.
-        let Some(texts) = array.as_any().downcast_ref::<StringArray>() else {
+        let Some(texts) = strings(array) else {
             return nullif(array, mask);
         };
         let mut out = StringBuilder::with_capacity(texts.len(), texts.len() * 32);
@@ -214,7 +205,7 @@ impl Applied {
     }
 
     fn extras(&self, column: &ArrayRef) -> ArrayRef {
-        let Some(texts) = column.as_any().downcast_ref::<StringArray>() else {
+        let Some(texts) = strings(column) else {
             return new_null_array(column.data_type(), column.len());
         };
         let mut out = StringBuilder::with_capacity(texts.len(), 0);
@@ -259,15 +250,9 @@ impl Applied {
     }
 }
 
-fn parts(
-    array: &ArrayRef,
-) -> (arrow::datatypes::Fields, Vec<ArrayRef>, Option<arrow::buffer::NullBuffer>) {
-    array.as_struct().clone().into_parts()
-}
-
 /// Which of the values are called `name`, or could be: those without a key are.
 fn named(keys: &ArrayRef, name: &str, every: bool) -> BooleanArray {
-    match keys.as_any().downcast_ref::<StringArray>() {
+    match strings(keys) {
         Some(keys) if !every => {
             keys.iter().map(|key| Some(key.is_none_or(|key| key == name))).collect()
         }

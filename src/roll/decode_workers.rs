@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow};
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::decode::{Counts, Decoder, Progress, Reject, Room};
+use crate::decode::{Counts, Decoder, Progress, ReadLimit, Reject};
 use crate::privacy::Applied;
 use crate::record::Body;
 use crate::table::{TableId, Tables};
@@ -27,7 +27,8 @@ const PART_LINES: u64 = 32_768;
 const PART_COLUMN_BYTES: usize = 8 << 20;
 
 /// What is empty of a part.
-const EMPTY: Room = Room { lines: PART_LINES, bytes: PART_BYTES, column_bytes: PART_COLUMN_BYTES };
+const PART: ReadLimit =
+    ReadLimit { lines: PART_LINES, bytes: PART_BYTES, column_bytes: PART_COLUMN_BYTES };
 
 /// Bodies to be decoded together.
 pub(crate) struct Job {
@@ -62,7 +63,7 @@ pub(crate) fn decode(
     node: &Arc<str>,
     jobs: &Receiver<Job>,
 ) {
-    let mut decoders = Decoders { tables, privacy, node, decoders: BTreeMap::new(), room: EMPTY };
+    let mut decoders = Decoders { tables, privacy, node, decoders: BTreeMap::new(), limit: PART };
     for Job { bodies, output } in jobs {
         // A decoder that panics has a bug. The bodies stay in the journal, landing stops with an
         // error that says which they are, and receiving goes on.
@@ -88,8 +89,8 @@ struct Decoders<'a> {
     privacy: &'a [Option<Applied>],
     node: &'a Arc<str>,
     decoders: BTreeMap<TableId, Decoder>,
-    /// Room that is left in the part.
-    room: Room,
+    /// The rest of the part's limit.
+    limit: ReadLimit,
 }
 
 impl Decoders<'_> {
@@ -130,9 +131,10 @@ impl Decoders<'_> {
             }
         };
         let (lines, bytes, columns) = (decoder.lines(), progress.bytes(), decoder.column_bytes());
-        let ended = decoder.read(body, progress, self.room);
-        let Room { lines: lines_left, bytes: bytes_left, column_bytes: columns_left } = self.room;
-        self.room = Room {
+        let ended = decoder.read(body, progress, self.limit);
+        let ReadLimit { lines: lines_left, bytes: bytes_left, column_bytes: columns_left } =
+            self.limit;
+        self.limit = ReadLimit {
             lines: lines_left.saturating_sub(decoder.lines() - lines),
             bytes: bytes_left.saturating_sub(progress.bytes() - bytes),
             column_bytes: columns_left.saturating_sub(decoder.column_bytes() - columns),
@@ -142,7 +144,7 @@ impl Decoders<'_> {
 
     /// Ends the part, applies the privacy rules to it, and begins the next.
     fn part(&mut self) -> anyhow::Result<Part> {
-        self.room = EMPTY;
+        self.limit = PART;
         let mut part = Part::default();
         for (table, decoder) in &mut self.decoders {
             let mut decoded = decoder.finish();

@@ -28,7 +28,7 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::{Extent, SPILL_CHUNK_BYTES, SpillChunk, SpillReceipt, SpilledRows};
-use crate::columnar::arrays::row_bytes;
+use crate::columnar::sizes::row_bytes;
 use crate::columnar::spill_format;
 use crate::lock::lock;
 use crate::record::Roll;

@@ -1,11 +1,11 @@
-//! Table schemas: Avro schemas (`schemas/*.avsc`) compiled into what the other stations use.
+//! Table schemas: Avro schemas (`schemas/*.avsc`) compiled into the types that all stations use.
 //!
 //! The Avro text is the one source; the Arrow schema, the DDL and the mapping are made from it.
 //!
 //! ```text
 //!  schemas/user_sessions.avsc ─┐
-//!  a file of one's own ────────┴─▶ parse ─▶ TableSchema ─┬─▶ arrow   (batches, Parquet files)
-//!                                                        └─▶ render  (DDL, mapping, text)
+//!  a file of one's own ────────┴─▶ parse ─▶ TableSchema ─┬─▶ columnar::types  (batches, files)
+//!                                                        └─▶ render           (DDL, mapping, text)
 //! ```
 //!
 //! Promises: a schema that parses can be landed and rendered in every format; two schemas with
@@ -15,9 +15,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-mod arrow;
-#[cfg(test)]
-mod arrow_tests;
 mod fingerprint;
 mod json;
 mod parse;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::Field;
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
 use serde::Serialize;
 
 use super::{codec, show_time, span, time_column, times, unsigned};
+use crate::columnar::describe::describe as describe_type;
 use crate::lake::{DataFileError, Lake, Object};
 
 /// What is in a file.
@@ -184,41 +185,10 @@ fn columns(footer: &ParquetMetaData) -> Vec<ColumnReport> {
 
 /// One line for `field`, and the lines of its members.
 fn describe(field: &Field, depth: usize, lines: &mut Vec<SchemaLine>) {
-    let (kind, members) = kind_of(field.data_type());
+    let (kind, members) = describe_type(field.data_type());
     let (name, nullable) = (field.name().clone(), field.is_nullable());
     lines.push(SchemaLine { depth, name, kind, nullable });
     for member in members {
         describe(member, depth + 1, lines);
-    }
-}
-
-/// The name of a type, and the members that are to follow it.
-fn kind_of(kind: &DataType) -> (String, Vec<&Field>) {
-    match kind {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ("string".to_owned(), vec![]),
-        DataType::Timestamp(unit, zone) => {
-            let unit = match unit {
-                arrow::datatypes::TimeUnit::Second => "s",
-                arrow::datatypes::TimeUnit::Millisecond => "ms",
-                arrow::datatypes::TimeUnit::Microsecond => "µs",
-                arrow::datatypes::TimeUnit::Nanosecond => "ns",
-            };
-            (format!("timestamp({unit}, {})", zone.as_deref().unwrap_or("no zone")), vec![])
-        }
-        DataType::Struct(members) => {
-            ("struct".to_owned(), members.iter().map(AsRef::as_ref).collect())
-        }
-        DataType::List(element) | DataType::LargeList(element) => {
-            let (name, members) = kind_of(element.data_type());
-            (format!("list of {name}"), members)
-        }
-        DataType::Map(entries, _) => match kind_of(entries.data_type()).1.as_slice() {
-            [key, value] => {
-                let (value, members) = kind_of(value.data_type());
-                (format!("map of {} to {value}", kind_of(key.data_type()).0), members)
-            }
-            _ => ("map".to_owned(), vec![]),
-        },
-        other => (other.to_string().to_lowercase(), vec![]),
     }
 }

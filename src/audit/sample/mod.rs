@@ -17,9 +17,9 @@ mod tests;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use arrow::array::{Array, AsArray as _, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{Array, RecordBatch};
 
+use crate::columnar::values::{strings, timestamps};
 use crate::decode::{Document, DocumentError, to_document};
 use crate::lake::{DataFileError, Lake, StoreError};
 use crate::schema::{EXTRA, INGEST_ID, INGEST_TIME, TableSchema};
@@ -150,7 +150,7 @@ impl Table<'_> {
             let columns = ["tenantId", "userSessionId", "startTime"];
             let mut batches = file.batches(self.lake, Some(&columns), None)?;
             while let Some(batch) = batches.next().await? {
-                let text = |name| batch.column_by_name(name).and_then(|c| c.as_string_opt::<i32>());
+                let text = |name| batch.column_by_name(name).and_then(|c| strings(c));
                 let (tenants, sessions) = (text("tenantId"), text("userSessionId"));
                 for (row, start) in starts(&batch).enumerate() {
                     let value = |column: Option<&arrow::array::StringArray>| {
@@ -188,7 +188,7 @@ pub fn id(document: &Document) -> String {
 /// `startTime` of each row, in microseconds.
 fn starts(batch: &RecordBatch) -> impl Iterator<Item = Option<i64>> {
     let column = batch.column_by_name("startTime");
-    let column = column.and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    let column = column.and_then(|c| timestamps(c));
     (0..batch.num_rows()).map(move |row| {
         column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
     })

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::{Array as _, AsArray as _, StringArray};
+use arrow::array::Array as _;
 use futures::{StreamExt as _, stream};
 use parquet::errors::ParquetError;
 
 use super::report::{ProblemKind, Report};
+use crate::columnar::values::strings;
 use crate::lake::names::ObjectName;
 use crate::lake::{DataFile, DataFileError, Lake, Object};
 use crate::record::SeqRange;
@@ -123,8 +124,7 @@ async fn lineage(lake: &Lake, object: &Object) -> Result<Vec<String>, DataFileEr
     let mut batches = file.batches(lake, Some(&[INGEST_ID]), None)?;
     let mut ids = Vec::new();
     while let Some(batch) = batches.next().await? {
-        let column: Option<&StringArray> =
-            batch.column_by_name(INGEST_ID).and_then(|column| column.as_string_opt());
+        let column = batch.column_by_name(INGEST_ID).and_then(|column| strings(column));
         let column = column
             .ok_or_else(|| ParquetError::General(format!("there is no column {INGEST_ID}")))?;
         ids.extend((0..column.len()).map(|at| column.value(at).to_owned()));

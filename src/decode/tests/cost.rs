@@ -10,13 +10,13 @@ fn builtin() -> Arc<TableSchema> {
 fn parts(bytes: String) -> Vec<(usize, Counts, Vec<String>)> {
     let mut decoder = Decoder::new(builtin(), "node".into());
     let body = body(Form::Ndjson, bytes.as_bytes());
-    let room = Room { lines: 32_768, bytes: 4 << 20, column_bytes: 8 << 20 };
+    let room = ReadLimit { lines: 32_768, bytes: 4 << 20, column_bytes: 8 << 20 };
     let (mut progress, mut parts, mut ended) = (Progress::NEW, Vec::new(), false);
     while !ended {
         ended = decoder.read(&body, &mut progress, room);
         let part = decoder.finish();
         let reasons = part.rejects.into_iter().map(|reject| reject.reason).collect();
-        parts.push((crate::columnar::arrays::held_bytes(&part.batch), part.counts, reasons));
+        parts.push((crate::columnar::sizes::held_bytes(&part.batch), part.counts, reasons));
     }
     parts
 }

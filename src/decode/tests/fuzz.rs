@@ -59,7 +59,7 @@ fn fuzz_bodies() {
             bytes: Bytes::from(bytes),
         };
         let mut progress = Progress::NEW;
-        let room = Room {
+        let room = ReadLimit {
             lines: 1 + dice.below(3),
             bytes: 1 + dice.below(200) as usize,
             column_bytes: 1 + dice.below(200) as usize,

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::*;
-use crate::record::{Form, Micros, Seq};
-use crate::schema::{EXTRA, Field, INGEST_ID, Kind};
+use crate::record::{Body, Form, Micros, Seq};
+use crate::schema::{EXTRA, Field, INGEST_ID, Kind, TableSchema};
 
 fn field(name: &str, aliases: &[&str], kind: Kind) -> Field {
     Field {
@@ -84,9 +84,9 @@ fn decode_form(form: Form, bytes: &[u8]) -> Decoded {
     assert_eq!(decoded.counts.rejects, decoded.rejects.len() as u64);
     assert_eq!(decoded.counts.lines, decoded.counts.rows + decoded.counts.rejects);
     for room in [
-        Room { lines: 1, ..Room::ALL },
-        Room { lines: 7, bytes: 5, ..Room::ALL },
-        Room { column_bytes: 40, ..Room::ALL },
+        ReadLimit { lines: 1, ..ReadLimit::NONE },
+        ReadLimit { lines: 7, bytes: 5, ..ReadLimit::NONE },
+        ReadLimit { column_bytes: 40, ..ReadLimit::NONE },
     ] {
         same_in_parts(&decoded, &body(form, bytes), room);
     }
@@ -94,7 +94,7 @@ fn decode_form(form: Form, bytes: &[u8]) -> Decoded {
 }
 
 /// Reads `body` as the engine does, a batch a part: the rows and rejects are those of `whole`.
-fn same_in_parts(whole: &Decoded, body: &Body, room: Room) {
+fn same_in_parts(whole: &Decoded, body: &Body, room: ReadLimit) {
     let mut decoder = Decoder::new(small(), "node".into());
     let mut progress = Progress::NEW;
     let (mut batches, mut rejects, mut counts) = (Vec::new(), Vec::new(), Counts::default());

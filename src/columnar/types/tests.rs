@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use ::arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, MapArray, RecordBatch};
-use ::arrow::array::{StringArray, StructArray, TimestampMicrosecondArray, new_null_array};
-use ::arrow::buffer::OffsetBuffer;
-use ::arrow::datatypes::{DataType, Fields, SchemaRef, TimeUnit};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, MapArray, RecordBatch};
+use arrow::array::{StringArray, StructArray, TimestampMicrosecondArray, new_null_array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Fields, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{EXTRA, INGEST_ID, INGEST_TIME, TableSchema};
+use crate::schema::render::arrow_text;
+use crate::schema::{BUILTIN, EXTRA, INGEST_ID, INGEST_TIME, TableSchema};
 
 fn sessions() -> Arc<TableSchema> {
     TableSchema::builtin("user_sessions").expect("compiled in")
@@ -96,11 +97,40 @@ fn through_parquet(batch: &RecordBatch) -> (SchemaRef, Vec<RecordBatch>) {
 
 #[test]
 fn schemas_and_values_come_back_from_a_parquet_file() {
-    let small = TableSchema::parse(include_str!("fixtures/small.avsc")).expect("parses");
+    let small =
+        TableSchema::parse(include_str!("../../schema/fixtures/small.avsc")).expect("parses");
     let row = one_row(small.arrow());
     assert_eq!(through_parquet(&row), (small.arrow(), vec![row]));
 
     let arrow = sessions().arrow();
     let nothing = RecordBatch::new_empty(arrow.clone());
     assert_eq!(through_parquet(&nothing), (arrow, vec![]));
+}
+
+/// The tree that [`arrow_text`] prints, made from the Arrow schema itself.
+fn tree(text: &mut String, field: &arrow::datatypes::Field, depth: usize) {
+    let (name, children) = match field.data_type() {
+        DataType::List(item) => ("List".to_owned(), vec![item]),
+        DataType::Map(entries, _) => ("Map".to_owned(), vec![entries]),
+        DataType::Struct(fields) => ("Struct".to_owned(), fields.iter().collect()),
+        leaf => (leaf.to_string(), Vec::new()),
+    };
+    let null = if field.is_nullable() { "" } else { " not null" };
+    text.push_str(&format!("{}{}: {name}{null}\n", "  ".repeat(depth), field.name()));
+    for child in children {
+        tree(text, child, depth + 1);
+    }
+}
+
+#[test]
+fn the_arrow_text_of_a_schema_says_what_its_arrow_schema_is() {
+    let small = TableSchema::parse(include_str!("../../schema/fixtures/small.avsc"));
+    let builtin = BUILTIN.iter().map(|name| TableSchema::builtin(name).expect("compiled in"));
+    for schema in builtin.chain([Arc::new(small.expect("parses"))]) {
+        let mut expected = format!("{} (fingerprint {})\n", schema.name, schema.fingerprint);
+        for field in schema.arrow().fields() {
+            tree(&mut expected, field, 1);
+        }
+        assert_eq!(arrow_text(&schema), expected);
+    }
 }

@@ -1,4 +1,4 @@
-//! [`TableSchema`] → Arrow schema: what batches and Parquet files have.
+//! The Arrow types of a table: [`TableSchema`] → Arrow schema, for batches and Parquet files.
 //!
 //! | kind | Arrow |
 //! |---|---|
@@ -21,38 +21,44 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field as ArrowField, Fields, Schema, SchemaRef, TimeUnit};
 
-use super::{EXTRA, Field, INGEST_ID, INGEST_TIME, Kind, TableSchema};
+use crate::schema::{EXTRA, Field, INGEST_ID, INGEST_TIME, Kind, TableSchema};
+
+/// The time zone of all timestamps.
+pub(super) const UTC: &str = "UTC";
 
 impl TableSchema {
-    /// The Arrow schema of the table's batches: its fields in order, then the lineage columns
-    /// [`INGEST_TIME`], [`INGEST_ID`] and [`EXTRA`].
+    /// Returns the Arrow schema of the table's batches: its fields in order, then the lineage
+    /// columns [`INGEST_TIME`], [`INGEST_ID`] and [`EXTRA`].
+    #[must_use]
     pub fn arrow(&self) -> SchemaRef {
         let mut columns: Vec<ArrowField> = self.fields.iter().map(Field::arrow).collect();
         columns.extend([
             ArrowField::new(INGEST_TIME, Kind::TimestampMillis.arrow(), false),
-            ArrowField::new(INGEST_ID, DataType::Utf8, false),
-            ArrowField::new(EXTRA, DataType::Utf8, true),
+            ArrowField::new(INGEST_ID, Kind::String.arrow(), false),
+            ArrowField::new(EXTRA, Kind::String.arrow(), true),
         ]);
         Arc::new(Schema::new(columns))
     }
 }
 
 impl Field {
-    /// The Arrow field: the same name, nullable.
+    /// Returns the Arrow field: the same name, nullable.
+    #[must_use]
     pub fn arrow(&self) -> ArrowField {
         ArrowField::new(&self.name, self.kind.arrow(), true)
     }
 }
 
 impl Kind {
-    /// The Arrow type of a column of this kind.
+    /// Returns the Arrow type of a column of this kind.
+    #[must_use]
     pub fn arrow(&self) -> DataType {
         match self {
             Kind::String => DataType::Utf8,
             Kind::Long => DataType::Int64,
             Kind::Double => DataType::Float64,
             Kind::Boolean => DataType::Boolean,
-            Kind::TimestampMillis => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Kind::TimestampMillis => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
             Kind::List(item) => {
                 DataType::List(Arc::new(ArrowField::new("element", item.arrow(), true)))
             }
@@ -70,3 +76,6 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

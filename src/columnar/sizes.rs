@@ -1,0 +1,195 @@
+//! Sizes of arrays and values in bytes: in memory, by rows, and as Parquet writes them plain.
+
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
+use arrow::datatypes::DataType;
+
+use crate::schema::Kind;
+
+/// Memory of an array besides its buffers: its struct, theirs, and the overhead of the allocator.
+const ARRAY_BYTES: usize = 256;
+
+/// Memory of an element of a list while it is encoded: four bytes for its levels, in each column
+/// that a thread works on, of which there may be a few. A list of a million records with nothing in
+/// them has no values, but has these.
+const ELEMENT_BYTES: usize = 16;
+
+/// Returns the memory of a batch in bytes, with its arrays and with the levels that encoding it
+/// takes. With a handful of rows, most of it is not the rows.
+pub(crate) fn held_bytes(batch: &RecordBatch) -> usize {
+    let arrays = batch.schema_ref().flattened_fields().len();
+    batch.columns().iter().map(array_bytes).sum::<usize>() + arrays * ARRAY_BYTES
+}
+
+/// Returns the bytes of the buffers that an array does not share with all others.
+pub(super) fn array_bytes(array: &ArrayRef) -> usize {
+    let validity = || array.nulls().map_or(0, |nulls| nulls.buffer().capacity());
+    match array.data_type() {
+        _ if array.null_count() == array.len() => 0,
+        DataType::Struct(_) => {
+            validity() + array.as_struct().columns().iter().map(array_bytes).sum::<usize>()
+        }
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            let (offsets, values) = (list.offsets().inner().inner().capacity(), list.values());
+            validity() + offsets + array_bytes(values) + values.len() * ELEMENT_BYTES
+        }
+        DataType::Map(_, _) => {
+            let map = array.as_map();
+            let entries = array_bytes(map.keys()) + array_bytes(map.values());
+            let offsets = map.offsets().inner().inner().capacity();
+            validity() + offsets + entries + map.keys().len() * ELEMENT_BYTES
+        }
+        _ => array.get_buffer_memory_size(),
+    }
+}
+
+/// Returns the bytes of the values in `rows` of a batch, with the levels that encoding them takes.
+pub(crate) fn row_bytes(batch: &RecordBatch, rows: &Range<usize>) -> usize {
+    batch.columns().iter().map(|column| part_bytes(column, rows)).sum()
+}
+
+/// Returns what [`row_bytes`] counts of one column.
+pub(super) fn part_bytes(array: &ArrayRef, rows: &Range<usize>) -> usize {
+    if rows.is_empty() || array.null_count() == array.len() {
+        return 0;
+    }
+    let between = |offsets: &[i32]| {
+        let ends = offsets.get(rows.start).zip(offsets.get(rows.end));
+        ends.map_or(0..0, |(first, last)| *first as usize..*last as usize)
+    };
+    rows.len().div_ceil(8)
+        + match array.data_type() {
+            DataType::Struct(_) => {
+                array.as_struct().columns().iter().map(|member| part_bytes(member, rows)).sum()
+            }
+            DataType::List(_) => {
+                let list = array.as_list::<i32>();
+                let inner = between(list.value_offsets());
+                rows.len() * 4 + inner.len() * ELEMENT_BYTES + part_bytes(list.values(), &inner)
+            }
+            DataType::Map(_, _) => {
+                let map = array.as_map();
+                let inner = between(map.value_offsets());
+                let entries = part_bytes(map.keys(), &inner) + part_bytes(map.values(), &inner);
+                rows.len() * 4 + inner.len() * ELEMENT_BYTES + entries
+            }
+            DataType::Utf8 => {
+                rows.len() * 4 + between(array.as_string::<i32>().value_offsets()).len()
+            }
+            DataType::Boolean => rows.len().div_ceil(8),
+            _ => rows.len() * 8,
+        }
+}
+
+/// Returns about how many bytes `array` takes in plain Parquet pages, uncompressed: its values, and
+/// a bit or two of levels for each row or element.
+pub(crate) fn plain_page_bytes(array: &ArrayRef) -> usize {
+    plain_bytes(array, 0)
+}
+
+/// `levels` is the number of levels that the lists around `array` have; an empty list has one too.
+fn plain_bytes(array: &ArrayRef, levels: usize) -> usize {
+    let levels = levels.max(array.len());
+    let valid = array.len() - array.null_count();
+    let below = |array: &ArrayRef| plain_bytes(array, levels);
+    let values = match array.data_type() {
+        DataType::Struct(_) => return array.as_struct().columns().iter().map(below).sum(),
+        DataType::List(_) => return below(array.as_list::<i32>().values()),
+        DataType::Map(_, _) => {
+            return below(array.as_map().keys()) + below(array.as_map().values());
+        }
+        DataType::Utf8 => {
+            let offsets = array.as_string::<i32>().value_offsets();
+            let ends = offsets.first().zip(offsets.last());
+            valid * 4 + ends.map_or(0, |(first, last)| last.abs_diff(*first) as usize)
+        }
+        DataType::Boolean => valid / 8,
+        _ => valid * 8,
+    };
+    values + levels / 4
+}
+
+/// Returns the bytes of one element of a list, null or not, of values of `kind`: its values or
+/// offsets, and a bit of validity for each column.
+pub(crate) fn element_bytes(kind: &Kind) -> usize {
+    let (bytes, columns) = element_parts(kind);
+    bytes + columns.div_ceil(8)
+}
+
+/// Returns the bytes of values and offsets of one element, and its number of columns.
+fn element_parts(kind: &Kind) -> (usize, usize) {
+    match kind {
+        Kind::String | Kind::List(_) | Kind::Map(_) => (4, 1),
+        Kind::Boolean => (1, 1),
+        Kind::Long | Kind::Double | Kind::TimestampMillis => (8, 1),
+        Kind::Struct(fields) => {
+            let all = fields.iter().map(|field| element_parts(&field.kind));
+            all.fold((0, 1), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ListArray, StringArray};
+    use arrow::buffer::OffsetBuffer;
+
+    use super::*;
+    use crate::columnar::null_arrays::null_array;
+    use crate::schema::TableSchema;
+
+    /// A batch of the built-in table with these columns, and nulls in the others.
+    fn batch(rows: usize, some: &[(&str, ArrayRef)]) -> RecordBatch {
+        let schema = TableSchema::builtin("user_sessions").unwrap().arrow();
+        let columns = schema.fields().iter().map(|field| {
+            let given = some.iter().find(|(name, _)| name == field.name());
+            given.map_or_else(
+                || null_array(field.data_type(), rows).unwrap(),
+                |(_, array)| Arc::clone(array),
+            )
+        });
+        let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let fields = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+        RecordBatch::try_new(fields, columns.collect()).unwrap()
+    }
+
+    /// Lists of user actions without values, so many in each row.
+    fn nothings(lengths: &[usize]) -> ArrayRef {
+        let schema = TableSchema::builtin("user_sessions").unwrap().arrow();
+        let field = schema.field_with_name("userActions").unwrap();
+        let DataType::List(element) = field.data_type() else { panic!("{field}") };
+        let values = null_array(element.data_type(), lengths.iter().sum()).unwrap();
+        let offsets = OffsetBuffer::from_lengths(lengths.iter().copied());
+        Arc::new(ListArray::new(Arc::clone(element), offsets, values, None))
+    }
+
+    #[test]
+    fn values_are_counted_and_the_nulls_beside_them_are_not() {
+        let batch =
+            batch(1000, &[("userSessionId", Arc::new(StringArray::from(vec!["abc"; 1000])))]);
+        let bytes = row_bytes(&batch, &(0..1000));
+        assert!((7000..7300).contains(&bytes), "{bytes}");
+        assert!((700..730).contains(&row_bytes(&batch, &(300..400))));
+        assert_eq!(row_bytes(&batch.slice(300, 100), &(0..100)), row_bytes(&batch, &(0..100)));
+        let held = held_bytes(&batch);
+        let arrays = batch.schema().flattened_fields().len() * ARRAY_BYTES;
+        assert!((arrays + 7000..arrays + 8300).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn lists_of_nothing_count_by_their_elements() {
+        let empty = batch(100, &[("userActions", nothings(&[0; 100]))]);
+        assert!(row_bytes(&empty, &(0..100)) < 1000);
+        let arrays = empty.schema().flattened_fields().len() * ARRAY_BYTES;
+        assert!(held_bytes(&empty) < arrays + 1000, "what all share is nobody's");
+
+        let million = batch(2, &[("userActions", nothings(&[10, 1_000_000]))]);
+        assert!(held_bytes(&million) >= 1_000_000 * ELEMENT_BYTES);
+        assert!(row_bytes(&million, &(0..1)) < 1000);
+        assert!(row_bytes(&million, &(1..2)) >= 1_000_000 * ELEMENT_BYTES);
+    }
+}

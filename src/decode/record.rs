@@ -1,0 +1,169 @@
+//! Documents and the records within them: the bytes of their fields straight into columns.
+//!
+//! The parser descends with the schema, never with the document: a field that the schema does not
+//! know is passed over by a loop, so that no input makes the call stack deeper than the schema is.
+//! Records and values ([`Parser::value`]) call each other, as JSON has one within the other.
+
+use std::ops::Range;
+
+use super::conflicts::Conflict;
+use super::extra::{LastStep, Path, Segment};
+use super::parser::{Parsed, Parser, Scratch};
+use super::plan::{FieldIndex, FieldNames, RecordBuilder};
+use super::reject::What;
+use super::scan;
+
+/// A key of a record, as it was found.
+enum Key {
+    /// The number of the name.
+    Known(u16),
+    /// The range of an unknown name in the body, without quotes and without escapes.
+    Plain(Range<usize>),
+    /// An unknown name with escapes, decoded in [`Scratch::key`].
+    Escaped,
+}
+
+impl Parser<'_> {
+    /// Reads the document at `at` into row `row`; returns the position after it.
+    pub(super) fn document(
+        &mut self,
+        root: &mut RecordBuilder,
+        row: usize,
+        at: usize,
+    ) -> Parsed<usize> {
+        self.depth = 0;
+        (self.start, self.cost) = (at, 0);
+        self.scratch.extra.clear();
+        self.scratch.aliased.clear();
+        if self.byte(at) != b'{' {
+            return self.fail(What::NotObject, at);
+        }
+        self.record(root, row, at, &Path::ROOT)
+    }
+
+    /// Reads the object whose `{` is at `at` into row `row` of `into`; returns the position after it.
+    #[inline(never)]
+    pub(super) fn record(
+        &mut self,
+        into: &mut RecordBuilder,
+        row: usize,
+        at: usize,
+        path: &Path<'_>,
+    ) -> Parsed<usize> {
+        self.descend(at)?;
+        into.open(row);
+        let RecordBuilder { reader: FieldIndex { names, guesses }, columns, .. } = into;
+        let names: &FieldNames = names;
+        let first_aliased = self.scratch.aliased.len();
+        let mut before = names.start();
+        let mut at = at + 1;
+        if self.byte(at) != b'"' {
+            at = self.blank(at);
+            if self.byte(at) == b'}' {
+                self.depth -= 1;
+                return Ok(at + 1);
+            }
+        }
+        loop {
+            if self.byte(at) == b' ' {
+                at += 1;
+            }
+            let guess = guesses.get(before).copied().unwrap_or(0);
+            let hit = names.name(guess).and_then(|name| Some((name, name.guess(self.src, at)?)));
+            let known = match hit {
+                Some((name, after)) if self.byte(after) == b':' => {
+                    before = usize::from(guess);
+                    at = after + 1;
+                    Some((guess, name))
+                }
+                _ => {
+                    let (key, after) = self.key(names, at)?;
+                    match key {
+                        Key::Known(id) => {
+                            if let Some(guess) = guesses.get_mut(before) {
+                                *guess = id;
+                            }
+                            before = usize::from(id);
+                            at = after;
+                            names.name(id).map(|name| (id, name))
+                        }
+                        unknown => {
+                            at = self.unknown(unknown, at, after, path)?;
+                            None
+                        }
+                    }
+                }
+            };
+            if let Some((id, name)) = known
+                && let Some(column) = columns.get_mut(name.field)
+            {
+                if self.byte(at) <= b' ' {
+                    at = self.blank(at);
+                }
+                at = if name.alias || column.len() > row {
+                    let start = at;
+                    let conflict = Conflict { names, id, column, row, start, path, first_aliased };
+                    self.conflict(conflict)?
+                } else if self.byte(at) == b'n' {
+                    self.literal(at, b"null")?
+                } else {
+                    match self.value(column, row, at, path, Segment::Field(name))? {
+                        Some(after) => after,
+                        None => self.type_mismatch(name, column, row, at, path)?,
+                    }
+                };
+            }
+            if self.byte(at) <= b' ' {
+                at = self.blank(at);
+            }
+            match self.byte(at) {
+                b',' => at += 1,
+                b'}' => break,
+                _ => return self.fail(What::CommaOrBrace, at),
+            }
+        }
+        self.scratch.aliased.truncate(first_aliased);
+        self.depth -= 1;
+        Ok(at + 1)
+    }
+
+    /// Reads the key at `at`, after white space; returns it and the position after its colon.
+    #[inline(never)]
+    fn key(&mut self, names: &FieldNames, at: usize) -> Parsed<(Key, usize)> {
+        let at = self.blank(at);
+        if self.byte(at) != b'"' {
+            return self.fail(What::Key, at);
+        }
+        let end = scan::skip_plain(self.src, at + 1);
+        let (key, after) = if self.byte(end) == b'"' {
+            let text = self.src.get(at + 1..end).unwrap_or_default();
+            (names.find(text).map_or(Key::Plain(at + 1..end), Key::Known), end + 1)
+        } else {
+            let mut text = std::mem::take(&mut self.scratch.key);
+            text.clear();
+            let after = self.text(at + 1, &mut text);
+            let found = names.find(&text);
+            self.scratch.key = text;
+            (found.map_or(Key::Escaped, Key::Known), after?)
+        };
+        let after = self.colon(after)?;
+        Ok((key, after))
+    }
+
+    /// Reads the value of a field without a column into `_extra`; returns the position after it.
+    fn unknown(&mut self, key: Key, key_at: usize, at: usize, path: &Path<'_>) -> Parsed<usize> {
+        let start = self.blank(at);
+        if let Key::Plain(range) = key {
+            let text = self.src.get(range).unwrap_or_default();
+            let end = self.skip(start)?;
+            self.scratch.extra.push(path, LastStep::Key(text), start..end);
+            self.check_extra_cost(key_at)?;
+            return Ok(end);
+        }
+        let end = self.skip(start)?;
+        let Scratch { extra, key, .. } = &mut self.scratch;
+        extra.push(path, LastStep::Key(key), start..end);
+        self.check_extra_cost(key_at)?;
+        Ok(end)
+    }
+}
