@@ -11,8 +11,8 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
 use super::buffers::FileKey;
-use crate::columnar::sizes::row_bytes;
 use crate::columnar::gather::{Run, Sources};
+use crate::columnar::sizes::row_bytes;
 
 /// Arrow bytes of a chunk, about. Larger chunks would copy a little faster; but when a file is
 /// written in the end, every chunk that has rows of it is in memory.
