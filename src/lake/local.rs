@@ -129,6 +129,19 @@ impl Local {
         self.place(root, name, Over::Nothing, |hidden| write(hidden, bytes))
     }
 
+    /// Removes a file, if there is one, and syncs its directory.
+    pub(super) fn remove(&self, root: &Path, name: &str) -> Result<(), StoreError> {
+        let target = root.join(name);
+        match fs::remove_file(&target) {
+            // A process that was killed may have removed it and not synced the directory.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&target)(error)),
+            _ if parent(&target).is_dir() => {
+                self.syncs.sync(parent(&target)).map_err(failed(parent(&target)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn place(
         &self,
         root: &Path,
@@ -139,7 +152,10 @@ impl Local {
         let target = root.join(name);
         let dir = target.parent().unwrap_or(root).to_owned();
         self.create_below(root, &dir, &mut self.known())?;
-        let hidden = hidden_name(&target);
+        let hidden = match over {
+            Over::Old => hidden_name(&target),
+            Over::Nothing => own_hidden_name(&target)?,
+        };
         // What an attempt before a crash left under this name is of no use.
         match fs::remove_file(&hidden) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -147,14 +163,18 @@ impl Local {
             }
             _ => {}
         }
-        let inode = fill(&hidden)?;
-        let sync = |path: &Path| {
+        let sync = |inode: Inode, path: &Path| {
             self.syncs.sync(path).map_err(|source| match inode {
                 Inode::Shared => unsynced(path)(source),
                 Inode::Own => failed(path)(source),
             })
         };
-        sync(&hidden)?;
+        let filled = fill(&hidden).and_then(|inode| sync(inode, &hidden).map(|()| inode));
+        if filled.is_err() && over == Over::Nothing {
+            // Nobody comes back to this name.
+            let _ = fs::remove_file(&hidden);
+        }
+        let inode = filled?;
         let placed = match over {
             Over::Old => fs::rename(&hidden, &target),
             // A link never takes another file's place. Where there are no links, locks have to do.
@@ -172,7 +192,7 @@ impl Local {
             }
             placed => placed.map_err(failed(&target))?,
         }
-        sync(&dir)?;
+        sync(inode, &dir)?;
         Ok(true)
     }
 
@@ -249,129 +269,21 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
+/// Returns the hidden name of `target`. An attempt after a crash has the same, so that nothing is
+/// left for good.
 fn hidden_name(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     target.with_file_name(names::staging(&name))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    /// Remembers what was synced, in order, and fails the syncs of one path once.
-    #[derive(Clone, Debug, Default)]
-    struct Watched {
-        seen: Arc<Mutex<Vec<PathBuf>>>,
-        fails: Arc<Mutex<Option<PathBuf>>>,
-    }
-
-    impl Watched {
-        fn take(&self) -> Vec<PathBuf> {
-            std::mem::take(&mut self.seen.lock().unwrap())
-        }
-
-        fn fail(&self, path: &Path) {
-            *self.fails.lock().unwrap() = Some(path.to_owned());
-        }
-    }
-
-    impl Syncs for Watched {
-        fn sync(&self, path: &Path) -> io::Result<()> {
-            self.seen.lock().unwrap().push(path.to_owned());
-            let mut fails = self.fails.lock().unwrap();
-            if fails.as_deref() == Some(path) {
-                *fails = None;
-                return Err(io::Error::other("I/O error"));
-            }
-            File::open(path)?.sync_all()
-        }
-    }
-
-    fn watched() -> (Local, Watched) {
-        let syncs = Watched::default();
-        (Local::with(Box::new(syncs.clone())), syncs)
-    }
-
-    #[test]
-    fn a_file_is_placed_whole_and_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let staged = dir.path().join("staged");
-        fs::write(&staged, b"rows").unwrap();
-        let root = dir.path().join("a/lake");
-        let local = Local::new();
-        local.create_root(&root).unwrap();
-        for _ in 0..2 {
-            local.put_file(&root, "t/date=x/n-1.parquet", &staged).unwrap();
-        }
-        assert_eq!(fs::read(root.join("t/date=x/n-1.parquet")).unwrap(), b"rows");
-        assert_eq!(fs::read_dir(root.join("t/date=x")).unwrap().count(), 1);
-        assert!(staged.exists());
-    }
-
-    #[test]
-    fn a_file_is_created_once() {
-        let (dir, local) = (tempfile::tempdir().unwrap(), Local::new());
-        assert!(local.create_bytes(dir.path(), "a/s.json", b"first").unwrap());
-        assert!(!local.create_bytes(dir.path(), "a/s.json", b"second").unwrap());
-        assert_eq!(fs::read(dir.path().join("a/s.json")).unwrap(), b"first");
-        assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_a_crash_left_under_the_hidden_name_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(".r.json.tmp"), b"torn").unwrap();
-        Local::new().put_bytes(dir.path(), "r.json", b"{}").unwrap();
-        assert_eq!(fs::read(dir.path().join("r.json")).unwrap(), b"{}");
-        assert!(!dir.path().join(".r.json.tmp").exists());
-    }
-
-    #[test]
-    fn a_failed_sync_of_a_file_or_its_directory_is_told_apart() {
-        for failing in ["lake/t/.n-1.parquet.tmp", "lake/t"] {
-            let dir = tempfile::tempdir().unwrap();
-            let staged = dir.path().join("staged");
-            fs::write(&staged, b"rows").unwrap();
-            let root = dir.path().join("lake");
-            fs::create_dir_all(root.join("t")).unwrap();
-            let (local, syncs) = watched();
-            local.put_bytes(&root, "t/other", b"").unwrap();
-            syncs.fail(&dir.path().join(failing));
-            let error = local.put_file(&root, "t/n-1.parquet", &staged).unwrap_err();
-            assert!(matches!(error, StoreError::Unsynced { .. }), "{failing}: {error}");
-            assert!(error.to_string().contains(failing), "{error}");
-        }
-    }
-
-    #[test]
-    fn directories_that_are_there_are_synced_up_to_the_root_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("lake");
-        // As a process leaves them that was killed before it synced anything.
-        fs::create_dir_all(root.join("t/date=x")).unwrap();
-        let (local, syncs) = watched();
-        local.create_root(&root).unwrap();
-        assert_eq!(syncs.take(), [dir.path()]);
-        local.put_bytes(&root, "t/date=x/a", b"").unwrap();
-        let leaf = root.join("t/date=x");
-        let hidden = leaf.join(".a.tmp");
-        assert_eq!(syncs.take(), [root.clone(), root.join("t"), hidden.clone(), leaf.clone()]);
-        local.put_bytes(&root, "t/date=x/a", b"").unwrap();
-        assert_eq!(syncs.take(), [hidden, leaf]);
-    }
-
-    #[test]
-    fn a_directory_whose_parent_cannot_be_synced_is_made_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().to_owned();
-        let (local, syncs) = watched();
-        syncs.fail(&root.join("t"));
-        local.put_bytes(&root, "t/date=x/a", b"").unwrap_err();
-        assert!(!root.join("t/date=x").exists(), "believed by the next attempt");
-        syncs.take();
-        local.put_bytes(&root, "t/date=x/a", b"").unwrap();
-        assert!(syncs.take().contains(&root.join("t")));
-    }
+/// Returns a hidden name that no other attempt has. Of several that create one file each links
+/// its own bytes: by a shared hidden name one would link another's, and both believe it is
+/// theirs.
+fn own_hidden_name(target: &Path) -> Result<PathBuf, StoreError> {
+    let random = getrandom::u64().map_err(|e| failed(target)(io::Error::other(e)))?;
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    Ok(target.with_file_name(names::staging(&format!("{name}.{random:016x}"))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! * [`Receipt`], [`Receipts`]: the accounts of rolls beside their data.
 //! * [`QuarantineFile`], [`Entry`]: lines that are no rows.
 //! * [`DataFile`]: footers and rows of Parquet files.
+//! * [`lease`]: the right to replace and delete objects.
 //!
 //! An object appears whole or not at all. In a directory it is written under a hidden name, synced,
 //! renamed, and every directory on its way synced ([`local`]); objects of a bucket appear whole by
@@ -13,6 +14,7 @@
 
 mod error;
 mod footers;
+pub mod lease;
 mod local;
 mod location;
 pub mod names;
@@ -24,6 +26,8 @@ mod quarantine;
 pub mod receipt;
 mod receipts;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -34,6 +38,7 @@ pub use self::error::StoreError;
 pub use self::footers::DataFileError;
 #[cfg(test)]
 pub(crate) use self::footers::TAIL_BYTES;
+pub use self::lease::{Acquisition, Lease, LeaseError};
 use self::local::Local;
 #[cfg(test)]
 pub(crate) use self::local::Syncs;

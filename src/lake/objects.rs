@@ -172,6 +172,18 @@ impl Lake {
         listed.map_err(|e| self.failed(e))
     }
 
+    /// Deletes the object `name`, if there is one.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        if let Location::Local(root) = &self.location {
+            let (local, root, name) = (Arc::clone(&self.local), root.clone(), name.to_owned());
+            return blocking(move || local.remove(&root, &name)).await;
+        }
+        match self.store.delete(&self.path(name)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
     pub(super) fn path(&self, name: &str) -> Result<Path, StoreError> {
         Path::parse(name).map_err(|e| self.failed(e.into()))
     }

@@ -1,0 +1,146 @@
+//! Files that are placed whole, durably and once.
+
+use std::sync::Arc;
+
+use super::*;
+
+/// Remembers what was synced, in order, and fails the syncs of one path once.
+#[derive(Clone, Debug, Default)]
+struct Watched {
+    seen: Arc<Mutex<Vec<PathBuf>>>,
+    fails: Arc<Mutex<Option<PathBuf>>>,
+}
+
+impl Watched {
+    fn take(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+
+    fn fail(&self, path: &Path) {
+        *self.fails.lock().unwrap() = Some(path.to_owned());
+    }
+}
+
+impl Syncs for Watched {
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        self.seen.lock().unwrap().push(path.to_owned());
+        let mut fails = self.fails.lock().unwrap();
+        if fails.as_deref() == Some(path) {
+            *fails = None;
+            return Err(io::Error::other("I/O error"));
+        }
+        File::open(path)?.sync_all()
+    }
+}
+
+fn watched() -> (Local, Watched) {
+    let syncs = Watched::default();
+    (Local::with(Box::new(syncs.clone())), syncs)
+}
+
+#[test]
+fn a_file_is_placed_whole_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let staged = dir.path().join("staged");
+    fs::write(&staged, b"rows").unwrap();
+    let root = dir.path().join("a/lake");
+    let local = Local::new();
+    local.create_root(&root).unwrap();
+    for _ in 0..2 {
+        local.put_file(&root, "t/date=x/n-1.parquet", &staged).unwrap();
+    }
+    assert_eq!(fs::read(root.join("t/date=x/n-1.parquet")).unwrap(), b"rows");
+    assert_eq!(fs::read_dir(root.join("t/date=x")).unwrap().count(), 1);
+    assert!(staged.exists());
+}
+
+#[test]
+fn a_file_is_created_once() {
+    let (dir, local) = (tempfile::tempdir().unwrap(), Local::new());
+    assert!(local.create_bytes(dir.path(), "a/s.json", b"first").unwrap());
+    assert!(!local.create_bytes(dir.path(), "a/s.json", b"second").unwrap());
+    assert_eq!(fs::read(dir.path().join("a/s.json")).unwrap(), b"first");
+    assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
+}
+
+#[test]
+fn of_many_that_create_a_file_the_one_whose_bytes_it_has_is_told_so() {
+    let (dir, local) = (tempfile::tempdir().unwrap(), Local::new());
+    for round in 0..20 {
+        let name = format!("a/s{round}.json");
+        let created: Vec<(String, bool)> = std::thread::scope(|scope| {
+            let attempts: Vec<_> = (0..8)
+                .map(|n| {
+                    let (local, root, name) = (&local, dir.path(), &name);
+                    scope.spawn(move || {
+                        let bytes = format!("bytes of {n}");
+                        let created = local.create_bytes(root, name, bytes.as_bytes());
+                        (bytes, created.unwrap())
+                    })
+                })
+                .collect();
+            attempts.into_iter().map(|attempt| attempt.join().unwrap()).collect()
+        });
+        let there = fs::read_to_string(dir.path().join(&name)).unwrap();
+        let winners: Vec<&String> =
+            created.iter().filter(|(_, created)| *created).map(|(bytes, _)| bytes).collect();
+        assert_eq!(winners, [&there]);
+    }
+    assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 20);
+}
+
+#[test]
+fn what_a_crash_left_under_the_hidden_name_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(".r.json.tmp"), b"torn").unwrap();
+    Local::new().put_bytes(dir.path(), "r.json", b"{}").unwrap();
+    assert_eq!(fs::read(dir.path().join("r.json")).unwrap(), b"{}");
+    assert!(!dir.path().join(".r.json.tmp").exists());
+}
+
+#[test]
+fn a_failed_sync_of_a_file_or_its_directory_is_told_apart() {
+    for failing in ["lake/t/.n-1.parquet.tmp", "lake/t"] {
+        let dir = tempfile::tempdir().unwrap();
+        let staged = dir.path().join("staged");
+        fs::write(&staged, b"rows").unwrap();
+        let root = dir.path().join("lake");
+        fs::create_dir_all(root.join("t")).unwrap();
+        let (local, syncs) = watched();
+        local.put_bytes(&root, "t/other", b"").unwrap();
+        syncs.fail(&dir.path().join(failing));
+        let error = local.put_file(&root, "t/n-1.parquet", &staged).unwrap_err();
+        assert!(matches!(error, StoreError::Unsynced { .. }), "{failing}: {error}");
+        assert!(error.to_string().contains(failing), "{error}");
+    }
+}
+
+#[test]
+fn directories_that_are_there_are_synced_up_to_the_root_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("lake");
+    // As a process leaves them that was killed before it synced anything.
+    fs::create_dir_all(root.join("t/date=x")).unwrap();
+    let (local, syncs) = watched();
+    local.create_root(&root).unwrap();
+    assert_eq!(syncs.take(), [dir.path()]);
+    local.put_bytes(&root, "t/date=x/a", b"").unwrap();
+    let leaf = root.join("t/date=x");
+    let hidden = leaf.join(".a.tmp");
+    assert_eq!(syncs.take(), [root.clone(), root.join("t"), hidden.clone(), leaf.clone()]);
+    local.put_bytes(&root, "t/date=x/a", b"").unwrap();
+    assert_eq!(syncs.take(), [hidden, leaf]);
+}
+
+#[test]
+fn a_directory_whose_parent_cannot_be_synced_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().to_owned();
+    let (local, syncs) = watched();
+    syncs.fail(&root.join("t"));
+    local.put_bytes(&root, "t/date=x/a", b"").unwrap_err();
+    assert!(!root.join("t/date=x").exists(), "believed by the next attempt");
+    syncs.take();
+    local.put_bytes(&root, "t/date=x/a", b"").unwrap();
+    assert!(syncs.take().contains(&root.join("t")));
+}

@@ -1,0 +1,336 @@
+//! The behaviour of a lake, on every backend that a test can have: a directory, and a bucket in
+//! memory. The S3 protocol is tested end to end.
+
+use std::fmt;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::Int64Type;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result,
+};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+
+use super::*;
+use crate::record::{Micros, Roll};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn at(minutes: i64) -> Micros {
+    Micros(1_000_000_000 + minutes * 60_000_000)
+}
+
+/// Runs `test` on each backend, with a directory for staging files.
+fn on_each(test: impl AsyncFn(Lake, &FilePath)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let location = Location::Local(dir.path().join("a/lake"));
+        let options = Options { location, options: Vec::new(), timeout: MINUTE };
+        assert!(matches!(Lake::open_existing(&options), Err(StoreError::NoLake { .. })));
+        assert!(!dir.path().join("a").exists(), "looking at a lake makes none");
+        test(Lake::open(&options).unwrap(), dir.path()).await;
+        Lake::open_existing(&options).unwrap();
+
+        let store = Arc::new(InMemory::new());
+        for neighbour in ["lakeside/t/x.parquet", "other/_receipts/n/00000001.json", "lake"] {
+            store.put(&Path::from(neighbour), PutPayload::from_static(b"x")).await.unwrap();
+        }
+        test(Lake::on(store.clone(), 1 << 10), dir.path()).await;
+        let prefix = Path::from("lake");
+        let left = store.list_with_delimiter(None).await.unwrap();
+        assert_eq!(left.objects.len(), 1, "nothing is written beside the lake: {prefix}");
+    });
+}
+
+/// 100 rows, ten a row group.
+fn parquet() -> Vec<u8> {
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["name"; 100]));
+    let batch = RecordBatch::try_from_iter([("number", numbers), ("name", names)]).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(10)).build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+fn names_of(mut objects: Vec<Object>) -> Vec<String> {
+    objects.sort();
+    objects.into_iter().map(|object| object.name).collect()
+}
+
+#[test]
+fn objects_are_put_created_read_and_listed_by_names_relative_to_the_lake() {
+    on_each(async |lake, dir| {
+        let data = names::data("t", "d=a%2Fb", "n", Roll(1));
+        let staged = dir.join("staged");
+        for bytes in [vec![1; 10], vec![2; 5000], vec![3; 20]] {
+            std::fs::write(&staged, &bytes).unwrap();
+            lake.put_file(&data, &staged, 2).await.unwrap();
+            assert_eq!(lake.get(&data).await.unwrap(), Some(bytes.clone()));
+            let object = lake.head(&data).await.unwrap().unwrap();
+            assert_eq!((object.name, object.bytes), (data.clone(), bytes.len() as u64));
+        }
+        assert!(staged.exists());
+        assert_eq!(lake.get("t/none").await.unwrap(), None);
+        assert_eq!(lake.head("t/none").await.unwrap(), None);
+
+        assert!(lake.create_bytes("_x/new", b"first".to_vec()).await.unwrap());
+        assert!(!lake.create_bytes("_x/new", b"second".to_vec()).await.unwrap());
+        assert_eq!(lake.get("_x/new").await.unwrap(), Some(b"first".to_vec()));
+        lake.put_bytes("_x/new", b"third".to_vec()).await.unwrap();
+        assert_eq!(lake.get("_x/new").await.unwrap(), Some(b"third".to_vec()));
+
+        lake.put_bytes("t2/other", Vec::new()).await.unwrap();
+        assert_eq!(names_of(lake.list("t").await.unwrap()), [data.clone()]);
+        let all = names_of(lake.list("").await.unwrap());
+        assert_eq!(all, ["_x/new".to_owned(), data, "t2/other".to_owned()]);
+        assert!(lake.list("nothing").await.unwrap().is_empty());
+        lake.probe("00ff").await.unwrap();
+        assert_eq!(lake.list("").await.unwrap().len(), 3, "a probe leaves nothing behind");
+    });
+}
+
+#[test]
+fn footers_and_rows_are_read_from_parts_of_a_file() {
+    on_each(async |lake, _| {
+        lake.put_bytes("t/a.parquet", parquet()).await.unwrap();
+        let object = lake.head("t/a.parquet").await.unwrap().unwrap();
+        assert_eq!(lake.row_count(&object).await.unwrap(), 100);
+        let file = DataFile::open(&lake, object.clone()).await.unwrap();
+        let read = async |columns: Option<&[&str]>, rows: Option<&[usize]>| {
+            let mut batches = file.batches(&lake, columns, rows).unwrap();
+            let (mut numbers, mut columns) = (Vec::new(), 0);
+            while let Some(batch) = batches.next().await.unwrap() {
+                columns = batch.num_columns();
+                let column = batch.column_by_name("number").unwrap();
+                numbers.extend_from_slice(column.as_primitive::<Int64Type>().values());
+            }
+            (numbers, columns)
+        };
+        assert_eq!(read(Some(&["number", "unknown"]), None).await, ((0..100).collect(), 1));
+        assert_eq!(read(None, Some(&[3, 4, 19, 99])).await, (vec![3, 4, 19, 99], 2));
+
+        for (bytes, expected) in [(&b""[..], "it has 0 bytes"), (b"no Parquet at all", "no whole")]
+        {
+            lake.put_bytes("t/b.parquet", bytes.to_vec()).await.unwrap();
+            let object = lake.head("t/b.parquet").await.unwrap().unwrap();
+            let error = lake.footer(&object).await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let gone = Object { name: "t/gone.parquet".into(), bytes: 100 };
+        assert!(matches!(lake.footer(&gone).await, Err(DataFileError::Store(_))));
+    });
+}
+
+#[test]
+fn receipts_come_by_node_and_in_order() {
+    on_each(async |lake, _| {
+        for (node, roll) in [("b", 2), ("a", 1), ("b", 1), ("b", 4)] {
+            let receipt = serde_json::json!({
+                "version": 1, "node": node, "roll": roll, "first_seq": 1, "last_seq": 1,
+                "lines": 0, "rows": 0, "rejects": 0, "actions": 0, "tables": [],
+            });
+            let bytes = serde_json::to_vec(&receipt).unwrap();
+            lake.put_bytes(&names::receipt(node, Roll(roll)), bytes.clone()).await.unwrap();
+            lake.put_bytes(&names::receipt("c", Roll(roll)), bytes).await.unwrap();
+        }
+        lake.put_bytes(&names::receipt("a", Roll(2)), b"{".to_vec()).await.unwrap();
+        let all = lake.receipts().await.unwrap();
+        let rolls = |node: &str| all.by_node[node].iter().map(|r| r.roll).collect::<Vec<_>>();
+        assert_eq!((rolls("a"), rolls("b"), all.by_node.len()), (vec![1], vec![1, 2, 4], 2));
+        let unreadable: Vec<&str> = all.unreadable.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(unreadable.len(), 4, "three of another node, one that is none: {unreadable:?}");
+        assert_eq!(
+            lake.receipts_of("b").await.unwrap().len(),
+            2,
+            "up to the first that is missing"
+        );
+        assert_eq!(lake.receipt("z", Roll(1)).await.unwrap(), None);
+        assert!(matches!(lake.receipt("a", Roll(2)).await, Err(ReceiptError::Malformed { .. })));
+    });
+}
+
+#[track_caller]
+fn held(acquisition: Acquisition) -> Lease {
+    match acquisition {
+        Acquisition::Held(lease) => lease,
+        busy => panic!("{busy:?}"),
+    }
+}
+
+#[test]
+fn objects_are_replaced_and_deleted_under_a_lease() {
+    on_each(async |lake, dir| {
+        let staged = dir.join("staged");
+        std::fs::write(&staged, b"new").unwrap();
+        lake.put_bytes("t/old", b"old".to_vec()).await.unwrap();
+        let lease = held(lake.acquire_lease("compact", "p1", 5 * MINUTE, at(0)).await.unwrap());
+        lake.replace_file(&lease, at(4), "t/old", &staged, 1).await.unwrap();
+        assert_eq!(lake.get("t/old").await.unwrap(), Some(b"new".to_vec()));
+
+        // Expired: nothing is touched.
+        let late = lake.replace_file(&lease, at(5), "t/old", &staged, 1).await;
+        assert!(matches!(late, Err(LeaseError::Expired { .. })), "{late:?}");
+        let late = lake.delete(&lease, at(5), "t/old").await;
+        assert!(matches!(late, Err(LeaseError::Expired { .. })), "{late:?}");
+        assert!(lake.head("t/old").await.unwrap().is_some());
+
+        let mut lease = lease;
+        lake.renew_lease(&mut lease, 5 * MINUTE, at(5)).await.unwrap();
+        lake.delete(&lease, at(9), "t/old").await.unwrap();
+        lake.delete(&lease, at(9), "t/old").await.unwrap();
+        assert_eq!(lake.get("t/old").await.unwrap(), None);
+
+        let other = Lake::below(Arc::new(InMemory::new()), "other");
+        let astray = other.delete(&lease, at(9), "t/old").await;
+        assert!(matches!(astray, Err(LeaseError::OtherLake { .. })), "{astray:?}");
+    });
+}
+
+#[test]
+fn a_lease_has_one_holder_until_it_ends() {
+    on_each(async |lake, _| {
+        let acquire = async |holder: &str, now| {
+            lake.acquire_lease("compact", holder, 5 * MINUTE, now).await.unwrap()
+        };
+        let mut first = held(acquire("p1", at(0)).await);
+        let busy = Acquisition::Busy { holder: "p1".into(), expires_at: at(5) };
+        assert_eq!(acquire("p2", at(1)).await, busy);
+        assert_eq!(held(acquire("p1", at(1)).await), first, "asked again after a lost answer");
+        // It has ended for its holder, and for others it will when clocks that are behind say so.
+        assert_eq!(acquire("p2", at(5)).await, busy);
+
+        let mut second = held(acquire("p2", at(6)).await);
+        let lost = lake.renew_lease(&mut first, 5 * MINUTE, at(6)).await;
+        assert!(matches!(lost, Err(LeaseError::Lost { .. })), "{lost:?}");
+        lake.release_lease(first).await.unwrap();
+        lake.renew_lease(&mut second, 5 * MINUTE, at(7)).await.unwrap();
+        assert_eq!(second.expires_at(), at(12));
+        lake.release_lease(second).await.unwrap();
+        held(acquire("p3", at(8)).await);
+        let left = names_of(lake.list(names::LEASES).await.unwrap());
+        assert_eq!(left.len(), 1, "earlier epochs are deleted: {left:?}");
+
+        // Leases by other names are other leases.
+        held(lake.acquire_lease("vacuum", "p2", MINUTE, at(8)).await.unwrap());
+    });
+}
+
+#[test]
+fn of_many_that_want_a_lease_at_once_one_gets_it() {
+    on_each(async |lake, _| {
+        for round in 0..5_i64 {
+            let now = at(round * 10);
+            let holders: Vec<String> = (0..8).map(|n| format!("p{round}-{n}")).collect();
+            let wanted = holders.iter().map(|h| lake.acquire_lease("x", h, 5 * MINUTE, now));
+            let got = futures::future::join_all(wanted).await;
+            let held = got.iter().filter(|got| matches!(got, Ok(Acquisition::Held(_)))).count();
+            assert_eq!(held, 1, "{got:?}");
+        }
+    });
+}
+
+/// A store in memory whose next put works, and whose answer to it is lost.
+#[derive(Debug, Default)]
+struct LosesAnswers {
+    objects: InMemory,
+    next: AtomicBool,
+}
+
+impl fmt::Display for LosesAnswers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LosesAnswers")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LosesAnswers {
+    async fn put_opts(&self, at: &Path, bytes: PutPayload, how: PutOptions) -> Result<PutResult> {
+        let put = self.objects.put_opts(at, bytes, how).await;
+        match self.next.swap(false, Ordering::Relaxed) {
+            true => Err(Error::Generic { store: "LosesAnswers", source: "time-out".into() }),
+            false => put,
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        how: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.objects.put_multipart_opts(at, how).await
+    }
+
+    async fn get_opts(&self, at: &Path, how: GetOptions) -> Result<GetResult> {
+        self.objects.get_opts(at, how).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.objects.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.objects.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.objects.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, how: CopyOptions) -> Result<()> {
+        self.objects.copy_opts(from, to, how).await
+    }
+}
+
+#[test]
+fn an_answer_that_was_lost_is_looked_up() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = Arc::new(LosesAnswers::default());
+        let lake = Lake::below(store.clone(), "lake");
+        store.next.store(true, Ordering::Relaxed);
+        let mut lease = held(lake.acquire_lease("x", "p1", 5 * MINUTE, at(0)).await.unwrap());
+        store.next.store(true, Ordering::Relaxed);
+        lake.renew_lease(&mut lease, 5 * MINUTE, at(1)).await.unwrap();
+        assert_eq!(lease.expires_at(), at(6));
+        // The answer to a renewal came to nobody: the next one goes on from what it did.
+        let mut forgotten = lease.clone();
+        lake.renew_lease(&mut forgotten, 5 * MINUTE, at(2)).await.unwrap();
+        lake.renew_lease(&mut lease, 5 * MINUTE, at(3)).await.unwrap();
+        assert_eq!(lease, forgotten);
+        store.next.store(true, Ordering::Relaxed);
+        lake.release_lease(lease).await.unwrap();
+        held(lake.acquire_lease("x", "p2", MINUTE, at(3)).await.unwrap());
+    });
+}
+
+#[test]
+fn a_holder_that_goes_by_an_old_listing_does_not_hold_the_lease() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let lake = Lake::below(Arc::new(InMemory::new()), "lake");
+        let mut old = held(lake.acquire_lease("x", "p1", MINUTE, at(0)).await.unwrap());
+        // Taken over and renewed, so that the epoch after the old one is deleted, and free again.
+        let mut new = held(lake.acquire_lease("x", "p2", 5 * MINUTE, at(3)).await.unwrap());
+        lake.renew_lease(&mut new, 5 * MINUTE, at(4)).await.unwrap();
+        let lost = lake.renew_lease(&mut old, 5 * MINUTE, at(5)).await;
+        assert!(matches!(lost, Err(LeaseError::Lost { .. })), "{lost:?}");
+        lake.renew_lease(&mut new, 5 * MINUTE, at(5)).await.unwrap();
+    });
+}
