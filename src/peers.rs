@@ -15,7 +15,7 @@ use crate::lock::lock;
 
 /// Peers that are remembered at a time.
 const MOST_PEERS: usize = 1 << 16;
-/// Shares are looked through for forgotten peers at this many, and at twice what is left then.
+/// PeerShares are looked through for forgotten peers at this many, and at twice what is left then.
 const SWEPT_PEERS: usize = 1024;
 
 /// Who sends, as far as the network tells.
@@ -38,7 +38,7 @@ impl Peer {
 
 /// A token bucket for each peer.
 #[derive(Debug)]
-pub struct Buckets {
+pub struct TokenBuckets {
     per_second: f64,
     burst: f64,
     // A lock, held for one look-up; the rare sweep goes over all peers at most once a second.
@@ -51,12 +51,12 @@ struct Levels {
     swept_at: Option<Instant>,
 }
 
-impl Buckets {
-    /// Buckets that hold `burst` and fill with `per_second`.
+impl TokenBuckets {
+    /// TokenBuckets that hold `burst` and fill with `per_second`.
     #[must_use]
-    pub fn new(per_second: f64, burst: f64) -> Buckets {
+    pub fn new(per_second: f64, burst: f64) -> TokenBuckets {
         let peers = Mutex::new(Levels { levels: HashMap::new(), swept_at: None });
-        Buckets { per_second, burst, peers }
+        TokenBuckets { per_second, burst, peers }
     }
 
     /// Takes one from the bucket of `peer`.
@@ -70,7 +70,7 @@ impl Buckets {
     /// Whether there is one, without taking it.
     ///
     /// # Errors
-    /// As for [`Buckets::take`].
+    /// As for [`TokenBuckets::take`].
     pub fn check(&self, peer: Peer, now: Instant) -> Result<(), Duration> {
         self.look(peer, now, 0.0)
     }
@@ -121,7 +121,7 @@ impl Buckets {
 
 /// Counts what peers have open.
 #[derive(Debug)]
-pub struct Open {
+pub struct PeerLimit {
     most: usize,
     // A lock, held for one look-up.
     peers: Mutex<HashMap<Peer, usize>>,
@@ -129,21 +129,21 @@ pub struct Open {
 
 /// One open thing of a peer; dropping it closes it.
 #[derive(Debug)]
-pub struct OpenOne {
-    open: Arc<Open>,
+pub struct PeerPermit {
+    open: Arc<PeerLimit>,
     peer: Peer,
 }
 
-impl Open {
+impl PeerLimit {
     /// At most `most` for each peer.
     #[must_use]
-    pub fn new(most: usize) -> Arc<Open> {
-        Arc::new(Open { most, peers: Mutex::default() })
+    pub fn new(most: usize) -> Arc<PeerLimit> {
+        Arc::new(PeerLimit { most, peers: Mutex::default() })
     }
 
     /// One more of `peer`; `None` when it has all it may.
     #[must_use]
-    pub fn one(self: &Arc<Self>, peer: Peer) -> Option<OpenOne> {
+    pub fn acquire(self: &Arc<Self>, peer: Peer) -> Option<PeerPermit> {
         let mut peers = lock(&self.peers);
         let count = peers.entry(peer).or_insert(0);
         if *count >= self.most {
@@ -151,11 +151,11 @@ impl Open {
         }
         *count += 1;
         drop(peers);
-        Some(OpenOne { open: Arc::clone(self), peer })
+        Some(PeerPermit { open: Arc::clone(self), peer })
     }
 }
 
-impl Drop for OpenOne {
+impl Drop for PeerPermit {
     fn drop(&mut self) {
         let mut peers = lock(&self.open.peers);
         if let Some(count) = peers.get_mut(&self.peer) {
@@ -169,18 +169,18 @@ impl Drop for OpenOne {
 
 /// The same number of permits for each peer, to be waited for in turn.
 #[derive(Debug)]
-pub struct Shares {
+pub struct PeerShares {
     permits: usize,
     // A lock, held for one look-up; peers that hold and wait for nothing are swept out in time.
     peers: Mutex<(HashMap<Peer, Weak<Semaphore>>, usize)>,
 }
 
-impl Shares {
+impl PeerShares {
     /// `permits` for each peer.
     #[must_use]
-    pub fn new(permits: usize) -> Shares {
+    pub fn new(permits: usize) -> PeerShares {
         let permits = permits.clamp(1, Semaphore::MAX_PERMITS);
-        Shares { permits, peers: Mutex::new((HashMap::new(), SWEPT_PEERS)) }
+        PeerShares { permits, peers: Mutex::new((HashMap::new(), SWEPT_PEERS)) }
     }
 
     /// How many each has.
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_its_burst_and_fills_again() {
-        let (buckets, now) = (Buckets::new(2.0, 3.0), Instant::now());
+        let (buckets, now) = (TokenBuckets::new(2.0, 3.0), Instant::now());
         let one = peer("10.0.0.1");
         for _ in 0..3 {
             assert_eq!(buckets.check(one, now), Ok(()));
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn each_peer_has_its_share_for_as_long_as_it_holds_any() {
-        let shares = Shares::new(2);
+        let shares = PeerShares::new(2);
         let one = shares.of(peer("10.0.0.1")).try_acquire_many_owned(2).unwrap();
         assert_eq!(shares.of(peer("10.0.0.1")).available_permits(), 0);
         assert_eq!(shares.of(peer("10.0.0.2")).available_permits(), 2);
@@ -256,13 +256,13 @@ mod tests {
 
     #[test]
     fn what_is_closed_can_be_opened_again() {
-        let open = Open::new(2);
-        let one = open.one(peer("10.0.0.1")).unwrap();
-        let _two = open.one(peer("10.0.0.1")).unwrap();
-        assert!(open.one(peer("10.0.0.1")).is_none());
-        assert!(open.one(peer("10.0.0.2")).is_some());
+        let open = PeerLimit::new(2);
+        let one = open.acquire(peer("10.0.0.1")).unwrap();
+        let _two = open.acquire(peer("10.0.0.1")).unwrap();
+        assert!(open.acquire(peer("10.0.0.1")).is_none());
+        assert!(open.acquire(peer("10.0.0.2")).is_some());
         drop(one);
-        assert!(open.one(peer("10.0.0.1")).is_some());
+        assert!(open.acquire(peer("10.0.0.1")).is_some());
         drop(_two);
         assert!(lock(&open.peers).is_empty());
     }

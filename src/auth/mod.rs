@@ -37,7 +37,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::peers::{Buckets, Peer};
+use crate::peers::{Peer, TokenBuckets};
 
 pub use file::CredentialsError;
 pub(crate) use file::{may_be_shown, token_hash};
@@ -196,7 +196,7 @@ pub struct Auth {
     // Read for every request, written when the file has changed.
     current: RwLock<Arc<Credentials>>,
     verifier: Verifier,
-    failures: Arc<Buckets>,
+    failures: Arc<TokenBuckets>,
     signer: oauth2::Signer,
 }
 
@@ -209,7 +209,7 @@ impl Auth {
     pub fn open(path: &Path, state: &Path) -> Result<Arc<Auth>, CredentialsError> {
         let credentials = Credentials::read(path)?;
         let signer = oauth2::Signer::open(&state.join("oauth2.key"))?;
-        let failures = Arc::new(Buckets::new(FAILURES_PER_SECOND, FAILURES));
+        let failures = Arc::new(TokenBuckets::new(FAILURES_PER_SECOND, FAILURES));
         Ok(Arc::new(Auth {
             path: path.to_owned(),
             current: RwLock::new(Arc::new(credentials)),

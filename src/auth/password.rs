@@ -14,7 +14,7 @@ use tokio::sync::{AcquireError, Semaphore};
 use super::file::{CredentialsError, Secret};
 use super::{Denied, REMEMBER, Wrong};
 use crate::lock::lock;
-use crate::peers::{Buckets, Peer, Shares};
+use crate::peers::{Peer, PeerShares, TokenBuckets};
 
 /// Verified credentials that are remembered at a time.
 const MOST_REMEMBERED: usize = 4096;
@@ -67,9 +67,9 @@ pub(super) fn nobody<'a>(hashes: impl Iterator<Item = &'a str>) -> Option<Arc<st
 /// given back if it was right: what is tried at once, or given up, counts as what is tried in turn.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    queues: Shares,
+    queues: PeerShares,
     turns: Arc<Semaphore>,
-    failures: Arc<Buckets>,
+    failures: Arc<TokenBuckets>,
     memory: Arc<Remembered>,
 }
 
@@ -83,13 +83,13 @@ struct Remembered {
 
 impl Verifier {
     /// One that pays with `failures`.
-    pub(super) fn new(failures: Arc<Buckets>) -> Result<Verifier, CredentialsError> {
+    pub(super) fn new(failures: Arc<TokenBuckets>) -> Result<Verifier, CredentialsError> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|_| CredentialsError::Random)?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Verifier {
-            queues: Shares::new(1),
+            queues: PeerShares::new(1),
             turns: Arc::new(Semaphore::new((cores / 4).max(1))),
             failures,
             memory: Arc::new(Remembered { key, entries: Mutex::default() }),

@@ -1,4 +1,4 @@
-//! The accept loop: a place for each connection, the protocol on it, and the drain at the end.
+//! The accept loop: a permit for each connection, the protocol on it, and the drain at the end.
 
 use std::future::Future;
 use std::io;
@@ -20,42 +20,43 @@ use tracing::{debug, info, warn};
 use warp::filters::BoxedFilter;
 
 use crate::metrics::{LIMITED, TLS_FAILED};
-use crate::peers::{Open, Peer};
+use crate::peers::{Peer, PeerLimit};
 use crate::tls::Tls;
 
-use super::connection_state::{Patience, Trouble, Watch};
-use super::exchange::{self, Answer, Flights};
+use super::connection_state::{CloseReason, ConnectionState, Timeouts};
+use super::exchange::{self, InFlightLimit, ResponseBody};
 use super::reply::Response;
-use super::socket::{Place, Socket};
+use super::socket::{ConnectionPermit, Socket};
 
-/// HTTP/1.1: what a head may measure, and what is read from the socket at a time.
+/// HTTP/1.1: the longest head, and the most that is read from the socket at a time, in bytes.
 const HEAD_BYTES: usize = 64 << 10;
-/// HTTP/2: what a list of headers may measure.
+/// HTTP/2: the longest list of headers, in bytes.
 const H2_HEADERS_BYTES: u32 = 32 << 10;
-/// HTTP/2: requests at one time on a connection. Senders take a refused stream badly.
+/// HTTP/2: requests at one time on a connection. Senders rarely handle a refused stream well.
 const H2_STREAMS: u32 = 256;
-/// HTTP/2: streams that a client has opened and reset before we looked at them, and frames of its
-/// that were wrong, before its connection is closed (rapid reset).
+/// HTTP/2: streams that a client may open and reset before they are handled, and invalid frames that
+/// it may send, before its connection is closed (rapid reset).
 const H2_RESETS: usize = 32;
-/// HTTP/2: what a client may send ahead of our reading, on one stream as on the whole connection.
-/// It is held besides the memory budget, for as long as that makes streams wait.
+/// HTTP/2: the bytes that a client may send ahead, on one stream as on the whole connection. They are
+/// held besides the memory budget while streams wait for that.
 const H2_WINDOW_BYTES: u32 = 256 << 10;
-/// Requests in flight at one time: of all, and of a peer. Never less than there may be connections,
-/// so that only those meet them who put many on one.
-const LEAST_IN_FLIGHT: usize = 2048;
-const LEAST_IN_FLIGHT_OF_PEER: usize = 512;
-/// HTTP/2: how often an open connection is pinged, and how long the pong may take.
+/// Requests in flight at one time: of all peers, and of one. Never less than the limit of connections,
+/// so that only clients with many requests on one connection meet it.
+const MIN_IN_FLIGHT: usize = 2048;
+const MIN_IN_FLIGHT_OF_PEER: usize = 512;
+/// HTTP/2: the time between two pings of an open connection, and the time-out of the pong.
 const H2_PING: Duration = Duration::from_secs(20);
-/// After an `accept` that failed for want of something (descriptors, memory).
+/// The pause after an `accept` that failed for want of a resource (descriptors, memory).
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) struct Limits {
+/// The limits of connections, in number and time.
+pub(super) struct ConnectionLimits {
     pub(super) header_timeout: Duration,
     pub(super) drain_timeout: Duration,
     pub(super) max_connections: usize,
     pub(super) max_connections_per_peer: Option<usize>,
     pub(super) handshake_timeout: Duration,
-    pub(super) patience: Patience,
+    pub(super) timeouts: Timeouts,
     /// None for plain HTTP.
     pub(super) tls: Option<Arc<Tls>>,
 }
@@ -64,16 +65,16 @@ pub(super) struct Limits {
 pub(super) async fn serve(
     listener: TcpListener,
     routes: &BoxedFilter<(Response,)>,
-    limits: &Limits,
+    limits: &ConnectionLimits,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let places = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-    let places = Arc::new(Semaphore::new(places));
-    let per_peer = limits.max_connections_per_peer.map(Open::new);
+    let permits = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+    let permits = Arc::new(Semaphore::new(permits));
+    let per_peer = limits.max_connections_per_peer.map(PeerLimit::new);
     let protocol = Arc::new(protocol(limits));
-    let flights = Flights::new(
-        LEAST_IN_FLIGHT.max(limits.max_connections),
-        LEAST_IN_FLIGHT_OF_PEER
+    let in_flight = InFlightLimit::new(
+        MIN_IN_FLIGHT.max(limits.max_connections),
+        MIN_IN_FLIGHT_OF_PEER
             .max(limits.max_connections_per_peer.unwrap_or(limits.max_connections)),
     );
     let connections = TaskTracker::new();
@@ -81,7 +82,7 @@ pub(super) async fn serve(
 
     let mut shutdown = pin!(shutdown);
     loop {
-        let next = next(&listener, &places);
+        let next = next(&listener, &permits);
         let (stream, peer, permit) = tokio::select! {
             biased;
             () = &mut shutdown => break,
@@ -95,33 +96,35 @@ pub(super) async fn serve(
         };
         let of_peer = match &per_peer {
             None => None,
-            Some(open) => match open.one(Peer::of(peer.ip())) {
-                Some(one) => Some(one),
+            Some(limit) => match limit.acquire(Peer::of(peer.ip())) {
+                Some(permit) => Some(permit),
                 None => {
-                    // Closed at once: to answer it would take the place that it may not have.
+                    // Closed at once: an answer would need the permit that it may not have.
                     metrics::counter!(LIMITED).increment(1);
                     debug!(%peer, "connection refused: its peer has too many open");
                     continue;
                 }
             },
         };
-        let place = Place::taken(permit, of_peer);
-        let watch = Watch::new();
+        let permit = ConnectionPermit::new(permit, of_peer);
+        let state = ConnectionState::new();
         let tls = limits.tls.as_ref().map(|tls| tls.acceptor());
         let socket =
-            Socket::new(stream, place, Arc::clone(&watch), limits.header_timeout, tls.is_some());
+            Socket::new(stream, permit, Arc::clone(&state), limits.header_timeout, tls.is_some());
         let handshake_timeout = limits.handshake_timeout;
-        let service = exchange::service(routes.clone(), peer, Arc::clone(&watch), flights.clone());
+        let service =
+            exchange::service(routes.clone(), peer, Arc::clone(&state), in_flight.clone());
         let protocol = Arc::clone(&protocol);
-        let ending = Ending { watch, patience: limits.patience, draining: draining.clone() };
+        let close_policy =
+            ClosePolicy { state, timeouts: limits.timeouts, draining: draining.clone() };
         let cut = cut.clone();
         connections.spawn(async move {
             tokio::select! {
                 ended = async {
                     match tls {
-                        None => speak(&protocol, socket, service, &ending).await,
-                        Some(tls) => match shake(&tls, socket, handshake_timeout).await {
-                            Ok(stream) => speak(&protocol, stream, service, &ending).await,
+                        None => serve_connection(&protocol, socket, service, &close_policy).await,
+                        Some(tls) => match handshake(&tls, socket, handshake_timeout).await {
+                            Ok(stream) => serve_connection(&protocol, stream, service, &close_policy).await,
                             Err(error) => {
                                 metrics::counter!(TLS_FAILED).increment(1);
                                 format!("no TLS: {error}")
@@ -148,12 +151,15 @@ pub(super) async fn serve(
     connections.wait().await;
 }
 
-/// The next connection, once there is a place for it. Dropping the future loses nothing.
+/// Accepts the next connection once there is a permit for it.
+///
+/// # Cancel safety
+/// Dropping the future loses no connection.
 async fn next(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> io::Result<(tokio::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     // Answers are small and complete: waiting to fill a packet only delays them.
     if let Err(error) = stream.set_nodelay(true) {
@@ -162,6 +168,7 @@ async fn next(
     Ok((stream, peer, permit))
 }
 
+/// Waits a moment after an `accept` that failed for want of a resource.
 async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
@@ -172,14 +179,15 @@ async fn pause_after(error: &io::Error) {
     tokio::time::sleep(PAUSE).await;
 }
 
-fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
+/// Returns the settings of HTTP/1.1 and HTTP/2.
+fn protocol(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        // It runs from the end of the last request, so it is the idle time-out in truth; the
-        // socket keeps the one of the head.
-        .header_read_timeout(limits.patience.idle.max(limits.header_timeout * 2))
+        // It runs from the end of the last request, and so is the idle time-out; the socket keeps
+        // the time-out of the head.
+        .header_read_timeout(limits.timeouts.idle.max(limits.header_timeout * 2))
         .max_buf_size(HEAD_BYTES);
     builder
         .http2()
@@ -195,8 +203,11 @@ fn protocol(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-/// The TLS handshake, in time.
-async fn shake(
+/// Makes the TLS handshake.
+///
+/// # Errors
+/// Those of TLS, or `TimedOut` after `timeout`.
+async fn handshake(
     tls: &TlsAcceptor,
     socket: Socket,
     timeout: Duration,
@@ -205,49 +216,49 @@ async fn shake(
     tokio::time::timeout(timeout, tls.accept(socket)).await.map_err(late)?
 }
 
-/// What ends a connection from our side.
-struct Ending {
-    watch: Arc<Watch>,
-    patience: Patience,
+/// The conditions on which the server closes a connection.
+struct ClosePolicy {
+    state: Arc<ConnectionState>,
+    timeouts: Timeouts,
     draining: CancellationToken,
 }
 
-/// Speaks HTTP on one stream until either side has done; says how it ended.
-async fn speak<IO, S>(
+/// Serves HTTP on one stream until either side ends it; returns the reason for the log.
+async fn serve_connection<IO, S>(
     protocol: &Builder<TokioExecutor>,
     stream: IO,
     service: S,
-    ending: &Ending,
+    close_policy: &ClosePolicy,
 ) -> String
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: hyper::service::Service<
             hyper::Request<hyper::body::Incoming>,
-            Response = hyper::Response<Answer>,
+            Response = hyper::Response<ResponseBody>,
             Error = std::convert::Infallible,
             Future: Send + 'static,
         >,
 {
     let connection = protocol.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let mut going = false;
+    let mut shutting_down = false;
     loop {
         tokio::select! {
             ended = connection.as_mut() => return match ended {
                 Ok(()) => "well".to_owned(),
                 Err(error) => error.to_string(),
             },
-            () = ending.draining.cancelled(), if !going => {}
-            trouble = ending.watch.trouble(ending.patience) => match trouble {
-                Trouble::Idle => {}
-                Trouble::Unread => {
+            () = close_policy.draining.cancelled(), if !shutting_down => {}
+            reason = close_policy.state.close_reason(close_policy.timeouts) => match reason {
+                CloseReason::Idle => {}
+                CloseReason::AnswerUnread => {
                     metrics::counter!(LIMITED).increment(1);
                     return "its answers were not read".to_owned();
                 }
             },
         }
-        // No new requests; those that are under way end.
-        going = true;
+        // No new requests; those in flight end.
+        shutting_down = true;
         connection.as_mut().graceful_shutdown();
     }
 }

@@ -1,4 +1,4 @@
-//! Who may come in: by address, by rate, by name. Before a byte of the body is read.
+//! Admission of requests by address, by rate and by credentials, before a byte of the body is read.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,34 +10,37 @@ use warp::http::header::AUTHORIZATION;
 
 use crate::auth::{Auth, Denied, Rules};
 use crate::metrics as names;
-use crate::peers::{Buckets, Peer};
+use crate::peers::{Peer, TokenBuckets};
 
-use super::reply::Refusal;
-use super::{Endpoint, Options};
+use super::endpoint::Endpoint;
+use super::options::Options;
+use super::refusal::Refusal;
 
-/// Seconds' worth of requests that may come at once.
+/// The seconds' worth of requests that a peer may send at once.
 const BURST_SECONDS: f64 = 2.0;
 
-/// The limits on requests, and whom to believe.
+/// The rate limits, and the credentials that requests are checked against.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Admission {
     auth: Option<Arc<Auth>>,
-    all: Option<Buckets>,
-    /// By the endpoint's place.
-    endpoints: Vec<Option<Buckets>>,
-    /// Who may come to what is no endpoint: whoever may come to one of them. None for everybody.
+    all: Option<TokenBuckets>,
+    /// By the endpoint's position in the options.
+    endpoints: Vec<Option<TokenBuckets>>,
+    /// The networks of peers for routes besides the endpoints: those of all endpoints together. None
+    /// admits every peer.
     peers: Option<Vec<IpNet>>,
 }
 
-impl Gate {
-    pub(super) fn new(options: &Options, auth: Option<Arc<Auth>>) -> Gate {
+impl Admission {
+    /// Creates the admission for `options`, with the credentials `auth`.
+    pub(super) fn new(options: &Options, auth: Option<Arc<Auth>>) -> Admission {
         let buckets = |rate: u32| {
             let rate = f64::from(rate);
-            Buckets::new(rate, (rate * BURST_SECONDS).max(1.0))
+            TokenBuckets::new(rate, (rate * BURST_SECONDS).max(1.0))
         };
         let limited = options.endpoints.iter().all(|endpoint| !endpoint.peers.is_empty());
         let peers = options.endpoints.iter().flat_map(|endpoint| endpoint.peers.clone());
-        Gate {
+        Admission {
             peers: limited.then(|| peers.collect()),
             auth,
             all: options.requests_per_second.map(buckets),
@@ -49,15 +52,21 @@ impl Gate {
         }
     }
 
-    /// Any request.
-    pub(super) fn any(&self, from: IpAddr) -> Result<(), Refusal> {
+    /// Admits a request by the rate of its peer over all routes.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyRequests`].
+    pub(super) fn admit_request(&self, from: IpAddr) -> Result<(), Refusal> {
         take(self.all.as_ref(), from)
     }
 
-    /// A request to the endpoint at `place`.
-    pub(super) async fn endpoint(
+    /// Admits a request to the endpoint at position `index`, by address, rate and credentials.
+    ///
+    /// # Errors
+    /// The [`Refusal`] for the first that does not hold.
+    pub(super) async fn admit_sender(
         &self,
-        place: usize,
+        index: usize,
         endpoint: &Endpoint,
         headers: &HeaderMap,
         from: IpAddr,
@@ -65,12 +74,15 @@ impl Gate {
         if !endpoint.admits(from) {
             return Err(Refusal::Forbidden);
         }
-        take(self.endpoints.get(place).and_then(Option::as_ref), from)?;
-        self.known(&endpoint.auth, headers, from).await
+        take(self.endpoints.get(index).and_then(Option::as_ref), from)?;
+        self.check_credentials(&endpoint.auth, headers, from).await
     }
 
-    /// A request to what is no endpoint.
-    pub(super) fn beside(&self, from: IpAddr) -> Result<(), Refusal> {
+    /// Admits a peer to routes besides the endpoints, by address.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`].
+    pub(super) fn admit_peer(&self, from: IpAddr) -> Result<(), Refusal> {
         let from = from.to_canonical();
         match &self.peers {
             Some(peers) if !peers.iter().any(|net| net.contains(&from)) => Err(Refusal::Forbidden),
@@ -78,33 +90,45 @@ impl Gate {
         }
     }
 
-    /// A request to what only those may see who have any credentials, once there are any.
-    pub(super) async fn operator(&self, headers: &HeaderMap, from: IpAddr) -> Result<(), Refusal> {
-        self.beside(from)?;
+    /// Admits an operator: a peer that has any credentials, if there are credentials.
+    ///
+    /// # Errors
+    /// The [`Refusal`] for the first that does not hold.
+    pub(super) async fn admit_operator(
+        &self,
+        headers: &HeaderMap,
+        from: IpAddr,
+    ) -> Result<(), Refusal> {
+        self.admit_peer(from)?;
         match self.auth {
-            Some(_) => self.known(&Rules::any(), headers, from).await,
+            Some(_) => self.check_credentials(&Rules::any(), headers, from).await,
             None => Ok(()),
         }
     }
 
-    /// Whether whoever sent these headers may be told more than that we are not ready. Who has no
-    /// credentials is not refused: probes have none.
-    pub(super) async fn may_know(&self, headers: &HeaderMap, from: IpAddr) -> bool {
+    /// Returns whether a request is an operator's. Headers without credentials, as probes send, are
+    /// not counted as an attempt.
+    pub(super) async fn is_operator(&self, headers: &HeaderMap, from: IpAddr) -> bool {
         let silent = self.auth.is_some() && !headers.contains_key(AUTHORIZATION);
-        !silent && self.operator(headers, from).await.is_ok()
+        !silent && self.admit_operator(headers, from).await.is_ok()
     }
 
-    /// The token endpoint's side, if there is one.
-    pub(super) fn tokens(&self) -> Option<&Arc<Auth>> {
+    /// Returns the issuer of tokens, if there are clients that could ask for one.
+    pub(super) fn token_issuer(&self) -> Option<&Arc<Auth>> {
         self.auth.as_ref().filter(|auth| auth.has_clients())
     }
 
-    async fn known(&self, rules: &Rules, headers: &HeaderMap, from: IpAddr) -> Result<(), Refusal> {
+    async fn check_credentials(
+        &self,
+        rules: &Rules,
+        headers: &HeaderMap,
+        from: IpAddr,
+    ) -> Result<(), Refusal> {
         if !rules.is_asked() {
             return Ok(());
         }
         let mut values = headers.get_all(AUTHORIZATION).iter();
-        // Two of them would be read differently by different readers.
+        // Different readers would read two of them differently.
         let value = match (values.next(), values.next()) {
             (value, None) => value.map(|value| value.as_bytes()),
             _ => None,
@@ -117,7 +141,7 @@ impl Gate {
     }
 }
 
-/// What somebody is told who was denied.
+/// Counts a denied request, and returns the refusal that it is answered with.
 pub(super) fn refusal(denied: Denied, challenge: &'static str) -> Refusal {
     metrics::counter!(names::AUTH_REFUSED).increment(1);
     match denied {
@@ -127,7 +151,8 @@ pub(super) fn refusal(denied: Denied, challenge: &'static str) -> Refusal {
     }
 }
 
-fn take(buckets: Option<&Buckets>, from: IpAddr) -> Result<(), Refusal> {
+/// Takes a token of the peer at `from`.
+fn take(buckets: Option<&TokenBuckets>, from: IpAddr) -> Result<(), Refusal> {
     let Some(buckets) = buckets else { return Ok(()) };
     buckets.take(Peer::of(from), Instant::now()).map_err(|wait| {
         metrics::counter!(names::LIMITED).increment(1);

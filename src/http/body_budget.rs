@@ -1,16 +1,17 @@
 //! The memory that all request bodies share.
 //!
-//! A budget counted in blocks, so that a body asks once every 64 KiB and not for every chunk. Bytes
-//! are reserved before they are kept, and given back when nobody holds them any more: what is
-//! handed on (to the journal, to a thread, to the client as an answer) takes its reservation along
-//! ([`Reserved::hold`]); the compressed copy that the journal makes instead has its bound there.
-//! Bodies wait for one another in order; one that waits too long is refused,
-//! which also frees what it holds, so that two half-read bodies cannot wait for each other for
-//! ever. What can never be had is refused at once, so that nobody waits behind it.
+//! The budget is counted in blocks, so that a body asks once every 64 KiB and not for every chunk.
+//! Bytes are reserved before they are kept, and given back when nothing holds them any more: bytes
+//! that are handed on (to the journal, to a thread, to the client as an answer) take their
+//! reservation along ([`Reservation::hold`]). The journal bounds the compressed copies that it makes.
 //!
-//! A peer has a quarter of the budget for all its bodies together, so that one who is slow cannot hold
-//! everything. A single body may have more than that; once it has for [`Patience::large`], it has to
-//! end as soon as others wait.
+//! Bodies wait for one another in order. One that waits too long is refused, which also frees what it
+//! holds, so that two half-read bodies cannot wait for each other for ever. A body that exceeds the
+//! whole budget is refused at once, so that none waits behind it.
+//!
+//! A peer has a quarter of the budget for all its bodies together, so that a slow one cannot hold
+//! everything. A single body may have more than that; once it has had it for
+//! [`BudgetTimeouts::large`], it is refused as soon as others wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,14 +21,14 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::BODY_MEMORY_BYTES;
-use crate::peers::{Peer, Shares};
+use crate::peers::{Peer, PeerShares};
 
-/// What is reserved at a time.
+/// The unit of the budget, in bytes.
 pub(super) const BLOCK_BYTES: u64 = 64 << 10;
 
-/// How long bodies may take over what holds up others.
+/// The time that bodies may take for what delays others.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct BudgetTimeouts {
     /// Waiting for memory.
     pub(super) memory: Duration,
     /// Between two chunks of a body.
@@ -37,39 +38,39 @@ pub(super) struct Patience {
     pub(super) large: Duration,
 }
 
-impl Patience {
-    /// All well within a sender's 30 s.
-    pub(super) const USUAL: Patience = Patience {
+impl BudgetTimeouts {
+    /// The defaults, all well within a sender's 30 s.
+    pub(super) const DEFAULT: BudgetTimeouts = BudgetTimeouts {
         memory: Duration::from_secs(4),
         chunk: Duration::from_secs(5),
         large: Duration::from_secs(3),
     };
 }
 
-/// The budget.
+/// The memory budget of all bodies together.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct BodyBudget {
     blocks: Arc<Semaphore>,
-    most_blocks: u32,
-    peers: Shares,
-    /// Bodies that wait for memory. Relaxed: it is looked at now and then.
+    total_blocks: u32,
+    peers: PeerShares,
+    /// Bodies that wait for memory. Relaxed: nothing else is ordered by it.
     waiting: AtomicUsize,
-    pub(super) patience: Patience,
+    pub(super) timeouts: BudgetTimeouts,
 }
 
-/// The budget could not be had.
+/// The reason for which memory was not reserved.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoMemory {
-    /// Not in time.
-    Late,
-    /// It has not as much in all.
-    Never,
+pub(super) enum BudgetError {
+    /// Other bodies held it for too long.
+    TimedOut,
+    /// The whole budget is smaller.
+    ExceedsBudget,
 }
 
-/// What one body holds of the budget. Dropping it gives it back.
+/// The part of the budget that one body holds. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Reserved {
-    memory: Arc<Memory>,
+pub(super) struct Reservation {
+    budget: Arc<BodyBudget>,
     peer: Peer,
     blocks: u32,
     held: Option<OwnedSemaphorePermit>,
@@ -77,28 +78,29 @@ pub(super) struct Reserved {
     over_share_at: Option<Instant>,
 }
 
-impl Memory {
-    /// A budget of `bytes`, rounded up to whole blocks.
+impl BodyBudget {
+    /// Creates a budget of `bytes`, rounded up to whole blocks.
     pub(super) fn new(bytes: u64) -> Self {
-        Memory::with_patience(bytes, Patience::USUAL)
+        BodyBudget::with_timeouts(bytes, BudgetTimeouts::DEFAULT)
     }
 
-    pub(super) fn with_patience(bytes: u64, patience: Patience) -> Self {
+    /// Creates a budget of `bytes` with other timeouts than the defaults.
+    pub(super) fn with_timeouts(bytes: u64, timeouts: BudgetTimeouts) -> Self {
         let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
         let blocks = usize::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(most).min(most);
-        Memory {
+        BodyBudget {
             blocks: Arc::new(Semaphore::new(blocks)),
-            most_blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
-            peers: Shares::new(blocks.div_ceil(4)),
+            total_blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
+            peers: PeerShares::new(blocks.div_ceil(4)),
             waiting: AtomicUsize::new(0),
-            patience,
+            timeouts,
         }
     }
 
-    /// A reservation of nothing yet, for a body of `peer`.
-    pub(super) fn reserve_nothing(self: &Arc<Self>, peer: Peer) -> Reserved {
-        Reserved {
-            memory: Arc::clone(self),
+    /// Creates an empty reservation for a body of `peer`.
+    pub(super) fn reserve(self: &Arc<Self>, peer: Peer) -> Reservation {
+        Reservation {
+            budget: Arc::clone(self),
             peer,
             blocks: 0,
             held: None,
@@ -113,36 +115,36 @@ impl Memory {
     }
 }
 
-impl Reserved {
-    /// Holds at least `bytes` in all. Never gives back.
+impl Reservation {
+    /// Grows the reservation to at least `bytes` in all. Never shrinks it.
     ///
     /// # Errors
-    /// [`NoMemory`]: the rest cannot be had within the patience of the budget, or not at all. What
-    /// was held is still held.
+    /// [`BudgetError`]; the reservation is as it was.
     ///
     /// # Cancel safety
     /// A dropped future leaves the reservation as it was.
-    pub(super) async fn grow_to(&mut self, bytes: u64) -> Result<(), NoMemory> {
-        let wanted = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).map_err(|_| NoMemory::Never)?;
+    pub(super) async fn grow_to(&mut self, bytes: u64) -> Result<(), BudgetError> {
+        let wanted =
+            u32::try_from(bytes.div_ceil(BLOCK_BYTES)).map_err(|_| BudgetError::ExceedsBudget)?;
         if wanted <= self.blocks {
             return Ok(());
         }
-        if wanted > self.memory.most_blocks {
-            return Err(NoMemory::Never);
+        if wanted > self.budget.total_blocks {
+            return Err(BudgetError::ExceedsBudget);
         }
         let more = wanted - self.blocks;
-        let share = u32::try_from(self.memory.peers.permits()).unwrap_or(u32::MAX);
+        let share = u32::try_from(self.budget.peers.permits()).unwrap_or(u32::MAX);
         let of_peer = wanted.min(share).saturating_sub(permits(&self.of_peer));
         let acquired = async {
-            let share = self.memory.peers.of(self.peer).acquire_many_owned(of_peer).await?;
-            Ok((share, Arc::clone(&self.memory.blocks).acquire_many_owned(more).await?))
+            let share = self.budget.peers.of(self.peer).acquire_many_owned(of_peer).await?;
+            Ok((share, Arc::clone(&self.budget.blocks).acquire_many_owned(more).await?))
         };
-        let waiting = Waiting::begin(&self.memory.waiting);
-        let acquired = tokio::time::timeout(self.memory.patience.memory, acquired).await;
+        let waiting = Waiting::begin(&self.budget.waiting);
+        let acquired = tokio::time::timeout(self.budget.timeouts.memory, acquired).await;
         drop(waiting);
         let Ok(Ok((of_peer, held))) = acquired.map(|got: Result<_, tokio::sync::AcquireError>| got)
         else {
-            return Err(NoMemory::Late);
+            return Err(BudgetError::TimedOut);
         };
         metrics::gauge!(BODY_MEMORY_BYTES).increment(bytes_of(more));
         self.blocks = wanted;
@@ -154,34 +156,37 @@ impl Reserved {
         Ok(())
     }
 
-    /// Holds what a body is expected to take, or the whole share of its peer if that is less, so that
-    /// it need not wait for others while it holds something, unless it becomes longer. For one that
-    /// holds nothing yet.
+    /// Reserves what a body is expected to take, or the whole share of its peer if that is less, so
+    /// that it waits for others while it holds something only if it becomes longer. For an empty
+    /// reservation.
     ///
     /// # Errors
-    /// [`NoMemory::Late`], as of [`grow_to`](Self::grow_to).
+    /// [`BudgetError::TimedOut`], as of [`grow_to`](Self::grow_to).
     ///
     /// # Cancel safety
     /// A dropped future leaves the reservation as it was.
-    pub(super) async fn begin_with(&mut self, expected_bytes: u64) -> Result<(), NoMemory> {
-        let share_bytes = self.memory.peers.permits() as u64 * BLOCK_BYTES;
+    pub(super) async fn reserve_expected(
+        &mut self,
+        expected_bytes: u64,
+    ) -> Result<(), BudgetError> {
+        let share_bytes = self.budget.peers.permits() as u64 * BLOCK_BYTES;
         self.grow_to(expected_bytes.min(share_bytes)).await
     }
 
-    /// Gives back what is beyond `bytes`.
+    /// Gives back the reservation beyond `bytes`.
     pub(super) fn shrink_to(&mut self, bytes: u64) {
         let blocks = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX);
         drop(self.take(self.blocks.saturating_sub(blocks)));
     }
 
-    /// Takes `bytes` out, as a reservation of their own.
-    pub(super) fn split(&mut self, bytes: u64) -> Reserved {
+    /// Takes `bytes` out of the reservation, as one of their own.
+    pub(super) fn split(&mut self, bytes: u64) -> Reservation {
         let blocks = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX);
         self.take(blocks.min(self.blocks))
     }
 
-    fn take(&mut self, blocks: u32) -> Reserved {
-        let mut taken = self.memory.reserve_nothing(self.peer);
+    fn take(&mut self, blocks: u32) -> Reservation {
+        let mut taken = self.budget.reserve(self.peer);
         let split = |held: &mut Option<OwnedSemaphorePermit>, blocks: u32| {
             held.as_mut().and_then(|held| held.split(blocks as usize))
         };
@@ -194,24 +199,25 @@ impl Reserved {
         taken
     }
 
-    /// From when on the body may not go on while others wait, as it holds more than the share of its
-    /// peer.
+    /// Returns the time after which the body is refused if others wait; `None` unless it holds more
+    /// than the share of its peer.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.over_share_at.map(|at| at + self.memory.patience.large)
+        self.over_share_at.map(|at| at + self.budget.timeouts.large)
     }
 
-    /// Whether others wait for memory.
-    pub(super) fn is_waited_for(&self) -> bool {
-        self.memory.waiting.load(Ordering::Relaxed) > 0
+    /// Returns whether other bodies wait for memory.
+    pub(super) fn is_contended(&self) -> bool {
+        self.budget.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// `bytes`, which keep the reservation for as long as anybody has them.
+    /// Returns `bytes` so that they keep the reservation for as long as they, or parts of them, are
+    /// held.
     pub(super) fn hold(self: &Arc<Self>, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Held { bytes, _reserved: Arc::clone(self) })
+        Bytes::from_owner(ReservedBytes { bytes, _reservation: Arc::clone(self) })
     }
 }
 
-/// A body that waits; none any more when dropped.
+/// Counts a body as waiting until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -227,18 +233,18 @@ impl Drop for Waiting<'_> {
     }
 }
 
-struct Held {
+struct ReservedBytes {
     bytes: Bytes,
-    _reserved: Arc<Reserved>,
+    _reservation: Arc<Reservation>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for ReservedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if self.blocks > 0 {
             metrics::gauge!(BODY_MEMORY_BYTES).decrement(bytes_of(self.blocks));
@@ -270,16 +276,16 @@ mod tests {
         Peer::of([192, 0, 2, last].into())
     }
 
-    fn hurried(blocks: u64, memory_ms: u64) -> Arc<Memory> {
+    fn hurried(blocks: u64, memory_ms: u64) -> Arc<BodyBudget> {
         let memory = Duration::from_millis(memory_ms);
-        let patience = Patience { memory, ..Patience::USUAL };
-        Arc::new(Memory::with_patience(blocks * BLOCK_BYTES, patience))
+        let timeouts = BudgetTimeouts { memory, ..BudgetTimeouts::DEFAULT };
+        Arc::new(BodyBudget::with_timeouts(blocks * BLOCK_BYTES, timeouts))
     }
 
     #[tokio::test]
     async fn holds_whole_blocks_and_gives_them_back() {
-        let memory = Arc::new(Memory::new(4 * BLOCK_BYTES));
-        let mut one = memory.reserve_nothing(peer(1));
+        let memory = Arc::new(BodyBudget::new(4 * BLOCK_BYTES));
+        let mut one = memory.reserve(peer(1));
         assert_eq!(one.grow_to(1).await, Ok(()));
         assert_eq!(memory.free_bytes(), 3 * BLOCK_BYTES);
         assert_eq!(one.grow_to(BLOCK_BYTES).await, Ok(()));
@@ -299,10 +305,10 @@ mod tests {
     #[tokio::test]
     async fn who_waits_too_long_is_refused_and_who_waits_a_little_is_served() {
         let memory = hurried(1, 100);
-        let mut one = memory.reserve_nothing(peer(1));
-        let mut two = memory.reserve_nothing(peer(2));
+        let mut one = memory.reserve(peer(1));
+        let mut two = memory.reserve(peer(2));
         assert_eq!(one.grow_to(1).await, Ok(()));
-        assert_eq!(two.grow_to(1).await, Err(NoMemory::Late));
+        assert_eq!(two.grow_to(1).await, Err(BudgetError::TimedOut));
 
         let later = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -314,11 +320,11 @@ mod tests {
 
     #[tokio::test]
     async fn more_than_there_is_is_refused_at_once() {
-        let memory = Arc::new(Memory::new(BLOCK_BYTES));
-        let mut one = memory.reserve_nothing(peer(1));
+        let memory = Arc::new(BodyBudget::new(BLOCK_BYTES));
+        let mut one = memory.reserve(peer(1));
         let began = Instant::now();
-        assert_eq!(one.grow_to(BLOCK_BYTES + 1).await, Err(NoMemory::Never));
-        assert_eq!(one.grow_to(u64::MAX).await, Err(NoMemory::Never));
+        assert_eq!(one.grow_to(BLOCK_BYTES + 1).await, Err(BudgetError::ExceedsBudget));
+        assert_eq!(one.grow_to(u64::MAX).await, Err(BudgetError::ExceedsBudget));
         assert_eq!(memory.free_bytes(), BLOCK_BYTES);
         assert!(began.elapsed() < Duration::from_secs(1));
     }
@@ -326,25 +332,25 @@ mod tests {
     #[tokio::test]
     async fn a_peer_has_a_quarter_for_its_bodies_together_and_all_for_one_alone() {
         let memory = hurried(16, 50);
-        let (mut one, mut two) = (memory.reserve_nothing(peer(1)), memory.reserve_nothing(peer(1)));
+        let (mut one, mut two) = (memory.reserve(peer(1)), memory.reserve(peer(1)));
         assert_eq!(one.grow_to(3 * BLOCK_BYTES).await, Ok(()));
-        assert_eq!(two.grow_to(2 * BLOCK_BYTES).await, Err(NoMemory::Late));
+        assert_eq!(two.grow_to(2 * BLOCK_BYTES).await, Err(BudgetError::TimedOut));
         assert_eq!(two.grow_to(BLOCK_BYTES).await, Ok(()));
         assert_eq!((one.deadline(), two.deadline()), (None, None));
-        let mut other = memory.reserve_nothing(peer(2));
+        let mut other = memory.reserve(peer(2));
         assert_eq!(other.grow_to(4 * BLOCK_BYTES).await, Ok(()));
         drop((one, two));
-        let mut alone = memory.reserve_nothing(peer(1));
+        let mut alone = memory.reserve(peer(1));
         assert_eq!(alone.grow_to(5 * BLOCK_BYTES).await, Ok(()));
         assert!(alone.deadline().is_some(), "it has to hurry");
     }
 
     #[tokio::test]
     async fn who_holds_the_bytes_holds_the_reservation() {
-        let memory = Arc::new(Memory::new(4 * BLOCK_BYTES));
-        let mut reserved = memory.reserve_nothing(peer(1));
-        assert_eq!(reserved.grow_to(BLOCK_BYTES).await, Ok(()));
-        let bytes = Arc::new(reserved).hold(Bytes::from_static(b"{}\n{}"));
+        let memory = Arc::new(BodyBudget::new(4 * BLOCK_BYTES));
+        let mut reservation = memory.reserve(peer(1));
+        assert_eq!(reservation.grow_to(BLOCK_BYTES).await, Ok(()));
+        let bytes = Arc::new(reservation).hold(Bytes::from_static(b"{}\n{}"));
         let line = bytes.slice(..2);
         drop(bytes);
         assert_eq!(memory.free_bytes(), 3 * BLOCK_BYTES);

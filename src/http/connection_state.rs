@@ -1,10 +1,9 @@
-//! What a connection and the requests on it know of each other, and when the connection has to go.
+//! The state that a connection shares with its requests, and the reasons to close it.
 //!
-//! HTTP/2 lets a client have answers made and take none of them: with a window of nothing they are
-//! held for as long as the connection lives, which pings keep alive. So each answer is followed from
-//! the moment it is there until its last byte has been handed to the socket. A connection whose
-//! oldest answer is too old is cut; one of HTTP/2 on which nothing happens is closed as HTTP/1.1's
-//! are.
+//! HTTP/2 lets a client ask for answers and read none of them: with a window of nothing they are held
+//! for as long as the connection lives, which pings keep alive. So each answer is tracked from the
+//! moment it exists until its last byte has been handed to the socket. A connection whose oldest
+//! answer is too old is cut; an idle one of HTTP/2 is closed, as hyper closes those of HTTP/1.1.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,32 +12,32 @@ use std::time::{Duration, Instant};
 
 use crate::lock::lock;
 
-/// How long a connection may go on as it does.
+/// The times after which a connection is closed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// With an answer that is not taken.
+pub(super) struct Timeouts {
+    /// With an answer that is not read.
     pub(super) answer: Duration,
-    /// With no request.
+    /// Without a request.
     pub(super) idle: Duration,
 }
 
-/// Why a connection has to go.
+/// The reason to close a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// It has an answer that is not taken.
-    Unread,
-    /// It has had no request for long.
+pub(super) enum CloseReason {
+    /// An answer has not been read for long.
+    AnswerUnread,
+    /// There has been no request for long.
     Idle,
 }
 
-/// One connection's requests. The atomics are relaxed everywhere: one task polls them all in
-/// HTTP/1.1, and in HTTP/2 only a counter and two flags that never go back are shared.
+/// The requests of one connection. The atomics are relaxed everywhere: in HTTP/1.1 one task polls them
+/// all, and in HTTP/2 only a counter and two flags that are never reset are shared.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct ConnectionState {
     begun: AtomicU64,
     in_flight: AtomicU64,
     h2: AtomicBool,
-    unread: AtomicBool,
+    unread_body: AtomicBool,
     // A lock, held for one step; taken twice a request and now and then.
     answers: Mutex<Answers>,
 }
@@ -47,24 +46,24 @@ pub(super) struct Watch {
 struct Answers {
     next: u64,
     unfinished: BTreeMap<u64, Instant>,
-    /// When there was last a request or an answer.
+    /// The time of the last request or answer.
     busy_at: Instant,
 }
 
-impl Watch {
-    pub(super) fn new() -> Arc<Watch> {
+impl ConnectionState {
+    pub(super) fn new() -> Arc<ConnectionState> {
         let answers = Answers { next: 0, unfinished: BTreeMap::new(), busy_at: Instant::now() };
-        Arc::new(Watch {
+        Arc::new(ConnectionState {
             begun: AtomicU64::default(),
             in_flight: AtomicU64::default(),
             h2: AtomicBool::default(),
-            unread: AtomicBool::default(),
+            unread_body: AtomicBool::default(),
             answers: Mutex::new(answers),
         })
     }
 
-    /// A request's head has come.
-    pub(super) fn begins(&self, h1: bool) {
+    /// Records that the head of a request has arrived.
+    pub(super) fn request_began(&self, h1: bool) {
         if !h1 {
             self.h2.store(true, Ordering::Relaxed);
         }
@@ -72,77 +71,82 @@ impl Watch {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request has been answered, or its client has gone.
-    pub(super) fn ends(&self) {
+    /// Records that a request was answered, or that its client has gone.
+    pub(super) fn request_ended(&self) {
         self.answers().busy_at = Instant::now();
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The answer goes out before the request's body has come in: close gently.
-    pub(super) fn leaves_unread(&self) {
-        self.unread.store(true, Ordering::Relaxed);
+    /// Records that an answer is sent before its request's body has arrived: the socket then has to be
+    /// closed in steps.
+    pub(super) fn leave_body_unread(&self) {
+        self.unread_body.store(true, Ordering::Relaxed);
     }
 
-    /// Whether an answer went out before its request's body had come in.
-    pub(super) fn is_unread(&self) -> bool {
-        self.unread.load(Ordering::Relaxed)
+    /// Returns whether an answer was sent before its request's body had arrived.
+    pub(super) fn has_unread_body(&self) -> bool {
+        self.unread_body.load(Ordering::Relaxed)
     }
 
-    /// How many requests have begun.
+    /// Returns the number of requests that have begun.
     pub(super) fn begun(&self) -> u64 {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Whether bytes that come now belong to the head of a request.
+    /// Returns whether bytes that arrive now belong to the head of a request.
     pub(super) fn awaits_head(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) == 0 && !self.h2.load(Ordering::Relaxed)
     }
 
-    /// An answer is there, and unfinished until what this returns is dropped.
-    pub(super) fn answer(self: &Arc<Self>) -> Unfinished {
+    /// Tracks an answer until the returned guard is dropped.
+    pub(super) fn track_answer(self: &Arc<Self>) -> AnswerInProgress {
         let mut answers = self.answers();
         let number = answers.next;
         answers.next += 1;
         answers.unfinished.insert(number, Instant::now());
-        Unfinished { watch: Arc::clone(self), number }
+        AnswerInProgress { state: Arc::clone(self), number }
     }
 
-    /// Waits until the connection has to go.
-    pub(super) async fn trouble(&self, patience: Patience) -> Trouble {
-        let look_every = patience.answer.min(patience.idle) / 8;
+    /// Waits until there is a reason to close the connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub(super) async fn close_reason(&self, timeouts: Timeouts) -> CloseReason {
+        let check_every = timeouts.answer.min(timeouts.idle) / 8;
         loop {
-            tokio::time::sleep(look_every).await;
-            if let Some(trouble) = self.look(patience, Instant::now()) {
-                return trouble;
+            tokio::time::sleep(check_every).await;
+            if let Some(reason) = self.reason_at(timeouts, Instant::now()) {
+                return reason;
             }
         }
     }
 
-    fn look(&self, patience: Patience, now: Instant) -> Option<Trouble> {
+    /// Returns the reason to close the connection at `now`.
+    fn reason_at(&self, timeouts: Timeouts, now: Instant) -> Option<CloseReason> {
         let answers = self.answers();
         if let Some((_, at)) = answers.unfinished.first_key_value() {
-            return (now.duration_since(*at) >= patience.answer).then_some(Trouble::Unread);
+            return (now.duration_since(*at) >= timeouts.answer)
+                .then_some(CloseReason::AnswerUnread);
         }
         let quiet = self.in_flight.load(Ordering::Relaxed) == 0 && self.h2.load(Ordering::Relaxed);
-        (quiet && now.duration_since(answers.busy_at) >= patience.idle).then_some(Trouble::Idle)
+        (quiet && now.duration_since(answers.busy_at) >= timeouts.idle).then_some(CloseReason::Idle)
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
-        // No panic can leave it half changed.
         lock(&self.answers)
     }
 }
 
-/// An answer that is on its way.
+/// An answer whose last byte has not been handed to the socket.
 #[derive(Debug)]
-pub(super) struct Unfinished {
-    watch: Arc<Watch>,
+pub(super) struct AnswerInProgress {
+    state: Arc<ConnectionState>,
     number: u64,
 }
 
-impl Drop for Unfinished {
+impl Drop for AnswerInProgress {
     fn drop(&mut self) {
-        let mut answers = self.watch.answers();
+        let mut answers = self.state.answers();
         answers.unfinished.remove(&self.number);
         answers.busy_at = Instant::now();
     }
@@ -155,18 +159,18 @@ mod tests {
     #[test]
     fn the_oldest_answer_counts_and_idle_is_who_has_none() {
         let second = Duration::from_secs(1);
-        let patience = Patience { answer: 30 * second, idle: 75 * second };
-        let (watch, start) = (Watch::new(), Instant::now());
-        let at = |seconds| watch.look(patience, start + seconds * second);
+        let timeouts = Timeouts { answer: 30 * second, idle: 75 * second };
+        let (state, start) = (ConnectionState::new(), Instant::now());
+        let at = |seconds| state.reason_at(timeouts, start + seconds * second);
         assert_eq!(at(1000), None, "no request yet: the head has its own deadline");
-        watch.begins(false);
+        state.request_began(false);
         assert_eq!(at(1000), None, "a request has its own deadlines");
-        let (old, new) = (watch.answer(), watch.answer());
-        watch.ends();
-        assert_eq!((at(29), at(31)), (None, Some(Trouble::Unread)));
+        let (old, new) = (state.track_answer(), state.track_answer());
+        state.request_ended();
+        assert_eq!((at(29), at(31)), (None, Some(CloseReason::AnswerUnread)));
         drop(old);
-        assert_eq!(at(31), Some(Trouble::Unread));
+        assert_eq!(at(31), Some(CloseReason::AnswerUnread));
         drop(new);
-        assert_eq!((at(74), at(76)), (None, Some(Trouble::Idle)));
+        assert_eq!((at(74), at(76)), (None, Some(CloseReason::Idle)));
     }
 }

@@ -1,14 +1,14 @@
-//! Content-Encoding: which one a body has, and the reader that takes it off.
+//! The Content-Encoding of a body, and the reader that decodes it.
 //!
-//! | name | what is taken |
+//! | name | accepted |
 //! |---|---|
 //! | `gzip`, `x-gzip` | one or more members |
 //! | `deflate` | a zlib stream, or raw deflate, which some clients send under this name |
 //! | `zstd` | one or more frames with windows up to 8 MiB (RFC 9659) |
 //! | `br` | one stream, windows up to 16 MiB |
 //!
-//! One encoding only: a body encoded twice is refused. What a decoder may hold besides its output
-//! is bounded by [`Encoding::window_bytes`].
+//! A body encoded twice is refused. The memory of a decoder besides its output is bounded by
+//! [`Encoding::window_bytes`].
 
 use async_compression::tokio::bufread::{
     BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
@@ -18,15 +18,21 @@ use tokio::io::{AsyncBufRead, AsyncRead};
 use warp::http::HeaderMap;
 use warp::http::header::CONTENT_ENCODING;
 
-use super::reply::Refusal;
-
-/// The names for people and for `Accept-Encoding`.
+/// The accepted names, as `Accept-Encoding` has them.
 pub(super) const NAMES: &str = "gzip, deflate, zstd, br";
 
-/// log2 of the largest zstd window.
+/// The base-2 logarithm of the largest zstd window in bytes.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// How a body is packed.
+/// A Content-Encoding that is not accepted.
+#[derive(Debug, thiserror::Error)]
+#[error("Content-Encoding {got:?} is not taken: send none, or one of {NAMES}")]
+pub(super) struct UnknownEncoding {
+    /// The value of the header.
+    got: String,
+}
+
+/// The encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Gzip,
@@ -36,21 +42,21 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding that the headers name; `None` for a body that is sent as it is.
+    /// Returns the encoding that the headers name; `None` for a body that is sent as it is.
     ///
     /// # Errors
-    /// [`Refusal::ContentEncoding`] for an unknown one, and for several on top of each other.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Encoding>, Refusal> {
+    /// [`UnknownEncoding`], also for several on top of each other.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Encoding>, UnknownEncoding> {
         let mut found = None;
         for value in headers.get_all(CONTENT_ENCODING) {
-            // A header that is no text has no name that we know: show it as well as it can be.
+            // Bytes that are no text are no known name, and are shown as well as they can be.
             let text = String::from_utf8_lossy(value.as_bytes());
             for name in text.split(',').map(str::trim) {
                 if name.is_empty() || name.eq_ignore_ascii_case("identity") {
                     continue;
                 }
                 let (None, Some(encoding)) = (found, Encoding::named(name)) else {
-                    return Err(Refusal::ContentEncoding { got: all(headers) });
+                    return Err(UnknownEncoding { got: all(headers) });
                 };
                 found = Some(encoding);
             }
@@ -68,7 +74,7 @@ impl Encoding {
         })
     }
 
-    /// Its name.
+    /// Returns the name of the encoding.
     pub(super) fn name(self) -> &'static str {
         match self {
             Encoding::Gzip => "gzip",
@@ -78,7 +84,7 @@ impl Encoding {
         }
     }
 
-    /// The most that a decoder keeps of what it has put out, to copy from.
+    /// Returns the most bytes of its output that a decoder keeps to copy from.
     pub(super) const fn window_bytes(self) -> u64 {
         match self {
             Encoding::Gzip | Encoding::Deflate => 32 << 10,
@@ -87,13 +93,13 @@ impl Encoding {
         }
     }
 
-    /// A reader of what `packed` holds. `first` is its first byte.
+    /// Returns a reader of the decoded bytes of `encoded`, whose first byte is `first`.
     ///
-    /// The reader may stop before the end of `packed`: bytes after the end of the stream are the
-    /// caller's to find.
+    /// The reader may stop before the end of `encoded`: the caller has to look for bytes after the end
+    /// of the stream.
     pub(super) fn inflate<'a, R>(
         self,
-        packed: R,
+        encoded: R,
         first: u8,
     ) -> Box<dyn AsyncRead + Send + Unpin + 'a>
     where
@@ -101,24 +107,24 @@ impl Encoding {
     {
         match self {
             Encoding::Gzip => {
-                let mut gzip = GzipDecoder::new(packed);
+                let mut gzip = GzipDecoder::new(encoded);
                 gzip.multiple_members(true);
                 Box::new(gzip)
             }
-            Encoding::Deflate if is_zlib(first) => Box::new(ZlibDecoder::new(packed)),
-            Encoding::Deflate => Box::new(DeflateDecoder::new(packed)),
+            Encoding::Deflate if is_zlib(first) => Box::new(ZlibDecoder::new(encoded)),
+            Encoding::Deflate => Box::new(DeflateDecoder::new(encoded)),
             Encoding::Zstd => {
                 let window = DParameter::window_log_max(ZSTD_WINDOW_LOG);
-                let mut zstd = ZstdDecoder::with_params(packed, &[window]);
+                let mut zstd = ZstdDecoder::with_params(encoded, &[window]);
                 zstd.multiple_members(true);
                 Box::new(zstd)
             }
-            Encoding::Brotli => Box::new(BrotliDecoder::new(packed)),
+            Encoding::Brotli => Box::new(BrotliDecoder::new(encoded)),
         }
     }
 }
 
-/// Whether a deflate stream whose first byte this is has a zlib header.
+/// Returns whether a deflate stream that begins with `first` has a zlib header.
 ///
 /// The low four bits of that header are 8. In raw deflate they would be a stored block with a one
 /// among its padding bits, which encoders write as zeros.
@@ -126,6 +132,7 @@ fn is_zlib(first: u8) -> bool {
     first & 0x0f == 8 && first >> 4 <= 7
 }
 
+/// Returns the values of all headers, for a message.
 fn all(headers: &HeaderMap) -> String {
     let values: Vec<_> = headers
         .get_all(CONTENT_ENCODING)
@@ -146,7 +153,7 @@ mod tests {
         for value in values {
             headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
         }
-        Encoding::of(&headers).map_err(|refusal| refusal.to_string())
+        Encoding::of(&headers).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,50 +1,48 @@
-//! One place where sessions are taken, and what holds there.
+//! Endpoints: the paths that take sessions, and the rules that hold there.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use warp::http::Method;
 
 use crate::auth::Rules;
-use crate::intake::{IndexPattern, Intake};
+use crate::intake::IndexPattern;
 use crate::record::Form;
 
-use super::body::Limits;
-use super::elasticsearch::MOST_ANSWER_BYTES;
-
-/// One place where sessions are taken.
+/// A path that takes sessions, and the rules that hold there.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Label of its metrics; unique.
+    /// The label of its metrics; unique.
     pub name: Arc<str>,
     /// Begins with `/`, as it stands in the request (not decoded). A trailing slash makes no
     /// difference. With the form `elasticsearch` everything below it belongs to it as well.
     pub path: String,
-    /// Whether PUT is taken.
+    /// PUT is accepted.
     pub put: bool,
-    /// Whether POST is taken.
+    /// POST is accepted.
     pub post: bool,
-    /// How documents are laid out.
+    /// The layout of bodies.
     pub form: Form,
     /// The table that documents belong to.
     pub table: Arc<str>,
     /// Tables by index name, the longest that fits; without any, `table` takes all. Only for the
     /// form `elasticsearch`.
     pub indices: Vec<(IndexPattern, Arc<str>)>,
-    /// The longest body, as sent.
+    /// The longest body as sent, in bytes.
     pub body_limit_bytes: u64,
-    /// The longest body, inflated. Applies to bodies that need no inflating as well.
+    /// The longest body once inflated, in bytes. Applies to bodies that are not encoded as well.
     pub inflated_limit_bytes: u64,
     /// Most requests of a peer in a second; at least 1.
     pub requests_per_second: Option<u32>,
-    /// Who may come, by address; all if there is none.
+    /// The networks that senders may come from; all if there is none.
     pub peers: Vec<IpNet>,
-    /// Who may come, by name.
+    /// The credentials that senders need.
     pub auth: Rules,
 }
 
 impl Endpoint {
-    /// Whether `path` (without a trailing slash) is this endpoint's.
+    /// Returns whether `path` (without a trailing slash) belongs to this endpoint.
     pub(super) fn owns(&self, path: &str) -> bool {
         let own = trimmed(&self.path);
         match self.form {
@@ -53,7 +51,8 @@ impl Endpoint {
         }
     }
 
-    /// What of `path` is below this endpoint's path: `""` or something that begins with `/`.
+    /// Returns the rest of `path` below this endpoint's path: `""`, or text that begins with `/`;
+    /// `None` for a path elsewhere.
     pub(super) fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
         let own = match trimmed(&self.path) {
             "/" => "",
@@ -67,30 +66,18 @@ impl Endpoint {
         }
     }
 
-    /// Whether a request could be for both.
+    /// Returns whether a request could be for both endpoints.
     pub(crate) fn overlaps(&self, other: &Endpoint) -> bool {
-        // The root is tried last: whatever has a path of its own goes before it.
+        // Of paths that begin alike, the longest is preferred.
         trimmed(&self.path) == trimmed(&other.path)
     }
 
-    /// The most of the memory budget that one request can need.
-    pub(super) fn most_memory(&self, intake: &Intake) -> u64 {
-        let copied = u64::from(intake.copy_bytes(1) > 0);
-        let (part, answer_bytes) = match self.form {
-            Form::Ndjson => (0, 0),
-            Form::Elasticsearch => (1, MOST_ANSWER_BYTES as u64),
-        };
-        self.limits().most_memory(part + copied, answer_bytes)
+    /// Returns whether bodies are accepted by `method`.
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        (*method == Method::PUT && self.put) || (*method == Method::POST && self.post)
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
-            body_limit_bytes: self.body_limit_bytes,
-            inflated_limit_bytes: self.inflated_limit_bytes,
-        }
-    }
-
-    /// What `Allow` says.
+    /// Returns the value of `Allow`.
     pub(super) fn methods(&self) -> &'static str {
         match (self.put, self.post) {
             (true, false) => "PUT",
@@ -99,19 +86,19 @@ impl Endpoint {
         }
     }
 
-    /// Whether who comes from `address` may.
+    /// Returns whether a sender may come from `address`.
     pub(super) fn admits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.peers.is_empty() || self.peers.iter().any(|net| net.contains(&address))
     }
 
-    /// Every table that documents can go to.
+    /// Returns every table that documents can belong to.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<str>> {
         let all = self.indices.is_empty().then_some(&self.table);
         all.into_iter().chain(self.indices.iter().map(|(_, table)| table))
     }
 
-    /// The table of the index `name`, a checked name.
+    /// Returns the table of the index `name`, a checked name.
     pub(super) fn table_of(&self, name: &str) -> Option<&Arc<str>> {
         if self.indices.is_empty() {
             return Some(&self.table);
@@ -122,7 +109,7 @@ impl Endpoint {
     }
 }
 
-/// Without one trailing slash.
+/// Returns `path` without one trailing slash.
 pub(super) fn trimmed(path: &str) -> &str {
     match path.strip_suffix('/') {
         Some("") | None => path,

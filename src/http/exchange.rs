@@ -1,13 +1,13 @@
-//! What is done around every request, whichever route takes it: the peer's address goes in as an
-//! extension, the `Server` header goes on, requests are counted, and a request body that was not
-//! read to its end is dealt with.
+//! The exchange of a request and its response around every route: the peer's address is added as an
+//! extension, the `Server` header is set, requests are counted, and the rest of a request body that
+//! was not read to its end is drained.
 //!
-//! In HTTP/1.1 that means closing the connection, as the socket does it: gently. In HTTP/2 the
-//! stream would be reset, and there are clients (curl 7.88 is one) that then throw away the answer
-//! they have; so the rest of the body is read and dropped for a while first.
+//! In HTTP/1.1 the connection is closed after such a body, in steps, by the socket. In HTTP/2 the
+//! stream would be reset, and some clients (curl 7.88 is one) then discard the response they have; so
+//! the rest of the body is read and dropped for a while first.
 //!
-//! A request counts as in flight until the last byte of its answer has gone to the socket: HTTP/2
-//! would otherwise let one client have any number of them.
+//! A request counts as in flight until the last byte of its response has been handed to the socket:
+//! HTTP/2 would otherwise let one client have any number of them.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -28,48 +28,43 @@ use warp::filters::BoxedFilter;
 use warp::http::header::{CONNECTION, HeaderValue, SERVER};
 
 use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, LIMITED, status_class};
-use crate::peers::{Open, OpenOne, Peer};
+use crate::peers::{Peer, PeerLimit, PeerPermit};
 
-use super::connection_state::{Unfinished, Watch};
-use super::reply::{self, Refusal, Response};
+use super::connection_state::{AnswerInProgress, ConnectionState};
+use super::refusal::Refusal;
+use super::reply::{self, Response};
+use super::request::PeerInfo;
 use super::socket::LINGER;
 
-/// Who sent a request, and to whom. An extension of every request.
+/// The limit of requests in flight, of all peers and of one.
 #[derive(Clone, Debug)]
-pub(super) struct Ends {
-    pub(super) from: SocketAddr,
-    /// The host that the target names: always in HTTP/2, seldom in HTTP/1.1.
-    pub(super) authority: Option<String>,
-}
-
-/// The requests that may be in flight.
-#[derive(Clone, Debug)]
-pub(super) struct Flights {
+pub(super) struct InFlightLimit {
     all: Arc<Semaphore>,
-    peers: Arc<Open>,
+    peers: Arc<PeerLimit>,
 }
 
-/// A request's place among those in flight.
+/// The permit of one request in flight.
 #[derive(Debug)]
-struct Seat {
+struct InFlightPermit {
     _of_all: OwnedSemaphorePermit,
-    _of_peer: OpenOne,
+    _of_peer: PeerPermit,
 }
 
-impl Flights {
-    pub(super) fn new(all: usize, of_peer: usize) -> Flights {
+impl InFlightLimit {
+    /// Creates a limit of `all` requests, and of `of_peer` for one peer.
+    pub(super) fn new(all: usize, of_peer: usize) -> InFlightLimit {
         let all = Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS)));
-        Flights { all, peers: Open::new(of_peer) }
+        InFlightLimit { all, peers: PeerLimit::new(of_peer) }
     }
 
-    fn seat(&self, peer: SocketAddr) -> Option<Seat> {
-        let of_peer = self.peers.one(Peer::of(peer.ip()))?;
+    fn acquire(&self, peer: SocketAddr) -> Option<InFlightPermit> {
+        let of_peer = self.peers.acquire(Peer::of(peer.ip()))?;
         let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some(Seat { _of_all: of_all, _of_peer: of_peer })
+        Some(InFlightPermit { _of_all: of_all, _of_peer: of_peer })
     }
 }
 
-/// What warp's answers have for a body. It has no public name of its own.
+/// The body type of warp's responses, which has no public name.
 pub(super) type WarpBody = <Response as HasBody>::Body;
 
 pub(super) trait HasBody {
@@ -80,32 +75,32 @@ impl<B> HasBody for hyper::Response<B> {
     type Body = B;
 }
 
-/// The service of one connection.
+/// Returns the service of one connection.
 pub(super) fn service(
     routes: BoxedFilter<(Response,)>,
     peer: SocketAddr,
-    watch: Arc<Watch>,
-    flights: Flights,
+    state: Arc<ConnectionState>,
+    in_flight: InFlightLimit,
 ) -> impl Service<
     Request<Incoming>,
-    Response = hyper::Response<Answer>,
+    Response = hyper::Response<ResponseBody>,
     Error = Infallible,
-    Future: Future<Output = Result<hyper::Response<Answer>, Infallible>> + Send + 'static,
+    Future: Future<Output = Result<hyper::Response<ResponseBody>, Infallible>> + Send + 'static,
 > + Clone
 + Send
 + 'static {
     let routes = TowerToHyperService::new(warp::service(routes));
     service_fn(move |request: Request<Incoming>| {
         let h1 = request.version() < Version::HTTP_2;
-        let flight = Flight::begin(Arc::clone(&watch), h1);
+        let request_in_flight = InFlightRequest::begin(Arc::clone(&state), h1);
         let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
         let mut request =
-            request.map(|body| Followed { body: Some(body), h1, read: Arc::clone(&read) });
+            request.map(|body| RequestBody { body: Some(body), h1, read: Arc::clone(&read) });
         let authority = request.uri().authority().map(ToString::to_string);
-        request.extensions_mut().insert(Ends { from: peer, authority });
-        // A target without a path (CONNECT has none) is nothing that warp can be given: it panics.
-        let seat = flights.seat(peer);
-        let answer = match (request.uri().path_and_query(), &seat) {
+        request.extensions_mut().insert(PeerInfo { address: peer, authority });
+        // warp panics on a target without a path, as CONNECT has.
+        let permit = in_flight.acquire(peer);
+        let answer = match (request.uri().path_and_query(), &permit) {
             (None, _) => Err(Refusal::NoPath.into_response()),
             (_, None) => {
                 metrics::counter!(LIMITED).increment(1);
@@ -120,56 +115,59 @@ pub(super) fn service(
             };
             response.headers_mut().insert(SERVER, HeaderValue::from_static(reply::SERVER));
             if h1 && !read.load(Ordering::Relaxed) {
-                // What is left of the body cannot be told from the next request's head.
+                // The rest of the body cannot be told from the next request's head.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                flight.watch.leaves_unread();
+                request_in_flight.state.leave_body_unread();
             }
-            flight.answered(&response);
-            let going = Arc::new(Going { _seat: seat, _unfinished: flight.watch.answer() });
-            Ok(response.map(|body| Answer { body, going }))
+            request_in_flight.count(&response);
+            let guard = Arc::new(ResponseGuard {
+                _permit: permit,
+                _unfinished: request_in_flight.state.track_answer(),
+            });
+            Ok(response.map(|body| ResponseBody { body, guard }))
         }
     })
 }
 
-/// A request between its head and its answer. Counts down when the client goes away as well.
-struct Flight {
-    watch: Arc<Watch>,
+/// A request between its head and its response. Dropped when the client goes away as well.
+struct InFlightRequest {
+    state: Arc<ConnectionState>,
 }
 
-impl Flight {
-    fn begin(watch: Arc<Watch>, h1: bool) -> Self {
-        watch.begins(h1);
+impl InFlightRequest {
+    fn begin(state: Arc<ConnectionState>, h1: bool) -> Self {
+        state.request_began(h1);
         metrics::gauge!(HTTP_IN_FLIGHT).increment(1.0);
-        Flight { watch }
+        InFlightRequest { state }
     }
 
-    fn answered(&self, response: &Response) {
+    fn count(&self, response: &Response) {
         let class = status_class(response.status().as_u16());
         metrics::counter!(HTTP_REQUESTS, "status" => class).increment(1);
     }
 }
 
-impl Drop for Flight {
+impl Drop for InFlightRequest {
     fn drop(&mut self) {
         metrics::gauge!(HTTP_IN_FLIGHT).decrement(1.0);
-        self.watch.ends();
+        self.state.request_ended();
     }
 }
 
-/// What an answer holds until its last byte has gone to the socket.
+/// Held by a response until its last byte has been handed to the socket.
 #[derive(Debug)]
-struct Going {
-    _seat: Option<Seat>,
-    _unfinished: Unfinished,
+struct ResponseGuard {
+    _permit: Option<InFlightPermit>,
+    _unfinished: AnswerInProgress,
 }
 
-/// The body of an answer, every byte of which is followed out.
-pub(super) struct Answer {
+/// The body of a response, each of whose bytes holds the guard.
+pub(super) struct ResponseBody {
     body: WarpBody,
-    going: Arc<Going>,
+    guard: Arc<ResponseGuard>,
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = <WarpBody as Body>::Error;
 
@@ -178,7 +176,8 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let follow = |bytes| Bytes::from_owner(Chunk { bytes, _going: Arc::clone(&self.going) });
+        let follow =
+            |bytes| Bytes::from_owner(TrackedChunk { bytes, _guard: Arc::clone(&self.guard) });
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(follow))))
     }
 
@@ -191,27 +190,27 @@ impl Body for Answer {
     }
 }
 
-/// Bytes of an answer. hyper and h2 keep them until they can be written.
-struct Chunk {
+/// Bytes of a response. hyper and h2 keep them until they can be written.
+struct TrackedChunk {
     bytes: Bytes,
-    _going: Arc<Going>,
+    _guard: Arc<ResponseGuard>,
 }
 
-impl AsRef<[u8]> for Chunk {
+impl AsRef<[u8]> for TrackedChunk {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// A request body that notes when it has been read to its end.
-struct Followed {
-    /// `None` only once it has been dropped.
+/// A request body that records when it has been read to its end.
+struct RequestBody {
+    /// `None` only while dropping.
     body: Option<Incoming>,
     h1: bool,
     read: Arc<AtomicBool>,
 }
 
-impl Body for Followed {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -236,17 +235,18 @@ impl Body for Followed {
     }
 }
 
-impl Drop for Followed {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         if self.h1 || self.read.load(Ordering::Relaxed) {
             return;
         }
         if let (Some(rest), Ok(runtime)) = (self.body.take(), Handle::try_current()) {
-            runtime.spawn(tokio::time::timeout(LINGER, waste(rest)));
+            runtime.spawn(tokio::time::timeout(LINGER, drain(rest)));
         }
     }
 }
 
-async fn waste(mut body: Incoming) {
+/// Reads a body to its end, and drops it.
+async fn drain(mut body: Incoming) {
     while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }

@@ -1,43 +1,46 @@
-//! The log of bodies that were refused for reasons of ours.
+//! The log of bodies that were refused with 5xx.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::reply::Refusal;
+use super::refusal::Refusal;
+
+use std::sync::Mutex;
+
 use crate::lock::lock;
 
-/// How often the log tells of refused bodies.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+/// The least time between two lines of the log.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Bodies refused for reasons of ours. A sender gives up after a few tries, so the operator must
-/// hear of it, but not once a request.
+/// A log of bodies that were refused with 5xx. A sender gives up after a few tries, so the operator
+/// must learn of it, but not once a request.
 #[derive(Debug, Default)]
-pub(super) struct Refused(Mutex<Untold>);
+pub(super) struct RefusalLog(Mutex<Unlogged>);
 
 #[derive(Debug, Default)]
-struct Untold {
+struct Unlogged {
     bodies: u64,
-    told_at: Option<Instant>,
+    logged_at: Option<Instant>,
 }
 
-impl Refused {
-    pub(super) fn tell(&self, refusal: &Refusal, now: Instant) {
+impl RefusalLog {
+    /// Counts a refused body, and logs the count unless that was done a moment ago.
+    pub(super) fn record(&self, refusal: &Refusal, now: Instant) {
         if let Some(bodies) = self.count(now) {
             warn!(bodies, error = %refusal, "bodies refused with 503");
         }
     }
 
-    /// Counts one; returns how many there are to tell of, if it is time to.
+    /// Counts one; returns the count since the last line if the next is due.
     fn count(&self, now: Instant) -> Option<u64> {
-        let mut untold = lock(&self.0);
-        untold.bodies += 1;
-        if untold.told_at.is_some_and(|at| now.duration_since(at) < TELL_EVERY) {
+        let mut unlogged = lock(&self.0);
+        unlogged.bodies += 1;
+        if unlogged.logged_at.is_some_and(|at| now.duration_since(at) < LOG_EVERY) {
             return None;
         }
-        untold.told_at = Some(now);
-        Some(std::mem::take(&mut untold.bodies))
+        unlogged.logged_at = Some(now);
+        Some(std::mem::take(&mut unlogged.bodies))
     }
 }
 
@@ -46,12 +49,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_bodies_are_told_of_at_once_and_then_every_ten_seconds() {
-        let (refused, start) = (Refused::default(), Instant::now());
-        assert_eq!(refused.count(start), Some(1));
-        assert_eq!(refused.count(start + Duration::from_secs(1)), None);
-        assert_eq!(refused.count(start + Duration::from_secs(9)), None);
-        assert_eq!(refused.count(start + Duration::from_secs(10)), Some(3));
-        assert_eq!(refused.count(start + Duration::from_secs(11)), None);
+    fn refused_bodies_are_logged_at_once_and_then_every_ten_seconds() {
+        let (log, start) = (RefusalLog::default(), Instant::now());
+        assert_eq!(log.count(start), Some(1));
+        assert_eq!(log.count(start + Duration::from_secs(1)), None);
+        assert_eq!(log.count(start + Duration::from_secs(9)), None);
+        assert_eq!(log.count(start + Duration::from_secs(10)), Some(3));
+        assert_eq!(log.count(start + Duration::from_secs(11)), None);
     }
 }

@@ -1,4 +1,4 @@
-//! One client's socket, with the deadlines that hyper does not keep.
+//! A client's socket, with the deadlines that hyper does not keep.
 //!
 //! - **Head**: from the opening of the connection, and then from the first byte of each request, a
 //!   head has `header_timeout` to be whole. (hyper's own timer runs from the end of the last
@@ -6,7 +6,7 @@
 //!   waits to learn which protocol is spoken.) In HTTP/2 this ends with the first request; from
 //!   there on pings find dead peers.
 //! - **Answer**: a client that takes no byte of its answer for [`STALL`] is cut off. (One that reads
-//!   what HTTP/2 says and takes no answers is found by [`Watch`].)
+//!   HTTP/2's control frames and no answers is found by [`ConnectionState`].)
 //! - **Closing**: where the client may still be sending (its body was refused, its head was late),
 //!   the socket is closed in steps: the answer, the end of our side, then what comes is read and
 //!   dropped until the client closes or [`LINGER`] has passed. Closing with bytes unread makes the
@@ -27,17 +27,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::metrics::HTTP_CONNECTIONS;
-use crate::peers::OpenOne;
+use crate::peers::PeerPermit;
 
-use super::connection_state::Watch;
+use super::connection_state::ConnectionState;
 use super::reply::SERVER;
 
-/// The longest that a client may take no byte of its answer.
+/// The longest that a client may read no byte of its answer.
 const STALL: Duration = Duration::from_secs(30);
-/// The longest that a refused client is listened to.
+/// The longest that the bytes of a refused client are read and dropped.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
-/// The answer to a head that never became whole: hyper has no request that it could answer.
+/// Returns the answer to a head that did not arrive whole: hyper has no request to answer.
 fn late_answer() -> String {
     let body = r#"{"status":"error","error":"the head of the request did not arrive in time: send it again"}"#;
     format!(
@@ -47,21 +47,22 @@ fn late_answer() -> String {
     )
 }
 
-/// A place among the connections. Freed with the socket, not with the protocol on it.
+/// The permit of a connection. Freed with the socket, not with the protocol on it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
-    _of_peer: Option<OpenOne>,
+    _of_peer: Option<PeerPermit>,
 }
 
-impl Place {
-    pub(super) fn taken(permit: OwnedSemaphorePermit, of_peer: Option<OpenOne>) -> Self {
+impl ConnectionPermit {
+    /// Creates the permit of a connection, and counts it as open.
+    pub(super) fn new(permit: OwnedSemaphorePermit, of_peer: Option<PeerPermit>) -> Self {
         metrics::gauge!(HTTP_CONNECTIONS).increment(1.0);
-        Place { _permit: permit, _of_peer: of_peer }
+        ConnectionPermit { _permit: permit, _of_peer: of_peer }
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         metrics::gauge!(HTTP_CONNECTIONS).decrement(1.0);
     }
@@ -69,38 +70,41 @@ impl Drop for Place {
 
 /// The deadline of the head that is being waited for.
 #[derive(Debug)]
-struct Head {
+struct HeadDeadline {
     timeout: Duration,
     timer: Pin<Box<Sleep>>,
-    /// How many requests had begun when the timer was set. It means nothing once more have.
+    /// The number of requests that had begun when the timer was set. The timer is void once more
+    /// have.
     set_at: Option<u64>,
-    /// Whether a byte of the head has come, and if they could be the beginning of HTTP/1.1.
+    /// Bytes of the head have arrived, and they could be the beginning of HTTP/1.1.
     heard_h1: bool,
 }
 
 /// A client's socket.
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// `None` only once it has been dropped.
-    open: Option<(TcpStream, Place)>,
-    watch: Arc<Watch>,
-    head: Head,
+    /// `None` only while dropping.
+    open: Option<(TcpStream, ConnectionPermit)>,
+    state: Arc<ConnectionState>,
+    head: HeadDeadline,
     stalled: Option<Pin<Box<Sleep>>>,
     tls: bool,
     late: bool,
 }
 
 impl Socket {
+    /// Creates the socket of a connection whose first head is due within `header_timeout`.
     pub(super) fn new(
         stream: TcpStream,
-        place: Place,
-        watch: Arc<Watch>,
+        permit: ConnectionPermit,
+        state: Arc<ConnectionState>,
         header_timeout: Duration,
         tls: bool,
     ) -> Self {
         let timer = Box::pin(sleep(header_timeout));
-        let head = Head { timeout: header_timeout, timer, set_at: Some(0), heard_h1: false };
-        Socket { open: Some((stream, place)), watch, head, stalled: None, tls, late: false }
+        let head =
+            HeadDeadline { timeout: header_timeout, timer, set_at: Some(0), heard_h1: false };
+        Socket { open: Some((stream, permit)), state, head, stalled: None, tls, late: false }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -110,24 +114,24 @@ impl Socket {
         }
     }
 
-    /// Bytes have come.
+    /// Sets the deadline of a head whose first bytes have arrived.
     fn heard(&mut self, bytes: &[u8]) {
-        if !self.watch.awaits_head() {
+        if !self.state.awaits_head() {
             return;
         }
-        let begun = self.watch.begun();
+        let begun = self.state.begun();
         if self.head.set_at != Some(begun) {
             self.head.set_at = Some(begun);
             self.head.timer.as_mut().reset(Instant::now() + self.head.timeout);
             self.head.heard_h1 = false;
         }
-        // "PRI" opens HTTP/2. Whatever it becomes, an HTTP/1.1 answer is not for it.
+        // "PRI" opens HTTP/2, which no HTTP/1.1 answer is for.
         self.head.heard_h1 |= !self.tls && !bytes.starts_with(b"PRI");
     }
 
-    /// No bytes are there: is a head overdue?
+    /// Fails once the head that is waited for is overdue.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.watch.awaits_head() || self.head.set_at != Some(self.watch.begun()) {
+        if !self.state.awaits_head() || self.head.set_at != Some(self.state.begun()) {
             return Poll::Pending;
         }
         ready!(self.head.timer.as_mut().poll(cx));
@@ -135,6 +139,7 @@ impl Socket {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// Returns the outcome of a write, or fails once the client has read nothing for too long.
     fn poll_stalled<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -204,25 +209,26 @@ impl AsyncWrite for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if !self.late && !self.watch.is_unread() {
+        if !self.late && !self.state.has_unread_body() {
             return;
         }
-        let Some((stream, place)) = self.open.take() else { return };
-        // Outside a runtime the process is ending: there is nobody left to be gentle.
+        let Some((stream, permit)) = self.open.take() else { return };
+        // Outside a runtime the process is ending, and the socket is closed at once.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let last_words = if self.late { late_answer() } else { String::new() };
             runtime.spawn(async move {
                 let _ = tokio::time::timeout(LINGER, linger(stream, &last_words)).await;
-                drop(place);
+                drop(permit);
             });
         }
     }
 }
 
+/// Sends `last_words` and the end of the stream, then reads and drops what the client still sends.
 async fn linger(mut stream: TcpStream, last_words: &str) -> io::Result<()> {
     stream.write_all(last_words.as_bytes()).await?;
     stream.shutdown().await?;
-    let mut waste = vec![0; 16 << 10];
-    while stream.read(&mut waste).await? > 0 {}
+    let mut drain = vec![0; 16 << 10];
+    while stream.read(&mut drain).await? > 0 {}
     Ok(())
 }

@@ -1,16 +1,19 @@
-//! Bulks taken apart, and what is asked around them.
+//! Bulks split and answered, and the inquiries around them.
 
-use super::asked::{Asked, asked};
+use super::bulk_answer::HEAD_BYTES;
 use super::*;
 use crate::auth::Rules;
 use crate::decode::{Decoder, Progress, ReadLimit};
+use crate::http::endpoint::Endpoint;
 use crate::intake::IndexPattern;
-use crate::intake::bulk::MAX_ID_BYTES;
+use crate::intake::bulk::{MAX_ACTIONS, MAX_ID_BYTES};
 use crate::record::{Body, Form, Micros, Seq};
 use crate::schema::{EXTRA, INGEST_ID, TableSchema};
 use arrow::array::AsArray as _;
 use bytes::Bytes;
 use proptest::prelude::*;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use warp::http::Method;
 
 fn endpoint(indices: &[(&str, &str)]) -> Endpoint {
@@ -38,7 +41,7 @@ fn split_of(
     let (body, bulk) = (Bytes::from(body.to_owned()), Bulk { index: None, brief: false });
     let (parts, answer) =
         split(&endpoint(indices), &bulk, &body).map_err(|refusal| refusal.to_string())?;
-    assert!(answer.memory_bytes() <= most_answer_bytes(&body) + HEAD_BYTES as u64);
+    assert!(answer.memory_bytes() <= max_answer_bytes(&body) + HEAD_BYTES as u64);
     let parts = parts.iter().map(|(table, part)| {
         let bytes = part.bytes(&body);
         let copied = if bytes.as_ptr() == body.as_ptr() { 0 } else { bytes.len() as u64 };
@@ -134,9 +137,9 @@ fn what_is_no_bulk_is_refused_whole() {
 
 #[test]
 fn paths_are_matched_strictly() {
-    let bulk = |path| match asked(&Method::POST, path) {
-        Asked::Bulk { index } => Ok(index.map(str::to_owned)),
-        Asked::Else(response) => Err(response.status().as_u16()),
+    let bulk = |path| match ClientRequest::of(&Method::POST, path) {
+        ClientRequest::Bulk { index } => Ok(index.map(str::to_owned)),
+        ClientRequest::Inquiry(inquiry) => Err(answer(inquiry).status().as_u16()),
     };
     assert_eq!(bulk("/_bulk"), Ok(None));
     assert_eq!(bulk("/sessions/_bulk"), Ok(Some("sessions".to_owned())));

@@ -33,12 +33,57 @@ async fn a_web_page_can_neither_write_nor_read() {
     server.ask(request("PUT", &absolute, "host: t\r\n", "{}")).await.is_error(403, &["evil.test"]);
     assert!(server.bodies().is_empty());
     // By hand, and as programs do.
-    server.ask(request("GET", "/metrics", "host: t\r\nsec-fetch-site: none\r\n", "")).await;
+    let by_hand = "host: t\r\nsec-fetch-site: none\r\n";
+    assert_eq!(server.ask(request("GET", "/metrics", by_hand, "")).await.status, 200);
     server
         .ask(request("PUT", PATH, "host: 127.0.0.1:3000\r\n", "{}"))
         .await
         .is(200, &ok(1, 2, false));
     assert_eq!(server.ask(request("GET", "/health/live", rebound, "")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_page_of_our_own_reads_metrics_and_sends_nothing() {
+    let server = Server::start().await;
+    let own = "host: localhost:3000\r\nsec-fetch-site: same-origin\r\n";
+    let with_origin = format!("{own}origin: http://localhost:3000\r\n");
+    for headers in [own, &with_origin] {
+        for method in ["GET", "HEAD"] {
+            // HEAD has no body, whatever its Content-Length says.
+            let mut client = server.client().await;
+            client.send(request(method, "/metrics", headers, "")).await;
+            let mut line = String::new();
+            client.stream.read_line(&mut line).await.unwrap();
+            assert_eq!(line.trim_end(), "HTTP/1.1 200 OK", "{method} {headers}");
+        }
+        assert_eq!(server.ask(request("GET", "/health/ready", headers, "")).await.status, 200);
+        for (method, path) in [
+            ("POST", "/metrics"),
+            ("OPTIONS", "/metrics"),
+            ("GET", "/"),
+            ("GET", PATH),
+            ("PUT", PATH),
+        ] {
+            server.ask(request(method, path, headers, "")).await.is_error(403, &["web page"]);
+        }
+    }
+    for (headers, word) in [
+        // A page of another port, and one whose own name was made to mean this address.
+        (
+            "host: localhost:3000\r\nsec-fetch-site: same-origin\r\norigin: http://localhost:80\r\n",
+            "web page",
+        ),
+        ("host: localhost:3000\r\nsec-fetch-site: same-site\r\n", "web page"),
+        ("host: localhost:3000\r\norigin: http://localhost:3000\r\n", "web page"),
+        ("host: evil.test:3000\r\nsec-fetch-site: same-origin\r\n", "evil.test"),
+        (
+            "host: evil.test:3000\r\nsec-fetch-site: same-origin\r\norigin: http://evil.test:3000\r\n",
+            "evil.test",
+        ),
+    ] {
+        server.ask(request("GET", "/metrics", headers, "")).await.is_error(403, &[word]);
+    }
+    assert!(server.bodies().is_empty());
 }
 
 #[tokio::test]

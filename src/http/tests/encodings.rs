@@ -7,10 +7,10 @@ use async_compression::tokio::bufread::{
 use futures::{StreamExt as _, stream};
 use tokio::io::AsyncRead;
 
-use super::super::body::{self, Announced, Limits};
-use super::super::body_budget::Patience;
+use super::super::body::{self, AnnouncedBody, BodyLimits};
+use super::super::body_budget::{BodyBudget, BudgetTimeouts};
 use super::super::encoding::Encoding;
-use super::super::reply::Refusal;
+use super::super::refusal::Refusal;
 use super::*;
 
 /// The header value, the codec, and how a test packs for it.
@@ -47,11 +47,16 @@ fn lines(count: usize) -> Vec<u8> {
 async fn read(encoding: Encoding, chunks: Vec<&[u8]>) -> Result<Bytes, Refusal> {
     let chunks: Vec<_> =
         chunks.into_iter().map(|c| Ok::<_, io::Error>(Bytes::copy_from_slice(c))).collect();
-    let announced = Announced { encoding: Some(encoding), length_bytes: None, peer: somebody() };
-    let memory = Arc::new(Memory::new(64 << 20));
-    let whole =
-        body::read(stream::iter(chunks), announced, options().endpoints[0].limits(), &memory)
-            .await?;
+    let announced =
+        AnnouncedBody { encoding: Some(encoding), length_bytes: None, peer: somebody() };
+    let memory = Arc::new(BodyBudget::new(64 << 20));
+    let whole = body::read(
+        stream::iter(chunks),
+        announced,
+        BodyLimits::of(&options().endpoints[0]),
+        &memory,
+    )
+    .await?;
     Ok(whole.bytes)
 }
 
@@ -210,11 +215,11 @@ async fn a_zstd_window_over_8_mib_is_refused() {
 
 #[tokio::test]
 async fn without_memory_it_is_503_and_all_of_it_comes_back() {
-    let patience = Patience { memory: Duration::from_millis(50), ..Patience::USUAL };
-    let memory = Arc::new(Memory::with_patience(1 << 20, patience));
-    let announced = Announced { encoding: None, length_bytes: None, peer: somebody() };
+    let timeouts = BudgetTimeouts { memory: Duration::from_millis(50), ..BudgetTimeouts::DEFAULT };
+    let memory = Arc::new(BodyBudget::with_timeouts(1 << 20, timeouts));
+    let announced = AnnouncedBody { encoding: None, length_bytes: None, peer: somebody() };
     let chunk = |len| Ok::<_, io::Error>(Bytes::from(vec![b'x'; len]));
-    let settings = options().endpoints[0].limits();
+    let settings = BodyLimits::of(&options().endpoints[0]);
     let one = stream::iter([chunk(600 << 10)]);
     let one = body::read(one, announced, settings, &memory).await.unwrap();
     let two = stream::iter([chunk(300 << 10), chunk(300 << 10)]);
@@ -229,12 +234,13 @@ async fn without_memory_it_is_503_and_all_of_it_comes_back() {
 
 #[tokio::test]
 async fn a_body_in_one_chunk_is_not_copied() {
-    let memory = Arc::new(Memory::new(1 << 20));
-    let announced = Announced { encoding: None, length_bytes: Some(3), peer: somebody() };
+    let memory = Arc::new(BodyBudget::new(1 << 20));
+    let announced = AnnouncedBody { encoding: None, length_bytes: Some(3), peer: somebody() };
     let chunk = Bytes::from(vec![1, 2, 3]);
     let chunks = stream::iter([Ok::<_, io::Error>(chunk.clone()), Ok(Bytes::new())]);
-    let whole =
-        body::read(chunks, announced, options().endpoints[0].limits(), &memory).await.unwrap();
+    let whole = body::read(chunks, announced, BodyLimits::of(&options().endpoints[0]), &memory)
+        .await
+        .unwrap();
     assert_eq!(whole.bytes.as_ptr(), chunk.as_ptr());
     assert_eq!(memory.free_bytes(), (1 << 20) - super::super::body_budget::BLOCK_BYTES);
     drop(whole);
@@ -244,10 +250,10 @@ async fn a_body_in_one_chunk_is_not_copied() {
 #[tokio::test]
 async fn a_sender_that_falls_silent_or_holds_much_for_long_is_not_waited_for() {
     let silence = Duration::from_millis(100);
-    let patience = Patience { chunk: silence, large: 3 * silence, ..Patience::USUAL };
-    let memory = Arc::new(Memory::with_patience(1 << 20, patience));
-    let announced = Announced { encoding: None, length_bytes: None, peer: somebody() };
-    let limits = options().endpoints[0].limits();
+    let timeouts = BudgetTimeouts { chunk: silence, large: 3 * silence, ..BudgetTimeouts::DEFAULT };
+    let memory = Arc::new(BodyBudget::with_timeouts(1 << 20, timeouts));
+    let announced = AnnouncedBody { encoding: None, length_bytes: None, peer: somebody() };
+    let limits = BodyLimits::of(&options().endpoints[0]);
     let chunk = |len| Ok::<_, io::Error>(Bytes::from(vec![b'x'; len]));
     let silent = stream::iter([chunk(10), chunk(10)]).chain(stream::pending());
     let began = std::time::Instant::now();
@@ -266,7 +272,7 @@ async fn a_sender_that_falls_silent_or_holds_much_for_long_is_not_waited_for() {
     let mut dripping = std::pin::pin!(dripping);
     let alone = timeout(8 * silence, dripping.as_mut()).await;
     assert!(alone.is_err(), "nobody waits for what it holds");
-    let mut other = memory.reserve_nothing(crate::peers::Peer::of([192, 0, 2, 2].into()));
+    let mut other = memory.reserve(crate::peers::Peer::of([192, 0, 2, 2].into()));
     let (error, served) = tokio::join!(dripping, other.grow_to(1 << 20));
     let error = error.unwrap_err();
     assert!(matches!(error, Refusal::BodyTooLargeToBeSlow), "{error}");
@@ -306,14 +312,14 @@ async fn many_bodies_at_once_wait_in_turn_and_not_for_one_another() {
             None => text.clone().into_bytes(),
             Some(_) => pack("gzip", text.as_bytes()).await,
         };
-        let memory = Arc::new(Memory::new(2 << 20));
-        let limits = Limits { body_limit_bytes: 1 << 20, inflated_limit_bytes: 1 << 20 };
+        let memory = Arc::new(BodyBudget::new(2 << 20));
+        let limits = BodyLimits { body_limit_bytes: 1 << 20, inflated_limit_bytes: 1 << 20 };
         let began = std::time::Instant::now();
         let bodies = (0..32).map(|_| {
             let (memory, sent, text) = (Arc::clone(&memory), sent.clone(), text.clone());
             tokio::spawn(async move {
                 let length_bytes = Some(sent.len() as u64);
-                let announced = Announced { encoding, length_bytes, peer: somebody() };
+                let announced = AnnouncedBody { encoding, length_bytes, peer: somebody() };
                 let pieces: Vec<_> =
                     sent.chunks(sent.len() / 8).map(Bytes::copy_from_slice).collect();
                 let chunks = stream::iter(pieces).then(|piece| async {

@@ -1,0 +1,169 @@
+//! Requests to endpoints: admission, the body, and the intake.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Buf;
+use futures::Stream;
+use tracing::debug;
+use warp::http::HeaderMap;
+use warp::http::header::CONTENT_TYPE;
+
+use crate::intake::{Receipt, offload};
+use crate::metrics as names;
+use crate::record::Form;
+
+use super::body::{BodyLimits, ReceivedBody};
+use super::elasticsearch::{self, Bulk, ClientRequest};
+use super::endpoint::Endpoint;
+use super::receiver::Receiver;
+use super::refusal::{CONTENT_TYPES, Refusal};
+use super::reply::{self, Response};
+use super::request::RequestHead;
+use super::route::{EndpointRequest, Route};
+
+/// An endpoint, and the request that is addressed to it.
+pub(super) struct Addressed<'a> {
+    /// Its position in the list of endpoints.
+    pub(super) index: usize,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) request: EndpointRequest<'a>,
+}
+
+/// Responds to a request, in the endpoint's form, and counts it.
+pub(super) async fn respond(
+    receiver: &Receiver,
+    addressed: Addressed<'_>,
+    head: &RequestHead,
+    route: &Route<'_>,
+    stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
+) -> Response {
+    let endpoint = addressed.endpoint;
+    let handled = handle(receiver, addressed, head, route, stream).await;
+    let response = handled.unwrap_or_else(|refusal| {
+        let status = refusal.status();
+        let peer = head.peer.address;
+        debug!(%peer, status = status.as_u16(), error = %refusal, "body refused");
+        if status.is_server_error() {
+            receiver.refusal_log.record(&refusal, Instant::now());
+        }
+        match endpoint.form {
+            Form::Ndjson => refusal.into_response(),
+            Form::Elasticsearch => elasticsearch::refused(&refusal),
+        }
+    });
+    let (name, class) =
+        (endpoint.name.to_string(), names::status_class(response.status().as_u16()));
+    metrics::counter!(names::ENDPOINT_REQUESTS, "endpoint" => name, "status" => class).increment(1);
+    response
+}
+
+async fn handle(
+    receiver: &Receiver,
+    Addressed { index, endpoint, request }: Addressed<'_>,
+    head: &RequestHead,
+    route: &Route<'_>,
+    stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
+) -> Result<Response, Refusal> {
+    let address = head.peer.address.ip();
+    if !endpoint.auth.is_asked() {
+        receiver.browser_guard.check_host(&head.headers, head.peer.authority.as_deref())?;
+    }
+    receiver.admission.admit_sender(index, endpoint, &head.headers, address).await?;
+    let bulk_index = match request {
+        EndpointRequest::Documents => None,
+        EndpointRequest::Elasticsearch(ClientRequest::Inquiry(inquiry)) => {
+            return Ok(elasticsearch::answer(inquiry));
+        }
+        EndpointRequest::Elasticsearch(ClientRequest::Bulk { index }) => Some(index),
+    };
+    if let Some(allow) = route.not_allowed {
+        let (method, path) = (head.method.clone(), endpoint.path.clone());
+        return Err(Refusal::NotPutOrPost { method, path, allow });
+    }
+    let began = Instant::now();
+    check_content_type(&head.headers)?;
+    let body = receiver.read_body(head, BodyLimits::of(endpoint), stream).await?;
+    match bulk_index {
+        None => accept_documents(receiver, endpoint, body, began).await,
+        Some(index) => {
+            let index = index.map(str::to_owned);
+            let bulk = Bulk { index, brief: head.query.contains("filter_path=") };
+            accept_bulk(receiver, endpoint, bulk, body, began).await
+        }
+    }
+}
+
+/// Accepts documents, one a line.
+async fn accept_documents(
+    receiver: &Receiver,
+    endpoint: &Endpoint,
+    ReceivedBody { bytes, mut reservation }: ReceivedBody,
+    began: Instant,
+) -> Result<Response, Refusal> {
+    let len = bytes.len() as u64;
+    reservation.grow_to(len + receiver.intake.copy_bytes(len)).await?;
+    // Work that goes on when the client goes away holds the reservation with the bytes.
+    let bytes = Arc::new(reservation).hold(bytes);
+    let receipt = receiver.intake.accept(&endpoint.table, Form::Ndjson, bytes).await?;
+    count(endpoint, receipt, began);
+    Ok(reply::accepted(receipt))
+}
+
+/// Accepts an Elasticsearch bulk: a body for each table that its actions name.
+async fn accept_bulk(
+    receiver: &Receiver,
+    endpoint: &Endpoint,
+    bulk: Bulk,
+    ReceivedBody { bytes, mut reservation }: ReceivedBody,
+    began: Instant,
+) -> Result<Response, Refusal> {
+    let len = bytes.len() as u64;
+    // The answer is written while the bulk is split, so its memory is reserved before.
+    reservation.grow_to(len + elasticsearch::max_answer_bytes(&bytes)).await?;
+    let of_endpoint = endpoint.clone();
+    let (split, bytes, mut reservation) = offload(bytes.len(), move || {
+        let split = elasticsearch::split(&of_endpoint, &bulk, &bytes);
+        (split, bytes, reservation)
+    })
+    .await?;
+    let (parts, answer) = split?;
+    let copied = parts.values().map(|part| part.copied_bytes).max().unwrap_or_default();
+    let needed = len + answer.memory_bytes() + copied + receiver.intake.copy_bytes(copied.max(len));
+    reservation.shrink_to(needed);
+    reservation.grow_to(needed).await?;
+    let of_answer = reservation.split(answer.memory_bytes());
+    let reservation = Arc::new(reservation);
+    let body = reservation.hold(bytes);
+    for (table, part) in parts {
+        let (whole, lines, copied) = (body.clone(), part.documents, part.copied_bytes);
+        let of_table = offload(copied as usize, move || part.bytes(&whole)).await?;
+        let of_table = if copied == 0 { of_table } else { reservation.hold(of_table) };
+        let form = Form::Elasticsearch;
+        let receipt = receiver.intake.accept_counted(&table, form, lines, of_table).await?;
+        count(endpoint, receipt, began);
+    }
+    Ok(answer.into_response(began.elapsed(), of_answer))
+}
+
+/// Counts a body that an endpoint has accepted.
+fn count(endpoint: &Endpoint, receipt: Receipt, began: Instant) {
+    if receipt.lines == 0 {
+        return;
+    }
+    if !receipt.duplicate {
+        let name = endpoint.name.to_string();
+        metrics::counter!(names::ENDPOINT_LINES, "endpoint" => name).increment(receipt.lines);
+    }
+    metrics::histogram!(names::ACK_SECONDS).record(began.elapsed());
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let name = text.split(';').next().unwrap_or_default().trim();
+    if name.is_empty() || CONTENT_TYPES.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    Err(Refusal::ContentType { got: name.to_owned() })
+}

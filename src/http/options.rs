@@ -1,0 +1,54 @@
+//! The receiver's options, and the credentials and certificates it works with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::Auth;
+use crate::tls::Tls;
+
+use super::endpoint::Endpoint;
+
+/// The default of [`Options::idle_timeout`]: longer than the 60 s of the load balancers in front, which
+/// must be the ones to close, or a request meets a closing socket.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The default of [`Options::answer_timeout`].
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Options of the receiver.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Endpoints, with different paths and names; at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// Host names that requests may ask for, besides the address and `localhost`.
+    pub host_names: Vec<String>,
+    /// Most requests of a peer in a second, over all endpoints; at least one.
+    pub requests_per_second: Option<u32>,
+    /// The most time from the first byte of a request (or the opening of the connection) to the end of
+    /// its head.
+    pub header_timeout: Duration,
+    /// The most time from the head of a request to the end of its body.
+    pub body_timeout: Duration,
+    /// The most time that a client may leave an answer unread; usually [`ANSWER_TIMEOUT`].
+    pub answer_timeout: Duration,
+    /// The most time that a connection may have no request; usually [`IDLE_TIMEOUT`].
+    pub idle_timeout: Duration,
+    /// The most time that requests in flight may take after the shutdown was asked for.
+    pub drain_timeout: Duration,
+    /// The most time of a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Connections open at one time. More wait in the kernel's queue. At least one.
+    pub max_connections: usize,
+    /// Connections of one peer open at one time. More are closed at once. At least one.
+    pub max_connections_per_peer: Option<usize>,
+}
+
+/// Credentials and certificates, opened. The default has none: plain HTTP, and no endpoint
+/// may ask for credentials.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Credentials that requests are checked against; needed by endpoints that ask for them.
+    pub auth: Option<Arc<Auth>>,
+    /// Certificate and key of TLS; none for plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+}

@@ -1,0 +1,114 @@
+//! The state that all handlers share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Buf;
+use futures::Stream;
+use warp::http::header::CONTENT_LENGTH;
+
+use crate::intake::Intake;
+use crate::metrics;
+use crate::peers::Peer;
+use crate::record::Form;
+use crate::status::Readiness;
+
+use super::admission::Admission;
+use super::body::{self, AnnouncedBody, BodyLimits, ReceivedBody};
+use super::body_budget::BodyBudget;
+use super::browser_guard::BrowserGuard;
+use super::elasticsearch::MAX_ANSWER_BYTES;
+use super::encoding::Encoding;
+use super::endpoint::Endpoint;
+use super::options::{Access, Options};
+use super::refusal::Refusal;
+use super::refusal_log::RefusalLog;
+use super::request::RequestHead;
+
+/// Memory for the bodies of all requests together. More when an endpoint asks for it by its limits
+/// and its form: a body that keeps to its limit always fits, with the copies that are made of it,
+/// once others have gone.
+pub const BODY_MEMORY_BYTES: u64 = 256 << 20;
+
+/// The state that all handlers share.
+pub(super) struct Receiver {
+    pub(super) options: Options,
+    pub(super) access: Access,
+    pub(super) intake: Intake,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) metrics: metrics::Handle,
+    budget: Arc<BodyBudget>,
+    pub(super) refusal_log: RefusalLog,
+    pub(super) admission: Admission,
+    pub(super) browser_guard: BrowserGuard,
+}
+
+impl Receiver {
+    /// Creates the state of a receiver that listens at `address`.
+    pub(super) fn new(
+        options: Options,
+        access: Access,
+        address: Option<SocketAddr>,
+        intake: Intake,
+        readiness: Arc<Readiness>,
+        metrics: metrics::Handle,
+    ) -> Receiver {
+        let largest =
+            options.endpoints.iter().map(|endpoint| max_memory_bytes(endpoint, &intake)).max();
+        let budget = BodyBudget::new(BODY_MEMORY_BYTES.max(largest.unwrap_or_default()));
+        Receiver {
+            budget: Arc::new(budget),
+            refusal_log: RefusalLog::default(),
+            admission: Admission::new(&options, access.auth.clone()),
+            browser_guard: BrowserGuard::new(address, &options.host_names),
+            options,
+            access,
+            intake,
+            readiness,
+            metrics,
+        }
+    }
+
+    /// Checks that the host that was asked for is one of this receiver's, unless there are
+    /// credentials to ask for: a page that made its own name mean this address has none.
+    ///
+    /// # Errors
+    /// [`Refusal::Host`].
+    pub(super) fn check_host(&self, head: &RequestHead) -> Result<(), Refusal> {
+        match self.access.auth {
+            Some(_) => Ok(()),
+            None => self.browser_guard.check_host(&head.headers, head.peer.authority.as_deref()),
+        }
+    }
+
+    /// Reads the whole body of a request within the body time-out.
+    ///
+    /// # Errors
+    /// That of [`body::read`], or [`Refusal::BodyTimeout`].
+    pub(super) async fn read_body(
+        &self,
+        head: &RequestHead,
+        limits: BodyLimits,
+        stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
+    ) -> Result<ReceivedBody, Refusal> {
+        let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let announced = AnnouncedBody {
+            peer: Peer::of(head.peer.address.ip()),
+            encoding: Encoding::of(&head.headers)?,
+            length_bytes: length.and_then(|length| length.parse().ok()),
+        };
+        let after = self.options.body_timeout;
+        let body = body::read(stream, announced, limits, &self.budget);
+        tokio::time::timeout(after, body).await.map_err(|_| Refusal::BodyTimeout { after })?
+    }
+}
+
+/// Returns the most of the memory budget that one request to `endpoint` can need.
+fn max_memory_bytes(endpoint: &Endpoint, intake: &Intake) -> u64 {
+    let (parts, answer_bytes) = match endpoint.form {
+        Form::Ndjson => (0, 0),
+        Form::Elasticsearch => (1, MAX_ANSWER_BYTES as u64),
+    };
+    let copies = parts + u64::from(intake.copy_bytes(1) > 0);
+    BodyLimits::of(endpoint).max_memory_bytes(copies, answer_bytes)
+}

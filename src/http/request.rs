@@ -1,0 +1,23 @@
+//! The head of a request, as the handlers see it.
+
+use std::net::SocketAddr;
+
+use warp::filters::path::FullPath;
+use warp::http::{HeaderMap, Method};
+
+/// The address of a client, and the host that it asks for. An extension of every request.
+#[derive(Clone, Debug)]
+pub(super) struct PeerInfo {
+    pub(super) address: SocketAddr,
+    /// The host that the request's target names: always in HTTP/2, seldom in HTTP/1.1.
+    pub(super) authority: Option<String>,
+}
+
+/// A request without its body.
+pub(super) struct RequestHead {
+    pub(super) path: FullPath,
+    pub(super) query: String,
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) peer: PeerInfo,
+}
