@@ -1,4 +1,4 @@
-//! The file of credentials.
+//! The credentials file.
 //!
 //! ```toml
 //! [[user]]                                  # Basic
@@ -29,68 +29,13 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use serde::Deserialize;
 
-use super::jwt::Issuers;
-use super::{password, sha256};
+use super::error::{CredentialsError, may_be_shown};
+use super::jwt::{IssuerSection, Issuers};
+use super::password;
+use super::secret::{Secret, parse_token_hash, sha256};
 
-/// The shortest token that is taken in the clear.
-const LEAST_TOKEN_CHARACTERS: usize = 32;
-
-/// Why credentials cannot be used. No text of the file is in it.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialsError {
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Not TOML of this form.
-    #[error("{}:{line}: {what}", path.display())]
-    Form {
-        /// The file.
-        path: PathBuf,
-        /// Line, counted from 1.
-        line: usize,
-        /// What is wrong.
-        what: String,
-    },
-    /// It is TOML, and says something that cannot be.
-    #[error("{}: {what}", path.display())]
-    Wrong {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what would be right.
-        what: String,
-    },
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers")]
-    Random,
-}
-
-/// What a password is verified against.
-#[derive(Clone)]
-pub(super) enum Secret {
-    /// An Argon2 hash in its usual text form.
-    Hash(Arc<str>),
-    /// The password itself, which is only ever in a file of its own or a variable.
-    Plain(Arc<str>),
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[hidden]")
-    }
-}
-
-impl Secret {
-    /// What a token of ours depends on: with another secret, the tokens of the old one are void.
-    pub(super) fn fingerprint(&self) -> [u8; 32] {
-        let (Secret::Hash(text) | Secret::Plain(text)) = self;
-        sha256(text.as_bytes())
-    }
-}
+/// The least characters of a token that is given in the clear.
+const MIN_TOKEN_CHARACTERS: usize = 32;
 
 /// A client of the token endpoint.
 #[derive(Clone, Debug)]
@@ -99,7 +44,7 @@ pub(super) struct Client {
     pub(super) scopes: Vec<String>,
 }
 
-/// Everything the file says.
+/// The credentials of a file.
 #[derive(Debug)]
 pub(super) struct Credentials {
     pub(super) users: HashMap<String, Secret>,
@@ -107,30 +52,30 @@ pub(super) struct Credentials {
     pub(super) clients: HashMap<String, Client>,
     pub(super) issuers: Issuers,
     pub(super) token_seconds: u64,
-    /// What an unknown name is verified against: no cheaper than any of the above.
-    pub(super) nobody: Arc<str>,
-    /// Over the file and the files it names: differs when anything does.
+    /// The hash that an unknown name is verified against, as costly as any of the above.
+    pub(super) decoy: Arc<str>,
+    /// The digest of the file and of the files that it names.
     pub(super) digest: [u8; 32],
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Text {
+struct Sections {
     #[serde(default)]
     token_seconds: Option<u64>,
     #[serde(default)]
-    user: Vec<UserText>,
+    user: Vec<UserSection>,
     #[serde(default)]
-    token: Vec<TokenText>,
+    token: Vec<TokenSection>,
     #[serde(default)]
-    client: Vec<ClientText>,
+    client: Vec<ClientSection>,
     #[serde(default)]
-    issuer: Vec<IssuerText>,
+    issuer: Vec<IssuerSection>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UserText {
+struct UserSection {
     name: String,
     password_hash: Option<String>,
     password_file: Option<PathBuf>,
@@ -139,7 +84,7 @@ struct UserText {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TokenText {
+struct TokenSection {
     name: String,
     token_hash: Option<String>,
     token_file: Option<PathBuf>,
@@ -148,7 +93,7 @@ struct TokenText {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ClientText {
+struct ClientSection {
     id: String,
     secret_hash: Option<String>,
     secret_file: Option<PathBuf>,
@@ -157,20 +102,15 @@ struct ClientText {
     scopes: Vec<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IssuerText {
-    pub(super) issuer: String,
-    pub(super) audience: String,
-    pub(super) jwks: String,
-    pub(super) scope: Option<String>,
-}
-
 impl Credentials {
+    /// Reads the credentials file at `path`, and the files that it names.
+    ///
+    /// # Errors
+    /// [`CredentialsError`].
     pub(super) fn read(path: &Path) -> Result<Credentials, CredentialsError> {
         let mut reader = Reader { path, digest: digest::Context::new(&digest::SHA256) };
         let text = reader.file(path)?;
-        let parsed: Text = toml::from_str(&text).map_err(|error| {
+        let parsed: Sections = toml::from_str(&text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let before = text.as_bytes().get(..at).unwrap_or_default();
             let line = 1 + memchr::memchr_iter(b'\n', before).count();
@@ -228,22 +168,23 @@ impl Credentials {
             Secret::Hash(hash) => Some(&**hash),
             Secret::Plain(_) => None,
         });
-        let nobody = password::nobody(hashes).ok_or(CredentialsError::Random)?;
+        let decoy = password::decoy_hash(hashes).ok_or(CredentialsError::Random)?;
         let mut digest = [0; 32];
         for (to, from) in digest.iter_mut().zip(reader.digest.finish().as_ref()) {
             *to = *from;
         }
-        Ok(Credentials { users, tokens, clients, issuers, token_seconds, nobody, digest })
+        Ok(Credentials { users, tokens, clients, issuers, token_seconds, decoy, digest })
     }
 
-    /// The name of a static token.
+    /// Returns the name of a static token.
     ///
-    /// Found by its SHA-256: what a look-up's time could tell is about the hash of what was sent,
-    /// which its sender knows.
+    /// It is found by its SHA-256, so that the time of a look-up depends only on the digest of the
+    /// bytes that were sent, which their sender knows.
     pub(super) fn token(&self, token: &[u8]) -> Option<Arc<str>> {
         self.tokens.get(&sha256(token)).cloned()
     }
 
+    /// Returns the number of credentials of each kind, as text.
     pub(super) fn summary(&self) -> String {
         let (users, tokens) = (self.users.len(), self.tokens.len());
         let (clients, issuers) = (self.clients.len(), self.issuers.len());
@@ -251,7 +192,7 @@ impl Credentials {
     }
 }
 
-/// What the parser said, without the text of the file, which may be a secret.
+/// Returns the parser's message without the text of the file, which may be a secret.
 fn without_values(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     match line.starts_with("invalid type") || line.starts_with("invalid value") {
@@ -264,19 +205,14 @@ fn without_values(message: &str) -> String {
     }
 }
 
-/// Whether a path that cannot be read may be shown: what nothing is at may be the secret itself, put
-/// where its file belongs.
-pub(crate) fn may_be_shown(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
-    !matches!(error.kind(), NotFound | NotADirectory | InvalidFilename | InvalidInput)
-}
-
+/// Reads the file and the files that it names, and digests them.
 struct Reader<'a> {
     path: &'a Path,
     digest: digest::Context,
 }
 
 impl Reader<'_> {
+    /// Reads a file.
     fn file(&mut self, path: &Path) -> Result<String, CredentialsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| CredentialsError::Read { path: path.to_owned(), source })?;
@@ -285,6 +221,7 @@ impl Reader<'_> {
         Ok(text)
     }
 
+    /// Returns a path that starts from the directory of the credentials file.
     fn beside(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
@@ -293,7 +230,7 @@ impl Reader<'_> {
         CredentialsError::Wrong { path: self.path.to_owned(), what }
     }
 
-    /// A secret in the clear, from a file (its first line) or a variable.
+    /// Returns a secret that is given in the clear, in a file (its first line) or a variable.
     fn plain(
         &mut self,
         what: &str,
@@ -327,6 +264,7 @@ impl Reader<'_> {
         Ok(Some(plain))
     }
 
+    /// Returns the secret that one of three keys gives.
     fn secret(
         &mut self,
         what: &str,
@@ -343,6 +281,7 @@ impl Reader<'_> {
         }
     }
 
+    /// Returns the digest of the token that one of three keys gives.
     fn token(
         &mut self,
         what: &str,
@@ -351,38 +290,21 @@ impl Reader<'_> {
         variable: Option<String>,
     ) -> Result<[u8; 32], CredentialsError> {
         match (hash, self.plain(what, file, variable)?) {
-            (Some(hash), None) => from_hex(&hash).ok_or_else(|| {
+            (Some(hash), None) => parse_token_hash(&hash).ok_or_else(|| {
                 self.wrong(format!(
                     "{what}: token_hash is not sha256: and 64 hex digits; `sessionlake passwd \
                      --token` makes one"
                 ))
             }),
-            // Unlike a password it is not verified slowly, and so has to be beyond guessing.
-            (None, Some(plain)) if plain.chars().count() < LEAST_TOKEN_CHARACTERS => Err(self
-                .wrong(format!(
-                    "{what}: the token has less than {LEAST_TOKEN_CHARACTERS} characters; \
+            // A token is not verified slowly as a password is, and so must not be guessable.
+            (None, Some(plain)) if plain.chars().count() < MIN_TOKEN_CHARACTERS => {
+                Err(self.wrong(format!(
+                    "{what}: the token has less than {MIN_TOKEN_CHARACTERS} characters; \
                      `sessionlake passwd --token` makes one"
-                ))),
+                )))
+            }
             (None, Some(plain)) => Ok(sha256(plain.as_bytes())),
             _ => Err(self.wrong(format!("{what}: one of token_hash, token_file and token_env"))),
         }
     }
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let hex = text.strip_prefix("sha256:")?.as_bytes();
-    if hex.len() != 64 {
-        return None;
-    }
-    let mut out = [0; 32];
-    for (to, two) in out.iter_mut().zip(hex.chunks_exact(2)) {
-        *to = u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()?;
-    }
-    Some(out)
-}
-
-/// The `token_hash` of a token.
-#[must_use]
-pub(crate) fn token_hash(token: &str) -> String {
-    sha256(token.as_bytes()).iter().fold("sha256:".to_owned(), |text, b| format!("{text}{b:02x}"))
 }

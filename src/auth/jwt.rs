@@ -1,12 +1,12 @@
 //! JWTs of other issuers, verified against their key sets (JWKS).
 //!
 //! A key set from a URL is fetched when the credentials are read, every [`FETCH_EVERY`], and, at
-//! most every [`FETCH_AGAIN`], when a token that says it is this issuer's names a key that is not in
-//! it. Such a token waits for the fetch, so that a start or a rotated key refuses nobody who is
-//! right; one that cannot be told right from wrong, because the set cannot be had, is not refused
-//! either, but told to come again. One fetch of a set is under way at a time, for all who wait, and
-//! each issuer's goes on by itself. While a set cannot be fetched, the keys that are known stay
-//! good. A key set in a file is read again when it changes.
+//! most every [`FETCH_AGAIN`], when a token of this issuer names a key that is not in it. Such a token
+//! waits for the fetch, so that no valid token is refused after a start or a key rotation. A token that
+//! cannot be verified, because the set cannot be fetched, is not refused either: the client is told to
+//! retry. One fetch of a set is in progress at a time, for all that wait, and issuers do not wait for
+//! one another. While a set cannot be fetched, the known keys stay valid. A key set in a file is read
+//! again when it changes.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -18,25 +18,38 @@ use reqwest::Url;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::file::IssuerText;
-use super::{Denied, Wrong};
+use super::error::{Denied, Rejection};
 use crate::lock::lock;
 
+/// The time between two fetches of a set.
 const FETCH_EVERY: Duration = Duration::from_secs(300);
+/// The least time between two fetches of a set that lacks a key.
 const FETCH_AGAIN: Duration = Duration::from_secs(5);
+/// The most time of a fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a token waits for its key: until a set may be fetched again, and a little.
-const WAIT: Duration = Duration::from_secs(7);
-/// The longest key set that is taken.
-const MOST_BYTES: usize = 1 << 20;
-/// Clocks may differ by this.
+/// The most time that a token waits for its key: until a set may be fetched again, and a little.
+const KEY_TIMEOUT: Duration = Duration::from_secs(7);
+/// The longest key set, in bytes.
+const MAX_SET_BYTES: usize = 1 << 20;
+/// The most seconds that clocks may differ by.
 const LEEWAY_S: u64 = 30;
-/// Keys that a token without a key's name is tried against.
-const MOST_TRIES: usize = 8;
+/// The most keys that a token without a key's name is verified with.
+const MAX_KEYS_TRIED: usize = 8;
 
+/// The accepted algorithms.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
 
-/// All issuers.
+/// An `[[issuer]]` of the credentials file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerSection {
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) jwks: String,
+    pub(super) scope: Option<String>,
+}
+
+/// The issuers of the credentials file.
 #[derive(Debug, Default)]
 pub(super) struct Issuers(Vec<Arc<Issuer>>);
 
@@ -53,33 +66,33 @@ struct Issuer {
     fetched: watch::Sender<Option<Fetched>>,
 }
 
-/// A fetch that is to come.
+/// The state of fetching.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fetching {
     running: bool,
-    /// When the last one began.
+    /// The time at which the last fetch began.
     began: Option<Instant>,
 }
 
-/// A fetch that was made.
+/// A fetch that has ended.
 #[derive(Clone, Copy, Debug)]
 struct Fetched {
     began: Instant,
-    well: bool,
+    succeeded: bool,
 }
 
-/// What a key set says of a token.
+/// The verdict of a key set on a token.
 enum Verdict {
     Good {
         who: Arc<str>,
         scopes: Vec<String>,
     },
     Bad,
-    /// Its key is not there.
+    /// The token's key is not in the set.
     NoKey,
 }
 
-/// A token as it is before it is verified.
+/// A token that is not verified.
 struct Unverified<'a> {
     token: &'a str,
     algorithm: Algorithm,
@@ -87,12 +100,13 @@ struct Unverified<'a> {
     issuer: String,
 }
 
-/// What a token says of its issuer.
+/// The claim that names a token's issuer.
 #[derive(Deserialize)]
-struct Said {
+struct IssuerClaim {
     iss: String,
 }
 
+/// A key that verifies tokens.
 struct Key {
     name: Option<String>,
     algorithm: Algorithm,
@@ -127,12 +141,12 @@ enum Scopes {
 impl Unverified<'_> {
     fn read(token: &str) -> Option<Unverified<'_>> {
         let header = jsonwebtoken::decode_header(token).ok()?;
-        // What is critical has to be understood, and nothing of it is here.
+        // Critical extensions have to be understood, and none is.
         if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
             return None;
         }
-        let said: Said = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
-        Some(Unverified { token, algorithm: header.alg, key: header.kid, issuer: said.iss })
+        let claim: IssuerClaim = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
+        Some(Unverified { token, algorithm: header.alg, key: header.kid, issuer: claim.iss })
     }
 }
 
@@ -141,11 +155,14 @@ impl Issuers {
         self.0.len()
     }
 
-    /// Adds one; `keys` is the text of its set, if that is in a file.
-    pub(super) fn add(&mut self, text: IssuerText, keys: Option<&str>) -> Result<(), String> {
+    /// Adds an issuer; `keys` is the text of its set, if that is in a file.
+    ///
+    /// # Errors
+    /// The reason for which its set cannot be used.
+    pub(super) fn add(&mut self, text: IssuerSection, keys: Option<&str>) -> Result<(), String> {
         let url = match keys {
             Some(_) => None,
-            None => Some(address(&text.jwks)?),
+            None => Some(parse_url(&text.jwks)?),
         };
         let keys = keys.map_or(Ok(Vec::new()), read)?;
         self.0.push(Arc::new(Issuer {
@@ -160,7 +177,7 @@ impl Issuers {
         Ok(())
     }
 
-    /// Keeps the keys that `old` has fetched, so that a reload does not begin without any.
+    /// Takes over the keys that `old` has fetched, so that a reload does not begin without any.
     pub(super) fn take_over(&self, old: &Issuers) {
         for new in &self.0 {
             if let Some(old) = old.0.iter().find(|old| old.url.is_some() && old.url == new.url) {
@@ -170,7 +187,7 @@ impl Issuers {
         }
     }
 
-    /// Begins to fetch what is due, and waits for nothing.
+    /// Begins to fetch the sets that are due, and waits for none.
     pub(super) fn refresh(&self, now: Instant) {
         for issuer in &self.0 {
             let age = issuer.fetching().began.map(|at| now.saturating_duration_since(at));
@@ -181,24 +198,25 @@ impl Issuers {
         }
     }
 
-    /// Whose token it is, as `issuer#subject`, with which scopes.
+    /// Returns the subject of a token, as `issuer#subject`, and its scopes.
     ///
     /// # Errors
-    /// It is nobody's; or that cannot be told now.
+    /// [`Rejection::Uncharged`] for a token that is not valid; [`Denied::Busy`] if that cannot be told
+    /// now.
     ///
     /// # Cancel safety
-    /// A fetch that was begun goes on.
-    pub(super) async fn verify(&self, token: &str) -> Result<(Arc<str>, Vec<String>), Wrong> {
-        let token = Unverified::read(token).ok_or(Wrong::Uncounted)?;
-        let mut untold = false;
+    /// A fetch that has begun goes on.
+    pub(super) async fn verify(&self, token: &str) -> Result<(Arc<str>, Vec<String>), Rejection> {
+        let token = Unverified::read(token).ok_or(Rejection::Uncharged)?;
+        let mut undecided = false;
         for issuer in self.0.iter().filter(|issuer| issuer.issuer == token.issuer) {
             match issuer.verify_in_time(&token).await {
                 Some(Verdict::Good { who, scopes }) => return Ok((who, scopes)),
                 Some(Verdict::Bad | Verdict::NoKey) => {}
-                None => untold = true,
+                None => undecided = true,
             }
         }
-        Err(if untold { Denied::Busy.into() } else { Wrong::Uncounted })
+        Err(if undecided { Denied::Busy.into() } else { Rejection::Uncharged })
     }
 }
 
@@ -215,8 +233,8 @@ impl Issuer {
         lock(&self.fetching)
     }
 
-    /// The verdict, with a set that was fetched after `token` came if its key is not known; `None`
-    /// when there is no such set in time.
+    /// Returns the verdict on a token. If its key is unknown, the set is fetched first; `None` if that
+    /// takes too long.
     async fn verify_in_time(self: &Arc<Self>, token: &Unverified<'_>) -> Option<Verdict> {
         let came = Instant::now();
         let mut fetched = self.fetched.subscribe();
@@ -231,13 +249,13 @@ impl Issuer {
                 let last = *fetched.borrow_and_update();
                 let verdict = self.verify(token);
                 match (&verdict, last) {
-                    (Verdict::NoKey, Some(Fetched { well: false, .. })) => return None,
+                    (Verdict::NoKey, Some(Fetched { succeeded: false, .. })) => return None,
                     (Verdict::NoKey, Some(Fetched { began, .. })) if began < came => {}
                     _ => return Some(verdict),
                 }
             }
         };
-        tokio::time::timeout(WAIT, told).await.ok().flatten()
+        tokio::time::timeout(KEY_TIMEOUT, told).await.ok().flatten()
     }
 
     fn verify(&self, token: &Unverified<'_>) -> Verdict {
@@ -269,7 +287,7 @@ impl Issuer {
         Verdict::Good { who: format!("{}#{subject}", self.issuer).into(), scopes }
     }
 
-    /// Begins to fetch the set, unless that is under way.
+    /// Begins to fetch the set, unless a fetch is in progress.
     fn begin_fetch(self: &Arc<Self>) {
         let Some(url) = self.url.clone() else { return };
         let mut fetching = self.fetching();
@@ -287,7 +305,7 @@ impl Issuer {
             let began = Instant::now();
             let read = fetch(url.clone()).await.and_then(|text| read(&text));
             *issuer.fetching() = Fetching { running: false, began: Some(began) };
-            let well = read.is_ok();
+            let succeeded = read.is_ok();
             match read {
                 Ok(keys) => issuer.set_keys(Arc::new(keys)),
                 Err(error) => tracing::warn!(
@@ -295,17 +313,17 @@ impl Issuer {
                     "the key set at {url} stays as it was: {error}"
                 ),
             }
-            issuer.fetched.send_replace(Some(Fetched { began, well }));
+            issuer.fetched.send_replace(Some(Fetched { began, succeeded }));
         });
     }
 }
 
-/// The keys that could have signed a token that names `name`. A key without a name fits any, if it
-/// is the only one of its kind.
+/// Returns the keys that could have signed a token that names `name`. A key without a name matches
+/// any, if it is the only one of its kind.
 fn candidates<'k>(keys: &'k [Key], algorithm: Algorithm, name: Option<&str>) -> Vec<&'k Key> {
     let fitting = || keys.iter().filter(|key| key.algorithm == algorithm);
     let named = fitting().filter(|key| name.is_none() || key.name.as_deref() == name);
-    let named: Vec<_> = named.take(MOST_TRIES).collect();
+    let named: Vec<_> = named.take(MAX_KEYS_TRIED).collect();
     let mut unnamed = fitting().filter(|key| key.name.is_none());
     match (named.is_empty(), unnamed.next(), unnamed.next()) {
         (true, Some(only), None) => vec![only],
@@ -313,8 +331,11 @@ fn candidates<'k>(keys: &'k [Key], algorithm: Algorithm, name: Option<&str>) -> 
     }
 }
 
-/// Where a key set may be fetched from.
-fn address(text: &str) -> Result<Url, String> {
+/// Parses the URL of a key set.
+///
+/// # Errors
+/// The reason for which no set is fetched from there.
+fn parse_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|_| "jwks is neither a file nor a URL".to_owned())?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("a name or a password does not belong into the URL of the keys".to_owned());
@@ -329,6 +350,10 @@ fn address(text: &str) -> Result<Url, String> {
     }
 }
 
+/// Fetches the text of a key set.
+///
+/// # Errors
+/// The reason for which it cannot be fetched.
 async fn fetch(url: Url) -> Result<String, String> {
     let client = reqwest::Client::builder()
         .timeout(FETCH_TIMEOUT)
@@ -342,18 +367,21 @@ async fn fetch(url: Url) -> Result<String, String> {
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())? {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > MOST_BYTES {
-            return Err(format!("it has more than {MOST_BYTES} bytes"));
+        if bytes.len() > MAX_SET_BYTES {
+            return Err(format!("it has more than {MAX_SET_BYTES} bytes"));
         }
     }
     String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())
 }
 
-/// The keys of a set that can verify; others in it are left out.
+/// Returns the keys of a set that can verify; others are left out.
+///
+/// # Errors
+/// The reason for which the set cannot be used.
 fn read(text: &str) -> Result<Vec<Key>, String> {
     let values: Values =
         serde_json::from_str(text).map_err(|_| "the key set is no JSON Web Key Set".to_owned())?;
-    // Each key by itself: one of a kind that is not known must not hide the others.
+    // Each key by itself, so that one of an unknown kind does not hide the others.
     let set = JwkSet {
         keys: values.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect(),
     };
@@ -364,11 +392,13 @@ fn read(text: &str) -> Result<Vec<Key>, String> {
     Ok(keys)
 }
 
+/// A key set whose entries are not parsed.
 #[derive(Deserialize)]
 struct Values {
     keys: Vec<serde_json::Value>,
 }
 
+/// Returns the key of an entry; `None` for one that cannot verify.
 fn key(jwk: &Jwk) -> Option<Key> {
     use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, KeyAlgorithm, PublicKeyUse};
     if matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {

@@ -1,4 +1,4 @@
-//! Passwords: hashing, and verifying with a memory and a limit.
+//! Passwords: hashing, and verification with a memory and a limit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,21 +11,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use tokio::sync::{AcquireError, Semaphore};
 
-use super::file::{CredentialsError, Secret};
-use super::{Denied, REMEMBER, Wrong};
+use super::error::{CredentialsError, Denied, Rejection};
+use super::secret::Secret;
 use crate::lock::lock;
 use crate::peers::{Peer, PeerShares, TokenBuckets};
 
+/// How long a verified password is remembered since it was last used.
+pub const REMEMBER: Duration = Duration::from_secs(600);
 /// Verified credentials that are remembered at a time.
-const MOST_REMEMBERED: usize = 4096;
-/// How long a password waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_REMEMBERED: usize = 4096;
+/// The most time that a password waits to be verified.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The hash of `password` with a salt of its own, as `password_hash` has it (Argon2id, 19 MiB, two
+/// Returns the hash of `password` with a random salt, as `password_hash` has it (Argon2id, 19 MiB, two
 /// passes).
 ///
 /// # Errors
-/// The system gives no random salt.
+/// The system provides no random salt.
 pub fn hash(password: &str) -> anyhow::Result<String> {
     let hash = Argon2::default()
         .hash_password(password.as_bytes())
@@ -33,7 +35,7 @@ pub fn hash(password: &str) -> anyhow::Result<String> {
     Ok(hash.to_string())
 }
 
-/// Whether `text` is a hash that can be verified.
+/// Returns whether `text` is a hash that can be verified.
 pub(super) fn is_hash(text: &str) -> bool {
     PasswordHash::new(text).is_ok_and(|hash| {
         argon2::Params::try_from(&hash).is_ok_and(|params| {
@@ -43,9 +45,9 @@ pub(super) fn is_hash(text: &str) -> bool {
     })
 }
 
-/// What a name that nobody has is verified against: as much work as the most of `hashes`, and no
-/// password fits.
-pub(super) fn nobody<'a>(hashes: impl Iterator<Item = &'a str>) -> Option<Arc<str>> {
+/// Returns the hash that an unknown name is verified against: as much work as the most costly of
+/// `hashes`, and right for no password. `None` if the system provides no random numbers.
+pub(super) fn decoy_hash<'a>(hashes: impl Iterator<Item = &'a str>) -> Option<Arc<str>> {
     let params = hashes.filter_map(|hash| {
         let hash = PasswordHash::new(hash).ok()?;
         argon2::Params::try_from(&hash).ok()
@@ -60,11 +62,11 @@ pub(super) fn nobody<'a>(hashes: impl Iterator<Item = &'a str>) -> Option<Arc<st
     Some(format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${hash}").into())
 }
 
-/// Verifies passwords: few at a time, on blocking threads, and remembers the right ones.
+/// Verifies passwords, few at a time, on blocking threads, and remembers the right ones.
 ///
-/// A peer has one password verified at a time, and peers take turns, so that one who guesses waits
-/// for itself and not others for it. An attempt is paid for before it is computed and the payment
-/// given back if it was right: what is tried at once, or given up, counts as what is tried in turn.
+/// A peer has one password verified at a time, and peers take turns, so that a peer that guesses
+/// delays itself and no other. An attempt is charged before it is computed, and refunded if it was
+/// right: attempts that are made at once, or given up, count as those made in turn.
 #[derive(Debug)]
 pub(super) struct Verifier {
     queues: PeerShares,
@@ -73,7 +75,7 @@ pub(super) struct Verifier {
     memory: Arc<Remembered>,
 }
 
-/// What was verified.
+/// Credentials that were verified.
 #[derive(Debug)]
 struct Remembered {
     key: hmac::Key,
@@ -82,7 +84,10 @@ struct Remembered {
 }
 
 impl Verifier {
-    /// One that pays with `failures`.
+    /// Creates a verifier that charges attempts to `failures`.
+    ///
+    /// # Errors
+    /// [`CredentialsError::Random`].
     pub(super) fn new(failures: Arc<TokenBuckets>) -> Result<Verifier, CredentialsError> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|_| CredentialsError::Random)?;
@@ -96,58 +101,59 @@ impl Verifier {
         })
     }
 
-    /// Whether `password` is that of `secret`; without one it takes as long as `nobody` does, and
-    /// is wrong.
+    /// Verifies that `password` is that of `secret`. Without a secret it is wrong, and takes as long as
+    /// one with the hash `decoy`.
     ///
     /// # Errors
-    /// [`Wrong::Counted`], or that the peer has to wait.
+    /// [`Rejection::Charged`], or [`Rejection::Denied`] if the peer has to wait.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves what is being computed to its end, and counted.
+    /// A verification that has begun goes on when the future is dropped, and is charged.
     pub(super) async fn verify(
         &self,
         secret: Option<&Secret>,
-        nobody: &Arc<str>,
+        decoy: &Arc<str>,
         name: &str,
         password: &str,
         peer: Peer,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), Rejection> {
         if self.memory.knows(secret, name, password) {
             return Ok(());
         }
         self.failures.check(peer, Instant::now()).map_err(Denied::TooMany)?;
         let turn = async {
             let of_peer = self.queues.of(peer).acquire_owned().await?;
-            // Whoever waited for an equal request need not compute it again, nor wait for others.
+            // An equal request may have been verified meanwhile.
             if self.memory.knows(secret, name, password) {
                 return Ok(None);
             }
             Ok(Some((of_peer, Arc::clone(&self.turns).acquire_owned().await?)))
         };
-        let turn = tokio::time::timeout(PATIENCE, turn).await;
+        let turn = tokio::time::timeout(QUEUE_TIMEOUT, turn).await;
         let turn = match turn.map(|got: Result<_, AcquireError>| got) {
             Ok(Ok(Some(turn))) => turn,
             Ok(Ok(None)) => return Ok(()),
             _ => return Err(Denied::Busy.into()),
         };
         self.failures.take(peer, Instant::now()).map_err(Denied::TooMany)?;
-        let (secret, nobody) = (secret.cloned(), Arc::clone(nobody));
+        let (secret, decoy) = (secret.cloned(), Arc::clone(decoy));
         let (name, typed) = (name.to_owned(), password.to_owned());
         let (memory, failures) = (Arc::clone(&self.memory), Arc::clone(&self.failures));
         let verified = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            let right = memory.verify(secret.as_ref(), &nobody, &name, &typed);
+            let right = memory.verify(secret.as_ref(), &decoy, &name, &typed);
             if right {
                 failures.give_back(peer);
             }
             right
         });
-        if verified.await.unwrap_or(false) { Ok(()) } else { Err(Wrong::Counted) }
+        if verified.await.unwrap_or(false) { Ok(()) } else { Err(Rejection::Charged) }
     }
 }
 
 impl Remembered {
-    /// Whether this was verified before and not forgotten. A changed hash makes another entry.
+    /// Returns whether the password was verified before and is remembered. Another hash is another
+    /// entry.
     fn knows(&self, secret: Option<&Secret>, name: &str, password: &str) -> bool {
         let Some(Secret::Hash(stored) | Secret::Plain(stored)) = secret else { return false };
         let entry = self.entry(stored, name, password);
@@ -162,12 +168,12 @@ impl Remembered {
         }
     }
 
-    /// Computes whether `password` is right, and remembers it if so.
-    fn verify(&self, secret: Option<&Secret>, nobody: &str, name: &str, password: &str) -> bool {
-        // A plain secret and an unknown name cost a hash as well: time tells nothing.
+    /// Verifies `password`, and remembers it if it is right.
+    fn verify(&self, secret: Option<&Secret>, decoy: &str, name: &str, password: &str) -> bool {
+        // A plain secret and an unknown name cost a hash as well, so that the time tells nothing.
         let hash = match secret {
             Some(Secret::Hash(hash)) => hash,
-            _ => nobody,
+            _ => decoy,
         };
         let hashed = PasswordHash::new(hash).is_ok_and(|hash| {
             Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
@@ -182,21 +188,22 @@ impl Remembered {
         let entry = self.entry(stored, name, password);
         let mut entries = lock(&self.entries);
         let now = Instant::now();
-        if entries.len() >= MOST_REMEMBERED {
+        if entries.len() >= MAX_REMEMBERED {
             entries.retain(|_, used| now.duration_since(*used) < REMEMBER);
         }
-        if entries.len() < MOST_REMEMBERED {
+        if entries.len() < MAX_REMEMBERED {
             entries.insert(entry, now);
         }
         true
     }
 
-    /// Compares in a time that does not depend on where they differ, nor on their lengths.
+    /// Compares in a time that depends neither on the first difference nor on the lengths.
     fn equal(&self, one: &[u8], other: &[u8]) -> bool {
         let (one, other) = (hmac::sign(&self.key, one), hmac::sign(&self.key, other));
         constant_time::verify_slices_are_equal(one.as_ref(), other.as_ref()).is_ok()
     }
 
+    /// Returns the key of an entry.
     fn entry(&self, hash: &str, name: &str, password: &str) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
         for part in [hash, name, password] {

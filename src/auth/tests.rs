@@ -1,4 +1,4 @@
-//! Who gets in, who does not, and what it costs.
+//! Credentials that are admitted, those that are not, and the cost of attempts.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -6,8 +6,13 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::authenticator::CHECK_EVERY;
 use super::*;
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
@@ -99,7 +104,7 @@ async fn who_fails_too_often_waits_and_who_is_remembered_does_not() {
 #[tokio::test]
 async fn tokens_are_taken_as_bearer_and_as_api_key() {
     let place = Place::new();
-    let hash = file::token_hash("sesame");
+    let hash = token_hash("sesame");
     let auth = place.open(&format!("[[token]]\nname = \"t\"\ntoken_hash = \"{hash}\"\n")).unwrap();
     let any = Rules::any();
     assert_eq!(ask(&auth, &any, "Bearer sesame").await, Ok("t".into()));
@@ -221,7 +226,7 @@ async fn jwts_are_held_against_issuer_audience_time_scope_and_key() {
         place.write("keys.json", &json!({ "keys": [other_jwk] }).to_string());
         let auth_ = Arc::clone(&auth);
         let fresh = tokio::spawn(async move { auth_.keep_fresh().await });
-        tokio::time::sleep(LOOK_EVERY + Duration::from_millis(500)).await;
+        tokio::time::sleep(CHECK_EVERY + Duration::from_millis(500)).await;
         fresh.abort();
         assert!(ask(&auth, &any, &rotated).await.is_ok(), "the new key");
         assert!(ask(&auth, &any, &good).await.is_err(), "the old key");
@@ -343,10 +348,10 @@ async fn an_unknown_name_costs_what_the_dearest_hash_does() {
     let dear =
         "$argon2id$v=19$m=65536,t=3,p=1$c29tZXNhbHQ$GpZ3sK/oH9p7VIiV56G/64Zo/8GaUw434IimaPqxwCo";
     let cheap = password::hash("x").unwrap();
-    let nobody = password::nobody([&*cheap, dear].into_iter()).unwrap();
-    assert!(nobody.starts_with("$argon2id$v=19$m=65536,t=3,p=1$"), "{nobody}");
-    assert!(password::is_hash(&nobody));
-    assert!(password::nobody(std::iter::empty()).unwrap().contains("m=19456,t=2,p=1"));
+    let decoy = password::decoy_hash([&*cheap, dear].into_iter()).unwrap();
+    assert!(decoy.starts_with("$argon2id$v=19$m=65536,t=3,p=1$"), "{decoy}");
+    assert!(password::is_hash(&decoy));
+    assert!(password::decoy_hash(std::iter::empty()).unwrap().contains("m=19456,t=2,p=1"));
 }
 
 /// A key set on a port of loopback: it can change, be slow, and counts how often it was fetched.
@@ -443,7 +448,7 @@ async fn an_issuer_that_cannot_be_reached_holds_up_no_other_and_refuses_nobody()
     let good = jwt(&key, Algorithm::ES256, "k1", json!({"iss": "https://other.test/"}));
     assert!(ask(&auth, &Rules::any(), &good).await.is_ok());
     place.write("credentials.toml", &(issuer(&dead.url) + &other + &user("ann", "right")));
-    tokio::time::sleep(LOOK_EVERY * 2).await;
+    tokio::time::sleep(CHECK_EVERY * 2).await;
     assert!(ask(&auth, &Rules::any(), &basic("ann", "right")).await.is_ok(), "read again");
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     let untold = jwt(&key, Algorithm::ES256, "k1", json!({}));
@@ -501,7 +506,7 @@ async fn who_is_vouched_for_by_an_issuer_is_nobody_else() {
     let place = Place::new();
     let (key, jwk) = signer(Algorithm::ES256, "k1");
     place.write("keys.json", &json!({ "keys": [jwk] }).to_string());
-    let hash = file::token_hash("sesame");
+    let hash = token_hash("sesame");
     let token = format!("[[token]]\nname = \"batch\"\ntoken_hash = \"{hash}\"\n");
     let auth = place.open(&(issuer("keys.json") + &user("exporter", "right") + &token)).unwrap();
     let allowed = async |entry: &str, header: &str| {
