@@ -33,7 +33,7 @@ impl Scheme {
 /// The credentials that an endpoint asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    schemes: Vec<Scheme>,
+    pub(super) schemes: Vec<Scheme>,
     /// The names that are admitted: those of users, tokens and clients, alone or after `user:`, `token:`
     /// and `client:`, and `issuer#subject` for JWTs. Without a list, all that have credentials.
     pub allow: Option<Vec<String>>,
