@@ -23,7 +23,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
-use super::route::Routed;
+use super::route::PartitionRows;
 use super::spill_chunks::{ChunkBuilder, SpillChunk, SpillReceipt, SpilledRows};
 use crate::columnar::gather::{Run, Sources};
 use crate::columnar::sizes::{held_bytes, row_bytes};
@@ -163,14 +163,14 @@ impl Buffers {
         &mut self,
         table: TableId,
         batch: RecordBatch,
-        routed: Vec<Routed>,
+        routed: Vec<PartitionRows>,
     ) -> Result<(), ArrowError> {
         let bytes = held_bytes(&batch);
         let pool = self.pools.entry(table).or_default();
         let alone = routed.len() == 1;
         let number = pool.batches.as_ref().map_or(0, |batches| batches.len());
         let mut pooled = false;
-        for Routed { partition, rows: runs } in routed {
+        for PartitionRows { partition, rows: runs } in routed {
             let buffer = self.buffers.entry(FileKey { table, partition }).or_default();
             // Rows behind others in the pool go there as well, to keep their order.
             if alone && buffer.runs.is_empty() {

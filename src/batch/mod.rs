@@ -12,7 +12,8 @@ pub mod roll;
 pub mod route;
 pub mod spill_chunks;
 
+pub use crate::table::hive_path::{PartitionValues, values_of_path};
 pub use buffers::{Buffers, Due, FileKey, RowGroup};
 pub use roll::{Limits, Open, Reason, decide};
-pub use route::{PartitionValues, Routed, Router, values_of_path};
+pub use route::{PartitionRows, Router};
 pub use spill_chunks::{Extent, SPILL_CHUNK_BYTES, SpillChunk, SpillReceipt, SpilledRows};

@@ -1,4 +1,4 @@
-//! Bodies to batches, on threads, in parts of bounded size.
+//! Decode workers: threads that turn the bodies of jobs into rows and rejects, part by part.
 //!
 //! A part has a bounded number of lines, bytes and list elements, because a short line or element
 //! costs many times its bytes once it is a row: a body of 256 MiB of `{}` would be tens of gigabytes
@@ -18,15 +18,15 @@ use crate::privacy::Applied;
 use crate::record::Body;
 use crate::table::{TableId, Tables};
 
-/// Most bytes of JSON in a part: large enough that the cost of a batch does not show.
+/// Most bytes of JSON in a part: large enough that the fixed cost of a batch is negligible.
 pub(crate) const PART_BYTES: usize = 4 << 20;
 /// Most lines in a part.
 const PART_LINES: u64 = 32_768;
-/// Most bytes of columns that elements of lists and fields without a column take in a part. Real
-/// sessions are far below it when [`PART_BYTES`] are full.
+/// Most bytes of columns in a part that elements of lists and fields without a column take. Real
+/// sessions are far below it at [`PART_BYTES`] of JSON.
 const PART_COLUMN_BYTES: usize = 8 << 20;
 
-/// What is empty of a part.
+/// The room of an empty part.
 const PART: ReadLimit =
     ReadLimit { lines: PART_LINES, bytes: PART_BYTES, column_bytes: PART_COLUMN_BYTES };
 

@@ -5,11 +5,13 @@
 //! * [`serialized`]: the one serialised form of a list, in seals, `tables.json` and import manifests.
 //! * [`registry`]: the tables that a state directory remembers.
 //! * [`partition`]: the partition template (`date={startTime:%Y-%m-%d}`), checked against a schema.
+//! * [`hive_path`]: paths of partitions, written from their values and read back.
 //! * [`privacy_rules`]: paths of personal data, and the action on each.
 //!
 //! A seal carries its tables as text, so that a roll is made again exactly as it was sealed, whatever
 //! the configuration says by then.
 
+pub mod hive_path;
 pub mod partition;
 pub(crate) mod privacy_rules;
 pub(crate) mod registry;

@@ -9,7 +9,7 @@ use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 
 use crate::schema::{Kind, TableSchema};
 
-/// Why a template was refused.
+/// The reason that a template was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("partition template `{template}`: {what}")]
 pub struct TemplateError {
@@ -24,26 +24,22 @@ pub struct Template {
     pub(crate) segments: Vec<Segment>,
 }
 
-/// `name=value`.
+/// A segment of the path: `name=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) name: String,
     pub(crate) parts: Vec<Part>,
 }
 
+/// A part of a segment's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
+    /// Text that every value has.
     Literal(String),
-    /// A string column, by its place in the schema.
-    Text {
-        column: usize,
-    },
-    /// A time column, its strftime format, and how finely that format looks at time.
-    Time {
-        column: usize,
-        format: String,
-        unit_us: i64,
-    },
+    /// A string column, by its index in the schema.
+    Text { column: usize },
+    /// A time column by its index, its strftime format, and the unit of time that the format shows.
+    Time { column: usize, format: String, unit_us: i64 },
 }
 
 const SECOND_US: i64 = 1_000_000;
@@ -52,15 +48,15 @@ const HOUR_US: i64 = 60 * MINUTE_US;
 const DAY_US: i64 = 24 * HOUR_US;
 
 impl Template {
-    /// Checks `text` against `schema`.
+    /// Parses `text` and checks it against `schema`.
     ///
     /// # Errors
-    /// A segment without a name, a placeholder that names no time or string column, a format
-    /// that is none, a partition named like a column (engines would find the column twice).
+    /// A segment has no name, a placeholder names no time or string column, a format is not valid, or
+    /// a partition has the name of a column (engines would find the column twice).
     pub fn parse(text: &str, schema: &TableSchema) -> Result<Template, TemplateError> {
         let fail = |what: String| TemplateError { template: text.to_owned(), what };
         let mut segments: Vec<Segment> = Vec::new();
-        // `/` inside a placeholder belongs to its format.
+        // A `/` inside a placeholder belongs to its format.
         for segment in split_outside_braces(text).map_err(fail)? {
             let Some((name, value)) = segment.split_once('=') else {
                 return Err(fail(format!(
@@ -91,7 +87,7 @@ impl Template {
         Ok(Template { text: text.to_owned(), segments })
     }
 
-    /// The text that it was made from.
+    /// Returns the text that it was parsed from.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -171,7 +167,7 @@ fn parse_placeholder(inner: &str, schema: &TableSchema) -> Result<Part, String> 
     }
 }
 
-/// The coarsest unit at which two times may differ in what `format` shows of them.
+/// Returns the coarsest unit, in microseconds, in which `format` shows all times of a unit alike.
 fn unit(format: &str) -> Result<i64, String> {
     let mut unit = DAY_US;
     for item in StrftimeItems::new(format) {

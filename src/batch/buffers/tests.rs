@@ -13,7 +13,8 @@ fn rows(n: usize) -> RecordBatch {
 }
 
 fn push(buffers: &mut Buffers, partition: &str, n: usize) {
-    let routed = Routed { partition: partition.into(), rows: std::iter::once(0..n).collect() };
+    let routed =
+        PartitionRows { partition: partition.into(), rows: std::iter::once(0..n).collect() };
     buffers.push(TABLE, rows(n), vec![routed]).unwrap();
 }
 
@@ -26,7 +27,7 @@ fn values(group: &RowGroup) -> Vec<i64> {
 /// Rows in turn to each of the partitions.
 fn mixed(buffers: &mut Buffers, partitions: &[&str], n: usize) {
     let count = partitions.len();
-    let routed = partitions.iter().enumerate().map(|(at, partition)| Routed {
+    let routed = partitions.iter().enumerate().map(|(at, partition)| PartitionRows {
         partition: (*partition).into(),
         rows: (at..n).step_by(count).map(|row| row..row + 1).collect(),
     });

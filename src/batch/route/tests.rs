@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field as ArrowField, Schema, TimeUnit};
 use super::*;
 use crate::schema::{Field, Kind, TableSchema};
 use crate::table::TemplateError;
+use crate::table::hive_path::values_of_path;
 
 fn schema() -> TableSchema {
     let field = |name: &str, kind| Field {
@@ -164,10 +165,10 @@ fn partitions_past_the_most_are_that_of_nulls_however_rows_are_batched() {
     let mut seen = Vec::new();
     for size in [1, 2, 7] {
         let mut router = Router::new(template.clone());
-        router.most = 3;
+        router.max_partitions = 3;
         let mut found: Vec<(String, usize)> = Vec::new();
         for rows in rows.chunks(size) {
-            for Routed { partition, rows } in router.route(&batch(rows)).unwrap() {
+            for PartitionRows { partition, rows } in router.route(&batch(rows)).unwrap() {
                 let count = rows.iter().map(Range::len).sum::<usize>();
                 match found.iter_mut().find(|(name, _)| *name == partition) {
                     Some((_, n)) => *n += count,
@@ -198,7 +199,7 @@ fn partitions_past_the_most_are_that_of_nulls_however_rows_are_batched() {
 fn rows_of_a_partition_are_in_order_whatever_they_were_grouped_by() {
     let template = Template::parse("day={startTime:%Y-%m-%d}/t={tenantId}", &schema()).unwrap();
     let mut router = Router::new(template);
-    router.most = 1;
+    router.max_partitions = 1;
     let rows = [0, 1, 2, 1, 2, 0].map(|n| (Some(n * 86_400_000_000), Some("a")));
     let routed = router.route(&batch(&rows)).unwrap();
     let found: Vec<Vec<usize>> =
@@ -227,7 +228,7 @@ fn the_values_of_a_partition_are_whole_and_are_read_back_from_its_path() {
     for text in texts {
         for time in [Some(0), None] {
             let routed = router.route(&batch(&[(time, text)])).unwrap();
-            let [Routed { partition, .. }] = &routed[..] else { panic!("{routed:?}") };
+            let [PartitionRows { partition, .. }] = &routed[..] else { panic!("{routed:?}") };
             let day = time.map(|_| "1970-01-01".to_owned());
             let expected = [text.map(|text| format!("x{text}")), day];
             let values = router.values(partition).unwrap();
