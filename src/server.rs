@@ -18,6 +18,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ use crate::auth::Auth;
 use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
-use crate::journal::{Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
+use crate::journal::{self, BodyCipher, Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
 use crate::lake::Lake;
 use crate::publish::publisher::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
@@ -92,7 +93,7 @@ impl Server {
         state_dir::create(settings.state())?;
         let access = open_access(&settings)?;
         let lake = Lake::open(&settings.lake)?;
-        let options = settings.journal.clone();
+        let options = with_cipher(settings.journal.clone(), key.as_ref())?;
         let (journal, recovery) = Journal::open(Arc::new(RealDisk), Arc::clone(&clock), options)?;
         log_recovery(&recovery);
         let waiting = recovery.unsealed_from < recovery.next;
@@ -144,9 +145,8 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
         let landing = Landing::start(self.supervisor(Handle::current()))?;
-        let Server { settings, access, key, journal, readiness, metrics, .. } = self;
-        let seal = key.filter(|_| settings.encrypt_journal);
-        let intake = Intake::new(journal.clone(), seal);
+        let Server { settings, access, journal, readiness, metrics, .. } = self;
+        let intake = Intake::new(journal.clone());
         let stop = async {
             tokio::select! {
                 () = shutdown => {}
@@ -187,6 +187,17 @@ impl Server {
             stop: CancellationToken::new(),
         }
     }
+}
+
+/// Gives the journal its cipher, also if it is not to encrypt: bodies may wait from when it was.
+fn with_cipher(
+    options: journal::Options,
+    key: Option<&privacy::Key>,
+) -> anyhow::Result<journal::Options> {
+    let cipher = key.map(|key| {
+        BodyCipher::derived(|purpose| key.derive(purpose)).context("the privacy key cannot be used")
+    });
+    Ok(journal::Options { cipher: cipher.transpose()?, ..options })
 }
 
 /// Resolves when the journal is poisoned or the landing thread has ended.

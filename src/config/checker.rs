@@ -96,7 +96,6 @@ impl Checker<'_> {
             http,
             credentials,
             tls,
-            encrypt_journal: self.switch(&list::ENCRYPT_JOURNAL),
             journal,
             lake,
             tables: std::iter::once(first).chain(more).collect(),
@@ -114,7 +113,7 @@ impl Checker<'_> {
     fn go_together(&mut self, settings: &server::Settings) {
         let (endpoints, journal) = (&settings.http.endpoints, &settings.journal);
         self.tables_exist(endpoints, &settings.tables);
-        if settings.encrypt_journal && settings.privacy_key.is_none() {
+        if journal.encrypt && settings.privacy_key.is_none() {
             let secret = Source::Flag.example(&list::PRIVACY_KEY);
             let why = format!("needs a secret: {secret}");
             self.refuse(self.place(&list::ENCRYPT_JOURNAL), why);
@@ -154,11 +153,10 @@ impl Checker<'_> {
         options.reserve_bytes = self.size(&list::DISK_RESERVE);
         options.retry_window = self.duration(&list::RETRY_WINDOW);
         options.skip_damaged = self.switch(&list::SKIP_DAMAGED);
-        // Encrypted bytes do not become smaller.
-        let compress = self.switch(&list::JOURNAL_COMPRESSION);
-        if !compress || self.switch(&list::ENCRYPT_JOURNAL) {
+        if !self.switch(&list::JOURNAL_COMPRESSION) {
             options.compress_from_bytes = None;
         }
+        options.encrypt = self.switch(&list::ENCRYPT_JOURNAL);
         options
     }
 

@@ -457,7 +457,7 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("retry_window", "\"0s\"", "retry_window: 0ns"),
     ("skip_damaged", "true", "skip_damaged: true"),
     ("privacy_key", "\"p.key\"", "privacy_key: Some(\"p.key\")"),
-    ("encrypt_journal", "true", "encrypt_journal: true"),
+    ("encrypt_journal", "true", "encrypt: true"),
 ];
 
 #[test]

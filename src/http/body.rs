@@ -100,7 +100,7 @@ impl BodyLimits {
     /// when there are `copies` of it besides, and an answer of `answer_bytes`.
     pub(super) fn max_memory_bytes(self, copies: u64, answer_bytes: u64) -> u64 {
         let window = Encoding::Brotli.window_bytes() + STEP_BYTES as u64;
-        // An encrypted copy is a little longer than the body.
+        // Each copy is rounded up to a block of the budget.
         let after = copies * (self.inflated_limit_bytes + BLOCK_BYTES) + answer_bytes;
         self.inflated_limit_bytes.saturating_add(window.max(after)) + BLOCK_BYTES
     }

@@ -3,7 +3,8 @@
 //! The budget is counted in blocks, so that a body asks once every 64 KiB and not for every chunk.
 //! Bytes are reserved before they are kept, and given back when nothing holds them any more: bytes
 //! that are handed on (to the journal, to a thread, to the client as an answer) take their
-//! reservation along ([`Reservation::hold`]). The journal bounds the compressed copies that it makes.
+//! reservation along ([`Reservation::hold`]). The journal bounds the compressed and encrypted copies
+//! that it makes.
 //!
 //! Bodies wait for one another in order. One that waits too long is refused, which also frees what it
 //! holds, so that two half-read bodies cannot wait for each other for ever. A body that exceeds the

@@ -102,7 +102,7 @@ async fn accept_documents(
     began: Instant,
 ) -> Result<Response, Refusal> {
     let len = bytes.len() as u64;
-    reservation.grow_to(len + receiver.intake.copy_bytes(len)).await?;
+    reservation.grow_to(len).await?;
     // Work that goes on when the client goes away holds the reservation with the bytes.
     let bytes = Arc::new(reservation).hold(bytes);
     let receipt = receiver.intake.accept(&endpoint.table, Form::Ndjson, bytes).await?;
@@ -129,7 +129,7 @@ async fn accept_bulk(
     .await?;
     let (parts, answer) = split?;
     let copied = parts.values().map(|part| part.copied_bytes).max().unwrap_or_default();
-    let needed = len + answer.memory_bytes() + copied + receiver.intake.copy_bytes(copied.max(len));
+    let needed = len + answer.memory_bytes() + copied;
     reservation.shrink_to(needed);
     reservation.grow_to(needed).await?;
     let of_answer = reservation.split(answer.memory_bytes());

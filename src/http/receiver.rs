@@ -53,8 +53,7 @@ impl Receiver {
         readiness: Arc<Readiness>,
         metrics: metrics::Handle,
     ) -> Receiver {
-        let largest =
-            options.endpoints.iter().map(|endpoint| max_memory_bytes(endpoint, &intake)).max();
+        let largest = options.endpoints.iter().map(max_memory_bytes).max();
         let budget = BodyBudget::new(BODY_MEMORY_BYTES.max(largest.unwrap_or_default()));
         Receiver {
             budget: Arc::new(budget),
@@ -104,11 +103,10 @@ impl Receiver {
 }
 
 /// Returns the most of the memory budget that one request to `endpoint` can need.
-fn max_memory_bytes(endpoint: &Endpoint, intake: &Intake) -> u64 {
-    let (parts, answer_bytes) = match endpoint.form {
+fn max_memory_bytes(endpoint: &Endpoint) -> u64 {
+    let (copies, answer_bytes) = match endpoint.form {
         Form::Ndjson => (0, 0),
         Form::Elasticsearch => (1, MAX_ANSWER_BYTES as u64),
     };
-    let copies = parts + u64::from(intake.copy_bytes(1) > 0);
     BodyLimits::of(endpoint).max_memory_bytes(copies, answer_bytes)
 }

@@ -23,7 +23,6 @@ use bytes::Bytes;
 
 use crate::journal::{AppendError, Journal, NewBody};
 use crate::metrics as names;
-use crate::privacy;
 use crate::record::Form;
 
 pub use self::index_pattern::IndexPattern;
@@ -50,14 +49,13 @@ pub struct Receipt {
 #[derive(Clone)]
 pub struct Intake {
     journal: Journal,
-    seal: Option<privacy::Key>,
 }
 
 impl Intake {
-    /// Creates an intake in front of `journal`. With `seal`, bodies are encrypted with that key.
+    /// Creates an intake in front of `journal`.
     #[must_use]
-    pub fn new(journal: Journal, seal: Option<privacy::Key>) -> Intake {
-        Intake { journal, seal }
+    pub fn new(journal: Journal) -> Intake {
+        Intake { journal }
     }
 
     /// Makes a body of documents durable under `table`, and counts it in the metrics.
@@ -103,7 +101,6 @@ impl Intake {
         if lines == 0 {
             return Ok(Receipt { lines, bytes: len, duplicate: false });
         }
-        let bytes = self.sealed(bytes).await?;
         let new = NewBody { table: Arc::clone(table), form, first_line: 1, bytes };
         let duplicate = self.journal.append(new).await?.duplicate;
         if duplicate {
@@ -116,46 +113,12 @@ impl Intake {
         Ok(Receipt { lines, bytes: len, duplicate })
     }
 
-    /// Returns the bytes of memory that accepting a body of `len` bytes takes besides the body. A
-    /// source that has a memory budget reserves them before; what the journal takes for
-    /// compressing is bounded there.
-    #[must_use]
-    pub fn copy_bytes(&self, len: u64) -> u64 {
-        self.seal.as_ref().map_or(0, |_| len + privacy::SEAL_BYTES as u64)
-    }
-
     /// Returns whether a small body would be accepted now.
     ///
     /// # Errors
     /// The refusal that it would meet.
     pub fn accepting(&self) -> Result<(), AppendError> {
         self.journal.status().accepting
-    }
-
-    /// Encrypts a body. The encrypted body keeps the clear one alive, and with it whatever the
-    /// source has reserved for both.
-    async fn sealed(&self, bytes: Bytes) -> Result<Bytes, Refusal> {
-        if privacy::is_sealed(&bytes) {
-            return Err(Refusal::NotDocuments);
-        }
-        let Some(key) = self.seal.clone() else { return Ok(bytes) };
-        let sealing = tokio::task::spawn_blocking(move || {
-            let sealed = key.seal_body(&bytes)?;
-            Some(Bytes::from_owner(Sealed { sealed, _clear: bytes }))
-        });
-        sealing.await.ok().flatten().ok_or(Refusal::Aborted)
-    }
-}
-
-/// An encrypted body, and the clear one that it was made of.
-struct Sealed {
-    sealed: Bytes,
-    _clear: Bytes,
-}
-
-impl AsRef<[u8]> for Sealed {
-    fn as_ref(&self) -> &[u8] {
-        &self.sealed
     }
 }
 

@@ -12,9 +12,6 @@ const ABORTED_RETRY: Duration = Duration::from_secs(2);
 /// The reason for which a body was not accepted. Nothing of it was acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The body looks like an encrypted one, which would not open.
-    #[error("the body is no text, and so no documents: nothing was kept")]
-    NotDocuments,
     /// The bulk cannot be split.
     #[error(transparent)]
     Bulk(#[from] BulkError),
@@ -42,7 +39,7 @@ impl Refusal {
     #[must_use]
     pub fn kind(&self) -> RefusalKind {
         match self {
-            Refusal::NotDocuments | Refusal::Bulk(BulkError::Line { .. }) => RefusalKind::Invalid,
+            Refusal::Bulk(BulkError::Line { .. }) => RefusalKind::Invalid,
             Refusal::Bulk(BulkError::TooManyActions { .. })
             | Refusal::Journal(AppendError::TooLarge { .. }) => RefusalKind::TooLarge,
             Refusal::Journal(_) | Refusal::Aborted => RefusalKind::Unavailable,
@@ -56,7 +53,7 @@ impl Refusal {
         match self {
             Refusal::Journal(error) => error.retry_after(),
             Refusal::Aborted => Some(ABORTED_RETRY),
-            Refusal::NotDocuments | Refusal::Bulk(_) => None,
+            Refusal::Bulk(_) => None,
         }
     }
 }

@@ -27,7 +27,7 @@ fn bodies(journal: &Journal, count: u64) -> Vec<Body> {
 async fn a_receipt_counts_and_its_body_is_in_the_journal_once() {
     let dir = tempfile::tempdir().unwrap();
     let journal = journal(&dir);
-    let (intake, table) = (Intake::new(journal.clone(), None), "orders".into());
+    let (intake, table) = (Intake::new(journal.clone()), "orders".into());
     let body = Bytes::from_static(b"{\"a\":1}\n\n{\"a\":2}\n");
     for duplicate in [false, true] {
         let receipt = intake.accept(&table, Form::Ndjson, body.clone()).await.unwrap();
@@ -47,7 +47,7 @@ async fn a_receipt_counts_and_its_body_is_in_the_journal_once() {
 async fn a_body_without_documents_is_stored_nowhere() {
     let dir = tempfile::tempdir().unwrap();
     let journal = journal(&dir);
-    let (intake, table) = (Intake::new(journal.clone(), None), "orders".into());
+    let (intake, table) = (Intake::new(journal.clone()), "orders".into());
     for form in [Form::Ndjson, Form::Elasticsearch] {
         let receipt = intake.accept(&table, form, Bytes::from_static(b"\r\n \n")).await.unwrap();
         assert_eq!(receipt, Receipt { lines: 0, bytes: 4, duplicate: false });
@@ -59,7 +59,7 @@ async fn a_body_without_documents_is_stored_nowhere() {
 async fn refusals_say_what_the_sender_must_do() {
     let dir = tempfile::tempdir().unwrap();
     let journal = journal(&dir);
-    let (intake, table) = (Intake::new(journal.clone(), None), "orders".into());
+    let (intake, table) = (Intake::new(journal.clone()), "orders".into());
     let kind = async |form, bytes: &'static [u8]| {
         let refusal = intake.accept(&table, form, Bytes::from_static(bytes)).await.unwrap_err();
         (refusal.kind(), refusal.retry_after().is_some())

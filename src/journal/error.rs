@@ -138,6 +138,32 @@ pub enum JournalError {
         /// The format that is known.
         known: u32,
     },
+    /// A body that has not landed is encrypted, and [`Options::cipher`](super::Options::cipher) is
+
+    #[error(
+        "body {seq} in {} is encrypted, and there is no key: set privacy_key to the secret that it \
+         was written with, or move the state directory away to begin anew without its bodies",
+        path.display()
+    )]
+    NoKey {
+        /// The first such body.
+        seq: Seq,
+        /// Its segment.
+        path: PathBuf,
+    },
+    /// A body is encrypted with another key.
+    #[error(
+        "body {seq} in {} is encrypted, and privacy_key does not open it: set privacy_key to the \
+         secret that it was written with (if it is, somebody has changed the file), or move the \
+         state directory away to begin anew without its bodies",
+        path.display()
+    )]
+    WrongKey {
+        /// The body.
+        seq: Seq,
+        /// Its segment.
+        path: PathBuf,
+    },
     /// A reader asked for a body that was committed and deleted.
     #[error("body {seq} was released; the journal holds bodies from {first} on")]
     Released {

@@ -10,10 +10,14 @@
 //!  | seq u64     | at i64 µs    | group_start  | crc(header) | payload                  |
 //!  +-------------+--------------+--------------+-------------+--------------------------+
 //!
-//!  payload of a body (`head` bytes, then the body as it came, or compressed):
+//!  payload of a body (`head` bytes, then the body as it came, or compressed, or encrypted):
 //!  +--------------+----------------+---------+-----------------+-----------+------------+
 //!  | key 16       | first_line u64 | form u8 | (inflated u32)  | table …   | body …     |
 //!  +--------------+----------------+---------+-----------------+-----------+------------+
+//!  an encrypted body:
+//!  +----------+---------------------------------------------+--------+
+//!  | nonce 12 | ciphertext of the body, compressed or not … | tag 16 |
+//!  +----------+---------------------------------------------+--------+
 //! ```
 //!
 //! All integers are little-endian. Checksums are CRC32C. The header's own covers the segment's
@@ -26,14 +30,21 @@
 //! written. A header with `group_start > X` proves that everything below X was once on disk.
 //!
 //! `seq` of a body is its own; of a control record, that of the last body before it (0 if none).
-//! `at` is when the body was received, or the record made. Flag bit 0: `key` is set. Bit 1, since
-//! format 2: the body is a Zstandard frame, and the head has its `inflated` length. The key is
-//! always that of the body as it came.
+//! `at` is when the body was received, or the record made. Flags of a body:
+//!
+//! | bit | since format | meaning |
+//! |---|---|---|
+//! | 0 | 1 | `key` is set |
+//! | 1 | 2 | the body is a Zstandard frame, and the head has its `inflated` length |
+//! | 2 | 3 | the body, compressed or not, is encrypted, with flags and head as associated data |
+//!
+//! The key is that of the body as it came; in frames that are encrypted, an HMAC of it.
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use super::compression;
+use super::NewBody;
+use super::codec::{Encoding, compression, encryption};
 use crate::record::{Form, Micros};
 
 /// Begins every frame.
@@ -45,10 +56,42 @@ const BODY_HEAD_BYTES: usize = 29;
 /// The longest table name, in bytes.
 pub(crate) const MAX_TABLE_BYTES: usize = u16::MAX as usize - BODY_HEAD_BYTES;
 /// The longest body, in bytes: payload lengths are 32 bits, and the head needs its place.
-pub(crate) const MAX_BODY_BYTES: u64 = u32::MAX as u64 - u16::MAX as u64;
+pub(crate) const MAX_BODY_BYTES: u64 =
+    u32::MAX as u64 - u16::MAX as u64 - encryption::OVERHEAD_BYTES as u64;
 
 const FLAG_KEY: u8 = 1;
 const FLAG_COMPRESSED: u8 = 2;
+const FLAG_ENCRYPTED: u8 = 4;
+
+/// The flags of a frame; none are set in control records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BodyFlags {
+    /// The body's retry key is in its head.
+    pub(crate) has_key: bool,
+    /// The body is compressed.
+    pub(crate) is_compressed: bool,
+    /// The body is encrypted, after it was compressed.
+    pub(crate) is_encrypted: bool,
+}
+
+impl BodyFlags {
+    pub(crate) fn to_byte(self) -> u8 {
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        flag(self.has_key, FLAG_KEY)
+            | flag(self.is_compressed, FLAG_COMPRESSED)
+            | flag(self.is_encrypted, FLAG_ENCRYPTED)
+    }
+
+    /// Reads the flags; `None` if there are others among them.
+    fn of(byte: u8) -> Option<BodyFlags> {
+        let flags = BodyFlags {
+            has_key: byte & FLAG_KEY != 0,
+            is_compressed: byte & FLAG_COMPRESSED != 0,
+            is_encrypted: byte & FLAG_ENCRYPTED != 0,
+        };
+        (flags.to_byte() == byte).then_some(flags)
+    }
+}
 
 /// What a frame records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +120,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) kind: Kind,
-    /// A body's retry key is in its head.
-    pub(crate) has_key: bool,
-    /// A body is compressed.
-    pub(crate) is_compressed: bool,
+    pub(crate) flags: BodyFlags,
     /// Bytes of the payload before the body itself; 0 in control records.
     pub(crate) head_bytes: u16,
     pub(crate) payload_bytes: u32,
@@ -96,8 +136,7 @@ impl Header {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(&MAGIC);
         out.push(self.kind as u8);
-        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-        out.push(flag(self.has_key, FLAG_KEY) | flag(self.is_compressed, FLAG_COMPRESSED));
+        out.push(self.flags.to_byte());
         out.extend_from_slice(&self.head_bytes.to_le_bytes());
         out.extend_from_slice(&self.payload_bytes.to_le_bytes());
         out.extend_from_slice(&self.payload_crc.to_le_bytes());
@@ -119,11 +158,9 @@ impl Header {
             return None;
         }
         let kind = Kind::of(rest.u8()?)?;
-        let flags = rest.u8()?;
         let header = Header {
             kind,
-            has_key: flags & FLAG_KEY != 0,
-            is_compressed: flags & FLAG_COMPRESSED != 0,
+            flags: BodyFlags::of(rest.u8()?)?,
             head_bytes: rest.u16()?,
             payload_bytes: rest.u32()?,
             payload_crc: rest.u32()?,
@@ -132,7 +169,6 @@ impl Header {
             group_start: rest.u64()?,
         };
         (rest.u32()? == salted_crc(covered, salt)
-            && flags & !(FLAG_KEY | FLAG_COMPRESSED) == 0
             && u32::from(header.head_bytes) <= header.payload_bytes)
             .then_some(header)
     }
@@ -169,28 +205,31 @@ pub(crate) struct PreparedBody {
     pub(crate) head: Vec<u8>,
     /// As it is written.
     pub(crate) bytes: Bytes,
-    is_compressed: bool,
+    flags: BodyFlags,
     pub(crate) payload_crc: u32,
     pub(crate) key: Option<Key>,
     pub(crate) received_at: Micros,
 }
 
 impl PreparedBody {
-    /// Lays out the head, compresses the body if that is asked for and makes it smaller, and sums the payload.
-    /// `bytes` and `table` are within the limits above. Compressing takes half a millisecond a
-    /// megabyte.
+    /// Lays out the head, compresses and encrypts the body as `encoding` asks, and sums the payload.
+    /// The body and its table are within the limits above, and `key` is the one to be kept. Takes
+    /// half a millisecond a megabyte to compress, a millisecond to encrypt. Returns `None` if the
+    /// body is too long to be encrypted.
     pub(crate) fn new(
-        table: &str,
-        form: Form,
-        first_line: u64,
-        bytes: Bytes,
-        compress: bool,
+        new: NewBody,
+        encoding: Encoding<'_>,
         key: Option<Key>,
         received_at: Micros,
-    ) -> PreparedBody {
+    ) -> Option<PreparedBody> {
+        let NewBody { table, form, first_line, bytes } = new;
         let inflated_bytes = bytes.len() as u32;
-        let compressed = if compress { compression::compress(&bytes) } else { None };
-        let is_compressed = compressed.is_some();
+        let compressed = if encoding.compress { compression::compress(&bytes) } else { None };
+        let flags = BodyFlags {
+            has_key: key.is_some(),
+            is_compressed: compressed.is_some(),
+            is_encrypted: encoding.cipher.is_some(),
+        };
         let bytes = compressed.unwrap_or(bytes);
         let mut head = Vec::with_capacity(BODY_HEAD_BYTES + table.len());
         head.extend_from_slice(&key.map_or(0, |key| key.hash).to_le_bytes());
@@ -199,20 +238,23 @@ impl PreparedBody {
             Form::Ndjson => 0,
             Form::Elasticsearch => 1,
         });
-        if is_compressed {
+        if flags.is_compressed {
             head.extend_from_slice(&inflated_bytes.to_le_bytes());
         }
         head.extend_from_slice(table.as_bytes());
+        let bytes = match encoding.cipher {
+            Some(cipher) => cipher.encrypt(flags, &head, &bytes)?,
+            None => bytes,
+        };
         let payload_crc = crc32c::crc32c_append(crc32c::crc32c(&head), &bytes);
-        PreparedBody { head, bytes, is_compressed, payload_crc, key, received_at }
+        Some(PreparedBody { head, bytes, flags, payload_crc, key, received_at })
     }
 
     /// The header of this body at its place.
     pub(crate) fn header(&self, seq: u64, group_start: u64) -> Header {
         Header {
             kind: Kind::Body,
-            has_key: self.key.is_some(),
-            is_compressed: self.is_compressed,
+            flags: self.flags,
             head_bytes: self.head.len() as u16,
             payload_bytes: (self.head.len() + self.bytes.len()) as u32,
             payload_crc: self.payload_crc,
@@ -238,8 +280,7 @@ pub(crate) fn control_header(
 ) -> Header {
     Header {
         kind,
-        has_key: false,
-        is_compressed: false,
+        flags: BodyFlags::default(),
         head_bytes: 0,
         payload_bytes: payload.len() as u32,
         payload_crc: crc32c::crc32c(payload),

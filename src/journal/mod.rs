@@ -29,8 +29,8 @@
 //! bytes are in `frame`, `control` and `segment`.
 //!
 //! # Threads
-//! Callers hash a body, wait for room in the queue, compress and sum it, and hand it over. One writer
-//! thread takes what waits, makes one vectored write and one sync, moves the durable mark and
+//! Callers hash a body, wait for room in the queue, compress, encrypt and sum it, and hand it over. One
+//! writer thread takes what waits, makes one vectored write and one sync, moves the durable mark and
 //! answers (group commit): a lone body waits for nobody, many share a sync. Before a new segment
 //! gets its first body, the one before it is synced, and its own head and name are.
 //!
@@ -52,7 +52,8 @@
 //! A device that lies about flushes; damage to the very last group when the journal was not closed
 //! in order (it looks like a torn tail, and is reported as such).
 
-mod compression;
+mod append;
+mod codec;
 mod control;
 mod disk;
 mod error;
@@ -79,8 +80,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::Sender;
-use tokio::sync::oneshot;
 
+pub use codec::encryption::BodyCipher;
 pub use control::MAX_SETTINGS_BYTES;
 pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use error::{AppendError, JournalError};
@@ -90,10 +91,7 @@ pub(crate) use recovery::LOCK;
 
 use crate::clock::Clock;
 use crate::record::{Form, Roll, Seq, SeqRange};
-use compression::MOST_BYTES;
-use frame::{Key, MAX_TABLE_BYTES, PreparedBody};
-use request::{BodyRequest, Request};
-use retry_window::Known;
+use request::Request;
 use state::Shared;
 
 /// How long [`Journal::append`] waits for room in the queue before it answers
@@ -213,8 +211,9 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Locked`]; [`JournalError::Damaged`] or [`JournalError::Missing`] unless
-    /// [`Options::skip_damaged`]; [`JournalError::Version`]; [`JournalError::Options`];
-    /// [`JournalError::Io`]. After an error nothing has been lost: at most a torn tail was cut and
+    /// [`Options::skip_damaged`]; [`JournalError::NoKey`] or [`JournalError::WrongKey`] if the first
+    /// body that is encrypted and waits cannot be decrypted; [`JournalError::Version`];
+    /// [`JournalError::Options`]; [`JournalError::Io`]. After an error nothing has been lost: at most a torn tail was cut and
     /// committed segments were deleted.
     pub fn open(
         disk: Arc<dyn Disk>,
@@ -229,7 +228,12 @@ impl Journal {
             requests: Some(requests),
             thread: Mutex::new(Some(thread)),
         };
-        Ok((Journal { inner: Arc::new(inner) }, opened.recovery))
+        let journal = Journal { inner: Arc::new(inner) };
+        if let Some(seq) = opened.encrypted_from {
+            // A wrong key is found here, and not when the first roll is due.
+            journal.reader(seq).next(Duration::ZERO)?;
+        }
+        Ok((journal, opened.recovery))
     }
 
     /// The node's name, made once for a journal: `[prefix-]` and eight random characters.
@@ -238,104 +242,12 @@ impl Journal {
         &self.inner.shared.node
     }
 
-    /// Records a body. Answers when it is durable, or when it is known to be a retry of one that
-    /// is.
-    ///
-    /// # Cancel safety
-    /// Dropped while it waits for room in the queue (up to [`BUSY_AFTER`]), nothing is recorded.
-    /// Dropped after that, the body is recorded once all the same, and a retry of it is recognised
-    /// as one.
-    ///
-    /// # Errors
-    /// See [`AppendError`]. A retry of a body still in flight shares that one's outcome.
-    ///
-    /// Needs a Tokio runtime with time enabled. Hashes and sums the body on the caller's thread,
-    /// at some GB/s, and compresses one of up to 8 MiB there, in 5 ms at most.
-    pub async fn append(&self, new: NewBody) -> Result<Receipt, AppendError> {
-        let shared = &self.inner.shared;
-        if let Some(refusal) = shared.refusal() {
-            return Err(refusal);
-        }
-        let body_bytes = new.bytes.len() as u64;
-        let limit_bytes = shared.options.body_limit_bytes();
-        if body_bytes > limit_bytes || new.table.len() > MAX_TABLE_BYTES {
-            return Err(AppendError::TooLarge { bytes: body_bytes, limit_bytes });
-        }
-        let received_at = shared.clock.now();
-        let key = (!shared.options.retry_window.is_zero())
-            .then(|| Key::of(shared.seed, &new.table, &new.bytes));
-        // A retry needs no room: look before waiting for it.
-        if let Some(key) = key {
-            let known = shared.window().look_up(key, received_at);
-            if let Some(outcome) = self.known(known).await {
-                return outcome;
-            }
-        }
-        let kib = u32::try_from(body_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        let kib = kib.clamp(1, shared.options.queue_kib());
-        let room = Arc::clone(&shared.room).acquire_many_owned(kib);
-        let room = match tokio::time::timeout(BUSY_AFTER, room).await {
-            Ok(Ok(room)) => room,
-            Ok(Err(_closed)) => return Err(shared.refusal().unwrap_or(AppendError::Closed)),
-            Err(_elapsed) => return Err(AppendError::Busy),
-        };
-        // With its room, since a compressed body is a second one until the first is let go of.
-        let NewBody { table, form, first_line, bytes } = new;
-        let from_bytes = shared.options.compress_from_bytes;
-        let compress = from_bytes.is_some_and(|least| (least..=MOST_BYTES).contains(&bytes.len()));
-        let body = PreparedBody::new(&table, form, first_line, bytes, compress, key, received_at);
-        let (answer, outcome) = oneshot::channel();
-        let request = BodyRequest::new(body, answer, room, Arc::clone(shared));
-        match self.hand_over(request, key) {
-            Known::New => outcome.await.unwrap_or_else(|_| Err(self.gone())),
-            known => self.known(known).await.unwrap_or_else(|| Err(self.gone())),
-        }
-    }
-
-    /// Sends a body to the writer, unless an equal one came first. One step under the window's
-    /// lock, without waiting: an in-flight entry always has a request behind it that will be
-    /// answered.
-    fn hand_over(&self, request: BodyRequest, key: Option<Key>) -> Known {
-        let Some(key) = key else {
-            self.send(Request::Body(request));
-            return Known::New;
-        };
-        let now = self.inner.shared.clock.now();
-        let mut window = self.inner.shared.window();
-        let known = window.look_up(key, now);
-        let unsent = if matches!(known, Known::New) {
-            window.begin(key);
-            self.send(Request::Body(request))
-        } else {
-            Some(Request::Body(request.withdrawn()))
-        };
-        // An unsent request answers as it is dropped, and takes the window's lock for that.
-        drop(window);
-        drop(unsent);
-        known
-    }
-
-    async fn known(&self, known: Known) -> Option<Result<Receipt, AppendError>> {
-        match known {
-            Known::New => None,
-            Known::Acked(seq) => Some(Ok(Receipt { seq, duplicate: true })),
-            Known::InFlight(outcome) => Some(outcome.await.unwrap_or_else(|_| Err(self.gone()))),
-        }
-    }
-
     /// Gives the request back if the writer is gone.
     fn send(&self, request: Request) -> Option<Request> {
         match &self.inner.requests {
             Some(requests) => requests.send(request).err().map(|error| error.0),
             None => Some(request),
         }
-    }
-
-    fn gone(&self) -> AppendError {
-        self.inner
-            .shared
-            .refusal()
-            .unwrap_or_else(|| AppendError::Poisoned { reason: state::WRITER_GONE.into() })
     }
 
     /// Reads durable bodies from `from` on, live. `from` may lie in the future. Asking for a

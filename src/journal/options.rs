@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::JournalError;
-use super::compression::LEAST_BYTES;
+use super::codec::compression::LEAST_BYTES;
+use super::codec::encryption::BodyCipher;
 use super::frame::MAX_BODY_BYTES;
 
 /// The longest node prefix.
@@ -34,6 +35,10 @@ pub struct Options {
     /// Bodies of so many bytes, and of 8 MiB at most, are written compressed if that makes them
     /// smaller; `None`: none are.
     pub compress_from_bytes: Option<usize>,
+    /// Decrypts bodies that are encrypted, and encrypts new ones if `encrypt` is set.
+    pub cipher: Option<BodyCipher>,
+    /// Write new bodies encrypted; needs a cipher.
+    pub encrypt: bool,
     /// Go on without damaged segments.
     pub skip_damaged: bool,
 }
@@ -52,6 +57,8 @@ impl Options {
             retry_window: Duration::from_secs(600),
             queue_bytes: 64 << 20,
             compress_from_bytes: Some(LEAST_BYTES),
+            cipher: None,
+            encrypt: false,
             skip_damaged: false,
         }
     }
@@ -67,6 +74,11 @@ impl Options {
         MAX_BODY_BYTES.min(self.quota_bytes / 2)
     }
 
+    /// The cipher for new bodies.
+    pub(crate) fn encrypt_with(&self) -> Option<&BodyCipher> {
+        self.cipher.as_ref().filter(|_| self.encrypt)
+    }
+
     /// Refuses what cannot work.
     pub(crate) fn check(&self) -> Result<(), JournalError> {
         let prefix = &self.node_prefix;
@@ -77,6 +89,10 @@ impl Options {
                 "the node prefix {prefix:?} must be at most {MAX_PREFIX_BYTES} letters, digits, -, _ \
              or ., and not begin with a dot"
             )));
+        }
+        if self.encrypt && self.cipher.is_none() {
+            let why = "bodies are to be encrypted, and there is no key";
+            return Err(JournalError::Options(why.into()));
         }
         Ok(())
     }

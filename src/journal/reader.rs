@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::compression::decompress;
+use super::codec::{DecodeError, Stored};
 use super::disk::{DiskFile, read_full_at};
 use super::frame::{BodyHead, HEADER_BYTES, Header, Kind};
 use super::state::{Segment, State};
@@ -51,6 +51,7 @@ struct Place {
     first_seq: u64,
     path: PathBuf,
     file: Box<dyn DiskFile>,
+    format: u32,
     salt: u64,
     /// Offset of the next frame, and of the buffer's first byte.
     offset: u64,
@@ -159,6 +160,7 @@ impl Reader {
             first_seq,
             path: segment.path,
             file,
+            format: segment.format,
             salt: segment.salt,
             offset: segment.frames_at,
             durable: segment.durable,
@@ -183,17 +185,19 @@ impl Reader {
                 return Err(place.damaged(offset, why));
             }
             let mut payload = place.payload(&header)?;
-            let head = payload.split_to(usize::from(header.head_bytes));
-            let Some(head) = BodyHead::decode(&head, header.is_compressed) else {
+            let head_bytes = payload.split_to(usize::from(header.head_bytes));
+            let Some(head) = BodyHead::decode(&head_bytes, header.flags.is_compressed) else {
                 return Err(place.damaged(offset, "a body's head makes no sense".into()));
             };
-            if let Some(inflated_bytes) = head.inflated_bytes {
-                let Some(inflated) = decompress(&payload, inflated_bytes) else {
-                    let why = "a body that was compressed cannot be decompressed";
-                    return Err(place.damaged(offset, why.into()));
-                };
-                payload = inflated;
-            }
+            let stored = Stored {
+                format: place.format,
+                flags: header.flags,
+                head_bytes: &head_bytes,
+                head: &head,
+                body: payload,
+            };
+            let cipher = self.journal.inner.shared.options.cipher.as_ref();
+            let bytes = stored.decode(cipher).map_err(|error| place.undecodable(seq, error))?;
             if *self.table != *head.table {
                 self.table = Arc::from(head.table);
             }
@@ -203,7 +207,7 @@ impl Reader {
                 table: Arc::clone(&self.table),
                 form: head.form,
                 first_line: head.first_line,
-                bytes: payload,
+                bytes,
             };
             place.skip(header.frame_bytes());
             self.next = seq.next();
@@ -279,6 +283,19 @@ impl Place {
         match usize::try_from(bytes) {
             Ok(bytes) if bytes < self.buffer.len() => self.buffer.advance(bytes),
             _ => self.buffer = Bytes::new(),
+        }
+    }
+
+    /// The error for body `seq`, whose frame is whole.
+    fn undecodable(&self, seq: Seq, error: DecodeError) -> JournalError {
+        let path = self.path.clone();
+        match error {
+            DecodeError::NoKey => JournalError::NoKey { seq, path },
+            DecodeError::WrongKey => JournalError::WrongKey { seq, path },
+            DecodeError::Decompress => {
+                let why = "a body that was compressed cannot be decompressed";
+                self.damaged(self.offset, why.into())
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Opened {
     pub(crate) shared: Arc<Shared>,
     pub(crate) writer: Writer,
     pub(crate) recovery: Recovery,
+    /// The first body that is encrypted and has not landed.
+    pub(crate) encrypted_from: Option<Seq>,
 }
 
 /// Locks the directory, recovers it and begins a new segment.
@@ -42,6 +44,12 @@ pub(crate) fn open(
     disk.create_dir(&dir).map_err(io_error("create", &dir))?;
     let lock = lock(&*disk, &dir)?;
     let replay = Replay::run(Arc::clone(&disk), options.clone())?;
+    let encrypted = replay.encrypted_from();
+    if let Some((seq, path)) = &encrypted
+        && options.cipher.is_none()
+    {
+        return Err(JournalError::NoKey { seq: *seq, path: path.clone() });
+    }
     let (node, seed) = match replay.identity {
         Some(identity) => identity,
         None => (new_node(&options.node_prefix, &dir)?, random_for(&dir)?),
@@ -64,14 +72,17 @@ pub(crate) fn open(
         closing: false,
         closed: false,
     };
-    let window = Window::new(options.retry_window, clock.now(), replay.window);
+    let mut window = Window::new(options.retry_window, clock.now(), replay.window);
+    if options.cipher.is_some() {
+        window.keep_lengths();
+    }
     let shared = Shared::new(disk, clock, options, node, seed, state, window, lock);
     let shared = Arc::new(shared);
     let active = begin_segment(&shared, replay.next, &replay.control)?;
     // Only now, since the new checkpoint says what these still said: a crash before it finds them.
     rename_asides(&shared, &replay.asides)?;
     let writer = Writer::new(Arc::clone(&shared), active, replay.control);
-    Ok(Opened { shared, writer, recovery })
+    Ok(Opened { shared, writer, recovery, encrypted_from: encrypted.map(|(seq, _)| seq) })
 }
 
 fn rename_asides(shared: &Shared, asides: &[(PathBuf, PathBuf)]) -> Result<(), JournalError> {
@@ -129,6 +140,8 @@ struct Replay {
     segments: BTreeMap<u64, Segment>,
     control: Control,
     window: Vec<Entry>,
+    /// Segments with bodies that are encrypted: the first and the last of these.
+    encrypted: Vec<(SeqRange, PathBuf)>,
     /// The number after the last body that is held, committed or given up.
     next: u64,
     /// The number before which no further segment may begin.
@@ -148,6 +161,7 @@ impl Replay {
             segments: BTreeMap::new(),
             control: Control::new(),
             window: Vec::new(),
+            encrypted: Vec::new(),
             next: Seq::FIRST.0,
             floor: Seq::FIRST.0,
             torn_bytes: 0,
@@ -233,13 +247,13 @@ impl Replay {
     fn pass_over(&mut self, first_seq: u64, following: Option<u64>) -> Result<(), JournalError> {
         let it = self.candidate(first_seq)?;
         let last_seq = following.map_or(first_seq, |following| following - 1);
-        self.enter(it, 0, 0, last_seq);
+        self.enter(it, segment::FORMAT, 0, 0, last_seq);
         self.floor = last_seq + 1;
         Ok(())
     }
 
-    fn enter(&mut self, it: Candidate, salt: u64, frames_at: u64, last_seq: u64) {
-        let segment = Segment { path: it.path, salt, frames_at, durable: it.len, last_seq };
+    fn enter(&mut self, it: Candidate, format: u32, salt: u64, frames_at: u64, last_seq: u64) {
+        let segment = Segment { path: it.path, format, salt, frames_at, durable: it.len, last_seq };
         self.segments.insert(it.first_seq, segment);
     }
 
@@ -314,7 +328,16 @@ impl Replay {
         self.floor = self.next;
         self.control = scan.control;
         self.window = scan.window;
-        self.enter(it, scan.head.salt, scan.frames_at, scan.last_seq);
+        self.encrypted.extend(scan.encrypted.map(|range| (range, it.path.clone())));
+        self.enter(it, scan.head.format, scan.head.salt, scan.frames_at, scan.last_seq);
+    }
+
+    /// Returns the first body that is encrypted and not committed, and its segment. Within a
+    /// segment either all bodies are encrypted or none.
+    fn encrypted_from(&self) -> Option<(Seq, PathBuf)> {
+        let committed = Seq(self.control.committed_seq);
+        let waiting = self.encrypted.iter().find(|(range, _)| range.last > committed);
+        waiting.map(|(range, path)| (range.first.max(committed.next()), path.clone()))
     }
 
     /// Makes the last segment what the scan found, for sure: cut at the end of its whole frames,

@@ -7,7 +7,7 @@
 //! the frame says: earlier by its wait in the queue, some seconds at most.
 //! At most [`MAX_ENTRIES`] are kept; past that the oldest go first, which is counted and told of.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -55,6 +55,9 @@ pub(crate) struct Window {
     /// The same, oldest first; `at` counted by `age_us`.
     order: VecDeque<Entry>,
     in_flight: HashMap<Key, Vec<oneshot::Sender<Outcome>>>,
+    /// Lengths of bodies that an earlier start acknowledged, and the last of these bodies.
+    earlier_lengths: HashSet<u32>,
+    earlier_last: Seq,
     /// The window's own clock.
     age_us: i64,
     last_now: Micros,
@@ -72,6 +75,8 @@ impl Window {
             acked: HashMap::new(),
             order: VecDeque::new(),
             in_flight: HashMap::new(),
+            earlier_lengths: HashSet::new(),
+            earlier_last: Seq(0),
             age_us: 0,
             last_now: now,
             dropped: 0,
@@ -117,6 +122,26 @@ impl Window {
             }
             None => Known::New,
         }
+    }
+
+    /// Prepares [`may_be_earlier`](Self::may_be_earlier): the entries so far are of earlier starts.
+    pub(crate) fn keep_lengths(&mut self) {
+        self.earlier_lengths = self.order.iter().map(|entry| entry.key.body_bytes).collect();
+        self.earlier_last = self.order.back().map_or(Seq(0), |entry| entry.seq);
+    }
+
+    /// Tells whether an earlier start may have acknowledged a body of this length within the
+    /// window. It may have had other settings, and so other keys for the same bodies.
+    pub(crate) fn may_be_earlier(&mut self, body_bytes: u32) -> bool {
+        if self.order.front().is_none_or(|oldest| oldest.seq > self.earlier_last) {
+            self.earlier_lengths = HashSet::new();
+        }
+        self.earlier_lengths.contains(&body_bytes)
+    }
+
+    /// Returns the number of an acknowledged body.
+    pub(crate) fn acked(&self, key: Key) -> Option<Seq> {
+        self.acked.get(&key).copied()
     }
 
     /// Marks a body as handed to the writer.

@@ -4,12 +4,14 @@ use std::io;
 use std::path::PathBuf;
 
 use super::JournalError;
+use super::codec::encryption::OVERHEAD_BYTES;
+use super::codec::is_encrypted;
 use super::control::{self, Control};
 use super::disk::DiskFile;
 use super::frame::{BodyHead, HEADER_BYTES, Key, Kind};
 use super::retry_window::Entry;
 use super::segment::{self, BadHead, Scanned, Scanner, SegmentHead};
-use crate::record::Seq;
+use crate::record::{Seq, SeqRange};
 
 /// A segment that has not been scanned.
 pub(crate) struct Candidate {
@@ -32,6 +34,8 @@ pub(crate) struct Scan {
     pub(crate) head: SegmentHead,
     pub(crate) control: Control,
     pub(crate) window: Vec<Entry>,
+    /// The first and the last body that is encrypted.
+    pub(crate) encrypted: Option<SeqRange>,
     pub(crate) frames_at: u64,
     pub(crate) end: u64,
     pub(crate) last_seq: u64,
@@ -101,6 +105,7 @@ pub(crate) fn read_head(
         head,
         control,
         window,
+        encrypted: None,
         frames_at: frame.end,
         end: frame.end,
         durable: 0,
@@ -134,10 +139,21 @@ fn apply(scan: &mut Scan, frame: &Scanned) -> Result<(), String> {
             if header.seq != scan.last_seq + 1 {
                 return Err(format!("body {} follows body {}", header.seq, scan.last_seq));
             }
-            let head = BodyHead::decode(&frame.kept, header.is_compressed).ok_or(SENSELESS)?;
+            let (head, prefix) =
+                frame.kept.split_at_checked(header.head_bytes.into()).ok_or(SENSELESS)?;
+            let head = BodyHead::decode(head, header.flags.is_compressed).ok_or(SENSELESS)?;
             scan.last_seq = header.seq;
-            if header.has_key {
-                let stored_bytes = header.payload_bytes - u32::from(header.head_bytes);
+            if is_encrypted(scan.head.format, header.flags, prefix) {
+                let seq = Seq(header.seq);
+                let first = scan.encrypted.map_or(seq, |range| range.first);
+                scan.encrypted = Some(SeqRange { first, last: seq });
+            }
+            if header.flags.has_key {
+                let overhead_bytes =
+                    if header.flags.is_encrypted { OVERHEAD_BYTES as u32 } else { 0 };
+                let stored_bytes = (header.payload_bytes - u32::from(header.head_bytes))
+                    .checked_sub(overhead_bytes)
+                    .ok_or(SENSELESS)?;
                 let body_bytes = head.inflated_bytes.unwrap_or(stored_bytes);
                 let key = Key { hash: head.hash, body_bytes };
                 scan.window.push(Entry { key, seq: Seq(header.seq), at: header.at });

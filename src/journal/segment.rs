@@ -22,13 +22,15 @@ use std::path::{Path, PathBuf};
 use memchr::memmem::Finder;
 
 use super::JournalError;
+use super::codec::encryption::FORMAT_2_PREFIX;
 use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use super::frame::{self, HEADER_BYTES, Header, Kind, Take};
 use crate::record::Micros;
 
 const MAGIC: [u8; 8] = *b"SLJOURNL";
-/// The format this version writes. It reads those before it: 1 knows no compressed bodies.
-pub(crate) const FORMAT: u32 = 2;
+/// The format this version writes. It reads those before it: 1 has no compressed bodies, and in 1
+/// and 2 a body that is encrypted has no flag.
+pub(crate) const FORMAT: u32 = 3;
 const FIXED_BYTES: usize = 50;
 /// Bytes read at a time by a scan.
 const SCAN_BYTES: usize = 1 << 20;
@@ -40,6 +42,8 @@ pub(crate) const DAMAGED_SUFFIX: &str = ".damaged";
 /// Who wrote a segment, and which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHead {
+    /// The format of its frames: [`FORMAT`] unless an earlier version wrote it.
+    pub(crate) format: u32,
     pub(crate) node: String,
     pub(crate) seed: u64,
     pub(crate) salt: u64,
@@ -61,7 +65,7 @@ impl SegmentHead {
         let head_bytes = FIXED_BYTES + self.node.len() + 4;
         let mut out = Vec::with_capacity(head_bytes);
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&FORMAT.to_le_bytes());
+        out.extend_from_slice(&self.format.to_le_bytes());
         out.extend_from_slice(&(head_bytes as u32).to_le_bytes());
         out.extend_from_slice(&self.first_seq.to_le_bytes());
         out.extend_from_slice(&self.created_at.0.to_le_bytes());
@@ -99,7 +103,7 @@ impl SegmentHead {
         let node = std::str::from_utf8(node)
             .map_err(|_| BadHead::Damaged("the node's name is not UTF-8"))?
             .to_owned();
-        Ok((SegmentHead { node, seed, salt, first_seq, created_at }, head_bytes as u64))
+        Ok((SegmentHead { format, node, seed, salt, first_seq, created_at }, head_bytes as u64))
     }
 
     /// Reads a file's head.
@@ -171,7 +175,7 @@ pub(crate) fn create(
 /// A frame that a scan found whole.
 pub(crate) struct Scanned {
     pub(crate) header: Header,
-    /// The head of a body, the whole payload of a control record.
+    /// The head of a body and its first bytes, the whole payload of a control record.
     pub(crate) kept: Vec<u8>,
     /// Offset of the next frame.
     pub(crate) end: u64,
@@ -223,7 +227,10 @@ impl<'a> Scanner<'a> {
             return Ok(Err("a frame stands before the group it belongs to"));
         }
         let keep = match header.kind {
-            Kind::Body => usize::from(header.head_bytes),
+            Kind::Body => {
+                let with_prefix = u32::from(header.head_bytes) + FORMAT_2_PREFIX.len() as u32;
+                with_prefix.min(header.payload_bytes) as usize
+            }
             _ => header.payload_bytes as usize,
         };
         let mut kept = Vec::with_capacity(keep);

@@ -21,6 +21,7 @@ use crate::record::SeqRange;
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     pub(crate) path: PathBuf,
+    pub(crate) format: u32,
     pub(crate) salt: u64,
     /// Where frames begin, behind the head and the checkpoint.
     pub(crate) frames_at: u64,

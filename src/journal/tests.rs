@@ -4,6 +4,7 @@ mod append;
 mod bit_flips;
 mod compressed;
 mod crash;
+mod encrypted;
 pub(crate) mod fake;
 pub(crate) mod fuzz;
 mod group_commit;
@@ -63,6 +64,12 @@ impl Bench {
         self.try_open().expect("the journal opens")
     }
 
+    /// Encrypts new bodies from the next start on, or only decrypts.
+    fn encrypt(&mut self, secret: u8, encrypt: bool) {
+        self.options.cipher = Some(cipher(secret));
+        self.options.encrypt = encrypt;
+    }
+
     fn skip_damaged(&self) -> Result<(Journal, Recovery), JournalError> {
         let options = Options { skip_damaged: true, ..self.options.clone() };
         Journal::open(self.disk.clone(), self.clock.clone(), options)
@@ -94,6 +101,15 @@ impl Bench {
         names.sort();
         names.iter().map(|name| self.options.dir.join(name)).collect()
     }
+}
+
+fn cipher(secret: u8) -> BodyCipher {
+    let key = |purpose: &[u8]| {
+        let secret = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[secret; 32]);
+        let mac = aws_lc_rs::hmac::sign(&secret, purpose);
+        *mac.as_ref().first_chunk().expect("32 bytes")
+    };
+    BodyCipher::derived(key).expect("keys of the right length")
 }
 
 fn body(text: impl AsRef<[u8]>) -> NewBody {

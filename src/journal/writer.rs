@@ -352,6 +352,7 @@ pub(crate) fn begin_segment(
         source,
     })?;
     let head = SegmentHead {
+        format: segment::FORMAT,
         node: shared.node.clone(),
         seed: shared.seed,
         salt,
@@ -363,6 +364,7 @@ pub(crate) fn begin_segment(
     let new = segment::create(&*shared.disk, &shared.options.dir, &head, &checkpoint)?;
     let entry = Segment {
         path: new.path.clone(),
+        format: segment::FORMAT,
         salt,
         frames_at: new.len,
         durable: new.len,

@@ -1,7 +1,7 @@
 //! The secret, and what is made with it.
 //!
-//! Keys are derived from it, one for hashes, one for sealing rejected lines, two for bodies in the
-//! journal, so that none tells of another. A sealed text is base64 of `nonce (12) ‖ AES-256-GCM ciphertext ‖ tag (16)`.
+//! Keys are derived from it, one for hashes, one for sealing rejected lines, others for whoever asks
+//! ([`Key::derive`]), so that none tells of another. A sealed text is base64 of `nonce (12) ‖ AES-256-GCM ciphertext ‖ tag (16)`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::journal::BodyKeys;
 use crate::auth::may_be_shown;
 
 /// The least bytes of a secret.
@@ -26,9 +25,9 @@ const HASH_BYTES: usize = 16;
 pub struct Key(Arc<Keys>);
 
 struct Keys {
+    secret: hmac::Key,
     hash: hmac::Key,
     seal: RandomizedNonceKey,
-    bodies: BodyKeys,
 }
 
 /// Why a secret cannot be used.
@@ -93,13 +92,18 @@ impl Key {
         let derive = |purpose: &[u8]| hmac::sign(&secret, purpose);
         let hash = hmac::Key::new(hmac::HMAC_SHA256, derive(b"sessionlake hash 1").as_ref());
         let seal = RandomizedNonceKey::new(&AES_256_GCM, derive(b"sessionlake seal 1").as_ref());
-        let nonce = derive(b"sessionlake body nonce 1");
-        let bodies = BodyKeys::new(nonce.as_ref(), derive(b"sessionlake body seal 1").as_ref())?;
-        Some(Key(Arc::new(Keys { hash, seal: seal.ok()?, bodies })))
+        Some(Key(Arc::new(Keys { hash, seal: seal.ok()?, secret })))
     }
 
-    pub(super) fn bodies(&self) -> &BodyKeys {
-        &self.0.bodies
+    /// Derives a key of 256 bits for another purpose. The same secret and purpose give the same key.
+    #[must_use]
+    pub fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        let mac = hmac::sign(&self.0.secret, purpose);
+        let mut key = [0; 32];
+        for (to, from) in key.iter_mut().zip(mac.as_ref()) {
+            *to = *from;
+        }
+        key
     }
 
     /// What stands in for `value`.

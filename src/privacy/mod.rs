@@ -23,14 +23,12 @@
 //! a bulk action gave a document, which the exporter makes of columns, is dropped under any rule.
 
 mod apply;
-mod journal;
 mod key;
 #[cfg(test)]
 mod tests;
 
 pub use crate::table::{Action, Rules};
 pub use apply::Applied;
-pub use journal::{SEAL_BYTES, is_sealed};
 pub use key::{Key, KeyError};
 
 /// What [`Key::open`] opens, if `raw` is the text of a rejected line as the rules leave it.

@@ -51,7 +51,7 @@ pub(crate) struct Supervisor {
     pub(crate) options: roll::Options,
     pub(crate) limits: Limits,
     pub(crate) lake: Lake,
-    /// Opens bodies of an encrypted journal, and hashes as the privacy rules of a roll ask.
+    /// Hashes as the privacy rules of a roll ask.
     pub(crate) key: Option<privacy::Key>,
     pub(crate) tables: Tables,
     pub(crate) journal: Journal,
@@ -111,19 +111,14 @@ impl Supervisor {
                 .with_context(|| format!("the settings that roll {} was sealed with", seal.roll))?;
             self.observers.emit(&RollEvent::Redone { roll: seal.roll, range: seal.range });
             let reader = self.journal.reader(seal.range.first);
-            let source = FromJournal {
-                reader,
-                last: Some(seal.range.last),
-                key: self.key.clone(),
-                stop: self.stop.clone(),
-            };
+            let source =
+                FromJournal { reader, last: Some(seal.range.last), stop: self.stop.clone() };
             self.engine(&tables, source, Mode::Redo(seal.roll, seal.range))?;
         }
         let pending = self.pending();
         self.readiness.tell("landing", Ok(()));
         let reader = self.journal.reader(pending.unsealed_from);
-        let source =
-            FromJournal { reader, last: None, key: self.key.clone(), stop: self.stop.clone() };
+        let source = FromJournal { reader, last: None, stop: self.stop.clone() };
         self.engine(&self.tables, source, Mode::Live(pending.next_roll))
     }
 
@@ -169,7 +164,6 @@ impl Supervisor {
 struct FromJournal {
     reader: Reader,
     last: Option<Seq>,
-    key: Option<privacy::Key>,
     stop: CancellationToken,
 }
 
@@ -179,7 +173,7 @@ impl Source for FromJournal {
         if self.last.is_some_and(|last| self.reader.position() > last) {
             return Ok(Next::Ended);
         }
-        let mut body = match self.reader.next(timeout)? {
+        let body = match self.reader.next(timeout)? {
             journal::Next::Body(body) => body,
             journal::Next::Waited => return Ok(Next::TimedOut),
             journal::Next::Closed => return Ok(Next::Ended),
@@ -187,12 +181,6 @@ impl Source for FromJournal {
         // The roll's last bodies may be lost, and the next one that there is belongs to a later.
         if self.last.is_some_and(|last| body.seq > last) {
             return Ok(Next::Ended);
-        }
-        if privacy::is_sealed(&body.bytes) {
-            let opened = self.key.as_ref().and_then(|key| key.open_body(&body.bytes));
-            body.bytes = opened.with_context(|| {
-                format!("body {} is encrypted, and privacy_key does not open it", body.seq)
-            })?;
         }
         Ok(Next::Body(body))
     }

@@ -21,10 +21,9 @@ pub struct Settings {
     pub credentials: Option<PathBuf>,
     /// Files of TLS; none for plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// The journal. Its directory is the state directory, which does not lie in a local lake.
+    /// The journal. Its directory is the state directory, which does not lie in a local lake. Its
+    /// cipher is made from `privacy_key`, which it needs to encrypt.
     pub journal: journal::Options,
-    /// Encrypts bodies in the journal. Requires `privacy_key`.
-    pub encrypt_journal: bool,
     /// The lake.
     pub lake: lake::Options,
     /// The tables, with different names; at least one.

@@ -62,7 +62,6 @@ fn settings(dir: &TempDir) -> Settings {
             reserve_bytes: 0,
             ..journal::Options::new(dir.path().join("state"))
         },
-        encrypt_journal: false,
         lake: crate::lake::Options {
             location: Location::Local(dir.path().join("lake")),
             options: Vec::new(),

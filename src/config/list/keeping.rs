@@ -69,8 +69,8 @@ pub(crate) const JOURNAL_COMPRESSION: Setting = Setting {
     commands: SERVE,
     section: JOURNAL,
     help: "Compress bodies of 4 KiB to 8 MiB in the journal (zstd).",
-    more: "Sessions take an eighth of the room there, and less time. Encrypted bodies are never \
-           compressed.",
+    more: "Sessions take an eighth of the room there, and less time. Bodies are compressed before \
+           they are encrypted.",
 };
 
 /// `disk_reserve`
@@ -136,5 +136,5 @@ pub(crate) const ENCRYPT_JOURNAL: Setting = Setting {
     commands: SERVE,
     section: PRIVACY,
     help: "Encrypt bodies in the journal (AES-256-GCM) with a key made from privacy_key.",
-    more: "What lies there already stays as it is until it has landed.",
+    more: "What lies there already stays as it is until it has landed, and privacy_key opens it.",
 };

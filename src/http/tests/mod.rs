@@ -77,13 +77,6 @@ impl Server {
     }
 
     async fn with(change: impl FnOnce(&mut Options, &mut journal::Options)) -> Server {
-        Server::sealing(None, change).await
-    }
-
-    async fn sealing(
-        key: Option<crate::privacy::Key>,
-        change: impl FnOnce(&mut Options, &mut journal::Options),
-    ) -> Server {
         let dir = tempfile::tempdir().unwrap();
         let mut options = options();
         let mut of_journal = journal::Options::new(dir.path().join("journal"));
@@ -100,7 +93,7 @@ impl Server {
             listener,
             options,
             Access::default(),
-            Intake::new(journal.clone(), key),
+            Intake::new(journal.clone()),
             readiness.clone(),
             metrics::install(),
             async move {

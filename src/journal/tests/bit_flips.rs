@@ -2,15 +2,40 @@
 
 use super::*;
 
+/// How bodies are stored.
+#[derive(Clone, Copy)]
+enum Stored {
+    Plain,
+    Compressed,
+    Encrypted,
+    Both,
+}
+
+const FORMS: [Stored; 4] = [Stored::Plain, Stored::Compressed, Stored::Encrypted, Stored::Both];
+
+impl Stored {
+    fn compressed(self) -> bool {
+        matches!(self, Stored::Compressed | Stored::Both)
+    }
+}
+
 /// Three segments of two bodies, the last one closed in order, as files.
-fn bench(compressed: bool) -> (Bench, Vec<PathBuf>) {
-    let bench = Bench::with(|options| {
-        options.segment_bytes = if compressed { 330 } else { 230 };
-        options.compress_from_bytes = compressed.then_some(0);
+fn bench(form: Stored) -> (Bench, Vec<PathBuf>) {
+    let mut bench = Bench::with(|options| {
+        options.segment_bytes = match form {
+            Stored::Plain => 230,
+            Stored::Compressed => 330,
+            Stored::Encrypted => 300,
+            Stored::Both => 380,
+        };
+        options.compress_from_bytes = form.compressed().then_some(0);
     });
+    if matches!(form, Stored::Encrypted | Stored::Both) {
+        bench.encrypt(7, true);
+    }
     let (journal, _) = bench.open();
     for number in 1..=6 {
-        bench.append(&journal, text(number, compressed));
+        bench.append(&journal, text(number, form));
         if number == 2 {
             journal.seal(&seal(1, 1, 2)).expect("sealed");
         }
@@ -22,9 +47,9 @@ fn bench(compressed: bool) -> (Bench, Vec<PathBuf>) {
 }
 
 /// One that becomes smaller, where that matters.
-fn text(number: u64, compressed: bool) -> String {
+fn text(number: u64, form: Stored) -> String {
     let text = format!("this is body {number}");
-    if compressed { text.repeat(100) } else { text }
+    if form.compressed() { text.repeat(100) } else { text }
 }
 
 /// What a start made of one flipped byte.
@@ -36,8 +61,8 @@ struct Seen {
 
 /// Flips each byte of a segment. Whatever a start makes of it, it hands out no body that is not as
 /// it was written, and says so when one is missing.
-fn flip_each(which: usize, compressed: bool) -> Seen {
-    let (bench, segments) = bench(compressed);
+fn flip_each(which: usize, form: Stored) -> Seen {
+    let (bench, segments) = bench(form);
     let whole = bench.disk.bytes(&segments[which]);
     assert!(whole.len() < 1_400, "neither of two bodies of 1,400 bytes is here as it came");
     let mut seen = Seen::default();
@@ -63,7 +88,7 @@ fn flip_each(which: usize, compressed: bool) -> Seen {
                 let lost = 6 - texts.len();
                 assert!(lost <= 1, "byte {at}: more than the last group is gone");
                 for (number, found) in (1..).zip(&texts) {
-                    assert_eq!(*found, text(number, compressed), "byte {at}");
+                    assert_eq!(*found, text(number, form), "byte {at}");
                 }
                 seen.cut += 1;
             }
@@ -93,9 +118,9 @@ fn skipped(bench: &Bench, disk: Arc<fake::FakeDisk>, which: usize, at: usize) {
 
 #[test]
 fn every_flipped_byte_of_an_earlier_segment_is_refused() {
-    for compressed in [false, true] {
+    for form in FORMS {
         for which in [0, 1] {
-            let seen = flip_each(which, compressed);
+            let seen = flip_each(which, form);
             assert!(seen.refused > 300, "{seen:?}");
             assert_eq!(seen.cut, 0, "{seen:?}");
         }
@@ -104,8 +129,8 @@ fn every_flipped_byte_of_an_earlier_segment_is_refused() {
 
 #[test]
 fn every_flipped_byte_of_the_last_segment_is_refused_or_a_torn_tail_of_the_last_group() {
-    for compressed in [false, true] {
-        let seen = flip_each(2, compressed);
+    for form in FORMS {
+        let seen = flip_each(2, form);
         // Behind the last body stands the record of the orderly close: only that can pass for torn.
         assert_eq!(seen.cut, frame::HEADER_BYTES, "{seen:?}");
         assert!(seen.refused > 300, "{seen:?}");

@@ -1,7 +1,7 @@
 //! Bodies that are written compressed are the bodies that came.
 
 use super::*;
-use crate::journal::compression::{LEAST_BYTES, MOST_BYTES};
+use crate::journal::codec::compression::{LEAST_BYTES, MOST_BYTES};
 
 fn sessions(number: usize, bytes: usize) -> String {
     let line = format!("{{\"userSessionId\":\"S{number}\",\"duration\":1234}}\n");
@@ -108,7 +108,7 @@ fn a_body_that_does_not_decompress_is_damage_and_no_other_body() {
     let at = whole.windows(4).rposition(|bytes| bytes == frame::MAGIC).expect("a frame");
     let (head, _) = segment::SegmentHead::decode(&whole).expect("a head");
     let mut header = frame::Header::decode(&whole[at..], head.salt).expect("a header");
-    assert!(header.is_compressed);
+    assert!(header.flags.is_compressed);
     let (start, end) = (at + frame::HEADER_BYTES, at + header.frame_bytes() as usize);
     let mut payload = whole[start..end].to_vec();
     let inflated = payload.get_mut(25..29).expect("the length");

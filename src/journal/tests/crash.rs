@@ -432,14 +432,14 @@ fn a_later_format_is_refused_and_never_set_aside() {
     let path = bench.last_segment();
     let mut bytes = bench.disk.bytes(&path);
     let (_, length) = SegmentHead::decode(&bytes).expect("a head");
-    bytes[8] = 3;
+    bytes[8] = segment::FORMAT as u8 + 1;
     let crc_at = length as usize - 4;
     let crc = crc32c::crc32c(&bytes[..crc_at]).to_le_bytes();
     bytes[crc_at..crc_at + 4].copy_from_slice(&crc);
     bench.disk.put(&path, &bytes);
     for outcome in [bench.try_open(), bench.skip_damaged()] {
         match outcome {
-            Err(JournalError::Version { found: 3, known: 2, .. }) => {}
+            Err(JournalError::Version { found: 4, known: 3, .. }) => {}
             other => panic!("{:?}", other.map(|(_, recovery)| recovery)),
         }
     }

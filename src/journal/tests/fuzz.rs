@@ -5,7 +5,7 @@
 
 use super::fake::FakeDisk;
 use super::*;
-use crate::journal::compression::{compress, decompress};
+use crate::journal::codec::compression::{compress, decompress};
 use crate::journal::control::{
     decode_checkpoint, decode_committed, decode_seal, encode_checkpoint, encode_seal,
 };
@@ -28,7 +28,7 @@ fn any_frame(dice: &mut Dice, salt: u64) -> Vec<u8> {
     payload.iter_mut().for_each(|byte| *byte = dice.byte());
     let mut bytes = MAGIC.to_vec();
     bytes.push(dice.below(8) as u8);
-    bytes.push(dice.below(5) as u8);
+    bytes.push(dice.below(9) as u8);
     bytes.extend_from_slice(&(dice.below(80) as u16).to_le_bytes());
     let length = if dice.one_in(2) { payload.len() as u32 } else { dice.roll() as u32 };
     bytes.extend_from_slice(&length.to_le_bytes());
@@ -50,8 +50,14 @@ fn fuzz_records_and_heads() {
     let control = Control::new();
     let checkpoint = encode_checkpoint(&control, &[]);
     let sealed = encode_seal(&seal(3, 4, 5));
-    let head =
-        SegmentHead { node: "node".into(), seed: 1, salt: 2, first_seq: 3, created_at: Micros(4) };
+    let head = SegmentHead {
+        format: segment::FORMAT,
+        node: "node".into(),
+        seed: 1,
+        salt: 2,
+        first_seq: 3,
+        created_at: Micros(4),
+    };
     let head = head.encode();
     let mut read = 0_u64;
     for _ in 0..inputs(INPUTS) {

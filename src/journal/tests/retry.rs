@@ -4,6 +4,7 @@ use std::task::{Context, Waker};
 
 use super::fake::Fault;
 use super::*;
+use crate::journal::frame::Key;
 use crate::journal::retry_window::{Entry, Known, Window};
 
 const MINUTE_US: i64 = 60_000_000;

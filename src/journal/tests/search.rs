@@ -60,6 +60,9 @@ impl History {
                 if dice.one_in(2) {
                     options.compress_from_bytes = Some(0);
                 }
+                if dice.one_in(3) {
+                    (options.cipher, options.encrypt) = (Some(cipher(7)), true);
+                }
             }),
             dice,
             bodies: Vec::new(),
@@ -227,6 +230,9 @@ impl History {
             } else {
                 self.bench.disk.trouble(None);
                 self.bench.disk.fail_read(None);
+            }
+            if self.bench.options.cipher.is_some() {
+                self.bench.options.encrypt = !self.dice.one_in(4);
             }
             match self.bench.try_open() {
                 Ok((journal, recovery)) => {
