@@ -1,8 +1,8 @@
-//! What is imported, in pieces of whole lines, as the engine takes bodies.
+//! The chunk source: files or lines that are imported, as bodies for the engine.
 //!
-//! A piece never goes over the end of a file (`cuts`). Lines are numbered within their file, pieces
-//! through all of them: with the same files, size and rule, every piece is the same again. Lines of
-//! the quarantine are a piece each.
+//! A chunk is whole lines of one file ([`super::chunker`]), or one line of the quarantine. Lines are
+//! numbered within their file, chunks through all files: with the same files, size and rule, every
+//! chunk is the same again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,41 +13,46 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
 
-use super::chunker::{Opened, Rule};
+use super::chunker::{Chunker, CutRule};
 use super::options::Input;
 use crate::record::{Body, Form, Micros, Seq};
 use crate::roll::source::{Next, Source};
 
-/// What every piece has.
+/// The attributes that all chunks of an import share.
 #[derive(Clone, Debug)]
-pub(super) struct Common {
+pub(super) struct ChunkOptions {
+    /// Table of the rows.
     pub(super) table: Arc<str>,
+    /// `_ingest_time` of the rows.
     pub(super) received_at: Micros,
-    pub(super) piece_bytes: usize,
-    pub(super) rule: Rule,
+    /// Bytes after which a chunk ends with its line.
+    pub(super) chunk_bytes: usize,
+    /// Rule by which files are cut.
+    pub(super) rule: CutRule,
 }
 
-/// All pieces of a run.
-pub(super) struct Pieces {
-    common: Common,
+/// All chunks of an import, in order.
+pub(super) struct ChunkSource {
+    options: ChunkOptions,
     origin: Origin,
     next: Seq,
-    /// Pieces before this one have landed: they are read over.
+    /// Chunks before this one have landed: they are read and skipped.
     pub(super) from: Seq,
-    /// The last piece of a sealed roll that is made again.
+    /// The last chunk to be returned, or `None` for all: a sealed roll that is redone ends here.
     pub(super) last: Option<Seq>,
-    /// First piece of each file that was begun.
-    pub(super) first_pieces: Vec<Seq>,
+    /// First chunk of each file that was begun.
+    pub(super) first_chunks: Vec<Seq>,
 }
 
-/// Where the pieces come from.
+/// The origin of chunks.
 pub(super) enum Origin {
+    /// Files, one after the other.
     Files(Files),
     /// Lines of one file of the quarantine.
     Lines(std::vec::IntoIter<Line>),
 }
 
-/// A line on its own, and the number that it had in its body.
+/// One line, with its number in the body that it came in.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     pub(super) number: u64,
@@ -55,7 +60,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// How the decoder has to take it. The Elasticsearch form is that of lines only: one that
+    /// Returns the form in which the decoder has to take it. The Elasticsearch form is that of lines only: one that
     /// begins with a bracket is no array. A document over several lines is one in the other.
     pub(super) fn form(&self) -> Form {
         let several = memchr::memchr(b'\n', &self.bytes).is_some();
@@ -70,29 +75,29 @@ impl Line {
 pub(super) struct Files {
     /// With the hash of the content, where it is known.
     waiting: VecDeque<(Input, Option<String>)>,
-    open: Option<Box<Opened>>,
+    open: Option<Box<Chunker>>,
     bar: ProgressBar,
     spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
 }
 
-/// Buffers that wait to be used again.
+/// Most buffers that wait to be used again.
 const SPARE_BUFFERS: usize = 16;
 
-/// A piece; when it has been decoded its buffer is used again, since fresh memory costs as much as
-/// the reading.
-struct Piece {
+/// The buffer of a chunk. Dropped after decoding, it goes back to the chunker: fresh memory costs as
+/// much as the reading.
+struct ChunkBuffer {
     buffer: Vec<u8>,
     len: usize,
     spare: Sender<Vec<u8>>,
 }
 
-impl AsRef<[u8]> for Piece {
+impl AsRef<[u8]> for ChunkBuffer {
     fn as_ref(&self) -> &[u8] {
         self.buffer.get(..self.len).unwrap_or_default()
     }
 }
 
-impl Drop for Piece {
+impl Drop for ChunkBuffer {
     fn drop(&mut self) {
         // Full, or nobody reads any more: it is freed.
         let _ = self.spare.try_send(std::mem::take(&mut self.buffer));
@@ -100,16 +105,19 @@ impl Drop for Piece {
 }
 
 impl Files {
+    /// Queues `inputs`, each with the hash of its content where it is known. Bytes read are counted on
+    /// `bar`.
     pub(super) fn new(inputs: VecDeque<(Input, Option<String>)>, bar: ProgressBar) -> Files {
         Files { waiting: inputs, open: None, bar, spare: bounded(SPARE_BUFFERS) }
     }
 
-    /// The next piece: its bytes, its first line's number, its form.
-    fn piece(
+    /// Returns the next chunk: its bytes, the number of its first line, its form. Pushes `next` to
+    /// `first_chunks` for every file that is begun.
+    fn next_chunk(
         &mut self,
-        common: &Common,
+        options: &ChunkOptions,
         next: Seq,
-        first_pieces: &mut Vec<Seq>,
+        first_chunks: &mut Vec<Seq>,
     ) -> anyhow::Result<Option<(Bytes, u64, Form)>> {
         loop {
             let file = match &mut self.open {
@@ -118,56 +126,59 @@ impl Files {
                     let Some((input, content)) = self.waiting.pop_front() else {
                         return Ok(None);
                     };
-                    first_pieces.push(next);
-                    let opened = Opened::new(&input, content, common.rule, &self.bar)?;
+                    first_chunks.push(next);
+                    let opened = Chunker::open(&input, content, options.rule, &self.bar)?;
                     self.open.insert(Box::new(opened))
                 }
             };
             let line = file.line;
             let (to_spare, spare) = &self.spare;
-            let piece = file.piece(common.piece_bytes, spare);
-            let piece = piece.with_context(|| format!("cannot read {}", file.name))?;
-            if let Some((buffer, len)) = piece {
+            let chunk = file.next_chunk(options.chunk_bytes, spare);
+            let chunk = chunk.with_context(|| format!("cannot read {}", file.name))?;
+            if let Some((buffer, len)) = chunk {
                 // A long line's buffer is not kept: there may never be another.
-                let spare = if buffer.len() > common.piece_bytes * 2 {
+                let spare = if buffer.len() > options.chunk_bytes * 2 {
                     bounded(0).0
                 } else {
                     to_spare.clone()
                 };
-                let bytes = Bytes::from_owner(Piece { buffer, len, spare });
+                let bytes = Bytes::from_owner(ChunkBuffer { buffer, len, spare });
                 return Ok(Some((bytes, line, file.form())));
             }
-            file.unchanged()?;
+            file.check_unchanged()?;
             self.open = None;
         }
     }
 }
 
-impl Pieces {
-    pub(super) fn new(origin: Origin, common: Common) -> Pieces {
+impl ChunkSource {
+    /// Makes the source of all chunks of `origin`, from the first on.
+    pub(super) fn new(origin: Origin, options: ChunkOptions) -> ChunkSource {
         let (next, from) = (Seq::FIRST, Seq::FIRST);
-        Pieces { common, origin, next, from, last: None, first_pieces: Vec::new() }
+        ChunkSource { options, origin, next, from, last: None, first_chunks: Vec::new() }
     }
 }
 
-impl Source for Pieces {
+impl Source for ChunkSource {
     fn next(&mut self, _timeout: Duration) -> anyhow::Result<Next> {
         loop {
             let seq = self.next;
             if self.last.is_some_and(|last| seq > last) {
                 return Ok(Next::Ended);
             }
-            let piece = match &mut self.origin {
-                Origin::Files(files) => files.piece(&self.common, seq, &mut self.first_pieces)?,
+            let chunk = match &mut self.origin {
+                Origin::Files(files) => {
+                    files.next_chunk(&self.options, seq, &mut self.first_chunks)?
+                }
                 Origin::Lines(lines) => lines.next().map(|line| {
                     let form = line.form();
                     (line.bytes, line.number, form)
                 }),
             };
-            let Some((bytes, first_line, form)) = piece else { return Ok(Next::Ended) };
+            let Some((bytes, first_line, form)) = chunk else { return Ok(Next::Ended) };
             self.next = seq.next();
             if seq >= self.from {
-                let Common { table, received_at, .. } = &self.common;
+                let ChunkOptions { table, received_at, .. } = &self.options;
                 let (table, received_at) = (Arc::clone(table), *received_at);
                 return Ok(Next::Body(Body { seq, received_at, table, form, first_line, bytes }));
             }
@@ -179,32 +190,32 @@ impl Source for Pieces {
 mod tests {
     use std::io::Write as _;
 
-    use super::super::manifest;
+    use super::super::content_hash;
     use super::*;
 
-    fn source(inputs: Vec<(Input, Option<String>)>, piece_bytes: usize) -> Pieces {
-        let rule = Rule::Documents;
-        let common = Common { table: "t".into(), received_at: Micros(5), piece_bytes, rule };
-        Pieces::new(Origin::Files(Files::new(inputs.into(), ProgressBar::hidden())), common)
+    fn source(inputs: Vec<(Input, Option<String>)>, chunk_bytes: usize) -> ChunkSource {
+        let rule = CutRule::Documents;
+        let options = ChunkOptions { table: "t".into(), received_at: Micros(5), chunk_bytes, rule };
+        ChunkSource::new(Origin::Files(Files::new(inputs.into(), ProgressBar::hidden())), options)
     }
 
-    fn pieces(files: &[&[u8]], piece_bytes: usize) -> anyhow::Result<Vec<(u64, u64, String)>> {
+    fn chunks(files: &[&[u8]], chunk_bytes: usize) -> anyhow::Result<Vec<(u64, u64, String)>> {
         let dir = tempfile::tempdir()?;
         let mut inputs = Vec::new();
         for (n, bytes) in files.iter().enumerate() {
             let path = dir.path().join(n.to_string());
             std::fs::write(&path, bytes)?;
             let input = Input::File(path);
-            let content = manifest::content(&input)?;
+            let content = content_hash::of(&input)?;
             inputs.push((input, content));
         }
-        let mut source = source(inputs, piece_bytes);
+        let mut source = source(inputs, chunk_bytes);
         let mut found = Vec::new();
         while let Next::Body(body) = source.next(Duration::ZERO)? {
             let text = String::from_utf8(body.bytes.to_vec())?;
             found.push((body.seq.0, body.first_line, text));
         }
-        assert_eq!(source.first_pieces.len(), files.len());
+        assert_eq!(source.first_chunks.len(), files.len());
         Ok(found)
     }
 
@@ -215,8 +226,8 @@ mod tests {
     }
 
     #[test]
-    fn pieces_end_with_lines_and_files() {
-        let found = pieces(&[b"{1}\n{2}\n{33333}\n{4}", &gzip(b"{5}\n{6}\n"), b""], 6).unwrap();
+    fn chunks_end_with_lines_and_files() {
+        let found = chunks(&[b"{1}\n{2}\n{33333}\n{4}", &gzip(b"{5}\n{6}\n"), b""], 6).unwrap();
         let expected = [
             (1, 1, "{1}\n"),
             (2, 2, "{2}\n"),
@@ -229,8 +240,8 @@ mod tests {
     }
 
     #[test]
-    fn an_array_is_one_piece() {
-        let found = pieces(&[b" [{},\n{},\n{}]", b"\xef\xbb\xbf[\n{}]", b"{}\n{}\n"], 3).unwrap();
+    fn an_array_is_one_chunk() {
+        let found = chunks(&[b" [{},\n{},\n{}]", b"\xef\xbb\xbf[\n{}]", b"{}\n{}\n"], 3).unwrap();
         assert_eq!(found[0], (1, 1, " [{},\n{},\n{}]".to_owned()));
         assert_eq!(found[1].2, "\u{feff}[\n{}]");
         assert_eq!(found[2].2, "{}\n");
@@ -242,25 +253,25 @@ mod tests {
                     {\"update\":{\"_id\":\"2\"}}\r\n\r\n{\"doc\":{}}\r\n{\"delete\":{\"_id\":\"3\"}}\n\
                     {\"create\":{}}\n{\"create\":{}}\n{\"a\":4}\n[{\"a\":5}]\n";
         let actions = ["index", "create", "update"].map(|verb| format!("{{\"{verb}\""));
-        for piece_bytes in 1..=text.len() + 1 {
-            let found = pieces(&[text.as_bytes()], piece_bytes).unwrap();
+        for chunk_bytes in 1..=text.len() + 1 {
+            let found = chunks(&[text.as_bytes()], chunk_bytes).unwrap();
             let whole: String = found.iter().map(|(_, _, text)| text.as_str()).collect();
-            assert_eq!(whole, text, "{piece_bytes}");
+            assert_eq!(whole, text, "{chunk_bytes}");
             let mut line = 1;
             for (_, first_line, text) in &found {
-                assert_eq!(*first_line, line, "{piece_bytes}");
+                assert_eq!(*first_line, line, "{chunk_bytes}");
                 line += text.matches('\n').count() as u64;
                 let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-                assert!(!actions.iter().any(|a| last.contains(a)), "{piece_bytes}: {text}");
+                assert!(!actions.iter().any(|a| last.contains(a)), "{chunk_bytes}: {text}");
             }
         }
-        // By itself, or the piece would be all that is read.
-        assert!(pieces(&[text.as_bytes()], 1).unwrap().len() > 2);
+        // By itself, or the chunk would be all that is read.
+        assert!(chunks(&[text.as_bytes()], 1).unwrap().len() > 2);
     }
 
     #[test]
     fn a_file_whose_first_line_is_in_brackets_is_cut_as_any_other() {
-        let found = pieces(&[b"[1]\n{2}\n{3}\n", b"[{},{}]\n"], 6).unwrap();
+        let found = chunks(&[b"[1]\n{2}\n{3}\n", b"[{},{}]\n"], 6).unwrap();
         let found: Vec<_> = found.iter().map(|(_, l, t)| (*l, t.as_str())).collect();
         assert_eq!(found, [(1, "[1]\n"), (2, "{2}\n"), (3, "{3}\n"), (1, "[{},{}]\n")]);
     }
@@ -271,7 +282,7 @@ mod tests {
         let path = dir.path().join("growing");
         std::fs::write(&path, "{1}\n").unwrap();
         let input = Input::File(path.clone());
-        let content = manifest::content(&input).unwrap();
+        let content = content_hash::of(&input).unwrap();
         std::fs::write(&path, "{1}\n{2}\n").unwrap();
         let mut source = source(vec![(input, content)], 100);
         assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Body(_)));
@@ -289,11 +300,11 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let input = Input::File(path.clone());
         // Nobody writes yet: looking at it does not wait.
-        let content = manifest::content(&input).unwrap();
+        let content = content_hash::of(&input).unwrap();
         assert_eq!(content, None);
         let writer = std::thread::spawn(move || std::fs::write(path, "{1}\n{2}\n").unwrap());
         let mut source = source(vec![(input, content)], 100);
-        let Next::Body(body) = source.next(Duration::ZERO).unwrap() else { panic!("a piece") };
+        let Next::Body(body) = source.next(Duration::ZERO).unwrap() else { panic!("a chunk") };
         assert_eq!(&body.bytes[..], b"{1}\n{2}\n");
         assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Ended));
         writer.join().unwrap();
@@ -302,7 +313,7 @@ mod tests {
     #[test]
     fn what_breaks_off_is_named() {
         let packed = gzip(&[b'x'; 5000]);
-        let error = pieces(&[&packed[..packed.len() - 9]], 100).unwrap_err();
+        let error = chunks(&[&packed[..packed.len() - 9]], 100).unwrap_err();
         assert!(format!("{error:#}").starts_with("cannot read /"), "{error:#}");
     }
 }

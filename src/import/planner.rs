@@ -1,29 +1,33 @@
-//! Which runs to make of the files that were given, which to go on with, and what was imported
-//! before.
+//! The planner: the imports to begin, the ones to go on with, and the files that were imported before.
 
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{anyhow, bail};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::manifest::{self, FileMark, Run};
-use super::options::Input;
-use super::{Import, PIECE_BYTES, report};
+use super::manifest::{ImportManifest, ManifestFile, Manifests};
+use super::options::{Input, Options};
+use super::{content_hash, report};
 use crate::clock::{Clock as _, SystemClock};
+use crate::record::Micros;
+use crate::table::Tables;
 
-/// What to do.
+/// The plan of a command.
 pub(super) struct Plan {
-    pub(super) runs: Vec<Planned>,
-    /// Names of those that were imported before.
+    /// Imports, in the order in which they are to be landed.
+    pub(super) imports: Vec<PlannedImport>,
+    /// Names of files that were imported before.
     pub(super) known: Vec<String>,
 }
 
-/// A run to be made or to go on with.
-pub(super) struct Planned {
+/// An import to begin or to go on with.
+pub(super) struct PlannedImport {
+    /// Name of its node in receipts and files.
     pub(super) node: String,
-    pub(super) run: Run,
-    /// Whether it has no mark yet.
+    pub(super) manifest: ImportManifest,
+    /// Its manifest is not in the lake yet.
     pub(super) new: bool,
+    /// Its files, in the order of the manifest.
     pub(super) inputs: Vec<Input>,
 }
 
@@ -34,114 +38,126 @@ struct Given {
     content: Option<String>,
 }
 
-impl Import {
-    pub(super) fn plan(&self) -> anyhow::Result<Plan> {
-        let mut given = Vec::new();
-        let mut seen = HashSet::new();
-        let mut known = Vec::new();
-        for input in &self.options.inputs {
-            let name = report::name(input);
-            let content = manifest::content(input)?;
-            if content.as_ref().is_some_and(|content| !seen.insert(content.clone())) {
-                known.push(format!("{name} (the same as another one here)"));
-                continue;
-            }
-            given.push(Given { input: input.clone(), name, content });
+/// Plans the import of the inputs of `options` into the lake of `manifests`. Reads every file whole.
+///
+/// # Errors
+/// A file that cannot be read; an interrupted import of which only some files are given; the lake.
+pub(super) fn plan(
+    options: &Options,
+    manifests: &Manifests,
+    tables: &Tables,
+) -> anyhow::Result<Plan> {
+    let (mut given, mut known) = identify(&options.inputs)?;
+    let before = manifests.all()?;
+    // Interrupted imports first: their files are partly in the lake.
+    let mut imports = Vec::new();
+    let mut open: Vec<_> = before.iter().filter(|(_, manifest)| manifest.is_open()).collect();
+    open.sort_by_key(|(node, _)| node.as_str());
+    for (node, manifest) in &open {
+        if let Some(inputs) = take(&mut given, node, manifest)? {
+            tracing::info!("going on with an interrupted import of {} files", inputs.len());
+            let (node, manifest) = ((*node).clone(), (*manifest).clone());
+            imports.push(PlannedImport { node, manifest, new: false, inputs });
         }
-        let before = self.marks.runs()?;
-        let mut runs = Vec::new();
-
-        // Interrupted runs first: their files are partly in the lake.
-        let mut open: Vec<_> = before.iter().filter(|(_, run)| run.is_open()).collect();
-        open.sort_by_key(|(node, _)| node.as_str());
-        for (node, run) in open {
-            if let Some(inputs) = take(&mut given, node, run)? {
-                tracing::info!("going on with an interrupted import of {} files", inputs.len());
-                runs.push(Planned { node: node.clone(), run: run.clone(), new: false, inputs });
-            }
-        }
-        for (node, run) in before.iter().filter(|(_, run)| run.is_open()) {
-            let changed = given.iter().find(|one| {
-                let was = |file: &FileMark| file.name == one.name && file.content.is_some();
-                run.files.iter().any(was) && one.content.is_some()
-            });
-            if let Some(Given { name, .. }) = changed {
-                tracing::warn!(
-                    "{name} has changed since an import of it was interrupted ({node}), and is \
-                     imported as a new file: what had landed of it may be there twice. \
-                     `sessionlake import --give-up {node}` ends the old import"
-                );
-            }
-        }
-        let done: HashSet<&str> = before
-            .values()
-            .filter(|run| run.done)
-            .flat_map(|run| &run.files)
-            .filter_map(|f| f.content.as_deref())
-            .collect();
-        let (mut files, mut streams) = (Vec::new(), Vec::new());
-        for given in given {
-            match &given.content {
-                None => streams.push(given),
-                Some(content) if done.contains(content.as_str()) && !self.options.again => {
-                    known.push(given.name);
-                }
-                Some(_) => files.push(given),
-            }
-        }
-        if !files.is_empty() {
-            let contents: Vec<&str> = files.iter().filter_map(|f| f.content.as_deref()).collect();
-            let hash = xxh3_128(contents.concat().as_bytes());
-            let node = free(&format!("import-{hash:032x}"), &before);
-            runs.push(self.new_run(node, files));
-        }
-        for stream in streams {
-            let number = getrandom::u64().map_err(|e| anyhow!("no random number: {e}"))?;
-            runs.push(self.new_run(format!("stdin-{number:016x}"), vec![stream]));
-        }
-        Ok(Plan { runs, known })
     }
-
-    fn new_run(&self, node: String, given: Vec<Given>) -> Planned {
-        let (mut files, mut inputs) = (Vec::new(), Vec::new());
-        for Given { input, name, content } in given {
-            files.push(FileMark { name, content, first_seq: None });
-            inputs.push(input);
+    warn_of_changed(&given, &open);
+    let done: HashSet<&str> = before
+        .values()
+        .filter(|manifest| manifest.done)
+        .flat_map(|manifest| &manifest.files)
+        .filter_map(|file| file.content.as_deref())
+        .collect();
+    let (mut files, mut streams) = (Vec::new(), Vec::new());
+    for given in given {
+        match &given.content {
+            None => streams.push(given),
+            Some(content) if done.contains(content.as_str()) && !options.again => {
+                known.push(given.name);
+            }
+            Some(_) => files.push(given),
         }
-        Planned { node, run: self.new_mark(files), new: true, inputs }
     }
+    let now = SystemClock.now();
+    if !files.is_empty() {
+        let contents: Vec<&str> = files.iter().filter_map(|f| f.content.as_deref()).collect();
+        let hash = xxh3_128(contents.concat().as_bytes());
+        let node = free_node(&format!("import-{hash:032x}"), &before);
+        imports.push(begin(node, files, tables, now));
+    }
+    for stream in streams {
+        let number = getrandom::u64().map_err(|e| anyhow!("no random number: {e}"))?;
+        imports.push(begin(format!("stdin-{number:016x}"), vec![stream], tables, now));
+    }
+    Ok(Plan { imports, known })
+}
 
-    /// The mark that a run of `files` begins with.
-    pub(super) fn new_mark(&self, files: Vec<FileMark>) -> Run {
-        Run {
-            version: manifest::VERSION,
-            done: false,
-            given_up: false,
-            started_at_us: SystemClock.now().0,
-            piece_bytes: PIECE_BYTES,
-            files,
-            entries: None,
-            tables: String::from_utf8(self.tables.to_json()).unwrap_or_default(),
+/// Hashes every input. Returns each content once, and the names of the inputs that repeat one.
+fn identify(inputs: &[Input]) -> anyhow::Result<(Vec<Given>, Vec<String>)> {
+    let (mut given, mut seen, mut repeated) = (Vec::new(), HashSet::new(), Vec::new());
+    for input in inputs {
+        let name = report::name(input);
+        let content = content_hash::of(input)?;
+        if content.as_ref().is_some_and(|content| !seen.insert(content.clone())) {
+            repeated.push(format!("{name} (the same as another one here)"));
+            continue;
+        }
+        given.push(Given { input: input.clone(), name, content });
+    }
+    Ok((given, repeated))
+}
+
+/// Warns of files with the name, and not the content, of a file of an interrupted import.
+fn warn_of_changed(given: &[Given], open: &[(&String, &ImportManifest)]) {
+    for (node, manifest) in open {
+        let changed = given.iter().find(|one| {
+            let was = |file: &ManifestFile| file.name == one.name && file.content.is_some();
+            manifest.files.iter().any(was) && one.content.is_some()
+        });
+        if let Some(Given { name, .. }) = changed {
+            tracing::warn!(
+                "{name} has changed since an import of it was interrupted ({node}), and is \
+                 imported as a new file: what had landed of it may be there twice. \
+                 `sessionlake import --give-up {node}` ends the old import"
+            );
         }
     }
 }
 
-/// `base`, or with a number behind it, so that no run has the name.
-pub(super) fn free(base: &str, before: &HashMap<String, Run>) -> String {
+/// Plans a new import of `given`.
+fn begin(node: String, given: Vec<Given>, tables: &Tables, now: Micros) -> PlannedImport {
+    let (mut files, mut inputs) = (Vec::new(), Vec::new());
+    for Given { input, name, content } in given {
+        files.push(ManifestFile { name, content, first_seq: None });
+        inputs.push(input);
+    }
+    let manifest = ImportManifest::new(files, tables, now);
+    PlannedImport { node, manifest, new: true, inputs }
+}
+
+/// Returns `base`, or `base` with a number behind it, such that no import of `before` has the name.
+pub(super) fn free_node(base: &str, before: &HashMap<String, ImportManifest>) -> String {
     let again = (2u64..).map(|n| format!("{base}-{n}"));
     let mut names = std::iter::once(base.to_owned()).chain(again);
     names.find(|node| !before.contains_key(node)).unwrap_or_default()
 }
 
-/// Takes the files of an interrupted run out of those given; none when none of them is given.
-fn take(given: &mut Vec<Given>, node: &str, run: &Run) -> anyhow::Result<Option<Vec<Input>>> {
-    let of_run = |one: &Given| {
-        one.content.is_some() && run.files.iter().any(|file| file.content == one.content)
+/// Takes the files of the interrupted import `node` out of `given`. Returns `None` if none of them is
+/// there.
+///
+/// # Errors
+/// Only some of them are there.
+fn take(
+    given: &mut Vec<Given>,
+    node: &str,
+    manifest: &ImportManifest,
+) -> anyhow::Result<Option<Vec<Input>>> {
+    let of_import = |one: &Given| {
+        one.content.is_some() && manifest.files.iter().any(|file| file.content == one.content)
     };
-    if !given.iter().any(of_run) {
+    if !given.iter().any(of_import) {
         return Ok(None);
     }
-    let missing: Vec<&str> = run
+    let missing: Vec<&str> = manifest
         .files
         .iter()
         .filter(|file| !given.iter().any(|one| one.content == file.content))
@@ -156,7 +172,7 @@ fn take(given: &mut Vec<Given>, node: &str, run: &Run) -> anyhow::Result<Option<
         );
     }
     let mut inputs = Vec::new();
-    for file in &run.files {
+    for file in &manifest.files {
         if let Some(at) = given.iter().position(|one| one.content == file.content) {
             inputs.push(given.remove(at).input);
         }

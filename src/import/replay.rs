@@ -1,9 +1,9 @@
-//! Lines of the quarantine, landed again.
+//! The replay: lands lines of the quarantine again.
 //!
-//! An entry is known by its place: its file, which never changes once it is there, and its number in
-//! it. Those that the decoder takes now, and that no replay took before, are a run; its mark names
-//! the file and the numbers. The other entries are left alone: nothing of them is written, so that
-//! a replay in vain leaves no trace and can be tried again after the next upgrade.
+//! An entry is identified by its file, which never changes once it is there, and its number in it.
+//! Entries that the decoder takes now, and that no replay took before, are one import; its manifest
+//! names the file and the numbers. The other entries are left alone: nothing of them is written, so
+//! that a replay in vain leaves no trace and can be tried again after the next upgrade.
 //!
 //! Lines go from the lake to the decoder in memory and as they came. What privacy rules have sealed
 //! is in the clear nowhere else.
@@ -14,31 +14,37 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
+use tokio::runtime::{Builder, Runtime};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::chunk_source::{Line, Origin};
-use super::manifest::{FileMark, Run};
-use super::{Import, planner, report, runtime};
+use super::importer::Importer;
+use super::manifest::{ImportManifest, ManifestFile};
+use super::options::Options;
+use super::planner;
+use super::report::Report;
 use crate::bulk_action;
+use crate::clock::{Clock as _, SystemClock};
 use crate::decode::Decoder;
 use crate::lake::Entry;
 use crate::privacy;
 use crate::record::{Body, Micros, Seq};
 
-/// Bytes and lines that are tried at a time.
+/// Bytes that are tried at a time.
 const TRIED_BYTES: usize = 4 << 20;
+/// Lines that are tried at a time.
 const TRIED_LINES: usize = 32_768;
 
-/// What a replay made of entries.
+/// The outcomes of entries that were replayed, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// Rows now.
+    /// Landed as rows.
     pub landed: u64,
-    /// Rows since an earlier replay.
+    /// Landed by an earlier replay.
     pub known: u64,
-    /// No documents, now as before.
+    /// Left in quarantine: still no documents.
     pub left: u64,
-    /// Sealed, and not to be opened with the key that there is.
+    /// Left in quarantine: sealed, and the privacy key does not open them.
     pub closed: u64,
 }
 
@@ -53,27 +59,32 @@ impl std::ops::AddAssign for Replayed {
 
 /// Lands files of the quarantine again, one after the other.
 pub struct Replay {
-    import: Import,
-    /// Replays before, by node.
-    before: HashMap<String, Run>,
-    _runtime: tokio::runtime::Runtime,
+    importer: Importer,
+    /// Manifests of earlier replays, by node.
+    before: HashMap<String, ImportManifest>,
+    _runtime: Runtime,
 }
 
 impl Replay {
-    /// Looks which replays there were.
+    /// Opens the lake and reads the manifests of earlier replays.
     ///
     /// # Errors
     /// The lake, or the privacy key.
-    pub fn new(options: super::Options) -> anyhow::Result<Replay> {
-        let runtime = runtime()?;
-        let import = Import::open(options, runtime.handle().clone())?;
-        Replay::on(import, runtime)
+    pub fn new(options: Options) -> anyhow::Result<Replay> {
+        let runtime = Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.context("cannot start the asynchronous runtime")?;
+        let importer = Importer::open(options, runtime.handle().clone())?;
+        Replay::with_importer(importer, runtime)
     }
 
-    pub(super) fn on(import: Import, runtime: tokio::runtime::Runtime) -> anyhow::Result<Replay> {
-        let mut before = import.marks.runs()?;
-        before.retain(|_, run| run.entries.is_some());
-        Ok(Replay { import, before, _runtime: runtime })
+    /// Makes a replay that lands through `importer`, whose requests run on `runtime`.
+    ///
+    /// # Errors
+    /// The lake.
+    pub(super) fn with_importer(importer: Importer, runtime: Runtime) -> anyhow::Result<Replay> {
+        let mut before = importer.manifests.all()?;
+        before.retain(|_, manifest| manifest.entries.is_some());
+        Ok(Replay { importer, before, _runtime: runtime })
     }
 
     /// Lands entries of the file `path`, which are given whole and in order; only those whose
@@ -90,23 +101,16 @@ impl Replay {
     ) -> anyhow::Result<Replayed> {
         let mut replayed = Replayed::default();
         let mut taken = HashSet::new();
-        let mut of_file: Vec<(String, Run)> = self
-            .before
-            .iter()
-            .filter(|(_, run)| !run.given_up && run.files.iter().any(|file| file.name == path))
-            .map(|(node, run)| (node.clone(), run.clone()))
-            .collect();
-        of_file.sort_by(|a, b| a.0.cmp(&b.0));
-        for (node, run) in of_file {
-            let numbers: Vec<u64> =
-                run.entries.iter().flatten().flat_map(|(first, last)| *first..=*last).collect();
+        for (node, manifest) in self.replays_of(path) {
+            let ranges = manifest.entries.iter().flatten();
+            let numbers: Vec<u64> = ranges.flat_map(|(first, last)| *first..=*last).collect();
             taken.extend(numbers.iter().copied());
-            if run.is_open() {
+            if manifest.is_open() {
                 let line = |number: &u64| self.line(entries, *number);
                 let lines: anyhow::Result<Vec<Line>> = numbers.iter().map(line).collect();
                 let lines = lines.with_context(|| format!("cannot go on with {node}"))?;
                 replayed.landed += lines.len() as u64;
-                self.land(node, run, false, lines)?;
+                self.land(node, manifest, false, lines)?;
             } else {
                 replayed.known += numbers.len() as u64;
             }
@@ -117,7 +121,7 @@ impl Replay {
             if !asked || taken.contains(&number) {
                 continue;
             }
-            match opened(entry, self.import.key.as_ref()) {
+            match opened(entry, self.importer.key.as_ref()) {
                 None => replayed.closed += 1,
                 Some(raw) if entry.is_of_update() || !may_be_document(&raw) => replayed.left += 1,
                 Some(raw) => {
@@ -135,35 +139,59 @@ impl Replay {
         let lines: Vec<Line> = keep.iter().filter_map(|at| lines.get(*at).cloned()).collect();
         if !lines.is_empty() {
             replayed.landed += lines.len() as u64;
-            let file = FileMark { name: path.to_owned(), content: None, first_seq: None };
-            let run = Run { entries: Some(entries), ..self.import.new_mark(vec![file]) };
+            let file = ManifestFile { name: path.to_owned(), content: None, first_seq: None };
+            let now = SystemClock.now();
+            let new = ImportManifest::new(vec![file], &self.importer.tables, now);
+            let manifest = ImportManifest { entries: Some(entries), ..new };
             let hash = xxh3_128(path.as_bytes());
-            let node = planner::free(&format!("replay-{hash:032x}"), &self.before);
-            self.land(node, run, true, lines)?;
+            let node = planner::free_node(&format!("replay-{hash:032x}"), &self.before);
+            self.land(node, manifest, true, lines)?;
         }
         Ok(replayed)
     }
 
-    fn land(&mut self, node: String, run: Run, new: bool, lines: Vec<Line>) -> anyhow::Result<()> {
-        let report = report::Report::new(&[], true);
+    /// Returns the earlier replays of the file `path`, by node, in order.
+    fn replays_of(&self, path: &str) -> Vec<(String, ImportManifest)> {
+        let mut replays: Vec<(String, ImportManifest)> = self
+            .before
+            .iter()
+            .filter(|(_, manifest)| !manifest.given_up)
+            .filter(|(_, manifest)| manifest.files.iter().any(|file| file.name == path))
+            .map(|(node, manifest)| (node.clone(), manifest.clone()))
+            .collect();
+        replays.sort_by(|a, b| a.0.cmp(&b.0));
+        replays
+    }
+
+    fn land(
+        &mut self,
+        node: String,
+        manifest: ImportManifest,
+        new: bool,
+        lines: Vec<Line>,
+    ) -> anyhow::Result<()> {
+        let report = Report::new(&[], true);
         let origin = Origin::Lines(lines.into_iter());
-        let run = self.import.run(&node, run, new, origin, &report)?;
-        self.before.insert(node, run);
+        let manifest = self.importer.run(&node, manifest, new, origin, &report)?;
+        self.before.insert(node, manifest);
         Ok(())
     }
 
-    /// The entry `number` as it was landed before.
+    /// Returns the line of the entry `number`.
+    ///
+    /// # Errors
+    /// There is no such entry; it is sealed, and the privacy key does not open it.
     fn line(&self, entries: &[Entry], number: u64) -> anyhow::Result<Line> {
         let at = usize::try_from(number.saturating_sub(1))?;
         let entry = entries.get(at).ok_or_else(|| anyhow!("there is no entry {number}"))?;
-        let raw = opened(entry, self.import.key.as_ref())
+        let raw = opened(entry, self.importer.key.as_ref())
             .ok_or_else(|| anyhow!("entry {number} is sealed, and privacy_key does not open it"))?;
         Ok(Line { number: entry.line, bytes: raw.into() })
     }
 
-    /// Which of the lines (by their places) are still no documents.
+    /// Decodes the lines and returns the indices of those that are rejected.
     fn rejected(&self, lines: &[Line]) -> anyhow::Result<HashSet<usize>> {
-        let table = self.import.tables.specs().first();
+        let table = self.importer.tables.specs().first();
         let table = table.ok_or_else(|| anyhow!("no table"))?;
         let mut decoder = Decoder::new(Arc::clone(&table.schema), "replay".into());
         let (mut rejected, mut bytes) = (HashSet::new(), 0);
@@ -187,7 +215,7 @@ impl Replay {
     }
 }
 
-/// The line as it came; none when it is sealed and the key does not open it.
+/// Returns the line as it came, or `None` if it is sealed and the key does not open it.
 fn opened(entry: &Entry, key: Option<&privacy::Key>) -> Option<Vec<u8>> {
     match entry.raw.as_str().and_then(privacy::sealed) {
         Some(sealed) => key?.open(&sealed),
@@ -195,15 +223,15 @@ fn opened(entry: &Entry, key: Option<&privacy::Key>) -> Option<Vec<u8>> {
     }
 }
 
-/// Whether it is worth trying: one line, or a document that it took several lines to write. The
-/// rest of a broken array is neither, since none of its lines came as a line.
+/// Returns whether `raw` is worth decoding: one line, or one document that spans several. The rest of
+/// a broken array is neither, since none of its lines came as a line.
 fn may_be_document(raw: &[u8]) -> bool {
     let lines = memchr::memchr(b'\n', raw).is_some();
     let whole = !lines || serde_json::from_slice::<IgnoredAny>(raw).is_ok();
     whole && !raw.trim_ascii().is_empty() && bulk_action::read(raw).is_none()
 }
 
-/// Numbers in order as ranges, first to last.
+/// Returns ascending numbers as ranges, first to last.
 fn ranges(numbers: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     for number in numbers {

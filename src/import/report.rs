@@ -1,4 +1,4 @@
-//! What `import` says while it works and at the end.
+//! The report of an import: progress while it works, and a summary.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -7,15 +7,16 @@ use std::time::Instant;
 
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
-use super::manifest::FileMark;
+use super::manifest::ManifestFile;
 use super::options::Input;
 use crate::lake::Receipt;
 use crate::record::Micros;
 use crate::status::{Observer, RollEvent};
 
-/// How often a line is printed where there is no terminal.
+/// Seconds between two lines of progress where there is no terminal.
 const LINE_EVERY_S: u64 = 10;
 
+/// Returns the name of `input` for people.
 pub(super) fn name(input: &Input) -> String {
     match input {
         Input::Stdin => "standard input".to_owned(),
@@ -41,7 +42,7 @@ impl Observer for Lines {
     }
 }
 
-/// The report on one run.
+/// The report of one import.
 pub(super) struct Report {
     bar: ProgressBar,
     quiet: bool,
@@ -51,6 +52,7 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// Starts to show progress, unless `quiet`.
     pub(super) fn new(inputs: &[Input], quiet: bool) -> Report {
         let size = |input: &Input| match input {
             Input::File(path) => {
@@ -87,7 +89,7 @@ impl Report {
         Report { bar, quiet, started: Instant::now(), lines, stop }
     }
 
-    /// Counts the bytes that are read.
+    /// Returns the bar that counts the bytes read.
     pub(super) fn bar(&self) -> ProgressBar {
         self.bar.clone()
     }
@@ -97,8 +99,15 @@ impl Report {
         Arc::clone(&self.lines)
     }
 
-    /// The summary.
-    pub(super) fn done(mut self, files: &[FileMark], receipts: &[Receipt]) -> anyhow::Result<()> {
+    /// Ends the progress and prints the summary, unless `quiet`.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(super) fn done(
+        mut self,
+        files: &[ManifestFile],
+        receipts: &[Receipt],
+    ) -> anyhow::Result<()> {
         self.stop.take();
         self.bar.finish_and_clear();
         if self.quiet {
@@ -135,7 +144,7 @@ impl Report {
     }
 }
 
-/// Prints how far it is, now and then, until the sender is dropped.
+/// Prints a line of progress every few seconds until the sender is dropped.
 fn print_lines(bar: &ProgressBar, lines: Arc<Lines>) -> std::sync::mpsc::Sender<()> {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let bar = bar.clone();

@@ -1,12 +1,12 @@
-//! A directory for unfinished files, and the lock that keeps a second process of this machine from
-//! the same run. Other machines are kept from it by the seals in the lake (`marks`).
+//! The staging directory of an import, and the lock that keeps a second process of this machine from
+//! the same import. Other machines are kept from it by the seals in the lake ([`super::manifest`]).
 //!
 //! ```text
 //! <lake>/.staging-<node>            of a lake on disk: finished files are put in place by a link
-//! <tmp>/.staging-<lake>-<node>      of a bucket; <lake> is a hash of its place
+//! <tmp>/.staging-<lake>-<node>      of a bucket; <lake> is a hash of its location
 //! ```
-//! Beside each is its lock, `….lock`, which is made first and removed last. What a killed process
-//! left is of no use: whoever can take its lock removes it.
+//! Beside each is its lock, `….lock`, which is created first and removed last. The files of a killed
+//! process are of no use: the next process that can take the lock removes them.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -19,14 +19,16 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::lake::Location;
 
-/// Another import that begins may hold a lock for a moment, to see whether anybody has it.
+/// Tries to take a lock. Another import that begins may hold it for a moment, to see whether it is
+/// taken.
 const TRIES: u32 = 5;
+/// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Removed with all that is in it when it is dropped.
+/// A staging directory and its lock. Dropped, it is removed with all that is in it.
 #[derive(Debug)]
 pub(super) struct Staging {
-    /// For the engine, which makes it.
+    /// Directory for the engine, which creates it.
     pub(super) files: PathBuf,
     private: PathBuf,
     lock_path: PathBuf,
@@ -34,7 +36,11 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Takes the lock of the run `node`, and removes what killed imports into this lake left.
+    /// Takes the lock of the import `node`, and removes the files that killed imports into this lake
+    /// have left.
+    ///
+    /// # Errors
+    /// Another process has the lock; the directory cannot be created.
     pub(super) fn take(lake: &Location, node: &str) -> anyhow::Result<Staging> {
         let (base, prefix) = match lake {
             // On the same file system, so that finished files are put in place without a copy.
@@ -66,7 +72,7 @@ impl Staging {
         Ok(staging)
     }
 
-    /// None: another process has it.
+    /// Takes the lock. Returns `None` if another process has it.
     fn lock(base: &Path, name: &str) -> anyhow::Result<Option<Staging>> {
         let private = base.join(name);
         let lock_path = base.join(format!("{name}.lock"));
@@ -86,8 +92,8 @@ impl Staging {
     }
 }
 
-/// Removes what is below `base` with names that begin with `prefix` and that no process has. What
-/// cannot be removed stays: it is only in the way.
+/// Removes the staging directories below `base` whose names begin with `prefix` and whose lock no
+/// process has. One that cannot be removed stays: it takes room, and nothing else.
 fn sweep(base: &Path, prefix: &str) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -124,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_is_of_a_lake_and_a_run() {
+    fn a_lock_is_of_a_lake_and_an_import() {
         let bucket = |bucket: &str| Location::S3 { bucket: bucket.into(), prefix: "p".into() };
         let node = format!("import-{}", std::process::id());
         let one = Staging::take(&bucket("one"), &node).unwrap();

@@ -1,6 +1,7 @@
-//! Runs, replays and their marks, on a lake in memory.
+//! Imports, replays and their manifests, on a lake in memory.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array as _, AsArray as _};
@@ -9,13 +10,14 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::manifest::FileMark;
+use super::manifest::{ImportManifest, LakeRollLog, ManifestFile};
 use super::*;
 use crate::encode::Compression;
 use crate::journal::Seal;
+use crate::lake::Lake;
 use crate::lake::{self, Entry, Location};
 use crate::publish::publisher::RollLog as _;
-use crate::record::SeqRange;
+use crate::record::{Micros, Roll, Seq, SeqRange};
 use crate::schema::TableSchema;
 use crate::table::{Spec, Template};
 
@@ -72,22 +74,22 @@ impl Bench {
     }
 
     /// As another process would be.
-    fn import(&self, files: &[&str]) -> Import {
+    fn import(&self, files: &[&str]) -> Importer {
         let lake = Lake::on(self.store.clone(), 1 << 20);
-        Import::on(self.options(files), lake, self.runtime.handle().clone()).unwrap()
+        Importer::with_lake(self.options(files), lake, self.runtime.handle().clone()).unwrap()
     }
 
-    fn run(&self, import: &Import, planned: Planned) -> anyhow::Result<Run> {
-        let Planned { node, run, new, inputs } = planned;
-        let report = report::Report::new(&[], true);
-        let contents = run.files.iter().map(|file| file.content.clone());
+    fn run(&self, import: &Importer, planned: PlannedImport) -> anyhow::Result<ImportManifest> {
+        let PlannedImport { node, manifest, new, inputs } = planned;
+        let report = Report::new(&[], true);
+        let contents = manifest.files.iter().map(|file| file.content.clone());
         let inputs = inputs.into_iter().zip(contents).collect();
         let origin = Origin::Files(Files::new(inputs, report.bar()));
-        import.run(&node, run, new, origin, &report)
+        import.run(&node, manifest, new, origin, &report)
     }
 
     fn replay(&self) -> Replay {
-        Replay::on(self.import(&[]), runtime().unwrap()).unwrap()
+        Replay::with_importer(self.import(&[]), runtime().unwrap()).unwrap()
     }
 
     /// Ids of all rows.
@@ -115,6 +117,14 @@ impl Bench {
     }
 }
 
+fn plan(import: &Importer) -> anyhow::Result<planner::Plan> {
+    planner::plan(&import.options, &import.manifests, &import.tables)
+}
+
+fn new_manifest(import: &Importer, files: Vec<ManifestFile>) -> ImportManifest {
+    ImportManifest::new(files, &import.tables, Micros(5))
+}
+
 fn entry(reason: &str, raw: &str) -> Entry {
     Entry { reason: reason.into(), seq: 1, line: 7, raw: raw.into() }
 }
@@ -127,17 +137,17 @@ fn replayed(landed: u64, known: u64, left: u64, closed: u64) -> Replayed {
 fn a_roll_is_sealed_by_one_process() {
     let bench = Bench::new("seals");
     let (one, two) = (bench.import(&[]), bench.import(&[]));
-    let seal = |import: &Import, last| {
+    let seal = |import: &Importer, last| {
         let range = SeqRange { first: Seq(1), last: Seq(last) };
         let seal = Seal { roll: Roll(1), range, settings: Vec::new() };
-        LakeLog { marks: &import.marks, node: "n" }.seal(&seal)
+        LakeRollLog { manifests: &import.manifests, node: "n" }.seal(&seal)
     };
     seal(&one, 5).unwrap();
     // The answer was lost.
     seal(&one, 5).unwrap();
     let error = seal(&two, 4).unwrap_err();
     assert!(error.to_string().starts_with("another process goes on"), "{error}");
-    let range = one.marks.sealed("n", Roll(1)).unwrap().unwrap();
+    let range = one.manifests.sealed("n", Roll(1)).unwrap().unwrap();
     assert_eq!((range.first, range.last), (Seq(1), Seq(5)));
 }
 
@@ -147,13 +157,13 @@ fn a_run_is_begun_by_one_process() {
     bench.file("a", "{\"id\":\"a\"}\n");
     let (one, two) = (bench.import(&["a"]), bench.import(&["a"]));
     // Both look before either begins.
-    let (mut plan, late) = (one.plan().unwrap(), two.plan().unwrap());
-    bench.run(&one, plan.runs.remove(0)).unwrap();
-    let mut late = late.runs;
+    let (mut first, late) = (plan(&one).unwrap(), plan(&two).unwrap());
+    bench.run(&one, first.imports.remove(0)).unwrap();
+    let mut late = late.imports;
     let error = bench.run(&two, late.remove(0)).unwrap_err();
     assert!(error.to_string().starts_with("another process has taken up"), "{error}");
-    let plan = two.plan().unwrap();
-    assert_eq!((plan.runs.len(), plan.known.len()), (0, 1));
+    let plan = plan(&two).unwrap();
+    assert_eq!((plan.imports.len(), plan.known.len()), (0, 1));
     assert_eq!(bench.ids(), ["a"]);
 }
 
@@ -163,18 +173,18 @@ fn an_interrupted_import_whose_file_is_gone_can_be_given_up() {
     bench.file("a", "{\"id\":\"a\"}\n");
     bench.file("b", "{\"id\":\"b\"}\n");
     let both = bench.import(&["a", "b"]);
-    let Planned { node, run, .. } = both.plan().unwrap().runs.remove(0);
-    assert!(both.marks.create(&node, &run).unwrap());
+    let PlannedImport { node, manifest, .. } = plan(&both).unwrap().imports.remove(0);
+    assert!(both.manifests.create(&node, &manifest).unwrap());
     bench.file("b", "{\"id\":\"b2\"}\n");
-    let Err(error) = both.plan() else { panic!("b is not as it was") };
+    let Err(error) = plan(&both) else { panic!("b is not as it was") };
     let said = error.to_string();
     assert!(said.contains(&format!("import --give-up {node}")), "{said}");
     let error = both.give_up("import-x").unwrap_err();
     assert!(error.to_string().contains(&node), "{error}");
     assert_eq!(both.give_up(&node).unwrap().len(), 2);
-    let plan = both.plan().unwrap();
-    assert!(plan.runs[0].new && plan.runs[0].node != node);
-    for planned in plan.runs {
+    let plan = plan(&both).unwrap();
+    assert!(plan.imports[0].new && plan.imports[0].node != node);
+    for planned in plan.imports {
         bench.run(&both, planned).unwrap();
     }
     assert_eq!(bench.ids(), ["a", "b2"]);
@@ -189,10 +199,10 @@ fn an_interrupted_import_goes_on_by_the_cuts_it_began_with() {
         bench.file("a", &action);
         bench.file("b", &format!("{{\"id\":\"b{version}\"}}\n"));
         let import = bench.import(&["a", "b"]);
-        let Planned { node, mut run, .. } = import.plan().unwrap().runs.remove(0);
-        (run.version, run.piece_bytes) = (version, 13);
-        assert!(import.marks.create(&node, &run).unwrap());
-        let done = bench.run(&import, import.plan().unwrap().runs.remove(0)).unwrap();
+        let PlannedImport { node, mut manifest, .. } = plan(&import).unwrap().imports.remove(0);
+        (manifest.version, manifest.chunk_bytes) = (version, 13);
+        assert!(import.manifests.create(&node, &manifest).unwrap());
+        let done = bench.run(&import, plan(&import).unwrap().imports.remove(0)).unwrap();
         let first: Vec<_> = done.files.iter().map(|file| file.first_seq).collect();
         assert_eq!(first, [Some(1), Some(first_of_b)]);
     }
@@ -203,10 +213,11 @@ fn an_interrupted_import_goes_on_by_the_cuts_it_began_with() {
 fn a_mark_of_a_newer_version_is_refused() {
     let bench = Bench::new("newer");
     let import = bench.import(&[]);
-    let files = vec![FileMark { name: "a".into(), content: None, first_seq: None }];
-    let run = Run { version: manifest::VERSION + 1, ..import.new_mark(files) };
-    import.marks.put("import-x", &run).unwrap();
-    let error = import.marks.runs().unwrap_err();
+    let files = vec![ManifestFile { name: "a".into(), content: None, first_seq: None }];
+    let manifest =
+        ImportManifest { version: manifest::VERSION + 1, ..new_manifest(&import, files) };
+    import.manifests.put("import-x", &manifest).unwrap();
+    let error = import.manifests.all().unwrap_err();
     assert!(error.to_string().contains("newer version"), "{error}");
 }
 
@@ -216,7 +227,7 @@ fn a_replay_in_vain_can_be_tried_again() {
     let mut file = [entry("r", "{broken"), entry("r", "17")];
     assert_eq!(bench.replay().file("_quarantine/a", &file, None).unwrap(), replayed(0, 0, 2, 0));
     // Nothing of it is in the lake.
-    assert!(bench.import(&[]).marks.runs().unwrap().is_empty());
+    assert!(bench.import(&[]).manifests.all().unwrap().is_empty());
     file[0].raw = "{\"id\":\"mended\"}".into();
     assert_eq!(bench.replay().file("_quarantine/a", &file, None).unwrap(), replayed(1, 0, 1, 0));
     file[1].raw = "{\"id\":\"later\"}".into();
@@ -267,7 +278,7 @@ fn lines_are_replayed_as_they_came() {
     ];
     assert_eq!(bench.replay().file("_quarantine/a", &file, None).unwrap(), replayed(2, 0, 7, 1));
     assert_eq!(bench.ids(), ["last", "lines"]);
-    let runs = bench.import(&[]).marks.runs().unwrap();
+    let runs = bench.import(&[]).manifests.all().unwrap();
     let run = runs.values().next().unwrap();
     assert_eq!(run.entries, Some(vec![(1, 1), (10, 10)]));
 }
@@ -279,13 +290,13 @@ fn sealed_lines_are_opened_and_what_cannot_be_stops_nothing() {
     let mut options = bench.options(&[]);
     options.privacy_key = Some(bench.path("key"));
     let lake = Lake::on(bench.store.clone(), 1 << 20);
-    let import = Import::on(options, lake, bench.runtime.handle().clone()).unwrap();
+    let import = Importer::with_lake(options, lake, bench.runtime.handle().clone()).unwrap();
     let seal = |text: &str| {
         let sealed = import.key.as_ref().unwrap().seal(text.as_bytes()).unwrap();
         entry("r", &serde_json::json!({ "sealed": sealed }).to_string())
     };
     let file = [seal("{\"id\":\"a\"}"), entry("r", "{\"sealed\":\"AAAA\"}"), seal("17")];
-    let mut replay = Replay::on(import, runtime().unwrap()).unwrap();
+    let mut replay = Replay::with_importer(import, runtime().unwrap()).unwrap();
     assert_eq!(replay.file("_quarantine/a", &file, None).unwrap(), replayed(1, 0, 1, 1));
     assert_eq!(bench.ids(), ["a"]);
 }
@@ -295,11 +306,12 @@ fn an_interrupted_replay_is_finished_as_it_began() {
     let bench = Bench::new("interrupted");
     let file = [entry("x", "{\"id\":\"x\"}"), entry("y", "{\"id\":\"y\"}")];
     let import = bench.import(&[]);
-    let mark = FileMark { name: "_quarantine/a".into(), content: None, first_seq: None };
-    let run = Run { entries: Some(vec![(2, 2)]), ..import.new_mark(vec![mark]) };
-    assert!(import.marks.create("replay-1", &run).unwrap());
+    let file_2 = ManifestFile { name: "_quarantine/a".into(), content: None, first_seq: None };
+    let manifest =
+        ImportManifest { entries: Some(vec![(2, 2)]), ..new_manifest(&import, vec![file_2]) };
+    assert!(import.manifests.create("replay-1", &manifest).unwrap());
     let mut replay = bench.replay();
     assert_eq!(replay.file("_quarantine/a", &file, Some("x")).unwrap(), replayed(2, 0, 0, 0));
     assert_eq!(bench.ids(), ["x", "y"]);
-    assert!(bench.import(&[]).marks.runs().unwrap().values().all(|run| run.done));
+    assert!(bench.import(&[]).manifests.all().unwrap().values().all(|run| run.done));
 }
