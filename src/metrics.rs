@@ -1,11 +1,12 @@
-//! What the program counts, and the Prometheus text of it.
+//! Metrics: their names, their descriptions, and the recorder that renders them for Prometheus.
 //!
-//! Every metric of the program is named and described here, in [`ALL`], and nowhere else; the
-//! stations record with the macros of the `metrics` crate and these constants. All of them are
-//! there from the start with a zero, so that a rate or an alert never meets a missing series.
+//! [`ALL`] names and describes every metric. Stations record with the macros of the `metrics` crate
+//! and the constants here. Every series exists from the start with a zero, so that a rate or an alert
+//! never meets a missing one.
 //!
-//! [`install`] makes the process-wide recorder (the `metrics` crate has room for one) and a thread
-//! that empties the histograms' sample buffers, which would otherwise grow until somebody scrapes.
+//! The `metrics` crate has one recorder for a process: [`install`] makes it once, and servers that
+//! share a process share its counts. A thread empties the histograms' sample buffers, which would
+//! otherwise grow until the next scrape.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -15,48 +16,48 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Requests answered, by class of status: label `status`, one of `2xx`, `4xx`, `5xx`.
 pub const HTTP_REQUESTS: &str = "sessionlake_http_requests_total";
-/// Requests whose head has come and whose answer has not gone.
+/// Requests whose head was read and whose answer is not yet written.
 pub const HTTP_IN_FLIGHT: &str = "sessionlake_http_requests_in_flight";
 /// Open connections.
 pub const HTTP_CONNECTIONS: &str = "sessionlake_http_connections";
-/// Memory promised to request bodies.
+/// Memory reserved for request bodies, in bytes.
 pub const BODY_MEMORY_BYTES: &str = "sessionlake_body_memory_bytes";
-/// Bodies acknowledged, without the duplicates.
+/// Bodies acknowledged, without duplicates.
 pub const RECEIVED_BODIES: &str = "sessionlake_received_bodies_total";
 /// Bytes of those bodies, inflated.
 pub const RECEIVED_BYTES: &str = "sessionlake_received_bytes_total";
 /// Non-blank lines of those bodies.
 pub const RECEIVED_LINES: &str = "sessionlake_received_lines_total";
-/// Bodies acknowledged that had been acknowledged before.
+/// Duplicates: bodies acknowledged that equal one acknowledged before.
 pub const DUPLICATES: &str = "sessionlake_duplicates_total";
-/// Requests answered by an endpoint: labels `endpoint`, and `status` as above.
+/// Requests answered by an endpoint: labels `endpoint`, and `status` as of [`HTTP_REQUESTS`].
 pub const ENDPOINT_REQUESTS: &str = "sessionlake_endpoint_requests_total";
-/// The same of an endpoint: label `endpoint`.
+/// Non-blank lines of the bodies that an endpoint acknowledged: label `endpoint`.
 pub const ENDPOINT_LINES: &str = "sessionlake_endpoint_lines_total";
-/// Requests without credentials that are right.
+/// Requests refused because their credentials were missing or wrong.
 pub const AUTH_REFUSED: &str = "sessionlake_auth_refused_total";
 /// Requests and connections refused because their peer had too many.
 pub const LIMITED: &str = "sessionlake_limited_total";
-/// TLS handshakes that came to nothing.
+/// TLS handshakes that failed.
 pub const TLS_FAILED: &str = "sessionlake_tls_failed_total";
-/// From the head of a request to its 200.
+/// Seconds from the head of a request to its 200.
 pub const ACK_SECONDS: &str = "sessionlake_ack_seconds";
 
-/// Bytes of journal on disk.
+/// Bytes of the journal on disk.
 pub const JOURNAL_BACKLOG_BYTES: &str = "sessionlake_journal_backlog_bytes";
 /// Segment files of the journal.
 pub const JOURNAL_SEGMENTS: &str = "sessionlake_journal_segments";
-/// How long one sync of the journal takes.
+/// Seconds of one sync of the journal.
 pub const JOURNAL_SYNC_SECONDS: &str = "sessionlake_journal_sync_seconds";
 /// Bodies made durable by one sync.
 pub const JOURNAL_GROUP_BODIES: &str = "sessionlake_journal_group_bodies";
 
-/// Bodies forgotten within the retry window, since it holds no more.
+/// Bodies forgotten within the retry window because it was full.
 pub const RETRY_WINDOW_DROPPED: &str = "sessionlake_retry_window_dropped_total";
 
 /// Rolls committed.
 pub const ROLLS: &str = "sessionlake_rolls_total";
-/// Tries of a roll that failed and were made again.
+/// Requests for a roll that failed and were made again.
 pub const ROLL_RETRIES: &str = "sessionlake_roll_retries_total";
 /// Rows committed.
 pub const ROWS: &str = "sessionlake_rows_total";
@@ -70,21 +71,21 @@ pub const FILE_BYTES: &str = "sessionlake_file_bytes_total";
 pub const BUFFERED_BYTES: &str = "sessionlake_buffered_bytes";
 /// Partitions with rows waiting for the next roll.
 pub const OPEN_PARTITIONS: &str = "sessionlake_open_partitions";
-/// When the last roll was committed, in seconds since the epoch; 0 before the first.
+/// Time of the last commit of a roll, in seconds since the epoch; 0 before the first.
 pub const LAST_COMMIT: &str = "sessionlake_last_commit_timestamp_seconds";
 
-/// 1 while the lake takes nothing, or landing is being begun anew; bodies are taken meanwhile.
+/// 1 while the lake accepts nothing or the engine begins anew; bodies are accepted meanwhile.
 pub const LANDING_TROUBLE: &str = "sessionlake_landing_trouble";
 
 /// Always 1; label `version`.
 pub const BUILD_INFO: &str = "sessionlake_build_info";
 
-/// How a metric is counted.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Only grows.
+    /// A count that only grows.
     Counter,
-    /// Goes up and down.
+    /// A value that goes up and down.
     Gauge,
     /// A distribution with these upper bounds.
     Histogram(&'static [f64]),
@@ -93,13 +94,13 @@ pub enum Kind {
 /// One metric of the program.
 #[derive(Clone, Debug)]
 pub struct Metric {
-    /// Its name in Prometheus.
+    /// Name in Prometheus.
     pub name: &'static str,
-    /// How it is counted.
+    /// Kind.
     pub kind: Kind,
-    /// What one of it is.
+    /// Unit of its values.
     pub unit: Unit,
-    /// What it says, for people.
+    /// Help text for people.
     pub help: &'static str,
 }
 
@@ -123,7 +124,7 @@ pub const ALL: &[Metric] = &[
     metric(HTTP_REQUESTS, Counter, Unit::Count, "Requests answered, by class of status"),
     metric(HTTP_IN_FLIGHT, Gauge, Unit::Count, "Requests being worked on"),
     metric(HTTP_CONNECTIONS, Gauge, Unit::Count, "Open connections"),
-    metric(BODY_MEMORY_BYTES, Gauge, Unit::Bytes, "Memory promised to request bodies"),
+    metric(BODY_MEMORY_BYTES, Gauge, Unit::Bytes, "Memory reserved for request bodies"),
     metric(RECEIVED_BODIES, Counter, Unit::Count, "Bodies acknowledged, without duplicates"),
     metric(RECEIVED_BYTES, Counter, Unit::Bytes, "Inflated bytes of the bodies acknowledged"),
     metric(
@@ -133,7 +134,7 @@ pub const ALL: &[Metric] = &[
         "Non-blank lines of the bodies acknowledged; as many as rows and rejects where each line is \
          a document, not so for arrays, documents of several lines and action lines",
     ),
-    metric(DUPLICATES, Counter, Unit::Count, "Bodies acknowledged that had come before"),
+    metric(DUPLICATES, Counter, Unit::Count, "Bodies acknowledged that equal an earlier one"),
     metric(ENDPOINT_REQUESTS, Counter, Unit::Count, "Requests answered, by endpoint and status"),
     metric(
         ENDPOINT_LINES,
@@ -141,9 +142,9 @@ pub const ALL: &[Metric] = &[
         Unit::Count,
         "Lines acknowledged, by endpoint, counted as received lines are",
     ),
-    metric(AUTH_REFUSED, Counter, Unit::Count, "Requests without credentials that are right"),
+    metric(AUTH_REFUSED, Counter, Unit::Count, "Requests with missing or wrong credentials"),
     metric(LIMITED, Counter, Unit::Count, "Requests and connections beyond a limit of their peer"),
-    metric(TLS_FAILED, Counter, Unit::Count, "TLS handshakes that came to nothing"),
+    metric(TLS_FAILED, Counter, Unit::Count, "TLS handshakes that failed"),
     metric(ACK_SECONDS, Histogram(ACK_BOUNDS), Unit::Seconds, "From a request's head to its 200"),
     metric(JOURNAL_BACKLOG_BYTES, Gauge, Unit::Bytes, "Bytes of journal on disk"),
     metric(JOURNAL_SEGMENTS, Gauge, Unit::Count, "Segment files of the journal"),
@@ -151,7 +152,7 @@ pub const ALL: &[Metric] = &[
         JOURNAL_SYNC_SECONDS,
         Histogram(SYNC_BOUNDS),
         Unit::Seconds,
-        "How long one sync of the journal takes",
+        "Duration of one sync of the journal",
     ),
     metric(
         JOURNAL_GROUP_BODIES,
@@ -163,27 +164,27 @@ pub const ALL: &[Metric] = &[
         RETRY_WINDOW_DROPPED,
         Counter,
         Unit::Count,
-        "Bodies forgotten within the retry window, since it was full",
+        "Bodies forgotten within the retry window because it was full",
     ),
     metric(ROLLS, Counter, Unit::Count, "Rolls committed"),
-    metric(ROLL_RETRIES, Counter, Unit::Count, "Tries of a roll that failed and were made again"),
+    metric(ROLL_RETRIES, Counter, Unit::Count, "Requests for a roll that failed and were made again"),
     metric(ROWS, Counter, Unit::Count, "Rows committed"),
     metric(REJECTS, Counter, Unit::Count, "Lines committed to quarantine"),
     metric(FILES, Counter, Unit::Count, "Data files committed"),
     metric(FILE_BYTES, Counter, Unit::Bytes, "Bytes of the data files committed"),
     metric(BUFFERED_BYTES, Gauge, Unit::Bytes, "Rows held in memory for the next roll"),
     metric(OPEN_PARTITIONS, Gauge, Unit::Count, "Partitions with rows for the next roll"),
-    metric(LAST_COMMIT, Gauge, Unit::Seconds, "When the last roll was committed, Unix time"),
-    metric(LANDING_TROUBLE, Gauge, Unit::Count, "1 while nothing can be landed"),
+    metric(LAST_COMMIT, Gauge, Unit::Seconds, "Time of the last commit of a roll, Unix time"),
+    metric(LANDING_TROUBLE, Gauge, Unit::Count, "1 while nothing can land"),
     metric(BUILD_INFO, Gauge, Unit::Count, "Always 1; the version is a label"),
 ];
 
-/// Renders what was counted. Clone = cheap handle.
+/// A handle that renders the metrics. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Handle(PrometheusHandle);
 
 impl Handle {
-    /// All metrics in the Prometheus text format, version 0.0.4.
+    /// Renders all metrics in the Prometheus text format, version 0.0.4.
     #[must_use]
     pub fn render(&self) -> String {
         self.0.render()
@@ -193,8 +194,7 @@ impl Handle {
 /// Makes the process-wide recorder, describes every metric, and returns the handle that renders it.
 /// Called again, it returns the same handle and changes nothing.
 ///
-/// If another recorder was installed by somebody else, ours counts nothing and renders nothing; the
-/// log says so.
+/// If another recorder was installed before, the handle renders nothing, and a warning is logged.
 pub fn install() -> Handle {
     // A recorder is process-wide by the nature of the macros; so is this.
     static INSTALLED: OnceLock<Handle> = OnceLock::new();
@@ -268,7 +268,7 @@ pub fn start_endpoint(name: &str) {
     metrics::counter!(ENDPOINT_LINES, "endpoint" => name.to_owned()).absolute(0);
 }
 
-/// The class of a status, as a label.
+/// Returns the class of a status, as a label.
 #[must_use]
 pub fn status_class(status: u16) -> &'static str {
     match status {
@@ -278,7 +278,7 @@ pub fn status_class(status: u16) -> &'static str {
     }
 }
 
-/// Empties the histograms' buffers every few seconds, for as long as the process lives.
+/// Starts the thread that empties the histograms' buffers every few seconds.
 fn keep_up(handle: PrometheusHandle) {
     let work = move || {
         loop {

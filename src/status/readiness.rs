@@ -1,15 +1,15 @@
-//! Whether this process would take a body now: what `/health/ready` answers.
+//! Readiness: the answer of `/health/ready`.
 //!
-//! What is behind the journal does not count: while the lake is away, bodies are acknowledged, and
-//! a load balancer that took every node out would lose what could have been kept. It is trouble all
-//! the same, is told beside the answer, and is a metric.
+//! A process is ready while it accepts bodies. Parts behind the journal do not count: while the lake
+//! is away, bodies are acknowledged, and a load balancer that took every node out would lose those
+//! that could have been kept. Their trouble is reported beside the answer, and is a metric.
 //!
-//! Each part of the program says for itself whether it is ready, under a name of its own. A part
-//! that has said nothing does not count, so whoever builds the parts declares the ones that take
-//! time (`set("pipeline", Err("is starting".into()))`) before the listener is opened.
+//! Each part sets its own state, under a name of its own. A part that has set nothing does not count,
+//! so the builder of the parts declares those that take time (`set("pipeline", Err("is
+//! starting".into()))`) before the listener is opened.
 //!
-//! Readiness is advice to a load balancer. No promise rests on it: what cannot be kept is refused
-//! with 503 whether or not anybody asked here before.
+//! Readiness is advice to a load balancer. No promise rests on it: a body that cannot be kept is
+//! refused with 503 in any case.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -17,8 +17,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::lock::lock;
 use crate::metrics as names;
 
-/// The state of every part that has one. Shared by `Arc`; both methods are quick and never wait for
-/// anything but each other.
+/// The states of all parts. Shared by `Arc`; no method waits for anything but another one.
 #[derive(Debug, Default)]
 pub struct Readiness {
     // A mutex and not a channel: it is set a few times in a life and read once a probe.
@@ -32,20 +31,19 @@ struct Parts {
 }
 
 impl Readiness {
-    /// No part has said anything: ready.
+    /// Makes a readiness without any part: ready.
     #[must_use]
     pub fn new() -> Self {
         Readiness::default()
     }
 
-    /// Says whether `part` is ready, and if not, why: a sentence without a subject, such as
-    /// `"is replaying the journal"`. The last word counts.
+    /// Sets the state of `part`: ready, or the reason why not, as a sentence without a subject, such
+    /// as `"is replaying the journal"`. Replaces its state before.
     pub fn set(&self, part: &'static str, state: Result<(), String>) {
         self.parts().ready.insert(part, state);
     }
 
-    /// Says whether `part`, which is behind the journal, is in trouble, and in which. It stays
-    /// ready.
+    /// Sets or clears the trouble of `part`, which is behind the journal. Readiness stays as it is.
     pub fn tell(&self, part: &'static str, state: Result<(), String>) {
         let mut parts = self.parts();
         match state {
@@ -56,12 +54,14 @@ impl Readiness {
         metrics::gauge!(names::LANDING_TROUBLE).set(f64::from(u8::from(any)));
     }
 
-    /// The parts that are in trouble, sorted by name, each with its reason.
+    /// Returns the parts that are in trouble, sorted by name, each with its reason.
     #[must_use]
     pub fn trouble(&self) -> Vec<(&'static str, String)> {
         self.parts().trouble.iter().map(|(part, why)| (*part, why.clone())).collect()
     }
 
+    /// Checks that every part is ready.
+    ///
     /// # Errors
     /// The parts that are not ready, sorted by name, each with its reason.
     pub fn check(&self) -> Result<(), Vec<(&'static str, String)>> {
