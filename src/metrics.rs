@@ -167,7 +167,12 @@ pub const ALL: &[Metric] = &[
         "Bodies forgotten within the retry window because it was full",
     ),
     metric(ROLLS, Counter, Unit::Count, "Rolls committed"),
-    metric(ROLL_RETRIES, Counter, Unit::Count, "Requests for a roll that failed and were made again"),
+    metric(
+        ROLL_RETRIES,
+        Counter,
+        Unit::Count,
+        "Requests for a roll that failed and were made again",
+    ),
     metric(ROWS, Counter, Unit::Count, "Rows committed"),
     metric(REJECTS, Counter, Unit::Count, "Lines committed to quarantine"),
     metric(FILES, Counter, Unit::Count, "Data files committed"),
