@@ -1,8 +1,8 @@
-//! Who a peer is, and how often and how many times at once it may come.
+//! Peers, and limits of their rate and of their concurrency.
 //!
-//! A peer is an IPv4 address or an IPv6 /64: whoever has one IPv6 address has the others of its
-//! network as well. Everything here is bounded: at most [`MOST_PEERS`] are remembered, and those
-//! that have been quiet long enough to be as good as new are forgotten first.
+//! A peer is an IPv4 address or an IPv6 /64, since a sender that has one IPv6 address has the others
+//! of its network as well. Memory is bounded: at most [`MAX_PEERS`] have a token bucket, and those
+//! whose bucket has filled up again are forgotten first.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,17 +13,17 @@ use tokio::sync::Semaphore;
 
 use crate::lock::lock;
 
-/// Peers that are remembered at a time.
-const MOST_PEERS: usize = 1 << 16;
+/// The most peers that have a token bucket.
+const MAX_PEERS: usize = 1 << 16;
 /// PeerShares are looked through for forgotten peers at this many, and at twice what is left then.
-const SWEPT_PEERS: usize = 1024;
+const SWEEP_PEERS: usize = 1024;
 
-/// Who sends, as far as the network tells.
+/// A sender, as far as its address tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(IpAddr);
 
 impl Peer {
-    /// The peer at `address`.
+    /// Returns the peer at `address`.
     #[must_use]
     pub fn of(address: IpAddr) -> Peer {
         match address.to_canonical() {
@@ -41,7 +41,7 @@ impl Peer {
 pub struct TokenBuckets {
     per_second: f64,
     burst: f64,
-    // A lock, held for one look-up; the rare sweep goes over all peers at most once a second.
+    // A lock, held for one look-up; the sweep visits all peers at most once a second.
     peers: Mutex<Levels>,
 }
 
@@ -52,37 +52,38 @@ struct Levels {
 }
 
 impl TokenBuckets {
-    /// TokenBuckets that hold `burst` and fill with `per_second`.
+    /// Creates buckets that hold `burst` tokens and gain `per_second` tokens in a second.
     #[must_use]
     pub fn new(per_second: f64, burst: f64) -> TokenBuckets {
         let peers = Mutex::new(Levels { levels: HashMap::new(), swept_at: None });
         TokenBuckets { per_second, burst, peers }
     }
 
-    /// Takes one from the bucket of `peer`.
+    /// Takes a token from the bucket of `peer`.
     ///
     /// # Errors
-    /// How long until there is one, if there is none now.
+    /// The time until there is one, if there is none now.
     pub fn take(&self, peer: Peer, now: Instant) -> Result<(), Duration> {
-        self.look(peer, now, 1.0)
+        self.take_tokens(peer, now, 1.0)
     }
 
-    /// Whether there is one, without taking it.
+    /// Checks that there is a token, without taking it.
     ///
     /// # Errors
     /// As for [`TokenBuckets::take`].
     pub fn check(&self, peer: Peer, now: Instant) -> Result<(), Duration> {
-        self.look(peer, now, 0.0)
+        self.take_tokens(peer, now, 0.0)
     }
 
-    /// Puts back one that was taken from the bucket of `peer`.
+    /// Returns a token to the bucket of `peer`.
     pub fn give_back(&self, peer: Peer) {
         if let Some((level, _)) = lock(&self.peers).levels.get_mut(&peer) {
             *level = (*level + 1.0).min(self.burst);
         }
     }
 
-    fn look(&self, peer: Peer, now: Instant, taken: f64) -> Result<(), Duration> {
+    /// Takes `taken` tokens, one or none, if there is at least one.
+    fn take_tokens(&self, peer: Peer, now: Instant, taken: f64) -> Result<(), Duration> {
         let mut peers = lock(&self.peers);
         let full = (self.burst, now);
         let level = match peers.levels.get(&peer) {
@@ -96,18 +97,19 @@ impl TokenBuckets {
             return Err(Duration::from_secs_f64((1.0 - level) / self.per_second));
         }
         if taken > 0.0 {
-            if peers.levels.len() >= MOST_PEERS {
+            if peers.levels.len() >= MAX_PEERS {
                 self.sweep(&mut peers, now);
             }
-            // With the table full of busy peers, a new one is let in uncounted: refusing everybody
-            // new is what an attacker with many addresses would want.
-            if peers.levels.len() < MOST_PEERS || peers.levels.contains_key(&peer) {
+            // With the table full of busy peers, a new peer is not limited: an attacker with many
+            // addresses would want new peers to be refused.
+            if peers.levels.len() < MAX_PEERS || peers.levels.contains_key(&peer) {
                 *peers.levels.entry(peer).or_insert(full) = (level - taken, now);
             }
         }
         Ok(())
     }
 
+    /// Forgets the peers whose bucket is full again, at most once a second.
     fn sweep(&self, peers: &mut Levels, now: Instant) {
         let second = Duration::from_secs(1);
         if peers.swept_at.is_some_and(|at| now.saturating_duration_since(at) < second) {
@@ -119,7 +121,7 @@ impl TokenBuckets {
     }
 }
 
-/// Counts what peers have open.
+/// A limit of what each peer has open at one time.
 #[derive(Debug)]
 pub struct PeerLimit {
     most: usize,
@@ -127,7 +129,7 @@ pub struct PeerLimit {
     peers: Mutex<HashMap<Peer, usize>>,
 }
 
-/// One open thing of a peer; dropping it closes it.
+/// A permit for one open thing of a peer, given back when it is dropped.
 #[derive(Debug)]
 pub struct PeerPermit {
     open: Arc<PeerLimit>,
@@ -135,13 +137,13 @@ pub struct PeerPermit {
 }
 
 impl PeerLimit {
-    /// At most `most` for each peer.
+    /// Creates a limit of `most` for each peer.
     #[must_use]
     pub fn new(most: usize) -> Arc<PeerLimit> {
         Arc::new(PeerLimit { most, peers: Mutex::default() })
     }
 
-    /// One more of `peer`; `None` when it has all it may.
+    /// Returns a permit for one more of `peer`; `None` if it has as many as it may.
     #[must_use]
     pub fn acquire(self: &Arc<Self>, peer: Peer) -> Option<PeerPermit> {
         let mut peers = lock(&self.peers);
@@ -167,29 +169,29 @@ impl Drop for PeerPermit {
     }
 }
 
-/// The same number of permits for each peer, to be waited for in turn.
+/// A semaphore for each peer, with the same number of permits.
 #[derive(Debug)]
 pub struct PeerShares {
     permits: usize,
-    // A lock, held for one look-up; peers that hold and wait for nothing are swept out in time.
+    // A lock, held for one look-up. Peers that hold and await no permit are removed in time.
     peers: Mutex<(HashMap<Peer, Weak<Semaphore>>, usize)>,
 }
 
 impl PeerShares {
-    /// `permits` for each peer.
+    /// Creates semaphores with `permits` for each peer.
     #[must_use]
     pub fn new(permits: usize) -> PeerShares {
         let permits = permits.clamp(1, Semaphore::MAX_PERMITS);
-        PeerShares { permits, peers: Mutex::new((HashMap::new(), SWEPT_PEERS)) }
+        PeerShares { permits, peers: Mutex::new((HashMap::new(), SWEEP_PEERS)) }
     }
 
-    /// How many each has.
+    /// Returns the number of permits of each peer.
     #[must_use]
     pub fn permits(&self) -> usize {
         self.permits
     }
 
-    /// Those of `peer`.
+    /// Returns the semaphore of `peer`.
     #[must_use]
     pub fn of(&self, peer: Peer) -> Arc<Semaphore> {
         let mut peers = lock(&self.peers);
@@ -199,7 +201,7 @@ impl PeerShares {
         }
         if peers.len() >= *sweep_at {
             peers.retain(|_, share| share.strong_count() > 0);
-            *sweep_at = SWEPT_PEERS.max(2 * peers.len());
+            *sweep_at = SWEEP_PEERS.max(2 * peers.len());
         }
         let new = Arc::new(Semaphore::new(self.permits));
         peers.insert(peer, Arc::downgrade(&new));
@@ -248,10 +250,10 @@ mod tests {
         assert_eq!(shares.of(peer("10.0.0.2")).available_permits(), 2);
         drop(one);
         assert_eq!(shares.of(peer("10.0.0.1")).available_permits(), 2);
-        for number in 0..3 * SWEPT_PEERS as u32 {
+        for number in 0..3 * SWEEP_PEERS as u32 {
             let _ = shares.of(Peer::of(IpAddr::from(number.to_be_bytes())));
         }
-        assert!(lock(&shares.peers).0.len() <= SWEPT_PEERS);
+        assert!(lock(&shares.peers).0.len() <= SWEEP_PEERS);
     }
 
     #[test]

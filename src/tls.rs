@@ -1,12 +1,10 @@
-//! TLS: the server's configuration from files, and its renewal.
+//! TLS: the server's certificate and key from files, and their renewal.
 //!
 //! - TLS 1.2 and 1.3, by aws-lc-rs; ALPN `h2` and `http/1.1`.
-//! - The files are looked at every second; once they have changed *and* can be used, new
-//!   connections get the new configuration. Connections that are open keep theirs. While they
-//!   cannot be used (a certificate that was replaced before its key), the old one stays, and the
-//!   log says why.
-//! - With client authorities, a client without a certificate of one of them does not get through
-//!   the handshake.
+//! - The files are read every second; once they have changed *and* can be used, new connections get
+//!   the new configuration. Open connections keep theirs. While the files cannot be used (a
+//!   certificate was replaced before its key), the old configuration stays, and the log says why.
+//! - With client authorities, the handshake fails for a client without a certificate of one of them.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,21 +17,21 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-/// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The time between two reads of the files.
+const READ_EVERY: Duration = Duration::from_secs(1);
 
-/// Where TLS gets its keys.
+/// The files of TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate and its chain (PEM).
     pub cert: PathBuf,
     /// The private key (PEM).
     pub key: PathBuf,
-    /// Authorities of clients (PEM); then every client must have a certificate.
+    /// The authorities of clients (PEM). With them, every client must have a certificate.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Why TLS cannot be had from its files. Nothing of a key is in it.
+/// The reason for which TLS cannot be set up from its files. It holds nothing of a key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
@@ -41,26 +39,27 @@ pub enum TlsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// A file does not hold what it should.
+    /// The content of a file cannot be used.
     #[error("{}: {what}", path.display())]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The mistake.
         what: String,
     },
 }
 
+/// A configuration, and the files that it was made from.
 struct Loaded {
     config: Arc<ServerConfig>,
-    /// Over all files.
+    /// The digest of all files.
     digest: Vec<u8>,
 }
 
-/// The present configuration.
+/// The TLS configuration, renewed when its files change.
 pub struct Tls {
     files: TlsFiles,
     // Read once a connection, written when the files have changed.
@@ -77,24 +76,27 @@ impl Tls {
     /// Reads `files`.
     ///
     /// # Errors
-    /// What about them cannot be used.
+    /// [`TlsError`]: a file cannot be read or used.
     pub fn open(files: &TlsFiles) -> Result<Arc<Tls>, TlsError> {
         let current = RwLock::new(load(files)?);
         Ok(Arc::new(Tls { files: files.clone(), current }))
     }
 
-    /// What the next connection is accepted with.
+    /// Returns the acceptor of the next connection.
     #[must_use]
     pub fn acceptor(&self) -> TlsAcceptor {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         TlsAcceptor::from(Arc::clone(&current.config))
     }
 
-    /// Renews the configuration when the files change, until it is dropped.
+    /// Renews the configuration when the files change, until the future is dropped.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the configuration as it was last renewed.
     pub async fn keep_fresh(&self) {
         let mut failed = None;
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(READ_EVERY).await;
             let files = self.files.clone();
             let Ok(read) = tokio::task::spawn_blocking(move || load(&files)).await else {
                 continue;
@@ -120,6 +122,7 @@ impl Tls {
     }
 }
 
+/// Reads a file, and adds it to `digest`.
 fn read(path: &Path, digest: &mut digest::Context) -> Result<Vec<u8>, TlsError> {
     let bytes =
         std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
@@ -128,6 +131,7 @@ fn read(path: &Path, digest: &mut digest::Context) -> Result<Vec<u8>, TlsError> 
     Ok(bytes)
 }
 
+/// Reads and checks all files.
 fn load(files: &TlsFiles) -> Result<Loaded, TlsError> {
     let wrong = |path: &Path, what: String| TlsError::Wrong { path: path.to_owned(), what };
     let mut digest = digest::Context::new(&digest::SHA256);
@@ -165,10 +169,11 @@ fn load(files: &TlsFiles) -> Result<Loaded, TlsError> {
     Ok(Loaded { config: Arc::new(config), digest: digest.finish().as_ref().to_vec() })
 }
 
-/// A self-signed certificate for `names`, and its key, both as PEM. For trying TLS out.
+/// Creates a self-signed certificate for `names`, and returns it and its key as PEM. For trying TLS
+/// out.
 ///
 /// # Errors
-/// A name that cannot be one.
+/// A name that no certificate can have.
 pub fn self_signed(names: Vec<String>) -> anyhow::Result<(String, String)> {
     let certified = rcgen::generate_simple_self_signed(names)?;
     Ok((certified.cert.pem(), certified.signing_key.serialize_pem()))

@@ -238,6 +238,13 @@ def test_a_web_page_can_neither_write_nor_read(server, local_lake):
     assert server.put(body("rebound"), content_type="text/plain", **rebound).status == 403
     with server.client() as client:
         assert client.send(None, method="GET", path="/metrics", **rebound).status == 403
+        # A page of the receiver's own reads metrics, and a rebound page that says it is one does not.
+        own = {"Sec_Fetch_Site": "same-origin", "Host": f"localhost:{server.port}"}
+        assert client.send(None, method="GET", path="/metrics", **own).status == 200
+        own["Origin"] = f"http://localhost:{server.port}"
+        assert client.send(None, method="GET", path="/metrics", **own).status == 200
+        assert client.send(None, method="GET", path="/metrics", **{**own, **rebound}).status == 403
+    assert server.put(body("own page"), **own).status == 403
     assert server.put(body("sent"), Host=f"localhost:{server.port}").status == 200
     assert landed(server, local_lake) == ["sent"]
 
