@@ -15,7 +15,8 @@ use crate::lock::lock;
 
 /// The most peers that have a token bucket.
 const MAX_PEERS: usize = 1 << 16;
-/// PeerShares are looked through for forgotten peers at this many, and at twice what is left then.
+/// The number of peers with a share at which unused shares are removed the first time; later, at twice
+/// the number that was left.
 const SWEEP_PEERS: usize = 1024;
 
 /// A sender, as far as its address tells.
