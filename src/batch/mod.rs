@@ -3,17 +3,17 @@
 //! Nothing here does I/O or reads a clock: the caller passes the time, and carries out the decisions.
 //!
 //! * [`route`]: a partition template applied to decoded rows.
-//! * [`roll`]: the roll decision.
+//! * [`roll_policy`]: the limits at which a roll ends.
 //! * [`buffers`]: decoded rows that are not yet encoded, by table and partition, under one budget.
 //! * [`spill_chunks`]: rows that leave memory past that budget.
 
 pub mod buffers;
-pub mod roll;
+pub mod roll_policy;
 pub mod route;
 pub mod spill_chunks;
 
 pub use crate::table::hive_path::{PartitionValues, values_of_path};
 pub use buffers::{Buffers, Due, FileKey, RowGroup};
-pub use roll::{Limits, Open, Reason, decide};
+pub use roll_policy::{Limits, Open, Reason, decide};
 pub use route::{PartitionRows, Router};
 pub use spill_chunks::{Extent, SPILL_CHUNK_BYTES, SpillChunk, SpillReceipt, SpilledRows};

@@ -83,7 +83,7 @@ impl Engine<'_> {
     /// The source, a staging file or `publish` fails. What was not published is still with the source.
     ///
     /// # Panics
-    /// When one of its threads does; the same holds.
+    /// One of its threads does; the same holds.
     pub(crate) fn run(
         &self,
         source: &mut dyn Source,

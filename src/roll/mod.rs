@@ -1,15 +1,15 @@
-//! Bodies in sequence order to finished rolls in the staging directory.
+//! Makes rolls: bodies in sequence order become finished files in the staging directory.
 //!
-//! * [`engine`]: the threads, and the decision when the open roll ends.
-//! * [`dispatcher`]: cuts bodies into jobs and hands each to a decode worker.
+//! * [`engine`]: the threads, and the end of rolls.
+//! * [`source`]: the source that bodies come from.
+//! * [`dispatcher`]: cuts bodies into jobs and sends each to a decode worker.
 //! * [`decode_workers`]: the threads that decode, part by part.
 //! * [`open_roll`]: the rows and rejects of the roll that is being filled.
-//! * [`open_tables`]: its tables.
+//! * [`open_tables`]: its tables, by id.
 //! * [`data_files`]: its Parquet files.
 //! * [`quarantine_writer`]: its quarantine files.
-//! * [`spill`]: rows of it that wait on disk.
+//! * [`spill`]: its rows that do not fit in memory.
 //! * [`disk_space`]: free space of the staging directory's disk.
-//! * [`source`]: the source that bodies come from.
 //! * [`options`]: the options of all of these.
 
 pub(crate) mod data_files;

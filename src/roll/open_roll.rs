@@ -155,7 +155,7 @@ impl OpenRoll {
     /// full, or a file's rows in so many extents that they cannot be read in one go.
     pub(crate) fn spilled_too_much(&self, most: u64) -> bool {
         let spilled = self.spill.bytes();
-        // Where the system does not say how much is free, a full disk will.
+        // A system that does not say how much is free still fails writes to a full disk.
         let free = || free_bytes(self.files.staging()).unwrap_or(u64::MAX);
         spilled > most
             || self.buffers.most_extents() + 2 > self.spill.most_extents()

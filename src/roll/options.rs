@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use crate::encode::Compression;
 
-/// The size of rolls, how their files are written, and the resources that making them may take.
+/// The size of rolls, the form of their files, and the resources that making them may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Estimated Parquet bytes of the largest file after which a roll ends.
@@ -15,7 +15,7 @@ pub struct Options {
     pub compression: Compression,
     /// Arrow bytes after which a row group is closed; at most `memory_bytes`.
     pub row_group_bytes: u64,
-    /// Most Arrow bytes of rows held in memory before they are written.
+    /// Memory budget, of which rows that are not yet encoded get a half.
     pub memory_bytes: u64,
     /// Threads that decode and encode.
     pub decode_threads: NonZeroUsize,

@@ -138,6 +138,26 @@ mod tests {
     }
 
     #[test]
+    fn lists_that_version_0_1_0_wrote_are_written_again_byte_for_byte() {
+        let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/build-0.1.0");
+        let mut lists: Vec<String> = ["state", "state-encrypted"]
+            .map(|state| std::fs::read_to_string(data.join(state).join("tables.json")).unwrap())
+            .into();
+        for file in std::fs::read_dir(data.join("lake/_imports")).unwrap() {
+            let path = file.unwrap().path();
+            if path.is_file() {
+                let manifest: serde_json::Value =
+                    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+                lists.push(manifest["tables"].as_str().unwrap().to_owned());
+            }
+        }
+        assert_eq!(lists.len(), 4);
+        for list in lists {
+            assert_eq!(String::from_utf8(read(&list).unwrap().to_json()).unwrap(), list);
+        }
+    }
+
+    #[test]
     fn defaults_may_be_spelled_out_and_are_left_out_again() {
         let spelled = format!("[{}]", table("a", r#","privacy":"","format":"plain""#));
         let short = format!("[{}]", table("a", ""));

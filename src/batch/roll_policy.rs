@@ -1,27 +1,27 @@
-//! The roll decision: a pure function of what is open and what time it is.
+//! The roll policy: a pure function of the open roll's state, the limits and the time.
 //!
-//! A roll takes everything that is open, of all tables and partitions: it is a contiguous range of
-//! sequence numbers, so that one number says what has landed.
+//! A roll has everything that is open, of all tables and partitions: it is a contiguous range of
+//! sequence numbers, so that one number divides what has landed from what has not.
 
 use crate::record::Micros;
 
-/// When to roll, whichever comes first.
+/// Limits of a roll. It ends at the first that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Age of the oldest row that waits, in microseconds. `i64::MAX` turns it off.
+    /// Age of the roll's oldest body, in microseconds. `i64::MAX` turns it off.
     pub age_us: i64,
     /// Estimated Parquet bytes of the largest file.
     pub file_bytes: u64,
     /// Rows of all files.
     pub rows: u64,
-    /// Bytes of the bodies, as they came, that the roll holds back from release.
+    /// Bytes of the bodies, as they came, whose journal segments the roll keeps from being released.
     pub source_bytes: u64,
 }
 
-/// What is open.
+/// The state of the open roll, as far as the policy depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Open {
-    /// When the oldest body of the roll was taken up. `None`: nothing is open.
+    /// Time at which the oldest body was added; `None` while the roll is empty.
     pub since: Option<Micros>,
     /// Estimated Parquet bytes of the largest file.
     pub file_bytes: u64,
@@ -31,27 +31,27 @@ pub struct Open {
     pub source_bytes: u64,
 }
 
-/// Why a roll was made.
+/// The reason that a roll ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The oldest row has waited long enough.
+    /// The oldest body has reached the age.
     Age,
     /// A file has reached its size.
     Bytes,
-    /// Enough rows.
+    /// The rows have reached their number.
     Rows,
-    /// The journal must be let go of.
+    /// The bodies keep too much of the journal from being released.
     Source,
-    /// What the footers of the open files will hold takes too much memory.
+    /// The footers of the open files take too much memory.
     Footers,
     /// Spilled rows take too much of the disk.
     Spilled,
-    /// The program stops, or the input has ended.
+    /// The source has ended.
     End,
 }
 
 impl Reason {
-    /// The reason as metrics and logs name it.
+    /// Returns the name in metrics and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,10 +66,10 @@ impl Reason {
     }
 }
 
-/// Whether to roll now.
+/// Returns the reason to end the roll now, if there is one.
 ///
-/// A clock that was set back makes the age negative. How old the roll is cannot be known then: it
-/// is over at once, rather than when the clock has come round.
+/// A clock that was set back makes the age negative. The age is unknown then, and the roll ends at
+/// once, rather than when the clock has caught up.
 #[must_use]
 pub fn decide(limits: &Limits, open: &Open, now: Micros) -> Option<Reason> {
     let since = open.since?;
