@@ -100,9 +100,9 @@ fn kinds(schema: &Arc<TableSchema>) -> Outcome<()> {
         let mut decoder = Decoder::new(Arc::clone(schema), Arc::from("bench"));
         let (seconds, lines) = median(|| {
             let mut progress = Progress::NEW;
-            let room = ReadLimit { lines: 32_768, bytes: 4 << 20, column_bytes: 32 << 20 };
+            let limit = ReadLimit { lines: 32_768, bytes: 4 << 20, column_bytes: 32 << 20 };
             let mut lines = 0;
-            while !decoder.read(&body, &mut progress, room) {
+            while !decoder.read(&body, &mut progress, limit) {
                 lines += decoder.finish().counts.lines;
             }
             Ok((lines + decoder.finish().counts.lines) as usize)

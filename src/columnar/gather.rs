@@ -1,9 +1,9 @@
-//! Rows from several batches into one, in an order given as runs.
+//! Gathering rows of several batches into one, in an order given as runs.
 //!
-//! Arrow's `take` and `interleave` copy a list of records through a closure a value and a buffer
-//! that grows; with rows of some 170 columns that go to a few partitions in turn, half of an
-//! import was spent there. Here the runs of a list's elements are worked out once for all columns
-//! below it, and each column is one allocation of the right size and a copy a run.
+//! Arrow's `take` and `interleave` copy a list of records through a closure call for each value and a
+//! buffer that grows; with rows of some 170 columns that go to a few partitions in turn, half of an
+//! import was spent there. This module computes the runs of a list's elements once for all columns
+//! below it, and makes each column by one allocation of the right size and one copy for each run.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,19 +21,19 @@ use arrow::error::ArrowError;
 
 use crate::columnar::null_arrays::null_array;
 
-/// Rows of a batch that follow one another.
+/// Consecutive rows of one batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Which batch.
+    /// The index of the batch.
     pub batch: usize,
-    /// Which rows of it.
+    /// Its rows.
     pub rows: Range<usize>,
 }
 
-/// The rows of `runs` in their order. All batches are of `schema`.
+/// Returns the rows of `runs` in their order. All batches are of `schema`.
 ///
 /// # Errors
-/// As [`Sources::push`] and [`Sources::gather`].
+/// Those of [`Sources::push`] and [`Sources::gather`].
 pub fn gather(
     schema: &SchemaRef,
     batches: &[RecordBatch],
@@ -44,51 +44,52 @@ pub fn gather(
     sources.gather(runs)
 }
 
-/// Batches to gather rows from, column by column, many times: which columns have values at all, and
-/// which have nulls, is looked at once for each batch.
+/// Batches to gather rows from many times. Which columns have values at all, and which have nulls, is
+/// determined once for each batch.
 #[derive(Debug)]
 pub struct Sources {
     schema: SchemaRef,
-    /// Rows of each batch.
+    /// The number of rows of each batch.
     rows: Vec<usize>,
-    columns: Vec<Source>,
+    columns: Vec<SourceColumn>,
 }
 
-/// A column, or what is below one, of all batches.
+/// One column of all batches, or the elements or a member of one.
 #[derive(Debug)]
-struct Source {
+struct SourceColumn {
     kind: DataType,
     arrays: Vec<ArrayRef>,
-    /// Whether any has a value, and whether any has a null.
+    /// Whether any of the arrays has a value.
     values: bool,
+    /// Whether any of the arrays has a null.
     nulls: bool,
-    below: Vec<Source>,
+    below: Vec<SourceColumn>,
 }
 
 impl Sources {
-    /// No batches yet. They will be of `schema`.
+    /// Creates an empty collection for batches of `schema`.
     #[must_use]
     pub fn new(schema: &SchemaRef) -> Sources {
-        let columns = schema.fields().iter().map(|field| Source::new(field.data_type()));
+        let columns = schema.fields().iter().map(|field| SourceColumn::new(field.data_type()));
         Sources { schema: Arc::clone(schema), rows: Vec::new(), columns: columns.collect() }
     }
 
-    /// How many batches there are.
+    /// Returns the number of batches.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no batches.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Takes in a batch, which shares its values.
+    /// Adds a batch; its values are shared, not copied.
     ///
     /// # Errors
-    /// It is of another schema.
+    /// The batch is of another schema.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         // What is below the columns is of the same kind then: a batch cannot be made otherwise.
         if *batch.schema_ref() != self.schema {
@@ -101,10 +102,10 @@ impl Sources {
         Ok(())
     }
 
-    /// The rows of `runs` in their order.
+    /// Returns the rows of `runs` in their order.
     ///
     /// # Errors
-    /// A run beyond its batch, more than 2 GiB of text in a column.
+    /// A run ends beyond its batch, or a column would have more than 2 GiB of text.
     pub fn gather(&self, runs: &[Run]) -> Result<RecordBatch, ArrowError> {
         for run in runs {
             let rows = self.rows.get(run.batch).copied().unwrap_or(0);
@@ -121,16 +122,18 @@ fn wrong(what: &str) -> ArrowError {
     ArrowError::InvalidArgumentError(format!("cannot gather {what}"))
 }
 
-impl Source {
-    fn new(kind: &DataType) -> Source {
+impl SourceColumn {
+    fn new(kind: &DataType) -> SourceColumn {
         let below = match kind {
-            DataType::Struct(fields) => fields.iter().map(|f| Source::new(f.data_type())).collect(),
+            DataType::Struct(fields) => {
+                fields.iter().map(|f| SourceColumn::new(f.data_type())).collect()
+            }
             DataType::List(element) | DataType::Map(element, _) => {
-                vec![Source::new(element.data_type())]
+                vec![SourceColumn::new(element.data_type())]
             }
             _ => Vec::new(),
         };
-        Source { kind: kind.clone(), arrays: Vec::new(), values: false, nulls: false, below }
+        SourceColumn { kind: kind.clone(), arrays: Vec::new(), values: false, nulls: false, below }
     }
 
     fn push(&mut self, array: &ArrayRef) {
@@ -155,8 +158,8 @@ impl Source {
         }
     }
 
-    /// The array of a run. Runs are checked when they are made: at the top by [`Sources::gather`],
-    /// below by the offsets of a list, which Arrow has checked.
+    /// Returns the array of a run. Runs are valid by construction: at the top [`Sources::gather`] checks
+    /// them, below they follow from the offsets of a list, which Arrow has checked.
     fn of(&self, run: &Run) -> Result<&ArrayRef, ArrowError> {
         self.arrays.get(run.batch).ok_or_else(|| wrong("from a batch that is not there"))
     }
@@ -259,7 +262,7 @@ impl Source {
         Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(bytes), nulls)?))
     }
 
-    /// The offsets of these rows' lists, and the runs of their elements.
+    /// Returns the offsets of these rows' lists, and the runs of their elements.
     fn elements(
         &self,
         runs: &[Run],

@@ -1,5 +1,4 @@
-//! How a batch is written: its arrays one after the other, as deep as they go, and of each what is
-//! in memory.
+//! The bytes of a spilled batch: the buffers of its arrays, depth first.
 //!
 //! ```text
 //! batch: rows (u64) │ array of each column
@@ -13,12 +12,13 @@
 //!        map:    offsets │ array of the keys │ array of the values
 //!        record: array of each member
 //! ```
-//! Numbers are little-endian on every machine that this is built for; what wrote a file reads it.
-//! Every part begins at a multiple of 8, so that arrays are parts of what was read, and not copies.
-//! Lengths are not written: rows, and the last of the offsets, say how long a part is.
+//! Numbers are little-endian on every machine that this is built for, and the process that writes a
+//! file is the one that reads it. Every part begins at a multiple of 8, so that the arrays of a batch
+//! that is read are slices of those bytes, not copies. Lengths are not written: the number of rows, and
+//! the last of the offsets, give the length of a part.
 //!
-//! Arrow's own IPC would write the nulls of every empty column as zeros, which are most of a
-//! batch, and has a cost of its own for each of its 350 buffers.
+//! Arrow's own IPC would write the nulls of every empty column as zeros, which are most of a batch,
+//! and has a cost for each of its 350 buffers; a fifth slower in all.
 
 use std::sync::Arc;
 
@@ -39,7 +39,10 @@ const NULL: u64 = 0;
 const VALID: u64 = 1;
 const SOME: u64 = 2;
 
-/// Appends a batch to `out`, which begins at a multiple of 8.
+/// Appends a batch to `out`, whose length is a multiple of 8.
+///
+/// # Errors
+/// A type that no schema compiles to.
 pub(crate) fn write(batch: &RecordBatch, out: &mut Vec<u8>) -> anyhow::Result<()> {
     put(out, &(batch.num_rows() as u64).to_le_bytes());
     batch.columns().iter().try_for_each(|column| array(column, out))
@@ -94,12 +97,12 @@ fn array(array: &ArrayRef, out: &mut Vec<u8>) -> anyhow::Result<()> {
             self::array(&map.values().slice(first, last - first), out)?;
         }
         // No schema compiles to another type.
-        other => bail!("{other} cannot be parked"),
+        other => bail!("{other} cannot be spilled"),
     }
     Ok(())
 }
 
-/// Writes offsets as if the first were 0. Says which part of what they are for is theirs.
+/// Writes offsets shifted so that the first is 0; returns the first and the last as they were.
 fn offsets(offsets: &OffsetBuffer<i32>, out: &mut Vec<u8>) -> (usize, usize) {
     let (first, last) = match &**offsets {
         [first, .., last] => (*first, *last),
@@ -115,7 +118,10 @@ fn offsets(offsets: &OffsetBuffer<i32>, out: &mut Vec<u8>) -> (usize, usize) {
     (first as usize, last as usize)
 }
 
-/// The batch that was written, which is of `schema`. Its arrays are parts of `bytes`.
+/// Reads a batch of `schema` from `bytes`; its arrays are slices of them.
+///
+/// # Errors
+/// `bytes` are not those of such a batch.
 pub(crate) fn read(bytes: &Buffer, schema: &SchemaRef) -> anyhow::Result<RecordBatch> {
     let mut from = Reader { bytes, at: 0 };
     let rows = usize::try_from(from.number()?)?;
@@ -149,11 +155,11 @@ impl Reader<'_> {
         Ok(BooleanBuffer::new(self.take(len.div_ceil(8))?, 0, len))
     }
 
-    /// The offsets of `len` values, and how much they are of.
+    /// Reads the offsets of `len` values; returns them and the last one.
     fn offsets(&mut self, len: usize) -> anyhow::Result<(OffsetBuffer<i32>, usize)> {
         let offsets = ScalarBuffer::<i32>::new(self.take((len + 1) * 4)?, 0, len + 1);
         let ordered = offsets.first() == Some(&0) && offsets.is_sorted();
-        ensure!(ordered, "offsets that are none");
+        ensure!(ordered, "offsets that are not in order");
         let all = offsets.last().map_or(0, |last| *last as usize);
         Ok((OffsetBuffer::new(offsets), all))
     }
@@ -178,7 +184,7 @@ impl Reader<'_> {
             NULL => return Ok(null_array(kind, len)?),
             VALID => None,
             SOME => Some(NullBuffer::new(self.bits(len)?)),
-            other => bail!("an array of kind {other}"),
+            other => bail!("an array with the marker {other}"),
         };
         Ok(match kind {
             DataType::Int64 => self.primitive::<Int64Type>(kind, len, nulls)?,
@@ -209,7 +215,7 @@ impl Reader<'_> {
                 let pairs = StructArray::try_new_with_length(fields.clone(), members, None, count)?;
                 Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted)?)
             }
-            other => bail!("{other} cannot be parked"),
+            other => bail!("{other} cannot be spilled"),
         })
     }
 }

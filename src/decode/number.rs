@@ -1,10 +1,10 @@
-//! JSON numbers: whole ones in place, decimal ones exactly or by the standard library.
+//! JSON numbers: integers in place, decimal numbers exactly or by the standard library.
 //!
-//! A number is first cut into its parts by the grammar of RFC 8259; what it means as an integer or
-//! a double is decided from the digits, never through a rounded double, so that `5.0` and `1e3`
+//! A number is first split into its parts by the grammar of RFC 8259; its value as an integer or a
+//! double is decided from the digits, never through a rounded double, so that `5.0` and `1e3`
 //! are integers and `9007199254740993` is no double.
 
-/// A number as it stands, cut into its parts.
+/// A number, split into its parts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Token<'a> {
     text: &'a [u8],
@@ -29,8 +29,8 @@ const POWERS: [f64; 23] = [
 
 const POWERS_OF_TEN: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
-/// The integer at `at` and where it ends, when it is a plain one of at most 15 digits with at
-/// least 16 bytes of `src` before its end and after: the common case. `None` says nothing.
+/// Returns the integer at `at` and the position after it, in the common case: at most 15 digits, no
+/// fraction or exponent, and at least 16 bytes of `src` from the first digit on. `None` decides nothing.
 // Always inlined: a pair that comes back through memory is read before its stores are done, which
 // costs more than the conversion.
 #[inline(always)]
@@ -60,8 +60,8 @@ fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk))
 }
 
-/// The value of the decimal digits that `word` begins with (its lowest byte first), and how many
-/// they are.
+/// Returns the value of the decimal digits that `word` begins with (its lowest byte first), and their
+/// number.
 #[inline]
 fn leading_digits(word: u64) -> (u64, usize) {
     let digits = word ^ 0x3030_3030_3030_3030;
@@ -80,7 +80,7 @@ fn leading_digits(word: u64) -> (u64, usize) {
 }
 
 impl<'a> Token<'a> {
-    /// The number that `src` has at `at`.
+    /// Reads the number of `src` at `at`.
     ///
     /// # Errors
     /// The position of the byte that breaks the grammar.
@@ -124,7 +124,7 @@ impl<'a> Token<'a> {
         Ok(Token { text, negative, whole, fraction, exponent })
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub(super) fn len(&self) -> usize {
         self.text.len()
     }
@@ -133,7 +133,7 @@ impl<'a> Token<'a> {
         self.whole.iter().chain(self.fraction).map(|digit| digit - b'0')
     }
 
-    /// Its value, when that is an integer of 64 bits, however it is written.
+    /// Returns the value if it is an integer of 64 bits, however it is written.
     pub(super) fn long(&self) -> Option<i64> {
         // Only digits before this place may be other than zero.
         let whole = self.whole.len() as i64 + self.exponent.unwrap_or(0);

@@ -1,15 +1,14 @@
-//! Looking at sixteen bytes at a time.
+//! Scanning sixteen bytes at a time.
 //!
 //! The only module of the decoder with `unsafe`, and that only for loads out of arrays of the
 //! right size. On x86_64 it uses SSE2, which every such machine has; elsewhere, whole words.
 #![allow(unsafe_code)]
 
-/// Bytes looked at in one step.
+/// The number of bytes scanned in one step.
 const WIDTH: usize = 16;
 
-/// Copies bytes of `src` from `from` on to the end of `out`, up to the first byte that a JSON
-/// string cannot hold as it is: a quote, a backslash or a control character. Gives the position
-/// of that byte, or `src.len()` when there is none.
+/// Appends bytes of `src` from `from` on to `out`, up to the first byte that a JSON string cannot hold
+/// as it is: a quote, a backslash or a control character. Returns the position of that byte, or `src.len()` when there is none.
 #[inline]
 pub(super) fn copy_plain(src: &[u8], from: usize, out: &mut Vec<u8>) -> usize {
     let mut at = from;
@@ -28,7 +27,7 @@ pub(super) fn copy_plain(src: &[u8], from: usize, out: &mut Vec<u8>) -> usize {
     at + plain
 }
 
-/// Position of the first quote, backslash or control character of `src` from `from` on, or
+/// Returns the position of the first quote, backslash or control character of `src` from `from` on, or
 /// `src.len()`.
 #[inline]
 pub(super) fn skip_plain(src: &[u8], from: usize) -> usize {
@@ -44,7 +43,7 @@ pub(super) fn skip_plain(src: &[u8], from: usize) -> usize {
     at + rest.iter().position(|b| is_special(*b)).unwrap_or(rest.len())
 }
 
-/// Whether `window` equals `pattern` in the bytes whose bits are set in `mask`.
+/// Returns whether `window` equals `pattern` in the bytes whose bits are set in `mask`.
 #[inline]
 pub(super) fn matches(window: &[u8; 32], pattern: &[u8; 32], mask: u32) -> bool {
     wide::equal(window, pattern) & mask == mask
@@ -74,7 +73,7 @@ mod wide {
         unsafe { _mm_movemask_epi8(equal).cast_unsigned() }
     }
 
-    /// How many bytes of `chunk` stand before the first special one; 16 when none is.
+    /// Returns the number of bytes of `chunk` before the first special one; 16 when none is.
     #[inline]
     pub(super) fn plain(chunk: &[u8; 16]) -> usize {
         let bytes = load(chunk);
@@ -90,7 +89,7 @@ mod wide {
         (bits(special) | 1 << 16).trailing_zeros() as usize
     }
 
-    /// A bit for each byte of `a` that equals that of `b`.
+    /// Returns a set bit for each byte of `a` that equals that of `b`.
     #[inline]
     pub(super) fn equal(a: &[u8; 32], b: &[u8; 32]) -> u32 {
         let ([a_low, a_high], [b_low, b_high]) = (halves(a), halves(b));
@@ -111,7 +110,7 @@ mod wide {
 #[cfg(not(target_arch = "x86_64"))]
 use words as wide;
 
-/// The same as [`wide`] in whole words. Also built where it is only tested.
+/// Does the same as [`wide`] in whole words. It is also built where it is only tested.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod words {
     const ONES: u64 = 0x0101_0101_0101_0101;

@@ -1,6 +1,6 @@
-//! The codec of the pages.
+//! The codec of Parquet pages.
 
-/// How pages are compressed.
+/// The codec of Parquet pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// Zstandard with a level from 1 to 22.
@@ -9,7 +9,7 @@ pub enum Compression {
     Snappy,
     /// LZ4 without a frame (`LZ4_RAW`).
     Lz4,
-    /// Not at all.
+    /// No compression.
     None,
 }
 

@@ -222,7 +222,7 @@ impl Encoder {
         };
         let written = columns(&mut self.writer, &self.layout, few);
         written.map_err(|source| self.failed(source))?;
-        let rested = self.writer.flush().and_then(|()| self.writer.inner_mut().rest());
+        let rested = self.writer.flush().and_then(|()| self.writer.inner_mut().release());
         rested.map_err(|source| EncodeError::Io { path: self.path.clone(), source })?;
         self.rows += rows as u64;
         Ok(())
@@ -256,7 +256,7 @@ impl Encoder {
         let statistics = FileStatistics::of(&footer);
         drop(footer);
         let io = |source| EncodeError::Io { path: self.path.clone(), source };
-        self.writer.inner_mut().rest().map_err(io)?;
+        self.writer.inner_mut().release().map_err(io)?;
         let bytes = std::fs::metadata(&self.path).map_err(io)?.len();
         Ok(Staged { path: self.path, bytes, rows: self.rows, statistics })
     }

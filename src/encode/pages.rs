@@ -1,15 +1,21 @@
-//! The pages of a column chunk: compressed with a context that the thread keeps, and put in order.
+//! The pages of a column chunk: compressed with the thread's Zstandard context, and put in order.
 //!
-//! The writer of a column makes a compressor and a decompressor for itself, even for a chunk of a
-//! few bytes, and throws both away with it. Making the two costs more than compressing such a chunk:
-//! with a thousand small files an eighth of an import was spent on it, much of it on asking the
-//! processor what it can do, which a virtual machine answers slowly. So for Zstandard the writer is
-//! told not to compress, and its pages are compressed as they come here.
+//! The library's column writer makes a compressor and a decompressor for each column chunk, even of
+//! a few bytes. Making the two costs more than compressing such a chunk: with a thousand small files
+//! an eighth of an import was spent on it, much of it on asking the processor for its features, which
+//! a virtual machine answers slowly. So for Zstandard the writer is told not to compress, and this
+//! module compresses the pages as they arrive in its page store.
 //!
-//! A page is a header and what follows it. The header
+//! Version 60.1 of `parquet` takes no codec from outside. Its column writer makes one by
+//! `create_codec` from the properties; the writers of Arrow columns take a `PageStore`, which sees
+//! serialized pages, but no `PageWriter`; and `get_column_writer`, which does take a `PageWriter`,
+//! encodes neither Arrow's byte arrays nor the levels that `compute_leaves` gives, which are private.
+//! When one of these opens, the rewriting of headers below can go.
+//!
+//! A page is a header and the bytes that follow it. The header
 //! (<https://parquet.apache.org/docs/file-format/data-pages/>, in Thrift's compact protocol) begins
-//! with the kind of the page and its two lengths; the second, that of the compressed bytes, is
-//! written anew. A header that does not begin so is an error and not a file.
+//! with the type of the page and its two lengths; the second, that of the compressed bytes, is
+//! rewritten. A header that does not begin so is an error and never gets into a file.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -30,17 +36,17 @@ use super::sink::Sink;
 use crate::lock::lock;
 use crate::zstd_context::with_compressed;
 
-/// Makes the writers of a leaf.
+/// Makes the column writers of a leaf.
 #[derive(Debug)]
 pub(super) struct ColumnWriterFactory {
     factory: ArrowRowGroupWriterFactory,
-    made: Arc<Made>,
+    stores: Arc<Stores>,
 }
 
-/// The pages that writers were made for, in their order. Locked while they are made: several threads
-/// may want writers of the same leaf.
+/// The page stores of one leaf's writers, in the order of their creation. Several threads may want
+/// writers of the same leaf, so that `turn` is held while a set of them is made.
 #[derive(Debug)]
-struct Made {
+struct Stores {
     zstd: Option<ZstdLevel>,
     turn: Mutex<()>,
     pages: Mutex<Vec<Arc<Mutex<Pages>>>>,
@@ -52,52 +58,54 @@ pub(super) struct ColumnWriter {
     pages: Arc<Mutex<Pages>>,
 }
 
-/// A column chunk, to be put into a file.
+/// A finished column chunk that is not in a file yet.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pages: Pages,
     close: ColumnCloseResult,
 }
 
-/// Pages as they are in the file.
+/// The pages of one column chunk as they are in the file.
 #[derive(Debug)]
 struct Pages {
-    /// What to compress them with; else they are as the writer made them.
+    /// The level to compress them with; `None` leaves them as the writer made them.
     zstd: Option<ZstdLevel>,
-    /// The header whose page has not come yet.
+    /// The header whose page has not arrived yet.
     header: Option<Bytes>,
-    /// The page of the dictionary, which comes last and stands first. With its header, as all.
+    /// The dictionary page, which arrives last and stands first in the file. It includes its header, as
+    /// all pages do.
     dictionary: Option<Bytes>,
     data: Vec<Bytes>,
 }
 
 impl ColumnWriterFactory {
-    /// Makes writers as `factory` does. Where there is a `zstd`, its properties say not to compress.
+    /// Creates a factory of writers that compress with `zstd`, if there is one; then the properties of
+    /// `factory` must say not to compress.
     pub(super) fn new(
         factory: ArrowRowGroupWriterFactory,
         zstd: Option<ZstdLevel>,
     ) -> ColumnWriterFactory {
-        let made = Arc::new(Made { zstd, turn: Mutex::default(), pages: Mutex::default() });
-        let store: Arc<dyn PageStoreFactory> = Arc::clone(&made) as _;
-        ColumnWriterFactory { factory: factory.with_page_store_factory(store), made }
+        let stores = Arc::new(Stores { zstd, turn: Mutex::default(), pages: Mutex::default() });
+        let factory_of_stores: Arc<dyn PageStoreFactory> = Arc::clone(&stores) as _;
+        ColumnWriterFactory { factory: factory.with_page_store_factory(factory_of_stores), stores }
     }
 
-    /// ColumnWriterFactory for the columns of a leaf: one, or two for a map.
+    /// Returns the writers for the columns of a leaf: one, or two for a map.
     pub(super) fn columns(&self) -> Result<Vec<ColumnWriter>, ParquetError> {
-        let turn = lock(&self.made.turn);
-        lock(&self.made.pages).clear();
+        let turn = lock(&self.stores.turn);
+        lock(&self.stores.pages).clear();
         let writers = self.factory.create_column_writers(0)?;
-        let pages = std::mem::take(&mut *lock(&self.made.pages));
+        let pages = std::mem::take(&mut *lock(&self.stores.pages));
         drop(turn);
         if writers.len() != pages.len() {
-            return Err(unknown("pages of other columns"));
+            return Err(unexpected("pages of other columns"));
         }
         let columns = writers.into_iter().zip(pages);
         Ok(columns.map(|(writer, pages)| ColumnWriter { writer, pages }).collect())
     }
 }
 
-impl PageStoreFactory for Made {
+impl PageStoreFactory for Stores {
     fn create(&self, _: &PageStoreArgs<'_>) -> Result<Box<dyn PageStore>, ParquetError> {
         let pages = Arc::new(Mutex::new(Pages::new(self.zstd)));
         lock(&self.pages).push(Arc::clone(&pages));
@@ -106,19 +114,19 @@ impl PageStoreFactory for Made {
 }
 
 impl ColumnWriter {
-    /// The chunk of what was written.
+    /// Ends the column; returns its chunk.
     pub(super) fn close(self) -> Result<Chunk, ParquetError> {
         let chunk: ArrowColumnChunk = self.writer.close()?;
         let close = chunk.close().clone();
         drop(chunk);
-        let pages = Arc::into_inner(self.pages).ok_or_else(|| unknown("pages in use"))?;
+        let pages = Arc::into_inner(self.pages).ok_or_else(|| unexpected("pages in use"))?;
         Chunk::new(pages.into_inner().unwrap_or_else(PoisonError::into_inner), close)
     }
 }
 
 impl Chunk {
-    /// `close` is what the writer knows, which saw pages that were not compressed and the dictionary
-    /// behind the others.
+    /// Creates the chunk of `pages`. The writer's metadata in `close` is corrected: it saw pages that were
+    /// not compressed, and the dictionary behind the others.
     fn new(pages: Pages, close: ColumnCloseResult) -> Result<Chunk, ParquetError> {
         let (first, length) = (pages.dictionary.as_ref().map_or(0, Bytes::len), pages.len());
         let mut close = close.update_dictionary_location(first)?;
@@ -133,20 +141,20 @@ impl Chunk {
             .build()?;
         if let Some(index) = &mut close.offset_index {
             if index.page_locations.len() != pages.data.len() {
-                return Err(unknown("pages that the index does not know"));
+                return Err(unexpected("pages that the index does not know"));
             }
             let mut at = first;
             for (location, page) in index.page_locations.iter_mut().zip(&pages.data) {
                 location.offset = signed(at)?;
                 location.compressed_page_size =
-                    i32::try_from(page.len()).map_err(|_| unknown("a page of 2 GiB"))?;
+                    i32::try_from(page.len()).map_err(|_| unexpected("a page of 2 GiB"))?;
                 at += page.len();
             }
         }
         Ok(Chunk { pages, close })
     }
 
-    /// Puts it into the row group, as its next column.
+    /// Appends the chunk to the row group, as its next column.
     pub(super) fn append(
         self,
         group: &mut SerializedRowGroupWriter<'_, Sink>,
@@ -155,8 +163,9 @@ impl Chunk {
     }
 }
 
+/// Returns a length as the metadata has it.
 fn signed(bytes: usize) -> Result<i64, ParquetError> {
-    i64::try_from(bytes).map_err(|_| unknown("a chunk beyond all numbers"))
+    i64::try_from(bytes).map_err(|_| unexpected("a chunk beyond all numbers"))
 }
 
 impl Pages {
@@ -168,12 +177,12 @@ impl Pages {
         self.all().map(Bytes::len).sum()
     }
 
-    /// In the order of the file.
+    /// Returns the pages in the order of the file.
     fn all(&self) -> impl Iterator<Item = &Bytes> {
         self.dictionary.iter().chain(&self.data)
     }
 
-    /// Takes in what the writer gives: a header, its page, the next header.
+    /// Takes the next blob of the writer, which alternates headers and their pages.
     fn put(&mut self, bytes: Bytes) -> Result<(), ParquetError> {
         let Some(header) = self.header.take() else {
             self.header = Some(bytes);
@@ -182,23 +191,23 @@ impl Pages {
         let header = Header::read(&header, bytes.len())?;
         let page = match self.zstd {
             None => header.with(&bytes),
-            Some(_) if header.plain as usize != bytes.len() => {
-                return Err(unknown("a page that is compressed"));
+            Some(_) if header.uncompressed as usize != bytes.len() => {
+                return Err(unexpected("a page that is compressed"));
             }
             Some(level) => {
                 with_compressed(level.compression_level(), &bytes, |bytes| header.with(bytes))?
             }
         };
-        match header.kind {
+        match header.page_type {
             DATA_PAGE => self.data.push(page.into()),
             DICTIONARY_PAGE if self.dictionary.is_none() => self.dictionary = Some(page.into()),
-            _ => return Err(unknown("a page of another kind")),
+            _ => return Err(unexpected("a page of another type")),
         }
         Ok(())
     }
 }
 
-/// The writer's view of pages.
+/// The page store of one column writer.
 struct Store(Arc<Mutex<Pages>>);
 
 impl PageStore for Store {
@@ -208,7 +217,7 @@ impl PageStore for Store {
     }
 
     fn take(&mut self, _: PageKey) -> Result<Bytes, ParquetError> {
-        Err(unknown("pages that are taken one by one"))
+        Err(unexpected("pages that are taken one by one"))
     }
 
     fn memory_size(&self) -> usize {
@@ -223,12 +232,12 @@ impl Length for Pages {
 }
 
 impl ChunkReader for Pages {
-    type T = Rest;
+    type T = PagesReader;
 
-    fn get_read(&self, start: u64) -> Result<Rest, ParquetError> {
-        let mut rest = Rest(self.all().cloned().collect());
-        rest.skip(start)?;
-        Ok(rest)
+    fn get_read(&self, start: u64) -> Result<PagesReader, ParquetError> {
+        let mut reader = PagesReader(self.all().cloned().collect());
+        reader.skip(start)?;
+        Ok(reader)
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -238,13 +247,13 @@ impl ChunkReader for Pages {
     }
 }
 
-/// Pages that were not read yet.
-pub(super) struct Rest(VecDeque<Bytes>);
+/// A reader of the pages in the order of the file.
+pub(super) struct PagesReader(VecDeque<Bytes>);
 
-impl Rest {
+impl PagesReader {
     fn skip(&mut self, mut bytes: u64) -> Result<(), ParquetError> {
         while bytes > 0 {
-            let Some(first) = self.0.front_mut() else { return Err(unknown("fewer bytes")) };
+            let Some(first) = self.0.front_mut() else { return Err(unexpected("fewer bytes")) };
             let some = first.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
             first.advance(some);
             bytes -= some as u64;
@@ -254,7 +263,7 @@ impl Rest {
     }
 }
 
-impl Read for Rest {
+impl Read for PagesReader {
     fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
         while self.0.pop_front_if(|first| first.is_empty()).is_some() {}
         let Some(first) = self.0.front_mut() else { return Ok(0) };
@@ -264,39 +273,40 @@ impl Read for Rest {
     }
 }
 
-/// Kinds of pages.
+/// The type of a data page (version 1), as the format numbers it.
 const DATA_PAGE: u32 = 0;
+/// The type of a dictionary page, as the format numbers it.
 const DICTIONARY_PAGE: u32 = 2;
 
-/// The beginning of the field after the one before it, which is an i32.
+/// The first byte of a field that is an i32 and has the number after that of the field before it.
 const NEXT_I32: u8 = 0x15;
 
-/// A page's header, taken apart where the length of its page stands.
+/// A page's header, split around the length of the compressed page.
 struct Header<'a> {
-    kind: u32,
-    /// How long the page is before it is compressed.
-    plain: u32,
+    page_type: u32,
+    /// The length of the page before compression.
+    uncompressed: u32,
     before: &'a [u8],
     after: &'a [u8],
 }
 
 impl<'a> Header<'a> {
-    /// The header of a page that has `len` bytes.
+    /// Parses the header of a page that has `len` bytes.
     fn read(header: &'a [u8], len: usize) -> Result<Header<'a>, ParquetError> {
         let mut rest = header;
-        let kind = field(&mut rest)?;
-        let plain = field(&mut rest)?;
+        let page_type = field(&mut rest)?;
+        let uncompressed = field(&mut rest)?;
         let before = header.len() - rest.len() + 1;
-        let packed = field(&mut rest)?;
+        let compressed = field(&mut rest)?;
         // The next would be a checksum of the page.
-        if packed as usize != len || rest.first() == Some(&NEXT_I32) {
-            return Err(unknown("a header of another page"));
+        if compressed as usize != len || rest.first() == Some(&NEXT_I32) {
+            return Err(unexpected("a header of another page"));
         }
         let before = header.get(..before).unwrap_or_default();
-        Ok(Header { kind, plain, before, after: rest })
+        Ok(Header { page_type, uncompressed, before, after: rest })
     }
 
-    /// The header and the page, which has become `bytes`.
+    /// Returns the header, with the new length, and the page `bytes`.
     fn with(&self, bytes: &[u8]) -> Vec<u8> {
         let most = self.before.len() + 10 + self.after.len() + bytes.len();
         let mut out = Vec::with_capacity(most);
@@ -314,10 +324,10 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Reads a field of Thrift's compact protocol that is an i32, follows on the one before it, and is
-/// not negative.
+/// Reads a field of Thrift's compact protocol that is an i32, has the number after that of the field
+/// before it, and is not negative.
 fn field(from: &mut &[u8]) -> Result<u32, ParquetError> {
-    let wrong = || unknown("a header of another form");
+    let wrong = || unexpected("a header of another form");
     let (&NEXT_I32, rest) = from.split_first().ok_or_else(wrong)? else { return Err(wrong()) };
     let (mut number, mut rest) = (0_u64, rest);
     for shift in (0..35).step_by(7) {
@@ -333,7 +343,7 @@ fn field(from: &mut &[u8]) -> Result<u32, ParquetError> {
     Err(wrong())
 }
 
-fn unknown(what: &str) -> ParquetError {
+fn unexpected(what: &str) -> ParquetError {
     ParquetError::General(format!("the column writer gave {what}"))
 }
 
@@ -346,7 +356,7 @@ mod tests {
         // Kind 0, 300 bytes, 300 bytes, then the header of a data page.
         let header = [0x15, 0, 0x15, 0xd8, 4, 0x15, 0xd8, 4, 0x2c, 0x15, 2, 0, 0];
         let read = Header::read(&header, 300).unwrap();
-        assert_eq!(read.kind, DATA_PAGE);
+        assert_eq!(read.page_type, DATA_PAGE);
         assert_eq!(
             read.with(&[7; 5]),
             [0x15, 0, 0x15, 0xd8, 4, 0x15, 10, 0x2c, 0x15, 2, 0, 0, 7, 7, 7, 7, 7]

@@ -1,4 +1,4 @@
-//! The Arrow schema, and its way through a Parquet file.
+//! The Arrow schema: its columns, its text, and the round trip through a Parquet file.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ fn one_row(schema: SchemaRef) -> RecordBatch {
     RecordBatch::try_new(schema, columns).expect("a row")
 }
 
-/// What a reader makes of a file with `batch` in it: the schema and the rows.
+/// Writes `batch` to a file and reads it; returns the schema and the rows.
 fn through_parquet(batch: &RecordBatch) -> (SchemaRef, Vec<RecordBatch>) {
     let mut file = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), None).expect("a writer");

@@ -10,10 +10,10 @@ fn builtin() -> Arc<TableSchema> {
 fn parts(bytes: String) -> Vec<(usize, Counts, Vec<String>)> {
     let mut decoder = Decoder::new(builtin(), "node".into());
     let body = body(Form::Ndjson, bytes.as_bytes());
-    let room = ReadLimit { lines: 32_768, bytes: 4 << 20, column_bytes: 8 << 20 };
+    let limit = ReadLimit { lines: 32_768, bytes: 4 << 20, column_bytes: 8 << 20 };
     let (mut progress, mut parts, mut ended) = (Progress::NEW, Vec::new(), false);
     while !ended {
-        ended = decoder.read(&body, &mut progress, room);
+        ended = decoder.read(&body, &mut progress, limit);
         let part = decoder.finish();
         let reasons = part.rejects.into_iter().map(|reject| reject.reason).collect();
         parts.push((crate::columnar::sizes::held_bytes(&part.batch), part.counts, reasons));

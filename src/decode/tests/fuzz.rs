@@ -59,13 +59,13 @@ fn fuzz_bodies() {
             bytes: Bytes::from(bytes),
         };
         let mut progress = Progress::NEW;
-        let room = ReadLimit {
+        let limit = ReadLimit {
             lines: 1 + dice.below(3),
             bytes: 1 + dice.below(200) as usize,
             column_bytes: 1 + dice.below(200) as usize,
         };
         let mut calls = 0;
-        while !decoder.read(&body, &mut progress, room) {
+        while !decoder.read(&body, &mut progress, limit) {
             calls += 1;
             assert!(calls <= length + 1, "it does not come to an end: {:?}", body.bytes);
         }

@@ -2,7 +2,7 @@
 
 use crate::schema::{Field, Kind};
 
-/// Where choices come from. When the bytes are used up, every choice is the first one.
+/// The source of choices. When its bytes are used up, every choice is the first one.
 pub(super) struct Source<'a> {
     bytes: &'a [u8],
     at: usize,

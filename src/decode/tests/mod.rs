@@ -1,4 +1,4 @@
-//! Tests of the decoder as a whole: what becomes of lines, of values, and of anything at all.
+//! Tests of the decoder as a whole: the outcome of lines, of values, and of any bytes at all.
 
 mod cost;
 mod forms;
@@ -75,7 +75,7 @@ fn body(form: Form, bytes: &[u8]) -> Body {
     }
 }
 
-/// What becomes of a body. Checks the sums.
+/// Decodes a body, whole and in parts; checks the sums.
 fn decode_form(form: Form, bytes: &[u8]) -> Decoded {
     let mut decoder = Decoder::new(small(), "node".into());
     decoder.push(&body(form, bytes));
@@ -83,27 +83,28 @@ fn decode_form(form: Form, bytes: &[u8]) -> Decoded {
     assert_eq!(decoded.counts.rows, decoded.batch.num_rows() as u64);
     assert_eq!(decoded.counts.rejects, decoded.rejects.len() as u64);
     assert_eq!(decoded.counts.lines, decoded.counts.rows + decoded.counts.rejects);
-    for room in [
+    for limit in [
         ReadLimit { lines: 1, ..ReadLimit::NONE },
         ReadLimit { lines: 7, bytes: 5, ..ReadLimit::NONE },
         ReadLimit { column_bytes: 40, ..ReadLimit::NONE },
     ] {
-        same_in_parts(&decoded, &body(form, bytes), room);
+        same_in_parts(&decoded, &body(form, bytes), limit);
     }
     decoded
 }
 
-/// Reads `body` as the engine does, a batch a part: the rows and rejects are those of `whole`.
-fn same_in_parts(whole: &Decoded, body: &Body, room: ReadLimit) {
+/// Reads `body` as the engine does, in parts of a batch each; checks that rows and rejects are those of
+/// `whole`.
+fn same_in_parts(whole: &Decoded, body: &Body, limit: ReadLimit) {
     let mut decoder = Decoder::new(small(), "node".into());
     let mut progress = Progress::NEW;
     let (mut batches, mut rejects, mut counts) = (Vec::new(), Vec::new(), Counts::default());
     loop {
         let before = progress.bytes();
-        let ended = decoder.read(body, &mut progress, room);
+        let ended = decoder.read(body, &mut progress, limit);
         let part = decoder.finish();
         assert!(ended || progress.bytes() > before, "a part that reads nothing");
-        assert!(part.counts.lines <= room.lines.saturating_add(1));
+        assert!(part.counts.lines <= limit.lines.saturating_add(1));
         counts += part.counts;
         batches.push(part.batch);
         rejects.extend(part.rejects);

@@ -1,4 +1,5 @@
-//! Properties: what comes in comes back; what serde_json refuses is refused; nothing panics.
+//! Properties: documents come back as they came in; serde_json and the decoder refuse the same; nothing
+//! panics.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which value goes to which column, and what to `_extra`.
+//! Values by their outcome: in a column, or in `_extra`.
 
 use serde_json::json;
 
