@@ -1,11 +1,11 @@
-//! How fast documents become columns, and columns Parquet, on one core.
+//! Throughput of documents → columns, and columns → Parquet, on one core.
 //!
 //! `cargo bench --bench decode [-- MB [OUT]]` makes about MB (100) megabytes of sessions of the
 //! current format, some 16 kB and 12 user actions each, in bodies of the exporter's size, and
 //! prints the median of five runs for batches of several sizes. With OUT it writes the documents
 //! to that file and stops.
 
-#![allow(clippy::print_stdout, reason = "it prints what it measured")]
+#![allow(clippy::print_stdout, reason = "it prints its measurements")]
 
 mod common;
 
@@ -62,7 +62,7 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// Documents that are hard in one way each, some 20 MB of them.
+/// Measures documents that are hard in one way each, some 20 MB of them.
 fn kinds(schema: &Arc<TableSchema>) -> Outcome<()> {
     let long = "x".repeat(4000);
     let escaped = r#"a \"quoted\" word, \u00fc\n"#.repeat(60);

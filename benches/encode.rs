@@ -1,10 +1,10 @@
-//! How fast columns become Parquet, on one core, and how large it is, setting by setting.
+//! Throughput and size of columns → Parquet, on one core, setting by setting.
 //!
 //! `cargo bench --bench encode [-- MB|FILE.ndjson]` decodes sessions into batches once, and prints
 //! for each way to write them the median of five runs in MB of JSON a second, and the size. The
-//! first line is what the program does.
+//! first line is the program's own.
 
-#![allow(clippy::print_stdout, reason = "it prints what it measured")]
+#![allow(clippy::print_stdout, reason = "it prints its measurements")]
 
 mod common;
 
@@ -116,7 +116,7 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// Row groups of eight batches, as the program's are.
+/// Writes row groups of eight batches, as the program does; returns the size of the file.
 fn write(batches: &[RecordBatch], properties: &WriterProperties) -> Outcome<usize> {
     let Some(first) = batches.first() else { return Err("nothing to write".into()) };
     let mut writer = ArrowWriter::try_new(Vec::new(), first.schema(), Some(properties.clone()))?;

@@ -1,10 +1,10 @@
-//! How fast bodies become durable, and how fast a start reads them back.
+//! Throughput of durable appends, and of reading them back at a start.
 //!
 //! `cargo bench --bench journal [-- DIR]` appends bodies of the exporter's size and of 1 KB with 1,
 //! 16 and 256 writers at once to a journal below DIR (the system's folder for temporary files), on
 //! the real disk, every append synced before it is answered; then opens the journal again. Then it
-//! says what it costs and brings to compress bodies, by codec, and how fast sessions become durable
-//! with and without that on disks of several speeds, which are this one made slower.
+//! prints the cost and the gain of compressing bodies, by codec, and how fast sessions become
+//! durable with and without that on disks of several speeds, which are this one made slower.
 
 #![allow(clippy::print_stdout, reason = "it prints what it measured")]
 
@@ -42,14 +42,15 @@ fn main() -> Outcome<()> {
     slow_disks(&below)
 }
 
-/// Never compressed, since what is not about compression has bodies of one letter.
+/// Opens a journal without compression: bodies that are not about compression are of one letter.
 fn open(dir: &Path) -> Outcome<Journal> {
     let options = Options { compress_from_bytes: None, ..Options::new(dir.to_owned()) };
     let (journal, _) = Journal::open(Arc::new(RealDisk), Arc::new(SystemClock), options)?;
     Ok(journal)
 }
 
-/// No two are equal: retries are answered without a write.
+/// Returns a body that differs from those with another number: retries are answered without a
+/// write.
 fn body(bytes: usize, number: u64) -> NewBody {
     let mut text = vec![b'x'; bytes];
     text[..8].copy_from_slice(&number.to_le_bytes());
@@ -114,8 +115,8 @@ fn recover(below: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// On one core. A disk slower than the last column takes a body faster when it is compressed
-/// before, if the processor has nothing else to do.
+/// Measures codecs on one core. A disk slower than the last column takes a body faster when it is
+/// compressed before, if the processor is idle otherwise.
 fn compress() -> Outcome<()> {
     let bodies = bodies(50_000_000);
     let total: usize = bodies.iter().map(|body| body.bytes.len()).sum();
@@ -183,7 +184,7 @@ fn compress() -> Outcome<()> {
     Ok(())
 }
 
-/// 16 writers, bodies of sessions.
+/// Measures 16 writers with bodies of sessions.
 fn slow_disks(below: &Path) -> Outcome<()> {
     println!("\n{:>14} {:>12} {:>9} {:>9}", "disk MB/s", "compressed", "MB/s", "written");
     for megabytes_per_s in [60, 125, 250, 500, 1000, 0] {
@@ -208,7 +209,8 @@ fn slow_disks(below: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// MB of sessions that became durable a second, and the part of their bytes that was written.
+/// Returns the MB of sessions that became durable a second, and the part of their bytes that was
+/// written.
 fn sessions(
     below: &Path,
     bytes_per_s: u64,
@@ -262,5 +264,5 @@ fn sessions(
     Ok((sent as f64 / seconds / 1e6, written as f64 / sent as f64))
 }
 
-/// Bytes and the length of the body to bytes.
+/// A function from bytes and the length of the body to bytes.
 type Codec<'a> = dyn FnMut(&[u8], usize) -> Outcome<Vec<u8>> + 'a;

@@ -1,10 +1,9 @@
 //! Action lines of the Elasticsearch bulk form, for the receiver and the decoder.
 //!
-//! `{"index":{"_index":"sessions","_id":"1"}}` is an action; `{"index":{"price":3}}`,
-//! `{"index":5}` and `{"index":{},"name":"x"}` are documents, and so is whatever stands on the line
-//! after an `index` or a `create`, blank lines left out. The receiver, which answers for each item,
-//! and the decoder, which leaves action lines out, must agree on every line; this module decides for
-//! both.
+//! `{"index":{"_index":"sessions","_id":"1"}}` is an action; `{"index":{"price":3}}`, `{"index":5}`
+//! and `{"index":{},"name":"x"}` are documents, and so is whatever stands on the line after an
+//! `index` or a `create`, blank lines left out. The receiver, which answers for each item, and the
+//! decoder, which leaves action lines out, must agree on every line; this module decides for both.
 
 use serde_json::value::RawValue;
 

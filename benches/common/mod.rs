@@ -1,4 +1,4 @@
-//! What the benches have in common: sessions like the exporter's, and time on the processor.
+//! Shared by the benches: sessions like the exporter's, and processor time.
 
 #![allow(dead_code, reason = "each bench takes what it needs")]
 
@@ -13,14 +13,14 @@ use bytes::Bytes;
 use sessionlake::decode::Decoder;
 use sessionlake::record::{Body, Form, Micros, Seq};
 
-/// The exporter sends a bulk at about this size.
+/// The size at which the exporter sends a bulk, about.
 const BODY_BYTES: usize = 896_000;
 const RUNS: usize = 5;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Seconds of this thread on a processor, where the system tells; else of the clock. A machine
-/// that others use as well makes the clock's seconds say little.
+/// Returns the seconds of this thread on a processor, where the system tells them; else those of
+/// the clock, which mean little on a machine that others use as well.
 struct Stopwatch(Instant, Option<f64>);
 
 impl Stopwatch {
@@ -41,7 +41,7 @@ fn on_processor() -> Option<f64> {
     Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e9)
 }
 
-/// Seconds of the middle one of the runs.
+/// Returns the seconds of the median run.
 pub(crate) fn median(mut run: impl FnMut() -> Outcome<usize>) -> Outcome<(f64, usize)> {
     let mut seconds = Vec::new();
     let mut rows = 0;
@@ -90,7 +90,7 @@ pub(crate) fn bodies(bytes: usize) -> Vec<Body> {
     bodies
 }
 
-/// The lines of a file in bodies.
+/// Reads the lines of a file into bodies.
 pub(crate) fn bodies_of(file: &str) -> Outcome<Vec<Body>> {
     let mut rest = Bytes::from(std::fs::read(file)?);
     let mut bodies = Vec::new();
@@ -103,7 +103,7 @@ pub(crate) fn bodies_of(file: &str) -> Outcome<Vec<Body>> {
     Ok(bodies)
 }
 
-/// A body of NDJSON.
+/// Returns a body of NDJSON.
 pub(crate) fn body(seq: u64, bytes: Bytes) -> Body {
     Body {
         seq: Seq(seq),
@@ -135,7 +135,7 @@ impl Random {
         from[self.below(from.len() as u64) as usize]
     }
 
-    /// An integer below `limit`, or null in `nulls` of 100 cases.
+    /// Returns an integer below `limit`, or null in `nulls` of 100 cases.
     fn maybe(&mut self, nulls: u64, limit: u64) -> String {
         if self.below(100) < nulls { "null".into() } else { self.below(limit).to_string() }
     }
@@ -150,7 +150,7 @@ const CITIES: [(&str, &str, &str); 6] = [
     ("Asia", "Japan", "東京"),
 ];
 
-/// One session, as the exporter writes it: no white space, fields in its order.
+/// Returns one session as the exporter writes it: no white space, fields in its order.
 pub(crate) fn session(out: &mut String, random: &mut Random) {
     let id = random.next();
     let start = 1_622_107_543_233 + random.below(86_400_000);

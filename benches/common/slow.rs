@@ -1,4 +1,4 @@
-//! The machine's disk, with syncs as slow as one of a given speed would make them.
+//! A disk with the syncs slowed to those of a given write speed.
 
 use std::io::{self, IoSlice};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sessionlake::journal::{Disk, DiskFile, DiskLock, RealDisk};
 
-/// `bytes_per_s` of 0 leaves it as it is.
+/// A `bytes_per_s` of 0 leaves the disk as it is.
 pub(crate) struct SlowDisk {
     pub(crate) bytes_per_s: u64,
 }

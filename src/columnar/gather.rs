@@ -1,9 +1,10 @@
 //! Gathering rows of several batches into one, in an order given as runs.
 //!
-//! Arrow's `take` and `interleave` copy a list of records through a closure call for each value and a
-//! buffer that grows; with rows of some 170 columns that go to a few partitions in turn, half of an
-//! import was spent there. This module computes the runs of a list's elements once for all columns
-//! below it, and makes each column by one allocation of the right size and one copy for each run.
+//! Arrow's `take` and `interleave` copy a list of records through a closure call for each value and
+//! a buffer that grows; with rows of some 170 columns that go to a few partitions in turn, half of
+//! an import was spent there. This module computes the runs of a list's elements once for all
+//! columns below it, and makes each column by one allocation of the right size and one copy for
+//! each run.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,8 +45,8 @@ pub fn gather(
     sources.gather(runs)
 }
 
-/// Batches to gather rows from many times. Which columns have values at all, and which have nulls, is
-/// determined once for each batch.
+/// Batches to gather rows from many times. Which columns have values at all, and which have nulls,
+/// is determined once for each batch.
 #[derive(Debug)]
 pub struct Sources {
     schema: SchemaRef,
@@ -158,8 +159,8 @@ impl SourceColumn {
         }
     }
 
-    /// Returns the array of a run. Runs are valid by construction: at the top [`Sources::gather`] checks
-    /// them, below they follow from the offsets of a list, which Arrow has checked.
+    /// Returns the array of a run. Runs are valid by construction: at the top [`Sources::gather`]
+    /// checks them, below they follow from the offsets of a list, which Arrow has checked.
     fn of(&self, run: &Run) -> Result<&ArrayRef, ArrowError> {
         self.arrays.get(run.batch).ok_or_else(|| wrong("from a batch that is not there"))
     }

@@ -1,10 +1,11 @@
 //! Arrays of nulls that share one buffer.
 //!
 //! Of some 170 columns, a document fills thirty. The others are null in all rows of a batch, and
-//! Arrow wants a value for each null: within `userActions`, three quarters of a batch would be zeros.
-//! All of them are parts of one buffer of zeros that the process has once and that nobody writes to,
-//! so that a column without values costs no memory and no page faults. Code that copies rows returns
-//! such arrays again ([`null_array`]), and code that writes them elsewhere leaves them out.
+//! Arrow wants a value for each null: within `userActions`, three quarters of a batch would be
+//! zeros. All of them are parts of one buffer of zeros that the process has once and that nobody
+//! writes to, so that a column without values costs no memory and no page faults. Code that copies
+//! rows returns such arrays again ([`null_array`]), and code that writes them elsewhere leaves them
+//! out.
 
 use std::sync::{Arc, LazyLock};
 

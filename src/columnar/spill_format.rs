@@ -13,9 +13,9 @@
 //!        record: array of each member
 //! ```
 //! Numbers are little-endian on every machine that this is built for, and the process that writes a
-//! file is the one that reads it. Every part begins at a multiple of 8, so that the arrays of a batch
-//! that is read are slices of those bytes, not copies. Lengths are not written: the number of rows, and
-//! the last of the offsets, give the length of a part.
+//! file is the one that reads it. Every part begins at a multiple of 8, so that the arrays of a
+//! batch that is read are slices of those bytes, not copies. Lengths are not written: the number of
+//! rows, and the last of the offsets, give the length of a part.
 //!
 //! Arrow's own IPC would write the nulls of every empty column as zeros, which are most of a batch,
 //! and has a cost for each of its 350 buffers; a fifth slower in all.

@@ -1,8 +1,9 @@
 //! Bodies that are an array of documents, or begin like one.
 //!
-//! A line that begins with `[` may stand before lines that are documents. Where the array ends, or
-//! on its first line breaks off, what follows is read line by line, so that it takes none along. A
-//! line keeps its number then, unless elements have it: no two have the same.
+//! A line that begins with `[` may stand before lines that are documents. After the end of the
+//! array, or of a first line in which it breaks off, the body is read line by line, so that no
+//! document is lost with it. A line keeps its number then, unless elements have it: no two have the
+//! same.
 
 use super::body::{BodyReader, State};
 use super::reject::{Fault, What};

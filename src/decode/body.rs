@@ -13,8 +13,8 @@ use crate::record::{Body, Form};
 /// The UTF-8 byte order mark, which some senders put before everything else.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The most to read of a body in one call. A short line takes many times its bytes once it is a row,
-/// and so does a short element of a list.
+/// The most to read of a body in one call. A short line takes many times its bytes once it is a
+/// row, and so does a short element of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimit {
     /// Stop after this many lines.
@@ -103,8 +103,8 @@ struct Start {
 }
 
 impl<'a> BodyReader<'a> {
-    /// Reads documents of `body` into `rows` until it ends or the limit is reached. Returns the scratch
-    /// buffers.
+    /// Reads documents of `body` into `rows` until it ends or the limit is reached. Returns the
+    /// scratch buffers.
     pub(super) fn read(
         rows: &'a mut Rows,
         body: &'a Body,
@@ -202,8 +202,8 @@ impl<'a> BodyReader<'a> {
         self.end();
     }
 
-    /// Reads the line at `at`, which is no action, whatever it says, into a row or a reject. Returns the
-    /// beginning of the next line.
+    /// Reads the line at `at`, which is no action, whatever it says, into a row or a reject.
+    /// Returns the beginning of the next line.
     fn document(
         &mut self,
         id: Option<Range<usize>>,
@@ -257,7 +257,8 @@ impl<'a> BodyReader<'a> {
         }
     }
 
-    /// Completes the row that was parsed; returns false, and records a fault, when a column is full.
+    /// Completes the row that was parsed; returns false, and records a fault, when a column is
+    /// full.
     pub(super) fn complete(&mut self, start: usize, line: u64) -> bool {
         let completed =
             self.rows.complete(self.parser.src, &self.parser.scratch.extra, line).is_ok();
@@ -269,8 +270,8 @@ impl<'a> BodyReader<'a> {
         completed
     }
 
-    /// Completes the row of a document whose action may have given it an `_id`. That goes to the column
-    /// of its name, if there is one and the document has nothing for it, else to `_extra`.
+    /// Completes the row of a document whose action may have given it an `_id`. That goes to the
+    /// column of its name, if there is one and the document has nothing for it, else to `_extra`.
     fn complete_with_id(&mut self, id: Option<Range<usize>>, start: usize, line: u64) -> bool {
         if let Some(id) = id
             && !self.fills_column(&id)
@@ -299,8 +300,8 @@ impl<'a> BodyReader<'a> {
         filled
     }
 
-    /// Reads the line at `at` if it is a bulk action: it is left out, or a reject. Returns the beginning of
-    /// the next line.
+    /// Reads the line at `at` if it is a bulk action: it is left out, or a reject. Returns the
+    /// beginning of the next line.
     fn action(&mut self, at: usize, start: usize, line: u64) -> Option<usize> {
         if !bulk_action::begins(self.rest(start)) {
             return None;
@@ -362,8 +363,8 @@ impl<'a> BodyReader<'a> {
     }
 }
 
-/// Returns the range, in the body, of the `_id` of `action`, whose line `text` begins at `at`. Only a
-/// string counts, so that it is one in `_extra`.
+/// Returns the range, in the body, of the `_id` of `action`, whose line `text` begins at `at`. Only
+/// a string counts, so that it is one in `_extra`.
 fn id_in(action: &bulk_action::Action, text: &[u8], at: usize) -> Option<Range<usize>> {
     action.text("_id")?;
     let raw = action.get("_id")?.get().as_bytes();

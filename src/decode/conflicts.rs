@@ -8,7 +8,7 @@
 //!   name does not come before it; it is in `_extra` under the name it came with.
 //! - A null is as good as missing. It is kept only where it says something: after a value.
 
-use super::extra::{LastStep, Path, Segment};
+use super::extra::{LastStep, Path, PathStep};
 use super::parser::{AliasedColumn, Parsed, Parser, Scratch};
 use super::plan::{Column, FieldNames, Name};
 
@@ -38,8 +38,8 @@ struct Names<'c> {
 }
 
 impl Parser<'_> {
-    /// Makes `column` null in row `row` for a value of another type, which stands at `at` and goes to
-    /// `_extra`; returns the position after it.
+    /// Makes `column` null in row `row` for a value of another type, which stands at `at` and goes
+    /// to `_extra`; returns the position after it.
     #[cold]
     pub(super) fn type_mismatch(
         &mut self,
@@ -98,7 +98,7 @@ impl Parser<'_> {
         self.displace_alias(&aliased, names, path);
         let column = conflict.column;
         column.truncate(row);
-        match self.value(column, row, start, path, Segment::Field(own))? {
+        match self.value(column, row, start, path, PathStep::Field(own))? {
             Some(end) => Ok(end),
             None => self.type_mismatch(own, column, row, start, path),
         }
@@ -110,7 +110,7 @@ impl Parser<'_> {
         let entry = self.scratch.extra.reserve();
         // After every entry: entries within the value could step over the next check.
         self.check_extra_cost(start)?;
-        let fitted = self.value(column, row, start, path, Segment::Field(names.current))?;
+        let fitted = self.value(column, row, start, path, PathStep::Field(names.current))?;
         let end = match fitted {
             Some(end) => end,
             None => {

@@ -2,14 +2,15 @@
 //!
 //! An element of a list of records pads every column below it: `{}` is three bytes of JSON and
 //! hundreds of bytes of columns. A field without a column is an entry of `_extra` with its whole
-//! pointer. A body of either, which compresses to next to nothing, would exceed any memory and, being
-//! acknowledged, would do so again at every start. So both are counted, and a document that amplifies
-//! its bytes beyond the limit is a reject.
+//! pointer. A body of either, which compresses to next to nothing, would exceed any memory and,
+//! being acknowledged, would do so again at every start. So both are counted, and a document that
+//! amplifies its bytes beyond the limit is a reject.
 //!
 //! The cost depends on the document alone: a roll that is made again decides alike.
 
-/// The bytes of columns that every document may take: some 25,000 user actions, whatever is in them.
-/// A larger document may take as much again as it has bytes, which real actions stay far below.
+/// The bytes of columns that every document may take: some 25,000 user actions, whatever is in
+/// them. A larger document may take as much again as it has bytes, which real actions stay far
+/// below.
 pub(super) const ALLOWANCE_BYTES: usize = 8 << 20;
 
 /// The cost of an entry of `_extra` besides its pointer (twice: while the row is read, and in it)

@@ -10,8 +10,8 @@ use crate::schema::TableSchema;
 
 /// Decodes the bodies of one table into batches.
 ///
-/// It does no I/O and reads no clock: the same bodies give the same batches. It is not shared between
-/// threads; each has its own.
+/// It does no I/O and reads no clock: the same bodies give the same batches. It is not shared
+/// between threads; each has its own.
 ///
 /// One batch holds at most 2³¹ − 2 rows, and as many bytes in one string column; lines beyond are
 /// rejects that say so. Call [`Decoder::finish`] well before: some tens of megabytes of documents
@@ -34,8 +34,8 @@ impl Decoder {
         self.read(body, &mut Progress::NEW.clone(), ReadLimit::NONE);
     }
 
-    /// Adds documents of `body` from `progress` on; returns true at its end, and false if `limit` was
-    /// reached before. At least one line is read. In parts or at once, the rows are the same.
+    /// Adds documents of `body` from `progress` on; returns true at its end, and false if `limit`
+    /// was reached before. At least one line is read. In parts or at once, the rows are the same.
     pub fn read(&mut self, body: &Body, progress: &mut Progress, limit: ReadLimit) -> bool {
         let scratch = std::mem::take(&mut self.scratch);
         self.scratch = BodyReader::read(&mut self.rows, body, progress, limit, scratch);
@@ -47,7 +47,8 @@ impl Decoder {
         self.rows.counts.lines
     }
 
-    /// Returns the bytes of columns since the last batch, counted as [`ReadLimit::column_bytes`] is.
+    /// Returns the bytes of columns since the last batch, counted as [`ReadLimit::column_bytes`]
+    /// is.
     pub fn column_bytes(&self) -> usize {
         self.rows.column_bytes
     }

@@ -90,11 +90,11 @@ impl Serialize for Document {
     }
 }
 
-/// Returns the document of row `row`: the columns under their current names, overlaid with `_extra` in
-/// its order. A column that the batch lacks, as one of an older schema does, is null; one that only
-/// the batch has is left out.
+/// Returns the document of row `row`: the columns under their current names, overlaid with `_extra`
+/// in its order. A column that the batch lacks, as one of an older schema does, is null; one that
+/// only the batch has is left out.
 ///
-/// It equals the document that came in, but for the order of keys, null against missing (nulls
+/// The document equals the one that came in, but for the order of keys, null against missing (nulls
 /// keep their place in lists), the spelling of numbers in columns, and the names of aliases that
 /// gave their value to the current name's column.
 ///
@@ -142,8 +142,8 @@ pub fn to_document(
     Ok(Document { members, action_id })
 }
 
-/// Returns whether `pointer` leads into a column that is not of the schema's type. It may then lead to
-/// a value that the document lacks.
+/// Returns whether `pointer` leads into a column that is not of the schema's type. It may then lead
+/// to a value that the document lacks.
 fn is_foreign(batch: &RecordBatch, pointer: &str, schema: &TableSchema) -> bool {
     let name = pointer_tokens(pointer).next().unwrap_or_default();
     let theirs = batch.column_by_name(&name).map(|column| column.data_type().clone());

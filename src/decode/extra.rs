@@ -20,12 +20,12 @@ pub(super) const ACTION_ID: &str = "_id";
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path<'a> {
     /// The path that it continues and its last step; `None` at the root.
-    pub(super) parent: Option<(&'a Path<'a>, Segment<'a>)>,
+    pub(super) parent: Option<(&'a Path<'a>, PathStep<'a>)>,
 }
 
 /// One step of a path.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Segment<'a> {
+pub(super) enum PathStep<'a> {
     /// The field with this current name.
     Field(&'a Name),
     /// The element with this number, counted from 0.
@@ -37,18 +37,18 @@ impl<'a> Path<'a> {
     pub(super) const ROOT: Path<'static> = Path { parent: None };
 
     /// Returns the path one step further down.
-    pub(super) fn to(&'a self, segment: Segment<'a>) -> Path<'a> {
-        Path { parent: Some((self, segment)) }
+    pub(super) fn to(&'a self, step: PathStep<'a>) -> Path<'a> {
+        Path { parent: Some((self, step)) }
     }
 
     /// Writes it as a JSON Pointer within a JSON string. As deep as the schema, never as deep as
     /// a document.
     fn write(&self, out: &mut Vec<u8>) {
-        if let Some((parent, segment)) = self.parent {
+        if let Some((parent, step)) = self.parent {
             parent.write(out);
-            match segment {
-                Segment::Field(name) => write_key(name.text.as_bytes(), out),
-                Segment::Index(index) => write_index(index, out),
+            match step {
+                PathStep::Field(name) => write_key(name.text.as_bytes(), out),
+                PathStep::Index(index) => write_index(index, out),
             }
         }
     }
@@ -108,8 +108,8 @@ impl Extra {
         self.entries.push(ExtraEntry { pointer, value, live: true, repeats: None });
     }
 
-    /// Appends the value at `value` of the body, which is no member of the document, under a name that
-    /// is no pointer.
+    /// Appends the value at `value` of the body, which is no member of the document, under a name
+    /// that is no pointer.
     pub(super) fn push_named(&mut self, name: &str, value: Range<usize>) {
         let start = self.pointers.len();
         self.pointers.extend_from_slice(name.as_bytes());
@@ -117,7 +117,8 @@ impl Extra {
         self.entries.push(ExtraEntry { pointer, value, live: true, repeats: None });
     }
 
-    /// Reserves an entry for a value that is in a column and may have to leave it; returns its index.
+    /// Reserves an entry for a value that is in a column and may have to leave it; returns its
+    /// index.
     pub(super) fn reserve(&mut self) -> usize {
         self.entries.push(ExtraEntry { pointer: 0..0, value: 0..0, live: false, repeats: None });
         self.entries.len() - 1
@@ -171,7 +172,8 @@ impl Extra {
         start..self.pointers.len()
     }
 
-    /// Appends the JSON object to `out` and returns true, if there is a live entry. `src` is the body.
+    /// Appends the JSON object to `out` and returns true, if there is a live entry. `src` is the
+    /// body.
     pub(super) fn write(&self, src: &[u8], out: &mut Vec<u8>) -> bool {
         let mut before = b'{';
         for entry in self.entries.iter().filter(|entry| entry.live) {

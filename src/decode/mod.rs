@@ -44,8 +44,8 @@
 //! | record | objects | |
 //! | map | objects; a value that does not fit leaves no key | |
 //!
-//! Repeated names and aliases: see `conflicts.rs`; in short, the first value of a name has the column,
-//! and a current name comes before its aliases.
+//! Repeated names and aliases: see `conflicts.rs`; in short, the first value of a name has the
+//! column, and a current name comes before its aliases.
 
 //!
 //! # Files

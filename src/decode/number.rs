@@ -30,7 +30,8 @@ const POWERS: [f64; 23] = [
 const POWERS_OF_TEN: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 /// Returns the integer at `at` and the position after it, in the common case: at most 15 digits, no
-/// fraction or exponent, and at least 16 bytes of `src` from the first digit on. `None` decides nothing.
+/// fraction or exponent, and at least 16 bytes of `src` from the first digit on. `None` decides
+/// nothing.
 // Always inlined: a pair that comes back through memory is read before its stores are done, which
 // costs more than the conversion.
 #[inline(always)]
@@ -60,8 +61,8 @@ fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk))
 }
 
-/// Returns the value of the decimal digits that `word` begins with (its lowest byte first), and their
-/// number.
+/// Returns the value of the decimal digits that `word` begins with (its lowest byte first), and
+/// their number.
 #[inline]
 fn leading_digits(word: u64) -> (u64, usize) {
     let digits = word ^ 0x3030_3030_3030_3030;

@@ -1,6 +1,6 @@
 //! The parser's state, and the small steps that all of its parts take.
 //!
-//! What fails says so once, in [`Parser::fault`]; the caller then cuts the columns back.
+//! A failure is recorded once, in [`Parser::fault`]; the caller then cuts the columns back.
 
 use std::ops::Range;
 
@@ -39,7 +39,8 @@ pub(super) struct AliasedColumn {
     pub(super) field: usize,
     /// The number of the alias.
     pub(super) alias: u16,
-    /// Whether the value was of the column's type; if not, it is in `_extra` under the alias already.
+    /// Whether the value was of the column's type; if not, it is in `_extra` under the alias
+    /// already.
     pub(super) fitted: bool,
     /// Entries of `_extra`: the first is reserved for the value, the others lie within it.
     pub(super) entries: Range<usize>,
@@ -101,8 +102,8 @@ impl<'a> Parser<'a> {
         Err(Failed)
     }
 
-    /// Returns the first position from `at` on that is no white space. A line's end is white space only
-    /// where a document may extend over several lines.
+    /// Returns the first position from `at` on that is no white space. A line's end is white space
+    /// only where a document may extend over several lines.
     #[inline]
     pub(super) fn blank(&self, mut at: usize) -> usize {
         while matches!(self.byte(at), b' ' | b'\t' | b'\r')
@@ -153,8 +154,8 @@ impl<'a> Parser<'a> {
         if self.cost > cost::ALLOWANCE_BYTES { self.check_cost(at) } else { Ok(()) }
     }
 
-    /// Checks the cost of `_extra` once in 256 entries. It is called after each entry, for the value
-    /// at `at`.
+    /// Checks the cost of `_extra` once in 256 entries. It is called after each entry, for the
+    /// value at `at`.
     #[inline]
     pub(super) fn check_extra_cost(&mut self, at: usize) -> Parsed<()> {
         if self.scratch.extra.len() & 255 == 0 { self.check_cost(at) } else { Ok(()) }

@@ -1,8 +1,8 @@
 //! A schema compiled for reading: the names of each record, with two ways to find one.
 //!
-//! The fast way is a guess: for each name, the name that followed it in the document before, compared
-//! as `"name"` against the bytes in one step. The other is a small hash table. Aliases are names
-//! like others; they lead to the same column.
+//! The fast way is a guess: for each name, the name that followed it in the document before,
+//! compared as `"name"` against the bytes in one step. The other is a small hash table. Aliases are
+//! names like others; they lead to the same column.
 
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ const WINDOW: usize = 32;
 #[derive(Debug)]
 pub(super) struct FieldNames {
     names: Vec<Name>,
-    /// Numbers of names by [`hash`], with open addressing; [`EMPTY`] in free slots. Its length is a power
-    /// of two, and at most half of it is used.
+    /// Numbers of names by [`hash`], with open addressing; [`EMPTY`] in free slots. Its length is a
+    /// power of two, and at most half of it is used.
     table: Vec<u16>,
 }
 
@@ -63,8 +63,8 @@ pub(super) struct Name {
 const EMPTY: u16 = u16::MAX;
 
 impl FieldNames {
-    /// Compiles the names of a record. Past 65,535 names the rest is not known: such fields are read as
-    /// unknown ones.
+    /// Compiles the names of a record. Past 65,535 names the rest is not known: such fields are
+    /// read as unknown ones.
     pub(super) fn new(fields: &[Field]) -> FieldNames {
         let current = fields.iter().enumerate().map(|(i, field)| (&field.name, i, false));
         let aliases = fields
@@ -153,8 +153,8 @@ impl Name {
         }
     }
 
-    /// Returns the position after `"name"`, if `src` has it at `at`. Near the end of `src` it may return
-    /// `None` all the same.
+    /// Returns the position after `"name"`, if `src` has it at `at`. Near the end of `src` it may
+    /// return `None` all the same.
     #[inline]
     pub(super) fn guess(&self, src: &[u8], at: usize) -> Option<usize> {
         let (window, rest) = src.get(at..)?.split_first_chunk::<WINDOW>()?;

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::conflicts::Conflict;
-use super::extra::{LastStep, Path, Segment};
+use super::extra::{LastStep, Path, PathStep};
 use super::parser::{Parsed, Parser, Scratch};
 use super::plan::{FieldIndex, FieldNames, RecordBuilder};
 use super::reject::What;
@@ -41,7 +41,8 @@ impl Parser<'_> {
         self.record(root, row, at, &Path::ROOT)
     }
 
-    /// Reads the object whose `{` is at `at` into row `row` of `into`; returns the position after it.
+    /// Reads the object whose `{` is at `at` into row `row` of `into`; returns the position after
+    /// it.
     #[inline(never)]
     pub(super) fn record(
         &mut self,
@@ -107,7 +108,7 @@ impl Parser<'_> {
                 } else if self.byte(at) == b'n' {
                     self.literal(at, b"null")?
                 } else {
-                    match self.value(column, row, at, path, Segment::Field(name))? {
+                    match self.value(column, row, at, path, PathStep::Field(name))? {
                         Some(after) => after,
                         None => self.type_mismatch(name, column, row, at, path)?,
                     }

@@ -7,8 +7,9 @@
 /// The number of bytes scanned in one step.
 const WIDTH: usize = 16;
 
-/// Appends bytes of `src` from `from` on to `out`, up to the first byte that a JSON string cannot hold
-/// as it is: a quote, a backslash or a control character. Returns the position of that byte, or `src.len()` when there is none.
+/// Appends bytes of `src` from `from` on to `out`, up to the first byte that a JSON string cannot
+/// hold as it is: a quote, a backslash or a control character. Returns the position of that byte,
+/// or `src.len()` when there is none.
 #[inline]
 pub(super) fn copy_plain(src: &[u8], from: usize, out: &mut Vec<u8>) -> usize {
     let mut at = from;
@@ -27,8 +28,8 @@ pub(super) fn copy_plain(src: &[u8], from: usize, out: &mut Vec<u8>) -> usize {
     at + plain
 }
 
-/// Returns the position of the first quote, backslash or control character of `src` from `from` on, or
-/// `src.len()`.
+/// Returns the position of the first quote, backslash or control character of `src` from `from` on,
+/// or `src.len()`.
 #[inline]
 pub(super) fn skip_plain(src: &[u8], from: usize) -> usize {
     let mut at = from;

@@ -15,9 +15,9 @@ impl Parser<'_> {
         }
     }
 
-    /// Finds the end of the value at `at`, which is at fault. Within it may be malformed escapes, control
-    /// characters in strings (but for a line's end), zeros before a number, and more levels than a
-    /// document may have; any other fault is one here too.
+    /// Finds the end of the value at `at`, which is at fault. Within it may be malformed escapes,
+    /// control characters in strings (but for a line's end), zeros before a number, and more levels
+    /// than a document may have; any other fault is one here too.
     pub(super) fn pass_over(&mut self, at: usize) -> Parsed<usize> {
         self.depth = 0;
         self.lenient = true;

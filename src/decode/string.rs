@@ -5,8 +5,8 @@ use super::reject::What;
 use super::scan;
 
 impl Parser<'_> {
-    /// Appends the string whose opening quote stands before `at` to `out`, decoded. Returns the position
-    /// after its closing quote. `out` may have grown when this fails.
+    /// Appends the string whose opening quote stands before `at` to `out`, decoded. Returns the
+    /// position after its closing quote. `out` may have grown when this fails.
     #[inline]
     pub(super) fn text(&mut self, at: usize, out: &mut Vec<u8>) -> Parsed<usize> {
         let end = scan::copy_plain(self.src, at, out);

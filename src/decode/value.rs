@@ -3,22 +3,22 @@
 use chrono::{DateTime, Utc};
 
 use super::cost;
-use super::extra::{LastStep, Path, Segment};
+use super::extra::{LastStep, Path, PathStep};
 use super::number::{self, Token};
 use super::parser::{MAX_DEPTH, Parsed, Parser};
 use super::plan::{Column, FieldIndex};
 use super::reject::What;
 use crate::columnar::builders::{ListBuilder, MAX_LEN, MapBuilder};
 
-/// The times that dates can represent, in milliseconds since the epoch. In microseconds they are far
-/// within 64 bits.
+/// The times that dates can represent, in milliseconds since the epoch. In microseconds they are
+/// far within 64 bits.
 const TIMES_MS: std::ops::RangeInclusive<i64> =
     DateTime::<Utc>::MIN_UTC.timestamp_millis()..=DateTime::<Utc>::MAX_UTC.timestamp_millis();
 
 impl Parser<'_> {
-    /// Reads the value at `at`, which is no null and no white space, into row `row` of `column`, which
-    /// it lacks. Returns the position after it; `None` when the value is of another type (or no
-    /// value): then the column is as before.
+    /// Reads the value at `at`, which is no null and no white space, into row `row` of `column`,
+    /// which it lacks. Returns the position after it; `None` when the value is of another type (or
+    /// no value): then the column is as before.
     #[inline(always)]
     pub(super) fn value(
         &mut self,
@@ -26,7 +26,7 @@ impl Parser<'_> {
         row: usize,
         at: usize,
         parent: &Path<'_>,
-        segment: Segment<'_>,
+        step: PathStep<'_>,
     ) -> Parsed<Option<usize>> {
         let byte = self.byte(at);
         match column {
@@ -85,19 +85,19 @@ impl Parser<'_> {
                 if byte != b'[' {
                     return Ok(None);
                 }
-                self.list(lists, row, at, &parent.to(segment)).map(Some)
+                self.list(lists, row, at, &parent.to(step)).map(Some)
             }
             Column::Struct(structs) => {
                 if byte != b'{' {
                     return Ok(None);
                 }
-                self.record(structs, row, at, &parent.to(segment)).map(Some)
+                self.record(structs, row, at, &parent.to(step)).map(Some)
             }
             Column::Map(maps) => {
                 if byte != b'{' {
                     return Ok(None);
                 }
-                self.map(maps, row, at, &parent.to(segment)).map(Some)
+                self.map(maps, row, at, &parent.to(step)).map(Some)
             }
         }
     }
@@ -141,7 +141,7 @@ impl Parser<'_> {
                 if self.byte(at) == b'n' {
                     at = self.literal(at, b"null")?;
                 } else {
-                    let (item, here) = (lists.items, Segment::Index(index));
+                    let (item, here) = (lists.items, PathStep::Index(index));
                     at = match self.value(&mut lists.values, item, at, path, here)? {
                         Some(after) => after,
                         None => {
@@ -170,8 +170,8 @@ impl Parser<'_> {
         Ok(at + 1)
     }
 
-    /// Reads the object with free keys whose `{` is at `at` into row `row`; returns the position after
-    /// it.
+    /// Reads the object with free keys whose `{` is at `at` into row `row`; returns the position
+    /// after it.
     #[inline(never)]
     fn map(
         &mut self,
@@ -227,7 +227,7 @@ impl Parser<'_> {
         let taken = match self.byte(start) {
             _ if !first => None,
             b'n' => Some(self.literal(start, b"null")?),
-            _ => self.value(values, item, start, path, Segment::Index(0))?,
+            _ => self.value(values, item, start, path, PathStep::Index(0))?,
         };
         match taken {
             Some(end) => {

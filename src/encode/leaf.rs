@@ -1,8 +1,8 @@
 //! One column as Parquet counts them: a leaf of the Arrow schema, encoded by itself.
 //!
-//! A leaf is cut out of a batch as a column of its own ([`Projection`]), so that its levels are made,
-//! used and gone before those of the next, and leaves know nothing of one another: any thread can
-//! write any of them.
+//! A leaf is cut out of a batch as a column of its own ([`Projection`]), so that its levels are
+//! made, used and gone before those of the next, and leaves know nothing of one another: any thread
+//! can write any of them.
 //!
 //! A chunk with next to nothing in it is written **bare**: plain, without dictionary and codec. It
 //! would hardly get smaller, and a dictionary has a page and a header of its own: a file of ten
@@ -38,8 +38,9 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
-    /// Returns the leaves of `field`, the column at `column`. Chunks are written with the properties
-    /// `full`, and compressed with `zstd` if there is one; those that are next to empty with `bare`.
+    /// Returns the leaves of `field`, the column at `column`. Chunks are written with the
+    /// properties `full`, and compressed with `zstd` if there is one; those that are next to empty
+    /// with `bare`.
     ///
     /// # Errors
     /// A type that Parquet cannot hold.

@@ -1,16 +1,16 @@
 //! The pages of a column chunk: compressed with the thread's Zstandard context, and put in order.
 //!
 //! The library's column writer makes a compressor and a decompressor for each column chunk, even of
-//! a few bytes. Making the two costs more than compressing such a chunk: with a thousand small files
-//! an eighth of an import was spent on it, much of it on asking the processor for its features, which
-//! a virtual machine answers slowly. So for Zstandard the writer is told not to compress, and this
-//! module compresses the pages as they arrive in its page store.
+//! a few bytes. Making the two costs more than compressing such a chunk: with a thousand small
+//! files an eighth of an import was spent on it, much of it on asking the processor for its
+//! features, which a virtual machine answers slowly. So for Zstandard the writer is told not to
+//! compress, and this module compresses the pages as they arrive in its page store.
 //!
 //! Version 60.1 of `parquet` takes no codec from outside. Its column writer makes one by
 //! `create_codec` from the properties; the writers of Arrow columns take a `PageStore`, which sees
 //! serialized pages, but no `PageWriter`; and `get_column_writer`, which does take a `PageWriter`,
-//! encodes neither Arrow's byte arrays nor the levels that `compute_leaves` gives, which are private.
-//! When one of these opens, the rewriting of headers below can go.
+//! encodes neither Arrow's byte arrays nor the levels that `compute_leaves` gives, which are
+//! private. When one of these opens, the rewriting of headers below can go.
 //!
 //! A page is a header and the bytes that follow it. The header
 //! (<https://parquet.apache.org/docs/file-format/data-pages/>, in Thrift's compact protocol) begins
@@ -72,15 +72,15 @@ struct Pages {
     zstd: Option<ZstdLevel>,
     /// The header whose page has not arrived yet.
     header: Option<Bytes>,
-    /// The dictionary page, which arrives last and stands first in the file. It includes its header, as
-    /// all pages do.
+    /// The dictionary page, which arrives last and stands first in the file. It includes its
+    /// header, as all pages do.
     dictionary: Option<Bytes>,
     data: Vec<Bytes>,
 }
 
 impl ColumnWriterFactory {
-    /// Creates a factory of writers that compress with `zstd`, if there is one; then the properties of
-    /// `factory` must say not to compress.
+    /// Creates a factory of writers that compress with `zstd`, if there is one; then the properties
+    /// of `factory` must say not to compress.
     pub(super) fn new(
         factory: ArrowRowGroupWriterFactory,
         zstd: Option<ZstdLevel>,
@@ -125,8 +125,8 @@ impl ColumnWriter {
 }
 
 impl Chunk {
-    /// Creates the chunk of `pages`. The writer's metadata in `close` is corrected: it saw pages that were
-    /// not compressed, and the dictionary behind the others.
+    /// Creates the chunk of `pages`. The writer's metadata in `close` is corrected: it saw pages
+    /// that were not compressed, and the dictionary behind the others.
     fn new(pages: Pages, close: ColumnCloseResult) -> Result<Chunk, ParquetError> {
         let (first, length) = (pages.dictionary.as_ref().map_or(0, Bytes::len), pages.len());
         let mut close = close.update_dictionary_location(first)?;
@@ -324,8 +324,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Reads a field of Thrift's compact protocol that is an i32, has the number after that of the field
-/// before it, and is not negative.
+/// Reads a field of Thrift's compact protocol that is an i32, has the number after that of the
+/// field before it, and is not negative.
 fn field(from: &mut &[u8]) -> Result<u32, ParquetError> {
     let wrong = || unexpected("a header of another form");
     let (&NEXT_I32, rest) = from.split_first().ok_or_else(wrong)? else { return Err(wrong()) };

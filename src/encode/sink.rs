@@ -62,8 +62,8 @@ impl Write for Sink {
         Ok(bytes.len())
     }
 
-    /// Does nothing: the Parquet writer flushes more often than pays, so only [`Sink::release`] writes
-    /// the buffer out.
+    /// Does nothing: the Parquet writer flushes more often than pays, so only [`Sink::release`]
+    /// writes the buffer out.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

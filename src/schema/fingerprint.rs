@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Field, Kind};
 
-/// 16 hex digits.
+/// Returns the fingerprint of a schema: 16 hex digits.
 pub(super) fn fingerprint(table: &str, fields: &[Field]) -> String {
     // Names hold only letters, digits and `_`, so the punctuation is unambiguous.
     let mut text = format!("1 {table}");

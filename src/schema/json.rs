@@ -20,7 +20,7 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// The member `key` of an object; nothing for any other value.
+    /// Returns the member `key` of an object; `None` for any other value.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         match self {
             Node::Object(members) => members.iter().find(|(k, _)| k == key).map(|(_, v)| v),
@@ -28,7 +28,7 @@ impl Node {
         }
     }
 
-    /// What kind of value it is, for an error message.
+    /// Returns the type of the value, for an error message.
     pub(super) fn what(&self) -> &'static str {
         match self {
             Node::Null => "null",

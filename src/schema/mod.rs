@@ -24,23 +24,24 @@ pub mod render;
 #[cfg(test)]
 mod tests;
 
-/// Lineage column: when the row's body was written to the journal.
+/// The lineage column with the time when the row's body was written to the journal.
 ///
-/// Arrow type `timestamp(µs, UTC)`, never null. All rows of a body have the same.
+/// Its type is [`Kind::TimestampMillis`], with microseconds; it is never null. All rows of a body
+/// have the same.
 pub const INGEST_TIME: &str = "_ingest_time";
 
-/// Lineage column: `{node}-{seq}-{line}`, unique in the lake, never null.
+/// The lineage column with `{node}-{seq}-{line}`, unique in the lake, never null.
 pub const INGEST_ID: &str = "_ingest_id";
 
-/// Lineage column: what had no place in the other columns, or did not fit its own.
+/// The lineage column with the values that have no column, or are of another type than theirs.
 ///
-/// A JSON object keyed by JSON Pointer, `{"/userActions/3/newField":12}`; null when there is
-/// nothing.
+/// They are a JSON object keyed by JSON Pointer, `{"/userActions/3/newField":12}`; it is null when
+/// there are none.
 pub const EXTRA: &str = "_extra";
 
 pub use render::{Format, cli_text};
 
-/// Names of the tables whose schemas are compiled in.
+/// The names of the tables whose schemas are compiled in.
 pub const BUILTIN: &[&str] = &["user_sessions"];
 
 static USER_SESSIONS: LazyLock<Option<Arc<TableSchema>>> = LazyLock::new(|| {
@@ -48,7 +49,7 @@ static USER_SESSIONS: LazyLock<Option<Arc<TableSchema>>> = LazyLock::new(|| {
 });
 
 impl TableSchema {
-    /// The compiled-in schema of the table `name`, one of [`BUILTIN`].
+    /// Returns the compiled-in schema of the table `name`, one of [`BUILTIN`].
     pub fn builtin(name: &str) -> Option<Arc<TableSchema>> {
         match name {
             // A test parses every one of them, so there is always something to clone.
@@ -62,7 +63,7 @@ impl TableSchema {
 ///
 /// # Errors
 /// Every error names the file: [`SchemaError::Read`] when it cannot be read,
-/// [`SchemaError::InFile`] when what it says cannot be used.
+/// [`SchemaError::InFile`] when its schema cannot be used.
 pub fn load(path: &Path) -> Result<TableSchema, SchemaError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| SchemaError::Read { path: path.to_owned(), source })?;
@@ -70,7 +71,7 @@ pub fn load(path: &Path) -> Result<TableSchema, SchemaError> {
         .map_err(|reason| SchemaError::InFile { path: path.to_owned(), reason: Box::new(reason) })
 }
 
-/// Why a schema cannot be used. What to do is in the text: the schema is to be changed.
+/// The reason why a schema cannot be used. The schema has to be changed, as the text says.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// The file could not be read.
@@ -78,7 +79,7 @@ pub enum SchemaError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The file was read, and its schema cannot be used.
@@ -86,18 +87,18 @@ pub enum SchemaError {
     InFile {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: Box<SchemaError>,
     },
-    /// The text is not JSON.
+    /// The text is not the JSON of a schema.
     #[error("not the JSON of an Avro schema: {0}")]
     Json(serde_json::Error),
-    /// The schema says something that a table cannot keep.
+    /// The schema asks for something that a table cannot have.
     #[error("{at}: {why}")]
     Refused {
-        /// Path of the field: `table.field[].field`.
+        /// The path of the field: `table.field[].field`.
         at: String,
-        /// What is wrong, and what would be right.
+        /// The fault, and what to write instead.
         why: String,
     },
 }
@@ -105,15 +106,15 @@ pub enum SchemaError {
 /// The schema of one table. The default has no columns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableSchema {
-    /// Name of the table, for instance `user_sessions`.
+    /// The name of the table, for instance `user_sessions`.
     pub name: String,
-    /// What the table holds.
+    /// The documentation of the table.
     pub doc: String,
-    /// Its columns, in order, without the lineage columns.
+    /// The columns, in order, without the lineage columns.
     pub fields: Vec<Field>,
-    /// 16 hex digits that change when the meaning of the schema changes.
+    /// 16 hex digits; they change when the meaning of the schema changes.
     pub fingerprint: String,
-    /// The Avro text that it was made from.
+    /// The Avro text that the schema was made from.
     pub avsc: String,
 }
 
@@ -122,13 +123,14 @@ pub struct TableSchema {
 pub struct Field {
     /// The exporter's current name.
     pub name: String,
-    /// Older names of the same value.
+    /// The older names of the same value.
     pub aliases: Vec<String>,
-    /// What it means, with its unit.
+    /// The documentation of the value, with its unit.
     pub doc: String,
-    /// Its type.
+    /// The type.
     pub kind: Kind,
-    /// Whether files carry a Bloom filter for it (property `"bloom": true` of the Avro field).
+    /// Whether files carry a Bloom filter for the column (property `"bloom": true` of the Avro
+    /// field).
     pub bloom: bool,
 }
 

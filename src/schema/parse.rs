@@ -1,6 +1,6 @@
 //! Avro JSON → [`TableSchema`].
 //!
-//! # What is read
+//! # Supported types
 //!
 //! | Avro | becomes |
 //! |---|---|
@@ -15,13 +15,14 @@
 //! and a receiver cannot refuse it for that. Names of types resolve as Avro says, within the
 //! namespace around them. Attributes that are not known here are metadata, and are left alone.
 //!
-//! # What is refused
+//! # Refusals
 //!
-//! Whatever could not be kept as it says: other types and logical types, defaults that are not
-//! null (nothing would fill them in), two names for one value, recursion, empty records. Names
-//! that are equal but for case are refused too, since DuckDB and Spark could not tell the columns
-//! apart. Every error names the path of the field: `user_sessions.userActions[].name`, with `[]`
-//! for the items of a list and `{}` for the values of a map.
+//! A schema is refused if it could not be kept to the letter: other types and logical types,
+//! defaults that are not null (nothing would fill them in), two names for one value, recursion,
+//! empty records. Names that are equal but for case are refused too, since DuckDB and Spark could
+//! not tell the columns apart. Every error names the path of the field:
+//! `user_sessions.userActions[].name`, with `[]` for the items of a list and `{}` for the values of
+//! a map.
 
 use std::collections::{HashMap, HashSet};
 
@@ -165,7 +166,7 @@ impl Parser {
         }
     }
 
-    /// A type that is written as an object.
+    /// Reads a type that is written as an object.
     fn complex(&mut self, node: &Node, namespace: &str, at: &str) -> Result<Kind, SchemaError> {
         let Some(Node::Text(name)) = node.get("type") else {
             return refuse(at, "a type that is an object needs a \"type\", the name of one");
@@ -205,7 +206,7 @@ impl Parser {
         }
     }
 
-    /// A type that is written as its name.
+    /// Reads a type that is written as its name.
     fn named(&self, name: &str, namespace: &str, at: &str) -> Result<Kind, SchemaError> {
         let hint = match name {
             "string" => return Ok(Kind::String),
@@ -239,7 +240,7 @@ fn refuse<T>(at: &str, why: impl Into<String>) -> Result<T, SchemaError> {
     Err(SchemaError::Refused { at: at.to_owned(), why: why.into() })
 }
 
-/// `name` with the namespace around it, unless it brings its own.
+/// Returns `name` with the namespace around it, unless it has its own.
 fn qualify(name: &str, namespace: &str) -> String {
     if name.contains('.') || namespace.is_empty() {
         name.to_owned()
@@ -252,7 +253,7 @@ fn last_part(full: &str) -> &str {
     full.rsplit('.').next().unwrap_or(full)
 }
 
-/// The full name of a record, from its "name", its "namespace" and the namespace around it.
+/// Returns the full name of a record, from its "name", its "namespace" and the namespace around it.
 fn full_name(node: &Node, around: &str, at: &str) -> Result<String, SchemaError> {
     let Some(Node::Text(name)) = node.get("name") else {
         return refuse(at, "a record needs a \"name\"");
@@ -280,7 +281,7 @@ fn check_name(name: &str, at: &str) -> Result<(), SchemaError> {
     refuse(at, format!("\"{name}\" is no Avro name: [A-Za-z_][A-Za-z0-9_]*"))
 }
 
-/// Each name and alias means one field, and names differ in more than case.
+/// Checks that each name and alias means one field, and that names differ in more than case.
 fn check_names(fields: &[Field], at: &str) -> Result<(), SchemaError> {
     let mut folded: HashMap<String, &str> = HashMap::new();
     for field in fields {

@@ -1,4 +1,4 @@
-//! What is read, each refusal, and the fingerprint.
+//! The supported types, each refusal, and the fingerprint.
 
 use super::*;
 

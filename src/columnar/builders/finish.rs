@@ -1,4 +1,5 @@
-//! The end of a batch: builders are padded, their buffers handed to Arrow as they are, and begun anew.
+//! The end of a batch: builders are padded, their buffers handed to Arrow as they are, and begun
+//! anew.
 
 use std::sync::Arc;
 
@@ -80,8 +81,8 @@ impl StringBuilder {
 }
 
 impl<R> StructBuilder<R> {
-    /// Returns the arrays of `rows` rows, one for each field, and begins anew. `types` are those that
-    /// [`Kind::arrow`](crate::schema::Kind::arrow) gives the fields.
+    /// Returns the arrays of `rows` rows, one for each field, and begins anew. `types` are those
+    /// that [`Kind::arrow`](crate::schema::Kind::arrow) gives the fields.
     ///
     /// # Errors
     /// A type that is not the field's, or strings that are no UTF-8.

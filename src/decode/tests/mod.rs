@@ -93,8 +93,8 @@ fn decode_form(form: Form, bytes: &[u8]) -> Decoded {
     decoded
 }
 
-/// Reads `body` as the engine does, in parts of a batch each; checks that rows and rejects are those of
-/// `whole`.
+/// Reads `body` as the engine does, in parts of a batch each; checks that rows and rejects are
+/// those of `whole`.
 fn same_in_parts(whole: &Decoded, body: &Body, limit: ReadLimit) {
     let mut decoder = Decoder::new(small(), "node".into());
     let mut progress = Progress::NEW;

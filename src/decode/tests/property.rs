@@ -1,5 +1,5 @@
-//! Properties: documents come back as they came in; serde_json and the decoder refuse the same; nothing
-//! panics.
+//! Properties: documents come back as they came in; serde_json and the decoder refuse the same;
+//! nothing panics.
 
 use std::collections::BTreeMap;
 
@@ -41,8 +41,8 @@ fn tree(text: &str) -> Tree {
     }
 }
 
-/// Whether the document `came` of a row is the document `went` that was sent: but for nulls
-/// against missing members, the spelling of numbers in columns, and aliases that became the
+/// Returns whether the document `came` of a row equals the document `went` that was sent, but for
+/// nulls against missing members, the spelling of numbers in columns, and aliases that became the
 /// current name.
 fn same(kind: Option<&Kind>, went: &Tree, came: &Tree) -> bool {
     match (went, came) {
@@ -235,7 +235,7 @@ proptest! {
     }
 }
 
-/// Bytes of which JSON is made.
+/// Makes bytes that JSON consists of.
 fn json_bytes() -> impl Strategy<Value = Vec<u8>> {
     let parts = [
         "{",

@@ -1,11 +1,12 @@
 //! The Arrow schema of a table's batches as an indented tree, a field a line.
 //!
-//! It is written from the [`TableSchema`], as all texts are; a test of `columnar::types` holds it to
-//! the Arrow schema that batches have.
+//! It is written from the [`TableSchema`], as all texts are; a test of `columnar::types` holds it
+//! to the Arrow schema that batches have.
 
 use crate::schema::{EXTRA, INGEST_ID, INGEST_TIME, Kind, TableSchema};
 
-/// Returns the Arrow schema with the lineage columns; fields are nullable unless `not null` is said.
+/// Returns the Arrow schema with the lineage columns; fields are nullable unless `not null` is
+/// said.
 pub fn arrow_text(schema: &TableSchema) -> String {
     let mut text = format!("{} (fingerprint {})\n", schema.name, schema.fingerprint);
     for field in &schema.fields {

@@ -1,13 +1,13 @@
 //! DDL for DuckDB: a view over the lake's files, and a table for a copy of them.
 //!
-//! The view has the table's name and reads what is there when it is asked; it can be made once
-//! the first file has landed, since DuckDB looks at the files to know the columns. The table,
+//! The view has the table's name and reads the files that exist when it is queried; it can be made
+//! once the first file has landed, since DuckDB looks at the files to know the columns. The table,
 //! `…_local`, has every column of the schema in its exact type, and the docs as COMMENTs.
 
 use super::{NO_PARTITION, PARTITION, has_default_partition, sql_comment};
 use crate::schema::{EXTRA, INGEST_ID, INGEST_TIME, Kind, TableSchema};
 
-/// CREATE VIEW over `read_parquet`, CREATE TABLE, and COMMENTs on its columns.
+/// Returns CREATE VIEW over `read_parquet`, CREATE TABLE, and COMMENTs on its columns.
 pub fn duckdb_ddl(schema: &TableSchema) -> String {
     let name = &schema.name;
     let partitioned = has_default_partition(schema);
@@ -71,7 +71,7 @@ fn sql_type(kind: &Kind, depth: usize) -> String {
     }
 }
 
-/// A name, which holds no quotes: always quoted, since some are words of SQL.
+/// Quotes a name, which holds no quotes; always, since some are words of SQL.
 fn quoted(name: &str) -> String {
     format!("\"{name}\"")
 }

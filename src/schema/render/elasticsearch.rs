@@ -2,7 +2,7 @@
 //! exported, or as they are read back from the lake.
 //!
 //! - Lists of records are `nested`, so that a query for a slow action of one name finds sessions
-//!   in which one action is both. As `object` the members of all records are thrown together and
+//!   in which one action is both. As `object` the members of all records are mixed and
 //!   the query would also find a fast action of that name beside some slow one, with no sign of
 //!   it. The price is one hidden document a record. A record outside a list is an `object`.
 //! - Maps of text are `flattened`: one field whatever keys come. Maps of other scalars are
@@ -22,10 +22,10 @@ use super::pretty::pretty;
 use crate::schema::json::Node;
 use crate::schema::{Field, Kind, TableSchema};
 
-/// Longest text that surely fits a Lucene term, in characters.
+/// The longest text that surely fits a Lucene term, in characters.
 const IGNORE_ABOVE: u32 = 32766 / 4;
 
-/// `{"mappings": …}` as JSON.
+/// Returns `{"mappings": …}` as JSON.
 pub fn elasticsearch_mapping(schema: &TableSchema) -> String {
     let mut templates = Vec::new();
     let properties = properties(&schema.fields, "", &mut templates);
@@ -50,7 +50,8 @@ fn properties(fields: &[Field], path: &str, templates: &mut Vec<Node>) -> Node {
     Node::Object(fields.iter().map(member).collect())
 }
 
-/// `listed`: whether it is the item of a list, which in Elasticsearch has no type of its own.
+/// Returns the mapping of a field. `listed` says that it is the item of a list, which in
+/// Elasticsearch has no type of its own.
 fn property(kind: &Kind, path: &str, listed: bool, templates: &mut Vec<Node>) -> Node {
     match kind {
         Kind::List(item) => property(item, path, true, templates),

@@ -1,12 +1,12 @@
-//! A schema as text: for people, and for the engines that read what landed.
+//! Schemas as text: for people, and for the engines that read the lake.
 //!
 //! Every format is made from the [`TableSchema`] alone, so it cannot drift from the files. The
 //! same schema gives the same text, byte for byte.
 //!
 //! The DDL describes the lake as it is laid out by default: partitioned by `date`, the UTC day
 //! of `startTime`. For a schema without such a column, or with a `date` of its own, it names no
-//! partition column and says so; what a configuration's own template adds is for its owner to
-//! add. Places are those of the default lake, and stand on a line of their own to be changed.
+//! partition column and says so; the columns of a configuration's own template are for its owner to
+//! add. Locations are those of the default lake, each on a line of its own to be changed.
 
 mod arrow_text;
 mod avro;
@@ -34,11 +34,11 @@ pub enum Format {
     Spark,
     /// CREATE VIEW over the lake's files, and CREATE TABLE for a copy, for DuckDB.
     Duckdb,
-    /// Body of a request that creates an Elasticsearch index with a mapping.
+    /// The body of a request that creates an Elasticsearch index with a mapping.
     Elasticsearch,
 }
 
-/// The text of `schema` in `format`, ending in a newline.
+/// Returns the text of `schema` in `format`, ending in a newline.
 pub fn cli_text(schema: &TableSchema, format: Format) -> String {
     match format {
         Format::Avro => avro(schema),
@@ -49,22 +49,22 @@ pub fn cli_text(schema: &TableSchema, format: Format) -> String {
     }
 }
 
-/// Name of the partition column that the default layout gives.
+/// The partition column of the default layout.
 const PARTITION: &str = "date";
 
-/// Said where there is no partition column to name.
+/// The comment in place of a partition column.
 const NO_PARTITION: &str = "-- The default partition (date, the UTC day of startTime) does not fit this schema: \
      add the\n-- partition columns of your own template.\n";
 
-/// Whether the default layout fits the schema: it has a time `startTime`, and no column that
-/// engines would take for the partition column.
+/// Returns whether the default layout fits the schema: it has a time `startTime`, and no column
+/// that engines would take for the partition column.
 fn has_default_partition(schema: &TableSchema) -> bool {
     let start =
         schema.fields.iter().any(|f| f.name == "startTime" && f.kind == Kind::TimestampMillis);
     start && !schema.fields.iter().any(|f| f.name.eq_ignore_ascii_case(PARTITION))
 }
 
-/// `text` as a comment of SQL: each line after `-- `.
+/// Returns `text` as a comment of SQL: each line after `-- `.
 fn sql_comment(text: &str) -> String {
     text.lines().map(|line| format!("-- {}\n", line.trim_end())).collect()
 }

@@ -1,14 +1,14 @@
-//! JSON laid out for reading: what fits a line stands on one, the rest is broken, a member or
+//! JSON laid out for reading: a value that fits a line is on one, others are broken, one member or
 //! item a line. Order is kept.
 
 use serde_json::Value;
 
 use crate::schema::json::Node;
 
-/// Lines are no longer than this, unless a single string is. In characters.
+/// The longest line, in characters, unless a single string is longer.
 const WIDTH: usize = 160;
 
-/// `node` as text, ending in a newline.
+/// Returns `node` as text, ending in a newline.
 pub(super) fn pretty(node: &Node) -> String {
     let mut text = String::new();
     write(&mut text, node, 0, 0, 0);
@@ -16,8 +16,8 @@ pub(super) fn pretty(node: &Node) -> String {
     text
 }
 
-/// `indent`: of the line that it begins on. `used`: characters before it on that line. `tail`:
-/// characters that will follow it there.
+/// Appends `node`. `indent` is that of the line that it begins on, `used` the number of characters
+/// before it on that line, and `tail` the number of those that will follow it there.
 fn write(text: &mut String, node: &Node, indent: usize, used: usize, tail: usize) {
     let line = one_line(node);
     if used + line.chars().count() + tail <= WIDTH {

@@ -7,7 +7,7 @@
 use super::{NO_PARTITION, PARTITION, has_default_partition, sql_comment};
 use crate::schema::{EXTRA, Field, INGEST_ID, INGEST_TIME, Kind, TableSchema};
 
-/// CREATE TABLE … USING parquet.
+/// Returns CREATE TABLE … USING parquet.
 pub fn spark_ddl(schema: &TableSchema) -> String {
     let mut text = sql_comment(&format!(
         "{}: schema {}. Change LOCATION to where the lake is, s3a://bucket/lake/… or an\n\
@@ -69,7 +69,7 @@ fn comment(doc: &str) -> String {
     if doc.is_empty() { String::new() } else { format!(" COMMENT {}", literal(doc)) }
 }
 
-/// A string of Spark SQL, in which a backslash escapes.
+/// Returns a string literal of Spark SQL, in which a backslash escapes.
 fn literal(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n");
     format!("'{text}'")
