@@ -1,68 +1,58 @@
-//! The configuration file: TOML whose keys are the settings, a table `[storage]`, and the sections
-//! of [`sections`](super::sections).
+//! The configuration file: TOML whose keys are the settings, and the
+//! [`sections`](super::sections).
 //!
 //! Every key and every type is checked, those of other commands too, so that one file serves all
 //! commands and a misspelt key is never silently without effect. All problems are gathered, not
 //! only the first. The text of a line is never part of a message: it may hold a secret.
 
-use std::ops::Range;
+use std::borrow::Cow;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
-use super::list::{self, Kind, SETTINGS, Setting};
-use super::raw::{Source, StorageEntry, Typed};
-use super::sections::{self, Given, Section};
+use super::list::{self, Kind, SETTINGS};
+use super::sections::list::{ENDPOINT, KeyKind, PRIVACY, SECTIONS, STORAGE, SectionList, TABLES};
+use super::sections::{Section, Sections};
+use super::source::{Source, SourcedText};
 use super::value;
-use crate::lake::{Secret, options};
+use crate::lake::options;
 
-/// Name of the table for the options of object stores.
-const STORAGE: &str = "storage";
-
-/// What a file says, and what is wrong with it.
+/// The contents of a file, and what is wrong with it.
 #[derive(Debug, Default)]
-pub(super) struct Read {
-    pub(super) values: Vec<(&'static str, Typed)>,
-    pub(super) storage: Vec<StorageEntry>,
-    pub(super) sections: Vec<Section>,
+pub(super) struct ParsedFile {
+    /// Settings by key.
+    pub(super) values: Vec<(&'static str, SourcedText)>,
+    /// Sections without problems.
+    pub(super) sections: Sections,
     pub(super) problems: Vec<Problem>,
 }
 
-/// Reads and checks the file at `path`.
-pub(super) fn read(path: &Path) -> Read {
+/// Reads and parses the file at `path`.
+pub(super) fn read(path: &Path) -> ParsedFile {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&text, &path.display().to_string()),
-        Err(source) => Read {
+        Err(source) => ParsedFile {
             problems: vec![Problem::Unreadable { path: path.to_owned(), source }],
-            ..Read::default()
+            ..ParsedFile::default()
         },
     }
 }
 
-/// Checks `text`; `file` is its name in messages.
-pub(super) fn parse(text: &str, file: &str) -> Read {
-    let mut read = Read::default();
+/// Parses `text`; `file` is its name in messages.
+pub(super) fn parse(text: &str, file: &str) -> ParsedFile {
+    let mut parser = Parser { text, file, parsed: ParsedFile::default() };
     match DeTable::parse(text) {
         Ok(root) => {
-            let scan = Scan { text, file };
-            for (key, value) in scan.in_order(root.get_ref()) {
-                scan.top_level(key, value, &mut read);
+            for (key, value) in in_order(root.get_ref()) {
+                parser.top_level(key, value);
             }
         }
-        Err(error) => read.problems.push(syntax(text, file, &error)),
+        Err(error) => parser.parsed.problems.push(syntax(text, file, &error)),
     }
-    read
-}
-
-/// `key = value` for `setting`, quoted where its type asks for it.
-pub(super) fn assignment(setting: &Setting, value: &str) -> String {
-    match setting.kind {
-        Kind::Switch => format!("{} = {value}", setting.key),
-        Kind::Count { .. } if value.parse::<u64>().is_ok() => format!("{} = {value}", setting.key),
-        _ => format!("{} = {}", setting.key, toml::Value::String(value.to_owned())),
-    }
+    parser.parsed
 }
 
 fn syntax(text: &str, file: &str, error: &toml::de::Error) -> Problem {
@@ -75,155 +65,195 @@ fn syntax(text: &str, file: &str, error: &toml::de::Error) -> Problem {
     Problem::Syntax { file, line, message: error.message().replace('\n', ", ") }
 }
 
-/// Line of the byte at `offset`, counted from 1.
+/// Returns the line of the byte at `offset`, counted from 1.
 fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
     1 + memchr::memchr_iter(b'\n', before).count()
 }
 
-struct Scan<'a> {
-    text: &'a str,
-    file: &'a str,
+/// Returns the entries of `table`, which is sorted by key, in the order of the file.
+fn in_order<'t, 'i>(
+    table: &'t DeTable<'i>,
+) -> Vec<(&'t Spanned<Cow<'i, str>>, &'t Spanned<DeValue<'i>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
 }
 
-impl Scan<'_> {
-    fn top_level(&self, key: &Spanned<Text<'_>>, value: &Spanned<DeValue<'_>>, read: &mut Read) {
+struct Parser<'a> {
+    text: &'a str,
+    file: &'a str,
+    parsed: ParsedFile,
+}
+
+impl Parser<'_> {
+    /// Parses a key or section of the root.
+    fn top_level(&mut self, key: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
         let name = key.get_ref().as_ref();
+        let line = self.line(key.span().start);
         let setting = list::by_key(name).filter(|setting| setting.in_file());
         match (setting, value.get_ref()) {
             (Some(setting), given) => match plain(setting.kind, given) {
                 Some(text) => {
-                    let source = Source::File { file: self.file.to_owned(), line: self.line(key) };
-                    read.values.push((setting.key, Typed { text, source }));
+                    let text = SourcedText { text, source: self.source(key.span().start) };
+                    self.parsed.values.push((setting.key, text));
                 }
-                None => read.problems.push(Problem::WrongType {
+                None => self.parsed.problems.push(Problem::WrongType {
                     file: self.file.to_owned(),
-                    line: self.line(key),
+                    line,
                     key: name.to_owned(),
                     found: found(given),
                     expected: expected(setting.kind),
-                    example: assignment(setting, setting.example),
+                    example: setting.assignment(setting.example),
                 }),
             },
-            (None, DeValue::Table(table)) if name == STORAGE => {
-                for (key, value) in self.in_order(table) {
-                    match self.storage_entry(key, value) {
-                        Ok(entry) => read.storage.push(entry),
-                        Err(problem) => read.problems.push(problem),
-                    }
-                }
+            (None, DeValue::Table(table)) if name == STORAGE.name => {
+                self.parsed.sections.storage = self.section(&STORAGE, key.span().start, table);
             }
-            (None, DeValue::Table(table)) if sections::is_table(name) => {
-                read.sections.push(self.section(name, key, table));
+            (None, DeValue::Table(table)) if name == PRIVACY.name => {
+                self.parsed.sections.privacy = self.section(&PRIVACY, key.span().start, table);
             }
             (None, DeValue::Array(array))
-                if sections::is_array(name)
+                if SECTIONS.iter().any(|section| section.repeated && section.name == name)
                     && array.iter().all(|v| matches!(v.get_ref(), DeValue::Table(_))) =>
             {
                 for value in array.iter() {
-                    if let DeValue::Table(table) = value.get_ref() {
-                        let at = value.span().start;
-                        read.sections.push(self.section_at(name, at, table));
+                    let DeValue::Table(table) = value.get_ref() else { continue };
+                    let at = value.span().start;
+                    if name == ENDPOINT.name {
+                        let section = self.section(&ENDPOINT, at, table);
+                        self.parsed.sections.endpoints.extend(section);
+                    } else {
+                        let section = self.section(&TABLES, at, table);
+                        self.parsed.sections.tables.extend(section);
                     }
                 }
             }
             (None, given) => {
-                let hint = if name == list::CONFIG.key {
-                    "; it is named on the command line or by SESSIONLAKE_CONFIG".to_owned()
-                } else if name == STORAGE {
-                    "; it is a table: [storage]".to_owned()
-                } else if let Some(hint) = sections::hint(name) {
-                    hint
-                } else if options::is_option(name) {
-                    "; it belongs under the line [storage]".to_owned()
-                } else if matches!(given, DeValue::Table(_)) {
-                    "; the tables are [storage], [privacy], [[endpoint]] and [[tables]]; settings \
-                     stand above them without one"
-                        .to_owned()
-                } else {
-                    let keys = SETTINGS.iter().filter(|s| s.in_file()).map(|s| s.key);
-                    nearest_hint(value::nearest(name, keys))
-                };
-                read.problems.push(self.unknown(key, name.to_owned(), hint));
+                let hint = hint(name, given);
+                self.unknown(line, name.to_owned(), hint);
             }
         }
     }
 
-    fn storage_entry(
-        &self,
-        key: &Spanned<Text<'_>>,
-        value: &Spanned<DeValue<'_>>,
-    ) -> Result<StorageEntry, Problem> {
-        let name = key.get_ref().as_ref();
-        if !options::is_option(name) {
-            let hint = if list::by_key(name).is_some() {
-                "; it is a setting of its own: move it above the line [storage]".to_owned()
-            } else {
-                nearest_hint(value::nearest(name, options::OPTION_KEYS.iter().copied()))
-            };
-            return Err(self.unknown(key, format!("{STORAGE}.{name}"), hint));
+    /// Parses the section that begins at byte `at`. Returns `None` if a key or type is wrong.
+    fn section<T: DeserializeOwned>(
+        &mut self,
+        list: &'static SectionList,
+        at: usize,
+        table: &DeTable<'_>,
+    ) -> Option<Section<T>> {
+        let before = self.parsed.problems.len();
+        let mut lines = Vec::new();
+        for (key, value) in in_order(table) {
+            let name = key.get_ref().as_ref();
+            let at = key.span().start;
+            self.section_key(list, name, self.line(at), value.get_ref());
+            lines.push((name.to_owned(), self.source(at)));
         }
-        let text = match value.get_ref() {
-            DeValue::String(text) => text.as_ref().to_owned(),
-            DeValue::Boolean(on) => on.to_string(),
-            DeValue::Integer(number) => number.to_string(),
-            other => {
-                return Err(Problem::WrongType {
-                    file: self.file.to_owned(),
-                    line: self.line(key),
-                    key: format!("{STORAGE}.{name}"),
-                    found: kind_name(other).to_owned(),
-                    expected: "a string",
-                    example: format!("{name} = \"…\""),
-                });
+        if self.parsed.problems.len() > before {
+            return None;
+        }
+        let source = self.source(at);
+        let spanned = Spanned::new(at..at, table.clone());
+        match T::deserialize(toml::de::Deserializer::from(spanned)) {
+            Ok(values) => Some(Section { list, source, lines, values }),
+            Err(error) => {
+                let place = format!("{source}: {}", list.header());
+                let why = error.message().to_owned();
+                self.parsed.problems.push(Problem::Refused { place, why });
+                None
             }
+        }
+    }
+
+    /// Records a problem if the section has no key `name`, or not one with such a value.
+    fn section_key(&mut self, list: &SectionList, name: &str, line: usize, value: &DeValue<'_>) {
+        let (known, kind) = match list.name {
+            // Keys of the user's: paths of columns, options of all clouds.
+            section if section == PRIVACY.name => (true, KeyKind::Text),
+            section if section == STORAGE.name => (options::is_option(name), KeyKind::Secret),
+            _ => (list.key(name).is_some(), list.key(name).map_or(KeyKind::Text, |key| key.kind)),
         };
-        let source = Source::File { file: self.file.to_owned(), line: self.line(key) };
-        Ok(StorageEntry { key: name.to_owned(), value: Secret::new(text), source })
+        let full = format!("{}.{name}", list.name);
+        if !known {
+            let hint = match list.name == STORAGE.name {
+                true if list::by_key(name).is_some() => {
+                    "; it is a setting of its own: move it above the line [storage]".to_owned()
+                }
+                true => nearest_hint(value::nearest(name, options::OPTION_KEYS.iter().copied())),
+                false => nearest_hint(value::nearest(name, list.keys.iter().map(|key| key.name))),
+            };
+            self.unknown(line, full, hint);
+        } else if !takes(kind, value) {
+            let (expected, example) = match (kind, list.name == PRIVACY.name) {
+                (_, true) => (
+                    "keep, drop, hash or truncate in quotes (a column within another is one \
+                     quoted key)",
+                    list.assignment("\"userActions.targetUrl\""),
+                ),
+                (KeyKind::Secret, _) => ("a string", format!("{name} = \"…\"")),
+                (KeyKind::Text, _) => ("a string", list.assignment(name)),
+                (KeyKind::Texts, _) => ("a list of strings", list.assignment(name)),
+                (KeyKind::Pairs, _) => ("a table of strings", list.assignment(name)),
+            };
+            self.parsed.problems.push(Problem::WrongType {
+                file: self.file.to_owned(),
+                line,
+                key: full,
+                found: match kind {
+                    KeyKind::Secret => kind_name(value).to_owned(),
+                    _ => found(value),
+                },
+                expected,
+                example,
+            });
+        }
     }
 
-    fn section(&self, name: &str, key: &Spanned<Text<'_>>, table: &DeTable<'_>) -> Section {
-        self.section_at(name, key.span().start, table)
+    fn unknown(&mut self, line: usize, key: String, hint: String) {
+        let file = self.file.to_owned();
+        self.parsed.problems.push(Problem::UnknownKey { file, line, key, hint });
     }
 
-    fn section_at(&self, name: &str, at: usize, table: &DeTable<'_>) -> Section {
-        let source = |at| Source::File { file: self.file.to_owned(), line: line_of(self.text, at) };
-        let entries = self.in_order(table);
-        let entries = entries.into_iter().map(|(key, value)| sections::Entry {
-            key: key.get_ref().as_ref().to_owned(),
-            source: source(key.span().start),
-            given: given(value.get_ref()),
-        });
-        Section { kind: name.to_owned(), source: source(at), entries: entries.collect() }
+    fn source(&self, at: usize) -> Source {
+        Source::File { file: self.file.to_owned(), line: self.line(at) }
     }
 
-    fn unknown(&self, at: &Spanned<Text<'_>>, key: String, hint: String) -> Problem {
-        Problem::UnknownKey { file: self.file.to_owned(), line: self.line(at), key, hint }
-    }
-
-    fn line(&self, key: &Spanned<Text<'_>>) -> usize {
-        let Range { start, .. } = key.span();
-        line_of(self.text, start)
-    }
-
-    /// The entries as the file has them; the table itself is sorted by key.
-    fn in_order<'t, 'i>(
-        &self,
-        table: &'t DeTable<'i>,
-    ) -> Vec<(&'t Spanned<Text<'i>>, &'t Spanned<DeValue<'i>>)> {
-        let mut entries: Vec<_> = table.iter().collect();
-        entries.sort_by_key(|(key, _)| key.span().start);
-        entries
+    fn line(&self, at: usize) -> usize {
+        line_of(self.text, at)
     }
 }
 
-type Text<'i> = std::borrow::Cow<'i, str>;
+/// Says what to do about the key `name` of the root, which no setting and no section has.
+fn hint(name: &str, given: &DeValue<'_>) -> String {
+    if name == list::CONFIG.key {
+        "; it is named on the command line or by SESSIONLAKE_CONFIG".to_owned()
+    } else if let Some(section) = SECTIONS.iter().find(|section| section.name == name) {
+        match section.repeated {
+            true => {
+                let header = section.header();
+                format!("; it is a section, of which there may be several: {header}")
+            }
+            false => format!("; it is a table: {}", section.header()),
+        }
+    } else if options::is_option(name) {
+        "; it belongs under the line [storage]".to_owned()
+    } else if matches!(given, DeValue::Table(_)) {
+        "; the tables are [storage], [privacy], [[endpoint]] and [[tables]]; settings stand above \
+         them without one"
+            .to_owned()
+    } else {
+        let keys = SETTINGS.iter().filter(|setting| setting.in_file()).map(|setting| setting.key);
+        nearest_hint(value::nearest(name, keys))
+    }
+}
 
 fn nearest_hint(nearest: Option<&str>) -> String {
     nearest.map(|key| format!("; the nearest known key is `{key}`")).unwrap_or_default()
 }
 
-/// The value as text, if its TOML type fits the setting.
+/// Returns the value as text if its TOML type fits the setting.
 fn plain(kind: Kind, value: &DeValue<'_>) -> Option<String> {
     match (kind, value) {
         (Kind::Switch, DeValue::Boolean(on)) => Some(on.to_string()),
@@ -238,27 +268,18 @@ fn plain(kind: Kind, value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// A value of a section.
-fn given(value: &DeValue<'_>) -> Given {
-    let text = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
-        DeValue::String(text) => Some(text.as_ref().to_owned()),
-        _ => None,
-    };
-    match value {
-        DeValue::String(text) => Given::Text(text.as_ref().to_owned()),
-        DeValue::Integer(number) => Given::Number(number.to_string()),
-        DeValue::Array(values) => values
-            .iter()
-            .map(text)
-            .collect::<Option<_>>()
-            .map_or(Given::Other("an array of other things than strings"), Given::List),
-        DeValue::Table(table) => {
-            let pairs =
-                table.iter().map(|(k, v)| Some((k.get_ref().as_ref().to_owned(), text(v)?)));
-            let pairs = pairs.collect::<Option<_>>();
-            pairs.map_or(Given::Other("a table of other things than strings"), Given::Pairs)
+/// Returns true if a key of a section takes a value of this TOML type.
+fn takes(kind: KeyKind, value: &DeValue<'_>) -> bool {
+    let is_string = |value: &Spanned<DeValue<'_>>| matches!(value.get_ref(), DeValue::String(_));
+    match (kind, value) {
+        (KeyKind::Text | KeyKind::Texts | KeyKind::Secret, DeValue::String(_)) => true,
+        (KeyKind::Text | KeyKind::Secret, DeValue::Integer(number)) => {
+            i64::from_str_radix(number.as_str(), number.radix()).is_ok()
         }
-        other => Given::Other(kind_name(other)),
+        (KeyKind::Secret, DeValue::Boolean(_)) => true,
+        (KeyKind::Texts, DeValue::Array(values)) => values.iter().all(is_string),
+        (KeyKind::Pairs, DeValue::Table(table)) => table.iter().all(|(_, value)| is_string(value)),
+        _ => false,
     }
 }
 

@@ -18,15 +18,18 @@
 //! Checking resolves the host of `listen` and looks at the state and lake directories' names; it
 //! creates nothing and opens nothing but the configuration file.
 
-mod checker;
-mod endpoints;
+mod build;
+mod environment;
 mod error;
 mod file;
-mod forms;
+mod flags;
+mod layers;
 pub(crate) mod list;
-mod raw;
+mod names;
+mod paths;
 pub mod reference;
 mod sections;
+mod source;
 pub(crate) mod value;
 
 #[cfg(test)]
@@ -36,11 +39,11 @@ mod tests;
 
 use std::path::PathBuf;
 
+pub use environment::Environment;
 pub use error::{Error, Problem};
-pub use raw::Environment;
-pub(crate) use raw::Flags;
+pub(crate) use flags::Flags;
 
-use raw::Raw;
+use layers::Layers;
 
 use crate::{import, lake, server};
 
@@ -60,9 +63,9 @@ pub(crate) fn serve(
     flags: &Flags<{ list::SERVE }>,
     environment: &Environment,
 ) -> Result<Loaded<server::Settings>, Error> {
-    let raw = Raw::gather(flags, environment)?;
-    let (settings, log) = checker::server(&raw)?;
-    Ok(Loaded { settings, log, warnings: raw.warnings })
+    let layers = Layers::gather(flags, environment)?;
+    let (settings, log) = build::server(&layers)?;
+    Ok(Loaded { settings, log, warnings: layers.warnings })
 }
 
 /// The settings of `import`.
@@ -73,9 +76,9 @@ pub(crate) fn import(
     again: bool,
     quiet: bool,
 ) -> Result<Loaded<import::Options>, Error> {
-    let raw = Raw::gather(flags, environment)?;
-    let (settings, log) = checker::import(&raw, files, again, quiet)?;
-    Ok(Loaded { settings, log, warnings: raw.warnings })
+    let layers = Layers::gather(flags, environment)?;
+    let (settings, log) = build::import(&layers, files, again, quiet)?;
+    Ok(Loaded { settings, log, warnings: layers.warnings })
 }
 
 /// The lake that `inspect` looks at; `named` outranks every other layer.
@@ -84,13 +87,13 @@ pub(crate) fn lake(
     environment: &Environment,
     named: Option<String>,
 ) -> Result<Loaded<lake::Options>, Error> {
-    let mut raw = Raw::gather(flags, environment)?;
+    let mut layers = Layers::gather(flags, environment)?;
     if let Some(named) = named {
         if flags.get(&list::LAKE).is_some() {
             let why = format!("the lake is given as {named} already: give it once");
             return Err(Problem::Refused { place: list::LAKE.flag(), why }.into());
         }
-        raw.name(&list::LAKE, named);
+        layers.set(&list::LAKE, named);
     }
-    Ok(Loaded { settings: checker::lake(&raw)?, log: String::new(), warnings: raw.warnings })
+    Ok(Loaded { settings: build::lake(&layers)?, log: String::new(), warnings: layers.warnings })
 }

@@ -1,22 +1,31 @@
-//! The configuration in prose: the table of the README, and the example file, from the list.
+//! The reference of the configuration for the README, and the example file.
+//!
+//! Both are made from the lists of settings and of sections.
 
 use std::fmt::Write as _;
 
-use super::file;
 use super::list::{SETTINGS, Setting};
+use super::sections::list::{ENDPOINT, PRIVACY, SECTIONS, STORAGE, SectionList, TABLES};
 
 /// The line before the reference in the README.
 pub const BEGIN: &str = "<!-- settings:begin -->";
 /// The line after the reference in the README.
 pub const END: &str = "<!-- settings:end -->";
 
-/// The reference as Markdown, one table a section, without the markers.
+/// Chapters of the example file after those of the settings. `[storage]` comes last: its header is
+/// no comment.
+const EXAMPLE_CHAPTERS: &[(&str, &[&SectionList])] = &[
+    ("Endpoints, more tables, personal data", &[&ENDPOINT, &TABLES, &PRIVACY]),
+    ("Object stores", &[&STORAGE]),
+];
+
+/// Returns the reference as Markdown, a table for each chapter and section, without the markers.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = String::new();
-    for (section, settings) in sections() {
+    for (chapter, settings) in chapters() {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "**{section}**\n");
+        let _ = writeln!(text, "**{chapter}**\n");
         text.push_str("| flag | key | default | what it does |\n|---|---|---|---|\n");
         for setting in settings {
             let key = match setting.in_file() {
@@ -33,6 +42,7 @@ pub fn markdown() -> String {
         }
         text.push('\n');
     }
+    sections_markdown(&mut text);
     text.push_str(
         "The environment variable of a setting is its key in capitals after `SESSIONLAKE_`: \
          `SESSIONLAKE_ROLL_AGE`. A flag outranks the environment, the environment the file, the \
@@ -41,8 +51,8 @@ pub fn markdown() -> String {
     text
 }
 
-/// The example file: every key with its default and what it does. Keys without a default are
-/// there as comments.
+/// Returns the example file: every key with its default and what it does. Keys without a default and
+/// sections are comments.
 #[must_use]
 pub fn example() -> String {
     let mut text = String::from(
@@ -51,76 +61,74 @@ pub fn example() -> String {
          # Use it with --config FILE or SESSIONLAKE_CONFIG=FILE. Flags and SESSIONLAKE_… variables\n\
          # outrank what stands here. Relative paths start from the working directory.\n",
     );
-    for (section, settings) in sections() {
-        let _ = writeln!(text, "\n# ── {section} {}", "─".repeat(92 - section.len()));
+    for (chapter, settings) in chapters() {
+        let _ = writeln!(text, "\n# ── {chapter} {}", "─".repeat(92 - chapter.len()));
         for setting in settings.iter().filter(|setting| setting.in_file()) {
             let _ = writeln!(text);
             for line in wrapped(&prose(setting), 96) {
                 let _ = writeln!(text, "# {line}");
             }
             let _ = match setting.default {
-                Some(default) => writeln!(text, "{}", file::assignment(setting, default)),
-                None => writeln!(text, "# {}", file::assignment(setting, setting.example)),
+                Some(default) => writeln!(text, "{}", setting.assignment(default)),
+                None => writeln!(text, "# {}", setting.assignment(setting.example)),
             };
         }
     }
-    text.push_str(SECTIONS_EXAMPLE);
-    text.push_str(STORAGE_EXAMPLE);
+    for (title, sections) in EXAMPLE_CHAPTERS {
+        let _ = writeln!(text, "\n# ── {title} {}", "─".repeat(92 - title.len()));
+        for section in *sections {
+            section_example(&mut text, section);
+        }
+    }
     text
 }
 
-const SECTIONS_EXAMPLE: &str = r#"
-# ── Endpoints, more tables, personal data ───────────────────────────────────────────────────────
+/// Appends the tables of the sections' keys.
+fn sections_markdown(text: &mut String) {
+    let _ = writeln!(text, "**Sections of the file**\n");
+    for section in SECTIONS {
+        let _ = writeln!(text, "`{}`: {}\n", section.header(), section.help);
+        text.push_str("| key | default | example | what it does |\n|---|---|---|---|\n");
+        for key in section.keys {
+            let default = if key.default.is_empty() { "—" } else { key.default };
+            let _ = writeln!(
+                text,
+                "| `{}` | {default} | `{}` | {} |",
+                key.name,
+                key.example,
+                key.help.replace('|', "\\|")
+            );
+        }
+        text.push('\n');
+    }
+}
 
-# Any number of places to send to. With one of these, the settings above describe none; a key that
-# is not given is as they say.
-# [[endpoint]]
-# name = "sessions"                # label of its metrics
-# path = "/export/events"
-# methods = ["PUT", "POST"]
-# form = "ndjson"                  # or elasticsearch: /_bulk and what clients ask around it
-# table = "user_sessions"
-# auth = ["basic", "token", "oauth2", "jwt"]    # or "none"
-# allow = ["exporter"]             # names in the file of credentials
-# scope = "sessions.write"         # that OAuth 2.0 tokens must have
-# peers = ["10.0.0.0/8", "::1"]    # who may come, by address
-# body_limit = "32MiB"
-# inflated_limit = "256MiB"
-# requests_per_second = 200        # of one peer
-#
-# [[endpoint]]
-# path = "/elastic"
-# form = "elasticsearch"
-# indices = { "sessions-*" = "user_sessions" }  # without it, all go to `table`
-
-# Tables besides the first, for endpoints to name. One without a `partition` has no directories
-# below it.
-# [[tables]]
-# name = "orders"
-# schema = "examples/orders.avsc"
-# partition = "date={at:%Y-%m-%d}"
-
-# What is done to values before they are landed: keep, drop, hash or truncate (addresses).
-# [privacy]
-# ip = "truncate"
-# userId = "hash"
-# "userActions.targetUrl" = "drop"
-# "stringProperties.email" = "hash"
-"#;
-
-const STORAGE_EXAMPLE: &str = r#"
-# ── Object stores ───────────────────────────────────────────────────────────────────────────────
-
-# Options of the store that the lake is in, for what the variables of the cloud (AWS_REGION,
-# AWS_ACCESS_KEY_ID, …) do not say already. This table comes last: a key after it belongs to it.
-[storage]
-# aws_endpoint = "http://127.0.0.1:9000"
-# allow_http = true
-# path_style = true
-# aws_region = "eu-central-1"
-# aws_access_key_id = "…"
-# aws_secret_access_key = "…"
-"#;
+/// Appends a section as comments, but for the header of `[storage]`, under which anything that is
+/// uncommented belongs.
+fn section_example(text: &mut String, section: &SectionList) {
+    let _ = writeln!(text);
+    for line in wrapped(section.help, 96) {
+        let _ = writeln!(text, "# {line}");
+    }
+    let mut explained = Vec::new();
+    for (number, keys) in section.examples.iter().enumerate() {
+        if number > 0 {
+            let _ = writeln!(text, "#");
+        }
+        let comment = if section.name == STORAGE.name { "" } else { "# " };
+        let _ = writeln!(text, "{comment}{}", section.header());
+        for (name, value) in *keys {
+            let assignment = format!("# {name} = {value}");
+            let note = section.key(name).map_or("", |key| key.note);
+            let _ = match note {
+                "" => writeln!(text, "{assignment}"),
+                _ if explained.contains(name) => writeln!(text, "{assignment}"),
+                note => writeln!(text, "{assignment:<34} # {note}"),
+            };
+            explained.push(name);
+        }
+    }
+}
 
 fn prose(setting: &Setting) -> String {
     match setting.more {
@@ -129,19 +137,19 @@ fn prose(setting: &Setting) -> String {
     }
 }
 
-/// The settings by section, in the order of the list.
-fn sections() -> Vec<(&'static str, Vec<&'static Setting>)> {
-    let mut sections: Vec<(&str, Vec<&Setting>)> = Vec::new();
+/// Returns the settings by chapter, in the order of the list.
+fn chapters() -> Vec<(&'static str, Vec<&'static Setting>)> {
+    let mut chapters: Vec<(&str, Vec<&Setting>)> = Vec::new();
     for setting in SETTINGS {
-        match sections.last_mut() {
-            Some((name, settings)) if *name == setting.section => settings.push(setting),
-            _ => sections.push((setting.section, vec![setting])),
+        match chapters.last_mut() {
+            Some((name, settings)) if *name == setting.heading => settings.push(setting),
+            _ => chapters.push((setting.heading, vec![setting])),
         }
     }
-    sections
+    chapters
 }
 
-/// `text` in lines of at most `width` characters, broken at spaces.
+/// Breaks `text` into lines of at most `width` characters, at spaces.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

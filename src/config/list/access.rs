@@ -12,7 +12,7 @@ pub(crate) const CREDENTIALS: Setting = Setting {
     default: None,
     example: "credentials.toml",
     commands: SERVE,
-    section: ACCESS,
+    heading: ACCESS,
     help: "Take sessions only from those whom this TOML file names: users, tokens, OAuth 2.0 \
            clients, issuers.",
     more: "It is read again when it changes. Without it, nobody is asked who they are.",
@@ -26,7 +26,7 @@ pub(crate) const TLS_CERT: Setting = Setting {
     default: None,
     example: "tls/cert.pem",
     commands: SERVE,
-    section: ACCESS,
+    heading: ACCESS,
     help: "Speak TLS (1.2 and 1.3) only, with this certificate and its chain (PEM).",
     more: "Read again when it changes, without a restart. `sessionlake cert` makes one to try.",
 };
@@ -39,7 +39,7 @@ pub(crate) const TLS_KEY: Setting = Setting {
     default: None,
     example: "tls/key.pem",
     commands: SERVE,
-    section: ACCESS,
+    heading: ACCESS,
     help: "The private key of the certificate (PEM).",
     more: "",
 };
@@ -52,7 +52,7 @@ pub(crate) const TLS_CLIENT_CA: Setting = Setting {
     default: None,
     example: "tls/clients.pem",
     commands: SERVE,
-    section: ACCESS,
+    heading: ACCESS,
     help: "Require a client certificate that one of these authorities (PEM) has signed.",
     more: "",
 };
@@ -65,7 +65,7 @@ pub(crate) const HANDSHAKE_TIMEOUT: Setting = Setting {
     default: Some("10s"),
     example: "10s",
     commands: SERVE,
-    section: ACCESS,
+    heading: ACCESS,
     help: "Give up on a TLS handshake that takes longer than this.",
     more: "",
 };

@@ -14,7 +14,7 @@ pub(crate) const STATE: Setting = Setting {
     default: Some("./data/state"),
     example: "/var/lib/sessionlake",
     commands: SERVE,
-    section: JOURNAL,
+    heading: JOURNAL,
     help: "Keep the journal in this directory, on a local disk that honours fsync.",
     more: "Not inside the lake. One process at a time can use it.",
 };
@@ -27,7 +27,7 @@ pub(crate) const NODE: Setting = Setting {
     default: Some(""),
     example: "eu-1",
     commands: SERVE,
-    section: JOURNAL,
+    heading: JOURNAL,
     help: "Begin the name of this node, and so of its files, with this.",
     more: "Up to 32 of a-z, 0-9 and -. The rest of the name is chosen at random for each new \
            journal.",
@@ -41,7 +41,7 @@ pub(crate) const JOURNAL_QUOTA: Setting = Setting {
     default: Some("10GiB"),
     example: "10GiB",
     commands: SERVE,
-    section: JOURNAL,
+    heading: JOURNAL,
     help: "Refuse (503) new bodies while the journal holds this much that has not landed.",
     more: "Not below inflated_limit or journal_segment.",
 };
@@ -54,7 +54,7 @@ pub(crate) const JOURNAL_SEGMENT: Setting = Setting {
     default: Some("64MiB"),
     example: "64MiB",
     commands: SERVE,
-    section: JOURNAL,
+    heading: JOURNAL,
     help: "Begin a new file of the journal after this many bytes.",
     more: "",
 };
@@ -67,7 +67,7 @@ pub(crate) const JOURNAL_COMPRESSION: Setting = Setting {
     default: Some("true"),
     example: "false",
     commands: SERVE,
-    section: JOURNAL,
+    heading: JOURNAL,
     help: "Compress bodies of 4 KiB to 8 MiB in the journal (zstd).",
     more: "Sessions take an eighth of the room there, and less time. Bodies are compressed before \
            they are encrypted.",
@@ -81,7 +81,7 @@ pub(crate) const DISK_RESERVE: Setting = Setting {
     default: Some("1GiB"),
     example: "1GiB",
     commands: SERVE,
-    section: JOURNAL,
+    heading: JOURNAL,
     help: "Refuse (503) new bodies while the disk of the journal has less than this free.",
     more: "",
 };
@@ -94,7 +94,7 @@ pub(crate) const RETRY_WINDOW: Setting = Setting {
     default: Some("10min"),
     example: "10min",
     commands: SERVE,
-    section: JOURNAL,
+    heading: JOURNAL,
     help: "Take a body equal to one of the last this long for a retry, and store it once.",
     more: "0s stores every body.",
 };
@@ -107,7 +107,7 @@ pub(crate) const SKIP_DAMAGED: Setting = Setting {
     default: Some("false"),
     example: "true",
     commands: SERVE,
-    section: JOURNAL,
+    heading: JOURNAL,
     help: "Start although the journal is damaged in the middle: set damaged segments aside.",
     more: "What they held does not land; the segments are kept for a rescue by hand.",
 };
@@ -120,7 +120,7 @@ pub(crate) const PRIVACY_KEY: Setting = Setting {
     default: None,
     example: "privacy.key",
     commands: LANDING,
-    section: PRIVACY,
+    heading: PRIVACY,
     help: "The secret (32 bytes or more, any text) that hashes columns and seals rejected lines, \
            as the [privacy] table of the file asks.",
     more: "Keep it: with another one, equal values no longer have equal hashes.",
@@ -134,7 +134,7 @@ pub(crate) const ENCRYPT_JOURNAL: Setting = Setting {
     default: Some("false"),
     example: "true",
     commands: SERVE,
-    section: PRIVACY,
+    heading: PRIVACY,
     help: "Encrypt bodies in the journal (AES-256-GCM) with a key made from privacy_key.",
     more: "What lies there already stays as it is until it has landed, and privacy_key opens it.",
 };

@@ -15,7 +15,7 @@ pub(crate) const LAKE: Setting = Setting {
     default: Some("./data/lake"),
     example: "s3://bucket/prefix",
     commands: LANDING | INSPECT,
-    section: LAKE_SECTION,
+    heading: LAKE_SECTION,
     help: "Land files here: a directory, s3://bucket/prefix, gs://bucket/prefix or \
            az://container/prefix.",
     more: "Credentials come from the usual variables of the cloud (AWS_ACCESS_KEY_ID, …) or from \
@@ -30,7 +30,7 @@ pub(crate) const STORE_TIMEOUT: Setting = Setting {
     default: Some("30s"),
     example: "30s",
     commands: LANDING,
-    section: LAKE_SECTION,
+    heading: LAKE_SECTION,
     help: "Give up on one request to an object store after this long; it is then tried again.",
     more: "",
 };
@@ -43,7 +43,7 @@ pub(crate) const TABLE: Setting = Setting {
     default: Some("user_sessions"),
     example: "user_sessions",
     commands: LANDING,
-    section: LAKE_SECTION,
+    heading: LAKE_SECTION,
     help: "Name of the table: its directory under the lake.",
     more: "1 to 64 of a-z, 0-9 and _, not beginning with _.",
 };
@@ -56,7 +56,7 @@ pub(crate) const SCHEMA: Setting = Setting {
     default: None,
     example: "examples/orders.avsc",
     commands: LANDING,
-    section: LAKE_SECTION,
+    heading: LAKE_SECTION,
     help: "Take the table's columns from this Avro schema.",
     more: "Without it, the built-in schema of the table is used.",
 };
@@ -69,7 +69,7 @@ pub(crate) const PARTITION: Setting = Setting {
     default: Some("date={startTime:%Y-%m-%d}"),
     example: "tenant={tenantId}/date={startTime:%Y-%m-%d}",
     commands: LANDING,
-    section: LAKE_SECTION,
+    heading: LAKE_SECTION,
     help: "Directories below the table: {column} for text, {column:FORMAT} for a time (UTC, \
            strftime).",
     more: "",
@@ -83,7 +83,7 @@ pub(crate) const ROLL_AGE: Setting = Setting {
     default: Some("60s"),
     example: "60s",
     commands: SERVE,
-    section: FILES,
+    heading: FILES,
     help: "Write files once their oldest row is this old.",
     more: "",
 };
@@ -96,7 +96,7 @@ pub(crate) const ROLL_BYTES: Setting = Setting {
     default: Some("128MiB"),
     example: "128MiB",
     commands: LANDING,
-    section: FILES,
+    heading: FILES,
     help: "Write files once they would hold this many bytes of Parquet.",
     more: "",
 };
@@ -109,7 +109,7 @@ pub(crate) const ROLL_ROWS: Setting = Setting {
     default: Some("none"),
     example: "1000000",
     commands: LANDING,
-    section: FILES,
+    heading: FILES,
     help: "Write files once they would hold this many rows; none for no such limit.",
     more: "",
 };
@@ -122,7 +122,7 @@ pub(crate) const COMPRESSION: Setting = Setting {
     default: Some("zstd:1"),
     example: "zstd:3",
     commands: LANDING,
-    section: FILES,
+    heading: FILES,
     help: "Compress pages with zstd:LEVEL (1 to 22), snappy, lz4 or none.",
     more: "",
 };
@@ -135,7 +135,7 @@ pub(crate) const ROW_GROUP_BYTES: Setting = Setting {
     default: Some("128MiB"),
     example: "128MiB",
     commands: LANDING,
-    section: FILES,
+    heading: FILES,
     help: "Close a row group once it takes this much memory.",
     more: "Not above memory.",
 };
@@ -148,7 +148,7 @@ pub(crate) const MEMORY: Setting = Setting {
     default: Some("256MiB"),
     example: "256MiB",
     commands: LANDING,
-    section: RESOURCES,
+    heading: RESOURCES,
     help: "Hold at most this many bytes of rows that are not written yet.",
     more: "The process takes more than that: requests, stacks and caches come on top.",
 };
@@ -161,7 +161,7 @@ pub(crate) const DECODE_THREADS: Setting = Setting {
     default: Some("auto"),
     example: "4",
     commands: LANDING,
-    section: RESOURCES,
+    heading: RESOURCES,
     help: "Decode with this many threads; auto for one a core.",
     more: "",
 };

@@ -43,7 +43,7 @@ pub(crate) struct Setting {
     /// The commands that take it as a flag.
     pub(crate) commands: u8,
     /// Heading in help and in the reference.
-    pub(crate) section: &'static str,
+    pub(crate) heading: &'static str,
     /// One sentence.
     pub(crate) help: &'static str,
     /// What else there is to know; may be empty.
@@ -76,7 +76,16 @@ impl Setting {
         format!("{ENVIRONMENT_PREFIX}{}", self.key.to_uppercase())
     }
 
-    /// Whether the file may have it. A file cannot name the file to read.
+    /// `roll_age = "60s"`, with quotes where the type asks for them.
+    pub(crate) fn assignment(&self, value: &str) -> String {
+        match self.kind {
+            Kind::Switch => format!("{} = {value}", self.key),
+            Kind::Count { .. } if value.parse::<u64>().is_ok() => format!("{} = {value}", self.key),
+            _ => format!("{} = {}", self.key, toml::Value::String(value.to_owned())),
+        }
+    }
+
+    /// Returns true if the file may have it. A file cannot name the file to read.
     pub(crate) fn in_file(&self) -> bool {
         self.key != CONFIG.key
     }

@@ -14,7 +14,7 @@ pub(crate) const CONFIG: Setting = Setting {
     default: None,
     example: "sessionlake.toml",
     commands: SERVE | IMPORT | INSPECT,
-    section: GENERAL,
+    heading: GENERAL,
     help: "Read settings from this TOML file.",
     more: "No file is read unless one is named. Flags and environment variables outrank it.",
 };
@@ -27,7 +27,7 @@ pub(crate) const LOG: Setting = Setting {
     default: Some("info,object_store=warn"),
     example: "info,sessionlake::journal=debug",
     commands: LANDING,
-    section: GENERAL,
+    heading: GENERAL,
     help: "What to log, to standard error: error, warn, info, debug, trace or off, also by module.",
     more: "",
 };
@@ -40,7 +40,7 @@ pub(crate) const LISTEN: Setting = Setting {
     default: Some("127.0.0.1:3000"),
     example: "127.0.0.1:3000",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Listen on this address.",
     more: "A name is resolved once, at the start. Port 0 takes a free port, which is printed. \
            Anything but loopback needs TLS and credentials, or insecure_listen.",
@@ -54,7 +54,7 @@ pub(crate) const PATH: Setting = Setting {
     default: Some("/export/events"),
     example: "/export/events",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Take sessions by PUT and POST on this path.",
     more: "[[endpoint]] sections of the file, if there are any, take the place of this one.",
 };
@@ -67,7 +67,7 @@ pub(crate) const HOST_NAMES: Setting = Setting {
     default: None,
     example: "lake.example.com",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Names, with commas between, that senders on loopback may ask for besides localhost.",
     more: "Other names are refused where nobody is asked who they are: they may be those of web \
            pages. For a proxy that passes its own name on.",
@@ -81,7 +81,7 @@ pub(crate) const INSECURE_LISTEN: Setting = Setting {
     default: Some("false"),
     example: "true",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Allow listening beyond loopback although traffic is not encrypted or not everybody is \
            asked who they are.",
     more: "For a network where every sender is trusted, or behind a proxy that does both.",
@@ -95,7 +95,7 @@ pub(crate) const BODY_LIMIT: Setting = Setting {
     default: Some("32MiB"),
     example: "32MiB",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Refuse (413) a body with more bytes than this, as sent.",
     more: "",
 };
@@ -108,7 +108,7 @@ pub(crate) const INFLATED_LIMIT: Setting = Setting {
     default: Some("256MiB"),
     example: "256MiB",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Refuse (413) a body with more bytes than this once decompressed.",
     more: "Not below body_limit.",
 };
@@ -121,7 +121,7 @@ pub(crate) const HEADER_TIMEOUT: Setting = Setting {
     default: Some("10s"),
     example: "10s",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Give up on a request whose headers take longer than this.",
     more: "",
 };
@@ -134,7 +134,7 @@ pub(crate) const BODY_TIMEOUT: Setting = Setting {
     default: Some("25s"),
     example: "25s",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Give up (408) on a request whose body takes longer than this.",
     more: "The exporter itself gives up after 30 s.",
 };
@@ -147,7 +147,7 @@ pub(crate) const DRAIN_TIMEOUT: Setting = Setting {
     default: Some("30s"),
     example: "30s",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "At a stop, give requests under way this long to end.",
     more: "",
 };
@@ -160,7 +160,7 @@ pub(crate) const MAX_CONNECTIONS: Setting = Setting {
     default: Some("1024"),
     example: "1024",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Serve at most this many connections at a time.",
     more: "",
 };
@@ -173,7 +173,7 @@ pub(crate) const MAX_CONNECTIONS_PER_PEER: Setting = Setting {
     default: Some("256"),
     example: "256",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Close a connection at once when its peer has this many open already.",
     more: "A peer is an IPv4 address or an IPv6 /64. Senders behind one proxy are one peer.",
 };
@@ -186,7 +186,7 @@ pub(crate) const REQUESTS_PER_SECOND: Setting = Setting {
     default: Some("none"),
     example: "200",
     commands: SERVE,
-    section: RECEIVING,
+    heading: RECEIVING,
     help: "Answer 429 to what a peer asks beyond this many requests a second.",
     more: "Two seconds' worth may come at once. An [[endpoint]] can have a limit of its own.",
 };

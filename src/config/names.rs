@@ -1,11 +1,10 @@
-//! Texts of a certain form: addresses, paths, names.
+//! Addresses, paths of requests, and names.
 //!
-//! An error is the half sentence that follows what was found.
+//! An error is half a sentence to follow the text: `"3000"` **`is not HOST:PORT`**.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Component, Path, PathBuf};
 
-/// `HOST:PORT` as addresses, IPv4 first, never none. Asks the system's resolver.
+/// Resolves `HOST:PORT` by the system's resolver to at least one address, IPv4 first.
 pub(super) fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
     let shaped = text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && port.parse::<u16>().is_ok() && !host.contains("//")
@@ -24,7 +23,8 @@ pub(super) fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-/// A path to take requests on, as `warp` is given it: plain segments, none of them empty.
+/// Checks a path to take requests on: plain segments, none of them empty, and not one of the
+/// program's own.
 pub(super) fn http_path(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
     if !text.starts_with('/') || !text.chars().all(plain) {
@@ -41,7 +41,7 @@ pub(super) fn http_path(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A table's name: a directory that engines do not hide.
+/// Checks a table's name, which is a directory that engines must not hide.
 pub(super) fn table_name(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let named = (1..=64).contains(&text.len()) && text.chars().all(plain);
@@ -51,37 +51,11 @@ pub(super) fn table_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// What a node's name begins with.
+/// Checks the prefix of a node's name.
 pub(super) fn node_prefix(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     match text.len() <= 32 && text.chars().all(plain) {
         true => Ok(text.to_owned()),
         false => Err("is not up to 32 of a-z, 0-9 and -".to_owned()),
     }
-}
-
-/// Whether `inner` is `outer` or lies in it, by name and through links, though neither need exist.
-pub(super) fn is_within(inner: &Path, outer: &Path) -> bool {
-    real(inner).starts_with(real(outer))
-}
-
-/// The path without links, `.` and `..`, as far as it exists; the rest by name.
-fn real(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut real = PathBuf::new();
-    for component in absolute.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                real.pop();
-            }
-            other => {
-                real.push(other);
-                if let Ok(resolved) = std::fs::canonicalize(&real) {
-                    real = resolved;
-                }
-            }
-        }
-    }
-    real
 }

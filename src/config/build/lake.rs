@@ -1,0 +1,69 @@
+//! Options of the lake, and of rolls.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use super::Builder;
+use crate::config::list;
+use crate::config::sections::SecretText;
+use crate::encode::Compression;
+use crate::lake::Location;
+use crate::{lake, roll};
+
+impl Builder<'_> {
+    pub(super) fn lake(&mut self) -> lake::Options {
+        let location = self.lake_location();
+        let timeout = self.duration(&list::STORE_TIMEOUT);
+        let mut options = Vec::new();
+        let layers = self.layers;
+        if let Some(section) = &layers.sections.storage {
+            for (key, source) in &section.lines {
+                let Some(SecretText(value)) = section.values.0.get(key) else { continue };
+                match lake::Options::check(&location, key, value) {
+                    Ok(option) => options.push(option),
+                    Err(why) => self.refuse(source.to_string(), why),
+                }
+            }
+        }
+        lake::Options { location, options, timeout }
+    }
+
+    fn lake_location(&mut self) -> Location {
+        let harmless = || Location::Local(PathBuf::new());
+        let given = self.given(&list::LAKE);
+        // A name and password before an @ would be printed with the value.
+        if given.text.contains("://") && given.text.contains('@') {
+            let place = given.source.place(&list::LAKE);
+            let why = "credentials do not belong in the address of the lake; use the [storage] \
+                       table or the variables of the cloud, for example AWS_ACCESS_KEY_ID";
+            self.refuse(place, why);
+            return harmless();
+        }
+        match Location::parse(&given.text) {
+            Ok(location) => location,
+            Err(why) => {
+                self.bad(&list::LAKE, &given, why);
+                harmless()
+            }
+        }
+    }
+
+    pub(super) fn roll(&mut self) -> roll::Options {
+        let threads = self.count(&list::DECODE_THREADS).and_then(|n| usize::try_from(n).ok());
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let options = roll::Options {
+            roll_bytes: self.size(&list::ROLL_BYTES),
+            roll_rows: self.count(&list::ROLL_ROWS),
+            compression: self
+                .optional(&list::COMPRESSION, Compression::parse)
+                .unwrap_or(Compression::None),
+            row_group_bytes: self.size(&list::ROW_GROUP_BYTES),
+            memory_bytes: self.size(&list::MEMORY),
+            decode_threads: threads.and_then(NonZeroUsize::new).unwrap_or(cores),
+        };
+        if self.problems.is_empty() {
+            self.not_below(&list::MEMORY, &list::ROW_GROUP_BYTES, options.row_group_bytes);
+        }
+        options
+    }
+}

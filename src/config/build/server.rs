@@ -1,0 +1,165 @@
+//! Settings of a server: the receiver, the journal, and how they go together.
+
+use std::net::SocketAddr;
+
+use super::Builder;
+use crate::config::list;
+use crate::config::names::{node_prefix, resolve};
+use crate::config::paths::is_within;
+use crate::config::source::Source;
+use crate::http::Endpoint;
+use crate::lake::Location;
+use crate::tls::TlsFiles;
+use crate::{http, journal, server};
+
+impl Builder<'_> {
+    pub(super) fn server(&mut self) -> server::Settings {
+        let (listen, addresses) = self.parsed(&list::LISTEN, |text| {
+            resolve(text).map(|addresses| (text.to_owned(), addresses))
+        });
+        let tls = self.tls();
+        let credentials = self.file(&list::CREDENTIALS);
+        let http = self.http(&listen, credentials.is_some());
+        self.loopback_or_secured(&addresses, tls.as_ref(), &http.endpoints);
+        let journal = self.journal();
+        let lake = self.lake();
+        let (first, more) = self.tables();
+        let settings = server::Settings {
+            listen,
+            addresses,
+            http,
+            credentials,
+            tls,
+            journal,
+            lake,
+            tables: std::iter::once(first).chain(more).collect(),
+            privacy_key: self.file(&list::PRIVACY_KEY),
+            roll: self.roll(),
+            roll_age: self.duration(&list::ROLL_AGE),
+        };
+        if self.problems.is_empty() {
+            self.go_together(&settings);
+        }
+        settings
+    }
+
+    /// Holds the settings of a server against each other.
+    fn go_together(&mut self, settings: &server::Settings) {
+        let (endpoints, journal) = (&settings.http.endpoints, &settings.journal);
+        self.tables_exist(endpoints, &settings.tables);
+        if journal.encrypt && settings.privacy_key.is_none() {
+            let secret = Source::Flag.example(&list::PRIVACY_KEY);
+            let why = format!("needs a secret: {secret}");
+            self.refuse(self.place(&list::ENCRYPT_JOURNAL), why);
+        }
+        let body = self.size(&list::BODY_LIMIT);
+        self.not_below(&list::INFLATED_LIMIT, &list::BODY_LIMIT, body);
+        self.not_below(&list::JOURNAL_QUOTA, &list::JOURNAL_SEGMENT, journal.segment_bytes);
+        let inflated = endpoints.iter().map(|e| e.inflated_limit_bytes).max();
+        let inflated = inflated.unwrap_or_default();
+        self.not_below(&list::JOURNAL_QUOTA, &list::INFLATED_LIMIT, inflated);
+        let (state, staging) = (settings.state(), settings.staging());
+        if let Location::Local(lake) = &settings.lake.location
+            && is_within(lake, &staging)
+        {
+            let (lake, staging) = (lake.display(), staging.display());
+            let why = format!("{lake} lies in {staging}, which every start empties");
+            self.refuse(self.place(&list::LAKE), why);
+        } else if let Location::Local(lake) = &settings.lake.location
+            && is_within(state, lake)
+        {
+            let place = self.place(&list::STATE);
+            let why = format!(
+                "the state directory {} lies in the lake {}, where readers would find the \
+                 journal; put them side by side",
+                state.display(),
+                lake.display()
+            );
+            self.refuse(place, why);
+        }
+    }
+
+    fn journal(&mut self) -> journal::Options {
+        let mut options = journal::Options::new(self.path(&list::STATE));
+        options.node_prefix = self.parsed(&list::NODE, node_prefix);
+        options.segment_bytes = self.size(&list::JOURNAL_SEGMENT);
+        options.quota_bytes = self.size(&list::JOURNAL_QUOTA);
+        options.reserve_bytes = self.size(&list::DISK_RESERVE);
+        options.retry_window = self.duration(&list::RETRY_WINDOW);
+        options.skip_damaged = self.switch(&list::SKIP_DAMAGED);
+        if !self.switch(&list::JOURNAL_COMPRESSION) {
+            options.compress_from_bytes = None;
+        }
+        options.encrypt = self.switch(&list::ENCRYPT_JOURNAL);
+        options
+    }
+
+    fn http(&mut self, listen: &str, credentials: bool) -> http::Options {
+        let count = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
+        let named = self.layers.get(&list::HOST_NAMES).map(|given| given.text.clone());
+        let host = listen.rsplit_once(':').map_or("", |(host, _)| host);
+        let names = named.iter().flat_map(|names| names.split(',')).chain([host]);
+        let host_names = names.map(str::trim).filter(|name| !name.is_empty());
+        http::Options {
+            endpoints: self.endpoints(credentials),
+            host_names: host_names.map(str::to_owned).collect(),
+            requests_per_second: self
+                .count(&list::REQUESTS_PER_SECOND)
+                .and_then(|n| u32::try_from(n).ok()),
+            header_timeout: self.duration(&list::HEADER_TIMEOUT),
+            body_timeout: self.duration(&list::BODY_TIMEOUT),
+            answer_timeout: http::ANSWER_TIMEOUT,
+            idle_timeout: http::IDLE_TIMEOUT,
+            drain_timeout: self.duration(&list::DRAIN_TIMEOUT),
+            handshake_timeout: self.duration(&list::HANDSHAKE_TIMEOUT),
+            max_connections: count(self.count(&list::MAX_CONNECTIONS)).unwrap_or(1),
+            max_connections_per_peer: count(self.count(&list::MAX_CONNECTIONS_PER_PEER)),
+        }
+    }
+
+    /// Refuses to listen beyond loopback without encryption and authentication, unless that is
+    /// allowed in so many words.
+    fn loopback_or_secured(
+        &mut self,
+        addresses: &[SocketAddr],
+        tls: Option<&TlsFiles>,
+        endpoints: &[Endpoint],
+    ) {
+        let insecure = self.switch(&list::INSECURE_LISTEN);
+        let open = addresses.iter().find(|address| !address.ip().is_loopback());
+        let certified = tls.is_some_and(|tls| tls.client_ca.is_some());
+        let asked = certified || endpoints.iter().all(|endpoint| endpoint.auth.is_asked());
+        let lacking = match (tls.is_some(), asked) {
+            (true, true) => None,
+            (false, false) => Some("neither encryption nor authentication"),
+            (false, true) => Some("authentication but no encryption"),
+            (true, false) => Some("encryption but no authentication"),
+        };
+        if let (Some(open), Some(lacking), false) = (open, lacking, insecure) {
+            let place = self.place(&list::LISTEN);
+            let why = format!(
+                "{} can be reached from other machines, with {lacking}; listen on 127.0.0.1, give \
+                 it both (tls_cert, tls_key, credentials), or allow it: {}",
+                open.ip(),
+                self.source_of(&list::LISTEN).example(&list::INSECURE_LISTEN)
+            );
+            self.refuse(place, why);
+        }
+    }
+
+    fn tls(&mut self) -> Option<TlsFiles> {
+        let (cert, key) = (self.file(&list::TLS_CERT), self.file(&list::TLS_KEY));
+        let client_ca = self.file(&list::TLS_CLIENT_CA);
+        match (cert, key) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key, client_ca }),
+            (None, None) if client_ca.is_none() => None,
+            (cert, _) => {
+                let missing = if cert.is_none() { &list::TLS_CERT } else { &list::TLS_KEY };
+                let place = self.place(missing);
+                let why = format!("TLS needs it as well: {}", Source::Flag.example(missing));
+                self.refuse(place, why);
+                None
+            }
+        }
+    }
+}

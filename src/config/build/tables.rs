@@ -1,0 +1,146 @@
+//! Tables, and the rules for personal data in them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Builder;
+use crate::config::list;
+use crate::config::names::table_name;
+use crate::config::sections::{SectionReader, Text};
+use crate::config::source::Source;
+use crate::http::Endpoint;
+use crate::privacy;
+use crate::schema::{self, TableSchema};
+use crate::table::{Spec, Template};
+
+impl Builder<'_> {
+    /// Builds the table of the settings, and those of `[[tables]]`.
+    pub(super) fn tables(&mut self) -> (Spec, Vec<Spec>) {
+        let name: Arc<str> = self.parsed(&list::TABLE, table_name).into();
+        let file = self.file(&list::SCHEMA);
+        let (schema, partition) = self.table(&name, file.as_deref());
+        let mut first = Spec::new(name, schema, partition);
+        let mut more = self.more_tables(&first.name);
+        let mut schemas = vec![&*first.schema];
+        schemas.extend(more.iter().map(|table| &*table.schema));
+        let rules = self.privacy(&schemas);
+        if !rules.is_empty() && self.file(&list::PRIVACY_KEY).is_none() {
+            let why = format!(
+                "the [privacy] table needs a secret: {}",
+                Source::Flag.example(&list::PRIVACY_KEY)
+            );
+            self.refuse(self.place(&list::PRIVACY_KEY), why);
+        }
+        for table in &mut more {
+            table.privacy = rules.clone();
+        }
+        first.privacy = rules;
+        (first, more)
+    }
+
+    /// Loads the schema of the settings' table and parses its partition template.
+    fn table(&mut self, table: &str, file: Option<&Path>) -> (Arc<TableSchema>, Template) {
+        let harmless = |schema: Arc<TableSchema>| (schema, Template::default());
+        let schema = match file {
+            Some(file) => schema::load(file).map(Arc::new).map_err(|error| {
+                let why = std::error::Error::source(&error).map(ToString::to_string);
+                let why = why.map_or_else(|| error.to_string(), |why| format!("{error}: {why}"));
+                (&list::SCHEMA, why)
+            }),
+            None => TableSchema::builtin(table).ok_or_else(|| {
+                let why = format!(
+                    "no schema of the table {table} is built in (there is {}); name a file: {}",
+                    schema::BUILTIN.join(", "),
+                    self.source_of(&list::TABLE).example(&list::SCHEMA),
+                );
+                (&list::TABLE, why)
+            }),
+        };
+        let schema = match schema {
+            Ok(schema) => schema,
+            Err((setting, why)) => {
+                // A name that is no table's was refused already.
+                if !table.is_empty() {
+                    self.refuse(self.place(setting), why);
+                }
+                return harmless(Arc::new(TableSchema::default()));
+            }
+        };
+        let given = self.given(&list::PARTITION);
+        match Template::parse(&given.text, &schema) {
+            Ok(template) => (schema, template),
+            Err(error) => {
+                self.refuse(given.source.place(&list::PARTITION), error.to_string());
+                harmless(schema)
+            }
+        }
+    }
+
+    /// Refuses endpoints whose tables are not among `tables`.
+    pub(super) fn tables_exist(&mut self, endpoints: &[Endpoint], tables: &[Spec]) {
+        for endpoint in endpoints {
+            for table in endpoint.tables() {
+                if !tables.iter().any(|known| known.name == *table) {
+                    let why = format!(
+                        "there is no table {table}; add a section [[tables]] with its name, \
+                         schema and partition"
+                    );
+                    self.refuse(format!("endpoint {}", endpoint.name), why);
+                }
+            }
+        }
+    }
+
+    /// Builds the tables of `[[tables]]`; `first` is the name of the settings' table.
+    fn more_tables(&mut self, first: &str) -> Vec<Spec> {
+        let mut tables: Vec<Spec> = Vec::new();
+        let layers = self.layers;
+        for section in &layers.sections.tables {
+            let mut reader = SectionReader::new(section);
+            let keys = reader.values();
+            let name = reader.parse("name", keys.name.as_ref(), table_name);
+            let Some(name) = name else {
+                if reader.problems.is_empty() {
+                    reader.refuse("name", "a table needs a name");
+                }
+                self.problems.extend(reader.problems);
+                continue;
+            };
+            if name == first || tables.iter().any(|table| *table.name == *name) {
+                reader.refuse("name", format!("there is a table {name} already"));
+            }
+            let schema = match &keys.schema {
+                Some(Text(file)) => {
+                    schema::load(Path::new(file)).map(Arc::new).map_err(|error| error.to_string())
+                }
+                None => TableSchema::builtin(&name).ok_or_else(|| {
+                    format!("no schema of the table {name} is built in; name a file")
+                }),
+            };
+            let partition = keys.partition.as_ref().map_or("", |Text(template)| template);
+            match schema {
+                Err(why) => reader.refuse("schema", why),
+                Ok(schema) => match Template::parse(partition, &schema) {
+                    Err(error) => reader.refuse("partition", error.to_string()),
+                    Ok(partition) => tables.push(Spec::new(name, schema, partition)),
+                },
+            }
+            self.problems.extend(reader.problems);
+        }
+        tables
+    }
+
+    /// Builds the rules of `[privacy]`, each for a column of one of `schemas`.
+    fn privacy(&mut self, schemas: &[&TableSchema]) -> privacy::Rules {
+        let mut rules = privacy::Rules::default();
+        let layers = self.layers;
+        let Some(section) = &layers.sections.privacy else { return rules };
+        for (path, source) in &section.lines {
+            let Some(action) = section.values.0.get(path) else { continue };
+            if let Err(why) = rules.add(path, action, schemas) {
+                self.refuse(format!("{source}: privacy.{path}"), why);
+            }
+        }
+        rules
+    }
+}

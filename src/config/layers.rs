@@ -1,0 +1,86 @@
+//! The layers of settings laid over each other: one text for each setting, with its source.
+//!
+//! The first layer that has a value wins: flag, environment, file, default. Values are not
+//! interpreted here, so that one check ([`build`](super::build)) serves all layers and a message
+//! can name the place.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::environment::Environment;
+use super::error::Error;
+use super::file;
+use super::flags::Flags;
+use super::list::{CONFIG, SETTINGS, Setting};
+use super::sections::Sections;
+use super::source::{Source, SourcedText};
+
+/// Every setting that has a value, and the sections of the file.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    values: BTreeMap<&'static str, SourcedText>,
+    pub(crate) sections: Sections,
+    /// Sentences for standard error about what is odd and yet no error.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Layers {
+    /// Lays the four layers over each other.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not TOML, or has keys or types that no setting has; a variable
+    /// is not UTF-8.
+    pub(crate) fn gather<const COMMANDS: u8>(
+        flags: &Flags<COMMANDS>,
+        environment: &Environment,
+    ) -> Result<Layers, Error> {
+        let mut problems = Vec::new();
+        let mut values = BTreeMap::new();
+        for setting in SETTINGS {
+            let flag = flags.get(setting).map(|text| (text, Source::Flag));
+            let given = match flag {
+                Some(flag) => Some(flag),
+                None => match environment.value(setting) {
+                    Ok(text) => text.map(|text| (text, Source::Environment)),
+                    Err(problem) => {
+                        problems.push(problem);
+                        None
+                    }
+                },
+            };
+            if let Some((text, source)) = given {
+                values.insert(setting.key, SourcedText { text, source });
+            }
+        }
+        let mut sections = Sections::default();
+        if let Some(path) = values.get(CONFIG.key) {
+            let parsed = file::read(Path::new(&path.text));
+            problems.extend(parsed.problems);
+            sections = parsed.sections;
+            for (key, text) in parsed.values {
+                values.entry(key).or_insert(text);
+            }
+        }
+        for setting in SETTINGS {
+            if let Some(default) = setting.default {
+                values
+                    .entry(setting.key)
+                    .or_insert(SourcedText { text: default.to_owned(), source: Source::Default });
+            }
+        }
+        match Error::from_problems(problems) {
+            Some(error) => Err(error),
+            None => Ok(Layers { values, sections, warnings: environment.unknown_variables() }),
+        }
+    }
+
+    /// Puts `text` above every layer, for an argument that stands for the setting.
+    pub(crate) fn set(&mut self, setting: &Setting, text: String) {
+        self.values.insert(setting.key, SourcedText { text, source: Source::Flag });
+    }
+
+    /// Returns the value of `setting`, if any layer has one.
+    pub(crate) fn get(&self, setting: &Setting) -> Option<&SourcedText> {
+        self.values.get(setting.key)
+    }
+}

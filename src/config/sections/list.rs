@@ -1,0 +1,379 @@
+//! The one list of sections and their keys.
+//!
+//! Error messages, the reference in the README and `examples/sessionlake.toml` are made from it.
+
+/// A section of the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SectionList {
+    /// Its name, without brackets.
+    pub(crate) name: &'static str,
+    /// There may be several: `[[name]]`.
+    pub(crate) repeated: bool,
+    /// Sentences about the section.
+    pub(crate) help: &'static str,
+    /// Its keys; of a section with keys of its user's, examples of them.
+    pub(crate) keys: &'static [Key],
+    /// Sections of the example file: keys, with the values that they have there.
+    pub(crate) examples: &'static [&'static [(&'static str, &'static str)]],
+}
+
+/// A key of a section.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    /// Type of the value.
+    pub(crate) kind: KeyKind,
+    /// The value that holds without the key, as Markdown; may be empty.
+    pub(crate) default: &'static str,
+    /// A value that is right, as TOML.
+    pub(crate) example: &'static str,
+    /// One sentence.
+    pub(crate) help: &'static str,
+    /// A few words beside the key in the example file; may be empty.
+    pub(crate) note: &'static str,
+}
+
+/// Type of a key's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyKind {
+    /// A string, or an integer in its place.
+    Text,
+    /// An array of strings, or one string in its place.
+    Texts,
+    /// A table of strings.
+    Pairs,
+    /// A string, or an integer or boolean in its place; never shown.
+    Secret,
+}
+
+impl SectionList {
+    /// `[[endpoint]]` or `[privacy]`.
+    pub(crate) fn header(&self) -> String {
+        match self.repeated {
+            true => format!("[[{}]]", self.name),
+            false => format!("[{}]", self.name),
+        }
+    }
+
+    /// Returns the key with this name.
+    pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// Returns a correct assignment to `key`; empty for a key that the list does not have.
+    pub(crate) fn assignment(&self, key: &str) -> String {
+        self.key(key).map(|key| format!("{} = {}", key.name, key.example)).unwrap_or_default()
+    }
+}
+
+/// Every section, in the order of reference and example.
+pub(crate) const SECTIONS: &[&SectionList] = &[&ENDPOINT, &TABLES, &PRIVACY, &STORAGE];
+
+/// `[[endpoint]]`
+pub(crate) const ENDPOINT: SectionList = SectionList {
+    name: "endpoint",
+    repeated: true,
+    help: "A path that takes bodies. There may be any number of them; with one, the setting path \
+           describes none, and a key that is not given is as the setting of its name says.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: KeyKind::Text,
+            default: "the path, with `-` for `/`",
+            example: "\"sessions\"",
+            help: "Label of the endpoint's metrics: 1 to 64 letters, digits and -_.",
+            note: "label of its metrics",
+        },
+        Key {
+            name: "path",
+            kind: KeyKind::Text,
+            default: "the setting `path`; `\"/\"` with the form elasticsearch",
+            example: "\"/export/events\"",
+            help: "Path that takes bodies; with the form elasticsearch, all paths below it too.",
+            note: "",
+        },
+        Key {
+            name: "methods",
+            kind: KeyKind::Texts,
+            default: "`[\"PUT\", \"POST\"]`",
+            example: "[\"PUT\", \"POST\"]",
+            help: "Methods that are taken.",
+            note: "",
+        },
+        Key {
+            name: "form",
+            kind: KeyKind::Text,
+            default: "`\"ndjson\"`",
+            example: "\"elasticsearch\"",
+            help: "Form of bodies: ndjson, one document a line; or elasticsearch, /_bulk and the \
+                   requests that its clients make around it.",
+            note: "or elasticsearch: /_bulk and what clients ask around it",
+        },
+        Key {
+            name: "table",
+            kind: KeyKind::Text,
+            default: "the setting `table`",
+            example: "\"user_sessions\"",
+            help: "Table of the documents.",
+            note: "",
+        },
+        Key {
+            name: "indices",
+            kind: KeyKind::Pairs,
+            default: "",
+            example: "{ \"sessions-*\" = \"user_sessions\" }",
+            help: "Tables by index name, for the form elasticsearch only. The longest name that \
+                   fits is taken, and table for an index that none fits.",
+            note: "without it, all go to `table`",
+        },
+        Key {
+            name: "auth",
+            kind: KeyKind::Texts,
+            default: "all kinds with the setting `credentials`, `\"none\"` without",
+            example: "[\"basic\", \"token\", \"oauth2\", \"jwt\"]",
+            help: "Kinds of credentials that are taken, or \"none\" alone to ask for none.",
+            note: "or \"none\"",
+        },
+        Key {
+            name: "allow",
+            kind: KeyKind::Texts,
+            default: "everybody in the file of credentials",
+            example: "[\"exporter\"]",
+            help: "Names in the file of credentials that may send.",
+            note: "names in the file of credentials",
+        },
+        Key {
+            name: "scope",
+            kind: KeyKind::Text,
+            default: "",
+            example: "\"sessions.write\"",
+            help: "Scope that OAuth 2.0 tokens must have.",
+            note: "that OAuth 2.0 tokens must have",
+        },
+        Key {
+            name: "peers",
+            kind: KeyKind::Texts,
+            default: "all",
+            example: "[\"10.0.0.0/8\", \"::1\"]",
+            help: "Addresses and networks that may send.",
+            note: "who may come, by address",
+        },
+        Key {
+            name: "body_limit",
+            kind: KeyKind::Text,
+            default: "the setting `body_limit`",
+            example: "\"32MiB\"",
+            help: "Most bytes of a body as sent.",
+            note: "",
+        },
+        Key {
+            name: "inflated_limit",
+            kind: KeyKind::Text,
+            default: "the setting `inflated_limit`, not below `body_limit`",
+            example: "\"256MiB\"",
+            help: "Most bytes of a body once decompressed.",
+            note: "",
+        },
+        Key {
+            name: "requests_per_second",
+            kind: KeyKind::Text,
+            default: "none",
+            example: "200",
+            help: "Most requests of one peer in a second, besides the setting's limit.",
+            note: "of one peer",
+        },
+    ],
+    examples: &[
+        &[
+            ("name", "\"sessions\""),
+            ("path", "\"/export/events\""),
+            ("methods", "[\"PUT\", \"POST\"]"),
+            ("form", "\"ndjson\""),
+            ("table", "\"user_sessions\""),
+            ("auth", "[\"basic\", \"token\", \"oauth2\", \"jwt\"]"),
+            ("allow", "[\"exporter\"]"),
+            ("scope", "\"sessions.write\""),
+            ("peers", "[\"10.0.0.0/8\", \"::1\"]"),
+            ("body_limit", "\"32MiB\""),
+            ("inflated_limit", "\"256MiB\""),
+            ("requests_per_second", "200"),
+        ],
+        &[
+            ("path", "\"/elastic\""),
+            ("form", "\"elasticsearch\""),
+            ("indices", "{ \"sessions-*\" = \"user_sessions\" }"),
+        ],
+    ],
+};
+
+/// `[[tables]]`
+pub(crate) const TABLES: SectionList = SectionList {
+    name: "tables",
+    repeated: true,
+    help: "A table besides that of the setting table, for endpoints to name. There may be any \
+           number of them.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: KeyKind::Text,
+            default: "",
+            example: "\"orders\"",
+            help: "Name of the table: its directory under the lake.",
+            note: "",
+        },
+        Key {
+            name: "schema",
+            kind: KeyKind::Text,
+            default: "the built-in schema of the table",
+            example: "\"examples/orders.avsc\"",
+            help: "Avro schema of its columns.",
+            note: "",
+        },
+        Key {
+            name: "partition",
+            kind: KeyKind::Text,
+            default: "no directories",
+            example: "\"date={at:%Y-%m-%d}\"",
+            help: "Directories below the table, as the setting partition has them.",
+            note: "without it, no directories below the table",
+        },
+    ],
+    examples: &[&[
+        ("name", "\"orders\""),
+        ("schema", "\"examples/orders.avsc\""),
+        ("partition", "\"date={at:%Y-%m-%d}\""),
+    ]],
+};
+
+/// `[privacy]`
+pub(crate) const PRIVACY: SectionList = SectionList {
+    name: "privacy",
+    repeated: false,
+    help: "Actions on personal data before it lands, by column: keep, drop, hash or truncate \
+           (addresses). A column within another is one quoted key. Needs the setting privacy_key.",
+    keys: &[
+        Key {
+            name: "ip",
+            kind: KeyKind::Text,
+            default: "`\"keep\"`",
+            example: "\"truncate\"",
+            help: "Of an address in a column, only the network lands.",
+            note: "",
+        },
+        Key {
+            name: "userId",
+            kind: KeyKind::Text,
+            default: "`\"keep\"`",
+            example: "\"hash\"",
+            help: "Of a text in a column, only a keyed hash lands.",
+            note: "",
+        },
+        Key {
+            name: "\"userActions.targetUrl\"",
+            kind: KeyKind::Text,
+            default: "`\"keep\"`",
+            example: "\"drop\"",
+            help: "Of a column within another, nothing lands.",
+            note: "",
+        },
+        Key {
+            name: "\"stringProperties.email\"",
+            kind: KeyKind::Text,
+            default: "`\"keep\"`",
+            example: "\"hash\"",
+            help: "Of one property, only a keyed hash lands.",
+            note: "",
+        },
+    ],
+    examples: &[&[
+        ("ip", "\"truncate\""),
+        ("userId", "\"hash\""),
+        ("\"userActions.targetUrl\"", "\"drop\""),
+        ("\"stringProperties.email\"", "\"hash\""),
+    ]],
+};
+
+/// `[storage]`
+pub(crate) const STORAGE: SectionList = SectionList {
+    name: "storage",
+    repeated: false,
+    help: "Options of the object store that the lake is in, for what the variables of the cloud \
+           (AWS_REGION, AWS_ACCESS_KEY_ID, …) do not say already: these, and the other keys of \
+           the object_store crate. It comes last in the file: a key after it belongs to it.",
+    keys: &[
+        Key {
+            name: "aws_endpoint",
+            kind: KeyKind::Secret,
+            default: "",
+            example: "\"http://127.0.0.1:9000\"",
+            help: "URL of an S3-compatible store.",
+            note: "",
+        },
+        Key {
+            name: "allow_http",
+            kind: KeyKind::Secret,
+            default: "`false`",
+            example: "true",
+            help: "Allow requests without TLS.",
+            note: "",
+        },
+        Key {
+            name: "path_style",
+            kind: KeyKind::Secret,
+            default: "`true`",
+            example: "true",
+            help: "Name the bucket in the path and not in the host name.",
+            note: "",
+        },
+        Key {
+            name: "aws_region",
+            kind: KeyKind::Secret,
+            default: "",
+            example: "\"eu-central-1\"",
+            help: "Region of the bucket.",
+            note: "",
+        },
+        Key {
+            name: "aws_access_key_id",
+            kind: KeyKind::Secret,
+            default: "",
+            example: "\"…\"",
+            help: "Name of the access key.",
+            note: "",
+        },
+        Key {
+            name: "aws_secret_access_key",
+            kind: KeyKind::Secret,
+            default: "",
+            example: "\"…\"",
+            help: "Secret of the access key.",
+            note: "",
+        },
+    ],
+    examples: &[&[
+        ("aws_endpoint", "\"http://127.0.0.1:9000\""),
+        ("allow_http", "true"),
+        ("path_style", "true"),
+        ("aws_region", "\"eu-central-1\""),
+        ("aws_access_key_id", "\"…\""),
+        ("aws_secret_access_key", "\"…\""),
+    ]],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_in_an_example_and_explained() {
+        for section in SECTIONS {
+            let shown: Vec<&str> =
+                section.examples.iter().flat_map(|keys| *keys).map(|(name, _)| *name).collect();
+            for key in section.keys {
+                assert!(shown.contains(&key.name), "{}.{}", section.name, key.name);
+                assert!(key.help.ends_with('.'), "{}.{}", section.name, key.name);
+            }
+            assert!(shown.iter().all(|name| section.key(name).is_some()), "{}", section.name);
+        }
+    }
+}
