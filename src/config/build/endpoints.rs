@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::Builder;
+use super::builder::Builder;
 use crate::auth::{Rules, Scheme};
 use crate::config::list;
 use crate::config::names::{http_path, table_name};

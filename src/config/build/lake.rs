@@ -3,12 +3,24 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::Builder;
+use super::builder::Builder;
+use crate::config::error::Error;
+use crate::config::layers::Layers;
 use crate::config::list;
 use crate::config::sections::SecretText;
 use crate::encode::Compression;
 use crate::lake::Location;
 use crate::{lake, roll};
+
+/// Builds the options of a lake.
+///
+/// # Errors
+/// Every problem of the settings.
+pub(in crate::config) fn lake(layers: &Layers) -> Result<lake::Options, Error> {
+    let mut builder = Builder::new(layers);
+    let lake = builder.lake();
+    builder.done(lake)
+}
 
 impl Builder<'_> {
     pub(super) fn lake(&mut self) -> lake::Options {

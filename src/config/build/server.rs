@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::Builder;
+use super::builder::Builder;
+use crate::config::error::Error;
+use crate::config::layers::Layers;
 use crate::config::list;
 use crate::config::names::{node_prefix, resolve};
 use crate::config::paths::is_within;
@@ -12,7 +14,18 @@ use crate::lake::Location;
 use crate::tls::TlsFiles;
 use crate::{http, journal, server};
 
+/// Builds the settings of a server, and the filter of the log.
+///
+/// # Errors
+/// Every problem of the settings.
+pub(in crate::config) fn server(layers: &Layers) -> Result<(server::Settings, String), Error> {
+    let mut builder = Builder::new(layers);
+    let built = (builder.server(), builder.log());
+    builder.done(built)
+}
+
 impl Builder<'_> {
+    /// Builds the settings of a server.
     pub(super) fn server(&mut self) -> server::Settings {
         let (listen, addresses) = self.parsed(&list::LISTEN, |text| {
             resolve(text).map(|addresses| (text.to_owned(), addresses))
@@ -38,13 +51,13 @@ impl Builder<'_> {
             roll_age: self.duration(&list::ROLL_AGE),
         };
         if self.problems.is_empty() {
-            self.go_together(&settings);
+            self.check_together(&settings);
         }
         settings
     }
 
-    /// Holds the settings of a server against each other.
-    fn go_together(&mut self, settings: &server::Settings) {
+    /// Refuses settings that are right by themselves and do not go together.
+    fn check_together(&mut self, settings: &server::Settings) {
         let (endpoints, journal) = (&settings.http.endpoints, &settings.journal);
         self.tables_exist(endpoints, &settings.tables);
         if journal.encrypt && settings.privacy_key.is_none() {
@@ -79,6 +92,7 @@ impl Builder<'_> {
         }
     }
 
+    /// Builds the options of the journal.
     fn journal(&mut self) -> journal::Options {
         let mut options = journal::Options::new(self.path(&list::STATE));
         options.node_prefix = self.parsed(&list::NODE, node_prefix);
@@ -94,6 +108,7 @@ impl Builder<'_> {
         options
     }
 
+    /// Builds the options of the receiver; `credentials` if there is a file of them.
     fn http(&mut self, listen: &str, credentials: bool) -> http::Options {
         let count = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
         let named = self.layers.get(&list::HOST_NAMES).map(|given| given.text.clone());
@@ -117,8 +132,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Refuses to listen beyond loopback without encryption and authentication, unless that is
-    /// allowed in so many words.
+    /// Refuses addresses beyond loopback without encryption and authentication, unless
+    /// `insecure_listen` allows them.
     fn loopback_or_secured(
         &mut self,
         addresses: &[SocketAddr],
@@ -147,6 +162,7 @@ impl Builder<'_> {
         }
     }
 
+    /// Names the files of TLS, if it is configured.
     fn tls(&mut self) -> Option<TlsFiles> {
         let (cert, key) = (self.file(&list::TLS_CERT), self.file(&list::TLS_KEY));
         let client_ca = self.file(&list::TLS_CLIENT_CA);

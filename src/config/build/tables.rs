@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Builder;
+use super::builder::Builder;
 use crate::config::list;
 use crate::config::names::table_name;
 use crate::config::sections::{SectionReader, Text};

@@ -1,6 +1,6 @@
 //! Settings of who may send, and of TLS.
 
-use super::{HOUR, Kind, SERVE, Setting};
+use super::setting::{HOUR, Kind, SERVE, Setting};
 
 const ACCESS: &str = "Access";
 

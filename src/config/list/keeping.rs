@@ -1,6 +1,6 @@
 //! Settings of the journal, and of personal data.
 
-use super::{DAY, Kind, LANDING, SERVE, Setting};
+use super::setting::{DAY, Kind, LANDING, SERVE, Setting};
 use crate::config::value::{GIB, KIB, MIB, TIB};
 
 const JOURNAL: &str = "Journal";

@@ -1,6 +1,6 @@
 //! Settings of the lake, its files, and what making them takes.
 
-use super::{DAY, HOUR, INSPECT, Kind, LANDING, SECOND, SERVE, Setting};
+use super::setting::{DAY, HOUR, INSPECT, Kind, LANDING, SECOND, SERVE, Setting};
 use crate::config::value::{GIB, MIB, TIB};
 
 const LAKE_SECTION: &str = "Lake";

@@ -1,6 +1,6 @@
 //! Settings of the program as a whole and of receiving.
 
-use super::{HOUR, IMPORT, INSPECT, Kind, LANDING, SERVE, Setting};
+use super::setting::{CONFIG_KEY, HOUR, IMPORT, INSPECT, Kind, LANDING, SERVE, Setting};
 use crate::config::value::{GIB, KIB};
 
 const GENERAL: &str = "General";
@@ -8,7 +8,7 @@ const RECEIVING: &str = "Receiving";
 
 /// `config`
 pub(crate) const CONFIG: Setting = Setting {
-    key: "config",
+    key: CONFIG_KEY,
     value_name: "FILE",
     kind: Kind::Text,
     default: None,

@@ -1,6 +1,7 @@
 //! Parsing of a section's values, with a place and an example for each that is wrong.
 
-use super::{Section, Text, Texts};
+use super::section::Section;
+use super::typed::{Text, Texts};
 use crate::config::error::Problem;
 
 /// Parses the values of a section and collects what is wrong with them.

@@ -1,0 +1,37 @@
+//! Options of an import.
+
+use std::path::PathBuf;
+
+use super::builder::Builder;
+use crate::config::error::Error;
+use crate::config::layers::Layers;
+use crate::config::list;
+use crate::import::{Input, Options};
+
+/// Builds the options of an import, and the filter of the log.
+///
+/// # Errors
+/// Every problem of the settings.
+pub(in crate::config) fn import(
+    layers: &Layers,
+    files: &[PathBuf],
+    again: bool,
+    quiet: bool,
+) -> Result<(Options, String), Error> {
+    let mut builder = Builder::new(layers);
+    let input = |file: &PathBuf| match file.as_os_str() == "-" {
+        true => Input::Stdin,
+        false => Input::File(file.clone()),
+    };
+    let inputs: Vec<Input> = files.iter().map(input).collect();
+    if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
+        builder.refuse("FILE".to_owned(), "standard input (-) can be read once only");
+    }
+    let lake = builder.lake();
+    let (table, _) = builder.tables();
+    let privacy_key = builder.file(&list::PRIVACY_KEY);
+    let roll = builder.roll();
+    let options = Options { inputs, again, quiet, lake, table, privacy_key, roll };
+    let built = (options, builder.log());
+    builder.done(built)
+}
