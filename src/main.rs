@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match cli::run(std::env::args_os(), &Environment::new(std::env::vars_os())) {
         Ok(code) => code,
         Err(failure) => {
-            eprint!("{}", failure.told());
+            eprint!("{}", failure.report());
             failure.exit_code()
         }
     }

@@ -36,7 +36,7 @@ pub(super) struct Args {
     names: Vec<String>,
 }
 
-/// A name that a client could ask for.
+/// Checks a name, which has to be one that a client could ask for.
 fn name(text: &str) -> Result<String, String> {
     match text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         true => Err("a name is one such as lake.example, without spaces".to_owned()),
@@ -50,15 +50,16 @@ pub(super) fn run(args: &Args) -> Outcome {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let (cert_path, key_path) = (dir.join("cert.pem"), dir.join("key.pem"));
     // Both, before one of them is written.
-    not_there(&cert_path)?;
-    not_there(&key_path)?;
+    refuse_existing(&cert_path)?;
+    refuse_existing(&key_path)?;
     write(&key_path, &key, 0o600)?;
     write(&cert_path, &cert, 0o644)?;
     let (cert, key) = (cert_path.display(), key_path.display());
     out::print(&format!("{cert}\n{key}\nuse them: --tls-cert {cert} --tls-key {key}\n"))
 }
 
-fn not_there(path: &Path) -> anyhow::Result<()> {
+/// Refuses a file that exists.
+fn refuse_existing(path: &Path) -> anyhow::Result<()> {
     let path_shown = path.display();
     ensure!(
         !path.exists(),
@@ -67,6 +68,7 @@ fn not_there(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes a new file with these permissions.
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let open = File::options().write(true).create_new(true).mode(mode).open(path);
     open.and_then(|mut file| file.write_all(text.as_bytes()))

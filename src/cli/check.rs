@@ -44,18 +44,19 @@ pub(super) struct Args {
     flags: Flags<{ list::SERVE }>,
 }
 
-/// How one of the checks went.
-enum Found {
-    Well(String),
-    /// Keeps serve from starting.
+/// Result of one of the checks.
+enum CheckResult {
+    /// It passed; a phrase for the report.
+    Passed(String),
+    /// It keeps serve from starting.
     Fatal(anyhow::Error),
-    /// Keeps rows from landing; serve starts and takes bodies.
-    Away(anyhow::Error),
+    /// It keeps rows from landing; serve starts and takes bodies.
+    NotLanding(anyhow::Error),
 }
 
-impl From<anyhow::Result<String>> for Found {
-    fn from(outcome: anyhow::Result<String>) -> Found {
-        outcome.map_or_else(Found::Fatal, Found::Well)
+impl From<anyhow::Result<String>> for CheckResult {
+    fn from(outcome: anyhow::Result<String>) -> CheckResult {
+        outcome.map_or_else(CheckResult::Fatal, CheckResult::Passed)
     }
 }
 
@@ -66,30 +67,31 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let state = check_state(settings);
     // Of a directory that cannot be used or is in use, nothing can be said.
     let journal = if state.is_ok() { check_journal(settings) } else { None };
-    let mut checks: Vec<(&str, Found)> = vec![
-        ("settings", Found::Well("read, in range, and going together".to_owned())),
+    let mut checks: Vec<(&str, CheckResult)> = vec![
+        ("settings", CheckResult::Passed("read, in range, and going together".to_owned())),
         ("listen", check_listen(settings).into()),
         ("access", check_access(settings).into()),
         ("state", state.into()),
     ];
     checks.extend(journal.map(|found| ("journal", found.into())));
     checks.push(("lake", check_store(&settings.lake)));
-    checks.extend(settings.tables.iter().map(|table| ("schema", Found::Well(schema(table)))));
+    checks
+        .extend(settings.tables.iter().map(|table| ("schema", CheckResult::Passed(schema(table)))));
     out::write(&report(&checks))?;
-    let failed = checks.iter().any(|(_, found)| !matches!(found, Found::Well(_)));
+    let failed = checks.iter().any(|(_, found)| !matches!(found, CheckResult::Passed(_)));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// A line for each check, and the verdict.
-fn report(checks: &[(&str, Found)]) -> String {
+/// Returns a line for each check, and the verdict.
+fn report(checks: &[(&str, CheckResult)]) -> String {
     let (mut text, mut fatal, mut away) = (String::new(), false, false);
     for (name, found) in checks {
-        fatal |= matches!(found, Found::Fatal(_));
-        away |= matches!(found, Found::Away(_));
+        fatal |= matches!(found, CheckResult::Fatal(_));
+        away |= matches!(found, CheckResult::NotLanding(_));
         // Writing to a String cannot fail.
         let _ = match found {
-            Found::Well(said) => writeln!(text, "ok      {name:<9} {said}"),
-            Found::Fatal(error) | Found::Away(error) => {
+            CheckResult::Passed(said) => writeln!(text, "ok      {name:<9} {said}"),
+            CheckResult::Fatal(error) | CheckResult::NotLanding(error) => {
                 let _ =
                     writeln!(text, "failed  {name:<9} {}", error_report::lines(error).join(": "));
                 match error_report::advice(error) {
@@ -110,6 +112,7 @@ fn report(checks: &[(&str, Found)]) -> String {
     text
 }
 
+/// Binds the listening address.
 fn check_listen(settings: &Settings) -> anyhow::Result<String> {
     let listener = TcpListener::bind(settings.addresses.as_slice())
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
@@ -120,7 +123,7 @@ fn check_listen(settings: &Settings) -> anyhow::Result<String> {
     })
 }
 
-/// Certificates, credentials and the privacy key: whether they can be used, and nothing of them.
+/// Reads certificates, credentials and the privacy key. Says nothing of their contents.
 pub(super) fn check_access(settings: &Settings) -> anyhow::Result<String> {
     let tls = match &settings.tls {
         Some(files) => {
@@ -139,10 +142,11 @@ pub(super) fn check_access(settings: &Settings) -> anyhow::Result<String> {
     Ok(format!("{tls}; {known}"))
 }
 
+/// Writes to the state directory, takes its lock, and asks for the space.
 fn check_state(settings: &Settings) -> anyhow::Result<String> {
     let (dir, reserve) = (settings.state(), settings.journal.reserve_bytes);
     let name = dir.display();
-    let made = Made::directory(dir).with_context(|| format!("cannot make {name}"))?;
+    let made = TemporaryDirectory::make(dir).with_context(|| format!("cannot make {name}"))?;
     let scratch = dir.join(format!(".check-{}", random()?));
     let written = write_synced(&scratch);
     let removed = fs::remove_file(&scratch);
@@ -172,8 +176,8 @@ fn check_state(settings: &Settings) -> anyhow::Result<String> {
     Ok(format!("{name} can be written and is not in use; {} free", human(free)))
 }
 
-/// Opens the journal as serve would, on a disk that stays as it is. None where there is no journal
-/// yet.
+/// Opens the journal as serve would, on a disk that stays as it is. Returns `None` if there is no
+/// state directory.
 fn check_journal(settings: &Settings) -> Option<anyhow::Result<String>> {
     if !settings.state().exists() {
         return None;
@@ -200,29 +204,32 @@ fn write_synced(path: &FilePath) -> std::io::Result<()> {
 }
 
 /// Writes, reads back and deletes one object in the lake.
-fn check_store(options: &LakeOptions) -> Found {
+fn check_store(options: &LakeOptions) -> CheckResult {
     let name = &options.location;
     let made = match name {
         Location::Local(dir) => {
-            Made::directory(dir).with_context(|| format!("cannot make {name}")).map(Some)
+            TemporaryDirectory::make(dir).with_context(|| format!("cannot make {name}")).map(Some)
         }
         _ => Ok(None),
     };
     // As far as serve goes at its start; what comes after is tried again and again.
     let opened = made.and_then(|made| Ok((made, Lake::open_existing(options)?)));
     match opened {
-        Err(error) => Found::Fatal(error),
-        Ok((_made, lake)) => try_lake(&lake).map_or_else(Found::Away, Found::Well),
+        Err(error) => CheckResult::Fatal(error),
+        Ok((_made, lake)) => {
+            try_lake(&lake).map_or_else(CheckResult::NotLanding, CheckResult::Passed)
+        }
     }
 }
 
+/// Writes, reads back and deletes one object.
 fn try_lake(lake: &Lake) -> anyhow::Result<String> {
     let token = random()?;
     store::runtime()?.block_on(lake.probe(&token))?;
     Ok(format!("{}: wrote, read and deleted an object", lake.location()))
 }
 
-/// A line about a table.
+/// Returns a line about a table.
 fn schema(table: &Spec) -> String {
     let origin = match TableSchema::builtin(&table.name) {
         Some(builtin) if *builtin == *table.schema => "built in",
@@ -236,28 +243,28 @@ fn schema(table: &Spec) -> String {
     format!("{name} with {columns} columns ({origin}), {partition}")
 }
 
-/// 16 hex digits that no other run has.
+/// Returns 16 random hex digits, for a name that no other run uses.
 fn random() -> anyhow::Result<String> {
     let number = getrandom::u64().map_err(|error| anyhow::anyhow!("no random number: {error}"))?;
     Ok(format!("{number:016x}"))
 }
 
-/// A directory that was made for a check, and is removed with those parents that were made, as far
-/// as they are empty.
-struct Made {
+/// A directory that is there for a check. Those that were made for it, parents among them, are removed
+/// on drop if they are empty.
+struct TemporaryDirectory {
     directories: Vec<PathBuf>,
 }
 
-impl Made {
-    fn directory(path: &FilePath) -> std::io::Result<Made> {
+impl TemporaryDirectory {
+    fn make(path: &FilePath) -> std::io::Result<TemporaryDirectory> {
         let missing = path.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists());
-        let made = Made { directories: missing.map(FilePath::to_owned).collect() };
+        let made = TemporaryDirectory { directories: missing.map(FilePath::to_owned).collect() };
         fs::create_dir_all(path)?;
         Ok(made)
     }
 }
 
-impl Drop for Made {
+impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
         for directory in &self.directories {
             // Fails on a directory that somebody else has begun to use: it stays then.

@@ -1,4 +1,4 @@
-//! The command line: parts are built here, and put to work elsewhere.
+//! The command line. Commands build the stations from the configuration; the work is done there.
 //!
 //! Exit codes: 0 well, 1 failed while running, 2 wrong usage or configuration. Standard output
 //! carries what was asked for, standard error everything else. A reader that goes away (`| head`)
@@ -30,7 +30,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::config::{self, Environment, reference};
 use crate::lake;
 
-/// Why a command ended badly.
+/// Failure of a command, by its exit code.
 #[derive(Debug)]
 pub enum Failure {
     /// Wrong usage or configuration: exit code 2.
@@ -40,7 +40,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// 2 for usage, 1 for running.
+    /// Returns 2 for usage, 1 for running.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -49,9 +49,9 @@ impl Failure {
         }
     }
 
-    /// The error, what to do about it where that is known, and its causes; a line each.
+    /// Returns the error, advice where there is some, and the causes; a line each.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn report(&self) -> String {
         let (Failure::Usage(error) | Failure::Running(error)) = self;
         let mut lines = error_report::lines(error).into_iter();
         let mut text = format!("error: {}\n", lines.next().unwrap_or_default());
@@ -69,20 +69,20 @@ impl From<config::Error> for Failure {
     }
 }
 
-/// Whatever is not said to be wrong usage happened while running.
 impl From<lake::StoreError> for Failure {
     fn from(error: lake::StoreError) -> Failure {
         Failure::Running(error.into())
     }
 }
 
+/// An error that is not marked as usage is one of running.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
         Failure::Running(error)
     }
 }
 
-/// How a command ends: with an exit code of its own, or badly.
+/// Result of a command: its exit code, or a failure.
 type Outcome = Result<ExitCode, Failure>;
 
 /// Receive user sessions over HTTP, answer once they are safe on disk, and land them as
@@ -158,7 +158,7 @@ Exit status:
 
 `sessionlake COMMAND --help` is the manual page of a command.";
 
-/// The end of every command's manual page.
+/// Returns the end of a command's manual page.
 macro_rules! manual {
     ($examples:literal) => {
         concat!(
@@ -171,12 +171,12 @@ macro_rules! manual {
 }
 use manual;
 
-/// Runs the command that `arguments` (the program's name first) asks for.
+/// Runs the command of `arguments`, which begin with the program's name.
 ///
 /// # Errors
 ///
-/// Says whether usage or running was at fault; nothing has been printed about it yet, except for
-/// what clap says about wrong arguments, which comes as an exit code.
+/// [`Failure`], of which nothing has been printed yet. Clap's complaints about arguments have, and
+/// come as an exit code.
 pub fn run<I>(arguments: I, environment: &Environment) -> Result<ExitCode, Failure>
 where
     I: IntoIterator,
@@ -184,7 +184,7 @@ where
 {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return clap_says(&error),
+        Err(error) => return print_clap(&error),
     };
     match cli.command {
         Command::Serve(args) => serve::run(&args, environment),
@@ -204,8 +204,8 @@ where
     }
 }
 
-/// Help and version go to standard output, complaints to standard error; clap knows which.
-fn clap_says(error: &clap::Error) -> Outcome {
+/// Prints help and version to standard output, complaints to standard error.
+fn print_clap(error: &clap::Error) -> Outcome {
     let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
     match error.print() {
         Ok(()) => Ok(code),
@@ -214,13 +214,13 @@ fn clap_says(error: &clap::Error) -> Outcome {
     }
 }
 
-/// The whole command, for whoever writes shell completions or manual pages from it.
+/// Returns the whole command, for shell completions and manual pages.
 #[must_use]
 pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Prints what is odd about the configuration.
+/// Prints warnings about the configuration.
 fn warn(warnings: &[String]) {
     for warning in warnings {
         eprintln!("warning: {warning}");

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use super::{Failure, Outcome};
 
-/// Prints `text`. A reader that has gone away is no failure: it had what it wanted.
+/// Prints `text` and returns success. A reader that has gone away is no failure.
 pub(super) fn print(text: &str) -> Outcome {
     write(text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same, for commands that have an exit code of their own.
+/// Prints `text`, for commands with an exit code of their own. A reader that has gone away is no
+/// failure.
 pub(super) fn write(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

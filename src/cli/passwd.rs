@@ -40,6 +40,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     out::print(&format!("{}\n", auth::password::hash(&password)?))
 }
 
+/// Reads a line from standard input, without showing it at a terminal.
 fn read() -> anyhow::Result<String> {
     let stdin = std::io::stdin();
     let shown = match stdin.is_terminal() {

@@ -36,6 +36,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     Ok(std::process::ExitCode::SUCCESS)
 }
 
+/// Returns an entry with its line opened, or as it is if it is not sealed.
 fn open(key: &Key, line: &str) -> anyhow::Result<String> {
     let mut entry: Value =
         serde_json::from_str(line).context("this is no entry of a quarantine")?;
