@@ -26,6 +26,7 @@ mod error;
 mod file;
 mod header;
 mod jwt;
+mod key_set;
 mod oauth2;
 pub mod password;
 mod rules;

@@ -16,7 +16,7 @@ use super::secret::Secret;
 use crate::lock::lock;
 use crate::peers::{Peer, PeerShares, TokenBuckets};
 
-/// How long a verified password is remembered since it was last used.
+/// The time since its last use for which a verified password is remembered.
 pub const REMEMBER: Duration = Duration::from_secs(600);
 /// Verified credentials that are remembered at a time.
 const MAX_REMEMBERED: usize = 4096;

@@ -17,13 +17,13 @@ use super::*;
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
-struct Place {
+struct CredentialsDir {
     dir: tempfile::TempDir,
 }
 
-impl Place {
-    fn new() -> Place {
-        Place { dir: tempfile::tempdir().unwrap() }
+impl CredentialsDir {
+    fn new() -> CredentialsDir {
+        CredentialsDir { dir: tempfile::tempdir().unwrap() }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -53,9 +53,9 @@ fn user(name: &str, password: &str) -> String {
 
 #[tokio::test]
 async fn users_get_in_with_their_password_and_nobody_else_does() {
-    let place = Place::new();
-    place.write("secret", "from a file\n");
-    let auth = place
+    let dir = CredentialsDir::new();
+    dir.write("secret", "from a file\n");
+    let auth = dir
         .open(
             &(user("ann", "pass:word") + "[[user]]\nname = \"bob\"\npassword_file = \"secret\"\n"),
         )
@@ -84,8 +84,8 @@ async fn users_get_in_with_their_password_and_nobody_else_does() {
 
 #[tokio::test]
 async fn who_fails_too_often_waits_and_who_is_remembered_does_not() {
-    let place = Place::new();
-    let auth = place.open(&user("ann", "right")).unwrap();
+    let dir = CredentialsDir::new();
+    let auth = dir.open(&user("ann", "right")).unwrap();
     let any = Rules::any();
     assert!(ask(&auth, &any, &basic("ann", "right")).await.is_ok());
     let mut answers = Vec::new();
@@ -103,9 +103,9 @@ async fn who_fails_too_often_waits_and_who_is_remembered_does_not() {
 
 #[tokio::test]
 async fn tokens_are_taken_as_bearer_and_as_api_key() {
-    let place = Place::new();
+    let dir = CredentialsDir::new();
     let hash = token_hash("sesame");
-    let auth = place.open(&format!("[[token]]\nname = \"t\"\ntoken_hash = \"{hash}\"\n")).unwrap();
+    let auth = dir.open(&format!("[[token]]\nname = \"t\"\ntoken_hash = \"{hash}\"\n")).unwrap();
     let any = Rules::any();
     assert_eq!(ask(&auth, &any, "Bearer sesame").await, Ok("t".into()));
     assert_eq!(ask(&auth, &any, "bearer  sesame ").await, Ok("t".into()));
@@ -118,7 +118,7 @@ async fn tokens_are_taken_as_bearer_and_as_api_key() {
 
 #[tokio::test]
 async fn our_own_tokens_are_good_until_their_client_changes() {
-    let place = Place::new();
+    let dir = CredentialsDir::new();
     let client = |secret: &str| {
         let hash = password::hash(secret).unwrap();
         format!(
@@ -126,7 +126,7 @@ async fn our_own_tokens_are_good_until_their_client_changes() {
         )
     };
     let text = client("s3cret");
-    let auth = place.open(&text).unwrap();
+    let auth = dir.open(&text).unwrap();
     let form = b"grant_type=client_credentials&client_id=exp&client_secret=s3cret&scope=write";
     let granted = auth.grant(None, form, PEER).await.unwrap();
     assert_eq!((granted.expires_in, &*granted.scope), (300, "write"));
@@ -160,9 +160,9 @@ async fn our_own_tokens_are_good_until_their_client_changes() {
         assert_eq!(auth.grant(None, form, PEER).await.unwrap_err(), error);
     }
 
-    let again = place.open(&text).unwrap();
+    let again = dir.open(&text).unwrap();
     assert!(ask(&again, &any, &bearer).await.is_ok(), "after a restart");
-    let changed = place.open(&client("other")).unwrap();
+    let changed = dir.open(&client("other")).unwrap();
     assert!(ask(&changed, &any, &bearer).await.is_err(), "with another secret");
 }
 
@@ -199,13 +199,13 @@ fn jwt(key: &EncodingKey, algorithm: Algorithm, name: &str, change: serde_json::
 #[tokio::test]
 async fn jwts_are_held_against_issuer_audience_time_scope_and_key() {
     for algorithm in [Algorithm::ES256, Algorithm::EdDSA] {
-        let place = Place::new();
+        let dir = CredentialsDir::new();
         let (key, jwk) = signer(algorithm, "k1");
         let (other, other_jwk) = signer(algorithm, "k2");
-        place.write("keys.json", &json!({ "keys": [jwk, {"kty": "new kind"}] }).to_string());
+        dir.write("keys.json", &json!({ "keys": [jwk, {"kty": "new kind"}] }).to_string());
         let text = "[[issuer]]\nissuer = \"https://issuer.test/\"\naudience = \"lake\"\n\
                     jwks = \"keys.json\"\nscope = \"write\"\n";
-        let auth = place.open(text).unwrap();
+        let auth = dir.open(text).unwrap();
         let any = Rules::any();
         let good = jwt(&key, algorithm, "k1", json!({}));
         assert_eq!(ask(&auth, &any, &good).await, Ok("https://issuer.test/#exporter".into()));
@@ -223,7 +223,7 @@ async fn jwts_are_held_against_issuer_audience_time_scope_and_key() {
         // A rotated key: the file changes, and is read again.
         let rotated = jwt(&other, algorithm, "k2", json!({}));
         assert!(ask(&auth, &any, &rotated).await.is_err());
-        place.write("keys.json", &json!({ "keys": [other_jwk] }).to_string());
+        dir.write("keys.json", &json!({ "keys": [other_jwk] }).to_string());
         let auth_ = Arc::clone(&auth);
         let fresh = tokio::spawn(async move { auth_.keep_fresh().await });
         tokio::time::sleep(CHECK_EVERY + Duration::from_millis(500)).await;
@@ -235,12 +235,12 @@ async fn jwts_are_held_against_issuer_audience_time_scope_and_key() {
 
 #[tokio::test]
 async fn a_token_cannot_choose_its_own_algorithm() {
-    let place = Place::new();
+    let dir = CredentialsDir::new();
     let (_, jwk) = signer(Algorithm::ES256, "k1");
     let keys = json!({ "keys": [jwk] }).to_string();
-    place.write("keys.json", &keys);
+    dir.write("keys.json", &keys);
     let text = "[[issuer]]\nissuer = \"https://issuer.test/\"\naudience = \"lake\"\njwks = \"keys.json\"\n";
-    let auth = place.open(text).unwrap();
+    let auth = dir.open(text).unwrap();
     let x = jwk["x"].as_str().unwrap();
     let hmac = jwt(&EncodingKey::from_secret(x.as_bytes()), Algorithm::HS256, "k1", json!({}));
     assert!(ask(&auth, &Rules::any(), &hmac).await.is_err());
@@ -250,8 +250,8 @@ async fn a_token_cannot_choose_its_own_algorithm() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_used_says_why_without_its_text() {
-    let place = Place::new();
-    place.write("short", "hunter2-hunter2-hunter2-hunter2");
+    let dir = CredentialsDir::new();
+    dir.write("short", "hunter2-hunter2-hunter2-hunter2");
     for (text, why) in [
         ("[[user]]\nname = \"a\"\npassword = \"hunter2\"\n", ":3: unknown field"),
         ("[[user]]\nname = \"a\"\npassword_hash = \"hunter2\"\n", "no Argon2 hash"),
@@ -274,15 +274,15 @@ async fn a_file_that_cannot_be_used_says_why_without_its_text() {
         ("[[token]]\nname = \"a\"\ntoken_file = \"short\"\n", "less than 32 characters"),
         ("[[issuer]]\nissuer=\"i\"\naudience=\"a\"\njwks=\"http://keys.test/\"\n", "use https"),
     ] {
-        let error = place.open(text).unwrap_err().to_string();
+        let error = dir.open(text).unwrap_err().to_string();
         assert!(error.contains(why) && !error.contains("hunter2"), "{error}");
     }
 }
 
 #[tokio::test]
 async fn equal_passwords_that_come_together_are_computed_few_times() {
-    let place = Place::new();
-    let auth = place.open(&user("ann", "right")).unwrap();
+    let dir = CredentialsDir::new();
+    let auth = dir.open(&user("ann", "right")).unwrap();
     let started = Instant::now();
     let tasks: Vec<_> = (0..200)
         .map(|_| {
@@ -299,8 +299,8 @@ async fn equal_passwords_that_come_together_are_computed_few_times() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guesses_that_come_together_count_as_those_in_turn_and_hold_up_nobody_else() {
-    let place = Place::new();
-    let auth = place.open(&user("ann", "right")).unwrap();
+    let dir = CredentialsDir::new();
+    let auth = dir.open(&user("ann", "right")).unwrap();
     let guesses: Vec<_> = (0..200)
         .map(|number| {
             let auth = Arc::clone(&auth);
@@ -334,9 +334,9 @@ async fn guesses_that_come_together_count_as_those_in_turn_and_hold_up_nobody_el
 
 #[tokio::test]
 async fn a_right_password_costs_no_attempt_and_a_wrong_one_does() {
-    let place = Place::new();
+    let dir = CredentialsDir::new();
     let users: String = (0..15).map(|n| user(&format!("u{n}"), "right")).collect();
-    let auth = place.open(&users).unwrap();
+    let auth = dir.open(&users).unwrap();
     for number in 0..15 {
         let right = basic(&format!("u{number}"), "right");
         assert!(ask(&auth, &Rules::any(), &right).await.is_ok(), "{number}");
@@ -409,7 +409,7 @@ async fn a_good_token_is_taken_from_the_start_and_after_a_rotation_by_one_fetch(
     let (new, new_jwk) = signer(Algorithm::ES256, "k2");
     let keys = Keys::serve(Duration::from_millis(200)).await;
     keys.publish(&[&jwk]);
-    let auth = Place::new().open(&issuer(&keys.url)).unwrap();
+    let auth = CredentialsDir::new().open(&issuer(&keys.url)).unwrap();
     let any = Rules::any();
     let together = |token: String| {
         let (auth, any) = (&auth, &any);
@@ -438,16 +438,16 @@ async fn a_good_token_is_taken_from_the_start_and_after_a_rotation_by_one_fetch(
 async fn an_issuer_that_cannot_be_reached_holds_up_no_other_and_refuses_nobody() {
     let (key, jwk) = signer(Algorithm::ES256, "k1");
     let dead = Keys::serve(Duration::from_secs(60)).await;
-    let place = Place::new();
-    place.write("keys.json", &json!({ "keys": [jwk] }).to_string());
+    let dir = CredentialsDir::new();
+    dir.write("keys.json", &json!({ "keys": [jwk] }).to_string());
     let other = issuer("keys.json").replace("https://issuer.test/", "https://other.test/");
-    let auth = place.open(&(issuer(&dead.url) + &other)).unwrap();
+    let auth = dir.open(&(issuer(&dead.url) + &other)).unwrap();
     let auth_ = Arc::clone(&auth);
     let fresh = tokio::spawn(async move { auth_.keep_fresh().await });
     let began = Instant::now();
     let good = jwt(&key, Algorithm::ES256, "k1", json!({"iss": "https://other.test/"}));
     assert!(ask(&auth, &Rules::any(), &good).await.is_ok());
-    place.write("credentials.toml", &(issuer(&dead.url) + &other + &user("ann", "right")));
+    dir.write("credentials.toml", &(issuer(&dead.url) + &other + &user("ann", "right")));
     tokio::time::sleep(CHECK_EVERY * 2).await;
     assert!(ask(&auth, &Rules::any(), &basic("ann", "right")).await.is_ok(), "read again");
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
@@ -458,14 +458,14 @@ async fn an_issuer_that_cannot_be_reached_holds_up_no_other_and_refuses_nobody()
 
 #[tokio::test]
 async fn a_key_without_a_name_fits_when_it_is_the_only_one_and_critical_headers_are_refused() {
-    let place = Place::new();
+    let dir = CredentialsDir::new();
     let (key, mut jwk) = signer(Algorithm::ES256, "k1");
     let (_, mut other) = signer(Algorithm::ES256, "k2");
     for jwk in [&mut jwk, &mut other] {
         jwk.as_object_mut().unwrap().remove("kid");
     }
-    place.write("keys.json", &json!({ "keys": [jwk] }).to_string());
-    let auth = place.open(&issuer("keys.json")).unwrap();
+    dir.write("keys.json", &json!({ "keys": [jwk] }).to_string());
+    let auth = dir.open(&issuer("keys.json")).unwrap();
     let any = Rules::any();
     let good = jwt(&key, Algorithm::ES256, "k1", json!({}));
     assert!(ask(&auth, &any, &good).await.is_ok());
@@ -476,18 +476,18 @@ async fn a_key_without_a_name_fits_when_it_is_the_only_one_and_critical_headers_
     });
     let critical = format!("Bearer {}", jsonwebtoken::encode(&header, &claims, &key).unwrap());
     assert_eq!(ask(&auth, &any, &critical).await, Err(Denied::Unauthorized));
-    place.write("keys.json", &json!({ "keys": [jwk, other] }).to_string());
-    let auth = place.open(&issuer("keys.json")).unwrap();
+    dir.write("keys.json", &json!({ "keys": [jwk, other] }).to_string());
+    let auth = dir.open(&issuer("keys.json")).unwrap();
     assert_eq!(ask(&auth, &any, &good).await, Err(Denied::Unauthorized), "which one?");
 }
 
 #[tokio::test]
 async fn keys_come_by_https_or_from_loopback() {
-    let place = Place::new();
+    let dir = CredentialsDir::new();
     for good in
         ["https://a.test/k", "http://127.0.0.1:80/k", "http://localhost/k", "http://[::1]:1/k"]
     {
-        assert!(place.open(&issuer(good)).is_ok(), "{good}");
+        assert!(dir.open(&issuer(good)).is_ok(), "{good}");
     }
     for (bad, why) in [
         ("http://127.0.0.1:80@evil.test/k", "does not belong"),
@@ -496,19 +496,19 @@ async fn keys_come_by_https_or_from_loopback() {
         ("http://127.0.0.1.evil.test/k", "use https"),
         ("https://u:p@a.test/k", "does not belong"),
     ] {
-        let error = place.open(&issuer(bad)).unwrap_err().to_string();
+        let error = dir.open(&issuer(bad)).unwrap_err().to_string();
         assert!(error.contains(why) && !error.contains("u:p"), "{error}");
     }
 }
 
 #[tokio::test]
 async fn who_is_vouched_for_by_an_issuer_is_nobody_else() {
-    let place = Place::new();
+    let dir = CredentialsDir::new();
     let (key, jwk) = signer(Algorithm::ES256, "k1");
-    place.write("keys.json", &json!({ "keys": [jwk] }).to_string());
+    dir.write("keys.json", &json!({ "keys": [jwk] }).to_string());
     let hash = token_hash("sesame");
     let token = format!("[[token]]\nname = \"batch\"\ntoken_hash = \"{hash}\"\n");
-    let auth = place.open(&(issuer("keys.json") + &user("exporter", "right") + &token)).unwrap();
+    let auth = dir.open(&(issuer("keys.json") + &user("exporter", "right") + &token)).unwrap();
     let allowed = async |entry: &str, header: &str| {
         let rules = Rules { allow: Some(vec![entry.to_owned()]), ..Rules::any() };
         ask(&auth, &rules, header).await.is_ok()
@@ -529,13 +529,13 @@ async fn who_is_vouched_for_by_an_issuer_is_nobody_else() {
 #[tokio::test]
 async fn the_key_of_our_own_tokens_is_there_whole_and_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
-    let place = Place::new();
+    let dir = CredentialsDir::new();
     // What a crash left of one that was being made.
-    std::fs::create_dir(place.dir.path().join("state")).unwrap();
-    place.write("state/oauth2.new", "half");
-    place.open(&user("ann", "right")).unwrap();
-    let key = place.dir.path().join("state/oauth2.key");
+    std::fs::create_dir(dir.dir.path().join("state")).unwrap();
+    dir.write("state/oauth2.new", "half");
+    dir.open(&user("ann", "right")).unwrap();
+    let key = dir.dir.path().join("state/oauth2.key");
     assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read(&key).unwrap().len(), 32);
-    assert!(!place.dir.path().join("state/oauth2.new").exists());
+    assert!(!dir.dir.path().join("state/oauth2.new").exists());
 }

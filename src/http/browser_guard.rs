@@ -1,9 +1,9 @@
 //! The browser guard: requests that a web page makes a browser send are refused before a byte of
 //! their body is read.
 //!
-//! Whoever runs the receiver on their own machine has a browser there too. Any page in it can POST
-//! text to loopback without being asked, and a page whose own name has been made to mean 127.0.0.1
-//! can read the answers as well (DNS rebinding). No sender of sessions is a page, so:
+//! A machine that runs the receiver often has a browser too. Any page in it can POST text to loopback
+//! without being asked, and a page whose own name has been made to mean 127.0.0.1 can read the
+//! answers as well (DNS rebinding). No sender of sessions is a page, so:
 //! - a request with an `Origin`, or with a `Sec-Fetch-Site` other than `none` (an address that was
 //!   typed in), is refused;
 //! - except GET and HEAD to an operator's route by a page of this receiver's own: `Sec-Fetch-Site`

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::bulk_action::{self, Verb};
 
-use super::is_index_name;
+use super::index_pattern::is_index_name;
 
 /// Most actions of a bulk: the answer to an action of a few bytes has many times as many.
 pub(crate) const MAX_ACTIONS: usize = 100_000;
@@ -74,7 +74,7 @@ pub(crate) enum Outcome<'a> {
 pub(crate) struct TablePart {
     /// Positions in the body behind its byte order mark, in order.
     ranges: Vec<Range<usize>>,
-    /// How many documents there are.
+    /// The number of documents.
     pub(crate) documents: u64,
     /// Bytes of [`TablePart::bytes`] if that is a copy; 0 if it is the body itself.
     pub(crate) copied_bytes: u64,
@@ -218,7 +218,7 @@ pub(crate) fn split<'t, E: From<BulkError>>(
 ///
 /// # Errors
 /// [`BulkError`].
-pub(super) fn count_documents(body: &[u8]) -> Result<u64, super::Refusal> {
+pub(super) fn count_documents(body: &[u8]) -> Result<u64, BulkError> {
     let table: Arc<str> = "".into();
     let parts = split(body, None, |_| Some(&table), |_| Ok::<_, BulkError>(()))?;
     Ok(parts.values().map(|part| part.documents).sum())

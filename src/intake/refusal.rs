@@ -6,7 +6,7 @@ use crate::journal::AppendError;
 
 use super::bulk::BulkError;
 
-/// When to send a body again whose processing was aborted.
+/// The time after which a body whose processing was aborted is worth sending again.
 const ABORTED_RETRY: Duration = Duration::from_secs(2);
 
 /// The reason for which a body was not accepted. Nothing of it was acknowledged.

@@ -29,7 +29,7 @@ pub(in crate::http) enum Inquiry<'p> {
     ReadTemplate,
     /// One is written.
     WriteTemplate,
-    /// Whether an index exists.
+    /// The existence of an index.
     IndexExists,
     /// An index, of a checked name, is created.
     CreateIndex(&'p str),

@@ -9,8 +9,8 @@ use crate::http::reply::{self, Response};
 
 /// Returns the response to a refused request.
 ///
-/// Where the receiver answers 503 for want of room, it is 429: Fluent Bit, Logstash and the
-/// official clients send the request again later only then.
+/// A 503 for want of capacity becomes 429: Fluent Bit, Logstash and the official clients send the
+/// request again later only then.
 pub(in crate::http) fn refused(refusal: &Refusal) -> Response {
     let status = match refusal.retry_after() {
         Some(_) if refusal.status() == StatusCode::SERVICE_UNAVAILABLE => {

@@ -1,4 +1,4 @@
-//! What nobody should send, and what becomes of those who do not.
+//! Requests that nobody should send, and peers that may not.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Which request gets which answer.
+//! The answers to requests.
 
 use super::*;
 

@@ -115,7 +115,7 @@ impl Server {
         client.answer().await
     }
 
-    /// What the journal holds, in order.
+    /// Returns the bodies in the journal, in order.
     fn bodies(&self) -> Vec<Bytes> {
         let last = self.journal.status().last_seq;
         let mut bodies = Vec::new();
@@ -217,7 +217,7 @@ impl Client {
         answer
     }
 
-    /// Whether the server closes now, without another byte and without a reset.
+    /// Returns whether the server closes now, without another byte and without a reset.
     async fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         let read = timeout(SOON, self.stream.read_to_end(&mut rest)).await.expect("not closed");
