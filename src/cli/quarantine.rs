@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use clap::builder::PossibleValuesParser;
 
 use super::{Failure, Outcome, manual, out, start_log, store, warn};
 use crate::config::{self, Environment, Flags, list};
+use crate::decode::RejectCode;
 use crate::import::{Replay, Replayed};
 use crate::lake::{Entry, Lake, Options, QuarantineFile, Quarantined};
 
@@ -46,11 +48,34 @@ impl Which {
     }
 }
 
-/// List the files of the quarantine, with how many lines of each reason they have.
+/// Which entries of the files.
+#[derive(Debug, clap::Args)]
+struct Filter {
+    /// Only entries of this code.
+    #[arg(long, value_name = "CODE", value_parser = codes())]
+    code: Option<String>,
+}
+
+impl Filter {
+    fn takes(&self, entry: &Entry) -> bool {
+        self.code.is_none() || self.code == entry.code
+    }
+}
+
+fn codes() -> PossibleValuesParser {
+    PossibleValuesParser::new(RejectCode::ALL.map(RejectCode::as_str))
+}
+
+/// List the files of the quarantine, with how many lines of each code and reason they have.
+///
+/// Lines that an earlier version put there have a reason and no code.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake quarantine list
-      What is in quarantine in the lake of the configuration."))]
+      What is in quarantine in the lake of the configuration.
+
+  sessionlake quarantine list --code too_deep --json
+      Files that have lines of one code, for a program to read."))]
 struct ListArgs {
     /// A directory, s3://…, gs://… or az://… [default: the setting lake].
     #[arg(value_name = "LAKE")]
@@ -61,6 +86,8 @@ struct ListArgs {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
     flags: Flags<{ list::INSPECT }>,
 }
 
@@ -68,7 +95,7 @@ struct ListArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake quarantine show --limit 10
-      The first ten: reason, body, line and the line's text."))]
+      The first ten: code, reason, body, line and the line's text."))]
 struct ShowArgs {
     /// A directory, s3://…, gs://… or az://… [default: the setting lake].
     #[arg(value_name = "LAKE")]
@@ -81,6 +108,8 @@ struct ShowArgs {
     limit: u64,
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    filter: Filter,
     #[command(flatten)]
     flags: Flags<{ list::INSPECT }>,
 }
@@ -129,8 +158,11 @@ fn show_list(args: ListArgs, environment: &Environment) -> Outcome {
     let mut lines = Vec::new();
     each(&args.flags, environment, args.lake, &args.which, |file, entries| {
         let mut quarantined = Quarantined::default();
-        entries.iter().for_each(|entry| quarantined.add(entry));
-        lines.push(Line { file: file.clone(), quarantined });
+        let taken = entries.iter().filter(|entry| args.filter.takes(entry));
+        taken.for_each(|entry| quarantined.add(entry));
+        if args.filter.code.is_none() || quarantined.entries > 0 {
+            lines.push(Line { file: file.clone(), quarantined });
+        }
         Ok(true)
     })?;
     if args.json {
@@ -143,12 +175,18 @@ fn show_list(args: ListArgs, environment: &Environment) -> Outcome {
     for Line { file, quarantined } in &lines {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{:>8}  {}", quarantined.entries, file.path);
+        for (code, count) in &quarantined.codes {
+            let _ = writeln!(text, "  {count:>8}  {code}");
+        }
         for (reason, count) in &quarantined.reasons {
-            let _ = writeln!(text, "  {count:>8}  {reason}");
+            let _ = writeln!(text, "    {count:>8}  {reason}");
         }
     }
     if lines.is_empty() {
-        text.push_str("Nothing is in quarantine.\n");
+        text.push_str(match args.filter.code {
+            None => "Nothing is in quarantine.\n",
+            Some(_) => "Nothing of this code is in quarantine.\n",
+        });
     }
     out::print(&text)
 }
@@ -157,7 +195,8 @@ fn show(args: ShowArgs, environment: &Environment) -> Outcome {
     let mut left = args.limit;
     each(&args.flags, environment, args.lake, &args.which, |_, entries| {
         let mut text = String::new();
-        for entry in entries.iter().filter(|entry| has(entry, args.reason.as_deref())) {
+        let taken = entries.iter().filter(|entry| args.filter.takes(entry));
+        for entry in taken.filter(|entry| has(entry, args.reason.as_deref())) {
             if left == 0 {
                 break;
             }

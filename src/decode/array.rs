@@ -6,7 +6,7 @@
 //! same.
 
 use super::body::{BodyReader, State};
-use super::reject::{Fault, What};
+use super::reject::{Defect, Fault};
 
 impl BodyReader<'_> {
     /// Reads elements from the progress on.
@@ -29,18 +29,18 @@ impl BodyReader<'_> {
             };
             line = line.saturating_add(1);
             at = self.parser.blank(end);
-            let what = match self.parser.src.get(at) {
+            let defect = match self.parser.src.get(at) {
                 Some(b',') => {
                     at += 1;
                     continue;
                 }
                 Some(b']') => return self.after_array(at + 1, line),
-                Some(_) => What::CommaOrBracket,
-                None => What::OpenArray,
+                Some(_) => Defect::CommaOrBracket,
+                None => Defect::OpenArray,
             };
             return match self.next_line(end, at) {
                 Some(next) if self.lines_follow(next) => self.by_lines(next, line),
-                _ => self.broken(at, line, Fault { what, at }),
+                _ => self.broken(at, line, Fault { defect, at }),
             };
         }
     }
@@ -63,19 +63,21 @@ impl BodyReader<'_> {
             return Ok(end);
         }
         let fault = self.parser.fault;
-        let passed = match fault.what {
+        let passed = match fault.defect {
             // The fault leaves the element's end certain: no quote or bracket is missing.
-            What::NotObject | What::Utf8 | What::Full | What::Amplification => {
+            Defect::NotObject | Defect::NotUtf8 | Defect::BatchFull | Defect::Amplification => {
                 self.parser.pass_over(start)
             }
-            What::Depth | What::Surrogate | What::Escape | What::Control | What::Number => {
-                self.parser.pass_over(start)
-            }
+            Defect::TooDeep
+            | Defect::Surrogate
+            | Defect::Escape
+            | Defect::Control
+            | Defect::Number => self.parser.pass_over(start),
             _ => return Err(fault),
         };
         let Ok(end) = passed else {
             // For an element that is empty, the better fault is the missing value.
-            let nothing = fault.what == What::NotObject;
+            let nothing = fault.defect == Defect::NotObject;
             return Err(if nothing { self.parser.fault } else { fault });
         };
         self.reject(start, end, line, fault);
@@ -106,7 +108,7 @@ impl BodyReader<'_> {
             return self.by_lines(next, line);
         }
         let (kept, end) = self.line_end(after);
-        self.reject(after, kept, line, Fault { what: What::AfterArray, at: after });
+        self.reject(after, kept, line, Fault { defect: Defect::AfterArray, at: after });
         self.by_lines(end + 1, line.saturating_add(1));
     }
 

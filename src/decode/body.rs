@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::extra::ACTION_ID;
 use super::parser::{Failed, Parsed, Parser, Scratch};
 use super::plan::{Column, FieldIndex, RecordBuilder};
-use super::reject::{Fault, Reject, What};
+use super::reject::{Defect, Fault, Reject};
 use super::rows::Rows;
 use crate::bulk_action::{self, Verb};
 use crate::record::{Body, Form};
@@ -194,7 +194,9 @@ impl<'a> BodyReader<'a> {
                     None => self.document(None, first, at, start, line),
                 },
                 Expected::Document(id) => self.document(id, first, at, start, line),
-                Expected::Updated => self.reject_line(at, line, Fault { what: What::Updated, at }),
+                Expected::Updated => {
+                    self.reject_line(at, line, Fault { defect: Defect::UpdateDocument, at })
+                }
             };
             first = false;
             line = line.saturating_add(1);
@@ -216,7 +218,7 @@ impl<'a> BodyReader<'a> {
             if self.complete_with_id(id, start, line) {
                 return end + 1;
             }
-        } else if self.parser.fault.what == What::EndOfLine
+        } else if self.parser.fault.defect == Defect::EndOfLine
             && first
             && self.one_document(start, line)
         {
@@ -241,7 +243,7 @@ impl<'a> BodyReader<'a> {
         let end = self.parser.blank(end);
         match self.parser.src.get(end) {
             None | Some(b'\n') => Ok(end),
-            Some(_) => self.parser.fail(What::Trailing, end),
+            Some(_) => self.parser.fail(Defect::Trailing, end),
         }
     }
 
@@ -251,7 +253,8 @@ impl<'a> BodyReader<'a> {
         match std::str::from_utf8(bytes) {
             Ok(_) => Ok(()),
             Err(error) => {
-                self.parser.fault = Fault { what: What::Utf8, at: start + error.valid_up_to() };
+                self.parser.fault =
+                    Fault { defect: Defect::NotUtf8, at: start + error.valid_up_to() };
                 Err(Failed)
             }
         }
@@ -265,7 +268,7 @@ impl<'a> BodyReader<'a> {
         if completed {
             self.rows.column_bytes += self.parser.total_cost();
         } else {
-            self.parser.fault = Fault { what: What::Full, at: start };
+            self.parser.fault = Fault { defect: Defect::BatchFull, at: start };
         }
         completed
     }
@@ -314,7 +317,7 @@ impl<'a> BodyReader<'a> {
         if self.body.form == Form::Ndjson && field.is_some() {
             return None;
         }
-        let what = match action.verb {
+        let defect = match action.verb {
             Verb::Index | Verb::Create => {
                 self.rows.counts.actions += 1;
                 self.progress.expected = Expected::Document(id_in(&action, text, at));
@@ -322,11 +325,11 @@ impl<'a> BodyReader<'a> {
             }
             Verb::Update => {
                 self.progress.expected = Expected::Updated;
-                What::Update
+                Defect::UpdateAction
             }
-            Verb::Delete => What::Delete,
+            Verb::Delete => Defect::DeleteAction,
         };
-        Some(self.reject_line(at, line, Fault { what, at }))
+        Some(self.reject_line(at, line, Fault { defect, at }))
     }
 
     /// Reads everything from `start` on as one document; returns false if it is none.
@@ -356,6 +359,7 @@ impl<'a> BodyReader<'a> {
         self.rows.reject(Reject {
             seq: self.body.seq,
             line,
+            code: fault.code(),
             reason: fault.reason(start),
             // Within the body: `start` is at most its length, and `end` no less.
             raw: self.body.bytes.slice(start.min(end)..end),

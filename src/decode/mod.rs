@@ -81,5 +81,5 @@ mod value;
 pub use body::{Progress, ReadLimit};
 pub use decoder::Decoder;
 pub use document::{Document, DocumentError, to_document};
-pub use reject::Reject;
+pub use reject::{Reject, RejectCode};
 pub use rows::{Counts, Decoded};

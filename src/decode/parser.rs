@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::cost;
 use super::extra::Extra;
 use super::keys::Keys;
-use super::reject::{Fault, What};
+use super::reject::{Defect, Fault};
 use crate::columnar::builders::Full;
 
 /// The most levels of objects and arrays that a document may have.
@@ -73,7 +73,7 @@ impl<'a> Parser<'a> {
             src,
             multiline: false,
             lenient: false,
-            fault: Fault { what: What::Value, at: 0 },
+            fault: Fault { defect: Defect::Value, at: 0 },
             scratch,
             depth: 0,
             start: 0,
@@ -90,15 +90,18 @@ impl<'a> Parser<'a> {
     /// Records a fault at `at`.
     #[cold]
     #[inline(never)]
-    pub(super) fn fail<T>(&mut self, what: What, at: usize) -> Parsed<T> {
-        let what = match (what, self.src.get(at)) {
-            (What::Full | What::Amplification | What::Depth | What::Surrogate, _) => what,
-            (_, None) if self.multiline => What::EndOfBody,
-            (_, None) => What::EndOfLine,
-            (_, Some(b'\n')) if !self.multiline => What::EndOfLine,
-            _ => what,
+    pub(super) fn fail<T>(&mut self, defect: Defect, at: usize) -> Parsed<T> {
+        let defect = match (defect, self.src.get(at)) {
+            (
+                Defect::BatchFull | Defect::Amplification | Defect::TooDeep | Defect::Surrogate,
+                _,
+            ) => defect,
+            (_, None) if self.multiline => Defect::EndOfBody,
+            (_, None) => Defect::EndOfLine,
+            (_, Some(b'\n')) if !self.multiline => Defect::EndOfLine,
+            _ => defect,
         };
-        self.fault = Fault { what, at };
+        self.fault = Fault { defect, at };
         Err(Failed)
     }
 
@@ -118,7 +121,7 @@ impl<'a> Parser<'a> {
     #[inline]
     pub(super) fn descend(&mut self, at: usize) -> Parsed<()> {
         if self.depth >= MAX_DEPTH {
-            return self.fail(What::Depth, at);
+            return self.fail(Defect::TooDeep, at);
         }
         self.depth += 1;
         Ok(())
@@ -128,7 +131,7 @@ impl<'a> Parser<'a> {
     pub(super) fn colon(&mut self, at: usize) -> Parsed<usize> {
         let at = self.blank(at);
         if self.byte(at) != b':' {
-            return self.fail(What::Colon, at);
+            return self.fail(Defect::Colon, at);
         }
         Ok(at + 1)
     }
@@ -139,12 +142,12 @@ impl<'a> Parser<'a> {
         if self.src.get(at..).is_some_and(|rest| rest.starts_with(text)) {
             return Ok(at + text.len());
         }
-        self.fail(What::Literal, at)
+        self.fail(Defect::Literal, at)
     }
 
     /// Records a fault if a builder is full.
     pub(super) fn check_full(&mut self, closed: Result<(), Full>, at: usize) -> Parsed<()> {
-        closed.or_else(|Full| self.fail(What::Full, at))
+        closed.or_else(|Full| self.fail(Defect::BatchFull, at))
     }
 
     /// Adds `bytes` to the cost, for a value at `at`.
@@ -164,7 +167,7 @@ impl<'a> Parser<'a> {
     #[cold]
     fn check_cost(&mut self, at: usize) -> Parsed<()> {
         let limit = cost::limit(at.saturating_sub(self.start));
-        if self.total_cost() > limit { self.fail(What::Amplification, at) } else { Ok(()) }
+        if self.total_cost() > limit { self.fail(Defect::Amplification, at) } else { Ok(()) }
     }
 
     /// Returns the cost of the document so far.

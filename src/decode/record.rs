@@ -10,7 +10,7 @@ use super::conflicts::Conflict;
 use super::extra::{LastStep, Path, PathStep};
 use super::parser::{Parsed, Parser, Scratch};
 use super::plan::{FieldIndex, FieldNames, RecordBuilder};
-use super::reject::What;
+use super::reject::Defect;
 use super::scan;
 
 /// A key of a record, as it was found.
@@ -36,7 +36,7 @@ impl Parser<'_> {
         self.scratch.extra.clear();
         self.scratch.aliased.clear();
         if self.byte(at) != b'{' {
-            return self.fail(What::NotObject, at);
+            return self.fail(Defect::NotObject, at);
         }
         self.record(root, row, at, &Path::ROOT)
     }
@@ -120,7 +120,7 @@ impl Parser<'_> {
             match self.byte(at) {
                 b',' => at += 1,
                 b'}' => break,
-                _ => return self.fail(What::CommaOrBrace, at),
+                _ => return self.fail(Defect::CommaOrBrace, at),
             }
         }
         self.scratch.aliased.truncate(first_aliased);
@@ -133,7 +133,7 @@ impl Parser<'_> {
     fn key(&mut self, names: &FieldNames, at: usize) -> Parsed<(Key, usize)> {
         let at = self.blank(at);
         if self.byte(at) != b'"' {
-            return self.fail(What::Key, at);
+            return self.fail(Defect::Key, at);
         }
         let end = scan::skip_plain(self.src, at + 1);
         let (key, after) = if self.byte(end) == b'"' {

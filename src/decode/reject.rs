@@ -1,4 +1,6 @@
-//! Why a line is no row.
+//! Lines that are no rows: the defect of each, a code for programs, and a reason for people.
+
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -11,15 +13,86 @@ pub struct Reject {
     pub seq: Seq,
     /// Its line in the body or the imported file, counted from 1; of an array, its element.
     pub line: u64,
-    /// What is wrong, and at which byte of `raw` (counted from 1).
+    /// The kind of its defect.
+    pub code: RejectCode,
+    /// Its defect, and the byte of `raw` (counted from 1) where it is.
     pub reason: String,
     /// Its bytes, without the line's end: a part of the body, not a copy.
     pub raw: Bytes,
 }
 
-/// What is wrong with a line.
+/// The kind of a line's defect. The set is closed, and a code keeps its text for ever: entries of
+/// the quarantine have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RejectCode {
+    /// JSON, or something else, but no object.
+    NotObject,
+    /// Begins as a JSON object and breaks the grammar of JSON.
+    NotJson,
+    /// Not UTF-8.
+    NotUtf8,
+    /// The line or the body ends within the document.
+    Truncated,
+    /// Characters follow the document or the array.
+    Trailing,
+    /// Nested too deeply.
+    TooDeep,
+    /// Does not fit into the batch.
+    TooLarge,
+    /// Takes far more memory as columns than as text.
+    Amplification,
+    /// A delete action, which an append-only table does not take.
+    DeleteAction,
+    /// An update action, which an append-only table does not take.
+    UpdateAction,
+    /// The document of an update action.
+    UpdateDocument,
+}
+
+impl RejectCode {
+    /// All codes.
+    pub const ALL: [RejectCode; 11] = [
+        RejectCode::NotObject,
+        RejectCode::NotJson,
+        RejectCode::NotUtf8,
+        RejectCode::Truncated,
+        RejectCode::Trailing,
+        RejectCode::TooDeep,
+        RejectCode::TooLarge,
+        RejectCode::Amplification,
+        RejectCode::DeleteAction,
+        RejectCode::UpdateAction,
+        RejectCode::UpdateDocument,
+    ];
+
+    /// Returns the text that entries of the quarantine have.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RejectCode::NotObject => "not_object",
+            RejectCode::NotJson => "not_json",
+            RejectCode::NotUtf8 => "not_utf8",
+            RejectCode::Truncated => "truncated",
+            RejectCode::Trailing => "trailing",
+            RejectCode::TooDeep => "too_deep",
+            RejectCode::TooLarge => "too_large",
+            RejectCode::Amplification => "amplification",
+            RejectCode::DeleteAction => "delete_action",
+            RejectCode::UpdateAction => "update_action",
+            RejectCode::UpdateDocument => "update_document",
+        }
+    }
+}
+
+impl fmt::Display for RejectCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A defect that keeps a line from becoming a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum Defect {
     NotObject,
     EndOfLine,
     EndOfBody,
@@ -33,64 +106,158 @@ pub(super) enum What {
     Escape,
     Surrogate,
     Control,
-    Depth,
+    TooDeep,
     Trailing,
     AfterArray,
     OpenArray,
-    Utf8,
-    Full,
+    NotUtf8,
+    BatchFull,
     Amplification,
-    Delete,
-    Update,
-    Updated,
+    DeleteAction,
+    UpdateAction,
+    UpdateDocument,
 }
 
-/// What is wrong, and at which byte of the body (counted from 0).
+impl Defect {
+    fn code(self) -> RejectCode {
+        match self {
+            Defect::NotObject => RejectCode::NotObject,
+            Defect::EndOfLine | Defect::EndOfBody | Defect::OpenArray => RejectCode::Truncated,
+            Defect::Key
+            | Defect::Colon
+            | Defect::CommaOrBrace
+            | Defect::CommaOrBracket
+            | Defect::Value
+            | Defect::Number
+            | Defect::Literal
+            | Defect::Escape
+            | Defect::Surrogate
+            | Defect::Control => RejectCode::NotJson,
+            Defect::TooDeep => RejectCode::TooDeep,
+            Defect::Trailing | Defect::AfterArray => RejectCode::Trailing,
+            Defect::NotUtf8 => RejectCode::NotUtf8,
+            Defect::BatchFull => RejectCode::TooLarge,
+            Defect::Amplification => RejectCode::Amplification,
+            Defect::DeleteAction => RejectCode::DeleteAction,
+            Defect::UpdateAction => RejectCode::UpdateAction,
+            Defect::UpdateDocument => RejectCode::UpdateDocument,
+        }
+    }
+}
+
+/// A defect, and the byte of the body (counted from 0) where it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
-    pub(super) what: What,
+    pub(super) defect: Defect,
     pub(super) at: usize,
 }
 
 impl Fault {
-    /// The reason for people, with the place counted from `start`, where the kept bytes begin.
+    /// Returns the code that programs go by.
+    pub(super) fn code(self) -> RejectCode {
+        self.defect.code()
+    }
+
+    /// Returns the reason for people, with the byte counted from `start`, where the kept bytes begin.
     pub(super) fn reason(self, start: usize) -> String {
         let byte = self.at.saturating_sub(start).saturating_add(1);
-        let (text, hint) = match self.what {
-            What::NotObject => ("not a JSON object", ""),
-            What::EndOfLine => ("unexpected end of the line", ""),
-            What::EndOfBody => ("unexpected end of the body", ""),
-            What::Key => ("expected a field name in quotes", ""),
-            What::Colon => ("expected ':' after the field name", ""),
-            What::CommaOrBrace => ("expected ',' or '}'", ""),
-            What::CommaOrBracket => ("expected ',' or ']'", ""),
-            What::Value => ("expected a value", ""),
-            What::Number => ("malformed number", ""),
-            What::Literal => ("expected true, false or null", ""),
-            What::Escape => ("unknown escape in a string", ""),
-            What::Surrogate => ("lone surrogate escape", ""),
-            What::Control => ("control character in a string", ""),
-            What::Depth => ("nested deeper than 128 levels", ""),
-            What::Trailing => (
+        let (text, hint) = match self.defect {
+            Defect::NotObject => ("not a JSON object", ""),
+            Defect::EndOfLine => ("unexpected end of the line", ""),
+            Defect::EndOfBody => ("unexpected end of the body", ""),
+            Defect::Key => ("expected a field name in quotes", ""),
+            Defect::Colon => ("expected ':' after the field name", ""),
+            Defect::CommaOrBrace => ("expected ',' or '}'", ""),
+            Defect::CommaOrBracket => ("expected ',' or ']'", ""),
+            Defect::Value => ("expected a value", ""),
+            Defect::Number => ("malformed number", ""),
+            Defect::Literal => ("expected true, false or null", ""),
+            Defect::Escape => ("unknown escape in a string", ""),
+            Defect::Surrogate => ("lone surrogate escape", ""),
+            Defect::Control => ("control character in a string", ""),
+            Defect::TooDeep => ("nested deeper than 128 levels", ""),
+            Defect::Trailing => (
                 "trailing characters after the document",
                 " (two documents in one line? send it with --data-binary)",
             ),
-            What::AfterArray => ("trailing characters after the array", ""),
-            What::OpenArray => ("the array is not closed: unexpected end of the body", ""),
-            What::Utf8 => ("not UTF-8", ""),
-            What::Full => ("no room: the batch holds 2 GiB in one column", ""),
-            What::Amplification => (
+            Defect::AfterArray => ("trailing characters after the array", ""),
+            Defect::OpenArray => ("the array is not closed: unexpected end of the body", ""),
+            Defect::NotUtf8 => ("not UTF-8", ""),
+            Defect::BatchFull => ("no room: the batch holds 2 GiB in one column", ""),
+            Defect::Amplification => (
                 "too many elements and fields without a column for so short a document",
                 " (as columns they would take hundreds of times its bytes)",
             ),
-            What::Delete => {
+            Defect::DeleteAction => {
                 return "a delete action: an append-only table takes index and create".into();
             }
-            What::Update => {
+            Defect::UpdateAction => {
                 return "an update action: an append-only table takes index and create".into();
             }
-            What::Updated => return "the document of an update action, which is not taken".into(),
+            Defect::UpdateDocument => {
+                return "the document of an update action, which is not taken".into();
+            }
         };
         format!("{text} at byte {byte}{hint}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::decode::Decoder;
+    use crate::record::{Body, Form, Micros};
+    use crate::schema::TableSchema;
+
+    fn codes(form: Form, lines: &[u8]) -> Vec<&'static str> {
+        let schema = r#"{"type":"record","name":"t","fields":[
+            {"name":"id","type":["null","string"],"default":null}]}"#;
+        let mut decoder = Decoder::new(Arc::new(TableSchema::parse(schema).unwrap()), "n".into());
+        decoder.push(&Body {
+            seq: Seq(1),
+            received_at: Micros(0),
+            table: "t".into(),
+            form,
+            first_line: 1,
+            bytes: Bytes::copy_from_slice(lines),
+        });
+        decoder.finish().rejects.iter().map(|reject| reject.code.as_str()).collect()
+    }
+
+    #[test]
+    fn each_defect_has_its_code() {
+        let deep = [&b"{\"a\":"[..], &[b'['; 200]].concat();
+        for (line, code) in [
+            (&b"17"[..], "not_object"),
+            (b"\"a text\"", "not_object"),
+            (b"{broken", "not_json"),
+            (b"{\"id\" 1}", "not_json"),
+            (b"{\"id\":01}", "not_json"),
+            (b"{\"id\":\"\\q\"}", "not_json"),
+            (b"{\"id\":\"\xff\"}", "not_utf8"),
+            (b"{\"id\":1", "truncated"),
+            (b"{} {}", "trailing"),
+            (&deep, "too_deep"),
+        ] {
+            assert_eq!(codes(Form::Ndjson, line), [code], "{}", String::from_utf8_lossy(line));
+        }
+        let bulk = b"{\"delete\":{}}\n{\"update\":{}}\n{\"doc\":{}}\n";
+        let expected = ["delete_action", "update_action", "update_document"];
+        assert_eq!(codes(Form::Elasticsearch, bulk), expected);
+    }
+
+    #[test]
+    fn codes_are_told_apart_by_their_texts() {
+        let texts: BTreeSet<&str> = RejectCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(texts.len(), RejectCode::ALL.len());
+        for text in texts {
+            assert!(
+                text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'8'))
+            );
+        }
     }
 }

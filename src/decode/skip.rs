@@ -1,7 +1,7 @@
 //! Skipping a value without a column, checked to the letter.
 
 use super::parser::{MAX_DEPTH, Parsed, Parser};
-use super::reject::What;
+use super::reject::Defect;
 
 /// The most levels that [`Parser::pass_over`] passes over.
 const MOST_PASSED: u32 = 1 << 20;
@@ -36,7 +36,7 @@ impl Parser<'_> {
             b't' => self.literal(at, b"true"),
             b'f' => self.literal(at, b"false"),
             b'n' => self.literal(at, b"null"),
-            _ => self.fail(What::Value, at),
+            _ => self.fail(Defect::Value, at),
         }
     }
 
@@ -66,7 +66,7 @@ impl Parser<'_> {
             if open == b'{' || open == b'[' {
                 if self.depth + levels >= MAX_DEPTH {
                     if !LENIENT || levels >= MOST_PASSED {
-                        return self.fail(What::Depth, at);
+                        return self.fail(Defect::TooDeep, at);
                     }
                     outer.push(objects >> (MAX_DEPTH - 1));
                 }
@@ -116,8 +116,8 @@ impl Parser<'_> {
                             objects |= outer.pop().unwrap_or(0) << (MAX_DEPTH - 1);
                         }
                     }
-                    (_, true) => return self.fail(What::CommaOrBrace, at),
-                    (_, false) => return self.fail(What::CommaOrBracket, at),
+                    (_, true) => return self.fail(Defect::CommaOrBrace, at),
+                    (_, false) => return self.fail(Defect::CommaOrBracket, at),
                 }
             }
         }
@@ -125,7 +125,7 @@ impl Parser<'_> {
 
     fn skip_key(&mut self, at: usize) -> Parsed<usize> {
         if self.byte(at) != b'"' {
-            return self.fail(What::Key, at);
+            return self.fail(Defect::Key, at);
         }
         let after = self.skip_text(at + 1)?;
         self.colon(after)

@@ -1,7 +1,7 @@
 //! JSON strings: copied out, or skipped.
 
 use super::parser::{Parsed, Parser};
-use super::reject::What;
+use super::reject::Defect;
 use super::scan;
 
 impl Parser<'_> {
@@ -41,7 +41,7 @@ impl Parser<'_> {
             if self.lenient && !matches!(self.byte(at), b'\n' | b'\r') && at < self.src.len() {
                 return Ok(('\u{fffd}', at + 1));
             }
-            return self.fail(What::Control, at);
+            return self.fail(Defect::Control, at);
         }
         let char = match self.byte(at + 1) {
             b'"' => '"',
@@ -54,8 +54,8 @@ impl Parser<'_> {
             b't' => '\t',
             b'u' => return self.unicode(at),
             0x20.. if self.lenient => return Ok(('\u{fffd}', at + 2)),
-            _ if self.ends(at + 1) => return self.fail(What::Escape, at + 1),
-            _ => return self.fail(What::Escape, at),
+            _ if self.ends(at + 1) => return self.fail(Defect::Escape, at + 1),
+            _ => return self.fail(Defect::Escape, at),
         };
         Ok((char, at + 2))
     }
@@ -76,7 +76,7 @@ impl Parser<'_> {
                 return Ok((char::from_u32(pair).unwrap_or('\u{fffd}'), at + 12));
             }
         }
-        self.fail(What::Surrogate, at)
+        self.fail(Defect::Surrogate, at)
     }
 
     /// Returns whether the line or the body ends at `at`.
@@ -89,7 +89,7 @@ impl Parser<'_> {
         let mut value = 0;
         for place in at + 2..at + 6 {
             let Some(digit) = char::from(self.byte(place)).to_digit(16) else {
-                return self.fail(What::Escape, if self.ends(place) { place } else { at });
+                return self.fail(Defect::Escape, if self.ends(place) { place } else { at });
             };
             value = value << 4 | digit;
         }

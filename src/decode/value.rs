@@ -7,7 +7,7 @@ use super::extra::{LastStep, Path, PathStep};
 use super::number::{self, Token};
 use super::parser::{MAX_DEPTH, Parsed, Parser};
 use super::plan::{Column, FieldIndex};
-use super::reject::What;
+use super::reject::Defect;
 use crate::columnar::builders::{ListBuilder, MAX_LEN, MapBuilder};
 
 /// The times that dates can represent, in milliseconds since the epoch. In microseconds they are
@@ -136,7 +136,7 @@ impl Parser<'_> {
                     at = self.blank(at);
                 }
                 if lists.items >= MAX_LEN {
-                    return self.fail(What::Full, at);
+                    return self.fail(Defect::BatchFull, at);
                 }
                 if self.byte(at) == b'n' {
                     at = self.literal(at, b"null")?;
@@ -161,7 +161,7 @@ impl Parser<'_> {
                 match self.byte(at) {
                     b',' => at += 1,
                     b']' => break,
-                    _ => return self.fail(What::CommaOrBracket, at),
+                    _ => return self.fail(Defect::CommaOrBracket, at),
                 }
             }
         }
@@ -189,14 +189,14 @@ impl Parser<'_> {
             loop {
                 at = self.blank(at);
                 if self.byte(at) != b'"' {
-                    return self.fail(What::Key, at);
+                    return self.fail(Defect::Key, at);
                 }
                 at = self.entry(maps, at, path)?;
                 at = self.blank(at);
                 match self.byte(at) {
                     b',' => at += 1,
                     b'}' => break,
-                    _ => return self.fail(What::CommaOrBrace, at),
+                    _ => return self.fail(Defect::CommaOrBrace, at),
                 }
             }
         }
@@ -216,7 +216,7 @@ impl Parser<'_> {
         let MapBuilder { keys, values, .. } = maps;
         let item = keys.len();
         if item >= MAX_LEN {
-            return self.fail(What::Full, at);
+            return self.fail(Defect::BatchFull, at);
         }
         let key_bytes = keys.closed_bytes();
         let after = self.text(at + 1, &mut keys.bytes)?;
@@ -252,7 +252,7 @@ impl<'a> Parser<'a> {
     pub(super) fn number(&mut self, at: usize) -> Parsed<Token<'a>> {
         match Token::read(self.src, at) {
             Ok(token) => Ok(token),
-            Err(at) => self.fail(What::Number, at),
+            Err(at) => self.fail(Defect::Number, at),
         }
     }
 }

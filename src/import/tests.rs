@@ -126,7 +126,7 @@ fn new_manifest(import: &Importer, files: Vec<ManifestFile>) -> ImportManifest {
 }
 
 fn entry(reason: &str, raw: &str) -> Entry {
-    Entry { reason: reason.into(), seq: 1, line: 7, raw: raw.into() }
+    Entry { code: None, reason: reason.into(), seq: 1, line: 7, raw: raw.into() }
 }
 
 fn replayed(landed: u64, known: u64, left: u64, closed: u64) -> Replayed {

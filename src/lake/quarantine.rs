@@ -1,6 +1,7 @@
 //! The quarantine: files of lines that are no rows, their entries, and the lines as they came.
 //!
-//! A file is NDJSON, an entry a line: `{"reason":"…","seq":7,"line":3,"raw":"…"}`.
+//! A file is NDJSON, an entry a line: `{"code":"…","reason":"…","seq":7,"line":3,"raw":"…"}`. Entries
+//! of builds up to 0.1.0 have no code.
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,10 @@ pub struct QuarantineFile {
 /// A line in quarantine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
+    /// The kind of the line's defect: one of the decoder's codes, or one of a later version. `None`
+    /// in entries that were written before there were codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The reason for people.
     pub reason: String,
     /// The body it came in.
@@ -40,14 +45,19 @@ pub struct Entry {
     pub raw: serde_json::Value,
 }
 
-/// How the reason of an update's document begins. By itself such a line passes for a document.
-const OF_UPDATE: &str = "the document of an update action";
+/// Code of an update's document. By itself such a line passes for a document.
+const UPDATE_DOCUMENT: &str = "update_document";
+/// The beginning of the reason of an update's document, in entries that have no code.
+const UPDATE_DOCUMENT_REASON: &str = "the document of an update action";
 
 impl Entry {
     /// Tells whether the line belongs to an update action, which is an entry of its own.
     #[must_use]
     pub fn is_of_update(&self) -> bool {
-        self.reason.starts_with(OF_UPDATE)
+        match &self.code {
+            Some(code) => code == UPDATE_DOCUMENT,
+            None => self.reason.starts_with(UPDATE_DOCUMENT_REASON),
+        }
     }
 
     /// Returns the line's bytes as they came.
@@ -64,9 +74,11 @@ impl Entry {
     }
 }
 
-/// Counts of entries by reason.
+/// Counts of entries by code and by reason.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Quarantined {
+    /// Number of entries of each code; those without one are in no count.
+    pub codes: BTreeMap<String, u64>,
     /// Number of entries of each reason.
     pub reasons: BTreeMap<String, u64>,
     /// Number of entries.
@@ -76,6 +88,9 @@ pub struct Quarantined {
 impl Quarantined {
     /// Counts an entry.
     pub fn add(&mut self, entry: &Entry) {
+        if let Some(code) = &entry.code {
+            *self.codes.entry(code.clone()).or_default() += 1;
+        }
         *self.reasons.entry(entry.reason.clone()).or_default() += 1;
         self.entries += 1;
     }

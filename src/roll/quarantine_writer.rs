@@ -1,6 +1,6 @@
-//! The rejects of a roll on their way to quarantine: one file a table, one entry a line.
+//! Quarantine files of the open roll: one file a table, one entry a line.
 //!
-//! `{"reason":"…","seq":7,"line":3,"raw":"…"}`; bytes that are no UTF-8, or would be longer escaped
+//! `{"code":"…","reason":"…","seq":7,"line":3,"raw":"…"}`, as [`crate::lake::Entry`] reads it; bytes that are no UTF-8, or would be longer escaped
 //! than in base64, are `"raw":{"base64":"…"}`. An entry is written as it is made: a line of hundreds
 //! of megabytes is not held a second time, and takes about a third more than its bytes at most.
 
@@ -25,13 +25,19 @@ pub(crate) struct Rejects {
 }
 
 impl Rejects {
-    /// A new file at `path`.
+    /// Creates a file at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be created.
     pub(crate) fn create(path: PathBuf) -> anyhow::Result<Rejects> {
         let file = File::create(&path).with_context(|| path.display().to_string())?;
         Ok(Rejects { path, file: BufWriter::new(file), entries: 0 })
     }
 
-    /// Writes an entry for each.
+    /// Writes an entry for each of `rejects`.
+    ///
+    /// # Errors
+    /// The file cannot be written; it is of no use then.
     pub(crate) fn write(&mut self, rejects: &[Reject]) -> anyhow::Result<()> {
         for reject in rejects {
             let written = write(&mut self.file, reject);
@@ -41,7 +47,10 @@ impl Rejects {
         Ok(())
     }
 
-    /// The whole file.
+    /// Flushes the file and returns it. It is not synced.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub(crate) fn finish(mut self) -> anyhow::Result<Staged> {
         let named = |path: &Path| path.display().to_string();
         self.file.flush().with_context(|| named(&self.path))?;
@@ -53,13 +62,15 @@ impl Rejects {
 
 fn write(out: &mut impl std::io::Write, reject: &Reject) -> std::io::Result<()> {
     let Seq(seq) = reject.seq;
-    let entry = Entry { reason: &reject.reason, seq, line: reject.line, raw: Raw::of(&reject.raw) };
+    let (code, reason) = (reject.code.as_str(), reject.reason.as_str());
+    let entry = Entry { code, reason, seq, line: reject.line, raw: Raw::of(&reject.raw) };
     serde_json::to_writer(&mut *out, &entry)?;
     out.write_all(b"\n")
 }
 
 #[derive(Serialize)]
 struct Entry<'a> {
+    code: &'a str,
     reason: &'a str,
     seq: u64,
     line: u64,
@@ -99,11 +110,13 @@ fn encoded<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::RejectCode;
 
     fn entry(raw: &[u8]) -> (Vec<u8>, crate::lake::Entry) {
         let reject = Reject {
             seq: Seq(7),
             line: 3,
+            code: RejectCode::NotObject,
             reason: "not a \"JSON\" object".into(),
             raw: bytes::Bytes::copy_from_slice(raw),
         };
@@ -129,12 +142,13 @@ mod tests {
         ] {
             let (out, read) = entry(raw);
             assert_eq!(read.bytes(), raw);
+            assert_eq!(read.code.as_deref(), Some("not_object"));
             assert_eq!((read.seq, read.line, &*read.reason), (7, 3, "not a \"JSON\" object"));
             assert!(out.len() <= 200 + raw.len() / 3 * 4, "{} of {}", out.len(), raw.len());
         }
         assert_eq!(
             entry(b"x\ty is a line of text").0,
-            b"{\"reason\":\"not a \\\"JSON\\\" object\",\"seq\":7,\"line\":3,\"raw\":\"x\\ty is a line of text\"}\n"
+            b"{\"code\":\"not_object\",\"reason\":\"not a \\\"JSON\\\" object\",\"seq\":7,\"line\":3,\"raw\":\"x\\ty is a line of text\"}\n"
         );
     }
 }

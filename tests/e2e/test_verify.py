@@ -101,6 +101,13 @@ def test_quarantine_is_listed_shown_and_landed_again(make_server, lake, command)
     assert listed[0]["path"] in command("quarantine", "list", uri, env=env)
     shown = [json.loads(line) for line in command("quarantine", "show", uri, env=env).splitlines()]
     assert [entry["line"] for entry in shown] == [1, 3, 4]
+    assert [entry["code"] for entry in shown[:2]] == ["not_json", "not_object"]
+    assert sum(listed[0]["codes"].values()) == 3
+    of_code = command("quarantine", "show", uri, "--code", "not_json", env=env).splitlines()
+    assert [json.loads(line)["raw"] for line in of_code] == ["{broken"]
+    listed = json.loads(command("quarantine", "list", uri, "--json", "--code", "not_json", env=env))
+    assert [file["entries"] for file in listed] == [1]
+    assert json.loads(command("quarantine", "list", uri, "--json", "--code", "too_deep", env=env)) == []
     assert shown[0]["raw"] == "{broken" and shown[2]["raw"] == {"base64": "//4="}
     assert len(command("quarantine", "show", uri, "--limit", "1", env=env).splitlines()) == 1
 

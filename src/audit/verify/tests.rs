@@ -266,8 +266,9 @@ fn the_next_roll_is_on_its_way_and_other_files_are_nobodys() {
 fn entries_of_the_quarantine_come_back_as_they_were() {
     let bench = Bench::new();
     let path = names::quarantine("t", NODE, Roll(1));
+    // The first as builds without codes wrote it.
     let text = "{\"reason\":\"r\",\"seq\":1,\"line\":2,\"raw\":\"{broken\"}\n\
-                {\"reason\":\"r\",\"seq\":1,\"line\":3,\"raw\":{\"base64\":\"/w==\"}}\n";
+                {\"code\":\"not_utf8\",\"reason\":\"r\",\"seq\":1,\"line\":3,\"raw\":{\"base64\":\"/w==\"}}\n";
     bench.put(&path, text);
     bench.runtime.block_on(async {
         let lake = bench.lake();
@@ -281,6 +282,7 @@ fn entries_of_the_quarantine_come_back_as_they_were() {
         let mut sum = Quarantined::default();
         found.iter().for_each(|entry| sum.add(entry));
         assert_eq!((sum.entries, sum.reasons["r"]), (2, 2));
+        assert_eq!((sum.codes.len(), sum.codes["not_utf8"]), (1, 1));
     });
 }
 
@@ -417,7 +419,14 @@ fn an_entry_of_an_update_is_told_by_its_reason() {
     });
     let told = decoder.finish().rejects.into_iter().map(|reject| {
         let raw = serde_json::Value::Null;
-        Entry { reason: reject.reason, seq: 1, line: reject.line, raw }.is_of_update()
+        let code = Some(reject.code.as_str().to_owned());
+        let entry = Entry { code, reason: reject.reason, seq: 1, line: reject.line, raw };
+        // Entries of earlier builds have the reason alone.
+        let earlier = Entry { code: None, ..entry.clone() };
+        // The code decides where there is one, whatever the reason says.
+        let other = Entry { code: Some("not_json".into()), ..entry.clone() };
+        (entry.is_of_update(), earlier.is_of_update(), other.is_of_update())
     });
-    assert_eq!(told.collect::<Vec<_>>(), [false, true, false]);
+    let expected = [(false, false, false), (true, true, false), (false, false, false)];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }
