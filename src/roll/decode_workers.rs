@@ -163,3 +163,67 @@ impl Decoders<'_> {
         Ok(part)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use crossbeam_channel::{bounded, unbounded};
+
+    use super::*;
+    use crate::record::{Form, Micros, Seq};
+    use crate::schema::TableSchema;
+    use crate::table::{Spec, Template};
+
+    fn tables(names: &[&str]) -> Tables {
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let spec = |name: &&str| Spec::new(*name, Arc::clone(&schema), Template::default());
+        Tables::new(names.iter().map(spec).collect()).unwrap()
+    }
+
+    fn body(seq: u64, table: &str, text: &str) -> Body {
+        Body {
+            seq: Seq(seq),
+            received_at: Micros(0),
+            table: table.into(),
+            form: Form::Ndjson,
+            first_line: 1,
+            bytes: Bytes::copy_from_slice(text.as_bytes()),
+        }
+    }
+
+    /// Decodes the bodies as one job.
+    fn output(tables: &Tables, bodies: Vec<Body>) -> Vec<anyhow::Result<Output>> {
+        let (jobs, waiting) = bounded(1);
+        let (output, outputs) = unbounded();
+        jobs.send(Job { bodies, output }).unwrap();
+        drop(jobs);
+        decode(tables, &[], &"n".into(), &waiting);
+        outputs.iter().collect()
+    }
+
+    #[test]
+    fn a_part_has_rows_and_rejects_by_table_and_the_counts_of_all() {
+        let tables = tables(&["a", "b", "unused"]);
+        let document = "{\"userId\":\"u\"}\n";
+        let bodies = vec![
+            body(1, "b", &document.repeat(3)),
+            body(2, "a", document),
+            body(3, "b", &format!("{document}no document\n")),
+        ];
+        let output = output(&tables, bodies);
+        let [Ok(Output::Part(part)), Ok(Output::End)] = &output[..] else { panic!() };
+        let rows: Vec<_> = part.rows.iter().map(|(id, rows)| (*id, rows.num_rows())).collect();
+        let (a, b) = (tables.id("a").unwrap(), tables.id("b").unwrap());
+        assert_eq!(rows, [(a, 1), (b, 4)]);
+        let rejects: Vec<_> = part.rejects.iter().map(|(id, all)| (*id, all[0].seq)).collect();
+        assert_eq!(rejects, [(b, Seq(3))]);
+        assert_eq!(part.counts, Counts { lines: 6, rows: 5, rejects: 1, actions: 0 });
+    }
+
+    #[test]
+    fn a_body_of_an_unknown_table_ends_the_job_with_an_error_that_names_both() {
+        let output = output(&tables(&["a"]), vec![body(1, "a", "{}\n"), body(2, "gone", "{}\n")]);
+        let error = output.into_iter().find_map(Result::err).unwrap().to_string();
+        assert!(error.contains("body 2") && error.contains("table gone"), "{error}");
+    }
+}
