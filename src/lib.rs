@@ -30,7 +30,6 @@ pub mod intake;
 pub mod journal;
 mod json;
 pub mod lake;
-mod lock;
 pub mod metrics;
 pub mod peers;
 pub mod privacy;

@@ -6,12 +6,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-
-use crate::lock::lock;
 
 /// The most peers that have a token bucket.
 const MAX_PEERS: usize = 1 << 16;
@@ -78,14 +77,14 @@ impl TokenBuckets {
 
     /// Returns a token to the bucket of `peer`.
     pub fn give_back(&self, peer: Peer) {
-        if let Some((level, _)) = lock(&self.peers).levels.get_mut(&peer) {
+        if let Some((level, _)) = self.peers.lock().levels.get_mut(&peer) {
             *level = (*level + 1.0).min(self.burst);
         }
     }
 
     /// Takes `taken` tokens, one or none, if there is at least one.
     fn take_tokens(&self, peer: Peer, now: Instant, taken: f64) -> Result<(), Duration> {
-        let mut peers = lock(&self.peers);
+        let mut peers = self.peers.lock();
         let full = (self.burst, now);
         let level = match peers.levels.get(&peer) {
             Some((level, at)) => {
@@ -147,7 +146,7 @@ impl PeerLimit {
     /// Returns a permit for one more of `peer`; `None` if it has as many as it may.
     #[must_use]
     pub fn acquire(self: &Arc<Self>, peer: Peer) -> Option<PeerPermit> {
-        let mut peers = lock(&self.peers);
+        let mut peers = self.peers.lock();
         let count = peers.entry(peer).or_insert(0);
         if *count >= self.most {
             return None;
@@ -160,7 +159,7 @@ impl PeerLimit {
 
 impl Drop for PeerPermit {
     fn drop(&mut self) {
-        let mut peers = lock(&self.open.peers);
+        let mut peers = self.open.peers.lock();
         if let Some(count) = peers.get_mut(&self.peer) {
             *count -= 1;
             if *count == 0 {
@@ -195,7 +194,7 @@ impl PeerShares {
     /// Returns the semaphore of `peer`.
     #[must_use]
     pub fn of(&self, peer: Peer) -> Arc<Semaphore> {
-        let mut peers = lock(&self.peers);
+        let mut peers = self.peers.lock();
         let (peers, sweep_at) = &mut *peers;
         if let Some(known) = peers.get(&peer).and_then(Weak::upgrade) {
             return known;
@@ -254,7 +253,7 @@ mod tests {
         for number in 0..3 * SWEEP_PEERS as u32 {
             let _ = shares.of(Peer::of(IpAddr::from(number.to_be_bytes())));
         }
-        assert!(lock(&shares.peers).0.len() <= SWEEP_PEERS);
+        assert!(shares.peers.lock().0.len() <= SWEEP_PEERS);
     }
 
     #[test]
@@ -267,6 +266,6 @@ mod tests {
         drop(one);
         assert!(open.acquire(peer("10.0.0.1")).is_some());
         drop(_two);
-        assert!(lock(&open.peers).is_empty());
+        assert!(open.peers.lock().is_empty());
     }
 }

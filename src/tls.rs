@@ -7,10 +7,11 @@
 //! - With client authorities, the handshake fails for a client without a certificate of one of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use parking_lot::RwLock;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -85,7 +86,7 @@ impl Tls {
     /// Returns the acceptor of the next connection.
     #[must_use]
     pub fn acceptor(&self) -> TlsAcceptor {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.read();
         TlsAcceptor::from(Arc::clone(&current.config))
     }
 
@@ -104,7 +105,7 @@ impl Tls {
             match read {
                 Ok(new) => {
                     failed = None;
-                    let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                    let mut current = self.current.write();
                     if new.digest != current.digest {
                         tracing::info!("the certificate was read again");
                         *current = new;

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
 
 use super::error::{CredentialsError, Denied, Rejection};
 use super::file::Credentials;
@@ -100,8 +102,7 @@ impl Auth {
                     if new.digest != old.digest {
                         new.issuers.take_over(&old.issuers);
                         tracing::info!("credentials read again: {}", new.summary());
-                        let mut current =
-                            self.current.write().unwrap_or_else(PoisonError::into_inner);
+                        let mut current = self.current.write();
                         *current = Arc::new(new);
                     }
                 }
@@ -280,6 +281,6 @@ impl Auth {
     }
 
     fn credentials(&self) -> Arc<Credentials> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read())
     }
 }

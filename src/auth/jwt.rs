@@ -8,17 +8,17 @@
 //! one another. While a set cannot be fetched, the known keys stay valid. A key set in a file is read
 //! again when it changes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::{Algorithm, Validation};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use reqwest::Url;
 use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::error::{Denied, Rejection};
 use super::key_set::{self, Key};
-use crate::lock::lock;
 
 /// The time between two fetches of a set.
 const FETCH_EVERY: Duration = Duration::from_secs(300);
@@ -202,15 +202,15 @@ impl Issuers {
 
 impl Issuer {
     fn keys(&self) -> Arc<Vec<Key>> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.keys.read())
     }
 
     fn set_keys(&self, keys: Arc<Vec<Key>>) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.keys.write() = keys;
     }
 
     fn fetching(&self) -> MutexGuard<'_, Fetching> {
-        lock(&self.fetching)
+        self.fetching.lock()
     }
 
     /// Returns the verdict on a token. If its key is unknown, the set is fetched first; `None` if that

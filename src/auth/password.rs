@@ -1,7 +1,7 @@
 //! Passwords: hashing, and verification with a memory and a limit.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argon2::Argon2;
@@ -9,11 +9,11 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::Pas
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use parking_lot::Mutex;
 use tokio::sync::{AcquireError, Semaphore};
 
 use super::error::{CredentialsError, Denied, Rejection};
 use super::secret::Secret;
-use crate::lock::lock;
 use crate::peers::{Peer, PeerShares, TokenBuckets};
 
 /// The time since its last use for which a verified password is remembered.
@@ -157,7 +157,7 @@ impl Remembered {
     fn knows(&self, secret: Option<&Secret>, name: &str, password: &str) -> bool {
         let Some(Secret::Hash(stored) | Secret::Plain(stored)) = secret else { return false };
         let entry = self.entry(stored, name, password);
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         let now = Instant::now();
         match entries.get_mut(&entry) {
             Some(used) if now.duration_since(*used) < REMEMBER => {
@@ -186,7 +186,7 @@ impl Remembered {
             _ => return false,
         };
         let entry = self.entry(stored, name, password);
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         let now = Instant::now();
         if entries.len() >= MAX_REMEMBERED {
             entries.retain(|_, used| now.duration_since(*used) < REMEMBER);

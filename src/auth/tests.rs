@@ -357,7 +357,7 @@ async fn an_unknown_name_costs_what_the_dearest_hash_does() {
 /// A key set on a port of loopback: it can change, be slow, and counts how often it was fetched.
 struct Keys {
     url: String,
-    text: Arc<std::sync::Mutex<String>>,
+    text: Arc<parking_lot::Mutex<String>>,
     fetched: Arc<std::sync::atomic::AtomicUsize>,
 }
 
@@ -376,7 +376,7 @@ impl Keys {
                     let _ = stream.read(&mut head).await;
                     fetched.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     tokio::time::sleep(delay).await;
-                    let text = text.lock().unwrap().clone();
+                    let text = text.lock().clone();
                     let answer = format!(
                         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
                         text.len()
@@ -389,7 +389,7 @@ impl Keys {
     }
 
     fn publish(&self, keys: &[&serde_json::Value]) {
-        *self.text.lock().unwrap() = json!({ "keys": keys }).to_string();
+        *self.text.lock() = json!({ "keys": keys }).to_string();
     }
 
     fn fetched(&self) -> usize {

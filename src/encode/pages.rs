@@ -19,9 +19,10 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
+use parking_lot::Mutex;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory,
 };
@@ -33,7 +34,6 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedRowGroupWriter;
 
 use super::sink::Sink;
-use crate::lock::lock;
 use crate::zstd_context::with_compressed;
 
 /// Makes the column writers of a leaf.
@@ -92,10 +92,10 @@ impl ColumnWriterFactory {
 
     /// Returns the writers for the columns of a leaf: one, or two for a map.
     pub(super) fn columns(&self) -> Result<Vec<ColumnWriter>, ParquetError> {
-        let turn = lock(&self.stores.turn);
-        lock(&self.stores.pages).clear();
+        let turn = self.stores.turn.lock();
+        self.stores.pages.lock().clear();
         let writers = self.factory.create_column_writers(0)?;
-        let pages = std::mem::take(&mut *lock(&self.stores.pages));
+        let pages = std::mem::take(&mut *self.stores.pages.lock());
         drop(turn);
         if writers.len() != pages.len() {
             return Err(unexpected("pages of other columns"));
@@ -108,7 +108,7 @@ impl ColumnWriterFactory {
 impl PageStoreFactory for Stores {
     fn create(&self, _: &PageStoreArgs<'_>) -> Result<Box<dyn PageStore>, ParquetError> {
         let pages = Arc::new(Mutex::new(Pages::new(self.zstd)));
-        lock(&self.pages).push(Arc::clone(&pages));
+        self.pages.lock().push(Arc::clone(&pages));
         Ok(Box::new(Store(pages)))
     }
 }
@@ -120,7 +120,7 @@ impl ColumnWriter {
         let close = chunk.close().clone();
         drop(chunk);
         let pages = Arc::into_inner(self.pages).ok_or_else(|| unexpected("pages in use"))?;
-        Chunk::new(pages.into_inner().unwrap_or_else(PoisonError::into_inner), close)
+        Chunk::new(pages.into_inner(), close)
     }
 }
 
@@ -212,7 +212,7 @@ struct Store(Arc<Mutex<Pages>>);
 
 impl PageStore for Store {
     fn put(&mut self, value: Bytes) -> Result<PageKey, ParquetError> {
-        lock(&self.0).put(value)?;
+        self.0.lock().put(value)?;
         Ok(PageKey::new(0))
     }
 
@@ -221,7 +221,7 @@ impl PageStore for Store {
     }
 
     fn memory_size(&self) -> usize {
-        lock(&self.0).len()
+        self.0.lock().len()
     }
 }
 

@@ -6,11 +6,11 @@
 //! answer is too old is cut; an idle one of HTTP/2 is closed, as hyper closes those of HTTP/1.1.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::lock::lock;
+use parking_lot::{Mutex, MutexGuard};
 
 /// The times after which a connection is closed.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +133,7 @@ impl ConnectionState {
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
-        lock(&self.answers)
+        self.answers.lock()
     }
 }
 

@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tracing::warn;
 
 use super::refusal::Refusal;
-
-use std::sync::Mutex;
-
-use crate::lock::lock;
 
 /// The least time between two lines of the log.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -34,7 +31,7 @@ impl RefusalLog {
 
     /// Counts one; returns the count since the last line if the next is due.
     fn count(&self, now: Instant) -> Option<u64> {
-        let mut unlogged = lock(&self.0);
+        let mut unlogged = self.0.lock();
         unlogged.bodies += 1;
         if unlogged.logged_at.is_some_and(|at| now.duration_since(at) < LOG_EVERY) {
             return None;

@@ -74,7 +74,7 @@ mod writer;
 pub(crate) mod tests;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -91,6 +91,7 @@ pub(crate) use recovery::LOCK;
 
 use crate::clock::Clock;
 use crate::record::{Form, Roll, Seq, SeqRange};
+use parking_lot::Mutex;
 use request::Request;
 use state::Shared;
 
@@ -197,7 +198,7 @@ struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.requests = None;
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.get_mut().take();
         if let Some(thread) = thread {
             // A panic there has poisoned the journal already, and been answered.
             let _ = thread.join();

@@ -122,10 +122,7 @@ impl Reader {
             if left.is_zero() {
                 return Ok(Found::Wait);
             }
-            state = match shared.changed.wait_timeout(state, left) {
-                Ok((state, _)) => state,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            shared.changed.wait_for(&mut state, left);
         }
     }
 

@@ -7,12 +7,11 @@
 use std::io::ErrorKind;
 
 use super::state::Shared;
-use crate::lock::lock;
 
 /// Removes segments that are no longer needed, on the caller's thread. What cannot be removed now
 /// is tried again at the next release: it costs room, and no promise.
 pub(crate) fn release(shared: &Shared) {
-    let _one_at_a_time = lock(&shared.releasing);
+    let _one_at_a_time = shared.releasing.lock();
     let mut removed = 0_u64;
     loop {
         // Out of the map first: a reader then hears "released" and not "no such file".

@@ -6,15 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use super::disk::{Disk, DiskLock};
 use super::retry_window::Window;
 use super::{AppendError, JournalError, Options};
 use crate::clock::Clock;
-use crate::lock::lock;
 use crate::record::SeqRange;
 
 /// One segment on disk. Its key in [`State::segments`] is its first sequence number.
@@ -98,12 +98,12 @@ impl Shared {
 
     /// The state. A panic under the lock leaves whole values: each change is a few assignments.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.state.lock()
     }
 
     /// The retry window.
     pub(crate) fn window(&self) -> MutexGuard<'_, Window> {
-        lock(&self.window)
+        self.window.lock()
     }
 
     /// Remembers the first failure, and wakes whoever waits. Nothing is written after this.

@@ -10,10 +10,10 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{StoreError, names};
-use crate::lock::lock;
 
 /// Directories that are remembered as synced; past it they are forgotten, and synced again.
 const MOST_KNOWN: usize = 10_000;
@@ -242,7 +242,7 @@ impl Local {
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        lock(&self.known)
+        self.known.lock()
     }
 }
 

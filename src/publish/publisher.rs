@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use futures::StreamExt as _;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -19,7 +20,6 @@ use crate::journal::Seal;
 use crate::lake::{
     self, FileReceipt, Lake, LostBodies, QuarantineReceipt, Receipt, StoreError, TableReceipt,
 };
-use crate::lock::lock;
 use crate::record::{Roll, SeqRange};
 use crate::roll::open_roll::Finished;
 use crate::status::{Observers, Readiness, RollEvent};
@@ -223,7 +223,7 @@ impl Publisher<'_> {
     /// Puts the files in `left`, and leaves there those that could not be put. All of them end
     /// before any is tried again: two attempts never write one name at a time.
     async fn upload(&self, left: &Mutex<Vec<Put>>) -> Result<(), StoreError> {
-        let puts = std::mem::take(&mut *lock(left));
+        let puts = std::mem::take(&mut *left.lock());
         let (uploads, parts) = self.pace.now();
         // So many in a row, and the store is away: what is left need not be tried to know it.
         let (failing, refused) = (AtomicUsize::new(0), UPLOADS);
@@ -249,7 +249,7 @@ impl Publisher<'_> {
             .collect()
             .await;
         let (rest, errors): (Vec<Put>, Vec<_>) = failed.into_iter().unzip();
-        *lock(left) = rest;
+        *left.lock() = rest;
         let mut errors: Vec<StoreError> = errors.into_iter().flatten().collect();
         // The one that is final, if there is one.
         let unsynced = errors.iter().position(|e| matches!(e, StoreError::Unsynced { .. }));

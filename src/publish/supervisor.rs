@@ -6,10 +6,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,6 @@ use crate::batch::Limits;
 use crate::clock::Clock;
 use crate::journal::{self, Journal, Reader, Recovery, Seal};
 use crate::lake::Lake;
-use crate::lock::lock;
 use crate::privacy;
 use crate::record::{Roll, Seq, SeqRange};
 use crate::roll;
@@ -101,7 +101,7 @@ impl Supervisor {
     }
 
     fn pending(&self) -> Pending {
-        lock(&self.pending).clone()
+        self.pending.lock().clone()
     }
 
     /// Lands until the journal is closed and drained, or something fails.
@@ -195,7 +195,7 @@ pub(crate) struct JournalLog {
 impl RollLog for JournalLog {
     fn seal(&mut self, seal: &Seal) -> anyhow::Result<()> {
         self.journal.seal(seal)?;
-        let mut pending = lock(&self.pending);
+        let mut pending = self.pending.lock();
         pending.sealed.push(seal.clone());
         pending.unsealed_from = seal.range.last.next();
         pending.next_roll = seal.roll.next();
@@ -208,7 +208,7 @@ impl RollLog for JournalLog {
 
     fn committed(&mut self, roll: Roll) -> anyhow::Result<()> {
         self.journal.committed(roll)?;
-        let mut pending = lock(&self.pending);
+        let mut pending = self.pending.lock();
         pending.sealed.retain(|seal| seal.roll != roll);
         Ok(())
     }

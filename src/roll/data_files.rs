@@ -9,16 +9,16 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use parking_lot::Mutex;
 
 use super::open_tables::OpenTables;
 use super::spill::Spill;
 use crate::batch::{Buffers, FileKey, RowGroup};
 use crate::encode::{Encoder, Staged};
-use crate::lock::lock;
 use crate::record::Roll;
 
 /// Arrow bytes below which a row group is encoded by one thread, where memory allows.
@@ -176,13 +176,13 @@ impl DataFiles {
                 scope.spawn(move |_| {
                     let outcome = end(encoder, &group, spill);
                     failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
-                    lock(ended).insert(key, Ended { outcome, bytes });
+                    ended.lock().insert(key, Ended { outcome, bytes });
                     drop((group, permit));
                 });
             }
             Ok(())
         })?;
-        for (key, Ended { outcome, bytes }) in std::mem::take(&mut *lock(&ended)) {
+        for (key, Ended { outcome, bytes }) in std::mem::take(&mut *ended.lock()) {
             let (staged, added) = outcome?;
             self.measure(bytes, added);
             files.insert(key, staged);

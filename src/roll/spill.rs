@@ -18,19 +18,19 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use arrow::array::RecordBatch;
 use arrow::buffer::{Buffer, MutableBuffer};
 use arrow::datatypes::SchemaRef;
+use parking_lot::Mutex;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::{Extent, SPILL_CHUNK_BYTES, SpillChunk, SpillReceipt, SpilledRows};
 use crate::columnar::sizes::row_bytes;
 use crate::columnar::spill_format;
-use crate::lock::lock;
 use crate::record::Roll;
 
 /// Bytes of the checksum behind each batch.
@@ -73,7 +73,7 @@ impl Spill {
 
     /// Returns the bytes in the file.
     pub(crate) fn bytes(&self) -> u64 {
-        *lock(&self.end)
+        *self.end.lock()
     }
 
     /// Writes all chunks, on `threads`. Returns a receipt for each, in their order.
@@ -111,7 +111,7 @@ impl Spill {
         let file = self.file.as_ref().context("the spill file is not created yet")?;
         // One after the other: the system writes to a file for one thread only, and lets the others
         // spin.
-        let mut end = lock(&self.end);
+        let mut end = self.end.lock();
         let extent = Extent { offset: *end, len };
         file.write_all_at(&bytes, extent.offset)
             .with_context(|| self.path.display().to_string())?;
@@ -131,7 +131,7 @@ impl Spill {
     ) -> anyhow::Result<RecordBatch> {
         let SpilledRows { extent, rows, .. } = spilled;
         let cached = self.cached(*extent, rows.len());
-        let mut batch = lock(&cached.batch);
+        let mut batch = cached.batch.lock();
         let batch = match &mut *batch {
             Some(batch) => batch,
             none => none.insert(self.read_chunk(*extent, schema).with_context(|| {
@@ -142,7 +142,7 @@ impl Spill {
             bail!("rows {rows:?} of a chunk of {} rows", batch.num_rows());
         }
         if cached.asked >= batch.num_rows() {
-            lock(&self.cache).retain(|other| other.extent != *extent);
+            self.cache.lock().retain(|other| other.extent != *extent);
         }
         Ok(batch.slice(rows.start, rows.len()))
     }
@@ -150,7 +150,7 @@ impl Spill {
     /// Returns the cached chunk at `extent`, a new one if there is none, and marks it most recently
     /// used. Counts `rows` of it as asked for.
     fn cached(&self, extent: Extent, rows: usize) -> CachedChunk {
-        let mut cache = lock(&self.cache);
+        let mut cache = self.cache.lock();
         let at = cache.iter().position(|cached| cached.extent == extent);
         let mut chunk = at.and_then(|at| cache.remove(at)).unwrap_or_else(|| CachedChunk {
             extent,
@@ -187,7 +187,7 @@ impl Spill {
             // A file that cannot be deleted now is deleted with the staging directory.
             let _ = std::fs::remove_file(&self.path);
         }
-        lock(&self.cache).clear();
+        self.cache.lock().clear();
         (self.path, self.end) = (path, Mutex::new(0));
     }
 }

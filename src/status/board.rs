@@ -1,11 +1,11 @@
 //! The last rolls, for a status page.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::events::RollEvent;
 use super::observers::Observer;
-use crate::lock::lock;
 use crate::record::{Micros, Roll, SeqRange};
 
 /// The furthest step that a roll has reached.
@@ -84,7 +84,7 @@ impl Board {
     }
 
     fn locked(&self) -> MutexGuard<'_, VecDeque<RollStatus>> {
-        lock(&self.rolls)
+        self.rolls.lock()
     }
 
     /// Applies `change` to the entry of `roll`, which is made if there is none.

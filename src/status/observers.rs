@@ -54,7 +54,7 @@ impl std::fmt::Debug for Observers {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::clock::ManualClock;
@@ -67,7 +67,7 @@ mod tests {
 
     impl Observer for Keeps {
         fn observe(&self, at: Micros, event: &RollEvent) {
-            self.1.lock().unwrap().push((self.0, at, event.clone()));
+            self.1.lock().push((self.0, at, event.clone()));
         }
     }
 
@@ -89,7 +89,7 @@ mod tests {
             ("a", Micros(7), two.clone()),
             ("b", Micros(7), two),
         ];
-        assert_eq!(*seen.lock().unwrap(), expected);
+        assert_eq!(*seen.lock(), expected);
     }
 
     #[test]
@@ -97,8 +97,8 @@ mod tests {
         struct Answers(Seen, Mutex<Option<Observers>>);
         impl Observer for Answers {
             fn observe(&self, at: Micros, event: &RollEvent) {
-                self.0.lock().unwrap().push(("", at, event.clone()));
-                let once = self.1.lock().unwrap().take();
+                self.0.lock().push(("", at, event.clone()));
+                let once = self.1.lock().take();
                 if let Some(observers) = once {
                     observers.emit(&RollEvent::Landed { roll: Roll(1) });
                 }
@@ -107,8 +107,8 @@ mod tests {
         let seen = Seen::default();
         let answers = Arc::new(Answers(seen.clone(), Mutex::default()));
         let observers = Observers::new(Arc::new(SystemClock), vec![answers.clone()]);
-        *answers.1.lock().unwrap() = Some(observers.clone());
+        *answers.1.lock() = Some(observers.clone());
         observers.emit(&RollEvent::Opened { roll: Roll(1) });
-        assert_eq!(seen.lock().unwrap().len(), 2);
+        assert_eq!(seen.lock().len(), 2);
     }
 }

@@ -12,9 +12,9 @@
 //! refused with 503 in any case.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
 
-use crate::lock::lock;
+use parking_lot::{Mutex, MutexGuard};
+
 use crate::metrics as names;
 
 /// The states of all parts. Shared by `Arc`; no method waits for anything but another one.
@@ -76,7 +76,7 @@ impl Readiness {
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
         // A panic elsewhere cannot leave a map half changed: each change is one insert.
-        lock(&self.parts)
+        self.parts.lock()
     }
 }
 

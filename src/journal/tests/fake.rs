@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::journal::disk::{Disk, DiskFile, DiskLock};
 use crate::search::Dice;
@@ -123,7 +125,7 @@ impl Drop for FakeLock {
 
 impl FakeDisk {
     fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().expect("the world")
+        self.world.lock()
     }
 
     /// The next call of this kind goes wrong.
@@ -141,7 +143,7 @@ impl FakeDisk {
 
     /// Syncs wait as long as this is held.
     pub(crate) fn hold_syncs(&self) -> MutexGuard<'_, ()> {
-        self.gate.lock().expect("the gate")
+        self.gate.lock()
     }
 
     /// Waits until a sync was begun that had not been when `before` were.
@@ -460,7 +462,7 @@ impl Disk for FakeDisk {
     }
 
     fn lock(&self, _path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        let held = self.locked.lock().expect("the lock").clone();
+        let held = self.locked.lock().clone();
         let free = !held.swap(true, Ordering::SeqCst);
         Ok(free.then(|| Box::new(FakeLock(held)) as Box<dyn DiskLock>))
     }
@@ -537,7 +539,7 @@ impl DiskFile for FakeFile {
 
     fn sync(&self) -> io::Result<()> {
         self.disk.begun.fetch_add(1, Ordering::SeqCst);
-        let _open = self.disk.gate.lock().expect("the gate");
+        let _open = self.disk.gate.lock();
         let mut world = self.disk.world();
         if self.generation != world.generation {
             return Err(io::Error::other("the power is off"));

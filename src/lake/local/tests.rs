@@ -13,18 +13,18 @@ struct Watched {
 
 impl Watched {
     fn take(&self) -> Vec<PathBuf> {
-        std::mem::take(&mut self.seen.lock().unwrap())
+        std::mem::take(&mut self.seen.lock())
     }
 
     fn fail(&self, path: &Path) {
-        *self.fails.lock().unwrap() = Some(path.to_owned());
+        *self.fails.lock() = Some(path.to_owned());
     }
 }
 
 impl Syncs for Watched {
     fn sync(&self, path: &Path) -> io::Result<()> {
-        self.seen.lock().unwrap().push(path.to_owned());
-        let mut fails = self.fails.lock().unwrap();
+        self.seen.lock().push(path.to_owned());
+        let mut fails = self.fails.lock();
         if fails.as_deref() == Some(path) {
             *fails = None;
             return Err(io::Error::other("I/O error"));

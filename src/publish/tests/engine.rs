@@ -1,11 +1,12 @@
 //! The engine with a source and a log of its own: threads that fall silent, and time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::harness::{World, line};
 use crate::batch::Limits;
@@ -202,7 +203,7 @@ struct FailsOnce {
 impl crate::lake::Syncs for FailsOnce {
     fn sync(&self, path: &std::path::Path) -> std::io::Result<()> {
         use std::os::unix::fs::MetadataExt as _;
-        let mut inode = self.inode.lock().expect("whole");
+        let mut inode = self.inode.lock();
         if inode.is_none() && path.to_string_lossy().ends_with(self.of) {
             *inode = Some(path.metadata()?.ino());
             return Err(std::io::Error::other("I/O error"));
@@ -231,7 +232,7 @@ fn a_file_whose_sync_failed_is_made_again_and_not_synced_again() {
     }
     journal.close();
     supervisor.run().expect("landed");
-    let failed = syncs.inode.lock().expect("whole").expect("a sync failed");
+    let failed = syncs.inode.lock().expect("a sync failed");
     let name = crate::lake::names::data("visits", "day=1", journal.node(), Roll::FIRST);
     assert_ne!(root.join(name).metadata().expect("landed").ino(), failed);
 }

@@ -1,6 +1,8 @@
 //! The events of rolls, as their observers get them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::harness::{World, line};
 use crate::clock::SystemClock;
@@ -15,7 +17,7 @@ struct Keeps(Mutex<Vec<RollEvent>>);
 impl Observer for Keeps {
     fn observe(&self, _at: Micros, event: &RollEvent) {
         if !matches!(event, RollEvent::Filling { .. }) {
-            self.0.lock().expect("whole").push(event.clone());
+            self.0.lock().push(event.clone());
         }
     }
 }
@@ -37,7 +39,7 @@ fn a_roll_emits_each_step_once_and_in_order() {
     journal.close();
     supervisor.run().expect("landed");
     let (roll, range) = (Roll::FIRST, range(1, 2));
-    let events = std::mem::take(&mut *keeps.0.lock().expect("whole"));
+    let events = std::mem::take(&mut *keeps.0.lock());
     let bytes = match events.get(1) {
         Some(RollEvent::Finished { bytes, .. }) => *bytes,
         other => panic!("{other:?}"),
@@ -73,7 +75,7 @@ fn a_sealed_roll_that_is_made_again_says_so_and_is_not_sealed_again() {
     supervisor.observers = Observers::new(Arc::new(SystemClock), vec![keeps.clone()]);
     journal.close();
     supervisor.run().expect("landed");
-    let events = std::mem::take(&mut *keeps.0.lock().expect("whole"));
+    let events = std::mem::take(&mut *keeps.0.lock());
     let names: Vec<&str> = events.iter().map(name).collect();
     assert_eq!(names, ["redone", "opened", "finished", "retrying", "landed", "committed"]);
     assert_eq!(events.first().and_then(RollEvent::roll), Some(Roll::FIRST));

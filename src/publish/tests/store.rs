@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -19,6 +19,7 @@ use object_store::{
     ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult,
     Result, UploadPart,
 };
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::journal::tests::fake::FakeDisk;
 use crate::search::Dice;
@@ -89,7 +90,7 @@ impl FakeStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // A process that dies leaves it whole.
-        crate::lock::lock(&self.state)
+        self.state.lock()
     }
 
     /// One call in so many goes wrong from now on; 0: none.
@@ -338,7 +339,7 @@ impl MultipartUpload for Upload {
             let turn = std::panic::AssertUnwindSafe(store.turn()).catch_unwind().await;
             match turn {
                 Ok(Turn::Works | Turn::DiesAfter) => {
-                    parts.lock().expect("parts").push((number, data));
+                    parts.lock().push((number, data));
                     Ok(())
                 }
                 _ => Err(generic("connection reset by peer")),
@@ -350,7 +351,7 @@ impl MultipartUpload for Upload {
     async fn complete(&mut self) -> Result<PutResult> {
         self.ended = true;
         let turn = self.store.turn().await;
-        let mut parts = std::mem::take(&mut *self.parts.lock().expect("parts"));
+        let mut parts = std::mem::take(&mut *self.parts.lock());
         parts.sort_by_key(|(number, _)| *number);
         assert_eq!(parts.len(), self.begun, "completed with a part that was not put");
         let whole: PutPayload = parts.into_iter().flat_map(|(_, payload)| payload).collect();

@@ -56,7 +56,7 @@ fn spilled_rows_come_back_whole_or_in_slices() {
         let spilled = SpilledRows { extent: extents[0], rows: part.clone(), bytes: 1 };
         let back = spill.read(&spilled, &rows.schema()).unwrap();
         assert_eq!(back, rows.slice(part.start, part.len()));
-        let cached = lock(&spill.cache).len();
+        let cached = spill.cache.lock().len();
         assert_eq!(
             cached,
             usize::from(part.end < 50),
@@ -87,7 +87,7 @@ fn the_cache_has_a_bound() {
     for offset in 0..100 {
         spill.cached(Extent { offset, len: CACHE_BYTES / 10 }, 1);
     }
-    let cached: Vec<u64> = lock(&spill.cache).iter().map(|cached| cached.extent.offset).collect();
+    let cached: Vec<u64> = spill.cache.lock().iter().map(|cached| cached.extent.offset).collect();
     assert_eq!(cached, (90..100).collect::<Vec<_>>());
     // One alone that is larger is read all the same, and not cached.
     let spilled = SpilledRows { extent, rows: 3..5, bytes: 1 };
@@ -116,7 +116,7 @@ fn threads_that_want_rows_of_the_same_batch_all_get_them() {
             });
         }
     });
-    assert_eq!(lock(&spill.cache).len(), 0, "all rows were asked for");
+    assert_eq!(spill.cache.lock().len(), 0, "all rows were asked for");
 }
 
 #[test]

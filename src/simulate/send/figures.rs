@@ -1,9 +1,10 @@
 //! What a run comes to: counters that connections add to and the progress line reads.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::trouble::Trouble;
 
@@ -31,9 +32,7 @@ impl Figures {
         self.acked_bulks.fetch_add(1, Ordering::Relaxed);
         self.acked_sessions.fetch_add(sessions as u64, Ordering::Relaxed);
         self.acked_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        if let Ok(mut latencies) = self.latencies.lock() {
-            latencies.add(latency);
-        }
+        self.latencies.lock().add(latency);
     }
 
     pub(crate) fn discarded(&self, sessions: usize) {
@@ -43,7 +42,7 @@ impl Figures {
 
     /// Counts a trouble. True when it is the first of its kind.
     pub(crate) fn trouble(&self, trouble: &Trouble) -> bool {
-        let Ok(mut troubles) = self.troubles.lock() else { return false };
+        let mut troubles = self.troubles.lock();
         let count = troubles.entry(trouble.kind()).or_default();
         *count += 1;
         *count == 1
@@ -51,13 +50,12 @@ impl Figures {
 
     /// Kinds of trouble and how often each was met.
     pub(crate) fn troubles(&self) -> Vec<(String, u64)> {
-        let troubles = self.troubles.lock();
-        troubles.map(|all| all.clone().into_iter().collect()).unwrap_or_default()
+        self.troubles.lock().clone().into_iter().collect()
     }
 
     /// The time within which so many of a hundred acknowledgements came.
     pub(crate) fn ack(&self, percent: u64) -> Option<Duration> {
-        self.latencies.lock().ok().and_then(|latencies| latencies.percentile(percent))
+        self.latencies.lock().percentile(percent)
     }
 }
 

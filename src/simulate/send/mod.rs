@@ -72,7 +72,7 @@ pub struct Outcome {
 struct Lane {
     endpoint: Endpoint,
     figures: Figures,
-    ledger: Option<std::sync::Mutex<Ledger>>,
+    ledger: Option<parking_lot::Mutex<Ledger>>,
     tries: u32,
     pause: Duration,
     progress: Arc<Progress>,
@@ -94,7 +94,7 @@ pub async fn send(plan: Plan, sending: &Sending, stop: Arc<AtomicBool>) -> anyho
                 let path = ledger_path(path, number);
                 let ledger = Ledger::create(&path)
                     .with_context(|| format!("cannot write a new ledger {}", path.display()))?;
-                Some(std::sync::Mutex::new(ledger))
+                Some(parking_lot::Mutex::new(ledger))
             }
         };
         lanes.push(Arc::new(Lane {
@@ -264,7 +264,7 @@ impl Lane {
         write: fn(&mut Ledger, &[super::Id]) -> std::io::Result<()>,
     ) -> anyhow::Result<()> {
         let Some(ledger) = &self.ledger else { return Ok(()) };
-        let mut ledger = ledger.lock().map_err(|_| anyhow::anyhow!("the ledger is lost"))?;
+        let mut ledger = ledger.lock();
         write(&mut ledger, &bulk.ids).context("cannot write the ledger")
     }
 }
