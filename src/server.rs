@@ -5,8 +5,8 @@
 //! returns once everything that was acknowledged has landed, and ends no process: signals, exit
 //! codes, the log and the metrics recorder belong to the command.
 //!
-//! A poisoned journal ends a server too. Only a start finds out what is on disk, and whoever looks
-//! after the process makes one when it ends with 1: better than to answer 503 for ever.
+//! A poisoned journal ends a server too. Only a start can find out what is on disk, and a supervisor
+//! of processes starts one that has ended with 1: better than to answer 503 for ever.
 
 mod landing;
 mod settings;
@@ -40,7 +40,7 @@ use crate::{http, metrics, privacy};
 
 pub use self::settings::Settings;
 
-/// The interval at which a running server looks at its journal and its landing thread.
+/// Interval at which a running server checks its journal and its landing thread.
 const WATCH: Duration = Duration::from_millis(250);
 
 /// The end of a server that did not land everything.
@@ -138,8 +138,8 @@ impl Server {
     ///
     /// # Cancel safety
     /// Dropped, it takes no more connections, and landing stops where it is: what was acknowledged
-    /// stays in the journal, as after a crash. The state directory is unlocked as soon as the threads
-    /// behind the journal have noticed and open connections have ended.
+    /// stays in the journal, as after a crash. The state directory is unlocked as soon as connections
+    /// and the threads behind the journal have noticed, usually within a second.
     pub async fn run(
         self,
         listener: TcpListener,

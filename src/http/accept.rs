@@ -79,6 +79,8 @@ pub(super) async fn serve(
     );
     let connections = TaskTracker::new();
     let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
+    // Dropped, this future leaves no connection behind.
+    let _cut_when_dropped = cut.clone().drop_guard();
 
     let mut shutdown = pin!(shutdown);
     loop {

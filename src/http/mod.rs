@@ -70,6 +70,7 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::intake::Intake;
 use crate::metrics;
@@ -94,7 +95,8 @@ use self::receiver::Receiver;
 /// tried again. The type is for a listener that is lost for good.
 ///
 /// # Cancel safety
-/// Dropping the future closes the listener at once; open connections are left to the runtime.
+/// Dropped, it closes the listener at once and cuts open connections. A body that is being appended
+/// may still be recorded.
 pub async fn run(
     listener: TcpListener,
     options: Options,
@@ -130,7 +132,7 @@ pub async fn run(
         };
         tokio::join!(auth, tls);
     };
-    let fresh = tokio::spawn(keep_fresh);
+    let _fresh = AbortOnDropHandle::new(tokio::spawn(keep_fresh));
 
     let address = listener.local_addr().ok();
     let ready = Arc::clone(&readiness);
@@ -142,6 +144,5 @@ pub async fn run(
         readiness.set("receive", Err("is shutting down".into()));
     };
     accept::serve(listener, &dispatch::filter(receiver), &limits, stopping).await;
-    fresh.abort();
     Ok(())
 }

@@ -26,13 +26,14 @@ pub struct Applied {
     key: Key,
 }
 
-/// How an entry of `_extra` lies to a rule.
-enum Lies {
-    /// It is the value that the rule is for.
-    On,
-    /// It is within that value, or holds it among others.
-    Across,
-    Apart,
+/// The overlap of an entry of `_extra` with the value that a rule is for.
+enum Overlap {
+    /// The entry is that value.
+    Whole,
+    /// The entry lies within that value, or holds it among others.
+    Partial,
+    /// They have nothing in common.
+    None,
 }
 
 impl Applied {
@@ -227,10 +228,10 @@ impl Applied {
         for (pointer, value) in entries.iter().filter(|(pointer, _)| pointer.starts_with('/')) {
             let mut kept = Some(value.get().to_owned());
             for (steps, action) in &self.rules {
-                kept = match (lies(pointer, steps), action) {
-                    (Lies::Apart, _) => continue,
-                    (Lies::On, Action::Drop) | (Lies::Across, _) => None,
-                    (Lies::On, action) => {
+                kept = match (overlap(pointer, steps), action) {
+                    (Overlap::None, _) => continue,
+                    (Overlap::Whole, Action::Drop) | (Overlap::Partial, _) => None,
+                    (Overlap::Whole, action) => {
                         let text: Result<String, _> = serde_json::from_str(value.get());
                         let text = text.unwrap_or_else(|_| value.get().to_owned());
                         let mut treated = String::new();
@@ -277,21 +278,21 @@ fn is_key(pointer: &str, steps: &[Step]) -> bool {
     steps.iter().all(|step| parts.next().is_some_and(|part| meets(step, &part)))
 }
 
-/// How the value at `pointer` of `_extra` lies to the rule with these steps.
-fn lies(pointer: &str, steps: &[Step]) -> Lies {
+/// Returns the overlap of the value at `pointer` of `_extra` with the rule of these steps.
+fn overlap(pointer: &str, steps: &[Step]) -> Overlap {
     let mut parts = pointer_tokens(pointer);
     for step in steps {
         // The pointer ends above the value: it holds it, and others with it.
-        let Some(part) = parts.next() else { return Lies::Across };
+        let Some(part) = parts.next() else { return Overlap::Partial };
         // Which property it is, an entry does not say.
         if matches!(step, Step::Property { .. }) {
-            return Lies::Across;
+            return Overlap::Partial;
         }
         if !meets(step, &part) {
-            return Lies::Apart;
+            return Overlap::None;
         }
     }
-    if parts.next().is_none() { Lies::On } else { Lies::Across }
+    if parts.next().is_none() { Overlap::Whole } else { Overlap::Partial }
 }
 
 fn network(address: IpAddr) -> IpAddr {

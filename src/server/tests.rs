@@ -83,6 +83,8 @@ fn settings(dir: &TempDir) -> Settings {
 
 /// A server that runs.
 struct Running {
+    /// Keeps its connection open.
+    client: reqwest::Client,
     address: SocketAddr,
     board: Arc<Board>,
     stop: oneshot::Sender<()>,
@@ -99,13 +101,11 @@ impl Running {
         let task = tokio::spawn(server.run(listener, async {
             let _ = stopped.await;
         }));
-        Running { address, board, stop, task }
+        Running { client: reqwest::Client::new(), address, board, stop, task }
     }
 
     async fn put(&self, body: &'static str) -> u16 {
-        // No connection is left open behind it.
-        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
-        let request = client.put(format!("http://{}/visits", self.address)).body(body);
+        let request = self.client.put(format!("http://{}/visits", self.address)).body(body);
         request.send().await.unwrap().status().as_u16()
     }
 
@@ -164,8 +164,9 @@ async fn a_run_that_is_dropped_frees_the_state_directory_and_the_next_lands_what
     let dir = tempfile::tempdir().unwrap();
     let server = Running::start(settings(&dir)).await;
     assert_eq!(server.put("{\"id\":\"a\"}\n").await, 200);
-    server.task.abort();
-    assert!(server.task.await.unwrap_err().is_cancelled());
+    let Running { task, client: _idle_connection, .. } = server;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
     let began = Instant::now();
     let next = loop {
         match Server::build(settings(&dir), metrics::install()) {
