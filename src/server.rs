@@ -80,7 +80,7 @@ impl Server {
     /// Opens everything that `settings` name. Blocks: the whole journal is read and checked.
     /// `metrics` renders the answer to `/metrics`; servers of one process share its counts.
     ///
-    /// What is wrong with keys, certificates, credentials and the lake's address is found before the
+    /// Errors in keys, certificates, credentials and the address of the lake are found before the
     /// journal is opened.
     ///
     /// # Errors

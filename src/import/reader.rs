@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_packed_is_told_however_it_arrives() {
+    fn compression_is_recognised_however_the_bytes_arrive() {
         struct Slow(Cursor<Vec<u8>>);
         impl Read for Slow {
             fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {

@@ -50,7 +50,7 @@ pub struct RollStatus {
     pub retries: u64,
     /// The last of those failures, with its causes; none once the roll is committed.
     pub error: Option<String>,
-    /// Whether it is made again after it was sealed by an earlier attempt.
+    /// It is made again, after an earlier attempt has sealed it.
     pub redone: bool,
     /// The time of its first event.
     pub opened_at: Micros,

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_behind_the_journal_is_told_and_keeps_nobody_from_being_ready() {
+    fn trouble_behind_the_journal_is_reported_and_leaves_a_process_ready() {
         let readiness = Readiness::new();
         readiness.tell("lake", Err("cannot be reached".into()));
         assert_eq!(readiness.check(), Ok(()));
