@@ -92,6 +92,7 @@ fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
     })
 }
 
+/// Prints the addresses, the lake, and a query to look at it.
 fn announce(settings: &Settings, address: &str) -> anyhow::Result<()> {
     let lake = &settings.lake.location;
     let mut out = std::io::stdout().lock();

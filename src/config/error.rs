@@ -1,18 +1,18 @@
-//! What can be wrong with a configuration, said with its place and a way out.
+//! Problems of a configuration, each with its place and a remedy.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a configuration was refused: every problem that was found, never none.
+/// Refusal of a configuration, with every problem that was found; at least one.
 ///
-/// Exit code 2. With one problem this reads as that problem; with more, as a list.
+/// The exit code is 2. One problem is displayed as itself, several as a list.
 #[derive(Debug)]
 pub struct Error {
     problems: Vec<Problem>,
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// The file could not be read.
@@ -20,7 +20,7 @@ pub enum Problem {
     Unreadable {
         /// The file, as named.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
     /// The file is not TOML. The text of the line is left out: it may hold a secret.
@@ -30,7 +30,7 @@ pub enum Problem {
         file: String,
         /// Line, counted from 1.
         line: usize,
-        /// What the parser said.
+        /// Message of the parser.
         message: String,
     },
     /// A key appears a second time in its table, or a table a second time in the file.
@@ -52,7 +52,7 @@ pub enum Problem {
         line: usize,
         /// The key, with its table before it.
         key: String,
-        /// What to do, beginning with `; `.
+        /// Remedy, beginning with `; `; may be empty.
         hint: String,
     },
     /// A value of another TOML type.
@@ -68,19 +68,19 @@ pub enum Problem {
         found: String,
         /// The type that was expected.
         expected: &'static str,
-        /// A whole assignment that is right.
+        /// A correct assignment.
         example: String,
     },
-    /// A value that does not mean anything, or is out of range.
+    /// A value that cannot be parsed, or is out of range.
     #[error("{place}: \"{found}\" {why}, for example {example}")]
     BadValue {
         /// Flag, variable, or file, line and key.
         place: String,
         /// The value.
         found: String,
-        /// What is wrong with it, without a full stop.
+        /// Fault, without a full stop.
         why: String,
-        /// The same setting with a value that is right.
+        /// A correct assignment to the same setting.
         example: String,
     },
     /// A value that cannot be shown, or settings that do not go together.
@@ -88,18 +88,18 @@ pub enum Problem {
     Refused {
         /// Flag, variable, or file, line and key.
         place: String,
-        /// The whole of it: what is wrong, and what to do.
+        /// Fault and remedy.
         why: String,
     },
 }
 
 impl Error {
-    /// `None` where there is no problem.
+    /// Returns an error of `problems`, `None` if there are none.
     pub(crate) fn from_problems(problems: Vec<Problem>) -> Option<Error> {
         (!problems.is_empty()).then_some(Error { problems })
     }
 
-    /// Every problem, in the order they were found.
+    /// Returns every problem, in the order in which they were found.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems

@@ -1,22 +1,24 @@
-//! Settings: from what was typed to what holds.
+//! Settings: layers of text, checked and built into the options of every station.
 //!
 //! ```text
 //!  flags ─────────┐
-//!  SESSIONLAKE_… ─┼─▶ raw: text, place ─▶ checked ─┬─▶ server::Settings | import::Options | lake::Options
-//!  file.toml ─────┤                                └─▶ Error: every problem with its place
+//!  SESSIONLAKE_… ─┼─▶ layers: text, source ─▶ build ─┬─▶ server::Settings | import::Options | lake::Options
+//!  file.toml ─────┤                                  └─▶ Error: every problem with its place
 //!  defaults ──────┘
 //! ```
 //!
 //! Promises:
-//! - One list (`list`) names every setting; flag, variable, key, help, reference and example
-//!   file are made from it.
+//! - One list (`list`) names every setting, and one (`sections`) every section of the file and its
+//!   keys. Flag, variable, key, help, messages, reference and example file are made from them.
 //! - A flag outranks the environment, the environment the file, the file the default.
 //! - Nothing misspelt is silently without effect: an unknown flag or key is an error, an unknown
 //!   `SESSIONLAKE_…` variable a warning, each with the nearest name that is known.
 //! - No secret is printed, in `Debug`, in errors or in warnings.
+//! - Nothing below the command line imports this module: options belong to the stations that they
+//!   are of, and are built here.
 //!
-//! Checking resolves the host of `listen` and looks at the state and lake directories' names; it
-//! creates nothing and opens nothing but the configuration file.
+//! Checking resolves the host of `listen`, compares the names of the state and lake directories, and
+//! reads the configuration file and schema files. It creates nothing.
 
 mod build;
 mod environment;
@@ -58,7 +60,7 @@ pub(crate) struct Loaded<T> {
     pub(crate) warnings: Vec<String>,
 }
 
-/// The settings of `serve`.
+/// Loads the settings of `serve`.
 pub(crate) fn serve(
     flags: &Flags<{ list::SERVE }>,
     environment: &Environment,
@@ -68,7 +70,7 @@ pub(crate) fn serve(
     Ok(Loaded { settings, log, warnings: layers.warnings })
 }
 
-/// The settings of `import`.
+/// Loads the options of `import` for `files`.
 pub(crate) fn import(
     flags: &Flags<{ list::IMPORT }>,
     environment: &Environment,
@@ -81,7 +83,7 @@ pub(crate) fn import(
     Ok(Loaded { settings, log, warnings: layers.warnings })
 }
 
-/// The lake that `inspect` looks at; `named` outranks every other layer.
+/// Loads the options of a lake. `named`, the argument of the command, outranks every layer.
 pub(crate) fn lake(
     flags: &Flags<{ list::INSPECT }>,
     environment: &Environment,

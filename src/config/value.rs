@@ -1,7 +1,6 @@
-//! From text to durations, byte counts, numbers and switches, and back.
+//! Durations, byte counts, numbers and switches from text, and back.
 //!
-//! Pure. An error is the half sentence that follows the name of the setting and what was found:
-//! `"5 parsecs" `**`is not a duration`**.
+//! An error is half a sentence to follow the text: `"5 parsecs"` **`is not a duration`**.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ pub(crate) const GIB: u64 = 1 << 30;
 /// 2⁴⁰ bytes.
 pub(crate) const TIB: u64 = 1 << 40;
 
-/// A duration with a unit, between two bounds that are allowed themselves.
+/// Parses a duration with a unit. Both bounds are allowed.
 pub(crate) fn duration(text: &str, least_ms: u64, most_ms: u64) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text.trim())
         .map_err(|_| "is not a duration (a number and a unit: ms, s, min, h)".to_owned())?;
@@ -27,7 +26,7 @@ pub(crate) fn duration(text: &str, least_ms: u64, most_ms: u64) -> Result<Durati
     Ok(duration)
 }
 
-/// A number of bytes, plain or with a unit, between two bounds that are allowed themselves.
+/// Parses a number of bytes, plain or with a unit. Both bounds are allowed.
 pub(crate) fn size(text: &str, least: u64, most: u64) -> Result<u64, String> {
     let text = text.trim();
     let ByteSize(bytes) = text
@@ -39,7 +38,7 @@ pub(crate) fn size(text: &str, least: u64, most: u64) -> Result<u64, String> {
     Ok(bytes)
 }
 
-/// A whole number between two bounds that are allowed themselves; `None` for the word.
+/// Parses a whole number, or `word` as `None`. Both bounds are allowed.
 pub(crate) fn count(
     text: &str,
     least: u64,
@@ -59,7 +58,7 @@ pub(crate) fn count(
     Ok(Some(number))
 }
 
-/// `true` or `false`.
+/// Parses `true` or `false`.
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text.trim() {
         "true" => Ok(true),
@@ -68,12 +67,12 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// `90s` as `1m 30s`; exact.
+/// Formats a duration exactly: 90 s as `1m 30s`.
 pub(crate) fn show_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-/// `134217728` as `128MiB`; exact: a number that no unit divides is written in bytes.
+/// Formats a byte count exactly: 134217728 as `128MiB`, and one that no unit divides in bytes.
 pub(crate) fn show_size(bytes: u64) -> String {
     let units = [(TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
     match units.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
@@ -82,7 +81,7 @@ pub(crate) fn show_size(bytes: u64) -> String {
     }
 }
 
-/// The candidate that is most like `word`: what its writer may have meant.
+/// Returns the candidate that is most similar to `word`.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,

@@ -173,7 +173,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration, help_heading = AMOUNT)]
     pub(super) flush: Duration,
 
-    /// Where chance begins: the same seed and settings give the same bytes.
+    /// Seed of the generator: the same seed and settings give the same bytes.
     #[arg(long, value_name = "N", help_heading = SESSIONS)]
     pub(super) seed: Option<u64>,
     /// Generation of field names.

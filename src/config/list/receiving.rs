@@ -28,7 +28,8 @@ pub(crate) const LOG: Setting = Setting {
     example: "info,sessionlake::journal=debug",
     commands: LANDING,
     heading: GENERAL,
-    help: "What to log, to standard error: error, warn, info, debug, trace or off, also by module.",
+    help: "Log to standard error from this level on: error, warn, info, debug, trace or off, also \
+           by module.",
     more: "",
 };
 
