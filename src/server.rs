@@ -31,7 +31,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
 use crate::journal::{self, BodyCipher, Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
 use crate::lake::Lake;
-use crate::publish::publisher::Pauses;
+use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::status::{Board, LogObserver, MetricsObserver, Observers, Readiness};
 use crate::table::{Tables, registry};

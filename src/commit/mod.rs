@@ -1,13 +1,73 @@
-//! Making a roll visible as a whole: for plain files, its receipt, which is written last.
+//! Commits of rolls to tables: one committer per table format.
+//!
+//! A commit is an outcome and not an error: that another attempt was first, or that the store did not
+//! answer, is part of its course, and the caller decides by it ([`Outcome`]). Any answer but success
+//! leaves open whether the commit happened, so every attempt looks the roll up, and a roll that is
+//! found is never committed again. Nothing is deleted here.
+//!
+//! A committer works from a [`Receipt`] alone: names, sizes, partition values and statistics of the
+//! files are in it, so that a roll can be committed by a process that no longer has its manifest.
+//!
+//! * [`plain`]: plain files, whose commit is the receipt itself.
+//!
+//! A table format is added here as a variant of [`Committer`], and in `table::Format`.
+
+mod plain;
+#[cfg(test)]
+mod tests;
 
 use crate::lake::{Lake, Receipt, StoreError};
+use crate::record::{Roll, SeqRange};
 
-/// Commits a roll of plain files: writes its receipt.
-///
-/// # Errors
-/// [`StoreError`]; trying again is safe.
-pub async fn plain(lake: &Lake, name: &str, receipt: &Receipt) -> Result<(), StoreError> {
-    let mut text = serde_json::to_vec_pretty(receipt).unwrap_or_default();
-    text.push(b'\n');
-    lake.put_bytes(name, text).await
+/// The identity of a roll: what a table is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct RollId<'a> {
+    /// Name of the node.
+    pub node: &'a str,
+    /// Number of the roll, which is never used again under this name.
+    pub roll: Roll,
+    /// Its bodies.
+    pub range: SeqRange,
+}
+
+/// The committers, by table format.
+#[derive(Clone, Copy, Debug)]
+pub enum Committer {
+    /// Plain files.
+    Plain,
+}
+
+/// The outcome of a commit, or of looking for one.
+#[derive(Debug)]
+pub enum Outcome {
+    /// This attempt committed the roll.
+    Committed,
+    /// The roll is committed already, with this receipt, by an earlier attempt or one whose answer
+    /// was lost. It is durable.
+    Already(Box<Receipt>),
+    /// The table has something else under the identity of the roll. Trying again does not help.
+    Conflict(String),
+    /// The table cannot take the roll. Trying again does not help.
+    Refused(String),
+    /// The store failed. Whether the roll is committed is unknown until it is looked up.
+    Away(StoreError),
+}
+
+impl Committer {
+    /// Looks the roll up in the table. Returns `None` when the table does not have it; never
+    /// [`Outcome::Committed`].
+    pub async fn look_up(self, lake: &Lake, roll: RollId<'_>) -> Option<Outcome> {
+        match self {
+            Committer::Plain => plain::look_up(lake, roll).await,
+        }
+    }
+
+    /// Commits the roll of `receipt`, whose files are all in the lake, unless the table has the roll.
+    ///
+    /// Dropping the future leaves the outcome unknown, as [`Outcome::Away`] does.
+    pub async fn commit(self, lake: &Lake, receipt: &Receipt) -> Outcome {
+        match self {
+            Committer::Plain => plain::commit(lake, receipt).await,
+        }
+    }
 }

@@ -175,7 +175,7 @@ pub struct Encoder {
 
 /// A finished staging file.
 #[derive(Clone, Debug)]
-pub struct Staged {
+pub struct EncodedFile {
     /// Where it is.
     pub path: PathBuf,
     /// Its size.
@@ -251,14 +251,14 @@ impl Encoder {
     ///
     /// # Errors
     /// [`EncodeError`].
-    pub fn finish(mut self) -> Result<Staged, EncodeError> {
+    pub fn finish(mut self) -> Result<EncodedFile, EncodeError> {
         let footer = self.writer.finish().map_err(|source| self.failed(source))?;
         let statistics = FileStatistics::of(&footer);
         drop(footer);
         let io = |source| EncodeError::Io { path: self.path.clone(), source };
         self.writer.inner_mut().release().map_err(io)?;
         let bytes = std::fs::metadata(&self.path).map_err(io)?.len();
-        Ok(Staged { path: self.path, bytes, rows: self.rows, statistics })
+        Ok(EncodedFile { path: self.path, bytes, rows: self.rows, statistics })
     }
 
     fn failed(&self, source: ParquetError) -> EncodeError {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
 
 use super::chunk_source::{ChunkOptions, ChunkSource, Origin};
 use super::manifest::{ImportManifest, LakeRollLog, ManifestFile, Manifests};
@@ -15,7 +14,7 @@ use crate::batch::Limits;
 use crate::clock::{Clock, SystemClock};
 use crate::lake::Lake;
 use crate::privacy;
-use crate::publish::publisher::{Pace, Pauses, Publisher};
+use crate::publish::publisher::Publisher;
 use crate::record::{Micros, Roll, Seq};
 use crate::roll::engine::{Engine, Mode};
 use crate::roll::source::Source;
@@ -201,21 +200,18 @@ impl Importer {
             clock,
             observers: &observers,
         };
-        let publisher = Publisher {
-            lake: self.manifests.lake.clone(),
-            node: node.into(),
+        let publisher = Publisher::new(
+            self.manifests.lake.clone(),
+            node.into(),
             tables,
-            runtime: self.manifests.runtime.clone(),
-            readiness: Arc::new(Readiness::new()),
-            pauses: Pauses::USUAL,
-            pace: Pace::default(),
-            observers: observers.clone(),
-            stop: CancellationToken::new(),
-        };
+            self.manifests.runtime.clone(),
+            Arc::new(Readiness::new()),
+            observers.clone(),
+        );
         let mut log = LakeRollLog { manifests: &self.manifests, node };
         let again = matches!(mode, Mode::Redo(..));
-        engine.run(source, mode, &mut |finished| {
-            publisher.publish(&mut log, finished, again).map(drop)
+        engine.run(source, mode, &mut |manifest| {
+            publisher.publish(&mut log, manifest, again).map(drop)
         })
     }
 }

@@ -91,23 +91,57 @@ impl Local {
         }
     }
 
-    /// Puts a staging file in place. On the same file system its bytes are not copied: the hidden
-    /// name is a second link to them.
+    /// Puts a staging file in place, over another or not. On the same file system its bytes are not
+    /// copied: the hidden name is a second link to them.
     pub(super) fn put_file(
         &self,
         root: &Path,
         name: &str,
         staged: &Path,
     ) -> Result<(), StoreError> {
-        let placed = self.place(root, name, Over::Old, |hidden| {
+        self.place_file(root, name, staged, Over::Old).map(drop)
+    }
+
+    /// Puts a staging file in place unless there is a file of this name, which is made durable.
+    /// Returns false if there is one.
+    pub(super) fn create_file(
+        &self,
+        root: &Path,
+        name: &str,
+        staged: &Path,
+    ) -> Result<bool, StoreError> {
+        if root.join(name).exists() {
+            return self.make_durable(root, name).map(|()| false);
+        }
+        self.place_file(root, name, staged, Over::Nothing)
+    }
+
+    fn place_file(
+        &self,
+        root: &Path,
+        name: &str,
+        staged: &Path,
+        over: Over,
+    ) -> Result<bool, StoreError> {
+        // One process at a time writes a name: what it left under the hidden name when it was killed,
+        // which may be large, is replaced.
+        let hidden = hidden_name(&root.join(name));
+        self.place(root, name, over, &hidden, |hidden| {
             if fs::hard_link(staged, hidden).is_ok() {
                 return Ok(Inode::Shared);
             }
             self.settle(staged)?;
             fs::copy(staged, hidden).map_err(failed(hidden))?;
             Ok(Inode::Own)
-        });
-        placed.map(drop)
+        })
+    }
+
+    /// Makes the name of a file durable. Its bytes were synced before it got the name.
+    pub(super) fn make_durable(&self, root: &Path, name: &str) -> Result<(), StoreError> {
+        let target = root.join(name);
+        let dir = target.parent().unwrap_or(root);
+        self.create_below(root, dir, &mut self.known())?;
+        self.syncs.sync(dir).map_err(failed(dir))
     }
 
     pub(super) fn put_bytes(
@@ -116,7 +150,8 @@ impl Local {
         name: &str,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        self.place(root, name, Over::Old, |hidden| write(hidden, bytes)).map(drop)
+        let hidden = hidden_name(&root.join(name));
+        self.place(root, name, Over::Old, &hidden, |hidden| write(hidden, bytes)).map(drop)
     }
 
     /// False: there is a file of this name.
@@ -126,7 +161,8 @@ impl Local {
         name: &str,
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
-        self.place(root, name, Over::Nothing, |hidden| write(hidden, bytes))
+        let hidden = own_hidden_name(&root.join(name))?;
+        self.place(root, name, Over::Nothing, &hidden, |hidden| write(hidden, bytes))
     }
 
     /// Removes a file, if there is one, and syncs its directory.
@@ -147,19 +183,16 @@ impl Local {
         root: &Path,
         name: &str,
         over: Over,
+        hidden: &Path,
         fill: impl FnOnce(&Path) -> Result<Inode, StoreError>,
     ) -> Result<bool, StoreError> {
         let target = root.join(name);
         let dir = target.parent().unwrap_or(root).to_owned();
         self.create_below(root, &dir, &mut self.known())?;
-        let hidden = match over {
-            Over::Old => hidden_name(&target),
-            Over::Nothing => own_hidden_name(&target)?,
-        };
         // What an attempt before a crash left under this name is of no use.
-        match fs::remove_file(&hidden) {
+        match fs::remove_file(hidden) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed(&hidden)(error));
+                return Err(failed(hidden)(error));
             }
             _ => {}
         }
@@ -169,30 +202,37 @@ impl Local {
                 Inode::Own => failed(path)(source),
             })
         };
-        let filled = fill(&hidden).and_then(|inode| sync(inode, &hidden).map(|()| inode));
+        let filled = fill(hidden).and_then(|inode| sync(inode, hidden).map(|()| inode));
         if filled.is_err() && over == Over::Nothing {
-            // Nobody comes back to this name.
-            let _ = fs::remove_file(&hidden);
+            // Nobody may come back to this name.
+            let _ = fs::remove_file(hidden);
         }
         let inode = filled?;
         let placed = match over {
-            Over::Old => fs::rename(&hidden, &target),
+            Over::Old => fs::rename(hidden, &target),
             // A link never takes another file's place. Where there are no links, locks have to do.
-            Over::Nothing => fs::hard_link(&hidden, &target).or_else(|error| match error.kind() {
+            Over::Nothing => fs::hard_link(hidden, &target).or_else(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => Err(error),
                 _ if target.exists() => Err(io::ErrorKind::AlreadyExists.into()),
-                _ => fs::rename(&hidden, &target),
+                _ => fs::rename(hidden, &target),
             }),
         };
         // Also renaming onto another link of the same file leaves both names.
-        let _ = fs::remove_file(&hidden);
+        let _ = fs::remove_file(hidden);
         match placed {
             Err(error) if over == Over::Nothing && error.kind() == io::ErrorKind::AlreadyExists => {
+                // Whoever put it may have died before this sync.
+                self.syncs.sync(&dir).map_err(failed(&dir))?;
                 return Ok(false);
             }
             placed => placed.map_err(failed(&target))?,
         }
-        sync(inode, &dir)?;
+        sync(inode, &dir).inspect_err(|_| {
+            // The next attempt would find it there and believe it.
+            if over == Over::Nothing {
+                let _ = fs::remove_file(&target);
+            }
+        })?;
         Ok(true)
     }
 

@@ -47,7 +47,9 @@ pub use self::objects::Object;
 pub use self::options::{Options, Secret};
 pub use self::probe::ProbeError;
 pub use self::quarantine::{Entry, QuarantineError, QuarantineFile, Quarantined};
-pub use self::receipt::{FileReceipt, LostBodies, QuarantineReceipt, Receipt, TableReceipt};
+pub use self::receipt::{
+    FileReceipt, LostBodies, QuarantineReceipt, RECEIPT_VERSION, Receipt, TableReceipt,
+};
 pub use self::receipts::{ReceiptError, Receipts};
 pub use self::rows::{Batches, DataFile};
 

@@ -38,8 +38,12 @@ pub(super) enum Creation {
 }
 
 impl Lake {
-    /// Puts a staging file in place under `name`, with at most `parts` of its parts under way at a
-    /// time. The staging file stays.
+    /// Puts a staging file in place under `name` if there is no such object, with at most `parts` of
+    /// its parts under way at a time. Returns false if there is one, which may be of an earlier
+    /// attempt whose answer was lost; it is durable. The staging file stays.
+    ///
+    /// An object is never replaced, also when two put it at once. The exception are objects of
+    /// several parts, for which stores take no condition: they are looked up before.
     ///
     /// # Errors
     /// [`StoreError`]; trying again is safe, except after [`StoreError::Unsynced`]: then the staging
@@ -48,17 +52,48 @@ impl Lake {
     /// # Cancel safety
     /// The object appears whole or not at all. Parts of a dropped upload stay in the bucket until
     /// its lifecycle rules remove them.
-    pub async fn put_file(
+    pub async fn create_file(
+        &self,
+        name: &str,
+        staged: &FilePath,
+        parts: usize,
+    ) -> Result<bool, StoreError> {
+        if let Location::Local(root) = &self.location {
+            let (local, file) = (Arc::clone(&self.local), staged.to_owned());
+            let (root, name) = (root.clone(), name.to_owned());
+            return blocking(move || local.create_file(&root, &name, &file)).await;
+        }
+        self.upload(name, staged, parts, &PutMode::Create).await
+    }
+
+    /// Puts a staging file in place under `name`, over another object or not. For the holder of a
+    /// lease.
+    ///
+    /// # Errors and cancel safety
+    /// Those of [`Lake::create_file`].
+    pub(super) async fn put_file(
         &self,
         name: &str,
         staged: &FilePath,
         parts: usize,
     ) -> Result<(), StoreError> {
-        let (local, file) = (Arc::clone(&self.local), staged.to_owned());
         if let Location::Local(root) = &self.location {
+            let (local, file) = (Arc::clone(&self.local), staged.to_owned());
             let (root, name) = (root.clone(), name.to_owned());
             return blocking(move || local.put_file(&root, &name, &file)).await;
         }
+        self.upload(name, staged, parts, &PutMode::Overwrite).await.map(drop)
+    }
+
+    /// Uploads a staging file to a bucket. Returns false if it is to be created and exists.
+    async fn upload(
+        &self,
+        name: &str,
+        staged: &FilePath,
+        parts: usize,
+        mode: &PutMode,
+    ) -> Result<bool, StoreError> {
+        let (local, file) = (Arc::clone(&self.local), staged.to_owned());
         blocking(move || local.settle(&file)).await?;
         let io = |source| StoreError::Io { path: staged.to_owned(), source };
         let path = self.path(name)?;
@@ -67,7 +102,13 @@ impl Lake {
         if bytes <= self.part_bytes as u64 {
             let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
             file.read_to_end(&mut whole).await.map_err(io)?;
-            return self.put_object(&path, whole).await;
+            return match mode {
+                PutMode::Create => self.create_bytes(name, whole).await,
+                _ => self.put_object(&path, whole).await.map(|()| true),
+            };
+        }
+        if *mode == PutMode::Create && self.head(name).await?.is_some() {
+            return Ok(false);
         }
         let upload = self.store.put_multipart(&path).await.map_err(|e| self.failed(e))?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, self.part_bytes);
@@ -87,10 +128,21 @@ impl Lake {
         if written.is_err() {
             // The upload never becomes an object; its parts are cleaned up if they can be.
             let _ = writer.abort().await;
-            return written;
+            return written.map(|()| true);
         }
         writer.finish().await.map_err(|e| self.failed(e))?;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Makes an object that another process has put durable: it may have died before it synced the
+    /// directory. Objects of a bucket are durable once they are there.
+    ///
+    /// # Errors
+    /// [`StoreError`]; trying again is safe.
+    pub async fn make_durable(&self, name: &str) -> Result<(), StoreError> {
+        let Location::Local(root) = &self.location else { return Ok(()) };
+        let (local, root, name) = (Arc::clone(&self.local), root.clone(), name.to_owned());
+        blocking(move || local.make_durable(&root, &name)).await
     }
 
     /// Puts a small object in place under `name`.

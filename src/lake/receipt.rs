@@ -3,10 +3,17 @@
 //! A receipt accounts for every line of its roll: `lines = rows + rejects`. The files it names are
 //! there when it is.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::columnar::statistics::FileStatistics;
+
+/// Version of the form of receipts that is written. Optional keys are added without a new one.
+pub const RECEIPT_VERSION: u32 = 1;
+
 /// Counts, ranges and files of a roll: `_receipts/<node>/<roll>.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Version of this form.
     pub version: u32,
@@ -44,7 +51,7 @@ pub struct LostBodies {
 }
 
 /// What a roll landed in one table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableReceipt {
     /// The table.
     pub table: String,
@@ -63,16 +70,27 @@ pub struct TableReceipt {
 }
 
 /// One data file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FileReceipt {
     /// Its name, relative to the lake.
     pub path: String,
     /// Hive path of its partition.
     pub partition: String,
+    /// Values of its partition by column, whole and not escaped; none for null. Left out for a table
+    /// without partitions, and by earlier versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub partition_values: BTreeMap<String, Option<String>>,
+    /// True when its rows are of several partitions, since the roll had too many: `partition_values`
+    /// are nulls, which are not the values of all rows. Left out when false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overflow: bool,
     /// Its rows.
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
+    /// Statistics of its columns, for table formats that keep them. Left out for plain tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<FileStatistics>,
 }
 
 /// The rejects of a roll.

@@ -83,6 +83,17 @@ fn objects_are_put_created_read_and_listed_by_names_relative_to_the_lake() {
             let object = lake.head(&data).await.unwrap().unwrap();
             assert_eq!((object.name, object.bytes), (data.clone(), bytes.len() as u64));
         }
+        for bytes in [vec![4; 10], vec![5; 5000]] {
+            // Another file: an object of a directory may be a link to its staging file.
+            let staged = dir.join(format!("staged-{}", bytes.len()));
+            std::fs::write(&staged, &bytes).unwrap();
+            assert!(!lake.create_file(&data, &staged, 2).await.unwrap());
+            let new = format!("created/{}", bytes.len());
+            assert!(lake.create_file(&new, &staged, 2).await.unwrap());
+            assert_eq!(lake.get(&new).await.unwrap(), Some(bytes));
+            lake.make_durable(&new).await.unwrap();
+        }
+        assert_eq!(lake.get(&data).await.unwrap(), Some(vec![3; 20]));
         assert!(staged.exists());
         assert_eq!(lake.get("t/none").await.unwrap(), None);
         assert_eq!(lake.head("t/none").await.unwrap(), None);
@@ -94,9 +105,9 @@ fn objects_are_put_created_read_and_listed_by_names_relative_to_the_lake() {
         assert_eq!(lake.get("_x/new").await.unwrap(), Some(b"third".to_vec()));
 
         lake.put_bytes("t2/other", Vec::new()).await.unwrap();
-        assert_eq!(names_of(lake.list("t").await.unwrap()), [data.clone()]);
+        assert_eq!(names_of(lake.list("t").await.unwrap()), [&*data]);
         let all = names_of(lake.list("").await.unwrap());
-        assert_eq!(all, ["_x/new".to_owned(), data, "t2/other".to_owned()]);
+        assert_eq!(all, ["_x/new", "created/10", "created/5000", &data, "t2/other"]);
         assert!(lake.list("nothing").await.unwrap().is_empty());
         lake.probe("00ff").await.unwrap();
         assert_eq!(lake.list("").await.unwrap().len(), 3, "a probe leaves nothing behind");

@@ -1,14 +1,22 @@
-//! Finished rolls into the lake: sealed, put, accounted for by a receipt, and committed.
+//! Finished rolls into the lake: sealed, put, and committed to their tables.
 //!
-//! * [`publisher`]: one roll after the other: seal, upload, receipt, committed.
-//! * [`recovery`]: a sealed roll that is made again, held against what the lake has of it.
-//! * [`supervisor`]: everything behind the journal of `serve`; begins anew from it after a failure.
+//! * [`publisher`]: the steps of one roll after the other.
+//! * [`recovery`]: objects of a sealed roll that stand in the lake when it is made again.
+//! * [`supervisor`]: everything behind the journal of `serve`; starts again from it after a failure.
+//! * [`error`]: errors, by what the caller must do.
+//! * [`pauses`]: pauses between attempts.
+//! * [`work_list`], [`concurrency`]: many objects at a time, some of which fail.
 //!
 //! A roll is sealed before anything of it has its final name. A roll that was sealed and not
-//! committed is made again from the journal, with the settings in the seal, under the same names.
+//! committed is made again from the journal, with the tables in the seal, under the same names; what
+//! stands in the lake then is kept, whatever memory, threads and codec the new attempt has.
 
+mod concurrency;
+pub(crate) mod error;
+pub(crate) mod pauses;
 pub(crate) mod publisher;
-pub(crate) mod recovery;
+mod recovery;
 pub(crate) mod supervisor;
 #[cfg(test)]
 mod tests;
+mod work_list;

@@ -1,89 +1,90 @@
-//! A roll that was sealed, and what the lake has of it.
+//! The objects of a sealed roll that stand in the lake when the roll is made again.
 //!
-//! With its receipt there it is over, and nothing of it is put again. Without, a roll is made again under the same names, which is safe because it has the same rows. When a
-//! segment was given up since the seal (`--skip-damaged`), it has fewer: writing them over files
-//! that an attempt before the damage has put would take rows out of the lake. An object appears
-//! whole, and was made of the whole range; so what is there stays, and only the rest is put.
+//! A roll that is made again has the same names and the same rows, and not the same bytes: memory,
+//! threads and the codec may be others. So what stands is never put again. An object appears whole,
+//! and its rows, size and statistics are read from the lake.
+//!
+//! When a segment was given up since the seal (`--skip-damaged`), the roll has fewer rows, and may
+//! lack whole files. What stands was made of the whole range, and counts as it is.
 
-use std::path::PathBuf;
+use crate::lake::names::{self, ObjectName};
+use crate::lake::{Lake, Object};
+use crate::roll::manifest::{Manifest, ObjectId, Standing, Upload};
 
-use crate::batch::FileKey;
-use crate::decode::Counts;
-use crate::encode::Staged;
-use crate::lake::Receipt;
-use crate::lake::names::ObjectName;
-use crate::lake::{self, DataFileError, Lake, StoreError};
-use crate::roll::open_roll::Finished;
-use crate::table::Tables;
+use super::error::PublishError;
+use crate::columnar::statistics::FileStatistics;
 
-/// What the lake has of the roll.
-pub(crate) enum Again {
-    /// All of it: there is its receipt.
-    Landed(Receipt),
-    /// Some or none of it. The roll as it will be: what is there is counted as it is, and needs no
-    /// staging file.
-    Rest(Finished),
+/// Looks for the object of `upload` in the lake. Returns `None` when there is none.
+///
+/// # Errors
+/// The store; an object that is none of this program's.
+pub(super) async fn standing(
+    lake: &Lake,
+    upload: &Upload,
+) -> Result<Option<Standing>, PublishError> {
+    let Some(object) = lake.head(&upload.name).await? else { return Ok(None) };
+    let standing = match upload.id {
+        ObjectId::Data { .. } => data_file(lake, &object).await?,
+        ObjectId::Quarantine { .. } => quarantine_file(lake, &object).await?,
+    };
+    Ok(Some(standing))
 }
 
-/// Looks for the receipt of the roll. It is put last: with it there, everything is.
-pub(crate) async fn receipt(
-    lake: &Lake,
-    node: &str,
-    finished: &Finished,
-) -> Result<Option<Receipt>, StoreError> {
-    let bytes = lake.get(&lake::names::receipt(node, finished.roll)).await?;
-    let receipt = bytes.and_then(|bytes| serde_json::from_slice::<Receipt>(&bytes).ok());
-    let (first, last) = (finished.range.first.0, finished.range.last.0);
-    Ok(receipt.filter(|receipt| (receipt.first_seq, receipt.last_seq) == (first, last)))
+/// Reads the facts of a data file from its footer.
+async fn data_file(lake: &Lake, object: &Object) -> Result<Standing, PublishError> {
+    let footer = lake.footer(object).await;
+    let footer = footer.map_err(|error| PublishError::of_footer(&object.name, error))?;
+    lake.make_durable(&object.name).await?;
+    Ok(Standing {
+        rows: u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0),
+        bytes: object.bytes,
+        statistics: Some(FileStatistics::of(&footer)),
+    })
 }
 
-/// The roll with the files that an earlier attempt has put. Lists the tables of the roll: slow in a
-/// large lake, and rare.
-pub(crate) async fn files(
-    lake: &Lake,
-    tables: &Tables,
-    node: &str,
-    finished: &Finished,
-) -> Result<Finished, StoreError> {
-    let mut rest = finished.clone();
-    for (id, spec) in tables.iter() {
-        let table = &spec.name;
-        for object in lake.list(table).await? {
-            let ObjectName::Data { table: of, partition, node: by, roll } =
+/// Counts the entries of a quarantine file.
+async fn quarantine_file(lake: &Lake, object: &Object) -> Result<Standing, PublishError> {
+    let entries = lake.quarantine_count(&object.name).await?;
+    let rows = entries.ok_or_else(|| PublishError::Vanished(object.name.clone()))?;
+    lake.make_durable(&object.name).await?;
+    Ok(Standing { rows, bytes: object.bytes, statistics: None })
+}
+
+/// A file of the roll that stands in the lake and that this attempt has not made.
+#[derive(Debug)]
+pub(super) enum Unmade {
+    Data { table: usize, partition: String, standing: Standing },
+    Quarantine { table: usize, standing: Standing },
+}
+
+/// Looks for files of the roll that `manifest` does not have: all their rows are lost. Lists the
+/// tables of the roll, which is slow in a large lake, and rare.
+///
+/// # Errors
+/// The store; an object that is none of this program's.
+pub(super) async fn unmade(lake: &Lake, manifest: &Manifest) -> Result<Vec<Unmade>, PublishError> {
+    let mut found = Vec::new();
+    for (table, made) in manifest.tables.iter().enumerate() {
+        for object in lake.list(&made.name).await? {
+            let ObjectName::Data { table: of, partition, node, roll } =
                 ObjectName::parse(&object.name)
             else {
                 continue;
             };
-            if (of, by, roll) != (&**table, node, finished.roll) {
-                continue;
+            let ours = (of, node, roll) == (&*made.name, &*manifest.node, manifest.roll);
+            if ours && made.files.iter().all(|file| file.partition != partition) {
+                let standing = data_file(lake, &object).await?;
+                let partition = partition.to_owned();
+                found.push(Unmade::Data { table, partition, standing });
             }
-            let key = FileKey { table: id, partition: partition.to_owned() };
-            let footer = match lake.footer(&object).await {
-                Ok(footer) => footer,
-                Err(DataFileError::Store(error)) => return Err(error),
-                // What is no Parquet file is none of ours, and is replaced.
-                Err(_) => continue,
-            };
-            let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0);
-            let statistics = crate::columnar::statistics::FileStatistics::of(&footer);
-            let staged = Staged { path: PathBuf::new(), bytes: object.bytes, rows, statistics };
-            rest.files.retain(|(other, _)| *other != key);
-            rest.files.push((key, staged));
         }
-        let name = lake::names::quarantine(table, node, finished.roll);
-        if let Some(bytes) = lake.get(&name).await? {
-            let entries = memchr::memchr_iter(b'\n', &bytes).count() as u64;
-            let bytes = bytes.len() as u64;
-            let statistics = crate::columnar::statistics::FileStatistics::default();
-            let staged = Staged { path: PathBuf::new(), bytes, rows: entries, statistics };
-            rest.rejects.retain(|(other, _)| *other != id);
-            rest.rejects.push((id, staged));
+        if made.quarantine.is_none() {
+            let name = names::quarantine(&made.name, &manifest.node, manifest.roll);
+            if let Some(object) = lake.head(&name).await? {
+                let standing = quarantine_file(lake, &object).await?;
+                found.push(Unmade::Quarantine { table, standing });
+            }
         }
     }
-    let derived = |id| tables.get(id).is_some_and(|spec| spec.rows.is_derived());
-    let documents = rest.files.iter().filter(|(key, _)| !derived(key.table));
-    let rows = documents.map(|(_, staged)| staged.rows).sum();
-    let rejects = rest.rejects.iter().map(|(_, staged)| staged.rows).sum();
-    rest.counts = Counts { lines: rows + rejects, rows, rejects, ..rest.counts };
-    Ok(rest)
+    Ok(found)
 }

@@ -14,7 +14,9 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::publisher::{self, Pace, Pauses, Publisher, RollLog};
+use super::error::{ErrorKind, PublishError};
+use super::pauses::Pauses;
+use super::publisher::{self, Publisher, RollLog};
 use crate::batch::Limits;
 use crate::clock::Clock;
 use crate::journal::{self, Journal, Reader, Recovery, Seal};
@@ -67,19 +69,19 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Lands until the journal is closed and drained. An engine that fails is begun anew from the
-    /// journal after a pause; a poisoned journal ends it.
+    /// Publishes until the journal is closed and drained. An engine that fails is started again from
+    /// the journal after a pause.
     ///
     /// # Errors
-    /// A poisoned journal, or `stop` is cancelled: what has not landed is in the journal, for the
-    /// next start.
+    /// A poisoned journal, a [`PublishError`] of the kind [`ErrorKind::Stop`], or `stop` is cancelled.
+    /// What is not committed is in the journal, for the next start.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        let mut pause = self.pauses.restart;
+        let mut pauses = self.pauses.between_restarts();
         loop {
             let before = self.pending();
-            let landed = catch_unwind(AssertUnwindSafe(|| self.attempt()))
+            let published = catch_unwind(AssertUnwindSafe(|| self.attempt()))
                 .unwrap_or_else(|_| Err(anyhow!("a thread panicked; its message stands above")));
-            let Err(error) = landed else { return Ok(()) };
+            let Err(error) = published else { return Ok(()) };
             if self.stop.is_cancelled() {
                 return Err(error);
             }
@@ -89,14 +91,20 @@ impl Supervisor {
                 self.observers.emit(&RollEvent::EngineStopped { reason: reason.to_string() });
                 return Err(error);
             }
-            if self.pending().next_roll != before.next_roll {
-                pause = self.pauses.restart;
-            }
-            self.observers.emit(&RollEvent::EngineFailed { error: text, pause });
-            if !publisher::sleep(&self.runtime, &self.stop, pause) {
+            let kind = error.downcast_ref::<PublishError>().map(PublishError::kind);
+            if kind == Some(ErrorKind::Stop) {
+                self.observers.emit(&RollEvent::EngineStopped { reason: text });
                 return Err(error);
             }
-            pause = (pause * 2).min(self.pauses.most);
+            if self.pending().next_roll != before.next_roll {
+                pauses = self.pauses.between_restarts();
+            }
+            let pause = pauses.next().unwrap_or(self.pauses.most);
+            self.observers.emit(&RollEvent::EngineFailed { error: text, pause });
+            let sleep = self.stop.run_until_cancelled(publisher::sleep(pause));
+            if self.runtime.block_on(sleep).is_none() {
+                return Err(error);
+            }
         }
     }
 
@@ -104,40 +112,42 @@ impl Supervisor {
         self.pending.lock().clone()
     }
 
-    /// Lands until the journal is closed and drained, or something fails.
+    /// Publishes until the journal is closed and drained, or something fails.
     pub(crate) fn attempt(&self) -> anyhow::Result<()> {
         for seal in self.pending().sealed {
             let tables = Tables::from_json(&seal.settings)
                 .with_context(|| format!("the settings that roll {} was sealed with", seal.roll))?;
             self.observers.emit(&RollEvent::Redone { roll: seal.roll, range: seal.range });
-            let reader = self.journal.reader(seal.range.first);
-            let source =
-                FromJournal { reader, last: Some(seal.range.last), stop: self.stop.clone() };
+            let publisher = self.publisher(&tables);
+            if publisher.close_if_committed(&mut self.log(), seal.roll, seal.range)? {
+                continue;
+            }
+            let source = self.source(seal.range.first, Some(seal.range.last));
             self.engine(&tables, source, Mode::Redo(seal.roll, seal.range))?;
         }
         let pending = self.pending();
         self.readiness.tell("landing", Ok(()));
-        let reader = self.journal.reader(pending.unsealed_from);
-        let source = FromJournal { reader, last: None, stop: self.stop.clone() };
+        let source = self.source(pending.unsealed_from, None);
         self.engine(&self.tables, source, Mode::Live(pending.next_roll))
     }
 
+    /// Returns the bodies of the journal from `first` on, to `last` or without end.
+    fn source(&self, first: Seq, last: Option<Seq>) -> FromJournal {
+        FromJournal { reader: self.journal.reader(first), last, stop: self.stop.clone() }
+    }
+
+    /// Returns the log of the journal, which keeps the state for the next attempt up to date.
     pub(crate) fn log(&self) -> JournalLog {
         JournalLog { journal: self.journal.clone(), pending: Arc::clone(&self.pending) }
     }
 
+    /// Makes a publisher of rolls of `tables`.
     pub(crate) fn publisher<'a>(&self, tables: &'a Tables) -> Publisher<'a> {
-        Publisher {
-            lake: self.lake.clone(),
-            node: self.journal.node().into(),
-            tables,
-            runtime: self.runtime.clone(),
-            readiness: Arc::clone(&self.readiness),
-            pauses: self.pauses,
-            pace: Pace::default(),
-            observers: self.observers.clone(),
-            stop: self.stop.clone(),
-        }
+        let (lake, node) = (self.lake.clone(), self.journal.node().into());
+        let (runtime, readiness) = (self.runtime.clone(), Arc::clone(&self.readiness));
+        Publisher::new(lake, node, tables, runtime, readiness, self.observers.clone())
+            .with_pauses(self.pauses)
+            .with_stop(self.stop.clone())
     }
 
     fn engine(&self, tables: &Tables, mut source: FromJournal, mode: Mode) -> anyhow::Result<()> {
@@ -154,8 +164,8 @@ impl Supervisor {
         let publisher = self.publisher(tables);
         let mut log = self.log();
         let again = matches!(mode, Mode::Redo(..));
-        engine.run(&mut source, mode, &mut |finished| {
-            publisher.publish(&mut log, finished, again).map(drop)
+        engine.run(&mut source, mode, &mut |manifest| {
+            publisher.publish(&mut log, manifest, again).map(drop)
         })
     }
 }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::open_tables::OpenTables;
 use super::spill::Spill;
 use crate::batch::{Buffers, FileKey, RowGroup};
-use crate::encode::{Encoder, Staged};
+use crate::encode::{EncodedFile, Encoder};
 use crate::record::Roll;
 
 /// Arrow bytes below which a row group is encoded by one thread, where memory allows.
@@ -151,7 +151,7 @@ impl DataFiles {
         buffers: &mut Buffers,
         tables: &OpenTables,
         spill: &Spill,
-    ) -> anyhow::Result<Vec<(FileKey, Staged)>> {
+    ) -> anyhow::Result<Vec<(FileKey, EncodedFile)>> {
         let threads = Arc::clone(&self.threads);
         let mut files = BTreeMap::new();
         let ended: Mutex<BTreeMap<FileKey, Ended>> = Mutex::default();
@@ -213,13 +213,17 @@ impl DataFiles {
 /// The outcome of finishing a small file.
 struct Ended {
     /// The file, and the bytes that its rest became.
-    outcome: anyhow::Result<(Staged, u64)>,
+    outcome: anyhow::Result<(EncodedFile, u64)>,
     /// Arrow bytes of the rest.
     bytes: usize,
 }
 
 /// Writes the rest of a file, and finishes it.
-fn end(mut encoder: Encoder, group: &RowGroup, spill: &Spill) -> anyhow::Result<(Staged, u64)> {
+fn end(
+    mut encoder: Encoder,
+    group: &RowGroup,
+    spill: &Spill,
+) -> anyhow::Result<(EncodedFile, u64)> {
     let before = encoder.bytes();
     encoder.row_group(&rows(group, spill, encoder.schema())?)?;
     let added = encoder.bytes() - before;

@@ -1,7 +1,7 @@
 //! The engine: threads that turn bodies in sequence order into published rolls.
 //!
 //! ```text
-//!  source ─▶ dispatcher ─jobs─▶ decode workers ─parts─▶ batcher ─▶ open roll ─Finished─▶ publisher
+//!  source ─▶ dispatcher ─jobs─▶ decode workers ─parts─▶ batcher ─▶ open roll ─Manifest─▶ publisher
 //!                └───────────── slots in order ────────────┘
 //! ```
 //! The dispatcher sends every job to whichever worker is free, and its slot in the order to the
@@ -21,7 +21,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::decode_workers::{Job, Output, PART_BYTES, decode};
 use super::dispatcher::{Dispatched, Dispatcher, Slot, TICK};
-use super::open_roll::{Finished, OpenRoll};
+use super::manifest::Manifest;
+use super::open_roll::OpenRoll;
 use super::options::Options;
 use super::source::Source;
 use crate::batch::{Limits, Reason, decide};
@@ -74,7 +75,7 @@ impl Drop for Ended<'_> {
 }
 
 /// Publishes a finished roll. Returns once its staging files are no longer needed.
-pub(crate) type Publish<'a> = dyn FnMut(&Finished) -> anyhow::Result<()> + Send + 'a;
+pub(crate) type Publish<'a> = dyn FnMut(Manifest) -> anyhow::Result<()> + Send + 'a;
 
 impl Engine<'_> {
     /// Runs until the source ends and every roll is published.
@@ -103,7 +104,7 @@ impl Engine<'_> {
         let (slots, slots_out) = bounded::<anyhow::Result<Dispatched>>(workers);
         // Never more in it than slots.
         let (freed, freed_out) = unbounded();
-        let (rolls, rolls_out) = bounded::<Finished>(1);
+        let (rolls, rolls_out) = bounded::<Manifest>(1);
 
         let (abandoned, publisher_ended) = (&AtomicBool::new(false), &AtomicBool::new(false));
         let dispatcher = Dispatcher {
@@ -131,7 +132,7 @@ impl Engine<'_> {
             drop(jobs_out);
             let publisher = thread("publish").spawn_scoped(scope, move || {
                 let _ended = Ended(publisher_ended);
-                rolls_out.iter().try_for_each(|finished| publish(&finished))
+                rolls_out.iter().try_for_each(publish)
             })?;
             let (slots, freed_in) = (&slots_out, &freed);
             let batcher = Batcher { engine: self, mode, slots, freed: freed_in, publisher_ended };
@@ -155,7 +156,7 @@ struct Batcher<'a> {
 }
 
 impl Batcher<'_> {
-    fn batch(&self, rolls: Sender<Finished>) -> anyhow::Result<()> {
+    fn batch(&self, rolls: Sender<Manifest>) -> anyhow::Result<()> {
         let Engine { tables, options, staging, node, .. } = self.engine;
         let (Mode::Redo(first, _) | Mode::Live(first)) = self.mode;
         let mut open = OpenRoll::new(first, tables, options, node, staging)?;
@@ -167,7 +168,7 @@ impl Batcher<'_> {
         batched
     }
 
-    fn fill(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
+    fn fill(&self, open: &mut OpenRoll, rolls: &Sender<Manifest>) -> anyhow::Result<()> {
         let engine = self.engine;
         loop {
             let mut lines = 0;
@@ -198,8 +199,8 @@ impl Batcher<'_> {
             // The roll has the range that was sealed, even if bodies of it were lost since.
             self.begin(open, range, 0);
         }
-        if let Some(finished) = open.finish()? {
-            self.send(rolls, finished, Reason::End)?;
+        if let Some(manifest) = open.finish()? {
+            self.send(rolls, manifest, Reason::End)?;
         }
         Ok(())
     }
@@ -216,25 +217,25 @@ impl Batcher<'_> {
     /// Sends a finished roll to the publisher.
     fn send(
         &self,
-        rolls: &Sender<Finished>,
-        finished: Finished,
+        rolls: &Sender<Manifest>,
+        manifest: Manifest,
         reason: Reason,
     ) -> anyhow::Result<()> {
         self.engine.observers.emit(&RollEvent::Finished {
-            roll: finished.roll,
-            range: finished.range,
+            roll: manifest.roll,
+            range: manifest.range,
             reason: reason.as_str(),
-            lines: finished.counts.lines,
-            rows: finished.counts.rows,
-            rejects: finished.counts.rejects,
-            files: finished.files.len(),
-            bytes: finished.files.iter().map(|(_, staged)| staged.bytes).sum(),
+            lines: manifest.counts.lines,
+            rows: manifest.counts.rows,
+            rejects: manifest.counts.rejects,
+            files: manifest.file_count(),
+            bytes: manifest.file_bytes(),
         });
-        rolls.send(finished).map_err(|_| anyhow!(PUBLISHER_STOPPED))
+        rolls.send(manifest).map_err(|_| anyhow!(PUBLISHER_STOPPED))
     }
 
     /// Finishes the roll if a limit is reached.
-    fn roll_if_due(&self, open: &mut OpenRoll, rolls: &Sender<Finished>) -> anyhow::Result<()> {
+    fn roll_if_due(&self, open: &mut OpenRoll, rolls: &Sender<Manifest>) -> anyhow::Result<()> {
         let engine = self.engine;
         if matches!(self.mode, Mode::Redo(..)) {
             return Ok(());
@@ -244,9 +245,9 @@ impl Batcher<'_> {
             .or(crowded.then_some(Reason::Footers))
             .or(open.spilled_too_much(MAX_SPILLED_BYTES).then_some(Reason::Spilled));
         if let Some(reason) = due
-            && let Some(finished) = open.finish()?
+            && let Some(manifest) = open.finish()?
         {
-            self.send(rolls, finished, reason)?;
+            self.send(rolls, manifest, reason)?;
         }
         Ok(())
     }

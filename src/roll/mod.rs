@@ -7,6 +7,7 @@
 //! * [`open_roll`]: the rows and rejects of the roll that is being filled.
 //! * [`open_tables`]: its tables, by id.
 //! * [`data_files`]: its Parquet files.
+//! * [`manifest`]: its files, once it is finished.
 //! * [`quarantine_writer`]: its quarantine files.
 //! * [`spill`]: its rows that do not fit in memory.
 //! * [`disk_space`]: free space of the staging directory's disk.
@@ -17,6 +18,7 @@ pub(crate) mod decode_workers;
 mod disk_space;
 pub(crate) mod dispatcher;
 pub(crate) mod engine;
+pub(crate) mod manifest;
 pub(crate) mod open_roll;
 mod open_tables;
 pub(crate) mod options;

@@ -3,44 +3,24 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use super::data_files::DataFiles;
 use super::decode_workers::Part;
 use super::disk_space::free_bytes;
+use super::manifest::Manifest;
 use super::open_tables::OpenTables;
 use super::options::Options;
 use super::spill::{self, Spill};
-use crate::batch::{Buffers, Due, FileKey, Open};
+use crate::batch::{Buffers, Due, Open};
 use crate::decode::Counts;
-use crate::encode::Staged;
 use crate::record::{Micros, Roll, SeqRange};
-use crate::table::{TableId, Tables};
-
-/// A roll whose files are finished in the staging directory. One with an empty path is in the lake
-/// already.
-#[derive(Clone)]
-pub(crate) struct Finished {
-    pub(crate) roll: Roll,
-    /// The bodies of the roll.
-    pub(crate) range: SeqRange,
-    /// Counts of documents; derived rows are in none of them.
-    pub(crate) counts: Counts,
-    /// Data files, in the order of their keys.
-    pub(crate) files: Vec<(FileKey, Staged)>,
-    /// Quarantine files, in the order of tables.
-    pub(crate) rejects: Vec<(TableId, Staged)>,
-}
-
-impl Finished {
-    /// Returns the paths of its staging files.
-    pub(crate) fn staged(&self) -> impl Iterator<Item = &Path> {
-        let files = self.files.iter().map(|(_, staged)| staged.path.as_path());
-        let all = files.chain(self.rejects.iter().map(|(_, staged)| staged.path.as_path()));
-        all.filter(|path| !path.as_os_str().is_empty())
-    }
-}
+use crate::table::Tables;
 
 /// The open roll.
 pub(crate) struct OpenRoll {
+    node: Arc<str>,
+    specs: Tables,
     tables: OpenTables,
     range: Option<SeqRange>,
     since: Option<Micros>,
@@ -71,6 +51,8 @@ impl OpenRoll {
         let threads = Arc::new(threads);
         let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Ok(OpenRoll {
+            node: node.into(),
+            specs: tables.clone(),
             tables: OpenTables::new(tables, options, node, &threads)?,
             range: None,
             since: None,
@@ -172,15 +154,26 @@ impl OpenRoll {
     ///
     /// # Errors
     /// A staging file cannot be written; the roll is of no use then.
-    pub(crate) fn finish(&mut self) -> anyhow::Result<Option<Finished>> {
+    pub(crate) fn finish(&mut self) -> anyhow::Result<Option<Manifest>> {
         let Some(range) = self.range.take() else { return Ok(None) };
         let files = self.files.finish(&mut self.buffers, &self.tables, &self.spill)?;
-        let rejects = self.tables.finish()?;
         let counts = std::mem::take(&mut self.counts);
         let roll = self.files.begin_next();
+        let mut manifest = Manifest::new(Arc::clone(&self.node), roll, range, counts, &self.specs);
+        for (key, encoded) in files {
+            let router = &self.tables.get_mut(key.table)?.router;
+            let values = router
+                .values(&key.partition)
+                .with_context(|| format!("partition {} is none of the roll's", key.partition))?;
+            let overflow = router.overflows(&key.partition);
+            manifest.add_file(key.table, key.partition, values, overflow, encoded);
+        }
+        for (table, staged) in self.tables.finish()? {
+            manifest.add_quarantine(table, staged);
+        }
         self.spill.clear(spill::path(self.files.staging(), self.files.roll()));
         self.since = None;
         self.source_bytes = 0;
-        Ok(Some(Finished { roll, range, counts, files, rejects }))
+        Ok(Some(manifest))
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use super::options::Options;
-use super::quarantine_writer::Rejects;
+use super::quarantine_writer::{Rejects, StagedRejects};
 use crate::batch::Router;
 use crate::decode::Reject;
-use crate::encode::{Layout, Staged};
+use crate::encode::Layout;
 use crate::table::{Rows, Spec, TableId, Tables};
 
 /// One table of the open roll.
@@ -68,7 +68,7 @@ impl OpenTable {
     }
 
     /// Finishes the quarantine file, if there is one, and begins the next roll.
-    fn finish(&mut self) -> anyhow::Result<Option<Staged>> {
+    fn finish(&mut self) -> anyhow::Result<Option<StagedRejects>> {
         self.router.begin();
         self.quarantine.take().map(Rejects::finish).transpose()
     }
@@ -114,7 +114,7 @@ impl OpenTables {
     ///
     /// # Errors
     /// A quarantine file cannot be written.
-    pub(crate) fn finish(&mut self) -> anyhow::Result<Vec<(TableId, Staged)>> {
+    pub(crate) fn finish(&mut self) -> anyhow::Result<Vec<(TableId, StagedRejects)>> {
         let mut finished = Vec::new();
         for (id, table) in &mut self.0 {
             finished.extend(table.finish()?.map(|staged| (*id, staged)));

@@ -14,7 +14,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
 use crate::decode::Reject;
-use crate::encode::Staged;
 use crate::record::Seq;
 
 /// A quarantine file of the open roll.
@@ -22,6 +21,14 @@ pub(crate) struct Rejects {
     path: PathBuf,
     file: BufWriter<File>,
     entries: u64,
+}
+
+/// A finished quarantine file in the staging directory.
+#[derive(Clone, Debug)]
+pub(crate) struct StagedRejects {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
 }
 
 impl Rejects {
@@ -51,12 +58,11 @@ impl Rejects {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn finish(mut self) -> anyhow::Result<Staged> {
+    pub(crate) fn finish(mut self) -> anyhow::Result<StagedRejects> {
         let named = |path: &Path| path.display().to_string();
         self.file.flush().with_context(|| named(&self.path))?;
         let bytes = self.file.get_ref().metadata().with_context(|| named(&self.path))?.len();
-        let statistics = crate::columnar::statistics::FileStatistics::default();
-        Ok(Staged { path: self.path, bytes, rows: self.entries, statistics })
+        Ok(StagedRejects { path: self.path, bytes, entries: self.entries })
     }
 }
 

@@ -92,6 +92,11 @@ impl Template {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// Returns the names of the partition's columns, in the order of the path.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().map(|segment| segment.name.as_str())
+    }
 }
 
 fn is_name(name: &str) -> bool {

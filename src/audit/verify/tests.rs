@@ -66,6 +66,7 @@ impl Bench {
             partition: "date=2026-11-01".into(),
             rows,
             bytes: bytes.len() as u64,
+            ..FileReceipt::default()
         };
         self.put(&path, bytes);
         let quarantine = (rejects > 0).then(|| {
@@ -220,7 +221,7 @@ fn rows_of_a_derived_table_are_in_no_sum() {
     let bytes = parquet(&ids(1, 2));
     let (rows, size) = (4, bytes.len() as u64);
     bench.put(&path, bytes);
-    let file = FileReceipt { path, partition: String::new(), rows, bytes: size };
+    let file = FileReceipt { path, rows, bytes: size, ..FileReceipt::default() };
     let children = |derived| TableReceipt {
         table: "children".into(),
         schema: String::new(),

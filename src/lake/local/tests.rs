@@ -39,19 +39,36 @@ fn watched() -> (Local, Watched) {
 }
 
 #[test]
-fn a_file_is_placed_whole_and_again() {
+fn a_file_is_placed_whole_and_not_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let staged = dir.path().join("staged");
     fs::write(&staged, b"rows").unwrap();
     let root = dir.path().join("a/lake");
-    let local = Local::new();
+    let (local, syncs) = watched();
     local.create_root(&root).unwrap();
-    for _ in 0..2 {
-        local.put_file(&root, "t/date=x/n-1.parquet", &staged).unwrap();
-    }
-    assert_eq!(fs::read(root.join("t/date=x/n-1.parquet")).unwrap(), b"rows");
+    let name = "t/date=x/n-1.parquet";
+    assert!(local.create_file(&root, name, &staged).unwrap());
+    let other = dir.path().join("other");
+    fs::write(&other, b"other rows").unwrap();
+    syncs.take();
+    assert!(!local.create_file(&root, name, &other).unwrap());
+    assert_eq!(syncs.take(), [root.join("t/date=x")], "the process before may have died");
+    assert_eq!(fs::read(root.join(name)).unwrap(), b"rows");
     assert_eq!(fs::read_dir(root.join("t/date=x")).unwrap().count(), 1);
-    assert!(staged.exists());
+    assert!(staged.exists() && other.exists());
+}
+
+#[test]
+fn a_file_whose_directory_cannot_be_synced_is_not_believed_by_the_next_attempt() {
+    let dir = tempfile::tempdir().unwrap();
+    let staged = dir.path().join("staged");
+    fs::write(&staged, b"rows").unwrap();
+    let (local, syncs) = watched();
+    local.put_bytes(dir.path(), "t/other", b"").unwrap();
+    syncs.fail(&dir.path().join("t"));
+    local.create_file(dir.path(), "t/n-1.parquet", &staged).unwrap_err();
+    assert!(!dir.path().join("t/n-1.parquet").exists());
+    assert!(local.create_file(dir.path(), "t/n-1.parquet", &staged).unwrap());
 }
 
 #[test]
@@ -109,7 +126,7 @@ fn a_failed_sync_of_a_file_or_its_directory_is_told_apart() {
         let (local, syncs) = watched();
         local.put_bytes(&root, "t/other", b"").unwrap();
         syncs.fail(&dir.path().join(failing));
-        let error = local.put_file(&root, "t/n-1.parquet", &staged).unwrap_err();
+        let error = local.create_file(&root, "t/n-1.parquet", &staged).unwrap_err();
         assert!(matches!(error, StoreError::Unsynced { .. }), "{failing}: {error}");
         assert!(error.to_string().contains(failing), "{error}");
     }

@@ -84,7 +84,7 @@ fn run(
     };
     let publisher = supervisor.publisher(&supervisor.tables);
     let again = matches!(mode, Mode::Redo(..));
-    engine.run(source, mode, &mut |finished| publisher.publish(log, finished, again).map(drop))
+    engine.run(source, mode, &mut |manifest| publisher.publish(log, manifest, again).map(drop))
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn a_sealed_roll_that_is_made_again_says_so_and_is_not_sealed_again() {
     supervisor.run().expect("landed");
     let events = std::mem::take(&mut *keeps.0.lock());
     let names: Vec<&str> = events.iter().map(name).collect();
-    assert_eq!(names, ["redone", "opened", "finished", "retrying", "landed", "committed"]);
+    assert_eq!(names, ["redone", "retrying", "opened", "finished", "landed", "committed"]);
     assert_eq!(events.first().and_then(RollEvent::roll), Some(Roll::FIRST));
 }
 

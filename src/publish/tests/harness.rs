@@ -22,7 +22,7 @@ use crate::encode::Compression;
 use crate::journal::tests::fake::FakeDisk;
 use crate::journal::{AppendError, Journal, JournalError, NewBody, Options, Receipt, Recovery};
 use crate::lake::Lake;
-use crate::publish::publisher::Pauses;
+use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::record::{Form, Micros};
 use crate::roll;
@@ -47,9 +47,8 @@ pub(super) struct World {
     pub(super) options: Options,
     pub(super) rows: u64,
     pub(super) part_bytes: usize,
-    pub(super) memory_bytes: u64,
+    pub(super) roll: roll::Options,
     clock: Arc<ManualClock>,
-    roll: roll::Options,
     table: Spec,
     staging: TempDir,
 }
@@ -63,6 +62,8 @@ pub(super) struct Landed {
     pub(super) rejects: BTreeMap<String, u64>,
     /// Rows, or entries of the quarantine, by file.
     pub(super) files: BTreeMap<String, u64>,
+    /// Bytes by file.
+    sizes: BTreeMap<String, u64>,
     pub(super) receipts: Vec<crate::lake::Receipt>,
 }
 
@@ -86,9 +87,8 @@ impl World {
             options: Options { compress_from_bytes: Some(0), ..Options::new("/state/journal") },
             rows: 20,
             part_bytes: 1 << 20,
-            memory_bytes: 1 << 26,
-            clock: Arc::new(ManualClock::at(Micros(1_000_000_000))),
             roll,
+            clock: Arc::new(ManualClock::at(Micros(1_000_000_000))),
             table,
             staging: tempfile::tempdir().expect("a directory"),
         }
@@ -100,7 +100,7 @@ impl World {
 
     pub(super) fn supervisor(&self, journal: &Journal, recovery: &Recovery) -> Supervisor {
         Supervisor {
-            options: roll::Options { memory_bytes: self.memory_bytes, ..self.roll },
+            options: self.roll,
             limits: Limits {
                 age_us: i64::MAX,
                 file_bytes: u64::MAX,
@@ -156,26 +156,34 @@ impl World {
         recovery
     }
 
-    pub(super) fn landed(&self) -> Landed {
-        RUNTIME.block_on(self.store.settle());
+    /// Returns the bytes of every object, by name.
+    pub(super) fn objects(&self) -> BTreeMap<String, Bytes> {
         RUNTIME.block_on(async {
-            let mut landed = Landed::default();
             let objects: Vec<_> =
                 self.store.objects.list(None).try_collect().await.expect("memory");
+            let mut all = BTreeMap::new();
             for object in objects {
                 let got = self.store.objects.get(&object.location).await.expect("memory");
-                let bytes = got.bytes().await.expect("memory");
-                let name = object.location.as_ref().trim_start_matches("lake/").to_owned();
-                landed.add(name, bytes);
+                all.insert(object.location.to_string(), got.bytes().await.expect("memory"));
             }
-            landed.receipts.sort_by_key(|receipt| receipt.roll);
-            landed
+            all
         })
+    }
+
+    pub(super) fn landed(&self) -> Landed {
+        RUNTIME.block_on(self.store.settle());
+        let mut landed = Landed::default();
+        for (name, bytes) in self.objects() {
+            landed.add(name.trim_start_matches("lake/").to_owned(), bytes);
+        }
+        landed.receipts.sort_by_key(|receipt| receipt.roll);
+        landed
     }
 }
 
 impl Landed {
     fn add(&mut self, name: String, bytes: Bytes) {
+        self.sizes.insert(name.clone(), bytes.len() as u64);
         if name.starts_with("_receipts/") {
             self.receipts.push(serde_json::from_slice(&bytes).expect("a receipt"));
         } else if name.starts_with("_quarantine/") {
@@ -206,6 +214,18 @@ impl Landed {
     pub(super) fn count(&self, id: &str) -> u64 {
         let of = |ids: &BTreeMap<String, u64>| ids.get(id).copied().unwrap_or_default();
         of(&self.rows) + of(&self.rejects)
+    }
+
+    /// Holds the sizes in receipts against those of the files.
+    pub(super) fn check_sizes(&self) {
+        for table in self.receipts.iter().flat_map(|receipt| &receipt.tables) {
+            for file in &table.files {
+                assert_eq!(self.sizes.get(&file.path), Some(&file.bytes), "{}", file.path);
+            }
+            if let Some(file) = &table.quarantine {
+                assert_eq!(self.sizes.get(&file.path), Some(&file.bytes), "{}", file.path);
+            }
+        }
     }
 
     /// Receipts against files and against one another.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::harness::{World, land, line};
 use super::store::Faults;
+use crate::encode::Compression;
 use crate::journal::tests::fake::{Trouble, What};
 use crate::journal::{AppendError, Journal, JournalError};
 use crate::search::{Dice, histories};
@@ -66,7 +67,7 @@ impl History {
         world.options.segment_bytes = if dice.one_in(2) { 600 } else { 20_000 };
         world.rows = 1 + dice.below(30);
         // With little memory, rows are spilled.
-        world.memory_bytes = if dice.one_in(2) { 1 << 26 } else { 1 << 14 };
+        world.roll.memory_bytes = if dice.one_in(2) { 1 << 26 } else { 1 << 14 };
         world.part_bytes = if dice.one_in(2) { 1_000 } else { 1 << 20 };
         History { dice, world, asked: Vec::new(), acked: BTreeMap::new() }
     }
@@ -135,6 +136,13 @@ impl History {
         tally.lives += 1;
         tally.steps += 1;
         self.trouble();
+        // A start with other settings: a roll that is made again has other bytes.
+        if self.dice.one_in(2) {
+            let roll = &mut self.world.roll;
+            roll.memory_bytes = if self.dice.one_in(2) { 1 << 26 } else { 1 << 14 };
+            let codecs = [Compression::None, Compression::Zstd(3), Compression::Snappy];
+            roll.compression = codecs[self.dice.below(codecs.len() as u64) as usize];
+        }
         let (journal, recovery) = match self.world.open() {
             Ok(opened) => opened,
             Err(JournalError::Io { .. }) => return self.die(None, tally),
@@ -221,6 +229,10 @@ impl History {
         }
         assert_eq!(known, landed.rows.len() + landed.rejects.len(), "never asked for");
         landed.check_receipts();
+        // An object of several parts may be completed late, over what stands.
+        if self.world.part_bytes > 1_000 {
+            landed.check_sizes();
+        }
         tally.rolls += landed.receipts.len() as u64;
         let faults = self.world.store.faults();
         tally.steps += faults.calls;

@@ -1,9 +1,9 @@
 //! An object store in memory that fails as real ones do.
 //!
-//! What can become of a call: it works; it is refused (500, 503, 429) and nothing has happened; it
-//! has happened and the answer is lost; it is given up and happens later, when the roll may have
-//! been put again; it has happened and the answer is that the object exists already; the store goes
-//! away for some calls; the process dies before or after it.
+//! Outcomes of a call: it works; it is refused (500, 503, 429) and nothing has happened; it has
+//! happened and the answer is lost; it is given up and happens later, when the roll may have been put
+//! again; it has happened and the answer is that the object exists already; the store goes away for
+//! some calls; the process dies before or after it.
 
 use std::fmt;
 use std::panic::resume_unwind;
@@ -16,8 +16,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    Result, UploadPart,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart,
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -53,7 +53,7 @@ struct State {
     /// The process dies at this call, and its disk with it.
     dies: Option<(u64, Arc<FakeDisk>)>,
     dead: bool,
-    late: Vec<(Path, PutPayload)>,
+    late: Vec<(Path, PutPayload, PutMode)>,
     faults: Faults,
 }
 
@@ -126,8 +126,9 @@ impl FakeStore {
     /// Everything that was given up happens now.
     pub(super) async fn settle(&self) {
         let late = std::mem::take(&mut self.state().late);
-        for (path, payload) in late {
-            self.objects.put(&path, payload).await.expect("memory");
+        for (path, payload, mode) in late {
+            // Refused when another attempt has created it meanwhile.
+            let _ = self.objects.put_opts(&path, payload, mode.into()).await;
         }
     }
 
@@ -149,8 +150,8 @@ impl FakeStore {
             let wait = state.dice.one_in(8);
             (state.draw(), late, wait)
         };
-        if let Some((path, payload)) = late {
-            self.objects.put(&path, payload).await.expect("memory");
+        if let Some((path, payload, mode)) = late {
+            let _ = self.objects.put_opts(&path, payload, mode.into()).await;
         }
         if wait {
             tokio::task::yield_now().await;
@@ -158,24 +159,31 @@ impl FakeStore {
         turn.unwrap_or_else(|| resume_unwind(Box::new("the process dies")))
     }
 
-    async fn put_with(&self, path: &Path, payload: PutPayload, turn: Turn) -> Result<PutResult> {
+    async fn put_with(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        mode: PutMode,
+        turn: Turn,
+    ) -> Result<PutResult> {
+        let put = || self.objects.put_opts(path, payload.clone(), mode.clone().into());
         match turn {
-            Turn::Works => self.objects.put(path, payload).await,
+            Turn::Works => put().await,
             Turn::Refused => Err(refused()),
             Turn::AnswerLost => {
-                self.objects.put(path, payload).await?;
+                let _ = put().await;
                 Err(generic("operation timed out"))
             }
             Turn::Late => {
-                self.state().late.push((path.clone(), payload));
+                self.state().late.push((path.clone(), payload, mode));
                 Err(generic("operation timed out"))
             }
             Turn::Exists => {
-                self.objects.put(path, payload).await?;
+                let _ = put().await;
                 Err(Error::AlreadyExists { path: path.to_string(), source: "409".into() })
             }
             Turn::DiesAfter => {
-                self.objects.put(path, payload).await?;
+                let _ = put().await;
                 resume_unwind(Box::new("the process dies"))
             }
         }
@@ -250,9 +258,14 @@ impl fmt::Display for FakeStore {
 
 #[async_trait]
 impl ObjectStore for FakeStore {
-    async fn put_opts(&self, path: &Path, payload: PutPayload, _: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         let turn = self.turn().await;
-        self.put_with(path, payload, turn).await
+        self.put_with(path, payload, options.mode, turn).await
     }
 
     async fn put_multipart_opts(
@@ -355,7 +368,7 @@ impl MultipartUpload for Upload {
         parts.sort_by_key(|(number, _)| *number);
         assert_eq!(parts.len(), self.begun, "completed with a part that was not put");
         let whole: PutPayload = parts.into_iter().flat_map(|(_, payload)| payload).collect();
-        self.store.put_with(&self.path, whole, turn).await
+        self.store.put_with(&self.path, whole, PutMode::Overwrite, turn).await
     }
 
     async fn abort(&mut self) -> Result<()> {

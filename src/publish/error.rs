@@ -1,0 +1,103 @@
+//! Errors of publishing, by what the caller must do.
+
+use std::path::PathBuf;
+
+use crate::lake::{DataFileError, StoreError};
+
+/// What the caller of a failed step must do. Ordered: of several errors, the greatest decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ErrorKind {
+    /// Try the step again after a pause.
+    Retry,
+    /// Make the roll again: its staging files are of no use.
+    Redo,
+    /// Stop, until someone has looked: neither helps.
+    Stop,
+}
+
+/// A step of publishing that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// The lake's store, or a file of the staging directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A staging file was removed by something else.
+    #[error("the staging file {} is gone", .0.display())]
+    StagingGone(PathBuf),
+    /// The store answered that an object exists, and does not have it.
+    #[error("the store says that {0} exists, and does not have it")]
+    Vanished(String),
+    /// An object stands under a name of the roll and is not one of this program's.
+    #[error(
+        "{name} stands in the lake under a name of this roll, and {why}; it is not replaced: look \
+         where it comes from, and move it away"
+    )]
+    Foreign {
+        /// The object.
+        name: String,
+        /// What it is.
+        why: String,
+    },
+    /// An object that stands has other rows than the roll.
+    #[error(
+        "{name} was put by an earlier attempt with {stands} rows, and now the roll has {made} for \
+         it: was it sealed by another version of this program? Nothing is replaced. The roll has no \
+         receipt, so its objects may be moved away, all of them; it is then put whole"
+    )]
+    OtherRows {
+        /// The object.
+        name: String,
+        /// Its rows.
+        stands: u64,
+        /// Rows that this attempt has for it.
+        made: u64,
+    },
+    /// The table has something else under the identity of the roll, or cannot take it.
+    #[error("{0}")]
+    NotCommitted(String),
+}
+
+impl PublishError {
+    /// Returns what the caller must do.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            // A second sync of the same file would say that all is well.
+            PublishError::Store(StoreError::Unsynced { .. }) | PublishError::StagingGone(_) => {
+                ErrorKind::Redo
+            }
+            PublishError::Store(StoreError::Option { .. } | StoreError::NoLake { .. })
+            | PublishError::Foreign { .. }
+            | PublishError::OtherRows { .. }
+            | PublishError::NotCommitted(_) => ErrorKind::Stop,
+            PublishError::Store(_) | PublishError::Vanished(_) => ErrorKind::Retry,
+        }
+    }
+
+    /// Makes the error of an object whose footer cannot be read.
+    pub(super) fn of_footer(name: &str, error: DataFileError) -> PublishError {
+        match error {
+            DataFileError::Store(error) => PublishError::Store(error),
+            other => PublishError::Foreign { name: name.to_owned(), why: other.to_string() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greatest_error_of_several_decides() {
+        let io = || std::io::Error::other("I/O error");
+        let unsynced = StoreError::Unsynced { path: "f".into(), source: io() };
+        let away = StoreError::Io { path: "f".into(), source: io() };
+        let kinds = [
+            PublishError::from(away),
+            PublishError::from(unsynced),
+            PublishError::NotCommitted("other bodies".into()),
+        ]
+        .map(|error| error.kind());
+        assert_eq!(kinds, [ErrorKind::Retry, ErrorKind::Redo, ErrorKind::Stop]);
+        assert_eq!(kinds.iter().max(), Some(&ErrorKind::Stop));
+    }
+}
