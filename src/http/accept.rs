@@ -126,7 +126,9 @@ pub(super) async fn serve(
                     match tls {
                         None => serve_connection(&protocol, socket, service, &close_policy).await,
                         Some(tls) => match handshake(&tls, socket, handshake_timeout).await {
-                            Ok(stream) => serve_connection(&protocol, stream, service, &close_policy).await,
+                            Ok(stream) => {
+                                serve_connection(&protocol, stream, service, &close_policy).await
+                            }
                             Err(error) => {
                                 metrics::counter!(TLS_FAILED).increment(1);
                                 format!("no TLS: {error}")
