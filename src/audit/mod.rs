@@ -1,4 +1,8 @@
-//! Reading a lake: what is in it, whether every line is accounted for, and documents out of it.
+//! Commands that read a lake: reports on it, its verification, documents from it.
+//!
+//! * [`inspect`]: tables, partitions and files, by footers.
+//! * [`verify`]: receipts and files against each other.
+//! * [`sample`]: rows as documents.
 
 pub mod inspect;
 pub mod sample;

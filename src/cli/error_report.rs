@@ -1,10 +1,9 @@
-//! What an error says to people: each thing once, and what to do about the usual troubles of a
-//! store.
+//! Errors for people: each cause once, with advice on the usual failures of a store.
 //!
-//! Libraries put the text of a cause into the text of the error above it, and give it as a cause
-//! as well; told as they come, one trouble is nine lines.
+//! Libraries put the text of a cause into the text of the error above it, and give it as a cause as
+//! well: unedited, one failure is nine lines.
 
-/// The error, then what lies below it, outermost first; nothing that was said already.
+/// Returns the texts of the error and its causes, outermost first, without repetitions.
 pub(super) fn lines(error: &anyhow::Error) -> Vec<String> {
     let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
     let mut shown: Vec<String> = Vec::with_capacity(texts.len());
@@ -30,7 +29,7 @@ pub(super) fn lines(error: &anyhow::Error) -> Vec<String> {
     lines
 }
 
-/// What to do about it, where that is known.
+/// Returns advice on the error, where there is some.
 pub(super) fn advice(error: &anyhow::Error) -> Option<&'static str> {
     // By its text, since errors that wrap a store's hide its type.
     let text = lines(error).join(": ");

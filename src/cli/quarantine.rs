@@ -30,7 +30,7 @@ enum Command {
     Replay(ReplayArgs),
 }
 
-/// Which files of the quarantine.
+/// The files of the quarantine that are read.
 #[derive(Debug, clap::Args)]
 struct Which {
     /// Only of this node.
@@ -48,7 +48,7 @@ impl Which {
     }
 }
 
-/// Which entries of the files.
+/// The entries that are shown or counted.
 #[derive(Debug, clap::Args)]
 struct Filter {
     /// Only entries of this code.
@@ -145,7 +145,7 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     }
 }
 
-/// A file with what is in it.
+/// A file with the counts of its entries.
 #[derive(serde::Serialize)]
 struct Line {
     #[serde(flatten)]
@@ -217,7 +217,7 @@ fn has(entry: &Entry, reason: Option<&str>) -> bool {
     reason.is_none_or(|reason| entry.reason.contains(reason))
 }
 
-/// Reads one file of the quarantine after the other, until `take` has enough.
+/// Passes each file of the quarantine to `take`, until it returns false.
 fn each(
     flags: &Flags<{ list::INSPECT }>,
     environment: &Environment,

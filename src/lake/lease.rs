@@ -25,7 +25,7 @@ use crate::record::Micros;
 /// The most that the clocks of two processes may differ by.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// How often a lease is looked at again that others change meanwhile.
+/// Attempts to acquire a lease that others change meanwhile.
 const ATTEMPTS: usize = 8;
 
 /// A lease that is held. It ends by itself; [`Lake::release_lease`] ends it earlier.
@@ -101,7 +101,7 @@ pub enum LeaseError {
     Malformed {
         /// The object.
         object: String,
-        /// What the reader of JSON found.
+        /// The error of the JSON reader.
         source: serde_json::Error,
     },
 }

@@ -1,4 +1,5 @@
-//! Files into a directory: hidden name, sync, rename, sync of every directory on the way.
+//! Writing files to the directory of a lake: hidden name, sync, rename, sync of every directory on
+//! the way.
 //!
 //! A sync that failed is final for its file. The system says so once; asked again it answers that
 //! all is well, with the bytes nowhere. So it is told apart from other errors
@@ -15,12 +16,12 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{StoreError, names};
 
-/// Directories that are remembered as synced; past it they are forgotten, and synced again.
-const MOST_KNOWN: usize = 10_000;
+/// Number of directories that are remembered as synced; past it all are forgotten, and synced again.
+const MAX_SYNCED: usize = 10_000;
 
-/// Makes durable what is under a path, a file's bytes or a directory's names. A trait, so that
-/// tests can let it fail.
+/// Makes a file's bytes or a directory's names durable. A trait, so that tests can let it fail.
 pub(crate) trait Syncs: fmt::Debug + Send + Sync + 'static {
+    /// Syncs the file or directory `path`.
     fn sync(&self, path: &Path) -> io::Result<()>;
 }
 
@@ -33,23 +34,23 @@ impl Syncs for RealSyncs {
     }
 }
 
-/// Whose inode a hidden name has.
+/// The inode of a hidden name.
 #[derive(Clone, Copy)]
 enum Inode {
-    /// The staging file's: a second attempt would sync the same ones.
+    /// The staging file's: a second attempt would sync the same one.
     Shared,
-    /// Its own: a second attempt writes others.
+    /// One of its own: a second attempt writes another.
     Own,
 }
 
-/// What a file may be put over.
+/// Tells whether a file may take the place of another.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Over {
-    Old,
-    Nothing,
+enum Placement {
+    Replace,
+    CreateNew,
 }
 
-/// The local file system, as a lake and its staging files need it.
+/// Writer of files into lakes on the local file system.
 #[derive(Debug)]
 pub(crate) struct Local {
     syncs: Box<dyn Syncs>,
@@ -66,12 +67,12 @@ impl Local {
         Local { syncs, known: Mutex::default() }
     }
 
-    /// Makes the lake's directory and what is missing above it, and syncs every directory that got
-    /// an entry.
+    /// Creates the lake's directory and those above it that do not exist, and syncs every directory
+    /// that got an entry.
     pub(super) fn create_root(&self, root: &Path) -> Result<(), StoreError> {
         if root.is_dir() {
-            // A start that was killed may have made it and not synced it. Where the parent may not
-            // be opened, it was made by someone else, long before.
+            // A start that was killed may have created it and not synced it. Where the parent may
+            // not be opened, another user created it, long before.
             let _ = self.syncs.sync(parent(root));
             return Ok(());
         }
@@ -83,7 +84,7 @@ impl Local {
 
     /// Syncs a staging file, before it is read or gets a name in the lake: a page that could not
     /// be written back may be read as a hole later.
-    pub(super) fn settle(&self, staged: &Path) -> Result<(), StoreError> {
+    pub(super) fn sync_staged(&self, staged: &Path) -> Result<(), StoreError> {
         match self.syncs.sync(staged) {
             Err(source) if source.kind() == io::ErrorKind::NotFound => Err(failed(staged)(source)),
             Err(source) => Err(unsynced(staged)(source)),
@@ -99,7 +100,7 @@ impl Local {
         name: &str,
         staged: &Path,
     ) -> Result<(), StoreError> {
-        self.place_file(root, name, staged, Over::Old).map(drop)
+        self.place_file(root, name, staged, Placement::Replace).map(drop)
     }
 
     /// Puts a staging file in place unless there is a file of this name, which is made durable.
@@ -113,24 +114,25 @@ impl Local {
         if root.join(name).exists() {
             return self.make_durable(root, name).map(|()| false);
         }
-        self.place_file(root, name, staged, Over::Nothing)
+        self.place_file(root, name, staged, Placement::CreateNew)
     }
 
+    /// Links or copies a staging file to its hidden name, and places it.
     fn place_file(
         &self,
         root: &Path,
         name: &str,
         staged: &Path,
-        over: Over,
+        placement: Placement,
     ) -> Result<bool, StoreError> {
         // One process at a time writes a name: what it left under the hidden name when it was killed,
         // which may be large, is replaced.
         let hidden = hidden_name(&root.join(name));
-        self.place(root, name, over, &hidden, |hidden| {
+        self.place(root, name, placement, &hidden, |hidden| {
             if fs::hard_link(staged, hidden).is_ok() {
                 return Ok(Inode::Shared);
             }
-            self.settle(staged)?;
+            self.sync_staged(staged)?;
             fs::copy(staged, hidden).map_err(failed(hidden))?;
             Ok(Inode::Own)
         })
@@ -144,6 +146,7 @@ impl Local {
         self.syncs.sync(dir).map_err(failed(dir))
     }
 
+    /// Puts bytes in place.
     pub(super) fn put_bytes(
         &self,
         root: &Path,
@@ -151,10 +154,10 @@ impl Local {
         bytes: &[u8],
     ) -> Result<(), StoreError> {
         let hidden = hidden_name(&root.join(name));
-        self.place(root, name, Over::Old, &hidden, |hidden| write(hidden, bytes)).map(drop)
+        self.place(root, name, Placement::Replace, &hidden, |hidden| write(hidden, bytes)).map(drop)
     }
 
-    /// False: there is a file of this name.
+    /// Puts bytes in place unless there is a file of this name; returns false if there is.
     pub(super) fn create_bytes(
         &self,
         root: &Path,
@@ -162,7 +165,7 @@ impl Local {
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
         let hidden = own_hidden_name(&root.join(name))?;
-        self.place(root, name, Over::Nothing, &hidden, |hidden| write(hidden, bytes))
+        self.place(root, name, Placement::CreateNew, &hidden, |hidden| write(hidden, bytes))
     }
 
     /// Removes a file, if there is one, and syncs its directory.
@@ -178,18 +181,20 @@ impl Local {
         }
     }
 
+    /// Places a file that `fill` writes under a hidden name. Returns false if another has its name
+    /// and may not be replaced.
     fn place(
         &self,
         root: &Path,
         name: &str,
-        over: Over,
+        placement: Placement,
         hidden: &Path,
         fill: impl FnOnce(&Path) -> Result<Inode, StoreError>,
     ) -> Result<bool, StoreError> {
         let target = root.join(name);
         let dir = target.parent().unwrap_or(root).to_owned();
         self.create_below(root, &dir, &mut self.known())?;
-        // What an attempt before a crash left under this name is of no use.
+        // An attempt before a crash may have left a part of its bytes under this name.
         match fs::remove_file(hidden) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed(hidden)(error));
@@ -203,24 +208,29 @@ impl Local {
             })
         };
         let filled = fill(hidden).and_then(|inode| sync(inode, hidden).map(|()| inode));
-        if filled.is_err() && over == Over::Nothing {
+        if filled.is_err() && placement == Placement::CreateNew {
             // Nobody may come back to this name.
             let _ = fs::remove_file(hidden);
         }
         let inode = filled?;
-        let placed = match over {
-            Over::Old => fs::rename(hidden, &target),
+        let placed = match placement {
+            Placement::Replace => fs::rename(hidden, &target),
             // A link never takes another file's place. Where there are no links, locks have to do.
-            Over::Nothing => fs::hard_link(hidden, &target).or_else(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => Err(error),
-                _ if target.exists() => Err(io::ErrorKind::AlreadyExists.into()),
-                _ => fs::rename(hidden, &target),
-            }),
+            Placement::CreateNew => {
+                fs::hard_link(hidden, &target).or_else(|error| match error.kind() {
+                    io::ErrorKind::AlreadyExists => Err(error),
+                    _ if target.exists() => Err(io::ErrorKind::AlreadyExists.into()),
+                    _ => fs::rename(hidden, &target),
+                })
+            }
         };
         // Also renaming onto another link of the same file leaves both names.
         let _ = fs::remove_file(hidden);
         match placed {
-            Err(error) if over == Over::Nothing && error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(error)
+                if placement == Placement::CreateNew
+                    && error.kind() == io::ErrorKind::AlreadyExists =>
+            {
                 // Whoever put it may have died before this sync.
                 self.syncs.sync(&dir).map_err(failed(&dir))?;
                 return Ok(false);
@@ -229,24 +239,25 @@ impl Local {
         }
         sync(inode, &dir).inspect_err(|_| {
             // The next attempt would find it there and believe it.
-            if over == Over::Nothing {
+            if placement == Placement::CreateNew {
                 let _ = fs::remove_file(&target);
             }
         })?;
         Ok(true)
     }
 
-    /// Makes `dir`, which is `root` or below it, with what is missing on the way. A directory that
-    /// is there may have been made by a process that was killed before it synced the one above: so
-    /// each is synced once a process. Under the lock, so that none is believed that is being made.
+    /// Creates `dir`, which is `root` or below it, and the directories between them. One that exists
+    /// may have been created by a process that was killed before it synced the one above: so each is
+    /// synced once a process. The lock is held, so that no other thread believes in a directory that
+    /// is not synced yet.
     fn create_below(
         &self,
         root: &Path,
         dir: &Path,
         known: &mut BTreeSet<PathBuf>,
     ) -> Result<(), StoreError> {
-        let there = dir.is_dir();
-        if there && (dir == root || known.contains(dir)) {
+        let exists = dir.is_dir();
+        if exists && (dir == root || known.contains(dir)) {
             return Ok(());
         }
         if dir != root
@@ -254,20 +265,20 @@ impl Local {
         {
             self.create_below(root, above, known)?;
         }
-        if there {
+        if exists {
             self.syncs.sync(parent(dir)).map_err(failed(parent(dir)))?;
         } else {
             self.create_dir(dir)?;
         }
-        if known.len() >= MOST_KNOWN {
+        if known.len() >= MAX_SYNCED {
             known.clear();
         }
         known.insert(dir.to_owned());
         Ok(())
     }
 
-    /// Makes one directory. When it cannot be made durable it is taken away again, so that the
-    /// next attempt does not find it there and believe it.
+    /// Creates one directory. When it cannot be made durable it is removed again, so that the next
+    /// attempt does not find it and take it for durable.
     fn create_dir(&self, dir: &Path) -> Result<(), StoreError> {
         match fs::create_dir(dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -301,7 +312,7 @@ fn unsynced(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |source| StoreError::Unsynced { path, source }
 }
 
-/// The directory that holds `path`.
+/// Returns the directory that holds `path`.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => above,

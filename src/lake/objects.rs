@@ -94,7 +94,7 @@ impl Lake {
         mode: &PutMode,
     ) -> Result<bool, StoreError> {
         let (local, file) = (Arc::clone(&self.local), staged.to_owned());
-        blocking(move || local.settle(&file)).await?;
+        blocking(move || local.sync_staged(&file)).await?;
         let io = |source| StoreError::Io { path: staged.to_owned(), source };
         let path = self.path(name)?;
         let mut file = tokio::fs::File::open(staged).await.map_err(io)?;

@@ -110,7 +110,7 @@ pub enum QuarantineError {
     Malformed {
         /// The line, counted from 1.
         line: usize,
-        /// What the reader of JSON found.
+        /// The error of the JSON reader.
         source: serde_json::Error,
     },
 }

@@ -24,7 +24,7 @@ pub enum ReceiptError {
     Malformed {
         /// The object.
         name: String,
-        /// What the reader of JSON found.
+        /// The error of the JSON reader.
         source: serde_json::Error,
     },
     /// The receipt is of another node or roll than its name says.

@@ -1,4 +1,4 @@
-//! One Parquet file: what its footer says.
+//! The report on one Parquet file, by its footer.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::{codec, show_time, span, time_column, times, unsigned};
 use crate::columnar::describe::describe as describe_type;
 use crate::lake::{DataFileError, Lake, Object};
 
-/// What is in a file.
+/// The report on a file.
 #[derive(Debug, Serialize)]
 pub struct FileReport {
     /// The file, as it was named.
@@ -26,9 +26,9 @@ pub struct FileReport {
     pub uncompressed_bytes: u64,
     /// The program that wrote it.
     pub created_by: Option<String>,
-    /// The column that first and last are about.
+    /// The column of `first` and `last`.
     pub time_column: Option<String>,
-    /// First time of that column (RFC 3339), if statistics say.
+    /// First time of that column (RFC 3339), if there are statistics.
     pub first: Option<String>,
     /// Last time of that column.
     pub last: Option<String>,
@@ -58,7 +58,7 @@ pub struct RowGroupReport {
 pub struct ColumnReport {
     /// Its path in the file: `userActions.list.element.name`.
     pub path: String,
-    /// How it is compressed: one codec, unless row groups differ.
+    /// Its codecs: one, unless row groups differ.
     pub compression: BTreeSet<String>,
     /// Encodings of its pages.
     pub encodings: BTreeSet<String>,
@@ -70,9 +70,9 @@ pub struct ColumnReport {
     pub values: u64,
     /// Number of nulls, if statistics of every row group say.
     pub nulls: Option<u64>,
-    /// Whether every row group has a Bloom filter for it.
+    /// True if every row group has a Bloom filter for it.
     pub bloom_filter: bool,
-    /// Whether every row group has a column index and an offset index for it.
+    /// True if every row group has a column index and an offset index for it.
     pub page_index: bool,
 }
 
@@ -88,14 +88,14 @@ pub struct MetadataEntry {
 /// One column or member of a struct.
 #[derive(Debug, Serialize)]
 pub struct SchemaLine {
-    /// How many parents it has.
+    /// Number of its parents.
     pub depth: usize,
     /// Its name.
     pub name: String,
     /// Its type; the members of a struct, or of a list of structs, come after it, one deeper.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Whether it may be null.
+    /// True if it may be null.
     pub nullable: bool,
 }
 
@@ -183,7 +183,7 @@ fn columns(footer: &ParquetMetaData) -> Vec<ColumnReport> {
     columns
 }
 
-/// One line for `field`, and the lines of its members.
+/// Appends a line for `field`, and those of its members.
 fn describe(field: &Field, depth: usize, lines: &mut Vec<SchemaLine>) {
     let (kind, members) = describe_type(field.data_type());
     let (name, nullable) = (field.name().clone(), field.is_nullable());

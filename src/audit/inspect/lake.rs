@@ -1,4 +1,4 @@
-//! A lake: tables, partitions, files.
+//! The report on a lake: tables, partitions, files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
@@ -14,7 +14,7 @@ use crate::lake::{Lake, StoreError};
 /// Footers read at a time.
 const AT_A_TIME: usize = 32;
 
-/// What is in a lake.
+/// The report on a lake.
 #[derive(Debug, Serialize)]
 pub struct LakeReport {
     /// The lake, as it was named.
@@ -24,7 +24,7 @@ pub struct LakeReport {
     pub totals: Totals,
     /// Its tables, by name.
     pub tables: Vec<TableReport>,
-    /// What is not a file of a table, by its first directory.
+    /// Files that belong to no table, by their first directory.
     pub other: Vec<OtherReport>,
     /// Files that should be Parquet and are not, or could not be read.
     pub broken: Vec<Broken>,
@@ -43,7 +43,7 @@ pub struct Totals {
     pub uncompressed_bytes: u64,
     /// Number of row groups.
     pub row_groups: u64,
-    /// First time of the table's time column (RFC 3339), as far as statistics say.
+    /// First time of the table's time column (RFC 3339), of files that have statistics.
     pub first: Option<String>,
     /// Last time of the table's time column.
     pub last: Option<String>,
@@ -57,11 +57,11 @@ pub struct TableReport {
     /// Sums over its files.
     #[serde(flatten)]
     pub totals: Totals,
-    /// The column that first and last are about.
+    /// The column of `first` and `last`.
     pub time_column: Option<String>,
-    /// How many different schemas its files have.
+    /// Number of different schemas of its files.
     pub schemas: usize,
-    /// How its pages are compressed.
+    /// Codecs of its pages.
     pub compression: BTreeSet<String>,
     /// Its partitions, by name.
     pub partitions: Vec<PartitionReport>,
@@ -79,7 +79,7 @@ pub struct PartitionReport {
     pub file_list: Vec<FileSummary>,
 }
 
-/// One file, in short.
+/// The totals of one file.
 #[derive(Debug, Serialize)]
 pub struct FileSummary {
     /// Its path below the lake.
@@ -92,7 +92,7 @@ pub struct FileSummary {
     pub uncompressed_bytes: u64,
     /// Number of row groups.
     pub row_groups: u64,
-    /// First time of the time column (RFC 3339), if statistics say.
+    /// First time of the time column (RFC 3339), if there are statistics.
     pub first: Option<String>,
     /// Last time of the time column.
     pub last: Option<String>,
@@ -105,18 +105,18 @@ pub struct FileSummary {
 pub struct OtherReport {
     /// The first directory, or the file.
     pub name: String,
-    /// How many files.
+    /// Number of files.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
 }
 
-/// A file that could not be looked at.
+/// A file that could not be read.
 #[derive(Debug, Serialize)]
 pub struct Broken {
     /// Its path below the lake.
     pub path: String,
-    /// What is wrong with it.
+    /// The error.
     pub reason: String,
 }
 
@@ -148,9 +148,10 @@ pub async fn inspect_lake(lake: &Lake) -> Result<LakeReport, StoreError> {
     }
     let mut seen: Vec<_> = stream::iter(files)
         .map(|(table, partition, object)| async move {
-            let look = lake.footer(&object).await;
-            let look = look.map(|footer| Look::new(&footer, object.name.clone(), object.bytes));
-            (table, partition, object.name, look)
+            let footer = lake.footer(&object).await;
+            let summary =
+                footer.map(|footer| Summary::new(&footer, object.name.clone(), object.bytes));
+            (table, partition, object.name, summary)
         })
         .buffer_unordered(AT_A_TIME)
         .collect()
@@ -159,10 +160,10 @@ pub async fn inspect_lake(lake: &Lake) -> Result<LakeReport, StoreError> {
 
     let mut tables: BTreeMap<String, TableSums> = BTreeMap::new();
     let mut broken = Vec::new();
-    for (table, partition, path, look) in seen {
+    for (table, partition, path, summary) in seen {
         let sums = tables.entry(table).or_default();
-        match look {
-            Ok(look) => sums.add(partition, look),
+        match summary {
+            Ok(summary) => sums.add(partition, summary),
             Err(error) => broken.push(Broken { path, reason: error.to_string() }),
         }
     }
@@ -193,16 +194,16 @@ fn own_name(lake: &Lake) -> &str {
     if name.is_empty() { "." } else { name }
 }
 
-/// What is kept of a file's footer.
-struct Look {
+/// The part of a footer that a report needs.
+struct Summary {
     file: FileSummary,
     time_column: Option<String>,
     schema: u64,
     codecs: BTreeSet<String>,
 }
 
-impl Look {
-    fn new(footer: &ParquetMetaData, path: String, bytes: u64) -> Look {
+impl Summary {
+    fn new(footer: &ParquetMetaData, path: String, bytes: u64) -> Summary {
         let column = time_column(footer);
         let mut file = FileSummary {
             path,
@@ -225,11 +226,11 @@ impl Look {
         file.last = file.times.map(|(_, last)| show_time(last));
         let descriptor = footer.file_metadata().schema_descr();
         let time_column = column.map(|column| descriptor.column(column).name().to_owned());
-        Look { file, time_column, schema: fingerprint(descriptor), codecs }
+        Summary { file, time_column, schema: fingerprint(descriptor), codecs }
     }
 }
 
-/// Equal for equal names and types in equal order; within one run only.
+/// Returns a number that is equal for equal names and types in equal order, within one run.
 fn fingerprint(schema: &parquet::schema::types::SchemaDescriptor) -> u64 {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     hash.write(format!("{:?}", schema.root_schema()).as_bytes());
@@ -245,11 +246,11 @@ struct TableSums {
 }
 
 impl TableSums {
-    fn add(&mut self, partition: String, look: Look) {
-        self.partitions.entry(partition).or_default().push(look.file);
-        self.time_column = self.time_column.take().or(look.time_column);
-        self.schemas.insert(look.schema);
-        self.codecs.extend(look.codecs);
+    fn add(&mut self, partition: String, summary: Summary) {
+        self.partitions.entry(partition).or_default().push(summary.file);
+        self.time_column = self.time_column.take().or(summary.time_column);
+        self.schemas.insert(summary.schema);
+        self.codecs.extend(summary.codecs);
     }
 
     fn report(self, table: String) -> TableReport {
@@ -290,7 +291,8 @@ fn sum_files<'a>(files: impl Iterator<Item = &'a FileSummary>) -> Totals {
     totals
 }
 
-/// Sums over tables. Their times are of different columns: there is no first and last of them.
+/// Returns the sums over tables. Their times are of different columns: there is no first and last of
+/// them.
 fn sum<'a>(parts: impl Iterator<Item = &'a Totals>) -> Totals {
     parts.fold(Totals::default(), |sum, part| Totals {
         files: sum.files + part.files,

@@ -1,7 +1,7 @@
-//! Looking at a lake or a Parquet file, by footers alone.
+//! Reports on a lake or a Parquet file, by footers alone.
 //!
 //! Nothing but the ends of files is read, a bounded number at a time, and of each file of a lake
-//! only a few numbers are kept, so that a lake of many files is looked at in little memory. A file
+//! only a few numbers are kept, so that a lake of many files takes little memory. A file
 //! that cannot be read is named in the report and the rest goes on. Nothing is written.
 //!
 //! ```text
@@ -30,13 +30,13 @@ pub use lake::{
 pub(crate) use text::human;
 pub use text::{file_text, lake_text};
 
-/// A count as the format has it: signed, and in a broken file anything.
+/// Converts a count of the format, which is signed and in a broken file anything.
 fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
 
-/// The column whose range of times is shown: `startTime`, or else the first top-level timestamp
-/// that is not a lineage column.
+/// Returns the column whose range of times is shown: `startTime`, or else the first top-level
+/// timestamp that is not a lineage column.
 fn time_column(footer: &ParquetMetaData) -> Option<usize> {
     let columns = footer.file_metadata().schema_descr().columns();
     let timestamp = |column: &ColumnDescriptor| {
@@ -49,7 +49,7 @@ fn time_column(footer: &ParquetMetaData) -> Option<usize> {
         .or_else(|| columns.iter().position(|c| timestamp(c) && !c.name().starts_with('_')))
 }
 
-/// A value of a timestamp column in microseconds since the epoch; `None` for other columns.
+/// Returns a value of a timestamp column in microseconds since the epoch; `None` for other columns.
 fn micros_of(column: &ColumnDescriptor, value: i64) -> Option<i64> {
     if column.physical_type() != Physical::INT64 {
         return None;
@@ -64,7 +64,8 @@ fn micros_of(column: &ColumnDescriptor, value: i64) -> Option<i64> {
     }
 }
 
-/// First and last time in the statistics of a column chunk, in microseconds since the epoch.
+/// Returns the first and last time of a column chunk by its statistics, in microseconds since the
+/// epoch.
 pub(crate) fn times(chunk: &ColumnChunkMetaData) -> Option<(i64, i64)> {
     let Some(Statistics::Int64(statistics)) = chunk.statistics() else { return None };
     let (first, last) = (statistics.min_opt()?, statistics.max_opt()?);
@@ -72,7 +73,7 @@ pub(crate) fn times(chunk: &ColumnChunkMetaData) -> Option<(i64, i64)> {
     Some((micros_of(column, *first)?, micros_of(column, *last)?))
 }
 
-/// The wider of two spans of time.
+/// Returns the span of time that covers two spans.
 fn span(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
     match (a, b) {
         (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
@@ -80,7 +81,7 @@ fn span(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
     }
 }
 
-/// `2026-11-23T10:00:00.000000Z`
+/// Formats a time as RFC 3339.
 fn show_time(micros: i64) -> String {
     match DateTime::from_timestamp_micros(micros) {
         Some(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
@@ -88,7 +89,7 @@ fn show_time(micros: i64) -> String {
     }
 }
 
-/// `zstd`, `snappy`, … without the level, which is not in the file.
+/// Returns the codec's name, as `zstd`, without the level, which is not in the file.
 fn codec(chunk: &ColumnChunkMetaData) -> String {
     use parquet::basic::Compression;
     match chunk.compression() {

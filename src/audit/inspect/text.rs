@@ -1,5 +1,5 @@
-//! The reports as text: aligned, sizes for people, at most [`WIDTH`] columns unless a name or a
-//! reason alone is longer.
+//! Reports as text: aligned, with rounded sizes, at most [`WIDTH`] columns unless a name or a reason
+//! alone is longer.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use super::lake::{LakeReport, TableReport, Totals};
 /// Columns of a terminal that everybody has.
 const WIDTH: usize = 80;
 
-/// A lake. With `files`, every file has a line of its own.
+/// Formats the report on a lake. With `files`, every file has a line of its own.
 #[must_use]
 pub fn lake_text(report: &LakeReport, files: bool) -> String {
     let mut text = String::new();
@@ -83,7 +83,7 @@ fn totals_row(name: &str, totals: &Totals) -> String {
     row(name, [&grouped(totals.files), &rows, &human(totals.bytes), &grouped(totals.row_groups)])
 }
 
-/// A name and four numbers, right-aligned, in [`WIDTH`] columns. A name that has no room there
+/// Formats a name and four numbers, right-aligned, in [`WIDTH`] columns. A name that is too long
 /// takes a line of its own.
 fn row(name: &str, [files, rows, size, groups]: [&str; 4]) -> String {
     let name = format!("  {name}");
@@ -96,7 +96,7 @@ fn row(name: &str, [files, rows, size, groups]: [&str; 4]) -> String {
     line.trim_end().to_owned()
 }
 
-/// A file, with its `top` largest columns.
+/// Formats the report on a file, with its `top` largest columns.
 #[must_use]
 pub fn file_text(report: &FileReport, top: usize) -> String {
     let mut text = String::new();
@@ -250,12 +250,12 @@ fn grouped(number: u64) -> String {
     grouped
 }
 
-/// `1 file`, `2 files`
+/// Formats a count with its noun: `1 file`, `2 files`.
 fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
-/// `12.3 MiB`; three digits, for people.
+/// Formats a size with one decimal: `12.3 MiB`.
 pub(crate) fn human(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {

@@ -1,4 +1,4 @@
-//! Documents back from a lake: rows in the exporter's own form, and the ids of all rows.
+//! Reading documents from a lake: rows in the exporter's own form, and the ids of all rows.
 //!
 //! ```text
 //!  <lake>/<table>/**.parquet ─▶ footers ─▶ startTime of the files that can matter ─▶ newest rows
@@ -6,10 +6,9 @@
 //!                             documents, as a download of sample data has them ◀───────┘
 //! ```
 //! Only what is needed is read: the columns of a question, and of the rows themselves the row groups
-//! that have one. Memory: one row group of a file at a time. Nothing is written. A file that cannot
-//! be read stops it, with its name: a sample that leaves rows out in silence proves nothing.
+//! that hold one. Memory: one row group of a file at a time. Nothing is written. A file that cannot be
+//! read is an error with its name: a sample that leaves rows out in silence proves nothing.
 
-pub mod ledger;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -35,7 +34,7 @@ pub enum SampleError {
     File {
         /// Its name, relative to the lake.
         file: String,
-        /// What is wrong with it.
+        /// The error of reading it.
         #[source]
         source: DataFileError,
     },
@@ -44,7 +43,7 @@ pub enum SampleError {
     Document {
         /// The name of its file, relative to the lake.
         file: String,
-        /// What is wrong with it.
+        /// The error of its values.
         #[source]
         source: DocumentError,
     },
@@ -64,17 +63,17 @@ pub struct Table<'a> {
 /// Documents of a lake.
 #[derive(Debug, Default)]
 pub struct Sample {
-    /// Oldest first.
+    /// The documents, oldest first.
     pub documents: Vec<Document>,
-    /// Columns of their files that the schema does not know, and the documents have not.
+    /// Columns of their files that the schema does not have. The documents are without them.
     pub unknown: BTreeSet<String>,
 }
 
 const MICROS_OF_DAY: i64 = 86_400_000_000;
 
 impl Table<'_> {
-    /// The newest `count` documents among those that began in the `days` before the newest of all,
-    /// oldest first. Rows without a start time are left out.
+    /// Returns the newest `count` documents among those that began in the `days` before the newest of
+    /// all, oldest first. Rows without a start time are left out.
     ///
     /// # Errors
     /// [`SampleError`].
@@ -82,7 +81,7 @@ impl Table<'_> {
         let mut files = read::files(self).await?;
         // Newest first, so that files that come after can be left out early.
         files.sort_by_key(|file| Reverse(file.last().unwrap_or(i64::MAX)));
-        // The rows so far, the oldest on top: (start, file, row).
+        // Kept rows, the oldest on top: (start, file, row).
         let mut rows: BinaryHeap<Reverse<(i64, usize, usize)>> = BinaryHeap::new();
         for (number, file) in files.iter().enumerate() {
             let oldest = rows.peek().map(|Reverse((start, _, _))| *start);
@@ -92,7 +91,7 @@ impl Table<'_> {
             let mut first = 0;
             let mut batches = file.batches(self.lake, Some(&["startTime"]), None)?;
             while let Some(batch) = batches.next().await? {
-                for (row, start) in starts(&batch).enumerate() {
+                for (row, start) in start_times(&batch).enumerate() {
                     if let Some(start) = start {
                         rows.push(Reverse((start, number, first + row)));
                         if rows.len() > count {
@@ -121,7 +120,7 @@ impl Table<'_> {
             let mut batches = file.batches(self.lake, None, Some(wanted))?;
             while let Some(batch) = batches.next().await? {
                 let names = batch.schema_ref().fields().iter().map(|field| field.name());
-                unknown.extend(names.filter(|name| !self.knows(name)).cloned());
+                unknown.extend(names.filter(|name| !self.has_column(name)).cloned());
                 for row in 0..batch.num_rows() {
                     let document = to_document(&batch, row, self.schema)
                         .map_err(|source| SampleError::Document { file: file.name(), source })?;
@@ -135,12 +134,12 @@ impl Table<'_> {
         Ok(Sample { documents: documents.collect(), unknown })
     }
 
-    fn knows(&self, column: &str) -> bool {
+    fn has_column(&self, column: &str) -> bool {
         [INGEST_TIME, INGEST_ID, EXTRA].contains(&column)
             || self.schema.fields.iter().any(|field| field.name == column)
     }
 
-    /// Calls `found` with `tenantId-userSessionId-startTime` of every row: see [`id`].
+    /// Calls `found` with the id of every row: see [`id`].
     ///
     /// # Errors
     /// [`SampleError`].
@@ -152,7 +151,7 @@ impl Table<'_> {
             while let Some(batch) = batches.next().await? {
                 let text = |name| batch.column_by_name(name).and_then(|c| strings(c));
                 let (tenants, sessions) = (text("tenantId"), text("userSessionId"));
-                for (row, start) in starts(&batch).enumerate() {
+                for (row, start) in start_times(&batch).enumerate() {
                     let value = |column: Option<&arrow::array::StringArray>| {
                         let column = column.filter(|column| column.is_valid(row));
                         column.map(|column| column.value(row).to_owned()).unwrap_or_default()
@@ -176,8 +175,8 @@ impl Table<'_> {
     }
 }
 
-/// `tenantId-userSessionId-startTime` of a document, as the exporter's Elasticsearch actions have it
-/// for an `_id`; what is missing is empty, a missing time is 0.
+/// Returns `tenantId-userSessionId-startTime` of a document, which the exporter's Elasticsearch
+/// actions have for an `_id`. A missing id is empty, a missing time is 0.
 #[must_use]
 pub fn id(document: &Document) -> String {
     let text = |name: &str| document.text(name).unwrap_or_default();
@@ -185,8 +184,8 @@ pub fn id(document: &Document) -> String {
     format!("{}-{}-{start}", text("tenantId"), text("userSessionId"))
 }
 
-/// `startTime` of each row, in microseconds.
-fn starts(batch: &RecordBatch) -> impl Iterator<Item = Option<i64>> {
+/// Returns `startTime` of each row, in microseconds.
+fn start_times(batch: &RecordBatch) -> impl Iterator<Item = Option<i64>> {
     let column = batch.column_by_name("startTime");
     let column = column.and_then(|c| timestamps(c));
     (0..batch.num_rows()).map(move |row| {

@@ -18,7 +18,7 @@ const AT_A_TIME: usize = 32;
 /// Files whose rows are read at a time: of each a row group's lineage is held.
 const ROWS_AT_A_TIME: usize = 4;
 
-/// What a receipt says of a file.
+/// A file as its receipt describes it.
 pub(super) struct Expected {
     pub(super) receipt: String,
     pub(super) node: String,
@@ -98,7 +98,7 @@ pub(super) async fn check(
     }
 }
 
-/// What a file holds.
+/// The content of a file, counted.
 struct Content {
     /// Rows, or entries of the quarantine.
     count: u64,

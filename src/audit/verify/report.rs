@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! The report of a verification, for people and for programs.
 
 use std::fmt::Write as _;
 
@@ -6,34 +6,35 @@ use serde::Serialize;
 
 use crate::record::SeqRange;
 
-/// What is wrong.
+/// The kind of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemKind {
     /// A receipt cannot be read, or is not what its name says.
     Receipt,
-    /// Bodies that no receipt has.
+    /// Bodies are in no receipt.
     Gap,
-    /// Bodies, files or rows that two receipts have, or that are there twice.
+    /// Bodies, files or rows are in two receipts, or there twice.
     Overlap,
-    /// A receipt whose numbers do not add up.
+    /// The numbers of a receipt do not add up.
     Sum,
     /// A receipt names a file that is not there.
     NoFile,
-    /// A file of ours that no receipt names.
+    /// No receipt names a file that a roll made.
     NoReceipt,
-    /// A file that cannot be read, or has other rows than its receipt says.
+    /// A file cannot be read, or has other rows than its receipt says.
     File,
 }
 
-/// One thing that is off.
+/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
-    /// What kind of thing.
-    pub what: ProblemKind,
+    /// Its kind.
+    #[serde(rename = "what")]
+    pub kind: ProblemKind,
     /// The file or receipt, below the lake.
     pub path: String,
-    /// A sentence.
+    /// A sentence about it.
     pub why: String,
 }
 
@@ -64,14 +65,14 @@ pub struct NodeReport {
     pub(super) lost: Vec<SeqRange>,
 }
 
-/// What verifying found. All is well when there are no problems.
+/// The result of a verification. The lake is well when there are no problems.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// The lake, as it was named.
     pub lake: String,
     /// Its nodes, by name. Imports are nodes too.
     pub nodes: Vec<NodeReport>,
-    /// What is off.
+    /// The problems, sorted.
     pub problems: Vec<Problem>,
     /// Rolls that have files and, being their nodes' next, no receipt yet.
     pub pending_rolls: Vec<String>,
@@ -89,17 +90,17 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn problem(&mut self, what: ProblemKind, path: &str, why: impl Into<String>) {
-        self.problems.push(Problem { what, path: path.to_owned(), why: why.into() });
+    pub(super) fn problem(&mut self, kind: ProblemKind, path: &str, why: impl Into<String>) {
+        self.problems.push(Problem { kind, path: path.to_owned(), why: why.into() });
     }
 
-    /// Whether every received line is accounted for.
+    /// Returns true if every received line is accounted for.
     #[must_use]
     pub fn is_well(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// The report for people.
+    /// Formats the report for people.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();
@@ -156,14 +157,14 @@ impl Report {
                     "There is no receipt here, and nothing to go by. Is it the lake itself?"
                 )
             }
-            0 => writeln!(out, "Every received line is accounted for{}.", self.but()),
+            0 => writeln!(out, "Every received line is accounted for{}.", self.exceptions()),
             1 => writeln!(out, "1 thing is off."),
             n => writeln!(out, "{n} things are off."),
         }
     }
 
-    /// What the last sentence has to leave out.
-    fn but(&self) -> &'static str {
+    /// Returns the exceptions that the last sentence names.
+    fn exceptions(&self) -> &'static str {
         let lost = self.nodes.iter().any(|node| !node.lost.is_empty());
         match (lost, self.pending_rolls.is_empty()) {
             (false, true) => "",

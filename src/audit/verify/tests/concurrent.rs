@@ -1,0 +1,123 @@
+//! A lake that is written while it is verified.
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::{ObjectMeta, ObjectStore};
+
+use super::*;
+
+/// A lake in which a roll lands once its files, and once its receipts, have been listed.
+#[derive(Debug)]
+struct Busy {
+    objects: Arc<InMemory>,
+    next: parking_lot::Mutex<std::collections::VecDeque<Vec<(Path, PutPayload)>>>,
+}
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Busy")
+    }
+}
+
+type Done<T> = Result<T, object_store::Error>;
+
+#[async_trait::async_trait]
+impl ObjectStore for Busy {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: object_store::PutOptions,
+    ) -> Done<object_store::PutResult> {
+        self.objects.put_opts(path, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        options: object_store::PutMultipartOptions,
+    ) -> Done<Box<dyn object_store::MultipartUpload>> {
+        self.objects.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(
+        &self,
+        path: &Path,
+        options: object_store::GetOptions,
+    ) -> Done<object_store::GetResult> {
+        self.objects.get_opts(path, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: stream::BoxStream<'static, Done<Path>>,
+    ) -> stream::BoxStream<'static, Done<Path>> {
+        self.objects.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> stream::BoxStream<'static, Done<ObjectMeta>> {
+        let listed = self.objects.list(prefix);
+        let objects = Arc::clone(&self.objects);
+        let more = self.next.lock().pop_front().unwrap_or_default();
+        let landing = stream::once(async move {
+            for (path, payload) in more {
+                objects.put(&path, payload).await?;
+            }
+            Ok::<_, object_store::Error>(stream::empty())
+        });
+        listed.chain(landing.try_flatten()).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Done<object_store::ListResult> {
+        self.objects.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(
+        &self,
+        from: &Path,
+        to: &Path,
+        options: object_store::CopyOptions,
+    ) -> Done<()> {
+        self.objects.copy_opts(from, to, options).await
+    }
+}
+
+impl Bench {
+    /// Returns the objects of a roll without putting them.
+    fn taken(&self, roll: u64, first: u64, last: u64) -> Vec<(Path, PutPayload)> {
+        self.roll(roll, first, last, 1);
+        let names = [
+            names::data("t", "date=2026-11-01", NODE, Roll(roll)),
+            names::quarantine("t", NODE, Roll(roll)),
+            names::receipt(NODE, Roll(roll)),
+        ];
+        let taken = names.map(|name| {
+            let path = Path::from(format!("lake/{name}"));
+            let bytes = self.runtime.block_on(async {
+                self.store.get(&path).await.expect("there").bytes().await.expect("memory")
+            });
+            self.remove(&name);
+            (path, PutPayload::from(bytes))
+        });
+        taken.to_vec()
+    }
+}
+
+#[test]
+fn a_lake_that_is_written_meanwhile_is_well() {
+    let bench = Bench::new();
+    let (third, fourth) = (bench.taken(3, 6, 6), bench.taken(4, 7, 7));
+    // The receipt of the third comes behind the list of receipts, that of the fourth is in it.
+    let (files, receipt) = third.split_at(2);
+    let before = [files, &fourth].concat();
+    bench.put("_receipts/eu-abcd2345/.00000005.json.tmp", "{\"version\":1,");
+    bench.put("_quarantine/t/.eu-abcd2345-00000005.ndjson.tmp", "{");
+    let busy = Busy {
+        objects: Arc::new(bench.store.fork()),
+        next: parking_lot::Mutex::new([before, receipt.to_vec()].into()),
+    };
+    let lake = Lake::below(Arc::new(busy), "lake");
+    let report = bench.runtime.block_on(verify(&lake, true)).expect("memory");
+    assert!(report.is_well(), "{report:#?}");
+    assert_eq!((report.nodes[0].rolls, report.nodes[0].last_seq, report.rows_read), (4, 7, 14));
+    assert_eq!(report.foreign, 0);
+}
