@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::landing::Landing;
 use crate::auth::Auth;
-use crate::batch::Limits;
+use crate::batch::RollLimits;
 use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
 use crate::journal::{self, BodyCipher, Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
@@ -208,8 +208,8 @@ async fn broken(journal: &Journal, landing: &Landing) {
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
-    Limits {
+fn limits(settings: &Settings) -> RollLimits {
+    RollLimits {
         age_us: i64::try_from(settings.roll_age.as_micros()).unwrap_or(i64::MAX),
         file_bytes: settings.roll.roll_bytes,
         rows: settings.roll.roll_rows.unwrap_or(u64::MAX),

@@ -12,8 +12,7 @@ pub mod roll_policy;
 pub mod route;
 pub mod spill_chunks;
 
-pub use crate::table::hive_path::{PartitionValues, values_of_path};
 pub use buffers::{Buffers, Due, FileKey, RowGroup};
-pub use roll_policy::{Limits, Open, Reason, decide};
+pub use roll_policy::{RollLimits, RollReason, RollState, decide};
 pub use route::{PartitionRows, Router};
 pub use spill_chunks::{Extent, SPILL_CHUNK_BYTES, SpillChunk, SpillReceipt, SpilledRows};

@@ -7,7 +7,7 @@ use crate::record::Micros;
 
 /// Limits of a roll. It ends at the first that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct RollLimits {
     /// Age of the roll's oldest body, in microseconds. `i64::MAX` turns it off.
     pub age_us: i64,
     /// Estimated Parquet bytes of the largest file.
@@ -20,7 +20,7 @@ pub struct Limits {
 
 /// The state of the open roll, as far as the policy depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Open {
+pub struct RollState {
     /// Time at which the oldest body was added; `None` while the roll is empty.
     pub since: Option<Micros>,
     /// Estimated Parquet bytes of the largest file.
@@ -33,7 +33,7 @@ pub struct Open {
 
 /// The reason that a roll ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum RollReason {
     /// The oldest body has reached the age.
     Age,
     /// A file has reached its size.
@@ -50,18 +50,18 @@ pub enum Reason {
     End,
 }
 
-impl Reason {
+impl RollReason {
     /// Returns the name in metrics and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Reason::Age => "age",
-            Reason::Bytes => "bytes",
-            Reason::Rows => "rows",
-            Reason::Source => "source",
-            Reason::Footers => "footers",
-            Reason::Spilled => "spilled",
-            Reason::End => "end",
+            RollReason::Age => "age",
+            RollReason::Bytes => "bytes",
+            RollReason::Rows => "rows",
+            RollReason::Source => "source",
+            RollReason::Footers => "footers",
+            RollReason::Spilled => "spilled",
+            RollReason::End => "end",
         }
     }
 }
@@ -71,18 +71,18 @@ impl Reason {
 /// A clock that was set back makes the age negative. The age is unknown then, and the roll ends at
 /// once, rather than when the clock has caught up.
 #[must_use]
-pub fn decide(limits: &Limits, open: &Open, now: Micros) -> Option<Reason> {
-    let since = open.since?;
-    if open.rows >= limits.rows {
-        Some(Reason::Rows)
-    } else if open.file_bytes >= limits.file_bytes {
-        Some(Reason::Bytes)
-    } else if open.source_bytes >= limits.source_bytes {
-        Some(Reason::Source)
+pub fn decide(limits: &RollLimits, state: &RollState, now: Micros) -> Option<RollReason> {
+    let since = state.since?;
+    if state.rows >= limits.rows {
+        Some(RollReason::Rows)
+    } else if state.file_bytes >= limits.file_bytes {
+        Some(RollReason::Bytes)
+    } else if state.source_bytes >= limits.source_bytes {
+        Some(RollReason::Source)
     } else if limits.age_us == i64::MAX {
         None
     } else if now < since || now.0.saturating_sub(since.0) >= limits.age_us {
-        Some(Reason::Age)
+        Some(RollReason::Age)
     } else {
         None
     }
@@ -92,16 +92,16 @@ pub fn decide(limits: &Limits, open: &Open, now: Micros) -> Option<Reason> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { age_us: 60_000_000, file_bytes: 100, rows: 10, source_bytes: 1000 };
+    const LIMITS: RollLimits =
+        RollLimits { age_us: 60_000_000, file_bytes: 100, rows: 10, source_bytes: 1000 };
 
-    fn open() -> Open {
-        Open { since: Some(Micros(0)), file_bytes: 1, rows: 1, source_bytes: 1 }
+    fn open() -> RollState {
+        RollState { since: Some(Micros(0)), file_bytes: 1, rows: 1, source_bytes: 1 }
     }
 
     #[test]
     fn nothing_open_never_rolls() {
-        let open = Open { since: None, file_bytes: 1000, rows: 1000, source_bytes: 10_000 };
+        let open = RollState { since: None, file_bytes: 1000, rows: 1000, source_bytes: 10_000 };
         assert_eq!(decide(&LIMITS, &open, Micros(i64::MAX)), None);
     }
 
@@ -109,30 +109,33 @@ mod tests {
     fn each_limit_rolls_at_its_value_and_not_before() {
         let now = Micros(59_999_999);
         assert_eq!(decide(&LIMITS, &open(), now), None);
-        assert_eq!(decide(&LIMITS, &open(), Micros(60_000_000)), Some(Reason::Age));
-        assert_eq!(decide(&LIMITS, &Open { rows: 9, ..open() }, now), None);
-        assert_eq!(decide(&LIMITS, &Open { rows: 10, ..open() }, now), Some(Reason::Rows));
-        assert_eq!(decide(&LIMITS, &Open { file_bytes: 99, ..open() }, now), None);
-        assert_eq!(decide(&LIMITS, &Open { file_bytes: 100, ..open() }, now), Some(Reason::Bytes));
-        assert_eq!(decide(&LIMITS, &Open { source_bytes: 999, ..open() }, now), None);
+        assert_eq!(decide(&LIMITS, &open(), Micros(60_000_000)), Some(RollReason::Age));
+        assert_eq!(decide(&LIMITS, &RollState { rows: 9, ..open() }, now), None);
+        assert_eq!(decide(&LIMITS, &RollState { rows: 10, ..open() }, now), Some(RollReason::Rows));
+        assert_eq!(decide(&LIMITS, &RollState { file_bytes: 99, ..open() }, now), None);
         assert_eq!(
-            decide(&LIMITS, &Open { source_bytes: 1000, ..open() }, now),
-            Some(Reason::Source)
+            decide(&LIMITS, &RollState { file_bytes: 100, ..open() }, now),
+            Some(RollReason::Bytes)
+        );
+        assert_eq!(decide(&LIMITS, &RollState { source_bytes: 999, ..open() }, now), None);
+        assert_eq!(
+            decide(&LIMITS, &RollState { source_bytes: 1000, ..open() }, now),
+            Some(RollReason::Source)
         );
     }
 
     #[test]
     fn a_clock_set_back_does_not_keep_a_roll_open() {
-        let open = Open { since: Some(Micros(10_000_000)), ..open() };
-        assert_eq!(decide(&LIMITS, &open, Micros(9_999_999)), Some(Reason::Age));
-        assert_eq!(decide(&LIMITS, &open, Micros(i64::MIN)), Some(Reason::Age));
+        let open = RollState { since: Some(Micros(10_000_000)), ..open() };
+        assert_eq!(decide(&LIMITS, &open, Micros(9_999_999)), Some(RollReason::Age));
+        assert_eq!(decide(&LIMITS, &open, Micros(i64::MIN)), Some(RollReason::Age));
         assert_eq!(decide(&LIMITS, &open, Micros(10_000_000)), None);
     }
 
     #[test]
     fn an_age_that_is_turned_off_never_rolls() {
-        let (limits, now) = (Limits { age_us: i64::MAX, ..LIMITS }, [i64::MIN, 0, i64::MAX]);
-        let open = Open { since: Some(Micros(0)), ..open() };
+        let (limits, now) = (RollLimits { age_us: i64::MAX, ..LIMITS }, [i64::MIN, 0, i64::MAX]);
+        let open = RollState { since: Some(Micros(0)), ..open() };
         assert!(now.iter().all(|now| decide(&limits, &open, Micros(*now)).is_none()));
     }
 }

@@ -10,7 +10,7 @@ use super::manifest::{ImportManifest, LakeRollLog, ManifestFile, Manifests};
 use super::options::Options;
 use super::report::Report;
 use super::staging::Staging;
-use crate::batch::Limits;
+use crate::batch::RollLimits;
 use crate::clock::{Clock, SystemClock};
 use crate::lake::Lake;
 use crate::privacy;
@@ -184,7 +184,7 @@ impl Importer {
         let observers: Vec<Arc<dyn Observer>> =
             vec![Arc::new(LogObserver::quiet()), report.lines()];
         let observers = Observers::new(Arc::clone(&clock), observers);
-        let limits = Limits {
+        let limits = RollLimits {
             age_us: i64::MAX,
             file_bytes: options.roll_bytes,
             rows: options.roll_rows.unwrap_or(u64::MAX),

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::{ErrorKind, PublishError};
 use super::pauses::Pauses;
 use super::publisher::{self, Publisher, RollLog};
-use crate::batch::Limits;
+use crate::batch::RollLimits;
 use crate::clock::Clock;
 use crate::journal::{self, Journal, Reader, Recovery, Seal};
 use crate::lake::Lake;
@@ -51,7 +51,7 @@ impl Pending {
 /// Everything behind the journal.
 pub(crate) struct Supervisor {
     pub(crate) options: roll::Options,
-    pub(crate) limits: Limits,
+    pub(crate) limits: RollLimits,
     pub(crate) lake: Lake,
     /// Hashes as the privacy rules of a roll ask.
     pub(crate) key: Option<privacy::Key>,

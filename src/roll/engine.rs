@@ -25,7 +25,7 @@ use super::manifest::Manifest;
 use super::open_roll::OpenRoll;
 use super::options::Options;
 use super::source::Source;
-use crate::batch::{Limits, Reason, decide};
+use crate::batch::{RollLimits, RollReason, decide};
 use crate::clock::Clock;
 use crate::privacy::{self, Applied};
 use crate::record::{Roll, SeqRange};
@@ -47,7 +47,7 @@ pub(crate) struct Engine<'a> {
     /// Name of the node, for `_ingest_id` and the footers.
     pub(crate) node: Arc<str>,
     /// Limits at which a roll ends.
-    pub(crate) limits: Limits,
+    pub(crate) limits: RollLimits,
     /// All tables that bodies may be for.
     pub(crate) tables: &'a Tables,
     /// Secret of the privacy rules; needed when a table has any.
@@ -200,7 +200,7 @@ impl Batcher<'_> {
             self.begin(open, range, 0);
         }
         if let Some(manifest) = open.finish()? {
-            self.send(rolls, manifest, Reason::End)?;
+            self.send(rolls, manifest, RollReason::End)?;
         }
         Ok(())
     }
@@ -219,7 +219,7 @@ impl Batcher<'_> {
         &self,
         rolls: &Sender<Manifest>,
         manifest: Manifest,
-        reason: Reason,
+        reason: RollReason,
     ) -> anyhow::Result<()> {
         self.engine.observers.emit(&RollEvent::Finished {
             roll: manifest.roll,
@@ -241,9 +241,9 @@ impl Batcher<'_> {
             return Ok(());
         }
         let crowded = open.footer_bytes() as u64 > engine.options.memory_bytes / 5 * 2;
-        let due = decide(&engine.limits, &open.open(), engine.clock.now())
-            .or(crowded.then_some(Reason::Footers))
-            .or(open.spilled_too_much(MAX_SPILLED_BYTES).then_some(Reason::Spilled));
+        let due = decide(&engine.limits, &open.state(), engine.clock.now())
+            .or(crowded.then_some(RollReason::Footers))
+            .or(open.spilled_too_much(MAX_SPILLED_BYTES).then_some(RollReason::Spilled));
         if let Some(reason) = due
             && let Some(manifest) = open.finish()?
         {

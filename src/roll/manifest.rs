@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::quarantine_writer::StagedRejects;
-use crate::batch::{PartitionValues, values_of_path};
 use crate::columnar::statistics::FileStatistics;
 use crate::decode::Counts;
 use crate::encode::EncodedFile;
@@ -17,6 +16,7 @@ use crate::lake::{
     FileReceipt, LostBodies, QuarantineReceipt, RECEIPT_VERSION, Receipt, TableReceipt, names,
 };
 use crate::record::{Roll, SeqRange};
+use crate::table::hive_path::{PartitionValues, values_of_path};
 use crate::table::{Spec, TableId, Tables, Template};
 
 /// Memory for the statistics of a roll, in bytes. Files past it have none: a committer that needs

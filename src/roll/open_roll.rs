@@ -12,7 +12,7 @@ use super::manifest::Manifest;
 use super::open_tables::OpenTables;
 use super::options::Options;
 use super::spill::{self, Spill};
-use crate::batch::{Buffers, Due, Open};
+use crate::batch::{Buffers, Due, RollState};
 use crate::decode::Counts;
 use crate::record::{Micros, Roll, SeqRange};
 use crate::table::Tables;
@@ -111,10 +111,10 @@ impl OpenRoll {
     }
 
     /// Returns the inputs of the roll decision.
-    pub(crate) fn open(&self) -> Open {
+    pub(crate) fn state(&self) -> RollState {
         let written = self.files.bytes(|file| self.buffers.bytes_of(file)).max();
         let waiting = self.files.estimate(self.buffers.largest_bytes());
-        Open {
+        RollState {
             since: self.since,
             file_bytes: written.unwrap_or(0).max(waiting),
             rows: self.counts.rows,

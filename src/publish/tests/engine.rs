@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::harness::{World, line};
-use crate::batch::Limits;
+use crate::batch::RollLimits;
 use crate::clock::SystemClock;
 use crate::journal::Seal;
 use crate::publish::publisher::RollLog;
@@ -61,7 +61,7 @@ fn aged(world: &World, age_us: i64, fails: bool) -> (Supervisor, Log, Receiver<(
     let (journal, recovery) = world.open().expect("opens");
     let mut supervisor = world.supervisor(&journal, &recovery);
     supervisor.limits =
-        Limits { age_us, file_bytes: u64::MAX, rows: u64::MAX, source_bytes: u64::MAX };
+        RollLimits { age_us, file_bytes: u64::MAX, rows: u64::MAX, source_bytes: u64::MAX };
     let (seals, seen) = channel();
     (supervisor, Log(seals, fails), seen)
 }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::store::FakeStore;
-use crate::batch::Limits;
+use crate::batch::RollLimits;
 use crate::clock::ManualClock;
 use crate::encode::Compression;
 use crate::journal::tests::fake::FakeDisk;
@@ -101,7 +101,7 @@ impl World {
     pub(super) fn supervisor(&self, journal: &Journal, recovery: &Recovery) -> Supervisor {
         Supervisor {
             options: self.roll,
-            limits: Limits {
+            limits: RollLimits {
                 age_us: i64::MAX,
                 file_bytes: u64::MAX,
                 rows: self.rows,
