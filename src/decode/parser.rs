@@ -128,6 +128,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Returns the position after the colon that follows a key.
+    #[inline]
     pub(super) fn colon(&mut self, at: usize) -> Parsed<usize> {
         let at = self.blank(at);
         if self.byte(at) != b':' {
@@ -146,6 +147,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Records a fault if a builder is full.
+    #[inline]
     pub(super) fn check_full(&mut self, closed: Result<(), Full>, at: usize) -> Parsed<()> {
         closed.or_else(|Full| self.fail(Defect::BatchFull, at))
     }

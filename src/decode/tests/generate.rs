@@ -33,9 +33,14 @@ impl<'a> Source<'a> {
         self.at >= self.bytes.len()
     }
 
-    /// A document for these fields.
+    /// A document for these fields, never one that is a line of the bulk form: `{"index":{}}` is an
+    /// action, and the line after it its document.
     pub(super) fn document(&mut self, fields: &[Field]) -> String {
-        self.record(fields, 0)
+        let document = self.record(fields, 0);
+        match crate::bulk_action::read(document.as_bytes()) {
+            Some(_) => "{}".to_owned(),
+            None => document,
+        }
     }
 
     fn record(&mut self, fields: &[Field], depth: usize) -> String {

@@ -357,3 +357,11 @@ fn agrees_with_serde_json(schema: &Arc<TableSchema>, line: &[u8]) -> Result<(), 
     );
     Ok(())
 }
+
+#[test]
+fn no_generated_document_is_a_bulk_action() {
+    // A choice of bytes that made `{"index":{}}`, as one run in many did.
+    let bytes =
+        [0, 27, 1, 1, 17, 21, 129, 1, 1, 1, 57, 1, 149, 94, 0, 22, 189, 87, 249, 0, 142, 141];
+    assert_eq!(Source::new(&bytes, false).document(&small().fields), "{}");
+}
