@@ -87,7 +87,9 @@ fn target(mut options: Options) -> anyhow::Result<Target> {
 }
 
 async fn show_lake(lake: &Lake, args: &Args) -> Outcome {
-    let report = inspect_lake(lake).await.context("cannot list the lake")?;
+    let report = inspect_lake(lake)
+        .await
+        .with_context(|| format!("cannot list the lake {}", lake.location()))?;
     match args.json {
         true => out::write(&json(&report)?)?,
         false => out::write(&lake_text(&report, args.files))?,
