@@ -73,3 +73,14 @@ async fn refusals_say_what_the_sender_must_do() {
     let too_large = Refusal::from(AppendError::TooLarge { bytes: 2, limit_bytes: 1 });
     assert_eq!((too_large.kind(), too_large.retry_after()), (RefusalKind::TooLarge, None));
 }
+
+#[tokio::test]
+async fn bodies_that_look_like_encrypted_ones_of_older_journals_are_bodies() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = journal(&dir);
+    let (intake, table) = (Intake::new(journal.clone()), "orders".into());
+    let body = Bytes::from_static(b"\0SLE1 and no more\n");
+    let receipt = intake.accept(&table, Form::Ndjson, body.clone()).await.unwrap();
+    assert_eq!(receipt.lines, 1);
+    assert_eq!(bodies(&journal, 1)[0].bytes, body);
+}
