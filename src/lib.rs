@@ -39,6 +39,7 @@ pub mod roll;
 pub mod schema;
 #[cfg(test)]
 mod search;
+mod secret_path;
 pub mod server;
 pub mod simulate;
 pub mod status;

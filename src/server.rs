@@ -26,13 +26,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::landing::Landing;
 use crate::auth::Auth;
-use crate::batch::RollLimits;
 use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
 use crate::journal::{self, BodyCipher, Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
 use crate::lake::Lake;
 use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
+use crate::roll::RollLimits;
 use crate::status::{Board, LogObserver, MetricsObserver, Observers, Readiness};
 use crate::table::{Tables, registry};
 use crate::tls::Tls;

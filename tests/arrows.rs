@@ -19,6 +19,7 @@ const SHARED: &[&str] = &[
     "peers",
     "record",
     "schema",
+    "secret_path",
     "status",
     "table",
     "zstd_context",
@@ -49,7 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("intake", &["bulk_action", "journal"]),
     ("journal", &[]),
     // From bodies to a visible roll.
-    ("publish", &["commit", "encode", "journal", "lake", "roll"]),
+    ("publish", &["commit", "encode", "journal", "lake", "privacy", "roll"]),
     ("roll", &["batch", "decode", "encode", "lake", "privacy"]),
     ("decode", &["bulk_action"]),
     ("privacy", &["decode"]),

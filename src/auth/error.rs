@@ -63,10 +63,3 @@ impl From<Denied> for Rejection {
         Rejection::Denied(denied)
     }
 }
-
-/// Returns whether a path that cannot be read may be shown. A path that does not exist may be the
-/// secret itself, put in the place of its file's name.
-pub(crate) fn may_be_shown(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
-    !matches!(error.kind(), NotFound | NotADirectory | InvalidFilename | InvalidInput)
-}

@@ -29,10 +29,11 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use serde::Deserialize;
 
-use super::error::{CredentialsError, may_be_shown};
+use super::error::CredentialsError;
 use super::jwt::{IssuerSection, Issuers};
 use super::password;
 use super::secret::{Secret, parse_token_hash, sha256};
+use crate::secret_path::may_be_shown;
 
 /// The least characters of a token that is given in the clear.
 const MIN_TOKEN_CHARACTERS: usize = 32;

@@ -35,7 +35,6 @@ mod secret;
 mod tests;
 
 pub use authenticator::{Auth, FAILURES};
-pub(crate) use error::may_be_shown;
 pub use error::{CredentialsError, Denied};
 pub use oauth2::{Granted, NotGranted};
 pub use password::REMEMBER;

@@ -23,20 +23,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
+use super::file_key::FileKey;
 use super::route::PartitionRows;
 use super::spill_chunks::{ChunkBuilder, SpillChunk, SpillReceipt, SpilledRows};
 use crate::columnar::gather::{Run, Sources};
 use crate::columnar::sizes::{held_bytes, row_bytes};
 use crate::table::TableId;
-
-/// Identifies a file of the open roll: a table and a partition of it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileKey {
-    /// The table, by its id in the list of tables that the roll is made with.
-    pub table: TableId,
-    /// Hive path of the partition; empty for none.
-    pub partition: String,
-}
 
 /// Rows to be written to a file as one row group.
 #[derive(Debug)]

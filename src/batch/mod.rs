@@ -4,15 +4,18 @@
 //!
 //! * [`route`]: a partition template applied to decoded rows.
 //! * [`roll_policy`]: the limits at which a roll ends.
+//! * [`file_key`]: the identity of a file of the open roll.
 //! * [`buffers`]: decoded rows that are not yet encoded, by table and partition, under one budget.
 //! * [`spill_chunks`]: rows that leave memory past that budget.
 
 pub mod buffers;
+pub mod file_key;
 pub mod roll_policy;
 pub mod route;
 pub mod spill_chunks;
 
-pub use buffers::{Buffers, Due, FileKey, RowGroup};
+pub use buffers::{Buffers, Due, RowGroup};
+pub use file_key::FileKey;
 pub use roll_policy::{RollLimits, RollReason, RollState, decide};
 pub use route::{PartitionRows, Router};
 pub use spill_chunks::{Extent, SPILL_CHUNK_BYTES, SpillChunk, SpillReceipt, SpilledRows};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
-use super::buffers::FileKey;
+use super::file_key::FileKey;
 use crate::columnar::gather::{Run, Sources};
 use crate::columnar::sizes::row_bytes;
 

@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use super::chunker::CutRule;
-use crate::journal::Seal;
 use crate::lake::Lake;
 use crate::lake::Receipt;
 use crate::lake::names::{self, ObjectName};
+use crate::publish::Seal;
 use crate::publish::publisher::RollLog;
 use crate::record::{Micros, Roll, Seq, SeqRange};
 use crate::table::Tables;

@@ -11,7 +11,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::auth::may_be_shown;
+use crate::secret_path::may_be_shown;
 
 /// The least bytes of a secret.
 const LEAST_BYTES: usize = 32;

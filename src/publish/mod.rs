@@ -20,3 +20,5 @@ pub(crate) mod supervisor;
 #[cfg(test)]
 mod tests;
 mod work_list;
+
+pub(crate) use crate::journal::Seal;

@@ -27,3 +27,6 @@ pub(crate) mod source;
 pub(crate) mod spill;
 
 pub use options::Options;
+
+/// The limits at which a roll ends.
+pub use crate::batch::RollLimits;
