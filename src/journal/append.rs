@@ -1,4 +1,4 @@
-//! Appending a body: from the caller's thread to the writer's queue.
+//! Appending a body, from the caller's thread to the writer's queue.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 use super::codec::Encoding;
 use super::codec::compression::MOST_BYTES;
 use super::codec::encryption::FORMAT_2_OVERHEAD_BYTES;
-use super::frame::{Key, MAX_TABLE_BYTES, PreparedBody};
+use super::frame::{MAX_TABLE_BYTES, PreparedBody, RetryKey};
 use super::request::{BodyRequest, Request};
-use super::retry_window::Known;
+use super::retry_window::Lookup;
 use super::state::{self, Shared};
 use super::{AppendError, BUSY_AFTER, Journal, NewBody, Receipt};
 use crate::record::{Micros, Seq};
@@ -19,11 +19,10 @@ use crate::record::{Micros, Seq};
 const INLINE_BYTES: usize = 1 << 20;
 
 impl Journal {
-    /// Records a body. Answers when it is durable, or when it is known to be a retry of one that
-    /// is.
+    /// Records a body. Returns when it is durable, or when it is known to be a retry of one that is.
     ///
     /// # Cancel safety
-    /// Dropped while it waits for room in the queue (up to [`BUSY_AFTER`]), or while a body over
+    /// Dropped while it waits for a share of the queue (up to [`BUSY_AFTER`]), or while a body over
     /// 1 MiB is encrypted, nothing is recorded. Dropped after that, the body is recorded once all
     /// the same, and a retry of it is recognised as one.
     ///
@@ -47,9 +46,9 @@ impl Journal {
         let received_at = shared.clock.now();
         let mut key = None;
         if !shared.options.retry_window.is_zero() {
-            let plain = Key::of(shared.seed, &new.table, &new.bytes);
+            let plain = RetryKey::of(shared.seed, &new.table, &new.bytes);
             let kept = shared.options.encrypt_with().map_or(plain, |it| it.retry_key(plain));
-            // A retry needs no room: look before waiting for it.
+            // A retry needs no permit, so it is looked up before waiting for one.
             let known = shared.window().look_up(kept, received_at);
             if let Some(outcome) = self.known(known).await {
                 return outcome;
@@ -61,18 +60,18 @@ impl Journal {
         }
         let kib = u32::try_from(body_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         let kib = kib.clamp(1, shared.options.queue_kib());
-        let room = Arc::clone(&shared.room).acquire_many_owned(kib);
-        let room = match tokio::time::timeout(BUSY_AFTER, room).await {
-            Ok(Ok(room)) => room,
+        let permit = Arc::clone(&shared.queue_permits).acquire_many_owned(kib);
+        let permit = match tokio::time::timeout(BUSY_AFTER, permit).await {
+            Ok(Ok(permit)) => permit,
             Ok(Err(_closed)) => return Err(shared.refusal().unwrap_or(AppendError::Closed)),
             Err(_elapsed) => return Err(AppendError::Busy),
         };
-        // With its room, since a body that is compressed or encrypted is a second one until the
-        // first is let go of.
+        // Under the permit, since a compressed or encrypted body is a second copy until the first is
+        // dropped.
         let encrypts = shared.options.encrypt_with().is_some();
         let preparing = Arc::clone(shared);
-        let prepare = move || (prepare(&preparing, new, key, received_at), room);
-        let (body, room) = if encrypts && body_bytes > INLINE_BYTES as u64 {
+        let prepare = move || (prepare(&preparing, new, key, received_at), permit);
+        let (body, permit) = if encrypts && body_bytes > INLINE_BYTES as u64 {
             let prepared = tokio::task::spawn_blocking(prepare);
             prepared.await.map_err(|_| self.gone())?
         } else {
@@ -80,16 +79,16 @@ impl Journal {
         };
         let body = body.ok_or(too_large)?;
         let (answer, outcome) = oneshot::channel();
-        let request = BodyRequest::new(body, answer, room, Arc::clone(shared));
+        let request = BodyRequest::new(body, answer, permit, Arc::clone(shared));
         match self.hand_over(request, key) {
-            Known::New => outcome.await.unwrap_or_else(|_| Err(self.gone())),
+            Lookup::Unknown => outcome.await.unwrap_or_else(|_| Err(self.gone())),
             known => self.known(known).await.unwrap_or_else(|| Err(self.gone())),
         }
     }
 
     /// Looks for a body under the keys that it would have had in a start with other settings, or
     /// of the version before format 3. `plain` is its key in a journal that is not encrypted.
-    async fn acked_by_earlier_start(&self, plain: Key, new: &NewBody) -> Option<Seq> {
+    async fn acked_by_earlier_start(&self, plain: RetryKey, new: &NewBody) -> Option<Seq> {
         let shared = &self.inner.shared;
         let cipher = shared.options.cipher.as_ref()?;
         let sealed_bytes = plain.body_bytes.saturating_add(FORMAT_2_OVERHEAD_BYTES as u32);
@@ -105,7 +104,7 @@ impl Journal {
         }
         let (cipher, seed) = (cipher.clone(), shared.seed);
         let (table, bytes) = (Arc::clone(&new.table), new.bytes.clone());
-        let of_format_2 = move || Some(Key::of(seed, &table, &cipher.seal_format_2(&bytes)?));
+        let of_format_2 = move || Some(RetryKey::of(seed, &table, &cipher.seal_format_2(&bytes)?));
         let key = if new.bytes.len() > INLINE_BYTES {
             tokio::task::spawn_blocking(of_format_2).await.ok()?
         } else {
@@ -117,15 +116,15 @@ impl Journal {
     /// Sends a body to the writer, unless an equal one came first. One step under the window's
     /// lock, without waiting: an in-flight entry always has a request behind it that will be
     /// answered.
-    fn hand_over(&self, request: BodyRequest, key: Option<Key>) -> Known {
+    fn hand_over(&self, request: BodyRequest, key: Option<RetryKey>) -> Lookup {
         let Some(key) = key else {
             self.send(Request::Body(request));
-            return Known::New;
+            return Lookup::Unknown;
         };
         let now = self.inner.shared.clock.now();
         let mut window = self.inner.shared.window();
         let known = window.look_up(key, now);
-        let unsent = if matches!(known, Known::New) {
+        let unsent = if matches!(known, Lookup::Unknown) {
             window.begin(key);
             self.send(Request::Body(request))
         } else {
@@ -137,14 +136,16 @@ impl Journal {
         known
     }
 
-    async fn known(&self, known: Known) -> Option<Result<Receipt, AppendError>> {
+    /// Returns the outcome of a body that the window knows.
+    async fn known(&self, known: Lookup) -> Option<Result<Receipt, AppendError>> {
         match known {
-            Known::New => None,
-            Known::Acked(seq) => Some(Ok(Receipt { seq, duplicate: true })),
-            Known::InFlight(outcome) => Some(outcome.await.unwrap_or_else(|_| Err(self.gone()))),
+            Lookup::Unknown => None,
+            Lookup::Acknowledged(seq) => Some(Ok(Receipt { seq, duplicate: true })),
+            Lookup::InFlight(outcome) => Some(outcome.await.unwrap_or_else(|_| Err(self.gone()))),
         }
     }
 
+    /// Returns the error for a body whose request the writer dropped.
     fn gone(&self) -> AppendError {
         self.inner
             .shared
@@ -157,7 +158,7 @@ impl Journal {
 fn prepare(
     shared: &Shared,
     new: NewBody,
-    key: Option<Key>,
+    key: Option<RetryKey>,
     received_at: Micros,
 ) -> Option<PreparedBody> {
     let options = &shared.options;

@@ -1,7 +1,7 @@
-//! Rolls, as the journal knows them, and the bytes of control records. Pure.
+//! The state of rolls, and the bytes of control records. Pure: no I/O, no clock.
 //!
-//! A roll goes one way: *sealed* (its range is fixed), then *committed* (it is in the lake, and its
-//! bodies may go). Rolls are sealed and committed in order, and their ranges follow one another.
+//! A roll is first *sealed* (its range is fixed), then *committed* (it is in the lake, and its bodies
+//! may be deleted). Rolls are sealed and committed in order, and their ranges follow one another.
 //!
 //! ```text
 //!  seal       roll u64 | first u64 | last u64 | settings u32 + bytes
@@ -14,14 +14,14 @@
 
 use std::collections::VecDeque;
 
-use super::frame::{Key, Take};
-use super::{Seal, retry_window::Entry};
+use super::frame::{ByteReader, RetryKey};
+use super::{Seal, retry_window::RetryEntry};
 use crate::record::{Micros, Roll, Seq, SeqRange};
 
-/// The longest settings of a seal, in bytes.
+/// Maximum bytes of the settings of a seal.
 pub const MAX_SETTINGS_BYTES: usize = 16 << 20;
 
-/// Which rolls are sealed and committed, and which bodies are known to be lost.
+/// Sealed and committed rolls, and lost bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Control {
     pub(crate) next_roll: u64,
@@ -49,12 +49,12 @@ impl Control {
         }
     }
 
-    /// The first body that is in no seal and not lost.
+    /// Returns the first body that is in no seal and not lost.
     pub(crate) fn unsealed_from(&self) -> Seq {
         skip_lost(&self.lost, Seq(self.sealed_seq + 1))
     }
 
-    /// Takes a seal in, if it is the next roll, begins where the last one ended (lost bodies may
+    /// Adds a seal, if it is of the next roll, begins where the last one ended (lost bodies may
     /// be left out or in) and ends at a durable body.
     pub(crate) fn seal(&mut self, seal: Seal, last_durable: u64) -> Result<(), String> {
         let Seal { roll, range, .. } = &seal;
@@ -96,7 +96,7 @@ impl Control {
         }
     }
 
-    /// Takes what a damaged segment still says: nothing it mentions may be used again.
+    /// Adds a seal that was read from a damaged segment, so that its numbers are not used again.
     pub(crate) fn salvage_seal(&mut self, seal: Seal) {
         if seal.roll.0 >= self.next_roll && seal.range.first.0 > self.sealed_seq {
             self.next_roll = seal.roll.0 + 1;
@@ -105,7 +105,7 @@ impl Control {
         }
     }
 
-    /// Like [`salvage_seal`](Self::salvage_seal), for a commit whose seal may be gone.
+    /// Does the same for a commit, whose seal may be lost.
     pub(crate) fn salvage_commit(&mut self, roll: Roll) {
         self.next_roll = self.next_roll.max(roll.0 + 1);
         while self.sealed.front().is_some_and(|front| front.roll <= roll) {
@@ -115,7 +115,7 @@ impl Control {
         }
     }
 
-    /// Adds bodies that are gone for good, unless a committed roll has them or it is known.
+    /// Adds lost bodies, unless they are committed or known to be lost.
     pub(crate) fn lose(&mut self, range: SeqRange) {
         if self.may_be_missing(range) {
             return;
@@ -125,14 +125,14 @@ impl Control {
         self.lost.sort_by_key(|range| range.first);
     }
 
-    /// Whether every body of the range is committed or known to be lost.
+    /// Tells whether every body of the range is committed or known to be lost.
     pub(crate) fn may_be_missing(&self, range: SeqRange) -> bool {
         let from = Seq(range.first.0.max(self.committed_seq + 1));
         skip_lost(&self.lost, from) > range.last
     }
 }
 
-/// The first body from `seq` on that is not lost. `lost` is in order.
+/// Returns the first body from `seq` on that is not lost. `lost` is in order.
 pub(crate) fn skip_lost(lost: &[SeqRange], mut seq: Seq) -> Seq {
     for range in lost {
         if range.first <= seq && seq <= range.last {
@@ -149,7 +149,7 @@ pub(crate) fn encode_seal(seal: &Seal) -> Vec<u8> {
 }
 
 pub(crate) fn decode_seal(payload: &[u8]) -> Option<Seal> {
-    let mut rest = Take(payload);
+    let mut rest = ByteReader(payload);
     let seal = take_seal(&mut rest)?;
     rest.0.is_empty().then_some(seal)
 }
@@ -162,7 +162,7 @@ pub(crate) fn decode_committed(payload: &[u8]) -> Option<Roll> {
     Some(Roll(u64::from_le_bytes(payload.try_into().ok()?)))
 }
 
-pub(crate) fn encode_checkpoint(control: &Control, window: &[Entry]) -> Vec<u8> {
+pub(crate) fn encode_checkpoint(control: &Control, window: &[RetryEntry]) -> Vec<u8> {
     let settings: usize = control.sealed.iter().map(|seal| 28 + seal.settings.len()).sum();
     let mut out = Vec::with_capacity(44 + settings + 16 * control.lost.len() + 36 * window.len());
     for number in
@@ -189,8 +189,8 @@ pub(crate) fn encode_checkpoint(control: &Control, window: &[Entry]) -> Vec<u8> 
     out
 }
 
-pub(crate) fn decode_checkpoint(payload: &[u8]) -> Option<(Control, Vec<Entry>)> {
-    let mut rest = Take(payload);
+pub(crate) fn decode_checkpoint(payload: &[u8]) -> Option<(Control, Vec<RetryEntry>)> {
+    let mut rest = ByteReader(payload);
     let mut control = Control {
         next_roll: rest.u64()?,
         committed_roll: rest.u64()?,
@@ -208,8 +208,8 @@ pub(crate) fn decode_checkpoint(payload: &[u8]) -> Option<(Control, Vec<Entry>)>
     let mut window = Vec::new();
     for _ in 0..rest.u32()? {
         let hash = u128::from_le_bytes(rest.array()?);
-        let key = Key { hash, body_bytes: rest.u32()? };
-        window.push(Entry { key, seq: Seq(rest.u64()?), at: Micros(rest.i64()?) });
+        let key = RetryKey { hash, body_bytes: rest.u32()? };
+        window.push(RetryEntry { key, seq: Seq(rest.u64()?), at: Micros(rest.i64()?) });
     }
     rest.0.is_empty().then_some((control, window))
 }
@@ -222,7 +222,7 @@ fn put_seal(out: &mut Vec<u8>, seal: &Seal) {
     out.extend_from_slice(&seal.settings);
 }
 
-fn take_seal(rest: &mut Take<'_>) -> Option<Seal> {
+fn take_seal(rest: &mut ByteReader<'_>) -> Option<Seal> {
     let roll = Roll(rest.u64()?);
     let range = SeqRange { first: Seq(rest.u64()?), last: Seq(rest.u64()?) };
     let settings_bytes = rest.u32()? as usize;

@@ -1,4 +1,4 @@
-//! The one door to the disk: every byte, name and sync of the journal goes through [`Disk`].
+//! The interface to the disk: every byte, name and sync of the journal goes through [`Disk`].
 //!
 //! The trait says what each call makes durable, and the journal relies on nothing else. What is
 //! not said to be durable may be lost by a power cut, wholly or in part and in any order.
@@ -18,7 +18,7 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes a directory and its missing parents. Durable on return, parents' entries included.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// The names in a directory, in no order. Names that are not UTF-8 are left out.
+    /// Returns the names in a directory, in no order. Names that are not UTF-8 are left out.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
     /// Makes an empty file, or empties the one that is there. Neither the name nor the length is
@@ -39,7 +39,7 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes the names of a directory durable as they are now.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Bytes that this user may still write on the file system of `dir`.
+    /// Returns the bytes that this user may still write on the file system of `dir`.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 
     /// Takes an exclusive lock on a file, made if missing, until the handle is dropped or the
@@ -49,7 +49,7 @@ pub trait Disk: Send + Sync + 'static {
 
 /// One open file.
 pub trait DiskFile: Send + Sync {
-    /// The length now, in bytes.
+    /// Returns the length, in bytes.
     fn length(&self) -> io::Result<u64>;
 
     /// Reads some bytes at `offset`; 0 at the end of the file.
@@ -67,7 +67,7 @@ pub trait DiskFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
 }
 
-/// A lock that is given back when dropped.
+/// A lock that is released when dropped.
 pub trait DiskLock: Send + Sync {}
 
 /// The machine's file systems.
@@ -160,13 +160,13 @@ impl DiskFile for File {
     }
 }
 
-/// Holds the locked file: closing it gives the lock back.
+/// Holds the locked file: closing it releases the lock.
 struct RealLock(#[allow(dead_code, reason = "held, not read")] File);
 
 impl DiskLock for RealLock {}
 
-/// Writes every slice at `offset`, in as few calls as the system allows. A short write is carried
-/// on; one of no bytes is an error.
+/// Writes every slice at `offset`, in as few calls as the system allows. Continues after a short
+/// write; a write of no bytes is an error.
 pub(crate) fn write_all_at(
     file: &dyn DiskFile,
     mut slices: &mut [IoSlice<'_>],
@@ -189,7 +189,7 @@ pub(crate) fn write_all_at(
     Ok(())
 }
 
-/// Fills as much of `buffer` as the file has from `offset` on, and says how much that is.
+/// Fills as much of `buffer` as the file has from `offset` on, and returns the number of bytes.
 pub(crate) fn read_full_at(
     file: &dyn DiskFile,
     buffer: &mut [u8],

@@ -1,7 +1,7 @@
-//! What can go wrong, grouped by what the caller does about it.
+//! Errors, grouped by the caller's part after them.
 //!
-//! [`AppendError`] is for the sender's answer: refuse now, say when to come back. [`JournalError`]
-//! is for whoever runs the journal: it names the file and the offset, and says what to do.
+//! [`AppendError`] is for the answer to the sender: refused now, and when to send again. [`JournalError`]
+//! is for the operator: it names the file and the offset, and says what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::record::{Seq, SeqRange};
 
-/// Why a body was not recorded.
+/// The reason why a body was not recorded.
 ///
 /// [`Full`](Self::Full), [`DiskReserve`](Self::DiskReserve), [`Busy`](Self::Busy),
 /// [`Closed`](Self::Closed) and [`TooLarge`](Self::TooLarge) mean that nothing was written.
@@ -28,7 +28,7 @@ pub enum AppendError {
         /// The quota.
         quota_bytes: u64,
     },
-    /// The file system has less room than must stay free.
+    /// The file system has less space than must stay free.
     #[error(
         "the journal's disk has {free_bytes} bytes free, and {reserve_bytes} must stay free: \
          make room, or lower the reserve"
@@ -39,7 +39,8 @@ pub enum AppendError {
         /// The reserve.
         reserve_bytes: u64,
     },
-    /// No room in the writer's queue came free in time: the disk is slower than the senders.
+    /// The writer's queue stayed full for [`BUSY_AFTER`](super::BUSY_AFTER): the disk is slower than
+    /// the senders.
     #[error("the journal's queue stayed full: the disk is slower than what comes in")]
     Busy,
     /// A write or a sync failed earlier. Final until the program is started again.
@@ -62,7 +63,7 @@ pub enum AppendError {
 }
 
 impl AppendError {
-    /// When it is worth trying again; `None` if never.
+    /// Returns the time after which trying again is worth it; `None` if it never is.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = match self {
@@ -76,7 +77,7 @@ impl AppendError {
     }
 }
 
-/// Why the journal cannot be opened, read or written.
+/// The reason why the journal cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// Another process, or another `Journal` of this one, has the directory.
@@ -92,11 +93,11 @@ pub enum JournalError {
     /// The operating system refused.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         what: &'static str,
         /// On which file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Bytes that were once durable are not what was written.
@@ -108,9 +109,9 @@ pub enum JournalError {
     Damaged {
         /// The segment.
         path: PathBuf,
-        /// Where the first bad frame begins.
+        /// Offset of the first bad frame.
         offset: u64,
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
     /// A segment is not there, and its bodies were never committed.

@@ -47,15 +47,15 @@ use super::NewBody;
 use super::codec::{Encoding, compression, encryption};
 use crate::record::{Form, Micros};
 
-/// Begins every frame.
+/// The first bytes of every frame.
 pub(crate) const MAGIC: [u8; 4] = *b"SLf1";
 /// Bytes of a frame before its payload.
 pub(crate) const HEADER_BYTES: usize = 44;
 /// Bytes of a body's head before the table's name, at most.
 const BODY_HEAD_BYTES: usize = 29;
-/// The longest table name, in bytes.
+/// Maximum bytes of a table name.
 pub(crate) const MAX_TABLE_BYTES: usize = u16::MAX as usize - BODY_HEAD_BYTES;
-/// The longest body, in bytes: payload lengths are 32 bits, and the head needs its place.
+/// Maximum bytes of a body: payload lengths have 32 bits, and cover the head and what encryption adds.
 pub(crate) const MAX_BODY_BYTES: u64 =
     u32::MAX as u64 - u16::MAX as u64 - encryption::OVERHEAD_BYTES as u64;
 
@@ -82,7 +82,7 @@ impl BodyFlags {
             | flag(self.is_encrypted, FLAG_ENCRYPTED)
     }
 
-    /// Reads the flags; `None` if there are others among them.
+    /// Decodes the flags; `None` if there are unknown ones among them.
     fn of(byte: u8) -> Option<BodyFlags> {
         let flags = BodyFlags {
             has_key: byte & FLAG_KEY != 0,
@@ -93,10 +93,10 @@ impl BodyFlags {
     }
 }
 
-/// What a frame records.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Everything that deleted segments would otherwise take with them.
+    /// Rolls, lost bodies and retry entries of earlier segments, which may be deleted.
     Checkpoint = 1,
     /// A received body.
     Body = 2,
@@ -131,7 +131,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The header's bytes in a segment with this salt.
+    /// Encodes the header for a segment with this salt.
     pub(crate) fn encode(&self, salt: u64) -> [u8; HEADER_BYTES] {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(&MAGIC);
@@ -150,10 +150,10 @@ impl Header {
         fixed
     }
 
-    /// Reads a header at the start of `bytes`; `None` unless it is whole and of this segment.
+    /// Decodes a header at the start of `bytes`; `None` unless it is whole and of this segment.
     pub(crate) fn decode(bytes: &[u8], salt: u64) -> Option<Header> {
         let covered = bytes.get(..HEADER_BYTES - 4)?;
-        let mut rest = Take(bytes.get(..HEADER_BYTES)?);
+        let mut rest = ByteReader(bytes.get(..HEADER_BYTES)?);
         if rest.array()? != MAGIC {
             return None;
         }
@@ -173,7 +173,7 @@ impl Header {
             .then_some(header)
     }
 
-    /// Bytes of the whole frame.
+    /// Returns the bytes of the whole frame.
     pub(crate) fn frame_bytes(&self) -> u64 {
         HEADER_BYTES as u64 + u64::from(self.payload_bytes)
     }
@@ -183,23 +183,24 @@ fn salted_crc(bytes: &[u8], salt: u64) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), bytes)
 }
 
-/// Recognises a retried body: a hash seeded per journal, of table, bytes and length.
+/// The key by which a retried body is recognised: a hash, seeded per journal, of table, bytes and
+/// length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+pub(crate) struct RetryKey {
     pub(crate) hash: u128,
     pub(crate) body_bytes: u32,
 }
 
-impl Key {
-    /// One pass over the body, at memory speed.
-    pub(crate) fn of(seed: u64, table: &str, body: &[u8]) -> Key {
+impl RetryKey {
+    /// Hashes a body in one pass, at memory speed.
+    pub(crate) fn of(seed: u64, table: &str, body: &[u8]) -> RetryKey {
         let inner = xxh3_64_with_seed(table.as_bytes(), seed) ^ body.len() as u64;
         // Callers have checked the length; a cut one would only make the key weaker.
-        Key { hash: xxh3_128_with_seed(body, inner), body_bytes: body.len() as u32 }
+        RetryKey { hash: xxh3_128_with_seed(body, inner), body_bytes: body.len() as u32 }
     }
 }
 
-/// A body ready to be written: all that needs a pass over its bytes is done.
+/// A body that is ready to be written: hashed, encoded and summed.
 #[derive(Debug)]
 pub(crate) struct PreparedBody {
     pub(crate) head: Vec<u8>,
@@ -207,7 +208,7 @@ pub(crate) struct PreparedBody {
     pub(crate) bytes: Bytes,
     flags: BodyFlags,
     pub(crate) payload_crc: u32,
-    pub(crate) key: Option<Key>,
+    pub(crate) key: Option<RetryKey>,
     pub(crate) received_at: Micros,
 }
 
@@ -219,7 +220,7 @@ impl PreparedBody {
     pub(crate) fn new(
         new: NewBody,
         encoding: Encoding<'_>,
-        key: Option<Key>,
+        key: Option<RetryKey>,
         received_at: Micros,
     ) -> Option<PreparedBody> {
         let NewBody { table, form, first_line, bytes } = new;
@@ -250,7 +251,7 @@ impl PreparedBody {
         Some(PreparedBody { head, bytes, flags, payload_crc, key, received_at })
     }
 
-    /// The header of this body at its place.
+    /// Returns the header of this body as number `seq`.
     pub(crate) fn header(&self, seq: u64, group_start: u64) -> Header {
         Header {
             kind: Kind::Body,
@@ -264,13 +265,13 @@ impl PreparedBody {
         }
     }
 
-    /// Bytes of the whole frame.
+    /// Returns the bytes of the whole frame.
     pub(crate) fn frame_bytes(&self) -> u64 {
         (HEADER_BYTES + self.head.len() + self.bytes.len()) as u64
     }
 }
 
-/// The header of a control record with this payload.
+/// Returns the header of a control record with this payload.
 pub(crate) fn control_header(
     kind: Kind,
     payload: &[u8],
@@ -290,7 +291,7 @@ pub(crate) fn control_header(
     }
 }
 
-/// What a body's head says.
+/// The head of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BodyHead<'a> {
     pub(crate) hash: u128,
@@ -302,9 +303,9 @@ pub(crate) struct BodyHead<'a> {
 }
 
 impl<'a> BodyHead<'a> {
-    /// Reads the first `head_bytes` of the payload of a body that `is_compressed` or not.
+    /// Decodes the head of a body, which has its inflated length if it `is_compressed`.
     pub(crate) fn decode(head: &'a [u8], is_compressed: bool) -> Option<BodyHead<'a>> {
-        let mut rest = Take(head);
+        let mut rest = ByteReader(head);
         Some(BodyHead {
             hash: u128::from_le_bytes(rest.array()?),
             first_line: rest.u64()?,
@@ -319,10 +320,10 @@ impl<'a> BodyHead<'a> {
     }
 }
 
-/// Takes little-endian integers off the front of a slice; `None` past its end.
-pub(crate) struct Take<'a>(pub(crate) &'a [u8]);
+/// Reads little-endian integers off the front of a slice; `None` past its end.
+pub(crate) struct ByteReader<'a>(pub(crate) &'a [u8]);
 
-impl<'a> Take<'a> {
+impl<'a> ByteReader<'a> {
     pub(crate) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;

@@ -1,5 +1,5 @@
-//! The journal: bodies are safe here before the sender hears 200, and stay until they are in the
-//! lake.
+//! The journal: a write-ahead log of bodies. A body is durable here before its sender is answered,
+//! and is kept until it is in the lake.
 //!
 //! # Promises
 //! 1. *Acked is durable.* [`Journal::append`] answers after the body, its segment and the
@@ -10,7 +10,7 @@
 //! 3. *A retry is recognised* within [`Options::retry_window`], over restarts and releases:
 //!    it gets the first one's [`Receipt`], `duplicate: true`, and is not stored.
 //! 4. *A failed write or sync is final.* Nothing in that group is acked, nothing is written after
-//!    it, everything later is refused as poisoned. The next start finds out what is on disk.
+//!    it, everything later is refused as poisoned. The next start recovers.
 //! 5. *No silent gap.* A torn tail, which can only hold what was never acked, is cut. Anything
 //!    else that is not as written stops [`Journal::open`], unless it is told to go on without.
 //! 6. *Bounded.* Bytes on disk by the quota and the reserve, waiting bytes by the queue; what does
@@ -29,13 +29,13 @@
 //! bytes are in `frame`, `control` and `segment`.
 //!
 //! # Threads
-//! Callers hash a body, wait for room in the queue, compress, encrypt and sum it, and hand it over. One
+//! Callers hash a body, wait for a share of the queue, compress, encrypt and sum it, and hand it over. One
 //! writer thread takes what waits, makes one vectored write and one sync, moves the durable mark and
 //! answers (group commit): a lone body waits for nobody, many share a sync. Before a new segment
 //! gets its first body, the one before it is synced, and its own head and name are.
 //!
-//! # What a start makes of a crash
-//! | found | taken as |
+//! # Recovery
+//! | state on disk | treated as |
 //! |---|---|
 //! | `*.seg.new` | a segment that was being made: removed |
 //! | in the last segment, a bad frame at X and no frame behind it with `group_start` > X | a torn tail: cut at X |
@@ -58,6 +58,7 @@ mod control;
 mod disk;
 mod error;
 mod frame;
+mod identity;
 mod options;
 mod quota;
 mod reader;
@@ -95,7 +96,7 @@ use parking_lot::Mutex;
 use request::Request;
 use state::Shared;
 
-/// How long [`Journal::append`] waits for room in the queue before it answers
+/// Time for which [`Journal::append`] waits for a share of the queue before it returns
 /// [`AppendError::Busy`].
 pub const BUSY_AFTER: Duration = Duration::from_secs(5);
 
@@ -104,7 +105,7 @@ pub const BUSY_AFTER: Duration = Duration::from_secs(5);
 pub struct NewBody {
     /// The table its documents belong to.
     pub table: Arc<str>,
-    /// How its documents are laid out.
+    /// The form of its documents.
     pub form: Form,
     /// Number of its first line, counted from 1.
     pub first_line: u64,
@@ -121,19 +122,19 @@ pub struct Receipt {
     pub duplicate: bool,
 }
 
-/// The decision which bodies make up a roll.
+/// The range of bodies of a roll, and its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seal {
     /// The roll's number.
     pub roll: Roll,
     /// Its bodies.
     pub range: SeqRange,
-    /// What the roll needs to be written again exactly so. Opaque here; at most
+    /// Settings by which the roll is made again with the same bytes. Opaque here; at most
     /// [`MAX_SETTINGS_BYTES`].
     pub settings: Vec<u8>,
 }
 
-/// What a start found.
+/// The outcome of the recovery at a start.
 #[derive(Clone, Debug)]
 pub struct Recovery {
     /// The number that the next body gets.
@@ -146,28 +147,28 @@ pub struct Recovery {
     pub sealed: Vec<Seal>,
     /// Bytes cut off the last segment, never acked.
     pub torn_bytes: u64,
-    /// What was given up, by [`Options::skip_damaged`] in this start.
+    /// Segments that this start gave up, by [`Options::skip_damaged`].
     pub skipped: Vec<SkippedSegment>,
 }
 
 /// A segment that was set aside, or is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedSegment {
-    /// Where the damaged file is now; `None` if there was none.
+    /// The path of the damaged file now; `None` if the segment is missing.
     pub path: Option<PathBuf>,
     /// Numbers of the bodies that are gone. For the last segment this is an upper bound: it says
     /// which numbers will not be used again.
     pub lost: SeqRange,
-    /// What was wrong.
+    /// The reason.
     pub why: String,
 }
 
-/// How the journal is now.
+/// The state of the journal.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// Bytes of all segments on disk.
     pub backlog_bytes: u64,
-    /// How many segments there are.
+    /// The number of segments.
     pub segments: usize,
     /// The last durable body; 0 if there was none yet.
     pub last_seq: Seq,
@@ -175,7 +176,7 @@ pub struct Status {
     pub committed_seq: Seq,
     /// The first failed write or sync.
     pub poisoned: Option<String>,
-    /// Whether a small body would be taken now, and why not.
+    /// The answer that a small body would get now.
     pub accepting: Result<(), AppendError>,
 }
 
@@ -237,13 +238,13 @@ impl Journal {
         Ok((journal, opened.recovery))
     }
 
-    /// The node's name, made once for a journal: `[prefix-]` and eight random characters.
+    /// Returns the node's name, made once for a journal: `[prefix-]` and eight random characters.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.inner.shared.node
     }
 
-    /// Gives the request back if the writer is gone.
+    /// Sends a request to the writer. Returns it if the writer is gone.
     fn send(&self, request: Request) -> Option<Request> {
         match &self.inner.requests {
             Some(requests) => requests.send(request).err().map(|error| error.0),
@@ -251,14 +252,14 @@ impl Journal {
         }
     }
 
-    /// Reads durable bodies from `from` on, live. `from` may lie in the future. Asking for a
-    /// released body is answered by the first [`Reader::next`].
+    /// Returns a reader of durable bodies from `from` on, as they come. `from` may lie in the future.
+    /// For a released body, the first [`Reader::next`] fails.
     #[must_use]
     pub fn reader(&self, from: Seq) -> Reader {
         Reader::new(self.clone(), from)
     }
 
-    /// Fixes a roll's range and settings. Blocks; durable on return. Works after
+    /// Records a roll's range and settings. Blocks; durable on return. Works after
     /// [`close`](Self::close).
     ///
     /// # Errors
@@ -286,8 +287,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Bodies that were given up by [`Options::skip_damaged`], within `range` or right before it,
-    /// in order. A body that is committed may no longer be told of.
+    /// Returns the bodies that were given up by [`Options::skip_damaged`], within `range` or right
+    /// before it, in order. Committed ones may be left out.
     #[must_use]
     pub fn lost(&self, range: SeqRange) -> Vec<SeqRange> {
         let lost = self.inner.shared.state().lost.clone();
@@ -300,7 +301,7 @@ impl Journal {
         lost.into_iter().filter(|one| one.last >= first && one.first <= range.last).collect()
     }
 
-    /// How the journal is now. Asks the file system for its free space.
+    /// Returns the state of the journal. Asks the file system for its free space.
     #[must_use]
     pub fn status(&self) -> Status {
         let shared = &self.inner.shared;
@@ -316,18 +317,19 @@ impl Journal {
         }
     }
 
-    /// The first failed write or sync, if there was one: final until the journal is opened anew.
+    /// Returns the first failed write or sync, if there was one: final until the journal is opened
+    /// again.
     #[must_use]
     pub fn poisoned(&self) -> Option<String> {
         self.inner.shared.state().poisoned.clone()
     }
 
-    /// Takes no more bodies, and waits until those that were taken are durable and answered.
-    /// Blocks. Readers then drain and say [`Next::Closed`]; seals and commits still work. Closing
+    /// Refuses further bodies, and waits until those that were accepted are durable and answered.
+    /// Blocks. Readers then drain and return [`Next::Closed`]; seals and commits still work. Closing
     /// twice does nothing.
     pub fn close(&self) {
         self.inner.shared.state().closing = true;
-        self.inner.shared.room.close();
+        self.inner.shared.queue_permits.close();
         let (answer, done) = crossbeam_channel::bounded(1);
         drop(self.send(Request::Close(answer)));
         // An error means that the writer is gone, and has answered everyone.

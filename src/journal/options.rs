@@ -1,4 +1,4 @@
-//! Where the journal is, and its limits.
+//! Options of the journal.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::frame::MAX_BODY_BYTES;
 /// The longest node prefix.
 const MAX_PREFIX_BYTES: usize = 64;
 
-/// Where the journal is, and its limits.
+/// Options of the journal: its directory, its limits and the encoding of bodies.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The directory of the segments. Made if missing.
@@ -22,15 +22,15 @@ pub struct Options {
     /// Frames in a segment, in bytes, before the next one is begun. A larger body gets a segment
     /// of its own.
     pub segment_bytes: u64,
-    /// The most that all segments may hold together.
+    /// Maximum bytes of all segments together.
     pub quota_bytes: u64,
-    /// What must stay free on the file system.
+    /// Bytes that must stay free on the file system.
     pub reserve_bytes: u64,
-    /// How long after its ack a body is recognised when it comes again. Zero turns this off.
+    /// Time after its acknowledgement during which a body is recognised when it comes again. Zero
+    /// turns this off.
     pub retry_window: Duration,
-    /// The most body bytes, as they came, that wait for the writer or are being written. A larger
-    /// body waits
-    /// until the queue is empty.
+    /// Maximum body bytes, as they came, that wait for the writer or are being written. A larger body
+    /// waits until the queue is empty.
     pub queue_bytes: u64,
     /// Bodies of so many bytes, and of 8 MiB at most, are written compressed if that makes them
     /// smaller; `None`: none are.
@@ -39,12 +39,12 @@ pub struct Options {
     pub cipher: Option<BodyCipher>,
     /// Write new bodies encrypted; needs a cipher.
     pub encrypt: bool,
-    /// Go on without damaged segments.
+    /// Set damaged segments aside instead of refusing to open.
     pub skip_damaged: bool,
 }
 
 impl Options {
-    /// The usual limits: segments of 64 MiB, 10 GiB in all, 1 GiB left free, a retry window of
+    /// Creates options with the usual limits: segments of 64 MiB, 10 GiB in all, 1 GiB left free, a retry window of
     /// ten minutes, a queue of 64 MiB, bodies of 4 KiB to 8 MiB compressed, damage refused.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Options {
@@ -63,23 +63,23 @@ impl Options {
         }
     }
 
-    /// Permits of the queue, one a KiB.
+    /// Returns the permits of the queue, one for each KiB.
     pub(crate) fn queue_kib(&self) -> u32 {
         u32::try_from(self.queue_bytes >> 10).unwrap_or(u32::MAX).clamp(1, 1 << 28)
     }
 
-    /// Half the quota at most: otherwise a body could wait for room that never comes, because the
-    /// segment being written is not deleted.
+    /// Returns the maximum bytes of a body. Half the quota at most: a larger body could wait for space
+    /// that never comes free, because the segment being written is not deleted.
     pub(crate) fn body_limit_bytes(&self) -> u64 {
         MAX_BODY_BYTES.min(self.quota_bytes / 2)
     }
 
-    /// The cipher for new bodies.
+    /// Returns the cipher for new bodies, if they are to be encrypted.
     pub(crate) fn encrypt_with(&self) -> Option<&BodyCipher> {
         self.cipher.as_ref().filter(|_| self.encrypt)
     }
 
-    /// Refuses what cannot work.
+    /// Refuses options that cannot work.
     pub(crate) fn check(&self) -> Result<(), JournalError> {
         let prefix = &self.node_prefix;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

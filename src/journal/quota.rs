@@ -1,4 +1,4 @@
-//! Whether there is room on disk: the quota and the reserve.
+//! The quota of the journal and the reserve of its file system.
 
 use std::time::{Duration, Instant};
 
@@ -6,26 +6,26 @@ use super::AppendError;
 use super::frame::HEADER_BYTES;
 use super::state::Shared;
 
-/// How long a look at the free space is trusted, less what was written since.
-const FREE_FOR: Duration = Duration::from_millis(250);
+/// The time for which a measurement of the free space is trusted, less what was written since.
+const FREE_SPACE_TRUST: Duration = Duration::from_millis(250);
 
-/// Whether a small body would be taken now.
+/// Checks whether a small body would be accepted now.
 pub(crate) fn accepting(shared: &Shared) -> Result<(), AppendError> {
     match shared.refusal() {
         Some(refusal) => Err(refusal),
-        None => Free::default().check(shared, HEADER_BYTES as u64),
+        None => FreeSpace::default().check(shared, HEADER_BYTES as u64),
     }
 }
 
-/// Quota and reserve, with the file system asked now and then.
+/// Checks bodies against quota and reserve, and asks the file system now and then.
 #[derive(Default)]
-pub(crate) struct Free {
-    /// When it was asked, and what it said, less what was written since.
-    seen: Option<(Instant, u64)>,
+pub(crate) struct FreeSpace {
+    /// The time of the last measurement, and the free bytes then, less what was written since.
+    measured: Option<(Instant, u64)>,
 }
 
-impl Free {
-    /// Whether `bytes` more may be written.
+impl FreeSpace {
+    /// Checks whether `bytes` more may be written.
     pub(crate) fn check(&mut self, shared: &Shared, bytes: u64) -> Result<(), AppendError> {
         let (used_bytes, quota_bytes) = (shared.state().bytes, shared.options.quota_bytes);
         if used_bytes.saturating_add(bytes) > quota_bytes {
@@ -33,8 +33,8 @@ impl Free {
         }
         let reserve_bytes = shared.options.reserve_bytes;
         let fits = |free: u64| free >= reserve_bytes.saturating_add(bytes);
-        if let Some((when, free)) = self.seen
-            && when.elapsed() < FREE_FOR
+        if let Some((when, free)) = self.measured
+            && when.elapsed() < FREE_SPACE_TRUST
             && fits(free)
         {
             return Ok(());
@@ -48,7 +48,7 @@ impl Free {
                 u64::MAX
             }
         };
-        self.seen = Some((Instant::now(), free_bytes));
+        self.measured = Some((Instant::now(), free_bytes));
         if fits(free_bytes) {
             Ok(())
         } else {
@@ -56,8 +56,9 @@ impl Free {
         }
     }
 
+    /// Subtracts bytes that were written from the last measurement.
     pub(crate) fn written(&mut self, bytes: u64) {
-        if let Some((_, free)) = &mut self.seen {
+        if let Some((_, free)) = &mut self.measured {
             *free = free.saturating_sub(bytes);
         }
     }

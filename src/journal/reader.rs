@@ -1,7 +1,7 @@
-//! Reading durable bodies in order, live.
+//! Readers: durable bodies in order, as they come.
 //!
-//! A reader has a file handle of its own and never looks past the durable mark: what it hands out
-//! would be there after a power cut. It reads ahead up to [`READ_AHEAD_BYTES`] at a time and hands
+//! A reader has a file handle of its own and never reads past the durable mark: every body that it
+//! returns would be there after a power cut. It reads ahead up to [`READ_AHEAD_BYTES`] at a time and hands
 //! out slices of what it read, without another copy; a body larger than that gets an allocation of
 //! its own, as does one that was compressed. A body that was not keeps the piece it was read with in
 //! memory as long as it lives.
@@ -23,16 +23,16 @@ use super::state::{Segment, State};
 use super::{Journal, JournalError, control};
 use crate::record::{Body, Seq};
 
-/// The most that is read ahead.
+/// Bytes that are read ahead.
 const READ_AHEAD_BYTES: u64 = 2 << 20;
 
-/// What [`Reader::next`] found.
+/// The outcome of [`Reader::next`].
 #[derive(Debug)]
 pub enum Next {
     /// The next body.
     Body(Body),
     /// Nothing became durable in time.
-    Waited,
+    TimedOut,
     /// The journal is closed and all its bodies were handed out.
     Closed,
 }
@@ -41,13 +41,13 @@ pub enum Next {
 pub struct Reader {
     journal: Journal,
     next: Seq,
-    place: Option<Place>,
+    cursor: Option<Cursor>,
     /// The last body's table: most bodies share it.
     table: Arc<str>,
 }
 
-/// Where in which file.
-struct Place {
+/// A position in a segment.
+struct Cursor {
     first_seq: u64,
     path: PathBuf,
     file: Box<dyn DiskFile>,
@@ -55,35 +55,36 @@ struct Place {
     salt: u64,
     /// Offset of the next frame, and of the buffer's first byte.
     offset: u64,
-    /// How far the file may be read.
+    /// Offset up to which the file may be read.
     durable: u64,
     buffer: Bytes,
 }
 
-/// What the state says about the next body.
-enum Found {
-    Here(u64, Segment),
-    Wait,
+/// The state of the next body.
+enum NextBody {
+    Durable(u64, Segment),
+    Pending,
     Closed,
 }
 
 impl Reader {
     pub(crate) fn new(journal: Journal, from: Seq) -> Reader {
         let next = from.max(Seq::FIRST);
-        Reader { journal, next, place: None, table: Arc::from("") }
+        Reader { journal, next, cursor: None, table: Arc::from("") }
     }
 
-    /// The number of the body that [`next`](Self::next) will hand out, lost ones aside.
+    /// Returns the number of the body that [`next`](Self::next) returns next, lost ones aside.
     #[must_use]
     pub fn position(&self) -> Seq {
         self.next
     }
 
-    /// The next body; waits for it at most `timeout`. Blocks.
+    /// Returns the next body, and waits for it at most `timeout`. Blocks.
     ///
     /// # Errors
     /// [`JournalError::Released`] if the next body was committed and deleted,
-    /// [`JournalError::Damaged`] if its bytes have changed on disk, [`JournalError::Poisoned`] when
+    /// [`JournalError::Damaged`] if its bytes have changed on disk, [`JournalError::NoKey`] or
+    /// [`JournalError::WrongKey`] if it cannot be decrypted, [`JournalError::Poisoned`] when
     /// all durable bodies were handed out and no more will come, [`JournalError::Io`]. The position
     /// stays: asking again gives the same.
     pub fn next(&mut self, timeout: Duration) -> Result<Next, JournalError> {
@@ -93,56 +94,57 @@ impl Reader {
                 return Ok(Next::Body(body));
             }
             match self.find(deadline)? {
-                Found::Here(first_seq, segment) => self.go_to(first_seq, segment)?,
-                Found::Wait => return Ok(Next::Waited),
-                Found::Closed => return Ok(Next::Closed),
+                NextBody::Durable(first_seq, segment) => self.go_to(first_seq, segment)?,
+                NextBody::Pending => return Ok(Next::TimedOut),
+                NextBody::Closed => return Ok(Next::Closed),
             }
         }
     }
 
     /// Waits until the next body is durable, and finds its segment.
-    fn find(&mut self, deadline: Option<Instant>) -> Result<Found, JournalError> {
+    fn find(&mut self, deadline: Option<Instant>) -> Result<NextBody, JournalError> {
         let shared = &self.journal.inner.shared;
         let mut state = shared.state();
         loop {
             self.next = control::skip_lost(&state.lost, self.next);
             if self.next.0 <= state.last_seq {
-                return segment_of(&state, self.next).map(|(first, it)| Found::Here(first, it));
+                return segment_of(&state, self.next)
+                    .map(|(first, it)| NextBody::Durable(first, it));
             }
             if let Some(reason) = &state.poisoned {
                 return Err(JournalError::Poisoned { reason: reason.clone() });
             }
             if state.closed {
-                return Ok(Found::Closed);
+                return Ok(NextBody::Closed);
             }
             let left = match deadline {
                 Some(deadline) => deadline.saturating_duration_since(Instant::now()),
                 None => Duration::from_secs(3600),
             };
             if left.is_zero() {
-                return Ok(Found::Wait);
+                return Ok(NextBody::Pending);
             }
             shared.changed.wait_for(&mut state, left);
         }
     }
 
-    /// Stands in the segment that has the next body, at its first unread frame.
+    /// Moves the cursor to the segment that has the next body, at its first unread frame.
     fn go_to(&mut self, first_seq: u64, segment: Segment) -> Result<(), JournalError> {
-        if let Some(place) = &mut self.place
-            && place.first_seq == first_seq
+        if let Some(cursor) = &mut self.cursor
+            && cursor.first_seq == first_seq
         {
-            if place.offset >= segment.durable {
+            if cursor.offset >= segment.durable {
                 let why = format!("body {} should be here, and is not", self.next);
-                return Err(place.damaged(place.offset, why));
+                return Err(cursor.damaged(cursor.offset, why));
             }
-            place.durable = segment.durable;
+            cursor.durable = segment.durable;
             return Ok(());
         }
-        self.place = None;
+        self.cursor = None;
         let shared = &self.journal.inner.shared;
         let file = match shared.disk.open(&segment.path) {
             Ok(file) => file,
-            // Released between looking and opening: look again, and hear that.
+            // Released between the look-up and the opening: the next look-up says so.
             Err(error)
                 if error.kind() == ErrorKind::NotFound
                     && !shared.state().segments.contains_key(&first_seq) =>
@@ -153,7 +155,7 @@ impl Reader {
                 return Err(JournalError::Io { what: "open", path: segment.path, source });
             }
         };
-        self.place = Some(Place {
+        self.cursor = Some(Cursor {
             first_seq,
             path: segment.path,
             file,
@@ -166,35 +168,35 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads on to the next body, as far as the file is known to be durable.
+    /// Reads up to the next body, within the durable part of the file.
     fn read(&mut self) -> Result<Option<Body>, JournalError> {
-        let Some(place) = &mut self.place else { return Ok(None) };
-        while place.offset < place.durable {
-            let offset = place.offset;
-            let header = place.header()?;
+        let Some(cursor) = &mut self.cursor else { return Ok(None) };
+        while cursor.offset < cursor.durable {
+            let offset = cursor.offset;
+            let header = cursor.header()?;
             let seq = Seq(header.seq);
             if header.kind != Kind::Body || seq < self.next {
-                place.skip(header.frame_bytes());
+                cursor.skip(header.frame_bytes());
                 continue;
             }
             if seq != self.next {
                 let why = format!("body {seq} stands where {} should", self.next);
-                return Err(place.damaged(offset, why));
+                return Err(cursor.damaged(offset, why));
             }
-            let mut payload = place.payload(&header)?;
+            let mut payload = cursor.payload(&header)?;
             let head_bytes = payload.split_to(usize::from(header.head_bytes));
             let Some(head) = BodyHead::decode(&head_bytes, header.flags.is_compressed) else {
-                return Err(place.damaged(offset, "a body's head makes no sense".into()));
+                return Err(cursor.damaged(offset, "a body's head makes no sense".into()));
             };
             let stored = Stored {
-                format: place.format,
+                format: cursor.format,
                 flags: header.flags,
                 head_bytes: &head_bytes,
                 head: &head,
                 body: payload,
             };
             let cipher = self.journal.inner.shared.options.cipher.as_ref();
-            let bytes = stored.decode(cipher).map_err(|error| place.undecodable(seq, error))?;
+            let bytes = stored.decode(cipher).map_err(|error| cursor.undecodable(seq, error))?;
             if *self.table != *head.table {
                 self.table = Arc::from(head.table);
             }
@@ -206,7 +208,7 @@ impl Reader {
                 first_line: head.first_line,
                 bytes,
             };
-            place.skip(header.frame_bytes());
+            cursor.skip(header.frame_bytes());
             self.next = seq.next();
             return Ok(Some(body));
         }
@@ -214,7 +216,7 @@ impl Reader {
     }
 }
 
-/// The segment of a durable body.
+/// Returns the segment of a durable body.
 fn segment_of(state: &State, seq: Seq) -> Result<(u64, Segment), JournalError> {
     match state.segments.range(..=seq.0).next_back() {
         Some((first, segment)) if seq.0 <= segment.last_seq => Ok((*first, segment.clone())),
@@ -226,7 +228,7 @@ fn segment_of(state: &State, seq: Seq) -> Result<(u64, Segment), JournalError> {
     }
 }
 
-impl Place {
+impl Cursor {
     fn header(&mut self) -> Result<Header, JournalError> {
         let bytes = self.peek(HEADER_BYTES as u64)?;
         match Header::decode(&bytes, self.salt) {
@@ -249,7 +251,7 @@ impl Place {
         Ok(frame)
     }
 
-    /// The next `want` bytes, all of them below the durable mark.
+    /// Returns the next `want` bytes, all of them below the durable mark.
     fn peek(&mut self, want: u64) -> Result<Bytes, JournalError> {
         let left = self.durable - self.offset;
         if want > left {
@@ -283,7 +285,7 @@ impl Place {
         }
     }
 
-    /// The error for body `seq`, whose frame is whole.
+    /// Returns the error for body `seq`, whose frame is whole.
     fn undecodable(&self, seq: Seq, error: DecodeError) -> JournalError {
         let path = self.path.clone();
         match error {

@@ -1,7 +1,7 @@
-//! From what is on disk to a journal that can be written: the start.
+//! Recovery: from the files on disk to a journal that can be written.
 //!
-//! Segments are scanned in order, every checksum verified. The newest readable one is looked at
-//! before that, since it says which bodies are committed (their segments need no look, and may be
+//! Segments are scanned in order, every checksum verified. The newest readable one is read
+//! before that, since it says which bodies are committed (their segments are not read, and may be
 //! missing) and which are known to be lost. The table of what a start makes of a crash is in the
 //! module's page.
 
@@ -13,16 +13,16 @@ use std::sync::Arc;
 use super::control::{self, Control};
 use super::disk::{Disk, DiskLock, read_full_at, write_all_at};
 use super::frame::HEADER_BYTES;
-use super::retry_window::{Entry, Window};
-use super::scan::{Candidate, Fault, Scan, is_torn, read_head, salvage, scan_frames};
+use super::retry_window::{RetryEntry, RetryWindow};
+use super::scan::{Fault, Scan, SegmentFile, is_torn, read_head, salvage, scan_frames};
 use super::segment::{self, DAMAGED_SUFFIX, NEW_SUFFIX};
 use super::state::{Segment, Shared, State};
-use super::writer::{Writer, begin_segment, random};
-use super::{JournalError, Options, Recovery, SkippedSegment};
+use super::writer::{Writer, begin_segment};
+use super::{JournalError, Options, Recovery, SkippedSegment, identity};
 use crate::clock::Clock;
 use crate::record::{Roll, Seq, SeqRange};
 
-/// Bytes rewritten at a time.
+/// Bytes that are rewritten at a time.
 const REWRITE_BYTES: usize = 1 << 20;
 /// A journal ready to run.
 pub(crate) struct Opened {
@@ -52,7 +52,7 @@ pub(crate) fn open(
     }
     let (node, seed) = match replay.identity {
         Some(identity) => identity,
-        None => (new_node(&options.node_prefix, &dir)?, random_for(&dir)?),
+        None => (identity::new_node(&options.node_prefix, &dir)?, identity::random(&dir)?),
     };
     let recovery = Recovery {
         next: Seq(replay.next),
@@ -72,7 +72,7 @@ pub(crate) fn open(
         closing: false,
         closed: false,
     };
-    let mut window = Window::new(options.retry_window, clock.now(), replay.window);
+    let mut window = RetryWindow::new(options.retry_window, clock.now(), replay.window);
     if options.cipher.is_some() {
         window.keep_lengths();
     }
@@ -99,6 +99,7 @@ fn rename_asides(shared: &Shared, asides: &[(PathBuf, PathBuf)]) -> Result<(), J
 /// The file in a journal's directory that one process at a time has locked.
 pub(crate) const LOCK: &str = "lock";
 
+/// Locks the directory, without waiting.
 fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, JournalError> {
     let path = dir.join(LOCK);
     match disk.lock(&path) {
@@ -108,38 +109,19 @@ fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, JournalError> 
     }
 }
 
-fn random_for(dir: &Path) -> Result<u64, JournalError> {
-    random().map_err(io_error("get random bytes for", dir))
-}
-
-fn new_node(prefix: &str, dir: &Path) -> Result<String, JournalError> {
-    let mut bits = random_for(dir)?;
-    let mut node = String::with_capacity(prefix.len() + 9);
-    if !prefix.is_empty() {
-        node.push_str(prefix);
-        node.push('-');
-    }
-    for _ in 0..8 {
-        let digit = (bits & 31) as u8;
-        node.push(char::from(if digit < 26 { b'a' + digit } else { b'2' + digit - 26 }));
-        bits >>= 5;
-    }
-    Ok(node)
-}
-
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
     let path = path.to_owned();
     move |source| JournalError::Io { what, path, source }
 }
 
-/// What is known so far, scanning in order.
+/// The state of the scan, which goes through the segments in order.
 struct Replay {
     disk: Arc<dyn Disk>,
     options: Options,
     identity: Option<(String, u64)>,
     segments: BTreeMap<u64, Segment>,
     control: Control,
-    window: Vec<Entry>,
+    window: Vec<RetryEntry>,
     /// Segments with bodies that are encrypted: the first and the last of these.
     encrypted: Vec<(SeqRange, PathBuf)>,
     /// The number after the last body that is held, committed or given up.
@@ -202,7 +184,7 @@ impl Replay {
         Ok(replay)
     }
 
-    /// The first numbers of the segments there are, in order. Removes half-made ones.
+    /// Returns the first numbers of all segments, in order. Removes unfinished ones.
     fn list(&self) -> Result<Vec<u64>, JournalError> {
         let dir = &self.options.dir;
         let mut firsts = Vec::new();
@@ -219,8 +201,8 @@ impl Replay {
         Ok(firsts)
     }
 
-    /// The newest segment whose head and checkpoint can be read, with what it says of rolls to its
-    /// end: the latest that is known.
+    /// Scans the newest segment whose head and checkpoint can be read: its rolls are the latest that
+    /// are known.
     fn newest(&self, firsts: &[u64]) -> Result<Option<Scan>, JournalError> {
         for first_seq in firsts.iter().rev() {
             let it = self.candidate(*first_seq)?;
@@ -236,11 +218,11 @@ impl Replay {
         Ok(None)
     }
 
-    fn candidate(&self, first_seq: u64) -> Result<Candidate, JournalError> {
+    fn candidate(&self, first_seq: u64) -> Result<SegmentFile, JournalError> {
         let path = self.options.dir.join(segment::file_name(first_seq));
         let file = self.disk.open(&path).map_err(io_error("open", &path))?;
         let len = file.length().map_err(io_error("read the length of", &path))?;
-        Ok(Candidate { path, file, len, first_seq })
+        Ok(SegmentFile { path, file, len, first_seq })
     }
 
     /// Enters a segment whose bodies are all committed: it is about to be released.
@@ -252,12 +234,12 @@ impl Replay {
         Ok(())
     }
 
-    fn enter(&mut self, it: Candidate, format: u32, salt: u64, frames_at: u64, last_seq: u64) {
+    fn enter(&mut self, it: SegmentFile, format: u32, salt: u64, frames_at: u64, last_seq: u64) {
         let segment = Segment { path: it.path, format, salt, frames_at, durable: it.len, last_seq };
         self.segments.insert(it.first_seq, segment);
     }
 
-    /// Bodies between the last segment and this one that should be there.
+    /// Returns the bodies missing between the last segment and this one.
     fn gap_before(
         &mut self,
         first_seq: u64,
@@ -279,7 +261,7 @@ impl Replay {
         Ok(Some(range))
     }
 
-    /// Scans a segment and takes over what it says; tells which bodies are gone with it.
+    /// Scans a segment and takes over its content. Returns the bodies that are lost with it.
     fn segment(
         &mut self,
         first_seq: u64,
@@ -323,7 +305,7 @@ impl Replay {
         }
     }
 
-    fn take_over(&mut self, it: Candidate, scan: Scan) {
+    fn take_over(&mut self, it: SegmentFile, scan: Scan) {
         self.next = scan.last_seq + 1;
         self.floor = self.next;
         self.control = scan.control;
@@ -340,9 +322,9 @@ impl Replay {
         waiting.map(|(range, path)| (range.first.max(committed.next()), path.clone()))
     }
 
-    /// Makes the last segment what the scan found, for sure: cut at the end of its whole frames,
-    /// with every byte that was not known durable written again and synced.
-    fn settle(&self, it: &mut Candidate, scan: &Scan) -> Result<(), JournalError> {
+    /// Makes the last segment durable as scanned: cut at the end of its whole frames, and every byte
+    /// that was not known durable written again and synced.
+    fn settle(&self, it: &mut SegmentFile, scan: &Scan) -> Result<(), JournalError> {
         let path = it.path.clone();
         if it.len > scan.end {
             it.file.truncate(scan.end).map_err(io_error("truncate", &path))?;
@@ -365,10 +347,10 @@ impl Replay {
         it.file.sync().map_err(io_error("sync", &path))
     }
 
-    /// Refuses a damaged segment, or plans to rename it and tells which bodies are gone.
+    /// Refuses a damaged segment, or plans to rename it and returns the bodies that are lost.
     fn set_aside(
         &mut self,
-        it: Candidate,
+        it: SegmentFile,
         scan: Option<Scan>,
         fault: Fault,
         following: Option<u64>,

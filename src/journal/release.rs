@@ -1,4 +1,4 @@
-//! Deleting what is in the lake.
+//! Deletion of segments whose bodies have landed.
 //!
 //! A segment goes when it is not the one being written and all its bodies are committed; what it
 //! held besides bodies is in the checkpoints behind it. Oldest first: but removals may reach the
@@ -8,8 +8,8 @@ use std::io::ErrorKind;
 
 use super::state::Shared;
 
-/// Removes segments that are no longer needed, on the caller's thread. What cannot be removed now
-/// is tried again at the next release: it costs room, and no promise.
+/// Removes segments that are no longer needed, on the caller's thread. A segment that cannot be
+/// removed now is tried again at the next release: it takes space, and breaks no promise.
 pub(crate) fn release(shared: &Shared) {
     let _one_at_a_time = shared.releasing.lock();
     let mut removed = 0_u64;
@@ -53,7 +53,7 @@ pub(crate) fn release(shared: &Shared) {
     }
 }
 
-/// Shows how much the journal holds.
+/// Updates the gauges of the journal's size.
 pub(crate) fn record_size(bytes: u64, segments: usize) {
     metrics::gauge!("sessionlake_journal_backlog_bytes").set(bytes as f64);
     metrics::gauge!("sessionlake_journal_segments").set(segments as f64);

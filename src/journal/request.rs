@@ -1,20 +1,20 @@
-//! What the writer is asked, and that everyone is answered.
+//! Requests to the writer. Each is answered, whatever becomes of it.
 
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::frame::{Key, PreparedBody};
+use super::frame::{PreparedBody, RetryKey};
 use super::retry_window::Outcome;
 use super::state::{Shared, WRITER_GONE};
 use super::{AppendError, JournalError, Receipt, Seal};
 use crate::record::{Roll, Seq};
 
-/// Answers a blocking caller.
+/// The channel to a caller that blocks.
 pub(crate) type Answer = Sender<Result<(), JournalError>>;
 
-/// What the writer is asked.
+/// A request to the writer.
 pub(crate) enum Request {
     Body(BodyRequest),
     Seal(Seal, Answer),
@@ -27,9 +27,9 @@ pub(crate) enum Request {
 pub(crate) struct BodyRequest {
     pub(crate) body: PreparedBody,
     answer: Option<oneshot::Sender<Outcome>>,
-    pub(crate) key: Option<Key>,
-    /// Its room in the queue.
-    _room: OwnedSemaphorePermit,
+    pub(crate) key: Option<RetryKey>,
+    /// Its share of the queue.
+    _permit: OwnedSemaphorePermit,
     shared: Arc<Shared>,
 }
 
@@ -37,25 +37,26 @@ impl BodyRequest {
     pub(crate) fn new(
         body: PreparedBody,
         answer: oneshot::Sender<Outcome>,
-        room: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         shared: Arc<Shared>,
     ) -> BodyRequest {
         let key = body.key;
-        BodyRequest { body, answer: Some(answer), key, _room: room, shared }
+        BodyRequest { body, answer: Some(answer), key, _permit: permit, shared }
     }
 
-    /// An equal body came first: this one answers nobody.
+    /// Turns this into a request that answers nobody, since an equal body came first.
     pub(crate) fn withdrawn(mut self) -> BodyRequest {
         self.answer = None;
         self.key = None;
         self
     }
 
+    /// Answers that the body was not recorded.
     pub(crate) fn refuse(mut self, error: &AppendError) {
         self.answer_with(Err(error));
     }
 
-    /// The window has the body already.
+    /// Answers that the body is durable. The window has it already.
     pub(crate) fn acked(mut self, seq: Seq) {
         self.key = None;
         self.answer_with(Ok(seq));

@@ -1,75 +1,75 @@
-//! The retry window: which bodies were acknowledged lately, and which are on their way.
+//! The retry window: bodies that were acknowledged lately, and those on their way.
 //!
 //! An entry lives for the window's length from its acknowledgement. Age is counted by a clock of
 //! the window's own, which goes forward with the wall clock and stands still when that jumps
 //! back: a jump can shorten or lengthen an entry's life by the jump, but none lives for ever.
 //! A start that finds a body in the last segment counts from when it was received instead, which
 //! the frame says: earlier by its wait in the queue, some seconds at most.
-//! At most [`MAX_ENTRIES`] are kept; past that the oldest go first, which is counted and told of.
+//! At most [`MAX_ENTRIES`] are kept; past that the oldest go first, which is counted and logged.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::frame::Key;
+use super::frame::RetryKey;
 use super::{AppendError, Receipt};
 use crate::record::{Micros, Seq};
 
-/// The most entries that are kept: about 100 MB of memory at worst.
+/// Maximum number of entries: about 100 MB of memory.
 pub(crate) const MAX_ENTRIES: usize = 1_000_000;
 
-/// A clock that is behind by less than this has not jumped: callers asked it in turn and came here
-/// in another.
-const JUMP_US: i64 = 1_000_000;
+/// Microseconds by which a clock may go back without having jumped: callers ask it in one order and
+/// come here in another.
+const CLOCK_JUMP_US: i64 = 1_000_000;
 
-/// How often it is told that the window is full.
-const TOLD_EVERY_US: i64 = 60_000_000;
+/// Microseconds between two warnings that the window is full.
+const WARN_INTERVAL_US: i64 = 60_000_000;
 
-/// What became of a body.
+/// The outcome of appending a body.
 pub(crate) type Outcome = Result<Receipt, AppendError>;
 
 /// One acknowledged body. `at` is wall-clock time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) key: Key,
+pub(crate) struct RetryEntry {
+    pub(crate) key: RetryKey,
     pub(crate) seq: Seq,
     pub(crate) at: Micros,
 }
 
-/// What is known of a body before it is stored.
-pub(crate) enum Known {
+/// The state of a body in the window.
+pub(crate) enum Lookup {
     /// Acknowledged within the window.
-    Acked(Seq),
-    /// On its way: the outcome will come here.
+    Acknowledged(Seq),
+    /// On its way: the receiver gets its outcome.
     InFlight(oneshot::Receiver<Outcome>),
-    /// Nothing.
-    New,
+    /// Neither.
+    Unknown,
 }
 
 /// Acknowledged and in-flight bodies by key.
-pub(crate) struct Window {
+pub(crate) struct RetryWindow {
     length_us: i64,
     max_entries: usize,
-    acked: HashMap<Key, Seq>,
+    acked: HashMap<RetryKey, Seq>,
     /// The same, oldest first; `at` counted by `age_us`.
-    order: VecDeque<Entry>,
-    in_flight: HashMap<Key, Vec<oneshot::Sender<Outcome>>>,
+    order: VecDeque<RetryEntry>,
+    in_flight: HashMap<RetryKey, Vec<oneshot::Sender<Outcome>>>,
     /// Lengths of bodies that an earlier start acknowledged, and the last of these bodies.
     earlier_lengths: HashSet<u32>,
     earlier_last: Seq,
     /// The window's own clock.
     age_us: i64,
     last_now: Micros,
-    /// Entries that went before their time, and when that was told, by `age_us`.
+    /// Entries dropped before their time, and when that was logged, by `age_us`.
     dropped: u64,
-    told_us: Option<i64>,
+    warned_us: Option<i64>,
 }
 
-impl Window {
-    /// A window with the entries of a checkpoint, oldest first. A length of 0 keeps none.
-    pub(crate) fn new(length: Duration, now: Micros, entries: Vec<Entry>) -> Window {
-        let mut window = Window {
+impl RetryWindow {
+    /// Creates a window with the entries of a checkpoint, oldest first. A length of 0 keeps none.
+    pub(crate) fn new(length: Duration, now: Micros, entries: Vec<RetryEntry>) -> RetryWindow {
+        let mut window = RetryWindow {
             length_us: i64::try_from(length.as_micros()).unwrap_or(i64::MAX),
             max_entries: MAX_ENTRIES,
             acked: HashMap::new(),
@@ -80,12 +80,12 @@ impl Window {
             age_us: 0,
             last_now: now,
             dropped: 0,
-            told_us: None,
+            warned_us: None,
         };
         if window.is_on() {
             for entry in entries {
                 let age_us = now.0.saturating_sub(entry.at.0).max(0);
-                window.insert(Entry { at: Micros(-age_us), ..entry });
+                window.insert(RetryEntry { at: Micros(-age_us), ..entry });
             }
             window.tick(now);
         }
@@ -93,7 +93,7 @@ impl Window {
     }
 
     #[cfg(test)]
-    pub(crate) fn bounded_to(mut self, max_entries: usize) -> Window {
+    pub(crate) fn bounded_to(mut self, max_entries: usize) -> RetryWindow {
         self.max_entries = max_entries;
         self
     }
@@ -103,24 +103,24 @@ impl Window {
         self.dropped
     }
 
-    /// Whether retries are recognised at all.
+    /// Tells whether retries are recognised at all.
     pub(crate) fn is_on(&self) -> bool {
         self.length_us > 0
     }
 
-    /// What is known of this body. Joins the waiters of one in flight.
-    pub(crate) fn look_up(&mut self, key: Key, now: Micros) -> Known {
+    /// Looks a body up, and joins the waiters of one in flight.
+    pub(crate) fn look_up(&mut self, key: RetryKey, now: Micros) -> Lookup {
         self.tick(now);
         if let Some(seq) = self.acked.get(&key) {
-            return Known::Acked(*seq);
+            return Lookup::Acknowledged(*seq);
         }
         match self.in_flight.get_mut(&key) {
             Some(waiters) => {
                 let (sender, receiver) = oneshot::channel();
                 waiters.push(sender);
-                Known::InFlight(receiver)
+                Lookup::InFlight(receiver)
             }
-            None => Known::New,
+            None => Lookup::Unknown,
         }
     }
 
@@ -140,44 +140,46 @@ impl Window {
     }
 
     /// Returns the number of an acknowledged body.
-    pub(crate) fn acked(&self, key: Key) -> Option<Seq> {
+    pub(crate) fn acked(&self, key: RetryKey) -> Option<Seq> {
         self.acked.get(&key).copied()
     }
 
     /// Marks a body as handed to the writer.
-    pub(crate) fn begin(&mut self, key: Key) {
+    pub(crate) fn begin(&mut self, key: RetryKey) {
         self.in_flight.entry(key).or_default();
     }
 
-    /// The body is durable.
-    pub(crate) fn ack(&mut self, key: Key, seq: Seq, now: Micros) {
+    /// Records that the body is durable, and answers its waiters.
+    pub(crate) fn ack(&mut self, key: RetryKey, seq: Seq, now: Micros) {
         self.tick(now);
-        self.insert(Entry { key, seq, at: Micros(self.age_us) });
+        self.insert(RetryEntry { key, seq, at: Micros(self.age_us) });
         self.answer(key, &Ok(Receipt { seq, duplicate: true }));
     }
 
-    /// The body was not stored: its waiters get the same answer.
-    pub(crate) fn fail(&mut self, key: Key, error: &AppendError) {
+    /// Records that the body was not stored: its waiters get the same error.
+    pub(crate) fn fail(&mut self, key: RetryKey, error: &AppendError) {
         self.answer(key, &Err(error.clone()));
     }
 
-    /// The live entries, oldest first, in wall-clock time: for a checkpoint.
-    pub(crate) fn entries(&mut self, now: Micros) -> Vec<Entry> {
+    /// Returns the live entries for a checkpoint, oldest first, in wall-clock time.
+    pub(crate) fn entries(&mut self, now: Micros) -> Vec<RetryEntry> {
         self.tick(now);
         let shift_us = now.0.saturating_sub(self.age_us);
-        let wall =
-            |entry: &Entry| Entry { at: Micros(entry.at.0.saturating_add(shift_us)), ..*entry };
+        let wall = |entry: &RetryEntry| RetryEntry {
+            at: Micros(entry.at.0.saturating_add(shift_us)),
+            ..*entry
+        };
         self.order.iter().map(wall).collect()
     }
 
-    fn answer(&mut self, key: Key, outcome: &Outcome) {
+    fn answer(&mut self, key: RetryKey, outcome: &Outcome) {
         for waiter in self.in_flight.remove(&key).unwrap_or_default() {
             // A waiter that went away needs no answer.
             let _ = waiter.send(outcome.clone());
         }
     }
 
-    fn insert(&mut self, entry: Entry) {
+    fn insert(&mut self, entry: RetryEntry) {
         if self.order.len() >= self.max_entries {
             self.drop_oldest();
             self.count_dropped();
@@ -189,9 +191,9 @@ impl Window {
     fn count_dropped(&mut self) {
         self.dropped += 1;
         metrics::counter!("sessionlake_retry_window_dropped_total").increment(1);
-        let told = self.told_us.is_some_and(|told| self.age_us - told < TOLD_EVERY_US);
+        let told = self.warned_us.is_some_and(|told| self.age_us - told < WARN_INTERVAL_US);
         if !told {
-            self.told_us = Some(self.age_us);
+            self.warned_us = Some(self.age_us);
             tracing::warn!(
                 "the retry window is full with {} bodies: the oldest are forgotten before their \
                  time, {} so far, and would be stored again if they came again",
@@ -206,7 +208,7 @@ impl Window {
         if passed_us > 0 {
             self.age_us = self.age_us.saturating_add(passed_us);
         }
-        if !(-JUMP_US..=0).contains(&passed_us) {
+        if !(-CLOCK_JUMP_US..=0).contains(&passed_us) {
             self.last_now = now;
         }
         while let Some(oldest) = self.order.front()

@@ -1,4 +1,4 @@
-//! What one segment says, from its head to its end or its first fault.
+//! The scan of one segment, from its head to its end or its first fault.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,38 +8,38 @@ use super::codec::encryption::OVERHEAD_BYTES;
 use super::codec::is_encrypted;
 use super::control::{self, Control};
 use super::disk::DiskFile;
-use super::frame::{BodyHead, HEADER_BYTES, Key, Kind};
-use super::retry_window::Entry;
-use super::segment::{self, BadHead, Scanned, Scanner, SegmentHead};
+use super::frame::{BodyHead, HEADER_BYTES, Kind, RetryKey};
+use super::retry_window::RetryEntry;
+use super::segment::{self, FrameScanner, HeadError, ScannedFrame, SegmentHead};
 use crate::record::{Seq, SeqRange};
 
 /// A segment that has not been scanned.
-pub(crate) struct Candidate {
+pub(crate) struct SegmentFile {
     pub(crate) path: PathBuf,
     pub(crate) file: Box<dyn DiskFile>,
     pub(crate) len: u64,
     pub(crate) first_seq: u64,
 }
 
-impl Candidate {
-    /// Names the file in an I/O error.
+impl SegmentFile {
+    /// Turns an I/O error into one that names the file.
     pub(crate) fn cannot(&self, what: &'static str) -> impl FnOnce(io::Error) -> JournalError {
         let path = self.path.clone();
         move |source| JournalError::Io { what, path, source }
     }
 }
 
-/// What a segment holds, up to its end or its first fault.
+/// The content of a segment, up to its end or its first fault.
 pub(crate) struct Scan {
     pub(crate) head: SegmentHead,
     pub(crate) control: Control,
-    pub(crate) window: Vec<Entry>,
+    pub(crate) window: Vec<RetryEntry>,
     /// The first and the last body that is encrypted.
     pub(crate) encrypted: Option<SeqRange>,
     pub(crate) frames_at: u64,
     pub(crate) end: u64,
     pub(crate) last_seq: u64,
-    /// How far it was known durable by its own frames.
+    /// Offset up to which its own frames prove it durable.
     pub(crate) durable: u64,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Scan {
 pub(crate) struct Fault {
     pub(crate) offset: u64,
     pub(crate) why: String,
-    /// Bytes that are not there as they should be: what a crash in the middle of a write leaves.
+    /// A crash in the middle of a write can leave this: bytes are missing or are others.
     pub(crate) may_be_torn: bool,
 }
 
@@ -57,23 +57,23 @@ impl Fault {
     }
 }
 
-/// Whether a fault in the last segment is what a crash leaves of an unsynced write: nothing behind
-/// it was written when it was known durable.
-pub(crate) fn is_torn(it: &Candidate, scan: &Scan, fault: &Fault) -> Result<bool, JournalError> {
-    let mut scanner = Scanner::new(&*it.file, it.len, scan.head.salt);
+/// Tells whether a fault in the last segment is the rest of an unsynced write: nothing behind it was
+/// written at a time when it was known durable.
+pub(crate) fn is_torn(it: &SegmentFile, scan: &Scan, fault: &Fault) -> Result<bool, JournalError> {
+    let mut scanner = FrameScanner::new(&*it.file, it.len, scan.head.salt);
     Ok(fault.may_be_torn && !scanner.proves_durable(fault.offset).map_err(it.cannot("read"))?)
 }
 
 /// Reads a segment's head and checkpoint.
 pub(crate) fn read_head(
-    it: &Candidate,
+    it: &SegmentFile,
     identity: Option<&(String, u64)>,
 ) -> Result<Result<Scan, Fault>, JournalError> {
     let io = || it.cannot("read");
     let (head, frames_at) = match SegmentHead::read(&*it.file).map_err(io())? {
         Ok(head) => head,
-        Err(BadHead::Damaged(why)) => return Ok(Err(Fault::damage(0, why))),
-        Err(BadHead::Format(found)) => {
+        Err(HeadError::Damaged(why)) => return Ok(Err(Fault::damage(0, why))),
+        Err(HeadError::Format(found)) => {
             let path = it.path.clone();
             return Err(JournalError::Version { path, found, known: segment::FORMAT });
         }
@@ -88,7 +88,7 @@ pub(crate) fn read_head(
         let why = format!("it belongs to node {}, this journal is of node {node}", head.node);
         return Ok(Err(Fault::damage(0, why)));
     }
-    let mut scanner = Scanner::new(&*it.file, it.len, head.salt);
+    let mut scanner = FrameScanner::new(&*it.file, it.len, head.salt);
     let frame = match scanner.frame(frames_at).map_err(io())? {
         Ok(frame) => frame,
         Err(why) => return Ok(Err(Fault::damage(frames_at, format!("in the checkpoint: {why}")))),
@@ -113,8 +113,8 @@ pub(crate) fn read_head(
 }
 
 /// Reads a segment's frames up to its end or the first fault.
-pub(crate) fn scan_frames(it: &Candidate, scan: &mut Scan) -> io::Result<Option<Fault>> {
-    let mut scanner = Scanner::new(&*it.file, it.len, scan.head.salt);
+pub(crate) fn scan_frames(it: &SegmentFile, scan: &mut Scan) -> io::Result<Option<Fault>> {
+    let mut scanner = FrameScanner::new(&*it.file, it.len, scan.head.salt);
     while scan.end < it.len {
         let offset = scan.end;
         let frame = match scanner.frame(offset)? {
@@ -130,8 +130,8 @@ pub(crate) fn scan_frames(it: &Candidate, scan: &mut Scan) -> io::Result<Option<
     Ok(None)
 }
 
-/// Takes over what one whole frame says, if it follows from what was there.
-fn apply(scan: &mut Scan, frame: &Scanned) -> Result<(), String> {
+/// Applies a whole frame to the scan, if it follows from those before it.
+fn apply(scan: &mut Scan, frame: &ScannedFrame) -> Result<(), String> {
     const SENSELESS: &str = "a record is whole and makes no sense";
     let header = &frame.header;
     match header.kind {
@@ -155,8 +155,8 @@ fn apply(scan: &mut Scan, frame: &Scanned) -> Result<(), String> {
                     .checked_sub(overhead_bytes)
                     .ok_or(SENSELESS)?;
                 let body_bytes = head.inflated_bytes.unwrap_or(stored_bytes);
-                let key = Key { hash: head.hash, body_bytes };
-                scan.window.push(Entry { key, seq: Seq(header.seq), at: header.at });
+                let key = RetryKey { hash: head.hash, body_bytes };
+                scan.window.push(RetryEntry { key, seq: Seq(header.seq), at: header.at });
             }
             Ok(())
         }
@@ -172,10 +172,10 @@ fn apply(scan: &mut Scan, frame: &Scanned) -> Result<(), String> {
     }
 }
 
-/// Takes from behind a fault what a damaged segment still says of rolls and numbers, into `scan`,
-/// and returns how many bytes said nothing.
-pub(crate) fn salvage(it: &Candidate, scan: &mut Scan) -> io::Result<u64> {
-    let mut scanner = Scanner::new(&*it.file, it.len, scan.head.salt);
+/// Adds to `scan` the rolls and numbers that can still be read behind a fault, and returns the number
+/// of bytes that could not be read.
+pub(crate) fn salvage(it: &SegmentFile, scan: &mut Scan) -> io::Result<u64> {
+    let mut scanner = FrameScanner::new(&*it.file, it.len, scan.head.salt);
     let (mut offset, mut unread_bytes) = (scan.end, 0);
     while let Some((at, header)) = scanner.next_header(offset)? {
         unread_bytes += at - offset;

@@ -1,4 +1,4 @@
-//! Segment files: their names, their heads, how one is made, and how one is scanned.
+//! Segment files: names, heads, creation and scanning.
 //!
 //! ```text
 //!  0          8            12            16            24
@@ -24,7 +24,7 @@ use memchr::memmem::Finder;
 use super::JournalError;
 use super::codec::encryption::FORMAT_2_PREFIX;
 use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
-use super::frame::{self, HEADER_BYTES, Header, Kind, Take};
+use super::frame::{self, ByteReader, HEADER_BYTES, Header, Kind};
 use crate::record::Micros;
 
 const MAGIC: [u8; 8] = *b"SLJOURNL";
@@ -34,12 +34,12 @@ pub(crate) const FORMAT: u32 = 3;
 const FIXED_BYTES: usize = 50;
 /// Bytes read at a time by a scan.
 const SCAN_BYTES: usize = 1 << 20;
-/// Ends the name of a segment that is not whole yet.
+/// Suffix of a segment that is being made.
 pub(crate) const NEW_SUFFIX: &str = ".new";
-/// Ends the name of a segment that was set aside.
+/// Suffix of a segment that was set aside.
 pub(crate) const DAMAGED_SUFFIX: &str = ".damaged";
 
-/// Who wrote a segment, and which.
+/// The head of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHead {
     /// The format of its frames: [`FORMAT`] unless an earlier version wrote it.
@@ -51,9 +51,9 @@ pub(crate) struct SegmentHead {
     pub(crate) created_at: Micros,
 }
 
-/// Why a head cannot be read.
+/// The reason why a head cannot be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum BadHead {
+pub(crate) enum HeadError {
     /// A later version wrote it.
     Format(u32),
     /// It is not what was written.
@@ -78,22 +78,22 @@ impl SegmentHead {
         out
     }
 
-    /// Reads a head at the start of `bytes`, and says how long it is.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<(SegmentHead, u64), BadHead> {
-        const SHORT: BadHead = BadHead::Damaged("the segment's header is cut short");
-        let mut rest = Take(bytes);
+    /// Decodes a head at the start of `bytes`, and returns its length too.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(SegmentHead, u64), HeadError> {
+        const SHORT: HeadError = HeadError::Damaged("the segment's header is cut short");
+        let mut rest = ByteReader(bytes);
         if rest.array().ok_or(SHORT)? != MAGIC {
-            return Err(BadHead::Damaged("this is not a segment: its first bytes are others"));
+            return Err(HeadError::Damaged("this is not a segment: its first bytes are others"));
         }
         let format = rest.u32().ok_or(SHORT)?;
         let head_bytes = rest.u32().ok_or(SHORT)? as usize;
         let whole = bytes.get(..head_bytes).ok_or(SHORT)?;
         let (covered, crc) = whole.split_last_chunk().ok_or(SHORT)?;
         if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
-            return Err(BadHead::Damaged("the segment's header does not match its checksum"));
+            return Err(HeadError::Damaged("the segment's header does not match its checksum"));
         }
         if !(1..=FORMAT).contains(&format) {
-            return Err(BadHead::Format(format));
+            return Err(HeadError::Format(format));
         }
         let first_seq = rest.u64().ok_or(SHORT)?;
         let created_at = Micros(rest.i64().ok_or(SHORT)?);
@@ -101,13 +101,13 @@ impl SegmentHead {
         let node_bytes = rest.u16().ok_or(SHORT)?.into();
         let node = rest.bytes(node_bytes).ok_or(SHORT)?;
         let node = std::str::from_utf8(node)
-            .map_err(|_| BadHead::Damaged("the node's name is not UTF-8"))?
+            .map_err(|_| HeadError::Damaged("the node's name is not UTF-8"))?
             .to_owned();
         Ok((SegmentHead { format, node, seed, salt, first_seq, created_at }, head_bytes as u64))
     }
 
-    /// Reads a file's head.
-    pub(crate) fn read(file: &dyn DiskFile) -> io::Result<Result<(SegmentHead, u64), BadHead>> {
+    /// Reads the head of a file.
+    pub(crate) fn read(file: &dyn DiskFile) -> io::Result<Result<(SegmentHead, u64), HeadError>> {
         let mut bytes = vec![0; 4096];
         let read = read_full_at(file, &mut bytes, 0)?;
         bytes.truncate(read);
@@ -115,12 +115,12 @@ impl SegmentHead {
     }
 }
 
-/// A segment's name: its first sequence number, so that names sort as bodies do.
+/// Returns the name of a segment: its first sequence number, so that names sort as bodies do.
 pub(crate) fn file_name(first_seq: u64) -> String {
     format!("{first_seq:020}.seg")
 }
 
-/// The first sequence number of a segment by its name; `None` for other files.
+/// Parses the first sequence number out of a segment's name; `None` for other files.
 pub(crate) fn parse_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     let whole = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -172,8 +172,8 @@ pub(crate) fn create(
     Ok(NewSegment { path, file, len })
 }
 
-/// A frame that a scan found whole.
-pub(crate) struct Scanned {
+/// A whole frame.
+pub(crate) struct ScannedFrame {
     pub(crate) header: Header,
     /// The head of a body and its first bytes, the whole payload of a control record.
     pub(crate) kept: Vec<u8>,
@@ -182,22 +182,22 @@ pub(crate) struct Scanned {
 }
 
 /// Reads a segment front to back in bounded memory.
-pub(crate) struct Scanner<'a> {
+pub(crate) struct FrameScanner<'a> {
     file: &'a dyn DiskFile,
     len: u64,
     salt: u64,
     buffer: Vec<u8>,
-    /// Offset of the buffer's first byte, and how many bytes are good.
+    /// File offset of the buffer, and the number of its bytes that are valid.
     at: u64,
     good: usize,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> FrameScanner<'a> {
     pub(crate) fn new(file: &'a dyn DiskFile, len: u64, salt: u64) -> Self {
-        Scanner { file, len, salt, buffer: vec![0; SCAN_BYTES], at: 0, good: 0 }
+        FrameScanner { file, len, salt, buffer: vec![0; SCAN_BYTES], at: 0, good: 0 }
     }
 
-    /// The bytes at `offset`: at least `want` of them unless the file ends before.
+    /// Returns the bytes at `offset`: at least `want` of them unless the file ends before.
     fn bytes(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
         let held = offset >= self.at && offset + want as u64 <= self.at + self.good as u64;
         let at_end = offset >= self.at && self.at + self.good as u64 >= self.len;
@@ -210,8 +210,8 @@ impl<'a> Scanner<'a> {
         Ok(self.buffer.get(skip..self.good).unwrap_or_default())
     }
 
-    /// Reads and checks the frame at `offset`: a whole frame, or why it is not one.
-    pub(crate) fn frame(&mut self, offset: u64) -> io::Result<Result<Scanned, &'static str>> {
+    /// Reads and checks the frame at `offset`. Returns the frame, or the reason why it is not whole.
+    pub(crate) fn frame(&mut self, offset: u64) -> io::Result<Result<ScannedFrame, &'static str>> {
         if self.len - offset < HEADER_BYTES as u64 {
             return Ok(Err("a frame is cut short"));
         }
@@ -250,10 +250,10 @@ impl<'a> Scanner<'a> {
         if crc != header.payload_crc {
             return Ok(Err("a frame's payload does not match its checksum"));
         }
-        Ok(Ok(Scanned { header, kept, end }))
+        Ok(Ok(ScannedFrame { header, kept, end }))
     }
 
-    /// The first whole header of a frame at or behind `offset`, its payload unchecked.
+    /// Returns the first whole header of a frame at or behind `offset`. Its payload is not checked.
     pub(crate) fn next_header(&mut self, mut offset: u64) -> io::Result<Option<(u64, Header)>> {
         let finder = Finder::new(&frame::MAGIC);
         let salt = self.salt;
@@ -276,7 +276,7 @@ impl<'a> Scanner<'a> {
         Ok(None)
     }
 
-    /// Whether something behind `offset` was written when `offset` was known durable.
+    /// Tells whether a frame behind `offset` was written when `offset` was known durable.
     pub(crate) fn proves_durable(&mut self, offset: u64) -> io::Result<bool> {
         let mut from = offset + 1;
         while let Some((at, header)) = self.next_header(from)? {

@@ -1,7 +1,7 @@
-//! What the writer, the readers and the handles share.
+//! State that the writer, the readers and the handles share.
 //!
-//! Two locks, never held together and never across I/O: `state` (which segments there are, how far
-//! they are durable) and `window` (which bodies were seen). The writer takes each once a group;
+//! Two locks, never held together and never across I/O: `state` (the segments and how far
+//! they are durable) and `window` (the bodies that were seen). The writer takes each once a group;
 //! readers take `state` when they have used up what they knew to be durable.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use super::disk::{Disk, DiskLock};
-use super::retry_window::Window;
+use super::retry_window::RetryWindow;
 use super::{AppendError, JournalError, Options};
 use crate::clock::Clock;
 use crate::record::SeqRange;
@@ -23,15 +23,15 @@ pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     pub(crate) format: u32,
     pub(crate) salt: u64,
-    /// Where frames begin, behind the head and the checkpoint.
+    /// Offset of the first frame behind the head and the checkpoint.
     pub(crate) frames_at: u64,
-    /// How far the file is durable; the whole file for all but the last.
+    /// Bytes of the file that are durable; the whole file for all but the last.
     pub(crate) durable: u64,
     /// Its last durable body; the one before its first if it has none.
     pub(crate) last_seq: u64,
 }
 
-/// The journal's state as it is on disk.
+/// The state of the journal on disk.
 pub(crate) struct State {
     pub(crate) segments: BTreeMap<u64, Segment>,
     /// Bytes of all segments.
@@ -42,9 +42,9 @@ pub(crate) struct State {
     pub(crate) lost: Vec<SeqRange>,
     /// The first failure.
     pub(crate) poisoned: Option<String>,
-    /// `close` was called: no new bodies.
+    /// Set by `close`: no new bodies.
     pub(crate) closing: bool,
-    /// All that was taken before `close` is durable.
+    /// Set when everything accepted before `close` is durable.
     pub(crate) closed: bool,
 }
 
@@ -57,14 +57,14 @@ pub(crate) struct Shared {
     /// Seeds the retry keys.
     pub(crate) seed: u64,
     state: Mutex<State>,
-    /// Woken when the state has changed.
+    /// Notified when the state has changed.
     pub(crate) changed: Condvar,
-    window: Mutex<Window>,
-    /// Room in the writer's queue, in KiB.
-    pub(crate) room: Arc<Semaphore>,
+    window: Mutex<RetryWindow>,
+    /// Permits of the writer's queue, one for each KiB of body.
+    pub(crate) queue_permits: Arc<Semaphore>,
     /// One release at a time.
     pub(crate) releasing: Mutex<()>,
-    /// Given back with the last handle or reader.
+    /// Released with the last handle or reader.
     _lock: Box<dyn DiskLock>,
 }
 
@@ -77,10 +77,10 @@ impl Shared {
         node: String,
         seed: u64,
         state: State,
-        window: Window,
+        window: RetryWindow,
         disk_lock: Box<dyn DiskLock>,
     ) -> Shared {
-        let room = Arc::new(Semaphore::new(options.queue_kib() as usize));
+        let queue_permits = Arc::new(Semaphore::new(options.queue_kib() as usize));
         Shared {
             disk,
             clock,
@@ -90,23 +90,23 @@ impl Shared {
             state: Mutex::new(state),
             changed: Condvar::new(),
             window: Mutex::new(window),
-            room,
+            queue_permits,
             releasing: Mutex::new(()),
             _lock: disk_lock,
         }
     }
 
-    /// The state. A panic under the lock leaves whole values: each change is a few assignments.
+    /// Locks the state. A panic under the lock leaves whole values: each change is a few assignments.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
-    /// The retry window.
-    pub(crate) fn window(&self) -> MutexGuard<'_, Window> {
+    /// Locks the retry window.
+    pub(crate) fn window(&self) -> MutexGuard<'_, RetryWindow> {
         self.window.lock()
     }
 
-    /// Remembers the first failure, and wakes whoever waits. Nothing is written after this.
+    /// Records the first failure, and wakes all waiters. Nothing is written after this.
     pub(crate) fn poison(&self, reason: String) {
         let mut state = self.state();
         if state.poisoned.is_none() {
@@ -114,11 +114,11 @@ impl Shared {
             state.poisoned = Some(reason);
         }
         drop(state);
-        self.room.close();
+        self.queue_permits.close();
         self.changed.notify_all();
     }
 
-    /// Why no body is taken, if that is so whatever its size.
+    /// Returns the reason why no body is accepted, whatever its size, if there is one.
     pub(crate) fn refusal(&self) -> Option<AppendError> {
         let state = self.state();
         match &state.poisoned {
@@ -127,12 +127,12 @@ impl Shared {
         }
     }
 
-    /// The error of a journal whose writer cannot answer.
+    /// Returns the error of a journal whose writer cannot answer.
     pub(crate) fn poison_error(&self) -> JournalError {
         let reason = self.state().poisoned.clone();
         JournalError::Poisoned { reason: reason.unwrap_or_else(|| WRITER_GONE.into()) }
     }
 }
 
-/// Said when the writer's thread ended without saying why.
+/// The reason given when the writer's thread ended without one.
 pub(crate) const WRITER_GONE: &str = "the writer thread has ended";

@@ -1,6 +1,6 @@
 //! The writer: one thread that owns the last segment.
 //!
-//! It sleeps until something comes, takes what else waits (up to [`GROUP_BYTES`] or
+//! It sleeps until a request comes, takes what else waits (up to [`GROUP_BYTES`] or
 //! [`GROUP_REQUESTS`]), and for that group makes one vectored write and one sync; then it moves the
 //! durable mark, and only then answers. Bodies are not copied on the way. A group that crosses
 //! into a new segment is ended before it, so that a group is always within one file.
@@ -19,11 +19,11 @@ use crossbeam_channel::{Receiver, Sender};
 use super::control::{self, Control, MAX_SETTINGS_BYTES};
 use super::disk::{DiskFile, write_all_at};
 use super::frame::{self, Kind};
-use super::quota::Free;
+use super::quota::FreeSpace;
 use super::request::{Answer, BodyRequest, Request};
 use super::segment::{self, SegmentHead};
 use super::state::{Segment, Shared, WRITER_GONE};
-use super::{AppendError, JournalError, Seal, release};
+use super::{AppendError, JournalError, Seal, identity, release};
 use crate::record::{Roll, Seq};
 
 /// A group is ended when it has this many bytes.
@@ -32,27 +32,27 @@ const GROUP_BYTES: u64 = 8 << 20;
 const GROUP_REQUESTS: usize = 1024;
 
 /// The segment being written.
-pub(crate) struct Active {
+pub(crate) struct ActiveSegment {
     pub(crate) file: Box<dyn DiskFile>,
     pub(crate) path: std::path::PathBuf,
     pub(crate) first_seq: u64,
     pub(crate) salt: u64,
     pub(crate) frames_at: u64,
-    /// How far it is written and durable.
+    /// Bytes that are written and durable.
     pub(crate) len: u64,
 }
 
 /// A head up to this size is no reason to make a segment longer.
 const LARGE_HEAD_BYTES: u64 = 1 << 20;
 
-/// Bytes of frames after which a segment ends, when it is to have `segment_bytes` and begins with a
-/// head and a checkpoint of `head_bytes`. A full retry window makes a checkpoint of 36 MB: a
-/// segment has to be worth it.
+/// Returns the bytes of frames after which a segment ends, if it is to have `segment_bytes` and begins
+/// with a head and a checkpoint of `head_bytes`. A full retry window makes a checkpoint of 36 MB,
+/// which a segment of the usual size would not be worth.
 pub(crate) fn enough_bytes(segment_bytes: u64, head_bytes: u64) -> u64 {
     if head_bytes > LARGE_HEAD_BYTES { segment_bytes.max(2 * head_bytes) } else { segment_bytes }
 }
 
-/// The group that is being put together.
+/// The group that is being collected.
 #[derive(Default)]
 struct Group {
     /// Headers, heads of bodies and payloads of control records, one after the other.
@@ -64,23 +64,23 @@ struct Group {
     answers: Vec<Answer>,
 }
 
-/// The thread's own.
+/// The state of the writer's thread.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
-    active: Active,
+    active: ActiveSegment,
     group: Group,
     /// The last body that was given a number.
     last_seq: u64,
-    /// Rolls, with what is in the group already.
+    /// Rolls, including records that are in the group.
     control: Control,
     closing: bool,
-    /// Something was written since the last `closed` record.
+    /// Set if something was written since the last `closed` record.
     open_ended: bool,
-    free: Free,
+    free: FreeSpace,
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, active: Active, control: Control) -> Writer {
+    pub(crate) fn new(shared: Arc<Shared>, active: ActiveSegment, control: Control) -> Writer {
         let last_seq = active.first_seq - 1;
         Writer {
             shared,
@@ -90,7 +90,7 @@ impl Writer {
             control,
             closing: false,
             open_ended: false,
-            free: Free::default(),
+            free: FreeSpace::default(),
         }
     }
 
@@ -121,7 +121,7 @@ impl Writer {
         self.attempt(Writer::write_closed);
     }
 
-    /// Runs a step, and makes its failure final.
+    /// Runs a step. A failure poisons the journal.
     fn attempt(&mut self, step: impl FnOnce(&mut Writer) -> Result<(), JournalError>) {
         if let Err(error) = step(self) {
             self.shared.poison(error.to_string());
@@ -344,13 +344,9 @@ pub(crate) fn begin_segment(
     shared: &Shared,
     first_seq: u64,
     control: &Control,
-) -> Result<Active, JournalError> {
+) -> Result<ActiveSegment, JournalError> {
     let now = shared.clock.now();
-    let salt = random().map_err(|source| JournalError::Io {
-        what: "get random bytes for",
-        path: shared.options.dir.clone(),
-        source,
-    })?;
+    let salt = identity::random(&shared.options.dir)?;
     let head = SegmentHead {
         format: segment::FORMAT,
         node: shared.node.clone(),
@@ -378,12 +374,12 @@ pub(crate) fn begin_segment(
     drop(state);
     release::record_size(bytes, segments);
     shared.changed.notify_all();
-    Ok(Active { file: new.file, path: new.path, first_seq, salt, frames_at: new.len, len: new.len })
-}
-
-/// A random number from the operating system.
-pub(crate) fn random() -> std::io::Result<u64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    Ok(u64::from_le_bytes(bytes))
+    Ok(ActiveSegment {
+        file: new.file,
+        path: new.path,
+        first_seq,
+        salt,
+        frames_at: new.len,
+        len: new.len,
+    })
 }

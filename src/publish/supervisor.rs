@@ -185,7 +185,7 @@ impl Source for FromJournal {
         }
         let body = match self.reader.next(timeout)? {
             journal::Next::Body(body) => body,
-            journal::Next::Waited => return Ok(Next::TimedOut),
+            journal::Next::TimedOut => return Ok(Next::TimedOut),
             journal::Next::Closed => return Ok(Next::Ended),
         };
         // The roll's last bodies may be lost, and the next one that there is belongs to a later.

@@ -1,11 +1,10 @@
-//! Bodies that are written compressed.
+//! Compression of bodies.
 //!
 //! A body of sessions becomes an eighth of itself in half a millisecond. To write the rest of it and
 //! have the system bring it to the disk takes longer, even where the disk is fast: docs/performance.md
 //! has the figures. And a journal that fills because nothing lands holds a longer outage.
 //!
-//! What is written compressed is a Zstandard frame without a checksum (the journal's frame has one).
-//! The retry key is of the body as it came, so that nothing of this is seen by a sender.
+//! A compressed body is a Zstandard frame without a checksum (the journal's frame has one).
 
 use std::cell::RefCell;
 
@@ -14,13 +13,15 @@ use zstd::bulk::Decompressor;
 
 use crate::zstd_context::with_compressed;
 
-/// Chosen by `cargo bench --bench journal`.
+/// The compression level, chosen by `cargo bench --bench journal`.
 const LEVEL: i32 = -3;
-/// A smaller body takes a block or two of the disk whatever is done to it.
+/// Minimum bytes of a body worth compressing: a smaller one takes a block or two of the disk anyway.
 pub(crate) const LEAST_BYTES: usize = 4 << 10;
-/// A larger one is rare, would keep its thread busy for long, and stays in memory as it is.
+/// Maximum bytes of a body that is compressed: a larger one is rare, and would keep its thread busy
+/// for long.
 pub(crate) const MOST_BYTES: usize = 8 << 20;
-/// The body compressed; `None` unless that saves an eighth of it.
+
+/// Compresses a body; `None` unless that saves an eighth of it.
 pub(crate) fn compress(body: &[u8]) -> Option<Bytes> {
     let most_bytes = body.len() - body.len().div_ceil(8);
     let small = |out: &[u8]| (out.len() <= most_bytes).then(|| Bytes::copy_from_slice(out));
@@ -28,7 +29,8 @@ pub(crate) fn compress(body: &[u8]) -> Option<Bytes> {
     with_compressed(LEVEL, body, small).ok().flatten()
 }
 
-/// What [`compress`] was given, which had `inflated_bytes`; `None` if it is something else.
+/// Decompresses the result of [`compress`] for a body of `inflated_bytes`; `None` if it is anything
+/// else.
 pub(crate) fn decompress(compressed: &[u8], inflated_bytes: u32) -> Option<Bytes> {
     thread_local! {
         static KEPT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };

@@ -36,7 +36,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 
-use crate::journal::frame::{BodyFlags, Key};
+use crate::journal::frame::{BodyFlags, RetryKey};
 
 /// Bytes that encryption adds to a body.
 pub(crate) const OVERHEAD_BYTES: usize = NONCE_LEN + 16;
@@ -120,13 +120,13 @@ impl BodyCipher {
     }
 
     /// Returns the retry key that an encrypted journal keeps in place of `key`.
-    pub(crate) fn retry_key(&self, key: Key) -> Key {
+    pub(crate) fn retry_key(&self, key: RetryKey) -> RetryKey {
         let mut mac = hmac::Context::with_key(&self.0.retry);
         mac.update(&key.hash.to_le_bytes());
         mac.update(&key.body_bytes.to_le_bytes());
         let mac = mac.sign();
         let hash = mac.as_ref().first_chunk().map_or(0, |first| u128::from_le_bytes(*first));
-        Key { hash, ..key }
+        RetryKey { hash, ..key }
     }
 }
 
@@ -257,12 +257,12 @@ mod tests {
 
     #[test]
     fn a_retry_key_cannot_be_computed_without_the_secret() {
-        let key = Key::of(1, "table", b"body");
+        let key = RetryKey::of(1, "table", b"body");
         let kept = cipher(7).retry_key(key);
         assert_eq!(kept, cipher(7).retry_key(key));
         assert_ne!(kept.hash, key.hash);
         assert_ne!(kept.hash, cipher(8).retry_key(key).hash);
-        assert_ne!(kept.hash, cipher(7).retry_key(Key::of(1, "table", b"bodY")).hash);
+        assert_ne!(kept.hash, cipher(7).retry_key(RetryKey::of(1, "table", b"bodY")).hash);
         assert_eq!(kept.body_bytes, 4);
     }
 }

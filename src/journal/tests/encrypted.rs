@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::journal::codec::encryption::FORMAT_2_PREFIX;
-use crate::journal::frame::Key;
+use crate::journal::frame::RetryKey;
 use crate::journal::segment::SegmentHead;
 
 const MINUTE_US: i64 = 60_000_000;
@@ -57,7 +57,7 @@ fn they_come_back_and_tell_nothing() {
         // Nor by a hash that a guess could be tested with.
         let (head, _) = SegmentHead::decode(&disk).expect("a head");
         for text in &sent {
-            let key = Key::of(head.seed, "user_sessions", text.as_bytes());
+            let key = RetryKey::of(head.seed, "user_sessions", text.as_bytes());
             assert!(!holds(&disk, &key.hash.to_le_bytes()));
         }
         let sent_bytes: usize = sent.iter().map(String::len).sum();

@@ -11,7 +11,7 @@ use crate::journal::control::{
 };
 use crate::journal::disk::Disk as _;
 use crate::journal::frame::{BodyHead, Header, MAGIC};
-use crate::journal::segment::{Scanner, SegmentHead};
+use crate::journal::segment::{FrameScanner, SegmentHead};
 use crate::search::{Dice, inputs, mutate};
 
 /// Inputs that every test run makes.
@@ -137,7 +137,7 @@ fn fuzz_frames_of_a_segment() {
         disk.put_alone(&path, &bytes);
         let file = disk.open(&path).expect("there");
         let len = bytes.len() as u64;
-        let mut scanner = Scanner::new(&*file, len, 9);
+        let mut scanner = FrameScanner::new(&*file, len, 9);
         let mut offset = 0;
         while offset < len {
             match scanner.frame(offset).expect("memory") {

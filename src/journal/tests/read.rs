@@ -24,7 +24,7 @@ fn a_live_reader_sees_every_body_once_over_many_small_segments() {
                 match reader.next(Duration::from_secs(30)).expect("it reads") {
                     Next::Body(body) => bodies.push(body),
                     Next::Closed => return bodies,
-                    Next::Waited => panic!("nothing came"),
+                    Next::TimedOut => panic!("nothing came"),
                 }
             }
         })
@@ -68,7 +68,7 @@ fn a_reader_waits_for_the_sync() {
     let bench = Bench::new();
     let (journal, _) = bench.open();
     let mut reader = journal.reader(Seq(1));
-    assert!(matches!(reader.next(Duration::from_millis(5)), Ok(Next::Waited)));
+    assert!(matches!(reader.next(Duration::from_millis(5)), Ok(Next::TimedOut)));
     let gate = bench.disk.hold_syncs();
     let appended = AtomicU64::new(0);
     thread::scope(|scope| {
@@ -79,7 +79,7 @@ fn a_reader_waits_for_the_sync() {
             appended.store(receipt.seq.0, Ordering::SeqCst);
         });
         // Written, perhaps, but not synced: not to be seen.
-        assert!(matches!(reader.next(Duration::from_millis(100)), Ok(Next::Waited)));
+        assert!(matches!(reader.next(Duration::from_millis(100)), Ok(Next::TimedOut)));
         assert_eq!(appended.load(Ordering::SeqCst), 0);
         drop(gate);
         match reader.next(Duration::from_secs(30)) {
@@ -103,9 +103,9 @@ fn a_reader_may_begin_anywhere_held_or_in_the_future() {
         assert_eq!(found, expected);
     }
     let mut ahead = journal.reader(Seq(22));
-    assert!(matches!(ahead.next(Duration::ZERO), Ok(Next::Waited)));
+    assert!(matches!(ahead.next(Duration::ZERO), Ok(Next::TimedOut)));
     bench.append(&journal, "body 21");
-    assert!(matches!(ahead.next(Duration::ZERO), Ok(Next::Waited)));
+    assert!(matches!(ahead.next(Duration::ZERO), Ok(Next::TimedOut)));
     bench.append(&journal, "body 22");
     assert!(matches!(ahead.next(Duration::ZERO), Ok(Next::Body(Body { seq: Seq(22), .. }))));
     assert_eq!(ahead.position(), Seq(23));

@@ -4,8 +4,8 @@ use std::task::{Context, Waker};
 
 use super::fake::Fault;
 use super::*;
-use crate::journal::frame::Key;
-use crate::journal::retry_window::{Entry, Known, Window};
+use crate::journal::frame::RetryKey;
+use crate::journal::retry_window::{Lookup, RetryEntry, RetryWindow};
 
 const MINUTE_US: i64 = 60_000_000;
 
@@ -151,20 +151,20 @@ fn a_clock_that_jumps_back_keeps_no_entry_for_ever() {
 #[test]
 fn a_full_window_drops_the_oldest() {
     let now = Micros(0);
-    let mut window = Window::new(Duration::from_secs(600), now, Vec::new()).bounded_to(3);
-    let key = |number: u64| Key::of(7, "table", &number.to_le_bytes());
+    let mut window = RetryWindow::new(Duration::from_secs(600), now, Vec::new()).bounded_to(3);
+    let key = |number: u64| RetryKey::of(7, "table", &number.to_le_bytes());
     for number in 1..=5 {
         window.begin(key(number));
         window.ack(key(number), Seq(number), now);
     }
-    let known = |window: &mut Window, number| match window.look_up(key(number), now) {
-        Known::Acked(seq) => Some(seq.0),
-        Known::New => None,
-        Known::InFlight(_) => panic!("in flight"),
+    let known = |window: &mut RetryWindow, number| match window.look_up(key(number), now) {
+        Lookup::Acknowledged(seq) => Some(seq.0),
+        Lookup::Unknown => None,
+        Lookup::InFlight(_) => panic!("in flight"),
     };
     let found: Vec<_> = (1..=5).map(|number| known(&mut window, number)).collect();
     assert_eq!(found, [None, None, Some(3), Some(4), Some(5)]);
     assert_eq!(window.dropped(), 2);
-    let kept: Vec<Entry> = window.entries(now);
+    let kept: Vec<RetryEntry> = window.entries(now);
     assert_eq!(kept.len(), 3);
 }
