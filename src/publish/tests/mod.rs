@@ -5,4 +5,5 @@ mod events;
 mod harness;
 mod regressions;
 mod search;
+mod stop;
 mod store;
