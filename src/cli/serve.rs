@@ -80,8 +80,9 @@ fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
     let (first, asked) = tokio::sync::oneshot::channel::<()>();
     tokio::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        if first.send(()).is_ok() {
+        if !first.is_closed() {
             tracing::info!("stopping: what was acknowledged is being landed");
+            let _ = first.send(());
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         }
         // What was acknowledged is in the journal, and lands after the next start.

@@ -298,13 +298,13 @@ impl<'a> Publisher<'a> {
                 let error = chain(error);
                 let (tries, report) = (tries.get(), error.clone());
                 self.observers.emit(&RollEvent::Retrying { roll, step, tries, pause, error });
-                self.readiness.tell("lake", Err(report));
+                self.readiness.set_trouble("lake", Err(report));
             });
         let attempts = attempts.sleep(sleep);
         let done = self.runtime.block_on(self.stop.run_until_cancelled(attempts));
         let error = match done.context(STOPPED)? {
             Ok(done) => {
-                self.readiness.tell("lake", Ok(()));
+                self.readiness.set_trouble("lake", Ok(()));
                 return Ok(done);
             }
             Err(error) if error.kind() == ErrorKind::Retry => {

@@ -86,7 +86,7 @@ impl Supervisor {
                 return Err(error);
             }
             let text = format!("{error:#}");
-            self.readiness.tell("landing", Err(text.clone()));
+            self.readiness.set_trouble("landing", Err(text.clone()));
             if let Some(reason) = self.journal.poisoned() {
                 self.observers.emit(&RollEvent::EngineStopped { reason: reason.to_string() });
                 return Err(error);
@@ -126,7 +126,7 @@ impl Supervisor {
             self.engine(&tables, source, Mode::Redo(seal.roll, seal.range))?;
         }
         let pending = self.pending();
-        self.readiness.tell("landing", Ok(()));
+        self.readiness.set_trouble("landing", Ok(()));
         let source = self.source(pending.unsealed_from, None);
         self.engine(&self.tables, source, Mode::Live(pending.next_roll))
     }

@@ -44,7 +44,7 @@ impl Readiness {
     }
 
     /// Sets or clears the trouble of `part`, which is behind the journal. Readiness stays as it is.
-    pub fn tell(&self, part: &'static str, state: Result<(), String>) {
+    pub fn set_trouble(&self, part: &'static str, state: Result<(), String>) {
         let mut parts = self.parts();
         match state {
             Ok(()) => parts.trouble.remove(part),
@@ -105,10 +105,10 @@ mod tests {
     #[test]
     fn trouble_behind_the_journal_is_reported_and_leaves_a_process_ready() {
         let readiness = Readiness::new();
-        readiness.tell("lake", Err("cannot be reached".into()));
+        readiness.set_trouble("lake", Err("cannot be reached".into()));
         assert_eq!(readiness.check(), Ok(()));
         assert_eq!(readiness.trouble(), [("lake", "cannot be reached".to_owned())]);
-        readiness.tell("lake", Ok(()));
+        readiness.set_trouble("lake", Ok(()));
         assert_eq!(readiness.trouble(), []);
     }
 }

@@ -221,11 +221,11 @@ async fn health_says_which_part_is_not_ready() {
     server.ask(get("/health/live")).await.is(200, r#"{"status":"live"}"#);
 
     server.readiness.set("store", Ok(()));
-    server.readiness.tell("lake", Err("is away".into()));
+    server.readiness.set_trouble("lake", Err("is away".into()));
     let expected = r#"{"status":"ready","trouble":[{"part":"lake","reason":"is away"}]}"#;
     server.ask(get("/health/ready")).await.is(200, expected);
 
-    server.readiness.tell("lake", Ok(()));
+    server.readiness.set_trouble("lake", Ok(()));
     server.ask(get("/health/ready/")).await.is(200, r#"{"status":"ready"}"#);
 }
 
