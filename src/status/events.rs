@@ -114,9 +114,10 @@ pub enum RollEvent {
         /// The pause before the engine begins anew.
         pause: Duration,
     },
-    /// The engine ended for good: the journal cannot be written.
+    /// The engine ended for good: the journal cannot be written, or the lake refused a roll in a way
+    /// that only a person can mend.
     EngineStopped {
-        /// The failure of the journal.
+        /// The failure, with its causes.
         reason: String,
     },
 }
