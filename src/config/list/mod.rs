@@ -6,15 +6,15 @@
 //! one line in [`build`](super::build).
 
 mod access;
-mod keeping;
-mod landing;
-mod receiving;
+mod http;
+mod journal;
+mod lake;
 mod setting;
 
 pub(crate) use self::access::*;
-pub(crate) use self::keeping::*;
-pub(crate) use self::landing::*;
-pub(crate) use self::receiving::*;
+pub(crate) use self::http::*;
+pub(crate) use self::journal::*;
+pub(crate) use self::lake::*;
 pub(crate) use self::setting::{ENVIRONMENT_PREFIX, IMPORT, INSPECT, Kind, SERVE, Setting};
 
 /// Returns the setting with this key.

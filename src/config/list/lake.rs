@@ -1,4 +1,4 @@
-//! Settings of the lake, its files, and what making them takes.
+//! Settings of the lake, of rolls and their files, and of resources.
 
 use super::setting::{DAY, HOUR, INSPECT, Kind, LANDING, SECOND, SERVE, Setting};
 use crate::config::value::{GIB, MIB, TIB};

@@ -1,4 +1,4 @@
-//! Settings of the program as a whole and of receiving.
+//! Settings of the program as a whole, and of the receiver.
 
 use super::setting::{CONFIG_KEY, HOUR, IMPORT, INSPECT, Kind, LANDING, SERVE, Setting};
 use crate::config::value::{GIB, KIB};
