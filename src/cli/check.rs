@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 
 use super::read_only_disk::ReadOnlyDisk;
-use super::{Outcome, error_report, manual, out, store, warn};
+use super::{Outcome, error_report, manual, out, runtime, warn};
 use crate::audit::inspect::human;
 use crate::auth::Auth;
 use crate::clock::SystemClock;
@@ -225,7 +225,7 @@ fn check_store(options: &LakeOptions) -> CheckResult {
 /// Writes, reads back and deletes one object.
 fn try_lake(lake: &Lake) -> anyhow::Result<String> {
     let token = random()?;
-    store::runtime()?.block_on(lake.probe(&token))?;
+    runtime::current_thread()?.block_on(lake.probe(&token))?;
     Ok(format!("{}: wrote, read and deleted an object", lake.location()))
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::{Failure, Outcome, manual, out, store, warn};
+use super::{Failure, Outcome, manual, out, runtime, warn};
 use crate::audit::inspect::{file_text, inspect_file, inspect_lake, lake_text};
 use crate::config::{self, Environment, Flags, list};
 use crate::lake::{Lake, Location, Options};
@@ -47,7 +47,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let loaded = config::lake(&args.flags, environment, args.what.clone())?;
     warn(&loaded.warnings);
-    let runtime = store::runtime()?;
+    let runtime = runtime::current_thread()?;
     match target(loaded.settings)? {
         Target::Lake(lake) => runtime.block_on(show_lake(&lake, &args)),
         Target::File { lake, file, name } => {

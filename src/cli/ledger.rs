@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::{Outcome, out, sample, store};
+use super::{Outcome, out, runtime, sample};
 use crate::audit::sample::Table;
 use crate::lake::{Lake, Options};
 use crate::simulate::ledger::{Comparison, Verdict};
@@ -16,7 +16,7 @@ pub(super) fn run(lake: &Options, ledgers: &[PathBuf], top: usize) -> Outcome {
     let lake = Lake::open_existing(lake)?;
     let schema = sample::schema()?;
     let table = sample::table(&lake, &schema);
-    let verdict = store::runtime()?.block_on(check(&table, ledgers))?;
+    let verdict = runtime::current_thread()?.block_on(check(&table, ledgers))?;
     out::write(&text(&verdict, top))?;
     Ok(if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -14,11 +14,11 @@ mod out;
 mod passwd;
 mod quarantine;
 mod read_only_disk;
+mod runtime;
 mod sample;
 mod schema;
 mod serve;
 mod simulate;
-mod store;
 mod unseal;
 mod verify;
 

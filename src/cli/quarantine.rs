@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
 
-use super::{Failure, Outcome, manual, out, start_log, store, warn};
+use super::{Failure, Outcome, manual, out, runtime, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::decode::RejectCode;
 use crate::import::{Replay, Replayed};
@@ -238,7 +238,7 @@ fn read(
     mut take: impl FnMut(&QuarantineFile, Vec<Entry>) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
     let lake = Lake::open_existing(options)?;
-    let runtime = store::runtime()?;
+    let runtime = runtime::current_thread()?;
     let files = runtime.block_on(lake.quarantine(table)).context("cannot list the quarantine")?;
     for file in files.iter().filter(|file| which.takes(file)) {
         let read = runtime.block_on(lake.quarantine_entries(&file.path));

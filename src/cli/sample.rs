@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
 
-use super::{Outcome, manual, out, store, warn};
+use super::{Outcome, manual, out, runtime, warn};
 use crate::audit::sample::{Table, id};
 use crate::config::{self, Environment, Flags, list};
 use crate::lake::Lake;
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let lake = Lake::open_existing(&loaded.settings)?;
     let schema = schema()?;
     let table = table(&lake, &schema);
-    let sample = store::runtime()?
+    let sample = runtime::current_thread()?
         .block_on(table.newest(args.sessions, args.days))
         .with_context(|| format!("cannot take a sample of {name}"))?;
     for column in &sample.unknown {

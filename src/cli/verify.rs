@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::{Failure, Outcome, manual, out, store, warn};
+use super::{Failure, Outcome, manual, out, runtime, warn};
 use crate::audit::verify;
 use crate::config::{self, Environment, Flags, list};
 use crate::lake::Lake;
@@ -59,7 +59,7 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
         return super::ledger::run(&loaded.settings, &args.ledger, args.top);
     }
     let lake = Lake::open_existing(&loaded.settings)?;
-    let report = store::runtime()?
+    let report = runtime::current_thread()?
         .block_on(verify::verify(&lake, args.rows))
         .context("cannot verify the lake")?;
     if args.json {

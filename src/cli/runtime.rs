@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 
 /// Returns a runtime for a command that waits for a store and does nothing else meanwhile.
-pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(super) fn current_thread() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
