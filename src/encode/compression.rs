@@ -14,10 +14,10 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Reads `zstd:LEVEL`, `snappy`, `lz4` or `none`.
+    /// Parses `zstd:LEVEL`, `zstd` (level 1), `snappy`, `lz4` or `none`.
     ///
     /// # Errors
-    /// The half sentence that follows the value: "is none of …".
+    /// The reason as a half sentence that follows the value: "is none of …".
     pub fn parse(text: &str) -> Result<Compression, String> {
         match text.split_once(':').unwrap_or((text, "")) {
             ("zstd", "") => Ok(Compression::Zstd(1)),

@@ -1,12 +1,17 @@
 //! Columns to Parquet: one file of a roll, written row group by row group into a staging file.
 //!
-//! A row group is encoded leaf by leaf ([`leaf`]): the writer of one is made, fed, closed and gone
-//! before that of the next, so that its dictionary stands in memory that is still in the cache, and
-//! several threads can work on leaves side by side. Between row groups a file costs what its footer
-//! will hold and nothing else, no buffer and no open file: a thousand partitions may be open.
+//! A row group is encoded leaf by leaf ([`leaf`]). The writer of a leaf is created, filled and closed
+//! before the next one is created, so that its dictionary stays in the processor's cache, and several
+//! threads can encode leaves side by side. Between row groups an open file takes the memory of its
+//! footer and nothing else, no buffer and no file descriptor: a thousand partitions may be open.
 //!
-//! A staging file is nothing that must survive: a roll that is not committed is made again from
-//! the journal. So nothing here is synced; the store syncs what it puts in place.
+//! Staging files need not survive a crash: a roll that is not committed is made again from the
+//! journal. So nothing here is synced; the lake syncs a file before it puts it in place.
+//!
+//! * [`Layout`]: columns, codec and properties of the files of a table.
+//! * [`Encoder`]: one file under construction; [`EncodedFile`]: a finished one, with the statistics
+//!   of its columns.
+//! * [`Compression`]: the codec of pages.
 
 mod compression;
 mod leaf;
@@ -38,34 +43,34 @@ use crate::columnar::sizes::row_bytes;
 use crate::columnar::statistics::FileStatistics;
 use crate::schema::{INGEST_ID, TableSchema};
 
-/// Why a file could not be written.
+/// A staging file that cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// The staging file.
+    /// The system refused an operation on the staging file.
     #[error("staging file {path}: {source}")]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The columns.
+    /// The Parquet writer refused the columns.
     #[error("staging file {path}: {source}")]
     Parquet {
         /// The file.
         path: PathBuf,
-        /// What the writer said.
+        /// The writer's error.
         source: ParquetError,
     },
 }
 
-/// How the files of a table are written.
+/// Columns, codec and properties of the files of one table.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// Columns of the table, lineage included.
     pub arrow: SchemaRef,
     root: TypePtr,
-    /// Columns as Parquet counts them.
+    /// Number of leaf columns.
     columns: usize,
     properties: WriterPropertiesPtr,
     leaves: Arc<Vec<Leaf>>,
@@ -73,12 +78,13 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout for `schema`. `metadata` goes into the footer of every file.
+    /// Builds the layout for `schema`. `metadata` goes into the footer of every file.
     ///
-    /// Bloom filters cost encode time, so that only columns marked in the schema have one.
+    /// Columns that the schema marks have a Bloom filter; others have none, since filters cost encode
+    /// time.
     ///
     /// # Errors
-    /// A schema that Parquet cannot hold.
+    /// Parquet cannot hold the schema.
     pub fn new(
         schema: &TableSchema,
         compression: Compression,
@@ -104,8 +110,8 @@ impl Layout {
                 .set_column_bloom_filter_enabled(path.clone(), true)
                 .set_column_bloom_filter_max_ndv(path, 100_000);
         }
-        // Hardly a time is there twice, so that a dictionary is given up after it was made; as
-        // differences they take a third less.
+        // Hardly any time occurs twice, so that a dictionary is made and given up; as differences
+        // times take a third less.
         let is_time = |column: &&ColumnDescPtr| {
             matches!(column.logical_type_ref(), Some(LogicalType::Timestamp { .. }))
         };
@@ -114,7 +120,7 @@ impl Layout {
                 .set_column_dictionary_enabled(column.path().clone(), false)
                 .set_column_encoding(column.path().clone(), Encoding::DELTA_BINARY_PACKED);
         }
-        // Ids follow on one another: what differs from the one before is a few bytes.
+        // Consecutive ids differ in a few bytes.
         let id = ColumnPath::new(vec![INGEST_ID.to_owned()]);
         properties = properties
             .set_column_dictionary_enabled(id.clone(), false)
@@ -124,7 +130,7 @@ impl Layout {
         let properties = Arc::new(properties);
         let bare = bare(schema);
         let columns = arrow.fields().iter().enumerate();
-        // Pages are compressed by us where it pays: see `pages`.
+        // With Zstandard, `pages` compresses the pages, where that pays.
         let (full, zstd) = match codec {
             Codec::ZSTD(level) => {
                 let plain = properties.as_ref().clone().into_builder();
@@ -139,20 +145,20 @@ impl Layout {
         Ok(Layout { arrow, root, columns, properties, leaves, threads: None })
     }
 
-    /// The same, with the leaves of a row group encoded by `threads`. Without it, by the caller.
+    /// Encodes the leaves of a row group on `threads`, and not on the caller's thread.
     #[must_use]
     pub fn with_threads(self, threads: Arc<rayon::ThreadPool>) -> Layout {
         Layout { threads: Some(threads), ..self }
     }
 
-    /// How the writer is set.
+    /// Returns the properties of the Parquet writer.
     #[must_use]
     pub fn properties(&self) -> &WriterProperties {
         &self.properties
     }
 }
 
-/// The properties of chunks that are written bare.
+/// Builds the properties of chunks that are written bare.
 fn bare(schema: &TableSchema) -> WriterPropertiesPtr {
     let mut properties = WriterProperties::builder()
         .set_compression(Codec::UNCOMPRESSED)
@@ -165,7 +171,7 @@ fn bare(schema: &TableSchema) -> WriterPropertiesPtr {
     Arc::new(properties.build())
 }
 
-/// A file that is being written.
+/// A staging file under construction. Dropping it leaves an unfinished file.
 pub struct Encoder {
     path: PathBuf,
     layout: Layout,
@@ -176,21 +182,21 @@ pub struct Encoder {
 /// A finished staging file.
 #[derive(Clone, Debug)]
 pub struct EncodedFile {
-    /// Where it is.
+    /// The staging file.
     pub path: PathBuf,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Its rows.
+    /// Number of its rows.
     pub rows: u64,
     /// Statistics of its columns.
     pub statistics: FileStatistics,
 }
 
 impl Encoder {
-    /// Begins the staging file `path`, which must not exist.
+    /// Creates the staging file `path`.
     ///
     /// # Errors
-    /// [`EncodeError`].
+    /// [`EncodeError`]; `path` exists.
     pub fn create(path: &Path, layout: &Layout) -> Result<Encoder, EncodeError> {
         let io = |source| EncodeError::Io { path: path.to_owned(), source };
         let sink = Sink::create(path).map_err(io)?;
@@ -200,7 +206,7 @@ impl Encoder {
         Ok(Encoder { path: path.to_owned(), layout: layout.clone(), writer, rows: 0 })
     }
 
-    /// Writes one row group.
+    /// Writes the rows of `batches` as one row group.
     ///
     /// # Errors
     /// [`EncodeError`]; the file is of no use then.
@@ -208,49 +214,49 @@ impl Encoder {
         let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
         let one;
         let few = if rows / MANY_ROWS < batches.len() {
-            // As one: every leaf of every batch has a cost of its own.
-            match together(&self.layout.arrow, batches) {
+            // Every leaf of every batch has a fixed cost.
+            match concatenate(&self.layout.arrow, batches) {
                 Ok(batch) => {
                     one = batch;
                     std::slice::from_ref(&one)
                 }
-                // More text than an array can have.
+                // One array cannot hold the text of all.
                 Err(_) => batches,
             }
         } else {
             batches
         };
-        let written = columns(&mut self.writer, &self.layout, few);
+        let written = write_columns(&mut self.writer, &self.layout, few);
         written.map_err(|source| self.failed(source))?;
-        let rested = self.writer.flush().and_then(|()| self.writer.inner_mut().release());
-        rested.map_err(|source| EncodeError::Io { path: self.path.clone(), source })?;
+        let released = self.writer.flush().and_then(|()| self.writer.inner_mut().release());
+        released.map_err(|source| EncodeError::Io { path: self.path.clone(), source })?;
         self.rows += rows as u64;
         Ok(())
     }
 
-    /// What its rows are.
+    /// Returns the columns of its rows.
     #[must_use]
     pub fn schema(&self) -> &SchemaRef {
         &self.layout.arrow
     }
 
-    /// Bytes in the file so far.
+    /// Returns the bytes written so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.writer.bytes_written() as u64
     }
 
-    /// Bytes in memory, about, for what the footer will say.
+    /// Returns the approximate bytes of memory that the footer takes until it is written.
     #[must_use]
     pub fn footer_bytes(&self) -> usize {
         let columns = self.layout.columns;
         self.writer.flushed_row_groups().len() * columns * COLUMN_FOOTER_BYTES
     }
 
-    /// Writes the footer.
+    /// Writes the footer, and returns the file with the statistics in it. Nothing is synced.
     ///
     /// # Errors
-    /// [`EncodeError`].
+    /// [`EncodeError`]; the file is of no use then.
     pub fn finish(mut self) -> Result<EncodedFile, EncodeError> {
         let footer = self.writer.finish().map_err(|source| self.failed(source))?;
         let statistics = FileStatistics::of(&footer);
@@ -266,7 +272,8 @@ impl Encoder {
     }
 }
 
-fn columns(
+/// Encodes the leaves of `batches` and appends their chunks as one row group.
+fn write_columns(
     writer: &mut SerializedFileWriter<Sink>,
     layout: &Layout,
     batches: &[RecordBatch],
@@ -291,10 +298,11 @@ fn columns(
     Ok(())
 }
 
-/// Batches with fewer rows than this are put together before they are encoded.
+/// Rows a batch below which batches are concatenated before they are encoded.
 const MANY_ROWS: usize = 256;
 
-fn together(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+/// Copies the rows of all batches into one.
+fn concatenate(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
     let runs: Vec<Run> = batches
         .iter()
         .enumerate()
@@ -310,11 +318,11 @@ fn append(
     chunks.into_iter().try_for_each(|chunk| chunk.append(group))
 }
 
-/// Rows of less than this are not worth waking other threads for.
+/// Arrow bytes of a row group from which other threads are worth waking.
 const SHARED_BYTES: usize = 2 << 20;
 
-/// What the metadata of a column chunk takes in memory: its struct, statistics and encodings, and
-/// the indexes of its pages.
+/// Bytes of memory of a column chunk's metadata: its struct, statistics and encodings, and the
+/// indexes of its pages.
 const COLUMN_FOOTER_BYTES: usize = std::mem::size_of::<ColumnChunkMetaData>() + 768;
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Receipts: what a roll came to, beside the data, at `_receipts/<node>/<roll>.json`.
+//! Receipts: the account of a roll beside its data, at `_receipts/<node>/<roll>.json`.
 //!
-//! A receipt accounts for every line of its roll: `lines = rows + rejects`. The files it names are
-//! there when it is.
+//! A receipt accounts for every line of its roll: `lines = rows + rejects`. It is created once all of
+//! its files are in the lake, and never replaced. Keys may be added, but not renamed or taken away:
+//! every version reads the receipts of every other.
 
 use std::collections::BTreeMap;
 
@@ -21,39 +22,39 @@ pub struct Receipt {
     pub node: String,
     /// The roll.
     pub roll: u64,
-    /// First body of the roll.
+    /// Sequence number of the first body of the roll.
     pub first_seq: u64,
-    /// Last body of the roll.
+    /// Sequence number of the last body of the roll.
     pub last_seq: u64,
-    /// Documents and broken lines.
+    /// Number of documents and broken lines.
     pub lines: u64,
-    /// Lines that became rows.
+    /// Number of lines that became rows.
     pub rows: u64,
-    /// Lines in quarantine.
+    /// Number of lines in quarantine.
     pub rejects: u64,
-    /// Bulk action lines, not counted as lines.
+    /// Number of bulk action lines, which are not counted as lines.
     pub actions: u64,
     /// Bodies of the range, or right before it, that were acknowledged and are gone: their segment
     /// was damaged, and the start was told to go on without it. Usually none, and then left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostBodies>,
-    /// What landed, by table.
+    /// Files by table; tables without any are left out.
     pub tables: Vec<TableReceipt>,
 }
 
 /// Bodies that are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostBodies {
-    /// The first of them.
+    /// Sequence number of the first of them.
     pub first_seq: u64,
-    /// The last of them.
+    /// Sequence number of the last of them.
     pub last_seq: u64,
 }
 
-/// What a roll landed in one table.
+/// Files of a roll in one table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableReceipt {
-    /// The table.
+    /// Name of the table.
     pub table: String,
     /// Fingerprint of its schema.
     pub schema: String,
@@ -63,18 +64,18 @@ pub struct TableReceipt {
     /// Left out when false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub derived: bool,
-    /// Its files.
+    /// Data files.
     pub files: Vec<FileReceipt>,
-    /// Its rejects, if there were any.
+    /// Quarantine file, if there were rejects.
     pub quarantine: Option<QuarantineReceipt>,
 }
 
 /// One data file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FileReceipt {
-    /// Its name, relative to the lake.
+    /// Name of the object, relative to the lake.
     pub path: String,
-    /// Hive path of its partition.
+    /// Hive path of the partition; empty for a table without partitions.
     pub partition: String,
     /// Values of its partition by column, whole and not escaped; none for null. Left out for a table
     /// without partitions, and by earlier versions.
@@ -84,22 +85,22 @@ pub struct FileReceipt {
     /// are nulls, which are not the values of all rows. Left out when false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overflow: bool,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
     /// Statistics of its columns, for table formats that keep them. Left out for plain tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statistics: Option<FileStatistics>,
 }
 
-/// The rejects of a roll.
+/// One quarantine file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineReceipt {
-    /// The file, relative to the lake.
+    /// Name of the object, relative to the lake.
     pub path: String,
-    /// Its entries.
+    /// Number of entries.
     pub entries: u64,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const FILES: usize = 4;
 /// Parts of a file under way at a time, when all goes well.
 const PARTS: usize = 4;
-/// How often both are halved at most.
+/// Most halvings of both.
 const MOST_HALVINGS: u32 = 2;
 
 /// Limits of what is under way at a time. Uploads at one time share the uplink and the time-out of a

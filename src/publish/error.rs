@@ -1,10 +1,10 @@
-//! Errors of publishing, by what the caller must do.
+//! Errors of publishing, by the action that they ask of the caller.
 
 use std::path::PathBuf;
 
 use crate::lake::{DataFileError, StoreError};
 
-/// What the caller of a failed step must do. Ordered: of several errors, the greatest decides.
+/// The action that a failed step asks of its caller. Ordered: of several errors, the greatest decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ErrorKind {
     /// Try the step again after a pause.
@@ -35,7 +35,7 @@ pub(crate) enum PublishError {
     Foreign {
         /// The object.
         name: String,
-        /// What it is.
+        /// The finding.
         why: String,
     },
     /// An object that stands has other rows than the roll.
@@ -58,7 +58,7 @@ pub(crate) enum PublishError {
 }
 
 impl PublishError {
-    /// Returns what the caller must do.
+    /// Returns the action that the error asks for.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             // A second sync of the same file would say that all is well.

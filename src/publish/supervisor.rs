@@ -1,8 +1,9 @@
-//! Everything behind the journal: what was sealed is made again, then what comes is landed.
+//! Everything behind the journal: sealed rolls are made again, then new bodies are published.
 //!
-//! All that has to be remembered is in the journal, and [`Pending`] is a picture of it. So an engine
-//! that fails, for whatever reason, is thrown away, and the next one begins from there. There is one
-//! at a time: [`Engine::run`] returns when all its threads have ended, the publisher among them.
+//! The journal holds all state, and [`Pending`] is a copy of the part that is not committed. So an
+//! engine that fails, for whatever reason, is dropped, and the next one starts from the journal. There
+//! is one at a time: [`Engine::run`] returns when all its threads have ended, the publisher among
+//! them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ use crate::roll::source::{Next, Source};
 use crate::status::{Observers, Readiness, RollEvent};
 use crate::table::Tables;
 
-/// What of the journal has not landed.
+/// Rolls and bodies of the journal that are not committed.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
     sealed: Vec<Seal>,
@@ -38,7 +39,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// What a start of the journal found.
+    /// Returns the state that the start of the journal found.
     pub(crate) fn of(recovery: &Recovery) -> Pending {
         Pending {
             sealed: recovery.sealed.clone(),
@@ -48,7 +49,7 @@ impl Pending {
     }
 }
 
-/// Everything behind the journal.
+/// Publishes the bodies of a journal, with one engine after the other.
 pub(crate) struct Supervisor {
     pub(crate) options: roll::Options,
     pub(crate) limits: RollLimits,
@@ -132,8 +133,8 @@ impl Supervisor {
     }
 
     /// Returns the bodies of the journal from `first` on, to `last` or without end.
-    fn source(&self, first: Seq, last: Option<Seq>) -> FromJournal {
-        FromJournal { reader: self.journal.reader(first), last, stop: self.stop.clone() }
+    fn source(&self, first: Seq, last: Option<Seq>) -> JournalSource {
+        JournalSource { reader: self.journal.reader(first), last, stop: self.stop.clone() }
     }
 
     /// Returns the log of the journal, which keeps the state for the next attempt up to date.
@@ -150,7 +151,7 @@ impl Supervisor {
             .with_stop(self.stop.clone())
     }
 
-    fn engine(&self, tables: &Tables, mut source: FromJournal, mode: Mode) -> anyhow::Result<()> {
+    fn engine(&self, tables: &Tables, mut source: JournalSource, mode: Mode) -> anyhow::Result<()> {
         let engine = Engine {
             options: &self.options,
             node: self.journal.node().into(),
@@ -170,14 +171,14 @@ impl Supervisor {
     }
 }
 
-/// The journal from a body on, to its end or to the last body of a sealed roll.
-struct FromJournal {
+/// Bodies of the journal from one on, to the journal's end or to the last body of a sealed roll.
+struct JournalSource {
     reader: Reader,
     last: Option<Seq>,
     stop: CancellationToken,
 }
 
-impl Source for FromJournal {
+impl Source for JournalSource {
     fn next(&mut self, timeout: Duration) -> anyhow::Result<Next> {
         ensure!(!self.stop.is_cancelled(), publisher::STOPPED);
         if self.last.is_some_and(|last| self.reader.position() > last) {
@@ -188,7 +189,7 @@ impl Source for FromJournal {
             journal::Next::TimedOut => return Ok(Next::TimedOut),
             journal::Next::Closed => return Ok(Next::Ended),
         };
-        // The roll's last bodies may be lost, and the next one that there is belongs to a later.
+        // The roll's last bodies may be lost; the next body belongs to a later roll.
         if self.last.is_some_and(|last| body.seq > last) {
             return Ok(Next::Ended);
         }
@@ -196,7 +197,7 @@ impl Source for FromJournal {
     }
 }
 
-/// Seals and commits in the journal, and what is left to do if the engine must begin anew.
+/// The roll log in the journal. Keeps [`Pending`] up to date for the next engine.
 pub(crate) struct JournalLog {
     journal: Journal,
     pending: Arc<Mutex<Pending>>,

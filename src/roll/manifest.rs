@@ -77,7 +77,7 @@ pub(crate) struct QuarantineFile {
     pub(crate) origin: Origin,
 }
 
-/// Where the bytes of an object come from.
+/// The source of an object's bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
     /// A staging file, which is to be put.
@@ -363,3 +363,6 @@ impl TableManifest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

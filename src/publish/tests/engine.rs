@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::harness::{World, line};
+use super::harness::{Harness, line};
 use crate::batch::RollLimits;
 use crate::clock::SystemClock;
 use crate::journal::Seal;
@@ -18,7 +18,7 @@ use crate::record::{Body, Form, Micros, Roll, Seq, SeqRange};
 use crate::roll::engine::{Engine, Mode};
 use crate::roll::source::{Next, Source};
 
-/// How long a test waits before it takes a thread for dead.
+/// The wait after which a test takes a thread for dead.
 const LONG: Duration = Duration::from_secs(20);
 
 /// A source that is a function of the number of bodies it gave.
@@ -57,9 +57,13 @@ impl RollLog for Log {
 }
 
 /// A supervisor whose rolls have an age and nothing else, and a log.
-fn aged(world: &World, age_us: i64, fails: bool) -> (Supervisor, Log, Receiver<(Instant, Seal)>) {
-    let (journal, recovery) = world.open().expect("opens");
-    let mut supervisor = world.supervisor(&journal, &recovery);
+fn aged(
+    harness: &Harness,
+    age_us: i64,
+    fails: bool,
+) -> (Supervisor, Log, Receiver<(Instant, Seal)>) {
+    let (journal, recovery) = harness.open().expect("opens");
+    let mut supervisor = harness.supervisor(&journal, &recovery);
     supervisor.limits =
         RollLimits { age_us, file_bytes: u64::MAX, rows: u64::MAX, source_bytes: u64::MAX };
     let (seals, seen) = channel();
@@ -89,8 +93,8 @@ fn run(
 
 #[test]
 fn bodies_that_trickle_in_do_not_put_off_the_roll() {
-    let world = World::new(1);
-    let (supervisor, mut log, seen) = aged(&world, 300_000, false);
+    let harness = Harness::new(1);
+    let (supervisor, mut log, seen) = aged(&harness, 300_000, false);
     let stop = AtomicBool::new(false);
     let began = Instant::now();
     // For as long as it takes, a body every 5 ms.
@@ -115,8 +119,8 @@ fn bodies_that_trickle_in_do_not_put_off_the_roll() {
 
 #[test]
 fn a_source_that_panics_is_no_end_of_the_bodies() {
-    let world = World::new(2);
-    let (supervisor, mut log, seen) = aged(&world, i64::MAX, false);
+    let harness = Harness::new(2);
+    let (supervisor, mut log, seen) = aged(&harness, i64::MAX, false);
     let range = SeqRange { first: Seq(1), last: Seq(4) };
     let mut source = Given(0, |number| {
         assert!(number < 3, "the source has a bug");
@@ -127,7 +131,7 @@ fn a_source_that_panics_is_no_end_of_the_bodies() {
             run(&supervisor, &mut source, &mut log, mode)
         }));
         assert!(!matches!(died, Ok(Ok(()))), "{mode:?}");
-        let landed = world.landed();
+        let landed = harness.landed();
         assert!(landed.files.is_empty() && landed.receipts.is_empty(), "{mode:?}: {landed:?}");
         assert!(seen.try_recv().is_err(), "{mode:?}: sealed");
         source.0 = 0;
@@ -135,9 +139,9 @@ fn a_source_that_panics_is_no_end_of_the_bodies() {
 }
 
 #[test]
-fn a_lander_that_died_is_noticed_with_nothing_coming_in() {
-    let world = World::new(3);
-    let (supervisor, mut log, seen) = aged(&world, 100_000, true);
+fn a_publisher_that_died_is_noticed_with_nothing_coming_in() {
+    let harness = Harness::new(3);
+    let (supervisor, mut log, seen) = aged(&harness, 100_000, true);
     let (done, ended) = channel();
     std::thread::spawn(move || {
         // One body, and then silence.
@@ -151,15 +155,15 @@ fn a_lander_that_died_is_noticed_with_nothing_coming_in() {
 }
 
 #[test]
-fn a_roll_that_cannot_be_staged_leaves_no_files_while_the_lander_waits() {
-    let mut world = World::new(4);
-    world.rows = 2;
-    let (journal, recovery) = world.open().expect("opens");
-    let supervisor = world.supervisor(&journal, &recovery);
-    world.store.go_away(u64::MAX);
-    world.append(&journal, &line("a1", 1, false)).expect("taken");
-    world.append(&journal, &line("a2", 1, false)).expect("taken");
-    let staging = world.staging();
+fn a_roll_that_cannot_be_staged_leaves_no_files_while_the_publisher_waits() {
+    let mut harness = Harness::new(4);
+    harness.rows = 2;
+    let (journal, recovery) = harness.open().expect("opens");
+    let supervisor = harness.supervisor(&journal, &recovery);
+    harness.store.go_away(u64::MAX);
+    harness.append(&journal, &line("a1", 1, false)).expect("taken");
+    harness.append(&journal, &line("a2", 1, false)).expect("taken");
+    let staging = harness.staging();
     let of_roll = |roll: u64| {
         let names = std::fs::read_dir(&staging).into_iter().flatten().flatten();
         let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -174,19 +178,19 @@ fn a_roll_that_cannot_be_staged_leaves_no_files_while_the_lander_waits() {
     };
     std::thread::scope(|scope| {
         let supervisor = scope.spawn(|| supervisor.run());
-        until("roll 1 waits for the store", &|| world.store.faults().away > 10);
+        until("roll 1 waits for the store", &|| harness.store.faults().away > 10);
         // The second file of the next roll cannot be made. (A full disk would refuse it too.)
         let taken = staging.join("2-3.parquet");
         std::fs::write(&taken, b"in the way").expect("written");
-        world.append(&journal, &line("b1", 1, false)).expect("taken");
-        world.append(&journal, &line("b2", 2, false)).expect("taken");
+        harness.append(&journal, &line("b1", 1, false)).expect("taken");
+        harness.append(&journal, &line("b2", 2, false)).expect("taken");
         until("the files of roll 2 go", &|| of_roll(2).is_empty());
         assert_eq!(of_roll(1).len(), 1);
-        world.store.go_away(0);
+        harness.store.go_away(0);
         journal.close();
         supervisor.join().expect("no panic").expect("landed");
     });
-    let landed = world.landed();
+    let landed = harness.landed();
     assert_eq!(landed.rows.len(), 4);
     landed.check_receipts();
 }
@@ -196,16 +200,15 @@ fn a_roll_that_cannot_be_staged_leaves_no_files_while_the_lander_waits() {
 struct FailsOnce {
     /// The end of the path whose sync fails.
     of: &'static str,
-    /// What inode it had.
-    inode: Arc<Mutex<Option<u64>>>,
+    /// The file. It is held open, so that its inode is not given to another one.
+    file: Arc<Mutex<Option<std::fs::File>>>,
 }
 
 impl crate::lake::Syncs for FailsOnce {
     fn sync(&self, path: &std::path::Path) -> std::io::Result<()> {
-        use std::os::unix::fs::MetadataExt as _;
-        let mut inode = self.inode.lock();
-        if inode.is_none() && path.to_string_lossy().ends_with(self.of) {
-            *inode = Some(path.metadata()?.ino());
+        let mut failed = self.file.lock();
+        if failed.is_none() && path.to_string_lossy().ends_with(self.of) {
+            *failed = Some(std::fs::File::open(path)?);
             return Err(std::io::Error::other("I/O error"));
         }
         std::fs::File::open(path)?.sync_all()
@@ -215,10 +218,10 @@ impl crate::lake::Syncs for FailsOnce {
 #[test]
 fn a_file_whose_sync_failed_is_made_again_and_not_synced_again() {
     use std::os::unix::fs::MetadataExt as _;
-    let world = World::new(5);
-    let (journal, recovery) = world.open().expect("opens");
-    let mut supervisor = world.supervisor(&journal, &recovery);
-    let root = world.staging().with_file_name("lake");
+    let harness = Harness::new(5);
+    let (journal, recovery) = harness.open().expect("opens");
+    let mut supervisor = harness.supervisor(&journal, &recovery);
+    let root = harness.staging().with_file_name("lake");
     let lake = crate::lake::Options {
         location: crate::lake::Location::Local(root.clone()),
         options: Vec::new(),
@@ -228,26 +231,27 @@ fn a_file_whose_sync_failed_is_made_again_and_not_synced_again() {
     supervisor.lake =
         crate::lake::Lake::open(&lake).expect("a lake").syncing(Box::new(syncs.clone()));
     for number in 1..=3 {
-        world.append(&journal, &line(&format!("b{number}"), 1, false)).expect("taken");
+        harness.append(&journal, &line(&format!("b{number}"), 1, false)).expect("taken");
     }
     journal.close();
     supervisor.run().expect("landed");
-    let failed = syncs.inode.lock().expect("a sync failed");
+    let failed = syncs.file.lock().take().expect("a sync failed");
+    let failed = failed.metadata().expect("open").ino();
     let name = crate::lake::names::data("visits", "day=1", journal.node(), Roll::FIRST);
     assert_ne!(root.join(name).metadata().expect("landed").ino(), failed);
 }
 
 #[test]
 fn a_staging_file_is_synced_before_it_is_read_for_a_bucket() {
-    let world = World::new(6);
-    let (journal, recovery) = world.open().expect("opens");
-    let mut supervisor = world.supervisor(&journal, &recovery);
+    let harness = Harness::new(6);
+    let (journal, recovery) = harness.open().expect("opens");
+    let mut supervisor = harness.supervisor(&journal, &recovery);
     let syncs = FailsOnce { of: "1-1.parquet", ..FailsOnce::default() };
     supervisor.lake = supervisor.lake.syncing(Box::new(syncs.clone()));
-    world.append(&journal, &line("b1", 1, false)).expect("taken");
+    harness.append(&journal, &line("b1", 1, false)).expect("taken");
     journal.close();
     supervisor.attempt().expect_err("the file may have holes");
-    assert!(world.landed().files.is_empty());
+    assert!(harness.landed().files.is_empty());
     supervisor.run().expect("landed");
-    assert_eq!(world.landed().rows.len(), 1);
+    assert_eq!(harness.landed().rows.len(), 1);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::harness::{World, line};
+use super::harness::{Harness, line};
 use crate::clock::SystemClock;
 use crate::publish::publisher::RollLog as _;
 use crate::record::{Micros, Roll, Seq, SeqRange};
@@ -28,14 +28,14 @@ fn range(first: u64, last: u64) -> SeqRange {
 
 #[test]
 fn a_roll_emits_each_step_once_and_in_order() {
-    let world = World::new(11);
-    let (journal, recovery) = world.open().expect("opens");
-    let mut supervisor = world.supervisor(&journal, &recovery);
+    let harness = Harness::new(11);
+    let (journal, recovery) = harness.open().expect("opens");
+    let mut supervisor = harness.supervisor(&journal, &recovery);
     let (keeps, board) = (Arc::new(Keeps::default()), Arc::new(Board::default()));
     supervisor.observers =
         Observers::new(Arc::new(SystemClock), vec![keeps.clone(), board.clone()]);
-    world.append(&journal, &line("b1", 1, false)).expect("taken");
-    world.append(&journal, &line("b2", 1, true)).expect("taken");
+    harness.append(&journal, &line("b1", 1, false)).expect("taken");
+    harness.append(&journal, &line("b2", 1, true)).expect("taken");
     journal.close();
     supervisor.run().expect("landed");
     let (roll, range) = (Roll::FIRST, range(1, 2));
@@ -60,17 +60,17 @@ fn a_roll_emits_each_step_once_and_in_order() {
 
 #[test]
 fn a_sealed_roll_that_is_made_again_says_so_and_is_not_sealed_again() {
-    let world = World::new(12);
-    let (journal, recovery) = world.open().expect("opens");
-    let mut supervisor = world.supervisor(&journal, &recovery);
-    world.append(&journal, &line("b1", 1, false)).expect("taken");
+    let harness = Harness::new(12);
+    let (journal, recovery) = harness.open().expect("opens");
+    let mut supervisor = harness.supervisor(&journal, &recovery);
+    harness.append(&journal, &line("b1", 1, false)).expect("taken");
     let seal = crate::journal::Seal {
         roll: Roll::FIRST,
         range: range(1, 1),
         settings: supervisor.tables.to_json(),
     };
     supervisor.log().seal(&seal).expect("sealed");
-    world.store.go_away(1);
+    harness.store.go_away(1);
     let keeps = Arc::new(Keeps::default());
     supervisor.observers = Observers::new(Arc::new(SystemClock), vec![keeps.clone()]);
     journal.close();

@@ -1,4 +1,5 @@
-//! A journal on a crashing disk, everything behind it, and a lake in a crashing store.
+//! The harness of the tests: a journal on a crashing disk, everything behind it, and a lake in a
+//! crashing store.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,7 +42,7 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     builder.worker_threads(2).enable_time().build().expect("a runtime")
 });
 
-pub(super) struct World {
+pub(super) struct Harness {
     pub(super) disk: Arc<FakeDisk>,
     pub(super) store: FakeStore,
     pub(super) options: Options,
@@ -53,7 +54,7 @@ pub(super) struct World {
     staging: TempDir,
 }
 
-/// What is in the lake.
+/// The contents of the lake.
 #[derive(Debug, Default)]
 pub(super) struct Landed {
     /// Ids of rows, and how often each is there.
@@ -67,8 +68,8 @@ pub(super) struct Landed {
     pub(super) receipts: Vec<crate::lake::Receipt>,
 }
 
-impl World {
-    pub(super) fn new(seed: u64) -> World {
+impl Harness {
+    pub(super) fn new(seed: u64) -> Harness {
         let schema = Arc::new(TableSchema::parse(SCHEMA).expect("a schema"));
         let partition = Template::parse("day={on}", &schema).expect("a template");
         let table = Spec::new(TABLE, schema, partition);
@@ -80,7 +81,7 @@ impl World {
             memory_bytes: 1 << 26,
             decode_threads: 2.try_into().expect("not zero"),
         };
-        World {
+        Harness {
             disk: Arc::default(),
             store: FakeStore::new(seed),
             // Each body that becomes smaller, however small it is.
@@ -147,7 +148,7 @@ impl World {
         RUNTIME.block_on(futures::future::join_all(all))
     }
 
-    /// Starts, lands everything, and stops in order.
+    /// Starts, publishes everything, and stops in order.
     pub(super) fn drain(&self) -> Recovery {
         let (journal, recovery) = self.open().expect("opens");
         let supervisor = self.supervisor(&journal, &recovery);
@@ -210,7 +211,7 @@ impl Landed {
         }
     }
 
-    /// How often a line is there, as a row or in quarantine.
+    /// Returns how often a line is in the lake, as a row or in quarantine.
     pub(super) fn count(&self, id: &str) -> u64 {
         let of = |ids: &BTreeMap<String, u64>| ids.get(id).copied().unwrap_or_default();
         of(&self.rows) + of(&self.rejects)
@@ -228,7 +229,7 @@ impl Landed {
         }
     }
 
-    /// Receipts against files and against one another.
+    /// Holds receipts against files and against one another.
     pub(super) fn check_receipts(&self) {
         let mut told = BTreeMap::new();
         let mut next_seq = 1;
@@ -259,7 +260,7 @@ impl Landed {
     }
 }
 
-/// Lands until the journal is closed and drained, or the process is dead.
+/// Publishes until the journal is closed and drained, or the process is dead.
 pub(super) fn land(supervisor: &Supervisor, disk: &FakeDisk) -> anyhow::Result<()> {
     loop {
         let landed = catch_unwind(AssertUnwindSafe(|| supervisor.attempt()))
@@ -271,7 +272,7 @@ pub(super) fn land(supervisor: &Supervisor, disk: &FakeDisk) -> anyhow::Result<(
     }
 }
 
-/// A document, or with `broken` what is none.
+/// Returns a document as a line, or with `broken` a line that is none.
 pub(super) fn line(id: &str, day: u64, broken: bool) -> String {
     let end = if broken { "" } else { "}" };
     format!("{{\"id\":\"{id}\",\"on\":\"{day}\"{end}\n")
@@ -286,7 +287,7 @@ fn body(text: &str) -> NewBody {
     }
 }
 
-/// Flips a bit of a file.
+/// Flips one bit of a file.
 pub(super) fn damage(disk: &FakeDisk, path: &Path, at_from_end: usize) {
     let mut bytes = disk.bytes(path);
     let at = bytes.len() - at_from_end;

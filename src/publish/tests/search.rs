@@ -1,6 +1,6 @@
-//! A search for histories that lose or double what was acknowledged, on the whole way behind the
-//! receiver: the real journal, engine and publisher, with their threads, on a crashing disk and a
-//! crashing store.
+//! A search for histories that lose or double acknowledged lines, in everything behind the receiver:
+//! the real journal, engine and publisher, with their threads, on a crashing disk and a crashing
+//! store.
 //!
 //! A history is a row of lives of one process. In each, bodies are appended, alone and together,
 //! some of them again, while rolls are made and landed; a life ends in order, or the disk or the
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::harness::{World, land, line};
+use super::harness::{Harness, land, line};
 use super::store::Faults;
 use crate::encode::Compression;
 use crate::journal::tests::fake::{Trouble, What};
@@ -27,7 +27,7 @@ use crate::search::{Dice, histories};
 const HISTORIES: u64 = 150;
 const STEPS: u64 = 20_000;
 
-/// What was done, over all histories.
+/// Counts over all histories.
 #[derive(Debug, Default)]
 struct Tally {
     histories: u64,
@@ -45,7 +45,7 @@ struct Tally {
     store: Faults,
 }
 
-/// A body and what became of it.
+/// A body, and its outcome.
 struct Asked {
     text: String,
     ids: Vec<String>,
@@ -54,22 +54,22 @@ struct Asked {
 
 struct History {
     dice: Dice,
-    world: World,
+    harness: Harness,
     asked: Vec<Asked>,
-    /// Sequence numbers of acks, and whose.
+    /// Bodies by the sequence numbers of their acks.
     acked: BTreeMap<u64, usize>,
 }
 
 impl History {
     fn new(seed: u64) -> History {
         let mut dice = Dice(seed);
-        let mut world = World::new(dice.roll());
-        world.options.segment_bytes = if dice.one_in(2) { 600 } else { 20_000 };
-        world.rows = 1 + dice.below(30);
+        let mut harness = Harness::new(dice.roll());
+        harness.options.segment_bytes = if dice.one_in(2) { 600 } else { 20_000 };
+        harness.rows = 1 + dice.below(30);
         // With little memory, rows are spilled.
-        world.roll.memory_bytes = if dice.one_in(2) { 1 << 26 } else { 1 << 14 };
-        world.part_bytes = if dice.one_in(2) { 1_000 } else { 1 << 20 };
-        History { dice, world, asked: Vec::new(), acked: BTreeMap::new() }
+        harness.roll.memory_bytes = if dice.one_in(2) { 1 << 26 } else { 1 << 14 };
+        harness.part_bytes = if dice.one_in(2) { 1_000 } else { 1 << 20 };
+        History { dice, harness, asked: Vec::new(), acked: BTreeMap::new() }
     }
 
     /// A new body, or one that was asked for before.
@@ -96,7 +96,7 @@ impl History {
         let texts: Vec<String> = bodies.iter().map(|at| self.asked[*at].text.clone()).collect();
         tally.steps += count;
         let mut healthy = true;
-        for (at, outcome) in bodies.into_iter().zip(self.world.append_all(journal, &texts)) {
+        for (at, outcome) in bodies.into_iter().zip(self.harness.append_all(journal, &texts)) {
             match outcome {
                 Ok(receipt) => {
                     let whose = *self.acked.entry(receipt.seq.0).or_insert(at);
@@ -116,7 +116,7 @@ impl History {
     }
 
     fn trouble(&mut self) {
-        let disk = Arc::clone(&self.world.disk);
+        let disk = Arc::clone(&self.harness.disk);
         let kinds = [
             What::Off,
             What::Off,
@@ -127,8 +127,8 @@ impl History {
         let trouble = Trouble { at: 1 + self.dice.below(60), what, seed: self.dice.roll() };
         disk.trouble(self.dice.one_in(2).then_some(trouble));
         let nth = 1 + self.dice.below(40);
-        self.world.store.die_at(self.dice.one_in(3).then_some(nth), &disk);
-        self.world.store.trouble([0, 3, 6, 12][self.dice.below(4) as usize]);
+        self.harness.store.die_at(self.dice.one_in(3).then_some(nth), &disk);
+        self.harness.store.trouble([0, 3, 6, 12][self.dice.below(4) as usize]);
     }
 
     /// One life of the process.
@@ -138,18 +138,18 @@ impl History {
         self.trouble();
         // A start with other settings: a roll that is made again has other bytes.
         if self.dice.one_in(2) {
-            let roll = &mut self.world.roll;
+            let roll = &mut self.harness.roll;
             roll.memory_bytes = if self.dice.one_in(2) { 1 << 26 } else { 1 << 14 };
             let codecs = [Compression::None, Compression::Zstd(3), Compression::Snappy];
             roll.compression = codecs[self.dice.below(codecs.len() as u64) as usize];
         }
-        let (journal, recovery) = match self.world.open() {
+        let (journal, recovery) = match self.harness.open() {
             Ok(opened) => opened,
             Err(JournalError::Io { .. }) => return self.die(None, tally),
             Err(other) => panic!("{other}"),
         };
-        let supervisor = self.world.supervisor(&journal, &recovery);
-        let disk = Arc::clone(&self.world.disk);
+        let supervisor = self.harness.supervisor(&journal, &recovery);
+        let disk = Arc::clone(&self.harness.disk);
         let bodies = self.dice.below(16);
         let in_order = self.dice.one_in(2);
         let ended = std::thread::scope(|scope| {
@@ -160,10 +160,10 @@ impl History {
             }
             if !in_order {
                 disk.turn_off();
-                self.world.store.die();
+                self.harness.store.die();
             }
             if disk.is_off() {
-                // Whoever reads the journal has to hear of it.
+                // The reader of the journal has to hear of it.
                 while self.append(&journal, tally) {}
             }
             journal.close();
@@ -182,42 +182,42 @@ impl History {
     fn die(&mut self, journal: Option<Journal>, tally: &mut Tally) {
         let after = if self.dice.one_in(2) {
             tally.kills += 1;
-            self.world.disk.killed()
+            self.harness.disk.killed()
         } else {
             tally.power_cuts += 1;
             let dice = &mut self.dice;
             match dice.below(3) {
-                0 => self.world.disk.power_cut(|| 0),
-                _ => self.world.disk.power_cut(|| dice.byte()),
+                0 => self.harness.disk.power_cut(|| 0),
+                _ => self.harness.disk.power_cut(|| dice.byte()),
             }
         };
         drop(journal);
-        tally.disk_faults += self.world.disk.hits();
-        self.world.disk = Arc::new(after);
-        self.world.store.next_process();
+        tally.disk_faults += self.harness.disk.hits();
+        self.harness.disk = Arc::new(after);
+        self.harness.store.next_process();
     }
 
     fn run(&mut self, tally: &mut Tally) {
         for _ in 0..1 + self.dice.below(8) {
             self.live(tally);
         }
-        self.world.disk.trouble(None);
-        if self.world.disk.is_off() {
+        self.harness.disk.trouble(None);
+        if self.harness.disk.is_off() {
             // The last life's end in order met it.
             self.die(None, tally);
         }
-        self.world.store.die_at(None, &self.world.disk);
-        self.world.store.trouble(0);
+        self.harness.store.die_at(None, &self.harness.disk);
+        self.harness.store.trouble(0);
         if self.dice.one_in(3) {
-            self.world.store.go_away(self.dice.below(200));
+            self.harness.store.go_away(self.dice.below(200));
         }
-        self.world.drain();
+        self.harness.drain();
         self.check(tally);
     }
 
     /// Acked ⊆ landed ∪ quarantined, each once, whole, and nothing that was never asked for.
     fn check(&self, tally: &mut Tally) {
-        let landed = self.world.landed();
+        let landed = self.harness.landed();
         let mut known = 0;
         for asked in &self.asked {
             let counts: Vec<u64> = asked.ids.iter().map(|id| landed.count(id)).collect();
@@ -230,11 +230,11 @@ impl History {
         assert_eq!(known, landed.rows.len() + landed.rejects.len(), "never asked for");
         landed.check_receipts();
         // An object of several parts may be completed late, over what stands.
-        if self.world.part_bytes > 1_000 {
+        if self.harness.part_bytes > 1_000 {
             landed.check_sizes();
         }
         tally.rolls += landed.receipts.len() as u64;
-        let faults = self.world.store.faults();
+        let faults = self.harness.store.faults();
         tally.steps += faults.calls;
         tally.store_faults += faults.all();
         tally.store.calls += faults.calls;
@@ -244,7 +244,7 @@ impl History {
         tally.store.exists += faults.exists;
         tally.store.away += faults.away;
         tally.store.deaths += faults.deaths;
-        tally.disk_faults += self.world.disk.hits();
+        tally.disk_faults += self.harness.disk.hits();
     }
 }
 

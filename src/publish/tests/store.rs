@@ -24,7 +24,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::journal::tests::fake::FakeDisk;
 use crate::search::Dice;
 
-/// What went wrong so far.
+/// Counts of faults so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Faults {
     pub(super) calls: u64,
@@ -57,7 +57,7 @@ struct State {
     faults: Faults,
 }
 
-/// What becomes of a call.
+/// The outcome of a call.
 enum Turn {
     Works,
     Refused,
@@ -123,7 +123,7 @@ impl FakeStore {
         self.state().faults
     }
 
-    /// Everything that was given up happens now.
+    /// Carries out every call that was given up.
     pub(super) async fn settle(&self) {
         let late = std::mem::take(&mut self.state().late);
         for (path, payload, mode) in late {
