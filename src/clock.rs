@@ -1,4 +1,4 @@
-//! The one place that asks what time it is.
+//! Clocks: the only place that asks the system for the time.
 //!
 //! Decisions take `now` as an argument; the threads at the edges hold a [`Clock`] and ask it.
 
@@ -9,7 +9,7 @@ use crate::record::Micros;
 
 /// A wall clock. May jump: nothing but names, lineage, ages and windows may rest on it.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now.
+    /// Returns the time.
     fn now(&self) -> Micros;
 }
 
@@ -34,7 +34,7 @@ impl Clock for SystemClock {
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// A clock that shows `at`.
+    /// Creates a clock that shows `at`.
     #[must_use]
     pub fn at(at: Micros) -> Self {
         ManualClock(AtomicI64::new(at.0))

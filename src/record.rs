@@ -1,4 +1,4 @@
-//! The words that every station shares: which body, which roll, which table, which node.
+//! Types that every station shares: bodies, rolls, sequence numbers, times.
 //!
 //! Nothing here does I/O, reads a clock or knows a format.
 
@@ -62,7 +62,7 @@ impl fmt::Display for Roll {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Micros(pub i64);
 
-/// How the documents of a body are laid out.
+/// The form of the documents of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
     /// One document a line, or a JSON array of documents.
@@ -74,13 +74,13 @@ pub enum Form {
 /// One received body, as the journal hands it on.
 #[derive(Clone, Debug)]
 pub struct Body {
-    /// Its place in the journal.
+    /// Its number in the journal.
     pub seq: Seq,
-    /// When it was received (the clock of the receiver, written with the body): `_ingest_time`.
+    /// Time of its receipt (by the clock of the receiver, written with the body): `_ingest_time`.
     pub received_at: Micros,
     /// The table its documents belong to. Checked when it was configured: `[a-z0-9_]{1,64}`.
     pub table: Arc<str>,
-    /// How its documents are laid out.
+    /// The form of its documents.
     pub form: Form,
     /// Number of the body's first line, counted from 1. Above 1 only for the later pieces of an
     /// imported file, so that positions are those of the file.

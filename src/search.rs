@@ -1,4 +1,4 @@
-//! What the searches of the tests share: numbers from a seed, broken bytes, and how long to go on.
+//! Tools of the searches in tests: numbers from a seed, mutated bytes, and the length of a search.
 //!
 //! `SESSIONLAKE_SEARCH_STEPS` makes a search long; `SESSIONLAKE_SEARCH_SEED` runs one history again
 //! alone.
@@ -50,7 +50,7 @@ pub(crate) fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
     }
 }
 
-/// How many inputs or steps to make: `usual`, unless the environment says otherwise.
+/// Returns the number of inputs or steps to make: `usual`, unless the environment says otherwise.
 pub(crate) fn inputs(usual: u64) -> u64 {
     number("SESSIONLAKE_SEARCH_STEPS").unwrap_or(usual)
 }

@@ -76,13 +76,15 @@ impl Applied {
         for (steps, action) in &self.rules {
             let Some((Step::Field(place, _), rest)) = steps.split_first() else { continue };
             if let Some(column) = columns.get_mut(*place) {
-                *column = match self.odd_rows(batch, steps) {
+                *column = match self.rows_with_keys_in_extra(batch, steps) {
                     None => self.treat(column, rest, *action, false)?,
-                    Some(odd) => {
+                    Some(with_keys) => {
                         let plain = self.treat(column, rest, *action, false)?;
                         let every = self.treat(column, rest, *action, true)?;
-                        let rows =
-                            odd.iter().enumerate().map(|(row, odd)| (usize::from(*odd), row));
+                        let rows = with_keys
+                            .iter()
+                            .enumerate()
+                            .map(|(row, with_keys)| (usize::from(*with_keys), row));
                         interleave(&[&plain, &every], &rows.collect::<Vec<_>>())?
                     }
                 };
@@ -107,19 +109,19 @@ impl Applied {
         reject.raw = sealed.into();
     }
 
-    /// For a rule for a property: the rows in which `_extra` has a key of one, if there is any. What
-    /// stands in the column then is not all that it may be called.
-    fn odd_rows(&self, batch: &RecordBatch, steps: &[Step]) -> Option<Vec<bool>> {
+    /// For the rule of a property, returns a mask of the rows in which `_extra` has a key of one; `None`
+    /// without such rows. There, the keys in the column are not all keys of the property.
+    fn rows_with_keys_in_extra(&self, batch: &RecordBatch, steps: &[Step]) -> Option<Vec<bool>> {
         let Some(Step::Property { .. }) = steps.last() else { return None };
         let extras = strings(batch.column_by_name(EXTRA)?)?;
-        let odd = |extra: Option<&str>| {
+        let with_keys = |extra: Option<&str>| {
             let Some(extra) = extra else { return false };
             // What cannot be read could be anything.
             let Ok(Members(entries)) = serde_json::from_str(extra) else { return true };
             entries.iter().any(|(pointer, _)| is_key(pointer, steps))
         };
-        let odd: Vec<bool> = extras.iter().map(odd).collect();
-        odd.contains(&true).then_some(odd)
+        let with_keys: Vec<bool> = extras.iter().map(with_keys).collect();
+        with_keys.contains(&true).then_some(with_keys)
     }
 
     /// Treats what the steps lead to; of properties, `every` one.
@@ -190,7 +192,7 @@ impl Applied {
         Ok(Arc::new(out.finish()))
     }
 
-    /// What becomes of `value`, in `out`; false if nothing does.
+    /// Writes the treated `value` into `out`; returns false if it becomes null.
     fn text(&self, value: &str, action: Action, out: &mut String) -> bool {
         out.clear();
         match action {
@@ -251,7 +253,7 @@ impl Applied {
     }
 }
 
-/// Which of the values are called `name`, or could be: those without a key are.
+/// Selects the values that are called `name` or may be: those without a key may be.
 fn named(keys: &ArrayRef, name: &str, every: bool) -> BooleanArray {
     match strings(keys) {
         Some(keys) if !every => {
@@ -261,7 +263,7 @@ fn named(keys: &ArrayRef, name: &str, every: bool) -> BooleanArray {
     }
 }
 
-/// Whether `part` of a pointer is this step.
+/// Tells whether `part` of a pointer is this step.
 fn meets(step: &Step, part: &String) -> bool {
     match step {
         Step::Field(_, names) => names.contains(part),
@@ -271,8 +273,8 @@ fn meets(step: &Step, part: &String) -> bool {
     }
 }
 
-/// Whether the value at `pointer` of `_extra` is a key of one of the properties that the steps lead
-/// to.
+/// Tells whether the value at `pointer` of `_extra` is a key of one of the properties that the steps
+/// lead to.
 fn is_key(pointer: &str, steps: &[Step]) -> bool {
     let mut parts = pointer_tokens(pointer);
     steps.iter().all(|step| parts.next().is_some_and(|part| meets(step, &part)))

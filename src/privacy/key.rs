@@ -1,7 +1,7 @@
-//! The secret, and what is made with it.
+//! The secret, and the keys derived from it.
 //!
-//! Keys are derived from it, one for hashes, one for sealing rejected lines, others for whoever asks
-//! ([`Key::derive`]), so that none tells of another. A sealed text is base64 of `nonce (12) ‖ AES-256-GCM ciphertext ‖ tag (16)`.
+//! Keys are derived from it, one for hashes, one for sealing rejected lines, others for other stations
+//! ([`Key::derive`]), so that none reveals another. A sealed text is base64 of `nonce (12) ‖ AES-256-GCM ciphertext ‖ tag (16)`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::secret_path::may_be_shown;
 
 /// The least bytes of a secret.
 const LEAST_BYTES: usize = 32;
-/// What the cipher adds.
+/// Bytes that the cipher adds.
 const TAG_BYTES: usize = 16;
 /// Hex digits of a hash: 128 bits, for which equal hashes mean equal values.
 const HASH_BYTES: usize = 16;
@@ -30,7 +30,7 @@ struct Keys {
     seal: RandomizedNonceKey,
 }
 
-/// Why a secret cannot be used.
+/// The reason why a secret cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// There is no such file.
@@ -39,7 +39,7 @@ pub enum KeyError {
          itself): {source}"
     )]
     Missing {
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The file is there, and cannot be read.
@@ -47,7 +47,7 @@ pub enum KeyError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// Too short to be a secret.
@@ -106,7 +106,7 @@ impl Key {
         key
     }
 
-    /// What stands in for `value`.
+    /// Appends the hash that replaces `value` to `out`.
     pub(super) fn hash(&self, value: &[u8], out: &mut String) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |d| char::from(*d));
@@ -116,13 +116,13 @@ impl Key {
         }
     }
 
-    /// `text` as only the secret can open it; `None` if the system gives no random numbers.
+    /// Encrypts `text`, so that only the secret opens it; `None` if the system gives no random numbers.
     #[must_use]
     pub fn seal(&self, text: &[u8]) -> Option<String> {
         self.seal_between("", text, "")
     }
 
-    /// The same between two texts, with no more copies than it takes: `text` may be a whole body.
+    /// Does the same between two texts, with as few copies as possible: `text` may be a whole body.
     pub(super) fn seal_between(&self, before: &str, text: &[u8], after: &str) -> Option<String> {
         let mut sealed = Vec::with_capacity(text.len() + TAG_BYTES);
         sealed.extend_from_slice(text);
@@ -138,7 +138,7 @@ impl Key {
         Some(out)
     }
 
-    /// What [`Key::seal`] was given; `None` for anything else.
+    /// Opens what [`Key::seal`] returned; `None` for anything else.
     #[must_use]
     pub fn open(&self, sealed: &str) -> Option<Vec<u8>> {
         let mut whole = STANDARD.decode(sealed).ok()?;

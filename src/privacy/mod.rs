@@ -1,15 +1,15 @@
-//! What is done to personal data between the decoder and everything after it.
+//! Privacy rules, applied to personal data between the decoder and everything after it.
 //!
-//! # What it promises
+//! # Promises
 //! - A value that a rule is for is dropped, hashed or truncated before anything but the journal has
 //!   seen it: before partitioning, staging, files and statistics.
-//! - It has no way around: what of a column landed in `_extra` (a value that did not fit, under the
+//! - There is no way around a rule: a part of a column that landed in `_extra` (a value that did not fit, under the
 //!   column's name or an older one) is treated as the column is, or left out where that cannot be
-//!   told; rejected lines, of which nobody can say what they hold, go to quarantine sealed with the
+//!   decided; rejected lines, which may hold anything, go to quarantine sealed with the
 //!   key ([`Key::seal`]) instead of in the clear.
-//! - It is the same when a sealed roll is made again: the rules are sealed with it.
+//! - A sealed roll that is made again is treated in the same way: the rules are sealed with it.
 //!
-//! | rule | columns | what becomes of a value |
+//! | rule | columns | a value becomes |
 //! |---|---|---|
 //! | `drop` | any | null |
 //! | `hash` | string | 32 hex digits of HMAC-SHA256: equal values stay equal, in all columns |
@@ -19,7 +19,7 @@
 //! key (`stringProperties.email`). A property whose key is missing, no text or given twice could be
 //! any: every rule for one is for it. `_extra` itself can be dropped.
 //!
-//! It does not know a field that no schema has: such a value is in `_extra` as it came. The `_id` that
+//! Rules do not reach a field that no schema has: such a value is in `_extra` as it came. The `_id` that
 //! a bulk action gave a document, which the exporter makes of columns, is dropped under any rule.
 
 mod apply;
@@ -31,7 +31,7 @@ pub use crate::table::{Action, Rules};
 pub use apply::Applied;
 pub use key::{Key, KeyError};
 
-/// What [`Key::open`] opens, if `raw` is the text of a rejected line as the rules leave it.
+/// Returns the sealed text for [`Key::open`], if `raw` is a rejected line as the rules leave it.
 #[must_use]
 pub fn sealed(raw: &str) -> Option<String> {
     let raw: serde_json::Value = serde_json::from_str(raw).ok()?;

@@ -10,7 +10,7 @@
 
 use bytes::Bytes;
 
-use super::faults::Planned;
+use super::faults::BulkFaults;
 use super::generate::{Generator, Id};
 
 /// Sessions at which a bulk is full.
@@ -18,7 +18,7 @@ pub const BULK_SESSIONS: usize = 1_000;
 /// Bytes beyond which a bulk is full.
 pub const BULK_BYTES: usize = 896_000;
 
-/// How documents are laid out.
+/// The layout of documents in a bulk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// One document a line.
@@ -56,11 +56,11 @@ pub(crate) struct Bulk {
     pub(crate) body: Bytes,
     /// The sessions in it, in order. Broken lines are none.
     pub(crate) ids: Vec<Id>,
-    pub(crate) faults: Planned,
+    pub(crate) faults: BulkFaults,
 }
 
-/// Fills bulks.
-pub(crate) struct Cutter {
+/// Collects sessions into bulks.
+pub(crate) struct Batcher {
     layout: Layout,
     body: Vec<u8>,
     document: Vec<u8>,
@@ -68,12 +68,12 @@ pub(crate) struct Cutter {
     number: u64,
 }
 
-impl Cutter {
-    pub(crate) fn new(layout: Layout) -> Cutter {
-        Cutter { layout, body: Vec::new(), document: Vec::new(), ids: Vec::new(), number: 0 }
+impl Batcher {
+    pub(crate) fn new(layout: Layout) -> Batcher {
+        Batcher { layout, body: Vec::new(), document: Vec::new(), ids: Vec::new(), number: 0 }
     }
 
-    /// Adds the next session. Tells the bytes it took.
+    /// Adds the next session. Returns its bytes.
     pub(crate) fn add(&mut self, generator: &mut Generator) -> usize {
         let before = self.body.len();
         if self.body.capacity() == 0 {
@@ -100,8 +100,8 @@ impl Cutter {
         self.ids.len() >= BULK_SESSIONS || self.body.len() > BULK_BYTES
     }
 
-    /// The bulk so far; the next one begins. `faults` says whether a line of it is to be broken.
-    pub(crate) fn cut(&mut self, faults: Planned) -> Bulk {
+    /// Returns the bulk so far, and begins the next one. `faults` says whether a line of it is to be broken.
+    pub(crate) fn cut(&mut self, faults: BulkFaults) -> Bulk {
         let mut body = std::mem::take(&mut self.body);
         if faults.broken {
             self.layout.action("broken", &mut body);
@@ -130,19 +130,19 @@ mod tests {
         })
     }
 
-    fn fill(cutter: &mut Cutter, generator: &mut Generator) -> Bulk {
-        while !cutter.is_full() {
-            cutter.add(generator);
+    fn fill(batcher: &mut Batcher, generator: &mut Generator) -> Bulk {
+        while !batcher.is_full() {
+            batcher.add(generator);
         }
-        cutter.cut(Planned::default())
+        batcher.cut(BulkFaults::default())
     }
 
     #[test]
     fn bulks_are_cut_at_a_thousand_sessions_or_beyond_896000_bytes() {
-        let small = fill(&mut Cutter::new(Layout::Plain), &mut generator(Format::Oldest));
+        let small = fill(&mut Batcher::new(Layout::Plain), &mut generator(Format::Oldest));
         assert_eq!(small.ids.len(), 1_000);
         assert!(small.body.len() < BULK_BYTES);
-        let large = fill(&mut Cutter::new(Layout::Plain), &mut generator(Format::Current));
+        let large = fill(&mut Batcher::new(Layout::Plain), &mut generator(Format::Current));
         assert!(large.ids.len() < 1_000 && large.body.len() > BULK_BYTES);
         let last = large.body[..large.body.len() - 1].iter().rposition(|byte| *byte == b'\n');
         assert!(last.is_some_and(|end| end < BULK_BYTES), "no session more than it takes");
@@ -158,8 +158,8 @@ mod tests {
             "{ \"index\" : { \"_index\" : \"my-index\", \"_type\" : \"_doc\", \"_id\" : \
              \"umsaywsjuo-744377345-1622107543233\" } }\n"
         );
-        let mut cutter = Cutter::new(layout);
-        let bulk = fill(&mut cutter, &mut generator(Format::Current));
+        let mut batcher = Batcher::new(layout);
+        let bulk = fill(&mut batcher, &mut generator(Format::Current));
         let lines = bulk.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let lines: Vec<serde_json::Value> =
             lines.map(|line| serde_json::from_slice(line).unwrap()).collect();
@@ -170,9 +170,9 @@ mod tests {
 
     #[test]
     fn a_broken_line_is_no_session() {
-        let mut cutter = Cutter::new(Layout::Plain);
-        cutter.add(&mut generator(Format::Oldest));
-        let bulk = cutter.cut(Planned { broken: true, ..Planned::default() });
+        let mut batcher = Batcher::new(Layout::Plain);
+        batcher.add(&mut generator(Format::Oldest));
+        let bulk = batcher.cut(BulkFaults { broken: true, ..BulkFaults::default() });
         assert_eq!(bulk.ids.len(), 1);
         assert_eq!(bulk.body.iter().filter(|byte| **byte == b'\n').count(), 2);
     }

@@ -2,13 +2,13 @@
 
 use super::generate::Random;
 
-/// How many bulks of a million have each fault.
+/// The share of bulks that have each fault, in parts of a million.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// The connection is dropped after the body was sent, before the answer: a retry that follows
     /// a success.
     pub drop_ppm: u32,
-    /// The body takes its time.
+    /// The body is sent slowly.
     pub slow_ppm: u32,
     /// One line more, that is no document.
     pub broken_ppm: u32,
@@ -17,7 +17,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// From `drop=1%,slow=0.5%`; a name alone is 1 %, `all` is every fault.
+    /// Parses `drop=1%,slow=0.5%`; a name alone is 1 %, `all` is every fault.
     ///
     /// # Errors
     /// Says what is wrong with the text.
@@ -43,9 +43,9 @@ impl Faults {
         Ok(faults)
     }
 
-    /// The faults of the next bulk.
-    pub(crate) fn plan(&self, random: &mut Random) -> Planned {
-        Planned {
+    /// Draws the faults of the next bulk.
+    pub(crate) fn plan(&self, random: &mut Random) -> BulkFaults {
+        BulkFaults {
             drop: random.chance(self.drop_ppm),
             slow: random.chance(self.slow_ppm),
             broken: random.chance(self.broken_ppm),
@@ -54,7 +54,7 @@ impl Faults {
     }
 }
 
-/// `1%`, `0.25 %` or `0.0025` as parts of a million.
+/// Parses `1%`, `0.25 %` or `0.0025` into parts of a million.
 ///
 /// # Errors
 /// Says what is wrong with the text.
@@ -72,7 +72,7 @@ pub fn share_ppm(text: &str) -> Result<u32, String> {
 
 /// The faults of one bulk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Planned {
+pub(crate) struct BulkFaults {
     pub(crate) drop: bool,
     pub(crate) slow: bool,
     pub(crate) broken: bool,

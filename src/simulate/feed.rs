@@ -6,18 +6,18 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bulk::{Bulk, Cutter, Layout};
+use super::bulk::{Batcher, Bulk, Layout};
 use super::faults::Faults;
 use super::generate::{Generator, Random, Shape};
 
-/// What is made, how much of it and how fast.
+/// The sessions to make, their number and their rate.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The sessions.
     pub shape: Shape,
     /// Layout of the bulks.
     pub layout: Layout,
-    /// Where it ends; the first limit that is reached ends it.
+    /// The limits of the run; the first that is reached ends it.
     pub limits: Limits,
     /// None for as fast as it goes.
     pub rate: Option<Rate>,
@@ -27,7 +27,7 @@ pub struct Plan {
     pub faults: Faults,
 }
 
-/// Where a run ends. Without any limit it goes on until it is stopped.
+/// Limits of a run. Without any it goes on until it is stopped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
     /// After so many sessions.
@@ -38,7 +38,7 @@ pub struct Limits {
     pub duration: Option<Duration>,
 }
 
-/// How fast sessions finish.
+/// The rate at which sessions finish.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
     /// Sessions a second.
@@ -87,7 +87,7 @@ pub(crate) fn feed(plan: &Plan, stop: &AtomicBool, mut deliver: impl FnMut(Bulk)
     let started = Instant::now();
     let mut generator = Generator::new(plan.shape);
     let mut chance = Random::new(plan.shape.seed ^ 0xfa17);
-    let mut cutter = Cutter::new(plan.layout.clone());
+    let mut batcher = Batcher::new(plan.layout.clone());
     let mut made = Made::default();
     let ended = |made: &Made| {
         let Limits { sessions, bytes, duration } = plan.limits;
@@ -104,11 +104,11 @@ pub(crate) fn feed(plan: &Plan, stop: &AtomicBool, mut deliver: impl FnMut(Bulk)
                 Rate::Bytes(rate) => made.bytes as f64 / rate,
             });
             let flush = finished + plan.flush;
-            if !cutter.is_empty() && flush < due {
+            if !batcher.is_empty() && flush < due {
                 if wait(started, flush, &|| ended(&made)) {
                     break;
                 }
-                if !deliver(cutter.cut(plan.faults.plan(&mut chance))) {
+                if !deliver(batcher.cut(plan.faults.plan(&mut chance))) {
                     return made;
                 }
             }
@@ -117,14 +117,14 @@ pub(crate) fn feed(plan: &Plan, stop: &AtomicBool, mut deliver: impl FnMut(Bulk)
             }
             finished = started.elapsed();
         }
-        made.bytes += cutter.add(&mut generator) as u64;
+        made.bytes += batcher.add(&mut generator) as u64;
         made.sessions += 1;
-        if cutter.is_full() && !deliver(cutter.cut(plan.faults.plan(&mut chance))) {
+        if batcher.is_full() && !deliver(batcher.cut(plan.faults.plan(&mut chance))) {
             return made;
         }
     }
-    if !cutter.is_empty() {
-        deliver(cutter.cut(plan.faults.plan(&mut chance)));
+    if !batcher.is_empty() {
+        deliver(batcher.cut(plan.faults.plan(&mut chance)));
     }
     made
 }

@@ -1,4 +1,4 @@
-//! What was acknowledged, one id a line; and the comparison with what is there.
+//! The ledger: acknowledged ids, one a line; and their comparison with the ids in a lake.
 //!
 //! ```text
 //!  # sessionlake ledger 1
@@ -68,7 +68,7 @@ struct Entry {
     found: u32,
 }
 
-/// What a comparison came to.
+/// The result of a comparison.
 #[derive(Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Verdict {
     /// Ids that were acknowledged.
@@ -88,7 +88,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether every acknowledged id is there once, and nothing else but uncertain ones.
+    /// Tells whether every acknowledged id is there once, and nothing else but uncertain ones.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.missing.is_empty() && self.doubled.is_empty() && self.unexpected.is_empty()

@@ -8,7 +8,7 @@ use super::feed::{Made, Plan, feed};
 /// Writes what `plan` makes. A reader that goes away ends it, and is no error.
 ///
 /// # Errors
-/// What the writer says.
+/// The error of the writer.
 pub fn write(plan: &Plan, stop: &AtomicBool, out: &mut dyn Write) -> io::Result<Made> {
     let mut failed = None;
     let made = feed(plan, stop, |bulk| match out.write_all(&bulk.body) {

@@ -1,4 +1,4 @@
-//! What the generator's sessions are like, as a table in Markdown, from the documents themselves.
+//! The profile of the generator's sessions: a table in Markdown, computed from the documents.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
-//! What an exporter of tomorrow, or a broken one, would send: fields nobody knows, and values of
+//! Drift of the format, as of a later exporter or a broken one: fields nobody knows, and values of
 //! the wrong type. Never in the fields that tell sessions apart.
 
-/// How many oddities there are; a session has at most one.
+/// Number of kinds of drift; a session has at most one.
 pub(super) const KINDS: u32 = 10;
 
 /// A new text field of the session.

@@ -40,10 +40,10 @@ pub enum Format {
     Mixed,
 }
 
-/// What to generate. The same shape gives the same bytes.
+/// The sessions to generate. The same shape gives the same bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Where chance begins.
+    /// Seed of the random numbers.
     pub seed: u64,
     /// Generation of the format.
     pub format: Format,
@@ -66,7 +66,7 @@ const USERS: u32 = 1 << 12;
 /// Sessions of a million that go on and on, and are split.
 const LONG_PPM: u32 = 1_500;
 
-/// What tells a session from every other: it is in the document's fields, in an Elasticsearch
+/// The unique id of a session: it is in the document's fields, in an Elasticsearch
 /// action's `_id`, and in the ledger: `tenantId-userSessionId-startTime`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Id(pub String);
@@ -78,7 +78,7 @@ pub struct Generator {
     times: Times,
     rhythm: Rhythm,
     tenants: Vec<String>,
-    /// Which users have been here: one bit a place and user.
+    /// Users that have come before: one bit a location and user.
     known: Vec<u64>,
     made: u64,
     session: Session,
@@ -211,7 +211,7 @@ impl Generator {
         session.end = last.unwrap_or(session.start);
     }
 
-    /// When session `number` begins.
+    /// Returns the start of session `number`.
     fn start(&mut self, number: u64) -> i64 {
         let Shape { from_ms, period_ms, sessions, .. } = self.shape;
         let (first, last) =

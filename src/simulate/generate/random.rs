@@ -78,7 +78,8 @@ pub(crate) fn mix(number: u64) -> u64 {
 
 const STEPS: usize = 1024;
 
-/// Whole numbers whose logarithm is nearly normal, by a table: a draw takes no floating point.
+/// A distribution of whole numbers whose logarithm is nearly normal, by a table: a draw takes no
+/// floating point.
 ///
 /// The normal is the sum of four uniform draws, which ends at 3.46 deviations: the largest value is
 /// `median · exp(3.46 · sigma)`.

@@ -3,7 +3,8 @@
 use super::random::Random;
 use super::{DAY_MS, HOUR_MS, shares};
 
-/// When, and where it is then: for each hour of UTC the sessions that all places have, summed up.
+/// The distribution of sessions over time and locations: for each hour of UTC the sessions of all
+/// locations, summed up.
 ///
 /// Time is measured in what happens: so many sessions an hour, each weighing an hour's
 /// milliseconds, so that it can be cut without rounding.
@@ -30,7 +31,7 @@ impl Rhythm {
         Rhythm { hours, places }
     }
 
-    /// What has happened up to `ms` since the epoch.
+    /// Returns the sessions up to `ms` since the epoch.
     pub(super) fn happened(&self, ms: i64) -> i128 {
         let (day, hour) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS) / HOUR_MS);
         let (begin, end) = (self.hours[hour as usize], self.hours[hour as usize + 1]);
@@ -38,7 +39,7 @@ impl Rhythm {
             + (end - begin) * i128::from(ms.rem_euclid(HOUR_MS))
     }
 
-    /// When so much has happened: milliseconds since the epoch.
+    /// Returns the time of that many sessions: milliseconds since the epoch.
     pub(super) fn when(&self, happened: i128) -> i64 {
         let day = happened.div_euclid(self.hours[24] * i128::from(HOUR_MS));
         let left = happened.rem_euclid(self.hours[24] * i128::from(HOUR_MS));

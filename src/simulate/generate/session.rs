@@ -1,13 +1,13 @@
 //! One session as numbers and places in tables, before it is written in any of the forms.
 //!
-//! What holds of every session, and is tested:
+//! Invariants of every session, which are tested:
 //! ```text
 //!  startTime ≤ every action's startTime        duration  = endTime − startTime
 //!  endTime   = the last action's endTime       action    : network + server + frontend = duration
 //!  totalErrorCount = entries of errors          bounce    = one action
 //! ```
 
-use super::shares::{self, Application, Device, Place, Sort};
+use super::shares::{self, Application, Device, Location, Sort};
 
 /// Most user actions of one session; what comes after them is the next part.
 pub(crate) const PART_ACTIONS: usize = 200;
@@ -70,11 +70,11 @@ impl Action {
     }
 }
 
-/// Who has the session: the same user comes back with the same of all this.
+/// The user of a session: the same user comes back with the same of all this.
 #[derive(Clone)]
 pub(crate) struct User {
     pub(crate) id: u64,
-    pub(crate) place: &'static Place,
+    pub(crate) place: &'static Location,
     pub(crate) device: &'static Device,
     pub(crate) provider: &'static str,
     pub(crate) carrier: &'static str,
@@ -112,7 +112,7 @@ pub(crate) struct Session {
     pub(crate) campaign: &'static str,
     pub(crate) bits: u64,
     pub(crate) actions: Vec<Action>,
-    /// Which oddity the documents of this session have, if any.
+    /// The drift of the documents of this session, if any.
     pub(crate) drift: Option<u32>,
 }
 
@@ -153,7 +153,7 @@ impl Session {
         }
     }
 
-    /// How it felt: by the share of frustrated actions; a crash or rage always frustrates.
+    /// Returns the user experience: by the share of frustrated actions; a crash or rage always frustrates.
     pub(crate) fn experience(&self) -> &'static str {
         if self.sort == Sort::Robot {
             return "UNDEFINED";

@@ -1,9 +1,9 @@
-//! Who visits, from where, with what: tables of shares, all of one table in the same unit.
+//! Users, locations, devices and applications: tables of shares, all of one table in the same unit.
 //!
 //! Texts go into JSON as they are: a quote within them is written `\"` here.
 
-/// Where a user is: share, and the place.
-pub(crate) struct Place {
+/// The location of a user.
+pub(crate) struct Location {
     pub(crate) continent: &'static str,
     pub(crate) country: &'static str,
     pub(crate) region: &'static str,
@@ -16,7 +16,7 @@ pub(crate) struct Place {
 
 macro_rules! places {
     ($($share:literal $continent:literal $country:literal $region:literal $city:literal $offset:literal $isp:ident $car:ident;)*) => {
-        &[$(($share, Place {
+        &[$(($share, Location {
             continent: $continent, country: $country, region: $region, city: $city,
             offset_min: $offset, providers: $isp, carriers: $car,
         }),)*]
@@ -56,7 +56,7 @@ const AU_M: Shares = &[(45, "Telstra Mobile"), (30, "Optus AU"), (20, "VODAFONE 
 const XX: Shares = &[(50, "National Telecom"), (30, "City Fibre Net"), (20, "Global Transit")];
 const XX_M: Shares = &[(50, "Mobile One"), (50, "Airwave")];
 
-pub(crate) const PLACES: &[(u32, Place)] = places! {
+pub(crate) const PLACES: &[(u32, Location)] = places! {
     90 "North America" "United States" "California" "Los Angeles" -480 US US_M;
     60 "North America" "United States" "New York" "New York" -300 US US_M;
     45 "North America" "United States" "Texas" "Houston" -360 US US_M;
@@ -100,7 +100,7 @@ pub(crate) const PLACES: &[(u32, Place)] = places! {
 pub(crate) const HOURS: [u32; 24] =
     [18, 11, 7, 5, 5, 8, 17, 32, 48, 58, 63, 66, 70, 66, 62, 62, 65, 70, 77, 86, 92, 84, 60, 34];
 
-/// What a session is made with.
+/// The device and the browser of a session.
 pub(crate) struct Device {
     pub(crate) client: &'static str,
     pub(crate) browser_type: &'static str,
@@ -175,7 +175,7 @@ pub(crate) const MONITOR: Device = Device {
     resolution: "FHD",
 };
 
-/// What crawls.
+/// Robots.
 pub(crate) const ROBOTS: &[(u32, Device)] = devices! {
     60 "Robot" "Robot" "Googlebot" "Googlebot 2" "Linux" "Linux" "" "" 1024 1024 "XGA";
     25 "Robot" "Robot" "Bingbot" "Bingbot 2" "Linux" "Linux" "" "" 1024 768 "XGA";
@@ -197,7 +197,7 @@ pub(crate) const KIOSK: Device = Device {
     resolution: "FHD",
 };
 
-/// What sessions are: of real users in browsers, in the app, at kiosks; of monitors; of robots.
+/// Kinds of sessions: of real users in browsers, in the app, at kiosks; of monitors; of robots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
     Web,
@@ -218,7 +218,7 @@ pub(crate) const SORTS: &[(u32, Sort)] = &[
 /// One page or view of an application.
 pub(crate) struct Page {
     pub(crate) path: &'static str,
-    /// What one clicks to get there.
+    /// The label of the link to it.
     pub(crate) label: &'static str,
     /// Shares of the pages that follow, by number; what is left of 100 is leaving.
     pub(crate) next: &'static [(u32, u8)],

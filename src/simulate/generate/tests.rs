@@ -1,4 +1,4 @@
-//! What every made-up session must be.
+//! Invariants of generated sessions.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

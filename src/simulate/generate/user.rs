@@ -2,14 +2,14 @@
 
 use super::random::{Random, mix};
 use super::session::{Ip, User};
-use super::shares::{self, Device, Place, Sort};
+use super::shares::{self, Device, Location, Sort};
 
 /// The user `rank` of a place. Monitors are few, and stand in data centres; kiosks are one kind.
 pub(super) fn user(seed: u64, sort: Sort, place: usize, rank: u64) -> User {
     let id = mix(mix(seed) ^ ((place as u64) << 40 | rank << 8 | sort as u64));
     let mut random = Random::new(id);
     let random = &mut random;
-    let place: &'static Place = &shares::PLACES[place].1;
+    let place: &'static Location = &shares::PLACES[place].1;
     let device: &'static Device = match sort {
         Sort::Web => random.pick(shares::BROWSERS),
         Sort::App => random.pick(shares::PHONES),

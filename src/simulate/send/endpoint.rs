@@ -12,9 +12,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Certificate, Client, Method, RequestBuilder, Url};
 use tokio::sync::Mutex;
 
-use super::trouble::Trouble;
+use super::send_error::SendError;
 
-/// Who the sender says it is.
+/// Credentials of the sender.
 #[derive(Clone)]
 pub enum Auth {
     /// Nobody.
@@ -39,7 +39,7 @@ pub enum Auth {
 /// Version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Http {
-    /// What both sides agree on: HTTP/2 over TLS if the receiver has it, else HTTP/1.1.
+    /// Negotiated: HTTP/2 over TLS if the receiver has it, else HTTP/1.1.
     Auto,
     /// HTTP/1.1.
     #[value(name = "1.1")]
@@ -49,7 +49,7 @@ pub enum Http {
     Two,
 }
 
-/// How bulks are sent; the same for every endpoint.
+/// Settings of the transport, the same for every endpoint.
 #[derive(Clone)]
 pub struct Transport {
     /// PUT or POST.
@@ -70,7 +70,7 @@ pub struct Transport {
 const ANSWER_BYTES: usize = 4_096;
 /// Bytes of a body that are handed over at a time where a fault asks for pieces.
 const PIECE_BYTES: usize = 65_536;
-/// How long a slow body takes.
+/// Time that a slow body takes.
 const SLOW: Duration = Duration::from_secs(2);
 
 pub(crate) struct Endpoint {
@@ -85,14 +85,14 @@ struct Token {
     until: Instant,
 }
 
-/// How a body is handed over.
+/// The way in which a body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     /// At once.
     Plain,
     /// In pieces with pauses.
     Slow,
-    /// Whole, and then the connection is dropped after so long.
+    /// Whole; then the connection is dropped after this time.
     Drop(Duration),
 }
 
@@ -124,9 +124,9 @@ impl Endpoint {
     }
 
     /// Sends `body` once. Dropping the future drops the connection.
-    pub(crate) async fn send(&self, body: &Bytes, manner: Manner) -> Result<(), Trouble> {
+    pub(crate) async fn send(&self, body: &Bytes, manner: Manner) -> Result<(), SendError> {
         let content_type = HeaderValue::from_str(&self.transport.content_type)
-            .map_err(|error| Trouble::Other(error.to_string()))?;
+            .map_err(|error| SendError::Other(error.to_string()))?;
         let request = self
             .client
             .request(self.transport.method.clone(), self.url.clone())
@@ -149,16 +149,16 @@ impl Endpoint {
                     tokio::time::sleep(after).await;
                 };
                 tokio::select! {
-                    answer = sending => answer.and(Err(Trouble::Dropped)),
-                    () = dropping => Err(Trouble::Dropped),
+                    answer = sending => answer.and(Err(SendError::Dropped)),
+                    () = dropping => Err(SendError::Dropped),
                 }
             }
         }
     }
 
     /// Only the status counts; what comes with it is read a little, for people.
-    async fn answer(&self, request: RequestBuilder) -> Result<(), Trouble> {
-        let trouble = |error| Trouble::of(&error, self.transport.timeout);
+    async fn answer(&self, request: RequestBuilder) -> Result<(), SendError> {
+        let trouble = |error| SendError::of(&error, self.transport.timeout);
         let mut response = request.send().await.map_err(trouble)?;
         let status = response.status().as_u16();
         let mut said = Vec::new();
@@ -176,10 +176,10 @@ impl Endpoint {
             *self.token.lock().await = None;
         }
         let said: String = String::from_utf8_lossy(&said).chars().take(200).collect();
-        Err(Trouble::Status(status, said))
+        Err(SendError::Status(status, said))
     }
 
-    async fn authorize(&self, request: RequestBuilder) -> Result<RequestBuilder, Trouble> {
+    async fn authorize(&self, request: RequestBuilder) -> Result<RequestBuilder, SendError> {
         Ok(match &self.transport.auth {
             Auth::None => request,
             Auth::Basic(name, password) => request.basic_auth(name, Some(password)),
@@ -191,7 +191,8 @@ impl Endpoint {
                     Some(token) => token.value.clone(),
                     None => {
                         let fetched = self.fetch_token(url, id, secret, scope.as_deref()).await;
-                        let fetched = fetched.map_err(|why| Trouble::Token(format!("{why:#}")))?;
+                        let fetched =
+                            fetched.map_err(|why| SendError::Token(format!("{why:#}")))?;
                         token.insert(fetched).value.clone()
                     }
                 };
@@ -225,7 +226,7 @@ impl Endpoint {
             .send()
             .await
             .map_err(|error| {
-                let trouble = Trouble::of(&error, self.transport.timeout);
+                let trouble = SendError::of(&error, self.transport.timeout);
                 anyhow::anyhow!("{}", trouble.explain(url))
             })?;
         let status = response.status();

@@ -1,4 +1,4 @@
-//! What a run comes to: counters that connections add to and the progress line reads.
+//! Counters of a run, which connections add to and the progress line reads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::trouble::Trouble;
+use super::send_error::SendError;
 
 /// Counters of one endpoint.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(crate) struct Figures {
     pub(crate) given_up: AtomicBool,
     // Short: taken once an answer.
     latencies: Mutex<Latencies>,
-    troubles: Mutex<BTreeMap<String, u64>>,
+    errors: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Figures {
@@ -40,17 +40,17 @@ impl Figures {
         self.discarded_sessions.fetch_add(sessions as u64, Ordering::Relaxed);
     }
 
-    /// Counts a trouble. True when it is the first of its kind.
-    pub(crate) fn trouble(&self, trouble: &Trouble) -> bool {
-        let mut troubles = self.troubles.lock();
-        let count = troubles.entry(trouble.kind()).or_default();
+    /// Counts an error. Returns true if it is the first of its kind.
+    pub(crate) fn count_error(&self, error: &SendError) -> bool {
+        let mut errors = self.errors.lock();
+        let count = errors.entry(error.kind()).or_default();
         *count += 1;
         *count == 1
     }
 
-    /// Kinds of trouble and how often each was met.
-    pub(crate) fn troubles(&self) -> Vec<(String, u64)> {
-        self.troubles.lock().clone().into_iter().collect()
+    /// Returns the kinds of errors, and the number of each.
+    pub(crate) fn errors(&self) -> Vec<(String, u64)> {
+        self.errors.lock().clone().into_iter().collect()
     }
 
     /// The time within which so many of a hundred acknowledgements came.

@@ -15,7 +15,7 @@
 mod endpoint;
 mod figures;
 mod progress;
-mod trouble;
+mod send_error;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,21 +26,21 @@ use anyhow::Context as _;
 use reqwest::Url;
 use tokio::sync::{Mutex, mpsc};
 
-use super::bulk::{Bulk, Cutter};
+use super::bulk::{Batcher, Bulk};
 use super::feed::{Plan, feed};
 use super::generate::Generator;
 use super::ledger::Ledger;
 use endpoint::{Endpoint, Manner};
 use figures::Figures;
 use progress::Progress;
-use trouble::Trouble;
+use send_error::SendError;
 
 pub use endpoint::{Auth, Http, Transport};
 
 /// Most sessions of a test export.
 pub const TEST_EXPORT_SESSIONS: u64 = 50;
 
-/// Where to, and how.
+/// Endpoints, and the way of sending.
 pub struct Sending {
     /// Endpoints, one to three.
     pub to: Vec<Url>,
@@ -52,14 +52,14 @@ pub struct Sending {
     pub tries: u32,
     /// Pause before the second try; before each further one, twice as long.
     pub pause: Duration,
-    /// Where the ids of acknowledged sessions are written: this file for the first endpoint, with
+    /// File of the ids of acknowledged sessions: this file for the first endpoint, with
     /// `.2` and `.3` behind its name for the others.
     pub ledger: Option<PathBuf>,
     /// No progress, no summary.
     pub quiet: bool,
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Bulks that were discarded, over all endpoints.
@@ -206,7 +206,7 @@ impl Lane {
             if number > 0 {
                 figures.retried.fetch_add(1, Ordering::Relaxed);
                 // What was dropped on request shows what a retry does, not what a pause does.
-                if last != Some(Trouble::Dropped) {
+                if last != Some(SendError::Dropped) {
                     tokio::time::sleep(self.pause * 2u32.saturating_pow(number - 1)).await;
                 }
             } else {
@@ -231,7 +231,7 @@ impl Lane {
                     return Ok(());
                 }
                 Err(trouble) => {
-                    if figures.trouble(&trouble) && trouble != Trouble::Dropped {
+                    if figures.count_error(&trouble) && trouble != SendError::Dropped {
                         self.progress.say(&trouble.explain(&self.endpoint.url));
                     }
                     last = Some(trouble);
@@ -275,16 +275,16 @@ impl Lane {
 /// An endpoint cannot be set up.
 pub async fn test_export(plan: Plan, sending: &Sending) -> anyhow::Result<(String, bool)> {
     let mut generator = Generator::new(plan.shape);
-    let mut cutter = Cutter::new(plan.layout.clone());
+    let mut batcher = Batcher::new(plan.layout.clone());
     let wanted = plan.limits.sessions.unwrap_or(TEST_EXPORT_SESSIONS).min(TEST_EXPORT_SESSIONS);
     for _ in 0..wanted.max(1) {
-        cutter.add(&mut generator);
+        batcher.add(&mut generator);
     }
-    let bulk = cutter.cut(super::faults::Planned::default());
-    let (mut told, mut good) = (String::new(), true);
+    let bulk = batcher.cut(super::faults::BulkFaults::default());
+    let (mut report, mut good) = (String::new(), true);
     for url in &sending.to {
         let endpoint = Endpoint::new(url.clone(), sending.transport.clone())?;
-        told.push_str(&match endpoint.send(&bulk.body, Manner::Plain).await {
+        report.push_str(&match endpoint.send(&bulk.body, Manner::Plain).await {
             Ok(()) => {
                 let count = bulk.ids.len();
                 format!("Test export succeeded: {url} answered 200 to {count} sessions.\n")
@@ -295,5 +295,5 @@ pub async fn test_export(plan: Plan, sending: &Sending) -> anyhow::Result<(Strin
             }
         });
     }
-    Ok((told, good))
+    Ok((report, good))
 }

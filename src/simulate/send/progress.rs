@@ -1,4 +1,4 @@
-//! What a run says while it goes: a line that changes on a terminal, plain lines elsewhere.
+//! The progress of a run: a line that changes on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Progress {
         if self.bar.is_some() { REDRAW } else { LINES }
     }
 
-    /// A line that stays. Troubles are told even to those who want no progress.
+    /// A line that stays. Errors are printed even without progress.
     pub(crate) fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
@@ -51,7 +51,7 @@ impl Progress {
         }
     }
 
-    /// How far each endpoint is.
+    /// Prints the state of each endpoint.
     pub(crate) fn tell(&self, lanes: &[Arc<Lane>], elapsed: Duration) {
         if self.quiet {
             return;
@@ -84,7 +84,7 @@ impl Progress {
         eprintln!("{} sessions, {bytes:.1} MB, in {:.1} s", made.sessions, elapsed.as_secs_f64());
         for lane in lanes {
             eprintln!("{}\n{}", lane.endpoint.url, summary(&lane.figures, elapsed));
-            for (kind, times) in lane.figures.troubles() {
+            for (kind, times) in lane.figures.errors() {
                 eprintln!("  {kind}: {times} times");
             }
         }

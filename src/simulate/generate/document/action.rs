@@ -152,7 +152,7 @@ impl Json<'_> {
     }
 }
 
-/// What happened when during a user action, in milliseconds after its start; in this order:
+/// Times of the events during a user action, in milliseconds after its start; in this order:
 /// ```text
 ///  request start ≤ response start ≤ response end = network + server
 ///  ≤ interactive ≤ content loaded ≤ complete ≤ load end = duration

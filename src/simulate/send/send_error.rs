@@ -1,13 +1,13 @@
-//! Why a bulk was not acknowledged, in words for somebody who sees it for the first time.
+//! Errors of sending a bulk, explained for somebody who meets them for the first time.
 
 use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::Url;
 
-/// What came instead of 200.
+/// The reason why a bulk was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum SendError {
     /// Another status, with the beginning of what came with it.
     Status(u16, String),
     /// No answer in time.
@@ -28,11 +28,11 @@ pub(crate) enum Trouble {
     Other(String),
 }
 
-impl Trouble {
-    /// What the client's error means.
-    pub(crate) fn of(error: &reqwest::Error, timeout: Duration) -> Trouble {
+impl SendError {
+    /// Classifies an error of the HTTP client.
+    pub(crate) fn of(error: &reqwest::Error, timeout: Duration) -> SendError {
         if error.is_timeout() {
-            return Trouble::Timeout(timeout);
+            return SendError::Timeout(timeout);
         }
         // Of the causes only: the error itself quotes the URL, which may say anything.
         let mut texts = Vec::new();
@@ -41,22 +41,22 @@ impl Trouble {
             if let Some(io) = cause.downcast_ref::<std::io::Error>()
                 && io.kind() == std::io::ErrorKind::ConnectionRefused
             {
-                return Trouble::Refused;
+                return SendError::Refused;
             }
             texts.push(cause.to_string());
             source = cause.source();
         }
         let all = texts.join(": ");
         if all.is_empty() {
-            return Trouble::Other(error.to_string());
+            return SendError::Other(error.to_string());
         }
         let lower = all.to_lowercase();
         let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
         let deepest = texts.pop().unwrap_or_default();
         if says(&["certificate", "tls", "corrupt message", "alert"]) {
-            Trouble::Tls(deepest)
+            SendError::Tls(deepest)
         } else if says(&["dns error", "failed to lookup", "name or service not known"]) {
-            Trouble::NoHost
+            SendError::NoHost
         } else if says(&[
             "connection closed",
             "connection reset",
@@ -69,68 +69,70 @@ impl Trouble {
             "invalid http",
             "frame",
         ]) {
-            Trouble::Closed
+            SendError::Closed
         } else {
-            Trouble::Other(all)
+            SendError::Other(all)
         }
     }
 
-    /// Whether, when nothing has ever got through, trying again is of no use until somebody changes
-    /// something.
+    /// Tells whether trying again is of no use until somebody changes something, provided that nothing
+    /// has ever got through.
     pub(crate) fn is_lasting(&self) -> bool {
         match self {
-            Trouble::Status(status, _) => !matches!(status, 408 | 429 | 500..),
-            Trouble::Refused | Trouble::NoHost | Trouble::Tls(_) | Trouble::Token(_) => true,
+            SendError::Status(status, _) => !matches!(status, 408 | 429 | 500..),
+            SendError::Refused | SendError::NoHost | SendError::Tls(_) | SendError::Token(_) => {
+                true
+            }
             // The other side speaks something else.
-            Trouble::Closed => true,
-            Trouble::Timeout(_) | Trouble::Dropped | Trouble::Other(_) => false,
+            SendError::Closed => true,
+            SendError::Timeout(_) | SendError::Dropped | SendError::Other(_) => false,
         }
     }
 
-    /// Kinds that are told once and then counted.
+    /// Returns the kind, of which the first is logged and all are counted.
     pub(crate) fn kind(&self) -> String {
         match self {
-            Trouble::Status(status, _) => format!("status {status}"),
-            Trouble::Timeout(_) => "no answer in time".to_owned(),
-            Trouble::Refused => "connection refused".to_owned(),
-            Trouble::NoHost => "unknown host".to_owned(),
-            Trouble::Tls(_) => "TLS".to_owned(),
-            Trouble::Closed => "connection closed".to_owned(),
-            Trouble::Dropped => "dropped on request".to_owned(),
-            Trouble::Token(_) => "no token".to_owned(),
-            Trouble::Other(_) => "other".to_owned(),
+            SendError::Status(status, _) => format!("status {status}"),
+            SendError::Timeout(_) => "no answer in time".to_owned(),
+            SendError::Refused => "connection refused".to_owned(),
+            SendError::NoHost => "unknown host".to_owned(),
+            SendError::Tls(_) => "TLS".to_owned(),
+            SendError::Closed => "connection closed".to_owned(),
+            SendError::Dropped => "dropped on request".to_owned(),
+            SendError::Token(_) => "no token".to_owned(),
+            SendError::Other(_) => "other".to_owned(),
         }
     }
 
-    /// What happened and what to do.
+    /// Returns what happened and what to do.
     pub(crate) fn explain(&self, url: &Url) -> String {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or_default();
         match self {
-            Trouble::Status(status, said) => {
+            SendError::Status(status, said) => {
                 let said = match said.trim() {
                     "" => String::new(),
                     said => format!("; it said: {said}"),
                 };
                 format!("{url} answered {status}{said}\n  {}", status_advice(*status))
             }
-            Trouble::Timeout(timeout) => format!(
+            SendError::Timeout(timeout) => format!(
                 "{url} gave no answer within {}\n  The exporter cancels a request then and sends \
                  the bulk again. The receiver hangs or is too slow.",
                 humantime::format_duration(*timeout)
             ),
-            Trouble::Refused => format!(
+            SendError::Refused => format!(
                 "nobody listens at {host}, port {port} (connection refused)\n  Is the receiver \
                  running, and is this the port it said at its start? Start one with \
                  `sessionlake serve`."
             ),
-            Trouble::NoHost => {
+            SendError::NoHost => {
                 format!("there is no host {host}\n  Is the name in {url} spelled right?")
             }
-            Trouble::Tls(said) => {
+            SendError::Tls(said) => {
                 format!("no TLS with {host}, port {port}: {said}\n  {}", tls_advice(said, url))
             }
-            Trouble::Closed => {
+            SendError::Closed => {
                 let (scheme, other) = match url.scheme() {
                     "https" => ("TLS", "http"),
                     _ => ("no TLS", "https"),
@@ -141,11 +143,11 @@ impl Trouble {
                      the receiver speak HTTP/2?"
                 )
             }
-            Trouble::Dropped => "a connection was dropped before its answer, as asked".to_owned(),
-            Trouble::Token(said) => {
+            SendError::Dropped => "a connection was dropped before its answer, as asked".to_owned(),
+            SendError::Token(said) => {
                 format!("no access token: {said}\n  Are --oauth-url, the id and the secret right?")
             }
-            Trouble::Other(said) => format!("{url}: {said}"),
+            SendError::Other(said) => format!("{url}: {said}"),
         }
     }
 }
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn statuses_come_with_advice() {
         let url = Url::parse("http://localhost:3000/export/event").unwrap();
-        let told = |status| Trouble::Status(status, "no\n".into()).explain(&url);
+        let told = |status| SendError::Status(status, "no\n".into()).explain(&url);
         assert!(told(204).contains("nothing but 200"));
         assert!(told(401).contains("--bearer"));
         assert!(told(404).contains("ends in /export/events"));
@@ -221,17 +223,17 @@ mod tests {
     #[test]
     fn another_certificate_of_the_same_name_comes_with_advice() {
         let url = Url::parse("https://localhost:3000/export/events").unwrap();
-        let told = Trouble::Tls("invalid peer certificate: BadSignature".into()).explain(&url);
+        let told = SendError::Tls("invalid peer certificate: BadSignature".into()).explain(&url);
         assert!(told.contains("--ca"), "{told}");
     }
 
     #[test]
-    fn what_may_pass_is_no_lasting_trouble() {
+    fn what_may_pass_is_no_lasting_error() {
         for passing in [408, 429, 500, 503] {
-            assert!(!Trouble::Status(passing, String::new()).is_lasting(), "{passing}");
+            assert!(!SendError::Status(passing, String::new()).is_lasting(), "{passing}");
         }
         for lasting in [201, 204, 301, 401, 404, 413] {
-            assert!(Trouble::Status(lasting, String::new()).is_lasting(), "{lasting}");
+            assert!(SendError::Status(lasting, String::new()).is_lasting(), "{lasting}");
         }
     }
 }
