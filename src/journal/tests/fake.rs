@@ -1,7 +1,7 @@
 //! A disk in memory that loses what was not synced, and fails where it is told to.
 //!
 //! Two ways to fail it: a [`Fault`] hits the next call of its kind, for tests of one shape; a
-//! [`Trouble`] hits the n-th call that changes or syncs something, whichever that is, for searches.
+//! [`PlannedFault`] hits the n-th call that changes or syncs something, whichever that is, for searches.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IoSlice};
@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::journal::disk::{Disk, DiskFile, DiskLock};
 use crate::search::Dice;
 
-/// What to do at the next call of its kind.
+/// A fault at the next call of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Write nothing and fail.
@@ -29,19 +29,19 @@ pub(crate) enum Fault {
     Remove,
 }
 
-/// What happens at the n-th call that changes or syncs something.
+/// A fault at the n-th call that changes or syncs something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Trouble {
+pub(crate) struct PlannedFault {
     /// Counted from the call after [`FakeDisk::trouble`], beginning with 1.
     pub(crate) at: u64,
-    pub(crate) what: What,
+    pub(crate) what: FaultEffect,
     /// Decides how much of the call takes effect before it fails.
     pub(crate) seed: u64,
 }
 
-/// See [`Trouble`].
+/// The effect of a [`PlannedFault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum FaultEffect {
     /// The call fails, after no, some or all of its effect.
     Fail(ErrorKind),
     /// A write says that it wrote less. Other calls are interrupted by nothing.
@@ -84,7 +84,7 @@ struct World {
     syncs: u64,
     /// Handles from before a power cut do nothing.
     generation: u64,
-    trouble: Option<Trouble>,
+    trouble: Option<PlannedFault>,
     /// Reads until one fails.
     reads_left: Option<u64>,
     calls: u64,
@@ -158,7 +158,7 @@ impl FakeDisk {
     }
 
     /// Lets a trouble come; `None` lets none come. Counts calls from here.
-    pub(crate) fn trouble(&self, trouble: Option<Trouble>) {
+    pub(crate) fn trouble(&self, trouble: Option<PlannedFault>) {
         let mut world = self.world();
         world.trouble = trouble;
         world.calls = 0;
@@ -337,9 +337,9 @@ impl World {
         self.trouble = None;
         self.hits += 1;
         match trouble.what {
-            What::Short => Ok(Some(trouble.seed)),
-            What::Fail(kind) => Err((kind.into(), trouble.seed)),
-            What::Off => {
+            FaultEffect::Short => Ok(Some(trouble.seed)),
+            FaultEffect::Fail(kind) => Err((kind.into(), trouble.seed)),
+            FaultEffect::Off => {
                 self.off = true;
                 Err((io::Error::other("the power went off"), trouble.seed))
             }

@@ -9,7 +9,7 @@
 
 use std::io::ErrorKind;
 
-use super::fake::{FakeDisk, Trouble, What};
+use super::fake::{FakeDisk, FaultEffect, PlannedFault};
 use super::*;
 use crate::search::{Dice, histories};
 
@@ -208,14 +208,14 @@ impl History {
 
     fn maybe_trouble(&mut self, among: u64) {
         let kinds = [
-            What::Off,
-            What::Off,
-            What::Short,
-            What::Fail(ErrorKind::Other),
-            What::Fail(ErrorKind::StorageFull),
+            FaultEffect::Off,
+            FaultEffect::Off,
+            FaultEffect::Short,
+            FaultEffect::Fail(ErrorKind::Other),
+            FaultEffect::Fail(ErrorKind::StorageFull),
         ];
         let what = kinds[self.dice.below(kinds.len() as u64) as usize];
-        let trouble = Trouble { at: 1 + self.dice.below(among), what, seed: self.dice.roll() };
+        let trouble = PlannedFault { at: 1 + self.dice.below(among), what, seed: self.dice.roll() };
         self.bench.disk.trouble(self.dice.one_in(2).then_some(trouble));
         let read = 1 + self.dice.below(among);
         self.bench.disk.fail_read(self.dice.one_in(8).then_some(read));

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::harness::{Harness, land, line};
 use super::store::Faults;
 use crate::encode::Compression;
-use crate::journal::tests::fake::{Trouble, What};
+use crate::journal::tests::fake::{FaultEffect, PlannedFault};
 use crate::journal::{AppendError, Journal, JournalError};
 use crate::search::{Dice, histories};
 
@@ -118,13 +118,13 @@ impl History {
     fn trouble(&mut self) {
         let disk = Arc::clone(&self.harness.disk);
         let kinds = [
-            What::Off,
-            What::Off,
-            What::Fail(ErrorKind::Other),
-            What::Fail(ErrorKind::StorageFull),
+            FaultEffect::Off,
+            FaultEffect::Off,
+            FaultEffect::Fail(ErrorKind::Other),
+            FaultEffect::Fail(ErrorKind::StorageFull),
         ];
         let what = kinds[self.dice.below(kinds.len() as u64) as usize];
-        let trouble = Trouble { at: 1 + self.dice.below(60), what, seed: self.dice.roll() };
+        let trouble = PlannedFault { at: 1 + self.dice.below(60), what, seed: self.dice.roll() };
         disk.trouble(self.dice.one_in(2).then_some(trouble));
         let nth = 1 + self.dice.below(40);
         self.harness.store.die_at(self.dice.one_in(3).then_some(nth), &disk);
