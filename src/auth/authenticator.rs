@@ -220,7 +220,7 @@ impl Auth {
     /// [`NotGranted`].
     ///
     /// # Cancel safety
-    /// That of [`check`](Self::check).
+    /// As for [`check`](Self::check).
     pub async fn grant(
         &self,
         authorization: Option<&[u8]>,

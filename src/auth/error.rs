@@ -40,7 +40,7 @@ pub enum CredentialsError {
 /// The reason for which a client is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// No credentials, or wrong ones. Which, is not said.
+    /// No credentials, or wrong ones; the answer does not say which.
     Unauthorized,
     /// Too many wrong ones: worth trying again after this time.
     TooMany(Duration),

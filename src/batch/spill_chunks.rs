@@ -14,7 +14,7 @@ use super::file_key::FileKey;
 use crate::columnar::gather::{Run, Sources};
 use crate::columnar::sizes::row_bytes;
 
-/// Arrow bytes of a chunk, about. Larger chunks would copy a little faster; but when a file is
+/// Approximate Arrow bytes of a chunk. Larger chunks would copy a little faster; but when a file is
 /// written in the end, every chunk that has rows of it is in memory.
 pub const SPILL_CHUNK_BYTES: usize = 2 << 20;
 

@@ -1,4 +1,4 @@
-//! `sessionlake cert`
+//! The command `sessionlake cert`.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! `sessionlake check`
+//! The command `sessionlake check`.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

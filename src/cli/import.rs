@@ -1,4 +1,4 @@
-//! `sessionlake import`
+//! The command `sessionlake import`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `sessionlake inspect`
+//! The command `sessionlake inspect`.
 
 use std::process::ExitCode;
 

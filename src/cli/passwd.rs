@@ -1,4 +1,4 @@
-//! `sessionlake passwd`
+//! The command `sessionlake passwd`.
 
 use std::io::{BufRead as _, IsTerminal as _};
 

@@ -1,4 +1,4 @@
-//! `sessionlake quarantine list|show|replay`
+//! The command `sessionlake quarantine list|show|replay`.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;

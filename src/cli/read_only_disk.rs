@@ -1,7 +1,8 @@
 //! A disk on which nothing changes, so that a journal can be opened as serve opens it and be left
 //! as it was.
 //!
-//! What is written or cut seems so to whoever did it, as far as lengths go; new files are nowhere.
+//! Writes and truncations change the length that the writer sees, and nothing else; new files exist
+//! nowhere.
 
 use std::io::{self, IoSlice};
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::journal::{Disk, DiskFile, DiskLock, RealDisk};
 pub(super) struct ReadOnlyDisk;
 
 struct File {
-    /// None for a file that was made here.
+    /// The file on disk; none for a file that was made here.
     below: Option<Box<dyn DiskFile>>,
     len: AtomicU64,
 }

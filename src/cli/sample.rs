@@ -1,4 +1,4 @@
-//! `sessionlake sample`
+//! The command `sessionlake sample`.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `sessionlake schema`
+//! The command `sessionlake schema`.
 
 use super::{Outcome, manual, out};
 use crate::schema::{self, Format, TableSchema};

@@ -1,4 +1,4 @@
-//! `sessionlake serve`
+//! The command `sessionlake serve`.
 
 use std::io::Write as _;
 use std::process::ExitCode;

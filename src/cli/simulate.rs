@@ -1,4 +1,4 @@
-//! `sessionlake simulate`
+//! The command `sessionlake simulate`.
 
 mod args;
 

@@ -1,4 +1,4 @@
-//! `sessionlake unseal`
+//! The command `sessionlake unseal`.
 
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `sessionlake verify`
+//! The command `sessionlake verify`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

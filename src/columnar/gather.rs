@@ -60,9 +60,9 @@ pub struct Sources {
 struct SourceColumn {
     kind: DataType,
     arrays: Vec<ArrayRef>,
-    /// Whether any of the arrays has a value.
+    /// True when any of the arrays has a value.
     values: bool,
-    /// Whether any of the arrays has a null.
+    /// True when any of the arrays has a null.
     nulls: bool,
     below: Vec<SourceColumn>,
 }

@@ -89,7 +89,8 @@ pub(crate) fn plain_page_bytes(array: &ArrayRef) -> usize {
     plain_bytes(array, 0)
 }
 
-/// `levels` is the number of levels that the lists around `array` have; an empty list has one too.
+/// Returns the bytes of `array` in plain pages. `levels` is the number of levels that the lists
+/// around it have; an empty list has one too.
 fn plain_bytes(array: &ArrayRef, levels: usize) -> usize {
     let levels = levels.max(array.len());
     let valid = array.len() - array.null_count();

@@ -70,7 +70,7 @@ pub enum Scalar {
     Long(i64),
     /// IEEE 754 double, never NaN. A zero is negative in a lower and positive in an upper bound, so
     /// that it holds for readers that tell zeros apart. In JSON a string: readers of JSON numbers
-    /// round them, and a rounded bound lies.
+    /// round them, and a rounded bound is wrong.
     Double(#[serde(with = "double_as_text")] f64),
     /// Microseconds since the epoch, UTC.
     TimestampMicros(i64),

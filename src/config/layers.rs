@@ -20,7 +20,8 @@ use super::source::{Source, SourcedText};
 pub(crate) struct Layers {
     values: BTreeMap<&'static str, SourcedText>,
     pub(crate) sections: Sections,
-    /// Sentences for standard error about what is odd and yet no error.
+    /// Warnings for standard error: sentences about settings that are accepted and may be a
+    /// mistake.
     pub(crate) warnings: Vec<String>,
 }
 

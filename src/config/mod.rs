@@ -56,7 +56,8 @@ pub(crate) struct Loaded<T> {
     pub(crate) settings: T,
     /// Filter of the log for `tracing-subscriber`, known to parse; empty for commands without one.
     pub(crate) log: String,
-    /// Sentences for standard error about what is odd and yet no error.
+    /// Warnings for standard error: sentences about settings that are accepted and may be a
+    /// mistake.
     pub(crate) warnings: Vec<String>,
 }
 

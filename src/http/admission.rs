@@ -24,7 +24,7 @@ const BURST_SECONDS: f64 = 2.0;
 pub(super) struct Admission {
     auth: Option<Arc<Auth>>,
     all: Option<TokenBuckets>,
-    /// By the endpoint's position in the options.
+    /// Rate limits by the endpoint's position in the options.
     endpoints: Vec<Option<TokenBuckets>>,
     /// The networks of peers for routes besides the endpoints: those of all endpoints together. None
     /// admits every peer.

@@ -85,7 +85,7 @@ pub(super) struct ReceivedBody {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BodyLimits {
     pub(super) body_limit_bytes: u64,
-    /// Applies to bodies that are not encoded as well.
+    /// The longest body once inflated, in bytes. Applies to bodies that are not encoded as well.
     pub(super) inflated_limit_bytes: u64,
 }
 

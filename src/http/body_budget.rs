@@ -30,12 +30,12 @@ pub(super) const BLOCK_BYTES: u64 = 64 << 10;
 /// The time that bodies may take for what delays others.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BudgetTimeouts {
-    /// Waiting for memory.
+    /// The time that a body waits for memory.
     pub(super) memory: Duration,
-    /// Between two chunks of a body.
+    /// The time between two chunks of a body.
     pub(super) chunk: Duration,
-    /// From holding more than the share of a peer to the end of the body, if others wait: less than
-    /// they do.
+    /// The time from holding more than the share of a peer to the end of the body, if others wait:
+    /// less than they do.
     pub(super) large: Duration,
 }
 

@@ -43,7 +43,7 @@ enum Initiator {
 #[derive(Debug)]
 pub(super) struct BrowserGuard {
     loopback: bool,
-    /// In lower case.
+    /// Names that the listener is known by, in lower case.
     names: Vec<String>,
 }
 

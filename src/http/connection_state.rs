@@ -15,9 +15,9 @@ use parking_lot::{Mutex, MutexGuard};
 /// The times after which a connection is closed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
-    /// With an answer that is not read.
+    /// The time with an answer that is not read.
     pub(super) answer: Duration,
-    /// Without a request.
+    /// The time without a request.
     pub(super) idle: Duration,
 }
 

@@ -15,8 +15,8 @@ use crate::record::Form;
 pub struct Endpoint {
     /// The label of its metrics; unique.
     pub name: Arc<str>,
-    /// Begins with `/`, as it stands in the request (not decoded). A trailing slash makes no
-    /// difference. With the form `elasticsearch` everything below it belongs to it as well.
+    /// The path: begins with `/`, as it stands in the request (not decoded). A trailing slash makes
+    /// no difference. With the form `elasticsearch` everything below it belongs to it as well.
     pub path: String,
     /// PUT is accepted.
     pub put: bool,

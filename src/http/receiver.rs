@@ -83,7 +83,7 @@ impl Receiver {
     /// Reads the whole body of a request within the body time-out.
     ///
     /// # Errors
-    /// That of [`body::read`], or [`Refusal::BodyTimeout`].
+    /// Those of [`body::read`], and [`Refusal::BodyTimeout`].
     pub(super) async fn read_body(
         &self,
         head: &RequestHead,

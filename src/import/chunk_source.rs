@@ -73,7 +73,7 @@ impl Line {
 
 /// Files, one after the other.
 pub(super) struct Files {
-    /// With the hash of the content, where it is known.
+    /// Files that are not begun yet, each with the hash of its content where that is known.
     waiting: VecDeque<(Input, Option<String>)>,
     open: Option<Box<Chunker>>,
     bar: ProgressBar,

@@ -50,14 +50,15 @@ pub(super) struct Chunker {
     hasher: Xxh3,
     rule: CutRule,
     reader: Box<dyn Read + Send>,
-    /// The first [`Chunker::filled`] bytes are read and not yet handed out; the others are room.
+    /// The read bytes: the first [`Chunker::filled`] of them are not yet handed out, the others are
+    /// free.
     buffer: Vec<u8>,
     filled: usize,
     /// Number of the first line that is not yet handed out.
     pub(super) line: u64,
     /// Line feeds in what is not yet handed out.
     line_feeds: u64,
-    /// Not known before enough has been read.
+    /// The layout of the file; none before enough of it has been read.
     layout: Option<Layout>,
     ended: bool,
 }

@@ -53,8 +53,8 @@ pub(super) struct ImportManifest {
     pub(super) chunk_bytes: usize,
     /// Its files, in order.
     pub(super) files: Vec<ManifestFile>,
-    /// Of a replay, whose one file is of the quarantine: its entries as ranges, first to last,
-    /// counted from 1.
+    /// Entries of the quarantine file that a replay lands, as ranges from first to last, counted
+    /// from 1; none for an import of files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) entries: Option<Vec<(u64, u64)>>,
     /// Its table, as a seal of the journal has it.

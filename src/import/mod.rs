@@ -39,7 +39,7 @@ pub use options::{Input, Options};
 pub use replay::{Replay, Replayed};
 
 /// Imports the files of `options`. Blocks until all of them have landed, and prints progress and a
-/// summary unless it is told not to.
+/// summary unless the options are `quiet`.
 ///
 /// # Errors
 /// A file that cannot be read, or that was imported before; the lake. What has landed before the

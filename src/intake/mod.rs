@@ -83,13 +83,14 @@ impl Intake {
         self.accept_counted(table, form, lines, bytes).await
     }
 
-    /// Does the same for a body whose `lines` are counted, such as a table's part of a bulk.
+    /// Makes a body of documents durable under `table`, as [`accept`](Self::accept) does, with
+    /// `lines` counted by the caller: a table's part of a bulk, for example.
     ///
     /// # Errors
     /// [`Refusal`]; nothing was acknowledged.
     ///
     /// # Cancel safety
-    /// That of [`accept`](Self::accept).
+    /// As for [`accept`](Self::accept).
     pub(crate) async fn accept_counted(
         &self,
         table: &Arc<str>,

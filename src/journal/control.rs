@@ -105,7 +105,7 @@ impl Control {
         }
     }
 
-    /// Does the same for a commit, whose seal may be lost.
+    /// Adds a commit that was read from a damaged segment. Its seal may be lost.
     pub(crate) fn salvage_commit(&mut self, roll: Roll) {
         self.next_roll = self.next_roll.max(roll.0 + 1);
         while self.sealed.front().is_some_and(|front| front.roll <= roll) {

@@ -1,4 +1,4 @@
-//! Errors, grouped by the caller's part after them.
+//! Errors of the journal, grouped by the action that they ask of the caller.
 //!
 //! [`AppendError`] is for the answer to the sender: refused now, and when to send again. [`JournalError`]
 //! is for the operator: it names the file and the offset, and says what to do.
@@ -95,7 +95,7 @@ pub enum JournalError {
     Io {
         /// The operation, as a verb.
         what: &'static str,
-        /// On which file or directory.
+        /// The file or the directory that it was done to.
         path: PathBuf,
         /// The error of the system.
         source: io::Error,
@@ -140,6 +140,7 @@ pub enum JournalError {
         known: u32,
     },
     /// A body that has not landed is encrypted, and [`Options::cipher`](super::Options::cipher) is
+    /// not set.
 
     #[error(
         "body {seq} in {} is encrypted, and there is no key: set privacy_key to the secret that it \

@@ -204,7 +204,7 @@ impl RetryKey {
 #[derive(Debug)]
 pub(crate) struct PreparedBody {
     pub(crate) head: Vec<u8>,
-    /// As it is written.
+    /// The body as it is written: compressed and encrypted if the options ask for it.
     pub(crate) bytes: Bytes,
     flags: BodyFlags,
     pub(crate) payload_crc: u32,

@@ -43,7 +43,7 @@ pub(crate) enum Lookup {
     Acknowledged(Seq),
     /// On its way: the receiver gets its outcome.
     InFlight(oneshot::Receiver<Outcome>),
-    /// Neither.
+    /// Neither acknowledged within the window nor on its way.
     Unknown,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct RetryWindow {
     length_us: i64,
     max_entries: usize,
     acked: HashMap<RetryKey, Seq>,
-    /// The same, oldest first; `at` counted by `age_us`.
+    /// The acknowledged bodies, oldest first; their `at` is counted by `age_us`.
     order: VecDeque<RetryEntry>,
     in_flight: HashMap<RetryKey, Vec<oneshot::Sender<Outcome>>>,
     /// Lengths of bodies that an earlier start acknowledged, and the last of these bodies.

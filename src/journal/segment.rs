@@ -56,7 +56,7 @@ pub(crate) struct SegmentHead {
 pub(crate) enum HeadError {
     /// A later version wrote it.
     Format(u32),
-    /// It is not what was written.
+    /// Its bytes are not those that were written.
     Damaged(&'static str),
 }
 

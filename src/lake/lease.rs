@@ -45,7 +45,7 @@ pub enum Acquisition {
     Held(Lease),
     /// Another process holds it.
     Busy {
-        /// That process.
+        /// The process that holds it.
         holder: String,
         /// The end of its lease by its clock, unless it renews it.
         expires_at: Micros,
@@ -110,7 +110,7 @@ pub enum LeaseError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Holding {
     holder: String,
-    /// 0: the lease was released.
+    /// The end of the lease in microseconds since the epoch; 0 when it was released.
     expires_at_us: i64,
 }
 

@@ -43,7 +43,7 @@ enum Inode {
     Own,
 }
 
-/// Tells whether a file may take the place of another.
+/// The treatment of a file that has the name already.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Placement {
     Replace,

@@ -91,7 +91,7 @@ pub enum ObjectName<'a> {
     },
     /// An object that tries the lake out.
     Probe {
-        /// Tells it from those of other probes.
+        /// Token that no other probe has.
         token: &'a str,
     },
     /// A local file that is being written, or that a killed process left.

@@ -38,7 +38,7 @@ pub enum ReceiptError {
 /// All receipts of a lake.
 #[derive(Debug, Default)]
 pub struct Receipts {
-    /// By node, each node's in the order of its rolls.
+    /// Receipts by node, each node's in the order of its rolls.
     pub by_node: BTreeMap<String, Vec<Receipt>>,
     /// Objects among them that are no receipts, by name, with what is wrong.
     pub unreadable: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! Everything behind the journal: sealed rolls are made again, then new bodies are published.
+//! The supervisor of engines: it has sealed rolls made again, and then publishes new bodies.
 //!
 //! The journal holds all state, and [`Pending`] is a copy of the part that is not committed. So an
 //! engine that fails, for whatever reason, is dropped, and the next one starts from the journal. There

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use super::error::PublishError;
 
-/// Failures in a row after which the store is taken for away: the items that are left need not be
-/// tried to know it.
+/// Failures in a row after which the store is taken to be unreachable, and the items that are left
+/// are not tried.
 const AWAY: usize = 4;
 
 /// Items, and the results of those that are done. An attempt works on the items that are left, so

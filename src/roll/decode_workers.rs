@@ -26,7 +26,7 @@ const PART_LINES: u64 = 32_768;
 /// sessions are far below it at [`PART_BYTES`] of JSON.
 const PART_COLUMN_BYTES: usize = 8 << 20;
 
-/// The room of an empty part.
+/// The limit of an empty part.
 const PART: ReadLimit =
     ReadLimit { lines: PART_LINES, bytes: PART_BYTES, column_bytes: PART_COLUMN_BYTES };
 

@@ -15,7 +15,7 @@ use crate::record::{Body, SeqRange};
 
 /// Time that the first body of a job waits for more bodies to be decoded with it.
 const LINGER: Duration = Duration::from_millis(20);
-/// Bytes that a body costs beyond its own, about.
+/// Approximate bytes of memory that a body takes besides its own.
 const BODY_BYTES: usize = 128;
 /// Interval at which the age of the open roll is checked when no bodies come.
 pub(crate) const TICK: Duration = Duration::from_millis(100);

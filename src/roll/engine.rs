@@ -55,7 +55,7 @@ pub(crate) struct Engine<'a> {
     /// Staging directory. It is emptied when the engine starts.
     pub(crate) staging: &'a Path,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Told of every step of the rolls.
+    /// Observers that are notified of every step of the rolls.
     pub(crate) observers: &'a Observers,
 }
 

@@ -68,7 +68,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// Rolls that a board keeps unless it is told otherwise.
+    /// Default number of rolls that a board keeps.
     pub const ROLLS: usize = 50;
 
     /// Makes an empty board that keeps `most` rolls, and at least one.

@@ -30,7 +30,7 @@ pub use lake::{
 pub(crate) use text::human;
 pub use text::{file_text, lake_text};
 
-/// Converts a count of the format, which is signed and in a broken file anything.
+/// Converts a count of the format, which is signed, and may be anything in a broken file.
 fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }

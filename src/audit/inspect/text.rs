@@ -185,8 +185,9 @@ fn columns_text(text: &mut String, report: &FileReport, top: usize) {
     let _ = writeln!(text, "  B: Bloom filter, I: page index");
 }
 
-/// The encodings of values in a word; those of levels are not told apart by the footer, so that
-/// plain `RLE` (which every nullable column has) is left out next to others.
+/// Returns the encodings of a column's values in a word. The footer does not say which encodings
+/// are those of levels, so plain `RLE` (which every nullable column has) is left out next to
+/// others.
 fn encoding(column: &ColumnReport) -> String {
     let mut names: Vec<&str> = column
         .encodings
@@ -214,7 +215,8 @@ fn schema_text(line: &SchemaLine) -> String {
     format!("{name:<44} {}{null}", line.kind)
 }
 
-/// The first line of `text`, cut to `width` characters with a mark of what is missing.
+/// Returns the first line of `text`, shortened to `width` characters with an ellipsis for what is
+/// missing.
 fn clipped(text: &str, width: usize) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.chars().count() <= width {
@@ -225,7 +227,7 @@ fn clipped(text: &str, width: usize) -> String {
     format!("{}{mark}", line.chars().take(kept).collect::<String>())
 }
 
-/// `text` without its middle, so that it has at most `width` characters.
+/// Returns `text` without its middle, so that it has at most `width` characters.
 fn shortened(text: &str, width: usize) -> String {
     let length = text.chars().count();
     if length <= width {
@@ -237,7 +239,7 @@ fn shortened(text: &str, width: usize) -> String {
     format!("{first}…{last}")
 }
 
-/// `1234567` as `1,234,567`.
+/// Formats `1234567` as `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();

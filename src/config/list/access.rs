@@ -1,10 +1,10 @@
-//! Settings of who may send, and of TLS.
+//! Settings of authentication and of TLS.
 
 use super::setting::{HOUR, Kind, SERVE, Setting};
 
 const ACCESS: &str = "Access";
 
-/// `credentials`
+/// The setting `credentials`.
 pub(crate) const CREDENTIALS: Setting = Setting {
     key: "credentials",
     value_name: "FILE",
@@ -18,7 +18,7 @@ pub(crate) const CREDENTIALS: Setting = Setting {
     more: "It is read again when it changes. Without it, nobody is asked who they are.",
 };
 
-/// `tls_cert`
+/// The setting `tls_cert`.
 pub(crate) const TLS_CERT: Setting = Setting {
     key: "tls_cert",
     value_name: "FILE",
@@ -31,7 +31,7 @@ pub(crate) const TLS_CERT: Setting = Setting {
     more: "Read again when it changes, without a restart. `sessionlake cert` makes one to try.",
 };
 
-/// `tls_key`
+/// The setting `tls_key`.
 pub(crate) const TLS_KEY: Setting = Setting {
     key: "tls_key",
     value_name: "FILE",
@@ -44,7 +44,7 @@ pub(crate) const TLS_KEY: Setting = Setting {
     more: "",
 };
 
-/// `tls_client_ca`
+/// The setting `tls_client_ca`.
 pub(crate) const TLS_CLIENT_CA: Setting = Setting {
     key: "tls_client_ca",
     value_name: "FILE",
@@ -57,7 +57,7 @@ pub(crate) const TLS_CLIENT_CA: Setting = Setting {
     more: "",
 };
 
-/// `handshake_timeout`
+/// The setting `handshake_timeout`.
 pub(crate) const HANDSHAKE_TIMEOUT: Setting = Setting {
     key: "handshake_timeout",
     value_name: "DURATION",

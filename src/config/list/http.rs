@@ -6,7 +6,7 @@ use crate::config::value::{GIB, KIB};
 const GENERAL: &str = "General";
 const RECEIVING: &str = "Receiving";
 
-/// `config`
+/// The setting `config`.
 pub(crate) const CONFIG: Setting = Setting {
     key: CONFIG_KEY,
     value_name: "FILE",
@@ -19,7 +19,7 @@ pub(crate) const CONFIG: Setting = Setting {
     more: "No file is read unless one is named. Flags and environment variables outrank it.",
 };
 
-/// `log`
+/// The setting `log`.
 pub(crate) const LOG: Setting = Setting {
     key: "log",
     value_name: "FILTER",
@@ -33,7 +33,7 @@ pub(crate) const LOG: Setting = Setting {
     more: "",
 };
 
-/// `listen`
+/// The setting `listen`.
 pub(crate) const LISTEN: Setting = Setting {
     key: "listen",
     value_name: "HOST:PORT",
@@ -47,7 +47,7 @@ pub(crate) const LISTEN: Setting = Setting {
            Anything but loopback needs TLS and credentials, or insecure_listen.",
 };
 
-/// `path`
+/// The setting `path`.
 pub(crate) const PATH: Setting = Setting {
     key: "path",
     value_name: "PATH",
@@ -60,7 +60,7 @@ pub(crate) const PATH: Setting = Setting {
     more: "[[endpoint]] sections of the file, if there are any, take the place of this one.",
 };
 
-/// `host_names`
+/// The setting `host_names`.
 pub(crate) const HOST_NAMES: Setting = Setting {
     key: "host_names",
     value_name: "NAMES",
@@ -74,7 +74,7 @@ pub(crate) const HOST_NAMES: Setting = Setting {
            pages. For a proxy that passes its own name on.",
 };
 
-/// `insecure_listen`
+/// The setting `insecure_listen`.
 pub(crate) const INSECURE_LISTEN: Setting = Setting {
     key: "insecure_listen",
     value_name: "BOOL",
@@ -88,7 +88,7 @@ pub(crate) const INSECURE_LISTEN: Setting = Setting {
     more: "For a network where every sender is trusted, or behind a proxy that does both.",
 };
 
-/// `body_limit`
+/// The setting `body_limit`.
 pub(crate) const BODY_LIMIT: Setting = Setting {
     key: "body_limit",
     value_name: "SIZE",
@@ -101,7 +101,7 @@ pub(crate) const BODY_LIMIT: Setting = Setting {
     more: "",
 };
 
-/// `inflated_limit`
+/// The setting `inflated_limit`.
 pub(crate) const INFLATED_LIMIT: Setting = Setting {
     key: "inflated_limit",
     value_name: "SIZE",
@@ -114,7 +114,7 @@ pub(crate) const INFLATED_LIMIT: Setting = Setting {
     more: "Not below body_limit.",
 };
 
-/// `header_timeout`
+/// The setting `header_timeout`.
 pub(crate) const HEADER_TIMEOUT: Setting = Setting {
     key: "header_timeout",
     value_name: "DURATION",
@@ -127,7 +127,7 @@ pub(crate) const HEADER_TIMEOUT: Setting = Setting {
     more: "",
 };
 
-/// `body_timeout`
+/// The setting `body_timeout`.
 pub(crate) const BODY_TIMEOUT: Setting = Setting {
     key: "body_timeout",
     value_name: "DURATION",
@@ -140,7 +140,7 @@ pub(crate) const BODY_TIMEOUT: Setting = Setting {
     more: "The exporter itself gives up after 30 s.",
 };
 
-/// `drain_timeout`
+/// The setting `drain_timeout`.
 pub(crate) const DRAIN_TIMEOUT: Setting = Setting {
     key: "drain_timeout",
     value_name: "DURATION",
@@ -153,7 +153,7 @@ pub(crate) const DRAIN_TIMEOUT: Setting = Setting {
     more: "",
 };
 
-/// `max_connections`
+/// The setting `max_connections`.
 pub(crate) const MAX_CONNECTIONS: Setting = Setting {
     key: "max_connections",
     value_name: "N",
@@ -166,7 +166,7 @@ pub(crate) const MAX_CONNECTIONS: Setting = Setting {
     more: "",
 };
 
-/// `max_connections_per_peer`
+/// The setting `max_connections_per_peer`.
 pub(crate) const MAX_CONNECTIONS_PER_PEER: Setting = Setting {
     key: "max_connections_per_peer",
     value_name: "N",
@@ -179,7 +179,7 @@ pub(crate) const MAX_CONNECTIONS_PER_PEER: Setting = Setting {
     more: "A peer is an IPv4 address or an IPv6 /64. Senders behind one proxy are one peer.",
 };
 
-/// `requests_per_second`
+/// The setting `requests_per_second`.
 pub(crate) const REQUESTS_PER_SECOND: Setting = Setting {
     key: "requests_per_second",
     value_name: "N",

@@ -6,7 +6,7 @@ use crate::config::value::{GIB, KIB, MIB, TIB};
 const JOURNAL: &str = "Journal";
 const PRIVACY: &str = "Personal data";
 
-/// `state`
+/// The setting `state`.
 pub(crate) const STATE: Setting = Setting {
     key: "state",
     value_name: "DIR",
@@ -19,7 +19,7 @@ pub(crate) const STATE: Setting = Setting {
     more: "Not inside the lake. One process at a time can use it.",
 };
 
-/// `node`
+/// The setting `node`.
 pub(crate) const NODE: Setting = Setting {
     key: "node",
     value_name: "PREFIX",
@@ -33,7 +33,7 @@ pub(crate) const NODE: Setting = Setting {
            journal.",
 };
 
-/// `journal_quota`
+/// The setting `journal_quota`.
 pub(crate) const JOURNAL_QUOTA: Setting = Setting {
     key: "journal_quota",
     value_name: "SIZE",
@@ -46,7 +46,7 @@ pub(crate) const JOURNAL_QUOTA: Setting = Setting {
     more: "Not below inflated_limit or journal_segment.",
 };
 
-/// `journal_segment`
+/// The setting `journal_segment`.
 pub(crate) const JOURNAL_SEGMENT: Setting = Setting {
     key: "journal_segment",
     value_name: "SIZE",
@@ -59,7 +59,7 @@ pub(crate) const JOURNAL_SEGMENT: Setting = Setting {
     more: "",
 };
 
-/// `journal_compression`
+/// The setting `journal_compression`.
 pub(crate) const JOURNAL_COMPRESSION: Setting = Setting {
     key: "journal_compression",
     value_name: "BOOL",
@@ -73,7 +73,7 @@ pub(crate) const JOURNAL_COMPRESSION: Setting = Setting {
            they are encrypted.",
 };
 
-/// `disk_reserve`
+/// The setting `disk_reserve`.
 pub(crate) const DISK_RESERVE: Setting = Setting {
     key: "disk_reserve",
     value_name: "SIZE",
@@ -86,7 +86,7 @@ pub(crate) const DISK_RESERVE: Setting = Setting {
     more: "",
 };
 
-/// `retry_window`
+/// The setting `retry_window`.
 pub(crate) const RETRY_WINDOW: Setting = Setting {
     key: "retry_window",
     value_name: "DURATION",
@@ -99,7 +99,7 @@ pub(crate) const RETRY_WINDOW: Setting = Setting {
     more: "0s stores every body.",
 };
 
-/// `skip_damaged`
+/// The setting `skip_damaged`.
 pub(crate) const SKIP_DAMAGED: Setting = Setting {
     key: "skip_damaged",
     value_name: "BOOL",
@@ -112,7 +112,7 @@ pub(crate) const SKIP_DAMAGED: Setting = Setting {
     more: "What they held does not land; the segments are kept for a rescue by hand.",
 };
 
-/// `privacy_key`
+/// The setting `privacy_key`.
 pub(crate) const PRIVACY_KEY: Setting = Setting {
     key: "privacy_key",
     value_name: "FILE",
@@ -126,7 +126,7 @@ pub(crate) const PRIVACY_KEY: Setting = Setting {
     more: "Keep it: with another one, equal values no longer have equal hashes.",
 };
 
-/// `encrypt_journal`
+/// The setting `encrypt_journal`.
 pub(crate) const ENCRYPT_JOURNAL: Setting = Setting {
     key: "encrypt_journal",
     value_name: "BOOL",

@@ -7,7 +7,7 @@ const LAKE_SECTION: &str = "Lake";
 const FILES: &str = "Rolls and files";
 const RESOURCES: &str = "Resources";
 
-/// `lake`
+/// The setting `lake`.
 pub(crate) const LAKE: Setting = Setting {
     key: "lake",
     value_name: "LAKE",
@@ -22,7 +22,7 @@ pub(crate) const LAKE: Setting = Setting {
            the [storage] table of the file.",
 };
 
-/// `store_timeout`
+/// The setting `store_timeout`.
 pub(crate) const STORE_TIMEOUT: Setting = Setting {
     key: "store_timeout",
     value_name: "DURATION",
@@ -35,7 +35,7 @@ pub(crate) const STORE_TIMEOUT: Setting = Setting {
     more: "",
 };
 
-/// `table`
+/// The setting `table`.
 pub(crate) const TABLE: Setting = Setting {
     key: "table",
     value_name: "NAME",
@@ -48,7 +48,7 @@ pub(crate) const TABLE: Setting = Setting {
     more: "1 to 64 of a-z, 0-9 and _, not beginning with _.",
 };
 
-/// `schema`
+/// The setting `schema`.
 pub(crate) const SCHEMA: Setting = Setting {
     key: "schema",
     value_name: "FILE",
@@ -61,7 +61,7 @@ pub(crate) const SCHEMA: Setting = Setting {
     more: "Without it, the built-in schema of the table is used.",
 };
 
-/// `partition`
+/// The setting `partition`.
 pub(crate) const PARTITION: Setting = Setting {
     key: "partition",
     value_name: "TEMPLATE",
@@ -75,7 +75,7 @@ pub(crate) const PARTITION: Setting = Setting {
     more: "",
 };
 
-/// `roll_age`
+/// The setting `roll_age`.
 pub(crate) const ROLL_AGE: Setting = Setting {
     key: "roll_age",
     value_name: "DURATION",
@@ -88,7 +88,7 @@ pub(crate) const ROLL_AGE: Setting = Setting {
     more: "",
 };
 
-/// `roll_bytes`
+/// The setting `roll_bytes`.
 pub(crate) const ROLL_BYTES: Setting = Setting {
     key: "roll_bytes",
     value_name: "SIZE",
@@ -101,7 +101,7 @@ pub(crate) const ROLL_BYTES: Setting = Setting {
     more: "",
 };
 
-/// `roll_rows`
+/// The setting `roll_rows`.
 pub(crate) const ROLL_ROWS: Setting = Setting {
     key: "roll_rows",
     value_name: "N",
@@ -114,7 +114,7 @@ pub(crate) const ROLL_ROWS: Setting = Setting {
     more: "",
 };
 
-/// `compression`
+/// The setting `compression`.
 pub(crate) const COMPRESSION: Setting = Setting {
     key: "compression",
     value_name: "CODEC",
@@ -127,7 +127,7 @@ pub(crate) const COMPRESSION: Setting = Setting {
     more: "",
 };
 
-/// `row_group_bytes`
+/// The setting `row_group_bytes`.
 pub(crate) const ROW_GROUP_BYTES: Setting = Setting {
     key: "row_group_bytes",
     value_name: "SIZE",
@@ -140,7 +140,7 @@ pub(crate) const ROW_GROUP_BYTES: Setting = Setting {
     more: "Not above memory.",
 };
 
-/// `memory`
+/// The setting `memory`.
 pub(crate) const MEMORY: Setting = Setting {
     key: "memory",
     value_name: "SIZE",
@@ -153,7 +153,7 @@ pub(crate) const MEMORY: Setting = Setting {
     more: "The process takes more than that: requests, stacks and caches come on top.",
 };
 
-/// `decode_threads`
+/// The setting `decode_threads`.
 pub(crate) const DECODE_THREADS: Setting = Setting {
     key: "decode_threads",
     value_name: "N",

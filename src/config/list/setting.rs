@@ -54,17 +54,18 @@ pub(crate) enum Kind {
 }
 
 impl Setting {
-    /// `--roll-age`
+    /// Returns the flag: `--roll-age`.
     pub(crate) fn flag(&self) -> String {
         format!("--{}", self.key.replace('_', "-"))
     }
 
-    /// `SESSIONLAKE_ROLL_AGE`
+    /// Returns the environment variable: `SESSIONLAKE_ROLL_AGE`.
     pub(crate) fn variable(&self) -> String {
         format!("{ENVIRONMENT_PREFIX}{}", self.key.to_uppercase())
     }
 
-    /// `roll_age = "60s"`, with quotes where the type asks for them.
+    /// Returns an assignment in the file: `roll_age = "60s"`, with quotes where the type asks for
+    /// them.
     pub(crate) fn assignment(&self, value: &str) -> String {
         match self.kind {
             Kind::Switch => format!("{} = {value}", self.key),

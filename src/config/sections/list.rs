@@ -47,7 +47,7 @@ pub(crate) enum KeyKind {
 }
 
 impl SectionList {
-    /// `[[endpoint]]` or `[privacy]`.
+    /// Returns the header in the file: `[[endpoint]]` or `[privacy]`.
     pub(crate) fn header(&self) -> String {
         match self.repeated {
             true => format!("[[{}]]", self.name),
@@ -69,7 +69,7 @@ impl SectionList {
 /// Every section, in the order of reference and example.
 pub(crate) const SECTIONS: &[&SectionList] = &[&ENDPOINT, &TABLES, &PRIVACY, &STORAGE];
 
-/// `[[endpoint]]`
+/// The section `[[endpoint]]`.
 pub(crate) const ENDPOINT: SectionList = SectionList {
     name: "endpoint",
     repeated: true,
@@ -206,7 +206,7 @@ pub(crate) const ENDPOINT: SectionList = SectionList {
     ],
 };
 
-/// `[[tables]]`
+/// The section `[[tables]]`.
 pub(crate) const TABLES: SectionList = SectionList {
     name: "tables",
     repeated: true,
@@ -245,7 +245,7 @@ pub(crate) const TABLES: SectionList = SectionList {
     ]],
 };
 
-/// `[privacy]`
+/// The section `[privacy]`.
 pub(crate) const PRIVACY: SectionList = SectionList {
     name: "privacy",
     repeated: false,
@@ -293,7 +293,7 @@ pub(crate) const PRIVACY: SectionList = SectionList {
     ]],
 };
 
-/// `[storage]`
+/// The section `[storage]`.
 pub(crate) const STORAGE: SectionList = SectionList {
     name: "storage",
     repeated: false,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::lake::Secret;
 
-/// `[[endpoint]]`
+/// The section `[[endpoint]]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct EndpointSection {
@@ -29,7 +29,7 @@ pub(crate) struct EndpointSection {
     pub(crate) requests_per_second: Option<Text>,
 }
 
-/// `[[tables]]`
+/// The section `[[tables]]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TableSection {

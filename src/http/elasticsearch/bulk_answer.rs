@@ -35,11 +35,11 @@ pub(in crate::http) struct Bulk {
 /// The answer to a bulk.
 #[derive(Debug)]
 pub(in crate::http) struct BulkAnswer {
-    /// JSON objects with commas between them.
+    /// The items: JSON objects with commas between them.
     pub(super) items: String,
     pub(super) errors: bool,
     brief: bool,
-    /// Begins the ids of documents that came without one.
+    /// Prefix of the ids of documents that came without one.
     salt: u64,
 }
 

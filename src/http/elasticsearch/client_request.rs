@@ -27,7 +27,7 @@ pub(in crate::http) enum Inquiry<'p> {
     License,
     /// An index template, a pipeline or a policy is read.
     ReadTemplate,
-    /// One is written.
+    /// An index template, a pipeline or a policy is written.
     WriteTemplate,
     /// The existence of an index.
     IndexExists,

@@ -23,7 +23,7 @@
 //! the time are not covered: they are given after the body was encrypted. Somebody who can write to
 //! the disk can still delete bodies, or repeat and reorder them.
 //!
-//! # What the disk tells
+//! # Facts that the disk shows
 //! Times, tables, forms, the lengths of bodies as they came and as compressed, and which bodies of a
 //! journal are equal: by their retry keys, which stand in frames and checkpoints in the clear. In a
 //! journal that is not encrypted these are a hash whose seed is in the segment's head, with which
