@@ -153,7 +153,7 @@ fn column(leaf: &ColumnDescriptor, chunks: &[&ColumnChunkMetaData]) -> Option<Co
         let (min, max) = statistics.map_or((None, None), |s| (lower(leaf, s), upper(leaf, s)));
         // Values without a bound: none holds for the whole column.
         (has_min, has_max) = (has_min && min.is_some(), has_max && max.is_some());
-        all.min = looser(all.min, min, |a, b| less(a, b));
+        all.min = looser(all.min, min, less);
         all.max = looser(all.max, max, |a, b| less(b, a));
     }
     if all.nulls == Some(all.values) {
