@@ -1,4 +1,4 @@
-//! Parse, run, print what went wrong, exit.
+//! The program: runs the command of the arguments, prints its failure, and exits with its code.
 
 use std::process::ExitCode;
 

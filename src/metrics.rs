@@ -74,10 +74,11 @@ pub const OPEN_PARTITIONS: &str = "sessionlake_open_partitions";
 /// Time of the last commit of a roll, in seconds since the epoch; 0 before the first.
 pub const LAST_COMMIT: &str = "sessionlake_last_commit_timestamp_seconds";
 
-/// 1 while the lake accepts nothing or the engine begins anew; bodies are accepted meanwhile.
+/// 1 while the lake accepts nothing or the engine begins anew, else 0; bodies are accepted
+/// meanwhile.
 pub const LANDING_TROUBLE: &str = "sessionlake_landing_trouble";
 
-/// Always 1; label `version`.
+/// The version of the program: the value is always 1, the label `version` holds it.
 pub const BUILD_INFO: &str = "sessionlake_build_info";
 
 /// The kind of a metric.
@@ -108,13 +109,13 @@ const fn metric(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     Metric { name, kind, unit, help }
 }
 
-/// Upper bounds, in seconds. A sender gives up after 30 s.
+/// Upper bounds of acknowledgement times, in seconds. A sender gives up after 30 s.
 const ACK_BOUNDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// Upper bounds, in seconds: from a good NVMe to a disk in trouble.
+/// Upper bounds of sync times, in seconds: from a good NVMe to a disk that is failing.
 const SYNC_BOUNDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
-/// Upper bounds, in bodies.
+/// Upper bounds of groups, in bodies.
 const GROUP_BOUNDS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 use Kind::{Counter, Gauge, Histogram};

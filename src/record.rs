@@ -15,7 +15,7 @@ impl Seq {
     /// The first sequence number of a new journal.
     pub const FIRST: Seq = Seq(1);
 
-    /// The sequence number after this one.
+    /// Returns the sequence number after this one.
     #[must_use]
     pub fn next(self) -> Seq {
         Seq(self.0 + 1)
@@ -45,7 +45,7 @@ impl Roll {
     /// The first roll of a new journal.
     pub const FIRST: Roll = Roll(1);
 
-    /// The roll after this one.
+    /// Returns the roll after this one.
     #[must_use]
     pub fn next(self) -> Roll {
         Roll(self.0 + 1)
@@ -82,7 +82,7 @@ pub struct Body {
     pub table: Arc<str>,
     /// The form of its documents.
     pub form: Form,
-    /// Number of the body's first line, counted from 1. Above 1 only for the later pieces of an
+    /// Number of the body's first line, counted from 1. Above 1 only for the later chunks of an
     /// imported file, so that positions are those of the file.
     pub first_line: u64,
     /// The documents, inflated, as they came.

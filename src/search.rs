@@ -31,7 +31,7 @@ impl Dice {
     }
 }
 
-/// Changes some bytes: flipped, cut, doubled, set to what lengths like to be.
+/// Changes some bytes: flips, cuts or doubles them, or sets them to values that lengths often have.
 pub(crate) fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
     for _ in 0..1 + dice.below(4) {
         let at = dice.below(bytes.len() as u64 + 1) as usize;

@@ -36,7 +36,7 @@ impl ReadLimit {
 #[derive(Clone, Debug)]
 pub struct Progress {
     pub(super) state: State,
-    /// Whether all of the body is UTF-8; otherwise each document is checked.
+    /// True when all of the body is UTF-8; otherwise each document is checked.
     pub(super) utf8: bool,
     pub(super) at: usize,
     pub(super) line: u64,

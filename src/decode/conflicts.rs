@@ -12,7 +12,7 @@ use super::extra::{LastStep, Path, PathStep};
 use super::parser::{AliasedColumn, Parsed, Parser, Scratch};
 use super::plan::{Column, FieldNames, Name};
 
-/// A value whose name is an alias, or whose column has a value in this row already.
+/// A value whose name is an alias, or whose column already has a value in this row.
 pub(super) struct Conflict<'c> {
     /// The names of the record.
     pub(super) names: &'c FieldNames,

@@ -41,8 +41,8 @@ impl<'a> Path<'a> {
         Path { parent: Some((self, step)) }
     }
 
-    /// Writes it as a JSON Pointer within a JSON string. As deep as the schema, never as deep as
-    /// a document.
+    /// Writes the path as a JSON Pointer within a JSON string. Recurses as deep as the schema,
+    /// never as deep as a document.
     fn write(&self, out: &mut Vec<u8>) {
         if let Some((parent, step)) = self.parent {
             parent.write(out);
@@ -70,7 +70,7 @@ struct ExtraEntry {
     pointer: Range<usize>,
     /// Its value, in the body.
     value: Range<usize>,
-    /// Whether it is written; reserved and discarded entries are not.
+    /// True for an entry that is written; reserved and discarded entries are not.
     live: bool,
     /// The reserved entry whose alias this one repeats, if it does.
     repeats: Option<usize>,

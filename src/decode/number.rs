@@ -156,8 +156,8 @@ impl<'a> Token<'a> {
         if self.negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
     }
 
-    /// Its value as a double: of an integer (no fraction, no exponent) only when that is exact, of
-    /// others the nearest one, when that is finite.
+    /// Returns the value as a double: of an integer (no fraction, no exponent) only when that is
+    /// exact, of others the nearest one, when that is finite.
     pub(super) fn double(&self) -> Option<f64> {
         let integer = self.fraction.is_empty() && self.exponent.is_none();
         if self.whole.len() + self.fraction.len() <= 19 {

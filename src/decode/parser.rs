@@ -39,7 +39,7 @@ pub(super) struct AliasedColumn {
     pub(super) field: usize,
     /// The number of the alias.
     pub(super) alias: u16,
-    /// Whether the value was of the column's type; if not, it is in `_extra` under the alias
+    /// True when the value was of the column's type; if not, it is in `_extra` under the alias
     /// already.
     pub(super) fitted: bool,
     /// Entries of `_extra`: the first is reserved for the value, the others lie within it.
@@ -52,9 +52,9 @@ pub(super) struct AliasedColumn {
 #[derive(Debug)]
 pub(super) struct Parser<'a> {
     pub(super) src: &'a [u8],
-    /// Whether a document may extend over several lines.
+    /// True when a document may extend over several lines.
     pub(super) multiline: bool,
-    /// Whether faults within a value are passed over, where its end is certain all the same: see
+    /// True when faults within a value are passed over, where its end is certain all the same: see
     /// [`Parser::pass_over`].
     pub(super) lenient: bool,
     pub(super) fault: Fault,

@@ -51,7 +51,7 @@ pub(super) struct Name {
     pub(super) text: Box<str>,
     /// The index of the column that it stands for, in its record.
     pub(super) field: usize,
-    /// Whether it is an alias, an old name of that column.
+    /// True for an alias, an old name of that column.
     pub(super) alias: bool,
     /// `"name"`, as far as the window holds it.
     window: [u8; WINDOW],

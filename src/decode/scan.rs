@@ -111,14 +111,14 @@ mod wide {
 #[cfg(not(target_arch = "x86_64"))]
 use words as wide;
 
-/// Does the same as [`wide`] in whole words. It is also built where it is only tested.
+/// The functions of [`wide`] in whole words. They are also built where they are only tested.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod words {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
 
-    /// The high bit of each byte of `word` below `limit` (at most 0x80). Bytes above the first
-    /// one found may be marked wrongly.
+    /// Returns the high bit of each byte of `word` below `limit` (at most 0x80). Bytes above the
+    /// first one found may be marked wrongly.
     fn below(word: u64, limit: u64) -> u64 {
         word.wrapping_sub(ONES * limit) & !word & HIGHS
     }

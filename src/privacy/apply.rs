@@ -99,7 +99,7 @@ impl Applied {
         Ok(())
     }
 
-    /// A rejected line could hold anything.
+    /// Seals a rejected line, which could hold anything.
     fn seal(&self, reject: &mut Reject) {
         // Base64 needs no escapes.
         let sealed = match self.key.seal_between("{\"sealed\":\"", &reject.raw, "\"}") {
@@ -124,7 +124,7 @@ impl Applied {
         with_keys.contains(&true).then_some(with_keys)
     }
 
-    /// Treats what the steps lead to; of properties, `every` one.
+    /// Treats the values that the steps lead to; of properties, `every` one.
     fn treat(
         &self,
         array: &ArrayRef,
@@ -221,7 +221,7 @@ impl Applied {
         Arc::new(out.finish())
     }
 
-    /// One row's `_extra`, treated; `None` when nothing is left.
+    /// Returns one row's `_extra`, treated; `None` when nothing is left.
     fn extra(&self, text: &str) -> Option<String> {
         // The decoder wrote it: what cannot be read is not passed on.
         let Members(entries) = serde_json::from_str(text).ok()?;

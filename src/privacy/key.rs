@@ -122,7 +122,8 @@ impl Key {
         self.seal_between("", text, "")
     }
 
-    /// Does the same between two texts, with as few copies as possible: `text` may be a whole body.
+    /// Encrypts `text` as [`Key::seal`] does and puts it between two texts, with as few copies as
+    /// possible: `text` may be a whole body.
     pub(super) fn seal_between(&self, before: &str, text: &[u8], after: &str) -> Option<String> {
         let mut sealed = Vec::with_capacity(text.len() + TAG_BYTES);
         sealed.extend_from_slice(text);

@@ -112,7 +112,7 @@ pub struct TableSchema {
     pub doc: String,
     /// The columns, in order, without the lineage columns.
     pub fields: Vec<Field>,
-    /// 16 hex digits; they change when the meaning of the schema changes.
+    /// The fingerprint: 16 hex digits that change when the meaning of the schema changes.
     pub fingerprint: String,
     /// The Avro text that the schema was made from.
     pub avsc: String,
@@ -129,7 +129,7 @@ pub struct Field {
     pub doc: String,
     /// The type.
     pub kind: Kind,
-    /// Whether files carry a Bloom filter for the column (property `"bloom": true` of the Avro
+    /// True when files carry a Bloom filter for the column (property `"bloom": true` of the Avro
     /// field).
     pub bloom: bool,
 }

@@ -1,4 +1,4 @@
-//! Sessions into bulks, cut where the exporter cuts them.
+//! Bulks of sessions, ended where the exporter ends them.
 //!
 //! ```text
 //!  a bulk is full at 1000 sessions, or once it is longer than 896,000 bytes;
@@ -33,7 +33,8 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// The action line before the document `id`, with its line feed; nothing in the plain layout.
+    /// Appends the action line before the document `id`, with its line feed, to `out`; nothing in
+    /// the plain layout.
     pub fn action(&self, id: &str, out: &mut Vec<u8>) {
         let Layout::Elasticsearch { index, kind } = self else { return };
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
@@ -51,7 +52,7 @@ impl Layout {
 /// One bulk, ready to be sent. Clones share the bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Bulk {
-    /// 0, 1, 2 …
+    /// The bulk's number, counted from 0.
     pub(crate) number: u64,
     pub(crate) body: Bytes,
     /// The sessions in it, in order. Broken lines are none.

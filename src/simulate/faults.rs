@@ -1,4 +1,4 @@
-//! Faults on request: what networks, proxies and exporters do on bad days.
+//! Faults on request: those of networks, proxies and exporters.
 
 use super::generate::Random;
 
@@ -10,7 +10,7 @@ pub struct Faults {
     pub drop_ppm: u32,
     /// The body is sent slowly.
     pub slow_ppm: u32,
-    /// One line more, that is no document.
+    /// The bulk has one line more, which is no document.
     pub broken_ppm: u32,
     /// The bulk is sent again although it was acknowledged.
     pub repeat_ppm: u32,
@@ -79,7 +79,7 @@ pub(crate) struct BulkFaults {
     pub(crate) repeat: bool,
 }
 
-/// A line that is no document, with its line feed; of several kinds, in turn.
+/// Returns a line that is no document, with its line feed; of several kinds, in turn.
 pub(crate) fn broken_line(number: u64) -> &'static [u8] {
     const LINES: [&[u8]; 5] = [
         b"{\"tenantId\":\"broken\",\"userSessionId\":\"cut off in the mid\n",

@@ -1,4 +1,5 @@
-//! The pace: sessions finish at a rate, bulks go when they are full or nothing finishes.
+//! The feed: makes sessions at a rate, and hands on bulks when they are full or no session
+//! finishes.
 //!
 //! Runs on a thread of its own, so that making sessions never waits for sending but through
 //! `deliver`, and sending never for making.
@@ -19,7 +20,7 @@ pub struct Plan {
     pub layout: Layout,
     /// The limits of the run; the first that is reached ends it.
     pub limits: Limits,
-    /// None for as fast as it goes.
+    /// The rate; none for as fast as sessions are taken.
     pub rate: Option<Rate>,
     /// A bulk that is not full goes when no session has finished for this long.
     pub flush: Duration,
@@ -30,11 +31,11 @@ pub struct Plan {
 /// Limits of a run. Without any it goes on until it is stopped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// After so many sessions.
+    /// Ends the run after this number of sessions.
     pub sessions: Option<u64>,
-    /// After the session that makes so many bytes full.
+    /// Ends the run after the session that makes this number of bytes full.
     pub bytes: Option<u64>,
-    /// After so much time.
+    /// Ends the run after this time.
     pub duration: Option<Duration>,
 }
 
@@ -48,7 +49,7 @@ pub enum Rate {
 }
 
 impl Rate {
-    /// From `500/s` (sessions) or `20MB/s`.
+    /// Parses `500/s` (sessions) or `20MB/s`.
     ///
     /// # Errors
     /// Says what is wrong with the text.
@@ -129,7 +130,7 @@ pub(crate) fn feed(plan: &Plan, stop: &AtomicBool, mut deliver: impl FnMut(Bulk)
     made
 }
 
-/// Sleeps until `due` after `started`; true if the end came first.
+/// Sleeps until `due` after `started`; returns true if the run ended first.
 fn wait(started: Instant, due: Duration, ended: &dyn Fn() -> bool) -> bool {
     loop {
         let left = due.saturating_sub(started.elapsed());

@@ -75,7 +75,7 @@ pub struct Verdict {
     pub acked: u64,
     /// Ids that were sent and not acknowledged.
     pub uncertain: u64,
-    /// Of those, how many are in the lake.
+    /// Number of the uncertain ids that are in the lake.
     pub uncertain_found: u64,
     /// Rows of the lake.
     pub rows: u64,
@@ -119,7 +119,7 @@ impl Comparison {
         }
     }
 
-    /// A row of the lake.
+    /// Counts a row of the lake.
     pub fn found(&mut self, id: &str) {
         match self.ids.get_mut(id) {
             Some(entry) => entry.found += 1,
@@ -129,7 +129,7 @@ impl Comparison {
         }
     }
 
-    /// The verdict; the ids in it are sorted.
+    /// Returns the verdict; the ids in it are sorted.
     #[must_use]
     pub fn verdict(self) -> Verdict {
         let mut verdict = Verdict::default();

@@ -1,6 +1,7 @@
-//! The sender, in the box: sessions that look real, sent as the exporter sends them.
+//! The simulated sender: sessions that look real, sent as the exporter sends them.
 //!
-//! An outsider: it shares the schema with the rest, and knows nothing of the receiver but its URL.
+//! It shares the schema with the rest of the program, and knows nothing of the receiver but its
+//! URL.
 //!
 //! ```text
 //!  generate ─▶ bulk ─▶ feed (rate, limits, faults) ─┬─▶ send ─▶ endpoints, ledger

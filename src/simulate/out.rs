@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::feed::{Made, Plan, feed};
 
-/// Writes what `plan` makes. A reader that goes away ends it, and is no error.
+/// Writes the bulks of `plan`. A reader that goes away ends it, and is no error.
 ///
 /// # Errors
 /// The error of the writer.

@@ -27,7 +27,7 @@ struct Counted {
     users: std::collections::HashSet<String>,
 }
 
-/// The table of the first `sessions` of `shape`. A pure function of the two.
+/// Returns the table of the first `sessions` of `shape`. A pure function of the two.
 ///
 /// # Errors
 /// The generator wrote something that is no JSON.

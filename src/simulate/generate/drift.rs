@@ -1,5 +1,5 @@
-//! Drift of the format, as of a later exporter or a broken one: fields nobody knows, and values of
-//! the wrong type. Never in the fields that tell sessions apart.
+//! Drift of the format, as of a later exporter or a broken one: fields that no schema has, and
+//! values of the wrong type. Never in the fields of a session's id.
 
 /// Number of kinds of drift; a session has at most one.
 pub(super) const KINDS: u32 = 10;

@@ -47,7 +47,7 @@ pub struct Shape {
     pub seed: u64,
     /// Generation of the format.
     pub format: Format,
-    /// Sessions of a million that have a field nobody knows or a value of the wrong type.
+    /// Sessions of a million that have a field that no schema has or a value of the wrong type.
     pub drift_ppm: u32,
     /// Tenants; at least one.
     pub tenants: u32,
@@ -61,9 +61,9 @@ pub struct Shape {
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Users of each place that are known apart.
+/// Number of distinct users of each location.
 const USERS: u32 = 1 << 12;
-/// Sessions of a million that go on and on, and are split.
+/// Sessions of a million that become too long and are split.
 const LONG_PPM: u32 = 1_500;
 
 /// The unique id of a session: it is in the document's fields, in an Elasticsearch
@@ -98,7 +98,7 @@ struct Times {
 }
 
 impl Generator {
-    /// A generator at its first session.
+    /// Creates a generator at its first session.
     #[must_use]
     pub fn new(shape: Shape) -> Generator {
         let shape = Shape {
@@ -130,7 +130,7 @@ impl Generator {
         }
     }
 
-    /// Appends the next session to `out` as one line, with its line feed, and tells its id.
+    /// Appends the next session to `out` as one line, with its line feed, and returns its id.
     pub fn next(&mut self, out: &mut Vec<u8>) -> Id {
         if self.rest.is_empty() {
             self.begin()
@@ -153,7 +153,7 @@ impl Generator {
         Id(format!("{tenant}-{id}-0-{}", self.session.start))
     }
 
-    /// A new session.
+    /// Begins a new session.
     fn begin(&mut self) {
         let number = self.made;
         self.made += 1;
@@ -188,7 +188,7 @@ impl Generator {
         self.cut();
     }
 
-    /// The next part of a session that was split.
+    /// Makes the next part of a session that was split.
     fn go_on(&mut self) {
         let session = &mut self.session;
         std::mem::swap(&mut session.actions, &mut self.rest);
@@ -332,7 +332,7 @@ fn action(
     }
 }
 
-/// 32 capitals: 14 of a number that no other session has, 18 of chance.
+/// Returns the 32 capitals of a session's id: 14 of a number that no other session has, 18 random.
 fn session_id(unique: u64, chance: u64) -> [u8; 32] {
     let mut id = [b'A'; 32];
     let (front, back) = id.split_at_mut(14);

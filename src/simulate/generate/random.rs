@@ -1,4 +1,4 @@
-//! Chance, seeded: the same seed gives the same draws on every machine and in every version.
+//! Seeded random numbers: the same seed gives the same draws on every machine and in every version.
 //!
 //! The generator is written out here because the streams of libraries may change with their
 //! versions, and a seed is a promise: one multiplication a draw (wyrand), no state but 64 bits.
@@ -8,12 +8,12 @@
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The stream of `seed`.
+    /// Creates the stream of `seed`.
     pub(crate) fn new(seed: u64) -> Random {
         Random(mix(seed))
     }
 
-    /// 64 random bits.
+    /// Draws 64 random bits.
     #[inline]
     pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0xa076_1d64_78bd_642f);
@@ -21,25 +21,25 @@ impl Random {
         ((wide >> 64) as u64) ^ (wide as u64)
     }
 
-    /// A number below `limit`; 0 for a limit of 0.
+    /// Draws a number below `limit`; 0 for a limit of 0.
     #[inline]
     pub(crate) fn below(&mut self, limit: u32) -> u32 {
         (((self.bits() >> 32) * u64::from(limit)) >> 32) as u32
     }
 
-    /// A number from `least` to `most`, both allowed.
+    /// Draws a number from `least` to `most`, both allowed.
     #[inline]
     pub(crate) fn between(&mut self, least: u32, most: u32) -> u32 {
         least + self.below(most - least + 1)
     }
 
-    /// True in so many of a million draws.
+    /// Draws true with the probability `per_million` millionths.
     #[inline]
     pub(crate) fn chance(&mut self, per_million: u32) -> bool {
         self.below(1_000_000) < per_million
     }
 
-    /// An entry of a table, by its share. The table is not empty.
+    /// Draws an entry of a table, by its share. The table is not empty.
     #[inline]
     pub(crate) fn pick<'a, T>(&mut self, table: &'a [(u32, T)]) -> &'a T {
         let total = table.iter().map(|(share, _)| share).sum();
@@ -53,21 +53,22 @@ impl Random {
         &table[0].1
     }
 
-    /// A word of a table, by its share. The table is not empty.
+    /// Draws a word of a table, by its share. The table is not empty.
     #[inline]
     pub(crate) fn word(&mut self, table: &[(u32, &'static str)]) -> &'static str {
         let word: &&'static str = self.pick(table);
         word
     }
 
-    /// One of a list, all alike. The list is not empty.
+    /// Draws an entry of a list, all with the same probability. The list is not empty.
     #[inline]
     pub(crate) fn any<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len() as u32) as usize]
     }
 }
 
-/// A bijection that scatters: distinct numbers give distinct numbers (splitmix64's finish).
+/// Maps a number to another by a bijection that scatters (splitmix64's finish): distinct numbers
+/// give distinct numbers.
 #[inline]
 pub(crate) fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,4 +1,5 @@
-//! The rhythm of the day: when sessions begin, and where it is day then.
+//! The rhythm of the day: the times at which sessions begin, and the locations where it is day
+//! then.
 
 use super::random::Random;
 use super::{DAY_MS, HOUR_MS, shares};
@@ -9,9 +10,9 @@ use super::{DAY_MS, HOUR_MS, shares};
 /// Time is measured in what happens: so many sessions an hour, each weighing an hour's
 /// milliseconds, so that it can be cut without rounding.
 pub(super) struct Rhythm {
-    /// `[hour]`: sessions of the day before the hour, and at last those of the whole day.
+    /// Sessions of the day before each hour, and at last those of the whole day.
     hours: [i128; 25],
-    /// `[hour]`: for each place the sessions up to it.
+    /// For each hour and each location, the sessions of the locations up to it.
     places: Vec<Vec<u32>>,
 }
 
@@ -39,7 +40,8 @@ impl Rhythm {
             + (end - begin) * i128::from(ms.rem_euclid(HOUR_MS))
     }
 
-    /// Returns the time of that many sessions: milliseconds since the epoch.
+    /// Returns the time, in milliseconds since the epoch, at which that number of sessions has
+    /// happened.
     pub(super) fn when(&self, happened: i128) -> i64 {
         let day = happened.div_euclid(self.hours[24] * i128::from(HOUR_MS));
         let left = happened.rem_euclid(self.hours[24] * i128::from(HOUR_MS));

@@ -9,7 +9,7 @@
 
 use super::shares::{self, Application, Device, Location, Sort};
 
-/// Most user actions of one session; what comes after them is the next part.
+/// Most user actions of one session; actions past them are in the next part.
 pub(crate) const PART_ACTIONS: usize = 200;
 
 /// A user action's kind.
@@ -37,9 +37,9 @@ pub(crate) struct Action {
     pub(crate) crash: bool,
     pub(crate) rage: bool,
     pub(crate) goal: bool,
-    /// Has an action property.
+    /// True for an action that has an action property.
     pub(crate) property: bool,
-    /// Random bits for what nothing else depends on.
+    /// Random bits for values that depend on nothing else.
     pub(crate) bits: u64,
 }
 
@@ -56,8 +56,8 @@ impl Action {
         self.script_errors + self.request_errors + self.custom_errors
     }
 
-    /// By thresholds of 3 s and 12 s for a page, a quarter less for what happens on it; with an
-    /// error, frustrated; without a request behind it, nobody knows.
+    /// Returns the Apdex rating: by thresholds of 3 s and 12 s for a page, a quarter less for an
+    /// action on it; frustrated with an error; unknown without a request.
     pub(crate) fn apdex(&self) -> &'static str {
         let satisfied = if self.kind == Type::Load { 3_000 } else { 2_250 };
         match self.duration() {
@@ -79,7 +79,7 @@ pub(crate) struct User {
     pub(crate) provider: &'static str,
     pub(crate) carrier: &'static str,
     pub(crate) wifi: bool,
-    /// Signs in, under a name: the name, and the number behind it.
+    /// The name that the user signs in with, and its number; none for a user who does not sign in.
     pub(crate) name: Option<(&'static str, u32)>,
     pub(crate) plan: &'static str,
     pub(crate) ip: Ip,
@@ -104,9 +104,9 @@ pub(crate) struct Session {
     pub(crate) application: &'static Application,
     pub(crate) start: i64,
     pub(crate) end: i64,
-    /// Of a session that was split, which part, from 1.
+    /// Number of the part of a session that was split, from 1; none for a whole session.
     pub(crate) part: Option<u32>,
-    /// More parts follow.
+    /// True when more parts follow.
     pub(crate) more: bool,
     pub(crate) new_user: bool,
     pub(crate) campaign: &'static str,

@@ -8,7 +8,7 @@ pub(crate) struct Location {
     pub(crate) country: &'static str,
     pub(crate) region: &'static str,
     pub(crate) city: &'static str,
-    /// Minutes that local time is before UTC. No summer time.
+    /// Minutes by which local time is ahead of UTC. There is no summer time.
     pub(crate) offset_min: i32,
     pub(crate) providers: &'static [(u32, &'static str)],
     pub(crate) carriers: &'static [(u32, &'static str)],
@@ -96,7 +96,7 @@ pub(crate) const PLACES: &[(u32, Location)] = places! {
     5 "Africa" "Kenya" "Nairobi" "Nairobi" 180 XX XX_M;
 };
 
-/// Sessions in each hour of the local day: a low at night, a hill at noon, a higher one at eight.
+/// Sessions in each hour of the local day: few at night, more at noon, most at eight.
 pub(crate) const HOURS: [u32; 24] =
     [18, 11, 7, 5, 5, 8, 17, 32, 48, 58, 63, 66, 70, 66, 62, 62, 65, 70, 77, 86, 92, 84, 60, 34];
 
@@ -116,7 +116,7 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// A telephone or a tablet.
+    /// Returns true for a telephone or a tablet.
     pub(crate) fn mobile(&self) -> bool {
         !self.manufacturer.is_empty()
     }
@@ -220,7 +220,7 @@ pub(crate) struct Page {
     pub(crate) path: &'static str,
     /// The label of the link to it.
     pub(crate) label: &'static str,
-    /// Shares of the pages that follow, by number; what is left of 100 is leaving.
+    /// Shares of the pages that follow, by number; the rest of 100 leaves the application.
     pub(crate) next: &'static [(u32, u8)],
 }
 

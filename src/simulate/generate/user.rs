@@ -1,10 +1,11 @@
-//! Users: the same number in the same place is the same user, with the same of everything.
+//! Users: the same number at the same location is the same user, with the same attributes.
 
 use super::random::{Random, mix};
 use super::session::{Ip, User};
 use super::shares::{self, Device, Location, Sort};
 
-/// The user `rank` of a place. Monitors are few, and stand in data centres; kiosks are one kind.
+/// Returns the user `rank` of a location. Monitors are few, and stand in data centres; kiosks are
+/// one kind.
 pub(super) fn user(seed: u64, sort: Sort, place: usize, rank: u64) -> User {
     let id = mix(mix(seed) ^ ((place as u64) << 40 | rank << 8 | sort as u64));
     let mut random = Random::new(id);

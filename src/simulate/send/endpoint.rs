@@ -1,4 +1,4 @@
-//! One endpoint: its URL, its client, who the sender says it is, and one try of a bulk.
+//! One endpoint: its URL, its client, the sender's credentials, and one try of a bulk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use super::send_error::SendError;
 /// Credentials of the sender.
 #[derive(Clone)]
 pub enum Auth {
-    /// Nobody.
+    /// No credentials.
     None,
     /// A name and a password.
     Basic(String, String),
@@ -68,7 +68,7 @@ pub struct Transport {
 
 /// Bytes of an answer that are read: enough for a sentence of what is wrong.
 const ANSWER_BYTES: usize = 4_096;
-/// Bytes of a body that are handed over at a time where a fault asks for pieces.
+/// Bytes of a body that are sent at a time where a fault asks for a slow body.
 const PIECE_BYTES: usize = 65_536;
 /// Time that a slow body takes.
 const SLOW: Duration = Duration::from_secs(2);
@@ -88,11 +88,11 @@ struct Token {
 /// The way in which a body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// At once.
+    /// The whole body at once.
     Plain,
-    /// In pieces with pauses.
+    /// Chunks with pauses between them.
     Slow,
-    /// Whole; then the connection is dropped after this time.
+    /// The whole body; then the connection is dropped after this time.
     Drop(Duration),
 }
 
@@ -156,7 +156,8 @@ impl Endpoint {
         }
     }
 
-    /// Only the status counts; what comes with it is read a little, for people.
+    /// Sends a request, and judges the answer by its status alone; a little of the text is read for
+    /// people.
     async fn answer(&self, request: RequestBuilder) -> Result<(), SendError> {
         let trouble = |error| SendError::of(&error, self.transport.timeout);
         let mut response = request.send().await.map_err(trouble)?;
@@ -248,7 +249,8 @@ impl Endpoint {
     }
 }
 
-/// The body in pieces, each after a pause; `sent` becomes true once the last was taken.
+/// Returns `request` with a body that is sent in chunks, each after a pause; `sent` becomes true
+/// once the last was taken.
 fn piecewise(
     request: RequestBuilder,
     body: Bytes,

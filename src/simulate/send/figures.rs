@@ -20,7 +20,7 @@ pub(crate) struct Figures {
     pub(crate) discarded_sessions: AtomicU64,
     /// Bulks that were made for an endpoint that was given up by then.
     pub(crate) unsent_bulks: AtomicU64,
-    /// Nothing gets through: the endpoint is given up.
+    /// True once the endpoint is given up, since nothing gets through.
     pub(crate) given_up: AtomicBool,
     // Short: taken once an answer.
     latencies: Mutex<Latencies>,
@@ -53,7 +53,7 @@ impl Figures {
         self.errors.lock().clone().into_iter().collect()
     }
 
-    /// The time within which so many of a hundred acknowledgements came.
+    /// Returns the time within which `percent` of a hundred acknowledgements came.
     pub(crate) fn ack(&self, percent: u64) -> Option<Duration> {
         self.latencies.lock().percentile(percent)
     }

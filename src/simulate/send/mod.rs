@@ -44,7 +44,7 @@ pub const TEST_EXPORT_SESSIONS: u64 = 50;
 pub struct Sending {
     /// Endpoints, one to three.
     pub to: Vec<Url>,
-    /// Method, credentials and so on.
+    /// Method, credentials and the other settings of the transport.
     pub transport: Transport,
     /// Connections to each endpoint.
     pub connections: usize,
@@ -55,7 +55,7 @@ pub struct Sending {
     /// File of the ids of acknowledged sessions: this file for the first endpoint, with
     /// `.2` and `.3` behind its name for the others.
     pub ledger: Option<PathBuf>,
-    /// No progress, no summary.
+    /// Prints neither progress nor summary.
     pub quiet: bool,
 }
 
@@ -78,7 +78,7 @@ struct Lane {
     progress: Arc<Progress>,
 }
 
-/// Sends what `plan` makes until it ends or `stop` is set.
+/// Sends the bulks of `plan` until it ends or `stop` is set.
 ///
 /// # Errors
 /// An endpoint cannot be set up, or a ledger not written. Bulks that were discarded are no error
@@ -165,7 +165,7 @@ pub async fn send(plan: Plan, sending: &Sending, stop: Arc<AtomicBool>) -> anyho
     }
 }
 
-/// The ledger of the endpoint with this number, counted from 0.
+/// Returns the path of the ledger of the endpoint with this number, counted from 0.
 #[must_use]
 pub fn ledger_path(path: &std::path::Path, number: usize) -> PathBuf {
     match number {
@@ -269,7 +269,7 @@ impl Lane {
     }
 }
 
-/// Sends up to 50 sessions in one try, and tells the outcome of each endpoint in a line.
+/// Sends up to 50 sessions in one try, and prints a line with the outcome of each endpoint.
 ///
 /// # Errors
 /// An endpoint cannot be set up.

@@ -12,12 +12,12 @@ use super::Lane;
 use super::figures::Figures;
 
 pub(crate) struct Progress {
-    /// None when there is no terminal, or nothing is to be said.
+    /// The terminal's line; none when there is no terminal, or nothing is to be printed.
     bar: Option<ProgressBar>,
     quiet: bool,
 }
 
-/// Between lines where there is no terminal.
+/// The pause between two lines where there is no terminal.
 const LINES: Duration = Duration::from_secs(10);
 const REDRAW: Duration = Duration::from_millis(200);
 
@@ -43,7 +43,7 @@ impl Progress {
         if self.bar.is_some() { REDRAW } else { LINES }
     }
 
-    /// A line that stays. Errors are printed even without progress.
+    /// Prints a line that stays. Errors are printed even without progress.
     pub(crate) fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
@@ -72,7 +72,7 @@ impl Progress {
         }
     }
 
-    /// The last word.
+    /// Ends the progress and prints the summary.
     pub(crate) fn end(&self, lanes: &[Arc<Lane>], made: Made, elapsed: Duration) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -95,7 +95,7 @@ fn count(counter: &std::sync::atomic::AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// One line of a terminal, with room to spare.
+/// Returns the state of an endpoint as one line of a terminal, shorter than its width.
 fn line(lane: &Lane, elapsed: Duration) -> String {
     let figures = &lane.figures;
     format!(
@@ -108,7 +108,7 @@ fn line(lane: &Lane, elapsed: Duration) -> String {
     )
 }
 
-/// The same in full, in lines of at most 80 columns.
+/// Returns the figures of an endpoint in full, in lines of at most 80 columns.
 fn summary(figures: &Figures, elapsed: Duration) -> String {
     let unsent = match count(&figures.unsent_bulks) {
         0 => String::new(),

@@ -8,23 +8,23 @@ use reqwest::Url;
 /// The reason why a bulk was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SendError {
-    /// Another status, with the beginning of what came with it.
+    /// The answer had another status; with the beginning of its text.
     Status(u16, String),
-    /// No answer in time.
+    /// No answer came in time.
     Timeout(Duration),
-    /// Nobody listens there.
+    /// The connection was refused.
     Refused,
     /// The host has no address.
     NoHost,
-    /// TLS could not be agreed on.
+    /// The TLS handshake failed.
     Tls(String),
     /// The connection ended before the answer.
     Closed,
     /// The sender itself dropped the connection, as it was asked to.
     Dropped,
-    /// The token could not be had.
+    /// The token could not be fetched.
     Token(String),
-    /// Anything else.
+    /// Any other error.
     Other(String),
 }
 

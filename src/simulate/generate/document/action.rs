@@ -6,7 +6,7 @@ use super::super::shares::Sort;
 use super::Json;
 
 impl Json<'_> {
-    /// `"name":…,"domain":…,"targetUrl":…,"type":…`
+    /// Writes the members `"name":…,"domain":…,"targetUrl":…,"type":…`.
     fn what(&mut self, action: &Action, classic: bool) {
         let session = self.session;
         let application = session.application;
@@ -113,7 +113,7 @@ impl Json<'_> {
         self.flag(",\"hasCrash\":", action.crash).raw("}");
     }
 
-    /// Everything timed between `networkTime` and `visuallyCompleteTime`.
+    /// Writes all times between `networkTime` and `visuallyCompleteTime`.
     fn times(&mut self, action: &Action, times: &Timeline) {
         self.raw(",\"serverTime\":").int(action.server);
         self.raw(",\"frontendTime\":").int(action.frontend);

@@ -19,7 +19,7 @@ impl Json<'_> {
         self.raw("SYNTHETIC_TEST_STEP-").hex(id)
     }
 
-    /// The application, as entries of lists name it.
+    /// Writes the application, as entries of lists name it.
     pub(super) fn belongs(&mut self) {
         let application = self.session.application;
         self.text(",\"application\":", application.name);

@@ -40,13 +40,13 @@ impl Json<'_> {
         self
     }
 
-    /// `before`, a text of the tables in quotes.
+    /// Appends `before`, and a text of the tables in quotes.
     #[inline]
     fn text(&mut self, before: &str, text: &str) -> &mut Self {
         self.raw(before).raw("\"").raw(text).raw("\"")
     }
 
-    /// The same, left out when there is no text.
+    /// Appends `before` and a text in quotes, or nothing when there is no text.
     #[inline]
     fn some(&mut self, before: &str, text: &str) -> &mut Self {
         if text.is_empty() { self } else { self.text(before, text) }
