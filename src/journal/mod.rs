@@ -12,7 +12,8 @@
 //! 4. *A failed write or sync is final.* Nothing in that group is acked, nothing is written after
 //!    it, everything later is refused as poisoned. The next start recovers.
 //! 5. *No silent gap.* A torn tail, which can only hold what was never acked, is cut. Anything
-//!    else that is not as written stops [`Journal::open`], unless it is told to go on without.
+//!    else that is not as written stops [`Journal::open`], unless the options say to go on without
+//!    it.
 //! 6. *Bounded.* Bytes on disk by the quota and the reserve, waiting bytes by the queue; what does
 //!    not fit is refused before it is written. Control records are exempt: they empty the journal.
 //!

@@ -3,7 +3,7 @@
 //! A reader has a file handle of its own and never reads past the durable mark: every body that it
 //! returns would be there after a power cut. It reads ahead up to [`READ_AHEAD_BYTES`] at a time and hands
 //! out slices of what it read, without another copy; a body larger than that gets an allocation of
-//! its own, as does one that was compressed. A body that was not keeps the piece it was read with in
+//! its own, as does one that was compressed. A body that was not keeps the chunk it was read with in
 //! memory as long as it lives.
 //!
 //! The position is the number of the next body, and the file and offset follow from it: so a
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::codec::{DecodeError, Stored};
+use super::codec::{DecodeError, EncodedBody};
 use super::disk::{DiskFile, read_full_at};
 use super::frame::{BodyHead, HEADER_BYTES, Header, Kind};
 use super::state::{Segment, State};
@@ -188,7 +188,7 @@ impl Reader {
             let Some(head) = BodyHead::decode(&head_bytes, header.flags.is_compressed) else {
                 return Err(cursor.damaged(offset, "a body's head makes no sense".into()));
             };
-            let stored = Stored {
+            let encoded = EncodedBody {
                 format: cursor.format,
                 flags: header.flags,
                 head_bytes: &head_bytes,
@@ -196,7 +196,7 @@ impl Reader {
                 body: payload,
             };
             let cipher = self.journal.inner.shared.options.cipher.as_ref();
-            let bytes = stored.decode(cipher).map_err(|error| cursor.undecodable(seq, error))?;
+            let bytes = encoded.decode(cipher).map_err(|error| cursor.undecodable(seq, error))?;
             if *self.table != *head.table {
                 self.table = Arc::from(head.table);
             }

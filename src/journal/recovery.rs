@@ -334,13 +334,13 @@ impl Replay {
         let mut offset = scan.durable;
         while offset < scan.end {
             let want = usize::try_from(scan.end - offset).unwrap_or(usize::MAX).min(REWRITE_BYTES);
-            let piece = buffer.get_mut(..want).unwrap_or_default();
-            let read = read_full_at(&*it.file, piece, offset).map_err(io_error("read", &path))?;
+            let chunk = buffer.get_mut(..want).unwrap_or_default();
+            let read = read_full_at(&*it.file, chunk, offset).map_err(io_error("read", &path))?;
             if read < want {
                 let why = "the file became shorter while it was read".into();
                 return Err(JournalError::Damaged { path, offset, why });
             }
-            write_all_at(&*it.file, &mut [io::IoSlice::new(piece)], offset)
+            write_all_at(&*it.file, &mut [io::IoSlice::new(chunk)], offset)
                 .map_err(io_error("write", &path))?;
             offset += want as u64;
         }

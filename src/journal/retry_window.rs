@@ -191,8 +191,8 @@ impl RetryWindow {
     fn count_dropped(&mut self) {
         self.dropped += 1;
         metrics::counter!("sessionlake_retry_window_dropped_total").increment(1);
-        let told = self.warned_us.is_some_and(|told| self.age_us - told < WARN_INTERVAL_US);
-        if !told {
+        let warned = self.warned_us.is_some_and(|at| self.age_us - at < WARN_INTERVAL_US);
+        if !warned {
             self.warned_us = Some(self.age_us);
             tracing::warn!(
                 "the retry window is full with {} bodies: the oldest are forgotten before their \

@@ -270,7 +270,7 @@ impl<'a> FrameScanner<'a> {
             if bytes.len() < HEADER_BYTES {
                 break;
             }
-            // A header may begin in the last bytes of this piece and end in the next.
+            // A header may begin in the last bytes of this chunk and end in the next.
             offset += (bytes.len() - HEADER_BYTES + 1) as u64;
         }
         Ok(None)

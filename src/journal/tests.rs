@@ -1,4 +1,4 @@
-//! What the journal promises, one test a promise or a crash shape.
+//! The promises of the journal, one test a promise or a crash shape.
 
 mod append;
 mod bit_flips;

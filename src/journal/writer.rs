@@ -57,8 +57,8 @@ pub(crate) fn enough_bytes(segment_bytes: u64, head_bytes: u64) -> u64 {
 struct Group {
     /// Headers, heads of bodies and payloads of control records, one after the other.
     small: Vec<u8>,
-    /// Pieces of `small`, each followed by a body if there is one.
-    pieces: Vec<(Range<usize>, Option<Bytes>)>,
+    /// Ranges of `small`, each followed by a body if there is one.
+    slices: Vec<(Range<usize>, Option<Bytes>)>,
     bytes: u64,
     bodies: Vec<(u64, BodyRequest)>,
     answers: Vec<Answer>,
@@ -173,8 +173,8 @@ impl Writer {
         let start = self.group.small.len();
         self.group.small.extend_from_slice(&header.encode(self.active.salt));
         self.group.small.extend_from_slice(&request.body.head);
-        let piece = (start..self.group.small.len(), Some(request.body.bytes.clone()));
-        self.group.pieces.push(piece);
+        let slice = (start..self.group.small.len(), Some(request.body.bytes.clone()));
+        self.group.slices.push(slice);
         self.group.bytes += bytes;
         self.group.bodies.push((self.last_seq, request));
         Ok(())
@@ -240,18 +240,18 @@ impl Writer {
         let start = self.group.small.len();
         self.group.small.extend_from_slice(&header.encode(self.active.salt));
         self.group.small.extend_from_slice(payload);
-        self.group.pieces.push((start..self.group.small.len(), None));
+        self.group.slices.push((start..self.group.small.len(), None));
         self.group.bytes += header.frame_bytes();
     }
 
     /// Writes and syncs the group, moves the durable mark, answers.
     fn flush(&mut self) -> Result<(), JournalError> {
-        if self.group.pieces.is_empty() {
+        if self.group.slices.is_empty() {
             return Ok(());
         }
         let group = std::mem::take(&mut self.group);
-        let mut slices = Vec::with_capacity(2 * group.pieces.len());
-        for (small, body) in &group.pieces {
+        let mut slices = Vec::with_capacity(2 * group.slices.len());
+        for (small, body) in &group.slices {
             slices.push(IoSlice::new(group.small.get(small.clone()).unwrap_or_default()));
             slices.extend(body.as_ref().map(|body| IoSlice::new(body)));
         }

@@ -75,7 +75,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// A poisoned journal, a [`PublishError`] of the kind [`ErrorKind::Stop`], or `stop` is cancelled.
-    /// What is not committed is in the journal, for the next start.
+    /// Bodies that are not committed stay in the journal, for the next start.
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let mut pauses = self.pauses.between_restarts();
         loop {

@@ -79,7 +79,7 @@ mod tests {
     fn what_does_not_become_smaller_stays_as_it_is() {
         let mut dice = crate::search::Dice(7);
         let noise: Vec<u8> = (0..100_000).map(|_| dice.byte()).collect();
-        // A kept buffer with room for all of it does not change that.
+        // A kept buffer that is long enough for all of it does not change that.
         assert!(compress(&sessions(900_000)).is_some());
         assert_eq!(compress(&noise), None);
         assert_eq!(compress(b""), None);

@@ -25,7 +25,7 @@ pub(crate) struct Encoding<'a> {
 }
 
 /// A body as its frame holds it.
-pub(crate) struct Stored<'a> {
+pub(crate) struct EncodedBody<'a> {
     /// The format of its segment.
     pub(crate) format: u32,
     pub(crate) flags: BodyFlags,
@@ -46,11 +46,11 @@ pub(crate) enum DecodeError {
     Decompress,
 }
 
-impl Stored<'_> {
+impl EncodedBody<'_> {
     /// Decodes the body to the bytes that came. A body that is neither compressed nor encrypted is
     /// returned without a copy.
     pub(crate) fn decode(self, cipher: Option<&BodyCipher>) -> Result<Bytes, DecodeError> {
-        let Stored { format, flags, head_bytes, head, mut body } = self;
+        let EncodedBody { format, flags, head_bytes, head, mut body } = self;
         if flags.is_encrypted {
             let cipher = cipher.ok_or(DecodeError::NoKey)?;
             body = cipher.decrypt(flags, head_bytes, &body).ok_or(DecodeError::WrongKey)?;

@@ -13,7 +13,7 @@ fn bodies_come_back_as_they_were_after_a_restart() {
     let (journal, recovery) = bench.open();
     assert_eq!((recovery.next, recovery.next_roll), (Seq(1), Roll(1)));
     assert_eq!((recovery.unsealed_from, recovery.torn_bytes), (Seq(1), 0));
-    let odd = NewBody {
+    let unusual = NewBody {
         table: Arc::from("other"),
         form: Form::Elasticsearch,
         first_line: 4711,
@@ -21,7 +21,7 @@ fn bodies_come_back_as_they_were_after_a_restart() {
     };
     assert_eq!(bench.append(&journal, "one"), 1);
     bench.clock.advance(5);
-    let receipt = bench.runtime.block_on(journal.append(odd)).expect("taken");
+    let receipt = bench.runtime.block_on(journal.append(unusual)).expect("taken");
     assert_eq!(receipt, Receipt { seq: Seq(2), duplicate: false });
     assert_eq!(bench.append(&journal, ""), 3);
     let node = journal.node().to_owned();
@@ -74,7 +74,7 @@ fn bodies_that_wait_share_one_sync() {
     let bench = Bench::new();
     let (journal, _) = bench.open();
     let before = bench.disk.syncs();
-    let gate = bench.disk.hold_syncs();
+    let held = bench.disk.hold_syncs();
     let receipts = bench.runtime.block_on(async {
         let calls = (0..100).map(|i| {
             let journal = journal.clone();
@@ -86,7 +86,7 @@ fn bodies_that_wait_share_one_sync() {
         for call in &mut calls {
             assert!(call.as_mut().poll(&mut context).is_pending());
         }
-        drop(gate);
+        drop(held);
         futures::future::join_all(calls).await
     });
     assert!(receipts.iter().all(Result::is_ok));
@@ -99,13 +99,13 @@ fn bodies_that_wait_share_one_sync() {
 fn a_dropped_append_is_recorded_once() {
     let bench = Bench::new();
     let (journal, _) = bench.open();
-    let gate = bench.disk.hold_syncs();
+    let held = bench.disk.hold_syncs();
     let mut call = Box::pin(journal.append(body("given up")));
     bench.runtime.block_on(async {
         assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     });
     drop(call);
-    drop(gate);
+    drop(held);
     // The sender tries again: it is the same body, and here already.
     let again = bench.try_append(&journal, "given up").expect("known");
     assert_eq!(again, Receipt { seq: Seq(1), duplicate: true });
@@ -118,12 +118,12 @@ fn a_short_write_is_carried_on() {
     let (journal, _) = bench.open();
     for most in [1, 43, 44, 60, 100] {
         bench.disk.fail(Fault::ShortWrite(most));
-        bench.append(&journal, format!("in pieces of {most}"));
+        bench.append(&journal, format!("in chunks of {most}"));
     }
     drop(journal);
     let (journal, recovery) = bench.open();
     assert_eq!((recovery.next, recovery.torn_bytes), (Seq(6), 0));
-    assert_eq!(texts(&journal, 5), ["in pieces of 100"]);
+    assert_eq!(texts(&journal, 5), ["in chunks of 100"]);
 }
 
 /// After this failure nothing is acked, everything is refused, and a restart has what was acked.
@@ -243,7 +243,7 @@ fn the_quota_refuses_before_it_is_passed_and_takes_again_after_a_release() {
     assert!(used_bytes > 18_000 && journal.status().backlog_bytes == used_bytes);
     assert!(refusal.retry_after().is_some());
     assert!(matches!(bench.try_append(&journal, [b'x'; 1_000]), Err(AppendError::Full { .. })));
-    // Control records are written all the same, and make room.
+    // Control records are written all the same, and free space.
     journal.seal(&seal(1, 1, taken)).expect("sealed");
     journal.committed(Roll(1)).expect("committed");
     let status = journal.status();
@@ -282,12 +282,12 @@ fn the_reserve_refuses_before_the_disk_is_full() {
     let (journal, _) = bench.open();
     bench.disk.set_free_bytes(9_000);
     std::thread::sleep(Duration::from_millis(300));
-    let refused = bench.try_append(&journal, "no room");
+    let refused = bench.try_append(&journal, "no space");
     let expected = AppendError::DiskReserve { free_bytes: 9_000, reserve_bytes: 10_000 };
     assert_eq!(refused, Err(expected.clone()));
     assert_eq!(journal.status().accepting, Err(expected));
     bench.disk.set_free_bytes(20_000);
-    assert_eq!(bench.append(&journal, "no room"), 1);
+    assert_eq!(bench.append(&journal, "no space"), 1);
     // What is written counts before the file system is asked again.
     let refused = bench.try_append(&journal, [b'x'; 15_000]);
     assert!(matches!(refused, Err(AppendError::DiskReserve { .. })));
@@ -297,7 +297,7 @@ fn the_reserve_refuses_before_the_disk_is_full() {
 fn a_full_queue_is_busy_after_a_bounded_time() {
     let bench = Bench::with(|options| options.queue_bytes = 4096);
     let (journal, _) = bench.open();
-    let gate = bench.disk.hold_syncs();
+    let held = bench.disk.hold_syncs();
     bench.runtime.block_on(async {
         // Larger than the queue: takes all of it.
         let mut first = Box::pin(journal.append(body([b'a'; 9_000])));
@@ -306,7 +306,7 @@ fn a_full_queue_is_busy_after_a_bounded_time() {
         let busy = journal.append(body("waits")).await;
         assert_eq!(busy, Err(AppendError::Busy));
         assert!((BUSY_AFTER..2 * BUSY_AFTER).contains(&began.elapsed()));
-        drop(gate);
+        drop(held);
         assert_eq!(first.await.map(|receipt| receipt.seq), Ok(Seq(1)));
         assert_eq!(journal.append(body("waits")).await.map(|receipt| receipt.seq), Ok(Seq(2)));
     });
@@ -359,10 +359,10 @@ fn a_closed_journal_drains_and_still_seals() {
 }
 
 #[test]
-fn close_wakes_those_who_wait_for_room() {
+fn close_wakes_those_who_wait_for_space() {
     let bench = Bench::with(|options| options.queue_bytes = 1024);
     let (journal, _) = bench.open();
-    let gate = bench.disk.hold_syncs();
+    let held = bench.disk.hold_syncs();
     bench.runtime.block_on(async {
         let mut context = Context::from_waker(Waker::noop());
         let mut first = Box::pin(journal.append(body("first")));
@@ -374,7 +374,7 @@ fn close_wakes_those_who_wait_for_room() {
             move || journal.close()
         });
         assert_eq!(second.await, Err(AppendError::Closed));
-        drop(gate);
+        drop(held);
         closer.join().expect("closed");
         assert_eq!(first.await.map(|receipt| receipt.seq), Ok(Seq(1)));
     });

@@ -2,35 +2,36 @@
 
 use super::*;
 
-/// How bodies are stored.
+/// The encoding of the stored bodies.
 #[derive(Clone, Copy)]
-enum Stored {
+enum BodyEncoding {
     Plain,
     Compressed,
     Encrypted,
     Both,
 }
 
-const FORMS: [Stored; 4] = [Stored::Plain, Stored::Compressed, Stored::Encrypted, Stored::Both];
+const FORMS: [BodyEncoding; 4] =
+    [BodyEncoding::Plain, BodyEncoding::Compressed, BodyEncoding::Encrypted, BodyEncoding::Both];
 
-impl Stored {
+impl BodyEncoding {
     fn compressed(self) -> bool {
-        matches!(self, Stored::Compressed | Stored::Both)
+        matches!(self, BodyEncoding::Compressed | BodyEncoding::Both)
     }
 }
 
 /// Three segments of two bodies, the last one closed in order, as files.
-fn bench(form: Stored) -> (Bench, Vec<PathBuf>) {
+fn bench(form: BodyEncoding) -> (Bench, Vec<PathBuf>) {
     let mut bench = Bench::with(|options| {
         options.segment_bytes = match form {
-            Stored::Plain => 230,
-            Stored::Compressed => 330,
-            Stored::Encrypted => 300,
-            Stored::Both => 380,
+            BodyEncoding::Plain => 230,
+            BodyEncoding::Compressed => 330,
+            BodyEncoding::Encrypted => 300,
+            BodyEncoding::Both => 380,
         };
         options.compress_from_bytes = form.compressed().then_some(0);
     });
-    if matches!(form, Stored::Encrypted | Stored::Both) {
+    if matches!(form, BodyEncoding::Encrypted | BodyEncoding::Both) {
         bench.encrypt(7, true);
     }
     let (journal, _) = bench.open();
@@ -47,12 +48,12 @@ fn bench(form: Stored) -> (Bench, Vec<PathBuf>) {
 }
 
 /// One that becomes smaller, where that matters.
-fn text(number: u64, form: Stored) -> String {
+fn text(number: u64, form: BodyEncoding) -> String {
     let text = format!("this is body {number}");
     if form.compressed() { text.repeat(100) } else { text }
 }
 
-/// What a start made of one flipped byte.
+/// Counts of what starts made of flipped bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     refused: usize,
@@ -61,7 +62,7 @@ struct Seen {
 
 /// Flips each byte of a segment. Whatever a start makes of it, it hands out no body that is not as
 /// it was written, and says so when one is missing.
-fn flip_each(which: usize, form: Stored) -> Seen {
+fn flip_each(which: usize, form: BodyEncoding) -> Seen {
     let (bench, segments) = bench(form);
     let whole = bench.disk.bytes(&segments[which]);
     assert!(whole.len() < 1_400, "neither of two bodies of 1,400 bytes is here as it came");
@@ -76,7 +77,7 @@ fn flip_each(which: usize, form: Stored) -> Seen {
         match opened {
             Err(JournalError::Damaged { path, offset, .. }) => {
                 assert_eq!(path, segments[which], "byte {at}");
-                assert!(offset <= at as u64, "byte {at}: told of offset {offset}");
+                assert!(offset <= at as u64, "byte {at}: reported at offset {offset}");
                 seen.refused += 1;
                 skipped(&bench, disk, which, at);
             }

@@ -13,7 +13,7 @@ fn always() -> Bench {
 }
 
 #[test]
-fn they_come_back_and_take_less_room() {
+fn they_come_back_and_take_less_space() {
     let bench = always();
     let (journal, _) = bench.open();
     let before = journal.status().backlog_bytes;

@@ -1,4 +1,4 @@
-//! What a start makes of what it finds: one test a crash shape, one a kind of damage.
+//! Starts after crashes and damage: one test a crash shape, one a kind of damage.
 
 use std::task::{Context, Waker};
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::journal::frame::{HEADER_BYTES, Header};
 use crate::journal::segment::SegmentHead;
 
-/// Where the frames of a segment begin and end, the checkpoint among them.
+/// Returns the offsets where the frames of a segment begin and end, the checkpoint among them.
 fn frames(bytes: &[u8]) -> Vec<(usize, Header, usize)> {
     let (head, length) = SegmentHead::decode(bytes).expect("a head");
     let mut offset = length as usize;
@@ -73,12 +73,12 @@ fn with_a_group_of_three(bench: &Bench, and_one_more: bool) -> (PathBuf, Vec<u8>
     let (journal, _) = bench.open();
     bench.append(&journal, "alone");
     let before = bench.disk.syncs_begun();
-    let gate = bench.disk.hold_syncs();
+    let held = bench.disk.hold_syncs();
     bench.runtime.block_on(async {
         let mut context = Context::from_waker(Waker::noop());
         let mut first = Box::pin(journal.append(body("goes ahead")));
         assert!(first.as_mut().poll(&mut context).is_pending());
-        // The writer has taken that one, and stands at the gate with it.
+        // The writer has taken that one, and waits with it for the held sync.
         bench.disk.await_sync(before);
         let mut others: Vec<_> = ["one", "two", "three"]
             .map(|text| Box::pin(journal.append(body(text))))
@@ -87,7 +87,7 @@ fn with_a_group_of_three(bench: &Bench, and_one_more: bool) -> (PathBuf, Vec<u8>
         for other in &mut others {
             assert!(other.as_mut().poll(&mut context).is_pending());
         }
-        drop(gate);
+        drop(held);
         first.await.expect("taken");
         for other in others {
             other.await.expect("taken");
@@ -458,7 +458,7 @@ fn a_segment_of_another_journal_is_damage() {
 }
 
 #[test]
-fn a_large_frame_is_scanned_in_pieces() {
+fn a_large_frame_is_scanned_in_chunks() {
     let bench = Bench::new();
     let (journal, _) = bench.open();
     for number in 0..5_u8 {

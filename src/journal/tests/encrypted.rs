@@ -191,7 +191,7 @@ fn bodies_that_the_receiver_encrypted_are_gone_on_with() {
 }
 
 #[test]
-fn only_in_earlier_formats_a_body_is_told_by_its_beginning() {
+fn only_in_earlier_formats_a_body_is_recognised_by_its_beginning() {
     let bench = Bench::new();
     let (journal, _) = bench.open();
     let text = [FORMAT_2_PREFIX, b" and no more"].concat();

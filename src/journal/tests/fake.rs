@@ -1,4 +1,4 @@
-//! A disk in memory that loses what was not synced, and fails where it is told to.
+//! A disk in memory that loses what was not synced, and fails where a test plans it.
 //!
 //! Two ways to fail it: a [`Fault`] hits the next call of its kind, for tests of one shape; a
 //! [`PlannedFault`] hits the n-th call that changes or syncs something, whichever that is, for searches.
@@ -32,7 +32,7 @@ pub(crate) enum Fault {
 /// A fault at the n-th call that changes or syncs something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedFault {
-    /// Counted from the call after [`FakeDisk::trouble`], beginning with 1.
+    /// Counted from the call after [`FakeDisk::plan_fault`], beginning with 1.
     pub(crate) at: u64,
     pub(crate) what: FaultEffect,
     /// Decides how much of the call takes effect before it fails.
@@ -58,9 +58,9 @@ enum Change {
 
 #[derive(Clone, Debug, Default)]
 struct Contents {
-    /// What reads see.
+    /// The bytes that reads return.
     seen: Vec<u8>,
-    /// What a power cut leaves for sure.
+    /// The bytes that a power cut leaves in any case.
     durable: Vec<u8>,
     /// Changes since: a power cut keeps any of them.
     pending: Vec<Change>,
@@ -74,7 +74,7 @@ enum Naming {
 }
 
 #[derive(Clone, Default)]
-struct World {
+struct FakeState {
     files: Vec<Contents>,
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
@@ -84,11 +84,11 @@ struct World {
     syncs: u64,
     /// Handles from before a power cut do nothing.
     generation: u64,
-    trouble: Option<PlannedFault>,
+    planned: Option<PlannedFault>,
     /// Reads until one fails.
     reads_left: Option<u64>,
     calls: u64,
-    /// Troubles that came.
+    /// Planned faults that came.
     hits: u64,
     off: bool,
 }
@@ -99,10 +99,10 @@ const SECTOR: usize = 512;
 /// See the module.
 #[derive(Clone, Default)]
 pub(crate) struct FakeDisk {
-    world: Arc<Mutex<World>>,
+    state: Arc<Mutex<FakeState>>,
     locked: Arc<Mutex<Arc<AtomicBool>>>,
-    /// Held shut, syncs wait.
-    gate: Arc<Mutex<()>>,
+    /// Syncs wait while it is locked.
+    sync_hold: Arc<Mutex<()>>,
     /// Syncs that were begun.
     begun: Arc<AtomicU64>,
 }
@@ -124,26 +124,26 @@ impl Drop for FakeLock {
 }
 
 impl FakeDisk {
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock()
+    fn state(&self) -> MutexGuard<'_, FakeState> {
+        self.state.lock()
     }
 
     /// The next call of this kind goes wrong.
     pub(crate) fn fail(&self, fault: Fault) {
-        self.world().fault = Some(fault);
+        self.state().fault = Some(fault);
     }
 
     pub(crate) fn set_free_bytes(&self, free_bytes: u64) {
-        self.world().free_bytes = Some(free_bytes);
+        self.state().free_bytes = Some(free_bytes);
     }
 
     pub(crate) fn syncs(&self) -> u64 {
-        self.world().syncs
+        self.state().syncs
     }
 
     /// Syncs wait as long as this is held.
     pub(crate) fn hold_syncs(&self) -> MutexGuard<'_, ()> {
-        self.gate.lock()
+        self.sync_hold.lock()
     }
 
     /// Waits until a sync was begun that had not been when `before` were.
@@ -157,71 +157,71 @@ impl FakeDisk {
         self.begun.load(Ordering::SeqCst)
     }
 
-    /// Lets a trouble come; `None` lets none come. Counts calls from here.
-    pub(crate) fn trouble(&self, trouble: Option<PlannedFault>) {
-        let mut world = self.world();
-        world.trouble = trouble;
-        world.calls = 0;
+    /// Plans a fault, or none with `None`. Counts calls from here.
+    pub(crate) fn plan_fault(&self, planned: Option<PlannedFault>) {
+        let mut state = self.state();
+        state.planned = planned;
+        state.calls = 0;
     }
 
     /// The n-th read from here fails.
     pub(crate) fn fail_read(&self, nth: Option<u64>) {
-        self.world().reads_left = nth;
+        self.state().reads_left = nth;
     }
 
-    /// How many troubles came so far.
+    /// Returns the number of planned faults that came so far.
     pub(crate) fn hits(&self) -> u64 {
-        self.world().hits
+        self.state().hits
     }
 
-    /// Whether every call fails.
+    /// Returns true once every call fails.
     pub(crate) fn is_off(&self) -> bool {
-        self.world().off
+        self.state().off
     }
 
     /// From now on every call fails.
     pub(crate) fn turn_off(&self) {
-        self.world().off = true;
+        self.state().off = true;
     }
 
     /// The disk as the next process finds it when this one was killed: nothing is lost, and
     /// nothing more is durable than was. Handles of the killed one do nothing to it.
     pub(crate) fn killed(&self) -> FakeDisk {
-        let mut world = self.world().clone();
-        (world.trouble, world.reads_left, world.off) = (None, None, false);
+        let mut state = self.state().clone();
+        (state.planned, state.reads_left, state.off) = (None, None, false);
         let after = FakeDisk::default();
-        *after.world() = world;
+        *after.state() = state;
         after
     }
 
     pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
-        let world = self.world();
-        world.files[world.names[path]].seen.clone()
+        let state = self.state();
+        state.files[state.names[path]].seen.clone()
     }
 
     /// Replaces a file's bytes, durably: damage, or the picture of a crash.
     pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
-        let mut world = self.world();
-        let id = world.files.len();
-        world.files.push(Contents {
+        let mut state = self.state();
+        let id = state.files.len();
+        state.files.push(Contents {
             seen: bytes.to_vec(),
             durable: bytes.to_vec(),
             pending: Vec::new(),
         });
-        world.names.insert(path.to_owned(), id);
-        world.durable_names.insert(path.to_owned(), id);
+        state.names.insert(path.to_owned(), id);
+        state.durable_names.insert(path.to_owned(), id);
     }
 
     /// The same, on a disk that has no other file.
     pub(crate) fn put_alone(&self, path: &Path, bytes: &[u8]) {
-        *self.world() = World::default();
+        *self.state() = FakeState::default();
         self.put(path, bytes);
     }
 
     /// A disk with the same files, all durable.
     pub(crate) fn copy(&self) -> FakeDisk {
         let copy = FakeDisk::default();
-        let names: Vec<PathBuf> = self.world().names.keys().cloned().collect();
+        let names: Vec<PathBuf> = self.state().names.keys().cloned().collect();
         for name in names {
             copy.put(&name, &self.bytes(&name));
         }
@@ -231,10 +231,10 @@ impl FakeDisk {
     /// Cuts the power: a new disk with all that was synced, and of the rest what `keep` says,
     /// change by change. Changes that are kept stay in order. A write may be kept up to a byte.
     pub(crate) fn power_cut(&self, mut keep: impl FnMut() -> u8) -> FakeDisk {
-        let mut world = self.world();
-        world.generation += 1;
-        let mut names = world.durable_names.clone();
-        for naming in &world.pending_names {
+        let mut state = self.state();
+        state.generation += 1;
+        let mut names = state.durable_names.clone();
+        for naming in &state.pending_names {
             if keep() < 128 {
                 continue;
             }
@@ -249,7 +249,7 @@ impl FakeDisk {
         }
         let after = FakeDisk::default();
         for (name, id) in names {
-            let contents = &world.files[id];
+            let contents = &state.files[id];
             let mut bytes = contents.durable.clone();
             for change in &contents.pending {
                 match (change, keep()) {
@@ -316,7 +316,7 @@ impl Contents {
     }
 }
 
-impl World {
+impl FakeState {
     fn take(&mut self, fault: Fault) -> io::Result<()> {
         if self.fault == Some(fault) {
             self.fault = None;
@@ -331,23 +331,23 @@ impl World {
             return Err((io::Error::other("the power is off"), 0));
         }
         self.calls += 1;
-        let Some(trouble) = self.trouble.filter(|trouble| trouble.at == self.calls) else {
+        let Some(planned) = self.planned.filter(|planned| planned.at == self.calls) else {
             return Ok(None);
         };
-        self.trouble = None;
+        self.planned = None;
         self.hits += 1;
-        match trouble.what {
-            FaultEffect::Short => Ok(Some(trouble.seed)),
-            FaultEffect::Fail(kind) => Err((kind.into(), trouble.seed)),
+        match planned.what {
+            FaultEffect::Short => Ok(Some(planned.seed)),
+            FaultEffect::Fail(kind) => Err((kind.into(), planned.seed)),
             FaultEffect::Off => {
                 self.off = true;
-                Err((io::Error::other("the power went off"), trouble.seed))
+                Err((io::Error::other("the power went off"), planned.seed))
             }
         }
     }
 
     /// Counts a call that takes effect or not.
-    fn call_or(&mut self, effect: impl FnOnce(&mut World)) -> io::Result<()> {
+    fn call_or(&mut self, effect: impl FnOnce(&mut FakeState)) -> io::Result<()> {
         match self.call() {
             Ok(_) => Ok(()),
             Err((error, seed)) => {
@@ -400,65 +400,65 @@ impl Disk for FakeDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let mut world = self.world();
-        world.read()?;
-        let names = world.names.keys().filter(|path| path.parent() == Some(dir));
+        let mut state = self.state();
+        state.read()?;
+        let names = state.names.keys().filter(|path| path.parent() == Some(dir));
         Ok(names.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let mut world = self.world();
-        let make = |world: &mut World| {
-            let id = world.files.len();
-            world.files.push(Contents::default());
-            world.names.insert(path.to_owned(), id);
-            world.pending_names.push(Naming::Set(path.to_owned(), id));
+        let mut state = self.state();
+        let make = |state: &mut FakeState| {
+            let id = state.files.len();
+            state.files.push(Contents::default());
+            state.names.insert(path.to_owned(), id);
+            state.pending_names.push(Naming::Set(path.to_owned(), id));
             id
         };
-        world.call_or(|world| {
-            make(world);
+        state.call_or(|state| {
+            make(state);
         })?;
-        let id = make(&mut world);
-        let generation = world.generation;
+        let id = make(&mut state);
+        let generation = state.generation;
         Ok(Box::new(FakeFile { disk: self.clone(), id, generation }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let mut world = self.world();
-        world.read()?;
-        let id = *world.names.get(path).ok_or(ErrorKind::NotFound)?;
-        let generation = world.generation;
+        let mut state = self.state();
+        state.read()?;
+        let id = *state.names.get(path).ok_or(ErrorKind::NotFound)?;
+        let generation = state.generation;
         Ok(Box::new(FakeFile { disk: self.clone(), id, generation }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut world = self.world();
-        world.take(Fault::Rename)?;
-        if world.fault == Some(Fault::SecondRename) {
-            world.fault = Some(Fault::Rename);
+        let mut state = self.state();
+        state.take(Fault::Rename)?;
+        if state.fault == Some(Fault::SecondRename) {
+            state.fault = Some(Fault::Rename);
         }
-        world.call_or(|world| drop(world.rename(from, to)))?;
-        world.rename(from, to)
+        state.call_or(|state| drop(state.rename(from, to)))?;
+        state.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut world = self.world();
-        world.take(Fault::Remove)?;
-        world.call_or(|world| drop(world.remove(path)))?;
-        world.remove(path)
+        let mut state = self.state();
+        state.take(Fault::Remove)?;
+        state.call_or(|state| drop(state.remove(path)))?;
+        state.remove(path)
     }
 
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
-        let mut world = self.world();
-        world.take(Fault::SyncDir)?;
-        world.call_or(|_| {})?;
-        world.durable_names = world.names.clone();
-        world.pending_names.clear();
+        let mut state = self.state();
+        state.take(Fault::SyncDir)?;
+        state.call_or(|_| {})?;
+        state.durable_names = state.names.clone();
+        state.pending_names.clear();
         Ok(())
     }
 
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
-        Ok(self.world().free_bytes.unwrap_or(u64::MAX))
+        Ok(self.state().free_bytes.unwrap_or(u64::MAX))
     }
 
     fn lock(&self, _path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
@@ -470,15 +470,15 @@ impl Disk for FakeDisk {
 
 impl DiskFile for FakeFile {
     fn length(&self) -> io::Result<u64> {
-        let mut world = self.disk.world();
-        world.read()?;
-        Ok(world.files[self.id].seen.len() as u64)
+        let mut state = self.disk.state();
+        state.read()?;
+        Ok(state.files[self.id].seen.len() as u64)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut world = self.disk.world();
-        world.read()?;
-        let seen = &world.files[self.id].seen;
+        let mut state = self.disk.state();
+        state.read()?;
+        let seen = &state.files[self.id].seen;
         let from = seen.get(offset as usize..).unwrap_or_default();
         let count = from.len().min(buffer.len());
         buffer[..count].copy_from_slice(&from[..count]);
@@ -486,26 +486,26 @@ impl DiskFile for FakeFile {
     }
 
     fn write_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        let mut world = self.disk.world();
-        if self.generation != world.generation {
+        let mut state = self.disk.state();
+        if self.generation != state.generation {
             return Err(io::Error::other("the power is off"));
         }
         let mut data = Vec::new();
         for slice in slices {
             data.extend_from_slice(slice);
         }
-        match world.fault {
+        match state.fault {
             Some(Fault::Write(kind)) => {
-                world.fault = None;
+                state.fault = None;
                 return Err(kind.into());
             }
             Some(Fault::ShortWrite(most)) => {
-                world.fault = None;
+                state.fault = None;
                 data.truncate(most);
             }
             _ => {}
         }
-        let failed = match world.call() {
+        let failed = match state.call() {
             Ok(None) => None,
             Ok(Some(seed)) => {
                 data.truncate(1 + (seed % data.len().max(1) as u64) as usize);
@@ -522,7 +522,7 @@ impl DiskFile for FakeFile {
         let mut rest = &data[..];
         for slice in slices {
             let (now, later) = rest.split_at(slice.len().min(rest.len()));
-            world.change(self.id, Change::Write(at, now.to_vec()));
+            state.change(self.id, Change::Write(at, now.to_vec()));
             at += now.len();
             rest = later;
         }
@@ -530,30 +530,30 @@ impl DiskFile for FakeFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        let mut world = self.disk.world();
+        let mut state = self.disk.state();
         let change = Change::Truncate(len as usize);
-        world.call_or(|world| world.change(self.id, change.clone()))?;
-        world.change(self.id, change);
+        state.call_or(|state| state.change(self.id, change.clone()))?;
+        state.change(self.id, change);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
         self.disk.begun.fetch_add(1, Ordering::SeqCst);
-        let _open = self.disk.gate.lock();
-        let mut world = self.disk.world();
-        if self.generation != world.generation {
+        let _open = self.disk.sync_hold.lock();
+        let mut state = self.disk.state();
+        if self.generation != state.generation {
             return Err(io::Error::other("the power is off"));
         }
-        world.syncs += 1;
-        let failed = world.take(Fault::Sync);
-        if let Err((error, seed)) = world.call() {
-            if world.off {
+        state.syncs += 1;
+        let failed = state.take(Fault::Sync);
+        if let Err((error, seed)) = state.call() {
+            if state.off {
                 return Err(error);
             }
-            world.files[self.id].lose_pages(Dice(seed));
+            state.files[self.id].lose_pages(Dice(seed));
             return Err(error);
         }
-        let contents = &mut world.files[self.id];
+        let contents = &mut state.files[self.id];
         if failed.is_ok() {
             for change in contents.pending.drain(..) {
                 apply(&mut contents.durable, &change);

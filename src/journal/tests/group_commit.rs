@@ -1,16 +1,16 @@
-//! Pace on a real disk: floors low enough for any machine, and figures for whoever looks
-//! (`cargo test --release pace -- --nocapture`).
+//! Rates of group commit on a real disk: floors low enough for any machine, and figures to read
+//! (`cargo test --release group_commit -- --nocapture`).
 
 use std::time::Instant;
 
 use super::*;
 use crate::clock::SystemClock;
 
-/// What the exporter sends at most in one bulk.
+/// The most bytes that the exporter sends in one bulk.
 const BODY_BYTES: usize = 896_000;
 
 #[test]
-fn pace_of_appends_start_and_reader() {
+fn appends_start_and_reader_have_their_least_rates() {
     let state = tempfile::tempdir().expect("a directory");
     let options =
         Options { reserve_bytes: 0, compress_from_bytes: None, ..Options::new(state.path()) };

@@ -33,7 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What must be true of the journal.
+/// The expected state of the journal.
 #[derive(Default)]
 struct Model {
     /// Texts of bodies 1, 2, 3 … and when they were acked, in minutes.

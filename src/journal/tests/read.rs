@@ -69,7 +69,7 @@ fn a_reader_waits_for_the_sync() {
     let (journal, _) = bench.open();
     let mut reader = journal.reader(Seq(1));
     assert!(matches!(reader.next(Duration::from_millis(5)), Ok(Next::TimedOut)));
-    let gate = bench.disk.hold_syncs();
+    let held = bench.disk.hold_syncs();
     let appended = AtomicU64::new(0);
     thread::scope(|scope| {
         let (bench, journal, appended) = (&bench, &journal, &appended);
@@ -81,7 +81,7 @@ fn a_reader_waits_for_the_sync() {
         // Written, perhaps, but not synced: not to be seen.
         assert!(matches!(reader.next(Duration::from_millis(100)), Ok(Next::TimedOut)));
         assert_eq!(appended.load(Ordering::SeqCst), 0);
-        drop(gate);
+        drop(held);
         match reader.next(Duration::from_secs(30)) {
             Ok(Next::Body(body)) => assert_eq!(&body.bytes[..], b"soon"),
             other => panic!("{other:?}"),

@@ -43,7 +43,7 @@ fn a_retry_of_a_body_in_flight_gets_its_outcome() {
     for fails in [false, true] {
         let bench = Bench::new();
         let (journal, _) = bench.open();
-        let gate = bench.disk.hold_syncs();
+        let held = bench.disk.hold_syncs();
         let (first, second) = bench.runtime.block_on(async {
             let mut context = Context::from_waker(Waker::noop());
             let mut first = Box::pin(journal.append(body("same")));
@@ -53,7 +53,7 @@ fn a_retry_of_a_body_in_flight_gets_its_outcome() {
             if fails {
                 bench.disk.fail(Fault::Sync);
             }
-            drop(gate);
+            drop(held);
             (first.await, second.await)
         });
         if fails {

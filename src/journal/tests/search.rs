@@ -19,7 +19,7 @@ const STEPS: u64 = 30_000;
 /// Histories that it makes at least.
 const HISTORIES: u64 = 50;
 
-/// What was done, over all histories.
+/// Counts of the steps over all histories.
 #[derive(Default, Debug)]
 struct Tally {
     histories: u64,
@@ -184,7 +184,7 @@ impl History {
         let after: FakeDisk = match self.dice.below(3) {
             0 if !broken => {
                 drop(journal);
-                self.bench.disk.trouble(None);
+                self.bench.disk.plan_fault(None);
                 self.bench.disk.fail_read(None);
                 return;
             }
@@ -206,7 +206,7 @@ impl History {
         self.bench.disk = Arc::new(after);
     }
 
-    fn maybe_trouble(&mut self, among: u64) {
+    fn maybe_plan_fault(&mut self, among: u64) {
         let kinds = [
             FaultEffect::Off,
             FaultEffect::Off,
@@ -215,20 +215,20 @@ impl History {
             FaultEffect::Fail(ErrorKind::StorageFull),
         ];
         let what = kinds[self.dice.below(kinds.len() as u64) as usize];
-        let trouble = PlannedFault { at: 1 + self.dice.below(among), what, seed: self.dice.roll() };
-        self.bench.disk.trouble(self.dice.one_in(2).then_some(trouble));
+        let planned = PlannedFault { at: 1 + self.dice.below(among), what, seed: self.dice.roll() };
+        self.bench.disk.plan_fault(self.dice.one_in(2).then_some(planned));
         let read = 1 + self.dice.below(among);
         self.bench.disk.fail_read(self.dice.one_in(8).then_some(read));
     }
 
-    /// Starts until it works. The first tries may meet trouble.
+    /// Starts until it works. The first tries may meet faults.
     fn start(&mut self, tally: &mut Tally) -> Journal {
         for attempt in 0.. {
             tally.starts += 1;
             if attempt < 3 {
-                self.maybe_trouble(12);
+                self.maybe_plan_fault(12);
             } else {
-                self.bench.disk.trouble(None);
+                self.bench.disk.plan_fault(None);
                 self.bench.disk.fail_read(None);
             }
             if self.bench.options.cipher.is_some() {
@@ -244,7 +244,7 @@ impl History {
                 Err(other) => panic!("start {attempt}: {other}"),
             }
         }
-        unreachable!("a start without trouble works or has panicked")
+        unreachable!("a start without faults works or has panicked")
     }
 
     /// A start finds all that was acked, and of what was not acked each at most once.
@@ -310,7 +310,7 @@ impl History {
                     true
                 }
                 16..18 => {
-                    self.maybe_trouble(30);
+                    self.maybe_plan_fault(30);
                     self.bench.disk.fail_read(None);
                     true
                 }

@@ -231,7 +231,7 @@ impl Landed {
 
     /// Holds receipts against files and against one another.
     pub(super) fn check_receipts(&self) {
-        let mut told = BTreeMap::new();
+        let mut accounted = BTreeMap::new();
         let mut next_seq = 1;
         for receipt in &self.receipts {
             assert_eq!(receipt.lines, receipt.rows + receipt.rejects, "{receipt:?}");
@@ -241,22 +241,22 @@ impl Landed {
                 }
             }
             assert!(receipt.first_seq <= next_seq, "a gap before {receipt:?}");
-            assert!(receipt.last_seq + 1 >= next_seq, "told twice: {receipt:?}");
+            assert!(receipt.last_seq + 1 >= next_seq, "accounted for twice: {receipt:?}");
             next_seq = receipt.last_seq + 1;
             let (mut rows, mut rejects) = (0, 0);
             for table in &receipt.tables {
                 for file in &table.files {
                     rows += file.rows;
-                    assert_eq!(told.insert(file.path.clone(), file.rows), None);
+                    assert_eq!(accounted.insert(file.path.clone(), file.rows), None);
                 }
                 if let Some(file) = &table.quarantine {
                     rejects += file.entries;
-                    assert_eq!(told.insert(file.path.clone(), file.entries), None);
+                    assert_eq!(accounted.insert(file.path.clone(), file.entries), None);
                 }
             }
             assert_eq!((rows, rejects), (receipt.rows, receipt.rejects), "{receipt:?}");
         }
-        assert_eq!(told, self.files, "files and receipts differ");
+        assert_eq!(accounted, self.files, "files and receipts differ");
     }
 }
 

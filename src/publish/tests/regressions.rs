@@ -153,7 +153,7 @@ fn a_store_that_says_it_exists_already_is_asked_again_and_nothing_is_doubled() {
     // Every second call goes wrong, in all the ways there are.
     let mut harness = Harness::new(11);
     harness.rows = 3;
-    harness.store.trouble(2);
+    harness.store.inject_faults(2);
     let (journal, recovery) = harness.open().expect("opens");
     for number in 1..=40 {
         harness.append(&journal, &line(&format!("b{number}"), number % 3, false)).expect("taken");
@@ -199,7 +199,7 @@ fn a_large_file_whose_parts_are_reset_appears_whole_or_not_at_all() {
     // Some dozens of parts a file, so that a part fails while others wait.
     harness.part_bytes = 50;
     harness.rows = 20;
-    harness.store.trouble(30);
+    harness.store.inject_faults(30);
     let (journal, recovery) = harness.open().expect("opens");
     for number in 1..=20 {
         harness.append(&journal, &line(&format!("b{number}"), 1, false)).expect("taken");
@@ -256,7 +256,7 @@ fn a_roll_whose_receipt_is_there_is_not_put_again() {
 fn many_files_land_although_some_puts_always_fail() {
     let mut harness = Harness::new(23);
     harness.rows = 400;
-    harness.store.trouble(20);
+    harness.store.inject_faults(20);
     let (journal, recovery) = harness.open().expect("opens");
     let text: String = (0..300).map(|day| line(&format!("b{day}"), day, false)).collect();
     harness.append(&journal, &text).expect("taken");
@@ -291,7 +291,7 @@ fn the_store_of_these_tests_keeps_what_was_given_up() {
     let harness = Harness::new(0);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        harness.store.trouble(1);
+        harness.store.inject_faults(1);
         for _ in 0..100 {
             let _ = harness.store.put(&Path::from("lake/_receipts/x"), "{}".into()).await;
         }

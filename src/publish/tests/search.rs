@@ -4,7 +4,7 @@
 //!
 //! A history is a row of lives of one process. In each, bodies are appended, alone and together,
 //! some of them again, while rolls are made and landed; a life ends in order, or the disk or the
-//! store ends it at any of their calls, or fails it. After a last life without trouble, the oracle
+//! store ends it at any of their calls, or fails it. After a last life without faults, the oracle
 //! holds what was acknowledged against what is in the lake.
 //!
 //! A short search runs with every `cargo test`. The long one: `SESSIONLAKE_SEARCH_STEPS=200000 cargo
@@ -115,7 +115,7 @@ impl History {
         healthy
     }
 
-    fn trouble(&mut self) {
+    fn plan_faults(&mut self) {
         let disk = Arc::clone(&self.harness.disk);
         let kinds = [
             FaultEffect::Off,
@@ -124,18 +124,18 @@ impl History {
             FaultEffect::Fail(ErrorKind::StorageFull),
         ];
         let what = kinds[self.dice.below(kinds.len() as u64) as usize];
-        let trouble = PlannedFault { at: 1 + self.dice.below(60), what, seed: self.dice.roll() };
-        disk.trouble(self.dice.one_in(2).then_some(trouble));
+        let planned = PlannedFault { at: 1 + self.dice.below(60), what, seed: self.dice.roll() };
+        disk.plan_fault(self.dice.one_in(2).then_some(planned));
         let nth = 1 + self.dice.below(40);
         self.harness.store.die_at(self.dice.one_in(3).then_some(nth), &disk);
-        self.harness.store.trouble([0, 3, 6, 12][self.dice.below(4) as usize]);
+        self.harness.store.inject_faults([0, 3, 6, 12][self.dice.below(4) as usize]);
     }
 
     /// One life of the process.
     fn live(&mut self, tally: &mut Tally) {
         tally.lives += 1;
         tally.steps += 1;
-        self.trouble();
+        self.plan_faults();
         // A start with other settings: a roll that is made again has other bytes.
         if self.dice.one_in(2) {
             let roll = &mut self.harness.roll;
@@ -201,13 +201,13 @@ impl History {
         for _ in 0..1 + self.dice.below(8) {
             self.live(tally);
         }
-        self.harness.disk.trouble(None);
+        self.harness.disk.plan_fault(None);
         if self.harness.disk.is_off() {
             // The last life's end in order met it.
             self.die(None, tally);
         }
         self.harness.store.die_at(None, &self.harness.disk);
-        self.harness.store.trouble(0);
+        self.harness.store.inject_faults(0);
         if self.dice.one_in(3) {
             self.harness.store.go_away(self.dice.below(200));
         }

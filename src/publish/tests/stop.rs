@@ -1,4 +1,4 @@
-//! A supervisor that is told to stop.
+//! A supervisor that is stopped.
 
 use std::time::{Duration, Instant};
 

@@ -94,7 +94,7 @@ impl FakeStore {
     }
 
     /// One call in so many goes wrong from now on; 0: none.
-    pub(super) fn trouble(&self, one_in: u64) {
+    pub(super) fn inject_faults(&self, one_in: u64) {
         self.state().one_in = one_in;
     }
 
