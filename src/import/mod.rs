@@ -2,7 +2,7 @@
 //!
 //! The files of a command are one import: their rows share rolls, so that many small files do not
 //! become many small objects. A file is identified by its content, whatever its name and packing; an
-//! import by its files ([`manifest`]). An interrupted import goes on exactly as it began when its
+//! import by its files ([`manifest`]). A file without any line is left out: nothing identifies it. An interrupted import goes on exactly as it began when its
 //! files are given again: chunks are cut at the same places ([`chunker`]), a roll that was sealed is
 //! made again of the same chunks, and rolls with a receipt are left alone. An input that can be read
 //! only once (standard input, a pipe) is an import of its own and identified by nothing: interrupted,
@@ -48,6 +48,7 @@ pub fn import(options: Options) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let importer = Importer::open(options, runtime.handle().clone())?;
     let plan = planner::plan(&importer.options, &importer.manifests, &importer.tables)?;
+    report::print_empty(&plan.empty, importer.options.quiet)?;
     for PlannedImport { node, manifest, new, inputs } in plan.imports {
         let report = Report::new(&inputs, importer.options.quiet);
         let contents = manifest.files.iter().map(|file| file.content.clone());

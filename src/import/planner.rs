@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub(super) imports: Vec<PlannedImport>,
     /// Names of files that were imported before.
     pub(super) known: Vec<String>,
+    /// Names of files without any line: there is nothing to import, and nothing to remember.
+    pub(super) empty: Vec<String>,
 }
 
 /// An import to begin or to go on with.
@@ -36,6 +38,8 @@ struct Given {
     input: Input,
     name: String,
     content: Option<String>,
+    /// Whether it has no line but blank ones.
+    empty: bool,
 }
 
 /// Plans the import of the inputs of `options` into the lake of `manifests`. Reads every file whole.
@@ -67,10 +71,11 @@ pub(super) fn plan(
         .flat_map(|manifest| &manifest.files)
         .filter_map(|file| file.content.as_deref())
         .collect();
-    let (mut files, mut streams) = (Vec::new(), Vec::new());
+    let (mut files, mut streams, mut empty) = (Vec::new(), Vec::new(), Vec::new());
     for given in given {
         match &given.content {
             None => streams.push(given),
+            Some(_) if given.empty => empty.push(given.name),
             Some(content) if done.contains(content.as_str()) && !options.again => {
                 known.push(given.name);
             }
@@ -88,7 +93,7 @@ pub(super) fn plan(
         let number = getrandom::u64().map_err(|e| anyhow!("no random number: {e}"))?;
         imports.push(begin(format!("stdin-{number:016x}"), vec![stream], tables, now));
     }
-    Ok(Plan { imports, known })
+    Ok(Plan { imports, known, empty })
 }
 
 /// Hashes every input. Returns each content once, and the names of the inputs that repeat one.
@@ -97,11 +102,14 @@ fn identify(inputs: &[Input]) -> anyhow::Result<(Vec<Given>, Vec<String>)> {
     for input in inputs {
         let name = report::name(input);
         let content = content_hash::of(input)?;
-        if content.as_ref().is_some_and(|content| !seen.insert(content.clone())) {
+        let empty = content.as_ref().is_some_and(|content| content.blank);
+        let content = content.map(|content| content.hash);
+        let repeats = content.as_ref().is_some_and(|content| !seen.insert(content.clone()));
+        if repeats && !empty {
             repeated.push(format!("{name} (the same as another one here)"));
             continue;
         }
-        given.push(Given { input: input.clone(), name, content });
+        given.push(Given { input: input.clone(), name, content, empty });
     }
     Ok((given, repeated))
 }
@@ -126,7 +134,7 @@ fn warn_of_changed(given: &[Given], open: &[(&String, &ImportManifest)]) {
 /// Plans a new import of `given`.
 fn begin(node: String, given: Vec<Given>, tables: &Tables, now: Micros) -> PlannedImport {
     let (mut files, mut inputs) = (Vec::new(), Vec::new());
-    for Given { input, name, content } in given {
+    for Given { input, name, content, .. } in given {
         files.push(ManifestFile { name, content, first_seq: None });
         inputs.push(input);
     }
@@ -152,7 +160,7 @@ fn take(
     manifest: &ImportManifest,
 ) -> anyhow::Result<Option<Vec<Input>>> {
     let of_import = |one: &Given| {
-        one.content.is_some() && manifest.files.iter().any(|file| file.content == one.content)
+        !one.empty && one.content.is_some() && manifest.files.iter().any(|file| file.content == one.content)
     };
     if !given.iter().any(of_import) {
         return Ok(None);

@@ -24,6 +24,18 @@ pub(super) fn name(input: &Input) -> String {
     }
 }
 
+/// Prints the names of files that have no line, unless `quiet`.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(super) fn print_empty(names: &[String], quiet: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for name in names.iter().filter(|_| !quiet) {
+        writeln!(out, "{name}: empty, nothing to import")?;
+    }
+    Ok(())
+}
+
 /// Counts the lines that are taken into rolls.
 #[derive(Debug, Default)]
 pub(super) struct Lines(AtomicU64);

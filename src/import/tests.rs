@@ -315,3 +315,41 @@ fn an_interrupted_replay_is_finished_as_it_began() {
     assert_eq!(bench.ids(), ["x", "y"]);
     assert!(bench.import(&[]).manifests.all().unwrap().values().all(|run| run.done));
 }
+
+/// Every night without sessions leaves an empty file, whatever packs it.
+#[test]
+fn empty_files_are_never_imported_before() {
+    let bench = Bench::new("empty");
+    let packed = zstd::encode_all(&b""[..], 1).unwrap();
+    std::fs::write(bench.path("empty.zst"), packed).unwrap();
+    for (name, text) in [("monday", ""), ("tuesday", ""), ("blank", "\u{feff} \r\n\n")] {
+        bench.file(name, text);
+    }
+    bench.file("full", "{\"id\":\"a\"}\n");
+    for names in [&["monday"][..], &["tuesday", "monday", "empty.zst"], &["blank"], &["blank"]] {
+        let plan = plan(&bench.import(names)).unwrap();
+        assert_eq!((plan.imports.len(), plan.known.len()), (0, 0), "{names:?}");
+        assert_eq!(plan.empty.len(), names.len());
+    }
+    let import = bench.import(&["monday", "full", "tuesday"]);
+    for planned in plan(&import).unwrap().imports {
+        assert_eq!(bench.run(&import, planned).unwrap().files.len(), 1);
+    }
+    assert_eq!(bench.ids(), ["a"]);
+    // One of an interrupted import of an older version says nothing of another night's.
+    bench.file("b", "{\"id\":\"b\"}\n");
+    let both = bench.import(&["b", "monday"]);
+    let PlannedImport { node, mut manifest, .. } = plan(&both).unwrap().imports.remove(0);
+    let hash = content_hash::of(&Input::File(bench.path("monday"))).unwrap().unwrap().hash;
+    manifest.files.push(ManifestFile {
+        name: "monday".into(),
+        content: Some(hash),
+        first_seq: None,
+    });
+    assert!(both.manifests.create(&node, &manifest).unwrap());
+    assert_eq!(plan(&bench.import(&["tuesday"])).unwrap().empty.len(), 1);
+    for planned in plan(&both).unwrap().imports {
+        assert_eq!(bench.run(&both, planned).unwrap().files.len(), 2);
+    }
+    assert_eq!(bench.ids(), ["a", "b"]);
+}
