@@ -160,7 +160,9 @@ fn take(
     manifest: &ImportManifest,
 ) -> anyhow::Result<Option<Vec<Input>>> {
     let of_import = |one: &Given| {
-        !one.empty && one.content.is_some() && manifest.files.iter().any(|file| file.content == one.content)
+        !one.empty
+            && one.content.is_some()
+            && manifest.files.iter().any(|file| file.content == one.content)
     };
     if !given.iter().any(of_import) {
         return Ok(None);
