@@ -155,7 +155,11 @@ impl Parser<'_> {
             return None;
         }
         let source = self.source(at);
-        let spanned = Spanned::new(at..at, table.clone());
+        let mut table = table.clone();
+        if list.name == STORAGE.name {
+            spell_out(&mut table);
+        }
+        let spanned = Spanned::new(at..at, table);
         match T::deserialize(toml::de::Deserializer::from(spanned)) {
             Ok(values) => Some(Section { list, source, lines, values }),
             Err(error) => {
@@ -185,7 +189,7 @@ impl Parser<'_> {
                 false => nearest_hint(value::nearest(name, list.keys.iter().map(|key| key.name))),
             };
             self.unknown(line, full, hint);
-        } else if !takes(kind, value) {
+        } else if !takes(kind, value) || (list.name == PRIVACY.name && !is_string(value)) {
             let (expected, example) = match (kind, list.name == PRIVACY.name) {
                 (_, true) => (
                     "keep, drop, hash or truncate in quotes (a column within another is one \
@@ -270,16 +274,34 @@ fn plain(kind: Kind, value: &DeValue<'_>) -> Option<String> {
 
 /// Returns true if a key of a section takes a value of this TOML type.
 fn takes(kind: KeyKind, value: &DeValue<'_>) -> bool {
-    let is_string = |value: &Spanned<DeValue<'_>>| matches!(value.get_ref(), DeValue::String(_));
     match (kind, value) {
         (KeyKind::Text | KeyKind::Texts | KeyKind::Secret, DeValue::String(_)) => true,
-        (KeyKind::Text | KeyKind::Secret, DeValue::Integer(number)) => {
+        (KeyKind::Text, DeValue::Integer(number)) => {
             i64::from_str_radix(number.as_str(), number.radix()).is_ok()
         }
-        (KeyKind::Secret, DeValue::Boolean(_)) => true,
-        (KeyKind::Texts, DeValue::Array(values)) => values.iter().all(is_string),
-        (KeyKind::Pairs, DeValue::Table(table)) => table.iter().all(|(_, value)| is_string(value)),
+        (KeyKind::Secret, DeValue::Integer(_) | DeValue::Boolean(_)) => true,
+        (KeyKind::Texts, DeValue::Array(values)) => {
+            values.iter().all(|value| is_string(value.get_ref()))
+        }
+        (KeyKind::Pairs, DeValue::Table(table)) => {
+            table.iter().all(|(_, value)| is_string(value.get_ref()))
+        }
         _ => false,
+    }
+}
+
+fn is_string(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::String(_))
+}
+
+/// Replaces integers by their text: a key of digits may be longer than any integer of serde's.
+fn spell_out(table: &mut DeTable<'_>) {
+    for (_, value) in table.iter_mut() {
+        let text = match value.get_ref() {
+            DeValue::Integer(number) => number.to_string(),
+            _ => continue,
+        };
+        *value.get_mut() = DeValue::String(Cow::Owned(text));
     }
 }
 

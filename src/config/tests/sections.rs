@@ -143,6 +143,12 @@ fn wrong_types_in_sections_say_what_was_found_and_expected() {
              or truncate in quotes (a column within another is one quoted key), for example \
              \"userActions.targetUrl\" = \"drop\"",
         ),
+        (
+            "[privacy]\nip = 5",
+            "sessionlake.toml:2: `privacy.ip` is an integer (5), and should be keep, drop, hash or \
+             truncate in quotes (a column within another is one quoted key), for example \
+             \"userActions.targetUrl\" = \"drop\"",
+        ),
     ] {
         assert_eq!(complaint(text), said);
     }
@@ -162,6 +168,16 @@ fn a_number_stands_for_its_text() {
     let [endpoint] = &settings.http.endpoints[..] else { panic!() };
     assert_eq!((&*endpoint.name, endpoint.body_limit_bytes), ("7", 4 << 20));
     assert_eq!(endpoint.requests_per_second, Some(5));
+}
+
+#[test]
+fn a_key_of_the_store_may_be_a_number_of_any_length() {
+    let digits = "1234567890".repeat(5);
+    let text =
+        format!("lake = \"s3://b\"\n[storage]\naws_access_key_id = {digits}\nregion = 0x10\n");
+    let lake = load(&[], &[], Some(&text)).unwrap().settings.lake;
+    let options: Vec<_> = lake.options.iter().map(|(k, v)| (k.as_str(), v.reveal())).collect();
+    assert_eq!(options, [("aws_access_key_id", &*digits), ("region", "0x10")]);
 }
 
 #[test]
