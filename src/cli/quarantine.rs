@@ -11,7 +11,7 @@ use super::{Failure, Outcome, manual, out, runtime, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::decode::RejectCode;
 use crate::import::{Replay, Replayed};
-use crate::lake::{Entry, Lake, Options, QuarantineFile, Quarantined};
+use crate::lake::{Lake, Options, QuarantineEntry, QuarantineFile, Quarantined};
 
 /// Look at lines that were no documents, and land them again after a fix.
 ///
@@ -57,7 +57,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, entry: &Entry) -> bool {
+    fn takes(&self, entry: &QuarantineEntry) -> bool {
         self.code.is_none() || self.code == entry.code
     }
 }
@@ -213,7 +213,7 @@ fn show(args: ShowArgs, environment: &Environment) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn has(entry: &Entry, reason: Option<&str>) -> bool {
+fn has(entry: &QuarantineEntry, reason: Option<&str>) -> bool {
     reason.is_none_or(|reason| entry.reason.contains(reason))
 }
 
@@ -223,7 +223,7 @@ fn each(
     environment: &Environment,
     lake: Option<String>,
     which: &Which,
-    take: impl FnMut(&QuarantineFile, Vec<Entry>) -> anyhow::Result<bool>,
+    take: impl FnMut(&QuarantineFile, Vec<QuarantineEntry>) -> anyhow::Result<bool>,
 ) -> Result<(), Failure> {
     let loaded = config::lake(flags, environment, lake)?;
     warn(&loaded.warnings);
@@ -235,7 +235,7 @@ fn read(
     options: &Options,
     table: Option<&str>,
     which: &Which,
-    mut take: impl FnMut(&QuarantineFile, Vec<Entry>) -> anyhow::Result<bool>,
+    mut take: impl FnMut(&QuarantineFile, Vec<QuarantineEntry>) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
     let lake = Lake::open_existing(options)?;
     let runtime = runtime::current_thread()?;

@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail, ensure};
 pub(super) use self::args::Args;
 use super::{Failure, Outcome, out};
 use crate::clock::{Clock as _, SystemClock};
-use crate::simulate::{self, Auth, Layout, Limits, Shape};
+use crate::simulate::{self, Auth, Layout, RunLimits, Shape};
 
 /// Sessions of a run without any limit.
 const SESSIONS_BY_DEFAULT: u64 = 10_000;
@@ -99,7 +99,7 @@ fn plan(args: &Args) -> Result<simulate::Plan, Failure> {
                 kind: args.elasticsearch_type.clone(),
             },
         },
-        limits: Limits {
+        limits: RunLimits {
             sessions,
             bytes: args.bytes.map(|bytes| bytes.as_u64()),
             duration: args.duration,

@@ -159,16 +159,16 @@ fn check(column: Option<&ColumnStatistics>, values: &[Option<Scalar>]) -> (usize
     let some: Vec<&Scalar> = values.iter().flatten().collect();
     let nans = some.iter().filter(|value| is_nan(value)).count() as u64;
     // Unknown is no lie, and a number has to be right.
-    assert!(column.nans.is_none_or(|told| told == nans), "{column:?}: {nans} NaNs");
+    assert!(column.nans.is_none_or(|stated| stated == nans), "{column:?}: {nans} NaNs");
     let bounded: Vec<&Scalar> = some.into_iter().filter(|value| !is_nan(value)).collect();
     for value in &bounded {
         column.min.iter().for_each(|min| check_order(&min.value, value));
         column.max.iter().for_each(|max| check_order(value, &max.value));
     }
     let bounds = column.min.iter().chain(&column.max);
-    let mut told = (0, 0);
+    let mut stated = (0, 0);
     for bound in bounds {
-        let (exact, inexact) = &mut told;
+        let (exact, inexact) = &mut stated;
         if bound.exact {
             let equal = |value: &&Scalar| match (*value, &bound.value) {
                 (Scalar::Double(a), Scalar::Double(b)) => a == b,
@@ -180,7 +180,7 @@ fn check(column: Option<&ColumnStatistics>, values: &[Option<Scalar>]) -> (usize
             *inexact += 1;
         }
     }
-    told
+    stated
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn statistics_of_a_file_hold_for_a_full_scan_of_its_columns() {
     let staging = tempfile::tempdir().unwrap();
     let schema = TableSchema::parse(SCHEMA).unwrap();
     let layout = Layout::new(&schema, Compression::Zstd(1), &[]).unwrap();
-    let mut told = BTreeMap::<&str, (usize, usize)>::new();
+    let mut stated = BTreeMap::<&str, (usize, usize)>::new();
     let mut nans = 0;
     for seed in 0..150 {
         let mut dice = Dice(seed);
@@ -203,7 +203,7 @@ fn statistics_of_a_file_hold_for_a_full_scan_of_its_columns() {
         for name in COLUMNS {
             let column = statistics.column(name);
             let (exact, inexact) = check(column, &scan(&path, name));
-            let all = told.entry(name).or_default();
+            let all = stated.entry(name).or_default();
             *all = (all.0 + exact, all.1 + inexact);
             nans += column.and_then(|column| column.nans).unwrap_or(0);
         }
@@ -213,12 +213,12 @@ fn statistics_of_a_file_hold_for_a_full_scan_of_its_columns() {
         let json = serde_json::to_string(&statistics).unwrap();
         assert_eq!(serde_json::from_str::<FileStatistics>(&json).unwrap(), statistics, "{json}");
     }
-    // What can be told is told: no bounds at all would hold as well.
+    // Bounds that can be given are given: no bounds at all would hold as well.
     for name in ["long", "double", "flag", "time"] {
-        assert!(told[name].0 > 200, "{name}: {told:?}");
+        assert!(stated[name].0 > 200, "{name}: {stated:?}");
     }
-    let (exact, truncated) = told["text"];
-    assert!(exact > 50 && truncated > 30 && nans > 100, "{told:?}, {nans} NaNs");
+    let (exact, truncated) = stated["text"];
+    assert!(exact > 50 && truncated > 30 && nans > 100, "{stated:?}, {nans} NaNs");
 }
 
 #[test]

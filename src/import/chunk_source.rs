@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
 
-use super::chunker::{Chunker, CutRule};
+use super::chunker::{ChunkRule, Chunker};
 use super::options::Input;
 use crate::record::{Body, Form, Micros, Seq};
 use crate::roll::source::{Next, Source};
@@ -28,7 +28,7 @@ pub(super) struct ChunkOptions {
     /// Bytes after which a chunk ends with its line.
     pub(super) chunk_bytes: usize,
     /// Rule by which files are cut.
-    pub(super) rule: CutRule,
+    pub(super) rule: ChunkRule,
 }
 
 /// All chunks of an import, in order.
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     fn source(inputs: Vec<(Input, Option<String>)>, chunk_bytes: usize) -> ChunkSource {
-        let rule = CutRule::Documents;
+        let rule = ChunkRule::Documents;
         let options = ChunkOptions { table: "t".into(), received_at: Micros(5), chunk_bytes, rule };
         ChunkSource::new(Origin::Files(Files::new(inputs.into(), ProgressBar::hidden())), options)
     }

@@ -4,7 +4,7 @@
 //! line of the Elasticsearch form and its document: the `_id` would be lost, and the document of an
 //! update would be taken for a row. A file that is one JSON array is one chunk.
 //!
-//! The cuts depend on nothing but the file, the size and the [`CutRule`], so that an interrupted
+//! Chunks depend on nothing but the file, the size and the [`ChunkRule`], so that an interrupted
 //! import finds its chunks again.
 
 use std::io::Read;
@@ -24,9 +24,9 @@ const MAX_LINE_BYTES: usize = 256 << 20;
 /// Bytes read at a time: they are still in the nearest cache when their lines are counted.
 const READ_BYTES: usize = 256 << 10;
 
-/// The rule by which files are cut. An import goes on by the rule that it began with.
+/// The rule by which files are cut into chunks. An import goes on by the rule that it began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CutRule {
+pub(super) enum ChunkRule {
     /// Cuts at any end of a line; a file that begins with a bracket is an array. Manifests of
     /// version 1.
     Lines,
@@ -48,7 +48,7 @@ pub(super) struct Chunker {
     /// Expected hash of the content.
     content: Option<String>,
     hasher: Xxh3,
-    rule: CutRule,
+    rule: ChunkRule,
     reader: Box<dyn Read + Send>,
     /// The read bytes: the first [`Chunker::filled`] of them are not yet handed out, the others are
     /// free.
@@ -72,7 +72,7 @@ impl Chunker {
     pub(super) fn open(
         input: &Input,
         content: Option<String>,
-        rule: CutRule,
+        rule: ChunkRule,
         bar: &ProgressBar,
     ) -> anyhow::Result<Chunker> {
         let (name, raw): (String, Box<dyn Read + Send>) = match input {
@@ -146,7 +146,7 @@ impl Chunker {
     /// lines only: one of its lines that begins with a bracket is no array.
     pub(super) fn form(&self) -> Form {
         match (self.rule, self.layout) {
-            (CutRule::Documents, Some(Layout::Lines)) => Form::Elasticsearch,
+            (ChunkRule::Documents, Some(Layout::Lines)) => Form::Elasticsearch,
             _ => Form::Ndjson,
         }
     }
@@ -171,12 +171,12 @@ impl Chunker {
         }
         while self.filled < want && !self.ended {
             let end = want.min(self.filled + READ_BYTES);
-            let room = self.buffer.get_mut(self.filled..end).unwrap_or_default();
-            match self.reader.read(room) {
+            let free = self.buffer.get_mut(self.filled..end).unwrap_or_default();
+            match self.reader.read(free) {
                 Ok(0) => self.ended = true,
                 Ok(n) => {
                     self.filled += n;
-                    let read = room.get(..n).unwrap_or_default();
+                    let read = free.get(..n).unwrap_or_default();
                     if self.content.is_some() {
                         self.hasher.update(read);
                     }
@@ -198,7 +198,7 @@ impl Chunker {
     }
 }
 
-impl CutRule {
+impl ChunkRule {
     /// Returns the layout of a file that begins with `read`, or `None` if more of it has to be read.
     ///
     /// An array whose bracket closes in its first line is one only if nothing comes after it.
@@ -206,7 +206,7 @@ impl CutRule {
         let text = read.strip_prefix(BYTE_ORDER_MARK).unwrap_or(read).trim_ascii_start();
         match text.first() {
             None => return ended.then_some(Layout::Lines),
-            Some(b'[') if self == CutRule::Documents => {}
+            Some(b'[') if self == ChunkRule::Documents => {}
             Some(b'[') => return Some(Layout::Array),
             Some(_) => return Some(Layout::Lines),
         }
@@ -225,7 +225,7 @@ impl CutRule {
     /// to be read. The last line of `read` may be incomplete.
     fn cut(self, read: &[u8]) -> Option<usize> {
         let mut cut = memchr::memrchr(b'\n', read)? + 1;
-        if self == CutRule::Lines {
+        if self == ChunkRule::Lines {
             return Some(cut);
         }
         // From here to the cut there are only blank lines, and actions behind the cut.
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_chunk_does_not_end_between_an_action_and_its_document() {
-        let cut = |read: &str| CutRule::Documents.cut(read.as_bytes());
+        let cut = |read: &str| ChunkRule::Documents.cut(read.as_bytes());
         assert_eq!(cut("{\"a\":1}\n{\"b\""), Some(8));
         assert_eq!(cut("{\"a\":1}\n{\"index\":{}}\n{\"b\""), Some(8));
         assert_eq!(cut("{\"a\":1}\r\n{\"create\":{\"_id\":\"1\"}}\r\n \r\n\n{\"b\""), Some(9));
@@ -297,12 +297,12 @@ mod tests {
         // Nothing else is left: the chunk has to grow.
         assert_eq!(cut("\u{feff}{\"index\":{}}\n\n{\"a"), None);
         assert_eq!(cut("{\"a"), None);
-        assert_eq!(CutRule::Lines.cut(b"{\"a\":1}\n{\"index\":{}}\n{\"b\""), Some(21));
+        assert_eq!(ChunkRule::Lines.cut(b"{\"a\":1}\n{\"index\":{}}\n{\"b\""), Some(21));
     }
 
     #[test]
     fn a_bracket_is_an_array_unless_more_comes_after_its_line() {
-        let layout = |read: &str, ended| CutRule::Documents.layout(read.as_bytes(), ended);
+        let layout = |read: &str, ended| ChunkRule::Documents.layout(read.as_bytes(), ended);
         let (array, lines) = (Some(Layout::Array), Some(Layout::Lines));
         assert_eq!(layout(" \n", false), None);
         assert_eq!(layout(" \n", true), lines);
@@ -312,6 +312,6 @@ mod tests {
         assert_eq!(layout("[{\"a\":1},{\"a\":[2]}]\r\n", true), array);
         assert_eq!(layout("[1]\n{", false), lines);
         assert_eq!(layout("[oops", true), array);
-        assert_eq!(CutRule::Lines.layout(b"[1]\n{", false), array);
+        assert_eq!(ChunkRule::Lines.layout(b"[1]\n{", false), array);
     }
 }

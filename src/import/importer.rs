@@ -153,7 +153,7 @@ impl Importer {
             table,
             received_at: Micros(manifest.started_at_us),
             chunk_bytes: manifest.chunk_bytes,
-            rule: manifest.cut_rule(),
+            rule: manifest.chunk_rule(),
         };
         let mut source = ChunkSource::new(origin, options);
         source.from = receipts.last().map_or(Seq::FIRST, |last| Seq(last.last_seq).next());

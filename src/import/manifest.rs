@@ -18,7 +18,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use super::chunker::CutRule;
+use super::chunker::ChunkRule;
 use crate::lake::Lake;
 use crate::lake::Receipt;
 use crate::lake::names::{self, ObjectName};
@@ -27,7 +27,7 @@ use crate::publish::publisher::RollLog;
 use crate::record::{Micros, Roll, Seq, SeqRange};
 use crate::table::Tables;
 
-/// Version of manifests. Chunks of version 1 were cut by [`CutRule::Lines`].
+/// Version of manifests. Chunks of version 1 were cut by [`ChunkRule::Lines`].
 pub(super) const VERSION: u32 = 2;
 
 /// Bytes of a chunk of a new import, cut near an end of a line.
@@ -77,10 +77,10 @@ impl ImportManifest {
     }
 
     /// Returns the rule by which its files are cut.
-    pub(super) fn cut_rule(&self) -> CutRule {
+    pub(super) fn chunk_rule(&self) -> ChunkRule {
         match self.version {
-            1 => CutRule::Lines,
-            _ => CutRule::Documents,
+            1 => ChunkRule::Lines,
+            _ => ChunkRule::Documents,
         }
     }
 
@@ -262,7 +262,7 @@ mod tests {
             "files":[{"name":"a","content":"00ff","first_seq":null}],
             "entries":[[1,2]],"tables":"[]"}"#;
         let manifest = parse("n", text.as_bytes()).unwrap();
-        assert_eq!((manifest.chunk_bytes, manifest.cut_rule()), (13, CutRule::Documents));
+        assert_eq!((manifest.chunk_bytes, manifest.chunk_rule()), (13, ChunkRule::Documents));
         assert!(manifest.is_open());
         let again: serde_json::Value =
             serde_json::from_slice(&serde_json::to_vec(&manifest).unwrap()).unwrap();

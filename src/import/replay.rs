@@ -26,7 +26,7 @@ use super::report::Report;
 use crate::bulk_action;
 use crate::clock::{Clock as _, SystemClock};
 use crate::decode::Decoder;
-use crate::lake::Entry;
+use crate::lake::QuarantineEntry;
 use crate::privacy;
 use crate::record::{Body, Micros, Seq};
 
@@ -96,7 +96,7 @@ impl Replay {
     pub fn file(
         &mut self,
         path: &str,
-        entries: &[Entry],
+        entries: &[QuarantineEntry],
         reason: Option<&str>,
     ) -> anyhow::Result<Replayed> {
         let mut replayed = Replayed::default();
@@ -181,7 +181,7 @@ impl Replay {
     ///
     /// # Errors
     /// There is no such entry; it is sealed, and the privacy key does not open it.
-    fn line(&self, entries: &[Entry], number: u64) -> anyhow::Result<Line> {
+    fn line(&self, entries: &[QuarantineEntry], number: u64) -> anyhow::Result<Line> {
         let at = usize::try_from(number.saturating_sub(1))?;
         let entry = entries.get(at).ok_or_else(|| anyhow!("there is no entry {number}"))?;
         let raw = opened(entry, self.importer.key.as_ref())
@@ -216,7 +216,7 @@ impl Replay {
 }
 
 /// Returns the line as it came, or `None` if it is sealed and the key does not open it.
-fn opened(entry: &Entry, key: Option<&privacy::Key>) -> Option<Vec<u8>> {
+fn opened(entry: &QuarantineEntry, key: Option<&privacy::Key>) -> Option<Vec<u8>> {
     match entry.raw.as_str().and_then(privacy::sealed) {
         Some(sealed) => key?.open(&sealed),
         None => Some(entry.bytes()),

@@ -93,7 +93,7 @@ impl Staging {
 }
 
 /// Removes the staging directories below `base` whose names begin with `prefix` and whose lock no
-/// process has. One that cannot be removed stays: it takes room, and nothing else.
+/// process has. One that cannot be removed stays: it takes space, and nothing else.
 fn sweep(base: &Path, prefix: &str) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -15,7 +15,7 @@ use super::*;
 use crate::encode::Compression;
 use crate::journal::Seal;
 use crate::lake::Lake;
-use crate::lake::{self, Entry, Location};
+use crate::lake::{self, Location, QuarantineEntry};
 use crate::publish::publisher::RollLog as _;
 use crate::record::{Micros, Roll, Seq, SeqRange};
 use crate::schema::TableSchema;
@@ -125,8 +125,8 @@ fn new_manifest(import: &Importer, files: Vec<ManifestFile>) -> ImportManifest {
     ImportManifest::new(files, &import.tables, Micros(5))
 }
 
-fn entry(reason: &str, raw: &str) -> Entry {
-    Entry { code: None, reason: reason.into(), seq: 1, line: 7, raw: raw.into() }
+fn entry(reason: &str, raw: &str) -> QuarantineEntry {
+    QuarantineEntry { code: None, reason: reason.into(), seq: 1, line: 7, raw: raw.into() }
 }
 
 fn replayed(landed: u64, known: u64, left: u64, closed: u64) -> Replayed {
@@ -192,7 +192,7 @@ fn an_interrupted_import_whose_file_is_gone_can_be_given_up() {
 }
 
 #[test]
-fn an_interrupted_import_goes_on_by_the_cuts_it_began_with() {
+fn an_interrupted_import_goes_on_by_the_chunk_rule_it_began_with() {
     let bench = Bench::new("cuts");
     for (version, first_of_b) in [(1, 3), (2, 2)] {
         let action = format!("{{\"index\":{{}}}}\n{{\"id\":\"a{version}\"}}\n");
@@ -210,7 +210,7 @@ fn an_interrupted_import_goes_on_by_the_cuts_it_began_with() {
 }
 
 #[test]
-fn a_mark_of_a_newer_version_is_refused() {
+fn a_manifest_of_a_newer_version_is_refused() {
     let bench = Bench::new("newer");
     let import = bench.import(&[]);
     let files = vec![ManifestFile { name: "a".into(), content: None, first_seq: None }];

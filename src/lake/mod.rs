@@ -3,7 +3,7 @@
 //! * [`Lake`]: an open lake. Names are relative to it, in a directory as in a bucket.
 //! * [`names`]: the names of its objects, made and parsed.
 //! * [`Receipt`], [`Receipts`]: the accounts of rolls beside their data.
-//! * [`QuarantineFile`], [`Entry`]: lines that are no rows.
+//! * [`QuarantineFile`], [`QuarantineEntry`]: lines that are no rows.
 //! * [`DataFile`]: footers and rows of Parquet files.
 //! * [`lease`]: the right to replace and delete objects.
 //!
@@ -46,7 +46,7 @@ pub use self::location::Location;
 pub use self::objects::Object;
 pub use self::options::{Options, Secret};
 pub use self::probe::ProbeError;
-pub use self::quarantine::{Entry, QuarantineError, QuarantineFile, Quarantined};
+pub use self::quarantine::{QuarantineEntry, QuarantineError, QuarantineFile, Quarantined};
 pub use self::receipt::{
     FileReceipt, LostBodies, QuarantineReceipt, RECEIPT_VERSION, Receipt, TableReceipt,
 };

@@ -114,14 +114,14 @@ impl Lake {
         let mut writer = WriteMultipart::new_with_chunk_size(upload, self.part_bytes);
         let written: Result<(), StoreError> = async {
             loop {
-                let mut piece = vec![0; self.part_bytes.min(1 << 20)];
-                let n = file.read(&mut piece).await.map_err(io)?;
+                let mut buffer = vec![0; self.part_bytes.min(1 << 20)];
+                let n = file.read(&mut buffer).await.map_err(io)?;
                 if n == 0 {
                     return Ok(());
                 }
-                piece.truncate(n);
+                buffer.truncate(n);
                 writer.wait_for_capacity(parts.max(1)).await.map_err(|e| self.failed(e))?;
-                writer.put(piece.into());
+                writer.put(buffer.into());
             }
         }
         .await;

@@ -30,7 +30,7 @@ pub struct QuarantineFile {
 
 /// A line in quarantine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Entry {
+pub struct QuarantineEntry {
     /// The kind of the line's defect: one of the decoder's codes, or one of a later version. `None`
     /// in entries that were written before there were codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,7 +50,7 @@ const UPDATE_DOCUMENT: &str = "update_document";
 /// The beginning of the reason of an update's document, in entries that have no code.
 const UPDATE_DOCUMENT_REASON: &str = "the document of an update action";
 
-impl Entry {
+impl QuarantineEntry {
     /// Tells whether the line belongs to an update action, which is an entry of its own.
     #[must_use]
     pub fn is_of_update(&self) -> bool {
@@ -87,7 +87,7 @@ pub struct Quarantined {
 
 impl Quarantined {
     /// Counts an entry.
-    pub fn add(&mut self, entry: &Entry) {
+    pub fn add(&mut self, entry: &QuarantineEntry) {
         if let Some(code) = &entry.code {
             *self.codes.entry(code.clone()).or_default() += 1;
         }
@@ -147,7 +147,10 @@ impl Lake {
     ///
     /// # Errors
     /// [`QuarantineError`].
-    pub async fn quarantine_entries(&self, path: &str) -> Result<Vec<Entry>, QuarantineError> {
+    pub async fn quarantine_entries(
+        &self,
+        path: &str,
+    ) -> Result<Vec<QuarantineEntry>, QuarantineError> {
         let bytes = self.get(path).await?.ok_or(QuarantineError::Missing)?;
         let lines = bytes.split(|byte| *byte == b'\n').enumerate();
         lines

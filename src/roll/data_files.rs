@@ -154,7 +154,7 @@ impl DataFiles {
     ) -> anyhow::Result<Vec<(FileKey, EncodedFile)>> {
         let threads = Arc::clone(&self.threads);
         let mut files = BTreeMap::new();
-        let ended: Mutex<BTreeMap<FileKey, Ended>> = Mutex::default();
+        let ended: Mutex<BTreeMap<FileKey, SmallFileOutcome>> = Mutex::default();
         let failed = AtomicBool::new(false);
         let (free, permits) = mpsc::channel();
         for _ in 0..threads.current_num_threads() * UNDER_WAY {
@@ -176,13 +176,13 @@ impl DataFiles {
                 scope.spawn(move |_| {
                     let outcome = end(encoder, &group, spill);
                     failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
-                    ended.lock().insert(key, Ended { outcome, bytes });
+                    ended.lock().insert(key, SmallFileOutcome { outcome, bytes });
                     drop((group, permit));
                 });
             }
             Ok(())
         })?;
-        for (key, Ended { outcome, bytes }) in std::mem::take(&mut *ended.lock()) {
+        for (key, SmallFileOutcome { outcome, bytes }) in std::mem::take(&mut *ended.lock()) {
             let (staged, added) = outcome?;
             self.measure(bytes, added);
             files.insert(key, staged);
@@ -211,7 +211,7 @@ impl DataFiles {
 }
 
 /// The outcome of finishing a small file.
-struct Ended {
+struct SmallFileOutcome {
     /// The file, and the bytes that its rest became.
     outcome: anyhow::Result<(EncodedFile, u64)>,
     /// Arrow bytes of the rest.

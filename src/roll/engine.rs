@@ -66,9 +66,9 @@ const MAX_SPILLED_BYTES: u64 = 4 << 30;
 const SMALL_ROLL_ROWS: u64 = 100_000;
 
 /// Sets a flag when its thread ends, also by a panic.
-struct Ended<'a>(&'a AtomicBool);
+struct EndFlag<'a>(&'a AtomicBool);
 
-impl Drop for Ended<'_> {
+impl Drop for EndFlag<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -119,7 +119,7 @@ impl Engine<'_> {
             abandoned,
         };
         std::thread::scope(|scope| {
-            let _ended = Ended(abandoned);
+            let _ended = EndFlag(abandoned);
             let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
             thread("dispatch").spawn_scoped(scope, move || {
                 let _ = slots.send(dispatcher.run(source).map(|()| Dispatched::End));
@@ -131,7 +131,7 @@ impl Engine<'_> {
             }
             drop(jobs_out);
             let publisher = thread("publish").spawn_scoped(scope, move || {
-                let _ended = Ended(publisher_ended);
+                let _ended = EndFlag(publisher_ended);
                 rolls_out.iter().try_for_each(publish)
             })?;
             let (slots, freed_in) = (&slots_out, &freed);

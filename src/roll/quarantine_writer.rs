@@ -1,6 +1,6 @@
 //! Quarantine files of the open roll: one file a table, one entry a line.
 //!
-//! `{"code":"…","reason":"…","seq":7,"line":3,"raw":"…"}`, as [`crate::lake::Entry`] reads it; bytes that are no UTF-8, or would be longer escaped
+//! `{"code":"…","reason":"…","seq":7,"line":3,"raw":"…"}`, as [`crate::lake::QuarantineEntry`] reads it; bytes that are no UTF-8, or would be longer escaped
 //! than in base64, are `"raw":{"base64":"…"}`. An entry is written as it is made: a line of hundreds
 //! of megabytes is not held a second time, and takes about a third more than its bytes at most.
 
@@ -69,13 +69,13 @@ impl Rejects {
 fn write(out: &mut impl std::io::Write, reject: &Reject) -> std::io::Result<()> {
     let Seq(seq) = reject.seq;
     let (code, reason) = (reject.code.as_str(), reject.reason.as_str());
-    let entry = Entry { code, reason, seq, line: reject.line, raw: Raw::of(&reject.raw) };
+    let entry = EntryLine { code, reason, seq, line: reject.line, raw: Raw::of(&reject.raw) };
     serde_json::to_writer(&mut *out, &entry)?;
     out.write_all(b"\n")
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct EntryLine<'a> {
     code: &'a str,
     reason: &'a str,
     seq: u64,
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::decode::RejectCode;
 
-    fn entry(raw: &[u8]) -> (Vec<u8>, crate::lake::Entry) {
+    fn entry(raw: &[u8]) -> (Vec<u8>, crate::lake::QuarantineEntry) {
         let reject = Reject {
             seq: Seq(7),
             line: 3,

@@ -19,7 +19,7 @@ pub struct Plan {
     /// Layout of the bulks.
     pub layout: Layout,
     /// The limits of the run; the first that is reached ends it.
-    pub limits: Limits,
+    pub limits: RunLimits,
     /// The rate; none for as fast as sessions are taken.
     pub rate: Option<Rate>,
     /// A bulk that is not full goes when no session has finished for this long.
@@ -30,7 +30,7 @@ pub struct Plan {
 
 /// Limits of a run. Without any it goes on until it is stopped.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
+pub struct RunLimits {
     /// Ends the run after this number of sessions.
     pub sessions: Option<u64>,
     /// Ends the run after the session that makes this number of bytes full.
@@ -91,7 +91,7 @@ pub(crate) fn feed(plan: &Plan, stop: &AtomicBool, mut deliver: impl FnMut(Bulk)
     let mut batcher = Batcher::new(plan.layout.clone());
     let mut made = Made::default();
     let ended = |made: &Made| {
-        let Limits { sessions, bytes, duration } = plan.limits;
+        let RunLimits { sessions, bytes, duration } = plan.limits;
         sessions.is_some_and(|limit| made.sessions >= limit)
             || bytes.is_some_and(|limit| made.bytes >= limit)
             || duration.is_some_and(|limit| started.elapsed() >= limit)
@@ -161,7 +161,7 @@ mod tests {
                 sessions: 1_000,
             },
             layout: Layout::Plain,
-            limits: Limits::default(),
+            limits: RunLimits::default(),
             rate: None,
             flush: Duration::from_secs(30),
             faults: Faults::default(),
@@ -179,10 +179,10 @@ mod tests {
 
     #[test]
     fn the_first_limit_ends_it_and_the_rest_is_sent() {
-        let limits = Limits { sessions: Some(2_500), ..Limits::default() };
+        let limits = RunLimits { sessions: Some(2_500), ..RunLimits::default() };
         let (made, bulks) = run(&Plan { limits, ..plan() });
         assert_eq!((made.sessions, bulks), (2_500, vec![1_000, 1_000, 500]));
-        let limits = Limits { bytes: Some(10_000), ..limits };
+        let limits = RunLimits { bytes: Some(10_000), ..limits };
         let (made, bulks) = run(&Plan { limits, ..plan() });
         assert!(made.bytes >= 10_000 && made.bytes < 10_300, "{made:?}");
         assert_eq!(bulks, [made.sessions as usize]);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_rate_is_kept_and_a_bulk_goes_when_nothing_finishes() {
         let started = Instant::now();
-        let limits = Limits { sessions: Some(5), ..Limits::default() };
+        let limits = RunLimits { sessions: Some(5), ..RunLimits::default() };
         let rate = Some(Rate::Sessions(10.0));
         let (_, bulks) = run(&Plan { limits, rate, flush: Duration::from_millis(20), ..plan() });
         assert_eq!(bulks, [1; 5], "no session finished for 20 ms after each");

@@ -58,11 +58,11 @@ impl Ledger {
 /// Ledgers held against a lake: for each id what was promised, and how often it was found.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    ids: HashMap<Box<str>, Entry>,
+    ids: HashMap<Box<str>, LedgerEntry>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Entry {
+struct LedgerEntry {
     acked: bool,
     uncertain: bool,
     found: u32,
@@ -124,7 +124,7 @@ impl Comparison {
         match self.ids.get_mut(id) {
             Some(entry) => entry.found += 1,
             None => {
-                self.ids.insert(id.into(), Entry { found: 1, ..Entry::default() });
+                self.ids.insert(id.into(), LedgerEntry { found: 1, ..LedgerEntry::default() });
             }
         }
     }
@@ -136,13 +136,13 @@ impl Comparison {
         for (id, entry) in self.ids {
             verdict.rows += u64::from(entry.found);
             match entry {
-                Entry { acked: true, found, .. } => {
+                LedgerEntry { acked: true, found, .. } => {
                     verdict.acked += 1;
                     if found == 0 {
                         verdict.missing.push(id.to_string());
                     }
                 }
-                Entry { uncertain: true, found, .. } => {
+                LedgerEntry { uncertain: true, found, .. } => {
                     verdict.uncertain += 1;
                     verdict.uncertain_found += u64::from(found > 0);
                 }

@@ -21,7 +21,7 @@ mod send;
 
 pub use bulk::{BULK_BYTES, BULK_SESSIONS, Layout};
 pub use faults::{Faults, share_ppm};
-pub use feed::{Limits, Made, Plan, Rate};
+pub use feed::{Made, Plan, Rate, RunLimits};
 pub use generate::{Format, Generator, Id, Shape};
 pub use out::write;
 pub use profile::profile;

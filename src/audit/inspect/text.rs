@@ -88,10 +88,10 @@ fn totals_row(name: &str, totals: &Totals) -> String {
 fn row(name: &str, [files, rows, size, groups]: [&str; 4]) -> String {
     let name = format!("  {name}");
     let numbers = format!("{files:>7} {rows:>14} {size:>10} {groups:>10}");
-    let room = WIDTH - numbers.len();
-    let line = match name.chars().count() < room {
-        true => format!("{name:<room$}{numbers}"),
-        false => format!("{name}\n{:room$}{numbers}", ""),
+    let width = WIDTH - numbers.len();
+    let line = match name.chars().count() < width {
+        true => format!("{name:<width$}{numbers}"),
+        false => format!("{name}\n{:width$}{numbers}", ""),
     };
     line.trim_end().to_owned()
 }

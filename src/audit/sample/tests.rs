@@ -97,7 +97,7 @@ fn a_document_is_the_one_that_came_in() {
 }
 
 #[test]
-fn ids_are_told_of_every_row() {
+fn ids_of_all_rows_are_returned() {
     let mut ids = Vec::new();
     ask(async |table| table.ids(|id| ids.push(id.to_owned())).await.unwrap());
     ids.sort();
@@ -117,7 +117,7 @@ fn a_broken_file_stops_it_with_its_name() {
 }
 
 #[test]
-fn files_of_an_older_schema_give_documents_and_what_is_unknown_is_told() {
+fn files_of_an_older_schema_give_documents_and_unknown_columns_are_reported() {
     let sample = ask(async |table| {
         let mut schema = table.schema.clone();
         schema.fields.retain(|field| field.name != "tenantId" && field.name != "userActions");

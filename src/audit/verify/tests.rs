@@ -9,7 +9,9 @@ use object_store::{ObjectStoreExt as _, PutPayload};
 use parquet::arrow::ArrowWriter;
 
 use super::*;
-use crate::lake::{Entry, FileReceipt, LostBodies, QuarantineReceipt, Quarantined, TableReceipt};
+use crate::lake::{
+    FileReceipt, LostBodies, QuarantineEntry, QuarantineReceipt, Quarantined, TableReceipt,
+};
 use crate::schema::INGEST_ID;
 
 mod concurrent;
@@ -281,7 +283,7 @@ fn entries_of_the_quarantine_come_back_as_they_were() {
         assert_eq!((files[0].node.as_str(), files[0].roll), (NODE, 1));
         assert!(lake.quarantine(Some("u")).await.expect("none").is_empty());
         let found = lake.quarantine_entries(&path).await.expect("read");
-        let bytes: Vec<Vec<u8>> = found.iter().map(Entry::bytes).collect();
+        let bytes: Vec<Vec<u8>> = found.iter().map(QuarantineEntry::bytes).collect();
         assert_eq!(bytes, [b"{broken".to_vec(), vec![0xff]]);
         let mut sum = Quarantined::default();
         found.iter().for_each(|entry| sum.add(entry));
@@ -291,7 +293,7 @@ fn entries_of_the_quarantine_come_back_as_they_were() {
 }
 
 #[test]
-fn an_entry_of_an_update_is_told_by_its_reason() {
+fn an_entry_of_an_update_is_recognised_by_its_reason() {
     let schema = r#"{"type":"record","name":"t","fields":[
         {"name":"id","type":["null","string"],"default":null}]}"#;
     let schema = Arc::new(crate::schema::TableSchema::parse(schema).expect("a schema"));
@@ -304,16 +306,16 @@ fn an_entry_of_an_update_is_told_by_its_reason() {
         first_line: 1,
         bytes: "{\"update\":{}}\n{\"doc\":{}}\n17\n".into(),
     });
-    let told = decoder.finish().rejects.into_iter().map(|reject| {
+    let written = decoder.finish().rejects.into_iter().map(|reject| {
         let raw = serde_json::Value::Null;
         let code = Some(reject.code.as_str().to_owned());
-        let entry = Entry { code, reason: reject.reason, seq: 1, line: reject.line, raw };
+        let entry = QuarantineEntry { code, reason: reject.reason, seq: 1, line: reject.line, raw };
         // Entries of earlier builds have the reason alone.
-        let earlier = Entry { code: None, ..entry.clone() };
+        let earlier = QuarantineEntry { code: None, ..entry.clone() };
         // The code decides where there is one, whatever the reason says.
-        let other = Entry { code: Some("not_json".into()), ..entry.clone() };
+        let other = QuarantineEntry { code: Some("not_json".into()), ..entry.clone() };
         (entry.is_of_update(), earlier.is_of_update(), other.is_of_update())
     });
     let expected = [(false, false, false), (true, true, false), (false, false, false)];
-    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(written.collect::<Vec<_>>(), expected);
 }

@@ -6,12 +6,12 @@ use super::*;
 
 /// Remembers what was synced, in order, and fails the syncs of one path once.
 #[derive(Clone, Debug, Default)]
-struct Watched {
+struct RecordedSyncs {
     seen: Arc<Mutex<Vec<PathBuf>>>,
     fails: Arc<Mutex<Option<PathBuf>>>,
 }
 
-impl Watched {
+impl RecordedSyncs {
     fn take(&self) -> Vec<PathBuf> {
         std::mem::take(&mut self.seen.lock())
     }
@@ -21,7 +21,7 @@ impl Watched {
     }
 }
 
-impl Syncs for Watched {
+impl Syncs for RecordedSyncs {
     fn sync(&self, path: &Path) -> io::Result<()> {
         self.seen.lock().push(path.to_owned());
         let mut fails = self.fails.lock();
@@ -33,8 +33,8 @@ impl Syncs for Watched {
     }
 }
 
-fn watched() -> (Local, Watched) {
-    let syncs = Watched::default();
+fn recorded() -> (Local, RecordedSyncs) {
+    let syncs = RecordedSyncs::default();
     (Local::with(Box::new(syncs.clone())), syncs)
 }
 
@@ -44,7 +44,7 @@ fn a_file_is_placed_whole_and_not_replaced() {
     let staged = dir.path().join("staged");
     fs::write(&staged, b"rows").unwrap();
     let root = dir.path().join("a/lake");
-    let (local, syncs) = watched();
+    let (local, syncs) = recorded();
     local.create_root(&root).unwrap();
     let name = "t/date=x/n-1.parquet";
     assert!(local.create_file(&root, name, &staged).unwrap());
@@ -63,7 +63,7 @@ fn a_file_whose_directory_cannot_be_synced_is_not_believed_by_the_next_attempt()
     let dir = tempfile::tempdir().unwrap();
     let staged = dir.path().join("staged");
     fs::write(&staged, b"rows").unwrap();
-    let (local, syncs) = watched();
+    let (local, syncs) = recorded();
     local.put_bytes(dir.path(), "t/other", b"").unwrap();
     syncs.fail(&dir.path().join("t"));
     local.create_file(dir.path(), "t/n-1.parquet", &staged).unwrap_err();
@@ -81,7 +81,7 @@ fn a_file_is_created_once() {
 }
 
 #[test]
-fn of_many_that_create_a_file_the_one_whose_bytes_it_has_is_told_so() {
+fn of_many_that_create_a_file_the_one_whose_bytes_it_has_gets_true() {
     let (dir, local) = (tempfile::tempdir().unwrap(), Local::new());
     for round in 0..20 {
         let name = format!("a/s{round}.json");
@@ -123,7 +123,7 @@ fn a_failed_sync_of_a_file_or_its_directory_is_told_apart() {
         fs::write(&staged, b"rows").unwrap();
         let root = dir.path().join("lake");
         fs::create_dir_all(root.join("t")).unwrap();
-        let (local, syncs) = watched();
+        let (local, syncs) = recorded();
         local.put_bytes(&root, "t/other", b"").unwrap();
         syncs.fail(&dir.path().join(failing));
         let error = local.create_file(&root, "t/n-1.parquet", &staged).unwrap_err();
@@ -138,7 +138,7 @@ fn directories_that_are_there_are_synced_up_to_the_root_once() {
     let root = dir.path().join("lake");
     // As a process leaves them that was killed before it synced anything.
     fs::create_dir_all(root.join("t/date=x")).unwrap();
-    let (local, syncs) = watched();
+    let (local, syncs) = recorded();
     local.create_root(&root).unwrap();
     assert_eq!(syncs.take(), [dir.path()]);
     local.put_bytes(&root, "t/date=x/a", b"").unwrap();
@@ -153,7 +153,7 @@ fn directories_that_are_there_are_synced_up_to_the_root_once() {
 fn a_directory_whose_parent_cannot_be_synced_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().to_owned();
-    let (local, syncs) = watched();
+    let (local, syncs) = recorded();
     syncs.fail(&root.join("t"));
     local.put_bytes(&root, "t/date=x/a", b"").unwrap_err();
     assert!(!root.join("t/date=x").exists(), "believed by the next attempt");

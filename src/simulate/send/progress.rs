@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::super::feed::{Limits, Made};
+use super::super::feed::{Made, RunLimits};
 use super::Lane;
 use super::figures::Figures;
 
@@ -22,7 +22,7 @@ const LINES: Duration = Duration::from_secs(10);
 const REDRAW: Duration = Duration::from_millis(200);
 
 impl Progress {
-    pub(crate) fn new(quiet: bool, limits: Limits) -> Progress {
+    pub(crate) fn new(quiet: bool, limits: RunLimits) -> Progress {
         let terminal = std::io::stderr().is_terminal();
         let bar = (terminal && !quiet).then(|| {
             let target = ProgressDrawTarget::stderr();
