@@ -4,14 +4,27 @@
 //! # The way of a record
 //!
 //! ```text
-//!  sender ─PUT/POST─▶ receive ─body─▶ journal ─Receipt─▶ receive ─200─▶ sender
-//!                                       │ Seq
-//!                                       ▼
-//!             decode ─▶ batch (partition, roll) ─▶ encode ─▶ store ─▶ commit ─▶ journal release
-//!                └─ rejects ─▶ quarantine ───────────────────────────────┘
+//!  sender ─PUT/POST─▶ http ─▶ intake ─body─▶ journal ─Receipt─▶ intake ─▶ http ─200─▶ sender
+//!                                              │ bodies in sequence order
+//!                                              ▼
+//!   roll:      decode, privacy ─▶ batch ─▶ encode ─▶ manifest of a finished roll
+//!                 └─ rejects ─▶ quarantine file ─┘        │
+//!                                                         ▼
+//!   publish:   seal ─▶ put objects (lake) ─▶ commit ─▶ journal release
 //! ```
 //!
-//! The modules stand in that order. [`server`] is the one that knows every station.
+//! # Modules
+//! * Commands: [`cli`], which parses arguments and runs one; [`config`], which builds the options of
+//!   every module from flags, environment and file.
+//! * Receiving: [`server`] (a receiver with all that is behind it), [`http`] with [`auth`], [`tls`]
+//!   and [`peers`], [`intake`], [`journal`].
+//! * Landing: [`roll`] with [`decode`], [`privacy`], [`batch`] and [`encode`]; [`publish`] with
+//!   [`commit`]; [`lake`].
+//! * Beside the receiver: [`import`], [`audit`] (`verify`, `inspect`, `sample`), [`simulate`].
+//! * Shared: [`table`], [`schema`], [`columnar`], [`record`], [`clock`], [`metrics`], [`status`].
+//!
+//! `docs/design.md` says who may use whom (`tests/arrows.rs` holds the sources to it) and where a new
+//! capability goes.
 
 pub mod audit;
 pub mod auth;

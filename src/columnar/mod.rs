@@ -1,5 +1,5 @@
 //! Arrow arrays by their types. No other module matches on `DataType` or casts arrays by type
-//! (a test below reads the sources and holds them to it).
+//! (`columnar/tests.rs` reads the sources and holds them to it).
 //!
 //! # A new column type: the files to touch, in this order
 //! | file | matter |
@@ -16,7 +16,9 @@
 //! | [`statistics`] | bounds of a column, from a footer |
 //! | `values` | a cell as JSON |
 //! | `describe` | its name in reports about files |
-//! | `decode::value` | the JSON that it takes; the only matter of a type outside of this module |
+//! | `decode::value` | the JSON that it takes |
+//! | `table::partition`, `table::privacy_rules` | whether it can be in a partition, and which rules are for it |
+//! | `encode` | its Parquet encoding, where the default is not the best |
 
 pub(crate) mod builders;
 pub(crate) mod describe;

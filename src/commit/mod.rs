@@ -5,8 +5,9 @@
 //! leaves open whether the commit happened, so every attempt looks the roll up, and a roll that is
 //! found is never committed again. Nothing is deleted here.
 //!
-//! A committer works from a [`Receipt`] alone: names, sizes, partition values and statistics of the
-//! files are in it, so that a roll can be committed by a process that no longer has its manifest.
+//! A committer works from a [`Receipt`] alone, so that a roll can be committed by a process that no
+//! longer has its manifest: names, sizes and partition values of the files are in it. Statistics have
+//! a place there and are left out, since plain files do not need them.
 //!
 //! * [`plain`]: plain files, whose commit is the receipt itself.
 //!

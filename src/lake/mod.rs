@@ -9,8 +9,8 @@
 //!
 //! An object appears whole or not at all. In a directory it is written under a hidden name, synced,
 //! renamed, and every directory on its way synced ([`local`]); objects of a bucket appear whole by
-//! themselves, and are read from a staging file that was synced before. Putting the same name again
-//! replaces it with the same rows, so that a roll can be made again.
+//! themselves, and are read from a staging file that was synced before. An object of a roll that is there
+//! is never put again (`publish` looks first).
 
 mod error;
 mod footers;
