@@ -266,7 +266,7 @@ impl Lake {
         let holding = Holding { holder: lease.holder.clone(), expires_at_us: lease.expires_at.0 };
         let bytes = serde_json::to_vec(&holding)
             .map_err(|source| LeaseError::Malformed { object: object.clone(), source })?;
-        let created = self.create(&object, bytes).await;
+        let created = self.create(&object, bytes.into()).await;
         let unknown = match created {
             Ok(Creation::Created) => None,
             Ok(Creation::Exists) => Some(None),

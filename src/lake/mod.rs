@@ -30,6 +30,7 @@ mod rows;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
@@ -62,6 +63,8 @@ pub struct Lake {
     local: Arc<Local>,
     /// Objects from this size on are put in parts of it.
     part_bytes: usize,
+    /// The store has said that it takes no condition on a put. Relaxed: it only saves requests.
+    no_conditional_puts: Arc<AtomicBool>,
 }
 
 impl Lake {

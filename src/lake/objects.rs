@@ -2,7 +2,9 @@
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{
@@ -163,28 +165,42 @@ impl Lake {
     /// # Errors
     /// [`StoreError`]; trying again is safe.
     pub async fn create_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<bool, StoreError> {
+        let bytes = Bytes::from(bytes);
         match self.create(name, bytes.clone()).await? {
             Creation::Created => Ok(true),
             Creation::Exists => Ok(false),
             // All that is left is to look first.
-            Creation::Unsupported => match self.get(name).await? {
+            Creation::Unsupported => match self.head(name).await? {
                 Some(_) => Ok(false),
-                None => self.put_bytes(name, bytes).await.map(|()| true),
+                None => self.put_object(&self.path(name)?, bytes).await.map(|()| true),
             },
         }
     }
 
-    pub(super) async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<Creation, StoreError> {
+    pub(super) async fn create(&self, name: &str, bytes: Bytes) -> Result<Creation, StoreError> {
         if let Location::Local(root) = &self.location {
             let (local, root, name) = (Arc::clone(&self.local), root.clone(), name.to_owned());
             let created = blocking(move || local.create_bytes(&root, &name, &bytes)).await?;
             return Ok(if created { Creation::Created } else { Creation::Exists });
         }
+        if self.no_conditional_puts.load(Ordering::Relaxed) {
+            return Ok(Creation::Unsupported);
+        }
         let payload = PutPayload::from(bytes);
         match self.store.put_opts(&self.path(name)?, payload, PutMode::Create.into()).await {
             Ok(_) => Ok(Creation::Created),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Creation::Exists),
-            Err(object_store::Error::NotImplemented { .. }) => Ok(Creation::Unsupported),
+            Err(error) if is_not_implemented(&error) => {
+                if !self.no_conditional_puts.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "{} does not create objects conditionally: they are looked up before they \
+                         are put. Set aws_conditional_put = \"disabled\" in [storage] to say so \
+                         from the start",
+                        self.location
+                    );
+                }
+                Ok(Creation::Unsupported)
+            }
             Err(source) => Err(self.failed(source)),
         }
     }
@@ -240,8 +256,8 @@ impl Lake {
         Path::parse(name).map_err(|e| self.failed(e.into()))
     }
 
-    async fn put_object(&self, path: &Path, bytes: Vec<u8>) -> Result<(), StoreError> {
-        self.store.put(path, PutPayload::from(bytes)).await.map_err(|e| self.failed(e))?;
+    async fn put_object(&self, path: &Path, bytes: impl Into<Bytes>) -> Result<(), StoreError> {
+        self.store.put(path, PutPayload::from(bytes.into())).await.map_err(|e| self.failed(e))?;
         Ok(())
     }
 
@@ -261,5 +277,17 @@ where
             path: PathBuf::new(),
             source: std::io::Error::other(panic.to_string()),
         }),
+    }
+}
+
+/// Returns whether the store does not know what it was asked for, and so has not done it. A server
+/// says so by status 501, which the library has in the text of its error only.
+fn is_not_implemented(error: &object_store::Error) -> bool {
+    match error {
+        object_store::Error::NotImplemented { .. } => true,
+        object_store::Error::Generic { source, .. } => {
+            source.to_string().contains("status code: 501")
+        }
+        _ => false,
     }
 }

@@ -53,7 +53,13 @@ impl Lake {
         let prefix = prefix.map_err(|error| failed(error.into()))?;
         let store = PrefixStore::new(object_store(options)?, prefix);
         let (store, local) = (Arc::new(store), Arc::new(local));
-        Ok(Lake { store, location, local, part_bytes: PART_BYTES })
+        Ok(Lake {
+            store,
+            location,
+            local,
+            part_bytes: PART_BYTES,
+            no_conditional_puts: Arc::default(),
+        })
     }
 
     /// Returns the lake below `lake/` of `store`, as if that were a bucket, with large objects put
@@ -68,7 +74,13 @@ impl Lake {
     pub(crate) fn below(store: Arc<dyn ObjectStore>, prefix: &str) -> Lake {
         let location = Location::S3 { bucket: "bucket".into(), prefix: prefix.into() };
         let store = Arc::new(PrefixStore::new(store, prefix));
-        Lake { store, location, local: Arc::new(Local::new()), part_bytes: PART_BYTES }
+        Lake {
+            store,
+            location,
+            local: Arc::new(Local::new()),
+            part_bytes: PART_BYTES,
+            no_conditional_puts: Arc::default(),
+        }
     }
 
     /// Returns the same lake with other syncs.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
@@ -15,8 +15,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    Result,
+    ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -254,11 +254,14 @@ fn of_many_that_want_a_lease_at_once_one_gets_it() {
     });
 }
 
-/// A store in memory whose next put works, and whose answer to it is lost.
+/// A store in memory that loses the answer to its next put, or takes no condition on puts.
 #[derive(Debug, Default)]
 struct LosesAnswers {
     objects: InMemory,
     next: AtomicBool,
+    unconditional: AtomicBool,
+    /// Conditional puts that were refused for that.
+    refused: AtomicU64,
 }
 
 impl fmt::Display for LosesAnswers {
@@ -270,6 +273,12 @@ impl fmt::Display for LosesAnswers {
 #[async_trait]
 impl ObjectStore for LosesAnswers {
     async fn put_opts(&self, at: &Path, bytes: PutPayload, how: PutOptions) -> Result<PutResult> {
+        if how.mode != PutMode::Overwrite && self.unconditional.load(Ordering::Relaxed) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            let said = "Error performing PUT http://x/y in 1ms - Server returned non-2xx status \
+                        code: 501 Not Implemented: <Code>NotImplemented</Code>";
+            return Err(Error::Generic { store: "S3", source: said.into() });
+        }
         let put = self.objects.put_opts(at, bytes, how).await;
         match self.next.swap(false, Ordering::Relaxed) {
             true => Err(Error::Generic { store: "LosesAnswers", source: "time-out".into() }),
@@ -307,6 +316,28 @@ impl ObjectStore for LosesAnswers {
     async fn copy_opts(&self, from: &Path, to: &Path, how: CopyOptions) -> Result<()> {
         self.objects.copy_opts(from, to, how).await
     }
+}
+
+#[test]
+fn a_store_that_takes_no_condition_is_looked_into_before_a_put() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Arc::new(LosesAnswers::default());
+        store.unconditional.store(true, Ordering::Relaxed);
+        let lake = Lake::below(store.clone(), "lake");
+        let dir = tempfile::tempdir().unwrap();
+        let staged = dir.path().join("staged");
+        std::fs::write(&staged, b"rows").unwrap();
+        assert!(lake.create_file("t/n-00000001.parquet", &staged, 1).await.unwrap());
+        std::fs::write(&staged, b"other rows").unwrap();
+        assert!(!lake.create_file("t/n-00000001.parquet", &staged, 1).await.unwrap());
+        assert!(lake.create_bytes("_receipts/n/00000001.json", b"{}".to_vec()).await.unwrap());
+        assert!(!lake.create_bytes("_receipts/n/00000001.json", b"[]".to_vec()).await.unwrap());
+        let there = |name| lake.get(name);
+        assert_eq!(there("t/n-00000001.parquet").await.unwrap().unwrap(), b"rows");
+        assert_eq!(there("_receipts/n/00000001.json").await.unwrap().unwrap(), b"{}");
+        assert_eq!(store.refused.load(Ordering::Relaxed), 1, "asked once, and remembered");
+    });
 }
 
 #[test]
