@@ -119,9 +119,13 @@ impl Importer {
     /// # Errors
     /// There is no such import, or it is under way; the lake.
     pub(super) fn give_up(&self, node: &str) -> anyhow::Result<Vec<String>> {
-        let _staging = Staging::take(&self.options.lake.location, node)?;
-        let manifest = self.manifests.get(node)?.filter(ImportManifest::is_open);
-        let Some(mut manifest) = manifest else {
+        let open = || anyhow::Ok(self.manifests.get(node)?.filter(ImportManifest::is_open));
+        // Looked up before the lock is taken: a name that somebody typed is no name of a file yet.
+        let _staging = match open()? {
+            Some(_) => Some(Staging::take(&self.options.lake.location, node)?),
+            None => None,
+        };
+        let Some(mut manifest) = open()? else {
             let all = self.manifests.all()?;
             let open = all.into_iter().filter(|(_, manifest)| manifest.is_open());
             let mut open: Vec<String> = open.map(|(node, _)| node).collect();

@@ -192,6 +192,23 @@ fn an_interrupted_import_whose_file_is_gone_can_be_given_up() {
 }
 
 #[test]
+fn giving_up_what_is_no_import_touches_no_files() {
+    let bench = Bench::new("no-import");
+    let mut import = bench.import(&[]);
+    import.options.lake.location = Location::Local(bench.path("lake"));
+    // As of an import that runs.
+    std::fs::create_dir_all(bench.path("lake/.staging-x")).unwrap();
+    std::fs::create_dir(bench.path("precious")).unwrap();
+    bench.file("precious/file", "x");
+    for node in ["x/../../precious", "../precious", "/", "", "y"] {
+        import.give_up(node).unwrap_err();
+    }
+    assert!(bench.path("precious/file").exists());
+    let left = std::fs::read_dir(bench.folder.path()).unwrap().count();
+    assert_eq!(left, 2, "a lock was made beside the lake");
+}
+
+#[test]
 fn an_interrupted_import_goes_on_by_the_chunk_rule_it_began_with() {
     let bench = Bench::new("cuts");
     for (version, first_of_b) in [(1, 3), (2, 2)] {
