@@ -32,6 +32,19 @@ pub enum StoreError {
         /// The store's error.
         source: object_store::Error,
     },
+    /// The object store refuses to tell whether an object is there.
+    #[error(
+        "{lake} does not tell whether {name} is there: {source}. Credentials that may not list the \
+         bucket (s3:ListBucket) hear this of every object that is not there"
+    )]
+    Denied {
+        /// The lake.
+        lake: String,
+        /// The object.
+        name: String,
+        /// The store's error.
+        source: object_store::Error,
+    },
     /// The directory of a lake that is to be read does not exist.
     #[error("there is no lake at {directory}; `serve` or `import` makes one")]
     NoLake {

@@ -109,8 +109,14 @@ impl Lake {
                 _ => self.put_object(&path, whole).await.map(|()| true),
             };
         }
-        if *mode == PutMode::Create && self.head(name).await?.is_some() {
-            return Ok(false);
+        if *mode == PutMode::Create {
+            match self.head(name).await {
+                // Who may write and not list hears this of names that are not there. Of a roll that
+                // is made again, all names were looked up before.
+                Ok(None) | Err(StoreError::Denied { .. }) => {}
+                Ok(Some(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            }
         }
         let upload = self.store.put_multipart(&path).await.map_err(|e| self.failed(e))?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, self.part_bytes);
@@ -213,7 +219,7 @@ impl Lake {
         match self.store.get(&self.path(name)?).await {
             Ok(found) => Ok(Some(found.bytes().await.map_err(|e| self.failed(e))?.to_vec())),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(self.failed(source)),
+            Err(source) => Err(self.not_told(name, source)),
         }
     }
 
@@ -225,7 +231,7 @@ impl Lake {
         match self.store.head(&self.path(name)?).await {
             Ok(meta) => Ok(Some(meta.into())),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(self.failed(source)),
+            Err(source) => Err(self.not_told(name, source)),
         }
     }
 
@@ -259,6 +265,17 @@ impl Lake {
     async fn put_object(&self, path: &Path, bytes: impl Into<Bytes>) -> Result<(), StoreError> {
         self.store.put(path, PutPayload::from(bytes.into())).await.map_err(|e| self.failed(e))?;
         Ok(())
+    }
+
+    /// Makes the error of looking for the object `name`.
+    fn not_told(&self, name: &str, source: object_store::Error) -> StoreError {
+        match source {
+            object_store::Error::PermissionDenied { .. } => {
+                let (lake, name) = (self.location.to_string(), name.to_owned());
+                StoreError::Denied { lake, name, source }
+            }
+            _ => self.failed(source),
+        }
     }
 
     pub(super) fn failed(&self, source: object_store::Error) -> StoreError {
