@@ -188,8 +188,8 @@ pub struct EncodedFile {
     pub bytes: u64,
     /// Number of its rows.
     pub rows: u64,
-    /// Statistics of its columns.
-    pub statistics: FileStatistics,
+    /// Statistics of its columns; the owner of many files may drop them.
+    pub statistics: Option<FileStatistics>,
 }
 
 impl Encoder {
@@ -259,7 +259,7 @@ impl Encoder {
     /// [`EncodeError`]; the file is of no use then.
     pub fn finish(mut self) -> Result<EncodedFile, EncodeError> {
         let footer = self.writer.finish().map_err(|source| self.failed(source))?;
-        let statistics = FileStatistics::of(&footer);
+        let statistics = Some(FileStatistics::of(&footer));
         drop(footer);
         let io = |source| EncodeError::Io { path: self.path.clone(), source };
         self.writer.inner_mut().release().map_err(io)?;

@@ -199,7 +199,7 @@ fn statistics_of_a_file_hold_for_a_full_scan_of_its_columns() {
                 (0..1 + dice.below(2)).map(|_| batch(&layout.arrow, &mut dice)).collect();
             encoder.row_group(&batches).unwrap();
         }
-        let statistics = encoder.finish().unwrap().statistics;
+        let statistics = encoder.finish().unwrap().statistics.unwrap();
         for name in COLUMNS {
             let column = statistics.column(name);
             let (exact, inexact) = check(column, &scan(&path, name));

@@ -15,6 +15,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
+use super::manifest::StatisticsBudget;
 use super::open_tables::OpenTables;
 use super::spill::Spill;
 use crate::batch::{Buffers, FileKey, RowGroup};
@@ -155,7 +156,7 @@ impl DataFiles {
         let threads = Arc::clone(&self.threads);
         let mut files = BTreeMap::new();
         let ended: Mutex<BTreeMap<FileKey, SmallFileOutcome>> = Mutex::default();
-        let failed = AtomicBool::new(false);
+        let (failed, statistics) = (AtomicBool::new(false), StatisticsBudget::default());
         let (free, permits) = mpsc::channel();
         for _ in 0..threads.current_num_threads() * UNDER_WAY {
             let _ = free.send(());
@@ -167,14 +168,16 @@ impl DataFiles {
                 if bytes >= self.small_bytes {
                     self.encode(&group, tables, spill)?;
                     // A footer takes more memory than the file's name.
-                    files.insert(key.clone(), self.take_or_create(&key, tables)?.finish()?);
+                    let file = self.take_or_create(&key, tables)?.finish()?;
+                    files.insert(key, bounded(file, &statistics));
                     continue;
                 }
                 let encoder = self.take_or_create(&key, tables)?;
                 permits.recv()?;
                 let (permit, ended, failed) = (Permit(free.clone()), &ended, &failed);
+                let statistics = &statistics;
                 scope.spawn(move |_| {
-                    let outcome = end(encoder, &group, spill);
+                    let outcome = end(encoder, &group, spill, statistics);
                     failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
                     ended.lock().insert(key, SmallFileOutcome { outcome, bytes });
                     drop((group, permit));
@@ -188,7 +191,7 @@ impl DataFiles {
             files.insert(key, staged);
         }
         for (key, encoder) in std::mem::take(&mut self.encoders) {
-            files.insert(key, encoder.finish()?);
+            files.insert(key, bounded(encoder.finish()?, &statistics));
         }
         Ok(files.into_iter().collect())
     }
@@ -223,11 +226,18 @@ fn end(
     mut encoder: Encoder,
     group: &RowGroup,
     spill: &Spill,
+    statistics: &StatisticsBudget,
 ) -> anyhow::Result<(EncodedFile, u64)> {
     let before = encoder.bytes();
     encoder.row_group(&rows(group, spill, encoder.schema())?)?;
     let added = encoder.bytes() - before;
-    Ok((encoder.finish()?, added))
+    Ok((bounded(encoder.finish()?, statistics), added))
+}
+
+/// Drops the statistics of a file past the memory that a roll's may take.
+fn bounded(mut file: EncodedFile, budget: &StatisticsBudget) -> EncodedFile {
+    file.statistics = file.statistics.and_then(|statistics| budget.keep(statistics));
+    file
 }
 
 /// Returns all rows of a row group, spilled ones first.
@@ -245,5 +255,33 @@ struct Permit(mpsc::Sender<()>);
 impl Drop for Permit {
     fn drop(&mut self) {
         let _ = self.0.send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::STATISTICS_BYTES;
+    use super::*;
+    use crate::columnar::statistics::{Bound, ColumnStatistics, FileStatistics, Scalar};
+
+    #[test]
+    fn statistics_of_finished_files_are_dropped_past_the_memory_of_a_roll() {
+        let budget = StatisticsBudget::default();
+        let kept = |bytes: usize| {
+            let column = ColumnStatistics {
+                path: "id".into(),
+                values: 1,
+                nulls: Some(0),
+                nans: None,
+                compressed_bytes: 1,
+                min: Some(Bound { value: Scalar::Text("x".repeat(bytes)), exact: true }),
+                max: None,
+            };
+            let statistics = Some(FileStatistics { columns: vec![column] });
+            let file = EncodedFile { path: PathBuf::new(), bytes: 1, rows: 1, statistics };
+            bounded(file, &budget).statistics.is_some()
+        };
+        assert!(kept(STATISTICS_BYTES / 2));
+        assert!(!kept(STATISTICS_BYTES / 2));
     }
 }

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::quarantine_writer::StagedRejects;
 use crate::columnar::statistics::FileStatistics;
@@ -21,7 +22,7 @@ use crate::table::{Spec, TableId, Tables, Template};
 
 /// Memory for the statistics of a roll, in bytes. Files past it have none: a committer that needs
 /// them reads the footers.
-const STATISTICS_BYTES: usize = 32 << 20;
+pub(super) const STATISTICS_BYTES: usize = 32 << 20;
 
 /// A finished roll: its files by table, in the order of the tables' names.
 #[derive(Clone, Debug)]
@@ -32,7 +33,29 @@ pub(crate) struct Manifest {
     /// Documents, broken lines and action lines. Derived rows are not in it.
     pub(crate) counts: Counts,
     pub(crate) tables: Vec<TableManifest>,
-    statistics_bytes: usize,
+    statistics: StatisticsBudget,
+}
+
+/// Memory for statistics of files, shared by threads: a roll of 10,000 files has hundreds of
+/// megabytes of them.
+#[derive(Debug, Default)]
+pub(crate) struct StatisticsBudget {
+    taken_bytes: AtomicUsize,
+}
+
+impl StatisticsBudget {
+    /// Takes the memory of `statistics`. Returns `None` when there is not enough.
+    pub(crate) fn keep(&self, statistics: FileStatistics) -> Option<FileStatistics> {
+        let bytes = statistics.memory_bytes();
+        let before = self.taken_bytes.fetch_add(bytes, Ordering::Relaxed);
+        (before.saturating_add(bytes) <= STATISTICS_BYTES).then_some(statistics)
+    }
+}
+
+impl Clone for StatisticsBudget {
+    fn clone(&self) -> StatisticsBudget {
+        StatisticsBudget { taken_bytes: self.taken_bytes.load(Ordering::Relaxed).into() }
+    }
 }
 
 /// Files of one table.
@@ -144,7 +167,7 @@ impl Manifest {
             quarantine: None,
         };
         let tables = tables.specs().iter().map(table).collect();
-        Manifest { node, roll, range, counts, tables, statistics_bytes: 0 }
+        Manifest { node, roll, range, counts, tables, statistics: StatisticsBudget::default() }
     }
 
     /// Adds a data file of a table: that of the partition with the Hive path `partition`.
@@ -156,7 +179,7 @@ impl Manifest {
         overflow: bool,
         encoded: EncodedFile,
     ) {
-        let statistics = self.afford(encoded.statistics);
+        let statistics = encoded.statistics.and_then(|statistics| self.statistics.keep(statistics));
         let Some(table) = self.tables.get_mut(table.index()) else { return };
         table.files.push(DataFile {
             name: names::data(&table.name, &partition, &self.node, self.roll),
@@ -189,12 +212,6 @@ impl Manifest {
     /// Returns the bytes of all data files.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.tables.iter().flat_map(|table| &table.files).map(|file| file.bytes).sum()
-    }
-
-    /// Returns the statistics if the roll can afford their memory.
-    fn afford(&mut self, statistics: FileStatistics) -> Option<FileStatistics> {
-        self.statistics_bytes += statistics.memory_bytes();
-        (self.statistics_bytes <= STATISTICS_BYTES).then_some(statistics)
     }
 
     /// Lists the objects that are to be put.
@@ -239,7 +256,7 @@ impl Manifest {
     /// Takes the facts of an object that stands in the lake in place of those of its staging file,
     /// and does not put it.
     pub(crate) fn keep_standing(&mut self, id: ObjectId, standing: Standing) {
-        let statistics = standing.statistics.and_then(|statistics| self.afford(statistics));
+        let statistics = standing.statistics.and_then(|statistics| self.statistics.keep(statistics));
         match id {
             ObjectId::Data { table, file } => {
                 let table = self.tables.get_mut(table);
@@ -267,7 +284,7 @@ impl Manifest {
         partition: &str,
         standing: Standing,
     ) -> bool {
-        let statistics = standing.statistics.and_then(|statistics| self.afford(statistics));
+        let statistics = standing.statistics.and_then(|statistics| self.statistics.keep(statistics));
         let Some(table) = self.tables.get_mut(table) else { return false };
         let Some(values) = values_of_path(&table.partition, partition) else { return false };
         table.files.push(DataFile {

@@ -9,6 +9,7 @@ const SCHEMA: &str = r#"{"type": "record", "name": "t", "fields": [
 ]}"#;
 
 fn encoded(path: &str, rows: u64, statistics: FileStatistics) -> EncodedFile {
+    let statistics = Some(statistics);
     EncodedFile { path: path.into(), bytes: rows * 10, rows, statistics }
 }
 
