@@ -54,6 +54,15 @@ pub enum Outcome {
     Away(StoreError),
 }
 
+impl Outcome {
+    /// Returns the reason of the conflict of `roll`, which nobody has tried to commit yet, with the
+    /// receipt that is there.
+    #[must_use]
+    pub fn taken(roll: RollId<'_>, receipt: &Receipt) -> String {
+        plain::conflict(roll, receipt)
+    }
+}
+
 impl Committer {
     /// Looks the roll up in the table. Returns `None` when the table does not have it; never
     /// [`Outcome::Committed`].

@@ -57,13 +57,21 @@ fn judge(name: &str, bytes: &[u8], roll: RollId<'_>) -> Outcome {
     if theirs == (roll.node, roll.roll.0, first.0, last.0) {
         return Outcome::Already(Box::new(receipt));
     }
-    Outcome::Conflict(format!(
-        "{name} in the lake is the receipt of bodies {} to {}, and here this roll has bodies {first} \
-         to {last}: the state directory is an older copy, or the lake is another one; nothing of \
-         this roll is put. Start with the newest state directory of this node, or with an empty \
-         one, which is a new node",
-        receipt.first_seq, receipt.last_seq
-    ))
+    Outcome::Conflict(conflict(roll, &receipt))
+}
+
+/// Says that the receipt of a roll is of another state directory.
+pub(super) fn conflict(roll: RollId<'_>, receipt: &Receipt) -> String {
+    let (first, last) = (roll.range.first, roll.range.last);
+    format!(
+        "{} in the lake is the receipt of bodies {} to {}, and here this roll has bodies {first} to \
+         {last}, of another attempt: the state directory is an older copy, the lake is another one, \
+         or another process has taken the roll; nothing more of this roll is put. Start with the \
+         newest state directory of this node, or with an empty one, which is a new node",
+        names::receipt(roll.node, roll.roll),
+        receipt.first_seq,
+        receipt.last_seq
+    )
 }
 
 fn vanished(name: &str) -> StoreError {

@@ -18,9 +18,9 @@ use super::recovery::{self, Unmade};
 use super::work_list::WorkList;
 use crate::commit::{Committer, Outcome, RollId};
 use crate::journal::Seal;
-use crate::lake::{Lake, Receipt};
+use crate::lake::{Lake, Receipt, StoreError};
 use crate::record::{Roll, SeqRange};
-use crate::roll::manifest::{Manifest, ObjectId, Standing, Upload};
+use crate::roll::manifest::{Manifest, ObjectId, Standing, StatisticsBudget, Upload};
 use crate::status::{Observers, Readiness, RollEvent};
 use crate::table::Tables;
 
@@ -96,7 +96,8 @@ impl<'a> Publisher<'a> {
     }
 
     /// Publishes a roll: seals it unless it is `sealed`, puts its files, commits it, and removes its
-    /// staging files. Tries the store for as long as it takes.
+    /// staging files. Tries the store for as long as it takes. A roll whose number the table has
+    /// before it is sealed is neither sealed nor put.
     ///
     /// A crash before the seal: the bodies are decoded anew and belong to some later roll. After it:
     /// the roll is made again, with the same names and rows. Of a roll that was sealed before, nothing
@@ -114,6 +115,7 @@ impl<'a> Publisher<'a> {
     ) -> anyhow::Result<Receipt> {
         let (roll, range) = (manifest.roll, manifest.range);
         if !sealed {
+            self.check_new(roll, range)?;
             log.seal(&Seal { roll, range, settings: self.tables.to_json() })?;
             self.observers.emit(&RollEvent::Sealed { roll, range });
         }
@@ -122,10 +124,13 @@ impl<'a> Publisher<'a> {
         let receipt = match found {
             Some(receipt) => receipt,
             None => {
+                // Other bodies that are gone were gone when the roll was sealed: no attempt had them.
+                let mut missing = lost.clone();
+                missing.retain(|lost| sealed && lost.last >= range.first);
                 if sealed {
-                    self.keep_standing(&mut manifest, &lost)?;
+                    self.keep_standing(&mut manifest, &missing)?;
                 }
-                self.upload(&mut manifest, &lost)?;
+                self.upload(&mut manifest, &missing)?;
                 self.commit(&manifest, &lost)?
             }
         };
@@ -169,9 +174,32 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
+    fn id(&self, roll: Roll, range: SeqRange) -> RollId<'_> {
+        RollId { node: &self.node, roll, range }
+    }
+
+    /// Checks that the table has nothing under the number of a roll that is not sealed yet: what it
+    /// has is of another state directory, whatever bodies it names. Afterwards it could not be told
+    /// from an earlier attempt.
+    fn check_new(&self, roll: Roll, range: SeqRange) -> anyhow::Result<()> {
+        let id = self.id(roll, range);
+        self.retry("look for the receipt of", roll, &[], || async {
+            match self.committer.look_up(&self.lake, id).await {
+                None => Ok(()),
+                // Who may write and not list hears this of names that are not there. A receipt that
+                // is there is still not replaced.
+                Some(Outcome::Away(StoreError::Denied { .. })) => Ok(()),
+                Some(Outcome::Already(receipt)) => {
+                    Err(PublishError::NotCommitted(Outcome::taken(id, &receipt)))
+                }
+                Some(outcome) => settled(outcome).map(drop),
+            }
+        })
+    }
+
     /// Looks a sealed roll up in the table.
     fn find(&self, roll: Roll, range: SeqRange) -> anyhow::Result<Option<Receipt>> {
-        let id = RollId { node: &self.node, roll, range };
+        let id = self.id(roll, range);
         let found = self.retry("look for the receipt of", roll, &[], || async {
             match self.committer.look_up(&self.lake, id).await {
                 Some(outcome) => settled(outcome),
@@ -189,10 +217,11 @@ impl<'a> Publisher<'a> {
     fn keep_standing(&self, manifest: &mut Manifest, lost: &[SeqRange]) -> anyhow::Result<()> {
         let roll = manifest.roll;
         let staging: Vec<PathBuf> = manifest.staging_files().map(Path::to_owned).collect();
-        let looks = WorkList::new(manifest.uploads());
+        let (looks, budget) = (WorkList::new(manifest.uploads()), StatisticsBudget::default());
+        let (id, budget) = (self.id(roll, manifest.range), &budget);
         self.retry("look for the files of", roll, &staging, || {
             looks.attempt(LOOK_UPS, |upload: Upload| async move {
-                Ok((recovery::standing(&self.lake, &upload).await?, upload))
+                Ok((recovery::standing(&self.lake, id, &upload, budget).await?, upload))
             })
         })?;
         for (standing, upload) in looks.into_results() {
@@ -229,11 +258,12 @@ impl<'a> Publisher<'a> {
         let staging: Vec<PathBuf> =
             manifest.uploads().into_iter().map(|upload| upload.staging).collect();
         let uploads = WorkList::new(manifest.uploads());
-        let attempts = Cell::new(0_u64);
+        let (attempts, budget) = (Cell::new(0_u64), StatisticsBudget::default());
+        let (id, budget) = (self.id(manifest.roll, manifest.range), &budget);
         self.retry("upload the files of", manifest.roll, &staging, || {
             attempts.set(attempts.get() + 1);
             let (files, parts) = self.concurrency.get();
-            let attempt = uploads.attempt(files, move |upload| self.put(upload, parts));
+            let attempt = uploads.attempt(files, move |upload| self.put(id, upload, parts, budget));
             async { attempt.await.inspect_err(|_| self.concurrency.halve()) }
         })?;
         if attempts.get() == 1 {
@@ -253,13 +283,15 @@ impl<'a> Publisher<'a> {
     /// Puts one file. Returns the facts of the object that stands in its place, if there is one.
     async fn put(
         &self,
+        id: RollId<'_>,
         upload: Upload,
         parts: usize,
+        budget: &StatisticsBudget,
     ) -> Result<(Upload, Option<Standing>), PublishError> {
         if self.lake.create_file(&upload.name, &upload.staging, parts).await? {
             return Ok((upload, None));
         }
-        match recovery::standing(&self.lake, &upload).await? {
+        match recovery::standing(&self.lake, id, &upload, budget).await? {
             Some(standing) => Ok((upload, Some(standing))),
             None => Err(PublishError::Vanished(upload.name)),
         }

@@ -7,39 +7,72 @@
 //! When a segment was given up since the seal (`--skip-damaged`), the roll has fewer rows, and may
 //! lack whole files. What stands was made of the whole range, and counts as it is.
 
+use super::error::PublishError;
+use crate::columnar::statistics::{FileStatistics, Scalar};
+use crate::commit::RollId;
 use crate::lake::names::{self, ObjectName};
 use crate::lake::{Lake, Object};
-use crate::roll::manifest::{Manifest, ObjectId, Standing, Upload};
+use crate::record::{Seq, SeqRange};
+use crate::roll::manifest::{Manifest, ObjectId, Standing, StatisticsBudget, Upload};
+use crate::schema::INGEST_ID;
 
-use super::error::PublishError;
-use crate::columnar::statistics::FileStatistics;
-
-/// Looks for the object of `upload` in the lake. Returns `None` when there is none.
+/// Looks for the object of `upload`, which is of `roll`, in the lake. Returns `None` when there is
+/// none. Its statistics are kept as long as `budget` has memory for them.
 ///
 /// # Errors
-/// The store; an object that is none of this program's.
+/// The store; an object that is none of the roll's.
 pub(super) async fn standing(
     lake: &Lake,
+    roll: RollId<'_>,
     upload: &Upload,
+    budget: &StatisticsBudget,
 ) -> Result<Option<Standing>, PublishError> {
     let Some(object) = lake.head(&upload.name).await? else { return Ok(None) };
     let standing = match upload.id {
-        ObjectId::Data { .. } => data_file(lake, &object).await?,
+        ObjectId::Data { .. } => data_file(lake, roll, &object, budget).await?,
         ObjectId::Quarantine { .. } => quarantine_file(lake, &object).await?,
     };
     Ok(Some(standing))
 }
 
 /// Reads the facts of a data file from its footer.
-async fn data_file(lake: &Lake, object: &Object) -> Result<Standing, PublishError> {
+async fn data_file(
+    lake: &Lake,
+    roll: RollId<'_>,
+    object: &Object,
+    budget: &StatisticsBudget,
+) -> Result<Standing, PublishError> {
     let footer = lake.footer(object).await;
     let footer = footer.map_err(|error| PublishError::of_footer(&object.name, error))?;
+    let statistics = FileStatistics::of(&footer);
+    check_bodies(roll, &object.name, &statistics)?;
     lake.make_durable(&object.name).await?;
     Ok(Standing {
         rows: u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0),
         bytes: object.bytes,
-        statistics: Some(FileStatistics::of(&footer)),
+        statistics: budget.keep(statistics),
     })
+}
+
+/// Checks that rows of a data file are of bodies of `roll`, by the bounds of their ids: an older copy
+/// of the state directory gives a roll's number to other bodies.
+fn check_bodies(
+    roll: RollId<'_>,
+    name: &str,
+    statistics: &FileStatistics,
+) -> Result<(), PublishError> {
+    let Some(ids) = statistics.column(INGEST_ID) else { return Ok(()) };
+    for bound in [&ids.min, &ids.max].into_iter().flatten().filter(|bound| bound.exact) {
+        let Scalar::Text(id) = &bound.value else { continue };
+        let of_node = id.strip_prefix(roll.node).and_then(|rest| rest.strip_prefix('-'));
+        let seq = of_node.and_then(|rest| rest.split_once('-')?.0.parse().ok()).map(Seq);
+        if !seq.is_some_and(|seq| (roll.range.first..=roll.range.last).contains(&seq)) {
+            let SeqRange { first, last } = roll.range;
+            let why = format!("its row {id} is of none of the roll's bodies, {first} to {last}");
+            return Err(PublishError::Foreign { name: name.to_owned(), why });
+        }
+    }
+    Ok(())
 }
 
 /// Counts the entries of a quarantine file.
@@ -63,26 +96,27 @@ pub(super) enum Unmade {
 /// # Errors
 /// The store; an object that is none of this program's.
 pub(super) async fn unmade(lake: &Lake, manifest: &Manifest) -> Result<Vec<Unmade>, PublishError> {
-    let mut found = Vec::new();
-    for (table, made) in manifest.tables.iter().enumerate() {
+    let (mut found, budget) = (Vec::new(), StatisticsBudget::default());
+    let of = RollId { node: &manifest.node, roll: manifest.roll, range: manifest.range };
+    for (at, made) in manifest.tables.iter().enumerate() {
         for object in lake.list(&made.name).await? {
-            let ObjectName::Data { table: of, partition, node, roll } =
+            let ObjectName::Data { table, partition, node, roll } =
                 ObjectName::parse(&object.name)
             else {
                 continue;
             };
-            let ours = (of, node, roll) == (&*made.name, &*manifest.node, manifest.roll);
+            let ours = (table, node, roll) == (&*made.name, &*manifest.node, manifest.roll);
             if ours && made.files.iter().all(|file| file.partition != partition) {
-                let standing = data_file(lake, &object).await?;
+                let standing = data_file(lake, of, &object, &budget).await?;
                 let partition = partition.to_owned();
-                found.push(Unmade::Data { table, partition, standing });
+                found.push(Unmade::Data { table: at, partition, standing });
             }
         }
         if made.quarantine.is_none() {
             let name = names::quarantine(&made.name, &manifest.node, manifest.roll);
             if let Some(object) = lake.head(&name).await? {
                 let standing = quarantine_file(lake, &object).await?;
-                found.push(Unmade::Quarantine { table, standing });
+                found.push(Unmade::Quarantine { table: at, standing });
             }
         }
     }

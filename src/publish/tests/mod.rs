@@ -3,6 +3,7 @@
 mod engine;
 mod events;
 mod harness;
+mod identity;
 mod regressions;
 mod search;
 mod stop;

@@ -54,6 +54,8 @@ struct State {
     dies: Option<(u64, Arc<FakeDisk>)>,
     dead: bool,
     late: Vec<(Path, PutPayload, PutMode)>,
+    /// Objects that are not there are answered 403, as by S3 to who may not list.
+    hides: bool,
     faults: Faults,
 }
 
@@ -83,6 +85,7 @@ impl FakeStore {
             dies: None,
             dead: false,
             late: Vec::new(),
+            hides: false,
             faults: Faults::default(),
         };
         FakeStore { objects: Arc::default(), state: Arc::new(Mutex::new(state)) }
@@ -101,6 +104,11 @@ impl FakeStore {
     /// The next calls are refused.
     pub(super) fn go_away(&self, calls: u64) {
         self.state().away = calls;
+    }
+
+    /// Answers 403 for objects that are not there from now on.
+    pub(super) fn hide_what_is_missing(&self) {
+        self.state().hides = true;
     }
 
     /// The process dies at the n-th call from here, and `disk` with it.
@@ -288,7 +296,12 @@ impl ObjectStore for FakeStore {
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         match self.turn().await {
-            Turn::Works => self.objects.get_opts(path, options).await,
+            Turn::Works => match self.objects.get_opts(path, options).await {
+                Err(Error::NotFound { path, source }) if self.state().hides => {
+                    Err(Error::PermissionDenied { path, source })
+                }
+                got => got,
+            },
             Turn::DiesAfter => resume_unwind(Box::new("the process dies")),
             _ => Err(refused()),
         }
