@@ -100,8 +100,7 @@ pub(super) async fn unmade(lake: &Lake, manifest: &Manifest) -> Result<Vec<Unmad
     let of = RollId { node: &manifest.node, roll: manifest.roll, range: manifest.range };
     for (at, made) in manifest.tables.iter().enumerate() {
         for object in lake.list(&made.name).await? {
-            let ObjectName::Data { table, partition, node, roll } =
-                ObjectName::parse(&object.name)
+            let ObjectName::Data { table, partition, node, roll } = ObjectName::parse(&object.name)
             else {
                 continue;
             };

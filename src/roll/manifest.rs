@@ -256,7 +256,8 @@ impl Manifest {
     /// Takes the facts of an object that stands in the lake in place of those of its staging file,
     /// and does not put it.
     pub(crate) fn keep_standing(&mut self, id: ObjectId, standing: Standing) {
-        let statistics = standing.statistics.and_then(|statistics| self.statistics.keep(statistics));
+        let statistics =
+            standing.statistics.and_then(|statistics| self.statistics.keep(statistics));
         match id {
             ObjectId::Data { table, file } => {
                 let table = self.tables.get_mut(table);
@@ -284,7 +285,8 @@ impl Manifest {
         partition: &str,
         standing: Standing,
     ) -> bool {
-        let statistics = standing.statistics.and_then(|statistics| self.statistics.keep(statistics));
+        let statistics =
+            standing.statistics.and_then(|statistics| self.statistics.keep(statistics));
         let Some(table) = self.tables.get_mut(table) else { return false };
         let Some(values) = values_of_path(&table.partition, partition) else { return false };
         table.files.push(DataFile {
