@@ -44,7 +44,7 @@ impl Journal {
             return Err(too_large);
         }
         let received_at = shared.clock.now();
-        let mut key = None;
+        let mut keys = None;
         if !shared.options.retry_window.is_zero() {
             let plain = RetryKey::of(shared.seed, &new.table, &new.bytes);
             let kept = shared.options.encrypt_with().map_or(plain, |it| it.retry_key(plain));
@@ -53,10 +53,10 @@ impl Journal {
             if let Some(outcome) = self.known(known).await {
                 return outcome;
             }
-            if let Some(seq) = self.acked_by_earlier_start(plain, &new).await {
+            if let Some(seq) = self.acked_by_earlier_start(plain) {
                 return Ok(Receipt { seq, duplicate: true });
             }
-            key = Some(kept);
+            keys = Some((plain, kept));
         }
         let kib = u32::try_from(body_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         let kib = kib.clamp(1, shared.options.queue_kib());
@@ -67,7 +67,13 @@ impl Journal {
             Err(_elapsed) => return Err(AppendError::Busy),
         };
         // Under the permit, since a compressed or encrypted body is a second copy until the first is
-        // dropped.
+        // dropped; and so is one that is encrypted to be recognised.
+        if let Some((plain, _)) = keys
+            && let Some(seq) = self.acked_by_format_2(plain, &new).await
+        {
+            return Ok(Receipt { seq, duplicate: true });
+        }
+        let key = keys.map(|(_, kept)| kept);
         let encrypts = shared.options.encrypt_with().is_some();
         let preparing = Arc::clone(shared);
         let prepare = move || (prepare(&preparing, new, key, received_at), permit);
@@ -86,21 +92,24 @@ impl Journal {
         }
     }
 
-    /// Looks for a body under the keys that it would have had in a start with other settings, or
-    /// of the version before format 3. `plain` is its key in a journal that is not encrypted.
-    async fn acked_by_earlier_start(&self, plain: RetryKey, new: &NewBody) -> Option<Seq> {
+    /// Looks for a body under the keys that it would have had in a start with other settings.
+    /// `plain` is its key in a journal that is not encrypted.
+    fn acked_by_earlier_start(&self, plain: RetryKey) -> Option<Seq> {
+        let shared = &self.inner.shared;
+        let cipher = shared.options.cipher.as_ref()?;
+        let window = shared.window();
+        [plain, cipher.retry_key(plain)].into_iter().find_map(|key| window.acked(key))
+    }
+
+    /// Looks for a body under the key that it would have had if a version before format 3 had
+    /// encrypted it. `plain` is its key in a journal that is not encrypted. Needs a permit for the
+    /// body, which it encrypts if one of its length may be known.
+    async fn acked_by_format_2(&self, plain: RetryKey, new: &NewBody) -> Option<Seq> {
         let shared = &self.inner.shared;
         let cipher = shared.options.cipher.as_ref()?;
         let sealed_bytes = plain.body_bytes.saturating_add(FORMAT_2_OVERHEAD_BYTES as u32);
-        let keys = [plain, cipher.retry_key(plain)];
-        {
-            let mut window = shared.window();
-            if let Some(seq) = keys.into_iter().find_map(|key| window.acked(key)) {
-                return Some(seq);
-            }
-            if !window.may_be_earlier(sealed_bytes) {
-                return None;
-            }
+        if !shared.window().may_be_earlier(sealed_bytes) {
+            return None;
         }
         let (cipher, seed) = (cipher.clone(), shared.seed);
         let (table, bytes) = (Arc::clone(&new.table), new.bytes.clone());

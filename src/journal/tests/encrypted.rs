@@ -1,5 +1,7 @@
 //! Bodies that are written encrypted are the bodies that came, to whoever has the key.
 
+use std::task::{Context, Waker};
+
 use super::*;
 use crate::journal::codec::encryption::FORMAT_2_PREFIX;
 use crate::journal::frame::RetryKey;
@@ -188,6 +190,29 @@ fn bodies_that_the_receiver_encrypted_are_gone_on_with() {
             assert_eq!(known, Receipt { seq: Seq(number), duplicate: true });
         }
     }
+}
+
+#[test]
+fn a_body_is_encrypted_to_be_recognised_within_its_share_of_the_queue() {
+    let mut bench = Bench::with(|options| options.queue_bytes = 1024);
+    let (journal, _) = bench.open();
+    let sealed = cipher(7).seal_format_2(b"came before").expect("sealed");
+    bench.append(&journal, sealed);
+    drop(journal);
+    become_format(&bench, 2);
+    bench.encrypt(7, true);
+    let (journal, _) = bench.open();
+    let held = bench.disk.hold_syncs();
+    bench.runtime.block_on(async {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut first = Box::pin(journal.append(body("takes the queue")));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        let mut again = Box::pin(journal.append(body("came before")));
+        assert!(again.as_mut().poll(&mut context).is_pending(), "a copy that nothing bounds");
+        drop(held);
+        assert_eq!(first.await, Ok(Receipt { seq: Seq(2), duplicate: false }));
+        assert_eq!(again.await, Ok(Receipt { seq: Seq(1), duplicate: true }));
+    });
 }
 
 #[test]
