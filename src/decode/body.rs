@@ -7,6 +7,7 @@ use super::parser::{Failed, Parsed, Parser, Scratch};
 use super::plan::{Column, FieldIndex, RecordBuilder};
 use super::reject::{Defect, Fault, Reject};
 use super::rows::Rows;
+use super::value;
 use crate::bulk_action::{self, Verb};
 use crate::record::{Body, Form};
 
@@ -112,7 +113,7 @@ impl<'a> BodyReader<'a> {
         limit: ReadLimit,
         scratch: Scratch,
     ) -> Scratch {
-        let parser = Parser::new(&body.bytes, scratch);
+        let parser = Parser::new(&body.bytes, scratch, value::times_ms(rows.revision));
         rows.begin(body);
         let start = Start { at: 0, lines: rows.counts.lines, column_bytes: rows.column_bytes };
         let mut reader = BodyReader { rows, body, parser, progress, limit, start };

@@ -7,6 +7,7 @@ use super::parser::Scratch;
 use super::rows::{Decoded, Rows};
 use crate::record::Body;
 use crate::schema::TableSchema;
+use crate::table::Revision;
 
 /// Decodes the bodies of one table into batches.
 ///
@@ -27,6 +28,13 @@ impl Decoder {
     /// `_ingest_id`.
     pub fn new(schema: Arc<TableSchema>, node: Arc<str>) -> Decoder {
         Decoder { rows: Rows::new(&schema, node), scratch: Scratch::default() }
+    }
+
+    /// Decodes by the rules of `revision` instead of the latest ones.
+    #[must_use]
+    pub fn by_revision(mut self, revision: Revision) -> Decoder {
+        self.rows.revision = revision;
+        self
     }
 
     /// Adds the documents of `body`, whose table is ignored.

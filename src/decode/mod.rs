@@ -39,7 +39,7 @@
 //! | string | strings | |
 //! | long | numbers that are integers of 64 bits: `5`, `5.0`, `1e3`, `-0` | `5.7`, `"42"`, `1e19` |
 //! | double | decimal numbers, rounded to the nearest; integers that are exact | `1e999`, `9007199254740993` |
-//! | time | integers, milliseconds since the epoch, in the range of dates | |
+//! | time | integers, milliseconds since the epoch, of the years 1 to 9999 | `-62135596800001`, microseconds |
 //! | list | arrays; an element that does not fit is null, and in `_extra` by its number | |
 //! | record | objects | |
 //! | map | objects; a value that does not fit leaves no key | |

@@ -2,7 +2,7 @@
 //!
 //! A failure is recorded once, in [`Parser::fault`]; the caller then cuts the columns back.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::cost;
 use super::extra::Extra;
@@ -59,6 +59,8 @@ pub(super) struct Parser<'a> {
     pub(super) lenient: bool,
     pub(super) fault: Fault,
     pub(super) scratch: Scratch,
+    /// The times that fit a column, in milliseconds since the epoch.
+    pub(super) times_ms: RangeInclusive<i64>,
     pub(super) depth: u32,
     /// The position where the document begins.
     pub(super) start: usize,
@@ -67,14 +69,19 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    /// Creates a parser of `src`.
-    pub(super) fn new(src: &'a [u8], scratch: Scratch) -> Parser<'a> {
+    /// Creates a parser of `src` for times in the range `times_ms`.
+    pub(super) fn new(
+        src: &'a [u8],
+        scratch: Scratch,
+        times_ms: RangeInclusive<i64>,
+    ) -> Parser<'a> {
         Parser {
             src,
             multiline: false,
             lenient: false,
             fault: Fault { defect: Defect::Value, at: 0 },
             scratch,
+            times_ms,
             depth: 0,
             start: 0,
             cost: 0,

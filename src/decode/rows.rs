@@ -13,6 +13,7 @@ use super::reject::Reject;
 use crate::columnar::builders::{Full, MAX_LEN, StringBuilder, timestamps};
 use crate::record::Body;
 use crate::schema::TableSchema;
+use crate::table::Revision;
 
 /// The outcome of decoding since the last [`Decoder::finish`](super::Decoder::finish).
 #[derive(Debug)]
@@ -53,6 +54,8 @@ impl std::ops::AddAssign for Counts {
 pub(super) struct Rows {
     schema: SchemaRef,
     node: Arc<str>,
+    /// The rules by which documents become rows.
+    pub(super) revision: Revision,
     pub(super) root: RecordBuilder,
     /// The number of complete rows. The columns may have one more, which is being read.
     pub(super) count: usize,
@@ -73,6 +76,7 @@ impl Rows {
         Rows {
             schema: schema.arrow(),
             node,
+            revision: Revision::LATEST,
             root: RecordBuilder::new(&schema.fields, &FieldIndex::new),
             count: 0,
             counts: Counts::default(),

@@ -1,5 +1,7 @@
 //! Values into columns, by the column's type: the JSON that each type takes.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 
 use super::cost;
@@ -9,11 +11,21 @@ use super::parser::{MAX_DEPTH, Parsed, Parser};
 use super::plan::{Column, FieldIndex};
 use super::reject::Defect;
 use crate::columnar::builders::{ListBuilder, MAX_LEN, MapBuilder};
+use crate::table::Revision;
 
-/// The times that dates can represent, in milliseconds since the epoch. In microseconds they are
-/// far within 64 bits.
-const TIMES_MS: std::ops::RangeInclusive<i64> =
-    DateTime::<Utc>::MIN_UTC.timestamp_millis()..=DateTime::<Utc>::MAX_UTC.timestamp_millis();
+/// Returns the times that fit a column, in milliseconds since the epoch: those of the years 1 to
+/// 9999, from 0001-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z. Readers and their languages show
+/// no others, and one of them makes a whole table unreadable. In microseconds they are far within 64
+/// bits.
+pub(super) fn times_ms(revision: Revision) -> RangeInclusive<i64> {
+    match revision {
+        Revision::First => {
+            DateTime::<Utc>::MIN_UTC.timestamp_millis()
+                ..=DateTime::<Utc>::MAX_UTC.timestamp_millis()
+        }
+        Revision::Second => -62_135_596_800_000..=253_402_300_799_999,
+    }
+}
 
 impl Parser<'_> {
     /// Reads the value at `at`, which is no null and no white space, into row `row` of `column`,
@@ -50,13 +62,13 @@ impl Parser<'_> {
             }
             Column::Timestamp(plain) => {
                 if let Some((value, end)) = number::short_long(self.src, at)
-                    && TIMES_MS.contains(&value)
+                    && self.times_ms.contains(&value)
                 {
                     plain.push(row, value * 1000);
                     return Ok(Some(end));
                 }
                 let Some((value, end)) = self.any_long(at)? else { return Ok(None) };
-                if !TIMES_MS.contains(&value) {
+                if !self.times_ms.contains(&value) {
                     return Ok(None);
                 }
                 plain.push(row, value * 1000);

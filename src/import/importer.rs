@@ -105,7 +105,8 @@ impl Importer {
              again to see how far it has come"
         );
         // Read and written again: an older version may have spelt the same table otherwise.
-        if Tables::from_json(manifest.tables.as_bytes())?.to_json() != self.tables.to_json() {
+        let tables = Tables::from_json(manifest.tables.as_bytes())?.latest();
+        if tables.to_json() != self.tables.to_json() {
             tracing::warn!(
                 "{node} goes on with the table, schema and partitions that it began with, which \
                  are not those of this command"

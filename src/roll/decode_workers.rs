@@ -127,7 +127,8 @@ impl Decoders<'_> {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let spec = self.tables.get(table).context("a table of another list")?;
-                entry.insert(Decoder::new(Arc::clone(&spec.schema), Arc::clone(self.node)))
+                let decoder = Decoder::new(Arc::clone(&spec.schema), Arc::clone(self.node));
+                entry.insert(decoder.by_revision(spec.revision))
             }
         };
         let (lines, bytes, columns) = (decoder.lines(), progress.bytes(), decoder.column_bytes());

@@ -145,7 +145,8 @@ pub enum Kind {
     Double,
     /// true or false.
     Boolean,
-    /// Integer milliseconds since the epoch in documents; `timestamp(µs, UTC)` in columns.
+    /// Integer milliseconds since the epoch in documents, of the years 1 to 9999; `timestamp(µs, UTC)` in
+    /// columns.
     TimestampMillis,
     /// A list of one kind.
     List(Box<Kind>),

@@ -6,6 +6,7 @@
 //! * [`registry`]: the tables that a state directory remembers.
 //! * [`partition`]: the partition template (`date={startTime:%Y-%m-%d}`), checked against a schema.
 //! * [`hive_path`]: paths of partitions, written from their values and read back.
+//! * [`revision`]: the rules by which documents become rows, as sealed.
 //! * [`privacy_rules`]: paths of personal data, and the action on each.
 //!
 //! A seal carries its tables as text, so that a roll is made again exactly as it was sealed, whatever
@@ -15,11 +16,13 @@ pub mod hive_path;
 pub mod partition;
 pub(crate) mod privacy_rules;
 pub(crate) mod registry;
+mod revision;
 mod serialized;
 mod spec;
 mod tables;
 
 pub use partition::{Template, TemplateError};
 pub use privacy_rules::{Action, Rules};
+pub use revision::Revision;
 pub use spec::{Format, Rows, Spec};
 pub use tables::{TableId, Tables};

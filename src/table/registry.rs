@@ -41,6 +41,8 @@ pub(crate) fn remember(
     });
     let before: Vec<Spec> = before.collect::<anyhow::Result<_>>()?;
     let tables = Tables::new([configured.specs(), &before].concat()).with_context(failed)?;
+    // A roll that is sealed has tables of its own; whatever else waits takes the latest revision.
+    let tables = tables.latest();
     let json = tables.to_json();
     anyhow::ensure!(
         json.len() <= most_bytes,
@@ -67,7 +69,7 @@ mod tests {
 
     use super::*;
     use crate::schema::TableSchema;
-    use crate::table::{Rules, Template};
+    use crate::table::{Revision, Rules, Template};
 
     const MOST: usize = 1 << 20;
 
@@ -112,6 +114,17 @@ mod tests {
         assert_eq!(now.by_name("a").unwrap().privacy.to_string(), "user=hash");
         let now = remember(dir.path(), tables(&[("b", "")]), false, MOST).unwrap();
         assert!(now.by_name("a").is_none());
+    }
+
+    #[test]
+    fn a_table_that_an_earlier_build_remembered_takes_the_latest_revision() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Spec { revision: Revision::First, ..table("a", "user=hash") };
+        let list = Tables::new(vec![first]).unwrap().to_json();
+        std::fs::write(dir.path().join("tables.json"), list).unwrap();
+        let now = remember(dir.path(), tables(&[("b", "")]), true, MOST).unwrap();
+        let now: Vec<_> = now.specs().iter().map(|spec| (&*spec.name, spec.revision)).collect();
+        assert_eq!(now, [("a", Revision::LATEST), ("b", Revision::LATEST)]);
     }
 
     #[test]

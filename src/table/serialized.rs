@@ -4,11 +4,11 @@
 //! ```json
 //! [{"table": "user_sessions", "partition": "date={startTime:%Y-%m-%d}", "avsc": "…",
 //!   "privacy": "ip=truncate", "format": "plain",
-//!   "exploded": {"parent": "user_sessions", "column": "userActions"}}]
+//!   "exploded": {"parent": "user_sessions", "column": "userActions"}, "revision": 2}]
 //! ```
 //! `table`, `partition` and `avsc` are always there. Every other key is left out at its default (no
-//! rules, plain files, rows that are documents), so a list that needs nothing newer reads and writes
-//! as the first versions wrote it, byte for byte. An unknown key is an error: it would change what
+//! rules, plain files, rows that are documents, the first [`Revision`]), so a list that needs nothing
+//! newer reads and writes as the first versions wrote it, byte for byte. An unknown key is an error: it would change what
 //! the files of a sealed roll contain.
 
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::partition::Template;
 use super::privacy_rules::Rules;
+use super::revision::Revision;
 use super::spec::{Format, Rows, Spec};
 use super::tables::Tables;
 use crate::schema::TableSchema;
@@ -35,6 +36,8 @@ pub(super) struct Serialized {
     format: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exploded: Option<Exploded>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,13 +62,14 @@ impl Serialized {
             privacy: spec.privacy.to_string(),
             format: (spec.format != Format::Plain).then(|| spec.format.as_str().to_owned()),
             exploded,
+            revision: spec.revision.number(),
         }
     }
 
     /// Checks the table.
     ///
     /// # Errors
-    /// The schema, the partition template, the privacy rules or the format is not valid.
+    /// The schema, the partition template, the privacy rules, the format or the revision is not valid.
     pub(super) fn spec(self) -> anyhow::Result<Spec> {
         let name: Arc<str> = self.table.as_str().into();
         self.checked(Arc::clone(&name)).with_context(|| format!("table {name}"))
@@ -81,7 +85,8 @@ impl Serialized {
             None => Rows::Documents,
             Some(Exploded { parent, column }) => Rows::Exploded { parent: parent.into(), column },
         };
-        Ok(Spec { name, schema, partition, format, privacy, rows })
+        let revision = Revision::parse(self.revision).map_err(anyhow::Error::msg)?;
+        Ok(Spec { name, schema, partition, format, privacy, rows, revision })
     }
 }
 
@@ -131,6 +136,7 @@ mod tests {
             format!("[{}]", table("a", "")),
             format!("[{},{}]", table("a", rules), table("b", "")),
             format!("[{},{}]", table("a", exploded), table("b", rules)),
+            format!("[{}]", table("a", r#","privacy":"day=hash","revision":2"#)),
         ] {
             let tables = read(&json).unwrap();
             assert_eq!(String::from_utf8(tables.to_json()).unwrap(), json);
@@ -170,5 +176,7 @@ mod tests {
         let format = refused(r#","format":"delta""#);
         assert!(format.contains("table a") && format.contains("`delta`"), "{format}");
         assert!(refused(r#","promoted":[]"#).contains("promoted"));
+        let revision = refused(r#","revision":3"#);
+        assert!(revision.contains("table a") && revision.contains("later version"), "{revision}");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::partition::Template;
 use super::privacy_rules::Rules;
+use super::revision::Revision;
 use crate::schema::TableSchema;
 
 /// Everything that decides what the files of a table contain and which partitions they are in.
@@ -21,10 +22,13 @@ pub struct Spec {
     pub privacy: Rules,
     /// Origin of the rows.
     pub rows: Rows,
+    /// Rules by which documents become rows, and values become paths.
+    pub revision: Revision,
 }
 
 impl Spec {
-    /// Specifies a table of plain files whose rows are documents, without privacy rules.
+    /// Specifies a table of plain files whose rows are documents, without privacy rules, by the latest
+    /// [`Revision`].
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, schema: Arc<TableSchema>, partition: Template) -> Spec {
         Spec {
@@ -34,6 +38,7 @@ impl Spec {
             format: Format::Plain,
             privacy: Rules::default(),
             rows: Rows::Documents,
+            revision: Revision::LATEST,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 
+use super::revision::Revision;
 use super::spec::{Rows, Spec};
 
 /// Identifies a table of one [`Tables`]: its index in the list. Another list may give the same table
@@ -59,6 +60,13 @@ impl Tables {
             spec.name
         );
         Ok(())
+    }
+
+    /// Returns the same tables by the latest [`Revision`].
+    #[must_use]
+    pub fn latest(mut self) -> Tables {
+        self.specs.iter_mut().for_each(|spec| spec.revision = Revision::LATEST);
+        self
     }
 
     /// Returns all tables, in the order of their ids.

@@ -9,7 +9,7 @@ mod values;
 
 use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{Array, AsArray};
 use arrow::compute::concat_batches;
 use bytes::Bytes;
 use serde_json::Value;
@@ -91,6 +91,13 @@ fn decode_form(form: Form, bytes: &[u8]) -> Decoded {
         same_in_parts(&decoded, &body(form, bytes), limit);
     }
     decoded
+}
+
+/// Decodes lines by `schema`.
+fn decode_as(schema: &Arc<TableSchema>, bytes: &[u8]) -> Decoded {
+    let mut decoder = Decoder::new(schema.clone(), "node".into());
+    decoder.push(&body(Form::Ndjson, bytes));
+    decoder.finish()
 }
 
 /// Reads `body` as the engine does, in parts of a batch each; checks that rows and rejects are

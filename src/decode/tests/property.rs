@@ -134,12 +134,6 @@ fn builtin() -> Arc<TableSchema> {
     TableSchema::builtin("user_sessions").unwrap()
 }
 
-fn decode_as(schema: &Arc<TableSchema>, bytes: &[u8]) -> Decoded {
-    let mut decoder = Decoder::new(schema.clone(), "node".into());
-    decoder.push(&body(Form::Ndjson, bytes));
-    decoder.finish()
-}
-
 fn comes_back(schema: &TableSchema, decoded: &Decoded, row: usize, text: &str) {
     let came = to_document(&decoded.batch, row, schema).unwrap();
     let came = serde_json::to_string(&came).unwrap();

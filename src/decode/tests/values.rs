@@ -265,3 +265,46 @@ fn the_samples_land() {
     assert_eq!(rows[1]["userActions"][0]["errorCount"], 0);
     assert_eq!(rows[2], serde_json::from_str::<Value>(text.lines().nth(2).unwrap()).unwrap());
 }
+
+#[test]
+fn a_time_outside_the_years_1_to_9999_is_null_and_its_value_in_extra() {
+    // Microseconds taken for milliseconds are of the year 57868, which no reader can show.
+    for (time, fits) in [
+        ("1764000000000", true),
+        ("1764000000000000", false),
+        ("-1764000000000000", false),
+        ("-62135596800000", true),
+        ("-62135596800001", false),
+        ("-62135596800001.0", false),
+        ("-99999999999999", false),
+        ("-6.21355968e13", true),
+        ("253402300799999", true),
+        ("253402300800000", false),
+        ("2.534023008e14", false),
+    ] {
+        // With and without the bytes after the number that the fast path needs.
+        for rest in ["", r#","s":"some more text""#] {
+            let document = format!(r#"{{"t":{time}{rest}}}"#);
+            let decoded = decode(&document);
+            let column = decoded.batch.column_by_name("t").unwrap();
+            assert_eq!(column.is_valid(0), fits, "{document}");
+            let expected = (!fits).then(|| format!(r#"{{"/t":{time}}}"#));
+            assert_eq!(texts(&decoded, EXTRA), [expected], "{document}");
+        }
+    }
+}
+
+#[test]
+fn case_01_a_session_whose_time_is_in_microseconds() {
+    let decoded = decode_as(
+        &TableSchema::builtin("user_sessions").unwrap(),
+        br#"{"userSessionId":"bad","startTime":1764000000000000,"userActions":[{"name":"b","startTime":1764000000000000}]}"#,
+    );
+    assert_eq!(
+        texts(&decoded, EXTRA),
+        [Some(
+            r#"{"/startTime":1764000000000000,"/userActions/0/startTime":1764000000000000}"#.into()
+        )]
+    );
+    assert!(decoded.batch.column_by_name("startTime").unwrap().is_null(0));
+}

@@ -50,7 +50,7 @@ pub(super) struct Harness {
     pub(super) part_bytes: usize,
     pub(super) roll: roll::Options,
     clock: Arc<ManualClock>,
-    table: Spec,
+    pub(super) table: Spec,
     staging: TempDir,
 }
 

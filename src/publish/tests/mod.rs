@@ -8,3 +8,4 @@ mod regressions;
 mod search;
 mod stop;
 mod store;
+mod upgrade;

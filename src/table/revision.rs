@@ -1,0 +1,46 @@
+//! The revision of the rules by which documents become rows, and values become paths.
+//!
+//! A roll that was sealed by an earlier build may have put some of its files already, so it is made
+//! again by the rules of that build: other rules would give a row another partition, and it would be
+//! in the lake twice. The rules that decide a row's partition, or that make a row of a line or no
+//! row of it, therefore have a revision, which is sealed with the table ([`super::serialized`]).
+//! Everything that is not sealed yet takes the latest one.
+
+/// Revision of the rules by which documents become rows, and values become paths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Revision {
+    /// Version 0.1.0, whose seals name no revision: a time is any that the calendar of `chrono` has.
+    First,
+    /// A time is of the years 1 to 9999.
+    #[default]
+    Second,
+}
+
+impl Revision {
+    /// The revision of everything that is not sealed yet.
+    pub const LATEST: Revision = Revision::Second;
+
+    /// Returns the number in seals; `None` for the first revision, which seals do not name.
+    #[must_use]
+    pub fn number(self) -> Option<u32> {
+        match self {
+            Revision::First => None,
+            Revision::Second => Some(2),
+        }
+    }
+
+    /// Returns the revision with this number in seals.
+    ///
+    /// # Errors
+    /// The number is of a later version.
+    pub fn parse(number: Option<u32>) -> Result<Revision, String> {
+        match number {
+            None => Ok(Revision::First),
+            Some(2) => Ok(Revision::Second),
+            Some(number) => Err(format!(
+                "its rows are made by revision {number} of the rules, which is of a later version: \
+                 start that version"
+            )),
+        }
+    }
+}
