@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::harness::Harness;
 use crate::journal::Seal;
-use crate::publish::publisher::RollLog as _;
 use crate::record::{Roll, Seq, SeqRange};
 use crate::schema::TableSchema;
 use crate::table::{Revision, Spec, Tables, Template};
@@ -55,9 +54,6 @@ fn a_time_of_the_year_57868_keeps_its_partition_in_a_roll_that_an_earlier_build_
     let next = r#"{"id":"b","at":1764000000000000}"#;
     assert_eq!(
         landed("day={at:%Y-%m-%d}", &[line, next], 1),
-        [
-            "day=+57868-12-07 00000001.parquet",
-            "day=__HIVE_DEFAULT_PARTITION__ 00000002.parquet",
-        ]
+        ["day=+57868-12-07 00000001.parquet", "day=__HIVE_DEFAULT_PARTITION__ 00000002.parquet",]
     );
 }
