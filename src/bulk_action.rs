@@ -90,9 +90,18 @@ const METADATA: [&str; 22] = [
     "version_type",
 ];
 
+/// The UTF-8 byte order mark. At the beginning of any line it counts as white space: files that begin
+/// with one are joined.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Returns `line` without its byte order mark.
+fn unmarked(line: &[u8]) -> &[u8] {
+    line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
+}
+
 /// Returns whether `line` holds nothing but JSON white space.
 pub(crate) fn is_blank(line: &[u8]) -> bool {
-    line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+    unmarked(line).iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
 }
 
 /// Returns whether the line that `text` begins with may be an action, by its first key. It is cheap
@@ -102,6 +111,7 @@ pub(crate) fn begins(text: &[u8]) -> bool {
         let blank = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
         (text.get(blank) == Some(&byte)).then_some(blank + 1)
     };
+    let text = unmarked(text);
     let Some(open) = after(text, b'{') else { return false };
     let Some(quote) = after(text.get(open..).unwrap_or_default(), b'"') else { return false };
     let key = text.get(open + quote..).unwrap_or_default();
@@ -115,7 +125,7 @@ pub(crate) fn begins(text: &[u8]) -> bool {
 
 /// Parses `line`; returns `None` if it is no action line.
 pub(crate) fn read(line: &[u8]) -> Option<Action> {
-    let outer: Members = serde_json::from_slice(line).ok()?;
+    let outer: Members = serde_json::from_slice(unmarked(line)).ok()?;
     let [(key, value)] = outer.0.as_slice() else { return None };
     let verb = Verb::of(key.as_bytes())?;
     let metadata: Members = serde_json::from_str(value.get()).ok()?;

@@ -8,11 +8,8 @@ use super::plan::{Column, FieldIndex, RecordBuilder};
 use super::reject::{Defect, Fault, Reject};
 use super::rows::Rows;
 use super::value;
-use crate::bulk_action::{self, Verb};
+use crate::bulk_action::{self, BYTE_ORDER_MARK, Verb};
 use crate::record::{Body, Form};
-
-/// The UTF-8 byte order mark, which some senders put before everything else.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The most to read of a body in one call. A short line takes many times its bytes once it is a
 /// row, and so does a short element of a list.
@@ -172,6 +169,13 @@ impl<'a> BodyReader<'a> {
         (kept, end)
     }
 
+    /// Returns the position of the first byte of the line at `at` that is no white space. A byte order
+    /// mark at the beginning of a line counts as such: files that begin with one are joined.
+    fn line_start(&self, at: usize) -> usize {
+        let marked = self.rest(at).starts_with(BYTE_ORDER_MARK);
+        self.parser.blank(if marked { at + BYTE_ORDER_MARK.len() } else { at })
+    }
+
     /// Reads lines from the progress on.
     pub(super) fn lines(&mut self) {
         let Progress { state, mut at, mut line, .. } = *self.progress;
@@ -183,7 +187,7 @@ impl<'a> BodyReader<'a> {
                 (self.progress.at, self.progress.line) = (at, line);
                 return;
             }
-            let start = self.parser.blank(at);
+            let start = self.line_start(at);
             if matches!(self.parser.src.get(start), None | Some(b'\n')) {
                 at = start + 1;
                 line = line.saturating_add(1);

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
 use crate::peers::Peer;
@@ -222,40 +222,67 @@ async fn inflated(
     let Some(first) = first else { return Ok(Bytes::new()) };
 
     let mut buffer: Vec<u8> = Vec::with_capacity(STEP_BYTES);
-    let mut decoder = encoding.inflate(&mut encoded, first);
-    loop {
-        // The decoder's window is reserved as it fills.
-        let next = buffer.len() + STEP_BYTES;
-        let window = encoding.window_bytes().min(next as u64);
-        reservation.grow_to(next as u64 + window).await?;
-        if buffer.capacity() < next {
-            buffer.reserve(STEP_BYTES);
-        }
-        let mut step = (&mut buffer).limit(STEP_BYTES);
-        let read = in_time(reservation, decoder.read_buf(&mut step)).await?;
-        check_inflated(buffer.len(), limit_bytes)?;
-        match read {
-            Ok(0) => break,
-            Ok(_) => tokio::task::coop::consume_budget().await,
-            Err(error) => {
-                drop(decoder);
-                let rest = encoded.fill_buf().now_or_never();
-                let rest = rest.and_then(Result::ok).map_or(0, <[u8]>::len);
-                return Err(broken(error, rest, buffer.len()));
+    let mut next_member = Some(first);
+    while let Some(first) = next_member {
+        let mut decoder = encoding.inflate(&mut encoded, first);
+        loop {
+            // The decoder's window is reserved as it fills.
+            let next = buffer.len() + STEP_BYTES;
+            let window = encoding.window_bytes().min(next as u64);
+            reservation.grow_to(next as u64 + window).await?;
+            if buffer.capacity() < next {
+                buffer.reserve(STEP_BYTES);
+            }
+            let mut step = (&mut buffer).limit(STEP_BYTES);
+            let read = in_time(reservation, decoder.read_buf(&mut step)).await?;
+            check_inflated(buffer.len(), limit_bytes)?;
+            tokio::task::coop::consume_budget().await;
+            match read {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    drop(decoder);
+                    let rest = encoded.fill_buf().now_or_never();
+                    let rest = rest.and_then(Result::ok).map_or(0, <[u8]>::len);
+                    return Err(broken(error, rest, buffer.len()));
+                }
             }
         }
-    }
-    drop(decoder);
+        drop(decoder);
 
-    let rest = match encoded.fill_buf().await {
-        Ok(rest) => rest.len(),
-        Err(error) => return Err(broken(error, 0, buffer.len())),
-    };
-    if rest > 0 {
-        let error = io::Error::other("there are bytes after its end");
-        return Err(broken(error, rest, buffer.len()));
+        let after = after_member(&mut encoded, encoding.separates_members());
+        next_member = match in_time(reservation, after).await? {
+            Ok(None) => None,
+            Ok(Some((first, _))) if encoding.separates_members() => Some(first),
+            Ok(Some((_, rest))) => {
+                let error = io::Error::other("there are bytes after its end");
+                return Err(broken(error, rest, buffer.len()));
+            }
+            Err(error) => return Err(broken(error, 0, buffer.len())),
+        };
     }
     Ok(buffer.into())
+}
+
+/// Returns the first byte after the end of a member and the number of bytes that have arrived from
+/// there on, or `None` at the end of the body. With `pass_zeros`, zeros after the member are read.
+async fn after_member(
+    encoded: &mut (impl AsyncBufRead + Unpin),
+    pass_zeros: bool,
+) -> io::Result<Option<(u8, usize)>> {
+    loop {
+        let rest = encoded.fill_buf().await?;
+        let zeros = rest.iter().take_while(|byte| pass_zeros && **byte == 0).count();
+        match rest.get(zeros) {
+            Some(first) => {
+                let first = (*first, rest.len() - zeros);
+                encoded.consume(zeros);
+                return Ok(Some(first));
+            }
+            None if zeros == 0 => return Ok(None),
+            None => encoded.consume(zeros),
+        }
+    }
 }
 
 fn check_inflated(len: usize, limit_bytes: u64) -> Result<(), Refusal> {

@@ -2,9 +2,9 @@
 //!
 //! | name | accepted |
 //! |---|---|
-//! | `gzip`, `x-gzip` | one or more members |
+//! | `gzip`, `x-gzip` | one or more members, zeros after each, as gzip(1) takes them |
 //! | `deflate` | a zlib stream, or raw deflate, which some clients send under this name |
-//! | `zstd` | one or more frames with windows up to 8 MiB (RFC 9659) |
+//! | `zstd` | one or more frames with windows up to 8 MiB (RFC 9659), skippable ones among them |
 //! | `br` | one stream, windows up to 16 MiB |
 //!
 //! A body encoded twice is refused. The memory of a decoder besides its output is bounded by
@@ -93,6 +93,13 @@ impl Encoding {
         }
     }
 
+    /// Returns whether the reader of [`Encoding::inflate`] stops after each member of several. The
+    /// caller then passes over zeros, with which tapes and block devices fill up what they store, and
+    /// begins another reader if bytes are left.
+    pub(super) const fn separates_members(self) -> bool {
+        matches!(self, Encoding::Gzip)
+    }
+
     /// Returns a reader of the decoded bytes of `encoded`, whose first byte is `first`.
     ///
     /// The reader may stop before the end of `encoded`: the caller has to look for bytes after the end
@@ -106,11 +113,8 @@ impl Encoding {
         R: AsyncBufRead + Send + Unpin + 'a,
     {
         match self {
-            Encoding::Gzip => {
-                let mut gzip = GzipDecoder::new(encoded);
-                gzip.multiple_members(true);
-                Box::new(gzip)
-            }
+            // One member: see `Encoding::separates_members`.
+            Encoding::Gzip => Box::new(GzipDecoder::new(encoded)),
             Encoding::Deflate if is_zlib(first) => Box::new(ZlibDecoder::new(encoded)),
             Encoding::Deflate => Box::new(DeflateDecoder::new(encoded)),
             Encoding::Zstd => {

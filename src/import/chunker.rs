@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::options::Input;
 use super::{content_hash, reader};
-use crate::bulk_action::{self, Verb};
+use crate::bulk_action::{self, BYTE_ORDER_MARK, Verb};
 use crate::record::Form;
 
 /// Largest line, and largest file that is one JSON array, in bytes.
@@ -272,9 +272,6 @@ fn array_end(line: &[u8]) -> Option<usize> {
     }
     None
 }
-
-/// The byte order mark, which some programs put before everything else.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 fn line_feeds(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64

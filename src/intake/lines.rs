@@ -5,7 +5,6 @@ use crate::bulk_action::is_blank;
 /// Returns the number of lines that are more than white space. A byte order mark counts as white
 /// space.
 pub(super) fn count(body: &[u8]) -> u64 {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let mut lines = 0;
     let mut start = 0;
     for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
@@ -28,6 +27,7 @@ mod tests {
             ("\r\n \t\r\n", 0),
             ("\u{feff}", 0),
             ("\u{feff}\r\n", 0),
+            ("{}\n\u{feff}\n\u{feff}{}\n\u{feff}", 2),
             ("{}", 1),
             ("{}\n", 1),
             ("{}\r\n{}\r\n", 2),

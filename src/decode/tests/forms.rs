@@ -22,6 +22,28 @@ fn documents_stand_one_a_line_however_lines_end() {
     }
 }
 
+/// Files that begin with the mark are joined.
+#[test]
+fn a_byte_order_mark_may_begin_any_line() {
+    for text in [
+        "{\"n\":1}\n\u{feff}{\"n\":2}\n",
+        "\u{feff}{\"n\":1}\r\n\u{feff} {\"n\":2}\n\u{feff}\n\u{feff}",
+    ] {
+        let decoded = decode(text);
+        assert_eq!(documents(&decoded), [json!({"n":1}), json!({"n":2})], "{text:?}");
+        assert_eq!((lines(&decoded), decoded.counts.lines), (vec!["1".into(), "2".into()], 2));
+    }
+    let bulk = "{\"index\":{}}\n\u{feff}{\"n\":1}\n\u{feff}{\"create\":{\"_id\":\"x\"}}\n{\"n\":2}\n";
+    for form in [Form::Ndjson, Form::Elasticsearch] {
+        let decoded = decode_form(form, bulk.as_bytes());
+        assert_eq!(documents(&decoded), [json!({"n":1}), json!({"n":2})]);
+        assert!(texts(&decoded, EXTRA)[1].as_ref().unwrap().contains("\"x\""));
+        assert_eq!((lines(&decoded), decoded.counts.actions), (vec!["2".into(), "4".into()], 2));
+    }
+    let twice = decode("{\"n\":1}\n{\u{feff}}\n\u{feff}\u{feff}{}");
+    assert_eq!(rejects(&twice).len(), 2, "only at the beginning, and once");
+}
+
 #[test]
 fn blank_lines_count_as_positions_only() {
     let decoded = decode("\n\n{\"n\":1}\n \r\n{\"n\":2}\n\nx\n");
@@ -313,9 +335,9 @@ fn a_later_piece_of_a_file_is_lines() {
     piece.bytes = Bytes::from_static(b"\xef\xbb\xbf{}\n{\"n\":3}");
     decoder.push(&piece);
     let decoded = decoder.finish();
-    assert_eq!(lines(&decoded), ["6", "7", "6"]);
+    assert_eq!(lines(&decoded), ["6", "7", "5", "6"]);
     let none = "not a JSON object at byte 1";
-    assert_eq!(rejects(&decoded), [(5, none, "[1]".into()), (5, none, "\u{feff}{}".into())]);
+    assert_eq!(rejects(&decoded), [(5, none, "[1]".into())]);
 }
 
 #[test]

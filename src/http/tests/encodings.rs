@@ -147,6 +147,69 @@ async fn several_gzip_members_and_zstd_frames_are_one_body() {
     }
 }
 
+/// A frame that decoders pass over, as pzstd and seekable zstd write them.
+fn skippable(nibble: u8, bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
+    [&[0x50 | nibble, 0x2a, 0x4d, 0x18][..], &length, bytes].concat()
+}
+
+#[tokio::test]
+async fn skippable_zstd_frames_are_passed_over_wherever_they_are() {
+    let (one, two) = (lines(10), lines(200));
+    let (first, second) = (pack("zstd", &one).await, pack("zstd", &two).await);
+    let skip = [skippable(0, b"\x10\0\0\0"), skippable(15, b""), skippable(3, &[7; 100_000])];
+    for packed in [
+        [&skip[0][..], &first, &skip[0], &second].concat(),
+        [&first[..], &skip[1], &skip[2], &second, &skip[2]].concat(),
+        [&skip[2][..], &skip[1], &skip[0], &first, &second].concat(),
+    ] {
+        for size in [1, 10, packed.len()] {
+            let got = read(Encoding::Zstd, packed.chunks(size).collect()).await.unwrap();
+            assert_eq!(got, [&one[..], &two].concat(), "in chunks of {size}");
+        }
+    }
+    let cut = [&first[..], &skip[2][..50]].concat();
+    let error = read(Encoding::Zstd, vec![&cut]).await.unwrap_err();
+    assert!(matches!(error, Refusal::BrokenEncoding { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn zeros_after_a_gzip_member_are_passed_over() {
+    let (one, two) = (lines(10), lines(200));
+    let (first, second) = (pack("gzip", &one).await, pack("gzip", &two).await);
+    for packed in [
+        [&first[..], &second, &[0; 512]].concat(),
+        [&first[..], &[0], &second].concat(),
+        [&first[..], &[0; 100_000], &second, &[0]].concat(),
+    ] {
+        for size in [1, 10, packed.len()] {
+            let got = read(Encoding::Gzip, packed.chunks(size).collect()).await.unwrap();
+            assert_eq!(got, [&one[..], &two].concat(), "in chunks of {size}");
+        }
+    }
+    for broken in [
+        [&first[..], &[0; 9], b"xyz"].concat(),
+        [&first[..], &[0; 9], &second[..20]].concat(),
+        [&[0; 9][..], &first].concat(),
+    ] {
+        let error = read(Encoding::Gzip, vec![&broken]).await.unwrap_err();
+        assert!(matches!(error, Refusal::BrokenEncoding { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn members_joined_within_a_line_are_lines() {
+    let server = Server::start().await;
+    let data = lines(10);
+    for name in ["gzip", "zstd"] {
+        let (one, two) = data.split_at(data.len() / 2 + usize::from(name == "zstd"));
+        let packed = [pack(name, one).await, pack(name, two).await].concat();
+        let answer = server.ask(put_with(&format!("content-encoding: {name}\r\n"), packed)).await;
+        answer.is(200, &ok(10, data.len(), name == "zstd"));
+    }
+    assert_eq!(server.bodies(), [data]);
+}
+
 #[tokio::test]
 async fn a_body_that_is_not_what_it_says_is_400_with_the_place() {
     let server = Server::start().await;
