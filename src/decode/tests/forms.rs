@@ -33,7 +33,8 @@ fn a_byte_order_mark_may_begin_any_line() {
         assert_eq!(documents(&decoded), [json!({"n":1}), json!({"n":2})], "{text:?}");
         assert_eq!((lines(&decoded), decoded.counts.lines), (vec!["1".into(), "2".into()], 2));
     }
-    let bulk = "{\"index\":{}}\n\u{feff}{\"n\":1}\n\u{feff}{\"create\":{\"_id\":\"x\"}}\n{\"n\":2}\n";
+    let bulk =
+        "{\"index\":{}}\n\u{feff}{\"n\":1}\n\u{feff}{\"create\":{\"_id\":\"x\"}}\n{\"n\":2}\n";
     for form in [Form::Ndjson, Form::Elasticsearch] {
         let decoded = decode_form(form, bulk.as_bytes());
         assert_eq!(documents(&decoded), [json!({"n":1}), json!({"n":2})]);
