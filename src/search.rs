@@ -41,8 +41,8 @@ pub(crate) fn mutate(dice: &mut Dice, bytes: &mut Vec<u8>) {
             1 if at < bytes.len() => bytes[at] = [0, 0xff, 0x7f, 0x80, 1][dice.below(5) as usize],
             2 => drop(bytes.drain(at..to)),
             3 => {
-                let piece = bytes[at..to].to_vec();
-                bytes.splice(at..at, piece);
+                let copy = bytes[at..to].to_vec();
+                bytes.splice(at..at, copy);
             }
             4 => bytes.truncate(at),
             _ => bytes.insert(at, dice.byte()),

@@ -41,7 +41,7 @@ use crate::{http, metrics, privacy};
 pub use self::settings::Settings;
 
 /// Interval at which a running server checks its journal and its landing thread.
-const WATCH: Duration = Duration::from_millis(250);
+const CHECK_EVERY: Duration = Duration::from_millis(250);
 
 /// The end of a server that did not land everything.
 #[derive(Debug, thiserror::Error)]
@@ -204,7 +204,7 @@ fn with_cipher(
 /// Resolves when the journal is poisoned or the landing thread has ended.
 async fn broken(journal: &Journal, landing: &Landing) {
     while journal.poisoned().is_none() && !landing.has_ended() {
-        tokio::time::sleep(WATCH).await;
+        tokio::time::sleep(CHECK_EVERY).await;
     }
 }
 

@@ -77,7 +77,7 @@ fn the_manual_page_of_serve_has_sections_variables_and_defaults() {
 }
 
 #[test]
-fn version_is_told() {
+fn version_is_printed() {
     let output = run(&["--version"]);
     assert_eq!(code(&output), Some(0));
     assert_eq!(stdout(&output), format!("sessionlake {}\n", env!("CARGO_PKG_VERSION")));
@@ -121,7 +121,7 @@ fn wrong_usage_is_2_and_leaves_standard_output_alone() {
 }
 
 #[test]
-fn an_error_is_told_with_its_causes() {
+fn an_error_is_reported_with_its_causes() {
     let output = run(&["serve", "--config", "missing.toml"]);
     let said = stderr(&output);
     let lines: Vec<&str> = said.lines().collect();
@@ -138,7 +138,7 @@ const PLAIN_STORE: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn trouble_with_a_store_is_told_once_with_what_to_do() {
+fn a_failure_of_a_store_is_reported_once_with_what_to_do() {
     let dir = TempDir::new().unwrap();
     let output = run_with(dir.path(), &["inspect", "s3://bucket/prefix"], &PLAIN_STORE);
     assert_eq!(code(&output), Some(1));

@@ -3,7 +3,7 @@
 //! A key set from a URL is fetched when the credentials are read, every [`FETCH_EVERY`], and, at
 //! most every [`FETCH_AGAIN`], when a token of this issuer names a key that is not in it. Such a token
 //! waits for the fetch, so that no valid token is refused after a start or a key rotation. A token that
-//! cannot be verified, because the set cannot be fetched, is not refused either: the client is told to
+//! cannot be verified, because the set cannot be fetched, is not refused either: the client is asked to
 //! retry. One fetch of a set is in progress at a time, for all that wait, and issuers do not wait for
 //! one another. While a set cannot be fetched, the known keys stay valid. A key set in a file is read
 //! again when it changes.
@@ -181,7 +181,7 @@ impl Issuers {
     /// Returns the subject of a token, as `issuer#subject`, and its scopes.
     ///
     /// # Errors
-    /// [`Rejection::Uncharged`] for a token that is not valid; [`Denied::Busy`] if that cannot be told
+    /// [`Rejection::Uncharged`] for a token that is not valid; [`Denied::Busy`] if that cannot be known
     /// now.
     ///
     /// # Cancel safety
@@ -222,7 +222,7 @@ impl Issuer {
         if !matches!(verdict, Verdict::NoKey) || self.url.is_none() {
             return Some(verdict);
         }
-        let told = async {
+        let verdict = async {
             loop {
                 self.begin_fetch();
                 fetched.changed().await.ok()?;
@@ -235,7 +235,7 @@ impl Issuer {
                 }
             }
         };
-        tokio::time::timeout(KEY_TIMEOUT, told).await.ok().flatten()
+        tokio::time::timeout(KEY_TIMEOUT, verdict).await.ok().flatten()
     }
 
     fn verify(&self, token: &Unverified<'_>) -> Verdict {

@@ -451,8 +451,8 @@ async fn an_issuer_that_cannot_be_reached_holds_up_no_other_and_refuses_nobody()
     tokio::time::sleep(CHECK_EVERY * 2).await;
     assert!(ask(&auth, &Rules::any(), &basic("ann", "right")).await.is_ok(), "read again");
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
-    let untold = jwt(&key, Algorithm::ES256, "k1", json!({}));
-    assert_eq!(ask(&auth, &Rules::any(), &untold).await, Err(Denied::Busy));
+    let unknown = jwt(&key, Algorithm::ES256, "k1", json!({}));
+    assert_eq!(ask(&auth, &Rules::any(), &unknown).await, Err(Denied::Busy));
     fresh.abort();
 }
 

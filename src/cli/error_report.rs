@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_twice() {
+    fn nothing_is_said_twice() {
         let error = of_a_store(Nested::Put(Box::new(Nested::Status(403))));
         let generic = "Generic S3 error: Error performing PUT http://169.254.169.254/x: Server \
                        returned 403";
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_that_say_more_are_told() {
+    fn causes_that_say_more_are_reported() {
         let io = std::io::Error::other("no such file");
         let error = anyhow::Error::new(io).context("cannot read a").context("cannot start");
         assert_eq!(lines(&error), ["cannot start", "cannot read a", "no such file"]);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_troubles_come_with_advice() {
+    fn usual_failures_come_with_advice() {
         let error = of_a_store(Nested::Put(Box::new(Nested::Status(403))));
         assert!(advice(&error).unwrap().contains("AWS_ACCESS_KEY_ID"));
         let with = |text: &'static str| {

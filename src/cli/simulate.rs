@@ -52,8 +52,8 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
     let sending = sending(args).map_err(Failure::Usage)?;
     if args.test_export {
-        let (told, good) = runtime.block_on(simulate::test_export(plan, &sending))?;
-        out::write(&told)?;
+        let (outcomes, good) = runtime.block_on(simulate::test_export(plan, &sending))?;
+        out::write(&outcomes)?;
         return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let outcome = runtime.block_on(simulate::send(plan, &sending, stop))?;

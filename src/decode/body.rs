@@ -129,7 +129,7 @@ impl<'a> BodyReader<'a> {
     /// Decides the form of a body by its beginning.
     fn begin(&mut self) {
         let bytes = &self.body.bytes;
-        // A later piece of a file begins with whatever line is its first.
+        // A later chunk of a file begins with whatever line is its first.
         let begins = self.body.first_line == 1;
         let marked = begins && bytes.starts_with(BYTE_ORDER_MARK);
         let start = if marked { BYTE_ORDER_MARK.len() } else { 0 };

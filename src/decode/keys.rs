@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeated_keys_are_told_among_few_and_many() {
+    fn repeated_keys_are_found_among_few_and_many() {
         let mut keys = Keys::default();
         for _ in 0..2 {
             for i in 0..100 {

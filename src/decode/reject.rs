@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_told_apart_by_their_texts() {
+    fn codes_have_distinct_texts() {
         let texts: BTreeSet<&str> = RejectCode::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(texts.len(), RejectCode::ALL.len());
         for text in texts {

@@ -31,7 +31,7 @@ pub enum AppendError {
     /// The file system has less space than must stay free.
     #[error(
         "the journal's disk has {free_bytes} bytes free, and {reserve_bytes} must stay free: \
-         make room, or lower the reserve"
+         free some space, or lower the reserve"
     )]
     DiskReserve {
         /// Bytes free for this user.

@@ -2,7 +2,7 @@
 //! the way.
 //!
 //! A sync that failed is final for its file. The system says so once; asked again it answers that
-//! all is well, with the bytes nowhere. So it is told apart from other errors
+//! all is well, with the bytes nowhere. So it is distinguished from other errors
 //! ([`StoreError::Unsynced`]), and whoever wrote the staging file writes another. What was copied
 //! here is written anew by every attempt, and needs no such care.
 

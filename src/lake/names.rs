@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_look_alike_are_told_apart() {
+    fn names_that_look_alike_are_distinguished() {
         let parse = ObjectName::parse;
         let roll = Roll(7);
         let data = |table, partition| ObjectName::Data { table, partition, node: "n-1", roll };

@@ -35,7 +35,7 @@ pub(super) enum Creation {
     Created,
     /// There is an object of this name, which may be of an earlier attempt whose answer was lost.
     Exists,
-    /// The store was told not to support conditions.
+    /// The store is configured not to support conditions.
     Unsupported,
 }
 

@@ -35,7 +35,7 @@ pub struct Receipt {
     /// Number of bulk action lines, which are not counted as lines.
     pub actions: u64,
     /// Bodies of the range, or right before it, that were acknowledged and are gone: their segment
-    /// was damaged, and the start was told to go on without it. Usually none, and then left out.
+    /// was damaged, and the options said to go on without it. Usually none, and then left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostBodies>,
     /// Files by table; tables without any are left out.

@@ -100,8 +100,8 @@ fn a_top_level_that_is_no_record_is_refused() {
     assert_refused(TableSchema::parse(nameless), "top level", "needs a \"name\"");
     let hidden = r#"{"type":"record","name":"_t","fields":[{"name":"a","type":"long"}]}"#;
     assert_refused(TableSchema::parse(hidden), "_t", "hidden");
-    let odd = r#"{"type":"record","name":"../t","fields":[{"name":"a","type":"long"}]}"#;
-    assert_refused(TableSchema::parse(odd), "top level", "no Avro name");
+    let misnamed = r#"{"type":"record","name":"../t","fields":[{"name":"a","type":"long"}]}"#;
+    assert_refused(TableSchema::parse(misnamed), "top level", "no Avro name");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::publish::supervisor::Supervisor;
 
-/// The landing thread. Dropped, it is told to stop, and is not waited for: it holds the journal, and
+/// The landing thread. Dropped, it is stopped, and is not waited for: it holds the journal, and
 /// with it the lock of the state directory, until it has.
 pub(super) struct Landing {
     thread: Option<JoinHandle<anyhow::Result<()>>>,
@@ -37,7 +37,7 @@ impl Landing {
     /// The thread's own, or its panic.
     ///
     /// # Cancel safety
-    /// Dropped, the thread is told to stop.
+    /// Dropped, the thread is stopped.
     pub(super) async fn join(mut self) -> anyhow::Result<()> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_doubled_or_unexpected_is_told() {
+    fn what_is_missing_doubled_or_unexpected_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger");
         let mut ledger = Ledger::create(&path).unwrap();

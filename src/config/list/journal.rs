@@ -69,7 +69,7 @@ pub(crate) const JOURNAL_COMPRESSION: Setting = Setting {
     commands: SERVE,
     heading: JOURNAL,
     help: "Compress bodies of 4 KiB to 8 MiB in the journal (zstd).",
-    more: "Sessions take an eighth of the room there, and less time. Bodies are compressed before \
+    more: "Sessions take an eighth of the space, and less time. Bodies are compressed before \
            they are encrypted.",
 };
 
@@ -136,5 +136,6 @@ pub(crate) const ENCRYPT_JOURNAL: Setting = Setting {
     commands: SERVE,
     heading: PRIVACY,
     help: "Encrypt bodies in the journal (AES-256-GCM) with a key made from privacy_key.",
-    more: "What lies there already stays as it is until it has landed, and privacy_key opens it.",
+    more: "Bodies that are there already stay as they are until they have landed; privacy_key \
+           opens them.",
 };

@@ -188,7 +188,7 @@ fn the_place_is_named_as_its_user_knows_it() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     let said = complaint("rol_age = \"60s\"\nroll_rows = true\n[storage]\nnope = 1\n");
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 4, "{said}");

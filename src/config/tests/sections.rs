@@ -155,7 +155,7 @@ fn wrong_types_in_sections_say_what_was_found_and_expected() {
 }
 
 #[test]
-fn problems_of_all_sections_are_told_at_once() {
+fn problems_of_all_sections_are_reported_at_once() {
     let text = "[[endpoint]]\nnme = \"a\"\nform = 1.5\n[[tables]]\nname = []\n[storage]\nx = 1\n";
     let said = complaint(text);
     assert!(said.contains("the configuration has 4 problems:"), "{said}");

@@ -328,13 +328,13 @@ fn a_line_that_begins_like_an_array_leaves_its_neighbours_alone() {
 }
 
 #[test]
-fn a_later_piece_of_a_file_is_lines() {
+fn a_later_chunk_of_a_file_is_lines() {
     let mut decoder = Decoder::new(small(), "node".into());
-    let mut piece = body(Form::Ndjson, b"[1]\n{\"n\":1}\n{\"n\":2}");
-    piece.first_line = 5;
-    decoder.push(&piece);
-    piece.bytes = Bytes::from_static(b"\xef\xbb\xbf{}\n{\"n\":3}");
-    decoder.push(&piece);
+    let mut chunk = body(Form::Ndjson, b"[1]\n{\"n\":1}\n{\"n\":2}");
+    chunk.first_line = 5;
+    decoder.push(&chunk);
+    chunk.bytes = Bytes::from_static(b"\xef\xbb\xbf{}\n{\"n\":3}");
+    decoder.push(&chunk);
     let decoded = decoder.finish();
     assert_eq!(lines(&decoded), ["6", "7", "5", "6"]);
     let none = "not a JSON object at byte 1";
@@ -351,7 +351,7 @@ fn one_document_over_several_lines_is_a_document() {
 
     let two = format!("{pretty}{pretty}");
     let decoded = decode(&two);
-    assert_eq!(decoded.counts.rows, 0, "two of them are not told from broken lines");
+    assert_eq!(decoded.counts.rows, 0, "two of them are not distinguished from broken lines");
     assert_eq!(decoded.rejects[0].raw, "{");
     assert_eq!(decoded.rejects[0].reason, "unexpected end of the line at byte 2");
 

@@ -382,11 +382,11 @@ async fn many_bodies_at_once_wait_in_turn_and_not_for_one_another() {
             tokio::spawn(async move {
                 let length_bytes = Some(sent.len() as u64);
                 let announced = AnnouncedBody { encoding, length_bytes, peer: somebody() };
-                let pieces: Vec<_> =
+                let parts: Vec<_> =
                     sent.chunks(sent.len() / 8).map(Bytes::copy_from_slice).collect();
-                let chunks = stream::iter(pieces).then(|piece| async {
+                let chunks = stream::iter(parts).then(|part| async {
                     tokio::time::sleep(Duration::from_millis(1)).await;
-                    Ok::<_, io::Error>(piece)
+                    Ok::<_, io::Error>(part)
                 });
                 let body = body::read(chunks, announced, limits, &memory).await?;
                 assert!(body.bytes == text);

@@ -111,7 +111,7 @@ async fn a_shutdown_lets_a_stream_finish_and_closes_the_connection() {
     server.ended().await;
 }
 
-/// A client with no window: it is told how things went, and takes no byte of an answer.
+/// A client with no window: it gets the status of requests, and takes no byte of an answer.
 async fn connect_taking_nothing(
     server: &Server,
 ) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {

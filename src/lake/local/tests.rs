@@ -116,7 +116,7 @@ fn what_a_crash_left_under_the_hidden_name_is_replaced() {
 }
 
 #[test]
-fn a_failed_sync_of_a_file_or_its_directory_is_told_apart() {
+fn a_failed_sync_of_a_file_or_its_directory_has_an_error_of_its_own() {
     for failing in ["lake/t/.n-1.parquet.tmp", "lake/t"] {
         let dir = tempfile::tempdir().unwrap();
         let staged = dir.path().join("staged");

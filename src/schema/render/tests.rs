@@ -36,12 +36,12 @@ fn built_in_schemas_are_kept_in_the_layout_that_is_printed() {
 
 #[test]
 fn the_layout_of_the_source_does_not_show_in_the_avro_text() {
-    let squeezed: Value = serde_json::from_str(
+    let compact: Value = serde_json::from_str(
         r#"{"type":"record","name":"t","fields":[{"name":"b","type":"long"}]}"#,
     )
     .expect("JSON");
-    let wide = TableSchema::parse(&format!("\u{feff}\n{squeezed:#}\n\n")).expect("parses");
-    let narrow = TableSchema::parse(&squeezed.to_string()).expect("parses");
+    let wide = TableSchema::parse(&format!("\u{feff}\n{compact:#}\n\n")).expect("parses");
+    let narrow = TableSchema::parse(&compact.to_string()).expect("parses");
     assert_eq!(avro(&wide), avro(&narrow));
     let again = TableSchema::parse(&avro(&wide)).expect("parses again");
     assert_eq!((again.fingerprint, again.fields), (wide.fingerprint, wide.fields));

@@ -7,7 +7,7 @@ use super::{DAY_MS, HOUR_MS, shares};
 /// The distribution of sessions over time and locations: for each hour of UTC the sessions of all
 /// locations, summed up.
 ///
-/// Time is measured in what happens: so many sessions an hour, each weighing an hour's
+/// Time is measured in what happens: so many sessions an hour, each counting as an hour's
 /// milliseconds, so that it can be cut without rounding.
 pub(super) struct Rhythm {
     /// Sessions of the day before each hour, and at last those of the whole day.

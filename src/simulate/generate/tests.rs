@@ -70,10 +70,10 @@ fn every_value_of_every_format_has_its_column() {
 #[test]
 fn drift_is_as_frequent_as_asked() {
     for format in [Format::Current, Format::Classic, Format::Oldest] {
-        let odd = extras(Shape { drift_ppm: 100_000, ..shape(format) }, 4_000);
+        let drifted = extras(Shape { drift_ppm: 100_000, ..shape(format) }, 4_000);
         // A classic document has no place for a few of the oddities.
         let least = if format == Format::Classic { 250 } else { 340 };
-        assert!((least..460).contains(&odd), "{format:?}: {odd}");
+        assert!((least..460).contains(&drifted), "{format:?}: {drifted}");
     }
 }
 

@@ -69,7 +69,7 @@ pub struct Transport {
 /// Bytes of an answer that are read: enough for a sentence of what is wrong.
 const ANSWER_BYTES: usize = 4_096;
 /// Bytes of a body that are sent at a time where a fault asks for a slow body.
-const PIECE_BYTES: usize = 65_536;
+const CHUNK_BYTES: usize = 65_536;
 /// Time that a slow body takes.
 const SLOW: Duration = Duration::from_secs(2);
 
@@ -135,13 +135,13 @@ impl Endpoint {
         match manner {
             Manner::Plain => self.answer(request.body(body.clone())).await,
             Manner::Slow => {
-                let pieces = body.len().div_ceil(PIECE_BYTES).max(1) as u32;
-                let pause = SLOW / pieces;
-                self.answer(piecewise(request, body.clone(), Some(pause), Arc::default())).await
+                let chunks = body.len().div_ceil(CHUNK_BYTES).max(1) as u32;
+                let pause = SLOW / chunks;
+                self.answer(in_chunks(request, body.clone(), Some(pause), Arc::default())).await
             }
             Manner::Drop(after) => {
                 let sent = Arc::new(AtomicBool::new(false));
-                let sending = self.answer(piecewise(request, body.clone(), None, sent.clone()));
+                let sending = self.answer(in_chunks(request, body.clone(), None, sent.clone()));
                 let dropping = async {
                     while !sent.load(Ordering::Relaxed) {
                         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -159,8 +159,8 @@ impl Endpoint {
     /// Sends a request, and judges the answer by its status alone; a little of the text is read for
     /// people.
     async fn answer(&self, request: RequestBuilder) -> Result<(), SendError> {
-        let trouble = |error| SendError::of(&error, self.transport.timeout);
-        let mut response = request.send().await.map_err(trouble)?;
+        let error_of = |error| SendError::of(&error, self.transport.timeout);
+        let mut response = request.send().await.map_err(error_of)?;
         let status = response.status().as_u16();
         let mut said = Vec::new();
         while said.len() < ANSWER_BYTES {
@@ -227,8 +227,8 @@ impl Endpoint {
             .send()
             .await
             .map_err(|error| {
-                let trouble = SendError::of(&error, self.transport.timeout);
-                anyhow::anyhow!("{}", trouble.explain(url))
+                let error = SendError::of(&error, self.transport.timeout);
+                anyhow::anyhow!("{}", error.explain(url))
             })?;
         let status = response.status();
         let answer = response.bytes().await.context("its answer broke off")?;
@@ -251,14 +251,14 @@ impl Endpoint {
 
 /// Returns `request` with a body that is sent in chunks, each after a pause; `sent` becomes true
 /// once the last was taken.
-fn piecewise(
+fn in_chunks(
     request: RequestBuilder,
     body: Bytes,
     pause: Option<Duration>,
     sent: Arc<AtomicBool>,
 ) -> RequestBuilder {
     let length = body.len();
-    let pieces = futures::stream::unfold(body, move |mut left| {
+    let chunks = futures::stream::unfold(body, move |mut left| {
         let sent = sent.clone();
         async move {
             if left.is_empty() {
@@ -268,11 +268,11 @@ fn piecewise(
             if let Some(pause) = pause {
                 tokio::time::sleep(pause).await;
             }
-            let piece = left.split_to(left.len().min(PIECE_BYTES));
+            let chunk = left.split_to(left.len().min(CHUNK_BYTES));
             // HTTP/1.1 stops asking once it has all the bytes that were announced.
             sent.store(left.is_empty(), Ordering::Relaxed);
-            Some((Ok::<_, std::io::Error>(piece), left))
+            Some((Ok::<_, std::io::Error>(chunk), left))
         }
     });
-    request.header(CONTENT_LENGTH, length).body(reqwest::Body::wrap_stream(pieces.boxed()))
+    request.header(CONTENT_LENGTH, length).body(reqwest::Body::wrap_stream(chunks.boxed()))
 }

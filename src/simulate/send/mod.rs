@@ -9,7 +9,7 @@
 //! time-out, with pauses of 1, 2 and 4 s between; then it is discarded, and said so. Nothing but 200
 //! is an acknowledgement. Queues are short: a slow receiver slows the feed down.
 //!
-//! An endpoint that has never acknowledged anything, and whose trouble will not pass by itself
+//! An endpoint that has never acknowledged anything, and whose errors will not pass by themselves
 //! (a wrong URL, wrong credentials, …), is given up with its first discarded bulk.
 
 mod endpoint;
@@ -118,7 +118,7 @@ pub async fn send(plan: Plan, sending: &Sending, stop: Arc<AtomicBool>) -> anyho
         queues.push((queue, lane.clone()));
     }
     let made_sessions = Arc::new(AtomicU64::new(0));
-    let feeding = {
+    let feed = {
         let made_sessions = made_sessions.clone();
         tokio::task::spawn_blocking(move || {
             feed(&plan, &stop, |bulk| {
@@ -144,7 +144,7 @@ pub async fn send(plan: Plan, sending: &Sending, stop: Arc<AtomicBool>) -> anyho
             }
         }
     });
-    let made = feeding.await.context("making sessions ended badly")?;
+    let made = feed.await.context("making sessions ended badly")?;
     let mut failed = None;
     while let Some(done) = workers.join_next().await {
         if let Err(error) = done.context("a connection ended badly").and_then(|done| done) {
@@ -230,11 +230,11 @@ impl Lane {
                     }
                     return Ok(());
                 }
-                Err(trouble) => {
-                    if figures.count_error(&trouble) && trouble != SendError::Dropped {
-                        self.progress.say(&trouble.explain(&self.endpoint.url));
+                Err(error) => {
+                    if figures.count_error(&error) && error != SendError::Dropped {
+                        self.progress.say(&error.explain(&self.endpoint.url));
                     }
-                    last = Some(trouble);
+                    last = Some(error);
                 }
             }
         }
@@ -250,7 +250,7 @@ impl Lane {
             bulk.ids.len(),
             self.tries,
         ));
-        let lasting = last.is_some_and(|trouble| trouble.is_lasting());
+        let lasting = last.is_some_and(|error| error.is_lasting());
         if lasting && figures.acked_bulks.load(Ordering::Relaxed) == 0 {
             figures.given_up.store(true, Ordering::Relaxed);
             self.progress.say(&format!("{url} is given up: nothing has got through to it"));
@@ -289,9 +289,9 @@ pub async fn test_export(plan: Plan, sending: &Sending) -> anyhow::Result<(Strin
                 let count = bulk.ids.len();
                 format!("Test export succeeded: {url} answered 200 to {count} sessions.\n")
             }
-            Err(trouble) => {
+            Err(error) => {
                 good = false;
-                format!("Test export failed: {}\n", trouble.explain(url))
+                format!("Test export failed: {}\n", error.explain(url))
             }
         });
     }

@@ -104,7 +104,7 @@ fn line(lane: &Lane, elapsed: Duration) -> String {
         count(&figures.acked_bulks),
         count(&figures.retried),
         count(&figures.discarded_bulks),
-        pace(figures, elapsed)
+        rate(figures, elapsed)
     )
 }
 
@@ -121,11 +121,11 @@ fn summary(figures: &Figures, elapsed: Duration) -> String {
         count(&figures.acked_sessions),
         count(&figures.retried),
         count(&figures.discarded_bulks),
-        pace(figures, elapsed)
+        rate(figures, elapsed)
     )
 }
 
-fn pace(figures: &Figures, elapsed: Duration) -> String {
+fn rate(figures: &Figures, elapsed: Duration) -> String {
     let rate = count(&figures.acked_bytes) as f64 / 1e6 / elapsed.as_secs_f64().max(1e-3);
     let latency = match figures.ack(50).zip(figures.ack(99)) {
         Some((p50, p99)) => format!(", p50 {} p99 {}", show(p50), show(p99)),

@@ -210,21 +210,23 @@ mod tests {
     #[test]
     fn statuses_come_with_advice() {
         let url = Url::parse("http://localhost:3000/export/event").unwrap();
-        let told = |status| SendError::Status(status, "no\n".into()).explain(&url);
-        assert!(told(204).contains("nothing but 200"));
-        assert!(told(401).contains("--bearer"));
-        assert!(told(404).contains("ends in /export/events"));
-        assert!(told(302).contains("redirects"));
+        let explained = |status| SendError::Status(status, "no\n".into()).explain(&url);
+        assert!(explained(204).contains("nothing but 200"));
+        assert!(explained(401).contains("--bearer"));
+        assert!(explained(404).contains("ends in /export/events"));
+        assert!(explained(302).contains("redirects"));
         assert!(
-            told(404).starts_with("http://localhost:3000/export/event answered 404; it said: no\n")
+            explained(404)
+                .starts_with("http://localhost:3000/export/event answered 404; it said: no\n")
         );
     }
 
     #[test]
     fn another_certificate_of_the_same_name_comes_with_advice() {
         let url = Url::parse("https://localhost:3000/export/events").unwrap();
-        let told = SendError::Tls("invalid peer certificate: BadSignature".into()).explain(&url);
-        assert!(told.contains("--ca"), "{told}");
+        let explained =
+            SendError::Tls("invalid peer certificate: BadSignature".into()).explain(&url);
+        assert!(explained.contains("--ca"), "{explained}");
     }
 
     #[test]
