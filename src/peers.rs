@@ -1,7 +1,7 @@
 //! Peers, and limits of their rate and of their concurrency.
 //!
 //! A peer is an IPv4 address or an IPv6 /64, since a sender that has one IPv6 address has the others
-//! of its network as well. Memory is bounded: at most [`MAX_PEERS`] have a token bucket, and those
+//! of its network as well. Memory is bounded: at most `MAX_PEERS` have a token bucket, and those
 //! whose bucket has filled up again are forgotten first.
 
 use std::collections::HashMap;

@@ -5,7 +5,7 @@
 //! inexact, and where the footer does not say enough there is no bound.
 //!
 //! The size is bounded. A leaf without a single value is left out, a leaf within a list or map has
-//! counts only (no table format takes bounds of it), and a text longer than [`MAX_TEXT_BYTES`] is no
+//! counts only (no table format takes bounds of it), and a text longer than `MAX_TEXT_BYTES` is no
 //! bound.
 
 use parquet::basic::{LogicalType, TimeUnit};

@@ -9,7 +9,7 @@
 //! longer has its manifest: names, sizes and partition values of the files are in it. Statistics have
 //! a place there and are left out, since plain files do not need them.
 //!
-//! * [`plain`]: plain files, whose commit is the receipt itself.
+//! * `plain`: plain files, whose commit is the receipt itself.
 //!
 //! A table format is added here as a variant of [`Committer`], and in `table::Format`.
 

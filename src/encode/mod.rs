@@ -1,6 +1,6 @@
 //! Columns to Parquet: one file of a roll, written row group by row group into a staging file.
 //!
-//! A row group is encoded leaf by leaf ([`leaf`]). The writer of a leaf is created, filled and closed
+//! A row group is encoded leaf by leaf (`leaf`). The writer of a leaf is created, filled and closed
 //! before the next one is created, so that its dictionary stays in the processor's cache, and several
 //! threads can encode leaves side by side. Between row groups an open file takes the memory of its
 //! footer and nothing else, no buffer and no file descriptor: a thousand partitions may be open.

@@ -2,16 +2,16 @@
 //!
 //! The files of a command are one import: their rows share rolls, so that many small files do not
 //! become many small objects. A file is identified by its content, whatever its name and packing; an
-//! import by its files ([`manifest`]). A file without any line is left out: nothing identifies it. An interrupted import goes on exactly as it began when its
-//! files are given again: chunks are cut at the same places ([`chunker`]), a roll that was sealed is
+//! import by its files (`manifest`). A file without any line is left out: nothing identifies it. An interrupted import goes on exactly as it began when its
+//! files are given again: chunks are cut at the same places (`chunker`), a roll that was sealed is
 //! made again of the same chunks, and rolls with a receipt are left alone. An input that can be read
 //! only once (standard input, a pipe) is an import of its own and identified by nothing: interrupted,
 //! it begins anew, and doubles. A file whose content has changed between hashing and landing is an
 //! error, and its import is not done.
 //!
-//! Lines of the quarantine that are landed again ([`replay`]) are an import too.
+//! Lines of the quarantine that are landed again (`replay`) are an import too.
 //!
-//! One process at a time lands an import: on one machine by a lock ([`staging`]), across machines by
+//! One process at a time lands an import: on one machine by a lock (`staging`), across machines by
 //! the manifests and seals in the lake, each of which only one process can create.
 
 mod chunk_source;

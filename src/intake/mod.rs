@@ -8,7 +8,7 @@
 //!   first source.
 //!
 //! A document is never looked at. Lines are counted, and a bulk is split by the action lines alone
-//! ([`bulk`]).
+//! (`bulk`).
 
 pub(crate) mod bulk;
 mod index_pattern;

@@ -213,7 +213,7 @@ impl Lake {
         self.take_epoch(&released).await.map(|_| ())
     }
 
-    /// Puts a staging file in place of the object `name`: see [`Lake::put_file`].
+    /// Puts a staging file in place of the object `name`: see `Lake::put_file`.
     ///
     /// # Errors
     /// [`LeaseError`]; without a lease that holds nothing is written.

@@ -8,7 +8,7 @@
 //! * [`lease`]: the right to replace and delete objects.
 //!
 //! An object appears whole or not at all. In a directory it is written under a hidden name, synced,
-//! renamed, and every directory on its way synced ([`local`]); objects of a bucket appear whole by
+//! renamed, and every directory on its way synced (`local`); objects of a bucket appear whole by
 //! themselves, and are read from a staging file that was synced before. An object of a roll that is there
 //! is never put again (`publish` looks first).
 

@@ -1,11 +1,11 @@
 //! Finished rolls into the lake: sealed, put, and committed to their tables.
 //!
-//! * [`publisher`]: the steps of one roll after the other.
-//! * [`recovery`]: objects of a sealed roll that stand in the lake when it is made again.
-//! * [`supervisor`]: everything behind the journal of `serve`; starts again from it after a failure.
-//! * [`error`]: errors, by what the caller must do.
-//! * [`pauses`]: pauses between attempts.
-//! * [`work_list`], [`concurrency`]: many objects at a time, some of which fail.
+//! * `publisher`: the steps of one roll after the other.
+//! * `recovery`: objects of a sealed roll that stand in the lake when it is made again.
+//! * `supervisor`: everything behind the journal of `serve`; starts again from it after a failure.
+//! * `error`: errors, by what the caller must do.
+//! * `pauses`: pauses between attempts.
+//! * `work_list`, `concurrency`: many objects at a time, some of which fail.
 //!
 //! A roll is sealed before anything of it has its final name. A roll that was sealed and not
 //! committed is made again from the journal, with the tables in the seal, under the same names; what

@@ -1,17 +1,17 @@
 //! Makes rolls: bodies in sequence order become finished files in the staging directory.
 //!
-//! * [`engine`]: the threads, and the end of rolls.
-//! * [`source`]: the source that bodies come from.
-//! * [`dispatcher`]: cuts bodies into jobs and sends each to a decode worker.
-//! * [`decode_workers`]: the threads that decode, part by part.
-//! * [`open_roll`]: the rows and rejects of the roll that is being filled.
-//! * [`open_tables`]: its tables, by id.
-//! * [`data_files`]: its Parquet files.
-//! * [`manifest`]: its files, once it is finished.
-//! * [`quarantine_writer`]: its quarantine files.
-//! * [`spill`]: its rows that do not fit in memory.
-//! * [`disk_space`]: free space of the staging directory's disk.
-//! * [`options`]: the options of all of these.
+//! * `engine`: the threads, and the end of rolls.
+//! * `source`: the source that bodies come from.
+//! * `dispatcher`: cuts bodies into jobs and sends each to a decode worker.
+//! * `decode_workers`: the threads that decode, part by part.
+//! * `open_roll`: the rows and rejects of the roll that is being filled.
+//! * `open_tables`: its tables, by id.
+//! * `data_files`: its Parquet files.
+//! * `manifest`: its files, once it is finished.
+//! * `quarantine_writer`: its quarantine files.
+//! * `spill`: its rows that do not fit in memory.
+//! * `disk_space`: free space of the staging directory's disk.
+//! * `options`: the options of all of these.
 
 pub(crate) mod data_files;
 pub(crate) mod decode_workers;

@@ -1,13 +1,13 @@
 //! Tables: specifications, the list of them that a process works with, and its serialised form.
 //!
-//! * [`spec`]: the specification of one table.
-//! * [`tables`]: an ordered list of specifications, by id and by name.
-//! * [`serialized`]: the one serialised form of a list, in seals, `tables.json` and import manifests.
-//! * [`registry`]: the tables that a state directory remembers.
+//! * `spec`: the specification of one table.
+//! * `tables`: an ordered list of specifications, by id and by name.
+//! * `serialized`: the one serialised form of a list, in seals, `tables.json` and import manifests.
+//! * `registry`: the tables that a state directory remembers.
 //! * [`partition`]: the partition template (`date={startTime:%Y-%m-%d}`), checked against a schema.
 //! * [`hive_path`]: paths of partitions, written from their values and read back.
-//! * [`revision`]: the rules by which documents become rows, as sealed.
-//! * [`privacy_rules`]: paths of personal data, and the action on each.
+//! * `revision`: the rules by which documents become rows, as sealed.
+//! * `privacy_rules`: paths of personal data, and the action on each.
 //!
 //! A seal carries its tables as text, so that a roll is made again exactly as it was sealed, whatever
 //! the configuration says by then.
