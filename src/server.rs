@@ -18,7 +18,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -28,7 +27,7 @@ use self::landing::Landing;
 use crate::auth::Auth;
 use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
-use crate::journal::{self, BodyCipher, Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
+use crate::journal::{Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
 use crate::lake::Lake;
 use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
@@ -94,7 +93,7 @@ impl Server {
         state_dir::create(settings.state())?;
         let access = open_access(&settings)?;
         let lake = Lake::open(&settings.lake)?;
-        let options = with_cipher(settings.journal.clone(), key.as_ref())?;
+        let options = settings.journal_options(key.as_ref())?;
         let (journal, recovery) = Journal::open(Arc::new(RealDisk), Arc::clone(&clock), options)?;
         log_recovery(&recovery);
         let waiting = recovery.unsealed_from < recovery.next;
@@ -188,17 +187,6 @@ impl Server {
             stop: CancellationToken::new(),
         }
     }
-}
-
-/// Gives the journal its cipher, also if it is not to encrypt: bodies may wait from when it was.
-fn with_cipher(
-    options: journal::Options,
-    key: Option<&privacy::Key>,
-) -> anyhow::Result<journal::Options> {
-    let cipher = key.map(|key| {
-        BodyCipher::derived(|purpose| key.derive(purpose)).context("the privacy key cannot be used")
-    });
-    Ok(journal::Options { cipher: cipher.transpose()?, ..options })
 }
 
 /// Resolves when the journal is poisoned or the landing thread has ended.

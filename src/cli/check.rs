@@ -177,7 +177,7 @@ fn check_state(settings: &Settings) -> anyhow::Result<String> {
 }
 
 /// Opens the journal as serve would, on a disk that stays as it is. Returns `None` if there is no
-/// state directory.
+/// state directory, and if the privacy key cannot be read, which [`check_access`] reports.
 fn check_journal(settings: &Settings) -> Option<anyhow::Result<String>> {
     if !settings.state().exists() {
         return None;
@@ -192,9 +192,12 @@ fn check_journal(settings: &Settings) -> Option<anyhow::Result<String>> {
             some => format!("{some} damaged segments would be set aside, with their bodies"),
         }
     };
-    let opened =
-        Journal::open(Arc::new(ReadOnlyDisk), Arc::new(SystemClock), settings.journal.clone());
-    Some(opened.map(said).map_err(anyhow::Error::new))
+    let key = settings.privacy_key.as_deref().map(privacy::Key::read).transpose().ok()?;
+    let opened = settings.journal_options(key.as_ref()).and_then(|options| {
+        let opened = Journal::open(Arc::new(ReadOnlyDisk), Arc::new(SystemClock), options);
+        opened.map_err(anyhow::Error::new)
+    });
+    Some(opened.map(said))
 }
 
 fn write_synced(path: &FilePath) -> std::io::Result<()> {
@@ -270,5 +273,63 @@ impl Drop for TemporaryDirectory {
             // Fails on a directory that somebody else has begun to use: it stays then.
             let _ = fs::remove_dir(directory);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::journal::NewBody;
+    use crate::record::Form;
+
+    /// Loads settings with this state directory and these further arguments.
+    fn settings(state: &FilePath, more: &[&str]) -> Settings {
+        let state = format!("--state={}", state.display());
+        let arguments = ["sessionlake", "check", &state].into_iter().chain(more.iter().copied());
+        let Command::Check(args) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("another command")
+        };
+        config::serve(&args.flags, &Environment::new::<&str, &str>([])).unwrap().settings
+    }
+
+    #[test]
+    fn an_encrypted_journal_is_opened_with_its_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = |name: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, name.repeat(32)).unwrap();
+            format!("--privacy-key={}", path.display())
+        };
+        let (right, wrong, missing) = (key("right"), key("wrong"), "--privacy-key=missing");
+        let state = dir.path().join("state");
+        let written = settings(&state, &["--encrypt-journal", "--disk-reserve=0", &right]);
+        let secret = privacy::Key::read(written.privacy_key.as_deref().unwrap()).unwrap();
+        let options = written.journal_options(Some(&secret)).unwrap();
+        let (journal, _) =
+            Journal::open(Arc::new(RealDisk), Arc::new(SystemClock), options).unwrap();
+        let body = NewBody {
+            table: "user_sessions".into(),
+            form: Form::Ndjson,
+            first_line: 1,
+            bytes: "{}".into(),
+        };
+        runtime::current_thread().unwrap().block_on(journal.append(body)).unwrap();
+        drop(journal);
+        let check = |more: &[&str]| {
+            let found = check_journal(&settings(&state, more));
+            found.map(|found| found.unwrap_or_else(|error| format!("{error:#}")))
+        };
+        for more in [&[&*right, "--encrypt-journal"][..], &[&*right]] {
+            let found = check(more);
+            assert_eq!(found.as_deref(), Some("can be read; 1 bodies wait to be landed"));
+        }
+        let found = check(&[&wrong, "--encrypt-journal"]).unwrap();
+        assert!(found.contains("privacy_key does not open it"), "{found}");
+        let found = check(&[]).unwrap();
+        assert!(found.contains("there is no key"), "{found}");
+        assert_eq!(check(&[missing]), None, "the check of access says so");
     }
 }

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
+
+use crate::journal::{self, BodyCipher};
 use crate::tls::TlsFiles;
-use crate::{http, journal, lake, roll, table};
+use crate::{http, lake, privacy, roll, table};
 
 /// Settings of a server: the options of its stations.
 #[derive(Clone, Debug)]
@@ -42,6 +45,22 @@ impl Settings {
     #[must_use]
     pub fn state(&self) -> &Path {
         &self.journal.dir
+    }
+
+    /// Returns the journal's options with the cipher of `key`. The cipher is there also if the journal
+    /// is not to encrypt: bodies may wait from when it was.
+    ///
+    /// # Errors
+    /// The cryptographic library refuses the key.
+    pub(crate) fn journal_options(
+        &self,
+        key: Option<&privacy::Key>,
+    ) -> anyhow::Result<journal::Options> {
+        let cipher = key.map(|key| {
+            BodyCipher::derived(|purpose| key.derive(purpose))
+                .context("the privacy key cannot be used")
+        });
+        Ok(journal::Options { cipher: cipher.transpose()?, ..self.journal.clone() })
     }
 
     /// Returns the directory for files of the open roll. Every start empties it, so it has a name
