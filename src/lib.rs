@@ -1,7 +1,7 @@
 //! `sessionlake` receives exported user sessions over HTTP, answers once they are safe on disk,
 //! and lands them as partitioned Parquet on local disk or in an S3-compatible bucket.
 //!
-//! # The way of a record
+//! # The path of a record
 //!
 //! ```text
 //!  sender ─PUT/POST─▶ http ─▶ intake ─body─▶ journal ─Receipt─▶ intake ─▶ http ─200─▶ sender

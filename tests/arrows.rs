@@ -1,4 +1,4 @@
-//! Which module may name which: the arrows of docs/design.md, held against the sources.
+//! The modules that each module may name: the arrows of docs/design.md, held against the sources.
 //!
 //! A module is what stands directly below `src/`. It names another one with `crate::other`, in a
 //! `use` line or within code. Code that is compiled for tests only may name anything. [`ARROWS`] has
@@ -25,7 +25,7 @@ const SHARED: &[&str] = &[
     "zstd_context",
 ];
 
-/// What each module may name besides [`SHARED`].
+/// The modules that each module may name besides [`SHARED`].
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "config"]),
     (

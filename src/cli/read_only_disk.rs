@@ -58,7 +58,7 @@ impl Disk for ReadOnlyDisk {
         RealDisk.free_bytes(dir)
     }
 
-    /// The lock of a running server is respected; none is left behind.
+    /// Takes the lock unless a running server has it, and leaves no file behind.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         if path.exists() { RealDisk.lock(path) } else { Ok(Some(Box::new(NoLock))) }
     }

@@ -96,12 +96,12 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
 
 const TABLE: &str = "user_sessions";
 
-/// The schema of the sessions.
+/// Returns the schema of the sessions.
 pub(super) fn schema() -> anyhow::Result<Arc<TableSchema>> {
     TableSchema::builtin(TABLE).context("there is no such schema")
 }
 
-/// The table of the sessions in a lake.
+/// Returns the table of the sessions in a lake.
 pub(super) fn table<'a>(lake: &'a Lake, schema: &'a TableSchema) -> Table<'a> {
     Table { lake, schema, name: TABLE }
 }

@@ -143,7 +143,7 @@ mod tests {
     use crate::columnar::null_arrays::null_array;
     use crate::schema::TableSchema;
 
-    /// A batch of the built-in table with these columns, and nulls in the others.
+    /// Returns a batch of the built-in table with these columns, and nulls in the others.
     fn batch(rows: usize, some: &[(&str, ArrayRef)]) -> RecordBatch {
         let schema = TableSchema::builtin("user_sessions").unwrap().arrow();
         let columns = schema.fields().iter().map(|field| {

@@ -220,8 +220,8 @@ fn is_float(leaf: &ColumnDescriptor) -> bool {
     matches!(leaf.physical_type(), Type::FLOAT | Type::DOUBLE)
 }
 
-/// An integer, or a time where the column has times. Other logical types order or mean their
-/// integers in other ways.
+/// Returns an integer, or a time where the column has times. Other logical types order or mean
+/// their integers in other ways.
 fn integer(leaf: &ColumnDescriptor, value: i64) -> Option<Scalar> {
     match leaf.logical_type_ref() {
         None => Some(Scalar::Long(value)),

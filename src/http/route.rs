@@ -174,7 +174,7 @@ mod tests {
         ]
     }
 
-    /// The target, the class and the `Allow` of a refused method, for each method and path.
+    /// Checks the target, the class and the `Allow` of a refused method, for each method and path.
     #[track_caller]
     fn assert_routes(
         endpoints: &[Endpoint],

@@ -16,8 +16,8 @@ const READ_BYTES: usize = 256 << 10;
 pub(super) struct Content {
     /// Its hash.
     pub(super) hash: String,
-    /// Whether there is nothing in it but white space and byte order marks. All such files are alike,
-    /// so that none of them says anything of another.
+    /// True when the file holds nothing but white space and byte order marks. All such files are
+    /// alike, so that none of them identifies another.
     pub(super) blank: bool,
 }
 

@@ -38,7 +38,7 @@ struct Given {
     input: Input,
     name: String,
     content: Option<String>,
-    /// Whether it has no line but blank ones.
+    /// True when the file has no line but blank ones.
     empty: bool,
 }
 

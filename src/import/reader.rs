@@ -136,7 +136,7 @@ mod tests {
         zstd::encode_all(text.as_bytes(), 1).unwrap()
     }
 
-    /// A frame that decoders pass over.
+    /// Returns a frame that decoders pass over.
     fn skippable(nibble: u8, bytes: &[u8]) -> Vec<u8> {
         let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
         [&[0x50 | nibble, 0x2a, 0x4d, 0x18][..], &length, bytes].concat()

@@ -219,7 +219,7 @@ impl Lake {
         match self.store.get(&self.path(name)?).await {
             Ok(found) => Ok(Some(found.bytes().await.map_err(|e| self.failed(e))?.to_vec())),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(self.not_told(name, source)),
+            Err(source) => Err(self.not_answered(name, source)),
         }
     }
 
@@ -231,7 +231,7 @@ impl Lake {
         match self.store.head(&self.path(name)?).await {
             Ok(meta) => Ok(Some(meta.into())),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(self.not_told(name, source)),
+            Err(source) => Err(self.not_answered(name, source)),
         }
     }
 
@@ -268,7 +268,7 @@ impl Lake {
     }
 
     /// Makes the error of looking for the object `name`.
-    fn not_told(&self, name: &str, source: object_store::Error) -> StoreError {
+    fn not_answered(&self, name: &str, source: object_store::Error) -> StoreError {
         match source {
             object_store::Error::PermissionDenied { .. } => {
                 let (lake, name) = (self.location.to_string(), name.to_owned());

@@ -1,4 +1,4 @@
-//! The way behind the receiver, on a disk and a store that break.
+//! Everything behind the receiver, on a disk and a store that break.
 
 mod engine;
 mod events;
