@@ -151,7 +151,7 @@ impl Server {
             tokio::select! {
                 () = shutdown => {}
                 () = broken(&journal, &landing) => {
-                    tracing::error!("stopping: this gets better with another start only");
+                    tracing::error!("stopping: nothing lands any more; the error above says why");
                 }
             }
         };

@@ -89,7 +89,8 @@ impl Supervisor {
             let text = format!("{error:#}");
             self.readiness.set_trouble("landing", Err(text.clone()));
             if let Some(reason) = self.journal.poisoned() {
-                self.observers.emit(&RollEvent::EngineStopped { reason: reason.to_string() });
+                let reason = format!("{reason}: restart the program");
+                self.observers.emit(&RollEvent::EngineStopped { reason });
                 return Err(error);
             }
             let kind = error.downcast_ref::<PublishError>().map(PublishError::kind);

@@ -69,7 +69,7 @@ impl Observer for LogObserver {
                 );
             }
             RollEvent::EngineStopped { reason } => {
-                tracing::error!("landing stopped, restart the program: {reason}");
+                tracing::error!("landing stopped: {reason}");
             }
             RollEvent::Opened { .. }
             | RollEvent::Filling { .. }
