@@ -37,6 +37,7 @@ pub mod commit;
 pub mod config;
 pub mod decode;
 pub mod encode;
+mod foreign_format;
 pub mod http;
 pub mod import;
 pub mod intake;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 const SHARED: &[&str] = &[
     "clock",
     "columnar",
+    "foreign_format",
     "json",
     "metrics",
     "peers",

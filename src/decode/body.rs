@@ -10,6 +10,7 @@ use super::rows::Rows;
 use super::value;
 use crate::bulk_action::{self, BYTE_ORDER_MARK, Verb};
 use crate::record::{Body, Form};
+use crate::table::Revision;
 
 /// The most to read of a body in one call. A short line takes many times its bytes once it is a
 /// row, and so does a short element of a list.
@@ -173,6 +174,7 @@ impl<'a> BodyReader<'a> {
     /// mark at the beginning of a line counts as such: files that begin with one are joined.
     fn line_start(&self, at: usize) -> usize {
         let marked = self.rest(at).starts_with(BYTE_ORDER_MARK);
+        let marked = marked && self.rows.revision >= Revision::Second;
         self.parser.blank(if marked { at + BYTE_ORDER_MARK.len() } else { at })
     }
 
@@ -311,7 +313,8 @@ impl<'a> BodyReader<'a> {
     /// Reads the line at `at` if it is a bulk action: it is left out, or a reject. Returns the
     /// beginning of the next line.
     fn action(&mut self, at: usize, start: usize, line: u64) -> Option<usize> {
-        if !bulk_action::begins(self.rest(start)) {
+        let text = self.rest(start);
+        if text.starts_with(BYTE_ORDER_MARK) || !bulk_action::begins(text) {
             return None;
         }
         let (kept, end) = self.line_end(at);

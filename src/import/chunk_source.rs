@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
@@ -127,7 +127,12 @@ impl Files {
                         return Ok(None);
                     };
                     first_chunks.push(next);
+                    let once = content.is_none();
                     let opened = Chunker::open(&input, content, options.rule, &self.bar)?;
+                    // Files were looked at when they were planned.
+                    if let Some(format) = opened.foreign.filter(|_| once) {
+                        bail!("{} is {format}", opened.name);
+                    }
                     self.open.insert(Box::new(opened))
                 }
             };

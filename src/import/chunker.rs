@@ -7,7 +7,7 @@
 //! Chunks depend on nothing but the file, the size and the [`ChunkRule`], so that an interrupted
 //! import finds its chunks again.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 
 use anyhow::{Context as _, bail};
 use crossbeam_channel::Receiver;
@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::options::Input;
 use super::{content_hash, reader};
 use crate::bulk_action::{self, BYTE_ORDER_MARK, Verb};
+use crate::foreign_format::{ForeignFormat, HEAD_BYTES};
 use crate::record::Form;
 
 /// Largest line, and largest file that is one JSON array, in bytes.
@@ -61,6 +62,8 @@ pub(super) struct Chunker {
     /// The layout of the file; none before enough of it has been read.
     layout: Option<Layout>,
     ended: bool,
+    /// The format of the file, if it is none that is taken.
+    pub(super) foreign: Option<ForeignFormat>,
 }
 
 impl Chunker {
@@ -80,7 +83,12 @@ impl Chunker {
             Input::File(path) => (path.display().to_string(), Box::new(reader::open(path)?)),
         };
         let reader = reader::decompress(Box::new(bar.wrap_read(raw)));
-        let reader = reader.with_context(|| format!("cannot read {name}"))?;
+        let mut reader = reader.with_context(|| format!("cannot read {name}"))?;
+        let mut head = Vec::new();
+        let read = (&mut reader).take(HEAD_BYTES as u64).read_to_end(&mut head);
+        read.with_context(|| format!("cannot read {name}"))?;
+        let foreign = ForeignFormat::of(&head);
+        let reader = Box::new(Cursor::new(head).chain(reader));
         Ok(Chunker {
             name,
             content,
@@ -93,6 +101,7 @@ impl Chunker {
             line_feeds: 0,
             layout: None,
             ended: false,
+            foreign,
         })
     }
 

@@ -17,6 +17,7 @@
 mod chunk_source;
 mod chunker;
 mod content_hash;
+mod examine;
 mod importer;
 mod manifest;
 mod options;
@@ -28,7 +29,7 @@ mod staging;
 #[cfg(test)]
 mod tests;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 
 use self::chunk_source::{Files, Origin};
 use self::importer::Importer;
@@ -42,27 +43,41 @@ pub use replay::{Replay, Replayed};
 /// summary unless the options are `quiet`.
 ///
 /// # Errors
-/// A file that cannot be read, or that was imported before; the lake. What has landed before the
-/// error stays.
+/// A file that cannot be read, is of a format that is not taken, gives no row or was imported before,
+/// after all others have landed; the lake. What has landed before the error stays.
 pub fn import(options: Options) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let importer = Importer::open(options, runtime.handle().clone())?;
     let plan = planner::plan(&importer.options, &importer.manifests, &importer.tables)?;
     report::print_empty(&plan.empty, importer.options.quiet)?;
+    let mut failed = Vec::new();
     for PlannedImport { node, manifest, new, inputs } in plan.imports {
         let report = Report::new(&inputs, importer.options.quiet);
         let contents = manifest.files.iter().map(|file| file.content.clone());
         let inputs = inputs.into_iter().zip(contents).collect();
         let origin = Origin::Files(Files::new(inputs, report.bar()));
         let manifest = importer.run(&node, manifest, new, origin, &report)?;
-        report.done(&manifest.files, &importer.manifests.receipts(&node)?)?;
+        let receipts = importer.manifests.receipts(&node)?;
+        report.done(&manifest.files, &receipts)?;
+        // Files were looked at when they were planned; what can be read only once was not.
+        if receipts.iter().any(|roll| roll.rejects > 0) && receipts.iter().all(|r| r.rows == 0) {
+            let names = manifest.files.iter().map(|file| file.name.as_str());
+            failed.extend(names.map(|name| format!("no line of {name} became a row")));
+        }
+    }
+    if !plan.refused.is_empty() {
+        failed.push(format!(
+            "not imported, and not remembered as imported:\n  {}",
+            plan.refused.join("\n  ")
+        ));
     }
     if !plan.known.is_empty() {
-        bail!(
+        failed.push(format!(
             "imported before, and left out: {}. To have the rows twice, give --again",
             plan.known.join(", ")
-        );
+        ));
     }
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
 }
 

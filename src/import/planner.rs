@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::manifest::{ImportManifest, ManifestFile, Manifests};
 use super::options::{Input, Options};
-use super::{content_hash, report};
+use super::{content_hash, examine, report};
 use crate::clock::{Clock as _, SystemClock};
 use crate::record::Micros;
 use crate::table::Tables;
@@ -20,6 +20,8 @@ pub(super) struct Plan {
     pub(super) known: Vec<String>,
     /// Names of files without any line: there is nothing to import, and nothing to remember.
     pub(super) empty: Vec<String>,
+    /// Names of files that cannot be imported, each with the reason.
+    pub(super) refused: Vec<String>,
 }
 
 /// An import to begin or to go on with.
@@ -42,16 +44,26 @@ struct Given {
     empty: bool,
 }
 
+/// The inputs of a command.
+struct Inputs {
+    /// Each content once.
+    given: Vec<Given>,
+    /// Names of inputs that repeat another one.
+    repeated: Vec<String>,
+    /// Names of files that cannot be read, each with the reason.
+    refused: Vec<String>,
+}
+
 /// Plans the import of the inputs of `options` into the lake of `manifests`. Reads every file whole.
 ///
 /// # Errors
-/// A file that cannot be read; an interrupted import of which only some files are given; the lake.
+/// An interrupted import of which only some files are given; the lake.
 pub(super) fn plan(
     options: &Options,
     manifests: &Manifests,
     tables: &Tables,
 ) -> anyhow::Result<Plan> {
-    let (mut given, mut known) = identify(&options.inputs)?;
+    let Inputs { mut given, repeated: mut known, mut refused } = identify(&options.inputs);
     let before = manifests.all()?;
     // Interrupted imports first: their files are partly in the lake.
     let mut imports = Vec::new();
@@ -79,7 +91,11 @@ pub(super) fn plan(
             Some(content) if done.contains(content.as_str()) && !options.again => {
                 known.push(given.name);
             }
-            Some(_) => files.push(given),
+            Some(_) => match examine::refusal(&given.input, &options.table) {
+                Ok(None) => files.push(given),
+                Ok(Some(why)) => refused.push(format!("{}: {why}", given.name)),
+                Err(error) => refused.push(format!("{error:#}")),
+            },
         }
     }
     let now = SystemClock.now();
@@ -93,15 +109,22 @@ pub(super) fn plan(
         let number = getrandom::u64().map_err(|e| anyhow!("no random number: {e}"))?;
         imports.push(begin(format!("stdin-{number:016x}"), vec![stream], tables, now));
     }
-    Ok(Plan { imports, known, empty })
+    Ok(Plan { imports, known, empty, refused })
 }
 
-/// Hashes every input. Returns each content once, and the names of the inputs that repeat one.
-fn identify(inputs: &[Input]) -> anyhow::Result<(Vec<Given>, Vec<String>)> {
-    let (mut given, mut seen, mut repeated) = (Vec::new(), HashSet::new(), Vec::new());
+/// Hashes every input.
+fn identify(inputs: &[Input]) -> Inputs {
+    let (mut given, mut repeated, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
     for input in inputs {
         let name = report::name(input);
-        let content = content_hash::of(input)?;
+        let content = match content_hash::of(input) {
+            Ok(content) => content,
+            Err(error) => {
+                refused.push(format!("{error:#}"));
+                continue;
+            }
+        };
         let empty = content.as_ref().is_some_and(|content| content.blank);
         let content = content.map(|content| content.hash);
         let repeats = content.as_ref().is_some_and(|content| !seen.insert(content.clone()));
@@ -111,7 +134,7 @@ fn identify(inputs: &[Input]) -> anyhow::Result<(Vec<Given>, Vec<String>)> {
         }
         given.push(Given { input: input.clone(), name, content, empty });
     }
-    Ok((given, repeated))
+    Inputs { given, repeated, refused }
 }
 
 /// Warns of files with the name, and not the content, of a file of an interrupted import.

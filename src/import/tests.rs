@@ -370,3 +370,62 @@ fn empty_files_are_never_imported_before() {
     }
     assert_eq!(bench.ids(), ["a", "b"]);
 }
+
+/// As an outsider's files were: exit 0, nothing in the lake, and remembered.
+#[test]
+fn a_format_that_is_not_taken_is_refused_by_name_and_the_others_land() {
+    let bench = Bench::new("formats");
+    let text = "{\"id\":\"x\"}\n";
+    let utf_16 = |mark: &str| -> Vec<u8> {
+        format!("{mark}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect()
+    };
+    let gzip = |bytes: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packer, bytes).unwrap();
+        packer.finish().unwrap()
+    };
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut zlib, text.as_bytes()).unwrap();
+    let zip = [b"PK\x03\x04\x14\0\0\0\0\0name\n", text.as_bytes()].concat();
+    let packed = gzip(text.as_bytes());
+    for (bytes, name) in [
+        (utf_16("\u{feff}"), "UTF-16"),
+        (utf_16(""), "UTF-16"),
+        (gzip(&utf_16("")), "UTF-16"),
+        (b"BZh91AY&SY....".to_vec(), "bzip2"),
+        (b"\xfd7zXZ\0\0\x04....".to_vec(), "xz"),
+        (zlib.finish().unwrap(), "zlib"),
+        (zip, "zip"),
+        (b"7z\xbc\xaf\x27\x1c\0\x04".to_vec(), "7z"),
+        (b"PAR1....PAR1".to_vec(), "Parquet"),
+        (b"Obj\x01....".to_vec(), "Avro"),
+        (gzip(&packed), "gzip"),
+        (packed[..packed.len() - 5].to_vec(), "cannot read"),
+        (b"id,country\nx,DE\ny,FR\n".to_vec(), "no line of it becomes a row"),
+        (b"{id:1}\n17\n[1]\n".to_vec(), "line 1, expected a field name"),
+        (b"{\"index\":{}}\n".to_vec(), "no document"),
+        (b"[[1],2]".to_vec(), "no line of it becomes a row"),
+    ] {
+        std::fs::write(bench.path("foreign"), &bytes).unwrap();
+        bench.file("good", text);
+        let planned = plan(&bench.import(&["foreign", "good", "missing"])).unwrap();
+        assert_eq!(planned.refused.len(), 2, "{name}: {:?}", planned.refused);
+        let said = planned.refused.iter().find(|said| said.contains("foreign")).unwrap();
+        assert!(said.contains(name), "{name}: {said}");
+        assert!(planned.refused.iter().any(|said| said.contains("missing")));
+        let [good] = &planned.imports[..] else { panic!("{name}: the other one lands") };
+        assert_eq!(good.manifest.files.len(), 1);
+    }
+    let import = bench.import(&["good", "foreign"]);
+    for planned in plan(&import).unwrap().imports {
+        bench.run(&import, planned).unwrap();
+    }
+    assert_eq!(bench.ids(), ["x"]);
+    // Mended under the same name, and not "imported before".
+    bench.file("foreign", "17\n{\"id\":\"y\"}\n");
+    let import = bench.import(&["foreign"]);
+    for planned in plan(&import).unwrap().imports {
+        bench.run(&import, planned).unwrap();
+    }
+    assert_eq!(bench.ids(), ["x", "y"]);
+}

@@ -11,7 +11,7 @@
 pub enum Revision {
     /// Version 0.1.0, whose seals name no revision: a time is any that the calendar of `chrono` has.
     First,
-    /// A time is of the years 1 to 9999.
+    /// A time is of the years 1 to 9999. A byte order mark may begin any line, not only the first.
     #[default]
     Second,
 }

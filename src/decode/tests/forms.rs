@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::schema::INGEST_TIME;
+use crate::table::Revision;
 use arrow::datatypes::TimestampMicrosecondType;
 
 #[test]
@@ -41,6 +42,9 @@ fn a_byte_order_mark_may_begin_any_line() {
         assert!(texts(&decoded, EXTRA)[1].as_ref().unwrap().contains("\"x\""));
         assert_eq!((lines(&decoded), decoded.counts.actions), (vec!["2".into(), "4".into()], 2));
     }
+    let mut decoder = Decoder::new(small(), "node".into()).by_revision(Revision::First);
+    decoder.push(&body(Form::Ndjson, bulk.as_bytes()));
+    assert_eq!(decoder.finish().counts, Counts { lines: 3, rows: 1, rejects: 2, actions: 1 });
     let twice = decode("{\"n\":1}\n{\u{feff}}\n\u{feff}\u{feff}{}");
     assert_eq!(rejects(&twice).len(), 2, "only at the beginning, and once");
 }

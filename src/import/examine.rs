@@ -1,0 +1,70 @@
+//! Looking at a file before anything of it lands: whether it can become rows at all.
+//!
+//! A file that cannot is refused by name, so that the others of the command land and nothing of it is
+//! remembered as imported.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use crossbeam_channel::bounded;
+use indicatif::ProgressBar;
+
+use super::chunker::{ChunkRule, Chunker};
+use super::options::Input;
+use crate::decode::{Decoder, Progress, ReadLimit};
+use crate::record::{Body, Micros, Seq};
+use crate::table::Spec;
+
+/// Bytes of a chunk.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Lines that are decoded between two looks at whether one has become a row.
+const STEP: ReadLimit = ReadLimit { lines: 100, ..ReadLimit::NONE };
+
+/// Reads the file `input` up to its first row in `table`, which is in its first lines if it is what it
+/// should be. Returns the reason if there is no row in all of it.
+///
+/// # Errors
+/// The file cannot be read, or begins with more than one chunk can hold.
+pub(super) fn refusal(input: &Input, table: &Spec) -> anyhow::Result<Option<String>> {
+    let mut file = Chunker::open(input, None, ChunkRule::Documents, &ProgressBar::hidden())?;
+    if let Some(format) = file.foreign {
+        return Ok(Some(format!("it is {format}")));
+    }
+    let (_, spare) = bounded(0);
+    let mut decoder = Decoder::new(Arc::clone(&table.schema), "".into());
+    let mut first_reject = None;
+    loop {
+        let first_line = file.line;
+        let chunk = file.next_chunk(CHUNK_BYTES, &spare);
+        let chunk = chunk.with_context(|| format!("cannot read {}", file.name))?;
+        let Some((mut buffer, len)) = chunk else { break };
+        buffer.truncate(len);
+        let body = Body {
+            seq: Seq::FIRST,
+            received_at: Micros(0),
+            table: Arc::clone(&table.name),
+            form: file.form(),
+            first_line,
+            bytes: Bytes::from(buffer),
+        };
+        let mut progress = Progress::NEW;
+        loop {
+            let ended = decoder.read(&body, &mut progress, STEP);
+            let decoded = decoder.finish();
+            if decoded.counts.rows > 0 {
+                return Ok(None);
+            }
+            let first = decoded.rejects.into_iter().next();
+            first_reject = first_reject.or(first.map(|reject| (reject.line, reject.reason)));
+            if ended {
+                break;
+            }
+        }
+    }
+    let why = first_reject.map_or_else(
+        || "it has no document".to_owned(),
+        |(line, reason)| format!("the first fault is in line {line}, {reason}"),
+    );
+    Ok(Some(format!("no line of it becomes a row: {why}")))
+}
