@@ -75,8 +75,10 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     ];
     checks.extend(journal.map(|found| ("journal", found.into())));
     checks.push(("lake", check_store(&settings.lake)));
-    checks
-        .extend(settings.tables.iter().map(|table| ("schema", CheckResult::Passed(schema(table)))));
+    // The settings' table is the first.
+    let files = std::iter::once(loaded.schema_file.as_deref()).chain(std::iter::repeat(None));
+    let schemas = settings.tables.iter().zip(files).map(|(table, file)| schema(table, file));
+    checks.extend(schemas.map(|said| ("schema", CheckResult::Passed(said))));
     out::write(&report(&checks))?;
     let failed = checks.iter().any(|(_, found)| !matches!(found, CheckResult::Passed(_)));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -232,11 +234,12 @@ fn try_lake(lake: &Lake) -> anyhow::Result<String> {
     Ok(format!("{}: wrote, read and deleted an object", lake.location()))
 }
 
-/// Returns a line about a table.
-fn schema(table: &Spec) -> String {
-    let origin = match TableSchema::builtin(&table.name) {
-        Some(builtin) if *builtin == *table.schema => "built in",
-        _ => "from a file",
+/// Returns a line about a table, whose schema was read from `file` if that is known.
+fn schema(table: &Spec, file: Option<&FilePath>) -> String {
+    let origin = match (file, TableSchema::builtin(&table.name)) {
+        (Some(file), _) => file.display().to_string(),
+        (None, Some(builtin)) if *builtin == *table.schema => "built in".to_owned(),
+        (None, _) => "from a file".to_owned(),
     };
     let partition = match table.partition.as_str() {
         "" => "no partitions".to_owned(),
@@ -293,6 +296,23 @@ mod tests {
             panic!("another command")
         };
         config::serve(&args.flags, &Environment::new::<&str, &str>([])).unwrap().settings
+    }
+
+    #[test]
+    fn a_schema_is_reported_with_its_file() {
+        let arguments = [
+            "sessionlake",
+            "check",
+            "--table=orders",
+            "--schema=examples/orders.avsc",
+            "--partition=",
+        ];
+        let Command::Check(args) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("another command")
+        };
+        let loaded = config::serve(&args.flags, &Environment::new::<&str, &str>([])).unwrap();
+        let said = schema(&loaded.settings.tables[0], loaded.schema_file.as_deref());
+        assert_eq!(said, "orders with 5 columns (examples/orders.avsc), no partitions");
     }
 
     #[test]

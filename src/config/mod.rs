@@ -59,6 +59,8 @@ pub(crate) struct Loaded<T> {
     /// Warnings for standard error: sentences about settings that are accepted and may be a
     /// mistake.
     pub(crate) warnings: Vec<String>,
+    /// The file of the setting `schema`; `None` if the schema of the setting `table` is built in.
+    pub(crate) schema_file: Option<PathBuf>,
 }
 
 /// Loads the settings of `serve`.
@@ -68,7 +70,7 @@ pub(crate) fn serve(
 ) -> Result<Loaded<server::Settings>, Error> {
     let layers = Layers::gather(flags, environment)?;
     let (settings, log) = build::server(&layers)?;
-    Ok(Loaded { settings, log, warnings: layers.warnings })
+    Ok(loaded(settings, log, layers))
 }
 
 /// Loads the options of `import` for `files`.
@@ -81,7 +83,7 @@ pub(crate) fn import(
 ) -> Result<Loaded<import::Options>, Error> {
     let layers = Layers::gather(flags, environment)?;
     let (settings, log) = build::import(&layers, files, again, quiet)?;
-    Ok(Loaded { settings, log, warnings: layers.warnings })
+    Ok(loaded(settings, log, layers))
 }
 
 /// Loads the options of a lake. `named`, the argument of the command, outranks every layer.
@@ -98,5 +100,11 @@ pub(crate) fn lake(
         }
         layers.set(&list::LAKE, named);
     }
-    Ok(Loaded { settings: build::lake(&layers)?, log: String::new(), warnings: layers.warnings })
+    Ok(loaded(build::lake(&layers)?, String::new(), layers))
+}
+
+fn loaded<T>(settings: T, log: String, layers: Layers) -> Loaded<T> {
+    let schema = layers.get(&list::SCHEMA).filter(|given| !given.text.is_empty());
+    let schema_file = schema.map(|given| PathBuf::from(&given.text));
+    Loaded { settings, log, warnings: layers.warnings, schema_file }
 }
