@@ -6,8 +6,6 @@ use std::time::Instant;
 use bytes::Buf;
 use futures::Stream;
 use tracing::debug;
-use warp::http::HeaderMap;
-use warp::http::header::CONTENT_TYPE;
 
 use crate::intake::{Receipt, offload};
 use crate::metrics as names;
@@ -15,9 +13,11 @@ use crate::record::Form;
 
 use super::body::{BodyLimits, ReceivedBody};
 use super::elasticsearch::{self, Bulk, ClientRequest};
+use super::encoding::Encoding;
 use super::endpoint::Endpoint;
+use super::media;
 use super::receiver::Receiver;
-use super::refusal::{CONTENT_TYPES, Refusal};
+use super::refusal::Refusal;
 use super::reply::{self, Response};
 use super::request::RequestHead;
 use super::route::{EndpointRequest, Route};
@@ -82,8 +82,9 @@ async fn handle(
         return Err(Refusal::NotPutOrPost { method, path, allow });
     }
     let began = Instant::now();
-    check_content_type(&head.headers)?;
+    media::check_headers(&head.headers)?;
     let body = receiver.read_body(head, BodyLimits::of(endpoint), stream).await?;
+    media::check_body(&body.bytes, Encoding::of(&head.headers)?)?;
     match bulk_index {
         None => accept_documents(receiver, endpoint, body, began).await,
         Some(index) => {
@@ -156,14 +157,4 @@ fn count(endpoint: &Endpoint, receipt: Receipt, began: Instant) {
         metrics::counter!(names::ENDPOINT_LINES, "endpoint" => name).increment(receipt.lines);
     }
     metrics::histogram!(names::ACK_SECONDS).record(began.elapsed());
-}
-
-fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let text = String::from_utf8_lossy(value.as_bytes());
-    let name = text.split(';').next().unwrap_or_default().trim();
-    if name.is_empty() || CONTENT_TYPES.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-        return Ok(());
-    }
-    Err(Refusal::ContentType { got: name.to_owned() })
 }

@@ -53,6 +53,7 @@ mod endpoint;
 mod endpoint_handler;
 mod exchange;
 mod health;
+mod media;
 mod options;
 mod receiver;
 mod refusal;

@@ -9,6 +9,7 @@ use warp::http::header::{
 };
 use warp::http::{Method, StatusCode};
 
+use crate::foreign_format::ForeignFormat;
 use crate::intake::bulk::BulkError;
 use crate::intake::{self, RefusalKind};
 
@@ -21,6 +22,14 @@ pub(super) const CONTENT_TYPES: &[&str] = &[
     "application/json",
     "application/x-ndjson",
     "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/jsonlines",
+    "application/x-jsonlines",
+    "application/json-lines",
+    "text/jsonl",
+    "text/x-ndjson",
+    "text/json",
     "application/x-www-form-urlencoded",
     "text/plain",
     "application/octet-stream",
@@ -49,6 +58,20 @@ pub(super) enum Refusal {
     NotGet { method: Method },
     #[error("Content-Type {got:?} is not taken: send none, or one of {}", CONTENT_TYPES.join(", "))]
     ContentType { got: String },
+    #[error("the charset {got:?} is not taken: send JSON in UTF-8")]
+    Charset { got: String },
+    #[error(
+        "Transfer-Encoding {got:?} is not taken: pack the body itself, and say so with \
+         Content-Encoding"
+    )]
+    TransferEncoding { got: String },
+    #[error(
+        "the body is {encoding}, and no Content-Encoding says so: send it with the header \
+         Content-Encoding: {encoding}; nothing was kept"
+    )]
+    UndeclaredEncoding { encoding: &'static str },
+    #[error("the body is {format}; nothing was kept")]
+    ForeignFormat { format: ForeignFormat },
     #[error(transparent)]
     ContentEncoding(#[from] UnknownEncoding),
     #[error(
@@ -136,9 +159,12 @@ impl Refusal {
         match self {
             Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
             Refusal::NotPutOrPost { .. } | Refusal::NotGet { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Refusal::ContentType { .. } | Refusal::ContentEncoding(_) => {
-                StatusCode::UNSUPPORTED_MEDIA_TYPE
-            }
+            Refusal::ContentType { .. }
+            | Refusal::Charset { .. }
+            | Refusal::UndeclaredEncoding { .. }
+            | Refusal::ForeignFormat { .. }
+            | Refusal::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::TransferEncoding { .. } => StatusCode::NOT_IMPLEMENTED,
             Refusal::SentTooLong { .. }
             | Refusal::InflatedTooLong { .. }
             | Refusal::NeverFits
@@ -184,7 +210,7 @@ impl Refusal {
                 Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
             }
             Refusal::NotGet { .. } => Some((ALLOW, HeaderValue::from_static("GET, HEAD"))),
-            Refusal::ContentEncoding(_) => {
+            Refusal::ContentEncoding(_) | Refusal::UndeclaredEncoding { .. } => {
                 Some((ACCEPT_ENCODING, HeaderValue::from_static(encoding::NAMES)))
             }
             _ => {

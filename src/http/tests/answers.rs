@@ -47,6 +47,11 @@ async fn the_content_types_that_senders_use_are_taken_and_others_refused() {
         "content-type: application/x-www-form-urlencoded\r\n",
         "content-type: text/plain;charset=UTF-8\r\n",
         "content-type: application/octet-stream\r\n",
+        "content-type: application/jsonl\r\n",
+        "content-type: application/x-jsonlines; charset=\"UTF-8\"\r\n",
+        "content-type: application/json-lines\r\n",
+        "content-type: application/jsonlines\r\n",
+        "content-type: text/jsonl; charset=us-ascii\r\n",
     ] {
         let answer = server.ask(put_with(taken, "{}")).await;
         assert_eq!(answer.status, 200, "{taken:?}");
@@ -56,6 +61,63 @@ async fn the_content_types_that_senders_use_are_taken_and_others_refused() {
         let name = refused.split(';').next().unwrap();
         answer.is_error(415, &[name, "application/json", "application/x-ndjson"]);
     }
+}
+
+#[tokio::test]
+async fn a_charset_other_than_utf_8_is_415_with_the_reason() {
+    let server = Server::start().await;
+    for charset in ["utf-16", "ISO-8859-1", "\"windows-1252\"", "UTF-32LE"] {
+        let said = format!("content-type: application/json; x=y; Charset={charset}\r\n");
+        let answer = server.ask(put_with(&said, "{}")).await;
+        answer.is_error(415, &[charset.trim_matches('"'), "UTF-8"]);
+    }
+    assert!(server.bodies().is_empty());
+}
+
+#[tokio::test]
+async fn a_coding_below_chunked_is_501_with_the_reason() {
+    let server = Server::start().await;
+    for coding in ["gzip, chunked", "deflate,chunked", "x-unheard-of, chunked"] {
+        let request = format!(
+            "PUT {PATH} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: {coding}\r\n\r\n\
+             2\r\n{{}}\r\n0\r\n\r\n"
+        );
+        let answer = server.ask(request).await;
+        answer.is_error(501, &[coding, "Content-Encoding"]);
+    }
+    assert!(server.bodies().is_empty());
+}
+
+/// Taken, they would be shreds in quarantine, and their sender would have forgotten its copy.
+#[tokio::test]
+async fn a_body_that_is_packed_without_a_word_or_no_utf_8_is_415_with_the_reason() {
+    let server = Server::start().await;
+    let text = "{\"userSessionId\":\"one\"}\n";
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packer, text.as_bytes()).unwrap();
+    let gzip = packer.finish().unwrap();
+    let zstd = zstd::encode_all(text.as_bytes(), 1).unwrap();
+    let skippable = [b"\x50\x2a\x4d\x18\x04\0\0\0....", &zstd[..]].concat();
+    for (body, name) in [(&gzip, "gzip"), (&zstd, "zstd"), (&skippable, "zstd")] {
+        let answer = server.ask(put(body)).await;
+        answer.is_error(415, &[&format!("the header Content-Encoding: {name}"), "nothing"]);
+        assert!(answer.header("accept-encoding").is_some());
+    }
+    let twice = zstd::encode_all(&gzip[..], 1).unwrap();
+    let answer = server.ask(put_with("content-encoding: zstd\r\n", twice)).await;
+    answer.is_error(415, &["the body is gzip", "unpack it"]);
+    let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (body, name) in [
+        (&utf_16[..], "UTF-16"),
+        (b"BZh91AY&SY....", "bzip2"),
+        (b"PK\x03\x04{}\n", "zip"),
+        (b"PAR1{}", "Parquet"),
+    ] {
+        server.ask(put(body)).await.is_error(415, &[name, "UTF-8", "nothing was kept"]);
+    }
+    assert!(server.bodies().is_empty());
+    let answer = server.ask(put_with("content-encoding: gzip\r\n", gzip)).await;
+    answer.is(200, &ok(1, text.len(), false));
 }
 
 #[tokio::test]
