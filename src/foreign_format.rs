@@ -1,4 +1,4 @@
-//! Formats of bytes that are taken neither by the receiver nor by an import, told by how they begin.
+//! Formats of bytes that are taken neither by the receiver nor by an import, recognised by how they begin.
 //!
 //! None of them can be mistaken for JSON, whose text holds no NUL and begins with white space, a
 //! byte order mark, a bracket or a brace in UTF-8.
@@ -13,7 +13,7 @@ pub(crate) const HEAD_BYTES: usize = 512;
 pub(crate) struct ForeignFormat {
     /// Its name.
     pub(crate) name: &'static str,
-    /// What a sender can do.
+    /// The remedy that a sender has.
     remedy: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Looking at a file before anything of it lands: whether it can become rows at all.
+//! The examination of a file before anything of it lands: it must be able to become rows.
 //!
 //! A file that cannot is refused by name, so that the others of the command land and nothing of it is
 //! remembered as imported.
@@ -18,7 +18,7 @@ use crate::table::Spec;
 
 /// Bytes of a chunk.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Lines that are decoded between two looks at whether one has become a row.
+/// Lines that are decoded between two checks of whether one has become a row.
 const STEP: ReadLimit = ReadLimit { lines: 100, ..ReadLimit::NONE };
 
 /// Reads the file `input` up to its first row in `table`, which is in its first lines if it is what it
