@@ -122,13 +122,19 @@ fn old_names_are_aliases_where_type_and_meaning_are_the_same() {
         [
             ("visitId", "userSessionId"),
             ("visitorId", "internalUserId"),
+            ("sessionTag", "userId"),
             ("visitType", "userType"),
+            ("newVisitor", "newUser"),
             ("geolocationContinentName", "continent"),
             ("geolocationCountryName", "country"),
             ("geolocationRegionName", "region"),
             ("geolocationCityName", "city"),
+            ("browserTypeName", "browserType"),
+            ("browserFamilyName", "browserFamily"),
+            ("browserMajorVersionName", "browserMajorVersion"),
             ("osFamilyName", "osFamily"),
             ("osVersionName", "osVersion"),
+            ("hasVisualReplay", "hasSessionReplay"),
         ]
     );
 }

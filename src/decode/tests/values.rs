@@ -308,3 +308,23 @@ fn case_01_a_session_whose_time_is_in_microseconds() {
     );
     assert!(decoded.batch.column_by_name("startTime").unwrap().is_null(0));
 }
+
+#[test]
+fn case_13_older_names_are_in_the_columns_of_the_current_ones() {
+    let schema = TableSchema::builtin("user_sessions").unwrap();
+    let decoded = decode_as(
+        &schema,
+        br#"{"userSessionId":"c1","browserTypeName":"Desktop Browser","browserFamilyName":"Firefox","browserMajorVersionName":"Firefox 57","newVisitor":true,"hasVisualReplay":false,"sessionTag":"jane","userActions":[{"encodedApplicationId":"APPLICATION-1","applicationId":"shop"}],"events":[{"encodedApplicationId":"APPLICATION-1","applicationId":"shop"}]}"#,
+    );
+    assert_eq!(texts(&decoded, EXTRA), [None]);
+    let document = serde_json::to_value(to_document(&decoded.batch, 0, &schema).unwrap()).unwrap();
+    let part = json!([{"internalApplicationId": "APPLICATION-1", "application": "shop"}]);
+    assert_eq!(
+        document,
+        json!({
+            "userSessionId": "c1", "browserType": "Desktop Browser", "browserFamily": "Firefox",
+            "browserMajorVersion": "Firefox 57", "newUser": true, "hasSessionReplay": false,
+            "userId": "jane", "userActions": part, "events": part
+        })
+    );
+}
