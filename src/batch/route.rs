@@ -19,6 +19,7 @@ use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 
 use crate::columnar::values::{strings, timestamps};
+use crate::table::Revision;
 use crate::table::hive_path::{NULL_PARTITION, PartitionValues, hive_path};
 use crate::table::partition::{Part, Template};
 
@@ -39,6 +40,8 @@ pub struct PartitionRows {
 #[derive(Debug)]
 pub struct Router {
     template: Template,
+    /// The rules by which values become paths.
+    revision: Revision,
     /// Rendered times by placeholder and bucket of time. Bounded by [`MAX_RENDERED_TIMES`].
     times: HashMap<(usize, i64), String>,
     /// Partitions of the roll by their Hive path, each with its values.
@@ -63,11 +66,19 @@ impl Router {
     pub fn new(template: Template) -> Router {
         Router {
             template,
+            revision: Revision::LATEST,
             times: HashMap::new(),
             seen: HashMap::new(),
             overflowed: false,
             max_partitions: MAX_PARTITIONS,
         }
+    }
+
+    /// Makes paths by the rules of `revision` instead of the latest ones.
+    #[must_use]
+    pub fn by_revision(mut self, revision: Revision) -> Router {
+        self.revision = revision;
+        self
     }
 
     /// Begins a roll.
@@ -90,7 +101,7 @@ impl Router {
     /// of several partitions, and its values are not those of all of them.
     #[must_use]
     pub fn overflows(&self, partition: &str) -> bool {
-        self.overflowed && partition == hive_path(&self.template, &self.nulls())
+        self.overflowed && partition == hive_path(&self.template, &self.nulls(), self.revision)
     }
 
     fn nulls(&self) -> PartitionValues {
@@ -100,7 +111,7 @@ impl Router {
     /// Returns the Hive path of the partition with `values`, or, when the roll has too many already,
     /// that of nulls.
     fn admit(&mut self, values: PartitionValues) -> String {
-        let partition = hive_path(&self.template, &values);
+        let partition = hive_path(&self.template, &values, self.revision);
         if self.seen.contains_key(&partition) {
             return partition;
         }
@@ -109,7 +120,7 @@ impl Router {
             return partition;
         }
         self.overflowed = true;
-        hive_path(&self.template, &self.nulls())
+        hive_path(&self.template, &self.nulls(), self.revision)
     }
 
     /// Returns the rows of `batch` by partition, in the order of each partition's first row.

@@ -198,7 +198,10 @@ impl<'a> BodyReader<'a> {
             at = match std::mem::take(&mut self.progress.expected) {
                 Expected::Any => match self.action(at, start, line) {
                     Some(next) => next,
-                    None => self.document(None, first, at, start, line),
+                    None => match self.dumped(at, start) {
+                        Some(dumped) => self.dumped_document(dumped, at, line),
+                        None => self.document(None, first, at, start, line),
+                    },
                 },
                 Expected::Document(id) => self.document(id, first, at, start, line),
                 Expected::Updated => {
@@ -282,7 +285,12 @@ impl<'a> BodyReader<'a> {
 
     /// Completes the row of a document whose action may have given it an `_id`. That goes to the
     /// column of its name, if there is one and the document has nothing for it, else to `_extra`.
-    fn complete_with_id(&mut self, id: Option<Range<usize>>, start: usize, line: u64) -> bool {
+    pub(super) fn complete_with_id(
+        &mut self,
+        id: Option<Range<usize>>,
+        start: usize,
+        line: u64,
+    ) -> bool {
         if let Some(id) = id
             && !self.fills_column(&id)
         {
@@ -356,7 +364,7 @@ impl<'a> BodyReader<'a> {
     }
 
     /// Rejects the line at `at`; returns the beginning of the next one.
-    fn reject_line(&mut self, at: usize, line: u64, fault: Fault) -> usize {
+    pub(super) fn reject_line(&mut self, at: usize, line: u64, fault: Fault) -> usize {
         let (kept, end) = self.line_end(at);
         self.reject(at, kept, line, fault);
         end + 1

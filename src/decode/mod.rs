@@ -22,6 +22,7 @@
 //!  {"index":{"_id":"1"}}⏎{"a":1}⏎   bulk actions before documents: `index` and `create` are left
 //!                                   out, `delete` and `update` are rejects, and what follows one of
 //!                                   the first three is its document, whatever it says
+//!  {"_index":"i","_id":"1","_source":{"a":1}}⏎   a line of an index's dump: `_source` is the document
 //!  [{"a":1},{"a":2}]                an array: elements 1 and 2
 //!  {⏎  "a": 1⏎}⏎                    one document over several lines, if it is all of the body
 //! ```
@@ -30,8 +31,14 @@
 //! lines, a reject whose end cannot be told takes everything after it along; what follows an array,
 //! or a first line that only begins like one, is read line by line.
 //!
-//! The `_id` of an action is no part of the document. It goes to the column `_id`, if the table has
-//! one and the document nothing for it; else to `_extra` as `_id`, a key that is no pointer.
+//! The `_id` of an action or of a dumped line is no part of the document. It goes to the column `_id`,
+//! if the table has one and the document nothing for it; else to `_extra` as `_id`, a key that is no
+//! pointer.
+//!
+//! A dumped line is an object that begins with `_index`, a string, and has one `_source`, an object;
+//! what else it says (`_score`, `_type`, `sort`) is about the index and left out, like the metadata of
+//! an action. No line is one where the table has a column `_index` or `_source`, after an action, or
+//! within an array.
 //!
 //! # Values
 //! | column | takes | else `_extra` |
@@ -63,6 +70,7 @@ mod conflicts;
 mod cost;
 mod decoder;
 mod document;
+mod dumped;
 mod extra;
 mod keys;
 mod number;

@@ -48,7 +48,8 @@ impl OpenTable {
         let layout = Layout::new(&spec.schema, options.compression, &metadata)
             .with_context(|| format!("table {}", spec.name))?
             .with_threads(Arc::clone(threads));
-        Ok(OpenTable { router: Router::new(spec.partition.clone()), layout, quarantine: None })
+        let router = Router::new(spec.partition.clone()).by_revision(spec.revision);
+        Ok(OpenTable { router, layout, quarantine: None })
     }
 
     /// Writes rejects to the quarantine file, which is created at `path` if there is none yet.

@@ -3,16 +3,21 @@
 //! ```text
 //!  date=2026-11-23/tenant=a%2Fb/region=__HIVE_DEFAULT_PARTITION__
 //! ```
-//! Values are escaped as Hive escapes them, so that Spark and DuckDB read back what was written: a
-//! null or empty value is `__HIVE_DEFAULT_PARTITION__`; `/`, `%`, `=`, control characters and other
-//! characters that Windows, URLs and XML do not take become `%XX`. A value whose escaped form would not
-//! fit a file name is cut and ends in `~` and a hash of the whole value, so that two long values stay
-//! two partitions.
+//! A null or empty value is `__HIVE_DEFAULT_PARTITION__`. Every character of ASCII becomes `%XX` but
+//! letters, digits, `-`, `.`, `_` and `~`: as DuckDB writes it, whose reader finds no object with a
+//! bare `&` in its key. Other characters stay as they are, control characters and what XML does not
+//! take left out, since Spark and Hive read each `%XX` as one character. A value whose escaped form
+//! would not fit a file name is cut and ends in `~` and a hash of the whole value, so that two long
+//! values stay two partitions.
+//!
+//! The first [`Revision`] escaped as Hive does, which leaves the space, `&` and others as they are; such
+//! paths are read like any other.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::partition::Template;
+use super::revision::Revision;
 
 /// The null value of a partition, as Hive writes it.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -26,9 +31,9 @@ const MAX_VALUES_BYTES: usize = 540;
 /// not escaped. `None` is null; an empty value is null as well.
 pub type PartitionValues = Arc<[Option<String>]>;
 
-/// Writes the Hive path of the partition with `values`.
+/// Writes the Hive path of the partition with `values`, escaped by the rules of `revision`.
 #[must_use]
-pub fn hive_path(template: &Template, values: &[Option<String>]) -> String {
+pub fn hive_path(template: &Template, values: &[Option<String>], revision: Revision) -> String {
     let mut path = String::new();
     let most = MAX_VALUE_BYTES.min(MAX_VALUES_BYTES / template.segments.len().max(1));
     for (segment, value) in template.segments.iter().zip(values) {
@@ -38,7 +43,7 @@ pub fn hive_path(template: &Template, values: &[Option<String>]) -> String {
         path.push_str(&segment.name);
         path.push('=');
         match value {
-            Some(value) => escape(value, most, &mut path),
+            Some(value) => escape(value, most, revision, &mut path),
             None => path.push_str(NULL_PARTITION),
         }
     }
@@ -63,57 +68,46 @@ pub fn values_of_path(template: &Template, path: &str) -> Option<PartitionValues
 const HASH_BYTES: usize = 17;
 
 /// Appends the escaped form of `value`, cut to `most` bytes.
-fn escape(value: &str, most: usize, out: &mut String) {
+fn escape(value: &str, most: usize, revision: Revision, out: &mut String) {
     let start = out.len();
+    let most = most.max(2 * HASH_BYTES);
+    // The end of what is kept if the value is cut: no character and no escape is cut in two.
+    let mut kept = start;
+    let keep = |end: usize, kept: &mut usize| {
+        if end - start <= most - HASH_BYTES {
+            *kept = end;
+        }
+    };
     for c in value.chars() {
-        let special = c.is_control()
-            || matches!(
-                c,
-                // XML has no such characters, and S3 lists objects in XML.
-                '\u{fffe}'
-                    | '\u{ffff}'
-                    | '"'
-                    | '#'
-                    | '%'
-                    | '\''
-                    | '*'
-                    | '/'
-                    | ':'
-                    | '='
-                    | '?'
-                    | '\\'
-                    | '{'
-                    | '}'
-                    | '['
-                    | ']'
-                    | '^'
-                    | '<'
-                    | '>'
-                    | '|'
-            );
-        if special {
+        if is_escaped(c, revision) {
             let mut bytes = [0; 4];
             for byte in c.encode_utf8(&mut bytes).bytes() {
                 let _ = write!(out, "%{byte:02X}");
+                if revision == Revision::First {
+                    keep(out.len(), &mut kept);
+                }
             }
         } else {
             out.push(c);
         }
+        keep(out.len(), &mut kept);
     }
-    let most = most.max(2 * HASH_BYTES);
     if out.len() - start > most {
         let hash = xxhash_rust::xxh3::xxh3_64(value.as_bytes());
-        let mut end = start + most - HASH_BYTES;
-        while !out.is_char_boundary(end) {
-            end -= 1;
-        }
-        // An escape is not cut in two.
-        if let Some(percent) = out[start..end].rfind('%')
-            && start + percent + 3 > end
-        {
-            end = start + percent;
-        }
-        out.truncate(end);
+        out.truncate(kept);
         let _ = write!(out, "~{hash:016x}");
+    }
+}
+
+fn is_escaped(c: char, revision: Revision) -> bool {
+    // XML has no such characters, and S3 lists objects in XML.
+    if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') {
+        return true;
+    }
+    match revision {
+        Revision::First => "\"#%'*/:=?\\{}[]^<>|".contains(c),
+        Revision::Second => {
+            c.is_ascii() && !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_' | '~')
+        }
     }
 }

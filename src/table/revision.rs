@@ -9,9 +9,12 @@
 /// Revision of the rules by which documents become rows, and values become paths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Revision {
-    /// Version 0.1.0, whose seals name no revision: a time is any that the calendar of `chrono` has.
+    /// Version 0.1.0, whose seals name no revision: a time is any that the calendar of `chrono` has,
+    /// and paths have the characters escaped that Hive escapes.
     First,
-    /// A time is of the years 1 to 9999. A byte order mark may begin any line, not only the first.
+    /// A time is of the years 1 to 9999; paths have the characters escaped that DuckDB escapes; of a
+    /// line of an index's dump, `_source` is the document. A byte order mark may begin any line, not
+    /// only the first.
     #[default]
     Second,
 }

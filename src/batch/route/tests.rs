@@ -254,3 +254,45 @@ fn the_values_of_a_partition_are_whole_and_are_read_back_from_its_path() {
         assert_eq!(router.values(&routed[0].partition).unwrap()[..], [None], "{text:?}");
     }
 }
+
+/// DuckDB's own names were taken from `COPY … (PARTITION_BY (c))` of version 1.5.5, for each character
+/// of ASCII: it leaves letters, digits, `-`, `.`, `_` and `~` as they are.
+#[test]
+fn characters_are_escaped_as_duckdb_escapes_them() {
+    for code in 1..=127_u8 {
+        let c = char::from(code);
+        let plain = c.is_ascii_alphanumeric() || "-._~".contains(c);
+        let written = if plain { c.to_string() } else { format!("%{code:02X}") };
+        let found = partitions("c={tenantId}", &[(None, Some(&format!("x{c}y")))]);
+        assert_eq!(found, [(format!("c=x{written}y"), vec![0])]);
+    }
+    // Spark reads each `%XX` as one character, so letters beyond ASCII stay as they are.
+    let found = partitions("c={tenantId}", &[(None, Some("São Tomé"))]);
+    assert_eq!(found[0].0, "c=São%20Tomé");
+}
+
+#[test]
+fn case_03_an_ampersand_in_a_partition_is_escaped() {
+    let template = Template::parse("c={tenantId}", &schema()).unwrap();
+    let found =
+        partitions("c={tenantId}", &[(None, Some("Trinidad & Tobago")), (None, Some("Austria"))]);
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["c=Trinidad%20%26%20Tobago", "c=Austria"]);
+    // A lake may have partitions of both builds.
+    for path in [names[0], "c=Trinidad & Tobago"] {
+        let values = values_of_path(&template, path).unwrap();
+        assert_eq!(values[..], [Some("Trinidad & Tobago".to_owned())]);
+    }
+}
+
+#[test]
+fn a_long_value_of_escaped_characters_is_cut_between_escapes() {
+    for (text, unit) in [("&".repeat(100), 3), ("x &".repeat(80), 1), ("+,".repeat(90), 3)] {
+        let found = partitions("c={tenantId}", &[(None, Some(&text))]);
+        let (kept, hash) = found[0].0["c=".len()..].rsplit_once('~').unwrap();
+        assert!(hash.len() == 16 && kept.len() > 150 && kept.len() <= 163, "{kept}");
+        assert_eq!(kept.len() % unit, 0);
+        let read = percent_encoding::percent_decode_str(kept).decode_utf8().unwrap();
+        assert!(text.starts_with(&*read), "{kept}");
+    }
+}

@@ -492,3 +492,50 @@ fn one_broken_line_among_999_good_ones() {
         assert_eq!(document, json!({"n":i,"s":format!("line {i}"),"items":[{"v":i as f64}]}));
     }
 }
+
+#[test]
+fn case_06_the_source_of_a_dumped_line_is_the_document_and_its_id_is_kept() {
+    let line = r#"{"_index": "sessions", "_id": "t_0", "_score": 1, "_source": {"s": "ed0", "t": 1764000000000}}"#;
+    // As newer dumps have it, with a type, and spaces and the source elsewhere.
+    let other =
+        r#" { "_index":"i","_type":"_doc","_source":{"n":7,"u":{"v":1}} , "_id":"1","sort":[3] } "#;
+    let text = format!("{line}\r\n{other}\n");
+    for form in [Form::Ndjson, Form::Elasticsearch] {
+        let decoded = decode_form(form, text.as_bytes());
+        assert_eq!(rejects(&decoded), []);
+        let time = 1_764_000_000_000_i64;
+        assert_eq!(
+            documents(&decoded),
+            [json!({"s": "ed0", "t": time}), json!({"n": 7, "u": {"v": 1}})]
+        );
+        let extras =
+            [r#"{"_id":"t_0"}"#, r#"{"/u":{"v":1},"_id":"1"}"#].map(|text| Some(text.into()));
+        assert_eq!(texts(&decoded, EXTRA), extras);
+    }
+}
+
+#[test]
+fn a_line_that_is_no_dumped_document_is_a_document_as_it_is() {
+    for (line, row) in [
+        // No source, one that is no object, or one that is there twice.
+        (r#"{"_index":"i","s":"x"}"#, true),
+        (r#"{"_index":"i","_source":5,"s":"x"}"#, true),
+        (r#"{"_index":5,"_source":{"s":"y"},"s":"x"}"#, true),
+        (r#"{"_index":"i","_source":{"s":"y"},"_source":{"s":"z"},"s":"x"}"#, true),
+        (r#"{"s":"x","_index":"i","_source":{"s":"y"}}"#, true),
+        (r#"{"_index":"i","_source":{"s":"y"}"#, false),
+        (r#"{"_index":"i","_source":{"s":"\ud800"}}"#, false),
+    ] {
+        let decoded = decode(line);
+        assert_eq!(decoded.counts.rows, u64::from(row), "{line}");
+        if row {
+            assert_eq!(documents(&decoded)[0]["s"], "x", "{line}");
+        } else {
+            assert_eq!(decoded.rejects[0].raw, line.as_bytes(), "the whole line");
+        }
+    }
+    // What follows an action is its document, whatever it says.
+    let decoded =
+        decode("{\"index\":{}}\n{\"_index\":\"i\",\"_source\":{\"s\":\"y\"},\"s\":\"x\"}");
+    assert_eq!(documents(&decoded)[0]["s"], "x");
+}

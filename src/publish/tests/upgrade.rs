@@ -38,7 +38,8 @@ fn landed(partition: &str, lines: &[&str], sealed: u64) -> Vec<String> {
     harness.drain();
     let landed = harness.landed();
     landed.check_receipts();
-    assert_eq!(landed.rows.values().sum::<u64>(), lines.len() as u64);
+    let rows: u64 = landed.receipts.iter().map(|receipt| receipt.rows).sum();
+    assert_eq!(rows, lines.len() as u64);
     let names = landed.files.keys().filter_map(|name| name.strip_prefix("visits/"));
     names
         .map(|name| {
@@ -55,5 +56,25 @@ fn a_time_of_the_year_57868_keeps_its_partition_in_a_roll_that_an_earlier_build_
     assert_eq!(
         landed("day={at:%Y-%m-%d}", &[line, next], 1),
         ["day=+57868-12-07 00000001.parquet", "day=__HIVE_DEFAULT_PARTITION__ 00000002.parquet",]
+    );
+}
+
+#[test]
+fn an_ampersand_keeps_its_partition_in_a_roll_that_an_earlier_build_sealed() {
+    let line = r#"{"id":"a","on":"x & y/z"}"#;
+    let next = r#"{"id":"b","on":"x & y/z"}"#;
+    assert_eq!(
+        landed("c={on}", &[line, next], 1),
+        ["c=x & y%2Fz 00000001.parquet", "c=x%20%26%20y%2Fz 00000002.parquet"]
+    );
+}
+
+#[test]
+fn a_dumped_line_keeps_its_partition_in_a_roll_that_an_earlier_build_sealed() {
+    let line = r#"{"_index":"i","_id":"1","id":"a","_source":{"id":"a","on":"x"}}"#;
+    let next = r#"{"_index":"i","_id":"2","id":"z","_source":{"id":"b","on":"x"}}"#;
+    assert_eq!(
+        landed("c={on}", &[line, next], 1),
+        ["c=__HIVE_DEFAULT_PARTITION__ 00000001.parquet", "c=x 00000002.parquet"]
     );
 }
