@@ -246,7 +246,16 @@ fn schema(table: &Spec, file: Option<&FilePath>) -> String {
         template => format!("partitioned by {template}"),
     };
     let (name, columns) = (&table.name, table.schema.fields.len());
-    format!("{name} with {columns} columns ({origin}), {partition}")
+    let mut said = format!("{name} with {columns} columns ({origin}), {partition}");
+    let untreated = table.privacy.untreated(&table.schema);
+    if !untreated.is_empty() {
+        let _ = write!(
+            said,
+            "; personal data that no rule of [privacy] treats: {}",
+            untreated.join(", ")
+        );
+    }
+    said
 }
 
 /// Returns 16 random hex digits, for a name that no other run uses.

@@ -16,7 +16,7 @@ use crate::columnar::values::strings;
 use crate::decode::{Decoded, Reject};
 use crate::json::{Members, pointer_tokens};
 use crate::schema::{EXTRA, TableSchema};
-use crate::table::privacy_rules::Step;
+use crate::table::privacy_rules::{Step, TAG_EVENTS};
 use crate::table::{Spec, Tables};
 
 /// The rules of one table.
@@ -110,9 +110,10 @@ impl Applied {
     }
 
     /// For the rule of a property, returns a mask of the rows in which `_extra` has a key of one; `None`
-    /// without such rows. There, the keys in the column are not all keys of the property.
+    /// without such rows. There, the keys in the column are not all keys of the property. The type of
+    /// an event is the key for the rule of the user tag.
     fn rows_with_keys_in_extra(&self, batch: &RecordBatch, steps: &[Step]) -> Option<Vec<bool>> {
-        let Some(Step::Property { .. }) = steps.last() else { return None };
+        let Some(Step::Property { .. } | Step::Tag { .. }) = steps.last() else { return None };
         let extras = strings(batch.column_by_name(EXTRA)?)?;
         let with_keys = |extra: Option<&str>| {
             let Some(extra) = extra else { return false };
@@ -144,14 +145,21 @@ impl Applied {
                 rewrite::elements(array, |values| self.treat(values, rest, action, every))
             }
             Step::Property { key, value, name, .. } => rewrite::members(array, |columns| {
-                let mask = columns.get(*key).map(|keys| named(keys, name, every));
+                let mask = columns.get(*key).map(|keys| named(keys, &[name], every));
+                if let (Some(mask), Some(column)) = (mask, columns.get_mut(*value)) {
+                    *column = self.masked(column, &mask, action)?;
+                }
+                Ok(())
+            }),
+            Step::Tag { kind, value, .. } => rewrite::members(array, |columns| {
+                let mask = columns.get(*kind).map(|kinds| named(kinds, &TAG_EVENTS, every));
                 if let (Some(mask), Some(column)) = (mask, columns.get_mut(*value)) {
                     *column = self.masked(column, &mask, action)?;
                 }
                 Ok(())
             }),
             Step::Entry(name) => rewrite::map_values(array, |keys, values| {
-                self.masked(values, &named(keys, name, every), action)
+                self.masked(values, &named(keys, &[name], every), action)
             }),
         }
     }
@@ -253,11 +261,11 @@ impl Applied {
     }
 }
 
-/// Selects the values that are called `name` or may be: those without a key may be.
-fn named(keys: &ArrayRef, name: &str, every: bool) -> BooleanArray {
+/// Selects the values that are called any of `names` or may be: those without a key may be.
+fn named(keys: &ArrayRef, names: &[&str], every: bool) -> BooleanArray {
     match strings(keys) {
         Some(keys) if !every => {
-            keys.iter().map(|key| Some(key.is_none_or(|key| key == name))).collect()
+            keys.iter().map(|key| Some(key.is_none_or(|key| names.contains(&key)))).collect()
         }
         _ => BooleanArray::from(vec![true; keys.len()]),
     }
@@ -268,7 +276,7 @@ fn meets(step: &Step, part: &String) -> bool {
     match step {
         Step::Field(_, names) => names.contains(part),
         Step::Elements => part.bytes().all(|b| b.is_ascii_digit()),
-        Step::Property { names, .. } => names.contains(part),
+        Step::Property { names, .. } | Step::Tag { kind_names: names, .. } => names.contains(part),
         Step::Entry(name) => name == part,
     }
 }
@@ -289,6 +297,10 @@ fn overlap(pointer: &str, steps: &[Step]) -> Overlap {
         // Which property it is, an entry does not say.
         if matches!(step, Step::Property { .. }) {
             return Overlap::Partial;
+        }
+        // Of an event, only the name may be a tag.
+        if let Step::Tag { value_names, .. } = step {
+            return if value_names.contains(&part) { Overlap::Partial } else { Overlap::None };
         }
         if !meets(step, &part) {
             return Overlap::None;

@@ -19,6 +19,10 @@
 //! key (`stringProperties.email`). A property whose key is missing, no text or given twice could be
 //! any: every rule for one is for it. `_extra` itself can be dropped.
 //!
+//! The rule for `userId` is one for the user tag, wherever the exporter puts it: in `userId`, under its
+//! old name `sessionTag`, and in the `name` of `events` whose `type` is UserTag, UserTagFromMetaData
+//! or VisitTag, or is no text.
+//!
 //! Rules do not reach a field that no schema has: such a value is in `_extra` as it came. The `_id` that
 //! a bulk action gave a document, which the exporter makes of columns, is dropped under any rule.
 

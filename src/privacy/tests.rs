@@ -218,3 +218,33 @@ fn a_table_with_rules_needs_the_key_and_one_without_does_not() {
     assert!(refused.contains("table b") && refused.contains("privacy_key"), "{refused}");
     Applied::by_table(&Tables::new(vec![spec("a", "")]).unwrap(), None).unwrap();
 }
+
+#[test]
+fn case_12_the_rule_of_the_user_reaches_the_tag_wherever_the_exporter_puts_it() {
+    let lines = r#"{"userSessionId":"P1","userId":"ann@x.org","events":[{"type":"UserTag","name":"ann@x.org","application":"shop"},{"type":"UserTagFromMetaData","name":"ann@x.org"},{"type":"VisitTag","name":"ann@x.org"},{"type":"PageChange","name":"basket","more":1}]}
+{"userSessionId":"P2","sessionTag":"ann@x.org"}
+{"userSessionId":"P3","events":[{"name":"ann@x.org"},{"type":"VisitTag","name":["ann@x.org"]},{"type":["VisitTag"],"name":"basket"}]}
+{"userSessionId":"P4","userId":"ann@x.org","sessionTag":"ann@x.org"}"#;
+    for action in ["hash", "drop", "truncate"] {
+        let decoded = decoded(&[("userId", action)], lines);
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let rows: Vec<serde_json::Value> = (0..4)
+            .map(|row| {
+                serde_json::to_value(to_document(&decoded.batch, row, &schema).unwrap()).unwrap()
+            })
+            .collect();
+        assert!(!serde_json::to_string(&rows).unwrap().contains("ann@x.org"), "{action}: {rows:?}");
+        let events = &rows[0]["events"];
+        for event in 0..3 {
+            assert_eq!(events[event].get("name"), rows[0].get("userId"), "{action}");
+        }
+        // What is no tag stays, and so does what a tag's event has besides.
+        assert_eq!(events[0]["application"], "shop");
+        assert_eq!((&events[3]["name"], &events[3]["more"]), (&"basket".into(), &1.into()));
+        assert_eq!(rows[1].get("userId"), rows[0].get("userId"));
+    }
+    // Without the rule, and with another one, the tags are as they came.
+    let decoded = decoded(&[("ip", "drop")], lines);
+    let events = decoded.batch.column_by_name("events").unwrap();
+    assert!(format!("{events:?}").contains("ann@x.org"));
+}

@@ -43,9 +43,21 @@ pub(crate) enum Step {
     /// Into the field at index `value` of the records whose field at index `key` (called any of
     /// `names`) equals `name`.
     Property { key: usize, names: Vec<String>, value: usize, name: String },
+    /// Into the field at index `value` (called any of `value_names`) of the records whose field at
+    /// index `kind` (called any of `kind_names`) says that they are of a user tag ([`TAG_EVENTS`]).
+    Tag { kind: usize, kind_names: Vec<String>, value: usize, value_names: Vec<String> },
     /// Into the values of a map under this key.
     Entry(String),
 }
+
+/// The column of the user tag, by which an application names its user.
+const USER_TAG: &str = "userId";
+/// The name of that column in exports of 2015 to 2018.
+const OLD_USER_TAG: &str = "sessionTag";
+/// Types of the events that have the user tag as their name.
+pub(crate) const TAG_EVENTS: [&str; 3] = ["UserTag", "UserTagFromMetaData", "VisitTag"];
+/// Columns that hold personal data in the exporter's sessions, or may.
+const PERSONAL: [&str; 2] = ["ip", USER_TAG];
 
 impl Rules {
     /// Adds a rule; the action `keep` adds none.
@@ -115,12 +127,33 @@ impl Rules {
         Ok(rules)
     }
 
+    /// Returns the columns of `schema` that hold personal data, or may, and that no rule treats; none
+    /// without any rule.
+    #[must_use]
+    pub fn untreated(&self, schema: &TableSchema) -> Vec<&'static str> {
+        let there = |name: &str| schema.fields.iter().any(|field| field.name == name);
+        let untreated = |name: &&str| there(name) && !self.0.contains_key(*name);
+        PERSONAL.into_iter().filter(|name| !self.is_empty() && untreated(name)).collect()
+    }
+
     /// Returns the rules that `schema` has columns for, each with the steps to the values it is for.
+    /// The rule for the user tag is one for every place where the exporter puts the tag.
     pub(crate) fn resolve(&self, schema: &TableSchema) -> Vec<(Vec<Step>, Action)> {
-        let rules = self.0.iter();
+        let mut rules = Vec::new();
+        for (path, action) in &self.0 {
+            let Some((mut steps, _)) = find(schema, path) else { continue };
+            if path == USER_TAG {
+                // Seals of earlier versions have a schema without that alias.
+                if let Some(Step::Field(_, names)) = steps.first_mut()
+                    && !schema.fields.iter().any(|field| field.name == OLD_USER_TAG)
+                {
+                    names.push(OLD_USER_TAG.to_owned());
+                }
+                rules.extend(tag_steps(schema).map(|steps| (steps, *action)));
+            }
+            rules.push((steps, *action));
+        }
         rules
-            .filter_map(|(path, action)| find(schema, path).map(|(steps, _)| (steps, *action)))
-            .collect()
     }
 }
 
@@ -169,6 +202,22 @@ fn resolve(fields: &[Field], path: &str) -> Option<(Vec<Step>, Kind)> {
     }
 }
 
+/// Returns the steps to the names of the events of user tags, if the table has events.
+fn tag_steps(schema: &TableSchema) -> Option<Vec<Step>> {
+    let (place, events) = position(&schema.fields, "events")?;
+    let Kind::List(element) = &events.kind else { return None };
+    let Kind::Struct(fields) = element.as_ref() else { return None };
+    let (kind, kind_field) = position(fields, "type")?;
+    let (value, value_field) = position(fields, "name")?;
+    let (kind_names, value_names) = (all_names(kind_field), all_names(value_field));
+    let tag = Step::Tag { kind, kind_names, value, value_names };
+    Some(vec![Step::Field(place, all_names(events)), Step::Elements, tag])
+}
+
+fn position<'a>(fields: &'a [Field], name: &str) -> Option<(usize, &'a Field)> {
+    fields.iter().enumerate().find(|(_, field)| field.name == name)
+}
+
 fn all_names(field: &Field) -> Vec<String> {
     let mut names = vec![field.name.clone()];
     names.extend(field.aliases.iter().cloned());
@@ -208,5 +257,25 @@ mod tests {
             r#"{"ip":"truncate","stringProperties.a=b":"hash","userActions.targetUrl":"drop"}"#
         );
         assert!(Rules::parse("{\"ip\":\"mask\"}").is_err() && Rules::parse("{").is_err());
+    }
+
+    #[test]
+    fn columns_of_personal_data_without_a_rule_are_named_when_there_are_rules() {
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let untreated = |rules: &str| Rules::parse(rules).unwrap().untreated(&schema);
+        assert_eq!(untreated("ip=truncate"), ["userId"]);
+        assert_eq!(untreated("userActions.targetUrl=drop"), ["ip", "userId"]);
+        assert_eq!(untreated("ip=truncate;userId=hash"), [""; 0]);
+        assert_eq!(untreated(""), [""; 0]);
+    }
+
+    #[test]
+    fn the_rule_of_the_user_reaches_the_old_name_where_the_sealed_schema_lacks_it() {
+        let avsc = r#"{"type": "record", "name": "t", "fields": [
+            {"name": "userId", "type": ["null", "string"], "default": null}]}"#;
+        let schema = TableSchema::parse(avsc).unwrap();
+        let resolved = Rules::parse("userId=hash").unwrap().resolve(&schema);
+        let names = ["userId", "sessionTag"].map(str::to_owned).to_vec();
+        assert_eq!(resolved, [(vec![Step::Field(0, names)], Action::Hash)]);
     }
 }
