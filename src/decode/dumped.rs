@@ -45,12 +45,12 @@ impl BodyReader<'_> {
             return None;
         }
         let (kept, _) = self.line_end(at);
-        let line = self.parser.src.get(at..kept)?;
+        let line = self.parser.src.get(start..kept)?;
         let hit: Hit<'_> = serde_json::from_slice(line).ok()?;
         // Wherever the same text stands first, it says the same.
         let range = |raw: &RawValue| {
             let found = memchr::memmem::find(line, raw.get().as_bytes())?;
-            Some(at + found..at + found + raw.get().len())
+            Some(start + found..start + found + raw.get().len())
         };
         let source = range(hit.source).filter(|_| hit.source.get().starts_with('{'))?;
         let id = hit.id.filter(|id| id.get().starts_with('"')).and_then(range);

@@ -499,7 +499,7 @@ fn case_06_the_source_of_a_dumped_line_is_the_document_and_its_id_is_kept() {
     // As newer dumps have it, with a type, and spaces and the source elsewhere.
     let other =
         r#" { "_index":"i","_type":"_doc","_source":{"n":7,"u":{"v":1}} , "_id":"1","sort":[3] } "#;
-    let text = format!("{line}\r\n{other}\n");
+    let text = format!("\u{feff}{line}\r\n{other}\n");
     for form in [Form::Ndjson, Form::Elasticsearch] {
         let decoded = decode_form(form, text.as_bytes());
         assert_eq!(rejects(&decoded), []);
