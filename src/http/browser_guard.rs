@@ -32,11 +32,11 @@ const SHOWN_CHARACTERS: usize = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Initiator {
     /// A program, or a person at a browser.
-    NoPage,
+    Program,
     /// A page that came from the host and port that it asks for.
-    OwnPage,
+    SameOrigin,
     /// Any other page.
-    ForeignPage,
+    CrossOrigin,
 }
 
 /// The guard of one listener.
@@ -81,12 +81,12 @@ impl BrowserGuard {
         authenticated: bool,
     ) -> Result<(), Refusal> {
         match initiator(headers, authority) {
-            Initiator::NoPage => Ok(()),
-            Initiator::OwnPage if may_read(class, method) => match authenticated {
+            Initiator::Program => Ok(()),
+            Initiator::SameOrigin if may_read(class, method) => match authenticated {
                 true => Ok(()),
                 false => self.check_known(headers, authority),
             },
-            Initiator::OwnPage | Initiator::ForeignPage => Err(Refusal::FromPage),
+            Initiator::SameOrigin | Initiator::CrossOrigin => Err(Refusal::FromPage),
         }
     }
 
@@ -146,10 +146,10 @@ fn initiator(headers: &HeaderMap, authority: Option<&str>) -> Initiator {
     let (sites, origins): (Vec<&[u8]>, Vec<&[u8]>) = (values(SEC_FETCH_SITE), values(ORIGIN));
     let own_site = sites == [b"same-origin"];
     match origins.as_slice() {
-        [] if sites.iter().all(|site| *site == b"none") => Initiator::NoPage,
-        [] if own_site => Initiator::OwnPage,
-        [origin] if own_site && is_origin_of(origin, headers, authority) => Initiator::OwnPage,
-        _ => Initiator::ForeignPage,
+        [] if sites.iter().all(|site| *site == b"none") => Initiator::Program,
+        [] if own_site => Initiator::SameOrigin,
+        [origin] if own_site && is_origin_of(origin, headers, authority) => Initiator::SameOrigin,
+        _ => Initiator::CrossOrigin,
     }
 }
 
@@ -212,11 +212,11 @@ mod tests {
 
     #[test]
     fn the_sender_is_what_a_browser_says_it_is() {
-        let own = Initiator::OwnPage;
+        let own = Initiator::SameOrigin;
         for (lines, authority, expected) in [
-            (vec![], None, Initiator::NoPage),
-            (vec![("sec-fetch-site", "none")], None, Initiator::NoPage),
-            (vec![("sec-fetch-mode", "cors")], None, Initiator::NoPage),
+            (vec![], None, Initiator::Program),
+            (vec![("sec-fetch-site", "none")], None, Initiator::Program),
+            (vec![("sec-fetch-mode", "cors")], None, Initiator::Program),
             (vec![("sec-fetch-site", "same-origin")], None, own),
             (
                 vec![("host", "h:1"), ("origin", "http://H:1"), ("sec-fetch-site", "same-origin")],
@@ -249,7 +249,7 @@ mod tests {
                 ("sec-fetch-site", "same-origin"),
             ],
         ] {
-            assert_eq!(initiator(&headers(&lines), None), Initiator::ForeignPage, "{lines:?}");
+            assert_eq!(initiator(&headers(&lines), None), Initiator::CrossOrigin, "{lines:?}");
         }
     }
 

@@ -36,7 +36,7 @@ pub enum SampleError {
         file: String,
         /// The error of reading it.
         #[source]
-        source: DataFileError,
+        source: Box<DataFileError>,
     },
     /// A row gives no document.
     #[error("cannot make a document of a row of {file}")]

@@ -27,7 +27,9 @@ pub(super) async fn files(table: &Table<'_>) -> Result<Vec<File>, SampleError> {
         .map(|object| async {
             let name = object.name.clone();
             let opened = DataFile::open(table.lake, object).await;
-            opened.map(File).map_err(|source| SampleError::File { file: name, source })
+            opened
+                .map(File)
+                .map_err(|source| SampleError::File { file: name, source: Box::new(source) })
         })
         .buffered(AT_A_TIME)
         .try_collect()
@@ -62,7 +64,7 @@ impl File {
     }
 
     fn failed(&self, source: DataFileError) -> SampleError {
-        SampleError::File { file: self.name(), source }
+        SampleError::File { file: self.name(), source: Box::new(source) }
     }
 }
 
