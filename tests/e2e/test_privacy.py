@@ -85,7 +85,7 @@ def test_an_encrypted_journal_tells_nothing_and_lands_after_a_crash(make_server,
     (folder / "privacy.key").write_text(SECRET)
     flags = ["--roll-age", "1h", "--privacy-key", folder / "privacy.key", "--encrypt-journal"]
     server = make_server(local_lake, *flags).start()
-    data = b"\n".join(document(userSessionId=f"s{n}", userId="ann-the-user") for n in range(50))
+    data = b"\n".join(document(userSessionId=f"s{n}", userId="ann-the-user") for n in range(100))
     assert not server.put(data).json["duplicate"]
     assert server.put(data).json["duplicate"], "a retry is recognised"
     segments = [path for path in server.state.rglob("*") if path.is_file()]
@@ -100,4 +100,4 @@ def test_an_encrypted_journal_tells_nothing_and_lands_after_a_crash(make_server,
     (folder / "privacy.key").write_text(SECRET)
     server.start()
     server.drain()
-    assert len(local_lake.session_ids()) == 50
+    assert len(local_lake.session_ids()) == 100
