@@ -85,7 +85,7 @@ fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
             let _ = first.send(());
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         }
-        // What was acknowledged is in the journal, and lands after the next start.
+        // The journal keeps every acknowledged body, and lands it after the next start.
         std::process::exit(1);
     });
     Ok(async move {

@@ -111,8 +111,8 @@ impl Lake {
         }
         if *mode == PutMode::Create {
             match self.head(name).await {
-                // Who may write and not list hears this of names that are not there. Of a roll that
-                // is made again, all names were looked up before.
+                // Credentials without the right to list are denied names that are not there. All
+                // names of a roll that is made again were looked up before.
                 Ok(None) | Err(StoreError::Denied { .. }) => {}
                 Ok(Some(_)) => return Ok(false),
                 Err(error) => return Err(error),

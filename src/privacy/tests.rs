@@ -238,7 +238,7 @@ fn case_12_the_rule_of_the_user_reaches_the_tag_wherever_the_exporter_puts_it() 
         for event in 0..3 {
             assert_eq!(events[event].get("name"), rows[0].get("userId"), "{action}");
         }
-        // What is no tag stays, and so does what a tag's event has besides.
+        // Names that are no tags stay, and so do the other fields of a tag's event.
         assert_eq!(events[0]["application"], "shop");
         assert_eq!((&events[3]["name"], &events[3]["more"]), (&"basket".into(), &1.into()));
         assert_eq!(rows[1].get("userId"), rows[0].get("userId"));

@@ -20,7 +20,7 @@ use crate::commit::{Committer, Outcome, RollId};
 use crate::journal::Seal;
 use crate::lake::{Lake, Receipt, StoreError};
 use crate::record::{Roll, SeqRange};
-use crate::roll::manifest::{Manifest, ObjectId, Standing, StatisticsBudget, Upload};
+use crate::roll::manifest::{Manifest, Standing, StatisticsBudget, Upload};
 use crate::status::{Observers, Readiness, RollEvent};
 use crate::table::Tables;
 
@@ -186,8 +186,8 @@ impl<'a> Publisher<'a> {
         self.retry("look for the receipt of", roll, &[], || async {
             match self.committer.look_up(&self.lake, id).await {
                 None => Ok(()),
-                // Who may write and not list hears this of names that are not there. A receipt that
-                // is there is still not replaced.
+                // Credentials without the right to list are denied names that are not there. A
+                // receipt that is there is still not replaced.
                 Some(Outcome::Away(StoreError::Denied { .. })) => Ok(()),
                 Some(Outcome::Already(receipt)) => {
                     Err(PublishError::NotCommitted(Outcome::taken(id, &receipt)))
@@ -221,14 +221,11 @@ impl<'a> Publisher<'a> {
         let (id, budget) = (self.id(roll, manifest.range), &budget);
         self.retry("look for the files of", roll, &staging, || {
             looks.attempt(LOOK_UPS, |upload: Upload| async move {
-                Ok((recovery::standing(&self.lake, id, &upload, budget).await?, upload))
+                let standing = recovery::standing(&self.lake, id, &upload, budget).await?;
+                Ok((upload, standing))
             })
         })?;
-        for (standing, upload) in looks.into_results() {
-            if let Some(standing) = standing {
-                keep(manifest, &upload.name, upload.id, standing, lost)?;
-            }
-        }
+        keep_all(manifest, looks.into_results(), lost)?;
         if lost.is_empty() {
             return Ok(());
         }
@@ -255,9 +252,9 @@ impl<'a> Publisher<'a> {
     /// Puts the files that do not stand in the lake. An object that turns out to stand was put by an
     /// attempt whose answer was lost, and is kept.
     fn upload(&self, manifest: &mut Manifest, lost: &[SeqRange]) -> anyhow::Result<()> {
-        let staging: Vec<PathBuf> =
-            manifest.uploads().into_iter().map(|upload| upload.staging).collect();
-        let uploads = WorkList::new(manifest.uploads());
+        let uploads = manifest.uploads();
+        let staging: Vec<PathBuf> = uploads.iter().map(|upload| upload.staging.clone()).collect();
+        let uploads = WorkList::new(uploads);
         let (attempts, budget) = (Cell::new(0_u64), StatisticsBudget::default());
         let (id, budget) = (self.id(manifest.roll, manifest.range), &budget);
         self.retry("upload the files of", manifest.roll, &staging, || {
@@ -269,11 +266,7 @@ impl<'a> Publisher<'a> {
         if attempts.get() == 1 {
             self.concurrency.double();
         }
-        for (upload, standing) in uploads.into_results() {
-            if let Some(standing) = standing {
-                keep(manifest, &upload.name, upload.id, standing, lost)?;
-            }
-        }
+        keep_all(manifest, uploads.into_results(), lost)?;
         if !lost.is_empty() {
             manifest.recount();
         }
@@ -377,18 +370,20 @@ fn settled(outcome: Outcome) -> Result<Option<Receipt>, PublishError> {
     }
 }
 
-/// Takes the facts of an object that stands. Its rows are those of the roll, unless bodies are lost.
-fn keep(
+/// Takes the facts of the objects that stand. Their rows are those of the roll, unless bodies are
+/// lost.
+fn keep_all(
     manifest: &mut Manifest,
-    name: &str,
-    id: ObjectId,
-    standing: Standing,
+    objects: Vec<(Upload, Option<Standing>)>,
     lost: &[SeqRange],
 ) -> Result<(), PublishError> {
-    let (stands, made) = (standing.rows, manifest.rows_of(id));
-    if lost.is_empty() && stands != made {
-        return Err(PublishError::OtherRows { name: name.to_owned(), stands, made });
+    for (Upload { id, name, .. }, standing) in objects {
+        let Some(standing) = standing else { continue };
+        let (stands, made) = (standing.rows, manifest.rows_of(id));
+        if lost.is_empty() && stands != made {
+            return Err(PublishError::OtherRows { name, stands, made });
+        }
+        manifest.keep_standing(id, standing);
     }
-    manifest.keep_standing(id, standing);
     Ok(())
 }

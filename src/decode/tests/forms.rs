@@ -534,7 +534,7 @@ fn a_line_that_is_no_dumped_document_is_a_document_as_it_is() {
             assert_eq!(decoded.rejects[0].raw, line.as_bytes(), "the whole line");
         }
     }
-    // What follows an action is its document, whatever it says.
+    // The line after an action is its document, whatever it says.
     let decoded =
         decode("{\"index\":{}}\n{\"_index\":\"i\",\"_source\":{\"s\":\"y\"},\"s\":\"x\"}");
     assert_eq!(documents(&decoded)[0]["s"], "x");
