@@ -19,8 +19,7 @@ use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 
 use crate::columnar::values::{strings, timestamps};
-use crate::table::Revision;
-use crate::table::hive_path::{NULL_PARTITION, PartitionValues, hive_path};
+use crate::table::hive_path::{NULL_PARTITION, PartitionValues, PathRules, hive_path};
 use crate::table::partition::{Part, Template};
 
 /// Most partitions of a table in one roll, besides that of nulls. The files of a sealed roll depend on
@@ -41,7 +40,7 @@ pub struct PartitionRows {
 pub struct Router {
     template: Template,
     /// The rules by which values become paths.
-    revision: Revision,
+    rules: PathRules,
     /// Rendered times by placeholder and bucket of time. Bounded by [`MAX_RENDERED_TIMES`].
     times: HashMap<(usize, i64), String>,
     /// Partitions of the roll by their Hive path, each with its values.
@@ -66,7 +65,7 @@ impl Router {
     pub fn new(template: Template) -> Router {
         Router {
             template,
-            revision: Revision::LATEST,
+            rules: PathRules::default(),
             times: HashMap::new(),
             seen: HashMap::new(),
             overflowed: false,
@@ -74,10 +73,10 @@ impl Router {
         }
     }
 
-    /// Makes paths by the rules of `revision` instead of the latest ones.
+    /// Makes paths by `rules` instead of the latest ones for names that are told apart.
     #[must_use]
-    pub fn by_revision(mut self, revision: Revision) -> Router {
-        self.revision = revision;
+    pub fn by_rules(mut self, rules: PathRules) -> Router {
+        self.rules = rules;
         self
     }
 
@@ -101,7 +100,7 @@ impl Router {
     /// of several partitions, and its values are not those of all of them.
     #[must_use]
     pub fn overflows(&self, partition: &str) -> bool {
-        self.overflowed && partition == hive_path(&self.template, &self.nulls(), self.revision)
+        self.overflowed && partition == hive_path(&self.template, &self.nulls(), self.rules)
     }
 
     fn nulls(&self) -> PartitionValues {
@@ -111,7 +110,7 @@ impl Router {
     /// Returns the Hive path of the partition with `values`, or, when the roll has too many already,
     /// that of nulls.
     fn admit(&mut self, values: PartitionValues) -> String {
-        let partition = hive_path(&self.template, &values, self.revision);
+        let partition = hive_path(&self.template, &values, self.rules);
         if self.seen.contains_key(&partition) {
             return partition;
         }
@@ -120,7 +119,7 @@ impl Router {
             return partition;
         }
         self.overflowed = true;
-        hive_path(&self.template, &self.nulls(), self.revision)
+        hive_path(&self.template, &self.nulls(), self.rules)
     }
 
     /// Returns the rows of `batch` by partition, in the order of each partition's first row.

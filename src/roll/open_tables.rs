@@ -48,7 +48,7 @@ impl OpenTable {
         let layout = Layout::new(&spec.schema, options.compression, &metadata)
             .with_context(|| format!("table {}", spec.name))?
             .with_threads(Arc::clone(threads));
-        let router = Router::new(spec.partition.clone()).by_revision(spec.revision);
+        let router = Router::new(spec.partition.clone()).by_rules(spec.path_rules());
         Ok(OpenTable { router, layout, quarantine: None })
     }
 

@@ -7,11 +7,13 @@
 //! * [`partition`]: the partition template (`date={startTime:%Y-%m-%d}`), checked against a schema.
 //! * [`hive_path`]: paths of partitions, written from their values and read back.
 //! * `revision`: the rules by which documents become rows, as sealed.
+//! * `file_names`: the file names that the lake tells apart, as sealed.
 //! * `privacy_rules`: paths of personal data, and the action on each.
 //!
 //! A seal carries its tables as text, so that a roll is made again exactly as it was sealed, whatever
 //! the configuration says by then.
 
+mod file_names;
 pub mod hive_path;
 pub mod partition;
 pub(crate) mod privacy_rules;
@@ -21,6 +23,7 @@ mod serialized;
 mod spec;
 mod tables;
 
+pub use file_names::FileNames;
 pub use partition::{Template, TemplateError};
 pub use privacy_rules::{Action, Rules};
 pub use revision::Revision;

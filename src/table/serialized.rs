@@ -4,10 +4,11 @@
 //! ```json
 //! [{"table": "user_sessions", "partition": "date={startTime:%Y-%m-%d}", "avsc": "…",
 //!   "privacy": "ip=truncate", "format": "plain",
-//!   "exploded": {"parent": "user_sessions", "column": "userActions"}, "revision": 2}]
+//!   "exploded": {"parent": "user_sessions", "column": "userActions"}, "revision": 2,
+//!   "folded_names": true}]
 //! ```
 //! `table`, `partition` and `avsc` are always there. Every other key is left out at its default (no
-//! rules, plain files, rows that are documents, the first [`Revision`]), so a list that needs nothing
+//! rules, plain files, rows that are documents, the first [`Revision`], names that are told apart), so a list that needs nothing
 //! newer reads and writes as the first versions wrote it, byte for byte. An unknown key is an error: it would change what
 //! the files of a sealed roll contain.
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use super::file_names::FileNames;
 use super::partition::Template;
 use super::privacy_rules::Rules;
 use super::revision::Revision;
@@ -38,6 +40,8 @@ pub(super) struct Serialized {
     exploded: Option<Exploded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revision: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    folded_names: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,6 +67,7 @@ impl Serialized {
             format: (spec.format != Format::Plain).then(|| spec.format.as_str().to_owned()),
             exploded,
             revision: spec.revision.number(),
+            folded_names: spec.file_names.are_folded(),
         }
     }
 
@@ -86,7 +91,11 @@ impl Serialized {
             Some(Exploded { parent, column }) => Rows::Exploded { parent: parent.into(), column },
         };
         let revision = Revision::parse(self.revision).map_err(anyhow::Error::msg)?;
-        Ok(Spec { name, schema, partition, format, privacy, rows, revision })
+        let file_names = match self.folded_names {
+            true => FileNames::Folded,
+            false => FileNames::Exact,
+        };
+        Ok(Spec { name, schema, partition, format, privacy, rows, revision, file_names })
     }
 }
 
@@ -137,6 +146,7 @@ mod tests {
             format!("[{},{}]", table("a", rules), table("b", "")),
             format!("[{},{}]", table("a", exploded), table("b", rules)),
             format!("[{}]", table("a", r#","privacy":"day=hash","revision":2"#)),
+            format!("[{}]", table("a", r#","revision":2,"folded_names":true"#)),
         ] {
             let tables = read(&json).unwrap();
             assert_eq!(String::from_utf8(tables.to_json()).unwrap(), json);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::file_names::FileNames;
+use super::hive_path::PathRules;
 use super::partition::Template;
 use super::privacy_rules::Rules;
 use super::revision::Revision;
@@ -24,6 +26,8 @@ pub struct Spec {
     pub rows: Rows,
     /// Rules by which documents become rows, and values become paths.
     pub revision: Revision,
+    /// File names that the lake tells apart.
+    pub file_names: FileNames,
 }
 
 impl Spec {
@@ -39,7 +43,14 @@ impl Spec {
             privacy: Rules::default(),
             rows: Rows::Documents,
             revision: Revision::LATEST,
+            file_names: FileNames::Exact,
         }
+    }
+
+    /// Returns the rules by which the values of its partitions become paths.
+    #[must_use]
+    pub fn path_rules(&self) -> PathRules {
+        PathRules { revision: self.revision, file_names: self.file_names }
     }
 }
 

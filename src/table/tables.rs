@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 
+use super::file_names::FileNames;
 use super::revision::Revision;
 use super::spec::{Rows, Spec};
 
@@ -66,6 +67,13 @@ impl Tables {
     #[must_use]
     pub fn latest(mut self) -> Tables {
         self.specs.iter_mut().for_each(|spec| spec.revision = Revision::LATEST);
+        self
+    }
+
+    /// Returns the same tables in a lake that tells `file_names` apart.
+    #[must_use]
+    pub fn with_file_names(mut self, file_names: FileNames) -> Tables {
+        self.specs.iter_mut().for_each(|spec| spec.file_names = file_names);
         self
     }
 
