@@ -21,6 +21,7 @@
 //! * Landing: [`roll`] with [`decode`], [`privacy`], [`batch`] and [`encode`]; [`publish`] with
 //!   [`commit`]; [`lake`].
 //! * Beside the receiver: [`import`], [`audit`] (`verify`, `inspect`, `sample`), [`simulate`].
+//! * Of the process: `descriptors`, its limit of open files and sockets.
 //! * Shared: [`table`], [`schema`], [`columnar`], [`record`], [`clock`], [`metrics`], [`status`].
 //!
 //! `docs/design.md` says who may use whom (`tests/arrows.rs` holds the sources to it) and where a new
@@ -36,6 +37,7 @@ pub mod columnar;
 pub mod commit;
 pub mod config;
 pub mod decode;
+mod descriptors;
 pub mod encode;
 mod foreign_format;
 pub mod http;

@@ -38,6 +38,10 @@ pub const ENDPOINT_LINES: &str = "sessionlake_endpoint_lines_total";
 pub const AUTH_REFUSED: &str = "sessionlake_auth_refused_total";
 /// Requests and connections refused because their peer had too many.
 pub const LIMITED: &str = "sessionlake_limited_total";
+/// Requests and connections refused: label `reason`.
+pub const REFUSED: &str = "sessionlake_refused_total";
+/// Connections without a request that were closed to make room for others.
+pub const EVICTED: &str = "sessionlake_connections_evicted_total";
 /// TLS handshakes that failed.
 pub const TLS_FAILED: &str = "sessionlake_tls_failed_total";
 /// Seconds from the head of a request to its 200.
@@ -145,6 +149,8 @@ pub const ALL: &[Metric] = &[
     ),
     metric(AUTH_REFUSED, Counter, Unit::Count, "Requests with missing or wrong credentials"),
     metric(LIMITED, Counter, Unit::Count, "Requests and connections beyond a limit of their peer"),
+    metric(REFUSED, Counter, Unit::Count, "Requests and connections refused, by reason"),
+    metric(EVICTED, Counter, Unit::Count, "Idle connections closed to make room for others"),
     metric(TLS_FAILED, Counter, Unit::Count, "TLS handshakes that failed"),
     metric(ACK_SECONDS, Histogram(ACK_BOUNDS), Unit::Seconds, "From a request's head to its 200"),
     metric(JOURNAL_BACKLOG_BYTES, Gauge, Unit::Bytes, "Bytes of journal on disk"),
@@ -251,8 +257,8 @@ fn start_at_zero() {
                     metrics::counter!(HTTP_REQUESTS, "status" => status).absolute(0);
                 }
             }
-            // By endpoint, which are not known here: see `start_endpoint`.
-            (ENDPOINT_REQUESTS | ENDPOINT_LINES, _) => {}
+            // By labels that are not known here: see `start_endpoint` and `start_refused`.
+            (ENDPOINT_REQUESTS | ENDPOINT_LINES | REFUSED, _) => {}
             (BUILD_INFO, _) => {
                 let version = env!("CARGO_PKG_VERSION");
                 metrics::gauge!(BUILD_INFO, "version" => version).set(1.0);
@@ -272,6 +278,13 @@ pub fn start_endpoint(name: &str) {
             .absolute(0);
     }
     metrics::counter!(ENDPOINT_LINES, "endpoint" => name.to_owned()).absolute(0);
+}
+
+/// Starts the counts of refusals for these reasons at zero.
+pub fn start_refused(reasons: impl IntoIterator<Item = &'static str>) {
+    for reason in reasons {
+        metrics::counter!(REFUSED, "reason" => reason).absolute(0);
+    }
 }
 
 /// Returns the class of a status, as a label.
@@ -305,6 +318,7 @@ mod tests {
     fn installing_twice_gives_one_recorder_that_shows_every_metric_from_the_start() {
         let (first, second) = (install(), install());
         start_endpoint("default");
+        start_refused(["rate"]);
         metrics::histogram!(ACK_SECONDS).record(0.004);
         metrics::histogram!(JOURNAL_SYNC_SECONDS).record(0.004);
         metrics::histogram!(JOURNAL_GROUP_BODIES).record(3.0);

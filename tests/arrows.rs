@@ -34,8 +34,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "audit", "auth", "config", "decode", "import", "journal", "lake", "privacy", "server",
-            "simulate", "tls",
+            "audit",
+            "auth",
+            "config",
+            "decode",
+            "descriptors",
+            "http",
+            "import",
+            "journal",
+            "lake",
+            "privacy",
+            "server",
+            "simulate",
+            "tls",
         ],
     ),
     (
@@ -67,6 +78,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // An outsider that shares only the schema.
     ("simulate", &[]),
     ("bulk_action", &[]),
+    ("descriptors", &[]),
 ];
 
 /// A place in the sources that names a module which its own may not name.

@@ -24,6 +24,7 @@ use crate::schema::TableSchema;
 use crate::server::Settings;
 use crate::table::Spec;
 use crate::tls::Tls;
+use crate::{descriptors, http};
 
 /// Say whether serve would start with a configuration, and why not.
 ///
@@ -70,6 +71,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let mut checks: Vec<(&str, CheckResult)> = vec![
         ("settings", CheckResult::Passed("read, in range, and going together".to_owned())),
         ("listen", check_listen(settings).into()),
+        ("limits", CheckResult::Passed(limits(settings.http.max_connections))),
         ("access", check_access(settings).into()),
         ("state", state.into()),
     ];
@@ -123,6 +125,14 @@ fn check_listen(settings: &Settings) -> anyhow::Result<String> {
         true => format!("{} takes a free port at the start", settings.listen),
         false => format!("{address} can be listened on"),
     })
+}
+
+/// Returns the connections that `serve` would take, by the limit of descriptors.
+fn limits(wanted: usize) -> String {
+    let limit = descriptors::raise();
+    let fit = descriptors::connections(wanted, http::SPARE_CONNECTIONS, limit);
+    let below = if fit < wanted { format!(" and not {wanted}") } else { String::new() };
+    format!("{fit} connections at a time{below}; {limit} files and sockets can be open")
 }
 
 /// Reads certificates, credentials and the privacy key. Says nothing of their contents.

@@ -57,6 +57,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     if let Some(path) = &loaded.settings.privacy_key {
         crate::privacy::Key::read(path).map_err(|why| Failure::Usage(why.into()))?;
     }
+    crate::descriptors::raise();
     let Some(node) = &args.give_up else {
         crate::import::import(loaded.settings)?;
         return Ok(std::process::ExitCode::SUCCESS);

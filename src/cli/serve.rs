@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Outcome, check, manual, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
-use crate::metrics;
 use crate::server::{RunError, Server, Settings};
+use crate::{descriptors, http, metrics};
 
 /// Receive sessions over HTTP and land them.
 ///
@@ -50,8 +50,26 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     start_log(&loaded.log)?;
     // A file of the configuration that is missing or wrong is wrong configuration.
     check::check_access(&loaded.settings).map_err(Failure::Usage)?;
-    serve(loaded.settings)?;
+    let settings = within_descriptors(loaded.settings, descriptors::raise());
+    serve(settings)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lowers the number of connections to what fits in the limit of descriptors, and says so.
+fn within_descriptors(mut settings: Settings, limit: u64) -> Settings {
+    let (wanted, spare) = (settings.http.max_connections, http::SPARE_CONNECTIONS);
+    let fit = descriptors::connections(wanted, spare, limit);
+    if fit < wanted {
+        let reserved = descriptors::RESERVED;
+        tracing::warn!(
+            "{fit} connections are taken at a time and not {wanted} (max_connections): the process \
+             may have {limit} files and sockets open, of which {reserved} are kept for journal, \
+             staging and lake, and {spare} for health and metrics; raise the limit (ulimit -n, or \
+             LimitNOFILE= of systemd)"
+        );
+        settings.http.max_connections = fit;
+    }
+    settings
 }
 
 /// Runs a server until a signal, or until it cannot go on.

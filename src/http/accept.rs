@@ -1,32 +1,36 @@
-//! The accept loop: a permit for each connection, the protocol on it, and the drain at the end.
+//! The accept loop: a slot for each connection, the protocol on it, and the drain at the end.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 use warp::filters::BoxedFilter;
+use warp::http::StatusCode;
 
 use crate::metrics::{LIMITED, TLS_FAILED};
-use crate::peers::{Peer, PeerLimit};
+use crate::peers::{Peer, PeerLimit, PeerPermit};
 use crate::tls::Tls;
 
 use super::connection_state::{CloseReason, ConnectionState, Timeouts};
-use super::exchange::{self, InFlightLimit, ResponseBody};
+use super::exchange::{self, ConnectionContext, InFlightLimits, ResponseBody};
+use super::log_pace::LogPace;
+use super::refusal_log::RefusalLog;
+use super::refusal_reason::Reason;
 use super::reply::Response;
-use super::socket::{ConnectionPermit, Socket};
+use super::slots::{SlotPermit, Slots};
+use super::socket::{LATE_HEAD, Socket};
 
 /// HTTP/1.1: the longest head, and the most that is read from the socket at a time, in bytes.
 const HEAD_BYTES: usize = 64 << 10;
@@ -48,6 +52,8 @@ const MIN_IN_FLIGHT_OF_PEER: usize = 512;
 const H2_PING: Duration = Duration::from_secs(20);
 /// The pause after an `accept` that failed for want of a resource (descriptors, memory).
 const PAUSE: Duration = Duration::from_millis(100);
+/// The end of a connection that was closed for another one.
+const MADE_ROOM: &str = "it had no request, and others had no room";
 
 /// The limits of connections, in number and time.
 pub(super) struct ConnectionLimits {
@@ -61,37 +67,56 @@ pub(super) struct ConnectionLimits {
     pub(super) tls: Option<Arc<Tls>>,
 }
 
+/// The state that all connections share.
+struct Shared<'a> {
+    routes: &'a BoxedFilter<(Response,)>,
+    limits: &'a ConnectionLimits,
+    protocol: Arc<Builder<TokioExecutor>>,
+    slots: Arc<Slots>,
+    in_flight: InFlightLimits,
+    refusals: &'a Arc<RefusalLog>,
+    connections: TaskTracker,
+    draining: CancellationToken,
+    cut: CancellationToken,
+}
+
 /// Accepts until `shutdown` resolves; then drains, cutting what is left after `drain_timeout`.
 pub(super) async fn serve(
     listener: TcpListener,
     routes: &BoxedFilter<(Response,)>,
     limits: &ConnectionLimits,
+    refusals: &Arc<RefusalLog>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let permits = limits.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-    let permits = Arc::new(Semaphore::new(permits));
     let per_peer = limits.max_connections_per_peer.map(PeerLimit::new);
-    let protocol = Arc::new(protocol(limits));
-    let in_flight = InFlightLimit::new(
-        MIN_IN_FLIGHT.max(limits.max_connections),
-        MIN_IN_FLIGHT_OF_PEER
-            .max(limits.max_connections_per_peer.unwrap_or(limits.max_connections)),
-    );
-    let connections = TaskTracker::new();
-    let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
+    let shared = Shared {
+        routes,
+        limits,
+        protocol: Arc::new(protocol(limits)),
+        slots: Slots::new(limits.max_connections),
+        in_flight: InFlightLimits::new(
+            MIN_IN_FLIGHT.max(limits.max_connections),
+            MIN_IN_FLIGHT_OF_PEER
+                .max(limits.max_connections_per_peer.unwrap_or(limits.max_connections)),
+        ),
+        refusals,
+        connections: TaskTracker::new(),
+        draining: CancellationToken::new(),
+        cut: CancellationToken::new(),
+    };
     // Dropped, this future leaves no connection behind.
-    let _cut_when_dropped = cut.clone().drop_guard();
+    let _cut_when_dropped = shared.cut.clone().drop_guard();
 
     let mut shutdown = pin!(shutdown);
+    let failures = LogPace::default();
     loop {
-        let next = next(&listener, &permits);
-        let (stream, peer, permit) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            next = next => match next {
-                Ok(next) => next,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
-                    pause_after(&error).await;
+                    shared.pause_after(&error, &failures).await;
                     continue;
                 }
             },
@@ -101,51 +126,25 @@ pub(super) async fn serve(
             Some(limit) => match limit.acquire(Peer::of(peer.ip())) {
                 Some(permit) => Some(permit),
                 None => {
-                    // Closed at once: an answer would need the permit that it may not have.
+                    // Closed at once: an answer would need the slot that it may not have.
                     metrics::counter!(LIMITED).increment(1);
-                    debug!(%peer, "connection refused: its peer has too many open");
+                    let text = "the connection is closed: its peer has too many open";
+                    refusals.record(peer.ip(), Reason::Connections, None, text);
                     continue;
                 }
             },
         };
-        let permit = ConnectionPermit::new(permit, of_peer);
-        let state = ConnectionState::new();
-        let tls = limits.tls.as_ref().map(|tls| tls.acceptor());
-        let socket =
-            Socket::new(stream, permit, Arc::clone(&state), limits.header_timeout, tls.is_some());
-        let handshake_timeout = limits.handshake_timeout;
-        let service =
-            exchange::service(routes.clone(), peer, Arc::clone(&state), in_flight.clone());
-        let protocol = Arc::clone(&protocol);
-        let close_policy =
-            ClosePolicy { state, timeouts: limits.timeouts, draining: draining.clone() };
-        let cut = cut.clone();
-        connections.spawn(async move {
-            tokio::select! {
-                ended = async {
-                    match tls {
-                        None => serve_connection(&protocol, socket, service, &close_policy).await,
-                        Some(tls) => match handshake(&tls, socket, handshake_timeout).await {
-                            Ok(stream) => {
-                                serve_connection(&protocol, stream, service, &close_policy).await
-                            }
-                            Err(error) => {
-                                metrics::counter!(TLS_FAILED).increment(1);
-                                format!("no TLS: {error}")
-                            }
-                        },
-                    }
-                } => {
-                    debug!(%peer, ended, "connection closed");
-                }
-                () = cut.cancelled() => {
-                    info!(%peer, "connection cut: its request did not end while draining");
-                }
-            }
-        });
+        // Meanwhile further connections wait in the kernel's queue.
+        let permit = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            permit = shared.slots.acquire() => permit,
+        };
+        shared.start(stream, peer, permit, of_peer);
     }
 
     drop(listener);
+    let Shared { connections, draining, cut, .. } = shared;
     connections.close();
     info!(connections = connections.len(), "no new connections: draining");
     draining.cancel();
@@ -155,32 +154,84 @@ pub(super) async fn serve(
     connections.wait().await;
 }
 
-/// Accepts the next connection once there is a permit for it.
-///
-/// # Cancel safety
-/// Dropping the future loses no connection.
-async fn next(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    // Answers are small and complete: waiting to fill a packet only delays them.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%peer, %error, "TCP_NODELAY was not set");
+impl Shared<'_> {
+    /// Serves a connection in a task of its own.
+    fn start(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: SlotPermit,
+        of_peer: Option<PeerPermit>,
+    ) {
+        // Answers are small and complete: waiting to fill a packet only delays them.
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%peer, %error, "TCP_NODELAY was not set");
+        }
+        let (state, evicted) = (ConnectionState::new(), CancellationToken::new());
+        let of = Peer::of(peer.ip());
+        let slot = self.slots.enter(permit, of_peer, of, Arc::clone(&state), evicted.clone());
+        let context = ConnectionContext {
+            peer,
+            state: Arc::clone(&state),
+            slot: Arc::downgrade(&slot),
+            in_flight: self.in_flight.clone(),
+            refusals: Arc::clone(self.refusals),
+        };
+        let service = exchange::service(self.routes.clone(), context);
+        let tls = self.limits.tls.as_ref().map(|tls| tls.acceptor());
+        let header_timeout = self.limits.header_timeout;
+        let socket = Socket::new(stream, slot, Arc::clone(&state), header_timeout, tls.is_some());
+        let handshake_timeout = self.limits.handshake_timeout;
+        let protocol = Arc::clone(&self.protocol);
+        let (timeouts, draining) = (self.limits.timeouts, self.draining.clone());
+        let policy = ClosePolicy { state, timeouts, draining, evicted };
+        let (cut, refusals) = (self.cut.clone(), Arc::clone(self.refusals));
+        self.connections.spawn(async move {
+            let served = async {
+                match tls {
+                    None => serve_connection(&protocol, socket, service, &policy).await,
+                    Some(tls) => match handshake(&tls, socket, handshake_timeout, &policy).await {
+                        Ok(stream) => serve_connection(&protocol, stream, service, &policy).await,
+                        Err(ended) => ended,
+                    },
+                }
+            };
+            tokio::select! {
+                ended = served => {
+                    debug!(%peer, ended = ended.why, "connection closed");
+                    if let Some((reason, status)) = ended.refused {
+                        refusals.record(peer.ip(), reason, status, &ended.why);
+                    } else if policy.state.had_late_head() {
+                        let status = Some(StatusCode::REQUEST_TIMEOUT);
+                        refusals.record(peer.ip(), Reason::Timeout, status, LATE_HEAD);
+                    }
+                }
+                () = cut.cancelled() => {
+                    info!(%peer, "connection cut: its request did not end while draining");
+                }
+            }
+        });
     }
-    Ok((stream, peer, permit))
-}
 
-/// Waits a moment after an `accept` that failed for want of a resource.
-async fn pause_after(error: &io::Error) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        debug!(%error, "a client went away before it was accepted");
-        return;
+    /// Waits a moment after an `accept` that failed for want of a resource, and closes connections
+    /// that have no request.
+    async fn pause_after(&self, error: &io::Error, failures: &LogPace) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+        if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+            debug!(%error, "a client went away before it was accepted");
+            return;
+        }
+        let now = Instant::now();
+        if let Some(times) = failures.count(1, now) {
+            warn!(
+                %error,
+                times,
+                "cannot accept connections; trying again (is the limit on open files too low?)"
+            );
+        }
+        self.slots.make_room(now);
+        tokio::time::sleep(PAUSE).await;
     }
-    warn!(%error, "cannot accept connections; trying again (is the limit on open files too low?)");
-    tokio::time::sleep(PAUSE).await;
 }
 
 /// Returns the settings of HTTP/1.1 and HTTP/2.
@@ -207,17 +258,60 @@ fn protocol(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
     builder
 }
 
+/// The end of a connection.
+struct Ended {
+    why: String,
+    /// The reason and the status of a refusal that was not answered by a handler.
+    refused: Option<(Reason, Option<StatusCode>)>,
+}
+
+impl Ended {
+    fn because(why: impl Into<String>) -> Ended {
+        Ended { why: why.into(), refused: None }
+    }
+
+    /// Returns the end of a connection that hyper ended. A head that it refused is a refusal.
+    fn by(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Ended {
+        let status = match error.downcast_ref::<hyper::Error>() {
+            Some(error) if error.is_parse_too_large() => {
+                Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+            }
+            Some(error) if error.is_parse() => Some(StatusCode::BAD_REQUEST),
+            _ => None,
+        };
+        match status {
+            None => Ended::because(error.to_string()),
+            Some(status) => Ended {
+                why: format!("the head of the request cannot be read: {error}"),
+                refused: Some((Reason::Head, Some(status))),
+            },
+        }
+    }
+}
+
 /// Makes the TLS handshake.
 ///
 /// # Errors
-/// Those of TLS, or `TimedOut` after `timeout`.
+/// The end of the connection: the handshake failed, took longer than `timeout`, or had to make room.
 async fn handshake(
     tls: &TlsAcceptor,
     socket: Socket,
     timeout: Duration,
-) -> io::Result<TlsStream<Socket>> {
+    policy: &ClosePolicy,
+) -> Result<TlsStream<Socket>, Ended> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long");
-    tokio::time::timeout(timeout, tls.accept(socket)).await.map_err(late)?
+    let made = tokio::select! {
+        made = tokio::time::timeout(timeout, tls.accept(socket)) => made.map_err(late),
+        () = policy.evicted.cancelled() => return Err(Ended::because(MADE_ROOM)),
+    };
+    made.and_then(|made| made).map_err(|error| {
+        metrics::counter!(TLS_FAILED).increment(1);
+        // A probe of a balancer's opens a connection and closes it.
+        let gone =
+            matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
+        let refused = (!gone).then_some((Reason::Tls, None));
+        Ended { why: format!("no TLS: {error}"), refused }
+    })
 }
 
 /// The conditions on which the server closes a connection.
@@ -225,15 +319,16 @@ struct ClosePolicy {
     state: Arc<ConnectionState>,
     timeouts: Timeouts,
     draining: CancellationToken,
+    evicted: CancellationToken,
 }
 
-/// Serves HTTP on one stream until either side ends it; returns the reason for the log.
+/// Serves HTTP on one stream until either side ends it.
 async fn serve_connection<IO, S>(
     protocol: &Builder<TokioExecutor>,
     stream: IO,
     service: S,
-    close_policy: &ClosePolicy,
-) -> String
+    policy: &ClosePolicy,
+) -> Ended
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: hyper::service::Service<
@@ -249,15 +344,24 @@ where
     loop {
         tokio::select! {
             ended = connection.as_mut() => return match ended {
-                Ok(()) => "well".to_owned(),
-                Err(error) => error.to_string(),
+                Ok(()) => Ended::because("well"),
+                Err(error) => Ended::by(&*error),
             },
-            () = close_policy.draining.cancelled(), if !shutting_down => {}
-            reason = close_policy.state.close_reason(close_policy.timeouts) => match reason {
+            () = policy.draining.cancelled(), if !shutting_down => {}
+            () = policy.evicted.cancelled(), if !shutting_down => {
+                // hyper would wait for the rest of a head that has begun.
+                if policy.state.idle_for(Instant::now()).is_some() {
+                    return Ended::because(MADE_ROOM);
+                }
+            }
+            reason = policy.state.close_reason(policy.timeouts) => match reason {
                 CloseReason::Idle => {}
                 CloseReason::AnswerUnread => {
                     metrics::counter!(LIMITED).increment(1);
-                    return "its answers were not read".to_owned();
+                    return Ended {
+                        why: "its answers were not read".to_owned(),
+                        refused: Some((Reason::Timeout, None)),
+                    };
                 }
             },
         }

@@ -38,6 +38,7 @@ pub(super) struct ConnectionState {
     in_flight: AtomicU64,
     h2: AtomicBool,
     unread_body: AtomicBool,
+    late_head: AtomicBool,
     // A lock, held for one step; taken twice a request and now and then.
     answers: Mutex<Answers>,
 }
@@ -58,6 +59,7 @@ impl ConnectionState {
             in_flight: AtomicU64::default(),
             h2: AtomicBool::default(),
             unread_body: AtomicBool::default(),
+            late_head: AtomicBool::default(),
             answers: Mutex::new(answers),
         })
     }
@@ -86,6 +88,24 @@ impl ConnectionState {
     /// Returns whether an answer was sent before its request's body had arrived.
     pub(super) fn has_unread_body(&self) -> bool {
         self.unread_body.load(Ordering::Relaxed)
+    }
+
+    /// Records that a head has begun and did not arrive in time.
+    pub(super) fn head_is_late(&self) {
+        self.late_head.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether a head had begun and did not arrive in time.
+    pub(super) fn had_late_head(&self) -> bool {
+        self.late_head.load(Ordering::Relaxed)
+    }
+
+    /// Returns the time since the last request or answer, or since the connection was opened; `None`
+    /// while there is a request or an answer that has not been handed to the socket.
+    pub(super) fn idle_for(&self, now: Instant) -> Option<Duration> {
+        let answers = self.answers();
+        let idle = self.in_flight.load(Ordering::Relaxed) == 0 && answers.unfinished.is_empty();
+        idle.then(|| now.saturating_duration_since(answers.busy_at))
     }
 
     /// Returns the number of requests that have begun.

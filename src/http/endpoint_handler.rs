@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use bytes::Buf;
 use futures::Stream;
-use tracing::debug;
 
 use crate::intake::{Receipt, offload};
 use crate::metrics as names;
@@ -40,17 +39,9 @@ pub(super) async fn respond(
 ) -> Response {
     let endpoint = addressed.endpoint;
     let handled = handle(receiver, addressed, head, route, stream).await;
-    let response = handled.unwrap_or_else(|refusal| {
-        let status = refusal.status();
-        let peer = head.peer.address;
-        debug!(%peer, status = status.as_u16(), error = %refusal, "body refused");
-        if status.is_server_error() {
-            receiver.refusal_log.record(&refusal, Instant::now());
-        }
-        match endpoint.form {
-            Form::Ndjson => refusal.into_response(),
-            Form::Elasticsearch => elasticsearch::refused(&refusal),
-        }
+    let response = handled.unwrap_or_else(|refusal| match endpoint.form {
+        Form::Ndjson => refusal.into_response(),
+        Form::Elasticsearch => elasticsearch::refused(&refusal),
     });
     let (name, class) =
         (endpoint.name.to_string(), names::status_class(response.status().as_u16()));

@@ -7,14 +7,17 @@
 //! the rest of the body is read and dropped for a while first.
 //!
 //! A request counts as in flight until the last byte of its response has been handed to the socket:
-//! HTTP/2 would otherwise let one client have any number of them.
+//! HTTP/2 would otherwise let one client have any number of them. Requests for health and metrics are
+//! counted apart, so that they are answered when senders have all places.
+//!
+//! Here every response passes, and so every refusal that has one is logged here.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -32,15 +35,51 @@ use crate::peers::{Peer, PeerLimit, PeerPermit};
 
 use super::connection_state::{AnswerInProgress, ConnectionState};
 use super::refusal::Refusal;
+use super::refusal_log::RefusalLog;
 use super::reply::{self, Response};
 use super::request::PeerInfo;
+use super::route::is_watched;
+use super::slots::Slot;
 use super::socket::LINGER;
+
+/// Requests for health and metrics in flight at one time: of all peers, and of one.
+const WATCHED_IN_FLIGHT: usize = 64;
+const WATCHED_IN_FLIGHT_OF_PEER: usize = 16;
 
 /// The limit of requests in flight, of all peers and of one.
 #[derive(Clone, Debug)]
 pub(super) struct InFlightLimit {
     all: Arc<Semaphore>,
     peers: Arc<PeerLimit>,
+}
+
+/// The limits of requests in flight: of senders, and for health and metrics.
+#[derive(Clone, Debug)]
+pub(super) struct InFlightLimits {
+    senders: InFlightLimit,
+    watched: InFlightLimit,
+}
+
+impl InFlightLimits {
+    /// Creates limits of `all` requests, and of `of_peer` for one peer; those for health and metrics
+    /// have their own.
+    pub(super) fn new(all: usize, of_peer: usize) -> InFlightLimits {
+        InFlightLimits {
+            senders: InFlightLimit::new(all, of_peer),
+            watched: InFlightLimit::new(WATCHED_IN_FLIGHT, WATCHED_IN_FLIGHT_OF_PEER),
+        }
+    }
+}
+
+/// A connection, as its requests see it.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectionContext {
+    pub(super) peer: SocketAddr,
+    pub(super) state: Arc<ConnectionState>,
+    /// The slot, which the socket holds.
+    pub(super) slot: Weak<Slot>,
+    pub(super) in_flight: InFlightLimits,
+    pub(super) refusals: Arc<RefusalLog>,
 }
 
 /// The permit of one request in flight.
@@ -52,7 +91,7 @@ struct InFlightPermit {
 
 impl InFlightLimit {
     /// Creates a limit of `all` requests, and of `of_peer` for one peer.
-    pub(super) fn new(all: usize, of_peer: usize) -> InFlightLimit {
+    fn new(all: usize, of_peer: usize) -> InFlightLimit {
         let all = Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS)));
         InFlightLimit { all, peers: PeerLimit::new(of_peer) }
     }
@@ -78,9 +117,7 @@ impl<B> HasBody for hyper::Response<B> {
 /// Returns the service of one connection.
 pub(super) fn service(
     routes: BoxedFilter<(Response,)>,
-    peer: SocketAddr,
-    state: Arc<ConnectionState>,
-    in_flight: InFlightLimit,
+    connection: ConnectionContext,
 ) -> impl Service<
     Request<Incoming>,
     Response = hyper::Response<ResponseBody>,
@@ -92,27 +129,37 @@ pub(super) fn service(
     let routes = TowerToHyperService::new(warp::service(routes));
     service_fn(move |request: Request<Incoming>| {
         let h1 = request.version() < Version::HTTP_2;
-        let request_in_flight = InFlightRequest::begin(Arc::clone(&state), h1);
+        let peer = connection.peer;
+        let request_in_flight = InFlightRequest::begin(Arc::clone(&connection.state), h1);
         let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
         let mut request =
             request.map(|body| RequestBody { body: Some(body), h1, read: Arc::clone(&read) });
         let authority = request.uri().authority().map(ToString::to_string);
         request.extensions_mut().insert(PeerInfo { address: peer, authority });
+        let is_watched = is_watched(request.uri().path());
+        let limit = match is_watched {
+            true => &connection.in_flight.watched,
+            false => &connection.in_flight.senders,
+        };
+        let permit = limit.acquire(peer);
         // warp panics on a target without a path, as CONNECT has.
-        let permit = in_flight.acquire(peer);
-        let answer = match (request.uri().path_and_query(), &permit) {
-            (None, _) => Err(Refusal::NoPath.into_response()),
+        let admitted = match (request.uri().path_and_query(), &permit) {
+            (None, _) => Err(Refusal::NoPath),
             (_, None) => {
                 metrics::counter!(LIMITED).increment(1);
-                Err(Refusal::TooManyInFlight.into_response())
+                Err(Refusal::TooManyInFlight)
             }
-            (Some(_), Some(_)) => Ok(routes.call(request)),
+            (Some(_), Some(_)) => Ok(request),
         };
+        let routes = routes.clone();
+        let (slot, refusals) = (connection.slot.clone(), Arc::clone(&connection.refusals));
         async move {
-            let mut response = match answer {
-                Ok(answer) => answer.await?,
-                Err(refused) => refused,
+            let mut response = match admitted {
+                Ok(request) if is_watched || has_slot(&slot).await => routes.call(request).await?,
+                Ok(_) => Refusal::TooManyConnections.into_response(),
+                Err(refusal) => refusal.into_response(),
             };
+            refusals.record_response(peer.ip(), &response);
             response.headers_mut().insert(SERVER, HeaderValue::from_static(reply::SERVER));
             if h1 && !read.load(Ordering::Relaxed) {
                 // The rest of the body cannot be told from the next request's head.
@@ -127,6 +174,15 @@ pub(super) fn service(
             Ok(response.map(|body| ResponseBody { body, guard }))
         }
     })
+}
+
+/// Waits until the connection has an ordinary slot. Returns false if there was none in time.
+async fn has_slot(slot: &Weak<Slot>) -> bool {
+    match slot.upgrade() {
+        Some(slot) => slot.become_ordinary().await,
+        // The socket is closed already.
+        None => true,
+    }
 }
 
 /// A request between its head and its response. Dropped when the client goes away as well.

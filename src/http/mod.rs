@@ -12,11 +12,13 @@
 //!   does not read its answer each have a deadline.
 //! - Every refusal says in JSON what was wrong and what to do, for a person with curl. Only a head
 //!   that is malformed (400) or too long (431) is refused by hyper itself, without a text.
+//! - Every refusal is in the log, with its peer and text, and counted by its reason (`refusal_log`).
+//! - Connections that ask for nothing keep nobody out: see `slots`.
 //!
 //! # A request's path through the modules
 //! ```text
 //! listener ─▶ accept ─▶ socket ─(TLS)─▶ hyper (h1, h2) ─▶ exchange ─▶ dispatch ─▶ handler ─▶ intake
-//!             permits    head            idle and ping     Server      route       admission
+//!             slots      head            idle and ping     Server      route       admission
 //!             drain      deadline        timers            in flight   browser     body
 //!                                                                      guard       inflate
 //! ```
@@ -53,14 +55,17 @@ mod endpoint;
 mod endpoint_handler;
 mod exchange;
 mod health;
+mod log_pace;
 mod media;
 mod options;
 mod receiver;
 mod refusal;
 mod refusal_log;
+mod refusal_reason;
 mod reply;
 mod request;
 mod route;
+mod slots;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -80,10 +85,13 @@ use crate::status::Readiness;
 pub use self::endpoint::Endpoint;
 pub use self::options::{ANSWER_TIMEOUT, Access, IDLE_TIMEOUT, Options};
 pub use self::receiver::BODY_MEMORY_BYTES;
+pub use self::slots::SPARE_CONNECTIONS;
 pub use crate::intake::IndexPattern;
 
 use self::connection_state::Timeouts;
 use self::receiver::Receiver;
+use self::refusal_log::RefusalLog;
+use self::refusal_reason::Reason;
 
 /// Serves `listener` until `shutdown` resolves, then drains: no new connections, requests in flight
 /// finish (for at most `drain_timeout`; then their connections are cut), idle connections close.
@@ -119,7 +127,10 @@ pub async fn run(
     for endpoint in &options.endpoints {
         metrics::start_endpoint(&endpoint.name);
     }
+    metrics::start_refused(Reason::ALL.iter().map(|reason| reason.label()));
+    let refusals = Arc::new(RefusalLog::default());
     let (auth, tls) = (access.auth.clone(), access.tls.clone());
+    let flushing = Arc::clone(&refusals);
     let keep_fresh = async move {
         let auth = async {
             if let Some(auth) = &auth {
@@ -131,7 +142,7 @@ pub async fn run(
                 tls.keep_fresh().await
             }
         };
-        tokio::join!(auth, tls);
+        tokio::join!(auth, tls, flushing.keep_flushing());
     };
     let _fresh = AbortOnDropHandle::new(tokio::spawn(keep_fresh));
 
@@ -144,6 +155,7 @@ pub async fn run(
         shutdown.await;
         readiness.set("receive", Err("is shutting down".into()));
     };
-    accept::serve(listener, &dispatch::filter(receiver), &limits, stopping).await;
+    accept::serve(listener, &dispatch::filter(receiver), &limits, &refusals, stopping).await;
+    refusals.flush();
     Ok(())
 }

@@ -37,7 +37,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// The most time of a TLS handshake.
     pub handshake_timeout: Duration,
-    /// Connections open at one time. More wait in the kernel's queue. At least one.
+    /// Connections of senders open at one time; at least one. Beyond it, those without a request make
+    /// room, and [`SPARE_CONNECTIONS`](super::SPARE_CONNECTIONS) more are taken for health and metrics.
     pub max_connections: usize,
     /// Connections of one peer open at one time. More are closed at once. At least one.
     pub max_connections_per_peer: Option<usize>,

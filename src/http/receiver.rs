@@ -22,7 +22,6 @@ use super::encoding::Encoding;
 use super::endpoint::Endpoint;
 use super::options::{Access, Options};
 use super::refusal::Refusal;
-use super::refusal_log::RefusalLog;
 use super::request::RequestHead;
 
 /// Memory for the bodies of all requests together. More when an endpoint asks for it by its limits
@@ -38,7 +37,6 @@ pub(super) struct Receiver {
     pub(super) readiness: Arc<Readiness>,
     pub(super) metrics: metrics::Handle,
     budget: Arc<BodyBudget>,
-    pub(super) refusal_log: RefusalLog,
     pub(super) admission: Admission,
     pub(super) browser_guard: BrowserGuard,
 }
@@ -57,7 +55,6 @@ impl Receiver {
         let budget = BodyBudget::new(BODY_MEMORY_BYTES.max(largest.unwrap_or_default()));
         Receiver {
             budget: Arc::new(budget),
-            refusal_log: RefusalLog::default(),
             admission: Admission::new(&options, access.auth.clone()),
             browser_guard: BrowserGuard::new(address, &options.host_names),
             options,

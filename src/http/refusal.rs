@@ -15,6 +15,8 @@ use crate::intake::{self, RefusalKind};
 
 use super::body_budget::BudgetError;
 use super::encoding::{self, UnknownEncoding};
+use super::refusal_log::Refused;
+use super::refusal_reason::Reason;
 use super::reply::{self, Response};
 
 /// The content types of bodies that are accepted, besides none.
@@ -118,6 +120,8 @@ pub(super) enum Refusal {
     AuthBusy,
     #[error("too many requests are under way: send it again a little later")]
     TooManyInFlight,
+    #[error("too many connections are open: send it again a little later")]
+    TooManyConnections,
     #[error("this is not open to your address")]
     Forbidden,
     #[error(
@@ -184,18 +188,20 @@ impl Refusal {
             Refusal::TooManyFailures { .. } | Refusal::TooManyRequests { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Refusal::NoMemory | Refusal::AuthBusy | Refusal::TooManyInFlight => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Refusal::NoMemory
+            | Refusal::AuthBusy
+            | Refusal::TooManyInFlight
+            | Refusal::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     /// Returns the time after which the request is worth sending again; `None` if never.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Refusal::NoMemory | Refusal::AuthBusy | Refusal::TooManyInFlight => {
-                Some(CAPACITY_RETRY)
-            }
+            Refusal::NoMemory
+            | Refusal::AuthBusy
+            | Refusal::TooManyInFlight
+            | Refusal::TooManyConnections => Some(CAPACITY_RETRY),
             Refusal::TooManyFailures { wait } | Refusal::TooManyRequests { wait } => Some(*wait),
             Refusal::Intake(refusal) => refusal.retry_after(),
             _ => None,
@@ -229,7 +235,14 @@ impl Refusal {
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
         }
+        self.mark(&mut response);
         response
+    }
+
+    /// Marks a response as this refusal, for the log and the metrics.
+    pub(super) fn mark(&self, response: &mut Response) {
+        let refused = Refused { reason: Reason::of(self), text: self.to_string() };
+        response.extensions_mut().insert(refused);
     }
 }
 

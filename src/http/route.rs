@@ -37,6 +37,13 @@ const OWN_PATHS: [(&str, Target<'static>, &str); 4] = [
     (TOKEN_PATH, Target::Token, "POST"),
 ];
 
+/// Returns whether a request for `path` is a probe's or an operator's, which are answered also when
+/// there is no capacity for senders.
+pub(super) fn is_watched(path: &str) -> bool {
+    let path = trimmed(path);
+    OWN_PATHS.iter().any(|(own, _, allow)| *own == path && *allow == READ_METHODS)
+}
+
 /// The group of clients that a route is for. It decides about web pages and admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {

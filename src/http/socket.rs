@@ -23,49 +23,28 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
-
-use crate::metrics::HTTP_CONNECTIONS;
-use crate::peers::PeerPermit;
 
 use super::connection_state::ConnectionState;
 use super::reply::SERVER;
+use super::slots::Slot;
 
 /// The longest that a client may read no byte of its answer.
 const STALL: Duration = Duration::from_secs(30);
 /// The longest that the bytes of a refused client are read and dropped.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
+/// The text of the answer to a head that did not arrive whole.
+pub(super) const LATE_HEAD: &str = "the head of the request did not arrive in time: send it again";
+
 /// Returns the answer to a head that did not arrive whole: hyper has no request to answer.
 fn late_answer() -> String {
-    let body = r#"{"status":"error","error":"the head of the request did not arrive in time: send it again"}"#;
+    let body = format!(r#"{{"status":"error","error":"{LATE_HEAD}"}}"#);
     format!(
         "HTTP/1.1 408 Request Timeout\r\nserver: {SERVER}\r\ncontent-type: application/json\r\n\
          connection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
-}
-
-/// The permit of a connection. Freed with the socket, not with the protocol on it.
-#[derive(Debug)]
-pub(super) struct ConnectionPermit {
-    _permit: OwnedSemaphorePermit,
-    _of_peer: Option<PeerPermit>,
-}
-
-impl ConnectionPermit {
-    /// Creates the permit of a connection, and counts it as open.
-    pub(super) fn new(permit: OwnedSemaphorePermit, of_peer: Option<PeerPermit>) -> Self {
-        metrics::gauge!(HTTP_CONNECTIONS).increment(1.0);
-        ConnectionPermit { _permit: permit, _of_peer: of_peer }
-    }
-}
-
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        metrics::gauge!(HTTP_CONNECTIONS).decrement(1.0);
-    }
 }
 
 /// The deadline of the head that is being waited for.
@@ -80,11 +59,11 @@ struct HeadDeadline {
     heard_h1: bool,
 }
 
-/// A client's socket.
+/// A client's socket. It holds the slot of its connection: what closes in steps is still open.
 #[derive(Debug)]
 pub(super) struct Socket {
     /// `None` only while dropping.
-    open: Option<(TcpStream, ConnectionPermit)>,
+    open: Option<(TcpStream, Arc<Slot>)>,
     state: Arc<ConnectionState>,
     head: HeadDeadline,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -96,7 +75,7 @@ impl Socket {
     /// Creates the socket of a connection whose first head is due within `header_timeout`.
     pub(super) fn new(
         stream: TcpStream,
-        permit: ConnectionPermit,
+        slot: Arc<Slot>,
         state: Arc<ConnectionState>,
         header_timeout: Duration,
         tls: bool,
@@ -104,7 +83,7 @@ impl Socket {
         let timer = Box::pin(sleep(header_timeout));
         let head =
             HeadDeadline { timeout: header_timeout, timer, set_at: Some(0), heard_h1: false };
-        Socket { open: Some((stream, permit)), state, head, stalled: None, tls, late: false }
+        Socket { open: Some((stream, slot)), state, head, stalled: None, tls, late: false }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -136,6 +115,9 @@ impl Socket {
         }
         ready!(self.head.timer.as_mut().poll(cx));
         self.late = self.head.heard_h1;
+        if self.late {
+            self.state.head_is_late();
+        }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -212,13 +194,13 @@ impl Drop for Socket {
         if !self.late && !self.state.has_unread_body() {
             return;
         }
-        let Some((stream, permit)) = self.open.take() else { return };
+        let Some((stream, slot)) = self.open.take() else { return };
         // Outside a runtime the process is ending, and the socket is closed at once.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let last_words = if self.late { late_answer() } else { String::new() };
             runtime.spawn(async move {
                 let _ = tokio::time::timeout(LINGER, linger(stream, &last_words)).await;
-                drop(permit);
+                drop(slot);
             });
         }
     }

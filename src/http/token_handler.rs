@@ -11,6 +11,8 @@ use super::admission;
 use super::body::{BodyLimits, ReceivedBody};
 use super::receiver::Receiver;
 use super::refusal::Refusal;
+use super::refusal_log::Refused;
+use super::refusal_reason::Reason;
 use super::reply::{self, Response};
 use super::request::RequestHead;
 use super::route::{Route, TOKEN_PATH};
@@ -43,7 +45,13 @@ pub(super) async fn grant(
 }
 
 fn response(granted: Result<Granted, NotGranted>) -> Response {
-    let error = |status, error: &str| reply::json(status, format!(r#"{{"error":"{error}"}}"#));
+    let plain = |status, error: &str| reply::json(status, format!(r#"{{"error":"{error}"}}"#));
+    let error = |status, error: &str| {
+        let mut response = plain(status, error);
+        let text = format!("the request for a token is answered {error}");
+        response.extensions_mut().insert(Refused { reason: Reason::TokenRequest, text });
+        response
+    };
     let mut response = match granted {
         Ok(granted) => reply::json(StatusCode::OK, reply::to_text(&granted)),
         Err(NotGranted::GrantType) => error(StatusCode::BAD_REQUEST, "unsupported_grant_type"),
@@ -51,7 +59,8 @@ fn response(granted: Result<Granted, NotGranted>) -> Response {
         Err(NotGranted::Scope) => error(StatusCode::BAD_REQUEST, "invalid_scope"),
         Err(NotGranted::Denied(denied)) => {
             let refusal = admission::refusal(denied, r#"Basic realm="sessionlake""#);
-            let mut response = error(refusal.status(), "invalid_client");
+            let mut response = plain(refusal.status(), "invalid_client");
+            refusal.mark(&mut response);
             if let Some((name, value)) = refusal.header() {
                 response.headers_mut().insert(name, value);
             }

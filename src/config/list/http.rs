@@ -163,7 +163,8 @@ pub(crate) const MAX_CONNECTIONS: Setting = Setting {
     commands: SERVE,
     heading: RECEIVING,
     help: "Serve at most this many connections at a time.",
-    more: "",
+    more: "When all are in use, those without a request are closed to make room. A start takes \
+           fewer, and says so, when the process may not open as many files and sockets.",
 };
 
 /// The setting `max_connections_per_peer`.

@@ -29,6 +29,7 @@ pub(in crate::http) fn refused(refusal: &Refusal) -> Response {
     if let Some((name, value)) = refusal.header() {
         response.headers_mut().insert(name, value);
     }
+    refusal.mark(&mut response);
     response
 }
 

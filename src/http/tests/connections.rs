@@ -217,16 +217,52 @@ async fn a_client_that_leaves_without_its_answer_leaves_its_body_once() {
 }
 
 #[tokio::test]
-async fn more_connections_than_places_wait_for_one() {
+async fn more_senders_than_places_wait_for_one_and_health_does_not() {
     let server = Server::with(|options, _| options.max_connections = 1).await;
     let mut first = server.client().await;
-    first.send(GET_LIVE).await;
-    assert_eq!(first.answer().await.status, 200);
+    first.send(format!("PUT {PATH} HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\n{{")).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
 
     let mut second = server.client().await;
-    second.send(GET_LIVE).await;
-    let early = timeout(Duration::from_millis(200), second.stream.fill_buf()).await;
+    second.send(put("{}")).await;
+    let early = timeout(Duration::from_millis(500), second.stream.fill_buf()).await;
     assert!(early.is_err(), "the second was served with the only place taken");
-    drop(first);
-    assert_eq!(second.answer().await.status, 200);
+    assert_eq!(server.ask(GET_LIVE).await.status, 200);
+    first.send("}").await;
+    first.answer().await.is(200, &ok(1, 2, false));
+    // The first has no request any more, and makes room.
+    second.answer().await.is(200, &ok(1, 2, true));
+    assert!(first.is_closed().await);
+}
+
+#[tokio::test]
+async fn connections_that_ask_for_nothing_make_room_for_those_that_send() {
+    let server = Server::with(|options, _| options.max_connections = 4).await;
+    let mut idle = Vec::new();
+    for number in 0..100 {
+        let mut client = server.client().await;
+        if number % 2 == 0 {
+            client.send(&put("{}")[..number / 2]).await;
+        }
+        idle.push(client);
+    }
+    for number in 0..20 {
+        let body = format!("{{\"n\":{number}}}");
+        let asked = timeout(Duration::from_secs(2), server.ask(put(&body))).await;
+        asked.expect("held up").is(200, &ok(1, body.len(), false));
+    }
+    assert_eq!(server.bodies().len(), 20);
+}
+
+#[tokio::test]
+async fn a_sender_that_gets_no_place_is_refused_and_told_when_to_come_back() {
+    let server = Server::with(|options, _| options.max_connections = 1).await;
+    let mut first = server.client().await;
+    first.send(format!("PUT {PATH} HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\n{{")).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut second = server.client().await;
+    second.send(put("{}")).await;
+    let answer = second.answer().await;
+    answer.is_error(503, &["too many connections"]);
+    assert!(answer.header("retry-after").is_some() && answer.closes());
 }

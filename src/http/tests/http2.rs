@@ -123,8 +123,15 @@ async fn connect_taking_nothing(
 }
 
 async fn status(client: &SendRequest<Bytes>) -> (u16, h2::RecvStream) {
+    ask(client, Request::get("http://test/health/live")).await
+}
+
+async fn ask(
+    client: &SendRequest<Bytes>,
+    request: hyper::http::request::Builder,
+) -> (u16, h2::RecvStream) {
     let mut client = client.clone().ready().await.unwrap();
-    let request = Request::get("http://test/health/live").body(()).unwrap();
+    let request = request.body(()).unwrap();
     let (response, _) = client.send_request(request, true).unwrap();
     let response = response.await.unwrap();
     (response.status().as_u16(), response.into_body())
@@ -163,15 +170,19 @@ async fn requests_of_a_peer_are_in_flight_only_so_many_at_a_time() {
     for _ in 0..3 {
         connections.push(connect_taking_nothing(&server).await);
     }
-    let asked = connections.iter().flat_map(|(client, _)| (0..200).map(move |_| status(client)));
+    let empty = || Request::put(format!("http://test{PATH}"));
+    let asked =
+        connections.iter().flat_map(|(client, _)| (0..200).map(move |_| ask(client, empty())));
     let answers = futures::future::join_all(asked).await;
     let served = answers.iter().filter(|(status, _)| *status == 200).count();
     let refused = answers.iter().filter(|(status, _)| *status == 503).count();
     assert_eq!((served, refused), (512, 88));
-    drop((answers, connections));
     let (client, _connection) = connect(&server).await;
+    assert_eq!(ask(&client, empty()).await.0, 503);
+    assert_eq!(status(&client).await.0, 200, "health has places of its own");
+    drop((answers, connections));
     for _ in 0..200 {
-        if status(&client).await.0 == 200 {
+        if ask(&client, empty()).await.0 == 200 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
