@@ -33,7 +33,7 @@ use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::roll::RollLimits;
 use crate::status::{Board, LogObserver, MetricsObserver, Observers, Readiness};
-use crate::table::{Tables, registry};
+use crate::table::{FileNames, Tables, registry};
 use crate::tls::Tls;
 use crate::{http, metrics, privacy};
 
@@ -98,6 +98,7 @@ impl Server {
         log_recovery(&recovery);
         let waiting = recovery.unsealed_from < recovery.next;
         let tables = registry::remember(settings.state(), configured, waiting, MAX_SETTINGS_BYTES)?;
+        let tables = tables.with_file_names(file_names(&lake));
         // A table that is remembered may have rules whose key was taken out of the configuration.
         privacy::Applied::by_table(&tables, key.as_ref())?;
         Ok(Server {
@@ -204,6 +205,14 @@ fn limits(settings: &Settings) -> RollLimits {
         // Let go of the journal well before its quota.
         source_bytes: settings.journal.quota_bytes / 4,
     }
+}
+
+/// Returns the file names that the lake tells apart, or those that need no telling if it cannot be asked.
+fn file_names(lake: &Lake) -> FileNames {
+    lake.file_names().unwrap_or_else(|error| {
+        tracing::warn!("cannot try the lake, so capital letters in partitions are escaped: {error}");
+        FileNames::Folded
+    })
 }
 
 fn open_access(settings: &Settings) -> anyhow::Result<http::Access> {

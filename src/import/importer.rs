@@ -51,6 +51,7 @@ impl Importer {
     ) -> anyhow::Result<Importer> {
         let key = options.privacy_key.as_deref().map(privacy::Key::read).transpose()?;
         let tables = Tables::new(vec![options.table.clone()])?;
+        let tables = tables.with_file_names(lake.file_names()?);
         privacy::Applied::by_table(&tables, key.as_ref())?;
         let manifests = Manifests::new(lake, runtime)?;
         Ok(Importer { options, manifests, key, tables })
@@ -106,6 +107,8 @@ impl Importer {
         );
         // Read and written again: an older version may have spelt the same table otherwise.
         let tables = Tables::from_json(manifest.tables.as_bytes())?.latest();
+        let file_names = self.tables.specs().first().map(|table| table.file_names);
+        let tables = tables.with_file_names(file_names.unwrap_or_default());
         if tables.to_json() != self.tables.to_json() {
             tracing::warn!(
                 "{node} goes on with the table, schema and partitions that it began with, which \

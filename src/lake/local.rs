@@ -1,20 +1,28 @@
-//! Writing files to the directory of a lake: hidden name, sync, rename, sync of every directory on
-//! the way.
+//! Writing files to the directory of a lake: hidden file, sync, name, sync of every directory on the
+//! way.
+//!
+//! A file of a roll is copied from its staging file to a hidden file in its folder (`hidden`). A link
+//! would cost less, and would keep the group, the mode and the access list of the state directory: the
+//! lake would have files that those it is shared with cannot read.
 //!
 //! A sync that failed is final for its file. The system says so once; asked again it answers that
 //! all is well, with the bytes nowhere. So it is distinguished from other errors
-//! ([`StoreError::Unsynced`]), and whoever wrote the staging file writes another. What was copied
-//! here is written anew by every attempt, and needs no such care.
+//! ([`StoreError::Unsynced`]), and whoever wrote the staging file writes another.
+
+mod hidden;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use self::hidden::HiddenFiles;
 use super::{StoreError, names};
+use crate::table::FileNames;
 
 /// Number of directories that are remembered as synced; past it all are forgotten, and synced again.
 const MAX_SYNCED: usize = 10_000;
@@ -23,6 +31,12 @@ const MAX_SYNCED: usize = 10_000;
 pub(crate) trait Syncs: fmt::Debug + Send + Sync + 'static {
     /// Syncs the file or directory `path`.
     fn sync(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns the path by which the file system knows the file `path` of a lake, so that tests have
+    /// one that folds names.
+    fn stored(&self, path: PathBuf) -> PathBuf {
+        path
+    }
 }
 
 #[derive(Debug)]
@@ -32,15 +46,6 @@ impl Syncs for RealSyncs {
     fn sync(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
-}
-
-/// The inode of a hidden name.
-#[derive(Clone, Copy)]
-enum Inode {
-    /// The staging file's: a second attempt would sync the same one.
-    Shared,
-    /// One of its own: a second attempt writes another.
-    Own,
 }
 
 /// The treatment of a file that has the name already.
@@ -54,6 +59,9 @@ enum Placement {
 #[derive(Debug)]
 pub(crate) struct Local {
     syncs: Box<dyn Syncs>,
+    hidden: HiddenFiles,
+    /// The file names that the lake tells apart, once that is known.
+    file_names: OnceLock<FileNames>,
     /// Directories whose names are synced, from the lake's root down to them.
     known: Mutex<BTreeSet<PathBuf>>,
 }
@@ -64,7 +72,12 @@ impl Local {
     }
 
     pub(super) fn with(syncs: Box<dyn Syncs>) -> Local {
-        Local { syncs, known: Mutex::default() }
+        Local {
+            syncs,
+            hidden: HiddenFiles::default(),
+            file_names: OnceLock::new(),
+            known: Mutex::default(),
+        }
     }
 
     /// Creates the lake's directory and those above it that do not exist, and syncs every directory
@@ -87,13 +100,47 @@ impl Local {
     pub(super) fn sync_staged(&self, staged: &Path) -> Result<(), StoreError> {
         match self.syncs.sync(staged) {
             Err(source) if source.kind() == io::ErrorKind::NotFound => Err(failed(staged)(source)),
-            Err(source) => Err(unsynced(staged)(source)),
+            Err(source) => Err(StoreError::Unsynced { path: staged.to_owned(), source }),
             Ok(()) => Ok(()),
         }
     }
 
-    /// Puts a staging file in place, over another or not. On the same file system its bytes are not
-    /// copied: the hidden name is a second link to them.
+    /// Removes the hidden files that killed processes have left in the lake.
+    pub(super) fn sweep(root: &Path) {
+        hidden::sweep(root);
+    }
+
+    /// Returns which file names the lake tells apart, which is found out once, by files that are
+    /// removed again.
+    pub(super) fn file_names(&self, root: &Path) -> Result<FileNames, StoreError> {
+        if let Some(known) = self.file_names.get() {
+            return Ok(*known);
+        }
+        let found = self.try_file_names(root)?;
+        Ok(*self.file_names.get_or_init(|| found))
+    }
+
+    fn try_file_names(&self, root: &Path) -> Result<FileNames, StoreError> {
+        // A letter in two cases; one letter as one character and as two.
+        for (name, other) in [("case", "CASE"), ("\u{e9}", "e\u{301}")] {
+            let file = self.hidden.begin(root, name, &|path| self.syncs.stored(path))?;
+            match File::create_new(file.path()) {
+                Ok(_) => {}
+                // A file system that does not take the letter.
+                Err(_) if !name.is_ascii() => return Ok(FileNames::Folded),
+                Err(error) => return Err(failed(file.path())(error)),
+            }
+            let written = file.path().file_name().unwrap_or_default().to_string_lossy();
+            let other = written.replace(name, other);
+            let same = self.syncs.stored(root.join(other)).symlink_metadata().is_ok();
+            if same {
+                return Ok(FileNames::Folded);
+            }
+        }
+        Ok(FileNames::Exact)
+    }
+
+    /// Puts a staging file in place, over another or not.
     pub(super) fn put_file(
         &self,
         root: &Path,
@@ -111,13 +158,13 @@ impl Local {
         name: &str,
         staged: &Path,
     ) -> Result<bool, StoreError> {
-        if root.join(name).exists() {
+        if self.syncs.stored(root.join(name)).exists() {
             return self.make_durable(root, name).map(|()| false);
         }
         self.place_file(root, name, staged, Placement::CreateNew)
     }
 
-    /// Links or copies a staging file to its hidden name, and places it.
+    /// Copies a staging file to a hidden file, and places that.
     fn place_file(
         &self,
         root: &Path,
@@ -125,22 +172,22 @@ impl Local {
         staged: &Path,
         placement: Placement,
     ) -> Result<bool, StoreError> {
-        // One process at a time writes a name: what it left under the hidden name when it was killed,
-        // which may be large, is replaced.
-        let hidden = hidden_name(&root.join(name));
-        self.place(root, name, placement, &hidden, |hidden| {
-            if fs::hard_link(staged, hidden).is_ok() {
-                return Ok(Inode::Shared);
-            }
-            self.sync_staged(staged)?;
-            fs::copy(staged, hidden).map_err(failed(hidden))?;
-            Ok(Inode::Own)
-        })
+        self.sync_staged(staged)?;
+        let fill = |hidden: &Path| {
+            let mut rows = File::open(staged).map_err(failed(staged))?;
+            // The system shares or copies the blocks itself where it can.
+            let copied = File::create_new(hidden)
+                .and_then(|mut file| io::copy(&mut rows, &mut file));
+            copied.map(drop).map_err(failed(hidden))
+        };
+        // The staging file is on the same disk as a rule, and its pages were just read.
+        let unsynced = |path, source| StoreError::Unsynced { path, source };
+        self.place(root, name, placement, fill, unsynced)
     }
 
     /// Makes the name of a file durable. Its bytes were synced before it got the name.
     pub(super) fn make_durable(&self, root: &Path, name: &str) -> Result<(), StoreError> {
-        let target = root.join(name);
+        let target = self.syncs.stored(root.join(name));
         let dir = target.parent().unwrap_or(root);
         self.create_below(root, dir, &mut self.known())?;
         self.syncs.sync(dir).map_err(failed(dir))
@@ -153,8 +200,8 @@ impl Local {
         name: &str,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        let hidden = hidden_name(&root.join(name));
-        self.place(root, name, Placement::Replace, &hidden, |hidden| write(hidden, bytes)).map(drop)
+        let fill = |hidden: &Path| write(hidden, bytes);
+        self.place(root, name, Placement::Replace, fill, io_error).map(drop)
     }
 
     /// Puts bytes in place unless there is a file of this name; returns false if there is.
@@ -164,13 +211,13 @@ impl Local {
         name: &str,
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
-        let hidden = own_hidden_name(&root.join(name))?;
-        self.place(root, name, Placement::CreateNew, &hidden, |hidden| write(hidden, bytes))
+        let fill = |hidden: &Path| write(hidden, bytes);
+        self.place(root, name, Placement::CreateNew, fill, io_error)
     }
 
     /// Removes a file, if there is one, and syncs its directory.
     pub(super) fn remove(&self, root: &Path, name: &str) -> Result<(), StoreError> {
-        let target = root.join(name);
+        let target = self.syncs.stored(root.join(name));
         match fs::remove_file(&target) {
             // A process that was killed may have removed it and not synced the directory.
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&target)(error)),
@@ -181,51 +228,33 @@ impl Local {
         }
     }
 
-    /// Places a file that `fill` writes under a hidden name. Returns false if another has its name
-    /// and may not be replaced.
+    /// Places a file that `fill` creates under a hidden name; `unsynced` makes the error of a sync.
+    /// Returns false if another has its name and may not be replaced.
     fn place(
         &self,
         root: &Path,
         name: &str,
         placement: Placement,
-        hidden: &Path,
-        fill: impl FnOnce(&Path) -> Result<Inode, StoreError>,
+        fill: impl FnOnce(&Path) -> Result<(), StoreError>,
+        unsynced: impl Fn(PathBuf, io::Error) -> StoreError,
     ) -> Result<bool, StoreError> {
-        let target = root.join(name);
+        let target = self.syncs.stored(root.join(name));
         let dir = target.parent().unwrap_or(root).to_owned();
         self.create_below(root, &dir, &mut self.known())?;
-        // An attempt before a crash may have left a part of its bytes under this name.
-        match fs::remove_file(hidden) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed(hidden)(error));
-            }
-            _ => {}
-        }
-        let sync = |inode: Inode, path: &Path| {
-            self.syncs.sync(path).map_err(|source| match inode {
-                Inode::Shared => unsynced(path)(source),
-                Inode::Own => failed(path)(source),
-            })
+        let hidden = self.hidden.begin(root, name, &|path| self.syncs.stored(path))?;
+        let path = hidden.path().to_owned();
+        // Earlier versions had one hidden name for all attempts, and no list of them.
+        let _ = fs::remove_file(target.with_file_name(names::staging(&file_name(&target))));
+        let sync = |path: &Path| {
+            self.syncs.sync(path).map_err(|source| unsynced(path.to_owned(), source))
         };
-        let filled = fill(hidden).and_then(|inode| sync(inode, hidden).map(|()| inode));
-        if filled.is_err() && placement == Placement::CreateNew {
-            // Nobody may come back to this name.
-            let _ = fs::remove_file(hidden);
-        }
-        let inode = filled?;
+        fill(&path)?;
+        sync(&path)?;
         let placed = match placement {
-            Placement::Replace => fs::rename(hidden, &target),
-            // A link never takes another file's place. Where there are no links, locks have to do.
-            Placement::CreateNew => {
-                fs::hard_link(hidden, &target).or_else(|error| match error.kind() {
-                    io::ErrorKind::AlreadyExists => Err(error),
-                    _ if target.exists() => Err(io::ErrorKind::AlreadyExists.into()),
-                    _ => fs::rename(hidden, &target),
-                })
-            }
+            Placement::Replace => fs::rename(&path, &target),
+            Placement::CreateNew => create(&path, &target),
         };
-        // Also renaming onto another link of the same file leaves both names.
-        let _ = fs::remove_file(hidden);
+        drop(hidden);
         match placed {
             Err(error)
                 if placement == Placement::CreateNew
@@ -237,7 +266,7 @@ impl Local {
             }
             placed => placed.map_err(failed(&target))?,
         }
-        sync(inode, &dir).inspect_err(|_| {
+        sync(&dir).inspect_err(|_| {
             // The next attempt would find it there and believe it.
             if placement == Placement::CreateNew {
                 let _ = fs::remove_file(&target);
@@ -297,19 +326,45 @@ impl Local {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<Inode, StoreError> {
-    let written = File::create(path).and_then(|mut file| file.write_all(bytes));
-    written.map(|()| Inode::Own).map_err(failed(path))
+/// Gives the file `hidden` the name `target` as well, or instead, unless there is a file of that name.
+fn create(hidden: &Path, target: &Path) -> io::Result<()> {
+    // A link never takes another file's place.
+    match fs::hard_link(hidden, target) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => rename_new(hidden, target),
+        linked => linked,
+    }
+}
+
+/// Renames `hidden` to `target` unless there is a file of that name: FAT and some shares have no links.
+fn rename_new(hidden: &Path, target: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        let renamed = renameat_with(CWD, hidden, CWD, target, RenameFlags::NOREPLACE);
+        if !matches!(renamed, Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP)) {
+            return renamed.map_err(io::Error::from);
+        }
+    }
+    // All that is left is to look first. One process writes a name, but for imports on two machines.
+    match target.symlink_metadata() {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => fs::rename(hidden, target),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let written = File::create_new(path).and_then(|mut file| file.write_all(bytes));
+    written.map_err(failed(path))
+}
+
+fn io_error(path: PathBuf, source: io::Error) -> StoreError {
+    StoreError::Io { path, source }
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
-    move |source| StoreError::Io { path, source }
-}
-
-fn unsynced(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.to_owned();
-    move |source| StoreError::Unsynced { path, source }
+    move |source| io_error(path, source)
 }
 
 /// Returns the directory that holds `path`.
@@ -320,20 +375,9 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Returns the hidden name of `target`. An attempt after a crash has the same, so that nothing is
-/// left for good.
-fn hidden_name(target: &Path) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(names::staging(&name))
-}
-
-/// Returns a hidden name that no other attempt has. Of several that create one file each links
-/// its own bytes: by a shared hidden name one would link another's, and both believe it is
-/// theirs.
-fn own_hidden_name(target: &Path) -> Result<PathBuf, StoreError> {
-    let random = getrandom::u64().map_err(|e| failed(target)(io::Error::other(e)))?;
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    Ok(target.with_file_name(names::staging(&format!("{name}.{random:016x}"))))
+/// Returns the last part of a path.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ impl Lake {
         let local = Local::new();
         if let Location::Local(root) = &options.location {
             local.create_root(root)?;
+            Local::sweep(root);
         }
         Lake::new(options, local)
     }

@@ -1,9 +1,10 @@
-//! Trying a lake out: an object is written, read back and deleted.
+//! Trying a lake out: an object is written, read back and deleted; names that differ in case are tried.
 
 use object_store::{ObjectStoreExt as _, PutPayload};
 
 use super::names::ObjectName;
-use super::{Lake, StoreError};
+use super::{Lake, Location, StoreError};
+use crate::table::FileNames;
 
 /// A lake that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,18 @@ pub enum ProbeError {
 }
 
 impl Lake {
+    /// Returns which file names the lake tells apart. A directory is tried once, by hidden files that
+    /// are removed again; a bucket tells all apart, and is not asked. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the directory cannot be written. Trying again is safe.
+    pub fn file_names(&self) -> Result<FileNames, StoreError> {
+        match &self.location {
+            Location::Local(root) => self.local.file_names(root),
+            _ => Ok(FileNames::Exact),
+        }
+    }
+
     /// Writes, reads back and deletes an object whose name holds `token`, which no other probe has.
     ///
     /// # Errors

@@ -52,6 +52,18 @@ pub(crate) enum PublishError {
         /// Rows that this attempt has for it.
         made: u64,
     },
+    /// Two names of the roll are one file in the lake.
+    #[error(
+        "the lake takes {name} and {other} for one file, and nothing of the roll was put: its names \
+         were made for a lake that tells them apart, by an earlier version or before the lake was \
+         moved. Move the lake to a file system that tells the case of letters apart, and start again"
+    )]
+    OneName {
+        /// One of the names.
+        name: String,
+        /// The other.
+        other: String,
+    },
     /// The table has something else under the identity of the roll, or cannot take it.
     #[error("{0}")]
     NotCommitted(String),
@@ -68,6 +80,7 @@ impl PublishError {
             PublishError::Store(StoreError::Option { .. } | StoreError::NoLake { .. })
             | PublishError::Foreign { .. }
             | PublishError::OtherRows { .. }
+            | PublishError::OneName { .. }
             | PublishError::NotCommitted(_) => ErrorKind::Stop,
             PublishError::Store(_) | PublishError::Vanished(_) => ErrorKind::Retry,
         }

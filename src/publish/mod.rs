@@ -13,6 +13,7 @@
 
 mod concurrency;
 pub(crate) mod error;
+mod folded_names;
 pub(crate) mod pauses;
 pub(crate) mod publisher;
 mod recovery;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::concurrency::Concurrency;
 use super::error::{ErrorKind, PublishError};
+use super::folded_names;
 use super::pauses::Pauses;
 use super::recovery::{self, Unmade};
 use super::work_list::WorkList;
@@ -114,6 +115,9 @@ impl<'a> Publisher<'a> {
         sealed: bool,
     ) -> anyhow::Result<Receipt> {
         let (roll, range) = (manifest.roll, manifest.range);
+        self.retry("try the names of", roll, &[], || async {
+            folded_names::check(&self.lake, &manifest)
+        })?;
         if !sealed {
             self.check_new(roll, range)?;
             log.seal(&Seal { roll, range, settings: self.tables.to_json() })?;
