@@ -210,7 +210,9 @@ fn limits(settings: &Settings) -> RollLimits {
 /// Returns the file names that the lake tells apart, or those that need no telling if it cannot be asked.
 fn file_names(lake: &Lake) -> FileNames {
     lake.file_names().unwrap_or_else(|error| {
-        tracing::warn!("cannot try the lake, so capital letters in partitions are escaped: {error}");
+        tracing::warn!(
+            "cannot try the lake, so capital letters in partitions are escaped: {error}"
+        );
         FileNames::Folded
     })
 }

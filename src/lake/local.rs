@@ -176,8 +176,8 @@ impl Local {
         let fill = |hidden: &Path| {
             let mut rows = File::open(staged).map_err(failed(staged))?;
             // The system shares or copies the blocks itself where it can.
-            let copied = File::create_new(hidden)
-                .and_then(|mut file| io::copy(&mut rows, &mut file));
+            let copied =
+                File::create_new(hidden).and_then(|mut file| io::copy(&mut rows, &mut file));
             copied.map(drop).map_err(failed(hidden))
         };
         // The staging file is on the same disk as a rule, and its pages were just read.
@@ -245,9 +245,8 @@ impl Local {
         let path = hidden.path().to_owned();
         // Earlier versions had one hidden name for all attempts, and no list of them.
         let _ = fs::remove_file(target.with_file_name(names::staging(&file_name(&target))));
-        let sync = |path: &Path| {
-            self.syncs.sync(path).map_err(|source| unsynced(path.to_owned(), source))
-        };
+        let sync =
+            |path: &Path| self.syncs.sync(path).map_err(|source| unsynced(path.to_owned(), source));
         fill(&path)?;
         sync(&path)?;
         let placed = match placement {

@@ -95,10 +95,8 @@ impl State {
         // Another process may take a list that has no lock yet for that of a killed one.
         for _ in 0..3 {
             self.number += 1;
-            let path = root.join(names::staging(&format!(
-                "{}-{}.{LIST}",
-                self.process, self.number
-            )));
+            let path =
+                root.join(names::staging(&format!("{}-{}.{LIST}", self.process, self.number)));
             let list = File::options().append(true).create_new(true).open(&path).ok()?;
             list.lock().ok()?;
             if is_file(&list, &path) {
@@ -236,15 +234,14 @@ mod tests {
 
     #[test]
     fn hidden_names_and_lists_are_told_from_others() {
-        assert_eq!(
-            process_of_list(".00000000000000ab-7.writing.tmp"),
-            Some("00000000000000ab")
-        );
+        assert_eq!(process_of_list(".00000000000000ab-7.writing.tmp"), Some("00000000000000ab"));
         for other in [".x-7.writing.tmp", ".00000000000000ab-7.a.writing.tmp", "writing", ".tmp"] {
             assert_eq!(process_of_list(other), None, "{other}");
         }
         assert!(is_of("t/.00ab-7.x.parquet.tmp", "00ab"));
-        for other in ["t/.00ab-7.x", "t/00ab-7.tmp", "../.00ab-7.tmp", "/.00ab-7.tmp", ".00ac-7.tmp"] {
+        for other in
+            ["t/.00ab-7.x", "t/00ab-7.tmp", "../.00ab-7.tmp", "/.00ab-7.tmp", ".00ac-7.tmp"]
+        {
             assert!(!is_of(other, "00ab"), "{other}");
         }
     }

@@ -233,10 +233,13 @@ fn where_there_are_no_links_a_file_is_created_once_too() {
         let hidden = dir.path().join(".hidden.tmp");
         fs::write(&hidden, bytes).unwrap();
         let renamed = rename_new(&hidden, &target);
-        assert_eq!(renamed.map_err(|error| error.kind()), match created {
-            true => Ok(()),
-            false => Err(io::ErrorKind::AlreadyExists),
-        });
+        assert_eq!(
+            renamed.map_err(|error| error.kind()),
+            match created {
+                true => Ok(()),
+                false => Err(io::ErrorKind::AlreadyExists),
+            }
+        );
     }
     assert_eq!(fs::read(target).unwrap(), b"first");
 }
