@@ -39,6 +39,7 @@ pub mod config;
 pub mod decode;
 mod descriptors;
 pub mod encode;
+mod error_text;
 mod foreign_format;
 pub mod http;
 pub mod import;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 const SHARED: &[&str] = &[
     "clock",
     "columnar",
+    "error_text",
     "foreign_format",
     "json",
     "metrics",

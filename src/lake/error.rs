@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::failure::describe;
+
 /// An operation on a lake that failed.
 ///
 /// Trying again is safe and may help, but for [`StoreError::Unsynced`], which asks for a new staging
@@ -25,17 +27,18 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The object store refused an operation, or gave no answer.
-    #[error("{lake}: {source}")]
+    #[error("{lake}: {}", describe(.error))]
     Object {
         /// The lake.
         lake: String,
-        /// The store's error.
-        source: object_store::Error,
+        /// The store's error: not a source, since the text above has all of it that is worth telling.
+        error: object_store::Error,
     },
     /// The object store refuses to tell whether an object is there.
     #[error(
-        "{lake} does not tell whether {name} is there: {source}. Credentials that may not list the \
-         bucket (s3:ListBucket) hear this of every object that is not there"
+        "{lake} does not tell whether {name} is there: {}. Credentials that may not list the \
+         bucket (s3:ListBucket) hear this of every object that is not there",
+        describe(.error)
     )]
     Denied {
         /// The lake.
@@ -43,7 +46,7 @@ pub enum StoreError {
         /// The object.
         name: String,
         /// The store's error.
-        source: object_store::Error,
+        error: object_store::Error,
     },
     /// The directory of a lake that is to be read does not exist.
     #[error("there is no lake at {directory}; `serve` or `import` makes one")]

@@ -13,6 +13,7 @@
 //! is never put again (`publish` looks first).
 
 mod error;
+mod failure;
 mod footers;
 pub mod lease;
 mod local;
@@ -36,6 +37,7 @@ use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
 
 pub use self::error::StoreError;
+pub use self::failure::advice;
 pub use self::footers::DataFileError;
 #[cfg(test)]
 pub(crate) use self::footers::TAIL_BYTES;

@@ -12,6 +12,7 @@ use object_store::{
 };
 use tokio::io::AsyncReadExt as _;
 
+use super::failure::is_not_implemented;
 use super::{Lake, Location, StoreError};
 
 /// An object of a lake, as a listing has it.
@@ -272,14 +273,14 @@ impl Lake {
         match source {
             object_store::Error::PermissionDenied { .. } => {
                 let (lake, name) = (self.location.to_string(), name.to_owned());
-                StoreError::Denied { lake, name, source }
+                StoreError::Denied { lake, name, error: source }
             }
             _ => self.failed(source),
         }
     }
 
     pub(super) fn failed(&self, source: object_store::Error) -> StoreError {
-        StoreError::Object { lake: self.location.to_string(), source }
+        StoreError::Object { lake: self.location.to_string(), error: source }
     }
 }
 
@@ -294,17 +295,5 @@ where
             path: PathBuf::new(),
             source: std::io::Error::other(panic.to_string()),
         }),
-    }
-}
-
-/// Returns whether the store does not know what it was asked for, and so has not done it. A server
-/// says so by status 501, which the library has in the text of its error only.
-fn is_not_implemented(error: &object_store::Error) -> bool {
-    match error {
-        object_store::Error::NotImplemented { .. } => true,
-        object_store::Error::Generic { source, .. } => {
-            source.to_string().contains("status code: 501")
-        }
-        _ => false,
     }
 }

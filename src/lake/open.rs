@@ -49,7 +49,7 @@ impl Lake {
 
     fn new(options: &Options, local: Local) -> Result<Lake, StoreError> {
         let location = options.location.clone();
-        let failed = |source| StoreError::Object { lake: location.to_string(), source };
+        let failed = |error| StoreError::Object { lake: location.to_string(), error };
         let prefix = Path::parse(location.prefix().unwrap_or(""));
         let prefix = prefix.map_err(|error| failed(error.into()))?;
         let store = PrefixStore::new(object_store(options)?, prefix);
@@ -93,7 +93,7 @@ impl Lake {
 
 /// Builds the store whose root is the lake's directory or its bucket.
 fn object_store(options: &Options) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    let failed = |source| StoreError::Object { lake: options.location.to_string(), source };
+    let failed = |error| StoreError::Object { lake: options.location.to_string(), error };
     let retry = RetryConfig {
         max_retries: 5,
         retry_timeout: Duration::from_secs(60),

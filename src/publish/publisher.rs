@@ -24,6 +24,7 @@ use crate::record::{Roll, SeqRange};
 use crate::roll::manifest::{Manifest, Standing, StatisticsBudget, Upload};
 use crate::status::{Observers, Readiness, RollEvent};
 use crate::table::Tables;
+use crate::{error_text, lake};
 
 /// Objects looked up at a time.
 const LOOK_UPS: usize = 8;
@@ -324,7 +325,7 @@ impl<'a> Publisher<'a> {
             .when(|error: &PublishError| error.kind() == ErrorKind::Retry && gone().is_none())
             .notify(|error, pause| {
                 tries.set(tries.get() + 1);
-                let error = chain(error);
+                let error = told(error);
                 let (tries, report) = (tries.get(), error.clone());
                 self.observers.emit(&RollEvent::Retrying { roll, step, tries, pause, error });
                 self.readiness.set_trouble("lake", Err(report));
@@ -352,16 +353,13 @@ pub(super) async fn sleep(pause: Duration) {
     }
 }
 
-/// Returns the text of an error and its causes.
-fn chain(error: &PublishError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// Returns the text of an error, and what to do about it, for logs and readiness.
+pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = error_text::one_line(error);
+    match lake::advice(error) {
+        Some(advice) => format!("{text}; {advice}"),
+        None => text,
     }
-    text
 }
 
 /// Turns an outcome into the receipt that was in the table before, or an error by what to do.

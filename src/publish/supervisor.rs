@@ -86,7 +86,7 @@ impl Supervisor {
             if self.stop.is_cancelled() {
                 return Err(error);
             }
-            let text = format!("{error:#}");
+            let text = publisher::told(error.as_ref());
             self.readiness.set_trouble("landing", Err(text.clone()));
             if let Some(reason) = self.journal.poisoned() {
                 let reason = format!("{reason}: restart the program");

@@ -1,0 +1,137 @@
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt as _, RetryConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// Asks a server that answers with `status` and `body`, and returns the error as a lake has it.
+fn error_of(status: &str, body: &str) -> StoreError {
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut head = vec![0; 4096];
+                let _ = socket.read(&mut head).await;
+                let _ = socket.write_all(answer.as_bytes()).await;
+            }
+        });
+        ask(&format!("http://{address}")).await
+    })
+}
+
+async fn ask(endpoint: &str) -> StoreError {
+    let store = AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_allow_http(true)
+        .with_bucket_name("b")
+        .with_access_key_id("k")
+        .with_secret_access_key("s")
+        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
+        .build()
+        .unwrap();
+    let error = store.put(&Path::from("p/x"), "1".into()).await.unwrap_err();
+    StoreError::Object { lake: "s3://b/p".to_owned(), error }
+}
+
+fn xml(code: &str, message: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}\
+         </Message><Key>p/x</Key><BucketName>b</BucketName><Resource>/b/p/x</Resource><RequestId>\
+         18C1D9B2</RequestId><HostId>dd9025bab4ad464b049177c95eb6ebf3</HostId></Error>"
+    )
+}
+
+/// Returns the text for a log, and holds it to its form.
+fn told(error: &StoreError) -> String {
+    let text = one_line(error);
+    assert!(text.chars().count() <= MOST_CHARACTERS + 1, "{text}");
+    assert!(!text.contains(char::is_control) && !text.contains('<'), "{text}");
+    text
+}
+
+#[test]
+fn a_refusal_is_told_once_by_its_code_and_message() {
+    let error = error_of("403 Forbidden", &xml("AccessDenied", "Access Denied."));
+    let text = told(&error);
+    assert!(text.starts_with("s3://b/p: PUT http://127.0.0.1:"), "{text}");
+    assert!(text.ends_with("/b/p/x: 403 Forbidden, AccessDenied: Access Denied"), "{text}");
+    assert_eq!(text.matches("403").count(), 1, "{text}");
+    assert_eq!(advice(&error), Some(REFUSED));
+}
+
+#[test]
+fn answers_come_with_advice_by_their_code() {
+    for (status, code, advised) in [
+        ("404 Not Found", "NoSuchBucket", "no such bucket"),
+        ("403 Forbidden", "SignatureDoesNotMatch", "secret key is not the one"),
+        ("403 Forbidden", "InvalidAccessKeyId", "does not know this access key"),
+        ("403 Forbidden", "RequestTimeTooSkewed", "clock"),
+        ("400 Bad Request", "ExpiredToken", "expired"),
+        ("400 Bad Request", "AuthorizationHeaderMalformed", "AWS_REGION"),
+        ("503 Service Unavailable", "SlowDown", "overloaded"),
+        ("501 Not Implemented", "NotImplemented", "aws_conditional_put"),
+    ] {
+        let error = error_of(status, &xml(code, "said\r\nby a store"));
+        let text = told(&error);
+        assert!(text.contains(&format!("{status}, {code}: said\\r\\nby a store")), "{text}");
+        let said = advice(&error).unwrap_or_default();
+        assert!(said.contains(advised), "{code}: {said}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_none_of_a_store_is_cut() {
+    let error = error_of("500 Internal Server Error", &"no XML \u{1b}[31m ".repeat(500));
+    let text = told(&error);
+    assert!(text.contains("500 Internal Server Error: no XML \\u{1b}[31m"), "{text}");
+    let error = error_of("502 Bad Gateway", "");
+    assert!(told(&error).ends_with(": 502 Bad Gateway"), "{}", told(&error));
+    assert!(advice(&error).is_some());
+}
+
+#[test]
+fn a_request_that_is_not_answered_is_told_by_its_last_cause() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(ask("http://127.0.0.1:1"));
+    let text = told(&error);
+    assert!(text.ends_with("/b/p/x: Connection refused (os error 111)"), "{text}");
+    assert!(advice(&error).unwrap_or_default().contains("nobody listens there"));
+    let error = runtime.block_on(ask("http://no-such-host.invalid"));
+    let text = told(&error);
+    assert!(advice(&error).unwrap_or_default().contains("no such host"), "{text}");
+}
+
+#[test]
+fn the_services_for_credentials_are_known_by_their_addresses() {
+    let failed = |line: &str| {
+        let source = format!("Error performing PUT {line} in 3ms - HTTP error: timed out").into();
+        object_store::Error::Generic { store: "S3", source }
+    };
+    let error = failed("http://169.254.169.254/latest/api/token");
+    let said = advice(&error).unwrap_or_default();
+    assert!(said.contains("AWS_ACCESS_KEY_ID") && said.contains("profiles"), "{said}");
+    assert!(advice(&failed("http://metadata.google.internal/x")).is_some());
+    assert_eq!(advice(&failed("http://s3.example.com/x")), None);
+}
+
+#[test]
+fn answers_of_google_are_read() {
+    let body = r#"403 Forbidden: {"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "no"}}"#;
+    assert_eq!(Answer::parse(body).unwrap().text(), "PERMISSION_DENIED: no");
+    let body = r#"{"error": "invalid_grant", "error_description": "…"}"#;
+    assert_eq!(Answer::parse(body).unwrap().text(), "invalid_grant");
+    assert!(Answer::parse("gone").is_none());
+}
+
+#[test]
+fn errors_of_others_get_no_advice() {
+    assert_eq!(advice(&std::io::Error::other("403 Forbidden")), None);
+}
