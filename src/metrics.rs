@@ -49,6 +49,9 @@ pub const ACK_SECONDS: &str = "sessionlake_ack_seconds";
 
 /// Bytes of the journal on disk.
 pub const JOURNAL_BACKLOG_BYTES: &str = "sessionlake_journal_backlog_bytes";
+/// Time at which the oldest body that has not landed was received, in seconds since the epoch; 0 when
+/// all have landed.
+pub const JOURNAL_OLDEST_PENDING: &str = "sessionlake_journal_oldest_pending_timestamp_seconds";
 /// Segment files of the journal.
 pub const JOURNAL_SEGMENTS: &str = "sessionlake_journal_segments";
 /// Seconds of one sync of the journal.
@@ -78,8 +81,8 @@ pub const OPEN_PARTITIONS: &str = "sessionlake_open_partitions";
 /// Time of the last commit of a roll, in seconds since the epoch; 0 before the first.
 pub const LAST_COMMIT: &str = "sessionlake_last_commit_timestamp_seconds";
 
-/// 1 while the lake accepts nothing or the engine begins anew, else 0; bodies are accepted
-/// meanwhile.
+/// 1 while the lake accepts nothing, the engine begins anew or a body waits for too long, else 0;
+/// bodies are accepted meanwhile.
 pub const LANDING_TROUBLE: &str = "sessionlake_landing_trouble";
 
 /// The version of the program: the value is always 1, the label `version` holds it.
@@ -154,6 +157,12 @@ pub const ALL: &[Metric] = &[
     metric(TLS_FAILED, Counter, Unit::Count, "TLS handshakes that failed"),
     metric(ACK_SECONDS, Histogram(ACK_BOUNDS), Unit::Seconds, "From a request's head to its 200"),
     metric(JOURNAL_BACKLOG_BYTES, Gauge, Unit::Bytes, "Bytes of journal on disk"),
+    metric(
+        JOURNAL_OLDEST_PENDING,
+        Gauge,
+        Unit::Seconds,
+        "Time at which the oldest body that has not landed was received, Unix time; 0 if none waits",
+    ),
     metric(JOURNAL_SEGMENTS, Gauge, Unit::Count, "Segment files of the journal"),
     metric(
         JOURNAL_SYNC_SECONDS,
@@ -187,7 +196,7 @@ pub const ALL: &[Metric] = &[
     metric(BUFFERED_BYTES, Gauge, Unit::Bytes, "Rows held in memory for the next roll"),
     metric(OPEN_PARTITIONS, Gauge, Unit::Count, "Partitions with rows for the next roll"),
     metric(LAST_COMMIT, Gauge, Unit::Seconds, "Time of the last commit of a roll, Unix time"),
-    metric(LANDING_TROUBLE, Gauge, Unit::Count, "1 while nothing can land"),
+    metric(LANDING_TROUBLE, Gauge, Unit::Count, "1 while nothing can land, or a body is overdue"),
     metric(BUILD_INFO, Gauge, Unit::Count, "Always 1; the version is a label"),
 ];
 

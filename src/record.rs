@@ -62,6 +62,15 @@ impl fmt::Display for Roll {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Micros(pub i64);
 
+impl Micros {
+    /// Returns the time as RFC 3339 text, in whole seconds; `None` beyond the years that it has.
+    #[must_use]
+    pub fn rfc3339(self) -> Option<String> {
+        let time = chrono::DateTime::from_timestamp_micros(self.0)?;
+        Some(time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    }
+}
+
 /// The form of the documents of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {

@@ -8,7 +8,9 @@
 //! A poisoned journal ends a server too. Only a start can find out what is on disk, and a supervisor
 //! of processes starts one that has ended with 1: better than to answer 503 for ever.
 
+mod landable;
 mod landing;
+mod overdue;
 mod settings;
 mod state_dir;
 #[cfg(test)]
@@ -24,6 +26,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use self::landing::Landing;
+use self::overdue::{Overdue, Verdict};
 use crate::auth::Auth;
 use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
@@ -31,12 +34,14 @@ use crate::journal::{Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
 use crate::lake::Lake;
 use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
+use crate::record::Micros;
 use crate::roll::RollLimits;
 use crate::status::{Board, LogObserver, MetricsObserver, Observers, Readiness};
 use crate::table::{FileNames, Tables, registry};
 use crate::tls::Tls;
 use crate::{http, metrics, privacy};
 
+pub(crate) use self::landable::check_settings;
 pub use self::settings::Settings;
 
 /// Interval at which a running server checks its journal and its landing thread.
@@ -84,7 +89,8 @@ impl Server {
     ///
     /// # Errors
     /// A file, key or directory that cannot be read or does not hold what it must; a state directory
-    /// that another server has; a damaged journal. Nothing was lost.
+    /// that another server has; a damaged journal; bodies in it that can never land by these
+    /// settings. Nothing was lost.
     pub fn build(settings: Settings, metrics: metrics::Handle) -> anyhow::Result<Server> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let key = settings.privacy_key.as_deref().map(privacy::Key::read).transpose()?;
@@ -99,8 +105,8 @@ impl Server {
         let waiting = recovery.unsealed_from < recovery.next;
         let tables = registry::remember(settings.state(), configured, waiting, MAX_SETTINGS_BYTES)?;
         let tables = tables.with_file_names(file_names(&lake));
-        // A table that is remembered may have rules whose key was taken out of the configuration.
-        privacy::Applied::by_table(&tables, key.as_ref())?;
+        landable::check(settings.state(), &recovery, &tables, key.as_ref())?;
+        landable::remember_key(settings.state(), key.as_ref())?;
         Ok(Server {
             settings,
             access,
@@ -146,11 +152,13 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
         let landing = Landing::start(self.supervisor(Handle::current()))?;
+        let watch = self.watch(Overdue::new(self.settings.overdue_after));
         let Server { settings, access, journal, readiness, metrics, .. } = self;
         let intake = Intake::new(journal.clone());
         let stop = async {
             tokio::select! {
                 () = shutdown => {}
+                () = watch => {}
                 () = broken(&journal, &landing) => {
                     tracing::error!("stopping: nothing lands any more; the error above says why");
                 }
@@ -163,6 +171,19 @@ impl Server {
         match journal.poisoned() {
             Some(reason) => Err(RunError::JournalPoisoned(anyhow::Error::msg(reason))),
             None => landing.join().await.map_err(RunError::Landing),
+        }
+    }
+
+    /// Reports bodies that wait for too long as trouble, as long as it is polled.
+    fn watch(&self, mut overdue: Overdue) -> impl Future<Output = ()> + Send + use<> {
+        let (readiness, clock) = (Arc::clone(&self.readiness), Arc::clone(&self.clock));
+        let limit = self.settings.overdue_after;
+        async move {
+            loop {
+                let oldest = readiness.oldest_pending();
+                report(&readiness, oldest, limit, overdue.look(oldest, clock.now()));
+                tokio::time::sleep(CHECK_EVERY).await;
+            }
         }
     }
 
@@ -195,6 +216,26 @@ async fn broken(journal: &Journal, landing: &Landing) {
     while journal.poisoned().is_none() && !landing.has_ended() {
         tokio::time::sleep(CHECK_EVERY).await;
     }
+}
+
+/// Reports whether bodies are overdue: in readiness at once, in the log at the begin and at the end.
+fn report(readiness: &Readiness, oldest: Option<Micros>, limit: Duration, verdict: Verdict) {
+    let (Verdict::Begun(age) | Verdict::Goes(age)) = verdict else {
+        readiness.set_trouble("overdue", Ok(()));
+        if verdict == Verdict::Over {
+            tracing::info!("no body waits to land for longer than overdue_after any more");
+        }
+        return;
+    };
+    let since = oldest.and_then(Micros::rfc3339).unwrap_or_default();
+    let why = format!(
+        "the oldest body that has not landed was received at {since}, {age:?} ago, and overdue_after \
+         is {limit:?}; other trouble, or the log, says what keeps it"
+    );
+    if matches!(verdict, Verdict::Begun(_)) {
+        tracing::warn!("{why}");
+    }
+    readiness.set_trouble("overdue", Err(why));
 }
 
 fn limits(settings: &Settings) -> RollLimits {

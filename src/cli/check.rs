@@ -21,7 +21,7 @@ use crate::journal::{Disk as _, Journal, LOCK, RealDisk, Recovery};
 use crate::lake::{Lake, Location, Options as LakeOptions};
 use crate::privacy;
 use crate::schema::TableSchema;
-use crate::server::Settings;
+use crate::server::{Settings, check_settings};
 use crate::table::Spec;
 use crate::tls::Tls;
 use crate::{descriptors, http};
@@ -194,7 +194,7 @@ fn check_journal(settings: &Settings) -> Option<anyhow::Result<String>> {
     if !settings.state().exists() {
         return None;
     }
-    let said = |(opened, recovery): (Journal, Recovery)| {
+    let said = |opened: &Journal, recovery: &Recovery| {
         let status = opened.status();
         match recovery.skipped.len() {
             0 => {
@@ -209,7 +209,10 @@ fn check_journal(settings: &Settings) -> Option<anyhow::Result<String>> {
         let opened = Journal::open(Arc::new(ReadOnlyDisk), Arc::new(SystemClock), options);
         opened.map_err(anyhow::Error::new)
     });
-    Some(opened.map(said))
+    Some(opened.and_then(|(opened, recovery)| {
+        check_settings(settings, &recovery, key.as_ref())?;
+        Ok(said(&opened, &recovery))
+    }))
 }
 
 fn write_synced(path: &FilePath) -> std::io::Result<()> {

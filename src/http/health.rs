@@ -8,6 +8,7 @@ use super::refusal::Refusal;
 use super::reply::{self, Response};
 use super::request::RequestHead;
 use super::route::Route;
+use crate::record::Micros;
 
 /// A part of the program that is not ready, or in trouble.
 #[derive(Serialize)]
@@ -23,6 +24,9 @@ struct ReadyBody<'a> {
     parts: &'a [Part],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     trouble: &'a [Part],
+    /// The time at which the oldest body that has not landed was received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_pending: Option<String>,
 }
 
 /// Responds that the process runs.
@@ -47,8 +51,11 @@ pub(super) async fn ready(
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     let body = match details {
-        true => ReadyBody { status, parts: &parts, trouble: &trouble },
-        false => ReadyBody { status, parts: &[], trouble: &[] },
+        true => {
+            let oldest_pending = receiver.readiness.oldest_pending().and_then(Micros::rfc3339);
+            ReadyBody { status, parts: &parts, trouble: &trouble, oldest_pending }
+        }
+        false => ReadyBody { status, parts: &[], trouble: &[], oldest_pending: None },
     };
     Ok(reply::json(code, reply::to_text(&body)))
 }

@@ -144,6 +144,8 @@ pub struct Recovery {
     pub next_roll: Roll,
     /// The first body that is in no seal (and not lost).
     pub unsealed_from: Seq,
+    /// The tables of the bodies from there on, in the order of their names.
+    pub waiting_tables: Vec<String>,
     /// Rolls that were sealed and not committed, in order: to be done again.
     pub sealed: Vec<Seal>,
     /// Bytes cut off the last segment, never acked.

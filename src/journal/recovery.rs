@@ -44,7 +44,7 @@ pub(crate) fn open(
     disk.create_dir(&dir).map_err(io_error("create", &dir))?;
     let lock = lock(&*disk, &dir)?;
     let replay = Replay::run(Arc::clone(&disk), options.clone())?;
-    let encrypted = replay.encrypted_from();
+    let (encrypted, waiting_tables) = (replay.encrypted_from(), replay.waiting_tables());
     if let Some((seq, path)) = &encrypted
         && options.cipher.is_none()
     {
@@ -58,6 +58,7 @@ pub(crate) fn open(
         next: Seq(replay.next),
         next_roll: Roll(replay.control.next_roll),
         unsealed_from: replay.control.unsealed_from(),
+        waiting_tables,
         sealed: replay.control.sealed.iter().cloned().collect(),
         torn_bytes: replay.torn_bytes,
         skipped: replay.skipped,
@@ -122,6 +123,8 @@ struct Replay {
     segments: BTreeMap<u64, Segment>,
     control: Control,
     window: Vec<RetryEntry>,
+    /// The tables of all bodies that were scanned, each with its last one.
+    tables: BTreeMap<String, u64>,
     /// Segments with bodies that are encrypted: the first and the last of these.
     encrypted: Vec<(SeqRange, PathBuf)>,
     /// The number after the last body that is held, committed or given up.
@@ -143,6 +146,7 @@ impl Replay {
             segments: BTreeMap::new(),
             control: Control::new(),
             window: Vec::new(),
+            tables: BTreeMap::new(),
             encrypted: Vec::new(),
             next: Seq::FIRST.0,
             floor: Seq::FIRST.0,
@@ -310,8 +314,17 @@ impl Replay {
         self.floor = self.next;
         self.control = scan.control;
         self.window = scan.window;
+        // Segments are scanned in order: the last one counts.
+        self.tables.extend(scan.tables);
         self.encrypted.extend(scan.encrypted.map(|range| (range, it.path.clone())));
         self.enter(it, scan.head.format, scan.head.salt, scan.frames_at, scan.last_seq);
+    }
+
+    /// Returns the tables of bodies that are in no seal.
+    fn waiting_tables(&self) -> Vec<String> {
+        let from = self.control.unsealed_from().0;
+        let waiting = self.tables.iter().filter(|(_, last)| **last >= from);
+        waiting.map(|(table, _)| table.clone()).collect()
     }
 
     /// Returns the first body that is encrypted and not committed, and its segment. Within a

@@ -1,5 +1,6 @@
 //! The scan of one segment, from its head to its end or its first fault.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -34,6 +35,8 @@ pub(crate) struct Scan {
     pub(crate) head: SegmentHead,
     pub(crate) control: Control,
     pub(crate) window: Vec<RetryEntry>,
+    /// The tables of the bodies, each with its last one.
+    pub(crate) tables: BTreeMap<String, u64>,
     /// The first and the last body that is encrypted.
     pub(crate) encrypted: Option<SeqRange>,
     pub(crate) frames_at: u64,
@@ -105,6 +108,7 @@ pub(crate) fn read_head(
         head,
         control,
         window,
+        tables: BTreeMap::new(),
         encrypted: None,
         frames_at: frame.end,
         end: frame.end,
@@ -143,6 +147,10 @@ fn apply(scan: &mut Scan, frame: &ScannedFrame) -> Result<(), String> {
                 frame.kept.split_at_checked(header.head_bytes.into()).ok_or(SENSELESS)?;
             let head = BodyHead::decode(head, header.flags.is_compressed).ok_or(SENSELESS)?;
             scan.last_seq = header.seq;
+            match scan.tables.get_mut(head.table) {
+                Some(last) => *last = header.seq,
+                None => drop(scan.tables.insert(head.table.to_owned(), header.seq)),
+            }
             if is_encrypted(scan.head.format, header.flags, prefix) {
                 let seq = Seq(header.seq);
                 let first = scan.encrypted.map_or(seq, |range| range.first);

@@ -5,6 +5,7 @@
 //! * `supervisor`: everything behind the journal of `serve`; starts again from it after a failure.
 //! * `error`: errors, by what the caller must do.
 //! * `pauses`: pauses between attempts.
+//! * `pending_bodies`: the age of what has not landed.
 //! * `work_list`, `concurrency`: many objects at a time, some of which fail.
 //!
 //! A roll is sealed before anything of it has its final name. A roll that was sealed and not
@@ -15,6 +16,7 @@ mod concurrency;
 pub(crate) mod error;
 mod folded_names;
 pub(crate) mod pauses;
+mod pending_bodies;
 pub(crate) mod publisher;
 mod recovery;
 pub(crate) mod supervisor;

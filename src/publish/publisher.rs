@@ -335,6 +335,10 @@ impl<'a> Publisher<'a> {
         let error = match done.context(STOPPED)? {
             Ok(done) => {
                 self.readiness.set_trouble("lake", Ok(()));
+                let tries = tries.get();
+                if tries > 0 {
+                    self.observers.emit(&RollEvent::Recovered { roll, step, tries });
+                }
                 return Ok(done);
             }
             Err(error) if error.kind() == ErrorKind::Retry => {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{ErrorKind, PublishError};
 use super::pauses::Pauses;
+use super::pending_bodies::PendingBodies;
 use super::publisher::{self, Publisher, RollLog};
 use crate::clock::Clock;
 use crate::journal::{self, Journal, Reader, Recovery, Seal};
@@ -36,6 +37,7 @@ pub(crate) struct Pending {
     sealed: Vec<Seal>,
     unsealed_from: Seq,
     next_roll: Roll,
+    bodies: PendingBodies,
 }
 
 impl Pending {
@@ -45,6 +47,7 @@ impl Pending {
             sealed: recovery.sealed.clone(),
             unsealed_from: recovery.unsealed_from,
             next_roll: recovery.next_roll,
+            bodies: PendingBodies::default(),
         }
     }
 }
@@ -121,6 +124,7 @@ impl Supervisor {
                 .with_context(|| format!("the settings that roll {} was sealed with", seal.roll))?;
             self.observers.emit(&RollEvent::Redone { roll: seal.roll, range: seal.range });
             let publisher = self.publisher(&tables);
+            self.look_at_first(seal.range.first);
             if publisher.close_if_committed(&mut self.log(), seal.roll, seal.range)? {
                 continue;
             }
@@ -133,14 +137,35 @@ impl Supervisor {
         self.engine(&self.tables, source, Mode::Live(pending.next_roll))
     }
 
+    /// Reads the first body of a sealed roll for its age, since the lake is asked before the roll is
+    /// made again, and may be away.
+    fn look_at_first(&self, first: Seq) {
+        // One that cannot be read is reported when the roll is made again.
+        if let Ok(journal::Next::Body(body)) = self.journal.reader(first).next(Duration::ZERO) {
+            let mut pending = self.pending.lock();
+            pending.bodies.read(body.seq, body.received_at);
+            self.readiness.set_oldest_pending(pending.bodies.oldest());
+        }
+    }
+
     /// Returns the bodies of the journal from `first` on, to `last` or without end.
     fn source(&self, first: Seq, last: Option<Seq>) -> JournalSource {
-        JournalSource { reader: self.journal.reader(first), last, stop: self.stop.clone() }
+        JournalSource {
+            reader: self.journal.reader(first),
+            last,
+            stop: self.stop.clone(),
+            pending: Arc::clone(&self.pending),
+            readiness: Arc::clone(&self.readiness),
+        }
     }
 
     /// Returns the log of the journal, which keeps the state for the next attempt up to date.
     pub(crate) fn log(&self) -> JournalLog {
-        JournalLog { journal: self.journal.clone(), pending: Arc::clone(&self.pending) }
+        JournalLog {
+            journal: self.journal.clone(),
+            pending: Arc::clone(&self.pending),
+            readiness: Arc::clone(&self.readiness),
+        }
     }
 
     /// Makes a publisher of rolls of `tables`.
@@ -177,6 +202,8 @@ struct JournalSource {
     reader: Reader,
     last: Option<Seq>,
     stop: CancellationToken,
+    pending: Arc<Mutex<Pending>>,
+    readiness: Arc<Readiness>,
 }
 
 impl Source for JournalSource {
@@ -194,6 +221,14 @@ impl Source for JournalSource {
         if self.last.is_some_and(|last| body.seq > last) {
             return Ok(Next::Ended);
         }
+        let mut pending = self.pending.lock();
+        let before = pending.bodies.oldest();
+        pending.bodies.read(body.seq, body.received_at);
+        let oldest = pending.bodies.oldest();
+        if before != oldest {
+            self.readiness.set_oldest_pending(oldest);
+        }
+        drop(pending);
         Ok(Next::Body(body))
     }
 }
@@ -202,6 +237,7 @@ impl Source for JournalSource {
 pub(crate) struct JournalLog {
     journal: Journal,
     pending: Arc<Mutex<Pending>>,
+    readiness: Arc<Readiness>,
 }
 
 impl RollLog for JournalLog {
@@ -221,7 +257,12 @@ impl RollLog for JournalLog {
     fn committed(&mut self, roll: Roll) -> anyhow::Result<()> {
         self.journal.committed(roll)?;
         let mut pending = self.pending.lock();
+        let done = pending.sealed.iter().find(|seal| seal.roll == roll).map(|seal| seal.range.last);
         pending.sealed.retain(|seal| seal.roll != roll);
+        if let Some(last) = done {
+            pending.bodies.committed(last);
+            self.readiness.set_oldest_pending(pending.bodies.oldest());
+        }
         Ok(())
     }
 }

@@ -38,6 +38,8 @@ pub struct Settings {
     pub roll: roll::Options,
     /// Age of the oldest row at which a roll ends.
     pub roll_age: Duration,
+    /// Age of the oldest body that has not landed from which on it is reported as trouble.
+    pub overdue_after: Duration,
 }
 
 impl Settings {

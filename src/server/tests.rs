@@ -23,7 +23,7 @@ const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
 /// Longer than anything here takes.
 const SOON: Duration = Duration::from_secs(30);
 
-fn settings(dir: &TempDir) -> Settings {
+pub(super) fn settings(dir: &TempDir) -> Settings {
     let schema = Arc::new(TableSchema::parse(SCHEMA).unwrap());
     let partition = Template::parse("", &schema).unwrap();
     let endpoint = Endpoint {
@@ -78,6 +78,7 @@ fn settings(dir: &TempDir) -> Settings {
             decode_threads: 1.try_into().unwrap(),
         },
         roll_age: Duration::from_secs(3600),
+        overdue_after: Duration::from_secs(3600),
     }
 }
 
@@ -87,6 +88,7 @@ struct Running {
     client: reqwest::Client,
     address: SocketAddr,
     board: Arc<Board>,
+    readiness: Arc<Readiness>,
     stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<Result<(), RunError>>,
 }
@@ -94,14 +96,14 @@ struct Running {
 impl Running {
     async fn start(settings: Settings) -> Running {
         let server = Server::build(settings, metrics::install()).unwrap();
-        let board = server.board();
+        let (board, readiness) = (server.board(), server.readiness());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.run(listener, async {
             let _ = stopped.await;
         }));
-        Running { client: reqwest::Client::new(), address, board, stop, task }
+        Running { client: reqwest::Client::new(), address, board, readiness, stop, task }
     }
 
     async fn put(&self, body: &'static str) -> u16 {
@@ -197,4 +199,27 @@ async fn two_servers_run_in_one_process() {
     two.ended().await.unwrap();
     let rows = dirs.each_ref().map(|dir| receipts(dir).iter().map(|r| r.rows).sum::<u64>());
     assert_eq!(rows, [1, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_waits_for_too_long_is_trouble_and_leaves_a_server_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let overdue_after = Duration::from_secs(1);
+    let server = Running::start(Settings { overdue_after, ..settings(&dir) }).await;
+    assert_eq!(server.readiness.oldest_pending(), None);
+    let before = SystemClock.now();
+    assert_eq!(server.put("{\"id\":\"a\"}\n").await, 200);
+    let began = Instant::now();
+    while server.readiness.trouble().is_empty() {
+        assert!(began.elapsed() < SOON, "it is not overdue");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let oldest = server.readiness.oldest_pending().unwrap();
+    assert!((before..=SystemClock.now()).contains(&oldest), "{oldest:?}");
+    let [(part, why)] = &server.readiness.trouble()[..] else { panic!("one") };
+    assert!(*part == "overdue" && why.contains(&oldest.rfc3339().unwrap()), "{part}: {why}");
+    assert_eq!(server.readiness.check(), Ok(()));
+    let readiness = Arc::clone(&server.readiness);
+    server.ended().await.unwrap();
+    assert_eq!(readiness.oldest_pending(), None, "all has landed");
 }

@@ -172,7 +172,9 @@ impl Observer for Board {
             RollEvent::AlreadyLanded { roll } | RollEvent::Landed { roll } => {
                 self.update(roll, at, |status| status.state = RollState::Landed);
             }
-            RollEvent::BodiesLost { roll, .. } => self.update(roll, at, |_| {}),
+            RollEvent::BodiesLost { roll, .. } | RollEvent::Recovered { roll, .. } => {
+                self.update(roll, at, |_| {});
+            }
             RollEvent::Retrying { roll, ref error, .. } => {
                 self.update(roll, at, |status| {
                     status.retries += 1;

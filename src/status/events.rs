@@ -89,6 +89,15 @@ pub enum RollEvent {
         /// The error, with its causes.
         error: String,
     },
+    /// A step succeeded after it had failed.
+    Recovered {
+        /// The number of the roll.
+        roll: Roll,
+        /// The step, as of `Retrying`.
+        step: &'static str,
+        /// Failures of this step before.
+        tries: u64,
+    },
     /// All files of the roll and its receipt are in the lake.
     Landed {
         /// The number of the roll.
@@ -135,6 +144,7 @@ impl RollEvent {
             | RollEvent::BodiesLost { roll, .. }
             | RollEvent::AlreadyLanded { roll }
             | RollEvent::Retrying { roll, .. }
+            | RollEvent::Recovered { roll, .. }
             | RollEvent::Landed { roll }
             | RollEvent::Committed { roll, .. } => Some(*roll),
             RollEvent::EngineFailed { .. } | RollEvent::EngineStopped { .. } => None,

@@ -1,14 +1,20 @@
 //! The log of rolls.
 
+use parking_lot::Mutex;
+
 use super::events::RollEvent;
 use super::observers::Observer;
+use super::repeated_failure::RepeatedFailure;
 use crate::record::Micros;
 
 /// Logs the steps of rolls that an operator reads about: commits, retries, rolls made again,
-/// failures of the engine.
-#[derive(Clone, Copy, Debug)]
+/// failures of the engine. A failure that repeats is logged once a minute, and its end once.
+#[derive(Debug)]
 pub struct LogObserver {
     commits: Level,
+    // Mutexes: changed by the thread that publishes, a few times a second at most.
+    store: Mutex<RepeatedFailure>,
+    engine: Mutex<RepeatedFailure>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +27,17 @@ impl LogObserver {
     /// Logs commits as information: for a server, where nothing else tells of them.
     #[must_use]
     pub fn new() -> LogObserver {
-        LogObserver { commits: Level::Info }
+        LogObserver::with(Level::Info)
     }
 
     /// Logs commits for debugging only: for a command that prints a summary of its own.
     #[must_use]
     pub fn quiet() -> LogObserver {
-        LogObserver { commits: Level::Debug }
+        LogObserver::with(Level::Debug)
+    }
+
+    fn with(commits: Level) -> LogObserver {
+        LogObserver { commits, store: Mutex::default(), engine: Mutex::default() }
     }
 }
 
@@ -38,7 +48,7 @@ impl Default for LogObserver {
 }
 
 impl Observer for LogObserver {
-    fn observe(&self, _at: Micros, event: &RollEvent) {
+    fn observe(&self, at: Micros, event: &RollEvent) {
         match event {
             RollEvent::Finished { roll, reason, .. } => {
                 tracing::debug!(roll = roll.0, reason, "rolling");
@@ -55,18 +65,48 @@ impl Observer for LogObserver {
                 );
             }
             RollEvent::Retrying { roll, step, pause, error, .. } => {
-                tracing::warn!("cannot {step} roll {roll}, trying again within {pause:?}: {error}");
-            }
-            RollEvent::Committed { roll, rows, rejects, files, bytes } => match self.commits {
-                Level::Info => tracing::info!(roll = roll.0, rows, rejects, files, bytes, "landed"),
-                Level::Debug => {
-                    tracing::debug!(roll = roll.0, rows, rejects, files, bytes, "landed");
+                if let Some(run) = self.store.lock().failed(at) {
+                    let (tries, lasted) = (run.count, run.lasted(at));
+                    tracing::warn!(
+                        tries,
+                        ?lasted,
+                        "cannot {step} roll {roll}, trying again within {pause:?}: {error}"
+                    );
                 }
-            },
+            }
+            RollEvent::Recovered { roll, step, .. } => {
+                if let Some(run) = self.store.lock().succeeded() {
+                    let (tries, lasted) = (run.count, run.lasted(at));
+                    tracing::info!(
+                        tries,
+                        ?lasted,
+                        "the lake answers again: it took the request to {step} roll {roll}"
+                    );
+                }
+            }
+            RollEvent::Committed { roll, rows, rejects, files, bytes } => {
+                if let Some(run) = self.engine.lock().succeeded() {
+                    let (failures, lasted) = (run.count, run.lasted(at));
+                    tracing::info!(failures, ?lasted, "landing goes on: roll {roll} has landed");
+                }
+                match self.commits {
+                    Level::Info => {
+                        tracing::info!(roll = roll.0, rows, rejects, files, bytes, "landed");
+                    }
+                    Level::Debug => {
+                        tracing::debug!(roll = roll.0, rows, rejects, files, bytes, "landed");
+                    }
+                }
+            }
             RollEvent::EngineFailed { error, pause } => {
-                tracing::error!(
-                    "landing failed, beginning anew from the journal in {pause:?}: {error}"
-                );
+                if let Some(run) = self.engine.lock().failed(at) {
+                    let (failures, lasted) = (run.count, run.lasted(at));
+                    tracing::error!(
+                        failures,
+                        ?lasted,
+                        "landing failed, beginning anew from the journal in {pause:?}: {error}"
+                    );
+                }
             }
             RollEvent::EngineStopped { reason } => {
                 tracing::error!("landing stopped: {reason}");

@@ -13,6 +13,7 @@ mod events;
 mod log;
 mod observers;
 mod readiness;
+mod repeated_failure;
 
 pub use board::{Board, RollState, RollStatus};
 pub use counters::MetricsObserver;

@@ -10,12 +10,16 @@
 //!
 //! Readiness is advice to a load balancer. No promise rests on it: a body that cannot be kept is
 //! refused with 503 in any case.
+//!
+//! Beside it stands the time at which the oldest body that has not landed was received: one partition
+//! that cannot be written keeps all tables waiting, and this shows since when.
 
 use std::collections::BTreeMap;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::metrics as names;
+use crate::record::Micros;
 
 /// The states of all parts. Shared by `Arc`; no method waits for anything but another one.
 #[derive(Debug, Default)]
@@ -28,6 +32,7 @@ pub struct Readiness {
 struct Parts {
     ready: BTreeMap<&'static str, Result<(), String>>,
     trouble: BTreeMap<&'static str, String>,
+    oldest_pending: Option<Micros>,
 }
 
 impl Readiness {
@@ -58,6 +63,20 @@ impl Readiness {
     #[must_use]
     pub fn trouble(&self) -> Vec<(&'static str, String)> {
         self.parts().trouble.iter().map(|(part, why)| (*part, why.clone())).collect()
+    }
+
+    /// Sets the time at which the oldest body that has not landed was received; `None` when all have
+    /// landed.
+    pub fn set_oldest_pending(&self, received_at: Option<Micros>) {
+        self.parts().oldest_pending = received_at;
+        let seconds = received_at.map_or(0.0, |at| at.0 as f64 / 1e6);
+        metrics::gauge!(names::JOURNAL_OLDEST_PENDING).set(seconds);
+    }
+
+    /// Returns what was set by [`Readiness::set_oldest_pending`] last.
+    #[must_use]
+    pub fn oldest_pending(&self) -> Option<Micros> {
+        self.parts().oldest_pending
     }
 
     /// Checks that every part is ready.

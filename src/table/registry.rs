@@ -11,21 +11,53 @@ use super::serialized;
 use super::spec::Spec;
 use super::tables::Tables;
 
+/// Name of the list in the state directory.
+const FILE: &str = "tables.json";
+
 /// Returns `configured` with the tables of earlier configurations whose bodies may wait in the
 /// journal, and stores the list for the next start; durable on return. To be called before any body
 /// is taken. With no body `waiting`, tables that are not configured are forgotten.
 ///
 /// # Errors
-/// The stored list cannot be read or written, or the new one has more than `most_bytes`, which is
-/// what a seal holds.
+/// The stored list cannot be written, or those of [`recall`].
 pub(crate) fn remember(
     state: &Path,
     configured: Tables,
     waiting: bool,
     most_bytes: usize,
 ) -> anyhow::Result<Tables> {
-    let path = state.join("tables.json");
-    let failed = || format!("cannot keep the list of tables in {}", path.display());
+    let tables = recall(state, configured, waiting, most_bytes)?;
+    let (path, new) = (state.join(FILE), state.join("tables.json.new"));
+    let write = || -> std::io::Result<()> {
+        std::fs::write(&new, tables.to_json())?;
+        std::fs::File::open(&new)?.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        std::fs::File::open(state)?.sync_all()
+    };
+    write().with_context(|| format!("cannot write the list of tables {}", path.display()))?;
+    Ok(tables)
+}
+
+/// Returns `configured` with the tables of earlier configurations, as [`remember`] does. Writes
+/// nothing.
+///
+/// # Errors
+/// The stored list cannot be read while bodies may need it, or the new one has more than
+/// `most_bytes`, which is what a seal holds.
+pub(crate) fn recall(
+    state: &Path,
+    configured: Tables,
+    waiting: bool,
+    most_bytes: usize,
+) -> anyhow::Result<Tables> {
+    let path = state.join(FILE);
+    let failed = || {
+        format!(
+            "cannot read the list of tables {}, which bodies that wait may need: bring it back as \
+             it was, or configure every table that has bodies waiting and move it away",
+            path.display()
+        )
+    };
     let before = match std::fs::read(&path) {
         Ok(bytes) if waiting => serialized::parse(&bytes).with_context(failed)?,
         Ok(_) => Vec::new(),
@@ -43,23 +75,14 @@ pub(crate) fn remember(
     let tables = Tables::new([configured.specs(), &before].concat()).with_context(failed)?;
     // A roll that is sealed has tables of its own; whatever else waits takes the latest revision.
     let tables = tables.latest();
-    let json = tables.to_json();
+    let bytes = tables.to_json().len();
     anyhow::ensure!(
-        json.len() <= most_bytes,
-        "the schemas of all {} tables come to {} bytes of text, and a roll takes {most_bytes}: \
+        bytes <= most_bytes,
+        "the schemas of all {} tables come to {bytes} bytes of text, and a roll takes {most_bytes}: \
          configure fewer tables, or shorter schemas; tables that are not configured are forgotten \
          by a start with an empty journal",
         tables.specs().len(),
-        json.len(),
     );
-    let new = state.join("tables.json.new");
-    let write = || -> std::io::Result<()> {
-        std::fs::write(&new, &json)?;
-        std::fs::File::open(&new)?.sync_all()?;
-        std::fs::rename(&new, &path)?;
-        std::fs::File::open(state)?.sync_all()
-    };
-    write().with_context(failed)?;
     Ok(tables)
 }
 

@@ -1,6 +1,7 @@
 //! Settings of a server: the receiver, the journal, and how they go together.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::builder::Builder;
 use crate::config::error::Error;
@@ -37,6 +38,7 @@ impl Builder<'_> {
         let journal = self.journal();
         let lake = self.lake();
         let (first, more) = self.tables();
+        let roll_age = self.duration(&list::ROLL_AGE);
         let settings = server::Settings {
             listen,
             addresses,
@@ -48,7 +50,8 @@ impl Builder<'_> {
             tables: std::iter::once(first).chain(more).collect(),
             privacy_key: self.file(&list::PRIVACY_KEY),
             roll: self.roll(),
-            roll_age: self.duration(&list::ROLL_AGE),
+            roll_age,
+            overdue_after: self.overdue_after(roll_age),
         };
         if self.problems.is_empty() {
             self.check_together(&settings);
@@ -90,6 +93,20 @@ impl Builder<'_> {
             );
             self.refuse(place, why);
         }
+    }
+
+    /// Returns the age from which on a body is overdue. It follows `roll_age` unless it is given: each
+    /// body waits that long in any case.
+    fn overdue_after(&mut self, roll_age: Duration) -> Duration {
+        if self.layers.get(&list::OVERDUE_AFTER).is_none() {
+            return roll_age * 3 + Duration::from_secs(300);
+        }
+        let overdue_after = self.duration(&list::OVERDUE_AFTER);
+        if overdue_after <= roll_age && overdue_after > Duration::ZERO {
+            let why = format!("is not above roll_age ({roll_age:?}), which every body may wait");
+            self.refuse(self.place(&list::OVERDUE_AFTER), why);
+        }
+        overdue_after
     }
 
     /// Builds the options of the journal.

@@ -88,6 +88,20 @@ pub(crate) const ROLL_AGE: Setting = Setting {
     more: "",
 };
 
+/// The setting `overdue_after`.
+pub(crate) const OVERDUE_AFTER: Setting = Setting {
+    key: "overdue_after",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: SECOND, most_ms: 30 * DAY },
+    default: None,
+    example: "15min",
+    commands: SERVE,
+    heading: FILES,
+    help: "Report trouble once a body has waited this long to land.",
+    more: "Above roll_age; without it, three times roll_age and 5 minutes. /health/ready stays 200, \
+           since bodies are taken for as long as the journal has room.",
+};
+
 /// The setting `roll_bytes`.
 pub(crate) const ROLL_BYTES: Setting = Setting {
     key: "roll_bytes",

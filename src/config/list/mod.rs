@@ -49,6 +49,7 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &SCHEMA,
     &PARTITION,
     &ROLL_AGE,
+    &OVERDUE_AFTER,
     &ROLL_BYTES,
     &ROLL_ROWS,
     &COMPRESSION,

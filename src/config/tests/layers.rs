@@ -91,3 +91,13 @@ fn import_takes_its_own_keys_and_accepts_those_of_serve() {
     let twice = [PathBuf::from("-"), PathBuf::from("-")];
     assert!(super::import(&flags::<IMPORT>(&[]), &environment(&[]), &twice, false, false).is_err());
 }
+
+#[test]
+fn overdue_after_follows_roll_age_and_lies_above_it() {
+    let overdue = |arguments: &[&str]| load(arguments, &[], None).map(|l| l.settings.overdue_after);
+    assert_eq!(overdue(&[]).unwrap(), Duration::from_secs(480));
+    assert_eq!(overdue(&["--roll-age", "1h"]).unwrap(), Duration::from_secs(3 * 3600 + 300));
+    assert_eq!(overdue(&["--overdue-after", "61s"]).unwrap(), Duration::from_secs(61));
+    let refused = overdue(&["--overdue-after", "60s"]).unwrap_err().to_string();
+    assert!(refused.contains("overdue-after") && refused.contains("roll_age"), "{refused}");
+}

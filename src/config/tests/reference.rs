@@ -30,6 +30,7 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("schema", "\"examples/orders.avsc\"", "schema: TableSchema { name: \"orders\""),
     ("partition", "\"day={at:%d}\"", "partition: Template { text: \"day={at:%d}\""),
     ("roll_age", "\"1h\"", "roll_age: 3600s"),
+    ("overdue_after", "\"2h\"", "overdue_after: 7200s"),
     ("roll_bytes", "\"2MiB\"", "roll_bytes: 2097152"),
     ("roll_rows", "3", "roll_rows: Some(3)"),
     ("compression", "\"snappy\"", "compression: Snappy"),

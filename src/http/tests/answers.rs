@@ -1,6 +1,7 @@
 //! The answers to requests.
 
 use super::*;
+use crate::record::Micros;
 
 #[tokio::test]
 async fn a_body_is_durable_under_its_table_when_200_has_come() {
@@ -288,6 +289,10 @@ async fn health_says_which_part_is_not_ready() {
     server.ask(get("/health/ready")).await.is(200, expected);
 
     server.readiness.set_trouble("lake", Ok(()));
+    server.readiness.set_oldest_pending(Some(Micros(1_764_364_800_000_000)));
+    let expected = r#"{"status":"ready","oldest_pending":"2025-11-28T21:20:00Z"}"#;
+    server.ask(get("/health/ready")).await.is(200, expected);
+    server.readiness.set_oldest_pending(None);
     server.ask(get("/health/ready/")).await.is(200, r#"{"status":"ready"}"#);
 }
 

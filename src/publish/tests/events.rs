@@ -8,7 +8,7 @@ use super::harness::{Harness, line};
 use crate::clock::SystemClock;
 use crate::publish::publisher::RollLog as _;
 use crate::record::{Micros, Roll, Seq, SeqRange};
-use crate::status::{Board, Observer, Observers, RollEvent, RollState};
+use crate::status::{Board, Observer, Observers, Readiness, RollEvent, RollState};
 
 /// Keeps every event but `Filling`.
 #[derive(Default)]
@@ -77,7 +77,10 @@ fn a_sealed_roll_that_is_made_again_says_so_and_is_not_sealed_again() {
     supervisor.run().expect("landed");
     let events = std::mem::take(&mut *keeps.0.lock());
     let names: Vec<&str> = events.iter().map(name).collect();
-    assert_eq!(names, ["redone", "retrying", "opened", "finished", "landed", "committed"]);
+    assert_eq!(
+        names,
+        ["redone", "retrying", "recovered", "opened", "finished", "landed", "committed"]
+    );
     assert_eq!(events.first().and_then(RollEvent::roll), Some(Roll::FIRST));
 }
 
@@ -88,8 +91,42 @@ fn name(event: &RollEvent) -> &'static str {
         RollEvent::Sealed { .. } => "sealed",
         RollEvent::Redone { .. } => "redone",
         RollEvent::Retrying { tries: 1, .. } => "retrying",
+        RollEvent::Recovered { tries: 1, .. } => "recovered",
         RollEvent::Landed { .. } => "landed",
         RollEvent::Committed { .. } => "committed",
         _ => "another",
     }
+}
+
+#[test]
+fn the_oldest_body_that_has_not_landed_is_known_while_the_store_is_away() {
+    let harness = Harness::new(13);
+    let (journal, mut recovery) = harness.open().expect("opens");
+    harness.append(&journal, &line("b1", 1, false)).expect("taken");
+    harness.append(&journal, &line("b2", 1, false)).expect("taken");
+    let settings = harness.supervisor(&journal, &recovery).tables.to_json();
+    let seal = crate::journal::Seal { roll: Roll::FIRST, range: range(1, 1), settings };
+    journal.seal(&seal).expect("sealed");
+    // As the next start finds it.
+    (recovery.unsealed_from, recovery.next_roll) = (Seq(2), Roll(2));
+    recovery.sealed.push(seal);
+    let mut supervisor = harness.supervisor(&journal, &recovery);
+    let readiness = Arc::clone(&supervisor.readiness);
+    let seen: Arc<Mutex<Vec<_>>> = Arc::default();
+    struct Looks(Arc<Readiness>, Arc<Mutex<Vec<Option<Micros>>>>);
+    impl Observer for Looks {
+        fn observe(&self, _at: Micros, event: &RollEvent) {
+            if matches!(event, RollEvent::Retrying { .. } | RollEvent::Committed { .. }) {
+                self.1.lock().push(self.0.oldest_pending());
+            }
+        }
+    }
+    let looks = Arc::new(Looks(Arc::clone(&readiness), Arc::clone(&seen)));
+    supervisor.observers = Observers::new(Arc::new(SystemClock), vec![looks]);
+    // The sealed roll is looked for before any of its bodies is read.
+    harness.store.go_away(2);
+    journal.close();
+    supervisor.run().expect("landed");
+    let at = Some(Micros(1_000_000_000));
+    assert_eq!(seen.lock()[..], [at, at, None, None]);
 }
