@@ -239,9 +239,47 @@ impl Refusal {
         response
     }
 
+    /// Returns the reason, for the log and the metrics.
+    fn reason(&self) -> Reason {
+        match self {
+            Refusal::NotFound { .. } => Reason::NotFound,
+            Refusal::NotPutOrPost { .. } | Refusal::NotGet { .. } => Reason::Method,
+            Refusal::NoPath => Reason::Head,
+            Refusal::ContentType { .. } => Reason::MediaType,
+            Refusal::Charset { .. } | Refusal::ForeignFormat { .. } => Reason::Format,
+            Refusal::TransferEncoding { .. }
+            | Refusal::UndeclaredEncoding { .. }
+            | Refusal::ContentEncoding(_)
+            | Refusal::BrokenEncoding { .. } => Reason::Encoding,
+            Refusal::SentTooLong { .. }
+            | Refusal::InflatedTooLong { .. }
+            | Refusal::NeverFits
+            | Refusal::AnswerTooLong { .. } => Reason::TooLarge,
+            Refusal::BodyTimeout { .. }
+            | Refusal::BodySilent { .. }
+            | Refusal::BodyTooLargeToBeSlow => Reason::Timeout,
+            Refusal::Interrupted { .. } => Reason::Interrupted,
+            Refusal::NoMemory
+            | Refusal::AuthBusy
+            | Refusal::TooManyInFlight
+            | Refusal::TooManyConnections => Reason::Capacity,
+            Refusal::Unauthorized { .. } => Reason::Credentials,
+            Refusal::TooManyFailures { .. } => Reason::FailedAttempts,
+            Refusal::Forbidden => Reason::Address,
+            Refusal::FromPage => Reason::WebPage,
+            Refusal::Host { .. } => Reason::Host,
+            Refusal::TooManyRequests { .. } => Reason::Rate,
+            Refusal::Intake(intake::Refusal::Bulk(BulkError::Line { .. })) => Reason::Format,
+            Refusal::Intake(refusal) if refusal.kind() == intake::RefusalKind::TooLarge => {
+                Reason::TooLarge
+            }
+            Refusal::Intake(_) => Reason::Journal,
+        }
+    }
+
     /// Marks a response as this refusal, for the log and the metrics.
     pub(super) fn mark(&self, response: &mut Response) {
-        let refused = Refused { reason: Reason::of(self), text: self.to_string() };
+        let refused = Refused { reason: self.reason(), text: self.to_string() };
         response.extensions_mut().insert(refused);
     }
 }

@@ -1,9 +1,5 @@
 //! Reasons of refusals, as labels of the log and of metrics.
 
-use crate::intake::{self, bulk::BulkError};
-
-use super::refusal::Refusal;
-
 /// The reason of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reason {
@@ -97,44 +93,6 @@ impl Reason {
             Reason::Connections => "connections",
             Reason::Tls => "tls",
             Reason::TokenRequest => "token_request",
-        }
-    }
-
-    /// Returns the reason of `refusal`.
-    pub(super) fn of(refusal: &Refusal) -> Reason {
-        match refusal {
-            Refusal::NotFound { .. } => Reason::NotFound,
-            Refusal::NotPutOrPost { .. } | Refusal::NotGet { .. } => Reason::Method,
-            Refusal::NoPath => Reason::Head,
-            Refusal::ContentType { .. } => Reason::MediaType,
-            Refusal::Charset { .. } | Refusal::ForeignFormat { .. } => Reason::Format,
-            Refusal::TransferEncoding { .. }
-            | Refusal::UndeclaredEncoding { .. }
-            | Refusal::ContentEncoding(_)
-            | Refusal::BrokenEncoding { .. } => Reason::Encoding,
-            Refusal::SentTooLong { .. }
-            | Refusal::InflatedTooLong { .. }
-            | Refusal::NeverFits
-            | Refusal::AnswerTooLong { .. } => Reason::TooLarge,
-            Refusal::BodyTimeout { .. }
-            | Refusal::BodySilent { .. }
-            | Refusal::BodyTooLargeToBeSlow => Reason::Timeout,
-            Refusal::Interrupted { .. } => Reason::Interrupted,
-            Refusal::NoMemory
-            | Refusal::AuthBusy
-            | Refusal::TooManyInFlight
-            | Refusal::TooManyConnections => Reason::Capacity,
-            Refusal::Unauthorized { .. } => Reason::Credentials,
-            Refusal::TooManyFailures { .. } => Reason::FailedAttempts,
-            Refusal::Forbidden => Reason::Address,
-            Refusal::FromPage => Reason::WebPage,
-            Refusal::Host { .. } => Reason::Host,
-            Refusal::TooManyRequests { .. } => Reason::Rate,
-            Refusal::Intake(intake::Refusal::Bulk(BulkError::Line { .. })) => Reason::Format,
-            Refusal::Intake(refusal) if refusal.kind() == intake::RefusalKind::TooLarge => {
-                Reason::TooLarge
-            }
-            Refusal::Intake(_) => Reason::Journal,
         }
     }
 }
