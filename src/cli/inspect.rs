@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Of a lake, show every file.
+    /// Of a lake, show every file; in JSON, too.
     #[arg(long)]
     files: bool,
     /// Of a file, show this many columns.
@@ -87,7 +87,7 @@ fn target(mut options: Options) -> anyhow::Result<Target> {
 }
 
 async fn show_lake(lake: &Lake, args: &Args) -> Outcome {
-    let report = inspect_lake(lake)
+    let report = inspect_lake(lake, args.files)
         .await
         .with_context(|| format!("cannot list the lake {}", lake.location()))?;
     match args.json {

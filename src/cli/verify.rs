@@ -5,19 +5,27 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use chrono::DateTime;
+
 use super::{Failure, Outcome, manual, out, runtime, warn};
-use crate::audit::verify;
+use crate::audit::verify::{self, Depth, Scope, Since};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, Flags, list};
-use crate::lake::Lake;
+use crate::lake::{Lake, names};
 
 /// Say whether every received line is accounted for.
 ///
-/// Reads the receipts of a lake and the ends of its files, and holds them against each other:
-/// received lines are rows or in quarantine, no body is missing and none is in two rolls, every
-/// file has a receipt and every receipt its files, with as many rows as it says. What is off is
-/// listed, and makes the exit code 1.
+/// Reads the receipts of a lake and lists its files, and holds them against each other: received
+/// lines are rows or in quarantine, no body is missing and none is in two rolls, every file has a
+/// receipt and every receipt its files, of the size that it says; a file of another size is opened
+/// and its rows are counted. --footers opens every file, --rows reads every row's lineage. What is
+/// off is listed, and makes the exit code 1; so does a place where there is nothing at all.
 ///
 /// A roll that is being landed meanwhile is named, and is no problem.
+///
+/// With --since, only rolls whose receipts were written since then are looked at, or those after the
+/// checkpoints that --checkpoint has written: a node's rolls before are taken to be well. Files
+/// without a receipt are then looked for in the folders of these rolls alone.
 ///
 /// With --ledger, the sessions that a sender was promised are held against those in the lake
 /// instead: what was acknowledged and is missing, what is there more than once, and what is there
@@ -30,6 +38,12 @@ use crate::lake::Lake;
   sessionlake verify s3://bucket/prefix --rows --json
       A lake in a bucket, with every row's lineage, for a program to read.
 
+  sessionlake verify --since 2d
+      The last two days.
+
+  sessionlake verify --since checkpoint --checkpoint
+      Every night: what has landed since the night before. Writes to the lake.
+
   sessionlake verify --ledger ledger.txt
       What `sessionlake simulate --ledger ledger.txt` was promised."))]
 pub(super) struct Args {
@@ -39,11 +53,22 @@ pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Read the footer of every file and compare its rows, not only the sizes of files.
+    #[arg(long)]
+    footers: bool,
     /// Read the lineage of every row too, which finds a row that is there twice.
     #[arg(long)]
     rows: bool,
+    /// Look only at rolls that have landed since: a day (2026-11-23, UTC), a time
+    /// (2026-11-23T06:00:00Z), how long ago (36h, 2d), or the word checkpoint.
+    #[arg(long, value_name = "WHEN")]
+    since: Option<Since>,
+    /// If all is well, write to the lake up to which roll each node was verified, for --since
+    /// checkpoint.
+    #[arg(long)]
+    checkpoint: bool,
     /// Compare with this ledger of a sender; may be given several times.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "rows"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "footers", "rows", "since", "checkpoint"])]
     ledger: Vec<PathBuf>,
     /// With --ledger, show at most so many ids of each kind.
     #[arg(long, value_name = "N", default_value_t = 20, requires = "ledger")]
@@ -58,9 +83,23 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     if !args.ledger.is_empty() {
         return super::ledger::run(&loaded.settings, &args.ledger, args.top);
     }
+    if args.checkpoint && matches!(args.since, Some(Since::At(_) | Since::Ago(_))) {
+        return Err(Failure::Usage(anyhow::anyhow!(
+            "--checkpoint says that everything up to a roll is well: leave out --since, or go on \
+             from the last one with --since checkpoint"
+        )));
+    }
+    let depth = match (args.rows, args.footers) {
+        (true, _) => Depth::Rows,
+        (false, true) => Depth::Footers,
+        (false, false) => Depth::Sizes,
+    };
+    let now = DateTime::from_timestamp_micros(SystemClock.now().0).unwrap_or_default();
+    let scope = args.since.map_or(Scope::All, |since| since.scope(now));
     let lake = Lake::open_existing(&loaded.settings)?;
-    let report = runtime::current_thread()?
-        .block_on(verify::verify(&lake, args.rows))
+    let runtime = runtime::current_thread()?;
+    let report = runtime
+        .block_on(verify::verify(&lake, scope, depth))
         .context("cannot verify the lake")?;
     if args.json {
         let text = serde_json::to_string_pretty(&report)
@@ -69,6 +108,11 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
         out::write(&format!("{text}\n"))?;
     } else {
         out::write(&report.text())?;
+    }
+    if args.checkpoint && report.is_well() {
+        let written = runtime.block_on(verify::write_checkpoints(&lake, &report, now));
+        let written = written.context("cannot write the checkpoints")?;
+        eprintln!("{written} checkpoints written to {}/{}", lake.location(), names::VERIFIED);
     }
     Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

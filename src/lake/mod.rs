@@ -2,7 +2,7 @@
 //!
 //! * [`Lake`]: an open lake. Names are relative to it, in a directory as in a bucket.
 //! * [`names`]: the names of its objects, made and parsed.
-//! * [`Receipt`], [`Receipts`]: the accounts of rolls beside their data.
+//! * [`Receipt`], [`ReceiptNames`]: the accounts of rolls beside their data.
 //! * [`QuarantineFile`], [`QuarantineEntry`]: lines that are no rows.
 //! * [`DataFile`]: footers and rows of Parquet files.
 //! * [`lease`]: the right to replace and delete objects.
@@ -16,6 +16,7 @@ mod error;
 mod failure;
 mod footers;
 pub mod lease;
+mod listing;
 mod local;
 mod location;
 pub mod names;
@@ -39,9 +40,11 @@ use object_store::prefix::PrefixStore;
 pub use self::error::StoreError;
 pub use self::failure::advice;
 pub use self::footers::DataFileError;
+pub(crate) use self::footers::FooterPart;
 #[cfg(test)]
 pub(crate) use self::footers::TAIL_BYTES;
 pub use self::lease::{Acquisition, Lease, LeaseError};
+pub use self::listing::Detail;
 use self::local::Local;
 #[cfg(test)]
 pub(crate) use self::local::Syncs;
@@ -53,7 +56,7 @@ pub use self::quarantine::{QuarantineEntry, QuarantineError, QuarantineFile, Qua
 pub use self::receipt::{
     FileReceipt, LostBodies, QuarantineReceipt, RECEIPT_VERSION, Receipt, TableReceipt,
 };
-pub use self::receipts::{ReceiptError, Receipts};
+pub use self::receipts::{ReadReceipt, ReceiptError, ReceiptNames};
 pub use self::rows::{Batches, DataFile};
 
 /// An open lake. Clones are cheap and share the store's connections.

@@ -9,6 +9,7 @@
 //! _imports/<node>.json                           manifest of an import
 //! _imports/<node>/<roll>.json                    chunks of an import's roll
 //! _leases/<name>/<epoch>.json                    holder of a lease
+//! _verified/<node>.json                          the roll up to which a node was verified
 //! _sessionlake_check/<token>                     written, read and deleted by `check`
 //! …/.<name>.tmp                                  a local file that is being written
 //! ```
@@ -28,6 +29,8 @@ pub const RECEIPTS: &str = "_receipts";
 pub const IMPORTS: &str = "_imports";
 /// Folder of the leases.
 pub const LEASES: &str = "_leases";
+/// Folder of the checkpoints of verifications.
+pub const VERIFIED: &str = "_verified";
 /// Folder of the objects that `check` writes.
 pub const PROBES: &str = "_sessionlake_check";
 
@@ -89,6 +92,11 @@ pub enum ObjectName<'a> {
         /// Number of the holding.
         epoch: u64,
     },
+    /// The roll up to which a node was verified.
+    Verified {
+        /// The node.
+        node: &'a str,
+    },
     /// An object that tries the lake out.
     Probe {
         /// Token that no other probe has.
@@ -125,6 +133,10 @@ impl<'a> ObjectName<'a> {
             (LEASES, lease) => {
                 numbered(lease, file).map(|epoch| ObjectName::Lease { name: lease, epoch })
             }
+            (VERIFIED, "") => file
+                .strip_suffix(".json")
+                .filter(|node| !node.is_empty())
+                .map(|node| ObjectName::Verified { node }),
             (PROBES, "") => Some(ObjectName::Probe { token: file }),
             _ => parse_data(folder, file),
         };
@@ -160,6 +172,7 @@ impl fmt::Display for ObjectName<'_> {
                 write!(f, "{IMPORTS}/{node}/{:08}.json", roll.0)
             }
             ObjectName::Lease { name, epoch } => write!(f, "{LEASES}/{name}/{epoch:08}.json"),
+            ObjectName::Verified { node } => write!(f, "{VERIFIED}/{node}.json"),
             ObjectName::Probe { token } => write!(f, "{PROBES}/{token}"),
             ObjectName::Staging(name) | ObjectName::Other(name) => f.write_str(name),
         }
@@ -182,6 +195,12 @@ pub fn quarantine(table: &str, node: &str, roll: Roll) -> String {
 #[must_use]
 pub fn receipt(node: &str, roll: Roll) -> String {
     ObjectName::Receipt { node, roll }.to_string()
+}
+
+/// Returns the name of the checkpoint of a node's verification.
+#[must_use]
+pub fn verified(node: &str) -> String {
+    ObjectName::Verified { node }.to_string()
 }
 
 /// Returns the name of an import's manifest.
@@ -293,6 +312,7 @@ mod tests {
                     ObjectName::ImportManifest { node },
                     ObjectName::ImportSeal { node, roll },
                     ObjectName::Lease { name: node, epoch: number },
+                    ObjectName::Verified { node },
                     ObjectName::Probe { token: node },
                 ] {
                     let made = name.to_string();
@@ -309,6 +329,7 @@ mod tests {
                     Just("_receipts".to_owned()),
                     Just("_imports".to_owned()),
                     Just("_leases".to_owned()),
+                    Just("_verified".to_owned()),
                     Just("_delta_log".to_owned()),
                     "[a-z]{1,3}",
                     "[a-z]{1,3}=[a-z]{0,2}",

@@ -42,6 +42,17 @@ pub struct Receipt {
     pub tables: Vec<TableReceipt>,
 }
 
+impl Receipt {
+    /// Tells whether `path` is one of its files.
+    #[must_use]
+    pub fn names(&self, path: &str) -> bool {
+        self.tables.iter().any(|table| {
+            let rejects = table.quarantine.iter().map(|file| &file.path);
+            table.files.iter().map(|file| &file.path).chain(rejects).any(|name| name == path)
+        })
+    }
+}
+
 /// Bodies that are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostBodies {

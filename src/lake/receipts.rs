@@ -1,17 +1,28 @@
 //! Receipts of a lake: listed, read, and put in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use chrono::{DateTime, Utc};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
+use super::listing::{Detail, read_files};
 use super::names::{self, ObjectName};
-use super::{Lake, Receipt, StoreError};
+use super::objects::blocking;
+use super::{Lake, Location, Receipt, StoreError};
 use crate::record::Roll;
 
-/// Receipts read at a time.
-const READS: usize = 32;
+/// Receipts that are read by one task.
+const CHUNK: usize = 64;
+/// Tasks that read receipts at a time.
+const CHUNKS: usize = 4;
 /// Receipts of a node that are missing in the middle, and asked for by name.
 const ASKED_AGAIN: usize = 1000;
+/// Receipts of a node that a bucket lists before the first of a time is searched for.
+const FEW: usize = if cfg!(test) { 20 } else { 1000 };
+/// More rolls than any node makes, for the search.
+const MOST_ROLLS: u64 = 100_000_000;
 
 /// A receipt that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +46,24 @@ pub enum ReceiptError {
     },
 }
 
-/// All receipts of a lake.
+/// Rolls that have receipts, by their names alone.
 #[derive(Debug, Default)]
-pub struct Receipts {
-    /// Receipts by node, each node's in the order of its rolls.
-    pub by_node: BTreeMap<String, Vec<Receipt>>,
+pub struct ReceiptNames {
+    /// Rolls by node, in order, each once.
+    pub by_node: BTreeMap<String, Vec<u64>>,
     /// Objects among them that are no receipts, by name, with what is wrong.
     pub unreadable: Vec<(String, String)>,
+}
+
+/// One receipt of a roll that was read.
+#[derive(Debug)]
+pub struct ReadReceipt {
+    /// The node.
+    pub node: Arc<str>,
+    /// The roll.
+    pub roll: Roll,
+    /// The receipt; `None` when there is none, or a sentence on what is wrong with it.
+    pub receipt: Result<Option<Receipt>, String>,
 }
 
 impl Lake {
@@ -52,11 +74,7 @@ impl Lake {
     pub async fn receipt(&self, node: &str, roll: Roll) -> Result<Option<Receipt>, ReceiptError> {
         let name = names::receipt(node, roll);
         let Some(bytes) = self.get(&name).await? else { return Ok(None) };
-        match serde_json::from_slice::<Receipt>(&bytes) {
-            Ok(receipt) if receipt.node == node && receipt.roll == roll.0 => Ok(Some(receipt)),
-            Ok(_) => Err(ReceiptError::Misplaced { name }),
-            Err(source) => Err(ReceiptError::Malformed { name, source }),
-        }
+        parse(name, &bytes, node, roll).map(Some)
     }
 
     /// Returns the receipts of a node from its first roll on, up to the first roll that has none.
@@ -72,67 +90,211 @@ impl Lake {
         Ok(receipts)
     }
 
-    /// Reads all receipts. The lake may be written meanwhile: a receipt that the listing has passed
-    /// over, and whose successor it has, is asked for by its name.
+    /// Lists the rolls that have receipts. The lake may be written meanwhile: a receipt that the listing
+    /// has passed over, and whose successor it has, is among them, so that it is asked for by its name.
     ///
     /// # Errors
-    /// The store would not list or read. Objects that are no receipts are in the result.
-    pub async fn receipts(&self) -> Result<Receipts, StoreError> {
-        let listed = self.list(names::RECEIPTS).await?;
-        let mut found = Receipts::default();
-        let mut wanted = Vec::new();
-        for object in &listed {
-            match ObjectName::parse(&object.name) {
-                ObjectName::Receipt { node, roll } => wanted.push((node.to_owned(), roll)),
-                // The name of a file that is being written, or of another program.
-                _ if object.name.contains("/.") => {}
-                name => {
-                    let why = format!("{name} is not the name of a receipt");
-                    found.unreadable.push((object.name.clone(), why));
+    /// The store would not list.
+    pub async fn receipt_names(&self) -> Result<ReceiptNames, StoreError> {
+        let mut found = ReceiptNames::default();
+        let add = |object: super::Object| found.add(&object.name);
+        self.list_each(names::RECEIPTS, Detail::Name, |_| true, add).await?;
+        found.by_node.values_mut().for_each(|rolls| put_in_order(rolls, Roll::FIRST));
+        Ok(found)
+    }
+
+    /// Lists the nodes that have receipts, in no order.
+    ///
+    /// # Errors
+    /// The store would not list.
+    pub async fn receipt_nodes(&self) -> Result<Vec<String>, StoreError> {
+        self.folders(names::RECEIPTS).await
+    }
+
+    /// Lists the rolls of `node` after `roll` that have receipts, in order. What was passed over is as in
+    /// [`Lake::receipt_names`].
+    ///
+    /// # Errors
+    /// The store would not list.
+    pub async fn rolls_after(&self, node: &str, roll: Roll) -> Result<Vec<u64>, StoreError> {
+        let folder = format!("{}/{node}", names::RECEIPTS);
+        let mut found = ReceiptNames::default();
+        match &self.location {
+            Location::Local(_) => {
+                let add = |object: super::Object| found.add(&object.name);
+                self.list_each(&folder, Detail::Name, |_| true, add).await?;
+            }
+            _ => {
+                let after = self.path(&names::receipt(node, roll))?;
+                let mut listed = self.store.list_with_offset(Some(&self.path(&folder)?), &after);
+                while let Some(meta) = listed.try_next().await.map_err(|e| self.failed(e))? {
+                    found.add(meta.location.as_ref());
                 }
             }
         }
-        found.read(self, wanted).await?;
-        let mut passed_over = Vec::new();
-        for (node, receipts) in &found.by_node {
-            let rolls: BTreeSet<u64> = receipts.iter().map(|receipt| receipt.roll).collect();
-            let last = rolls.last().copied().unwrap_or(0);
-            let missing = (1..last).filter(|roll| !rolls.contains(roll)).take(ASKED_AGAIN);
-            passed_over.extend(missing.map(|roll| (node.clone(), Roll(roll))));
+        let mut rolls = found.by_node.remove(node).unwrap_or_default();
+        rolls.retain(|number| *number > roll.0);
+        put_in_order(&mut rolls, roll.next());
+        Ok(rolls)
+    }
+
+    /// Returns the last roll of `node` whose receipt was written before `time`, by the store's clock,
+    /// or 0: receipts are written in the order of rolls, so that it is searched for by halves.
+    ///
+    /// # Errors
+    /// The store would not list or look.
+    pub async fn last_roll_before(
+        &self,
+        node: &str,
+        time: DateTime<Utc>,
+    ) -> Result<Roll, StoreError> {
+        if let Location::Local(_) = self.location {
+            let rolls = self.rolls_after(node, Roll(0)).await?;
+            return self.last_before_of(node, &rolls, time).await;
         }
-        found.read(self, passed_over).await?;
-        found.by_node.values_mut().for_each(|all| all.sort_by_key(|receipt| receipt.roll));
-        Ok(found)
+        let mut first = Vec::new();
+        let folder = self.path(&format!("{}/{node}", names::RECEIPTS))?;
+        let mut listed = self.store.list(Some(&folder)).take(FEW);
+        while let Some(meta) = listed.try_next().await.map_err(|e| self.failed(e))? {
+            let roll = number(meta.location.as_ref());
+            first.extend(roll.map(|roll| (roll, meta.last_modified)));
+        }
+        first.sort_unstable();
+        if first.len() < FEW || first.last().is_none_or(|(_, written)| *written >= time) {
+            let before = first.partition_point(|(_, written)| *written < time);
+            let last = before.checked_sub(1).and_then(|at| first.get(at));
+            return Ok(Roll(last.map_or(0, |(roll, _)| *roll)));
+        }
+        let (mut before, mut after) = (first.last().map_or(0, |(roll, _)| *roll), MOST_ROLLS);
+        while before < after {
+            let middle = before + (after - before) / 2;
+            // The first receipt after the middle: a roll without one does not mislead.
+            let offset = self.path(&names::receipt(node, Roll(middle)))?;
+            let mut listed = self.store.list_with_offset(Some(&folder), &offset);
+            let next = listed.try_next().await.map_err(|e| self.failed(e))?;
+            match next.map(|meta| (number(meta.location.as_ref()), meta.last_modified)) {
+                Some((Some(roll), written)) if written < time && roll > middle => before = roll,
+                _ => after = middle,
+            }
+        }
+        Ok(Roll(before))
+    }
+
+    async fn last_before_of(
+        &self,
+        node: &str,
+        rolls: &[u64],
+        time: DateTime<Utc>,
+    ) -> Result<Roll, StoreError> {
+        let (mut low, mut high) = (0, rolls.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let Some(roll) = rolls.get(middle) else { break };
+            let path = self.path(&names::receipt(node, Roll(*roll)))?;
+            let before = match self.store.head(&path).await {
+                Ok(meta) => meta.last_modified < time,
+                // Passed over by the listing and not there: nothing is known of its time.
+                Err(object_store::Error::NotFound { .. }) => false,
+                Err(error) => return Err(self.failed(error)),
+            };
+            if before { low = middle + 1 } else { high = middle }
+        }
+        let last = low.checked_sub(1).and_then(|at| rolls.get(at));
+        Ok(Roll(last.copied().unwrap_or(0)))
+    }
+
+    /// Reads the receipts of `wanted`, in its order, some at a time.
+    pub fn read_receipts<'a>(
+        &'a self,
+        wanted: impl Iterator<Item = (Arc<str>, Roll)> + Send + 'a,
+    ) -> impl Stream<Item = Result<Vec<ReadReceipt>, StoreError>> + 'a {
+        stream::iter(wanted).chunks(CHUNK).map(|wanted| self.read_chunk(wanted)).buffered(CHUNKS)
+    }
+
+    async fn read_chunk(&self, wanted: Vec<(Arc<str>, Roll)>) -> Result<Vec<ReadReceipt>, StoreError> {
+        if let Location::Local(root) = &self.location {
+            let root = root.clone();
+            return blocking(move || {
+                let names: Vec<String> =
+                    wanted.iter().map(|(node, roll)| names::receipt(node, *roll)).collect();
+                let read = read_files(&root, &names).into_iter().zip(names).zip(wanted);
+                read.map(|((bytes, name), (node, roll))| {
+                    let parsed = bytes?.map(|bytes| parse(name, &bytes, &node, roll)).transpose();
+                    read_receipt(node, roll, parsed)
+                })
+                .collect()
+            })
+            .await;
+        }
+        stream::iter(wanted)
+            .map(|(node, roll)| async move {
+                let read = self.receipt(&node, roll).await;
+                read_receipt(node, roll, read)
+            })
+            .buffered(CHUNK)
+            .try_collect()
+            .await
     }
 }
 
-impl Receipts {
-    /// Reads the receipts of the rolls `wanted`, and leaves out those that do not exist.
-    async fn read(&mut self, lake: &Lake, wanted: Vec<(String, Roll)>) -> Result<(), StoreError> {
-        let mut read = stream::iter(wanted)
-            .map(|(node, roll)| async move {
-                let name = names::receipt(&node, roll);
-                match lake.receipt(&node, roll).await {
-                    Err(ReceiptError::Store(error)) => Err(error),
-                    read => Ok((name, read)),
-                }
-            })
-            .buffer_unordered(READS);
-        while let Some((name, receipt)) = read.try_next().await? {
-            match receipt {
-                Ok(None) => {}
-                Ok(Some(receipt)) => {
-                    self.by_node.entry(receipt.node.clone()).or_default().push(receipt);
-                }
-                Err(ReceiptError::Misplaced { .. }) => {
-                    self.unreadable.push((name, "it is of another node or roll".to_owned()));
-                }
-                Err(ReceiptError::Malformed { source, .. }) => {
-                    self.unreadable.push((name, source.to_string()));
-                }
-                Err(ReceiptError::Store(error)) => return Err(error),
+impl ReceiptNames {
+    fn add(&mut self, name: &str) {
+        match ObjectName::parse(name) {
+            ObjectName::Receipt { node, roll } => match self.by_node.get_mut(node) {
+                Some(rolls) => rolls.push(roll.0),
+                None => drop(self.by_node.insert(node.to_owned(), vec![roll.0])),
+            },
+            // The name of a file that is being written, or of another program.
+            _ if name.contains("/.") => {}
+            parsed => {
+                let why = format!("{parsed} is not the name of a receipt");
+                self.unreadable.push((name.to_owned(), why));
             }
         }
-        Ok(())
     }
+}
+
+/// Returns the roll of the receipt `name`.
+fn number(name: &str) -> Option<u64> {
+    match ObjectName::parse(name) {
+        ObjectName::Receipt { roll, .. } => Some(roll.0),
+        _ => None,
+    }
+}
+
+/// Sorts the rolls of a node, and adds those that are missing from `first` on, up to a bound.
+fn put_in_order(rolls: &mut Vec<u64>, first: Roll) {
+    rolls.sort_unstable();
+    let (mut missing, mut next) = (Vec::new(), first.0);
+    for roll in &*rolls {
+        let room = ASKED_AGAIN - missing.len();
+        missing.extend((next..*roll).take(room));
+        next = roll + 1;
+    }
+    if !missing.is_empty() {
+        rolls.append(&mut missing);
+        rolls.sort_unstable();
+    }
+}
+
+fn parse(name: String, bytes: &[u8], node: &str, roll: Roll) -> Result<Receipt, ReceiptError> {
+    match serde_json::from_slice::<Receipt>(bytes) {
+        Ok(receipt) if receipt.node == node && receipt.roll == roll.0 => Ok(receipt),
+        Ok(_) => Err(ReceiptError::Misplaced { name }),
+        Err(source) => Err(ReceiptError::Malformed { name, source }),
+    }
+}
+
+fn read_receipt(
+    node: Arc<str>,
+    roll: Roll,
+    read: Result<Option<Receipt>, ReceiptError>,
+) -> Result<ReadReceipt, StoreError> {
+    let receipt = match read {
+        Ok(receipt) => Ok(receipt),
+        Err(ReceiptError::Store(error)) => return Err(error),
+        Err(ReceiptError::Misplaced { .. }) => Err("it is of another node or roll".to_owned()),
+        Err(ReceiptError::Malformed { source, .. }) => Err(source.to_string()),
+    };
+    Ok(ReadReceipt { node, roll, receipt })
 }

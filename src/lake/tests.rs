@@ -10,6 +10,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
+use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -159,11 +160,29 @@ fn receipts_come_by_node_and_in_order() {
             lake.put_bytes(&names::receipt("c", Roll(roll)), bytes).await.unwrap();
         }
         lake.put_bytes(&names::receipt("a", Roll(2)), b"{".to_vec()).await.unwrap();
-        let all = lake.receipts().await.unwrap();
-        let rolls = |node: &str| all.by_node[node].iter().map(|r| r.roll).collect::<Vec<_>>();
-        assert_eq!((rolls("a"), rolls("b"), all.by_node.len()), (vec![1], vec![1, 2, 4], 2));
-        let unreadable: Vec<&str> = all.unreadable.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(unreadable.len(), 4, "three of another node, one that is none: {unreadable:?}");
+        let named = lake.receipt_names().await.unwrap();
+        assert!(named.unreadable.is_empty(), "{named:?}");
+        // The third of b may have been passed over by the listing, and is asked for.
+        assert_eq!(named.by_node["b"], [1, 2, 3, 4]);
+        let wanted = named.by_node.iter().flat_map(|(node, rolls)| {
+            let node: Arc<str> = node.as_str().into();
+            rolls.iter().map(move |roll| (Arc::clone(&node), Roll(*roll)))
+        });
+        let chunks: Vec<Vec<ReadReceipt>> =
+            lake.read_receipts(wanted).try_collect().await.unwrap();
+        let all: Vec<ReadReceipt> = chunks.into_iter().flatten().collect();
+        let rolls = |node: &str| -> Vec<u64> {
+            let of = all.iter().filter(|read| &*read.node == node);
+            of.filter_map(|read| read.receipt.as_ref().ok()?.as_ref().map(|r| r.roll)).collect()
+        };
+        assert_eq!((rolls("a"), rolls("b"), rolls("c")), (vec![1], vec![1, 2, 4], vec![]));
+        let unreadable = all.iter().filter(|read| read.receipt.is_err()).count();
+        assert_eq!(unreadable, 4, "three of another node, one that is none");
+        let mut nodes = lake.receipt_nodes().await.unwrap();
+        nodes.sort_unstable();
+        assert_eq!(nodes, ["a", "b", "c"]);
+        assert_eq!(lake.rolls_after("b", Roll(1)).await.unwrap(), [2, 3, 4]);
+        assert_eq!(lake.rolls_after("b", Roll(4)).await.unwrap(), [0; 0]);
         assert_eq!(
             lake.receipts_of("b").await.unwrap().len(),
             2,
@@ -171,6 +190,70 @@ fn receipts_come_by_node_and_in_order() {
         );
         assert_eq!(lake.receipt("z", Roll(1)).await.unwrap(), None);
         assert!(matches!(lake.receipt("a", Roll(2)).await, Err(ReceiptError::Malformed { .. })));
+    });
+}
+
+#[test]
+fn the_last_roll_before_a_time_is_found_with_and_without_holes() {
+    on_each(async |lake, _| {
+        let put = async |roll| {
+            lake.put_bytes(&names::receipt("n", Roll(roll)), b"{}".to_vec()).await.unwrap();
+        };
+        // More than are listed at once.
+        for roll in (1..=50).filter(|roll| roll % 7 != 0) {
+            put(roll).await;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let name = names::receipt("n", Roll(50));
+        let path = lake.path(&name).unwrap();
+        let written = lake.store.head(&path).await.unwrap().last_modified;
+        let middle = written + chrono::Duration::milliseconds(10);
+        for roll in 52..=60 {
+            put(roll).await;
+        }
+        let before = async |time| lake.last_roll_before("n", time).await.unwrap().0;
+        assert_eq!(before(middle).await, 50);
+        assert_eq!(before(chrono::DateTime::UNIX_EPOCH).await, 0);
+        assert_eq!(before(middle + chrono::Duration::days(1)).await, 60);
+        assert_eq!(lake.last_roll_before("nobody", middle).await.unwrap().0, 0);
+    });
+}
+
+#[test]
+fn a_listing_in_parts_has_what_a_listing_has() {
+    on_each(async |lake, _| {
+        let mut names = vec![
+            "top.parquet".to_owned(),
+            "flat/a.parquet".to_owned(),
+            "flat/b=1/c.parquet".to_owned(),
+            "_receipts/n/00000001.json".to_owned(),
+            "_quarantine/t/n-00000001.ndjson".to_owned(),
+        ];
+        for number in 0..40 {
+            names.push(format!("t/b={}/c={}/n-{number:08}.parquet", number % 5, number % 3));
+        }
+        for (at, name) in names.iter().enumerate() {
+            lake.put_bytes(name, vec![0; at]).await.unwrap();
+        }
+        let list = async |folder: &str, wanted: fn(&str) -> bool| {
+            let mut found = Vec::new();
+            let each = |object: Object| found.push(object);
+            lake.list_each(folder, Detail::Size, wanted, each).await.unwrap();
+            found.sort();
+            found
+        };
+        let mut all = lake.list("").await.unwrap();
+        all.sort();
+        assert_eq!(all.len(), names.len());
+        assert_eq!(list("", |_| true).await, all);
+        let without: Vec<Object> =
+            all.iter().filter(|object| !object.name.starts_with("_receipts")).cloned().collect();
+        assert_eq!(list("", |top| top != "_receipts").await, without);
+        for folder in ["t", "t/b=1", "flat", "_quarantine", "absent"] {
+            let mut below = lake.list(folder).await.unwrap();
+            below.sort();
+            assert_eq!(list(folder, |_| true).await, below, "{folder}");
+        }
     });
 }
 

@@ -1,18 +1,20 @@
 //! The report on a lake: tables, partitions, files.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::Hasher as _;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
+use parking_lot::RwLock;
 use parquet::file::metadata::ParquetMetaData;
+use parquet::schema::types::TypePtr;
 use serde::Serialize;
 
-use super::{codec, show_time, span, time_column, times, unsigned};
+use super::{codec_name, show_time, span, time_column, times, unsigned};
 use crate::lake::names::ObjectName;
-use crate::lake::{Lake, StoreError};
+use crate::lake::{Detail, FooterPart, Lake, Object, StoreError};
 
 /// Footers read at a time.
-const AT_A_TIME: usize = 32;
+const AT_A_TIME: usize = 64;
 
 /// The report on a lake.
 #[derive(Debug, Serialize)]
@@ -75,7 +77,8 @@ pub struct PartitionReport {
     /// Sums over its files.
     #[serde(flatten)]
     pub totals: Totals,
-    /// Its files, by name.
+    /// Its files, by name, if they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub file_list: Vec<FileSummary>,
 }
 
@@ -120,53 +123,57 @@ pub struct Broken {
     pub reason: String,
 }
 
-/// Reports on every Parquet file of a lake.
+/// Reports on every Parquet file of a lake; with `files`, with an entry for each.
+///
+/// Without `files`, a file takes some 70 bytes of memory until its footer has been read, and none
+/// afterwards.
 ///
 /// # Errors
 /// The store cannot be listed. A file that cannot be read or is broken is in the report instead.
 ///
 /// # Cancel safety
 /// Reads only; dropping the future leaves nothing behind.
-pub async fn inspect_lake(lake: &Lake) -> Result<LakeReport, StoreError> {
-    let mut files = Vec::new();
-    let mut other: BTreeMap<String, OtherReport> = BTreeMap::new();
-    for object in lake.list("").await? {
-        match data_folder(&object.name) {
-            Some((table, partition)) => {
-                // The lake may be the table itself.
-                let table = if table.is_empty() { own_name(lake) } else { table };
-                files.push((table.to_owned(), partition.to_owned(), object));
+pub async fn inspect_lake(lake: &Lake, files: bool) -> Result<LakeReport, StoreError> {
+    let mut listed = Listed::default();
+    lake.list_each("", Detail::Size, |_| true, |object| listed.add(&object)).await?;
+    let Listed { folders, files: found, other, .. } = listed;
+    let schemas = Arc::new(Schemas::default());
+    let mut footers = stream::iter(found)
+        .map(|file| {
+            let folder = folders.get(file.folder).map_or("", |folder| folder);
+            let name = match folder {
+                "" => file.name.into_string(),
+                _ => format!("{folder}/{}", file.name),
+            };
+            let object = Object { name, bytes: file.bytes };
+            let schemas = Arc::clone(&schemas);
+            async move {
+                let (name, bytes) = (object.name.clone(), object.bytes);
+                let make = move |footer| Summary::new(&footer, name, bytes, &schemas);
+                let summary = lake.read_footer(&object, FooterPart::Columns, make).await;
+                (object.name, summary)
             }
-            None => {
-                let name = object.name.split('/').next().unwrap_or_default().to_owned();
-                let entry =
-                    other.entry(name.clone()).or_insert(OtherReport { name, files: 0, bytes: 0 });
-                entry.files += 1;
-                entry.bytes += object.bytes;
-            }
-        }
-    }
-    let mut seen: Vec<_> = stream::iter(files)
-        .map(|(table, partition, object)| async move {
-            let footer = lake.footer(&object).await;
-            let summary =
-                footer.map(|footer| Summary::new(&footer, object.name.clone(), object.bytes));
-            (table, partition, object.name, summary)
         })
-        .buffer_unordered(AT_A_TIME)
-        .collect()
-        .await;
-    seen.sort_by(|a, b| (&a.0, &a.1, &a.2).cmp(&(&b.0, &b.1, &b.2)));
-
+        .buffer_unordered(AT_A_TIME);
     let mut tables: BTreeMap<String, TableSums> = BTreeMap::new();
     let mut broken = Vec::new();
-    for (table, partition, path, summary) in seen {
-        let sums = tables.entry(table).or_default();
+    while let Some((path, summary)) = footers.next().await {
+        let Some((table, partition)) = data_folder(&path) else { continue };
+        // The lake may be the table itself.
+        let table = if table.is_empty() { own_name(lake) } else { table };
+        if !tables.contains_key(table) {
+            tables.insert(table.to_owned(), TableSums::default());
+        }
         match summary {
-            Ok(summary) => sums.add(partition, summary),
+            Ok(summary) => {
+                if let Some(sums) = tables.get_mut(table) {
+                    sums.add(partition, summary, files);
+                }
+            }
             Err(error) => broken.push(Broken { path, reason: error.to_string() }),
         }
     }
+    broken.sort_by(|a, b| a.path.cmp(&b.path));
     let tables: Vec<TableReport> =
         tables.into_iter().map(|(table, sums)| sums.report(table)).collect();
     Ok(LakeReport {
@@ -176,6 +183,69 @@ pub async fn inspect_lake(lake: &Lake) -> Result<LakeReport, StoreError> {
         other: other.into_values().collect(),
         broken,
     })
+}
+
+/// The files of a listing, with each folder once.
+#[derive(Default)]
+struct Listed {
+    ids: HashMap<Arc<str>, usize>,
+    folders: Vec<Arc<str>>,
+    files: Vec<File>,
+    other: BTreeMap<String, OtherReport>,
+}
+
+struct File {
+    folder: usize,
+    /// The last part of its name.
+    name: Box<str>,
+    bytes: u64,
+}
+
+impl Listed {
+    fn add(&mut self, object: &Object) {
+        if data_folder(&object.name).is_none() {
+            let name = object.name.split('/').next().unwrap_or_default();
+            if !self.other.contains_key(name) {
+                let none = OtherReport { name: name.to_owned(), files: 0, bytes: 0 };
+                self.other.insert(name.to_owned(), none);
+            }
+            if let Some(other) = self.other.get_mut(name) {
+                other.files += 1;
+                other.bytes += object.bytes;
+            }
+            return;
+        }
+        let (folder, name) = object.name.rsplit_once('/').unwrap_or(("", &object.name));
+        let folder = match self.ids.get(folder) {
+            Some(id) => *id,
+            None => {
+                let shared: Arc<str> = folder.into();
+                self.folders.push(Arc::clone(&shared));
+                self.ids.insert(shared, self.folders.len() - 1);
+                self.folders.len() - 1
+            }
+        };
+        self.files.push(File { folder, name: name.into(), bytes: object.bytes });
+    }
+}
+
+/// The schemas that were seen, each once.
+#[derive(Default)]
+struct Schemas(RwLock<Vec<TypePtr>>);
+
+impl Schemas {
+    /// Returns a number that is equal for equal names and types in equal order.
+    fn number(&self, schema: &TypePtr) -> usize {
+        let known = |known: &[TypePtr]| known.iter().position(|one| one == schema);
+        if let Some(number) = known(&self.0.read()) {
+            return number;
+        }
+        let mut all = self.0.write();
+        known(&all).unwrap_or_else(|| {
+            all.push(Arc::clone(schema));
+            all.len() - 1
+        })
+    }
 }
 
 /// Returns the folders of the table and the partition of a data file, by its name.
@@ -198,12 +268,12 @@ fn own_name(lake: &Lake) -> &str {
 struct Summary {
     file: FileSummary,
     time_column: Option<String>,
-    schema: u64,
+    schema: usize,
     codecs: BTreeSet<String>,
 }
 
 impl Summary {
-    fn new(footer: &ParquetMetaData, path: String, bytes: u64) -> Summary {
+    fn new(footer: &ParquetMetaData, path: String, bytes: u64, schemas: &Schemas) -> Summary {
         let column = time_column(footer);
         let mut file = FileSummary {
             path,
@@ -215,10 +285,14 @@ impl Summary {
             last: None,
             times: None,
         };
-        let mut codecs = BTreeSet::new();
+        let mut compressions = Vec::new();
         for group in footer.row_groups() {
             file.uncompressed_bytes += unsigned(group.total_byte_size());
-            codecs.extend(group.columns().iter().map(codec));
+            for chunk in group.columns() {
+                if !compressions.contains(&chunk.compression()) {
+                    compressions.push(chunk.compression());
+                }
+            }
             let chunk = column.and_then(|column| group.columns().get(column));
             file.times = span(file.times, chunk.and_then(times));
         }
@@ -226,44 +300,50 @@ impl Summary {
         file.last = file.times.map(|(_, last)| show_time(last));
         let descriptor = footer.file_metadata().schema_descr();
         let time_column = column.map(|column| descriptor.column(column).name().to_owned());
-        Summary { file, time_column, schema: fingerprint(descriptor), codecs }
+        let schema = schemas.number(&descriptor.root_schema_ptr());
+        let codecs = compressions.into_iter().map(codec_name).collect();
+        Summary { file, time_column, schema, codecs }
     }
-}
-
-/// Returns a number that is equal for equal names and types in equal order, within one run.
-fn fingerprint(schema: &parquet::schema::types::SchemaDescriptor) -> u64 {
-    let mut hash = xxhash_rust::xxh3::Xxh3::new();
-    hash.write(format!("{:?}", schema.root_schema()).as_bytes());
-    hash.finish()
 }
 
 #[derive(Default)]
 struct TableSums {
-    partitions: BTreeMap<String, Vec<FileSummary>>,
+    partitions: BTreeMap<String, PartitionSums>,
     time_column: Option<String>,
-    schemas: BTreeSet<u64>,
+    schemas: BTreeSet<usize>,
     codecs: BTreeSet<String>,
 }
 
+#[derive(Default)]
+struct PartitionSums {
+    totals: Totals,
+    times: Option<(i64, i64)>,
+    files: Vec<FileSummary>,
+}
+
 impl TableSums {
-    fn add(&mut self, partition: String, summary: Summary) {
-        self.partitions.entry(partition).or_default().push(summary.file);
+    /// Adds a file, and keeps its entry with `keep`.
+    fn add(&mut self, partition: &str, summary: Summary, keep: bool) {
+        if !self.partitions.contains_key(partition) {
+            self.partitions.insert(partition.to_owned(), PartitionSums::default());
+        }
+        if let Some(sums) = self.partitions.get_mut(partition) {
+            sums.add(summary.file, keep);
+        }
         self.time_column = self.time_column.take().or(summary.time_column);
         self.schemas.insert(summary.schema);
         self.codecs.extend(summary.codecs);
     }
 
     fn report(self, table: String) -> TableReport {
-        let totals = sum_files(self.partitions.values().flatten());
-        let partitions = self
-            .partitions
-            .into_iter()
-            .map(|(partition, file_list)| PartitionReport {
-                partition,
-                totals: sum_files(file_list.iter()),
-                file_list,
-            })
-            .collect();
+        let times = self.partitions.values().fold(None, |times, sums| span(times, sums.times));
+        let totals = sum(self.partitions.values().map(|sums| &sums.totals)).with_times(times);
+        let partitions = self.partitions.into_iter().map(|(partition, sums)| {
+            let mut file_list = sums.files;
+            file_list.sort_by(|a, b| a.path.cmp(&b.path));
+            PartitionReport { partition, totals: sums.totals.with_times(sums.times), file_list }
+        });
+        let partitions = partitions.collect();
         TableReport {
             table,
             totals,
@@ -275,24 +355,31 @@ impl TableSums {
     }
 }
 
-fn sum_files<'a>(files: impl Iterator<Item = &'a FileSummary>) -> Totals {
-    let mut totals = Totals::default();
-    let mut times = None;
-    for file in files {
-        totals.files += 1;
-        totals.rows += file.rows;
-        totals.bytes += file.bytes;
-        totals.uncompressed_bytes += file.uncompressed_bytes;
-        totals.row_groups += file.row_groups;
-        times = span(times, file.times);
+impl PartitionSums {
+    fn add(&mut self, file: FileSummary, keep: bool) {
+        self.totals.files += 1;
+        self.totals.rows += file.rows;
+        self.totals.bytes += file.bytes;
+        self.totals.uncompressed_bytes += file.uncompressed_bytes;
+        self.totals.row_groups += file.row_groups;
+        self.times = span(self.times, file.times);
+        if keep {
+            self.files.push(file);
+        }
     }
-    totals.first = times.map(|(first, _)| show_time(first));
-    totals.last = times.map(|(_, last)| show_time(last));
-    totals
 }
 
-/// Returns the sums over tables. Their times are of different columns: there is no first and last of
-/// them.
+impl Totals {
+    fn with_times(self, times: Option<(i64, i64)>) -> Totals {
+        Totals {
+            first: times.map(|(first, _)| show_time(first)),
+            last: times.map(|(_, last)| show_time(last)),
+            ..self
+        }
+    }
+}
+
+/// Returns the sums of parts, without their times: those of tables are of different columns.
 fn sum<'a>(parts: impl Iterator<Item = &'a Totals>) -> Totals {
     parts.fold(Totals::default(), |sum, part| Totals {
         files: sum.files + part.files,

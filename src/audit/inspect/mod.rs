@@ -17,7 +17,7 @@ mod tests;
 mod text;
 
 use chrono::{DateTime, SecondsFormat};
-use parquet::basic::{LogicalType, TimeUnit, Type as Physical};
+use parquet::basic::{Compression, LogicalType, TimeUnit, Type as Physical};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescriptor;
@@ -91,8 +91,11 @@ fn show_time(micros: i64) -> String {
 
 /// Returns the codec's name, as `zstd`, without the level, which is not in the file.
 fn codec(chunk: &ColumnChunkMetaData) -> String {
-    use parquet::basic::Compression;
-    match chunk.compression() {
+    codec_name(chunk.compression())
+}
+
+fn codec_name(codec: Compression) -> String {
+    match codec {
         Compression::UNCOMPRESSED => "none".to_owned(),
         other => {
             let name = other.to_string().to_lowercase();

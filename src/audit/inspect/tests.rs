@@ -93,7 +93,7 @@ fn small_lake() -> LakeReport {
     ];
     run(async {
         let store = store(&files).await;
-        inspect_lake(&Lake::below(store, "lake")).await.unwrap()
+        inspect_lake(&Lake::below(store, "lake"), true).await.unwrap()
     })
 }
 
@@ -138,7 +138,7 @@ fn a_table_can_be_looked_at_by_itself() {
     let files = [("lake/user_sessions/date=1970-01-01/a.parquet", parquet(&[1]))];
     let report = run(async {
         let store = store(&files).await;
-        inspect_lake(&Lake::below(store, "lake/user_sessions")).await.unwrap()
+        inspect_lake(&Lake::below(store, "lake/user_sessions"), true).await.unwrap()
     });
     assert_eq!(report.tables[0].table, "user_sessions");
     assert_eq!(report.tables[0].partitions[0].partition, "date=1970-01-01");
@@ -256,7 +256,7 @@ fn any_damage_to_the_end_of_a_file_is_an_error_or_a_report() {
             let mut bytes = whole.to_vec();
             bytes[at] ^= 0x55;
             let store = store(&[("l/t/a.parquet", bytes.into())]).await;
-            let report = inspect_lake(&Lake::below(store, "l")).await.unwrap();
+            let report = inspect_lake(&Lake::below(store, "l"), true).await.unwrap();
             assert_eq!(report.totals.files + report.broken.len() as u64, 1, "byte {at}");
         }
     });

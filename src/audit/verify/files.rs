@@ -1,121 +1,211 @@
-//! The files that receipts name: each exists, can be read, and has the rows that its receipt says.
+//! The files that receipts name: each exists, and has the size or the rows that its receipt says.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use arrow::array::Array as _;
 use futures::{StreamExt as _, stream};
 use parquet::errors::ParquetError;
 
+use super::Depth;
+use super::listed::{Found, Listed};
 use super::report::{ProblemKind, Report};
 use crate::columnar::values::strings;
-use crate::lake::names::ObjectName;
-use crate::lake::{DataFile, DataFileError, Lake, Object};
-use crate::record::SeqRange;
+use crate::lake::names::{self, ObjectName};
+use crate::lake::{DataFile, DataFileError, Lake, Object, Receipt};
+use crate::record::{Roll, SeqRange, Seq};
 use crate::schema::INGEST_ID;
 
-/// Files checked at a time.
-const AT_A_TIME: usize = 32;
+/// Files looked at at a time.
+const AT_A_TIME: usize = 64;
 /// Files whose rows are read at a time: of each a row group's lineage is held.
 const ROWS_AT_A_TIME: usize = 4;
 
 /// A file as its receipt describes it.
+#[derive(Debug)]
 pub(super) struct Expected {
-    pub(super) receipt: String,
-    pub(super) node: String,
-    pub(super) table: String,
-    pub(super) range: SeqRange,
+    receipt: Arc<str>,
+    node: Arc<str>,
+    table: String,
+    path: String,
+    range: SeqRange,
     /// Rows, or entries of the quarantine.
-    pub(super) count: u64,
-    pub(super) bytes: u64,
+    count: u64,
+    bytes: u64,
+    /// Its size by the listing, if it is in it.
+    listed: Option<u64>,
 }
 
-/// Checks every file that a receipt names; with `rows`, also that no row is in a roll twice and each
-/// is of one of the roll's bodies.
+/// Checks the sums of a receipt, and returns the files it names, with their sizes by `listed`. Files
+/// that are not listed are noted in `asked`.
+pub(super) fn named(
+    report: &mut Report,
+    receipt: &Receipt,
+    listed: &mut Listed,
+    asked: &mut HashSet<String>,
+) -> Vec<Expected> {
+    let path: Arc<str> = names::receipt(&receipt.node, Roll(receipt.roll)).into();
+    let node: Arc<str> = receipt.node.as_str().into();
+    let range = SeqRange { first: Seq(receipt.first_seq), last: Seq(receipt.last_seq) };
+    let (mut rows, mut rejects) = (0, 0);
+    let mut expected = Vec::new();
+    for table in &receipt.tables {
+        let of_files = table.files.iter().map(|file| (&file.path, file.rows, file.bytes, false));
+        let of_rejects = table.quarantine.iter();
+        let of_rejects = of_rejects.map(|file| (&file.path, file.entries, file.bytes, true));
+        for (name, count, bytes, rejected) in of_files.chain(of_rejects) {
+            // Derived rows stand for no line.
+            if !table.derived {
+                *(if rejected { &mut rejects } else { &mut rows }) += count;
+            }
+            let found = match listed.take(name) {
+                Found::Absent if !asked.insert(name.clone()) => Found::Again,
+                found => found,
+            };
+            let listed = match found {
+                Found::Bytes(bytes) => Some(bytes),
+                Found::Absent => None,
+                Found::Again => {
+                    let why = format!("{path} names it, and so does another receipt");
+                    report.problem(ProblemKind::Overlap, name, why);
+                    continue;
+                }
+            };
+            expected.push(Expected {
+                receipt: Arc::clone(&path),
+                node: Arc::clone(&node),
+                table: table.table.clone(),
+                path: name.clone(),
+                range,
+                count,
+                bytes,
+                listed,
+            });
+        }
+    }
+    if (receipt.lines, receipt.rows, receipt.rejects) != (rows + rejects, rows, rejects) {
+        let why = format!(
+            "it says {} lines, {} rows and {} rejects; its files have {rows} rows and {rejects} \
+             rejects",
+            receipt.lines, receipt.rows, receipt.rejects
+        );
+        report.problem(ProblemKind::Sum, &path, why);
+    }
+    expected
+}
+
+/// Ids of the rows of one roll and table.
+pub(super) type Seen = (Option<(Arc<str>, String)>, HashSet<String>);
+
+/// Checks files, those of one roll and table together. With [`Depth::Rows`], also that no row is in a
+/// roll twice and each is of one of the roll's bodies.
 pub(super) async fn check(
     report: &mut Report,
     lake: &Lake,
-    listed: &BTreeMap<String, Object>,
-    expected: BTreeMap<String, Expected>,
-    rows: bool,
+    depth: Depth,
+    expected: Vec<Expected>,
+    seen: &mut Seen,
 ) {
-    let mut found = Vec::new();
-    for (path, expected) in expected {
-        let object = match listed.get(&path) {
-            Some(object) => Ok(Some(object.clone())),
-            // It may have come since.
-            None => lake.head(&path).await,
-        };
-        match object {
-            Ok(Some(object)) => found.push((expected, object)),
-            Err(error) => report.problem(ProblemKind::File, &path, error.to_string()),
-            Ok(None) => {
-                let why = format!("{} names it, and it is not there", expected.receipt);
-                report.problem(ProblemKind::NoFile, &path, why);
-            }
-        }
-    }
-    let at_a_time = if rows { ROWS_AT_A_TIME } else { AT_A_TIME };
-    // In the order of receipts, so that the rows of one roll are together.
-    found.sort_by(|(a, of_a), (b, of_b)| {
-        (&a.receipt, &a.table, &of_a.name).cmp(&(&b.receipt, &b.table, &of_b.name))
-    });
-    let mut contents = stream::iter(found)
-        .map(|(expected, object)| async move {
-            let content = content(lake, &object, rows).await;
-            (expected, object, content)
+    let at_a_time = if depth == Depth::Rows { ROWS_AT_A_TIME } else { AT_A_TIME };
+    let mut looks = stream::iter(expected)
+        .map(|expected| async move {
+            let look = look(lake, &expected, depth).await;
+            (expected, look)
         })
         .buffered(at_a_time);
-    let mut seen: (String, HashSet<String>) = Default::default();
-    while let Some((expected, object, content)) = contents.next().await {
-        let path = &object.name;
-        match content {
-            Err(error) => report.problem(ProblemKind::File, path, error.to_string()),
-            Ok(content) if content.count != expected.count => {
-                let (says, has) = (expected.count, content.count);
-                let why = format!("{} says {says}, it has {has}", expected.receipt);
-                report.problem(ProblemKind::File, path, why);
+    while let Some((expected, look)) = looks.next().await {
+        let path = &expected.path;
+        let content = match look {
+            Err(error) => {
+                report.problem(ProblemKind::File, path, error.to_string());
+                continue;
             }
-            Ok(content) => {
-                report.resized += u64::from(object.bytes != expected.bytes);
-                report.rows_read += content.ids.len() as u64;
-                let roll = format!("{} {}", expected.receipt, expected.table);
-                if seen.0 != roll {
-                    seen = (roll, HashSet::new());
-                }
-                for id in content.ids {
-                    if let Some(why) = stray(&id, &expected) {
-                        report.problem(ProblemKind::File, path, why);
-                        break;
-                    }
-                    if let Some(twice) = seen.1.replace(id) {
-                        let why = format!("row {twice} is in this roll twice");
-                        report.problem(ProblemKind::Overlap, path, why);
-                        break;
-                    }
-                }
+            Ok(Look::Missing) => {
+                let why = format!("{} names it, and it is not there", expected.receipt);
+                report.problem(ProblemKind::NoFile, path, why);
+                continue;
             }
+            Ok(Look::Size) => {
+                report.by_size += 1;
+                continue;
+            }
+            Ok(Look::Content(content)) => content,
+        };
+        report.read += 1;
+        if content.count != expected.count {
+            let (says, has) = (expected.count, content.count);
+            let why = format!("{} says {says}, it has {has}", expected.receipt);
+            report.problem(ProblemKind::File, path, why);
+            continue;
+        }
+        report.resized += u64::from(content.bytes != expected.bytes);
+        report.rows_read += content.ids.len() as u64;
+        check_rows(report, &expected, content.ids, seen);
+    }
+}
+
+fn check_rows(report: &mut Report, expected: &Expected, ids: Vec<String>, seen: &mut Seen) {
+    if ids.is_empty() {
+        return;
+    }
+    let roll = (Arc::clone(&expected.receipt), expected.table.clone());
+    if seen.0.as_ref() != Some(&roll) {
+        *seen = (Some(roll), HashSet::new());
+    }
+    for id in ids {
+        if let Some(why) = stray(&id, expected) {
+            report.problem(ProblemKind::File, &expected.path, why);
+            break;
+        }
+        if let Some(twice) = seen.1.replace(id) {
+            let why = format!("row {twice} is in this roll twice");
+            report.problem(ProblemKind::Overlap, &expected.path, why);
+            break;
         }
     }
+}
+
+/// What was found of a file.
+enum Look {
+    Missing,
+    /// It has the size that its receipt says, and was not opened.
+    Size,
+    Content(Content),
 }
 
 /// The content of a file, counted.
 struct Content {
     /// Rows, or entries of the quarantine.
     count: u64,
+    bytes: u64,
     /// Lineage of the rows, if asked for.
     ids: Vec<String>,
 }
 
-async fn content(lake: &Lake, object: &Object, rows: bool) -> Result<Content, DataFileError> {
+async fn look(lake: &Lake, expected: &Expected, depth: Depth) -> Result<Look, DataFileError> {
+    let name = expected.path.clone();
+    let object = match expected.listed {
+        Some(bytes) => Object { name, bytes },
+        // It may have come since.
+        None => match lake.head(&name).await? {
+            Some(object) => object,
+            None => return Ok(Look::Missing),
+        },
+    };
+    let bytes = object.bytes;
+    if depth == Depth::Sizes && bytes == expected.bytes {
+        return Ok(Look::Size);
+    }
     if let ObjectName::Quarantine { .. } = ObjectName::parse(&object.name) {
         let count = lake.quarantine_count(&object.name).await?.unwrap_or(0);
-        return Ok(Content { count, ids: Vec::new() });
+        return Ok(Look::Content(Content { count, bytes, ids: Vec::new() }));
     }
-    if !rows {
-        return Ok(Content { count: lake.row_count(object).await?, ids: Vec::new() });
+    if depth != Depth::Rows {
+        let count = lake.row_count(&object).await?;
+        return Ok(Look::Content(Content { count, bytes, ids: Vec::new() }));
     }
-    let ids = lineage(lake, object).await?;
-    Ok(Content { count: ids.len() as u64, ids })
+    let ids = lineage(lake, &object).await?;
+    Ok(Look::Content(Content { count: ids.len() as u64, bytes, ids }))
 }
 
 /// Returns the lineage column of a file.
@@ -134,7 +224,7 @@ async fn lineage(lake: &Lake, object: &Object) -> Result<Vec<String>, DataFileEr
 
 /// Returns the reason if a row does not belong in the roll.
 fn stray(id: &str, expected: &Expected) -> Option<String> {
-    let of_node = id.strip_prefix(&expected.node).and_then(|rest| rest.strip_prefix('-'));
+    let of_node = id.strip_prefix(&*expected.node).and_then(|rest| rest.strip_prefix('-'));
     let seq = of_node.and_then(|rest| rest.split_once('-')?.0.parse::<u64>().ok());
     let (first, last) = (expected.range.first.0, expected.range.last.0);
     match seq {

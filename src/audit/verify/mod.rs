@@ -4,33 +4,97 @@
 //! ```text
 //!  _receipts/<node>/<roll>.json   lines = rows + rejects; bodies first to last, one roll after the
 //!        │                        other without a gap (bodies that were given up are named)
-//!        ├── files of the tables      there, with so many rows by their footers
-//!        └── _quarantine/<table>/…    there, with so many entries
+//!        ├── files of the tables      there, with the size or the rows that it says
+//!        └── _quarantine/<table>/…    there, with the size or the entries that it says
 //! ```
 //! And back: a file of ours that no receipt names is doubt about its rows. The files of the roll
 //! after a node's last receipt are no problem: that roll is being landed, or was interrupted and
 //! will be made again under the same names.
 //!
-//! Of data files only the ends are read, unless rows are asked for: then the lineage column of every
-//! row, which shows a row that is there twice. Nothing is written.
+//! A [`Depth`] says how files are looked at: by their sizes alone, which a listing has, by their
+//! footers, or by the lineage column of every row, which shows a row that is there twice. A file of
+//! another size than its receipt says is opened in any case: a late answer of the store to an earlier
+//! attempt leaves the same rows in other bytes.
 //!
-//! The lake may be written meanwhile: files are listed before receipts, and what seems to be
-//! missing is asked for by its name before it is called so.
+//! A [`Scope`] says which rolls are looked at: all, those whose receipts were written since a time, or
+//! those after the checkpoints ([`checkpoint`]). Files without a receipt are then looked for only in
+//! the folders that these rolls wrote to. Nothing is written but by [`write_checkpoints`].
+//!
+//! The lake may be written meanwhile: what seems to be missing is asked for by its name before it is
+//! called so.
+//!
+//! Memory does not hold receipts, which are read in the order of rolls, but some 25 bytes for each
+//! file and 8 for each roll, and the first [`MOST_PROBLEMS`] problems.
 
+mod checkpoint;
 mod files;
+mod listed;
 mod report;
+mod sequence;
+mod since;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
-pub use report::{NodeReport, Problem, ProblemKind, Report};
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures::{StreamExt as _, TryStreamExt as _, pin_mut, stream};
+use serde::{Deserialize, Serialize};
 
+pub use checkpoint::write_checkpoints;
+pub use report::{MOST_PROBLEMS, NodeReport, Problem, ProblemKind, Report};
+pub use since::Since;
+
+use self::checkpoint::Known;
+use self::listed::{Found, Listed};
+use self::sequence::Sequence;
 use crate::lake::names::{self, ObjectName};
-use crate::lake::{Lake, Object, Receipt, StoreError};
-use crate::record::{Roll, Seq, SeqRange};
+use crate::lake::{Detail, Lake, Object, ReceiptError, StoreError};
+use crate::record::Roll;
 
-/// Verifies a lake; with `rows`, every row's lineage is read too.
+/// How files are looked at.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// Their sizes are compared with their receipts, and those that differ are opened.
+    #[default]
+    Sizes,
+    /// The footers of all are read, and their rows compared.
+    Footers,
+    /// The lineage of every row is read.
+    Rows,
+}
+
+/// The rolls that are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    #[default]
+    All,
+    /// Those whose receipts were written at this time or after it, by the clock of the store.
+    Since(DateTime<Utc>),
+    /// Those after each node's checkpoint; all of a node that has none.
+    SinceCheckpoint,
+}
+
+/// Nodes whose rolls are looked up at a time.
+const NODES: usize = 16;
+/// Files without a receipt whose receipt may have come since, and is asked for.
+const ASKED_AGAIN: usize = 100;
+
+/// The rolls of a node that are looked at.
+struct Rolls {
+    node: Arc<str>,
+    rolls: Vec<u64>,
+    sequence: Sequence,
+    /// What is wrong with the node's checkpoint.
+    doubtful: Option<String>,
+}
+
+/// Verifies a lake.
 ///
 /// # Errors
 /// The store cannot be listed, or a receipt cannot be read. What is wrong with the lake is in the
@@ -38,155 +102,213 @@ use crate::record::{Roll, Seq, SeqRange};
 ///
 /// # Cancel safety
 /// Reads only; dropping the future leaves nothing behind.
-pub async fn verify(lake: &Lake, rows: bool) -> Result<Report, StoreError> {
-    let mut report = Report { lake: lake.location().to_string(), ..Report::default() };
-    // Files before receipts: of a roll that lands meanwhile, the receipt may be known and not the
-    // files, and those can be asked for one by one.
-    let found = list(&mut report, lake).await?;
-    let receipts = lake.receipts().await?;
-    for (path, why) in receipts.unreadable {
-        report.problem(ProblemKind::Receipt, &path, why);
+pub async fn verify(lake: &Lake, scope: Scope, depth: Depth) -> Result<Report, StoreError> {
+    let mut report = Report { lake: lake.location().to_string(), depth, ..Report::default() };
+    let mut listed = Listed::default();
+    let mut nodes = match scope {
+        Scope::All => {
+            // Files before receipts: of a roll that lands meanwhile, the receipt may be known and not
+            // the files, and those can be asked for one by one.
+            list_all(&mut report, lake, &mut listed).await?;
+            all_rolls(&mut report, lake).await?
+        }
+        Scope::Since(time) => {
+            report.since = Some(time.to_rfc3339_opts(SecondsFormat::Secs, true));
+            some_rolls(lake, scope).await?
+        }
+        Scope::SinceCheckpoint => {
+            report.since_checkpoints = true;
+            some_rolls(lake, scope).await?
+        }
+    };
+    let mut asked = HashSet::new();
+    check_receipts(&mut report, lake, &mut nodes, &mut listed, &mut asked).await?;
+    if scope != Scope::All {
+        listed = list_folders(lake, &nodes, &asked).await?;
     }
-    let mut expected: BTreeMap<String, files::Expected> = BTreeMap::new();
-    for (node, receipts) in receipts.by_node {
-        check_sequence(&mut report, node, &receipts);
-        for receipt in &receipts {
-            check_sums(&mut report, receipt, &mut expected);
+    let last = |node: &str| nodes.iter().find(|of| &*of.node == node).map(|of| &of.sequence);
+    check_unnamed(&mut report, lake, &listed, last).await?;
+    for of in nodes {
+        if let Some(why) = of.doubtful {
+            report.problem(ProblemKind::Checkpoint, &names::verified(&of.node), why);
+        }
+        let sums = of.sequence.report();
+        // A node whose receipts cannot be read has problems, and no sums.
+        if sums.rolls > 0 {
+            report.nodes.push(sums);
+        } else {
+            report.idle_nodes += u64::from(sums.last_roll > 0);
         }
     }
-    check_unnamed(&mut report, &found, &expected);
-    files::check(&mut report, lake, &found, expected, rows).await;
     report.problems.sort();
     report.problems.dedup();
     Ok(report)
 }
 
-/// Lists the data files and those of the quarantine, by name.
-async fn list(report: &mut Report, lake: &Lake) -> Result<BTreeMap<String, Object>, StoreError> {
-    let mut found = BTreeMap::new();
-    for object in lake.list("").await? {
+/// Lists the data files and those of the quarantine.
+async fn list_all(report: &mut Report, lake: &Lake, listed: &mut Listed) -> Result<(), StoreError> {
+    let wanted = |top: &str| top == names::QUARANTINE || !top.starts_with(['_', '.']);
+    let add = |object: Object| {
         let hidden = object.name.split('/').any(|part| part.starts_with('.'));
-        match object.name.split('/').next() {
-            Some(names::QUARANTINE) if !hidden => drop(found.insert(object.name.clone(), object)),
-            Some(folder) if folder.starts_with(['_', '.']) => {}
-            _ if hidden => report.hidden += 1,
-            _ => drop(found.insert(object.name.clone(), object)),
+        if !hidden {
+            report.foreign += u64::from(!listed.add(&object.name, object.bytes));
+        } else if !object.name.starts_with('_') {
+            report.hidden += 1;
         }
+    };
+    lake.list_each("", Detail::Size, wanted, add).await?;
+    listed.sort();
+    Ok(())
+}
+
+async fn all_rolls(report: &mut Report, lake: &Lake) -> Result<Vec<Rolls>, StoreError> {
+    let found = lake.receipt_names().await?;
+    for (path, why) in found.unreadable {
+        report.problem(ProblemKind::Receipt, &path, why);
     }
+    let rolls = found.by_node.into_iter().map(|(node, rolls)| {
+        let sequence = Sequence::first(&node);
+        Rolls { node: node.into(), rolls, sequence, doubtful: None }
+    });
+    Ok(rolls.collect())
+}
+
+async fn some_rolls(lake: &Lake, scope: Scope) -> Result<Vec<Rolls>, StoreError> {
+    let nodes = lake.receipt_nodes().await?;
+    let mut found: Vec<Rolls> = stream::iter(nodes)
+        .map(|node| rolls_of(lake, node, scope))
+        .buffer_unordered(NODES)
+        .try_collect()
+        .await?;
+    found.sort_by(|a, b| a.node.cmp(&b.node));
     Ok(found)
 }
 
-/// Checks the bodies of a node: one roll after the other, none left out, none twice.
-fn check_sequence(report: &mut Report, node: String, receipts: &[Receipt]) {
-    let mut sums = NodeReport { node, ..NodeReport::default() };
-    let mut next = Seq::FIRST;
-    for receipt in receipts {
-        let path = names::receipt(&receipt.node, Roll(receipt.roll));
-        let (first, last) = (Seq(receipt.first_seq), Seq(receipt.last_seq));
-        let mut gap_from = next;
-        for lost in &receipt.lost {
-            let (lost_first, lost_last) = (Seq(lost.first_seq), Seq(lost.last_seq));
-            if lost_first <= gap_from && lost_last >= gap_from && gap_from < first {
-                gap_from = lost_last.next();
+async fn rolls_of(lake: &Lake, node: String, scope: Scope) -> Result<Rolls, StoreError> {
+    let mut doubtful = None;
+    let (after, sequence) = match scope {
+        Scope::All => (Roll(0), Sequence::first(&node)),
+        Scope::Since(time) => {
+            let after = lake.last_roll_before(&node, time).await?;
+            let before = match lake.receipt(&node, after).await {
+                Err(ReceiptError::Store(error)) => return Err(error),
+                before => before.ok().flatten(),
+            };
+            (after, Sequence::after(&node, after, before.as_ref()))
+        }
+        Scope::SinceCheckpoint => match checkpoint::read(lake, &node).await? {
+            Known::Sums(sums) => (Roll(sums.last_roll), Sequence::from_checkpoint(sums)),
+            Known::None => (Roll(0), Sequence::first(&node)),
+            Known::Doubtful(why) => {
+                doubtful = Some(why);
+                (Roll(0), Sequence::first(&node))
             }
-            let counted = lost_first.0.max(next.0);
-            sums.lost_bodies += (lost_last.0 + 1).min(last.0 + 1).saturating_sub(counted);
-            sums.lost.push(SeqRange { first: lost_first, last: lost_last });
-        }
-        if last < first {
-            report.problem(
-                ProblemKind::Receipt,
-                &path,
-                format!("bodies {first} to {last} are none"),
-            );
-        } else if first > gap_from {
-            let why = format!("no receipt has bodies {gap_from} to {}", Seq(first.0 - 1));
-            report.problem(ProblemKind::Gap, &path, why);
-        } else if first < next {
-            let why = format!("bodies {first} to {} are in two rolls", Seq(next.0 - 1));
-            report.problem(ProblemKind::Overlap, &path, why);
-        }
-        next = next.max(last.next());
-        sums.rolls += 1;
-        sums.lines += receipt.lines;
-        sums.rows += receipt.rows;
-        sums.rejects += receipt.rejects;
-        sums.actions += receipt.actions;
-        sums.files += receipt.tables.iter().map(|table| table.files.len() as u64).sum::<u64>();
-        sums.last_roll = receipt.roll;
-    }
-    sums.last_seq = next.0 - 1;
-    report.nodes.push(sums);
+        },
+    };
+    let rolls = lake.rolls_after(&node, after).await?;
+    Ok(Rolls { node: node.into(), rolls, sequence, doubtful })
 }
 
-/// Checks the sums of a receipt, and adds the files it names to `expected`.
-fn check_sums(
+/// Reads the receipts in the order of rolls, and checks each and its files.
+async fn check_receipts(
     report: &mut Report,
-    receipt: &Receipt,
-    expected: &mut BTreeMap<String, files::Expected>,
-) {
-    let path = names::receipt(&receipt.node, Roll(receipt.roll));
-    let range = SeqRange { first: Seq(receipt.first_seq), last: Seq(receipt.last_seq) };
-    let (mut rows, mut rejects) = (0, 0);
-    for table in &receipt.tables {
-        let of_files = table.files.iter().map(|file| (&file.path, file.rows, file.bytes, false));
-        let of_rejects = table.quarantine.iter();
-        let of_rejects = of_rejects.map(|file| (&file.path, file.entries, file.bytes, true));
-        for (name, count, bytes, rejected) in of_files.chain(of_rejects) {
-            // Derived rows stand for no line.
-            if !table.derived {
-                *(if rejected { &mut rejects } else { &mut rows }) += count;
-            }
-            let one = files::Expected {
-                receipt: path.clone(),
-                node: receipt.node.clone(),
-                table: table.table.clone(),
-                range,
-                count,
-                bytes,
+    lake: &Lake,
+    nodes: &mut [Rolls],
+    listed: &mut Listed,
+    asked: &mut HashSet<String>,
+) -> Result<(), StoreError> {
+    let wanted: Vec<(Arc<str>, Vec<u64>)> = nodes
+        .iter_mut()
+        .map(|of| (Arc::clone(&of.node), std::mem::take(&mut of.rolls)))
+        .collect();
+    let wanted = wanted.into_iter().flat_map(|(node, rolls)| {
+        rolls.into_iter().map(move |roll| (Arc::clone(&node), Roll(roll)))
+    });
+    let receipts = lake.read_receipts(wanted);
+    pin_mut!(receipts);
+    let (mut nodes, mut seen) = (nodes.iter_mut().peekable(), files::Seen::default());
+    while let Some(chunk) = receipts.try_next().await? {
+        let mut expected = Vec::new();
+        for read in chunk {
+            while nodes.next_if(|of| of.node != read.node).is_some() {}
+            let receipt = match read.receipt {
+                Ok(Some(receipt)) => receipt,
+                Ok(None) => continue,
+                Err(why) => {
+                    let path = names::receipt(&read.node, read.roll);
+                    report.problem(ProblemKind::Receipt, &path, why);
+                    continue;
+                }
             };
-            if let Some(other) = expected.insert(name.clone(), one) {
-                let why = format!("{path} and {} both have it", other.receipt);
-                report.problem(ProblemKind::Overlap, name, why);
+            if let Some(of) = nodes.peek_mut() {
+                of.sequence.push(report, &receipt);
             }
+            expected.extend(files::named(report, &receipt, listed, asked));
         }
+        files::check(report, lake, report.depth, expected, &mut seen).await;
     }
-    if (receipt.lines, receipt.rows, receipt.rejects) != (rows + rejects, rows, rejects) {
-        let why = format!(
-            "it says {} lines, {} rows and {} rejects; its files have {rows} rows and {rejects} \
-             rejects",
-            receipt.lines, receipt.rows, receipt.rejects
-        );
-        report.problem(ProblemKind::Sum, &path, why);
+    Ok(())
+}
+
+/// Lists the folders of the files that were `asked` for, as far as they are of the rolls looked at.
+async fn list_folders(
+    lake: &Lake,
+    nodes: &[Rolls],
+    asked: &HashSet<String>,
+) -> Result<Listed, StoreError> {
+    let folders: BTreeSet<&str> =
+        asked.iter().filter_map(|path| Some(path.rsplit_once('/')?.0)).collect();
+    let mut listed = Listed::default();
+    for folder in folders {
+        let add = |object: Object| {
+            let (node, roll) = match ObjectName::parse(&object.name) {
+                ObjectName::Data { node, roll, .. } | ObjectName::Quarantine { node, roll, .. } => {
+                    (node, roll)
+                }
+                _ => return,
+            };
+            let at = nodes.binary_search_by(|of| (*of.node).cmp(node));
+            let after = at.ok().and_then(|at| nodes.get(at)).map(|of| of.sequence.after_roll());
+            if after.is_some_and(|after| roll.0 > after) {
+                listed.add(&object.name, object.bytes);
+            }
+        };
+        lake.list_each(folder, Detail::Name, |_| true, add).await?;
     }
+    listed.sort();
+    for path in asked {
+        let _: Found = listed.take(path);
+    }
+    Ok(listed)
 }
 
 /// Checks the files that no receipt names.
-fn check_unnamed(
+async fn check_unnamed<'a>(
     report: &mut Report,
-    found: &BTreeMap<String, Object>,
-    expected: &BTreeMap<String, files::Expected>,
-) {
-    let last: BTreeMap<String, u64> =
-        report.nodes.iter().map(|node| (node.node.clone(), node.last_roll)).collect();
-    let mut pending = BTreeSet::new();
-    for path in found.keys().filter(|path| !expected.contains_key(*path)) {
-        let (node, roll) = match ObjectName::parse(path) {
-            ObjectName::Data { node, roll, .. } | ObjectName::Quarantine { node, roll, .. } => {
-                (node, roll.0)
-            }
-            _ => {
-                report.foreign += 1;
-                continue;
-            }
-        };
-        if roll == last.get(node).map_or(1, |last| last + 1) {
-            pending.insert(format!("{node}-{roll:08}"));
+    lake: &Lake,
+    listed: &Listed,
+    last: impl Fn(&str) -> Option<&'a Sequence>,
+) -> Result<(), StoreError> {
+    let (mut pending, mut again) = (BTreeSet::new(), 0);
+    for file in listed.unnamed() {
+        let last = last(file.node).map_or(0, Sequence::last_roll);
+        if file.roll.0 == last + 1 {
+            pending.insert(format!("{}-{:08}", file.node, file.roll.0));
             report.pending_files += 1;
-        } else {
-            let why = format!("there is no receipt of roll {roll} of {node} that names it");
-            report.problem(ProblemKind::NoReceipt, path, why);
+            continue;
         }
+        if file.roll.0 > last && again < ASKED_AGAIN {
+            again += 1;
+            match lake.receipt(file.node, file.roll).await {
+                Err(ReceiptError::Store(error)) => return Err(error),
+                // It has come since the receipts were listed.
+                Ok(Some(receipt)) if receipt.names(&file.path) => continue,
+                _ => {}
+            }
+        }
+        let why = format!("there is no receipt of roll {} of {} that names it", file.roll, file.node);
+        report.problem(ProblemKind::NoReceipt, &file.path, why);
     }
     report.pending_rolls = pending.into_iter().collect();
+    Ok(())
 }

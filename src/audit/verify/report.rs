@@ -2,9 +2,13 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::record::SeqRange;
+use super::Depth;
+use crate::lake::LostBodies;
+
+/// Problems that a report keeps; those beyond it are counted.
+pub const MOST_PROBLEMS: usize = 10_000;
 
 /// The kind of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -24,6 +28,8 @@ pub enum ProblemKind {
     NoReceipt,
     /// A file cannot be read, or has other rows than its receipt says.
     File,
+    /// A checkpoint cannot be used.
+    Checkpoint,
 }
 
 /// One problem.
@@ -38,8 +44,8 @@ pub struct Problem {
     pub why: String,
 }
 
-/// Sums over the receipts of a node.
-#[derive(Clone, Debug, Default, Serialize)]
+/// Sums over the receipts of a node: of those that were looked at, and of those before its checkpoint.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct NodeReport {
     /// The node.
     pub node: String,
@@ -61,8 +67,20 @@ pub struct NodeReport {
     pub files: u64,
     /// Bodies that were acknowledged and given up with a damaged segment; at most so many.
     pub lost_bodies: u64,
+    /// These bodies, by the receipts that name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostBodies>,
+    /// The roll after which receipts were looked at; 0, and left out, for all.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub after_roll: u64,
+    /// The depth that the rolls before were looked at with, by the checkpoint.
     #[serde(skip)]
-    pub(super) lost: Vec<SeqRange>,
+    pub(super) before: Option<Depth>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The result of a verification. The lake is well when there are no problems.
@@ -70,10 +88,22 @@ pub struct NodeReport {
 pub struct Report {
     /// The lake, as it was named.
     pub lake: String,
+    /// How files were looked at.
+    pub depth: Depth,
+    /// Receipts were looked at that were written since this time (RFC 3339); all without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Receipts were looked at that come after their node's checkpoint.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub since_checkpoints: bool,
     /// Its nodes, by name. Imports are nodes too.
     pub nodes: Vec<NodeReport>,
-    /// The problems, sorted.
+    /// Nodes of which no receipt was looked at, since all are older.
+    pub idle_nodes: u64,
+    /// The problems, sorted; at most [`MOST_PROBLEMS`].
     pub problems: Vec<Problem>,
+    /// Problems beyond these.
+    pub more_problems: u64,
     /// Rolls that have files and, being their nodes' next, no receipt yet.
     pub pending_rolls: Vec<String>,
     /// The files of these.
@@ -85,19 +115,35 @@ pub struct Report {
     /// Files that have another size than their receipt says, with the same rows: what a late answer
     /// of the store to an earlier attempt leaves. No problem.
     pub resized: u64,
+    /// Files that have the size that their receipt says, and were not opened.
+    pub by_size: u64,
+    /// Files whose footer, rows or entries were read.
+    pub read: u64,
     /// Rows whose lineage was read.
     pub rows_read: u64,
 }
 
 impl Report {
     pub(super) fn problem(&mut self, kind: ProblemKind, path: &str, why: impl Into<String>) {
-        self.problems.push(Problem { kind, path: path.to_owned(), why: why.into() });
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(Problem { kind, path: path.to_owned(), why: why.into() });
+        } else {
+            self.more_problems += 1;
+        }
     }
 
     /// Returns true if every received line is accounted for.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        self.problems.is_empty()
+        self.problems.is_empty() && !self.is_empty()
+    }
+
+    /// Returns true if there is no roll here, landed or on its way: nothing to account for, which is
+    /// what a mistyped prefix looks like.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let landed = !self.nodes.is_empty() || self.idle_nodes > 0;
+        !landed && self.pending_rolls.is_empty() && self.problems.is_empty()
     }
 
     /// Formats the report for people.
@@ -112,6 +158,12 @@ impl Report {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let width = self.nodes.iter().map(|node| node.node.len()).max().unwrap_or(4).max(4);
         writeln!(out, "{}", self.lake)?;
+        if let Some(since) = &self.since {
+            writeln!(out, "  rolls whose receipts were written since {since}, and no others")?;
+        }
+        if self.since_checkpoints {
+            writeln!(out, "  rolls after the checkpoints; sums are with those before")?;
+        }
         if !self.nodes.is_empty() {
             writeln!(
                 out,
@@ -132,7 +184,7 @@ impl Report {
                 node.files
             )?;
             for lost in &node.lost {
-                let (first, last) = (lost.first, lost.last);
+                let (first, last) = (lost.first_seq, lost.last_seq);
                 writeln!(out, "    given up with a damaged segment: bodies {first} to {last}")?;
             }
         }
@@ -142,6 +194,8 @@ impl Report {
         let rest = [
             (self.foreign, "files of other programs, not looked at"),
             (self.hidden, "hidden files that a killed process left"),
+            (self.by_size, "files compared by size (--footers reads their rows' number, --rows every row)"),
+            (self.idle_nodes, "nodes without a receipt in that time"),
             (self.resized, "files of another size than their receipt says, with the same rows"),
         ];
         for (count, what) in rest.iter().filter(|(count, _)| *count > 0) {
@@ -150,14 +204,24 @@ impl Report {
         for problem in &self.problems {
             writeln!(out, "  OFF  {}: {}", problem.path, problem.why)?;
         }
-        match self.problems.len() {
-            0 if self.nodes.is_empty() => {
-                writeln!(
-                    out,
-                    "There is no receipt here, and nothing to go by. Is it the lake itself?"
-                )
-            }
-            0 => writeln!(out, "Every received line is accounted for{}.", self.exceptions()),
+        if self.more_problems > 0 {
+            writeln!(out, "  and {} more", self.more_problems)?;
+        }
+        if self.is_empty() {
+            return writeln!(
+                out,
+                "Nothing was found here: no receipt, and no file of a roll. Is it the lake itself, \
+                 not a folder above\nor below it? Check the prefix and its spelling, or look with \
+                 `sessionlake inspect`."
+            );
+        }
+        let received = match (&self.since, self.since_checkpoints) {
+            (Some(since), _) => format!("Every line received since {since}"),
+            (None, true) => "Every line received since the checkpoints".to_owned(),
+            (None, false) => "Every received line".to_owned(),
+        };
+        match self.problems.len() as u64 + self.more_problems {
+            0 => writeln!(out, "{received} is accounted for{}.", self.exceptions()),
             1 => writeln!(out, "1 thing is off."),
             n => writeln!(out, "{n} things are off."),
         }

@@ -1,6 +1,6 @@
 //! A lake that is written while it is verified.
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::*;
@@ -9,7 +9,8 @@ use super::*;
 #[derive(Debug)]
 struct Busy {
     objects: Arc<InMemory>,
-    next: parking_lot::Mutex<std::collections::VecDeque<Vec<(Path, PutPayload)>>>,
+    before_receipts: parking_lot::Mutex<Vec<(Path, PutPayload)>>,
+    after_receipts: Arc<parking_lot::Mutex<Vec<(Path, PutPayload)>>>,
 }
 
 impl std::fmt::Display for Busy {
@@ -55,16 +56,29 @@ impl ObjectStore for Busy {
     }
 
     fn list(&self, prefix: Option<&Path>) -> stream::BoxStream<'static, Done<ObjectMeta>> {
-        let listed = self.objects.list(prefix);
         let objects = Arc::clone(&self.objects);
-        let more = self.next.lock().pop_front().unwrap_or_default();
-        let landing = stream::once(async move {
+        let prefix = prefix.cloned();
+        let within = |folder: &str| prefix.as_ref().is_some_and(|p| p.as_ref().starts_with(folder));
+        let before = match within("lake/_receipts") {
+            true => std::mem::take(&mut *self.before_receipts.lock()),
+            false => Vec::new(),
+        };
+        let after = within("lake/_receipts/").then(|| Arc::clone(&self.after_receipts));
+        let land = |objects: Arc<InMemory>, more: Vec<(Path, PutPayload)>| async move {
             for (path, payload) in more {
                 objects.put(&path, payload).await?;
             }
-            Ok::<_, object_store::Error>(stream::empty())
-        });
-        listed.chain(landing.try_flatten()).boxed()
+            Ok::<_, object_store::Error>(objects)
+        };
+        let listing = land(Arc::clone(&objects), before)
+            .map_ok(move |objects| objects.list(prefix.as_ref()));
+        // Only a listing that is read to its end.
+        let landing = async move {
+            let more = after.map(|after| std::mem::take(&mut *after.lock()));
+            land(objects, more.unwrap_or_default()).await.map(|_| stream::empty())
+        };
+        let listed = stream::once(listing).try_flatten();
+        listed.chain(stream::once(landing).try_flatten()).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Done<object_store::ListResult> {
@@ -113,10 +127,11 @@ fn a_lake_that_is_written_meanwhile_is_well() {
     bench.put("_quarantine/t/.eu-abcd2345-00000005.ndjson.tmp", "{");
     let busy = Busy {
         objects: Arc::new(bench.store.fork()),
-        next: parking_lot::Mutex::new([before, receipt.to_vec()].into()),
+        before_receipts: parking_lot::Mutex::new(before),
+        after_receipts: Arc::new(parking_lot::Mutex::new(receipt.to_vec())),
     };
     let lake = Lake::below(Arc::new(busy), "lake");
-    let report = bench.runtime.block_on(verify(&lake, true)).expect("memory");
+    let report = bench.runtime.block_on(verify(&lake, Scope::All, Depth::Rows)).expect("memory");
     assert!(report.is_well(), "{report:#?}");
     assert_eq!((report.nodes[0].rolls, report.nodes[0].last_seq, report.rows_read), (4, 7, 14));
     assert_eq!(report.foreign, 0);

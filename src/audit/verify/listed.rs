@@ -1,0 +1,139 @@
+//! The files of a listing, in a few bytes each: a lake has millions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::lake::names::{self, ObjectName};
+use crate::record::Roll;
+
+/// Data and quarantine files of rolls by node, roll and folder, which are all that their names have.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    nodes: Names,
+    folders: Names,
+    files: Vec<File>,
+    /// Of each file, whether a receipt names it.
+    named: Vec<bool>,
+}
+
+/// Ordered by node and roll, so that a roll's files are together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct File {
+    node: u32,
+    folder: u32,
+    roll: u64,
+    bytes: u64,
+}
+
+impl File {
+    fn key(self) -> (u32, u64, u32) {
+        (self.node, self.roll, self.folder)
+    }
+}
+
+/// What a listing has of a file that a receipt names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It is there with so many bytes.
+    Bytes(u64),
+    /// Another receipt names it, too.
+    Again,
+    /// It is not in the listing.
+    Absent,
+}
+
+/// A file that no receipt names.
+#[derive(Debug)]
+pub(super) struct Unnamed<'a> {
+    pub(super) path: String,
+    pub(super) node: &'a str,
+    pub(super) roll: Roll,
+}
+
+impl Listed {
+    /// Adds a file of a roll. Returns false for another program's file.
+    pub(super) fn add(&mut self, path: &str, bytes: u64) -> bool {
+        let Some((folder, node, roll)) = parts(path) else { return false };
+        let (node, folder) = (self.nodes.id(node), self.folders.id(folder));
+        self.files.push(File { node, folder, roll, bytes });
+        true
+    }
+
+    /// Puts the files in order. None is added after it.
+    pub(super) fn sort(&mut self) {
+        self.files.sort_unstable_by_key(|file| file.key());
+        self.files.dedup_by_key(|file| file.key());
+        self.named = vec![false; self.files.len()];
+    }
+
+    /// Looks for the file `path`, and notes that a receipt names it.
+    pub(super) fn take(&mut self, path: &str) -> Found {
+        let at = parts(path).and_then(|(folder, node, roll)| {
+            let key = (self.nodes.get(node)?, roll, self.folders.get(folder)?);
+            self.files.binary_search_by_key(&key, |file| file.key()).ok()
+        });
+        let found = at.and_then(|at| Some((self.files.get(at)?, self.named.get_mut(at)?)));
+        match found {
+            None => Found::Absent,
+            Some((_, named)) if *named => Found::Again,
+            Some((file, named)) => {
+                *named = true;
+                Found::Bytes(file.bytes)
+            }
+        }
+    }
+
+    /// Returns the files that no receipt names, in the order of nodes and rolls.
+    pub(super) fn unnamed(&self) -> impl Iterator<Item = Unnamed<'_>> {
+        let files = self.files.iter().zip(&self.named).filter(|(_, named)| !**named);
+        files.filter_map(|(file, _)| {
+            let (folder, node) = (self.folders.name(file.folder)?, self.nodes.name(file.node)?);
+            let roll = Roll(file.roll);
+            // As the name was made: quarantine files have their table as the folder.
+            let path = match folder.strip_prefix(names::QUARANTINE) {
+                Some(table) => names::quarantine(table.trim_start_matches('/'), node, roll),
+                None => names::data(folder, "", node, roll),
+            };
+            Some(Unnamed { path, node, roll })
+        })
+    }
+}
+
+/// Returns folder, node and roll of a roll's file.
+fn parts(path: &str) -> Option<(&str, &str, u64)> {
+    match ObjectName::parse(path) {
+        ObjectName::Data { node, roll, .. } | ObjectName::Quarantine { node, roll, .. } => {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            Some((folder, node, roll.0))
+        }
+        _ => None,
+    }
+}
+
+/// Names that occur often, each once.
+#[derive(Debug, Default)]
+struct Names {
+    ids: HashMap<Arc<str>, u32>,
+    names: Vec<Arc<str>>,
+}
+
+impl Names {
+    fn get(&self, name: &str) -> Option<u32> {
+        self.ids.get(name).copied()
+    }
+
+    fn id(&mut self, name: &str) -> u32 {
+        if let Some(id) = self.get(name) {
+            return id;
+        }
+        let id = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let name: Arc<str> = name.into();
+        self.names.push(Arc::clone(&name));
+        self.ids.insert(name, id);
+        id
+    }
+
+    fn name(&self, id: u32) -> Option<&str> {
+        self.names.get(id as usize).map(AsRef::as_ref)
+    }
+}
