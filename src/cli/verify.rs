@@ -98,9 +98,8 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let scope = args.since.map_or(Scope::All, |since| since.scope(now));
     let lake = Lake::open_existing(&loaded.settings)?;
     let runtime = runtime::current_thread()?;
-    let report = runtime
-        .block_on(verify::verify(&lake, scope, depth))
-        .context("cannot verify the lake")?;
+    let report =
+        runtime.block_on(verify::verify(&lake, scope, depth)).context("cannot verify the lake")?;
     if args.json {
         let text = serde_json::to_string_pretty(&report)
             .context("cannot make JSON of the report")

@@ -261,7 +261,10 @@ fn is_unfinished(last: &str) -> bool {
 }
 
 /// Reads the files `names` of the lake at `root` one after the other; `None` for one that is not there.
-pub(super) fn read_files(root: &FilePath, names: &[String]) -> Vec<Result<Option<Vec<u8>>, StoreError>> {
+pub(super) fn read_files(
+    root: &FilePath,
+    names: &[String],
+) -> Vec<Result<Option<Vec<u8>>, StoreError>> {
     let read = |name: &String| {
         let path = root.join(name);
         there(std::fs::read(&path)).map_err(|source| StoreError::Io { path, source })

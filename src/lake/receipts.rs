@@ -211,7 +211,10 @@ impl Lake {
         stream::iter(wanted).chunks(CHUNK).map(|wanted| self.read_chunk(wanted)).buffered(CHUNKS)
     }
 
-    async fn read_chunk(&self, wanted: Vec<(Arc<str>, Roll)>) -> Result<Vec<ReadReceipt>, StoreError> {
+    async fn read_chunk(
+        &self,
+        wanted: Vec<(Arc<str>, Roll)>,
+    ) -> Result<Vec<ReadReceipt>, StoreError> {
         if let Location::Local(root) = &self.location {
             let root = root.clone();
             return blocking(move || {

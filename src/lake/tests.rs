@@ -168,8 +168,7 @@ fn receipts_come_by_node_and_in_order() {
             let node: Arc<str> = node.as_str().into();
             rolls.iter().map(move |roll| (Arc::clone(&node), Roll(*roll)))
         });
-        let chunks: Vec<Vec<ReadReceipt>> =
-            lake.read_receipts(wanted).try_collect().await.unwrap();
+        let chunks: Vec<Vec<ReadReceipt>> = lake.read_receipts(wanted).try_collect().await.unwrap();
         let all: Vec<ReadReceipt> = chunks.into_iter().flatten().collect();
         let rolls = |node: &str| -> Vec<u64> {
             let of = all.iter().filter(|read| &*read.node == node);

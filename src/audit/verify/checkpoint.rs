@@ -86,7 +86,9 @@ pub async fn write_checkpoints(
 pub(super) async fn read(lake: &Lake, node: &str) -> Result<Known, StoreError> {
     let Some(bytes) = lake.get(&names::verified(node)).await? else { return Ok(Known::None) };
     let checkpoint = match serde_json::from_slice::<Checkpoint>(&bytes) {
-        Ok(checkpoint) if checkpoint.version == VERSION && checkpoint.sums.node == node => checkpoint,
+        Ok(checkpoint) if checkpoint.version == VERSION && checkpoint.sums.node == node => {
+            checkpoint
+        }
         Ok(_) => return Ok(Known::Doubtful("it is of another node or version".to_owned())),
         Err(error) => return Ok(Known::Doubtful(error.to_string())),
     };

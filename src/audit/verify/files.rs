@@ -13,7 +13,7 @@ use super::report::{ProblemKind, Report};
 use crate::columnar::values::strings;
 use crate::lake::names::{self, ObjectName};
 use crate::lake::{DataFile, DataFileError, Lake, Object, Receipt};
-use crate::record::{Roll, SeqRange, Seq};
+use crate::record::{Roll, Seq, SeqRange};
 use crate::schema::INGEST_ID;
 
 /// Files looked at at a time.

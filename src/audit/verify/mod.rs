@@ -54,9 +54,7 @@ use crate::lake::{Detail, Lake, Object, ReceiptError, StoreError};
 use crate::record::Roll;
 
 /// How files are looked at.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
     /// Their sizes are compared with their receipts, and those that differ are opened.
@@ -217,10 +215,8 @@ async fn check_receipts(
     listed: &mut Listed,
     asked: &mut HashSet<String>,
 ) -> Result<(), StoreError> {
-    let wanted: Vec<(Arc<str>, Vec<u64>)> = nodes
-        .iter_mut()
-        .map(|of| (Arc::clone(&of.node), std::mem::take(&mut of.rolls)))
-        .collect();
+    let wanted: Vec<(Arc<str>, Vec<u64>)> =
+        nodes.iter_mut().map(|of| (Arc::clone(&of.node), std::mem::take(&mut of.rolls))).collect();
     let wanted = wanted.into_iter().flat_map(|(node, rolls)| {
         rolls.into_iter().map(move |roll| (Arc::clone(&node), Roll(roll)))
     });
@@ -306,7 +302,8 @@ async fn check_unnamed<'a>(
                 _ => {}
             }
         }
-        let why = format!("there is no receipt of roll {} of {} that names it", file.roll, file.node);
+        let why =
+            format!("there is no receipt of roll {} of {} that names it", file.roll, file.node);
         report.problem(ProblemKind::NoReceipt, &file.path, why);
     }
     report.pending_rolls = pending.into_iter().collect();

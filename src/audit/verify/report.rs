@@ -194,7 +194,10 @@ impl Report {
         let rest = [
             (self.foreign, "files of other programs, not looked at"),
             (self.hidden, "hidden files that a killed process left"),
-            (self.by_size, "files compared by size (--footers reads their rows' number, --rows every row)"),
+            (
+                self.by_size,
+                "files compared by size (--footers reads their rows' number, --rows every row)",
+            ),
             (self.idle_nodes, "nodes without a receipt in that time"),
             (self.resized, "files of another size than their receipt says, with the same rows"),
         ];

@@ -168,7 +168,11 @@ fn what_is_no_lake_is_not_said_to_be_well() {
     let bench = Bench::new();
     let lake = Lake::below(bench.store.clone(), "elsewhere");
     let report = bench.runtime.block_on(verify(&lake, Scope::All, Depth::Sizes)).expect("memory");
-    assert!(!report.is_well() && report.text().contains("Nothing was found here"), "{}", report.text());
+    assert!(
+        !report.is_well() && report.text().contains("Nothing was found here"),
+        "{}",
+        report.text()
+    );
 }
 
 #[test]

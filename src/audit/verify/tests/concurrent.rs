@@ -70,8 +70,8 @@ impl ObjectStore for Busy {
             }
             Ok::<_, object_store::Error>(objects)
         };
-        let listing = land(Arc::clone(&objects), before)
-            .map_ok(move |objects| objects.list(prefix.as_ref()));
+        let listing =
+            land(Arc::clone(&objects), before).map_ok(move |objects| objects.list(prefix.as_ref()));
         // Only a listing that is read to its end.
         let landing = async move {
             let more = after.map(|after| std::mem::take(&mut *after.lock()));
