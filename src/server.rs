@@ -31,7 +31,7 @@ use crate::auth::Auth;
 use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
 use crate::journal::{Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
-use crate::lake::Lake;
+use crate::lake::{Lake, PartitionError};
 use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::record::Micros;
@@ -46,6 +46,9 @@ pub use self::settings::Settings;
 
 /// Interval at which a running server checks its journal and its landing thread.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
+
+/// The longest time for which a start asks the lake about its tables.
+const ASK_LAKE: Duration = Duration::from_secs(3);
 
 /// The end of a server that did not land everything.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +154,7 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
+        self.check_partitions().await?;
         let landing = Landing::start(self.supervisor(Handle::current()))?;
         let watch = self.watch(Overdue::new(self.settings.overdue_after));
         let Server { settings, access, journal, readiness, metrics, .. } = self;
@@ -184,6 +188,28 @@ impl Server {
                 report(&readiness, oldest, limit, overdue.look(oldest, clock.now()));
                 tokio::time::sleep(CHECK_EVERY).await;
             }
+        }
+    }
+
+    /// Compares the partition columns of the configured tables with those of the lake, unless it takes
+    /// longer than a start waits: they are compared again before a roll is sealed.
+    ///
+    /// # Errors
+    /// [`RunError::Landing`]: a table has other columns in the lake.
+    async fn check_partitions(&self) -> Result<(), RunError> {
+        let compare = async {
+            for table in &self.settings.tables {
+                match self.lake.check_partitions(&table.name, &table.partition).await {
+                    Err(PartitionError::Conflict(conflict)) => return Err(*conflict),
+                    // The lake is away, or may not be asked. Landing tells of it.
+                    Err(PartitionError::Store(_)) | Ok(()) => {}
+                }
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(ASK_LAKE, compare).await {
+            Ok(Err(conflict)) => Err(RunError::Landing(conflict.into())),
+            Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
 

@@ -70,6 +70,7 @@ impl Importer {
         origin: Origin,
         report: &Report,
     ) -> anyhow::Result<ImportManifest> {
+        self.check_partitions(&manifest)?;
         let staging = Staging::take(&self.options.lake.location, node)?;
         let mut manifest = self.begin(node, manifest, new)?;
         let again = match manifest.files.first() {
@@ -85,6 +86,21 @@ impl Importer {
         manifest.done = true;
         self.manifests.put(node, &manifest)?;
         Ok(manifest)
+    }
+
+    /// Compares the partition columns of the import's table with those of the lake, before anything of
+    /// it is there.
+    ///
+    /// # Errors
+    /// They differ; the lake.
+    fn check_partitions(&self, manifest: &ImportManifest) -> anyhow::Result<()> {
+        let tables = Tables::from_json(manifest.tables.as_bytes())?;
+        for table in tables.specs() {
+            let lake = &self.manifests.lake;
+            let compared = lake.check_partitions(&table.name, &table.partition);
+            self.manifests.runtime.block_on(compared)?;
+        }
+        Ok(())
     }
 
     /// Creates the manifest of a new import. Of one that goes on, checks that it is still open: it was

@@ -5,6 +5,7 @@
 //! * [`Receipt`], [`ReceiptNames`]: the accounts of rolls beside their data.
 //! * [`QuarantineFile`], [`QuarantineEntry`]: lines that are no rows.
 //! * [`DataFile`]: footers and rows of Parquet files.
+//! * [`PartitionError`]: partition columns of a table that are not those of the lake.
 //! * [`lease`]: the right to replace and delete objects.
 //!
 //! An object appears whole or not at all. In a directory it is written under a hidden name, synced,
@@ -23,6 +24,7 @@ pub mod names;
 mod objects;
 mod open;
 pub mod options;
+mod partitions;
 mod probe;
 mod quarantine;
 pub mod receipt;
@@ -51,6 +53,7 @@ pub(crate) use self::local::Syncs;
 pub use self::location::Location;
 pub use self::objects::Object;
 pub use self::options::{Options, Secret};
+pub use self::partitions::{PartitionConflict, PartitionError};
 pub use self::probe::ProbeError;
 pub use self::quarantine::{QuarantineEntry, QuarantineError, QuarantineFile, Quarantined};
 pub use self::receipt::{

@@ -10,6 +10,7 @@
 //! _imports/<node>/<roll>.json                    chunks of an import's roll
 //! _leases/<name>/<epoch>.json                    holder of a lease
 //! _verified/<node>.json                          the roll up to which a node was verified
+//! _tables/<table>.json                           partition columns of a table
 //! _sessionlake_check/<token>                     written, read and deleted by `check`
 //! …/.<name>.tmp                                  a local file that is being written
 //! ```
@@ -31,6 +32,8 @@ pub const IMPORTS: &str = "_imports";
 pub const LEASES: &str = "_leases";
 /// Folder of the checkpoints of verifications.
 pub const VERIFIED: &str = "_verified";
+/// Folder of the records of tables.
+pub const TABLES: &str = "_tables";
 /// Folder of the objects that `check` writes.
 pub const PROBES: &str = "_sessionlake_check";
 
@@ -97,6 +100,11 @@ pub enum ObjectName<'a> {
         /// The node.
         node: &'a str,
     },
+    /// The record of a table.
+    Table {
+        /// The table.
+        table: &'a str,
+    },
     /// An object that tries the lake out.
     Probe {
         /// Token that no other probe has.
@@ -137,6 +145,10 @@ impl<'a> ObjectName<'a> {
                 .strip_suffix(".json")
                 .filter(|node| !node.is_empty())
                 .map(|node| ObjectName::Verified { node }),
+            (TABLES, "") => file
+                .strip_suffix(".json")
+                .filter(|table| !table.is_empty())
+                .map(|table| ObjectName::Table { table }),
             (PROBES, "") => Some(ObjectName::Probe { token: file }),
             _ => parse_data(folder, file),
         };
@@ -173,6 +185,7 @@ impl fmt::Display for ObjectName<'_> {
             }
             ObjectName::Lease { name, epoch } => write!(f, "{LEASES}/{name}/{epoch:08}.json"),
             ObjectName::Verified { node } => write!(f, "{VERIFIED}/{node}.json"),
+            ObjectName::Table { table } => write!(f, "{TABLES}/{table}.json"),
             ObjectName::Probe { token } => write!(f, "{PROBES}/{token}"),
             ObjectName::Staging(name) | ObjectName::Other(name) => f.write_str(name),
         }
@@ -213,6 +226,12 @@ pub fn import_manifest(node: &str) -> String {
 #[must_use]
 pub fn import_seal(node: &str, roll: Roll) -> String {
     ObjectName::ImportSeal { node, roll }.to_string()
+}
+
+/// Returns the name of the record of a table.
+#[must_use]
+pub fn table(table: &str) -> String {
+    ObjectName::Table { table }.to_string()
 }
 
 /// Tells whether readers of a lake pass over `name`: a part of it begins with `_` or `.`.
@@ -314,6 +333,7 @@ mod tests {
                     ObjectName::Lease { name: node, epoch: number },
                     ObjectName::Verified { node },
                     ObjectName::Probe { token: node },
+                    ObjectName::Table { table: node },
                 ] {
                     let made = name.to_string();
                     prop_assert_eq!(ObjectName::parse(&made), name);
@@ -330,6 +350,7 @@ mod tests {
                     Just("_imports".to_owned()),
                     Just("_leases".to_owned()),
                     Just("_verified".to_owned()),
+                    Just("_tables".to_owned()),
                     Just("_delta_log".to_owned()),
                     "[a-z]{1,3}",
                     "[a-z]{1,3}=[a-z]{0,2}",

@@ -269,7 +269,7 @@ impl Lake {
     }
 
     /// Makes the error of looking for the object `name`.
-    fn not_answered(&self, name: &str, source: object_store::Error) -> StoreError {
+    pub(super) fn not_answered(&self, name: &str, source: object_store::Error) -> StoreError {
         match source {
             object_store::Error::PermissionDenied { .. } => {
                 let (lake, name) = (self.location.to_string(), name.to_owned());

@@ -12,6 +12,7 @@
 //! committed is made again from the journal, with the tables in the seal, under the same names; what
 //! stands in the lake then is kept, whatever memory, threads and codec the new attempt has.
 
+mod claimed_tables;
 mod concurrency;
 pub(crate) mod error;
 mod folded_names;

@@ -11,6 +11,7 @@ use backon::Retryable as _;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::claimed_tables::ClaimedTables;
 use super::concurrency::Concurrency;
 use super::error::{ErrorKind, PublishError};
 use super::folded_names;
@@ -54,6 +55,7 @@ pub(crate) struct Publisher<'a> {
     pauses: Pauses,
     concurrency: Concurrency,
     committer: Committer,
+    claimed_tables: ClaimedTables,
     /// Cancelled when no roll is to be published any more.
     stop: CancellationToken,
 }
@@ -83,6 +85,7 @@ impl<'a> Publisher<'a> {
             concurrency: Concurrency::default(),
             // The one format that there is.
             committer: Committer::Plain,
+            claimed_tables: ClaimedTables::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -120,6 +123,9 @@ impl<'a> Publisher<'a> {
             folded_names::check(&self.lake, &manifest)
         })?;
         if !sealed {
+            self.retry("look at the tables of", roll, &[], || {
+                self.claimed_tables.claim(&self.lake, &manifest)
+            })?;
             self.check_new(roll, range)?;
             log.seal(&Seal { roll, range, settings: self.tables.to_json() })?;
             self.observers.emit(&RollEvent::Sealed { roll, range });
