@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, list};
 use crate::journal::{Disk as _, Journal, LOCK, RealDisk, Recovery};
-use crate::lake::{Lake, Location, Options as LakeOptions};
+use crate::lake::{Lake, Location, PartitionError};
 use crate::privacy;
 use crate::schema::TableSchema;
 use crate::server::{Settings, check_settings};
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         ("state", state.into()),
     ];
     checks.extend(journal.map(|found| ("journal", found.into())));
-    checks.push(("lake", check_store(&settings.lake)));
+    checks.push(("lake", check_store(settings)));
     // The settings' table is the first.
     let files = std::iter::once(loaded.schema_file.as_deref()).chain(std::iter::repeat(None));
     let schemas = settings.tables.iter().zip(files).map(|(table, file)| schema(table, file));
@@ -221,8 +221,10 @@ fn write_synced(path: &FilePath) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Writes, reads back and deletes one object in the lake.
-fn check_store(options: &LakeOptions) -> CheckResult {
+/// Writes, reads back and deletes one object in the lake, and compares the partition columns of the
+/// tables with those that they have there.
+fn check_store(settings: &Settings) -> CheckResult {
+    let options = &settings.lake;
     let name = &options.location;
     let made = match name {
         Location::Local(dir) => {
@@ -235,7 +237,10 @@ fn check_store(options: &LakeOptions) -> CheckResult {
     match opened {
         Err(error) => CheckResult::Fatal(error),
         Ok((_made, lake)) => {
-            try_lake(&lake).map_or_else(CheckResult::NotLanding, CheckResult::Passed)
+            match (try_lake(&lake), partition_conflict(&lake, &settings.tables)) {
+                (_, Some(conflict)) => CheckResult::Fatal(conflict),
+                (tried, None) => tried.map_or_else(CheckResult::NotLanding, CheckResult::Passed),
+            }
         }
     }
 }
@@ -244,7 +249,24 @@ fn check_store(options: &LakeOptions) -> CheckResult {
 fn try_lake(lake: &Lake) -> anyhow::Result<String> {
     let token = random()?;
     runtime::current_thread()?.block_on(lake.probe(&token))?;
-    Ok(format!("{}: wrote, read and deleted an object", lake.location()))
+    let folded = match lake.file_names()?.are_folded() {
+        true => "; names that differ in the case of letters are one file there",
+        false => "",
+    };
+    Ok(format!("{}: wrote, read and deleted an object{folded}", lake.location()))
+}
+
+/// Returns the first table whose partition columns are others in the lake.
+fn partition_conflict(lake: &Lake, tables: &[Spec]) -> Option<anyhow::Error> {
+    let runtime = runtime::current_thread().ok()?;
+    tables.iter().find_map(|table| {
+        let compared = lake.check_partitions(&table.name, &table.partition);
+        match runtime.block_on(compared) {
+            Err(PartitionError::Conflict(conflict)) => Some(anyhow::Error::new(*conflict)),
+            // A lake that is away is told of anyway.
+            Err(PartitionError::Store(_)) | Ok(()) => None,
+        }
+    })
 }
 
 /// Returns a line about a table, whose schema was read from `file` if that is known.
