@@ -236,12 +236,10 @@ fn check_store(settings: &Settings) -> CheckResult {
     let opened = made.and_then(|made| Ok((made, Lake::open_existing(options)?)));
     match opened {
         Err(error) => CheckResult::Fatal(error),
-        Ok((_made, lake)) => {
-            match (try_lake(&lake), partition_conflict(&lake, &settings.tables)) {
-                (_, Some(conflict)) => CheckResult::Fatal(conflict),
-                (tried, None) => tried.map_or_else(CheckResult::NotLanding, CheckResult::Passed),
-            }
-        }
+        Ok((_made, lake)) => match (try_lake(&lake), partition_conflict(&lake, &settings.tables)) {
+            (_, Some(conflict)) => CheckResult::Fatal(conflict),
+            (tried, None) => tried.map_or_else(CheckResult::NotLanding, CheckResult::Passed),
+        },
     }
 }
 

@@ -164,7 +164,9 @@ impl Lake {
         };
         match (self.files(table, &columns).await, got) {
             (Ok(Files::None | Files::Same), got) => Ok(got.unwrap_or_default()),
-            (Ok(Files::Others { columns, name }), Ok(Some(record))) if record.columns == columns => {
+            (Ok(Files::Others { columns, name }), Ok(Some(record)))
+                if record.columns == columns =>
+            {
                 let advice = as_recorded(&record);
                 Err(conflict(columns, name, advice).into())
             }

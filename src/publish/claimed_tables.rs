@@ -19,11 +19,7 @@ impl ClaimedTables {
     ///
     /// # Errors
     /// A table has other partition columns in the lake; the lake. Trying again is safe.
-    pub(super) async fn claim(
-        &self,
-        lake: &Lake,
-        manifest: &Manifest,
-    ) -> Result<(), PublishError> {
+    pub(super) async fn claim(&self, lake: &Lake, manifest: &Manifest) -> Result<(), PublishError> {
         for table in manifest.tables.iter().filter(|table| !table.files.is_empty()) {
             if self.0.lock().contains(&table.name) {
                 continue;

@@ -73,7 +73,8 @@ async fn the_first_claim_is_recorded_and_tells_the_next_the_template() {
         lake.claim_partitions("t", &date).await.unwrap();
         lake.claim_partitions("t", &date).await.unwrap();
         let record = lake.get("_tables/t.json").await.unwrap().unwrap();
-        let expected = r#"{"version":1,"partition_template":"date={startTime:%Y-%m-%d}","columns":["date"]}"#;
+        let expected =
+            r#"{"version":1,"partition_template":"date={startTime:%Y-%m-%d}","columns":["date"]}"#;
         assert_eq!(String::from_utf8(record).unwrap(), expected);
         // Nothing has landed: the table has no columns yet.
         lake.claim_partitions("t", &land).await.unwrap();
