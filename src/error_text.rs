@@ -64,10 +64,17 @@ pub(crate) fn bounded(text: &str, most: usize) -> String {
     line
 }
 
+/// Returns true for characters that could make a part of a text look like another line, or turn it
+/// around.
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn escaped(text: impl Iterator<Item = char>, kept: &[char]) -> String {
     let mut escaped = String::new();
     for character in text {
-        match character.is_control() && !kept.contains(&character) {
+        match is_invisible(character) && !kept.contains(&character) {
             true => escaped.extend(character.escape_default()),
             false => escaped.push(character),
         }
@@ -108,6 +115,7 @@ mod tests {
     #[test]
     fn a_line_has_no_control_characters_and_is_bounded() {
         assert_eq!(bounded(" a\r\nb\u{1b}[31m\n", 100), "a\\r\\nb\\u{1b}[31m");
+        assert_eq!(bounded("a\u{2028}b\u{202e}c", 9), "a\\u{2028}b\\u{202e}c");
         assert_eq!(bounded("ééééé", 3), "ééé…");
         assert_eq!(bounded("ééé", 3), "ééé");
     }

@@ -59,6 +59,7 @@ mod search;
 mod secret_path;
 pub mod server;
 pub mod simulate;
+mod spelling;
 pub mod status;
 pub mod table;
 pub mod tls;

@@ -24,6 +24,7 @@ const SHARED: &[&str] = &[
     "record",
     "schema",
     "secret_path",
+    "spelling",
     "status",
     "table",
     "zstd_context",

@@ -17,8 +17,8 @@ use super::list::{self, Kind, SETTINGS};
 use super::sections::list::{ENDPOINT, KeyKind, PRIVACY, SECTIONS, STORAGE, SectionList, TABLES};
 use super::sections::{Section, Sections};
 use super::source::{Source, SourcedText};
-use super::value;
 use crate::lake::options;
+use crate::spelling;
 
 /// The contents of a file, and what is wrong with it.
 #[derive(Debug, Default)]
@@ -182,11 +182,21 @@ impl Parser<'_> {
         let full = format!("{}.{name}", list.name);
         if !known {
             let hint = match list.name == STORAGE.name {
-                true if list::by_key(name).is_some() => {
-                    "; it is a setting of its own: move it above the line [storage]".to_owned()
+                _ if list::by_key(name).is_some() => format!(
+                    "; it is a setting of its own: move it above the line {}",
+                    list.header()
+                ),
+                true => meant_hint(spelling::meant(name, same(options::OPTION_KEYS))),
+                false => {
+                    let keys = list.keys.iter().map(|key| (key.name, key.name));
+                    match spelling::meant(name, keys) {
+                        None => {
+                            let keys: Vec<&str> = list.keys.iter().map(|key| key.name).collect();
+                            format!("; the keys of {} are {}", list.header(), keys.join(", "))
+                        }
+                        meant => meant_hint(meant),
+                    }
                 }
-                true => nearest_hint(value::nearest(name, options::OPTION_KEYS.iter().copied())),
-                false => nearest_hint(value::nearest(name, list.keys.iter().map(|key| key.name))),
             };
             self.unknown(line, full, hint);
         } else if !takes(kind, value) || (list.name == PRIVACY.name && !is_string(value)) {
@@ -243,18 +253,44 @@ fn hint(name: &str, given: &DeValue<'_>) -> String {
         }
     } else if options::is_option(name) {
         "; it belongs under the line [storage]".to_owned()
-    } else if matches!(given, DeValue::Table(_)) {
-        "; the tables are [storage], [privacy], [[endpoint]] and [[tables]]; settings stand above \
-         them without one"
-            .to_owned()
+    } else if is_section(given) {
+        let names = SECTIONS.iter().map(|section| (section.name, section.name));
+        let meant = spelling::meant(name, names);
+        let section = SECTIONS.iter().find(|section| Some(section.name) == meant);
+        match section {
+            Some(section) => format!("; did you mean {}?", section.header()),
+            None => "; the tables are [storage], [privacy], [[endpoint]] and [[tables]]; settings \
+                     stand above them without one"
+                .to_owned(),
+        }
+    } else if let Some(section) = SECTIONS.iter().find(|section| section.key(name).is_some()) {
+        format!("; it is a key of {}: move it below that line", section.header())
     } else {
         let keys = SETTINGS.iter().filter(|setting| setting.in_file()).map(|setting| setting.key);
-        nearest_hint(value::nearest(name, keys))
+        match spelling::meant(name, keys.map(|key| (key, key))) {
+            None => "; `sessionlake serve --help` lists the settings".to_owned(),
+            meant => meant_hint(meant),
+        }
     }
 }
 
-fn nearest_hint(nearest: Option<&str>) -> String {
-    nearest.map(|key| format!("; the nearest known key is `{key}`")).unwrap_or_default()
+/// Returns true for a table, and for an array of tables.
+fn is_section(given: &DeValue<'_>) -> bool {
+    match given {
+        DeValue::Table(_) => true,
+        DeValue::Array(values) => {
+            !values.is_empty() && values.iter().all(|v| matches!(v.get_ref(), DeValue::Table(_)))
+        }
+        _ => false,
+    }
+}
+
+fn same<'a>(words: &'a [&'a str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    words.iter().map(|word| (*word, *word))
+}
+
+fn meant_hint(meant: Option<&str>) -> String {
+    meant.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default()
 }
 
 /// Returns the value as text if its TOML type fits the setting.

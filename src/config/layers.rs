@@ -11,9 +11,10 @@ use super::environment::Environment;
 use super::error::Error;
 use super::file;
 use super::flags::Flags;
-use super::list::{CONFIG, SETTINGS, Setting};
-use super::sections::Sections;
+use super::list::{CONFIG, SCHEMA, SETTINGS, Setting};
+use super::sections::{Sections, Text};
 use super::source::{Source, SourcedText};
+use crate::schema;
 
 /// Every setting that has a value, and the sections of the file.
 #[derive(Debug)]
@@ -75,6 +76,16 @@ impl Layers {
         }
     }
 
+    /// Adds a warning about each schema file that declares fields without null.
+    pub(crate) fn with_schema_warnings(mut self) -> Layers {
+        let setting = self.get(&SCHEMA).map(|given| given.text.clone());
+        let tables = self.sections.tables.iter().filter_map(|table| table.values.schema.clone());
+        let files = setting.into_iter().chain(tables.map(|Text(file)| file));
+        let warnings: Vec<String> = files.filter_map(|file| schema_warning(&file)).collect();
+        self.warnings.extend(warnings);
+        self
+    }
+
     /// Puts `text` above every layer, for an argument that stands for the setting.
     pub(crate) fn set(&mut self, setting: &Setting, text: String) {
         self.values.insert(setting.key, SourcedText { text, source: Source::Flag });
@@ -84,4 +95,16 @@ impl Layers {
     pub(crate) fn get(&self, setting: &Setting) -> Option<&SourcedText> {
         self.values.get(setting.key)
     }
+}
+
+/// Returns a sentence about the fields that the schema in `file` declares without null, if there are
+/// any.
+fn schema_warning(file: &str) -> Option<String> {
+    let fields = schema::declared_without_null(&std::fs::read_to_string(file).ok()?);
+    let (first, more) = (fields.first()?, fields.len() - 1);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(format!(
+        "the schema {file} declares `{first}`{more} without null: documents that lack a value are \
+         taken all the same, with null in its column; declare it as [\"null\", TYPE]"
+    ))
 }

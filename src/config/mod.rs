@@ -70,7 +70,7 @@ pub(crate) fn serve(
 ) -> Result<Loaded<server::Settings>, Error> {
     let layers = Layers::gather(flags, environment)?;
     let (settings, log) = build::server(&layers)?;
-    Ok(loaded(settings, log, layers))
+    Ok(loaded(settings, log, layers.with_schema_warnings()))
 }
 
 /// Loads the options of `import` for `files`.
@@ -83,7 +83,7 @@ pub(crate) fn import(
 ) -> Result<Loaded<import::Options>, Error> {
     let layers = Layers::gather(flags, environment)?;
     let (settings, log) = build::import(&layers, files, again, quiet)?;
-    Ok(loaded(settings, log, layers))
+    Ok(loaded(settings, log, layers.with_schema_warnings()))
 }
 
 /// Loads the options of a lake. `named`, the argument of the command, outranks every layer.

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tracing::warn;
 use warp::http::StatusCode;
 
+use crate::error_text::bounded;
 use crate::metrics::REFUSED;
 use crate::peers::Peer;
 
@@ -96,7 +97,7 @@ impl RefusalLog {
     ) {
         metrics::counter!(REFUSED, "reason" => reason.label()).increment(1);
         let status = status.map(|status| status.as_u16());
-        let said = Said { address, status, text: one_line(text) };
+        let said = Said { address, status, text: bounded(text, MAX_TEXT) };
         if let Some(line) = self.0.lock().count(reason, said, Instant::now()) {
             line.log();
         }
@@ -197,23 +198,6 @@ impl Line {
     }
 }
 
-/// Returns a text as one short line. What came from outside may be in it, so nothing of it can
-/// look like a line of its own.
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len().min(2 * MAX_TEXT));
-    for (at, character) in text.chars().enumerate() {
-        if at >= MAX_TEXT {
-            line.push('…');
-            break;
-        }
-        match character {
-            '"' | '\'' | '\\' => line.push(character),
-            other => line.extend(other.escape_debug()),
-        }
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,9 +263,9 @@ mod tests {
     #[test]
     fn a_text_is_one_line() {
         let forged = "Content-Type \"a\"\n2026-11-28T00:00:00Z ERROR \u{1b}[31mred\u{2028}\u{202e}";
-        let line = one_line(forged);
+        let line = bounded(forged, MAX_TEXT);
         assert!(line.starts_with("Content-Type \"a\"\\n2026"), "{line}");
         assert!(line.chars().all(|c| (' '..='~').contains(&c)), "{line}");
-        assert!(one_line(&"x".repeat(9999)).chars().count() == MAX_TEXT + 1);
+        assert_eq!(bounded(&"x".repeat(9999), MAX_TEXT).chars().count(), MAX_TEXT + 1);
     }
 }

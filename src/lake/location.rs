@@ -3,6 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
+/// Schemes that people write, those of other programs among them.
+const SCHEMES: [&str; 16] = [
+    "s3", "s3a", "s3n", "gs", "gcs", "az", "adl", "abfs", "abfss", "wasb", "wasbs", "azure",
+    "hdfs", "http", "https", "file",
+];
+
 /// The address of a lake: a directory, or a bucket with a key prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -41,6 +47,12 @@ impl Location {
             if text.is_empty() {
                 return Err("is no directory".to_owned());
             }
+            if Location::is_half_an_address(text) {
+                return Err("is no address and would be a directory of that name: an address has \
+                            :// after its scheme (and such a directory is given with ./ before \
+                            it)"
+                .to_owned());
+            }
             return Ok(Location::Local(PathBuf::from(text)));
         };
         if scheme.eq_ignore_ascii_case("file") {
@@ -64,6 +76,27 @@ impl Location {
             "gs" => Ok(Location::Google { bucket: name, prefix }),
             "az" => Ok(Location::Azure { container: name, prefix }),
             _ => Err("is none of a directory, s3://, gs:// and az://".to_owned()),
+        }
+    }
+
+    /// Returns true for a text that is meant as an address and lacks a part of its `://`, such as
+    /// `s3:/bucket`. As a path it would be a directory of that name.
+    #[must_use]
+    pub fn is_half_an_address(text: &str) -> bool {
+        let (first, rest) = text.split_once(['/', '\\']).unwrap_or((text, ""));
+        let (scheme, colon) = match first.split_once(':') {
+            Some((scheme, after)) => (scheme, Some(after)),
+            None => (first, None),
+        };
+        let known = SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+        let letters = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        match colon {
+            // `s3:/bucket`, and any other scheme in that place.
+            Some("") => known || (scheme.len() > 1 && scheme.chars().all(letters)),
+            // `s3:bucket`.
+            Some(_) => known,
+            // `s3//bucket`.
+            None => known && rest.starts_with('/'),
         }
     }
 
@@ -142,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn directories_with_colons_are_directories() {
+        for text in
+            ["./s3:/bucket", "/srv/s3:/bucket", "lake:2026/x", "s3", "s3/lake", "a:b", "C:/x"]
+        {
+            assert!(matches!(Location::parse(text), Ok(Location::Local(_))), "{text}");
+        }
+    }
+
+    #[test]
     fn locations_are_read_and_shown() {
         for (text, shown) in [
             ("./data/lake", "./data/lake"),
@@ -153,9 +195,23 @@ mod tests {
         ] {
             assert_eq!(Location::parse(text).map(|l| l.to_string()), Ok(shown.to_owned()));
         }
-        for text in
-            ["", "s3://", "s3:///x", "s3://key:word@b/x", "http://m:9/b", "file://x", "s3://b/../c"]
-        {
+        for text in [
+            "",
+            "s3://",
+            "s3:///x",
+            "s3:/bucket/prefix",
+            "s3:bucket",
+            "S3//bucket",
+            "gs:/b",
+            "file:/srv/lake",
+            "abfss:/c",
+            "minio:/b",
+            "s3:\\\\bucket",
+            "s3://key:word@b/x",
+            "http://m:9/b",
+            "file://x",
+            "s3://b/../c",
+        ] {
             assert!(Location::parse(text).is_err(), "{text} passed");
         }
     }

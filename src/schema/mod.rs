@@ -21,6 +21,7 @@ mod parse;
 #[cfg(test)]
 mod parse_tests;
 pub mod render;
+mod required;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ pub const INGEST_ID: &str = "_ingest_id";
 pub const EXTRA: &str = "_extra";
 
 pub use render::{Format, cli_text};
+pub use required::declared_without_null;
 
 /// The names of the tables whose schemas are compiled in.
 pub const BUILTIN: &[&str] = &["user_sessions"];

@@ -5,6 +5,8 @@
 //! [strftime format](https://docs.rs/chrono/latest/chrono/format/strftime/). Every segment has a
 //! name, so that no value, whatever it holds, can be `.`, `..` or a hidden name by itself.
 
+mod checks;
+
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 
 use crate::schema::{Kind, TableSchema};
@@ -80,7 +82,10 @@ impl Template {
             }
             let parts = parse_value(value, schema).map_err(fail)?;
             if !parts.iter().any(|p| !matches!(p, Part::Literal(_))) {
-                return Err(fail(format!("`{segment}` holds no `{{column}}`")));
+                return Err(fail(format!(
+                    "`{segment}` holds no column: a value comes from one in braces, like \
+                     `date={{startTime:%Y-%m-%d}}`"
+                )));
             }
             segments.push(Segment { name: name.to_owned(), parts });
         }
@@ -154,7 +159,7 @@ fn parse_placeholder(inner: &str, schema: &TableSchema) -> Result<Part, String> 
         None => (inner, None),
     };
     let Some(column) = schema.fields.iter().position(|f| f.name == name) else {
-        return Err(format!("table {} has no column `{name}`", schema.name));
+        return Err(format!("table {} has no column `{name}`{}", schema.name, meant(name, schema)));
     };
     match (schema.fields.get(column).map(|f| &f.kind), format) {
         (Some(Kind::String), None) => Ok(Part::Text { column }),
@@ -170,6 +175,18 @@ fn parse_placeholder(inner: &str, schema: &TableSchema) -> Result<Part, String> 
         )),
         _ => Err(format!("column `{name}` is neither a string nor a time")),
     }
+}
+
+/// Returns the end of a sentence that names the column which is spelled most like `name`, if one is.
+fn meant(name: &str, schema: &TableSchema) -> String {
+    let names = schema.fields.iter().flat_map(|field| {
+        std::iter::once(&field.name)
+            .chain(&field.aliases)
+            .map(|spelling| (spelling.as_str(), field.name.as_str()))
+    });
+    crate::spelling::meant(name, names)
+        .map(|meant| format!("; did you mean `{meant}`?"))
+        .unwrap_or_default()
 }
 
 /// Returns the coarsest unit, in microseconds, in which `format` shows all times of a unit alike.

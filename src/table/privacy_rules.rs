@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::schema::{EXTRA, Field, Kind, TableSchema};
+use crate::spelling;
 
 /// A treatment of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +81,11 @@ impl Rules {
         };
         let mut found = schemas.iter().filter_map(|schema| find(schema, path)).peekable();
         if found.peek().is_none() {
-            return Err("no table has such a column".to_owned());
+            let paths = paths(schemas);
+            let meant =
+                spelling::meant(path, paths.iter().map(|(path, of)| (path.as_str(), of.as_str())));
+            let meant = meant.map(|meant| format!("; did you mean `{meant}`?"));
+            return Err(format!("no table has such a column{}", meant.unwrap_or_default()));
         }
         if let Some(action @ (Action::Hash | Action::Truncate)) = action
             && found.any(|(_, kind)| kind != Kind::String)
@@ -202,6 +207,28 @@ fn resolve(fields: &[Field], path: &str) -> Option<(Vec<Step>, Kind)> {
     }
 }
 
+/// Returns the paths of all columns, under each of their names, with the path that a rule has for it.
+fn paths(schemas: &[&TableSchema]) -> Vec<(String, String)> {
+    fn visit(fields: &[Field], before: &str, found: &mut Vec<(String, String)>) {
+        for field in fields {
+            let path = format!("{before}{}", field.name);
+            for name in all_names(field) {
+                found.push((format!("{before}{name}"), path.clone()));
+            }
+            let below = match &field.kind {
+                Kind::List(element) => element.as_ref(),
+                kind => kind,
+            };
+            if let Kind::Struct(fields) = below {
+                visit(fields, &format!("{path}."), found);
+            }
+        }
+    }
+    let mut found = vec![(EXTRA.to_owned(), EXTRA.to_owned())];
+    schemas.iter().for_each(|schema| visit(&schema.fields, "", &mut found));
+    found
+}
+
 /// Returns the steps to the names of the events of user tags, if the table has events.
 fn tag_steps(schema: &TableSchema) -> Option<Vec<Step>> {
     let (place, events) = position(&schema.fields, "events")?;
@@ -257,6 +284,23 @@ mod tests {
             r#"{"ip":"truncate","stringProperties.a=b":"hash","userActions.targetUrl":"drop"}"#
         );
         assert!(Rules::parse("{\"ip\":\"mask\"}").is_err() && Rules::parse("{").is_err());
+    }
+
+    #[test]
+    fn a_near_miss_of_a_column_is_named() {
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let said = |path: &str| Rules::default().add(path, "drop", &[&schema]).unwrap_err();
+        for (path, meant) in [
+            ("userid", "`userId`"),
+            ("IP", "`ip`"),
+            ("useractions.targeturl", "`userActions.targetUrl`"),
+            ("userAction.targetUrl", "`userActions.targetUrl`"),
+            ("sessionTag", "`userId`"),
+            ("extra", "`_extra`"),
+        ] {
+            assert!(said(path).ends_with(&format!("; did you mean {meant}?")), "{}", said(path));
+        }
+        assert_eq!(said("zzz"), "no table has such a column");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::config::layers::Layers;
 use crate::config::list::{self, Kind, Setting};
 use crate::config::source::{Source, SourcedText};
 use crate::config::value;
+use crate::lake::Location;
 
 /// Builds options from settings and collects what is wrong with them. In place of a wrong value a
 /// harmless one is built into options that are then dropped.
@@ -139,6 +140,9 @@ impl<'a> Builder<'a> {
     pub(super) fn path(&mut self, setting: &Setting) -> PathBuf {
         self.parsed(setting, |text| match text {
             "" => Err("is no directory".to_owned()),
+            address if address.contains("://") || Location::is_half_an_address(address) => {
+                Err("is an address, and has to be a directory on a disk of this machine".to_owned())
+            }
             path => Ok(PathBuf::from(path)),
         })
     }

@@ -11,7 +11,14 @@ use crate::config::source::Source;
 use crate::http::Endpoint;
 use crate::privacy;
 use crate::schema::{self, TableSchema};
-use crate::table::{Spec, Template};
+use crate::table::{Spec, Template, TemplateError};
+
+/// Parses a template that somebody has written.
+fn new_template(text: &str, schema: &TableSchema) -> Result<Template, TemplateError> {
+    let template = Template::parse(text, schema)?;
+    template.check_formats()?;
+    Ok(template)
+}
 
 impl Builder<'_> {
     /// Builds the table of the settings, and those of `[[tables]]`.
@@ -67,7 +74,7 @@ impl Builder<'_> {
             }
         };
         let given = self.given(&list::PARTITION);
-        match Template::parse(&given.text, &schema) {
+        match new_template(&given.text, &schema) {
             Ok(template) => (schema, template),
             Err(error) => {
                 self.refuse(given.source.place(&list::PARTITION), error.to_string());
@@ -120,7 +127,7 @@ impl Builder<'_> {
             let partition = keys.partition.as_ref().map_or("", |Text(template)| template);
             match schema {
                 Err(why) => reader.refuse("schema", why),
-                Ok(schema) => match Template::parse(partition, &schema) {
+                Ok(schema) => match new_template(partition, &schema) {
                     Err(error) => reader.refuse("partition", error.to_string()),
                     Ok(partition) => tables.push(Spec::new(name, schema, partition)),
                 },

@@ -6,16 +6,16 @@ use super::*;
 fn unknown_keys_name_file_line_and_the_nearest_key() {
     assert_eq!(
         complaint("# first\nlog = \"info\"\nrol_age = \"60s\"\n"),
-        "sessionlake.toml:3: unknown key `rol_age`; the nearest known key is `roll_age`"
+        "sessionlake.toml:3: unknown key `rol_age`; did you mean `roll_age`?"
     );
     assert_eq!(
         complaint("roll-age = \"60s\""),
-        "sessionlake.toml:1: unknown key `roll-age`; the nearest known key is `roll_age`"
+        "sessionlake.toml:1: unknown key `roll-age`; did you mean `roll_age`?"
     );
     assert_eq!(
         complaint("[storage]\naws_acces_key_id = \"hunter2\""),
-        "sessionlake.toml:2: unknown key `storage.aws_acces_key_id`; the nearest known key is \
-         `aws_access_key_id`"
+        "sessionlake.toml:2: unknown key `storage.aws_acces_key_id`; did you mean \
+         `aws_access_key_id`?"
     );
     assert_eq!(
         complaint("[storage]\nallow_http = true\nroll_age = \"60s\""),

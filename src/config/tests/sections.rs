@@ -59,10 +59,7 @@ ip = "truncate"
 fn sections_that_cannot_be_are_refused_with_their_line() {
     for (text, said) in [
         ("[[endpoint]]\npath = \"/\"", ":2: endpoint.path: \"/\" is for the form elasticsearch"),
-        (
-            "[[endpoint]]\npth = \"/a\"",
-            ":2: unknown key `endpoint.pth`; the nearest known key is `path`",
-        ),
+        ("[[endpoint]]\npth = \"/a\"", ":2: unknown key `endpoint.pth`; did you mean `path`?"),
         (
             "[[endpoint]]\nmethods = [\"GET\"]",
             ":2: endpoint.methods: \"GET\" is neither PUT nor POST",
@@ -77,6 +74,28 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
         ("[[endpoint]]\nindices = { \"../x\" = \"user_sessions\" }", "\"../x\" is no index name"),
         ("[[tables]]\nname = \"user_sessions\"", "there is a table user_sessions already"),
         ("[endpoint]\npath = \"/a\"", "of which there may be several: [[endpoint]]"),
+        ("[[endpoints]]\npath = \"/a\"", ":1: unknown key `endpoints`; did you mean [[endpoint]]?"),
+        ("[endpoints]\npath = \"/a\"", "did you mean [[endpoint]]?"),
+        ("[[table]]\nname = \"a\"", "`table` is an array, and should be a string"),
+        ("[[tabels]]\nname = \"a\"", "did you mean [[tables]]?"),
+        ("[storge]\nallow_http = true", "did you mean [storage]?"),
+        ("[Privacy]\nip = \"drop\"", "did you mean [privacy]?"),
+        ("methods = [\"PUT\"]", ":1: unknown key `methods`; it is a key of [[endpoint]]"),
+        (
+            "[[endpoint]]\nlisten = \"x\"",
+            "it is a setting of its own: move it above the line [[end",
+        ),
+        ("[[endpoint]]\ncolour = 1", "; the keys of [[endpoint]] are name, path, methods, form"),
+        ("colour = 1", ":1: unknown key `colour`; `sessionlake serve --help` lists the settings"),
+        (
+            "privacy_key = \"k\"\n[privacy]\nuserid = \"hash\"",
+            ":3: privacy.userid: no table has such a column; did you mean `userId`?",
+        ),
+        (
+            "[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\npartition = \
+             \"date={at:YYYY-MM-DD}\"",
+            "write `%Y-%m-%d`",
+        ),
         ("privacy_key = \"k\"\n[privacy]\nduration = \"hash\"", ":3: privacy.duration: only text"),
         ("encrypt_journal = true", ":1: encrypt_journal: needs a secret: --privacy-key"),
         ("tls_cert = \"cert.pem\"", "TLS needs it as well: --tls-key"),

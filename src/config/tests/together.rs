@@ -39,6 +39,48 @@ fn settings_have_to_go_together() {
     assert!(load(&own, &[], None).is_ok());
 }
 
+#[test]
+fn a_partition_that_is_text_alone_is_refused() {
+    let said = |partition: &str| load(&[partition], &[], None).unwrap_err().to_string();
+    let error = said("--partition=date={startTime:YYYY-MM-DD}");
+    assert!(error.starts_with("--partition: partition template `date={startTime:Y"), "{error}");
+    assert!(error.ends_with("write `%Y-%m-%d`"), "{error}");
+    assert!(said("--partition=date={startTime:2026}").contains("no part of the time"));
+    assert!(said("--partition=date=%Y-%m-%d").contains("holds no column"));
+    let error = said("--partition=date={starttime:%Y}");
+    assert!(error.ends_with("has no column `starttime`; did you mean `startTime`?"), "{error}");
+    assert!(said("--partition=t={visitId}").ends_with("did you mean `userSessionId`?"));
+}
+
+#[test]
+fn half_an_address_is_refused_as_a_directory() {
+    let said = |flag: &str| load(&[flag], &[], None).unwrap_err().to_string();
+    let error = said("--lake=s3:/bucket/prefix");
+    assert!(error.starts_with("--lake: \"s3:/bucket/prefix\" is no address"), "{error}");
+    assert!(error.ends_with("--lake s3://bucket/prefix"), "{error}");
+    assert!(said("--lake=gs:bucket").contains("is no address"));
+    assert!(said("--state=s3://bucket/state").contains("has to be a directory"));
+    assert!(load(&["--lake=./s3:/bucket"], &[], None).is_ok());
+}
+
+#[test]
+fn fields_without_null_are_warned_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("own.avsc");
+    std::fs::write(
+        &file,
+        r#"{"type": "record", "name": "own", "fields": [
+            {"name": "id", "type": "string"}, {"name": "n", "type": "long"}]}"#,
+    )
+    .unwrap();
+    let schema = format!("--schema={}", file.display());
+    let loaded = load(&["--table=own", &schema, "--partition="], &[], None).unwrap();
+    let [warning] = &loaded.warnings[..] else { panic!("{:?}", loaded.warnings) };
+    assert!(warning.contains("declares `id` and 1 more without null"), "{warning}");
+    let own = ["--table=orders", "--schema=examples/orders.avsc", "--partition="];
+    assert!(load(&own, &[], None).unwrap().warnings.is_empty());
+}
+
 #[cfg(unix)]
 #[test]
 fn the_state_directory_is_found_in_the_lake_through_a_link() {
