@@ -7,6 +7,7 @@
 
 use super::body::{BodyReader, State};
 use super::reject::{Defect, Fault};
+use crate::table::Revision;
 
 impl BodyReader<'_> {
     /// Reads elements from the progress on.
@@ -132,10 +133,11 @@ impl BodyReader<'_> {
         // Blank lines take no number that a later line may have.
         let before = self.parser.src.get(..self.parser.blank(at)).unwrap_or(self.parser.src);
         self.progress.state = State::Lines;
+        self.progress.on_line = 0;
         self.progress.at = memchr::memrchr(b'\n', before).map_or(at, |end| end + 1);
         let before = memchr::memchr_iter(b'\n', before).count() as u64;
         self.progress.line = line.max(self.body.first_line.saturating_add(before));
         self.parser.multiline = false;
-        self.lines();
+        if self.rows.revision >= Revision::Third { self.documents() } else { self.lines() }
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies → documents: lines, an array, or one document over many lines.
+//! Bodies → documents: their form, and what each of their lines is for.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use super::extra::ACTION_ID;
 use super::parser::{Failed, Parsed, Parser, Scratch};
 use super::plan::{Column, FieldIndex, RecordBuilder};
 use super::reject::{Defect, Fault, Reject};
-use super::rows::Rows;
+use super::rows::{Position, Rows};
 use super::value;
 use crate::bulk_action::{self, BYTE_ORDER_MARK, Verb};
 use crate::record::{Body, Form};
@@ -39,12 +39,18 @@ pub struct Progress {
     pub(super) utf8: bool,
     pub(super) at: usize,
     pub(super) line: u64,
-    expected: Expected,
+    /// The number of documents and rejects that begin on the line before `at`.
+    pub(super) on_line: u64,
+    /// Bytes that were read in vain for the ends of documents: see [`super::documents`].
+    pub(super) in_vain: usize,
+    /// True after a reject: what follows may be the rest of its document.
+    pub(super) in_doubt: bool,
+    pub(super) expected: Expected,
 }
 
 /// The meaning of the next line that is not blank.
 #[derive(Clone, Debug, Default)]
-enum Expected {
+pub(super) enum Expected {
     /// A document or an action.
     #[default]
     Any,
@@ -62,6 +68,8 @@ pub(super) enum State {
     FirstLine,
     /// Within lines.
     Lines,
+    /// Within documents, of which several may stand on a line and one over several.
+    Documents,
     /// Within an array, before an element.
     Array,
     /// At the end of the body.
@@ -70,8 +78,16 @@ pub(super) enum State {
 
 impl Progress {
     /// The beginning of a body.
-    pub const NEW: Progress =
-        Progress { state: State::New, utf8: false, at: 0, line: 0, expected: Expected::Any };
+    pub const NEW: Progress = Progress {
+        state: State::New,
+        utf8: false,
+        at: 0,
+        line: 0,
+        on_line: 0,
+        in_vain: 0,
+        in_doubt: false,
+        expected: Expected::Any,
+    };
 
     pub(super) fn ended(&self) -> bool {
         self.state == State::Ended
@@ -121,6 +137,7 @@ impl<'a> BodyReader<'a> {
         reader.start.at = reader.progress.at;
         match reader.progress.state {
             State::Array => reader.array(),
+            State::Documents => reader.documents(),
             _ => reader.lines(),
         }
         reader.rows.end(body);
@@ -139,6 +156,7 @@ impl<'a> BodyReader<'a> {
         let array = begins && self.body.form == Form::Ndjson && self.parser.byte(first) == b'[';
         // A bulk was taken apart by its lines when it was answered.
         let lines = match self.body.form {
+            Form::Ndjson if self.rows.revision >= Revision::Third => State::Documents,
             Form::Ndjson => State::FirstLine,
             Form::Elasticsearch => State::Lines,
         };
@@ -147,7 +165,7 @@ impl<'a> BodyReader<'a> {
             utf8: simdutf8::basic::from_utf8(bytes).is_ok(),
             at: if array { first + 1 } else { start },
             line: self.body.first_line,
-            expected: Expected::Any,
+            ..Progress::NEW
         };
     }
 
@@ -159,7 +177,7 @@ impl<'a> BodyReader<'a> {
                 || self.rows.column_bytes - self.start.column_bytes >= self.limit.column_bytes)
     }
 
-    fn rest(&self, at: usize) -> &'a [u8] {
+    pub(super) fn rest(&self, at: usize) -> &'a [u8] {
         self.parser.src.get(at..).unwrap_or_default()
     }
 
@@ -172,13 +190,14 @@ impl<'a> BodyReader<'a> {
 
     /// Returns the position of the first byte of the line at `at` that is no white space. A byte order
     /// mark at the beginning of a line counts as such: files that begin with one are joined.
-    fn line_start(&self, at: usize) -> usize {
+    pub(super) fn line_start(&self, at: usize) -> usize {
         let marked = self.rest(at).starts_with(BYTE_ORDER_MARK);
         let marked = marked && self.rows.revision >= Revision::Second;
         self.parser.blank(if marked { at + BYTE_ORDER_MARK.len() } else { at })
     }
 
-    /// Reads lines from the progress on.
+    /// Reads lines from the progress on: each is a document, an action or a reject, unless the first
+    /// begins a document that is all of the body.
     pub(super) fn lines(&mut self) {
         let Progress { state, mut at, mut line, .. } = *self.progress;
         let mut first = state == State::FirstLine;
@@ -198,7 +217,7 @@ impl<'a> BodyReader<'a> {
             at = match std::mem::take(&mut self.progress.expected) {
                 Expected::Any => match self.action(at, start, line) {
                     Some(next) => next,
-                    None => match self.dumped(at, start) {
+                    None => match self.dumped_line(at, start) {
                         Some(dumped) => self.dumped_document(dumped, at, line),
                         None => self.document(None, first, at, start, line),
                     },
@@ -273,8 +292,9 @@ impl<'a> BodyReader<'a> {
     /// Completes the row that was parsed; returns false, and records a fault, when a column is
     /// full.
     pub(super) fn complete(&mut self, start: usize, line: u64) -> bool {
-        let completed =
-            self.rows.complete(self.parser.src, &self.parser.scratch.extra, line).is_ok();
+        let position = Position { line, before: self.progress.on_line };
+        let extra = &self.parser.scratch.extra;
+        let completed = self.rows.complete(self.parser.src, extra, position).is_ok();
         if completed {
             self.rows.column_bytes += self.parser.total_cost();
         } else {
@@ -320,7 +340,7 @@ impl<'a> BodyReader<'a> {
 
     /// Reads the line at `at` if it is a bulk action: it is left out, or a reject. Returns the
     /// beginning of the next line.
-    fn action(&mut self, at: usize, start: usize, line: u64) -> Option<usize> {
+    pub(super) fn action(&mut self, at: usize, start: usize, line: u64) -> Option<usize> {
         let text = self.rest(start);
         if text.starts_with(BYTE_ORDER_MARK) || !bulk_action::begins(text) {
             return None;

@@ -26,26 +26,39 @@ struct Hit<'a> {
 /// The parts of a dumped line, as ranges of the body.
 pub(super) struct Dumped {
     /// The document.
-    source: Range<usize>,
+    pub(super) source: Range<usize>,
     /// Its `_id`, if that is a string.
-    id: Option<Range<usize>>,
+    pub(super) id: Option<Range<usize>>,
 }
 
 impl BodyReader<'_> {
     /// Returns the parts of the line at `at`, whose first byte that is not blank is at `start`, if it
-    /// is a dumped one: an object that begins with `_index`, a string, and has an object `_source`.
-    /// Where the table has a column of either name, no line is.
-    pub(super) fn dumped(&self, at: usize, start: usize) -> Option<Dumped> {
-        let rest = self.parser.src.get(start..)?.strip_prefix(b"{")?.trim_ascii_start();
-        if !rest.starts_with(b"\"_index\"") || self.rows.revision < Revision::Second {
-            return None;
-        }
-        let names = &self.rows.root.reader.names;
-        if names.find(b"_index").is_some() || names.find(b"_source").is_some() {
+    /// is a dumped one.
+    pub(super) fn dumped_line(&self, at: usize, start: usize) -> Option<Dumped> {
+        if !self.may_be_dumped(start) {
             return None;
         }
         let (kept, _) = self.line_end(at);
-        let line = self.parser.src.get(start..kept)?;
+        self.dumped(start, kept)
+    }
+
+    /// Returns whether the object at `start` begins with `_index`. Where the table has a column of that
+    /// name or `_source`, none does.
+    pub(super) fn may_be_dumped(&self, start: usize) -> bool {
+        let object = self.rest(start).strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+        if !object.is_some_and(|object| object.starts_with(b"\"_index\""))
+            || self.rows.revision < Revision::Second
+        {
+            return false;
+        }
+        let names = &self.rows.root.reader.names;
+        names.find(b"_index").is_none() && names.find(b"_source").is_none()
+    }
+
+    /// Returns the parts of the object from `start` up to `end`, which begins with `_index`, if that is a
+    /// string and it has an object `_source`.
+    pub(super) fn dumped(&self, start: usize, end: usize) -> Option<Dumped> {
+        let line = self.parser.src.get(start..end)?;
         let hit: Hit<'_> = serde_json::from_slice(line).ok()?;
         // Wherever the same text stands first, it says the same.
         let range = |raw: &RawValue| {
@@ -67,7 +80,7 @@ impl BodyReader<'_> {
         self.reject_line(at, line, self.parser.fault)
     }
 
-    fn source(&mut self, source: &Range<usize>) -> Parsed<usize> {
+    pub(super) fn source(&mut self, source: &Range<usize>) -> Parsed<usize> {
         if !self.progress.utf8 {
             self.check_utf8(source.start, source.end)?;
         }

@@ -19,17 +19,26 @@
 //! # Bodies
 //! ```text
 //!  {"a":1}⏎{"a":2}⏎⏎{"a":3}        one document a line: lines 1, 2 and 4; blank lines do not count
+//!  {"a":1}{"a":2} {"a":3}          several on a line: 1, 1.2 and 1.3 in `_ingest_id`
+//!  {⏎  "a": 1⏎}⏎{⏎  "a": 2⏎}⏎      documents over several lines: lines 1 and 4
 //!  {"index":{"_id":"1"}}⏎{"a":1}⏎   bulk actions before documents: `index` and `create` are left
 //!                                   out, `delete` and `update` are rejects, and what follows one of
 //!                                   the first three is its document, whatever it says
 //!  {"_index":"i","_id":"1","_source":{"a":1}}⏎   a line of an index's dump: `_source` is the document
 //!  [{"a":1},{"a":2}]                an array: elements 1 and 2
-//!  {⏎  "a": 1⏎}⏎                    one document over several lines, if it is all of the body
 //! ```
 //! LF or CRLF, a UTF-8 byte order mark, no final newline: all the same. Documents are strict RFC
 //! 8259 in UTF-8, at most 128 levels deep, with no lone surrogate escapes. In an array of several
 //! lines, a reject whose end cannot be told takes everything after it along; what follows an array,
-//! or a first line that only begins like one, is read line by line.
+//! or a first line that only begins like one, is read as any other body. Where documents end, and what
+//! a broken one takes along, is in `documents.rs`. In the Elasticsearch form a document is one line,
+//! since the answer to the sender has counted lines, and an array is none; of revisions before
+//! [`Revision::Third`](crate::table::Revision::Third) the same holds for plain bodies, but that one
+//! document over several lines may be all of the body.
+//!
+//! A *line*, in the counts of batches, rolls and receipts, is a document or a reject, whatever number
+//! of lines it has as text. It is here that documents are counted, once: the intake, which looks at no
+//! document, counts lines of text.
 //!
 //! The `_id` of an action or of a dumped line is no part of the document. It goes to the column `_id`,
 //! if the table has one and the document nothing for it; else to `_extra` as `_id`, a key that is no
@@ -57,7 +66,7 @@
 //!
 //! # Files
 //! ```text
-//!  decoder ─▶ body (+ array) ─▶ record ⇄ value ─▶ {string, number, skip} ─▶ scan
+//!  decoder ─▶ body (+ array, documents) ─▶ record ⇄ value ─▶ {string, number, skip} ─▶ scan
 //!                │                │  conflicts: repeated names, aliases, other types
 //!                ▼                ▼
 //!              rows            parser: state, faults, cost ─▶ {extra, keys, plan, reject}
@@ -70,6 +79,7 @@ mod conflicts;
 mod cost;
 mod decoder;
 mod document;
+mod documents;
 mod dumped;
 mod extra;
 mod keys;

@@ -11,7 +11,8 @@ use crate::record::Seq;
 pub struct Reject {
     /// The body it came in.
     pub seq: Seq,
-    /// Its line in the body or the imported file, counted from 1; of an array, its element.
+    /// The line that it begins on in the body or the imported file, counted from 1; of an array, its
+    /// element.
     pub line: u64,
     /// The kind of its defect.
     pub code: RejectCode,
@@ -108,6 +109,7 @@ pub(super) enum Defect {
     Control,
     TooDeep,
     Trailing,
+    AfterDocument,
     AfterArray,
     OpenArray,
     NotUtf8,
@@ -134,7 +136,7 @@ impl Defect {
             | Defect::Surrogate
             | Defect::Control => RejectCode::NotJson,
             Defect::TooDeep => RejectCode::TooDeep,
-            Defect::Trailing | Defect::AfterArray => RejectCode::Trailing,
+            Defect::Trailing | Defect::AfterDocument | Defect::AfterArray => RejectCode::Trailing,
             Defect::NotUtf8 => RejectCode::NotUtf8,
             Defect::BatchFull => RejectCode::TooLarge,
             Defect::Amplification => RejectCode::Amplification,
@@ -180,6 +182,7 @@ impl Fault {
                 "trailing characters after the document",
                 " (two documents in one line? send it with --data-binary)",
             ),
+            Defect::AfterDocument => ("trailing characters after the document", ""),
             Defect::AfterArray => ("trailing characters after the array", ""),
             Defect::OpenArray => ("the array is not closed: unexpected end of the body", ""),
             Defect::NotUtf8 => ("not UTF-8", ""),
@@ -240,7 +243,7 @@ mod tests {
             (b"{\"id\":\"\\q\"}", "not_json"),
             (b"{\"id\":\"\xff\"}", "not_utf8"),
             (b"{\"id\":1", "truncated"),
-            (b"{} {}", "trailing"),
+            (b"{} x", "trailing"),
             (&deep, "too_deep"),
         ] {
             assert_eq!(codes(Form::Ndjson, line), [code], "{}", String::from_utf8_lossy(line));

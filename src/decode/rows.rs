@@ -38,6 +38,8 @@ pub struct Counts {
     pub rejects: u64,
     /// Bulk action lines that were left out. Not among `lines`.
     pub actions: u64,
+    /// Those of the rows that are null in every column: no name in the document is one of the table's.
+    pub unmatched: u64,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -46,7 +48,17 @@ impl std::ops::AddAssign for Counts {
         self.rows += more.rows;
         self.rejects += more.rejects;
         self.actions += more.actions;
+        self.unmatched += more.unmatched;
     }
+}
+
+/// The position of a document, as `_ingest_id` has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    /// The line that it begins on; of an array, its element.
+    pub(super) line: u64,
+    /// The number of documents and rejects that begin on the line before it.
+    pub(super) before: u64,
 }
 
 /// Columns, rejects and counts since the last batch was finished.
@@ -102,10 +114,16 @@ impl Rows {
     }
 
     /// Completes the row in progress; on failure it is discarded.
-    pub(super) fn complete(&mut self, src: &[u8], extra: &Extra, line: u64) -> Result<(), Full> {
-        let completed = self.lineage(src, extra, line);
+    pub(super) fn complete(
+        &mut self,
+        src: &[u8],
+        extra: &Extra,
+        position: Position,
+    ) -> Result<(), Full> {
+        let completed = self.lineage(src, extra, position);
         match completed {
             Ok(()) => {
+                self.counts.unmatched += u64::from(self.is_unmatched());
                 self.count += 1;
                 self.counts.rows += 1;
                 self.counts.lines += 1;
@@ -115,14 +133,24 @@ impl Rows {
         completed
     }
 
+    /// Returns whether the row in progress has a value in no column.
+    fn is_unmatched(&self) -> bool {
+        self.root.columns.iter().all(|column| column.len() <= self.count)
+    }
+
     /// Appends the lineage columns of the row.
-    fn lineage(&mut self, src: &[u8], extra: &Extra, line: u64) -> Result<(), Full> {
+    fn lineage(&mut self, src: &[u8], extra: &Extra, position: Position) -> Result<(), Full> {
         if self.count >= MAX_LEN {
             return Err(Full);
         }
         self.ids.open(self.count);
         self.ids.bytes.extend_from_slice(&self.id_prefix);
-        self.ids.bytes.extend_from_slice(itoa::Buffer::new().format(line).as_bytes());
+        let mut digits = itoa::Buffer::new();
+        self.ids.bytes.extend_from_slice(digits.format(position.line).as_bytes());
+        if position.before > 0 {
+            self.ids.bytes.push(b'.');
+            self.ids.bytes.extend_from_slice(digits.format(position.before + 1).as_bytes());
+        }
         self.ids.close()?;
         if extra.len() > 0 {
             self.extras.open(self.count);

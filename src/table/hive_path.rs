@@ -121,7 +121,7 @@ fn is_escaped(c: char, revision: Revision) -> bool {
     }
     match revision {
         Revision::First => "\"#%'*/:=?\\{}[]^<>|".contains(c),
-        Revision::Second => {
+        Revision::Second | Revision::Third => {
             c.is_ascii() && !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_' | '~')
         }
     }

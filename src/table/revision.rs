@@ -15,13 +15,15 @@ pub enum Revision {
     /// A time is of the years 1 to 9999; paths have the characters escaped that DuckDB escapes; of a
     /// line of an index's dump, `_source` is the document. A byte order mark may begin any line, not
     /// only the first.
-    #[default]
     Second,
+    /// Among lines, documents may stand in a row without line feeds, and extend over several lines.
+    #[default]
+    Third,
 }
 
 impl Revision {
     /// The revision of everything that is not sealed yet.
-    pub const LATEST: Revision = Revision::Second;
+    pub const LATEST: Revision = Revision::Third;
 
     /// Returns the number in seals; `None` for the first revision, which seals do not name.
     #[must_use]
@@ -29,6 +31,7 @@ impl Revision {
         match self {
             Revision::First => None,
             Revision::Second => Some(2),
+            Revision::Third => Some(3),
         }
     }
 
@@ -40,6 +43,7 @@ impl Revision {
         match number {
             None => Ok(Revision::First),
             Some(2) => Ok(Revision::Second),
+            Some(3) => Ok(Revision::Third),
             Some(number) => Err(format!(
                 "its rows are made by revision {number} of the rules, which is of a later version: \
                  start that version"

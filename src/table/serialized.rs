@@ -147,6 +147,7 @@ mod tests {
             format!("[{},{}]", table("a", exploded), table("b", rules)),
             format!("[{}]", table("a", r#","privacy":"day=hash","revision":2"#)),
             format!("[{}]", table("a", r#","revision":2,"folded_names":true"#)),
+            format!("[{}]", table("a", r#","privacy":"day=hash","revision":3"#)),
         ] {
             let tables = read(&json).unwrap();
             assert_eq!(String::from_utf8(tables.to_json()).unwrap(), json);

@@ -1,6 +1,7 @@
 //! Tests of the decoder as a whole: the outcome of lines, of values, and of any bytes at all.
 
 mod cost;
+mod documents;
 mod forms;
 mod fuzz;
 mod generate;
