@@ -68,6 +68,8 @@ pub const ROLLS: &str = "sessionlake_rolls_total";
 pub const ROLL_RETRIES: &str = "sessionlake_roll_retries_total";
 /// Rows committed.
 pub const ROWS: &str = "sessionlake_rows_total";
+/// Rows committed that are null in every column.
+pub const UNMATCHED_ROWS: &str = "sessionlake_unmatched_rows_total";
 /// Lines committed to quarantine.
 pub const REJECTS: &str = "sessionlake_rejects_total";
 /// Data files committed.
@@ -140,7 +142,7 @@ pub const ALL: &[Metric] = &[
         Counter,
         Unit::Count,
         "Non-blank lines of the bodies acknowledged; as many as rows and rejects where each line is \
-         a document, not so for arrays, documents of several lines and action lines",
+         a document, not so for arrays, documents in a row or of several lines, and action lines",
     ),
     metric(DUPLICATES, Counter, Unit::Count, "Bodies acknowledged that equal an earlier one"),
     metric(ENDPOINT_REQUESTS, Counter, Unit::Count, "Requests answered, by endpoint and status"),
@@ -190,6 +192,12 @@ pub const ALL: &[Metric] = &[
         "Requests for a roll that failed and were made again",
     ),
     metric(ROWS, Counter, Unit::Count, "Rows committed"),
+    metric(
+        UNMATCHED_ROWS,
+        Counter,
+        Unit::Count,
+        "Rows committed that are null in every column, as their documents have no field of the table's",
+    ),
     metric(REJECTS, Counter, Unit::Count, "Lines committed to quarantine"),
     metric(FILES, Counter, Unit::Count, "Data files committed"),
     metric(FILE_BYTES, Counter, Unit::Bytes, "Bytes of the data files committed"),

@@ -26,14 +26,18 @@ pub struct Receipt {
     pub first_seq: u64,
     /// Sequence number of the last body of the roll.
     pub last_seq: u64,
-    /// Number of documents and broken lines.
+    /// Number of documents and of rejects, which are broken lines or documents.
     pub lines: u64,
-    /// Number of lines that became rows.
+    /// Number of documents that became rows.
     pub rows: u64,
-    /// Number of lines in quarantine.
+    /// Number of entries in quarantine.
     pub rejects: u64,
     /// Number of bulk action lines, which are not counted as lines.
     pub actions: u64,
+    /// Number of the rows that are null in every column, as their documents have no name of the table's.
+    /// Usually 0, and then left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unmatched: u64,
     /// Bodies of the range, or right before it, that were acknowledged and are gone: their segment
     /// was damaged, and the options said to go on without it. Usually none, and then left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -51,6 +55,11 @@ impl Receipt {
             table.files.iter().map(|file| &file.path).chain(rejects).any(|name| name == path)
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Bodies that are gone.

@@ -182,6 +182,10 @@ impl<'a> Publisher<'a> {
             files: files().count(),
             bytes: files().map(|file| file.bytes).sum(),
         });
+        if receipt.unmatched > 0 {
+            let Receipt { rows, unmatched, .. } = *receipt;
+            self.observers.emit(&RollEvent::Unmatched { roll, rows, unmatched });
+        }
         Ok(())
     }
 

@@ -344,6 +344,7 @@ impl Manifest {
             rows: self.counts.rows,
             rejects: self.counts.rejects,
             actions: self.counts.actions,
+            unmatched: self.counts.unmatched,
             lost: lost
                 .map(|lost| LostBodies { first_seq: lost.first.0, last_seq: lost.last.0 })
                 .collect(),

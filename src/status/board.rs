@@ -172,7 +172,9 @@ impl Observer for Board {
             RollEvent::AlreadyLanded { roll } | RollEvent::Landed { roll } => {
                 self.update(roll, at, |status| status.state = RollState::Landed);
             }
-            RollEvent::BodiesLost { roll, .. } | RollEvent::Recovered { roll, .. } => {
+            RollEvent::BodiesLost { roll, .. }
+            | RollEvent::Recovered { roll, .. }
+            | RollEvent::Unmatched { roll, .. } => {
                 self.update(roll, at, |_| {});
             }
             RollEvent::Retrying { roll, ref error, .. } => {

@@ -25,6 +25,9 @@ impl Observer for MetricsObserver {
                 metrics::counter!(names::FILE_BYTES).increment(*bytes);
                 metrics::gauge!(names::LAST_COMMIT).set(at.0 as f64 / 1e6);
             }
+            RollEvent::Unmatched { unmatched, .. } => {
+                metrics::counter!(names::UNMATCHED_ROWS).increment(*unmatched);
+            }
             _ => {}
         }
     }
@@ -56,6 +59,7 @@ mod tests {
             },
             RollEvent::Committed { roll, rows: 5, rejects: 1, files: 2, bytes: 900 },
             RollEvent::Committed { roll, rows: 6, rejects: 0, files: 1, bytes: 100 },
+            RollEvent::Unmatched { roll, rows: 6, unmatched: 4 },
         ];
         metrics::with_local_recorder(&recorder, || {
             for event in &events {
@@ -70,6 +74,7 @@ mod tests {
             (names::ROLLS, "2"),
             (names::ROWS, "11"),
             (names::REJECTS, "1"),
+            (names::UNMATCHED_ROWS, "4"),
             (names::FILES, "3"),
             (names::FILE_BYTES, "1000"),
             (names::LAST_COMMIT, "1.5"),

@@ -7,7 +7,7 @@ use crate::record::{Roll, SeqRange};
 /// One step of a roll, or of the engine that makes rolls.
 ///
 /// A roll that goes well emits `Opened`, `Filling` (many), `Finished`, `Sealed`, `Landed`,
-/// `Committed`, in this order. Steps of a roll and of the next one interleave, since a roll is filled
+/// `Committed`, in this order; `Unmatched` may follow. Steps of a roll and of the next one interleave, since a roll is filled
 /// while the one before it is published.
 ///
 /// `Redone` begins the steps of a roll that an earlier attempt has sealed; no `Sealed` follows.
@@ -116,6 +116,16 @@ pub enum RollEvent {
         /// Bytes of its data files.
         bytes: u64,
     },
+    /// The roll is over, and some of its rows are null in every column: their documents have no name
+    /// of the table's.
+    Unmatched {
+        /// The number of the roll.
+        roll: Roll,
+        /// Its rows.
+        rows: u64,
+        /// Those of them that are null in every column.
+        unmatched: u64,
+    },
     /// The engine failed. It begins anew from the journal after `pause`.
     EngineFailed {
         /// The error, with its causes.
@@ -146,7 +156,8 @@ impl RollEvent {
             | RollEvent::Retrying { roll, .. }
             | RollEvent::Recovered { roll, .. }
             | RollEvent::Landed { roll }
-            | RollEvent::Committed { roll, .. } => Some(*roll),
+            | RollEvent::Committed { roll, .. }
+            | RollEvent::Unmatched { roll, .. } => Some(*roll),
             RollEvent::EngineFailed { .. } | RollEvent::EngineStopped { .. } => None,
         }
     }

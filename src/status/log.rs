@@ -98,6 +98,13 @@ impl Observer for LogObserver {
                     }
                 }
             }
+            RollEvent::Unmatched { roll, rows, unmatched } => {
+                tracing::warn!(
+                    "{unmatched} of the {rows} rows of roll {roll} are null in every column: their \
+                     documents have no field of the table's. Do they belong to another table, or \
+                     does its schema need their fields?"
+                );
+            }
             RollEvent::EngineFailed { error, pause } => {
                 if let Some(run) = self.engine.lock().failed(at) {
                     let (failures, lasted) = (run.count, run.lasted(at));

@@ -90,6 +90,7 @@ impl Bench {
             rows,
             rejects,
             actions: 0,
+            unmatched: 0,
             lost: Vec::new(),
             tables: vec![TableReceipt {
                 table: "t".into(),
