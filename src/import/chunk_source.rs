@@ -1,6 +1,6 @@
 //! The chunk source: files or lines that are imported, as bodies for the engine.
 //!
-//! A chunk is whole lines of one file ([`super::chunker`]), or one line of the quarantine. Lines are
+//! A chunk is whole documents of one file ([`super::chunker`]), or one line of the quarantine. Lines are
 //! numbered within their file, chunks through all files: with the same files, size and rule, every
 //! chunk is the same again.
 
@@ -60,10 +60,11 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Returns the form in which the decoder has to take it. The Elasticsearch form is that of lines only: one that
-    /// begins with a bracket is no array. A document over several lines is one in the other.
-    pub(super) fn form(&self) -> Form {
-        let several = memchr::memchr(b'\n', &self.bytes).is_some();
+    /// Returns the form in which the decoder has to take it by `rule`. The Elasticsearch form is that of
+    /// lines only: one that begins with a bracket is no array. Documents in a row or over several lines
+    /// are some in the other.
+    pub(super) fn form(&self, rule: ChunkRule) -> Form {
+        let several = rule == ChunkRule::Documents || memchr::memchr(b'\n', &self.bytes).is_some();
         match several && !self.bytes.trim_ascii_start().starts_with(b"[") {
             true => Form::Ndjson,
             false => Form::Elasticsearch,
@@ -176,7 +177,7 @@ impl Source for ChunkSource {
                     files.next_chunk(&self.options, seq, &mut self.first_chunks)?
                 }
                 Origin::Lines(lines) => lines.next().map(|line| {
-                    let form = line.form();
+                    let form = line.form(self.options.rule);
                     (line.bytes, line.number, form)
                 }),
             };
@@ -275,10 +276,34 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_is_whole_documents_whatever_the_size() {
+        let text = "\u{feff}{\n  \"a\": [\n    {\n      \"b\": \"}{\"\n    },\n    {\"c\": 1}\n  ]\n}\n{\n\"a\": \
+                    {\n\"b\": 1\n}\n}{\"a\":1}{\"a\":\"}\\\"{\"} {\"a\":{}}\n\n{\"a\":3}\r\n{\"a\":\n4}";
+        let mut most = 0;
+        for chunk_bytes in 1..=text.len() + 1 {
+            let found = chunks(&[text.as_bytes()], chunk_bytes).unwrap();
+            let whole: String = found.iter().map(|(_, _, text)| text.as_str()).collect();
+            assert_eq!(whole, text, "{chunk_bytes}");
+            let (mut line, mut documents) = (1, 0);
+            for (_, first_line, text) in &found {
+                assert_eq!(*first_line, line, "{chunk_bytes}");
+                line += text.matches('\n').count() as u64;
+                let text = text.trim_start_matches('\u{feff}');
+                let read =
+                    serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+                documents += read.map(|read| read.expect("a document")).count();
+            }
+            assert_eq!(documents, 7, "{chunk_bytes}");
+            most = most.max(found.len());
+        }
+        assert_eq!(most, 7, "every document by itself");
+    }
+
+    #[test]
     fn a_file_whose_first_line_is_in_brackets_is_cut_as_any_other() {
         let found = chunks(&[b"[1]\n{2}\n{3}\n", b"[{},{}]\n"], 6).unwrap();
         let found: Vec<_> = found.iter().map(|(_, l, t)| (*l, t.as_str())).collect();
-        assert_eq!(found, [(1, "[1]\n"), (2, "{2}\n"), (3, "{3}\n"), (1, "[{},{}]\n")]);
+        assert_eq!(found, [(1, "[1]\n{2}\n"), (3, "{3}\n"), (1, "[{},{}]\n")]);
     }
 
     #[test]

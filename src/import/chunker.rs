@@ -1,8 +1,9 @@
 //! The chunker: decompresses one file, hashes it on the way, and cuts it into chunks.
 //!
-//! A chunk has about the size that is asked for and ends with a line, but never between an action
-//! line of the Elasticsearch form and its document: the `_id` would be lost, and the document of an
-//! update would be taken for a row. A file that is one JSON array is one chunk.
+//! A chunk has about the size that is asked for and ends between documents ([`super::boundary`]):
+//! never within one that extends over several lines, and never between an action line of the
+//! Elasticsearch form and its document, or the `_id` would be lost and the document of an update taken
+//! for a row. A file that is one JSON array is one chunk.
 //!
 //! Chunks depend on nothing but the file, the size and the [`ChunkRule`], so that an interrupted
 //! import finds its chunks again.
@@ -15,8 +16,8 @@ use indicatif::ProgressBar;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::options::Input;
-use super::{content_hash, reader};
-use crate::bulk_action::{self, BYTE_ORDER_MARK, Verb};
+use super::{boundary, content_hash, reader};
+use crate::bulk_action::BYTE_ORDER_MARK;
 use crate::foreign_format::{ForeignFormat, HEAD_BYTES};
 use crate::record::Form;
 
@@ -31,6 +32,8 @@ pub(super) enum ChunkRule {
     /// Cuts at any end of a line; a file that begins with a bracket is an array. Manifests of
     /// version 1.
     Lines,
+    /// Cuts at any end of a line, but not between an action and its document. Manifests of version 2.
+    Actions,
     /// Cuts as the module's documentation says.
     Documents,
 }
@@ -126,21 +129,16 @@ impl Chunker {
             if self.layout == Some(Layout::Lines)
                 && let Some(at) = self.rule.cut(read)
             {
-                let rest = read.get(at..).unwrap_or_default();
-                let mut next = spare.try_recv().unwrap_or_default();
-                if next.len() < rest.len() {
-                    next.resize(rest.len().max(chunk_bytes), 0);
-                }
-                if let Some(begin) = next.get_mut(..rest.len()) {
-                    begin.copy_from_slice(rest);
-                }
-                let left = line_feeds(rest);
-                self.filled = rest.len();
-                self.line += std::mem::replace(&mut self.line_feeds, left) - left;
-                return Ok(Some((std::mem::replace(&mut self.buffer, next), at)));
+                return Ok(Some(self.split(at, chunk_bytes, spare)));
             }
             want *= 2;
             if want > MAX_LINE_BYTES {
+                if self.layout == Some(Layout::Lines)
+                    && self.rule == ChunkRule::Documents
+                    && let Some(end) = memchr::memrchr(b'\n', read)
+                {
+                    return Ok(Some(self.split(end + 1, chunk_bytes, spare)));
+                }
                 let array = self.layout != Some(Layout::Lines);
                 let what = if array { "a JSON array" } else { "a line" };
                 let (line, most) = (self.line, MAX_LINE_BYTES >> 20);
@@ -151,11 +149,32 @@ impl Chunker {
         Ok((len > 0).then(|| (std::mem::take(&mut self.buffer), len)))
     }
 
-    /// Returns the form in which the decoder has to take the chunks. The Elasticsearch form is that of
-    /// lines only: one of its lines that begins with a bracket is no array.
+    /// Hands out the read bytes up to `at`, as [`Chunker::next_chunk`] does.
+    fn split(
+        &mut self,
+        at: usize,
+        chunk_bytes: usize,
+        spare: &Receiver<Vec<u8>>,
+    ) -> (Vec<u8>, usize) {
+        let rest = self.buffer.get(at..self.filled).unwrap_or_default();
+        let mut next = spare.try_recv().unwrap_or_default();
+        if next.len() < rest.len() {
+            next.resize(rest.len().max(chunk_bytes), 0);
+        }
+        if let Some(begin) = next.get_mut(..rest.len()) {
+            begin.copy_from_slice(rest);
+        }
+        let left = line_feeds(rest);
+        self.filled = rest.len();
+        self.line += std::mem::replace(&mut self.line_feeds, left) - left;
+        (std::mem::replace(&mut self.buffer, next), at)
+    }
+
+    /// Returns the form in which the decoder has to take the chunks. Under the rule of actions it is the
+    /// Elasticsearch form, which is that of lines only: one that begins with a bracket is no array.
     pub(super) fn form(&self) -> Form {
         match (self.rule, self.layout) {
-            (ChunkRule::Documents, Some(Layout::Lines)) => Form::Elasticsearch,
+            (ChunkRule::Actions, Some(Layout::Lines)) => Form::Elasticsearch,
             _ => Form::Ndjson,
         }
     }
@@ -215,8 +234,8 @@ impl ChunkRule {
         let text = read.strip_prefix(BYTE_ORDER_MARK).unwrap_or(read).trim_ascii_start();
         match text.first() {
             None => return ended.then_some(Layout::Lines),
-            Some(b'[') if self == ChunkRule::Documents => {}
-            Some(b'[') => return Some(Layout::Array),
+            Some(b'[') if self == ChunkRule::Lines => return Some(Layout::Array),
+            Some(b'[') => {}
             Some(_) => return Some(Layout::Lines),
         }
         let line_feed = memchr::memchr(b'\n', text);
@@ -233,6 +252,9 @@ impl ChunkRule {
     /// Returns the offset at which the chunk at the beginning of `read` may end, or `None` if more has
     /// to be read. The last line of `read` may be incomplete.
     fn cut(self, read: &[u8]) -> Option<usize> {
+        if self == ChunkRule::Documents {
+            return boundary::last(read);
+        }
         let mut cut = memchr::memrchr(b'\n', read)? + 1;
         if self == ChunkRule::Lines {
             return Some(cut);
@@ -243,7 +265,7 @@ impl ChunkRule {
             let before = read.get(..end).unwrap_or_default();
             let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
             let line = before.get(start..).unwrap_or_default();
-            if expects_document(line) {
+            if boundary::expects_document(line) {
                 cut = start;
             } else if !line.trim_ascii().is_empty() {
                 break;
@@ -252,12 +274,6 @@ impl ChunkRule {
         }
         (cut > 0).then_some(cut)
     }
-}
-
-/// Returns whether `line` is an action whose document is the next line.
-fn expects_document(line: &[u8]) -> bool {
-    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
-    bulk_action::read(line).is_some_and(|action| action.verb != Verb::Delete)
 }
 
 /// Returns the offset behind the array that `line` begins with, or `None` if it does not end in it.
@@ -292,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_chunk_does_not_end_between_an_action_and_its_document() {
-        let cut = |read: &str| ChunkRule::Documents.cut(read.as_bytes());
+        let cut = |read: &str| ChunkRule::Actions.cut(read.as_bytes());
         assert_eq!(cut("{\"a\":1}\n{\"b\""), Some(8));
         assert_eq!(cut("{\"a\":1}\n{\"index\":{}}\n{\"b\""), Some(8));
         assert_eq!(cut("{\"a\":1}\r\n{\"create\":{\"_id\":\"1\"}}\r\n \r\n\n{\"b\""), Some(9));

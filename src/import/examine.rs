@@ -21,8 +21,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Lines that are decoded between two checks of whether one has become a row.
 const STEP: ReadLimit = ReadLimit { lines: 100, ..ReadLimit::NONE };
 
-/// Reads the file `input` up to its first row in `table`, which is in its first lines if it is what it
-/// should be. Returns the reason if there is no row in all of it.
+/// Reads the file `input` up to its first row in `table` that is not null in every column, which is in its
+/// first lines if it is what it should be. Returns the reason if there is no such row in all of it.
 ///
 /// # Errors
 /// The file cannot be read, or begins with more than one chunk can hold.
@@ -33,7 +33,7 @@ pub(super) fn refusal(input: &Input, table: &Spec) -> anyhow::Result<Option<Stri
     }
     let (_, spare) = bounded(0);
     let mut decoder = Decoder::new(Arc::clone(&table.schema), "".into());
-    let mut first_reject = None;
+    let (mut first_reject, mut unmatched) = (None, 0);
     loop {
         let first_line = file.line;
         let chunk = file.next_chunk(CHUNK_BYTES, &spare);
@@ -52,7 +52,8 @@ pub(super) fn refusal(input: &Input, table: &Spec) -> anyhow::Result<Option<Stri
         loop {
             let ended = decoder.read(&body, &mut progress, STEP);
             let decoded = decoder.finish();
-            if decoded.counts.rows > 0 {
+            unmatched += decoded.counts.unmatched;
+            if decoded.counts.rows > decoded.counts.unmatched {
                 return Ok(None);
             }
             let first = decoded.rejects.into_iter().next();
@@ -62,9 +63,20 @@ pub(super) fn refusal(input: &Input, table: &Spec) -> anyhow::Result<Option<Stri
             }
         }
     }
+    if unmatched > 0 {
+        return Ok(Some(unmatched_reason(unmatched, &table.name)));
+    }
     let why = first_reject.map_or_else(
         || "it has no document".to_owned(),
         |(line, reason)| format!("the first fault is in line {line}, {reason}"),
     );
     Ok(Some(format!("no line of it becomes a row: {why}")))
+}
+
+/// Returns the text for documents that have no field of the table `table`, which are all that there are.
+pub(super) fn unmatched_reason(documents: u64, table: &str) -> String {
+    format!(
+        "none of its {documents} documents has a field of the table {table}, so that each would be a row \
+         of nulls: is this the right table, or does it need a --schema of its own?"
+    )
 }

@@ -27,8 +27,9 @@ use crate::publish::publisher::RollLog;
 use crate::record::{Micros, Roll, Seq, SeqRange};
 use crate::table::Tables;
 
-/// Version of manifests. Chunks of version 1 were cut by [`ChunkRule::Lines`].
-pub(super) const VERSION: u32 = 2;
+/// Version of manifests. Chunks of version 1 were cut by [`ChunkRule::Lines`], those of version 2 by
+/// [`ChunkRule::Actions`].
+pub(super) const VERSION: u32 = 3;
 
 /// Bytes of a chunk of a new import, cut near an end of a line.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -80,6 +81,7 @@ impl ImportManifest {
     pub(super) fn chunk_rule(&self) -> ChunkRule {
         match self.version {
             1 => ChunkRule::Lines,
+            2 => ChunkRule::Actions,
             _ => ChunkRule::Documents,
         }
     }
@@ -262,7 +264,7 @@ mod tests {
             "files":[{"name":"a","content":"00ff","first_seq":null}],
             "entries":[[1,2]],"tables":"[]"}"#;
         let manifest = parse("n", text.as_bytes()).unwrap();
-        assert_eq!((manifest.chunk_bytes, manifest.chunk_rule()), (13, ChunkRule::Documents));
+        assert_eq!((manifest.chunk_bytes, manifest.chunk_rule()), (13, ChunkRule::Actions));
         assert!(manifest.is_open());
         let again: serde_json::Value =
             serde_json::from_slice(&serde_json::to_vec(&manifest).unwrap()).unwrap();

@@ -2,7 +2,9 @@
 //!
 //! The files of a command are one import: their rows share rolls, so that many small files do not
 //! become many small objects. A file is identified by its content, whatever its name and packing; an
-//! import by its files (`manifest`). A file without any line is left out: nothing identifies it. An interrupted import goes on exactly as it began when its
+//! import by its files (`manifest`). A file without any line is left out: nothing identifies it. A file
+//! of which no line is a row, or every row null in all columns, is refused while it is planned; what can be
+//! read only once has landed by then, and is an error too. An interrupted import goes on exactly as it began when its
 //! files are given again: chunks are cut at the same places (`chunker`), a roll that was sealed is
 //! made again of the same chunks, and rolls with a receipt are left alone. An input that can be read
 //! only once (standard input, a pipe) is an import of its own and identified by nothing: interrupted,
@@ -14,6 +16,7 @@
 //! One process at a time lands an import: on one machine by a lock (`staging`), across machines by
 //! the manifests and seals in the lake, each of which only one process can create.
 
+mod boundary;
 mod chunk_source;
 mod chunker;
 mod content_hash;
@@ -63,6 +66,12 @@ pub fn import(options: Options) -> anyhow::Result<()> {
         if receipts.iter().any(|roll| roll.rejects > 0) && receipts.iter().all(|r| r.rows == 0) {
             let names = manifest.files.iter().map(|file| file.name.as_str());
             failed.extend(names.map(|name| format!("no line of {name} became a row")));
+        }
+        let rows: u64 = receipts.iter().map(|roll| roll.rows).sum();
+        if rows > 0 && receipts.iter().map(|roll| roll.unmatched).sum::<u64>() == rows {
+            let names = manifest.files.iter().map(|file| file.name.as_str());
+            let why = examine::unmatched_reason(rows, &importer.options.table.name);
+            failed.extend(names.map(|name| format!("{name} has landed, but {why}")));
         }
     }
     if !plan.refused.is_empty() {

@@ -18,6 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::chunk_source::{Line, Origin};
+use super::chunker::ChunkRule;
 use super::importer::Importer;
 use super::manifest::{ImportManifest, ManifestFile};
 use super::options::Options;
@@ -200,7 +201,7 @@ impl Replay {
                 seq: Seq(at as u64),
                 received_at: Micros(0),
                 table: Arc::clone(&table.name),
-                form: line.form(),
+                form: line.form(ChunkRule::Documents),
                 first_line: line.number,
                 bytes: Bytes::clone(&line.bytes),
             });

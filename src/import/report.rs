@@ -147,6 +147,15 @@ impl Report {
             HumanCount(rejects),
             DecimalBytes(self.bar.position()),
         )?;
+        let unmatched: u64 = receipts.iter().map(|receipt| receipt.unmatched).sum();
+        if unmatched > 0 {
+            writeln!(
+                out,
+                "{} of {} documents filled no column: is this the right table or schema?",
+                HumanCount(unmatched),
+                HumanCount(rows),
+            )?;
+        }
         for quarantine in
             receipts.iter().flat_map(|r| &r.tables).filter_map(|t| t.quarantine.as_ref())
         {

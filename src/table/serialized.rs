@@ -187,7 +187,7 @@ mod tests {
         let format = refused(r#","format":"delta""#);
         assert!(format.contains("table a") && format.contains("`delta`"), "{format}");
         assert!(refused(r#","promoted":[]"#).contains("promoted"));
-        let revision = refused(r#","revision":3"#);
+        let revision = refused(r#","revision":4"#);
         assert!(revision.contains("table a") && revision.contains("later version"), "{revision}");
     }
 }
