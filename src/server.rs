@@ -56,8 +56,8 @@ pub enum RunError {
     /// The journal cannot be written any more. A request to the lake may be under way, and ends with
     /// the runtime: there is no need to wait for it.
     #[error(
-        "the journal stopped after a failed write; what was acknowledged is in it, and lands after \
-         another start"
+        "the journal stopped after a failed write or the loss of its directory; what was \
+         acknowledged is in it, and lands after another start"
     )]
     JournalPoisoned(#[source] anyhow::Error),
     /// The landing thread failed for good. What was acknowledged is in the journal.

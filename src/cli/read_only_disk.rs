@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::journal::{Disk, DiskFile, DiskLock, RealDisk};
+use crate::journal::{Disk, DiskDir, DiskFile, DiskLock, RealDisk};
 
 /// Reads from the machine's disk, and writes nothing.
 pub(super) struct ReadOnlyDisk;
@@ -21,7 +21,19 @@ struct File {
 
 struct NoLock;
 
-impl DiskLock for NoLock {}
+impl DiskLock for NoLock {
+    fn is_at(&self, _: &Path) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+struct NoDir;
+
+impl DiskDir for NoDir {
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Disk for ReadOnlyDisk {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
@@ -50,8 +62,12 @@ impl Disk for ReadOnlyDisk {
         Ok(())
     }
 
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+    fn link(&self, _: &Path, _: &Path) -> io::Result<()> {
         Ok(())
+    }
+
+    fn open_dir(&self, _: &Path) -> io::Result<Box<dyn DiskDir>> {
+        Ok(Box::new(NoDir))
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
@@ -91,6 +107,10 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn is_at(&self, _: &Path) -> io::Result<bool> {
+        Ok(true)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::Path;
 
 /// At most this many slices in one vectored write: Linux's `IOV_MAX`.
@@ -36,8 +36,17 @@ pub trait Disk: Send + Sync + 'static {
     /// [`sync_dir`](Self::sync_dir); removals that were not synced may be lost in any order.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Gives a file a second name within its directory. Fails if the name is taken, and where the
+    /// file system has no such names. Durable after [`sync_dir`](Self::sync_dir).
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Opens a directory, so that its names can be synced when no file can be opened any more.
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>>;
+
     /// Makes the names of a directory durable as they are now.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.open_dir(dir)?.sync()
+    }
 
     /// Returns the bytes that this user may still write on the file system of `dir`.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
@@ -65,10 +74,23 @@ pub trait DiskFile: Send + Sync {
     /// Makes all bytes written so far durable, and the length needed to read them. After an error
     /// nothing is known, and asking again proves nothing: the system may have dropped the pages.
     fn sync(&self) -> io::Result<()>;
+
+    /// Tells whether `path` is a name of this very file: false if there is none, or another file.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
+}
+
+/// One open directory.
+pub trait DiskDir: Send + Sync {
+    /// Makes its names durable as they are now.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// A lock that is released when dropped.
-pub trait DiskLock: Send + Sync {}
+pub trait DiskLock: Send + Sync {
+    /// Tells whether `path` is a name of the file that is locked, as [`DiskFile::is_at`] does. If not,
+    /// somebody else may take the lock of that name.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
+}
 
 /// The machine's file systems.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,8 +140,12 @@ impl Disk for RealDisk {
         fs::remove_file(path)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        Ok(Box::new(RealDir(File::open(dir)?)))
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
@@ -158,12 +184,38 @@ impl DiskFile for File {
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
     }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        match fs::metadata(path) {
+            // The file is open, so no other one has its inode's number.
+            Ok(found) => {
+                let held = self.metadata()?;
+                Ok((found.dev(), found.ino()) == (held.dev(), held.ino()))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+struct RealDir(File);
+
+impl DiskDir for RealDir {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
 }
 
 /// Holds the locked file: closing it releases the lock.
-struct RealLock(#[allow(dead_code, reason = "held, not read")] File);
+struct RealLock(File);
 
-impl DiskLock for RealLock {}
+impl DiskLock for RealLock {
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        DiskFile::is_at(&self.0, path)
+    }
+}
 
 /// Writes every slice at `offset`, in as few calls as the system allows. Continues after a short
 /// write; a write of no bytes is an error.

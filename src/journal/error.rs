@@ -11,8 +11,9 @@ use crate::record::{Seq, SeqRange};
 
 /// The reason why a body was not recorded.
 ///
-/// [`Full`](Self::Full), [`DiskReserve`](Self::DiskReserve), [`Busy`](Self::Busy),
-/// [`Closed`](Self::Closed) and [`TooLarge`](Self::TooLarge) mean that nothing was written.
+/// [`Full`](Self::Full), [`DiskReserve`](Self::DiskReserve), [`NoSegment`](Self::NoSegment),
+/// [`Busy`](Self::Busy), [`Closed`](Self::Closed) and [`TooLarge`](Self::TooLarge) mean that nothing
+/// was written.
 /// After [`Poisoned`](Self::Poisoned) the body may or may not be found by the next start; it was
 /// not acknowledged, and it is there at most once.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +40,19 @@ pub enum AppendError {
         /// The reserve.
         reserve_bytes: u64,
     },
+    /// The next segment could not be made, and the last one is full. Tried again every second.
+    #[error("no further segment of the journal can be made: {reason}; it is tried again")]
+    NoSegment {
+        /// The error of the last try.
+        reason: String,
+    },
     /// The writer's queue stayed full for [`BUSY_AFTER`](super::BUSY_AFTER): the disk is slower than
     /// the senders.
     #[error("the journal's queue stayed full: the disk is slower than what comes in")]
     Busy,
-    /// A write or a sync failed earlier. Final until the program is started again.
-    #[error("the journal stopped after a failed write: {reason}; start the program again")]
+    /// A write or a sync failed earlier, or the directory is gone. Final until the program is started
+    /// again.
+    #[error("the journal stopped: {reason}; start the program again")]
     Poisoned {
         /// The first failure.
         reason: String,
@@ -68,7 +76,7 @@ impl AppendError {
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = match self {
             AppendError::Busy => 1,
-            AppendError::Full { .. } | AppendError::Closed => 5,
+            AppendError::Full { .. } | AppendError::NoSegment { .. } | AppendError::Closed => 5,
             AppendError::DiskReserve { .. } => 10,
             AppendError::Poisoned { .. } => 30,
             AppendError::TooLarge { .. } => return None,
@@ -99,6 +107,17 @@ pub enum JournalError {
         path: PathBuf,
         /// The error of the system.
         source: io::Error,
+    },
+    /// A file of the running journal has lost its name: the directory was deleted, unmounted,
+    /// replaced or moved away under it.
+    #[error(
+        "{} is no longer the file that this process opened: the state directory was deleted, \
+         unmounted or replaced under it",
+        path.display()
+    )]
+    Gone {
+        /// The name.
+        path: PathBuf,
     },
     /// Bytes that were once durable are not what was written.
     #[error(
@@ -174,8 +193,9 @@ pub enum JournalError {
         /// The first that is still held.
         first: Seq,
     },
-    /// A write or a sync failed earlier. Final until the program is started again.
-    #[error("the journal stopped after a failed write: {reason}; start the program again")]
+    /// A write or a sync failed earlier, or the directory is gone. Final until the program is started
+    /// again.
+    #[error("the journal stopped: {reason}; start the program again")]
     Poisoned {
         /// The first failure.
         reason: String,

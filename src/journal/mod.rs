@@ -53,9 +53,11 @@
 //! A device that lies about flushes; damage to the very last group when the journal was not closed
 //! in order (it looks like a torn tail, and is reported as such).
 
+mod active_segment;
 mod append;
 mod codec;
 mod control;
+mod directory;
 mod disk;
 mod error;
 mod frame;
@@ -67,6 +69,7 @@ mod recovery;
 mod release;
 mod request;
 mod retry_window;
+mod rotation;
 mod scan;
 mod segment;
 mod state;
@@ -85,11 +88,11 @@ use crossbeam_channel::Sender;
 
 pub use codec::encryption::BodyCipher;
 pub use control::MAX_SETTINGS_BYTES;
-pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
+pub use disk::{Disk, DiskDir, DiskFile, DiskLock, RealDisk};
 pub use error::{AppendError, JournalError};
-pub use options::Options;
+pub use options::{Options, quota_for_body};
 pub use reader::{Next, Reader};
-pub(crate) use recovery::LOCK;
+pub(crate) use directory::LOCK;
 
 use crate::clock::Clock;
 use crate::record::{Form, Roll, Seq, SeqRange};
@@ -177,9 +180,9 @@ pub struct Status {
     pub last_seq: Seq,
     /// The last body of the last committed roll; 0 if there was none yet.
     pub committed_seq: Seq,
-    /// The first failed write or sync.
+    /// The first failed write or sync, or the loss of the directory.
     pub poisoned: Option<String>,
-    /// The answer that a small body would get now.
+    /// The answer that a usual bulk (of 1 MiB, or the largest body if that is smaller) would get now.
     pub accepting: Result<(), AppendError>,
 }
 
@@ -320,8 +323,8 @@ impl Journal {
         }
     }
 
-    /// Returns the first failed write or sync, if there was one: final until the journal is opened
-    /// again.
+    /// Returns the first failed write or sync, or the loss of the directory, if there was one: final
+    /// until the journal is opened again.
     #[must_use]
     pub fn poisoned(&self) -> Option<String> {
         self.inner.shared.state().poisoned.clone()

@@ -11,6 +11,15 @@ use super::frame::MAX_BODY_BYTES;
 /// The longest node prefix.
 const MAX_PREFIX_BYTES: usize = 64;
 
+/// Bytes of a usual bulk: senders send what they have every minute, up to about a megabyte.
+const USUAL_BULK_BYTES: u64 = 1 << 20;
+
+/// Returns the least quota of a journal that takes bodies of `body_bytes`.
+#[must_use]
+pub fn quota_for_body(body_bytes: u64) -> u64 {
+    body_bytes.saturating_mul(2)
+}
+
 /// Options of the journal: its directory, its limits and the encoding of bodies.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -72,6 +81,12 @@ impl Options {
     /// that never comes free, because the segment being written is not deleted.
     pub(crate) fn body_limit_bytes(&self) -> u64 {
         MAX_BODY_BYTES.min(self.quota_bytes / 2)
+    }
+
+    /// Returns the bytes of a usual bulk, for which there must be room if the journal is to be called
+    /// ready: 1 MiB, or the largest body if that is smaller.
+    pub(crate) fn usual_bulk_bytes(&self) -> u64 {
+        USUAL_BULK_BYTES.min(self.body_limit_bytes())
     }
 
     /// Returns the cipher for new bodies, if they are to be encrypted.

@@ -3,18 +3,21 @@
 use std::time::{Duration, Instant};
 
 use super::AppendError;
-use super::frame::HEADER_BYTES;
 use super::state::Shared;
 
 /// The time for which a measurement of the free space is trusted, less what was written since.
 const FREE_SPACE_TRUST: Duration = Duration::from_millis(250);
 
-/// Checks whether a small body would be accepted now.
+/// Checks whether a usual bulk would be accepted now, as it came: one that is smaller may still be
+/// when this says no, and one that is larger may not when it says yes.
 pub(crate) fn accepting(shared: &Shared) -> Result<(), AppendError> {
-    match shared.refusal() {
-        Some(refusal) => Err(refusal),
-        None => FreeSpace::default().check(shared, HEADER_BYTES as u64),
+    if let Some(refusal) = shared.refusal() {
+        return Err(refusal);
     }
+    if let Some(reason) = shared.state().no_segment.clone() {
+        return Err(AppendError::NoSegment { reason });
+    }
+    FreeSpace::default().check(shared, shared.options.usual_bulk_bytes())
 }
 
 /// Checks bodies against quota and reserve, and asks the file system now and then.

@@ -107,6 +107,12 @@ impl Reader {
         let mut state = shared.state();
         loop {
             self.next = control::skip_lost(&state.lost, self.next);
+            if let Some(cursor) = &self.cursor
+                && !state.segments.contains_key(&cursor.first_seq)
+            {
+                // Its file has no name any more, and takes up space until it is closed.
+                self.cursor = None;
+            }
             if self.next.0 <= state.last_seq {
                 return segment_of(&state, self.next)
                     .map(|(first, it)| NextBody::Durable(first, it));

@@ -10,14 +10,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::active_segment::begin_segment;
 use super::control::{self, Control};
-use super::disk::{Disk, DiskLock, read_full_at, write_all_at};
+use super::directory::Directory;
+use super::disk::{Disk, read_full_at, write_all_at};
 use super::frame::HEADER_BYTES;
 use super::retry_window::{RetryEntry, RetryWindow};
 use super::scan::{Fault, Scan, SegmentFile, is_torn, read_head, salvage, scan_frames};
 use super::segment::{self, DAMAGED_SUFFIX, NEW_SUFFIX};
 use super::state::{Segment, Shared, State};
-use super::writer::{Writer, begin_segment};
+use super::writer::Writer;
 use super::{JournalError, Options, Recovery, SkippedSegment, identity};
 use crate::clock::Clock;
 use crate::record::{Roll, Seq, SeqRange};
@@ -41,8 +43,7 @@ pub(crate) fn open(
 ) -> Result<Opened, JournalError> {
     options.check()?;
     let dir = options.dir.clone();
-    disk.create_dir(&dir).map_err(io_error("create", &dir))?;
-    let lock = lock(&*disk, &dir)?;
+    let directory = Directory::open(&*disk, &dir)?;
     let replay = Replay::run(Arc::clone(&disk), options.clone())?;
     let (encrypted, waiting_tables) = (replay.encrypted_from(), replay.waiting_tables());
     if let Some((seq, path)) = &encrypted
@@ -69,6 +70,7 @@ pub(crate) fn open(
         last_seq: replay.next - 1,
         committed_seq: replay.control.committed_seq,
         lost: replay.control.lost.clone(),
+        no_segment: None,
         poisoned: None,
         closing: false,
         closed: false,
@@ -77,7 +79,7 @@ pub(crate) fn open(
     if options.cipher.is_some() {
         window.keep_lengths();
     }
-    let shared = Shared::new(disk, clock, options, node, seed, state, window, lock);
+    let shared = Shared::new(disk, clock, options, node, seed, state, window, directory);
     let shared = Arc::new(shared);
     let active = begin_segment(&shared, replay.next, &replay.control)?;
     // Only now, since the new checkpoint says what these still said: a crash before it finds them.
@@ -93,21 +95,7 @@ fn rename_asides(shared: &Shared, asides: &[(PathBuf, PathBuf)]) -> Result<(), J
     if asides.is_empty() {
         return Ok(());
     }
-    let dir = &shared.options.dir;
-    shared.disk.sync_dir(dir).map_err(io_error("sync", dir))
-}
-
-/// The file in a journal's directory that one process at a time has locked.
-pub(crate) const LOCK: &str = "lock";
-
-/// Locks the directory, without waiting.
-fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>, JournalError> {
-    let path = dir.join(LOCK);
-    match disk.lock(&path) {
-        Ok(Some(lock)) => Ok(lock),
-        Ok(None) => Err(JournalError::Locked { path }),
-        Err(source) => Err(JournalError::Io { what: "lock", path, source }),
-    }
+    shared.directory.sync()
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {

@@ -12,6 +12,11 @@ use super::state::Shared;
 /// removed now is tried again at the next release: it takes space, and breaks no promise.
 pub(crate) fn release(shared: &Shared) {
     let _one_at_a_time = shared.releasing.lock();
+    // Or it would remove the segments of whoever has the directory by now.
+    if let Err(error) = shared.directory.check() {
+        shared.poison(error.to_string());
+        return;
+    }
     let mut removed = 0_u64;
     loop {
         // Out of the map first: a reader then hears "released" and not "no such file".
@@ -41,9 +46,8 @@ pub(crate) fn release(shared: &Shared) {
         }
     }
     if removed > 0 {
-        let dir = &shared.options.dir;
-        if let Err(error) = shared.disk.sync_dir(dir) {
-            shared.poison(format!("cannot sync {}: {error}", dir.display()));
+        if let Err(error) = shared.directory.sync() {
+            shared.poison(error.to_string());
         }
         let (bytes, segments) = {
             let state = shared.state();

@@ -23,6 +23,7 @@ use memchr::memmem::Finder;
 
 use super::JournalError;
 use super::codec::encryption::FORMAT_2_PREFIX;
+use super::directory::Directory;
 use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use super::frame::{self, ByteReader, HEADER_BYTES, Header, Kind};
 use crate::record::Micros;
@@ -135,41 +136,73 @@ pub(crate) struct NewSegment {
     pub(crate) len: u64,
 }
 
+/// The reason why a segment was not made, by what it leaves behind.
+pub(crate) enum NotMade {
+    /// The directory is as it was, but for a file that the next start removes.
+    NoContent(JournalError),
+    /// The same, unless the rename has taken effect although it failed.
+    NotRenamed(JournalError),
+    /// The segment is there, and may be gone after a power cut.
+    NameNotSynced(JournalError),
+}
+
+impl From<NotMade> for JournalError {
+    fn from(not_made: NotMade) -> JournalError {
+        let (NotMade::NoContent(error)
+        | NotMade::NotRenamed(error)
+        | NotMade::NameNotSynced(error)) = not_made;
+        error
+    }
+}
+
 /// Makes a segment with its head and checkpoint. File and name are durable on return. Replaces a
 /// segment of the same name, which can only be one without bodies.
 pub(crate) fn create(
     disk: &dyn Disk,
-    dir: &Path,
+    directory: &Directory,
     head: &SegmentHead,
     checkpoint: &[u8],
-) -> Result<NewSegment, JournalError> {
+) -> Result<NewSegment, NotMade> {
+    let name = file_name(head.first_seq);
+    let path = directory.path().join(&name);
+    let new = directory.path().join(name + NEW_SUFFIX);
+    let (file, len) = write_new(disk, &new, head, checkpoint).map_err(|error| {
+        // Emptied by the next try, if it cannot be removed.
+        let _ = disk.remove(&new);
+        NotMade::NoContent(error)
+    })?;
+    disk.rename(&new, &path).map_err(|source| {
+        NotMade::NotRenamed(JournalError::Io { what: "rename", path: new, source })
+    })?;
+    directory.sync().map_err(NotMade::NameNotSynced)?;
+    Ok(NewSegment { path, file, len })
+}
+
+/// Writes and syncs the head and the checkpoint of a segment as the file `new`, and returns it and
+/// its length.
+fn write_new(
+    disk: &dyn Disk,
+    new: &Path,
+    head: &SegmentHead,
+    checkpoint: &[u8],
+) -> Result<(Box<dyn DiskFile>, u64), JournalError> {
     if u32::try_from(checkpoint.len()).is_err() {
         let why = "the checkpoint has grown past 4 GiB: too many rolls wait to be committed";
         return Err(JournalError::Options(why.into()));
     }
-    let name = file_name(head.first_seq);
-    let path = dir.join(&name);
-    let new = dir.join(name + NEW_SUFFIX);
     let seq = head.first_seq - 1;
     let head_bytes = head.encode();
     let header = frame::control_header(Kind::Checkpoint, checkpoint, seq, head.created_at, 0)
         .encode(head.salt);
     let io = |what| {
-        let path = new.clone();
+        let path = new.to_owned();
         move |source| JournalError::Io { what, path, source }
     };
-    let file = disk.create(&new).map_err(io("create"))?;
+    let file = disk.create(new).map_err(io("create"))?;
     let mut slices = [&head_bytes, &header[..], checkpoint].map(IoSlice::new);
     write_all_at(&*file, &mut slices, 0).map_err(io("write"))?;
     file.sync().map_err(io("sync"))?;
-    disk.rename(&new, &path).map_err(io("rename"))?;
-    disk.sync_dir(dir).map_err(|source| JournalError::Io {
-        what: "sync",
-        path: dir.to_owned(),
-        source,
-    })?;
-    let len = (head_bytes.len() + HEADER_BYTES + checkpoint.len()) as u64;
-    Ok(NewSegment { path, file, len })
+    Ok((file, (head_bytes.len() + HEADER_BYTES + checkpoint.len()) as u64))
 }
 
 /// A whole frame.

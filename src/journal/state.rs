@@ -11,7 +11,8 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
-use super::disk::{Disk, DiskLock};
+use super::directory::Directory;
+use super::disk::Disk;
 use super::retry_window::RetryWindow;
 use super::{AppendError, JournalError, Options};
 use crate::clock::Clock;
@@ -40,6 +41,8 @@ pub(crate) struct State {
     pub(crate) last_seq: u64,
     pub(crate) committed_seq: u64,
     pub(crate) lost: Vec<SeqRange>,
+    /// The error of the last try to make a segment, if that failed.
+    pub(crate) no_segment: Option<String>,
     /// The first failure.
     pub(crate) poisoned: Option<String>,
     /// Set by `close`: no new bodies.
@@ -64,8 +67,8 @@ pub(crate) struct Shared {
     pub(crate) queue_permits: Arc<Semaphore>,
     /// One release at a time.
     pub(crate) releasing: Mutex<()>,
-    /// Released with the last handle or reader.
-    _lock: Box<dyn DiskLock>,
+    /// Unlocked with the last handle or reader.
+    pub(crate) directory: Directory,
 }
 
 impl Shared {
@@ -78,7 +81,7 @@ impl Shared {
         seed: u64,
         state: State,
         window: RetryWindow,
-        disk_lock: Box<dyn DiskLock>,
+        directory: Directory,
     ) -> Shared {
         let queue_permits = Arc::new(Semaphore::new(options.queue_kib() as usize));
         Shared {
@@ -92,7 +95,7 @@ impl Shared {
             window: Mutex::new(window),
             queue_permits,
             releasing: Mutex::new(()),
-            _lock: disk_lock,
+            directory,
         }
     }
 
@@ -110,7 +113,7 @@ impl Shared {
     pub(crate) fn poison(&self, reason: String) {
         let mut state = self.state();
         if state.poisoned.is_none() {
-            tracing::error!(%reason, "the journal stopped: a write or a sync failed");
+            tracing::error!(%reason, "the journal stopped");
             state.poisoned = Some(reason);
         }
         drop(state);

@@ -4,6 +4,7 @@ mod append;
 mod bit_flips;
 mod compressed;
 mod crash;
+mod directory;
 mod encrypted;
 pub(crate) mod fake;
 pub(crate) mod fuzz;
@@ -12,6 +13,7 @@ mod model;
 mod read;
 mod retry;
 mod rolls;
+mod rotation;
 mod search;
 mod versions;
 

@@ -5,56 +5,41 @@
 //! durable mark, and only then answers. Bodies are not copied on the way. A group that crosses
 //! into a new segment is ended before it, so that a group is always within one file.
 //!
+//! Between the sync and the answers it looks whether the segment and the lock still have their names:
+//! nothing is acknowledged that the next start could not find. While no request comes, it does so
+//! every [`TICK`].
+//!
 //! After a failure nothing is written any more: requests are taken only to be refused.
 
 use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::active_segment::{ActiveSegment, FailedRotation};
 use super::control::{self, Control, MAX_SETTINGS_BYTES};
-use super::disk::{DiskFile, write_all_at};
+use super::disk::write_all_at;
 use super::frame::{self, Kind};
 use super::quota::FreeSpace;
 use super::request::{Answer, BodyRequest, Request};
-use super::segment::{self, SegmentHead};
-use super::state::{Segment, Shared, WRITER_GONE};
-use super::{AppendError, JournalError, Seal, identity, release};
+use super::state::{Shared, WRITER_GONE};
+use super::{AppendError, JournalError, Seal, release};
 use crate::record::{Roll, Seq};
 
 /// A group is ended when it has this many bytes.
 const GROUP_BYTES: u64 = 8 << 20;
 /// A group is ended when it has this many requests.
 const GROUP_REQUESTS: usize = 1024;
-
-/// The segment being written.
-pub(crate) struct ActiveSegment {
-    pub(crate) file: Box<dyn DiskFile>,
-    pub(crate) path: std::path::PathBuf,
-    pub(crate) first_seq: u64,
-    pub(crate) salt: u64,
-    pub(crate) frames_at: u64,
-    /// Bytes that are written and durable.
-    pub(crate) len: u64,
-}
-
-/// A head up to this size is no reason to make a segment longer.
-const LARGE_HEAD_BYTES: u64 = 1 << 20;
-
-/// Returns the bytes of frames after which a segment ends, if it is to have `segment_bytes` and begins
-/// with a head and a checkpoint of `head_bytes`. A full retry window makes a checkpoint of 36 MB,
-/// which a segment of the usual size would not be worth.
-pub(crate) fn enough_bytes(segment_bytes: u64, head_bytes: u64) -> u64 {
-    if head_bytes > LARGE_HEAD_BYTES { segment_bytes.max(2 * head_bytes) } else { segment_bytes }
-}
+/// The time without a request after which the writer looks after its directory.
+const TICK: Duration = Duration::from_secs(1);
 
 /// The group that is being collected.
 #[derive(Default)]
-struct Group {
+pub(super) struct Group {
     /// Headers, heads of bodies and payloads of control records, one after the other.
     small: Vec<u8>,
     /// Ranges of `small`, each followed by a body if there is one.
@@ -64,19 +49,27 @@ struct Group {
     answers: Vec<Answer>,
 }
 
+impl Group {
+    pub(super) fn is_empty(&self) -> bool {
+        self.slices.is_empty()
+    }
+}
+
 /// The state of the writer's thread.
 pub(crate) struct Writer {
-    shared: Arc<Shared>,
-    active: ActiveSegment,
-    group: Group,
+    pub(super) shared: Arc<Shared>,
+    pub(super) active: ActiveSegment,
+    pub(super) group: Group,
     /// The last body that was given a number.
-    last_seq: u64,
+    pub(super) last_seq: u64,
     /// Rolls, including records that are in the group.
-    control: Control,
+    pub(super) control: Control,
+    /// Set while the next segment cannot be made.
+    pub(super) failed_rotation: Option<FailedRotation>,
     closing: bool,
     /// Set if something was written since the last `closed` record.
     open_ended: bool,
-    free: FreeSpace,
+    pub(super) free: FreeSpace,
 }
 
 impl Writer {
@@ -88,6 +81,7 @@ impl Writer {
             group: Group::default(),
             last_seq,
             control,
+            failed_rotation: None,
             closing: false,
             open_ended: false,
             free: FreeSpace::default(),
@@ -107,8 +101,15 @@ impl Writer {
     }
 
     fn run(mut self, requests: &Receiver<Request>) {
-        while let Ok(first) = requests.recv() {
-            let mut next = Some(first);
+        loop {
+            let mut next = match requests.recv_timeout(TICK) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.attempt(|writer| if writer.poisoned() { Ok(()) } else { writer.tick() });
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             let mut taken = 0;
             while let Some(request) = next {
                 taken += 1;
@@ -158,7 +159,7 @@ impl Writer {
             return Ok(());
         }
         let bytes = request.body.frame_bytes();
-        if let Err(refusal) = self.free.check(&self.shared, self.group.bytes + bytes) {
+        if let Err(refusal) = self.room_for(bytes)? {
             request.refuse(&refusal);
             return Ok(());
         }
@@ -166,7 +167,10 @@ impl Writer {
         let frames = self.active.len - self.active.frames_at + self.group.bytes;
         if has_bodies && frames + bytes > self.enough_bytes() {
             self.flush()?;
-            self.rotate()?;
+            if let Err(refusal) = self.rotate()? {
+                request.refuse(&refusal);
+                return Ok(());
+            }
         }
         self.last_seq += 1;
         let header = request.body.header(self.last_seq, self.active.len);
@@ -178,6 +182,17 @@ impl Writer {
         self.group.bytes += bytes;
         self.group.bodies.push((self.last_seq, request));
         Ok(())
+    }
+
+    /// Checks whether a frame of `bytes` may be written, and makes room for it if that is possible.
+    fn room_for(&mut self, bytes: u64) -> Result<Result<(), AppendError>, JournalError> {
+        let room = self.free.check(&self.shared, self.group.bytes + bytes);
+        if room.is_ok() {
+            return Ok(room);
+        }
+        self.flush()?;
+        self.make_room()?;
+        Ok(self.free.check(&self.shared, bytes))
     }
 
     fn take_seal(&mut self, seal: Seal, answer: Answer) -> Result<(), JournalError> {
@@ -209,19 +224,16 @@ impl Writer {
         self.flush()?;
         // A segment that is all committed could be deleted if it were not the one being written:
         // so it ends here, when that gives back enough to be worth a new file.
-        let has_bodies = self.last_seq >= self.active.first_seq;
         let options = &self.shared.options;
         let worth_it = self.active.len - self.active.frames_at >= self.enough_bytes() / 4
-            || self.shared.state().bytes > options.quota_bytes / 2;
-        if has_bodies && self.last_seq <= self.control.committed_seq && worth_it {
-            self.rotate()?;
+            || self.shared.state().bytes > options.quota_bytes / 2
+            || self.free.check(&self.shared, options.usual_bulk_bytes()).is_err();
+        if self.is_committed() && worth_it {
+            // The record stands, whether a new segment can be made or not.
+            let _ = self.rotate()?;
         }
         let _ = answer.send(Ok(()));
         Ok(())
-    }
-
-    fn enough_bytes(&self) -> u64 {
-        enough_bytes(self.shared.options.segment_bytes, self.active.frames_at)
     }
 
     fn write_closed(&mut self) -> Result<(), JournalError> {
@@ -262,7 +274,10 @@ impl Writer {
         };
         let written = write_all_at(&*self.active.file, &mut slices, self.active.len)
             .map_err(failed("write"))
-            .and_then(|()| self.active.file.sync().map_err(failed("sync")));
+            .and_then(|()| self.active.file.sync().map_err(failed("sync")))
+            .and_then(|()| {
+                self.shared.directory.check_with(&*self.active.file, &self.active.path)
+            });
         if let Err(error) = written {
             // The reason first, then the group's requests, which answer with it.
             self.shared.poison(error.to_string());
@@ -313,22 +328,6 @@ impl Writer {
             let _ = answer.send(Ok(()));
         }
     }
-
-    /// Begins the next segment. Everything before it is durable, and so is its own head.
-    fn rotate(&mut self) -> Result<(), JournalError> {
-        match begin_segment(&self.shared, self.last_seq + 1, &self.control) {
-            Ok(active) => {
-                self.free.written(active.len);
-                self.active = active;
-                Ok(())
-            }
-            Err(error) => {
-                // Now, so that the request this was for is refused with the reason.
-                self.shared.poison(error.to_string());
-                Err(error)
-            }
-        }
-    }
 }
 
 impl Drop for Writer {
@@ -337,49 +336,4 @@ impl Drop for Writer {
             self.shared.poison(format!("{WRITER_GONE} by a panic"));
         }
     }
-}
-
-/// Makes a segment that begins with body `first_seq`, and enters it in the state.
-pub(crate) fn begin_segment(
-    shared: &Shared,
-    first_seq: u64,
-    control: &Control,
-) -> Result<ActiveSegment, JournalError> {
-    let now = shared.clock.now();
-    let salt = identity::random(&shared.options.dir)?;
-    let head = SegmentHead {
-        format: segment::FORMAT,
-        node: shared.node.clone(),
-        seed: shared.seed,
-        salt,
-        first_seq,
-        created_at: now,
-    };
-    let window = shared.window().entries(now);
-    let checkpoint = control::encode_checkpoint(control, &window);
-    let new = segment::create(&*shared.disk, &shared.options.dir, &head, &checkpoint)?;
-    let entry = Segment {
-        path: new.path.clone(),
-        format: segment::FORMAT,
-        salt,
-        frames_at: new.len,
-        durable: new.len,
-        last_seq: first_seq - 1,
-    };
-    let mut state = shared.state();
-    let replaced = state.segments.insert(first_seq, entry).map_or(0, |old| old.durable);
-    state.bytes = (state.bytes + new.len).saturating_sub(replaced);
-    state.lost.clone_from(&control.lost);
-    let (bytes, segments) = (state.bytes, state.segments.len());
-    drop(state);
-    release::record_size(bytes, segments);
-    shared.changed.notify_all();
-    Ok(ActiveSegment {
-        file: new.file,
-        path: new.path,
-        first_seq,
-        salt,
-        frames_at: new.len,
-        len: new.len,
-    })
 }

@@ -10,6 +10,7 @@ use crate::config::list;
 use crate::config::names::{node_prefix, resolve};
 use crate::config::paths::is_within;
 use crate::config::source::Source;
+use crate::config::value::show_size;
 use crate::http::Endpoint;
 use crate::lake::Location;
 use crate::tls::TlsFiles;
@@ -73,7 +74,7 @@ impl Builder<'_> {
         self.not_below(&list::JOURNAL_QUOTA, &list::JOURNAL_SEGMENT, journal.segment_bytes);
         let inflated = endpoints.iter().map(|e| e.inflated_limit_bytes).max();
         let inflated = inflated.unwrap_or_default();
-        self.not_below(&list::JOURNAL_QUOTA, &list::INFLATED_LIMIT, inflated);
+        self.quota_takes(inflated);
         let (state, staging) = (settings.state(), settings.staging());
         if let Location::Local(lake) = &settings.lake.location
             && is_within(lake, &staging)
@@ -107,6 +108,23 @@ impl Builder<'_> {
             self.refuse(self.place(&list::OVERDUE_AFTER), why);
         }
         overdue_after
+    }
+
+    /// Refuses a quota that would never take the largest body that an endpoint lets through.
+    fn quota_takes(&mut self, inflated_bytes: u64) {
+        let quota_bytes = self.size(&list::JOURNAL_QUOTA);
+        let needed_bytes = journal::quota_for_body(inflated_bytes);
+        if quota_bytes < needed_bytes {
+            let why = format!(
+                "a journal of {} takes bodies of half of that, and inflated_limit lets bodies of {} \
+                 through ({}); raise the quota to {}, or lower inflated_limit",
+                show_size(quota_bytes),
+                show_size(inflated_bytes),
+                self.source_of(&list::INFLATED_LIMIT),
+                show_size(needed_bytes),
+            );
+            self.refuse(self.place(&list::JOURNAL_QUOTA), why);
+        }
     }
 
     /// Builds the options of the journal.

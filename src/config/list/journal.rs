@@ -43,7 +43,7 @@ pub(crate) const JOURNAL_QUOTA: Setting = Setting {
     commands: SERVE,
     heading: JOURNAL,
     help: "Refuse (503) new bodies while the journal holds this much that has not landed.",
-    more: "Not below inflated_limit or journal_segment.",
+    more: "Not below journal_segment, nor twice inflated_limit.",
 };
 
 /// The setting `journal_segment`.

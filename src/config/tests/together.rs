@@ -16,6 +16,13 @@ fn settings_have_to_go_together() {
          lower the other"
     );
     assert!(said(&["--journal-quota=2MiB"]).contains("is below journal_segment"));
+    assert_eq!(
+        said(&["--journal-quota=300MiB"]),
+        "--journal-quota: a journal of 300MiB takes bodies of half of that, and inflated_limit lets \
+         bodies of 256MiB through (default); raise the quota to 512MiB, or lower inflated_limit"
+    );
+    assert!(load(&["--journal-quota=512MiB"], &[], None).is_ok());
+    assert!(load(&["--journal-quota=300MiB", "--inflated-limit=150MiB"], &[], None).is_ok());
     assert!(said(&["--state=./data/lake/state"]).contains("lies in the lake ./data/lake"));
     assert!(said(&["--state=data/x/../lake"]).contains("lies in the lake"));
     let staging = load(&[], &[], None).unwrap().settings.staging();

@@ -185,25 +185,6 @@ fn a_failed_sync_poisons() {
 }
 
 #[test]
-fn a_segment_that_cannot_be_made_poisons_and_the_start_after_it_is_well() {
-    for fault in [Fault::Rename, Fault::SyncDir, Fault::Write(ErrorKind::StorageFull)] {
-        let bench = Bench::with(|options| options.segment_bytes = 200);
-        let (journal, _) = bench.open();
-        bench.append(&journal, [b'a'; 150]);
-        bench.disk.fail(fault);
-        let refused = bench.try_append(&journal, [b'b'; 150]);
-        match refused {
-            Err(AppendError::Poisoned { reason }) => assert!(reason.contains("cannot"), "{reason}"),
-            other => panic!("{fault:?}: {other:?}"),
-        }
-        drop(journal);
-        let (journal, recovery) = bench.open();
-        assert_eq!((recovery.next, recovery.torn_bytes), (Seq(2), 0), "{fault:?}");
-        assert_eq!(bench.append(&journal, [b'b'; 150]), 2);
-    }
-}
-
-#[test]
 fn two_opens_of_one_directory_are_refused() {
     let state = tempfile::tempdir().expect("a directory");
     let open = || {

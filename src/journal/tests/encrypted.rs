@@ -55,7 +55,7 @@ fn they_come_back_and_tell_nothing() {
         assert_eq!(recovery.next, Seq(5));
         assert!(texts(&journal, 1) == sent);
         let disk = on_disk(&bench);
-        assert!(!holds(&disk, b"ann") && !holds(&disk, b"userSessionId"));
+        assert!(!holds(&disk, b"\"ann\"") && !holds(&disk, b"userSessionId"));
         // Nor by a hash that a guess could be tested with.
         let (head, _) = SegmentHead::decode(&disk).expect("a head");
         for text in &sent {

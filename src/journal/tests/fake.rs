@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::journal::disk::{Disk, DiskFile, DiskLock};
+use crate::journal::disk::{Disk, DiskDir, DiskFile, DiskLock};
 use crate::search::Dice;
 
 /// A fault at the next call of its kind.
@@ -27,6 +27,9 @@ pub(crate) enum Fault {
     Rename,
     SecondRename,
     Remove,
+    Link,
+    /// No file can be created or opened, as often as it is tried.
+    NoFiles,
 }
 
 /// A fault at the n-th call that changes or syncs something.
@@ -48,6 +51,10 @@ pub(crate) enum FaultEffect {
     Short,
     /// The call takes some effect, and from then on every call fails.
     Off,
+    /// Before the call the directory is deleted, and in every second case made again: open files
+    /// go on as before. [`FakeDisk::killed`] and [`FakeDisk::power_cut`] are then of the disk as it
+    /// was before: what was written to files without a name is nowhere.
+    Gone,
 }
 
 #[derive(Clone, Debug)]
@@ -81,10 +88,17 @@ struct FakeState {
     pending_names: Vec<Naming>,
     fault: Option<Fault>,
     free_bytes: Option<u64>,
+    /// Bytes that all files together may have: the free bytes follow from it.
+    capacity: Option<u64>,
     syncs: u64,
     /// Handles from before a power cut do nothing.
     generation: u64,
     planned: Option<PlannedFault>,
+    /// The state before the directory was deleted.
+    before_gone: Option<Box<FakeState>>,
+    /// Counts the directories that had the name.
+    directory: u64,
+    has_no_directory: bool,
     /// Reads until one fails.
     reads_left: Option<u64>,
     calls: u64,
@@ -113,13 +127,36 @@ struct FakeFile {
     generation: u64,
 }
 
-struct FakeLock(Arc<AtomicBool>);
+struct FakeLock {
+    held: Arc<AtomicBool>,
+    disk: FakeDisk,
+    directory: u64,
+}
 
-impl DiskLock for FakeLock {}
+impl DiskLock for FakeLock {
+    fn is_at(&self, _path: &Path) -> io::Result<bool> {
+        let state = self.disk.state();
+        state.is_on()?;
+        Ok(!state.has_no_directory && state.directory == self.directory)
+    }
+}
 
 impl Drop for FakeLock {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.held.store(false, Ordering::SeqCst);
+    }
+}
+
+struct FakeDir(FakeDisk);
+
+impl DiskDir for FakeDir {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.0.state();
+        state.take(Fault::SyncDir)?;
+        state.call_or(|_| {})?;
+        state.durable_names = state.names.clone();
+        state.pending_names.clear();
+        Ok(())
     }
 }
 
@@ -135,6 +172,16 @@ impl FakeDisk {
 
     pub(crate) fn set_free_bytes(&self, free_bytes: u64) {
         self.state().free_bytes = Some(free_bytes);
+    }
+
+    /// The free bytes are so many less those of all files.
+    pub(crate) fn set_capacity(&self, bytes: u64) {
+        self.state().capacity = Some(bytes);
+    }
+
+    /// Takes back what [`fail`](Self::fail) has asked for.
+    pub(crate) fn heal(&self) {
+        self.state().fault = None;
     }
 
     pub(crate) fn syncs(&self) -> u64 {
@@ -164,6 +211,19 @@ impl FakeDisk {
         state.calls = 0;
     }
 
+    /// Deletes the directory under whoever has it open, and makes it again if asked to.
+    pub(crate) fn lose_directory(&self, and_make_it_again: bool) {
+        self.state().lose_directory(!and_make_it_again);
+        if and_make_it_again {
+            *self.locked.lock() = Arc::default();
+        }
+    }
+
+    /// Returns true once the directory was deleted.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state().before_gone.is_some()
+    }
+
     /// The n-th read from here fails.
     pub(crate) fn fail_read(&self, nth: Option<u64>) {
         self.state().reads_left = nth;
@@ -188,6 +248,9 @@ impl FakeDisk {
     /// nothing more is durable than was. Handles of the killed one do nothing to it.
     pub(crate) fn killed(&self) -> FakeDisk {
         let mut state = self.state().clone();
+        if let Some(before) = state.before_gone.take() {
+            state = *before;
+        }
         (state.planned, state.reads_left, state.off) = (None, None, false);
         let after = FakeDisk::default();
         *after.state() = state;
@@ -231,8 +294,10 @@ impl FakeDisk {
     /// Cuts the power: a new disk with all that was synced, and of the rest what `keep` says,
     /// change by change. Changes that are kept stay in order. A write may be kept up to a byte.
     pub(crate) fn power_cut(&self, mut keep: impl FnMut() -> u8) -> FakeDisk {
+        self.state().generation += 1;
         let mut state = self.state();
-        state.generation += 1;
+        let before = state.before_gone.take();
+        let state = before.as_deref().unwrap_or(&state);
         let mut names = state.durable_names.clone();
         for naming in &state.pending_names {
             if keep() < 128 {
@@ -337,6 +402,10 @@ impl FakeState {
         self.planned = None;
         self.hits += 1;
         match planned.what {
+            FaultEffect::Gone => {
+                self.lose_directory(planned.seed % 2 == 1);
+                Ok(None)
+            }
             FaultEffect::Short => Ok(Some(planned.seed)),
             FaultEffect::Fail(kind) => Err((kind.into(), planned.seed)),
             FaultEffect::Off => {
@@ -344,6 +413,16 @@ impl FakeState {
                 Err((io::Error::other("the power went off"), planned.seed))
             }
         }
+    }
+
+    fn lose_directory(&mut self, for_good: bool) {
+        let before = self.clone();
+        self.before_gone.get_or_insert_with(|| Box::new(before));
+        self.names.clear();
+        self.durable_names.clear();
+        self.pending_names.clear();
+        self.directory += 1;
+        self.has_no_directory = for_good;
     }
 
     /// Counts a call that takes effect or not.
@@ -359,10 +438,19 @@ impl FakeState {
         }
     }
 
-    fn read(&mut self) -> io::Result<()> {
-        if self.off {
-            return Err(io::Error::other("the power is off"));
+    fn has_files(&self) -> io::Result<()> {
+        if self.fault == Some(Fault::NoFiles) {
+            return Err(io::Error::from_raw_os_error(24));
         }
+        Ok(())
+    }
+
+    fn is_on(&self) -> io::Result<()> {
+        if self.off { Err(io::Error::other("the power is off")) } else { Ok(()) }
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        self.is_on()?;
         if let Some(left) = &mut self.reads_left {
             *left = left.saturating_sub(1);
             if *left == 0 {
@@ -415,9 +503,13 @@ impl Disk for FakeDisk {
             state.pending_names.push(Naming::Set(path.to_owned(), id));
             id
         };
+        state.has_files()?;
         state.call_or(|state| {
             make(state);
         })?;
+        if state.has_no_directory {
+            return Err(ErrorKind::NotFound.into());
+        }
         let id = make(&mut state);
         let generation = state.generation;
         Ok(Box::new(FakeFile { disk: self.clone(), id, generation }))
@@ -426,6 +518,7 @@ impl Disk for FakeDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state();
         state.read()?;
+        state.has_files()?;
         let id = *state.names.get(path).ok_or(ErrorKind::NotFound)?;
         let generation = state.generation;
         Ok(Box::new(FakeFile { disk: self.clone(), id, generation }))
@@ -448,23 +541,40 @@ impl Disk for FakeDisk {
         state.remove(path)
     }
 
-    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.take(Fault::SyncDir)?;
-        state.call_or(|_| {})?;
-        state.durable_names = state.names.clone();
-        state.pending_names.clear();
+        state.take(Fault::Link)?;
+        if state.names.contains_key(to) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let id = *state.names.get(from).ok_or(ErrorKind::NotFound)?;
+        let link = |state: &mut FakeState| {
+            state.names.insert(to.to_owned(), id);
+            state.pending_names.push(Naming::Set(to.to_owned(), id));
+        };
+        state.call_or(link)?;
+        link(&mut state);
         Ok(())
     }
 
+    fn open_dir(&self, _dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        self.state().has_files()?;
+        Ok(Box::new(FakeDir(self.clone())))
+    }
+
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
-        Ok(self.state().free_bytes.unwrap_or(u64::MAX))
+        let state = self.state();
+        let used: u64 = state.names.values().map(|id| state.files[*id].seen.len() as u64).sum();
+        let of_capacity = state.capacity.map(|capacity| capacity.saturating_sub(used));
+        Ok(of_capacity.or(state.free_bytes).unwrap_or(u64::MAX))
     }
 
     fn lock(&self, _path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         let held = self.locked.lock().clone();
         let free = !held.swap(true, Ordering::SeqCst);
-        Ok(free.then(|| Box::new(FakeLock(held)) as Box<dyn DiskLock>))
+        let directory = self.state().directory;
+        let lock = || Box::new(FakeLock { held, disk: self.clone(), directory });
+        Ok(free.then(|| lock() as Box<dyn DiskLock>))
     }
 }
 
@@ -561,5 +671,11 @@ impl DiskFile for FakeFile {
         }
         contents.pending.clear();
         failed
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let state = self.disk.state();
+        state.is_on()?;
+        Ok(state.names.get(path) == Some(&self.id))
     }
 }

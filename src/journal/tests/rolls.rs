@@ -12,7 +12,7 @@ fn out_of_order(outcome: Result<(), JournalError>) -> String {
 
 #[test]
 fn a_segment_is_worth_its_checkpoint() {
-    use crate::journal::writer::enough_bytes;
+    use crate::journal::active_segment::enough_bytes;
     assert_eq!(enough_bytes(1_000, 900_000), 1_000);
     assert_eq!(enough_bytes(64 << 20, 36 << 20), 72 << 20);
     assert_eq!(enough_bytes(64 << 20, 2 << 20), 64 << 20);

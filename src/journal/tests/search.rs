@@ -1,6 +1,7 @@
 //! A search for histories that break a promise: appends alone and together, seals, commits, time,
-//! restarts, kills and power cuts, with an error, a full disk, a short write or the end of the
-//! power at any call to the disk, also while a start is under way.
+//! restarts, kills and power cuts, with an error, a full disk, a short write, the end of the power or
+//! the loss of the directory at any call to the disk, also while a start is under way, and times in
+//! which no file can be made.
 //!
 //! A short search runs with every `cargo test`. The long one:
 //! `SESSIONLAKE_SEARCH_STEPS=1000000 cargo test --release journal::tests::search -- --nocapture`.
@@ -28,6 +29,8 @@ struct Tally {
     kills: u64,
     power_cuts: u64,
     faults: u64,
+    directories_lost: u64,
+    refused: u64,
     surfaced: u64,
 }
 
@@ -98,7 +101,7 @@ impl History {
     }
 
     /// Appends some bodies at a time. False: the journal is poisoned.
-    fn append(&mut self, journal: &Journal, count: u64) -> bool {
+    fn append(&mut self, journal: &Journal, count: u64, tally: &mut Tally) -> bool {
         let mut texts: Vec<Vec<u8>> = Vec::new();
         for _ in 0..count {
             let text = self.text();
@@ -121,6 +124,8 @@ impl History {
                     healthy = false;
                     self.maybe.push((text, self.minute));
                 }
+                // Nothing of it is anywhere.
+                Err(AppendError::NoSegment { .. }) => tally.refused += 1,
                 Err(other) => panic!("{other}"),
             }
         }
@@ -180,12 +185,18 @@ impl History {
 
     /// Ends the process: in order, killed, or with the power.
     fn end(&mut self, journal: Option<Journal>, tally: &mut Tally) {
-        let broken = self.bench.disk.is_off();
+        let broken = self.bench.disk.is_off() || self.bench.disk.is_gone();
+        tally.directories_lost += u64::from(self.bench.disk.is_gone());
         let after: FakeDisk = match self.dice.below(3) {
             0 if !broken => {
                 drop(journal);
                 self.bench.disk.plan_fault(None);
                 self.bench.disk.fail_read(None);
+                if self.bench.disk.is_gone() {
+                    // It went in the last calls.
+                    tally.directories_lost += 1;
+                    self.bench.disk = Arc::new(self.bench.disk.killed());
+                }
                 return;
             }
             0 | 1 => {
@@ -210,6 +221,7 @@ impl History {
         let kinds = [
             FaultEffect::Off,
             FaultEffect::Off,
+            FaultEffect::Gone,
             FaultEffect::Short,
             FaultEffect::Fail(ErrorKind::Other),
             FaultEffect::Fail(ErrorKind::StorageFull),
@@ -264,8 +276,9 @@ impl History {
         assert_eq!(recovery.next_roll.0, self.next_roll);
         assert_eq!(recovery.unsealed_from.0, self.sealed_seq + 1);
 
-        let found = match self.bench.disk.is_off() {
-            // The power went in the start's last calls.
+        let is_away = self.bench.disk.is_off() || self.bench.disk.is_gone();
+        let found = match is_away {
+            // The power or the directory went in the start's last calls.
             true => Vec::new(),
             false => all_from(journal, self.committed_seq + 1),
         };
@@ -283,7 +296,7 @@ impl History {
             self.bodies.push(self.maybe.swap_remove(at));
             tally.surfaced += 1;
         }
-        if self.bench.disk.is_off() {
+        if is_away {
             return;
         }
         assert!(self.bodies.len() >= acked.max(seq as usize), "an acked body is gone");
@@ -299,7 +312,7 @@ impl History {
             let healthy = match self.dice.below(20) {
                 0..9 => {
                     let count = if self.dice.one_in(3) { 1 + self.dice.below(6) } else { 1 };
-                    self.append(&journal, count)
+                    self.append(&journal, count, tally)
                 }
                 9..12 => self.seal(&journal),
                 12..15 => self.commit(&journal),
@@ -351,6 +364,7 @@ fn no_history_loses_or_doubles_a_body() {
     println!("{tally:?}");
     if all {
         assert!(tally.kills > 0 && tally.power_cuts > 0 && tally.surfaced > 0);
+        assert!(tally.directories_lost > 0 && tally.refused > 0, "{tally:?}");
         assert!(tally.faults * 20 > tally.steps, "too few faults: {tally:?}");
     }
 }

@@ -109,6 +109,8 @@ impl History {
                     tally.refused += 1;
                     healthy = false;
                 }
+                // The next segment could not be made: nothing of it is anywhere.
+                Err(AppendError::NoSegment { .. }) => tally.refused += 1,
                 Err(other) => panic!("{other}"),
             }
         }
@@ -120,6 +122,7 @@ impl History {
         let kinds = [
             FaultEffect::Off,
             FaultEffect::Off,
+            FaultEffect::Gone,
             FaultEffect::Fail(ErrorKind::Other),
             FaultEffect::Fail(ErrorKind::StorageFull),
         ];
@@ -162,7 +165,7 @@ impl History {
                 disk.turn_off();
                 self.harness.store.die();
             }
-            if disk.is_off() {
+            if disk.is_off() || disk.is_gone() {
                 // The reader of the journal has to hear of it.
                 while self.append(&journal, tally) {}
             }
@@ -170,9 +173,13 @@ impl History {
             supervisor.join().expect("the supervisor thread")
         });
         drop(supervisor);
-        let healthy = ended.is_ok() && !disk.is_off();
+        let healthy = ended.is_ok() && !disk.is_off() && !disk.is_gone();
         if healthy && self.dice.one_in(2) {
             drop(journal);
+            if disk.is_gone() {
+                // It went with the last record.
+                self.die(None, tally);
+            }
         } else {
             self.die(Some(journal), tally);
         }
@@ -202,7 +209,7 @@ impl History {
             self.live(tally);
         }
         self.harness.disk.plan_fault(None);
-        if self.harness.disk.is_off() {
+        if self.harness.disk.is_off() || self.harness.disk.is_gone() {
             // The last life's end in order met it.
             self.die(None, tally);
         }
