@@ -192,7 +192,9 @@ impl DiskFile for File {
                 let held = self.metadata()?;
                 Ok((found.dev(), found.ino()) == (held.dev(), held.ino()))
             }
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
                 Ok(false)
             }
             Err(error) => Err(error),

@@ -88,11 +88,11 @@ use crossbeam_channel::Sender;
 
 pub use codec::encryption::BodyCipher;
 pub use control::MAX_SETTINGS_BYTES;
+pub(crate) use directory::LOCK;
 pub use disk::{Disk, DiskDir, DiskFile, DiskLock, RealDisk};
 pub use error::{AppendError, JournalError};
 pub use options::{Options, quota_for_body};
 pub use reader::{Next, Reader};
-pub(crate) use directory::LOCK;
 
 use crate::clock::Clock;
 use crate::record::{Form, Roll, Seq, SeqRange};

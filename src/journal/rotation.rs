@@ -79,9 +79,7 @@ impl Writer {
         match self.shared.disk.remove(path) {
             Ok(()) => self.shared.directory.sync(),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(source) => {
-                Err(JournalError::Io { what: "remove", path: path.to_owned(), source })
-            }
+            Err(source) => Err(JournalError::Io { what: "remove", path: path.to_owned(), source }),
         }
     }
 

@@ -275,9 +275,7 @@ impl Writer {
         let written = write_all_at(&*self.active.file, &mut slices, self.active.len)
             .map_err(failed("write"))
             .and_then(|()| self.active.file.sync().map_err(failed("sync")))
-            .and_then(|()| {
-                self.shared.directory.check_with(&*self.active.file, &self.active.path)
-            });
+            .and_then(|()| self.shared.directory.check_with(&*self.active.file, &self.active.path));
         if let Err(error) = written {
             // The reason first, then the group's requests, which answer with it.
             self.shared.poison(error.to_string());

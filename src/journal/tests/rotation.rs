@@ -17,8 +17,7 @@ fn is_refused(outcome: Result<Receipt, AppendError>, fault: Fault) {
 
 #[test]
 fn a_segment_that_cannot_be_made_is_a_refusal_and_tried_again() {
-    for fault in
-        [Fault::NoFiles, Fault::Write(ErrorKind::StorageFull), Fault::Sync, Fault::Rename]
+    for fault in [Fault::NoFiles, Fault::Write(ErrorKind::StorageFull), Fault::Sync, Fault::Rename]
     {
         let bench = Bench::with(|options| options.segment_bytes = 400);
         let (journal, _) = bench.open();
@@ -26,7 +25,10 @@ fn a_segment_that_cannot_be_made_is_a_refusal_and_tried_again() {
         bench.disk.fail(fault);
         is_refused(bench.try_append(&journal, [b'b'; 200]), fault);
         let accepting = journal.status().accepting;
-        assert!(matches!(accepting, Err(AppendError::NoSegment { .. })), "{fault:?}: {accepting:?}");
+        assert!(
+            matches!(accepting, Err(AppendError::NoSegment { .. })),
+            "{fault:?}: {accepting:?}"
+        );
         assert_eq!(journal.poisoned(), None, "{fault:?}");
         // What fits goes into the old segment, and control records do.
         assert_eq!(bench.append(&journal, "small"), 2);
