@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sessionlake::journal::{Disk, DiskFile, DiskLock, RealDisk};
+use sessionlake::journal::{Disk, DiskDir, DiskFile, DiskLock, RealDisk};
 
 /// A `bytes_per_s` of 0 leaves the disk as it is.
 pub(crate) struct SlowDisk {
@@ -49,8 +49,12 @@ impl Disk for SlowDisk {
         RealDisk.remove(path)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        RealDisk.sync_dir(dir)
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.link(from, to)
+    }
+
+    fn open_dir(&self, dir: &Path) -> io::Result<Box<dyn DiskDir>> {
+        RealDisk.open_dir(dir)
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
@@ -90,5 +94,9 @@ impl DiskFile for SlowFile {
             std::thread::sleep(takes.saturating_sub(began.elapsed()));
         }
         Ok(())
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        self.file.is_at(path)
     }
 }
