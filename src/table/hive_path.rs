@@ -11,9 +11,9 @@
 //! values stay two partitions.
 //!
 //! In a lake with [`FileNames::Folded`], capital letters, characters beyond ASCII and a `.` at the end are
-//! escaped as well: `land=%47ermany`, `land=%C3%96sterreich`. Two values have no names then that a file
-//! system might take for one, and DuckDB reads the values as they were; Spark and Hive read those of
-//! ASCII.
+//! escaped as well, by small digits: `land=%47ermany`, `land=%c3%96sterreich`. Two values have no names
+//! then that a file system might take for one, a file system that stores names in small letters lists
+//! the same ones, and DuckDB reads the values as they were; Spark and Hive read those of ASCII.
 //!
 //! The first [`Revision`] escaped as Hive does, which leaves the space, `&` and others as they are; such
 //! paths are read like any other.
@@ -97,7 +97,10 @@ fn escape(value: &str, most: usize, rules: PathRules, out: &mut String) {
         if is_escaped(c, rules.revision) || is_folded(value, at, c, rules.file_names) {
             let mut bytes = [0; 4];
             for byte in c.encode_utf8(&mut bytes).bytes() {
-                let _ = write!(out, "%{byte:02X}");
+                let _ = match rules.file_names {
+                    FileNames::Exact => write!(out, "%{byte:02X}"),
+                    FileNames::Folded => write!(out, "%{byte:02x}"),
+                };
                 if rules.revision == Revision::First {
                     keep(out.len(), &mut kept);
                 }
@@ -170,10 +173,10 @@ mod tests {
         for (value, written) in [
             (Some("Germany"), "land=%47ermany"),
             (Some("germany"), "land=germany"),
-            (Some("Österreich"), "land=%C3%96sterreich"),
-            (Some("New York & Co."), "land=%4Eew%20%59ork%20%26%20%43o%2E"),
+            (Some("Österreich"), "land=%c3%96sterreich"),
+            (Some("New York & Co."), "land=%4eew%20%59ork%20%26%20%43o%2e"),
             (Some("a.b"), "land=a.b"),
-            (Some("__hive_default_partition__"), "land=%5F_hive_default_partition__"),
+            (Some("__hive_default_partition__"), "land=%5f_hive_default_partition__"),
             (None, "land=__HIVE_DEFAULT_PARTITION__"),
         ] {
             assert_eq!(path(value, FOLDED), written);
