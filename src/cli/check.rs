@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, list};
 use crate::journal::{Disk as _, Journal, LOCK, RealDisk, Recovery};
-use crate::lake::{Lake, Location, PartitionError};
+use crate::lake::{Lake, Left, Location, PartitionError, Probe};
 use crate::privacy;
 use crate::schema::TableSchema;
 use crate::server::{Settings, check_settings};
@@ -30,8 +30,9 @@ use crate::{descriptors, http};
 ///
 /// Takes the settings of serve. Reads the configuration, binds the address, reads certificates,
 /// credentials and keys, writes to the state directory and takes its lock, reads the journal,
-/// writes, reads back and deletes an object in the lake, and reads the schemas; says for each how
-/// it went. Nothing is left behind: directories that were made for it are removed.
+/// creates, reads back and deletes an object in the lake, and reads the schemas; says for each how
+/// it went. Nothing is left behind: directories that were made for it are removed, and an object
+/// that may not be deleted is named.
 ///
 /// While only the lake cannot be written, serve would start and keep what comes in its journal;
 /// this says so, with exit code 1 as well. With a server already running on the same
@@ -243,15 +244,15 @@ fn check_store(settings: &Settings) -> CheckResult {
     }
 }
 
-/// Writes, reads back and deletes one object.
+/// Asks for, creates, reads back and deletes one object.
 fn try_lake(lake: &Lake) -> anyhow::Result<String> {
     let token = random()?;
-    runtime::current_thread()?.block_on(lake.probe(&token))?;
+    let probe = runtime::current_thread()?.block_on(lake.probe(&token))?;
     let folded = match lake.file_names()?.are_folded() {
         true => "; names that differ in the case of letters are one file there",
         false => "",
     };
-    Ok(format!("{}: wrote, read and deleted an object{folded}", lake.location()))
+    Ok(format!("{}{folded}", probed(&lake.location().to_string(), &probe)))
 }
 
 /// Returns the first table whose partition columns are others in the lake.
@@ -265,6 +266,32 @@ fn partition_conflict(lake: &Lake, tables: &[Spec]) -> Option<anyhow::Error> {
             Err(PartitionError::Store(_)) | Ok(()) => None,
         }
     })
+}
+
+/// Returns the report on a lake that rows can land in.
+fn probed(lake: &str, probe: &Probe) -> String {
+    let deleted = if probe.left.is_none() { "wrote, read and deleted" } else { "wrote and read" };
+    let mut said = format!("{lake}: {deleted} an object");
+    if let Some(Left { name, why }) = &probe.left {
+        let _ = write!(
+            said,
+            "; could not delete {name}, which stays there ({why}): serve and import need no right to \
+             delete"
+        );
+    }
+    if !probe.tells_absent {
+        said.push_str(
+            "; the store does not tell these credentials whether a name is there (403: they lack \
+             s3:ListBucket): rows land all the same, and verify, inspect and import need it",
+        );
+    }
+    if !probe.is_conditional {
+        said.push_str(
+            "; the store takes no condition on a put (If-None-Match): names are looked up before they \
+             are put, which aws_conditional_put = \"disabled\" under [storage] says from the start",
+        );
+    }
+    said
 }
 
 /// Returns a line about a table, whose schema was read from `file` if that is known.

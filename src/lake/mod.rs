@@ -32,6 +32,7 @@ mod receipts;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -51,16 +52,17 @@ use self::local::Local;
 #[cfg(test)]
 pub(crate) use self::local::Syncs;
 pub use self::location::Location;
-pub use self::objects::Object;
+pub use self::objects::{Earlier, Object};
 pub use self::options::{Options, Secret};
 pub use self::partitions::{PartitionConflict, PartitionError};
-pub use self::probe::ProbeError;
+pub use self::probe::{Left, Probe, ProbeError};
 pub use self::quarantine::{QuarantineEntry, QuarantineError, QuarantineFile, Quarantined};
 pub use self::receipt::{
     FileReceipt, LostBodies, QuarantineReceipt, RECEIPT_VERSION, Receipt, TableReceipt,
 };
 pub use self::receipts::{ReadReceipt, ReceiptError, ReceiptNames};
 pub use self::rows::{Batches, DataFile};
+use self::unfinished::UnfinishedUploads;
 
 /// An open lake. Clones are cheap and share the store's connections.
 #[derive(Clone, Debug)]
@@ -71,6 +73,11 @@ pub struct Lake {
     local: Arc<Local>,
     /// Objects from this size on are put in parts of it.
     part_bytes: usize,
+    /// Of a bucket that can be asked for them.
+    unfinished: Option<Arc<UnfinishedUploads>>,
+    /// An object was read: credentials that are denied a name may read those that are there. Relaxed:
+    /// it is set once, and guards nothing else.
+    has_read: Arc<AtomicBool>,
     /// The store has said that it takes no condition on a put. Relaxed: it only saves requests.
     no_conditional_puts: Arc<AtomicBool>,
 }

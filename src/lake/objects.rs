@@ -15,6 +15,9 @@ use tokio::io::AsyncReadExt as _;
 use super::failure::is_not_implemented;
 use super::{Lake, Location, StoreError};
 
+/// The object of an earlier attempt may have been this many times as large: with another codec.
+const SMALLER: u64 = 4;
+
 /// An object of a lake, as a listing has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Object {
@@ -28,6 +31,17 @@ impl From<ObjectMeta> for Object {
     fn from(meta: ObjectMeta) -> Object {
         Object { name: meta.location.into(), bytes: meta.size }
     }
+}
+
+/// Earlier attempts at putting an object, whose outcome may be unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// There was none.
+    None,
+    /// Of the same staging file: the same bytes.
+    SameFile,
+    /// Of another process, with the same rows and perhaps other bytes. What it put stays.
+    OtherFile,
 }
 
 /// The outcome of creating an object.
@@ -46,27 +60,29 @@ impl Lake {
     /// attempt whose answer was lost; it is durable. The staging file stays.
     ///
     /// An object is never replaced, also when two put it at once. The exception are objects of
-    /// several parts, for which stores take no condition: they are looked up before.
+    /// several parts, for which stores take no condition: they are looked up before. Unfinished uploads
+    /// of `earlier` attempts are aborted where that can be.
     ///
     /// # Errors
     /// [`StoreError`]; trying again is safe, except after [`StoreError::Unsynced`]: then the staging
     /// file has to be written anew.
     ///
     /// # Cancel safety
-    /// The object appears whole or not at all. Parts of a dropped upload stay in the bucket until
-    /// its lifecycle rules remove them.
+    /// The object appears whole or not at all. Parts of a dropped upload stay in the bucket until the
+    /// object is put again, or its lifecycle rules remove them.
     pub async fn create_file(
         &self,
         name: &str,
         staged: &FilePath,
         parts: usize,
+        earlier: Earlier,
     ) -> Result<bool, StoreError> {
         if let Location::Local(root) = &self.location {
             let (local, file) = (Arc::clone(&self.local), staged.to_owned());
             let (root, name) = (root.clone(), name.to_owned());
             return blocking(move || local.create_file(&root, &name, &file)).await;
         }
-        self.upload(name, staged, parts, &PutMode::Create).await
+        self.upload(name, staged, parts, &PutMode::Create, earlier).await
     }
 
     /// Puts a staging file in place under `name`, over another object or not. For the holder of a
@@ -85,7 +101,7 @@ impl Lake {
             let (root, name) = (root.clone(), name.to_owned());
             return blocking(move || local.put_file(&root, &name, &file)).await;
         }
-        self.upload(name, staged, parts, &PutMode::Overwrite).await.map(drop)
+        self.upload(name, staged, parts, &PutMode::Overwrite, Earlier::None).await.map(drop)
     }
 
     /// Uploads a staging file to a bucket. Returns false if it is to be created and exists.
@@ -95,6 +111,7 @@ impl Lake {
         staged: &FilePath,
         parts: usize,
         mode: &PutMode,
+        earlier: Earlier,
     ) -> Result<bool, StoreError> {
         let (local, file) = (Arc::clone(&self.local), staged.to_owned());
         blocking(move || local.sync_staged(&file)).await?;
@@ -102,7 +119,11 @@ impl Lake {
         let path = self.path(name)?;
         let mut file = tokio::fs::File::open(staged).await.map_err(io)?;
         let bytes = file.metadata().await.map_err(io)?.len();
+        let sweep = earlier != Earlier::None && bytes >= self.part_bytes as u64 / SMALLER;
         if bytes <= self.part_bytes as u64 {
+            if sweep {
+                self.abort_unfinished(&path).await;
+            }
             let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
             file.read_to_end(&mut whole).await.map_err(io)?;
             return match mode {
@@ -112,12 +133,17 @@ impl Lake {
         }
         if *mode == PutMode::Create {
             match self.head(name).await {
-                // Credentials without the right to list are denied names that are not there. All
-                // names of a roll that is made again were looked up before.
-                Ok(None) | Err(StoreError::Denied { .. }) => {}
+                Ok(None) => {}
+                // Credentials without the right to list are denied names that are not there. Those
+                // without the right to read are denied all, and an object of other bytes may stand.
+                Err(StoreError::Denied { .. })
+                    if earlier != Earlier::OtherFile || self.has_read.load(Ordering::Relaxed) => {}
                 Ok(Some(_)) => return Ok(false),
                 Err(error) => return Err(error),
             }
+        }
+        if sweep {
+            self.abort_unfinished(&path).await;
         }
         let upload = self.store.put_multipart(&path).await.map_err(|e| self.failed(e))?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, self.part_bytes);
@@ -141,6 +167,15 @@ impl Lake {
         }
         writer.finish().await.map_err(|e| self.failed(e))?;
         Ok(true)
+    }
+
+    /// Aborts the unfinished uploads of the object at `path`, where that can be.
+    async fn abort_unfinished(&self, path: &Path) {
+        let Some(unfinished) = &self.unfinished else { return };
+        let prefix = self.location.prefix().unwrap_or_default();
+        if let Ok(key) = Path::parse(format!("{prefix}/{path}").trim_start_matches('/')) {
+            unfinished.abort(&key).await;
+        }
     }
 
     /// Makes an object that another process has put durable: it may have died before it synced the
@@ -218,7 +253,11 @@ impl Lake {
     /// [`StoreError`].
     pub async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match self.store.get(&self.path(name)?).await {
-            Ok(found) => Ok(Some(found.bytes().await.map_err(|e| self.failed(e))?.to_vec())),
+            Ok(found) => {
+                let bytes = found.bytes().await.map_err(|e| self.failed(e))?.to_vec();
+                self.has_read.store(true, Ordering::Relaxed);
+                Ok(Some(bytes))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(self.not_answered(name, source)),
         }
@@ -230,7 +269,10 @@ impl Lake {
     /// [`StoreError`].
     pub async fn head(&self, name: &str) -> Result<Option<Object>, StoreError> {
         match self.store.head(&self.path(name)?).await {
-            Ok(meta) => Ok(Some(meta.into())),
+            Ok(meta) => {
+                self.has_read.store(true, Ordering::Relaxed);
+                Ok(Some(meta.into()))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(self.not_answered(name, source)),
         }

@@ -14,6 +14,7 @@ use object_store::{ObjectStore, RetryConfig};
 use super::local::Local;
 #[cfg(test)]
 use super::local::Syncs;
+use super::unfinished::{self, UnfinishedUploads};
 use super::{Lake, Location, Options, StoreError};
 
 /// Objects from this size on are put in parts of it.
@@ -52,13 +53,16 @@ impl Lake {
         let failed = |error| StoreError::Object { lake: location.to_string(), error };
         let prefix = Path::parse(location.prefix().unwrap_or(""));
         let prefix = prefix.map_err(|error| failed(error.into()))?;
-        let store = PrefixStore::new(object_store(options)?, prefix);
+        let (store, unfinished) = object_store(options)?;
+        let store = PrefixStore::new(store, prefix);
         let (store, local) = (Arc::new(store), Arc::new(local));
         Ok(Lake {
             store,
             location,
             local,
             part_bytes: PART_BYTES,
+            unfinished: unfinished.map(Arc::new),
+            has_read: Arc::default(),
             no_conditional_puts: Arc::default(),
         })
     }
@@ -80,6 +84,8 @@ impl Lake {
             location,
             local: Arc::new(Local::new()),
             part_bytes: PART_BYTES,
+            unfinished: None,
+            has_read: Arc::default(),
             no_conditional_puts: Arc::default(),
         }
     }
@@ -91,15 +97,18 @@ impl Lake {
     }
 }
 
-/// Builds the store whose root is the lake's directory or its bucket.
-fn object_store(options: &Options) -> Result<Arc<dyn ObjectStore>, StoreError> {
+/// Builds the store whose root is the lake's directory or its bucket, and what looks for unfinished
+/// uploads there.
+fn object_store(
+    options: &Options,
+) -> Result<(Arc<dyn ObjectStore>, Option<UnfinishedUploads>), StoreError> {
     let failed = |error| StoreError::Object { lake: options.location.to_string(), error };
     let retry = RetryConfig {
         max_retries: 5,
         retry_timeout: Duration::from_secs(60),
         ..RetryConfig::default()
     };
-    Ok(match &options.location {
+    let store: Arc<dyn ObjectStore> = match &options.location {
         Location::Local(root) => {
             let store = LocalFileSystem::new_with_prefix(root).map_err(failed)?;
             Arc::new(store.with_fsync(true).with_automatic_cleanup(true))
@@ -110,7 +119,8 @@ fn object_store(options: &Options) -> Result<Arc<dyn ObjectStore>, StoreError> {
             for (key, value) in parsed::<AmazonS3ConfigKey>(options)? {
                 builder = builder.with_config(key, value);
             }
-            Arc::new(builder.build().map_err(failed)?)
+            let (store, unfinished) = unfinished::build(builder).map_err(failed)?;
+            return Ok((store, unfinished));
         }
         Location::Google { bucket, .. } => {
             let mut builder =
@@ -128,7 +138,8 @@ fn object_store(options: &Options) -> Result<Arc<dyn ObjectStore>, StoreError> {
             }
             Arc::new(builder.build().map_err(failed)?)
         }
-    })
+    };
+    Ok((store, None))
 }
 
 /// Parses the keys of the store's options for the builder that takes keys of type `K`.

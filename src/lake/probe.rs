@@ -1,49 +1,96 @@
-//! Trying a lake out: an object is written, read back and deleted; names that differ in case are tried.
+//! Trying a lake out: an object is asked for, created, created again, read back and deleted; names that
+//! differ in case are tried.
 
-use object_store::{ObjectStoreExt as _, PutPayload};
+use object_store::ObjectStoreExt as _;
 
+use super::failure::describe;
 use super::names::ObjectName;
+use super::objects::Creation;
 use super::{Lake, Location, StoreError};
 use crate::table::FileNames;
 
-/// A lake that cannot be used.
+/// A lake that rows cannot land in.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
+    /// The lake could not be asked for an object.
+    #[error("cannot look into {lake}")]
+    Look {
+        /// The lake.
+        lake: String,
+        /// The store's error.
+        source: StoreError,
+    },
     /// The object could not be written.
     #[error("cannot write to {lake}")]
     Write {
         /// The lake.
         lake: String,
         /// The store's error.
-        source: object_store::Error,
+        source: StoreError,
     },
-    /// The object could not be read back. It was deleted.
-    #[error("cannot read from {lake}")]
+    /// The object could not be read back.
+    #[error("cannot read from {lake}{}", .left.as_ref().map(Left::text).unwrap_or_default())]
     Read {
         /// The lake.
         lake: String,
         /// The store's error.
-        source: object_store::Error,
+        source: StoreError,
+        /// The object, if it could not be deleted either.
+        left: Option<Left>,
     },
-    /// The object could not be deleted.
-    #[error("cannot delete in {lake}; {name} is left there")]
-    Delete {
-        /// The lake.
-        lake: String,
-        /// The object that is left, relative to the lake.
-        name: String,
-        /// The store's error.
-        source: object_store::Error,
-    },
-    /// Other bytes came back. The object was deleted.
+    /// Other bytes came back.
     #[error("{lake} gave back something else than was written")]
     Different {
         /// The lake.
         lake: String,
     },
-    /// The name of the object cannot be made.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The store overwrote an object that was to be created only if there was none.
+    #[error(
+        "{lake} ignores the condition that an object is not there yet (If-None-Match), and overwrites \
+         it: set aws_conditional_put = \"disabled\" under [storage]; names are looked up before they \
+         are put then"
+    )]
+    Overwrites {
+        /// The lake.
+        lake: String,
+    },
+    /// Nothing tells whether an object is there.
+    #[error(
+        "{lake} neither takes the condition that an object is not there yet (If-None-Match) nor tells \
+         these credentials whether it is: give them s3:ListBucket on the bucket"
+    )]
+    Blind {
+        /// The lake.
+        lake: String,
+    },
+}
+
+/// What a lake can do, where rows can land.
+#[derive(Debug)]
+pub struct Probe {
+    /// The store tells of a name that is not there that it is not there. Without that, after a crash
+    /// the rows of a roll may be put a second time in vain, and `verify`, which lists, cannot run.
+    pub tells_absent: bool,
+    /// The store creates an object on the condition that there is none. Without that, names are looked
+    /// up before they are put.
+    pub is_conditional: bool,
+    /// The object of the trial, if it could not be deleted.
+    pub left: Option<Left>,
+}
+
+/// An object that could not be deleted.
+#[derive(Debug)]
+pub struct Left {
+    /// Its name, relative to the lake.
+    pub name: String,
+    /// The reason.
+    pub why: String,
+}
+
+impl Left {
+    fn text(&self) -> String {
+        format!(", and cannot delete there: {} stays ({})", self.name, self.why)
+    }
 }
 
 impl Lake {
@@ -59,21 +106,76 @@ impl Lake {
         }
     }
 
-    /// Writes, reads back and deletes an object whose name holds `token`, which no other probe has.
+    /// Tries the lake out with an object whose name holds `token`, which no other probe has.
     ///
     /// # Errors
-    /// [`ProbeError`]. Nothing is left behind, but for [`ProbeError::Delete`].
-    pub async fn probe(&self, token: &str) -> Result<(), ProbeError> {
-        let name = ObjectName::Probe { token }.to_string();
-        let (path, lake) = (self.path(&name)?, self.location.to_string());
+    /// [`ProbeError`]. Nothing is left behind, but for what the answer names.
+    pub async fn probe(&self, token: &str) -> Result<Probe, ProbeError> {
+        let (name, lake) = (ObjectName::Probe { token }.to_string(), self.location.to_string());
+        let tells_absent = match self.head(&name).await {
+            Ok(_) => true,
+            Err(StoreError::Denied { .. }) => false,
+            Err(source) => return Err(ProbeError::Look { lake, source }),
+        };
         let sent = format!("written by sessionlake check as {name}\n").into_bytes();
-        let written = self.store.put(&path, PutPayload::from(sent.clone())).await;
-        written.map_err(|source| ProbeError::Write { lake: lake.clone(), source })?;
-        let read = async { self.store.get(&path).await?.bytes().await }.await;
+        let created = self.try_creation(&name, &sent).await;
+        let creation =
+            created.map_err(|source| ProbeError::Write { lake: lake.clone(), source })?;
+        let read = self.get(&name).await;
         // Deleted before the reading is looked at, so that nothing is left behind.
-        let deleted = self.store.delete(&path).await;
-        let read = read.map_err(|source| ProbeError::Read { lake: lake.clone(), source })?;
-        deleted.map_err(|source| ProbeError::Delete { lake: lake.clone(), name, source })?;
-        if read == sent { Ok(()) } else { Err(ProbeError::Different { lake }) }
+        let left = self.delete_probe(&name).await;
+        let read = match read {
+            Ok(read) => read,
+            Err(source) => return Err(ProbeError::Read { lake, source, left }),
+        };
+        if read.is_none_or(|read| read != sent) {
+            return Err(ProbeError::Different { lake });
+        }
+        match creation {
+            Trial::Overwritten => Err(ProbeError::Overwrites { lake }),
+            Trial::Unsupported if !tells_absent => Err(ProbeError::Blind { lake }),
+            trial => {
+                let is_conditional = matches!(trial, Trial::Conditional);
+                Ok(Probe { tells_absent, is_conditional, left })
+            }
+        }
     }
+
+    /// Creates an object twice.
+    async fn try_creation(&self, name: &str, bytes: &[u8]) -> Result<Trial, StoreError> {
+        if let Location::Local(_) = self.location {
+            // Creation is by the system's own calls there; the client removes what it makes.
+            let put = self.store.put(&self.path(name)?, bytes.to_vec().into()).await;
+            return put.map(|_| Trial::Conditional).map_err(|error| self.failed(error));
+        }
+        let create = || self.create(name, bytes.to_vec().into());
+        match create().await? {
+            Creation::Unsupported => {
+                let put = self.store.put(&self.path(name)?, bytes.to_vec().into()).await;
+                put.map(|_| Trial::Unsupported).map_err(|error| self.failed(error))
+            }
+            // Exists: the answer was lost and the client has asked again.
+            Creation::Created | Creation::Exists => Ok(match create().await? {
+                Creation::Exists => Trial::Conditional,
+                Creation::Created => Trial::Overwritten,
+                Creation::Unsupported => Trial::Unsupported,
+            }),
+        }
+    }
+
+    async fn delete_probe(&self, name: &str) -> Option<Left> {
+        let path = self.path(name).ok()?;
+        let error = self.store.delete(&path).await.err()?;
+        Some(Left { name: name.to_owned(), why: describe(&error) })
+    }
+}
+
+/// The outcome of creating an object twice.
+enum Trial {
+    /// The second time it was there.
+    Conditional,
+    /// The second time it was overwritten.
+    Overwritten,
+    /// The store takes no condition, or is configured not to be asked.
+    Unsupported,
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
-use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -88,9 +88,9 @@ fn objects_are_put_created_read_and_listed_by_names_relative_to_the_lake() {
             // Another file: an object of a directory may be a link to its staging file.
             let staged = dir.join(format!("staged-{}", bytes.len()));
             std::fs::write(&staged, &bytes).unwrap();
-            assert!(!lake.create_file(&data, &staged, 2).await.unwrap());
+            assert!(!lake.create_file(&data, &staged, 2, Earlier::None).await.unwrap());
             let new = format!("created/{}", bytes.len());
-            assert!(lake.create_file(&new, &staged, 2).await.unwrap());
+            assert!(lake.create_file(&new, &staged, 2, Earlier::None).await.unwrap());
             assert_eq!(lake.get(&new).await.unwrap(), Some(bytes));
             lake.make_durable(&new).await.unwrap();
         }
@@ -110,7 +110,8 @@ fn objects_are_put_created_read_and_listed_by_names_relative_to_the_lake() {
         let all = names_of(lake.list("").await.unwrap());
         assert_eq!(all, ["_x/new", "created/10", "created/5000", &data, "t2/other"]);
         assert!(lake.list("nothing").await.unwrap().is_empty());
-        lake.probe("00ff").await.unwrap();
+        let probe = lake.probe("00ff").await.unwrap();
+        assert!(probe.tells_absent && probe.is_conditional && probe.left.is_none(), "{probe:?}");
         assert_eq!(lake.list("").await.unwrap().len(), all.len(), "a probe leaves nothing behind");
     });
 }
@@ -342,6 +343,12 @@ struct LosesAnswers {
     objects: InMemory,
     next: AtomicBool,
     unconditional: AtomicBool,
+    /// Objects that are not there are answered 403.
+    hides: AtomicBool,
+    /// Conditions on puts are ignored.
+    overwrites: AtomicBool,
+    /// Nothing may be deleted.
+    keeps: AtomicBool,
     /// Conditional puts that were refused for that.
     refused: AtomicU64,
 }
@@ -361,6 +368,10 @@ impl ObjectStore for LosesAnswers {
                         code: 501 Not Implemented: <Code>NotImplemented</Code>";
             return Err(Error::Generic { store: "S3", source: said.into() });
         }
+        let how = match self.overwrites.load(Ordering::Relaxed) {
+            true => PutOptions::default(),
+            false => how,
+        };
         let put = self.objects.put_opts(at, bytes, how).await;
         match self.next.swap(false, Ordering::Relaxed) {
             true => Err(Error::Generic { store: "LosesAnswers", source: "time-out".into() }),
@@ -377,13 +388,28 @@ impl ObjectStore for LosesAnswers {
     }
 
     async fn get_opts(&self, at: &Path, how: GetOptions) -> Result<GetResult> {
-        self.objects.get_opts(at, how).await
+        match self.objects.get_opts(at, how).await {
+            Err(Error::NotFound { path, source }) if self.hides.load(Ordering::Relaxed) => {
+                Err(Error::PermissionDenied { path, source })
+            }
+            got => got,
+        }
     }
 
     fn delete_stream(
         &self,
         paths: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
+        if self.keeps.load(Ordering::Relaxed) {
+            let refused = |path: Path| Error::PermissionDenied {
+                path: path.into(),
+                source:
+                    "Error performing DELETE http://x/y in 1ms - Server returned non-2xx status \
+                         code: 403 Forbidden: <Code>AccessDenied</Code>"
+                        .into(),
+            };
+            return paths.map(move |path| path.and_then(|path| Err(refused(path)))).boxed();
+        }
         self.objects.delete_stream(paths)
     }
 
@@ -410,15 +436,68 @@ fn a_store_that_takes_no_condition_is_looked_into_before_a_put() {
         let dir = tempfile::tempdir().unwrap();
         let staged = dir.path().join("staged");
         std::fs::write(&staged, b"rows").unwrap();
-        assert!(lake.create_file("t/n-00000001.parquet", &staged, 1).await.unwrap());
+        assert!(lake.create_file("t/n-00000001.parquet", &staged, 1, Earlier::None).await.unwrap());
         std::fs::write(&staged, b"other rows").unwrap();
-        assert!(!lake.create_file("t/n-00000001.parquet", &staged, 1).await.unwrap());
+        assert!(
+            !lake.create_file("t/n-00000001.parquet", &staged, 1, Earlier::None).await.unwrap()
+        );
         assert!(lake.create_bytes("_receipts/n/00000001.json", b"{}".to_vec()).await.unwrap());
         assert!(!lake.create_bytes("_receipts/n/00000001.json", b"[]".to_vec()).await.unwrap());
         let there = |name| lake.get(name);
         assert_eq!(there("t/n-00000001.parquet").await.unwrap().unwrap(), b"rows");
         assert_eq!(there("_receipts/n/00000001.json").await.unwrap().unwrap(), b"{}");
         assert_eq!(store.refused.load(Ordering::Relaxed), 1, "asked once, and remembered");
+    });
+}
+
+#[test]
+fn a_denied_name_is_put_over_only_when_what_is_there_could_be_read() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Arc::new(LosesAnswers::default());
+        store.hides.store(true, Ordering::Relaxed);
+        // Each file in parts, for which there is no condition.
+        let lake = Lake::on(store.clone(), 2);
+        let dir = tempfile::tempdir().unwrap();
+        let staged = dir.path().join("staged");
+        std::fs::write(&staged, b"rows").unwrap();
+        let put = async |name: &str, earlier| lake.create_file(name, &staged, 1, earlier).await;
+        let denied = put("t/a", Earlier::OtherFile).await;
+        assert!(matches!(denied, Err(StoreError::Denied { .. })), "{denied:?}");
+        assert!(put("t/b", Earlier::None).await.unwrap());
+        assert!(put("t/c", Earlier::SameFile).await.unwrap());
+        lake.get("t/b").await.unwrap().unwrap();
+        assert!(put("t/a", Earlier::OtherFile).await.unwrap());
+        assert!(!put("t/a", Earlier::OtherFile).await.unwrap());
+    });
+}
+
+#[test]
+fn a_probe_tells_what_a_store_can_do() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let probe = async |store: LosesAnswers| {
+            let store = Arc::new(store);
+            let probe = Lake::below(store.clone(), "lake").probe("00ff").await;
+            let left = store.objects.list(None).collect::<Vec<_>>().await.len();
+            (probe, left)
+        };
+        let on = || AtomicBool::new(true);
+        let (found, left) = probe(LosesAnswers { hides: on(), ..Default::default() }).await;
+        let found = found.unwrap();
+        assert!(!found.tells_absent && found.is_conditional && left == 0, "{found:?}");
+        let (found, left) = probe(LosesAnswers { unconditional: on(), ..Default::default() }).await;
+        let found = found.unwrap();
+        assert!(found.tells_absent && !found.is_conditional && left == 0, "{found:?}");
+        let blind = LosesAnswers { unconditional: on(), hides: on(), ..Default::default() };
+        let (found, left) = probe(blind).await;
+        assert!(matches!(found, Err(ProbeError::Blind { .. })) && left == 0, "{found:?}");
+        let (found, left) = probe(LosesAnswers { overwrites: on(), ..Default::default() }).await;
+        assert!(matches!(found, Err(ProbeError::Overwrites { .. })) && left == 0, "{found:?}");
+        let (found, left) = probe(LosesAnswers { keeps: on(), ..Default::default() }).await;
+        let kept = found.unwrap().left.unwrap();
+        assert!(kept.name.ends_with("00ff") && kept.why.contains("AccessDenied"), "{kept:?}");
+        assert_eq!(left, 1);
     });
 }
 

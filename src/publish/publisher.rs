@@ -20,7 +20,7 @@ use super::recovery::{self, Unmade};
 use super::work_list::WorkList;
 use crate::commit::{Committer, Outcome, RollId};
 use crate::journal::Seal;
-use crate::lake::{Lake, Receipt, StoreError};
+use crate::lake::{Earlier, Lake, Receipt, StoreError};
 use crate::record::{Roll, SeqRange};
 use crate::roll::manifest::{Manifest, Standing, StatisticsBudget, Upload};
 use crate::status::{Observers, Readiness, RollEvent};
@@ -131,7 +131,7 @@ impl<'a> Publisher<'a> {
             self.observers.emit(&RollEvent::Sealed { roll, range });
         }
         let lost = log.lost(range);
-        let found = if sealed { self.find(roll, range)? } else { None };
+        let found = if sealed { self.find(roll, range, &lost)? } else { None };
         let receipt = match found {
             Some(receipt) => receipt,
             None => {
@@ -141,7 +141,7 @@ impl<'a> Publisher<'a> {
                 if sealed {
                     self.keep_standing(&mut manifest, &missing)?;
                 }
-                self.upload(&mut manifest, &missing)?;
+                self.upload(&mut manifest, sealed, &missing)?;
                 self.commit(&manifest, &lost)?
             }
         };
@@ -163,7 +163,7 @@ impl<'a> Publisher<'a> {
         roll: Roll,
         range: SeqRange,
     ) -> anyhow::Result<bool> {
-        match self.find(roll, range)? {
+        match self.find(roll, range, &log.lost(range))? {
             Some(receipt) => self.close(log, &receipt).map(|()| true),
             None => Ok(false),
         }
@@ -212,11 +212,22 @@ impl<'a> Publisher<'a> {
         })
     }
 
-    /// Looks a sealed roll up in the table.
-    fn find(&self, roll: Roll, range: SeqRange) -> anyhow::Result<Option<Receipt>> {
+    /// Looks a sealed roll up in the table. A look-up that is denied counts as one that found nothing
+    /// unless bodies are `lost`: what is put then is created and replaces nothing, so a roll that the
+    /// table does have is noticed, and its receipt is read or the roll waits.
+    fn find(
+        &self,
+        roll: Roll,
+        range: SeqRange,
+        lost: &[SeqRange],
+    ) -> anyhow::Result<Option<Receipt>> {
         let id = self.id(roll, range);
         let found = self.retry("look for the receipt of", roll, &[], || async {
             match self.committer.look_up(&self.lake, id).await {
+                Some(Outcome::Away(error @ StoreError::Denied { .. })) if lost.is_empty() => {
+                    tracing::debug!("taken for a roll without a receipt: {error}");
+                    Ok(None)
+                }
                 Some(outcome) => settled(outcome),
                 None => Ok(None),
             }
@@ -236,8 +247,13 @@ impl<'a> Publisher<'a> {
         let (id, budget) = (self.id(roll, manifest.range), &budget);
         self.retry("look for the files of", roll, &staging, || {
             looks.attempt(LOOK_UPS, |upload: Upload| async move {
-                let standing = recovery::standing(&self.lake, id, &upload, budget).await?;
-                Ok((upload, standing))
+                match recovery::standing(&self.lake, id, &upload, budget).await {
+                    // As in `find`.
+                    Err(PublishError::Store(StoreError::Denied { .. })) if lost.is_empty() => {
+                        Ok((upload, None))
+                    }
+                    standing => Ok((upload, standing?)),
+                }
             })
         })?;
         keep_all(manifest, looks.into_results(), lost)?;
@@ -266,7 +282,12 @@ impl<'a> Publisher<'a> {
 
     /// Puts the files that do not stand in the lake. An object that turns out to stand was put by an
     /// attempt whose answer was lost, and is kept.
-    fn upload(&self, manifest: &mut Manifest, lost: &[SeqRange]) -> anyhow::Result<()> {
+    fn upload(
+        &self,
+        manifest: &mut Manifest,
+        sealed: bool,
+        lost: &[SeqRange],
+    ) -> anyhow::Result<()> {
         let uploads = manifest.uploads();
         let staging: Vec<PathBuf> = uploads.iter().map(|upload| upload.staging.clone()).collect();
         let uploads = WorkList::new(uploads);
@@ -275,7 +296,13 @@ impl<'a> Publisher<'a> {
         self.retry("upload the files of", manifest.roll, &staging, || {
             attempts.set(attempts.get() + 1);
             let (files, parts) = self.concurrency.get();
-            let attempt = uploads.attempt(files, move |upload| self.put(id, upload, parts, budget));
+            let earlier = match (sealed, attempts.get()) {
+                (true, _) => Earlier::OtherFile,
+                (false, 1) => Earlier::None,
+                (false, _) => Earlier::SameFile,
+            };
+            let attempt =
+                uploads.attempt(files, move |upload| self.put(id, upload, parts, earlier, budget));
             async { attempt.await.inspect_err(|_| self.concurrency.halve()) }
         })?;
         if attempts.get() == 1 {
@@ -294,9 +321,10 @@ impl<'a> Publisher<'a> {
         id: RollId<'_>,
         upload: Upload,
         parts: usize,
+        earlier: Earlier,
         budget: &StatisticsBudget,
     ) -> Result<(Upload, Option<Standing>), PublishError> {
-        if self.lake.create_file(&upload.name, &upload.staging, parts).await? {
+        if self.lake.create_file(&upload.name, &upload.staging, parts, earlier).await? {
             return Ok((upload, None));
         }
         match recovery::standing(&self.lake, id, &upload, budget).await? {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
-use super::harness::{Harness, line};
+use super::harness::{Harness, land, line};
 use crate::journal::Seal;
 use crate::publish::error::{ErrorKind, PublishError};
 use crate::record::{Roll, Seq, SeqRange};
@@ -82,12 +82,18 @@ fn a_file_of_other_bodies_is_not_taken_for_the_rolls_own() {
     assert_eq!(harness.objects(), objects, "something was put");
 }
 
-#[test]
-fn credentials_that_may_not_list_land_new_rolls_and_read_why_old_ones_wait() {
+/// A harness whose store answers 403 for what is not there.
+fn hiding(part_bytes: usize) -> Harness {
     let mut harness = Harness::new(31);
-    // Each file in parts, which are looked up before.
-    harness.part_bytes = 50;
+    harness.part_bytes = part_bytes;
     harness.store.hide_what_is_missing();
+    harness
+}
+
+#[test]
+fn credentials_that_may_not_list_land_new_rolls() {
+    // Each file in parts, which are looked up before.
+    let harness = hiding(50);
     harness.store.die_at(Some(500), &harness.disk);
     let (journal, recovery) = harness.open().expect("opens");
     harness.append(&journal, &line("b1", 1, false)).expect("taken");
@@ -100,4 +106,38 @@ fn credentials_that_may_not_list_land_new_rolls_and_read_why_old_ones_wait() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let error = runtime.block_on(lake.get("_receipts/n/00000001.json")).expect_err("denied");
     assert!(error.to_string().contains("s3:ListBucket"), "{error}");
+}
+
+#[test]
+fn credentials_that_may_not_list_land_a_roll_that_a_crash_left() {
+    // Killed at every call to the store, and once after all of them.
+    let mut deaths = 0;
+    for nth in 1..30 {
+        let mut harness = hiding(1 << 20);
+        harness.store.die_at(Some(nth), &harness.disk);
+        let (journal, recovery) = harness.open().expect("opens");
+        let mut taken = true;
+        for (id, day, broken) in [("b1", 1, false), ("b2", 2, false), ("b3", 1, true)] {
+            taken &= harness.append(&journal, &line(id, day, broken)).is_ok();
+        }
+        assert!(taken, "the store alone is killed");
+        let supervisor = harness.supervisor(&journal, &recovery);
+        journal.close();
+        let landed = land(&supervisor, &harness.disk);
+        drop((supervisor, journal));
+        if landed.is_err() {
+            deaths += 1;
+            let after = harness.disk.killed();
+            harness.disk = Arc::new(after);
+            harness.store.next_process();
+            harness.drain();
+        }
+        let landed = harness.landed();
+        for id in ["b1", "b2", "b3"] {
+            assert_eq!(landed.count(id), 1, "{id} after a death at call {nth}");
+        }
+        landed.check_receipts();
+        landed.check_sizes();
+    }
+    assert!(deaths > 4, "{deaths}");
 }
