@@ -1,10 +1,14 @@
 """kill -9 in the middle of a stream: what was acknowledged is there, and once."""
 
 import collections
+import dataclasses
 import random
 import time
 
 import pytest
+from harness.lake import Lake
+from harness.process import wait_until
+from harness.relay import Relay
 from harness.senders import Senders
 
 
@@ -67,3 +71,31 @@ def test_kill_while_it_drains(make_server, local_lake):
     check_exactly_once(local_lake, senders)
     local_lake.check_receipts()
     local_lake.no_leftovers()
+
+
+def test_unfinished_uploads_of_a_killed_process_are_aborted(make_server, seaweedfs):
+    """Killed within an upload in parts; after the next start nothing is left that would be billed."""
+    at = seaweedfs.lake("unfinished")
+    # One part of 16 MiB is there, and the file is not.
+    relay = Relay(seaweedfs.port, most=18 << 20)
+    through = dataclasses.replace(at, env={**at.env, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay.port}"})
+    lake = Lake(at)
+    flags = ("--roll-age", "2s", "--compression", "none", "--store-timeout", "5s")
+    server = make_server(Lake(through), *flags).start()
+    chance = random.Random(7)
+    for number in range(3):
+        documents = [
+            f'{{"userSessionId":"{number}-{line}","startTime":1764000000000,"city":"{chance.randbytes(4096).hex()}"}}\n'
+            for line in range(1200)
+        ]
+        assert server.put("".join(documents).encode()).status == 200
+    wait_until(lambda: relay.cut_off, 60, "the upload was not cut")
+    server.kill()
+    assert len(seaweedfs.unfinished_uploads()) == 1
+    relay.mend()
+    server.start().drain()
+    relay.close()
+    assert seaweedfs.unfinished_uploads() == []
+    assert "aborted an unfinished upload" in server.log.read_text()
+    assert lake.rows() == 3600
+    lake.check_receipts()

@@ -68,7 +68,11 @@ def test_acks_go_on_while_the_store_is_away(make_server, seaweedfs, request):
     assert server.metrics()["sessionlake_landing_trouble"] == 1
     seaweedfs.resume()
     lake.wait_landed(len(sent), timeout_s=90)
-    assert server.get("/health/ready").json == {"status": "ready"}
+    # Rows are there before the journal knows that they are.
+    wait_until(lambda: server.get("/health/ready").json == {"status": "ready"}, 10, "all has landed")
+    log = server.log.read_text()
+    assert "the lake answers again" in log
+    assert log.count("cannot upload the files") <= 2, "a failure that repeats is logged once a minute"
     server.drain()
     assert sorted(lake.session_ids()) == sorted(sent)
     lake.check_receipts()

@@ -6,9 +6,11 @@ import threading
 
 
 class Relay:
-    """Passes connections on to `port`. Cut, it ends those there are and refuses new ones."""
+    """Passes connections on to `port`. Cut, it ends those there are and refuses new ones. After `most`
+    bytes in both directions it cuts by itself, once."""
 
-    def __init__(self, port):
+    def __init__(self, port, most=None):
+        self.left = most
         self.target = port
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -58,9 +60,20 @@ class Relay:
             for a, b in ((here, there), (there, here)):
                 threading.Thread(target=self._pass, args=(a, b), daemon=True).start()
 
+    def _count(self, passed):
+        with self.lock:
+            if self.left is None:
+                return
+            self.left -= passed
+            if self.left > 0:
+                return
+            self.left = None
+        self.cut()
+
     def _pass(self, a, b):
         with contextlib.suppress(OSError):
             while piece := a.recv(1 << 16):
                 b.sendall(piece)
+                self._count(len(piece))
         self._end(a)
         self._end(b)

@@ -5,10 +5,15 @@ The two S3 servers are the tests' own, listen on loopback only, and are ended by
 calls home: SeaweedFS' statistics and MinIO's update check are off.
 """
 
+import hashlib
+import hmac
 import json
+import re
 import shutil
 import tempfile
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +105,31 @@ class S3Store:
             f"s3a://{self.bucket}/{name}",
             hadoop,
         )
+
+    def unfinished_uploads(self):
+        """The keys of uploads in parts that were begun and neither completed nor aborted."""
+        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        scope = f"{now[:8]}/us-east-1/s3/aws4_request"
+        query = {
+            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+            "X-Amz-Credential": f"{KEY}/{scope}",
+            "X-Amz-Date": now,
+            "X-Amz-Expires": "60",
+            "X-Amz-SignedHeaders": "host",
+            "uploads": "",
+        }
+        query = urllib.parse.urlencode(sorted(query.items()), quote_via=urllib.parse.quote)
+        host = f"127.0.0.1:{self.port}"
+        asked = f"GET\n/{self.bucket}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD"
+        signed = hashlib.sha256(asked.encode()).hexdigest()
+        key = f"AWS4{SECRET}".encode()
+        for word in scope.split("/"):
+            key = hmac.digest(key, word.encode(), "sha256")
+        text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{signed}"
+        signature = hmac.digest(key, text.encode(), "sha256").hex()
+        url = f"http://{host}/{self.bucket}?{query}&X-Amz-Signature={signature}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return re.findall("<Upload>.*?<Key>(.*?)</Key>", answer.read().decode(), re.DOTALL)
 
     def pause(self):
         """Stops the server's process where it stands: connections hang."""
