@@ -11,12 +11,14 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Outcome, bodies, decode, median};
+use common::{Outcome, bodies, decode, median, median_of};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use sessionlake::decode::{Decoder, Progress, ReadLimit};
+use sessionlake::record::Body;
 use sessionlake::schema::TableSchema;
+use sessionlake::table::Revision;
 
 fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
@@ -39,6 +41,7 @@ fn main() -> Outcome<()> {
             total as f64 / decode / 1e6
         );
     }
+    forms(&schema, &bodies)?;
     kinds(&schema)?;
     for bodies_per_batch in [16, 64] {
         let mut decoder = Decoder::new(schema.clone(), Arc::from("bench"));
@@ -57,6 +60,49 @@ fn main() -> Outcome<()> {
             "decode and Parquet zstd(1), {bodies_per_batch} bodies a batch: {:.1} MB/s ({:.1} MB)",
             total as f64 / both / 1e6,
             parquet_bytes as f64 / 1e6
+        );
+    }
+    Ok(())
+}
+
+/// Measures the same sessions in each form: one a line by the rules before documents might stand in a row,
+/// and by today's; in a row; over several lines. Runs take turns, so that a busy machine slows all alike.
+fn forms(schema: &Arc<TableSchema>, bodies: &[Body]) -> Outcome<()> {
+    let joined = |change: &dyn Fn(&[u8]) -> Outcome<Vec<u8>>| -> Outcome<Vec<Body>> {
+        let changed =
+            bodies.iter().map(|body| Ok(common::body(body.seq.0, change(&body.bytes)?.into())));
+        changed.collect()
+    };
+    let in_a_row =
+        joined(&|text| Ok(text.iter().copied().filter(|byte| *byte != b'\n').collect()))?;
+    let over_lines = joined(&|text| {
+        let documents = serde_json::Deserializer::from_slice(text).into_iter::<serde_json::Value>();
+        let pretty = documents.map(|document| Ok(serde_json::to_vec_pretty(&document?)?));
+        Ok(pretty.collect::<Outcome<Vec<_>>>()?.join(&b'\n'))
+    })?;
+    let forms: [(&str, Revision, &[Body]); 4] = [
+        ("one a line, before", Revision::Second, bodies),
+        ("one a line", Revision::LATEST, bodies),
+        ("in a row", Revision::LATEST, &in_a_row),
+        ("over lines", Revision::LATEST, &over_lines),
+    ];
+    let mut decoders: Vec<Decoder> = forms
+        .iter()
+        .map(|form| Decoder::new(Arc::clone(schema), Arc::from("bench")).by_revision(form.1))
+        .collect();
+    let mut seconds = vec![Vec::new(); forms.len()];
+    for _ in 0..9 {
+        for ((form, decoder), seconds) in forms.iter().zip(&mut decoders).zip(&mut seconds) {
+            seconds.push(median_of(1, || decode(decoder, form.2, 16, |_| Ok(())))?.0);
+        }
+    }
+    for ((name, _, bodies), seconds) in forms.iter().zip(&mut seconds) {
+        seconds.sort_by(f64::total_cmp);
+        let bytes: usize = bodies.iter().map(|body| body.bytes.len()).sum();
+        let (median, least) = (seconds[seconds.len() / 2], seconds[0]);
+        println!(
+            "decode, {name:18}: {:7.1} MB/s, {median:.3} s, at best {least:.3} s",
+            bytes as f64 / median / 1e6
         );
     }
     Ok(())

@@ -42,16 +42,24 @@ fn on_processor() -> Option<f64> {
 }
 
 /// Returns the seconds of the median run.
-pub(crate) fn median(mut run: impl FnMut() -> Outcome<usize>) -> Outcome<(f64, usize)> {
+pub(crate) fn median(run: impl FnMut() -> Outcome<usize>) -> Outcome<(f64, usize)> {
+    median_of(RUNS, run)
+}
+
+/// Returns the seconds of the median of `runs` runs.
+pub(crate) fn median_of(
+    runs: usize,
+    mut run: impl FnMut() -> Outcome<usize>,
+) -> Outcome<(f64, usize)> {
     let mut seconds = Vec::new();
     let mut rows = 0;
-    for _ in 0..RUNS {
+    for _ in 0..runs {
         let watch = Stopwatch::start();
         rows = run()?;
         seconds.push(watch.seconds());
     }
     seconds.sort_by(f64::total_cmp);
-    Ok((seconds[RUNS / 2], rows))
+    Ok((seconds[runs / 2], rows))
 }
 
 pub(crate) fn decode(

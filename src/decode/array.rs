@@ -5,7 +5,8 @@
 //! document is lost with it. A line keeps its number then, unless elements have it: no two have the
 //! same.
 
-use super::body::{BodyReader, State};
+use super::body::BodyReader;
+use super::progress::State;
 use super::reject::{Defect, Fault};
 use crate::table::Revision;
 
@@ -51,6 +52,12 @@ impl BodyReader<'_> {
     /// # Errors
     /// The fault, when the element's end is not known; then there is neither row nor reject.
     fn element(&mut self, start: usize, line: u64) -> Result<usize, Fault> {
+        if self.rows.revision >= Revision::Third
+            && self.may_be_dumped(start)
+            && let Some(end) = self.dumped_element(start, line)
+        {
+            return Ok(end);
+        }
         let parsed = self.parser.document(&mut self.rows.root, self.rows.count, start);
         let checked = parsed.and_then(|end| {
             if !self.progress.utf8 {
@@ -83,6 +90,19 @@ impl BodyReader<'_> {
         };
         self.reject(start, end, line, fault);
         Ok(end)
+    }
+
+    /// Reads the element at `start`, if it is a line of an index's dump, into a row or a reject; returns
+    /// the position after it.
+    fn dumped_element(&mut self, start: usize, line: u64) -> Option<usize> {
+        self.parser.depth = 0;
+        let end = self.parser.skip(start).ok()?;
+        let dumped = self.dumped(start, end)?;
+        let parsed = self.source(&dumped.source);
+        if parsed.is_err() || !self.complete_with_id(dumped.id, dumped.source.start, line) {
+            self.reject(start, end, line, self.parser.fault);
+        }
+        Some(end)
     }
 
     /// Handles bytes from `start` on that are no array, because of `fault`.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::body::{BodyReader, Progress, ReadLimit};
+use super::body::BodyReader;
 use super::parser::Scratch;
+use super::progress::{Progress, ReadLimit};
 use super::rows::{Decoded, Rows};
 use crate::record::Body;
 use crate::schema::TableSchema;

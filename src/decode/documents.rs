@@ -24,8 +24,9 @@
 
 use std::ops::Range;
 
-use super::body::{BodyReader, Expected, State};
+use super::body::BodyReader;
 use super::parser::Parser;
+use super::progress::{Expected, State};
 use super::reject::{Defect, Fault};
 use crate::bulk_action::BYTE_ORDER_MARK;
 
@@ -245,7 +246,8 @@ impl BodyReader<'_> {
         seek: impl FnOnce(&mut Parser<'_>) -> Option<usize>,
     ) -> Result<usize, Fault> {
         if self.progress.in_vain / MOST_IN_VAIN > start + IN_VAIN_ALLOWANCE_BYTES {
-            return Err(Fault { defect: Defect::EndOfLine, at: self.line_end(start).1 });
+            // Behind everything: nothing of the line is known to be at fault.
+            return Err(Fault { defect: Defect::EndOfLine, at: usize::MAX });
         }
         self.parser.multiline = true;
         let end = seek(&mut self.parser);

@@ -46,8 +46,8 @@
 //!
 //! A dumped line is an object that begins with `_index`, a string, and has one `_source`, an object;
 //! what else it says (`_score`, `_type`, `sort`) is about the index and left out, like the metadata of
-//! an action. No line is one where the table has a column `_index` or `_source`, after an action, or
-//! within an array.
+//! an action. No line is one where the table has a column `_index` or `_source`, or after an action. It
+//! may be an element of an array, but for earlier revisions.
 //!
 //! # Values
 //! | column | takes | else `_extra` |
@@ -69,7 +69,7 @@
 //!  decoder ─▶ body (+ array, documents) ─▶ record ⇄ value ─▶ {string, number, skip} ─▶ scan
 //!                │                │  conflicts: repeated names, aliases, other types
 //!                ▼                ▼
-//!              rows            parser: state, faults, cost ─▶ {extra, keys, plan, reject}
+//!        rows, progress       parser: state, faults, cost ─▶ {extra, keys, plan, reject}
 //! ```
 //! Records, values and conflicts call one another, as deep as the schema: the only recursion.
 
@@ -86,6 +86,7 @@ mod keys;
 mod number;
 mod parser;
 mod plan;
+mod progress;
 mod record;
 mod reject;
 mod rows;
@@ -96,8 +97,8 @@ mod string;
 mod tests;
 mod value;
 
-pub use body::{Progress, ReadLimit};
 pub use decoder::Decoder;
 pub use document::{Document, DocumentError, to_document};
+pub use progress::{Progress, ReadLimit};
 pub use reject::{Reject, RejectCode};
 pub use rows::{Counts, Decoded};

@@ -322,6 +322,16 @@ mod tests {
         assert_eq!(ChunkRule::Lines.cut(b"{\"a\":1}\n{\"index\":{}}\n{\"b\""), Some(21));
     }
 
+    /// An interrupted import goes on by the rule that it began with, or chunks would have other rows.
+    #[test]
+    fn the_rules_of_earlier_builds_cut_at_any_line() {
+        let read = b"{\"a\":1}\n{\n\"a\":\n";
+        assert_eq!(ChunkRule::Lines.cut(read), Some(read.len()));
+        assert_eq!(ChunkRule::Actions.cut(read), Some(read.len()));
+        assert_eq!(ChunkRule::Documents.cut(read), Some(8));
+        assert_eq!(ChunkRule::Actions.cut(b"{\"a\":1}{\"a\":2}{"), None);
+    }
+
     #[test]
     fn a_bracket_is_an_array_unless_more_comes_after_its_line() {
         let layout = |read: &str, ended| ChunkRule::Documents.layout(read.as_bytes(), ended);

@@ -7,8 +7,10 @@
 //! - Nothing here knows a protocol. A source maps [`Refusal`]s to its own statuses; HTTP is the
 //!   first source.
 //!
-//! A document is never looked at. Lines are counted, and a bulk is split by the action lines alone
-//! (`bulk`).
+//! A document is never looked at. A bulk is split by the action lines alone (`bulk`), and lines of text
+//! are counted, not documents: of these a line may have several, and one may have several lines. The
+//! decoder counts documents, once, and `lines = rows + rejects` is its count, in every receipt of a roll.
+//! Where each document is a line, and in a bulk, the two are the same.
 
 pub(crate) mod bulk;
 mod index_pattern;
@@ -36,7 +38,7 @@ const INLINE_BYTES: usize = 1 << 20;
 /// Proof that a body is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Lines that are more than white space; in a bulk, documents.
+    /// Lines of text that are more than white space; in a bulk, documents.
     pub lines: u64,
     /// Bytes of the body.
     pub bytes: u64,

@@ -16,7 +16,8 @@ pub enum Revision {
     /// line of an index's dump, `_source` is the document. A byte order mark may begin any line, not
     /// only the first.
     Second,
-    /// Among lines, documents may stand in a row without line feeds, and extend over several lines.
+    /// Among lines, documents may stand in a row without line feeds, and extend over several lines. Of
+    /// an array's elements, too, `_source` may be the document.
     #[default]
     Third,
 }

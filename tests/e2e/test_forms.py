@@ -29,6 +29,7 @@ FORMS = {
         "ab",
         [],
     ),
+    "06 an array of them": (b"[" + dumped("a") + b",\n" + dumped("b") + b"]\n", "ab", []),
     "08 on one line": (b"".join(map(document, "abc")) + b"\n", "abc", []),
     "08 pretty-printed": (b"\n".join(map(pretty, "abc")), "abc", []),
     "08 pretty-printed and joined": (pretty("a", indent="\t") + pretty("b", indent=0) + pretty("c"), "abc", []),

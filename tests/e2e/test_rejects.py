@@ -54,7 +54,7 @@ def test_values_that_are_no_documents(server, local_lake):
         b'{"a":01}',
         b'{"a":NaN}',
         b'{"a":1,}',
-        b'{"a":1}{"b":2}',
+        b'{"a":1}x{"b":2}',
         b'{"a":"\xff"}',
         b'{"a":"\\ud800x"}' + b"}",
     ]

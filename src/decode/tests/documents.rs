@@ -134,9 +134,12 @@ fn reasons_name_the_byte_within_what_was_rejected() {
 fn case_06_dumped_documents_may_stand_in_a_row_and_over_several_lines() {
     let one = r#"{"_index":"i","_id":"1","_source":{"n":1}}"#;
     let two = "{\n  \"_index\": \"i\",\n  \"_id\": \"2\",\n  \"_source\": {\n    \"n\": 2\n  }\n}";
-    for text in
-        [format!("{one}{two}"), format!("{two}\n{one}\n"), format!("{one}\n{one}{two}{one}")]
-    {
+    for text in [
+        format!("{one}{two}"),
+        format!("[{one},\n{two}]\n"),
+        format!("{two}\n{one}\n"),
+        format!("{one}\n{one}{two}{one}"),
+    ] {
         let decoded = decode(&text);
         assert_eq!(rejects(&decoded), [], "{text}");
         let ids = texts(&decoded, EXTRA).into_iter().flatten();
