@@ -8,6 +8,11 @@
 //! _receipts/<node>/<roll>.json                   receipt of a roll
 //! _imports/<node>.json                           manifest of an import
 //! _imports/<node>/<roll>.json                    chunks of an import's roll
+//! _imports/files/<content>.json                  first claim of a file, by the hash of its content
+//! _imports/files/<content>-<number>.json         the claims after it: 2, 3 …
+//! _imports/tables/<hash>.json                    tables of imports, by the hash of their JSON
+//! _imports/open/<node>.json                      an import that has begun and is not done
+//! _imports/index.json                            marks of all imports have claims
 //! _leases/<name>/<epoch>.json                    holder of a lease
 //! _verified/<node>.json                          the roll up to which a node was verified
 //! _tables/<table>.json                           partition columns of a table
@@ -28,6 +33,10 @@ pub const QUARANTINE: &str = "_quarantine";
 pub const RECEIPTS: &str = "_receipts";
 /// Folder of the manifests of imports.
 pub const IMPORTS: &str = "_imports";
+/// Last part of the name of [`ObjectName::ImportIndex`].
+const INDEX: &str = "index.json";
+/// Folder of the notes of imports that are not done.
+pub const OPEN_IMPORTS: &str = "_imports/open";
 /// Folder of the leases.
 pub const LEASES: &str = "_leases";
 /// Folder of the checkpoints of verifications.
@@ -88,6 +97,25 @@ pub enum ObjectName<'a> {
         /// The roll.
         roll: Roll,
     },
+    /// A claim of a file by an import.
+    ImportClaim {
+        /// Hash of the file's content: 32 hexadecimal digits.
+        content: &'a str,
+        /// Number of the claim among those of the file: 1, 2, 3 …
+        number: u64,
+    },
+    /// Tables of imports.
+    ImportTables {
+        /// Hash of their JSON: 32 hexadecimal digits.
+        hash: &'a str,
+    },
+    /// The note that an import has begun and is not done.
+    ImportOpen {
+        /// The node that the import lands as.
+        node: &'a str,
+    },
+    /// The mark that the manifests of all imports have claims.
+    ImportIndex,
     /// One holding of a lease.
     Lease {
         /// The lease.
@@ -130,6 +158,16 @@ impl<'a> ObjectName<'a> {
                 let roll = Roll(roll);
                 ObjectName::Receipt { node, roll }
             }),
+            (IMPORTS, "") if file == INDEX => Some(ObjectName::ImportIndex),
+            (IMPORTS, "files") => parse_claim(file),
+            (IMPORTS, "tables") => file
+                .strip_suffix(".json")
+                .filter(|hash| is_hash(hash))
+                .map(|hash| ObjectName::ImportTables { hash }),
+            (IMPORTS, "open") => file
+                .strip_suffix(".json")
+                .filter(|node| !node.is_empty())
+                .map(|node| ObjectName::ImportOpen { node }),
             (IMPORTS, "") => file
                 .strip_suffix(".json")
                 .filter(|node| !node.is_empty())
@@ -183,6 +221,15 @@ impl fmt::Display for ObjectName<'_> {
             ObjectName::ImportSeal { node, roll } => {
                 write!(f, "{IMPORTS}/{node}/{:08}.json", roll.0)
             }
+            ObjectName::ImportClaim { content, number: 1 } => {
+                write!(f, "{IMPORTS}/files/{content}.json")
+            }
+            ObjectName::ImportClaim { content, number } => {
+                write!(f, "{IMPORTS}/files/{content}-{number}.json")
+            }
+            ObjectName::ImportTables { hash } => write!(f, "{IMPORTS}/tables/{hash}.json"),
+            ObjectName::ImportOpen { node } => write!(f, "{IMPORTS}/open/{node}.json"),
+            ObjectName::ImportIndex => write!(f, "{IMPORTS}/{INDEX}"),
             ObjectName::Lease { name, epoch } => write!(f, "{LEASES}/{name}/{epoch:08}.json"),
             ObjectName::Verified { node } => write!(f, "{VERIFIED}/{node}.json"),
             ObjectName::Table { table } => write!(f, "{TABLES}/{table}.json"),
@@ -248,6 +295,23 @@ pub(super) fn staging(file: &str) -> String {
 fn parse_quarantine<'a>(table: &'a str, file: &'a str) -> Option<ObjectName<'a>> {
     let (node, roll) = node_and_roll(file.strip_suffix(".ndjson")?)?;
     is_part(table).then_some(ObjectName::Quarantine { table, node, roll })
+}
+
+fn parse_claim(file: &str) -> Option<ObjectName<'_>> {
+    let stem = file.strip_suffix(".json")?;
+    let (content, number) = match stem.split_once('-') {
+        None => (stem, 1),
+        Some((content, digits)) => {
+            let number = digits.parse().ok().filter(|number| *number > 1)?;
+            (content, (digits == u64::to_string(&number)).then_some(number)?)
+        }
+    };
+    is_hash(content).then_some(ObjectName::ImportClaim { content, number })
+}
+
+/// Returns whether `text` is a hash as names have it.
+fn is_hash(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn parse_data<'a>(folder: &'a str, file: &'a str) -> Option<ObjectName<'a>> {
@@ -319,7 +383,9 @@ mod tests {
             node in part(),
             number in 0_u64..=u64::MAX,
             near in 0_u64..200_000_000,
+            hash in "[0-9a-f]{32}",
         ) {
+            let hash = &*hash;
             let partition = partition.join("/");
             let (table, partition, node) = (&*table, &*partition, &*node);
             for number in [number, near] {
@@ -330,6 +396,10 @@ mod tests {
                     ObjectName::Receipt { node, roll },
                     ObjectName::ImportManifest { node },
                     ObjectName::ImportSeal { node, roll },
+                    ObjectName::ImportClaim { content: hash, number: number.max(1) },
+                    ObjectName::ImportTables { hash },
+                    ObjectName::ImportOpen { node },
+                    ObjectName::ImportIndex,
                     ObjectName::Lease { name: node, epoch: number },
                     ObjectName::Verified { node },
                     ObjectName::Probe { token: node },
@@ -354,7 +424,9 @@ mod tests {
                     Just("_delta_log".to_owned()),
                     "[a-z]{1,3}",
                     "[a-z]{1,3}=[a-z]{0,2}",
+                    Just("files".to_owned()),
                     "\\.?[a-z-]{0,3}[0-9]{0,10}\\.(parquet|json|ndjson|tmp)",
+                    "[0-9]{32}(-[0-9]{1,2})?\\.json",
                 ],
                 1..5,
             )
@@ -384,6 +456,11 @@ mod tests {
         for other in [
             "_imports/x.tmp",
             "_imports/.json",
+            "_imports/files/ab.json",
+            "_imports/files/00000001.json",
+            "_imports/files/0123456789abcdef0123456789abcdef-1.json",
+            "_imports/files/0123456789abcdef0123456789abcdef-02.json",
+            "_imports/tables/ab.json",
             "_receipts/n/7.json",
             "_receipts/00000007.json",
             "_receipts/a/b/00000007.json",
