@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Failure, Outcome, manual, out, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
+use crate::import::GivenUp;
 
 /// Land files of sessions.
 ///
@@ -63,12 +64,29 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         crate::import::import(loaded.settings)?;
         return Ok(std::process::ExitCode::SUCCESS);
     };
-    let files = crate::import::give_up(loaded.settings, node)?;
+    let given_up = crate::import::give_up(loaded.settings, node)?;
     if args.quiet {
         return Ok(std::process::ExitCode::SUCCESS);
     }
-    out::print(&format!(
-        "given up: {}. What has landed of it stays, and would land twice\n",
-        files.join(", ")
-    ))
+    out::print(&told(&given_up))
+}
+
+/// Returns the text about an import that was given up.
+fn told(given_up: &GivenUp) -> String {
+    let mut text = String::new();
+    let GivenUp { imported, not_imported, unfinished } = given_up;
+    if !not_imported.is_empty() {
+        let names = not_imported.join(", ");
+        text += &format!("given up: {names}. What has landed of it stays, and would land twice\n");
+    }
+    if !imported.is_empty() {
+        text += &format!("had landed whole, and count as imported: {}\n", imported.join(", "));
+    }
+    if let Some(roll) = unfinished {
+        text += &format!(
+            "a roll was under way: files {roll}.parquet in the lake, if there are any, have no receipt, \
+             and their rows would be there twice; `sessionlake verify` names them\n"
+        );
+    }
+    text
 }

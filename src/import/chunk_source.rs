@@ -1,19 +1,26 @@
 //! The chunk source: files or lines that are imported, as bodies for the engine.
 //!
 //! A chunk is whole documents of one file ([`super::chunker`]), or one line of the quarantine. Lines are
-//! numbered within their file, chunks through all files: with the same files, size and rule, every
-//! chunk is the same again.
+//! numbered within their file, chunks through all files: with the same parts of files, size and rule,
+//! every chunk is the same again. A chunk is handed out once the one after it was read, so that the last
+//! one of a file is known as such.
+//!
+//! A file that fails ends at its last whole chunk, and the next one begins; of one that has changed, the
+//! chunk at its end is not handed out, since it may end where the file as it was goes on: [`ChunkSource::failures`]
+//! says so. When a sealed roll is made again, and for imports whose seals do not name files, a failure
+//! is an error.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
 
 use super::chunker::{ChunkRule, Chunker};
+use super::extent::{Extent, ExtentLog};
 use super::options::Input;
 use crate::record::{Body, Form, Micros, Seq};
 use crate::roll::source::{Next, Source};
@@ -31,17 +38,19 @@ pub(super) struct ChunkOptions {
     pub(super) rule: ChunkRule,
 }
 
-/// All chunks of an import, in order.
+/// Chunks of an import, in order.
 pub(super) struct ChunkSource {
     options: ChunkOptions,
     origin: Origin,
+    /// Number of the next chunk.
     next: Seq,
     /// Chunks before this one have landed: they are read and skipped.
     pub(super) from: Seq,
     /// The last chunk to be returned, or `None` for all: a sealed roll that is redone ends here.
     pub(super) last: Option<Seq>,
-    /// First chunk of each file that was begun.
-    pub(super) first_chunks: Vec<Seq>,
+    /// The chunks that were handed out and are not sealed.
+    pub(super) extents: ExtentLog,
+    handed_out: Vec<Extent>,
 }
 
 /// The origin of chunks.
@@ -72,13 +81,78 @@ impl Line {
     }
 }
 
-/// Files, one after the other.
+/// A part of a file.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// Index of the file in the manifest.
+    pub(super) file: usize,
+    pub(super) input: Input,
+    /// Hash of its content, where that is known.
+    pub(super) content: Option<String>,
+    /// Chunks of the file before the part: they are read and skipped.
+    pub(super) skip: u64,
+    /// The chunks of the part and whether the file ends with them; none for all that are left.
+    pub(super) chunks: Option<(u64, bool)>,
+}
+
+/// A file that could not be read to its end.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Index of the file in the manifest.
+    pub(super) file: usize,
+    /// Lines before the first one that is not in a chunk.
+    pub(super) lines: u64,
+    pub(super) error: anyhow::Error,
+}
+
+/// Parts of files, one after the other.
 pub(super) struct Files {
-    /// Files that are not begun yet, each with the hash of its content where that is known.
-    waiting: VecDeque<(Input, Option<String>)>,
-    open: Option<Box<Chunker>>,
+    /// Parts that are not begun yet.
+    waiting: VecDeque<Part>,
+    open: Option<OpenPart>,
+    /// The chunk that was read last.
+    held: Option<Chunk>,
+    /// A failure is an error.
+    strict: bool,
+    /// The error, to be returned after the chunk that was read last.
+    error: Option<anyhow::Error>,
+    failures: Vec<Failure>,
+    /// Files that were read to their end.
+    ended: Vec<usize>,
+    /// First chunk of each file that was begun, and of the next.
+    first_chunks: Vec<u64>,
+    chunks: u64,
     bar: ProgressBar,
     spare: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
+}
+
+/// A part that is being read.
+struct OpenPart {
+    part: Part,
+    chunker: Box<Chunker>,
+    /// Chunks of the file that were read.
+    read: u64,
+}
+
+struct Chunk {
+    bytes: Bytes,
+    first_line: u64,
+    form: Form,
+    file: usize,
+    /// Chunks of the file before it.
+    skip: u64,
+}
+
+/// The outcome of reading on in the open part.
+enum Step {
+    Chunk(Chunk),
+    Skipped,
+    /// The file has ended.
+    Ended,
+    /// The part has ended, and the file goes on.
+    Whole,
+    /// The file is not as it was when it was hashed.
+    Changed,
 }
 
 /// Most buffers that wait to be used again.
@@ -106,62 +180,184 @@ impl Drop for ChunkBuffer {
 }
 
 impl Files {
-    /// Queues `inputs`, each with the hash of its content where it is known. Bytes read are counted on
-    /// `bar`.
-    pub(super) fn new(inputs: VecDeque<(Input, Option<String>)>, bar: ProgressBar) -> Files {
-        Files { waiting: inputs, open: None, bar, spare: bounded(SPARE_BUFFERS) }
+    /// Queues `parts`. Bytes read are counted on `bar`. With `strict`, a file that fails is an error
+    /// and not passed over.
+    pub(super) fn new(parts: VecDeque<Part>, strict: bool, bar: ProgressBar) -> Files {
+        Files {
+            waiting: parts,
+            open: None,
+            held: None,
+            strict,
+            error: None,
+            failures: Vec::new(),
+            ended: Vec::new(),
+            first_chunks: Vec::new(),
+            chunks: 0,
+            bar,
+            spare: bounded(SPARE_BUFFERS),
+        }
     }
 
-    /// Returns the next chunk: its bytes, the number of its first line, its form. Pushes `next` to
-    /// `first_chunks` for every file that is begun.
-    fn next_chunk(
-        &mut self,
-        options: &ChunkOptions,
-        next: Seq,
-        first_chunks: &mut Vec<Seq>,
-    ) -> anyhow::Result<Option<(Bytes, u64, Form)>> {
+    /// Opens the first part. Of an input that can be read only once, this is the look at what it is.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is of a format that is not taken.
+    pub(super) fn open_first(&mut self, rule: ChunkRule) -> anyhow::Result<()> {
+        match self.waiting.pop_front() {
+            Some(part) => self.open(part, rule),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the next chunk, and whether it is the last one of its file.
+    fn next_chunk(&mut self, options: &ChunkOptions) -> anyhow::Result<Option<(Chunk, bool)>> {
         loop {
-            let file = match &mut self.open {
-                Some(file) => file,
-                None => {
-                    let Some((input, content)) = self.waiting.pop_front() else {
-                        return Ok(None);
-                    };
-                    first_chunks.push(next);
-                    let once = content.is_none();
-                    let opened = Chunker::open(&input, content, options.rule, &self.bar)?;
-                    // Files were looked at when they were planned.
-                    if let Some(format) = opened.foreign.filter(|_| once) {
-                        bail!("{} is {format}", opened.name);
-                    }
-                    self.open.insert(Box::new(opened))
-                }
-            };
-            let line = file.line;
-            let (to_spare, spare) = &self.spare;
-            let chunk = file.next_chunk(options.chunk_bytes, spare);
-            let chunk = chunk.with_context(|| format!("cannot read {}", file.name))?;
-            if let Some((buffer, len)) = chunk {
-                // A long line's buffer is not kept: there may never be another.
-                let spare = if buffer.len() > options.chunk_bytes * 2 {
-                    bounded(0).0
-                } else {
-                    to_spare.clone()
-                };
-                let bytes = Bytes::from_owner(ChunkBuffer { buffer, len, spare });
-                return Ok(Some((bytes, line, file.form())));
+            if let Some(error) = self.error.take() {
+                return Err(error);
             }
-            file.check_unchanged()?;
-            self.open = None;
+            let Some(open) = &mut self.open else {
+                let Some(part) = self.waiting.pop_front() else { return Ok(None) };
+                let file = part.file;
+                if let Err(error) = self.open(part, options.rule) {
+                    self.fail(Failure { file, lines: 0, error });
+                }
+                continue;
+            };
+            let file = open.part.file;
+            match open.step(options, &self.spare) {
+                Ok(Step::Skipped) => self.chunks += 1,
+                Ok(Step::Chunk(chunk)) => {
+                    self.chunks += 1;
+                    if let Some(held) = self.held.replace(chunk) {
+                        return Ok(Some((held, false)));
+                    }
+                }
+                Ok(Step::Ended) => {
+                    self.open = None;
+                    self.ended.push(file);
+                    if let Some(held) = self.held.take() {
+                        return Ok(Some((held, true)));
+                    }
+                }
+                Ok(Step::Whole) => {
+                    self.open = None;
+                    if let Some(held) = self.held.take() {
+                        return Ok(Some((held, false)));
+                    }
+                }
+                Ok(Step::Changed) => {
+                    let error = anyhow!("{} has changed while it was imported", open.chunker.name);
+                    self.open = None;
+                    let lines = self.held.take().map_or(0, |held| held.first_line - 1);
+                    self.fail(Failure { file, lines, error });
+                }
+                Err(error) => {
+                    let lines = open.chunker.line.saturating_sub(1);
+                    self.open = None;
+                    self.fail(Failure { file, lines, error });
+                    if let Some(held) = self.held.take() {
+                        return Ok(Some((held, false)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, part: Part, rule: ChunkRule) -> anyhow::Result<()> {
+        self.first_chunks.push(self.chunks + 1);
+        let once = part.content.is_none();
+        let chunker = Chunker::open(&part.input, part.content.clone(), rule, &self.bar)?;
+        // Files were looked at when they were planned.
+        if let Some(format) = chunker.foreign.filter(|_| once) {
+            bail!("{} is {format}", chunker.name);
+        }
+        self.open = Some(OpenPart { part, chunker: Box::new(chunker), read: 0 });
+        Ok(())
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        match self.strict {
+            true => self.error = Some(failure.error),
+            false => self.failures.push(failure),
         }
     }
 }
 
+impl OpenPart {
+    fn step(
+        &mut self,
+        options: &ChunkOptions,
+        (to_spare, spare): &(Sender<Vec<u8>>, Receiver<Vec<u8>>),
+    ) -> anyhow::Result<Step> {
+        let Part { skip, chunks, .. } = self.part;
+        let file = &mut self.chunker;
+        let whole = chunks.is_some_and(|(chunks, _)| self.read >= skip + chunks);
+        if whole && chunks.is_some_and(|(_, ends)| !ends) {
+            return Ok(Step::Whole);
+        }
+        let first_line = file.line;
+        let chunk = file.next_chunk(options.chunk_bytes, spare);
+        let chunk = chunk.with_context(|| format!("cannot read {}", file.name))?;
+        let Some((buffer, len)) = chunk else {
+            let missing = chunks.is_some_and(|(chunks, ends)| !ends || self.read < skip + chunks);
+            return Ok(match file.is_unchanged() && !missing && self.read >= skip {
+                true => Step::Ended,
+                false => Step::Changed,
+            });
+        };
+        if whole {
+            return Ok(Step::Changed);
+        }
+        self.read += 1;
+        // A long line's buffer is not kept: there may never be another.
+        let spare = match buffer.len() > options.chunk_bytes * 2 {
+            true => bounded(0).0,
+            false => to_spare.clone(),
+        };
+        let bytes = Bytes::from_owner(ChunkBuffer { buffer, len, spare });
+        if self.read <= skip {
+            return Ok(Step::Skipped);
+        }
+        let (form, skip) = (file.form(), self.read - 1);
+        Ok(Step::Chunk(Chunk { bytes, first_line, form, file: self.part.file, skip }))
+    }
+}
+
 impl ChunkSource {
-    /// Makes the source of all chunks of `origin`, from the first on.
-    pub(super) fn new(origin: Origin, options: ChunkOptions) -> ChunkSource {
-        let (next, from) = (Seq::FIRST, Seq::FIRST);
-        ChunkSource { options, origin, next, from, last: None, first_chunks: Vec::new() }
+    /// Makes the source of all chunks of `origin`, numbered from `next` on.
+    pub(super) fn new(origin: Origin, options: ChunkOptions, next: Seq) -> ChunkSource {
+        let (extents, handed_out) = (ExtentLog::default(), Vec::new());
+        ChunkSource { options, origin, next, from: next, last: None, extents, handed_out }
+    }
+
+    /// Returns the files that could not be read to their end.
+    pub(super) fn failures(&mut self) -> Vec<Failure> {
+        match &mut self.origin {
+            Origin::Files(files) => std::mem::take(&mut files.failures),
+            Origin::Lines(_) => Vec::new(),
+        }
+    }
+
+    /// Returns all chunks that were handed out, by file.
+    pub(super) fn handed_out(&self) -> &[Extent] {
+        &self.handed_out
+    }
+
+    /// Returns the files that were read to their end.
+    pub(super) fn ended(&self) -> &[usize] {
+        match &self.origin {
+            Origin::Files(files) => &files.ended,
+            Origin::Lines(_) => &[],
+        }
+    }
+
+    /// Returns the number of the first chunk of each file that was begun, when all chunks were read
+    /// from the first one on.
+    pub(super) fn first_chunks(&self) -> &[u64] {
+        match &self.origin {
+            Origin::Files(files) => &files.first_chunks,
+            Origin::Lines(_) => &[],
+        }
     }
 }
 
@@ -172,16 +368,23 @@ impl Source for ChunkSource {
             if self.last.is_some_and(|last| seq > last) {
                 return Ok(Next::Ended);
             }
-            let chunk = match &mut self.origin {
+            let (bytes, first_line, form) = match &mut self.origin {
                 Origin::Files(files) => {
-                    files.next_chunk(&self.options, seq, &mut self.first_chunks)?
+                    let Some((chunk, ends)) = files.next_chunk(&self.options)? else {
+                        return Ok(Next::Ended);
+                    };
+                    let Chunk { bytes, first_line, form, file, skip } = chunk;
+                    let extent = Extent { file, skip, chunks: 1, ends };
+                    self.extents.push(seq, extent);
+                    Extent::push(&mut self.handed_out, extent);
+                    (bytes, first_line, form)
                 }
-                Origin::Lines(lines) => lines.next().map(|line| {
+                Origin::Lines(lines) => {
+                    let Some(line) = lines.next() else { return Ok(Next::Ended) };
                     let form = line.form(self.options.rule);
                     (line.bytes, line.number, form)
-                }),
+                }
             };
-            let Some((bytes, first_line, form)) = chunk else { return Ok(Next::Ended) };
             self.next = seq.next();
             if seq >= self.from {
                 let ChunkOptions { table, received_at, .. } = &self.options;
@@ -202,7 +405,10 @@ mod tests {
     fn source(inputs: Vec<(Input, Option<String>)>, chunk_bytes: usize) -> ChunkSource {
         let rule = ChunkRule::Documents;
         let options = ChunkOptions { table: "t".into(), received_at: Micros(5), chunk_bytes, rule };
-        ChunkSource::new(Origin::Files(Files::new(inputs.into(), ProgressBar::hidden())), options)
+        let part = |(file, (input, content))| Part { file, input, content, skip: 0, chunks: None };
+        let parts = inputs.into_iter().enumerate().map(part).collect();
+        let files = Files::new(parts, true, ProgressBar::hidden());
+        ChunkSource::new(Origin::Files(files), options, Seq::FIRST)
     }
 
     fn chunks(files: &[&[u8]], chunk_bytes: usize) -> anyhow::Result<Vec<(u64, u64, String)>> {
@@ -221,7 +427,7 @@ mod tests {
             let text = String::from_utf8(body.bytes.to_vec())?;
             found.push((body.seq.0, body.first_line, text));
         }
-        assert_eq!(source.first_chunks.len(), files.len());
+        assert_eq!(source.first_chunks().len(), files.len());
         Ok(found)
     }
 
@@ -315,7 +521,6 @@ mod tests {
         let content = content_hash::of(&input).unwrap().map(|content| content.hash);
         std::fs::write(&path, "{1}\n{2}\n").unwrap();
         let mut source = source(vec![(input, content)], 100);
-        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Body(_)));
         let Err(error) = source.next(Duration::ZERO) else { panic!("it has changed") };
         assert!(
             error.to_string().ends_with("growing has changed while it was imported"),

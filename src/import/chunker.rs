@@ -71,7 +71,7 @@ pub(super) struct Chunker {
 
 impl Chunker {
     /// Opens `input` and counts the bytes that are read on `bar`. With `content`, the hash of the
-    /// file when it was looked at first, [`Chunker::check_unchanged`] compares.
+    /// file when it was looked at first, [`Chunker::is_unchanged`] compares.
     ///
     /// # Errors
     /// The file cannot be opened, or its first bytes not be read.
@@ -179,17 +179,15 @@ impl Chunker {
         }
     }
 
-    /// Checks that the file, read to its end, is the one that was hashed before. Another would be
+    /// Returns whether the file, read to its end, is the one that was hashed before. Another would be
     /// remembered by a content that it no longer has.
-    ///
-    /// # Errors
-    /// The file has changed.
-    pub(super) fn check_unchanged(&self) -> anyhow::Result<()> {
-        let read = content_hash::hex(&self.hasher);
-        if self.content.as_ref().is_some_and(|content| *content != read) {
-            bail!("{} has changed while it was imported", self.name);
-        }
-        Ok(())
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.content.as_ref().is_none_or(|content| *content == self.content_read())
+    }
+
+    /// Returns the hash of what was read of a file whose content is expected.
+    pub(super) fn content_read(&self) -> String {
+        content_hash::hex(&self.hasher)
     }
 
     /// Reads until the buffer holds `want` bytes or the file has ended.

@@ -1,15 +1,13 @@
 //! The content that identifies a file: the hash of what it is decompressed.
 
-use std::io::Read as _;
-
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use crossbeam_channel::bounded;
+use indicatif::ProgressBar;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::chunker::{ChunkRule, Chunker};
+use super::manifest::CHUNK_BYTES;
 use super::options::Input;
-use super::reader;
-
-/// Bytes read at a time.
-const READ_BYTES: usize = 256 << 10;
 
 /// The decompressed content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +19,12 @@ pub(super) struct Content {
     pub(super) blank: bool,
 }
 
-/// Reads `input` whole and returns its decompressed content. Returns `None` for what can be read only
-/// once: standard input, pipes, devices.
+/// Reads `input` whole, as it is read when it lands, and returns its content. Returns `None` for what
+/// can be read only once: standard input, pipes, devices.
 ///
 /// # Errors
-/// The file cannot be read, or not be decompressed.
+/// The file cannot be read, decompressed or cut into chunks, or is of a format that is not taken. The
+/// error names it.
 pub(super) fn of(input: &Input) -> anyhow::Result<Option<Content>> {
     let Input::File(path) = input else { return Ok(None) };
     let name = || format!("cannot read {}", path.display());
@@ -34,20 +33,22 @@ pub(super) fn of(input: &Input) -> anyhow::Result<Option<Content>> {
     if !about.is_file() && !about.is_dir() {
         return Ok(None);
     }
-    let mut file = reader::decompress(Box::new(reader::open(path)?)).with_context(name)?;
-    let mut hasher = Xxh3::new();
-    let mut buffer = vec![0; READ_BYTES];
+    let hidden = ProgressBar::hidden();
+    let mut file = Chunker::open(input, Some(String::new()), ChunkRule::Documents, &hidden)?;
+    if let Some(format) = file.foreign {
+        bail!("{}: it is {format}", file.name);
+    }
+    let (to_spare, spare) = bounded(1);
     let mut blank = true;
-    loop {
-        match file.read(&mut buffer).with_context(name)? {
-            0 => return Ok(Some(Content { hash: hex(&hasher), blank })),
-            n => {
-                let read = buffer.get(..n).unwrap_or_default();
-                blank = blank && read.iter().all(|byte| BLANK.contains(byte));
-                hasher.update(read);
-            }
+    while let Some((buffer, len)) = file.next_chunk(CHUNK_BYTES, &spare).with_context(name)? {
+        let read = buffer.get(..len).unwrap_or_default();
+        blank = blank && read.iter().all(|byte| BLANK.contains(byte));
+        // A long line's buffer is not kept: there may never be another.
+        if buffer.len() <= CHUNK_BYTES * 2 {
+            let _ = to_spare.try_send(buffer);
         }
     }
+    Ok(Some(Content { hash: file.content_read(), blank }))
 }
 
 /// The bytes of white space and of the UTF-8 byte order mark.

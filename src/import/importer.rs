@@ -3,21 +3,25 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
+use indicatif::ProgressBar;
 use tokio::runtime::Handle;
 
-use super::chunk_source::{ChunkOptions, ChunkSource, Origin};
-use super::manifest::{ImportManifest, LakeRollLog, ManifestFile, Manifests};
-use super::options::Options;
+use super::chunk_source::{ChunkOptions, ChunkSource, Failure, Files, Line, Origin, Part};
+use super::claims::{self, Claim};
+use super::extent::Progress;
+use super::index;
+use super::manifest::{CHUNK_BYTES, ImportManifest, LakeRollLog, Manifests};
+use super::options::{Input, Options};
 use super::report::Report;
 use super::staging::Staging;
 use crate::clock::{Clock, SystemClock};
 use crate::lake::Lake;
 use crate::privacy;
+use crate::publish::pauses::Pauses;
 use crate::publish::publisher::Publisher;
 use crate::record::{Micros, Roll, Seq};
 use crate::roll::RollLimits;
 use crate::roll::engine::{Engine, Mode};
-use crate::roll::source::Source;
 use crate::status::{LogObserver, Observer, Observers, Readiness};
 use crate::table::Tables;
 
@@ -28,6 +32,92 @@ pub(super) struct Importer {
     pub(super) key: Option<privacy::Key>,
     /// The table of the options, alone.
     pub(super) tables: Tables,
+    /// Bytes of a chunk of a new import.
+    pub(super) chunk_bytes: usize,
+    /// Pauses between attempts at the store.
+    pub(super) pauses: Pauses,
+}
+
+/// An import to begin or to go on with.
+#[derive(Debug)]
+pub(super) struct PlannedImport {
+    /// Name of its node in receipts and files.
+    pub(super) node: String,
+    pub(super) manifest: ImportManifest,
+    /// Its manifest is not in the lake yet.
+    pub(super) new: bool,
+    /// Claims that it needs if it is new; none for what is identified by nothing.
+    pub(super) claims: Vec<Claim>,
+    pub(super) lines: Lines,
+}
+
+/// The lines of a planned import.
+#[derive(Debug)]
+pub(super) enum Lines {
+    /// Its files, in the order of the manifest; none for those that are not there any more.
+    Files(Vec<Option<Input>>),
+    /// Lines of the quarantine.
+    Quarantine(Vec<Line>),
+}
+
+impl PlannedImport {
+    /// Returns the inputs that are there.
+    pub(super) fn inputs(&self) -> Vec<Input> {
+        match &self.lines {
+            Lines::Files(inputs) => inputs.iter().flatten().cloned().collect(),
+            Lines::Quarantine(_) => Vec::new(),
+        }
+    }
+
+    /// Takes a file out of a new import.
+    fn take_out(&mut self, content: &str) -> Option<Input> {
+        let at = self.manifest.file(content)?;
+        self.manifest.files.remove(at);
+        match &mut self.lines {
+            Lines::Files(inputs) if at < inputs.len() => inputs.remove(at),
+            _ => None,
+        }
+    }
+}
+
+/// The outcome of a planned import.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// Its manifest, unless other processes have taken all of it.
+    pub(super) manifest: Option<ImportManifest>,
+    /// Files that have not landed, or not whole, each with the reason.
+    pub(super) failed: Vec<String>,
+    /// Files that were to be of an import which another process has begun without them.
+    pub(super) retry: Vec<Input>,
+}
+
+/// An import that was given up.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Names of files that had landed whole: they count as imported.
+    pub imported: Vec<String>,
+    /// Names of the other files: they do not, though lines of them may have landed.
+    pub not_imported: Vec<String>,
+    /// The start of the names of data files that no receipt accounts for, if some were put: they are
+    /// of a roll that was under way.
+    pub unfinished: Option<String>,
+}
+
+/// The engine's surroundings while an import lands.
+struct Landing<'a> {
+    node: &'a str,
+    tables: &'a Tables,
+    staging: &'a Staging,
+    report: &'a Report,
+}
+
+/// What an attempt has landed.
+struct Landed {
+    /// First chunk of each file.
+    first_chunks: Vec<Option<u64>>,
+    failures: Vec<Failure>,
+    /// All files are in.
+    complete: bool,
 }
 
 impl Importer {
@@ -54,38 +144,45 @@ impl Importer {
         let tables = tables.with_file_names(lake.file_names()?);
         privacy::Applied::by_table(&tables, key.as_ref())?;
         let manifests = Manifests::new(lake, runtime)?;
-        Ok(Importer { options, manifests, key, tables })
+        let (chunk_bytes, pauses) = (CHUNK_BYTES, Pauses::USUAL);
+        Ok(Importer { options, manifests, key, tables, chunk_bytes, pauses })
     }
 
-    /// Lands the import `node` from where it has got to, or from its beginning if it is `new`. Returns
-    /// its manifest as it is in the lake then.
+    /// Lands a planned import from where it has got to, or from its beginning if it is new.
     ///
     /// # Errors
-    /// Another process has taken up the import; a chunk that cannot be read; the lake.
-    pub(super) fn run(
-        &self,
-        node: &str,
-        manifest: ImportManifest,
-        new: bool,
-        origin: Origin,
-        report: &Report,
-    ) -> anyhow::Result<ImportManifest> {
-        self.check_partitions(&manifest)?;
-        let staging = Staging::take(&self.options.lake.location, node)?;
-        let mut manifest = self.begin(node, manifest, new)?;
-        let again = match manifest.files.first() {
-            Some(ManifestFile { content: None, .. }) if manifest.entries.is_none() => {
-                "the import is not complete; what has landed stays, and would land twice"
-            }
-            _ => "the import is not complete; give the same command again to go on with it",
+    /// Another process has taken up the import; the lake. What has landed stays.
+    pub(super) fn run(&self, mut planned: PlannedImport, report: &Report) -> anyhow::Result<Run> {
+        self.check_partitions(&planned)?;
+        let staging = Staging::take(&self.options.lake.location, &planned.node)?;
+        let mut run = Run::default();
+        let stream = if planned.manifest.is_of_stream() {
+            Some(open_stream(&planned, report.bar())?)
+        } else {
+            None
         };
-        let first_chunks = self.land(node, &manifest, origin, &staging, report).context(again)?;
-        for (file, first) in manifest.files.iter_mut().zip(first_chunks) {
-            file.first_seq = Some(first.0);
+        if planned.new {
+            self.claim(&mut planned, &mut run)?;
+            if planned.manifest.files.is_empty() || !self.create(&mut planned, &mut run)? {
+                return Ok(run);
+            }
         }
-        manifest.done = true;
-        self.manifests.put(node, &manifest)?;
-        Ok(manifest)
+        let PlannedImport { node, manifest, lines, .. } = planned;
+        let mut progress = self.begin(&node, &manifest)?;
+        let is_of_stream = stream.is_some();
+        let again = if is_of_stream {
+            "the import is not complete; what has landed stays, and would land twice"
+        } else {
+            "the import is not complete; give the same command again to go on with it"
+        };
+        let tables = self.manifests.tables(&manifest, &self.tables).context(again)?;
+        let landing = Landing { node: &node, tables: &tables, staging: &staging, report };
+        let landed = self.land(&landing, &manifest, lines, stream, &mut progress).context(again);
+        if landed.is_err() && is_of_stream {
+            self.close_stream(&node, &manifest);
+        }
+        self.finish(&node, manifest, &progress, landed?, &mut run)?;
+        Ok(run)
     }
 
     /// Compares the partition columns of the import's table with those of the lake, before anything of
@@ -93,8 +190,8 @@ impl Importer {
     ///
     /// # Errors
     /// They differ; the lake.
-    fn check_partitions(&self, manifest: &ImportManifest) -> anyhow::Result<()> {
-        let tables = Tables::from_json(manifest.tables.as_bytes())?;
+    fn check_partitions(&self, planned: &PlannedImport) -> anyhow::Result<()> {
+        let tables = self.manifests.tables(&planned.manifest, &self.tables)?;
         for table in tables.specs() {
             let lake = &self.manifests.lake;
             let compared = lake.check_partitions(&table.name, &table.partition);
@@ -103,26 +200,60 @@ impl Importer {
         Ok(())
     }
 
-    /// Creates the manifest of a new import. Of one that goes on, checks that it is still open: it was
-    /// read before the lock was taken.
-    fn begin(
-        &self,
-        node: &str,
-        manifest: ImportManifest,
-        new: bool,
-    ) -> anyhow::Result<ImportManifest> {
-        let ours = if new {
-            self.manifests.create(node, &manifest)?
-        } else {
-            self.manifests.get(node)?.is_some_and(|there| there.is_open())
-        };
-        ensure!(
-            ours,
-            "another process has taken up the same import ({node}) meanwhile; give the command \
-             again to see how far it has come"
-        );
+    /// Claims the files of a new import, and takes those out of it that another import has.
+    fn claim(&self, planned: &mut PlannedImport, run: &mut Run) -> anyhow::Result<()> {
+        let Manifests { lake, runtime, .. } = &self.manifests;
+        let owners = claims::claim(lake, runtime, &planned.node, &planned.claims)?;
+        let lost = std::mem::take(&mut planned.claims).into_iter().zip(owners);
+        for (claim, owner) in lost {
+            let Some(owner) = owner else { continue };
+            planned.take_out(&claim.content);
+            run.failed.push(format!(
+                "{}: another process has begun to import it meanwhile ({owner}); give it again to see \
+                 how far that has come",
+                claim.name
+            ));
+        }
+        Ok(())
+    }
+
+    /// Creates the manifest of a new import. Returns false if another process has created one that has
+    /// none of the files: they are free again, whatever they were claimed as.
+    ///
+    /// # Errors
+    /// Another process has taken up the import; the lake has receipts of it already.
+    fn create(&self, planned: &mut PlannedImport, run: &mut Run) -> anyhow::Result<bool> {
+        let (node, files) = (&planned.node, &planned.manifest.files);
+        if self.manifests.has_receipt(node)? {
+            let known = self.manifests.get(node)?.is_some();
+            ensure!(known, forgotten(node, files.iter().map(|file| &*file.name)));
+        }
+        let created = self.manifests.create(node, &planned.manifest, &self.tables)?;
+        let Some(there) = created else { return Ok(true) };
+        let taken = |content: &String| there.file(content).is_some();
+        let contents: Vec<String> = files.iter().filter_map(|file| file.content.clone()).collect();
+        ensure!(!contents.is_empty() && !contents.iter().all(taken), taken_up(node));
+        for content in contents {
+            let at = planned.manifest.file(&content);
+            let file = at.and_then(|at| planned.manifest.files.get(at));
+            let name = file.map(|file| file.name.clone()).unwrap_or_default();
+            let input = planned.take_out(&content);
+            match taken(&content) {
+                true => run.failed.push(format!("{name}: {}", taken_up(&planned.node))),
+                false => run.retry.extend(input),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Checks that an import is open, which was read before the lock was taken, and reads how far it
+    /// is in.
+    fn begin(&self, node: &str, manifest: &ImportManifest) -> anyhow::Result<Progress> {
+        ensure!(self.manifests.get(node)?.is_some_and(|there| there.is_open()), taken_up(node));
+        let progress = self.manifests.progress(node, manifest)?;
+        ensure!(!progress.closed, "the import {node} was given up meanwhile");
         // Read and written again: an older version may have spelt the same table otherwise.
-        let tables = Tables::from_json(manifest.tables.as_bytes())?.latest();
+        let tables = self.manifests.tables(manifest, &self.tables)?.latest();
         let file_names = self.tables.specs().first().map(|table| table.file_names);
         let tables = tables.with_file_names(file_names.unwrap_or_default());
         if tables.to_json() != self.tables.to_json() {
@@ -131,14 +262,56 @@ impl Importer {
                  are not those of this command"
             );
         }
-        Ok(manifest)
+        Ok(progress)
     }
 
-    /// Ends the interrupted import `node` for good. Returns the names of its files.
+    /// Gives up the import of what can be read only once, since nothing can go on with it.
+    fn close_stream(&self, node: &str, manifest: &ImportManifest) {
+        let given_up = ImportManifest { given_up: true, ..manifest.clone() };
+        if let Err(error) = self.manifests.put(node, &given_up) {
+            tracing::debug!("{node} stays open: {error:#}");
+        }
+    }
+
+    /// Marks an import as done if it is, and names the files that were not read to their end.
+    fn finish(
+        &self,
+        node: &str,
+        mut manifest: ImportManifest,
+        progress: &Progress,
+        landed: Landed,
+        run: &mut Run,
+    ) -> anyhow::Result<()> {
+        for Failure { file, lines, error } in landed.failures {
+            let landed = match progress.files.get(file).map_or(0, |file| file.chunks) {
+                0 => "nothing of it has landed".to_owned(),
+                _ if lines == 0 => "a part of it has landed".to_owned(),
+                _ => format!("its first {lines} lines have landed"),
+            };
+            let name = manifest.files.get(file).map_or("", |file| &file.name);
+            run.failed.push(format!(
+                "{name}: {error:#}; {landed}. Give it again as it was to land the rest; if it is gone \
+                 or has changed, `sessionlake import --give-up {node}` ends the import"
+            ));
+        }
+        for (index, file) in manifest.files.iter_mut().enumerate() {
+            file.first_seq = landed.first_chunks.get(index).copied().flatten();
+            let ranges = progress.files.get(index).map(|file| file.ranges.clone());
+            file.ranges = ranges.filter(|ranges| ranges.len() > 1).unwrap_or_default();
+        }
+        manifest.done = landed.complete;
+        if manifest.done {
+            self.manifests.put(node, &manifest)?;
+        }
+        run.manifest = Some(manifest);
+        Ok(())
+    }
+
+    /// Ends the interrupted import `node` for good.
     ///
     /// # Errors
     /// There is no such import, or it is under way; the lake.
-    pub(super) fn give_up(&self, node: &str) -> anyhow::Result<Vec<String>> {
+    pub(super) fn give_up(&self, node: &str) -> anyhow::Result<GivenUp> {
         let open = || anyhow::Ok(self.manifests.get(node)?.filter(ImportManifest::is_open));
         // Looked up before the lock is taken: a name that somebody typed is no name of a file yet.
         let _staging = match open()? {
@@ -146,63 +319,143 @@ impl Importer {
             None => None,
         };
         let Some(mut manifest) = open()? else {
-            let all = self.manifests.all()?;
-            let open = all.into_iter().filter(|(_, manifest)| manifest.is_open());
+            index::ensure(&self.manifests)?;
+            let nodes = self.manifests.open_nodes()?.into_iter().collect();
+            let open = self.manifests.of(nodes)?.into_iter();
+            let open = open.filter(|(_, manifest)| manifest.is_open());
             let mut open: Vec<String> = open.map(|(node, _)| node).collect();
             open.sort();
             let open = if open.is_empty() { "none".to_owned() } else { open.join(", ") };
             bail!("no interrupted import has the name {node}; in this lake there are: {open}");
         };
+        let begun = self.manifests.progress(node, &manifest)?;
+        // From here on no process seals a roll of it.
+        self.manifests.close(node, begun.next_roll)?;
+        let progress = self.manifests.progress(node, &manifest)?;
         manifest.given_up = true;
         self.manifests.put(node, &manifest)?;
-        Ok(manifest.files.into_iter().map(|file| file.name).collect())
+        let mut given_up = GivenUp::default();
+        for (index, file) in manifest.files.into_iter().enumerate() {
+            match progress.is_in(index) {
+                true => given_up.imported.push(file.name),
+                false => given_up.not_imported.push(file.name),
+            }
+        }
+        let Roll(roll) = progress.next_roll;
+        given_up.unfinished = progress.sealed.map(|_| format!("{node}-{roll:08}"));
+        Ok(given_up)
     }
 
-    /// Lands what has no receipt yet: a roll that was sealed as it was sealed, then the rest. Returns
-    /// the first chunk of each file.
+    /// Lands what has no receipt yet: a roll that was sealed as it was sealed, then the rest.
     fn land(
         &self,
-        node: &str,
+        landing: &Landing<'_>,
         manifest: &ImportManifest,
-        origin: Origin,
-        staging: &Staging,
-        report: &Report,
-    ) -> anyhow::Result<Vec<Seq>> {
-        let tables = Tables::from_json(manifest.tables.as_bytes())?;
-        let table = tables.specs().first().ok_or_else(|| anyhow!("no table"))?;
-        let table = Arc::clone(&table.name);
-        let receipts = self.manifests.receipts(node)?;
-        let mut roll = Roll(receipts.len() as u64 + 1);
+        lines: Lines,
+        stream: Option<Files>,
+        progress: &mut Progress,
+    ) -> anyhow::Result<Landed> {
+        let table = landing.tables.specs().first().ok_or_else(|| anyhow!("no table"))?;
         let options = ChunkOptions {
-            table,
+            table: Arc::clone(&table.name),
             received_at: Micros(manifest.started_at_us),
             chunk_bytes: manifest.chunk_bytes,
             rule: manifest.chunk_rule(),
         };
-        let mut source = ChunkSource::new(origin, options);
-        source.from = receipts.last().map_or(Seq::FIRST, |last| Seq(last.last_seq).next());
-        if let Some(range) = self.manifests.sealed(node, roll)? {
-            source.from = range.first;
-            source.last = Some(range.last);
-            let mode = Mode::Redo(roll, range);
-            self.engine(&tables, node, &mut source, staging, report, mode)?;
+        let part = |(file, input): (usize, Option<Input>)| {
+            let content = manifest.files.get(file)?.content.clone();
+            Some(Part { file, input: input?, content, skip: 0, chunks: None })
+        };
+        let origin = match (lines, stream) {
+            (_, Some(files)) => Origin::Files(files),
+            (Lines::Files(inputs), None) if manifest.has_extents() => {
+                return self.land_files(landing, manifest, &inputs, &options, progress);
+            }
+            (Lines::Files(inputs), None) => {
+                let parts = inputs.into_iter().enumerate().filter_map(part).collect();
+                Origin::Files(Files::new(parts, true, landing.report.bar()))
+            }
+            (Lines::Quarantine(lines), None) => Origin::Lines(lines.into_iter()),
+        };
+        self.land_in_order(landing, origin, options, progress)
+    }
+
+    /// Lands chunks whose numbers follow from the order of the files alone.
+    fn land_in_order(
+        &self,
+        landing: &Landing<'_>,
+        origin: Origin,
+        options: ChunkOptions,
+        progress: &mut Progress,
+    ) -> anyhow::Result<Landed> {
+        let mut source = ChunkSource::new(origin, options, Seq::FIRST);
+        source.from = progress.next;
+        let mut roll = progress.next_roll;
+        if let Some(sealed) = progress.sealed.take() {
+            let range = sealed.range;
+            (source.from, source.last) = (range.first, Some(range.last));
+            self.engine(landing, &mut source, Mode::Redo(roll, range), false)?;
             source.last = None;
             roll = roll.next();
         }
-        self.engine(&tables, node, &mut source, staging, report, Mode::Live(roll))?;
-        Ok(source.first_chunks)
+        self.engine(landing, &mut source, Mode::Live(roll), false)?;
+        let first_chunks = source.first_chunks().iter().copied().map(Some).collect();
+        Ok(Landed { first_chunks, failures: Vec::new(), complete: true })
+    }
+
+    /// Lands what is left of each file that is there. A file that fails is passed over.
+    fn land_files(
+        &self,
+        landing: &Landing<'_>,
+        manifest: &ImportManifest,
+        inputs: &[Option<Input>],
+        options: &ChunkOptions,
+        progress: &mut Progress,
+    ) -> anyhow::Result<Landed> {
+        let part = |file: usize, skip, chunks| {
+            let input = inputs.get(file).cloned().flatten()?;
+            let content = manifest.files.get(file)?.content.clone();
+            Some(Part { file, input, content, skip, chunks })
+        };
+        let bar = || landing.report.bar();
+        if let Some(sealed) = progress.sealed.take() {
+            let extents = sealed.extents.iter();
+            let parts = extents.map(|e| part(e.file, e.skip, Some((e.chunks, e.ends)))).collect();
+            let parts: Option<_> = parts;
+            let roll = progress.next_roll;
+            let parts = parts.with_context(|| format!("a file of roll {roll} is not there"))?;
+            let files = Origin::Files(Files::new(parts, true, bar()));
+            let mut source = ChunkSource::new(files, options.clone(), sealed.range.first);
+            source.last = Some(sealed.range.last);
+            self.engine(landing, &mut source, Mode::Redo(roll, sealed.range), true)?;
+            progress.landed(&sealed);
+        }
+        let files = progress.files.iter().enumerate().filter(|(_, file)| !file.ended);
+        let parts = files.filter_map(|(at, file)| part(at, file.chunks, None)).collect();
+        let files = Origin::Files(Files::new(parts, false, bar()));
+        let mut source = ChunkSource::new(files, options.clone(), progress.next);
+        self.engine(landing, &mut source, Mode::Live(progress.next_roll), true)?;
+        progress.landed_all(source.handed_out());
+        for file in source.ended() {
+            progress.ended(*file);
+        }
+        let firsts = progress.files.iter().map(|file| Some(file.ranges.first()?.0));
+        Ok(Landed {
+            first_chunks: firsts.collect(),
+            failures: source.failures(),
+            complete: progress.files.iter().all(|file| file.ended),
+        })
     }
 
     /// Makes and publishes rolls of `source` until it ends.
     fn engine(
         &self,
-        tables: &Tables,
-        node: &str,
-        source: &mut dyn Source,
-        staging: &Staging,
-        report: &Report,
+        landing: &Landing<'_>,
+        source: &mut ChunkSource,
         mode: Mode,
+        name_files: bool,
     ) -> anyhow::Result<()> {
+        let Landing { node, tables, staging, report } = *landing;
         let options = &self.options.roll;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let observers: Vec<Arc<dyn Observer>> =
@@ -231,11 +484,40 @@ impl Importer {
             self.manifests.runtime.clone(),
             Arc::new(Readiness::new()),
             observers.clone(),
-        );
-        let mut log = LakeRollLog { manifests: &self.manifests, node };
+        )
+        .with_pauses(self.pauses);
+        let extents = name_files.then(|| source.extents.clone());
+        let mut log = LakeRollLog { manifests: &self.manifests, node, extents };
         let again = matches!(mode, Mode::Redo(..));
         engine.run(source, mode, &mut |manifest| {
             publisher.publish(&mut log, manifest, again).map(drop)
         })
     }
+}
+
+/// Opens the input of an import that can be read only once, before anything of it is written.
+fn open_stream(planned: &PlannedImport, bar: ProgressBar) -> anyhow::Result<Files> {
+    let part = |input| Part { file: 0, input, content: None, skip: 0, chunks: None };
+    let parts = planned.inputs().into_iter().map(part).collect();
+    let mut files = Files::new(parts, true, bar);
+    files.open_first(planned.manifest.chunk_rule())?;
+    Ok(files)
+}
+
+/// Says that another process lands the import `node`.
+fn taken_up(node: &str) -> String {
+    format!(
+        "another process has taken up the same import ({node}) meanwhile; give the command again to \
+         see how far it has come"
+    )
+}
+
+/// Says that `files` are of an import of which only the receipts are left.
+pub(super) fn forgotten<'a>(node: &str, files: impl Iterator<Item = &'a str>) -> String {
+    format!(
+        "{}: imported before, in whole or in part: the receipts of {node} are in the lake, and its \
+         record is gone from _imports (by a rule that cleans up?). Nothing of it has landed now. \
+         `sessionlake verify` counts what had; to land it once more, give --again",
+        files.collect::<Vec<_>>().join(", ")
+    )
 }

@@ -3,22 +3,28 @@
 //! ```text
 //! _imports/<node>.json          manifest: files by content, all that decides the chunks, state
 //! _imports/<node>/<roll>.json   seal: the chunks of a roll, written before its first file
+//! _imports/tables/<hash>.json   the tables of manifests
+//! _imports/open/<node>.json     there while the import is not done
 //! ```
-//! A manifest is written before the first roll of its import, and once more when the import is done.
-//! So an interrupted import is known, and goes on exactly as it began.
+//! A manifest is created before the first roll of its import, once its files are claimed
+//! ([`super::claims`]), and replaced only to say that the import is done or was given up. So an
+//! interrupted import is known, and goes on exactly as it began. What of it is in the lake follows from
+//! its seals and receipts ([`super::extent`]), which are never replaced.
 //!
 //! Two processes may work at the same import, on two machines for example. Only one of them creates
 //! the manifest and each seal; the other one stops. A roll that is sealed may be made by both, of the
-//! same chunks.
+//! same chunks. An import is given up by a seal without chunks, after which no process seals a roll.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::chunker::ChunkRule;
+use super::extent::{Extent, ExtentLog, Progress, SealedRoll};
 use crate::lake::Lake;
 use crate::lake::Receipt;
 use crate::lake::names::{self, ObjectName};
@@ -28,13 +34,14 @@ use crate::record::{Micros, Roll, Seq, SeqRange};
 use crate::table::Tables;
 
 /// Version of manifests. Chunks of version 1 were cut by [`ChunkRule::Lines`], those of version 2 by
-/// [`ChunkRule::Actions`].
+/// [`ChunkRule::Actions`]. Up to version 2, seals do not name files, and the manifest has its tables
+/// itself.
 pub(super) const VERSION: u32 = 3;
 
 /// Bytes of a chunk of a new import, cut near an end of a line.
-const CHUNK_BYTES: usize = 4 << 20;
+pub(super) const CHUNK_BYTES: usize = 4 << 20;
 
-/// Manifests read at a time.
+/// Objects read at a time.
 const READS: usize = 16;
 
 /// The manifest of an import: files that are imported together.
@@ -58,7 +65,8 @@ pub(super) struct ImportManifest {
     /// from 1; none for an import of files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) entries: Option<Vec<(u64, u64)>>,
-    /// Its table, as a seal of the journal has it.
+    /// Its table, as a seal of the journal has it; since version 3 the hash of that, under which it is
+    /// among the tables of manifests.
     pub(super) tables: String,
 }
 
@@ -73,7 +81,7 @@ impl ImportManifest {
             chunk_bytes: CHUNK_BYTES,
             files,
             entries: None,
-            tables: String::from_utf8(tables.to_json()).unwrap_or_default(),
+            tables: hash_of(&tables.to_json()),
         }
     }
 
@@ -84,6 +92,21 @@ impl ImportManifest {
             2 => ChunkRule::Actions,
             _ => ChunkRule::Documents,
         }
+    }
+
+    /// Returns whether its seals name files, so that each file is in or not by itself.
+    pub(super) fn has_extents(&self) -> bool {
+        self.version >= 3 && self.entries.is_none()
+    }
+
+    /// Returns whether its files can be read only once: nothing can go on with it.
+    pub(super) fn is_of_stream(&self) -> bool {
+        self.entries.is_none() && self.files.iter().any(|file| file.content.is_none())
+    }
+
+    /// Returns the index of the file with this content.
+    pub(super) fn file(&self, content: &str) -> Option<usize> {
+        self.files.iter().position(|file| file.content.as_deref() == Some(content))
     }
 
     /// Returns whether the import was interrupted or is under way.
@@ -101,6 +124,16 @@ pub(super) struct ManifestFile {
     pub(super) content: Option<String>,
     /// Its first chunk (`seq` in `_ingest_id` and quarantine), once the import is done.
     pub(super) first_seq: Option<u64>,
+    /// Its chunks as ranges from first to last, when those of other files are between them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) ranges: Vec<(u64, u64)>,
+}
+
+impl ManifestFile {
+    /// A file that is to be imported.
+    pub(super) fn new(name: String, content: Option<String>) -> ManifestFile {
+        ManifestFile { name, content, first_seq: None, ranges: Vec::new() }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +145,19 @@ struct SealRecord {
     /// Token of the process that sealed it.
     #[serde(default)]
     by: String,
+    /// Its chunks by file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<Extent>,
+    /// No roll: the import was given up here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    given_up: bool,
+}
+
+/// The seal of a roll, as it is in the lake.
+pub(super) enum Sealed {
+    Roll(SealedRoll),
+    /// The import was given up before this roll.
+    GivenUp,
 }
 
 /// The manifests in a lake.
@@ -132,64 +178,135 @@ impl Manifests {
         Ok(Manifests { lake, runtime, token: format!("{number:016x}") })
     }
 
-    /// Reads all manifests, by node.
+    /// Reads the manifests of `nodes`. Those that there are not are left out.
     ///
     /// # Errors
     /// The lake; a manifest that cannot be read or is of a newer version.
-    pub(super) fn all(&self) -> anyhow::Result<HashMap<String, ImportManifest>> {
-        let listed = self.runtime.block_on(self.lake.list(names::IMPORTS))?;
-        let nodes = listed.iter().filter_map(|object| match ObjectName::parse(&object.name) {
-            ObjectName::ImportManifest { node } => Some(node),
-            _ => None,
-        });
-        let reads = futures::stream::iter(nodes.map(str::to_owned))
+    pub(super) fn of(
+        &self,
+        nodes: BTreeSet<String>,
+    ) -> anyhow::Result<HashMap<String, ImportManifest>> {
+        let reads = futures::stream::iter(nodes)
             .map(|node| async move {
-                let bytes =
-                    self.lake.get(&names::import_manifest(&node)).await?.unwrap_or_default();
-                let manifest = parse(&node, &bytes)?;
-                anyhow::Ok((node, manifest))
+                let bytes = self.lake.get(&names::import_manifest(&node)).await?;
+                let manifest = bytes.map(|bytes| parse(&node, &bytes)).transpose()?;
+                anyhow::Ok(manifest.map(|manifest| (node, manifest)))
             })
-            .buffer_unordered(READS);
+            .buffer_unordered(READS)
+            .try_filter_map(|read| async move { Ok(read) });
         self.runtime.block_on(reads.try_collect())
     }
 
     /// Reads the manifest of `node` as it is now.
     ///
     /// # Errors
-    /// As of [`Manifests::all`].
+    /// As of [`Manifests::of`].
     pub(super) fn get(&self, node: &str) -> anyhow::Result<Option<ImportManifest>> {
         let bytes = self.runtime.block_on(self.lake.get(&names::import_manifest(node)))?;
         bytes.map(|bytes| parse(node, &bytes)).transpose()
     }
 
-    /// Creates the manifest of a new import. Returns false if another process has.
+    /// Creates the manifest of a new import, whose table is that of `tables`. Returns the one that is
+    /// there if another process has created it.
     ///
     /// # Errors
     /// The lake.
-    pub(super) fn create(&self, node: &str, manifest: &ImportManifest) -> anyhow::Result<bool> {
+    pub(super) fn create(
+        &self,
+        node: &str,
+        manifest: &ImportManifest,
+        tables: &Tables,
+    ) -> anyhow::Result<Option<ImportManifest>> {
+        let tables = tables.to_json();
+        let aside = ObjectName::ImportTables { hash: &hash_of(&tables) }.to_string();
+        let note = ObjectName::ImportOpen { node }.to_string();
         let name = names::import_manifest(node);
         let bytes = serde_json::to_vec_pretty(manifest)?;
-        let ours = self.runtime.block_on(self.lake.create_bytes(&name, bytes.clone()))?;
-        // Or it is our own, and the answer was lost.
-        Ok(ours || self.runtime.block_on(self.lake.get(&name))? == Some(bytes))
+        self.runtime.block_on(async {
+            if !self.lake.create_bytes(&aside, tables).await? {
+                self.lake.make_durable(&aside).await?;
+            }
+            self.lake.put_bytes(&note, b"{}".to_vec()).await?;
+            if self.lake.create_bytes(&name, bytes.clone()).await? {
+                return Ok(None);
+            }
+            self.lake.make_durable(&name).await?;
+            let there = self.lake.get(&name).await?.unwrap_or_default();
+            // Our own, and the answer was lost.
+            if there == bytes { Ok(None) } else { parse(node, &there).map(Some) }
+        })
     }
 
-    /// Replaces the manifest of `node`.
+    /// Reads the tables of a manifest. `own` are those of this process, in case that they are the same.
+    ///
+    /// # Errors
+    /// The lake; tables that are not there or cannot be read.
+    pub(super) fn tables(&self, manifest: &ImportManifest, own: &Tables) -> anyhow::Result<Tables> {
+        let hash = &manifest.tables;
+        if hash.starts_with('[') {
+            return Tables::from_json(hash.as_bytes());
+        }
+        let json = own.to_json();
+        if hash_of(&json) == *hash {
+            return Tables::from_json(&json);
+        }
+        let name = ObjectName::ImportTables { hash }.to_string();
+        let json = self.runtime.block_on(self.lake.get(&name))?;
+        Tables::from_json(&json.ok_or_else(|| anyhow!("{name} is not in the lake any more"))?)
+    }
+
+    /// Replaces the manifest of `node`. Of an import that is not open any more, the note of it is
+    /// deleted, if it can be.
     ///
     /// # Errors
     /// The lake.
     pub(super) fn put(&self, node: &str, manifest: &ImportManifest) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec_pretty(manifest)?;
-        Ok(self.runtime.block_on(self.lake.put_bytes(&names::import_manifest(node), bytes))?)
+        self.runtime.block_on(async {
+            self.lake.put_bytes(&names::import_manifest(node), bytes).await?;
+            if !manifest.is_open()
+                && let Err(error) = self.lake.forget_open_import(node).await
+            {
+                tracing::debug!("the note of {node} stays: {error}");
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns the nodes of imports that have begun and may not be done, in order.
+    ///
+    /// # Errors
+    /// The lake.
+    pub(super) fn open_nodes(&self) -> anyhow::Result<Vec<String>> {
+        let listed = self.runtime.block_on(self.lake.list(names::OPEN_IMPORTS))?;
+        let mut nodes: Vec<String> = listed
+            .iter()
+            .filter_map(|object| match ObjectName::parse(&object.name) {
+                ObjectName::ImportOpen { node } => Some(node.to_owned()),
+                _ => None,
+            })
+            .collect();
+        nodes.sort();
+        Ok(nodes)
+    }
+
+    /// Returns whether the lake has a receipt of the first roll of `node`.
+    ///
+    /// # Errors
+    /// The lake.
+    pub(super) fn has_receipt(&self, node: &str) -> anyhow::Result<bool> {
+        let name = names::receipt(node, Roll::FIRST);
+        Ok(self.runtime.block_on(self.lake.head(&name))?.is_some())
     }
 
     /// Seals a roll for this process alone.
     ///
     /// # Errors
-    /// The lake; another process has sealed the roll.
-    fn seal(&self, node: &str, seal: &Seal) -> anyhow::Result<()> {
+    /// The lake; another process has sealed the roll, or the import was given up.
+    fn seal(&self, node: &str, seal: &Seal, files: Vec<Extent>) -> anyhow::Result<()> {
         let SeqRange { first, last } = seal.range;
-        let ours = SealRecord { first: first.0, last: last.0, by: self.token.clone() };
+        let by = self.token.clone();
+        let ours = SealRecord { first: first.0, last: last.0, by, files, given_up: false };
         let name = names::import_seal(node, seal.roll);
         let bytes = serde_json::to_vec(&ours)?;
         if self.runtime.block_on(self.lake.create_bytes(&name, bytes))? {
@@ -197,6 +314,9 @@ impl Manifests {
         }
         // The answer to an earlier attempt may have been lost.
         let theirs: Option<SealRecord> = self.read(&name)?;
+        if theirs.as_ref().is_some_and(|theirs| theirs.given_up) {
+            bail!("the import {node} was given up meanwhile");
+        }
         ensure!(
             theirs.is_some_and(|theirs| theirs == ours),
             "another process goes on with the same import, on another machine perhaps: it has \
@@ -206,13 +326,79 @@ impl Manifests {
         Ok(())
     }
 
-    /// Reads the chunks of a roll that was sealed, or `None` if it was not.
+    /// Gives up the import `node` from the first roll on, `from` or later, that is not sealed.
+    ///
+    /// # Errors
+    /// The lake.
+    pub(super) fn close(&self, node: &str, from: Roll) -> anyhow::Result<()> {
+        let by = self.token.clone();
+        let close = SealRecord { first: 1, last: 0, by, files: Vec::new(), given_up: true };
+        let bytes = serde_json::to_vec(&close)?;
+        let mut roll = from;
+        loop {
+            let name = names::import_seal(node, roll);
+            if self.runtime.block_on(self.lake.create_bytes(&name, bytes.clone()))? {
+                return Ok(());
+            }
+            let there: Option<SealRecord> = self.read(&name)?;
+            if there.is_some_and(|there| there.given_up) {
+                return Ok(());
+            }
+            roll = roll.next();
+        }
+    }
+
+    /// Reads the seal of a roll, or `None` if it is not sealed.
     ///
     /// # Errors
     /// The lake; a seal that cannot be read.
-    pub(super) fn sealed(&self, node: &str, roll: Roll) -> anyhow::Result<Option<SeqRange>> {
-        let sealed: Option<SealRecord> = self.read(&names::import_seal(node, roll))?;
-        Ok(sealed.map(|sealed| SeqRange { first: Seq(sealed.first), last: Seq(sealed.last) }))
+    pub(super) fn sealed(&self, node: &str, roll: Roll) -> anyhow::Result<Option<Sealed>> {
+        let name = names::import_seal(node, roll);
+        let Some(seal) = self.read::<SealRecord>(&name)? else { return Ok(None) };
+        if seal.given_up {
+            return Ok(Some(Sealed::GivenUp));
+        }
+        let range = SeqRange { first: Seq(seal.first), last: Seq(seal.last) };
+        Ok(Some(Sealed::Roll(SealedRoll { range, extents: seal.files })))
+    }
+
+    /// Reads how far the import `node` is in.
+    ///
+    /// # Errors
+    /// The lake; a receipt or seal that cannot be read, or is missing.
+    pub(super) fn progress(
+        &self,
+        node: &str,
+        manifest: &ImportManifest,
+    ) -> anyhow::Result<Progress> {
+        let mut progress = Progress::none(manifest.files.len());
+        for receipt in self.receipts(node)? {
+            let roll = Roll(receipt.roll);
+            let range = SeqRange { first: Seq(receipt.first_seq), last: Seq(receipt.last_seq) };
+            let sealed = match manifest.has_extents() {
+                false => Some(Sealed::Roll(SealedRoll { range, extents: Vec::new() })),
+                true => self.sealed(node, roll)?,
+            };
+            match sealed {
+                Some(Sealed::Roll(sealed)) if sealed.range == range => progress.landed(&sealed),
+                _ => bail!(
+                    "{} in the lake is not the seal of roll {roll}, which has a receipt; was \
+                     something removed from {}?",
+                    names::import_seal(node, roll),
+                    names::IMPORTS
+                ),
+            }
+        }
+        match self.sealed(node, progress.next_roll)? {
+            None => {}
+            Some(Sealed::GivenUp) => progress.closed = true,
+            Some(Sealed::Roll(sealed)) => {
+                progress.sealed = Some(sealed);
+                let after = self.sealed(node, progress.next_roll.next())?;
+                progress.closed = matches!(after, Some(Sealed::GivenUp));
+            }
+        }
+        Ok(progress)
     }
 
     /// Reads the receipts of an import, in order.
@@ -230,7 +416,7 @@ impl Manifests {
     }
 }
 
-fn parse(node: &str, bytes: &[u8]) -> anyhow::Result<ImportManifest> {
+pub(super) fn parse(node: &str, bytes: &[u8]) -> anyhow::Result<ImportManifest> {
     let name = names::import_manifest(node);
     let manifest: ImportManifest = serde_json::from_slice(bytes)
         .with_context(|| format!("{name} in the lake cannot be read"))?;
@@ -238,15 +424,23 @@ fn parse(node: &str, bytes: &[u8]) -> anyhow::Result<ImportManifest> {
     Ok(manifest)
 }
 
+/// Returns the hash of a list of tables: 32 hexadecimal digits.
+fn hash_of(tables: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(tables))
+}
+
 /// The roll log of an import: seals are in the lake, and the receipt of a roll is its commit.
 pub(super) struct LakeRollLog<'a> {
     pub(super) manifests: &'a Manifests,
     pub(super) node: &'a str,
+    /// The chunks that were handed out, if seals are to name files.
+    pub(super) extents: Option<ExtentLog>,
 }
 
 impl RollLog for LakeRollLog<'_> {
     fn seal(&mut self, seal: &Seal) -> anyhow::Result<()> {
-        self.manifests.seal(self.node, seal)
+        let files = self.extents.as_ref().map_or_else(Vec::new, |log| log.of(seal.range));
+        self.manifests.seal(self.node, seal, files)
     }
 
     fn committed(&mut self, _roll: Roll) -> anyhow::Result<()> {
@@ -265,6 +459,7 @@ mod tests {
             "entries":[[1,2]],"tables":"[]"}"#;
         let manifest = parse("n", text.as_bytes()).unwrap();
         assert_eq!((manifest.chunk_bytes, manifest.chunk_rule()), (13, ChunkRule::Actions));
+        assert!(!manifest.has_extents());
         assert!(manifest.is_open());
         let again: serde_json::Value =
             serde_json::from_slice(&serde_json::to_vec(&manifest).unwrap()).unwrap();

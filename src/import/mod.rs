@@ -1,27 +1,36 @@
 //! `import`: files through the same engine as `serve`, with the lake as the log of rolls.
 //!
 //! The files of a command are one import: their rows share rolls, so that many small files do not
-//! become many small objects. A file is identified by its content, whatever its name and packing; an
-//! import by its files (`manifest`). A file without any line is left out: nothing identifies it. A file
-//! of which no line is a row, or every row null in all columns, is refused while it is planned; what can be
-//! read only once has landed by then, and is an error too. An interrupted import goes on exactly as it began when its
-//! files are given again: chunks are cut at the same places (`chunker`), a roll that was sealed is
-//! made again of the same chunks, and rolls with a receipt are left alone. An input that can be read
-//! only once (standard input, a pipe) is an import of its own and identified by nothing: interrupted,
-//! it begins anew, and doubles. A file whose content has changed between hashing and landing is an
-//! error, and its import is not done.
+//! become many small objects. A file is identified by its content, whatever its name and packing
+//! (`inputs`), and belongs to one import, which has claimed it (`claims`); an import is known by its
+//! manifest (`manifest`). A file without any line is left out: nothing identifies it. Files that cannot
+//! become rows, or only rows of nulls, are refused by name while planning (`planner`, `examine`), and
+//! the others land; what can be read only once has landed by then, and is an error too.
+//!
+//! An interrupted import goes on when its files are given again: chunks are cut at the same places
+//! (`chunker`), a roll that was sealed is made again of the same chunks, and rolls with a receipt are
+//! left alone. Seals say of which files a roll is, so that each file is in the lake or not by itself
+//! (`extent`): a file that cannot be read to its end stops nothing, and its rest lands when it is given
+//! again. An input that can be read only once (standard input, a pipe) is an import of its own and
+//! identified by nothing: interrupted, it begins anew, and doubles. A file whose content has changed
+//! between hashing and landing is an error, and not done.
 //!
 //! Lines of the quarantine that are landed again (`replay`) are an import too.
 //!
 //! One process at a time lands an import: on one machine by a lock (`staging`), across machines by
-//! the manifests and seals in the lake, each of which only one process can create.
+//! the claims, manifests and seals in the lake, each of which only one process can create. What the
+//! start reads of the lake does not grow with the imports that it has seen (`index`).
 
 mod boundary;
 mod chunk_source;
 mod chunker;
+mod claims;
 mod content_hash;
 mod examine;
+mod extent;
 mod importer;
+mod index;
+mod inputs;
 mod manifest;
 mod options;
 mod planner;
@@ -29,16 +38,17 @@ mod reader;
 mod replay;
 mod report;
 mod staging;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 use anyhow::{Context as _, ensure};
 
-use self::chunk_source::{Files, Origin};
-use self::importer::Importer;
-use self::planner::PlannedImport;
+use self::importer::{Importer, Run};
 use self::report::Report;
+use self::staging::Staging;
 
+pub use importer::GivenUp;
 pub use options::{Input, Options};
 pub use replay::{Replay, Replayed};
 
@@ -51,53 +61,94 @@ pub use replay::{Replay, Replayed};
 pub fn import(options: Options) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let importer = Importer::open(options, runtime.handle().clone())?;
-    let plan = planner::plan(&importer.options, &importer.manifests, &importer.tables)?;
-    report::print_empty(&plan.empty, importer.options.quiet)?;
-    let mut failed = Vec::new();
-    for PlannedImport { node, manifest, new, inputs } in plan.imports {
-        let report = Report::new(&inputs, importer.options.quiet);
-        let contents = manifest.files.iter().map(|file| file.content.clone());
-        let inputs = inputs.into_iter().zip(contents).collect();
-        let origin = Origin::Files(Files::new(inputs, report.bar()));
-        let manifest = importer.run(&node, manifest, new, origin, &report)?;
-        let receipts = importer.manifests.receipts(&node)?;
-        report.done(&manifest.files, &receipts)?;
-        // Files were looked at when they were planned; what can be read only once was not.
-        if receipts.iter().any(|roll| roll.rejects > 0) && receipts.iter().all(|r| r.rows == 0) {
-            let names = manifest.files.iter().map(|file| file.name.as_str());
-            failed.extend(names.map(|name| format!("no line of {name} became a row")));
-        }
-        let rows: u64 = receipts.iter().map(|roll| roll.rows).sum();
-        if rows > 0 && receipts.iter().map(|roll| roll.unmatched).sum::<u64>() == rows {
-            let names = manifest.files.iter().map(|file| file.name.as_str());
-            let why = examine::unmatched_reason(rows, &importer.options.table.name);
-            failed.extend(names.map(|name| format!("{name} has landed, but {why}")));
-        }
-    }
-    if !plan.refused.is_empty() {
-        failed.push(format!(
-            "not imported, and not remembered as imported:\n  {}",
-            plan.refused.join("\n  ")
-        ));
-    }
-    if !plan.known.is_empty() {
-        failed.push(format!(
-            "imported before, and left out: {}. To have the rows twice, give --again",
-            plan.known.join(", ")
-        ));
-    }
+    Staging::sweep(&importer.options.lake.location);
+    let failed = land_all(&importer)?;
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
 }
 
 /// Ends the interrupted import `node` for good: its rows that have landed stay, and its files are no
-/// longer asked for. Returns their names.
+/// longer asked for.
 ///
 /// # Errors
 /// There is no such import, or it is under way; the lake.
-pub fn give_up(options: Options, node: &str) -> anyhow::Result<Vec<String>> {
+pub fn give_up(options: Options, node: &str) -> anyhow::Result<GivenUp> {
     let runtime = runtime()?;
     Importer::open(options, runtime.handle().clone())?.give_up(node)
+}
+
+/// Plans for files that another process has given back while this one planned for them.
+const ROUNDS: usize = 4;
+
+/// Lands the inputs of the options. Returns what has not landed, each with the reason.
+fn land_all(importer: &Importer) -> anyhow::Result<Vec<String>> {
+    let quiet = importer.options.quiet;
+    let mut inputs: Vec<Input> = importer.options.inputs.clone();
+    let (mut failed, mut refused, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let plan = planner::plan(importer, &inputs)?;
+        report::print_empty(&plan.empty, quiet)?;
+        refused.extend(plan.refused);
+        known.extend(plan.known);
+        inputs.clear();
+        for planned in plan.imports {
+            let report = Report::new(&planned.inputs(), quiet);
+            let node = planned.node.clone();
+            match importer.run(planned, &report) {
+                Ok(run) => {
+                    failed.extend(summarise(importer, &node, &run, report)?);
+                    refused.extend(run.failed);
+                    inputs.extend(run.retry);
+                }
+                // The files of the other imports have nothing to do with it.
+                Err(error) => failed.push(format!("{error:#}")),
+            }
+        }
+        if inputs.is_empty() {
+            break;
+        }
+    }
+    refused.extend(inputs.iter().map(|input| {
+        let name = report::name(input);
+        format!("{name}: other processes begin to import it all the time; give it again")
+    }));
+    if !refused.is_empty() {
+        failed.push(format!(
+            "not imported, and not remembered as imported:\n  {}",
+            refused.join("\n  ")
+        ));
+    }
+    if !known.is_empty() {
+        failed.push(format!(
+            "imported before, and left out: {}. To have the rows twice, give --again",
+            known.join(", ")
+        ));
+    }
+    Ok(failed)
+}
+
+/// Prints the summary of an import. Returns the files of which no line became a row.
+fn summarise(
+    importer: &Importer,
+    node: &str,
+    run: &Run,
+    report: Report,
+) -> anyhow::Result<Vec<String>> {
+    let Some(manifest) = &run.manifest else { return Ok(Vec::new()) };
+    let receipts = importer.manifests.receipts(node)?;
+    report.done(&manifest.files, &receipts)?;
+    // Files were looked at when they were planned; what can be read only once was not.
+    let in_vain = receipts.iter().any(|roll| roll.rejects > 0) && receipts.iter().all(|r| r.rows == 0);
+    let names = manifest.files.iter().map(|file| &file.name).filter(|_| in_vain);
+    let mut failed: Vec<String> =
+        names.map(|name| format!("no line of {name} became a row")).collect();
+    let rows: u64 = receipts.iter().map(|roll| roll.rows).sum();
+    if rows > 0 && receipts.iter().map(|roll| roll.unmatched).sum::<u64>() == rows {
+        let names = manifest.files.iter().map(|file| file.name.as_str());
+        let why = examine::unmatched_reason(rows, &importer.options.table.name);
+        failed.extend(names.map(|name| format!("{name} has landed, but {why}")));
+    }
+    Ok(failed)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

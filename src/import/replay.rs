@@ -8,7 +8,7 @@
 //! Lines go from the lake to the decoder in memory and as they came. What privacy rules have sealed
 //! is in the clear nowhere else.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
@@ -17,9 +17,9 @@ use serde::de::IgnoredAny;
 use tokio::runtime::{Builder, Runtime};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::chunk_source::{Line, Origin};
+use super::chunk_source::Line;
 use super::chunker::ChunkRule;
-use super::importer::Importer;
+use super::importer::{Importer, Lines, PlannedImport};
 use super::manifest::{ImportManifest, ManifestFile};
 use super::options::Options;
 use super::planner;
@@ -61,8 +61,6 @@ impl std::ops::AddAssign for Replayed {
 /// Lands files of the quarantine again, one after the other.
 pub struct Replay {
     importer: Importer,
-    /// Manifests of earlier replays, by node.
-    before: HashMap<String, ImportManifest>,
     _runtime: Runtime,
 }
 
@@ -83,9 +81,7 @@ impl Replay {
     /// # Errors
     /// The lake.
     pub(super) fn with_importer(importer: Importer, runtime: Runtime) -> anyhow::Result<Replay> {
-        let mut before = importer.manifests.all()?;
-        before.retain(|_, manifest| manifest.entries.is_some());
-        Ok(Replay { importer, before, _runtime: runtime })
+        Ok(Replay { importer, _runtime: runtime })
     }
 
     /// Lands entries of the file `path`, which are given whole and in order; only those whose
@@ -102,7 +98,12 @@ impl Replay {
     ) -> anyhow::Result<Replayed> {
         let mut replayed = Replayed::default();
         let mut taken = HashSet::new();
-        for (node, manifest) in self.replays_of(path) {
+        let base = format!("replay-{:032x}", xxh3_128(path.as_bytes()));
+        let replays = self.replays_of(&base)?;
+        for (node, manifest) in replays.clone() {
+            if manifest.given_up {
+                continue;
+            }
             let ranges = manifest.entries.iter().flatten();
             let numbers: Vec<u64> = ranges.flat_map(|(first, last)| *first..=*last).collect();
             taken.extend(numbers.iter().copied());
@@ -140,42 +141,38 @@ impl Replay {
         let lines: Vec<Line> = keep.iter().filter_map(|at| lines.get(*at).cloned()).collect();
         if !lines.is_empty() {
             replayed.landed += lines.len() as u64;
-            let file = ManifestFile { name: path.to_owned(), content: None, first_seq: None };
+            let file = ManifestFile::new(path.to_owned(), None);
             let now = SystemClock.now();
             let new = ImportManifest::new(vec![file], &self.importer.tables, now);
             let manifest = ImportManifest { entries: Some(entries), ..new };
-            let hash = xxh3_128(path.as_bytes());
-            let node = planner::free_node(&format!("replay-{hash:032x}"), &self.before);
+            let free = |node: &String| !replays.iter().any(|(replay, _)| replay == node);
+            let node = planner::numbered(&base).find(free).unwrap_or_default();
             self.land(node, manifest, true, lines)?;
         }
         Ok(replayed)
     }
 
-    /// Returns the earlier replays of the file `path`, by node, in order.
-    fn replays_of(&self, path: &str) -> Vec<(String, ImportManifest)> {
-        let mut replays: Vec<(String, ImportManifest)> = self
-            .before
-            .iter()
-            .filter(|(_, manifest)| !manifest.given_up)
-            .filter(|(_, manifest)| manifest.files.iter().any(|file| file.name == path))
-            .map(|(node, manifest)| (node.clone(), manifest.clone()))
-            .collect();
-        replays.sort_by(|a, b| a.0.cmp(&b.0));
-        replays
+    /// Returns the earlier replays of a file, whose nodes are `base`, `base-2` …, in order.
+    fn replays_of(&self, base: &str) -> anyhow::Result<Vec<(String, ImportManifest)>> {
+        let mut replays = Vec::new();
+        for node in planner::numbered(base) {
+            let Some(manifest) = self.importer.manifests.get(&node)? else { break };
+            replays.push((node, manifest));
+        }
+        Ok(replays)
     }
 
     fn land(
-        &mut self,
+        &self,
         node: String,
         manifest: ImportManifest,
         new: bool,
         lines: Vec<Line>,
     ) -> anyhow::Result<()> {
         let report = Report::new(&[], true);
-        let origin = Origin::Lines(lines.into_iter());
-        let manifest = self.importer.run(&node, manifest, new, origin, &report)?;
-        self.before.insert(node, manifest);
-        Ok(())
+        let (claims, lines) = (Vec::new(), Lines::Quarantine(lines));
+        let planned = PlannedImport { node, manifest, new, claims, lines };
+        self.importer.run(planned, &report).map(drop)
     }
 
     /// Returns the line of the entry `number`.

@@ -6,7 +6,7 @@
 //! <tmp>/.staging-<lake>-<node>      of a bucket; <lake> is a hash of its location
 //! ```
 //! Beside each is its lock, `….lock`, which is created first and removed last. The files of a killed
-//! process are of no use: the next process that can take the lock removes them.
+//! process are of no use: the next import into the lake removes them at its start.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -36,20 +36,12 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Takes the lock of the import `node`, and removes the files that killed imports into this lake
-    /// have left.
+    /// Takes the lock of the import `node`.
     ///
     /// # Errors
     /// Another process has the lock; the directory cannot be created.
     pub(super) fn take(lake: &Location, node: &str) -> anyhow::Result<Staging> {
-        let (base, prefix) = match lake {
-            // On the same file system, so that finished files are put in place without a copy.
-            Location::Local(root) => (root.clone(), ".staging-".to_owned()),
-            bucket => {
-                let place = xxh3_64(bucket.to_string().as_bytes());
-                (std::env::temp_dir(), format!(".staging-{place:016x}-"))
-            }
-        };
+        let (base, prefix) = place(lake);
         let name = format!("{prefix}{node}");
         let mut tries = 0;
         let staging = loop {
@@ -68,8 +60,20 @@ impl Staging {
             .and_then(|()| std::fs::DirBuilder::new().mode(0o700).create(private))
             .with_context(|| format!("cannot make {}", private.display()));
         made?;
-        sweep(&base, &prefix);
         Ok(staging)
+    }
+
+    /// Removes the files that killed imports into this lake have left on this machine, whose lock no
+    /// process has. What cannot be removed stays: it takes space, and nothing else.
+    pub(super) fn sweep(lake: &Location) {
+        let (base, prefix) = place(lake);
+        for entry in std::fs::read_dir(&base).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".lock"));
+            if let Some(name) = name.filter(|name| name.starts_with(&prefix)) {
+                drop(Staging::lock(&base, name));
+            }
+        }
     }
 
     /// Takes the lock. Returns `None` if another process has it.
@@ -92,14 +96,15 @@ impl Staging {
     }
 }
 
-/// Removes the staging directories below `base` whose names begin with `prefix` and whose lock no
-/// process has. One that cannot be removed stays: it takes space, and nothing else.
-fn sweep(base: &Path, prefix: &str) {
-    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_str().and_then(|name| name.strip_suffix(".lock"));
-        if let Some(name) = name.filter(|name| name.starts_with(prefix)) {
-            drop(Staging::lock(base, name));
+/// Returns the directory of the staging directories of imports into the lake on this machine, and the
+/// beginning of their names.
+fn place(lake: &Location) -> (PathBuf, String) {
+    match lake {
+        // On the same file system, so that finished files are put in place without a copy.
+        Location::Local(root) => (root.clone(), ".staging-".to_owned()),
+        bucket => {
+            let place = xxh3_64(bucket.to_string().as_bytes());
+            (std::env::temp_dir(), format!(".staging-{place:016x}-"))
         }
     }
 }
@@ -152,6 +157,7 @@ mod tests {
         std::fs::create_dir_all(lake.path().join(".staging-stdin-1/files")).unwrap();
         std::fs::write(lake.path().join(".staging-stdin-1.lock"), "").unwrap();
         std::fs::create_dir(lake.path().join("user_sessions")).unwrap();
+        Staging::sweep(&place);
         drop(Staging::take(&place, "another").unwrap());
         let names = std::fs::read_dir(lake.path()).unwrap().map(|e| e.unwrap().file_name());
         let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();

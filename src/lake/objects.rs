@@ -13,6 +13,7 @@ use object_store::{
 use tokio::io::AsyncReadExt as _;
 
 use super::failure::is_not_implemented;
+use super::names::ObjectName;
 use super::{Lake, Location, StoreError};
 
 /// The object of an earlier attempt may have been this many times as large: with another codec.
@@ -287,6 +288,14 @@ impl Lake {
         let folder = self.path(folder)?;
         let listed = self.store.list(Some(&folder)).map_ok(Object::from).try_collect().await;
         listed.map_err(|e| self.failed(e))
+    }
+
+    /// Deletes the note that the import `node` is open. Credentials may lack the right to.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_open_import(&self, node: &str) -> Result<(), StoreError> {
+        self.remove(&ObjectName::ImportOpen { node }.to_string()).await
     }
 
     /// Deletes the object `name`, if there is one.

@@ -22,7 +22,7 @@ pub(crate) mod publisher;
 mod recovery;
 pub(crate) mod supervisor;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod work_list;
 
 pub(crate) use crate::journal::Seal;

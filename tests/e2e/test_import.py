@@ -113,7 +113,7 @@ def test_many_small_files_share_their_rolls(command, local_lake, folder):
     assert len(local_lake.data_files()) == 2
     (entry,) = local_lake.quarantine()
     assert entry["line"] == 26
-    (mark,) = (name for name in local_lake.files("_imports") if name.count("/") == 1)
+    (mark,) = imports(local_lake)
     files = json.loads(local_lake.read(mark))["files"]
     assert [file["name"] for file in files if file["first_seq"] == entry["seq"]] == ["30.ndjson"]
     assert local_lake.query("SELECT count(DISTINCT _ingest_id) FROM {t}") == [(1000,)]
@@ -163,17 +163,33 @@ def test_an_interrupted_import_wants_all_its_files(folder, command, local_lake):
     (folder / "cut.gz").write_bytes(gzip.compress(data))
     (folder / "other").write_bytes(body("other"))
     command("import", "whole", "other", "--lake", local_lake.at.uri)
-    (mark,) = (name for name in local_lake.files("_imports") if name.count("/") == 1)
-    run = json.loads(local_lake.read(mark))
-    run["done"] = False
-    path = local_lake.at.uri + "/" + mark
-    with open(path, "w") as file:
-        json.dump(run, file)
+    interrupt(local_lake)
     printed = command("import", "other", "--lake", local_lake.at.uri, expect=1)
     assert "interrupted" in printed and "whole" in printed and "--give-up import-" in printed
     # Given in another order and another packing: it is the same run.
     command("import", "other", "cut.gz", "--lake", local_lake.at.uri)
     assert sorted(local_lake.session_ids()) == sorted([*ids, "other"])
+
+
+def interrupt(lake):
+    """Leaves the lake as an import does that is killed right after it has begun."""
+    (mark,) = imports(lake)
+    run = json.loads(lake.read(mark))
+    run["done"] = False
+    with open(lake.at.uri + "/" + mark, "w") as file:
+        json.dump(run, file)
+    node = os.path.basename(mark).removesuffix(".json")
+    for name in lake.files():
+        if name.startswith((f"_receipts/{node}/", f"_imports/{node}/")) or (
+            name.endswith(".parquet") and node in name
+        ):
+            os.remove(lake.at.uri + "/" + name)
+
+
+def imports(lake):
+    """The names of the manifests in the lake."""
+    names = (name for name in lake.files("_imports") if name.count("/") == 1)
+    return [name for name in names if name != "_imports/index.json"]
 
 
 def test_a_broken_line_is_quarantined(command, local_lake, folder):

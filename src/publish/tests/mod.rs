@@ -7,5 +7,5 @@ mod identity;
 mod regressions;
 mod search;
 mod stop;
-mod store;
+pub(crate) mod store;
 mod upgrade;

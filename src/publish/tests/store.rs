@@ -26,20 +26,20 @@ use crate::search::Dice;
 
 /// Counts of faults so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Faults {
-    pub(super) calls: u64,
-    pub(super) refused: u64,
-    pub(super) lost_answers: u64,
-    pub(super) late: u64,
-    pub(super) exists: u64,
-    pub(super) away: u64,
-    pub(super) deaths: u64,
+pub(crate) struct Faults {
+    pub(crate) calls: u64,
+    pub(crate) refused: u64,
+    pub(crate) lost_answers: u64,
+    pub(crate) late: u64,
+    pub(crate) exists: u64,
+    pub(crate) away: u64,
+    pub(crate) deaths: u64,
     /// Uploads in parts that a living process neither completed nor aborted.
-    pub(super) leaked: u64,
+    pub(crate) leaked: u64,
 }
 
 impl Faults {
-    pub(super) fn all(&self) -> u64 {
+    pub(crate) fn all(&self) -> u64 {
         self.refused + self.lost_answers + self.late + self.exists + self.away
     }
 }
@@ -71,13 +71,13 @@ enum Turn {
 
 /// See the module. Clones are the same store.
 #[derive(Clone)]
-pub(super) struct FakeStore {
-    pub(super) objects: Arc<InMemory>,
+pub(crate) struct FakeStore {
+    pub(crate) objects: Arc<InMemory>,
     state: Arc<Mutex<State>>,
 }
 
 impl FakeStore {
-    pub(super) fn new(seed: u64) -> FakeStore {
+    pub(crate) fn new(seed: u64) -> FakeStore {
         let state = State {
             dice: Dice(seed),
             one_in: 0,
@@ -91,48 +91,57 @@ impl FakeStore {
         FakeStore { objects: Arc::default(), state: Arc::new(Mutex::new(state)) }
     }
 
+    /// The same objects, as another process comes to them.
+    pub(crate) fn over(objects: Arc<InMemory>, seed: u64) -> FakeStore {
+        FakeStore { objects, ..FakeStore::new(seed) }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A process that dies leaves it whole.
         self.state.lock()
     }
 
     /// One call in so many goes wrong from now on; 0: none.
-    pub(super) fn inject_faults(&self, one_in: u64) {
+    pub(crate) fn inject_faults(&self, one_in: u64) {
         self.state().one_in = one_in;
     }
 
     /// The next calls are refused.
-    pub(super) fn go_away(&self, calls: u64) {
+    pub(crate) fn go_away(&self, calls: u64) {
         self.state().away = calls;
     }
 
     /// Answers 403 for objects that are not there from now on.
-    pub(super) fn hide_what_is_missing(&self) {
+    pub(crate) fn hide_what_is_missing(&self) {
         self.state().hides = true;
     }
 
     /// The process dies at the n-th call from here, and `disk` with it.
-    pub(super) fn die_at(&self, nth: Option<u64>, disk: &Arc<FakeDisk>) {
+    pub(crate) fn die_at(&self, nth: Option<u64>, disk: &Arc<FakeDisk>) {
         self.state().dies = nth.map(|nth| (nth, Arc::clone(disk)));
     }
 
     /// The process dies now.
-    pub(super) fn die(&self) {
+    pub(crate) fn die(&self) {
         self.state().dead = true;
     }
 
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
     /// Another process comes to the store.
-    pub(super) fn next_process(&self) {
+    pub(crate) fn next_process(&self) {
         let mut state = self.state();
         (state.dead, state.dies) = (false, None);
     }
 
-    pub(super) fn faults(&self) -> Faults {
+    pub(crate) fn faults(&self) -> Faults {
         self.state().faults
     }
 
     /// Carries out every call that was given up.
-    pub(super) async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         let late = std::mem::take(&mut self.state().late);
         for (path, payload, mode) in late {
             // Refused when another attempt has created it meanwhile.
