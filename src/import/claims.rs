@@ -100,7 +100,8 @@ pub(super) fn claim(
 /// # Errors
 /// As of [`claim`].
 pub(super) async fn create(lake: &Lake, node: &str, claim: &Claim) -> anyhow::Result<String> {
-    let name = ObjectName::ImportClaim { content: &claim.content, number: claim.number }.to_string();
+    let name =
+        ObjectName::ImportClaim { content: &claim.content, number: claim.number }.to_string();
     let record = ClaimRecord { node: node.to_owned(), name: claim.name.clone() };
     if lake.create_bytes(&name, serde_json::to_vec(&record)?).await? {
         return Ok(record.node);

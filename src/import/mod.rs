@@ -138,7 +138,8 @@ fn summarise(
     let receipts = importer.manifests.receipts(node)?;
     report.done(&manifest.files, &receipts)?;
     // Files were looked at when they were planned; what can be read only once was not.
-    let in_vain = receipts.iter().any(|roll| roll.rejects > 0) && receipts.iter().all(|r| r.rows == 0);
+    let in_vain =
+        receipts.iter().any(|roll| roll.rejects > 0) && receipts.iter().all(|r| r.rows == 0);
     let names = manifest.files.iter().map(|file| &file.name).filter(|_| in_vain);
     let mut failed: Vec<String> =
         names.map(|name| format!("no line of {name} became a row")).collect();

@@ -102,7 +102,8 @@ impl Group {
     fn planned(self, importer: &Importer) -> PlannedImport {
         let (mut files, mut claims, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
         for NewFile { content, given: Given { input, name, .. }, number } in self.files {
-            let claim = content.clone().map(|content| Claim { content, number, name: name.clone() });
+            let claim =
+                content.clone().map(|content| Claim { content, number, name: name.clone() });
             claims.extend(claim);
             files.push(ManifestFile::new(name, content));
             inputs.push(Some(input));

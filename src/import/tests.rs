@@ -509,3 +509,50 @@ fn a_format_that_is_not_taken_is_refused_by_name_and_the_others_land() {
     }
     assert_eq!(bench.ids(), ["x", "y"]);
 }
+
+/// As outsiders' files were: each gave 0 rows, or a red job for a night without sessions.
+#[test]
+fn packings_with_something_around_the_documents_give_their_rows() {
+    let bench = Bench::new("packings");
+    let gzip = |text: &str| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packer, text.as_bytes()).unwrap();
+        packer.finish().unwrap()
+    };
+    let zstd = |text: &str| zstd::encode_all(text.as_bytes(), 1).unwrap();
+    let skippable = |bytes: &[u8]| {
+        let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
+        [&[0x50, 0x2a, 0x4d, 0x18][..], &length, bytes].concat()
+    };
+    let line = |n: u32| format!("{{\"id\":\"{n}\"}}\n");
+    let mut number = 0;
+    let mut two = || {
+        number += 2;
+        (line(number - 2), line(number - 1))
+    };
+    let zeros = |count| vec![0_u8; count];
+    let mut packed = Vec::new();
+    // As pzstd writes it; with a table for seeking at the end; with several such frames.
+    let (one, other) = two();
+    let head = skippable(b"\x10\0\0\0");
+    packed.push([&head[..], &zstd(&one), &head, &zstd(&other)].concat());
+    let (one, other) = two();
+    packed.push([zstd(&one), zstd(&other), skippable(&[7; 1000])].concat());
+    let (one, other) = two();
+    packed.push([skippable(b""), skippable(b"more"), zstd(&(one + &other))].concat());
+    // Of a tape, whose blocks are filled with zeros; between members, and within a line.
+    let (one, other) = two();
+    packed.push([gzip(&(one + &other)), zeros(512)].concat());
+    let (one, other) = two();
+    packed.push([gzip(&one), zeros(70_000), gzip(&other), zeros(1)].concat());
+    let (one, other) = two();
+    packed.push([gzip(&one[..4]), gzip(&one[4..]), gzip(&other), zeros(3)].concat());
+    for (n, bytes) in packed.into_iter().enumerate() {
+        let name = format!("packed-{n}");
+        std::fs::write(bench.path(&name), bytes).unwrap();
+        assert_eq!(bench.command(&[&name]).unwrap(), Vec::<String>::new(), "{n}");
+    }
+    let mut ids: Vec<u32> = bench.ids().iter().map(|id| id.parse().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..12).collect::<Vec<_>>());
+}

@@ -98,7 +98,12 @@ impl History {
         History { dice, bench, machines, files, chunk_bytes, forgotten, orphans }
     }
 
-    fn importer(&mut self, machine: usize, files: &[&str], lock: usize) -> anyhow::Result<Importer> {
+    fn importer(
+        &mut self,
+        machine: usize,
+        files: &[&str],
+        lock: usize,
+    ) -> anyhow::Result<Importer> {
         let mut options = self.bench.options(files);
         options.lake.location =
             Location::S3 { bucket: format!("{}-{lock}", self.bench.bucket), prefix: "l".into() };
@@ -225,7 +230,7 @@ impl History {
     }
 
     fn delete_marks(&mut self, tally: &mut Tally) {
-        let all = self.dice.one_in(3);
+        let all = self.dice.one_in(2);
         tally.marks_deleted += 1;
         tally.all_marks_deleted += u64::from(all);
         self.forgotten |= all;
