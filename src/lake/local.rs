@@ -2,14 +2,16 @@
 //! way.
 //!
 //! A file of a roll is copied from its staging file to a hidden file in its folder (`hidden`). A link
-//! would cost less, and would keep the group, the mode and the access list of the state directory: the
-//! lake would have files that those it is shared with cannot read.
+//! would keep the group, the mode and the access list of the state directory, and the lake would have
+//! files that those it is shared with cannot read: files are linked only where that makes no difference
+//! (`links`).
 //!
 //! A sync that failed is final for its file. The system says so once; asked again it answers that
 //! all is well, with the bytes nowhere. So it is distinguished from other errors
 //! ([`StoreError::Unsynced`]), and whoever wrote the staging file writes another.
 
 mod hidden;
+mod links;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,6 +23,7 @@ use std::sync::OnceLock;
 use parking_lot::{Mutex, MutexGuard};
 
 use self::hidden::HiddenFiles;
+use self::links::LinkFolders;
 use super::{StoreError, names};
 use crate::table::FileNames;
 
@@ -60,6 +63,7 @@ enum Placement {
 pub(crate) struct Local {
     syncs: Box<dyn Syncs>,
     hidden: HiddenFiles,
+    links: LinkFolders,
     /// The file names that the lake tells apart, once that is known.
     file_names: OnceLock<FileNames>,
     /// Directories whose names are synced, from the lake's root down to them.
@@ -75,6 +79,7 @@ impl Local {
         Local {
             syncs,
             hidden: HiddenFiles::default(),
+            links: LinkFolders::default(),
             file_names: OnceLock::new(),
             known: Mutex::default(),
         }
@@ -164,7 +169,7 @@ impl Local {
         self.place_file(root, name, staged, Placement::CreateNew)
     }
 
-    /// Copies a staging file to a hidden file, and places that.
+    /// Copies or links a staging file to a hidden file, and places that.
     fn place_file(
         &self,
         root: &Path,
@@ -172,15 +177,20 @@ impl Local {
         staged: &Path,
         placement: Placement,
     ) -> Result<bool, StoreError> {
-        self.sync_staged(staged)?;
         let fill = |hidden: &Path| {
+            if self.links.link(staged, hidden) {
+                return Ok(());
+            }
+            self.sync_staged(staged)?;
             let mut rows = File::open(staged).map_err(failed(staged))?;
             // The system shares or copies the blocks itself where it can.
-            let copied =
-                File::create_new(hidden).and_then(|mut file| io::copy(&mut rows, &mut file));
-            copied.map(drop).map_err(failed(hidden))
+            let copied = File::create_new(hidden)
+                .and_then(|mut file| io::copy(&mut rows, &mut file));
+            copied.map_err(failed(hidden))?;
+            self.links.compare(staged, hidden);
+            Ok(())
         };
-        // The staging file is on the same disk as a rule, and its pages were just read.
+        // A link has the inode of the staging file, and a second sync of that proves nothing.
         let unsynced = |path, source| StoreError::Unsynced { path, source };
         self.place(root, name, placement, fill, unsynced)
     }

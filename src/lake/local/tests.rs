@@ -1,5 +1,7 @@
 //! Files that are placed whole, durably and once.
 
+mod access;
+
 use std::sync::Arc;
 
 use super::*;
@@ -273,36 +275,4 @@ fn of_many_that_put_one_file_each_places_its_own_bytes_whole() {
     }
     assert_eq!(fs::read_dir(root.join("t")).unwrap().count(), 4);
     assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
-}
-
-/// Runs only as root, which can give a directory another group: elsewhere the first assertion says so.
-#[test]
-fn a_file_has_the_group_and_the_mode_of_its_folder_and_not_of_the_staging_file() {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("lake");
-    fs::create_dir(&root).unwrap();
-    if chown(&root, None, Some(4321)).is_err() {
-        eprintln!("left out: only root gives a directory a group that it is not in");
-        return;
-    }
-    fs::set_permissions(&root, fs::Permissions::from_mode(0o2775)).unwrap();
-    let staged = dir.path().join("staged");
-    fs::write(&staged, b"rows").unwrap();
-    fs::set_permissions(&staged, fs::Permissions::from_mode(0o600)).unwrap();
-    let local = Local::new();
-    local.put_bytes(&root, "_receipts/n/1.json", b"{}").unwrap();
-    local.create_file(&root, "t/date=x/n-1.parquet", &staged).unwrap();
-    let of = |name: &str| {
-        let found = root.join(name).metadata().unwrap();
-        (found.gid(), found.mode())
-    };
-    assert_eq!(of("t/date=x/n-1.parquet"), of("_receipts/n/1.json"));
-    assert_eq!(of("t/date=x/n-1.parquet").0, 4321);
-    // A table of another group keeps it.
-    fs::create_dir(root.join("u")).unwrap();
-    chown(root.join("u"), None, Some(4322)).unwrap();
-    fs::set_permissions(root.join("u"), fs::Permissions::from_mode(0o2775)).unwrap();
-    local.create_file(&root, "u/date=x/n-1.parquet", &staged).unwrap();
-    assert_eq!(of("u/date=x/n-1.parquet").0, 4322);
 }

@@ -1,0 +1,102 @@
+//! Folders of a local lake in which a link to a staging file is like a file that was made there.
+//!
+//! A file that is made in a folder gets its group, access list and label from the system and the folder; a
+//! link to a staging file has those of the staging directory. Where both are the same, a link does as
+//! well, and saves a copy and a sync. That is found out by comparing the first copy in a folder with its
+//! staging file, and holds while the folder has its owner and mode. Staging files of a process are alike.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+/// Most folders that are remembered; past it all are forgotten, and compared again.
+const MAX_FOLDERS: usize = 10_000;
+/// Most bytes of the names of a file's attributes, and of each.
+const ATTRIBUTE_BYTES: usize = 4096;
+
+/// The folders in which links do.
+#[derive(Debug, Default)]
+pub(super) struct LinkFolders {
+    folders: Mutex<BTreeMap<PathBuf, Owner>>,
+}
+
+/// User, group and mode of a file, and its inode if it is a folder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    user: u32,
+    group: u32,
+    mode: u32,
+    inode: (u64, u64),
+}
+
+impl LinkFolders {
+    /// Links `staged` to `hidden` if links do in its folder. Returns false if nothing was done.
+    pub(super) fn link(&self, staged: &Path, hidden: &Path) -> bool {
+        let folder = hidden.parent().unwrap_or(hidden);
+        let compared = self.folders.lock().get(folder).copied();
+        compared.is_some()
+            && folder.metadata().ok().map(|found| owner(&found)) == compared
+            && fs::hard_link(staged, hidden).is_ok()
+    }
+
+    /// Compares `hidden`, which was made in its folder, with the file it was copied from.
+    pub(super) fn compare(&self, staged: &Path, hidden: &Path) {
+        let folder = hidden.parent().unwrap_or(hidden);
+        let Ok(metadata) = folder.metadata() else { return };
+        if !are_alike(staged, hidden).unwrap_or(false) {
+            return;
+        }
+        let mut folders = self.folders.lock();
+        if folders.len() >= MAX_FOLDERS {
+            folders.clear();
+        }
+        folders.insert(folder.to_owned(), owner(&metadata));
+    }
+}
+
+fn owner(file: &fs::Metadata) -> Owner {
+    let inode = (file.dev(), file.ino());
+    Owner { user: file.uid(), group: file.gid(), mode: file.mode(), inode }
+}
+
+/// Returns whether two files have the same owner, mode and attributes, on one file system.
+fn are_alike(a: &Path, b: &Path) -> io::Result<bool> {
+    let (of_a, of_b) = (owner(&a.metadata()?), owner(&b.metadata()?));
+    let same = of_a.inode.0 == of_b.inode.0
+        && (of_a.user, of_a.group, of_a.mode) == (of_b.user, of_b.group, of_b.mode);
+    Ok(same && attributes(a)? == attributes(b)?)
+}
+
+/// Returns the extended attributes of a file: access lists and labels are among them.
+///
+/// # Errors
+/// There are too many, or the system does not have them so.
+#[cfg(target_os = "linux")]
+fn attributes(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    use rustix::io::Errno;
+    let mut names = [0; ATTRIBUTE_BYTES];
+    let len = match rustix::fs::listxattr(path, &mut names[..]) {
+        Err(Errno::NOTSUP) => 0,
+        listed => listed?,
+    };
+    let mut all = BTreeMap::new();
+    for name in names.get(..len).unwrap_or_default().split(|byte| *byte == 0) {
+        if name.is_empty() {
+            continue;
+        }
+        let mut value = [0; ATTRIBUTE_BYTES];
+        let len = rustix::fs::getxattr(path, name, &mut value[..])?;
+        all.insert(name.to_vec(), value.get(..len).unwrap_or_default().to_vec());
+    }
+    Ok(all)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn attributes(_path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    // Access lists of macOS are no attributes.
+    Err(io::ErrorKind::Unsupported.into())
+}
