@@ -184,8 +184,8 @@ impl Local {
             self.sync_staged(staged)?;
             let mut rows = File::open(staged).map_err(failed(staged))?;
             // The system shares or copies the blocks itself where it can.
-            let copied = File::create_new(hidden)
-                .and_then(|mut file| io::copy(&mut rows, &mut file));
+            let copied =
+                File::create_new(hidden).and_then(|mut file| io::copy(&mut rows, &mut file));
             copied.map_err(failed(hidden))?;
             self.links.compare(staged, hidden);
             Ok(())

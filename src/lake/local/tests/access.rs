@@ -80,7 +80,9 @@ fn give_access(folder: &Path) -> bool {
         (0x10, 4, WITHOUT_ID),
         (0x20, 4, WITHOUT_ID),
     ] {
-        list.extend([&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat());
+        list.extend(
+            [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat(),
+        );
     }
     let flags = rustix::fs::XattrFlags::empty();
     rustix::fs::setxattr(folder, "system.posix_acl_default", &list, flags).is_ok()
