@@ -35,6 +35,7 @@ pub(super) fn is_not_implemented(error: &object_store::Error) -> bool {
 }
 
 /// Returns advice on the failure of an object store, if there is one among the error and its causes.
+/// Errors that wrap a [`StoreError`] have it as their cause for this: a transparent one hides its type.
 #[must_use]
 pub fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
     causes(error).filter_map(store_error).find_map(of_store)
@@ -76,8 +77,9 @@ struct Request {
 impl Request {
     fn of(error: &object_store::Error) -> Option<Request> {
         let text = error.to_string();
-        let (_, told) = text.split_once("Error performing ")?;
-        let (head, answer) = told.split_once(" - ")?;
+        let (head, answer) = text.split_once(" - ")?;
+        // Of a listing it is told twice, the second time with the address.
+        let (_, head) = head.rsplit_once("Error performing ")?;
         let line = head.split_once(" in ").map_or(head, |(line, _)| line);
         let answer = answer.trim_start_matches("Server returned non-2xx status code: ");
         let answer = answer.trim_start_matches("Server returned error response: ");

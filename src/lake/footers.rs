@@ -26,7 +26,7 @@ const LEAST_BYTES: u64 = 12;
 #[derive(Debug, thiserror::Error)]
 pub enum DataFileError {
     /// The store would not read.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// The file is no Parquet, or a broken one.
     #[error("this is no whole Parquet file: {}", plain(.0))]

@@ -56,7 +56,7 @@ pub enum Acquisition {
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// The store failed. Acquire or renew again: what happened is looked up then.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// The lease has expired. Renew or acquire it before going on.
     #[error("the lease {name} of {holder} has expired")]

@@ -57,7 +57,7 @@ pub enum PartitionError {
     #[error(transparent)]
     Conflict(#[from] Box<PartitionConflict>),
     /// The lake did not answer.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
 }
 

@@ -13,26 +13,20 @@ use crate::table::FileNames;
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// The lake could not be asked for an object.
-    #[error("cannot look into {lake}")]
+    #[error("cannot look into the lake")]
     Look {
-        /// The lake.
-        lake: String,
         /// The store's error.
         source: StoreError,
     },
     /// The object could not be written.
-    #[error("cannot write to {lake}")]
+    #[error("cannot write to the lake")]
     Write {
-        /// The lake.
-        lake: String,
         /// The store's error.
         source: StoreError,
     },
     /// The object could not be read back.
-    #[error("cannot read from {lake}{}", .left.as_ref().map(Left::text).unwrap_or_default())]
+    #[error("cannot read from the lake{}", .left.as_ref().map(Left::text).unwrap_or_default())]
     Read {
-        /// The lake.
-        lake: String,
         /// The store's error.
         source: StoreError,
         /// The object, if it could not be deleted either.
@@ -115,18 +109,17 @@ impl Lake {
         let tells_absent = match self.head(&name).await {
             Ok(_) => true,
             Err(StoreError::Denied { .. }) => false,
-            Err(source) => return Err(ProbeError::Look { lake, source }),
+            Err(source) => return Err(ProbeError::Look { source }),
         };
         let sent = format!("written by sessionlake check as {name}\n").into_bytes();
         let created = self.try_creation(&name, &sent).await;
-        let creation =
-            created.map_err(|source| ProbeError::Write { lake: lake.clone(), source })?;
+        let creation = created.map_err(|source| ProbeError::Write { source })?;
         let read = self.get(&name).await;
         // Deleted before the reading is looked at, so that nothing is left behind.
         let left = self.delete_probe(&name).await;
         let read = match read {
             Ok(read) => read,
-            Err(source) => return Err(ProbeError::Read { lake, source, left }),
+            Err(source) => return Err(ProbeError::Read { source, left }),
         };
         if read.is_none_or(|read| read != sent) {
             return Err(ProbeError::Different { lake });

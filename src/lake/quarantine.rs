@@ -100,7 +100,7 @@ impl Quarantined {
 #[derive(Debug, thiserror::Error)]
 pub enum QuarantineError {
     /// The store would not read.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// There is no such file.
     #[error("there is no such file")]

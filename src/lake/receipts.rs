@@ -28,7 +28,7 @@ const MOST_ROLLS: u64 = 100_000_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptError {
     /// The store would not read.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// The object is no receipt.
     #[error("{name} is no receipt: {source}")]

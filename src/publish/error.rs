@@ -19,7 +19,7 @@ pub(crate) enum ErrorKind {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
     /// The lake's store, or a file of the staging directory.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// A staging file was removed by something else.
     #[error("the staging file {} is gone", .0.display())]
@@ -104,6 +104,10 @@ mod tests {
         let io = || std::io::Error::other("I/O error");
         let unsynced = StoreError::Unsynced { path: "f".into(), source: io() };
         let away = StoreError::Io { path: "f".into(), source: io() };
+        // Advice goes by the type of the cause.
+        let wrapped = PublishError::from(StoreError::Io { path: "f".into(), source: io() });
+        let cause = std::error::Error::source(&wrapped);
+        assert!(cause.is_some_and(|cause| cause.is::<StoreError>()));
         let kinds = [
             PublishError::from(away),
             PublishError::from(unsynced),

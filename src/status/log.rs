@@ -66,11 +66,9 @@ impl Observer for LogObserver {
             }
             RollEvent::Retrying { roll, step, pause, error, .. } => {
                 if let Some(run) = self.store.lock().failed(at) {
-                    let (tries, lasted) = (run.count, run.lasted(at));
+                    let since = run.text(at);
                     tracing::warn!(
-                        tries,
-                        ?lasted,
-                        "cannot {step} roll {roll}, trying again within {pause:?}: {error}"
+                        "cannot {step} roll {roll}, trying again within {pause:?}{since}: {error}"
                     );
                 }
             }
@@ -78,16 +76,17 @@ impl Observer for LogObserver {
                 if let Some(run) = self.store.lock().succeeded() {
                     let (tries, lasted) = (run.count, run.lasted(at));
                     tracing::info!(
-                        tries,
-                        ?lasted,
-                        "the lake answers again: it took the request to {step} roll {roll}"
+                        "the lake answers again: could {step} roll {roll} after {tries} failures in \
+                         {lasted:?}"
                     );
                 }
             }
             RollEvent::Committed { roll, rows, rejects, files, bytes } => {
                 if let Some(run) = self.engine.lock().succeeded() {
                     let (failures, lasted) = (run.count, run.lasted(at));
-                    tracing::info!(failures, ?lasted, "landing goes on: roll {roll} has landed");
+                    tracing::info!(
+                        "landing goes on after {failures} failures in {lasted:?}: roll {roll} has landed"
+                    );
                 }
                 match self.commits {
                     Level::Info => {
@@ -107,11 +106,9 @@ impl Observer for LogObserver {
             }
             RollEvent::EngineFailed { error, pause } => {
                 if let Some(run) = self.engine.lock().failed(at) {
-                    let (failures, lasted) = (run.count, run.lasted(at));
+                    let since = run.text(at);
                     tracing::error!(
-                        failures,
-                        ?lasted,
-                        "landing failed, beginning anew from the journal in {pause:?}: {error}"
+                        "landing failed, beginning anew from the journal in {pause:?}{since}: {error}"
                     );
                 }
             }

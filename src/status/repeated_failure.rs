@@ -23,6 +23,15 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Returns the number of failures and their time as an insertion into a sentence; nothing for the
+    /// first one.
+    pub(super) fn text(&self, now: Micros) -> String {
+        match self.count {
+            1 => String::new(),
+            count => format!(" ({count} failures in {:?})", self.lasted(now)),
+        }
+    }
+
     /// Returns the time from the first failure to `now`, in whole seconds.
     pub(super) fn lasted(&self, now: Micros) -> Duration {
         let us = u64::try_from(now.0.saturating_sub(self.since.0)).unwrap_or(0);
@@ -71,6 +80,8 @@ mod tests {
             }
         }
         assert_eq!(logged, [(0, 1, 0), (60, 61, 60), (120, 121, 120)]);
+        let run = Run { since: s(0), logged: s(60), count: 61 };
+        assert_eq!(run.text(s(60)), " (61 failures in 60s)");
         let run = failure.succeeded().unwrap();
         assert_eq!((run.count, run.lasted(s(200)).as_secs()), (151, 200));
         assert_eq!(failure.failed(s(201)).unwrap().count, 1, "a new failure is logged at once");

@@ -110,6 +110,20 @@ fn a_request_that_is_not_answered_is_told_by_its_last_cause() {
 }
 
 #[test]
+fn a_listing_is_told_as_any_request_and_advice_reaches_through_wrappers() {
+    let source = "Error performing list request: Error performing GET http://h/b?list-type=2 in \
+                  3.7s, after 5 retries, max_retries: 5, retry_timeout: 60s  - Server returned \
+                  non-2xx status code: 403 Forbidden: <Error><Code>InvalidAccessKeyId</Code></Error>";
+    let error = object_store::Error::Generic { store: "S3", source: source.into() };
+    let error = StoreError::Object { lake: "s3://b".to_owned(), error };
+    let text = "s3://b: GET http://h/b?list-type=2: 403 Forbidden, InvalidAccessKeyId";
+    assert_eq!(told(&error), text);
+    let wrapped = crate::lake::DataFileError::from(error);
+    assert_eq!(one_line(&wrapped), text);
+    assert!(advice(&wrapped).unwrap_or_default().contains("AWS_ACCESS_KEY_ID"));
+}
+
+#[test]
 fn the_services_for_credentials_are_known_by_their_addresses() {
     let failed = |line: &str| {
         let source = format!("Error performing PUT {line} in 3ms - HTTP error: timed out").into();
