@@ -131,6 +131,12 @@ impl Server {
         Arc::clone(&self.board)
     }
 
+    /// Returns the lake.
+    #[must_use]
+    pub fn lake(&self) -> &Lake {
+        &self.lake
+    }
+
     /// Returns the readiness that `/health/ready` answers with.
     #[must_use]
     pub fn readiness(&self) -> Arc<Readiness> {

@@ -333,7 +333,7 @@ fn check_says_what_would_keep_serve_from_starting() {
     let said = stdout(&output);
     for part in [
         "ok      settings ",
-        &format!("failed  listen    cannot listen on {address}: "),
+        &format!("failed  listen    cannot listen on {address}, where another program listens"),
         "failed  state     cannot make file/state: ",
         "failed  lake      cannot make other: ",
         "ok      schema    user_sessions with 66 columns (built in)",

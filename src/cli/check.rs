@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::TcpListener;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 
+use super::created::TemporaryDirectory;
 use super::read_only_disk::ReadOnlyDisk;
-use super::{Outcome, error_report, manual, out, runtime, warn};
+use super::{Outcome, error_report, listen, manual, out, runtime, warn};
 use crate::audit::inspect::human;
 use crate::auth::Auth;
 use crate::clock::SystemClock;
@@ -119,9 +119,7 @@ fn report(checks: &[(&str, CheckResult)]) -> String {
 
 /// Binds the listening address.
 fn check_listen(settings: &Settings) -> anyhow::Result<String> {
-    let listener = TcpListener::bind(settings.addresses.as_slice())
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
-    let address = listener.local_addr().context("cannot ask for the address")?;
+    let address = listen::address(&listen::bind(settings)?)?;
     Ok(match settings.addresses.iter().any(|address| address.port() == 0) {
         true => format!("{} takes a free port at the start", settings.listen),
         false => format!("{address} can be listened on"),
@@ -322,30 +320,6 @@ fn schema(table: &Spec, file: Option<&FilePath>) -> String {
 fn random() -> anyhow::Result<String> {
     let number = getrandom::u64().map_err(|error| anyhow::anyhow!("no random number: {error}"))?;
     Ok(format!("{number:016x}"))
-}
-
-/// A directory that is there for a check. Those that were made for it, parents among them, are removed
-/// on drop if they are empty.
-struct TemporaryDirectory {
-    directories: Vec<PathBuf>,
-}
-
-impl TemporaryDirectory {
-    fn make(path: &FilePath) -> std::io::Result<TemporaryDirectory> {
-        let missing = path.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists());
-        let made = TemporaryDirectory { directories: missing.map(FilePath::to_owned).collect() };
-        fs::create_dir_all(path)?;
-        Ok(made)
-    }
-}
-
-impl Drop for TemporaryDirectory {
-    fn drop(&mut self) {
-        for directory in &self.directories {
-            // Fails on a directory that somebody else has begun to use: it stays then.
-            let _ = fs::remove_dir(directory);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,14 @@
 
 mod cert;
 mod check;
+mod created;
 mod error_report;
+mod flag_hints;
 mod import;
 mod inspect;
+mod lake_at_start;
 mod ledger;
+mod listen;
 mod out;
 mod passwd;
 mod quarantine;
@@ -182,9 +186,13 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return print_clap(&error),
+        Err(mut error) => {
+            flag_hints::add(&mut error, &arguments);
+            return print_clap(&error);
+        }
     };
     match cli.command {
         Command::Serve(args) => serve::run(&args, environment),

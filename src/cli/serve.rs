@@ -4,13 +4,19 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{Failure, Outcome, check, manual, start_log, warn};
+use super::created::BeforeStart;
+use super::{Failure, Outcome, check, lake_at_start, listen, manual, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::server::{RunError, Server, Settings};
 use crate::{descriptors, http, metrics};
+
+/// Connections that wait in the kernel's queue to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// Receive sessions over HTTP and land them.
 ///
@@ -51,7 +57,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     // A file of the configuration that is missing or wrong is wrong configuration.
     check::check_access(&loaded.settings).map_err(Failure::Usage)?;
     let settings = within_descriptors(loaded.settings, descriptors::raise());
-    serve(settings)?;
+    serve(&settings)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -72,22 +78,36 @@ fn within_descriptors(mut settings: Settings, limit: u64) -> Settings {
     settings
 }
 
-/// Runs a server until a signal, or until it cannot go on.
-fn serve(settings: Settings) -> anyhow::Result<()> {
+/// Runs a server until a signal, or until it cannot go on. One that cannot start leaves nothing behind.
+fn serve(settings: &Settings) -> anyhow::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().build().context("cannot start the asynchronous runtime")?;
-    let server = Server::build(settings.clone(), metrics::install())?;
-    let listener = runtime
-        .block_on(TcpListener::bind(&settings.addresses[..]))
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
-    let address = listener.local_addr().context("the listening address")?;
-    announce(&settings, &address.to_string())?;
-    let ran = runtime.block_on(async { server.run(listener, first_signal()?).await });
-    if let Err(RunError::JournalPoisoned(_)) = ran {
+    let socket = listen::bind(settings)?;
+    let before = BeforeStart::note(settings);
+    let ran = run_on(socket, settings, &runtime);
+    if let Some(RunError::JournalPoisoned(_)) =
+        ran.as_ref().err().and_then(|error| error.downcast_ref())
+    {
         // A request to the lake may be under way, and is not waited for.
         runtime.shutdown_background();
     }
-    Ok(ran?)
+    if ran.is_err() {
+        before.restore();
+    }
+    ran
+}
+
+fn run_on(socket: TcpSocket, settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
+    let server = Server::build(settings.clone(), metrics::install())?;
+    runtime.block_on(async {
+        lake_at_start::check_directory(server.lake()).await?;
+        let address = listen::address(&socket)?;
+        let listener = socket.listen(BACKLOG).context("cannot listen on the address")?;
+        announce(settings, &address.to_string())?;
+        let watch = lake_at_start::watch(server.lake().clone(), server.readiness());
+        let _watch = AbortOnDropHandle::new(tokio::spawn(watch));
+        Ok(server.run(listener, first_signal()?).await?)
+    })
 }
 
 /// Returns a future that resolves at SIGTERM or SIGINT. Any further signal ends the process at once,
@@ -99,10 +119,17 @@ fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
     tokio::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         if !first.is_closed() {
-            tracing::info!("stopping: what was acknowledged is being landed");
+            tracing::info!(
+                "stopping: what was acknowledged is being landed, which waits for the lake; a \
+                 second signal stops at once, and loses nothing"
+            );
             let _ = first.send(());
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         }
+        tracing::warn!(
+            "stopped at once: what was acknowledged and has not landed is in the journal, and lands \
+             after the next start"
+        );
         // The journal keeps every acknowledged body, and lands it after the next start.
         std::process::exit(1);
     });

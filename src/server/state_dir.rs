@@ -21,6 +21,9 @@ pub(super) fn create(state: &Path) -> anyhow::Result<()> {
     }
     match DirBuilder::new().mode(0o700).create(state) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).with_context(cannot),
+        Err(error) if !state.is_dir() => Err(error).with_context(|| {
+            format!("the state directory {} is a file: give a directory", state.display())
+        }),
         Err(_) => {
             let open =
                 std::fs::metadata(state).is_ok_and(|made| made.permissions().mode() & 7 != 0);
