@@ -152,7 +152,7 @@ fn announce(settings: &Settings, address: &str) -> anyhow::Result<()> {
         writeln!(
             out,
             "look at it   SELECT * FROM read_parquet('{lake}/{name}/**/*.parquet', \
-             hive_partitioning=true)"
+             hive_partitioning=true, union_by_name=true)"
         )?;
     }
     Ok(out.flush()?)
