@@ -99,7 +99,8 @@ fn factory(
     properties: &WriterPropertiesPtr,
 ) -> Result<ArrowRowGroupWriterFactory, ParquetError> {
     let schema = Arc::new(Schema::new(vec![Arc::clone(field)]));
-    let root = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
+    let converter = ArrowSchemaConverter::new().with_coerce_types(properties.coerce_types());
+    let root = converter.convert(&schema)?.root_schema_ptr();
     let writer = SerializedFileWriter::new(io::sink(), root, Arc::clone(properties))?;
     Ok(ArrowRowGroupWriterFactory::new(&writer, schema))
 }

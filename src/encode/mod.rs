@@ -11,9 +11,10 @@
 //! * [`Layout`]: columns, codec and properties of the files of a table.
 //! * [`Encoder`]: one file under construction; [`EncodedFile`]: a finished one, with the statistics
 //!   of its columns.
-//! * [`Compression`]: the codec of pages.
+//! * [`FileForm`]: codec, encodings and names of files; [`Compression`]: the codec of pages.
 
 mod compression;
+mod form;
 mod leaf;
 mod pages;
 mod sink;
@@ -35,6 +36,7 @@ use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 pub use self::compression::Compression;
+pub use self::form::{Encodings, FileForm, MapGroup};
 use self::leaf::Leaf;
 use self::pages::Chunk;
 use self::sink::Sink;
@@ -87,12 +89,15 @@ impl Layout {
     /// Parquet cannot hold the schema.
     pub fn new(
         schema: &TableSchema,
-        compression: Compression,
+        form: impl Into<FileForm>,
         metadata: &[(&str, &str)],
     ) -> Result<Layout, ParquetError> {
+        let form: FileForm = form.into();
         let arrow = schema.arrow();
-        let parquet = ArrowSchemaConverter::new().convert(&arrow)?;
-        let codec = match compression {
+        // The library's name for it: with our types, the names of lists and maps are all it changes.
+        let named = form.maps == MapGroup::KeyValue;
+        let parquet = ArrowSchemaConverter::new().with_coerce_types(named).convert(&arrow)?;
+        let codec = match form.compression {
             Compression::Zstd(level) => Codec::ZSTD(ZstdLevel::try_new(level).unwrap_or_default()),
             Compression::Snappy => Codec::SNAPPY,
             Compression::Lz4 => Codec::LZ4_RAW,
@@ -103,6 +108,7 @@ impl Layout {
             .set_compression(codec)
             .set_created_by(concat!("sessionlake ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_max_row_group_row_count(None)
+            .set_coerce_types(named)
             .set_key_value_metadata(Some(pairs.collect()));
         for field in schema.fields.iter().filter(|f| f.bloom) {
             let path = ColumnPath::new(vec![field.name.clone()]);
@@ -115,20 +121,22 @@ impl Layout {
         let is_time = |column: &&ColumnDescPtr| {
             matches!(column.logical_type_ref(), Some(LogicalType::Timestamp { .. }))
         };
-        for column in parquet.columns().iter().filter(is_time) {
+        let delta = form.encodings == Encodings::Delta;
+        for column in parquet.columns().iter().filter(is_time).filter(|_| delta) {
             properties = properties
                 .set_column_dictionary_enabled(column.path().clone(), false)
                 .set_column_encoding(column.path().clone(), Encoding::DELTA_BINARY_PACKED);
         }
         // Consecutive ids differ in a few bytes.
         let id = ColumnPath::new(vec![INGEST_ID.to_owned()]);
-        properties = properties
-            .set_column_dictionary_enabled(id.clone(), false)
-            .set_column_encoding(id, Encoding::DELTA_BYTE_ARRAY);
+        properties = properties.set_column_dictionary_enabled(id.clone(), false);
+        if delta {
+            properties = properties.set_column_encoding(id, Encoding::DELTA_BYTE_ARRAY);
+        }
         let mut properties = properties.build();
         add_encoded_arrow_schema_to_metadata(&arrow, &mut properties);
         let properties = Arc::new(properties);
-        let bare = bare(schema);
+        let bare = bare(schema, named);
         let columns = arrow.fields().iter().enumerate();
         // With Zstandard, `pages` compresses the pages, where that pays.
         let (full, zstd) = match codec {
@@ -159,9 +167,10 @@ impl Layout {
 }
 
 /// Builds the properties of chunks that are written bare.
-fn bare(schema: &TableSchema) -> WriterPropertiesPtr {
+fn bare(schema: &TableSchema, named: bool) -> WriterPropertiesPtr {
     let mut properties = WriterProperties::builder()
         .set_compression(Codec::UNCOMPRESSED)
+        .set_coerce_types(named)
         .set_dictionary_enabled(false);
     for field in schema.fields.iter().filter(|f| f.bloom) {
         properties = properties

@@ -1,6 +1,7 @@
+use std::collections::BTreeSet;
 use std::fs::File;
 
-use arrow::compute::concat_batches;
+use arrow::compute::{cast, concat_batches};
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
@@ -49,7 +50,12 @@ fn read(path: &Path, selection: Option<RowSelection>) -> RecordBatch {
         reader = reader.with_row_selection(selection);
     }
     let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
-    concat_batches(&schema, &batches).unwrap()
+    let read = concat_batches(&schema, &batches).unwrap();
+    // The reader names the middle group of maps as the file does; the table has Arrow's name for it.
+    let table = TableSchema::builtin("user_sessions").unwrap().arrow();
+    let columns = read.columns().iter().zip(table.fields());
+    let columns = columns.map(|(column, field)| cast(column, field.data_type()).unwrap());
+    RecordBatch::try_new(Arc::clone(&table), columns.collect()).unwrap()
 }
 
 #[test]
@@ -136,4 +142,38 @@ fn threads_may_write_the_same_columns_at_once() {
             });
         }
     });
+}
+
+#[test]
+fn the_form_of_files_is_as_their_readers_need_it() {
+    let staging = tempfile::tempdir().unwrap();
+    let schema = TableSchema::builtin("user_sessions").unwrap();
+    let latest = FileForm::from(Compression::None);
+    let write = |name: &str, form: FileForm| {
+        let layout = Layout::new(&schema, form, &[]).unwrap();
+        let path = staging.path().join(name);
+        let mut encoder = Encoder::create(&path, &layout).unwrap();
+        encoder.row_group(&batches(&schema, 400)).unwrap();
+        encoder.finish().unwrap();
+        let file = File::open(&path).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let columns = reader.metadata().row_group(0).columns().to_vec();
+        let paths: Vec<String> = columns.iter().map(|c| c.column_path().string()).collect();
+        let encodings: BTreeSet<String> =
+            columns.iter().flat_map(|c| c.encodings()).map(|e| e.to_string()).collect();
+        (read(&path, None), paths, encodings)
+    };
+    let has = |paths: &[String], part: &str| paths.iter().any(|path| path.contains(part));
+    let (rows, paths, encodings) = write("latest", latest);
+    assert!(has(&paths, ".key_value.key") && !has(&paths, "entries"), "{paths:?}");
+    assert!(has(&paths, "userActions.list.element.name"), "{paths:?}");
+    assert!(encodings.contains("DELTA_BINARY_PACKED") && encodings.contains("DELTA_BYTE_ARRAY"));
+    // As version 0.1.0 wrote it: a roll that it sealed is made again with the same bytes.
+    let (same, paths, _) = write("earlier", FileForm { maps: MapGroup::Entries, ..latest });
+    assert!(has(&paths, ".entries.key") && !has(&paths, "key_value"), "{paths:?}");
+    assert!(same == rows);
+    let (same, _, encodings) = write("plain", FileForm { encodings: Encodings::Plain, ..latest });
+    assert!(same == rows);
+    let known = ["PLAIN", "RLE", "RLE_DICTIONARY"].map(str::to_owned);
+    assert_eq!(encodings, BTreeSet::from(known));
 }

@@ -65,6 +65,7 @@ impl Bench {
                 roll_bytes: 1 << 30,
                 roll_rows: None,
                 compression: Compression::None,
+                encodings: crate::encode::Encodings::Delta,
                 row_group_bytes: 1 << 20,
                 memory_bytes: 1 << 26,
                 decode_threads: 1.try_into().unwrap(),

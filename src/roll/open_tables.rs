@@ -9,8 +9,8 @@ use super::options::Options;
 use super::quarantine_writer::{Rejects, StagedRejects};
 use crate::batch::Router;
 use crate::decode::Reject;
-use crate::encode::Layout;
-use crate::table::{Rows, Spec, TableId, Tables};
+use crate::encode::{FileForm, Layout, MapGroup};
+use crate::table::{Revision, Rows, Spec, TableId, Tables};
 
 /// One table of the open roll.
 pub(crate) struct OpenTable {
@@ -45,7 +45,15 @@ impl OpenTable {
             ("sessionlake.partition", spec.partition.as_str()),
             ("sessionlake.privacy", privacy.as_str()),
         ];
-        let layout = Layout::new(&spec.schema, options.compression, &metadata)
+        let form = FileForm {
+            compression: options.compression,
+            encodings: options.encodings,
+            maps: match spec.revision {
+                Revision::First => MapGroup::Entries,
+                _ => MapGroup::KeyValue,
+            },
+        };
+        let layout = Layout::new(&spec.schema, form, &metadata)
             .with_context(|| format!("table {}", spec.name))?
             .with_threads(Arc::clone(threads));
         let router = Router::new(spec.partition.clone()).by_rules(spec.path_rules());
@@ -131,7 +139,7 @@ fn no_table(id: TableId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encode::Compression;
+    use crate::encode::{Compression, Encodings};
     use crate::schema::TableSchema;
     use crate::table::Template;
 
@@ -145,6 +153,7 @@ mod tests {
             roll_bytes: 1 << 30,
             roll_rows: None,
             compression: Compression::None,
+            encodings: Encodings::Delta,
             row_group_bytes: 1 << 20,
             memory_bytes: 1 << 26,
             decode_threads: 1.try_into().unwrap(),

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use crate::encode::Compression;
+use crate::encode::{Compression, Encodings};
 
 /// The size of rolls, the form of their files, and the resources that making them may take.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,8 @@ pub struct Options {
     pub roll_rows: Option<u64>,
     /// Codec of the pages.
     pub compression: Compression,
+    /// Encodings of times and of the lineage.
+    pub encodings: Encodings,
     /// Arrow bytes after which a row group is closed; at most `memory_bytes`.
     pub row_group_bytes: u64,
     /// Memory budget, of which rows that are not yet encoded get a half.

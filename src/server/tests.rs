@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::encode::Compression;
+use crate::encode::{Compression, Encodings};
 use crate::http::Endpoint;
 use crate::journal;
 use crate::lake::{Location, Receipt};
@@ -73,6 +73,7 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
             roll_bytes: 1 << 30,
             roll_rows: None,
             compression: Compression::None,
+            encodings: Encodings::Delta,
             row_group_bytes: 1 << 20,
             memory_bytes: 1 << 26,
             decode_threads: 1.try_into().unwrap(),

@@ -14,7 +14,7 @@ pub enum Revision {
     First,
     /// A time is of the years 1 to 9999; paths have the characters escaped that DuckDB escapes; of a
     /// line of an index's dump, `_source` is the document. A byte order mark may begin any line, not
-    /// only the first.
+    /// only the first. The middle group of maps is named `key_value` in files.
     Second,
     /// Among lines, documents may stand in a row without line feeds, and extend over several lines. Of
     /// an array's elements, too, `_source` may be the document.

@@ -8,7 +8,7 @@ use crate::config::error::Error;
 use crate::config::layers::Layers;
 use crate::config::list;
 use crate::config::sections::SecretText;
-use crate::encode::Compression;
+use crate::encode::{Compression, Encodings};
 use crate::lake::Location;
 use crate::{lake, roll};
 
@@ -69,6 +69,9 @@ impl Builder<'_> {
             compression: self
                 .optional(&list::COMPRESSION, Compression::parse)
                 .unwrap_or(Compression::None),
+            encodings: self
+                .optional(&list::ENCODINGS, Encodings::parse)
+                .unwrap_or(Encodings::Delta),
             row_group_bytes: self.size(&list::ROW_GROUP_BYTES),
             memory_bytes: self.size(&list::MEMORY),
             decode_threads: threads.and_then(NonZeroUsize::new).unwrap_or(cores),

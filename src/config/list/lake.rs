@@ -141,6 +141,20 @@ pub(crate) const COMPRESSION: Setting = Setting {
     more: "",
 };
 
+/// The setting `encodings`.
+pub(crate) const ENCODINGS: Setting = Setting {
+    key: "encodings",
+    value_name: "WHICH",
+    kind: Kind::Text,
+    default: Some("delta"),
+    example: "plain",
+    commands: LANDING,
+    heading: FILES,
+    help: "Encode times and ids by their differences (delta), or in the way that readers of before \
+           2022 know as well (plain), such as Spark up to 3.2; files are then a fifth larger.",
+    more: "",
+};
+
 /// The setting `row_group_bytes`.
 pub(crate) const ROW_GROUP_BYTES: Setting = Setting {
     key: "row_group_bytes",

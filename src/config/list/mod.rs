@@ -53,6 +53,7 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &ROLL_BYTES,
     &ROLL_ROWS,
     &COMPRESSION,
+    &ENCODINGS,
     &ROW_GROUP_BYTES,
     &MEMORY,
     &DECODE_THREADS,

@@ -34,6 +34,7 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("roll_bytes", "\"2MiB\"", "roll_bytes: 2097152"),
     ("roll_rows", "3", "roll_rows: Some(3)"),
     ("compression", "\"snappy\"", "compression: Snappy"),
+    ("encodings", "\"plain\"", "encodings: Plain"),
     ("row_group_bytes", "\"3MiB\"", "row_group_bytes: 3145728"),
     ("memory", "\"100MiB\"", "memory_bytes: 104857600"),
     ("decode_threads", "2", "decode_threads: 2"),

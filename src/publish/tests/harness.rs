@@ -77,6 +77,7 @@ impl Harness {
             roll_bytes: 1 << 30,
             roll_rows: None,
             compression: Compression::None,
+            encodings: crate::encode::Encodings::Delta,
             row_group_bytes: 1 << 20,
             memory_bytes: 1 << 26,
             decode_threads: 2.try_into().expect("not zero"),

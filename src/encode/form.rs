@@ -1,0 +1,53 @@
+//! The form of Parquet files: what readers have to know to read them.
+
+use super::Compression;
+
+/// Codec, encodings and names of the files of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileForm {
+    /// Codec of the pages.
+    pub compression: Compression,
+    /// Encodings of times and of the lineage.
+    pub encodings: Encodings,
+    /// Name of the middle group of maps.
+    pub maps: MapGroup,
+}
+
+impl From<Compression> for FileForm {
+    fn from(compression: Compression) -> FileForm {
+        FileForm { compression, encodings: Encodings::Delta, maps: MapGroup::KeyValue }
+    }
+}
+
+/// The encodings of times and of `_ingest_id`. Other columns have dictionaries, or are plain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encodings {
+    /// By differences: `DELTA_BINARY_PACKED` and `DELTA_BYTE_ARRAY`, which take a sixth off a file.
+    #[default]
+    Delta,
+    /// `PLAIN` and `RLE_DICTIONARY`, which every reader knows.
+    Plain,
+}
+
+impl Encodings {
+    /// Parses `delta` or `plain`.
+    ///
+    /// # Errors
+    /// The reason as a half sentence that follows the value: "is none of …".
+    pub fn parse(text: &str) -> Result<Encodings, String> {
+        match text {
+            "delta" => Ok(Encodings::Delta),
+            "plain" => Ok(Encodings::Plain),
+            _ => Err("is none of delta and plain".to_owned()),
+        }
+    }
+}
+
+/// The name of the group between a map and its keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapGroup {
+    /// `entries`, as Arrow names it. Readers take any name; files of version 0.1.0 have this one.
+    Entries,
+    /// `key_value`, as the format's text says.
+    KeyValue,
+}
