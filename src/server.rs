@@ -31,7 +31,7 @@ use crate::auth::Auth;
 use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
 use crate::journal::{Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
-use crate::lake::{Lake, PartitionError};
+use crate::lake::{ColumnError, Lake, PartitionError};
 use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::record::Micros;
@@ -197,24 +197,29 @@ impl Server {
         }
     }
 
-    /// Compares the partition columns of the configured tables with those of the lake, unless it takes
-    /// longer than a start waits: they are compared again before a roll is sealed.
+    /// Compares the partition columns of the configured tables, and the types of all columns, with those
+    /// of the lake, unless it takes longer than a start waits: partition columns are compared again
+    /// before a roll is sealed.
     ///
     /// # Errors
-    /// [`RunError::Landing`]: a table has other columns in the lake.
+    /// [`RunError::Landing`]: a table has others in the lake.
     async fn check_partitions(&self) -> Result<(), RunError> {
         let compare = async {
             for table in &self.settings.tables {
                 match self.lake.check_partitions(&table.name, &table.partition).await {
-                    Err(PartitionError::Conflict(conflict)) => return Err(*conflict),
+                    Err(PartitionError::Conflict(conflict)) => return Err(anyhow::Error::new(*conflict)),
                     // The lake is away, or may not be asked. Landing tells of it.
                     Err(PartitionError::Store(_)) | Ok(()) => {}
+                }
+                match self.lake.check_columns(&table.name, &table.schema).await {
+                    Err(ColumnError::Conflict(conflict)) => return Err(anyhow::Error::new(*conflict)),
+                    Err(ColumnError::Store(_)) | Ok(()) => {}
                 }
             }
             Ok(())
         };
         match tokio::time::timeout(ASK_LAKE, compare).await {
-            Ok(Err(conflict)) => Err(RunError::Landing(conflict.into())),
+            Ok(Err(conflict)) => Err(RunError::Landing(conflict)),
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }

@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, list};
 use crate::journal::{Disk as _, Journal, LOCK, RealDisk, Recovery};
-use crate::lake::{Lake, Left, Location, PartitionError, Probe};
+use crate::lake::{ColumnError, Lake, Left, Location, PartitionError, Probe};
 use crate::privacy;
 use crate::schema::TableSchema;
 use crate::server::{Settings, check_settings};
@@ -253,7 +253,8 @@ fn try_lake(lake: &Lake) -> anyhow::Result<String> {
     Ok(format!("{}{folded}", probed(&lake.location().to_string(), &probe)))
 }
 
-/// Returns the first table whose partition columns are others in the lake.
+/// Returns the first table whose columns have other types in the lake, or are others if it is
+/// partitioned by them.
 fn partition_conflict(lake: &Lake, tables: &[Spec]) -> Option<anyhow::Error> {
     let runtime = runtime::current_thread().ok()?;
     tables.iter().find_map(|table| {
@@ -261,7 +262,12 @@ fn partition_conflict(lake: &Lake, tables: &[Spec]) -> Option<anyhow::Error> {
         match runtime.block_on(compared) {
             Err(PartitionError::Conflict(conflict)) => Some(anyhow::Error::new(*conflict)),
             // A lake that is away is told of anyway.
-            Err(PartitionError::Store(_)) | Ok(()) => None,
+            Err(PartitionError::Store(_)) | Ok(()) => {
+                match runtime.block_on(lake.check_columns(&table.name, &table.schema)) {
+                    Err(ColumnError::Conflict(conflict)) => Some(anyhow::Error::new(*conflict)),
+                    Err(ColumnError::Store(_)) | Ok(()) => None,
+                }
+            }
         }
     })
 }

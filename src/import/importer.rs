@@ -15,7 +15,7 @@ use super::options::{Input, Options};
 use super::report::Report;
 use super::staging::Staging;
 use crate::clock::{Clock, SystemClock};
-use crate::lake::Lake;
+use crate::lake::{ColumnError, Lake};
 use crate::privacy;
 use crate::publish::pauses::Pauses;
 use crate::publish::publisher::Publisher;
@@ -185,8 +185,8 @@ impl Importer {
         Ok(run)
     }
 
-    /// Compares the partition columns of the import's table with those of the lake, before anything of
-    /// it is there.
+    /// Compares the partition columns of the import's table, and the types of all columns, with those of
+    /// the lake, before anything of it is there.
     ///
     /// # Errors
     /// They differ; the lake.
@@ -196,6 +196,12 @@ impl Importer {
             let lake = &self.manifests.lake;
             let compared = lake.check_partitions(&table.name, &table.partition);
             self.manifests.runtime.block_on(compared)?;
+            let compared = lake.check_columns(&table.name, &table.schema);
+            match self.manifests.runtime.block_on(compared) {
+                Err(ColumnError::Conflict(conflict)) => return Err((*conflict).into()),
+                // Who may not list can land.
+                Err(ColumnError::Store(_)) | Ok(()) => {}
+            }
         }
         Ok(())
     }

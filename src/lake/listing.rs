@@ -94,7 +94,7 @@ impl Lake {
 
     /// Tells whether the first object below `folder` is in a folder of its own. One that has its files
     /// directly in it is not asked for its folders: its files would all be in that answer.
-    async fn has_folders_first(&self, folder: &str) -> Result<bool, StoreError> {
+    pub(super) async fn has_folders_first(&self, folder: &str) -> Result<bool, StoreError> {
         let path = self.path(folder)?;
         let first = self.store.list(Some(&path)).try_next().await.map_err(|e| self.failed(e))?;
         Ok(first.is_some_and(|meta| {

@@ -13,6 +13,7 @@
 //! themselves, and are read from a staging file that was synced before. An object of a roll that is there
 //! is never put again (`publish` looks first).
 
+mod columns;
 mod error;
 mod failure;
 mod footers;
@@ -40,6 +41,7 @@ use std::sync::atomic::AtomicBool;
 use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
 
+pub use self::columns::{ColumnConflict, ColumnError};
 pub use self::error::StoreError;
 pub use self::failure::advice;
 pub use self::footers::DataFileError;

@@ -350,6 +350,11 @@ fn numbered(folder: &str, file: &str) -> Option<u64> {
     is_part(folder).then(|| number(file.strip_suffix(".json")?)).flatten()
 }
 
+/// Returns the roll of a receipt by the last part of its name.
+pub(super) fn receipt_number(file: &str) -> Option<u64> {
+    number(file.strip_suffix(".json")?)
+}
+
 /// Parses a number as names have it: eight digits, or more without a leading zero.
 fn number(digits: &str) -> Option<u64> {
     let written = match digits.len() {

@@ -1,6 +1,8 @@
 //! Receipts of a lake: listed, read, and put in order.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -118,40 +120,51 @@ impl Lake {
     /// The store would not list.
     pub async fn rolls_after(&self, node: &str, roll: Roll) -> Result<Vec<u64>, StoreError> {
         let folder = format!("{}/{node}", names::RECEIPTS);
-        let mut found = ReceiptNames::default();
-        match &self.location {
-            Location::Local(_) => {
-                let add = |object: super::Object| found.add(&object.name);
-                self.list_each(&folder, Detail::Name, |_| true, add).await?;
+        let mut rolls = match &self.location {
+            Location::Local(root) => {
+                let folder = root.join(folder);
+                blocking(move || rolls_in(&folder)).await?
             }
             _ => {
                 let after = self.path(&names::receipt(node, roll))?;
-                let mut listed = self.store.list_with_offset(Some(&self.path(&folder)?), &after);
-                while let Some(meta) = listed.try_next().await.map_err(|e| self.failed(e))? {
-                    found.add(meta.location.as_ref());
-                }
+                let listed = self.store.list_with_offset(Some(&self.path(&folder)?), &after);
+                let rolls = listed.try_filter_map(async |meta| Ok(number(meta.location.as_ref())));
+                rolls.try_collect().await.map_err(|e| self.failed(e))?
             }
-        }
-        let mut rolls = found.by_node.remove(node).unwrap_or_default();
+        };
         rolls.retain(|number| *number > roll.0);
         put_in_order(&mut rolls, roll.next());
         Ok(rolls)
     }
 
-    /// Returns the last roll of `node` whose receipt was written before `time`, by the store's clock,
-    /// or 0: receipts are written in the order of rolls, so that it is searched for by halves.
+    /// Returns the last roll of `node` whose receipt was written before `time`, by the clock of the
+    /// store, or 0, and the rolls after it as [`Lake::rolls_after`] does. Receipts are written in the
+    /// order of rolls, so that the last is searched for by halves.
     ///
     /// # Errors
     /// The store would not list or look.
-    pub async fn last_roll_before(
+    pub async fn rolls_since(
+        &self,
+        node: &str,
+        time: DateTime<Utc>,
+    ) -> Result<(Roll, Vec<u64>), StoreError> {
+        if let Location::Local(_) = self.location {
+            // One listing for both.
+            let mut rolls = self.rolls_after(node, Roll(0)).await?;
+            let last = self.last_before_of(node, &rolls, time).await?;
+            rolls.retain(|roll| *roll > last.0);
+            return Ok((last, rolls));
+        }
+        let last = self.last_roll_before(node, time).await?;
+        Ok((last, self.rolls_after(node, last).await?))
+    }
+
+    /// Returns the last roll before `time` in a bucket.
+    async fn last_roll_before(
         &self,
         node: &str,
         time: DateTime<Utc>,
     ) -> Result<Roll, StoreError> {
-        if let Location::Local(_) = self.location {
-            let rolls = self.rolls_after(node, Roll(0)).await?;
-            return self.last_before_of(node, &rolls, time).await;
-        }
         let mut first = Vec::new();
         let folder = self.path(&format!("{}/{node}", names::RECEIPTS))?;
         let mut listed = self.store.list(Some(&folder)).take(FEW);
@@ -255,6 +268,22 @@ impl ReceiptNames {
             }
         }
     }
+}
+
+/// Returns the rolls that have receipts in the directory `folder`; none if there is none. Looks at
+/// names alone, of which there may be a million.
+fn rolls_in(folder: &Path) -> Result<Vec<u64>, StoreError> {
+    let failed = |source| StoreError::Io { path: folder.to_owned(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut rolls = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        rolls.extend(name.to_str().and_then(names::receipt_number));
+    }
+    Ok(rolls)
 }
 
 /// Returns the roll of the receipt `name`.

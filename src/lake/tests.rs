@@ -211,11 +211,13 @@ fn the_last_roll_before_a_time_is_found_with_and_without_holes() {
         for roll in 52..=60 {
             put(roll).await;
         }
-        let before = async |time| lake.last_roll_before("n", time).await.unwrap().0;
+        let before = async |time| lake.rolls_since("n", time).await.unwrap().0.0;
         assert_eq!(before(middle).await, 50);
         assert_eq!(before(chrono::DateTime::UNIX_EPOCH).await, 0);
         assert_eq!(before(middle + chrono::Duration::days(1)).await, 60);
-        assert_eq!(lake.last_roll_before("nobody", middle).await.unwrap().0, 0);
+        assert_eq!(lake.rolls_since("nobody", middle).await.unwrap(), (Roll(0), vec![]));
+        let later: Vec<u64> = (51..=60).collect();
+        assert_eq!(lake.rolls_since("n", middle).await.unwrap(), (Roll(50), later));
     });
 }
 

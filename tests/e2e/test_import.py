@@ -12,7 +12,7 @@ import zstandard
 from harness import place
 from harness.documents import body
 from harness.lake import Lake
-from harness.process import clean_environment
+from harness.process import Process, clean_environment
 from sessions import Sessions
 
 PACKED = {
@@ -260,3 +260,56 @@ def test_beside_a_running_server(server, local_lake, command, folder):
     server.drain()
     assert sorted(Lake(local_lake.at).session_ids()) == ["imported", "served"]
     assert len({receipt["node"] for receipt in local_lake.receipts()}) == 2
+
+
+def schema_file(folder, name, **columns):
+    """An Avro schema of columns, each a type or None for one that is left out."""
+    fields = [
+        {"name": column, "type": ["null", kind], "default": None} for column, kind in columns.items()
+    ]
+    path = folder / f"{name}.avsc"
+    path.write_text(json.dumps({"type": "record", "name": "ev", "fields": fields}))
+    return str(path)
+
+
+def land(command, folder, lake, schema, document, expect=0):
+    source = folder / f"{len(list(folder.glob('*.ndjson')))}.ndjson"
+    source.write_text(json.dumps(document) + "\n")
+    flags = ["--table", "ev", "--partition", "", "--schema", schema, "--lake", lake.at.uri]
+    return command("import", str(source), *flags, env=lake.at.env, expect=expect)
+
+
+def test_a_column_that_came_later_is_seen_and_one_of_another_type_is_refused(lake, folder, command):
+    v1 = schema_file(folder, "v1", id="string", n="long")
+    v2 = schema_file(folder, "v2", id="string", n="long", extra="string")
+    v3 = schema_file(folder, "v3", id="string", n="string")
+    land(command, folder, lake, v1, {"id": "1", "n": 5})
+    land(command, folder, lake, v2, {"id": "2", "n": 6, "extra": "new"})
+    said = land(command, folder, lake, v3, {"id": "3", "n": "seven"}, expect=1)
+    assert "column n of table ev is int64" in said and "string in this configuration" in said, said
+    # A value that does not fit is kept under the type that stands.
+    land(command, folder, lake, v1, {"id": "3", "n": "seven"})
+    read = f"read_parquet('{lake.uri('ev')}/**/*.parquet', hive_partitioning=true, union_by_name=true)"
+    found = lake.query(f"SELECT id, n, extra, _extra FROM {read} ORDER BY id", "ev")
+    assert [tuple(row)[:3] for row in found] == [("1", 5, None), ("2", 6, "new"), ("3", None, None)]
+    assert json.loads(found[2][3]) == {"/n": "seven"}
+    assert "accounted for" in command("verify", lake.at.uri, env=lake.at.env)
+
+
+def test_a_number_that_becomes_a_double_or_a_list_is_refused_by_serve_and_check_too(
+    make_server, local_lake, folder, command
+):
+    v1 = schema_file(folder, "v1", id="string", n="long")
+    land(command, folder, local_lake, v1, {"id": "1", "n": 5})
+    for kind in ("double", {"type": "array", "items": "long"}):
+        other = schema_file(folder, "other", id="string", n=kind)
+        flags = ["--table", "ev", "--partition", "", "--schema", other]
+        server = make_server(local_lake, *flags)
+        process = Process(server.command(), folder / "refused.log", server.environment())
+        assert process.wait(20) == 1
+        assert "column n of table ev is int64" in process.output(), process.output()
+        checked = command("check", *flags, "--lake", local_lake.at.uri, "--state", str(folder / "s"), expect=1)
+        assert "column n of table ev is int64" in checked, checked
+    # A column that was left out and comes back with its type is none of another type.
+    land(command, folder, local_lake, schema_file(folder, "less", id="string"), {"id": "2"})
+    land(command, folder, local_lake, v1, {"id": "3", "n": 7})

@@ -187,12 +187,13 @@ async fn rolls_of(lake: &Lake, node: String, scope: Scope) -> Result<Rolls, Stor
     let (after, sequence) = match scope {
         Scope::All => (Roll(0), Sequence::first(&node)),
         Scope::Since(time) => {
-            let after = lake.last_roll_before(&node, time).await?;
+            let (after, rolls) = lake.rolls_since(&node, time).await?;
             let before = match lake.receipt(&node, after).await {
                 Err(ReceiptError::Store(error)) => return Err(error),
                 before => before.ok().flatten(),
             };
-            (after, Sequence::after(&node, after, before.as_ref()))
+            let sequence = Sequence::after(&node, after, before.as_ref());
+            return Ok(Rolls { node: node.into(), rolls, sequence, doubtful });
         }
         Scope::SinceCheckpoint => match checkpoint::read(lake, &node).await? {
             Known::Sums(sums) => (Roll(sums.last_roll), Sequence::from_checkpoint(sums)),
