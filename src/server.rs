@@ -207,12 +207,16 @@ impl Server {
         let compare = async {
             for table in &self.settings.tables {
                 match self.lake.check_partitions(&table.name, &table.partition).await {
-                    Err(PartitionError::Conflict(conflict)) => return Err(anyhow::Error::new(*conflict)),
+                    Err(PartitionError::Conflict(conflict)) => {
+                        return Err(anyhow::Error::new(*conflict));
+                    }
                     // The lake is away, or may not be asked. Landing tells of it.
                     Err(PartitionError::Store(_)) | Ok(()) => {}
                 }
                 match self.lake.check_columns(&table.name, &table.schema).await {
-                    Err(ColumnError::Conflict(conflict)) => return Err(anyhow::Error::new(*conflict)),
+                    Err(ColumnError::Conflict(conflict)) => {
+                        return Err(anyhow::Error::new(*conflict));
+                    }
                     Err(ColumnError::Store(_)) | Ok(()) => {}
                 }
             }

@@ -69,8 +69,12 @@ impl Lake {
         schema: &TableSchema,
     ) -> Result<(), ColumnError> {
         let ours = schema.arrow();
-        let files: BTreeSet<Object> =
-            self.first_files(table).await?.into_iter().chain(self.last_files(table).await?).collect();
+        let files: BTreeSet<Object> = self
+            .first_files(table)
+            .await?
+            .into_iter()
+            .chain(self.last_files(table).await?)
+            .collect();
         let mut compared = stream::iter(files)
             .map(|object| {
                 let ours = ours.clone();
@@ -200,7 +204,9 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
             lake.put_bytes(&names::data("t", partition, "n", Roll(1)), file).await.expect("put");
-            lake.put_bytes("t/date=2026-11-01/other.parquet", b"foreign".to_vec()).await.expect("put");
+            lake.put_bytes("t/date=2026-11-01/other.parquet", b"foreign".to_vec())
+                .await
+                .expect("put");
             match lake.check_columns("t", ours).await {
                 Ok(()) => None,
                 Err(error) => Some(error.to_string()),
@@ -225,10 +231,8 @@ mod tests {
     #[test]
     fn columns_within_lists_structs_and_maps_are_compared() {
         let list = |kind: &str| {
-            let record = format!(
-                r#"{{"type":"record","name":"e","fields":[{}]}}"#,
-                field("inner", kind)
-            );
+            let record =
+                format!(r#"{{"type":"record","name":"e","fields":[{}]}}"#, field("inner", kind));
             schema(&field("l", &format!(r#"{{"type":"array","items":{record}}}"#)))
         };
         assert_eq!(compared("", &list(r#""long""#), &list(r#""long""#)), None);

@@ -160,11 +160,7 @@ impl Lake {
     }
 
     /// Returns the last roll before `time` in a bucket.
-    async fn last_roll_before(
-        &self,
-        node: &str,
-        time: DateTime<Utc>,
-    ) -> Result<Roll, StoreError> {
+    async fn last_roll_before(&self, node: &str, time: DateTime<Utc>) -> Result<Roll, StoreError> {
         let mut first = Vec::new();
         let folder = self.path(&format!("{}/{node}", names::RECEIPTS))?;
         let mut listed = self.store.list(Some(&folder)).take(FEW);
