@@ -308,8 +308,13 @@ fn open_access(settings: &Settings) -> anyhow::Result<http::Access> {
 
 fn log_recovery(recovery: &Recovery) {
     for skipped in &recovery.skipped {
-        let lost = skipped.lost;
-        tracing::error!("bodies {} to {} are lost: {}", lost.first, lost.last, skipped.why);
+        for lost in &skipped.lost {
+            tracing::error!("bodies {} to {} are lost: {}", lost.first, lost.last, skipped.why);
+        }
+        if let Some(path) = &skipped.path {
+            let (path, kept) = (path.display(), skipped.kept);
+            tracing::warn!("{kept} bodies of a damaged segment are kept, and the file is {path}");
+        }
     }
     if recovery.torn_bytes > 0 {
         tracing::info!("cut {} bytes that were never acknowledged", recovery.torn_bytes);

@@ -200,7 +200,15 @@ fn check_journal(settings: &Settings) -> Option<anyhow::Result<String>> {
                 let waiting = status.last_seq.0 - status.committed_seq.0;
                 format!("can be read; {waiting} bodies wait to be landed")
             }
-            some => format!("{some} damaged segments would be set aside, with their bodies"),
+            some => {
+                let lost = recovery.skipped.iter().flat_map(|skipped| &skipped.lost);
+                let lost: u64 = lost.map(|range| range.last.0 - range.first.0 + 1).sum();
+                let kept: u64 = recovery.skipped.iter().map(|skipped| skipped.kept).sum();
+                format!(
+                    "{some} damaged segments would be set aside: {kept} bodies kept, at most {lost} \
+                     lost"
+                )
+            }
         }
     };
     let key = settings.privacy_key.as_deref().map(privacy::Key::read).transpose().ok()?;

@@ -96,13 +96,25 @@ impl Control {
         }
     }
 
-    /// Adds a seal that was read from a damaged segment, so that its numbers are not used again.
+    /// Adds a seal that was read from a damaged segment, so that its numbers are not used again. If
+    /// seals before it are lost, their bodies become a roll of their own, or they would belong to
+    /// none: if one seal is lost, that is just what it said, since ranges follow one another, and all
+    /// seals of a segment are of one start and have its settings.
     pub(crate) fn salvage_seal(&mut self, seal: Seal) {
-        if seal.roll.0 >= self.next_roll && seal.range.first.0 > self.sealed_seq {
-            self.next_roll = seal.roll.0 + 1;
-            self.sealed_seq = seal.range.last.0;
-            self.sealed.push_back(seal);
+        let first = self.unsealed_from();
+        if seal.roll.0 < self.next_roll || seal.range.first < first {
+            return;
         }
+        if seal.range.first > first && seal.roll.0 > self.next_roll {
+            self.sealed.push_back(Seal {
+                roll: Roll(self.next_roll),
+                range: SeqRange { first, last: Seq(seal.range.first.0 - 1) },
+                settings: seal.settings.clone(),
+            });
+        }
+        self.next_roll = seal.roll.0 + 1;
+        self.sealed_seq = seal.range.last.0;
+        self.sealed.push_back(seal);
     }
 
     /// Adds a commit that was read from a damaged segment. Its seal may be lost.

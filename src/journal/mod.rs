@@ -47,7 +47,8 @@
 //! A sync that failed may leave bytes that can be read and are not on disk. So a start writes the
 //! last segment's bytes again from the last known durable offset on, and syncs them, before it
 //! counts them as durable. Then it begins a new segment. With [`Options::skip_damaged`], a damaged
-//! segment is renamed to `*.damaged`, its bodies are given up, and that is remembered.
+//! segment is renamed to `*.damaged`; its whole bodies stay, the others are given up, and that is
+//! remembered.
 //!
 //! # Failure modes that are not covered
 //! A device that lies about flushes; damage to the very last group when the journal was not closed
@@ -70,8 +71,10 @@ mod release;
 mod request;
 mod retry_window;
 mod rotation;
+mod salvage;
 mod scan;
 mod segment;
+mod set_aside;
 mod state;
 mod writer;
 
@@ -162,9 +165,11 @@ pub struct Recovery {
 pub struct SkippedSegment {
     /// The path of the damaged file now; `None` if the segment is missing.
     pub path: Option<PathBuf>,
-    /// Numbers of the bodies that are gone. For the last segment this is an upper bound: it says
-    /// which numbers will not be used again.
-    pub lost: SeqRange,
+    /// Numbers of the bodies that are gone, in order. For the last segment this is an upper bound: it
+    /// says which numbers will not be used again.
+    pub lost: Vec<SeqRange>,
+    /// The number of its bodies that are whole, and stay in the journal.
+    pub kept: u64,
     /// The reason.
     pub why: String,
 }

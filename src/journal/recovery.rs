@@ -13,19 +13,22 @@ use std::sync::Arc;
 use super::active_segment::begin_segment;
 use super::control::{self, Control};
 use super::directory::Directory;
-use super::disk::{Disk, read_full_at, write_all_at};
+use super::disk::Disk;
 use super::frame::HEADER_BYTES;
 use super::retry_window::{RetryEntry, RetryWindow};
-use super::scan::{Fault, Scan, SegmentFile, is_torn, read_head, salvage, scan_frames};
-use super::segment::{self, DAMAGED_SUFFIX, NEW_SUFFIX};
+use super::salvage::{missing, salvage};
+use super::scan::{Fault, Scan, SegmentFile, is_torn, read_head, scan_frames};
+use super::segment::{self, NEW_SUFFIX};
+use super::set_aside::{Aside, choose_name};
 use super::state::{Segment, Shared, State};
 use super::writer::Writer;
 use super::{JournalError, Options, Recovery, SkippedSegment, identity};
 use crate::clock::Clock;
 use crate::record::{Roll, Seq, SeqRange};
 
-/// Bytes that are rewritten at a time.
-const REWRITE_BYTES: usize = 1 << 20;
+/// Rolls that may have been made before, for all that is known: two hundred years of a roll a minute.
+const UNKNOWN_ROLLS: u64 = 100_000_000;
+
 /// A journal ready to run.
 pub(crate) struct Opened {
     pub(crate) shared: Arc<Shared>,
@@ -83,19 +86,11 @@ pub(crate) fn open(
     let shared = Arc::new(shared);
     let active = begin_segment(&shared, replay.next, &replay.control)?;
     // Only now, since the new checkpoint says what these still said: a crash before it finds them.
-    rename_asides(&shared, &replay.asides)?;
+    for aside in replay.asides {
+        aside.set_aside(&shared, &replay.control)?;
+    }
     let writer = Writer::new(Arc::clone(&shared), active, replay.control);
     Ok(Opened { shared, writer, recovery, encrypted_from: encrypted.map(|(seq, _)| seq) })
-}
-
-fn rename_asides(shared: &Shared, asides: &[(PathBuf, PathBuf)]) -> Result<(), JournalError> {
-    for (path, aside) in asides {
-        shared.disk.rename(path, aside).map_err(io_error("rename", path))?;
-    }
-    if asides.is_empty() {
-        return Ok(());
-    }
-    shared.directory.sync()
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
@@ -121,8 +116,10 @@ struct Replay {
     floor: u64,
     torn_bytes: u64,
     skipped: Vec<SkippedSegment>,
-    /// Damaged segments and the names they are to have.
-    asides: Vec<(PathBuf, PathBuf)>,
+    /// Damaged segments.
+    asides: Vec<Aside>,
+    /// Names in the directory.
+    names: Vec<String>,
 }
 
 impl Replay {
@@ -141,6 +138,7 @@ impl Replay {
             torn_bytes: 0,
             skipped: Vec::new(),
             asides: Vec::new(),
+            names: Vec::new(),
         };
         let firsts = replay.list()?;
         let newest = replay.newest(&firsts)?;
@@ -148,8 +146,11 @@ impl Replay {
             replay.identity = Some((newest.head.node.clone(), newest.head.seed));
             replay.next = newest.control.committed_seq + 1;
         } else if let Some(first) = firsts.first() {
-            // Nothing readable: whether something before was released cannot be known.
+            // No checkpoint: whether something before was released cannot be known.
             replay.next = *first;
+            replay.control.committed_seq = first - 1;
+            replay.control.sealed_seq = first - 1;
+            replay.control.next_roll += if replay.identity.is_some() { UNKNOWN_ROLLS } else { 0 };
         }
         // Where to begin from: a segment that is scanned later says more, one whose head cannot be
         // read says nothing, and those before it may only be passed over.
@@ -177,7 +178,7 @@ impl Replay {
     }
 
     /// Returns the first numbers of all segments, in order. Removes unfinished ones.
-    fn list(&self) -> Result<Vec<u64>, JournalError> {
+    fn list(&mut self) -> Result<Vec<u64>, JournalError> {
         let dir = &self.options.dir;
         let mut firsts = Vec::new();
         for name in self.disk.list(dir).map_err(io_error("list", dir))? {
@@ -188,6 +189,7 @@ impl Replay {
                 self.disk.remove(&path).map_err(io_error("remove", &path))?;
             }
             firsts.extend(segment::parse_name(&name));
+            self.names.push(name);
         }
         firsts.sort_unstable();
         Ok(firsts)
@@ -195,15 +197,22 @@ impl Replay {
 
     /// Scans the newest segment whose head and checkpoint can be read: its rolls are the latest that
     /// are known.
-    fn newest(&self, firsts: &[u64]) -> Result<Option<Scan>, JournalError> {
+    fn newest(&mut self, firsts: &[u64]) -> Result<Option<Scan>, JournalError> {
         for first_seq in firsts.iter().rev() {
             let it = self.candidate(*first_seq)?;
-            let Ok(mut scan) = read_head(&it, None)? else { continue };
+            let mut scan = match read_head(&it, None)? {
+                Ok(scan) => scan,
+                Err(fault) => {
+                    let head = fault.head.map(|(head, _)| (head.node, head.seed));
+                    self.identity = self.identity.take().or(head);
+                    continue;
+                }
+            };
             let fault = scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
             if let Some(fault) = fault
                 && !is_torn(&it, &scan, &fault)?
             {
-                salvage(&it, &mut scan).map_err(it.cannot("read"))?;
+                salvage(&it, &mut scan, None).map_err(it.cannot("read"))?;
             }
             return Ok(Some(scan));
         }
@@ -212,9 +221,7 @@ impl Replay {
 
     fn candidate(&self, first_seq: u64) -> Result<SegmentFile, JournalError> {
         let path = self.options.dir.join(segment::file_name(first_seq));
-        let file = self.disk.open(&path).map_err(io_error("open", &path))?;
-        let len = file.length().map_err(io_error("read the length of", &path))?;
-        Ok(SegmentFile { path, file, len, first_seq })
+        SegmentFile::open(&*self.disk, path, first_seq)
     }
 
     /// Enters a segment whose bodies are all committed: it is about to be released.
@@ -249,7 +256,7 @@ impl Replay {
             return Err(JournalError::Missing { range, before });
         }
         let why = "the segment is missing".into();
-        self.skipped.push(SkippedSegment { path: None, lost: range, why });
+        self.skipped.push(SkippedSegment { path: None, lost: vec![range], kept: 0, why });
         Ok(Some(range))
     }
 
@@ -258,13 +265,13 @@ impl Replay {
         &mut self,
         first_seq: u64,
         following: Option<u64>,
-    ) -> Result<Option<SeqRange>, JournalError> {
+    ) -> Result<Vec<SeqRange>, JournalError> {
         let mut it = self.candidate(first_seq)?;
         let read = read_head(&it, self.identity.as_ref())?;
         let (scan, fault) = match read {
             Ok(scan) if first_seq < self.floor => {
                 let why = format!("it begins at body {first_seq}, before body {}", self.floor);
-                (Some(scan), Some(Fault::damage(0, why)))
+                (Some(scan), Some(Fault::misplaced(why)))
             }
             Ok(mut scan) => {
                 let fault = scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
@@ -276,10 +283,10 @@ impl Replay {
         match (scan, fault) {
             (Some(scan), None) => {
                 if is_last {
-                    self.settle(&mut it, &scan)?;
+                    it.settle(&scan)?;
                 }
                 self.take_over(it, scan);
-                Ok(None)
+                Ok(Vec::new())
             }
             (Some(scan), Some(fault)) if is_last && is_torn(&it, &scan, &fault)? => {
                 self.torn_bytes = it.len - scan.end;
@@ -287,13 +294,13 @@ impl Replay {
                     path = %it.path.display(), offset = scan.end, bytes = self.torn_bytes,
                     "cut a torn tail, which was never acknowledged"
                 );
-                self.settle(&mut it, &scan)?;
+                it.settle(&scan)?;
                 self.take_over(it, scan);
-                Ok(None)
+                Ok(Vec::new())
             }
-            (scan, Some(fault)) => self.set_aside(it, scan, fault, following).map(Some),
+            (scan, Some(fault)) => self.set_aside(it, scan, fault, following),
             // A segment that was not scanned has a fault.
-            (None, None) => Ok(None),
+            (None, None) => Ok(Vec::new()),
         }
     }
 
@@ -323,67 +330,64 @@ impl Replay {
         waiting.map(|(range, path)| (range.first.max(committed.next()), path.clone()))
     }
 
-    /// Makes the last segment durable as scanned: cut at the end of its whole frames, and every byte
-    /// that was not known durable written again and synced.
-    fn settle(&self, it: &mut SegmentFile, scan: &Scan) -> Result<(), JournalError> {
-        let path = it.path.clone();
-        if it.len > scan.end {
-            it.file.truncate(scan.end).map_err(io_error("truncate", &path))?;
-            it.len = scan.end;
-        }
-        let mut buffer = vec![0; REWRITE_BYTES];
-        let mut offset = scan.durable;
-        while offset < scan.end {
-            let want = usize::try_from(scan.end - offset).unwrap_or(usize::MAX).min(REWRITE_BYTES);
-            let chunk = buffer.get_mut(..want).unwrap_or_default();
-            let read = read_full_at(&*it.file, chunk, offset).map_err(io_error("read", &path))?;
-            if read < want {
-                let why = "the file became shorter while it was read".into();
-                return Err(JournalError::Damaged { path, offset, why });
-            }
-            write_all_at(&*it.file, &mut [io::IoSlice::new(chunk)], offset)
-                .map_err(io_error("write", &path))?;
-            offset += want as u64;
-        }
-        it.file.sync().map_err(io_error("sync", &path))
-    }
-
-    /// Refuses a damaged segment, or plans to rename it and returns the bodies that are lost.
+    /// Refuses a damaged segment, or plans to set it aside and keep what is whole of it. Returns the
+    /// bodies that are lost.
     fn set_aside(
         &mut self,
         it: SegmentFile,
         scan: Option<Scan>,
         fault: Fault,
         following: Option<u64>,
-    ) -> Result<SeqRange, JournalError> {
-        let Fault { offset, why, .. } = fault;
+    ) -> Result<Vec<SeqRange>, JournalError> {
+        let Fault { offset, why, head, is_misplaced, .. } = fault;
         if !self.options.skip_damaged {
             return Err(JournalError::Damaged { path: it.path, offset, why });
         }
+        // Without its checkpoint, what was said before it is what there is to go on from.
+        let scan = scan.or_else(|| {
+            head.map(|(head, frames_at)| Scan {
+                last_seq: head.first_seq - 1,
+                head,
+                control: self.control.clone(),
+                window: self.window.clone(),
+                tables: BTreeMap::new(),
+                encrypted: None,
+                frames_at,
+                end: frames_at,
+                durable: 0,
+            })
+        });
         let mut highest = it.first_seq - 1;
-        let mut unread_bytes = it.len;
-        if let Some(mut scan) = scan {
-            unread_bytes = salvage(&it, &mut scan).map_err(it.cannot("read"))?;
-            highest = scan.last_seq;
-            self.control = scan.control;
-            self.window = scan.window;
-        }
         // What cannot be read counts as the most frames that could stand there: none of their
         // numbers is used again. A later checkpoint, if there is one, overrides this.
-        let most = unread_bytes / HEADER_BYTES as u64;
-        self.control.next_roll += most;
-        highest += most;
+        let mut unread = it.len / HEADER_BYTES as u64;
+        let mut unread_at_end = unread;
+        let (mut runs, mut head) = (Vec::new(), None);
+        if let Some(mut scan) = scan {
+            let found = salvage(&it, &mut scan, following).map_err(it.cannot("read"))?;
+            highest = scan.last_seq;
+            (unread, unread_at_end) = (found.unread_frames, found.unread_frames_at_end);
+            if !is_misplaced {
+                runs = found.runs;
+                self.tables.extend(std::mem::take(&mut scan.tables));
+                let encrypted = scan.encrypted.map(|range| (range, it.path.clone()));
+                self.encrypted.extend(encrypted);
+            }
+            (self.control, self.window, head) = (scan.control, scan.window, Some(scan.head));
+        }
+        self.control.next_roll += unread;
+        highest += unread_at_end;
         let last = following.map_or(highest, |following| following - 1).max(it.first_seq);
-        let lost = SeqRange { first: Seq(it.first_seq), last: Seq(last) };
+        let lost = missing(it.first_seq..last + 1, &runs);
         self.next = last + 1;
         self.floor = self.next;
-        let mut aside = it.path.clone().into_os_string();
-        aside.push(DAMAGED_SUFFIX);
-        let aside = PathBuf::from(aside);
-        self.asides.push((it.path, aside.clone()));
+        let aside = choose_name(&it, &self.names)?;
         let why = format!("offset {offset}: {why}");
         tracing::warn!(path = %aside.display(), %why, "setting a damaged segment aside");
-        self.skipped.push(SkippedSegment { path: Some(aside), lost, why });
+        let kept = runs.iter().map(|run| run.offsets.len() as u64).sum();
+        let (path, lost_here) = (Some(aside.clone()), lost.clone());
+        self.skipped.push(SkippedSegment { path, lost: lost_here, kept, why });
+        self.asides.push(Aside { it, path: aside, head, runs });
         Ok(lost)
     }
 }

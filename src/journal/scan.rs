@@ -5,14 +5,17 @@ use std::io;
 use std::path::PathBuf;
 
 use super::JournalError;
+use super::control::{self, Control};
+use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use super::codec::encryption::OVERHEAD_BYTES;
 use super::codec::is_encrypted;
-use super::control::{self, Control};
-use super::disk::DiskFile;
-use super::frame::{BodyHead, HEADER_BYTES, Kind, RetryKey};
+use super::frame::{BodyHead, Kind, RetryKey};
 use super::retry_window::RetryEntry;
 use super::segment::{self, FrameScanner, HeadError, ScannedFrame, SegmentHead};
 use crate::record::{Seq, SeqRange};
+
+/// Bytes that are rewritten at a time.
+const REWRITE_BYTES: usize = 1 << 20;
 
 /// A segment that has not been scanned.
 pub(crate) struct SegmentFile {
@@ -23,6 +26,45 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        path: PathBuf,
+        first_seq: u64,
+    ) -> Result<SegmentFile, JournalError> {
+        let io = |what| {
+            let path = path.clone();
+            move |source| JournalError::Io { what, path, source }
+        };
+        let file = disk.open(&path).map_err(io("open"))?;
+        let len = file.length().map_err(io("read the length of"))?;
+        Ok(SegmentFile { path, file, len, first_seq })
+    }
+
+    /// Makes the last segment durable as scanned: cut at the end of its whole frames, and every byte
+    /// that was not known durable written again and synced.
+    pub(crate) fn settle(&mut self, scan: &Scan) -> Result<(), JournalError> {
+        let path = self.path.clone();
+        if self.len > scan.end {
+            self.file.truncate(scan.end).map_err(self.cannot("truncate"))?;
+            self.len = scan.end;
+        }
+        let mut buffer = vec![0; REWRITE_BYTES];
+        let mut offset = scan.durable;
+        while offset < scan.end {
+            let want = usize::try_from(scan.end - offset).unwrap_or(usize::MAX).min(REWRITE_BYTES);
+            let chunk = buffer.get_mut(..want).unwrap_or_default();
+            let read = read_full_at(&*self.file, chunk, offset).map_err(self.cannot("read"))?;
+            if read < want {
+                let why = "the file became shorter while it was read".into();
+                return Err(JournalError::Damaged { path, offset, why });
+            }
+            write_all_at(&*self.file, &mut [io::IoSlice::new(chunk)], offset)
+                .map_err(self.cannot("write"))?;
+            offset += want as u64;
+        }
+        self.file.sync().map_err(self.cannot("sync"))
+    }
+
     /// Turns an I/O error into one that names the file.
     pub(crate) fn cannot(&self, what: &'static str) -> impl FnOnce(io::Error) -> JournalError {
         let path = self.path.clone();
@@ -52,11 +94,20 @@ pub(crate) struct Fault {
     pub(crate) why: String,
     /// A crash in the middle of a write can leave this: bytes are missing or are others.
     pub(crate) may_be_torn: bool,
+    /// The segment's head and its length, if the fault is in it or in the checkpoint, and frames can
+    /// be told by it all the same.
+    pub(crate) head: Option<(SegmentHead, u64)>,
+    /// The segment is whole, and is of another place or another journal.
+    pub(crate) is_misplaced: bool,
 }
 
 impl Fault {
     pub(crate) fn damage(offset: u64, why: impl Into<String>) -> Fault {
-        Fault { offset, why: why.into(), may_be_torn: false }
+        Fault { offset, why: why.into(), may_be_torn: false, head: None, is_misplaced: false }
+    }
+
+    pub(crate) fn misplaced(why: String) -> Fault {
+        Fault { is_misplaced: true, ..Fault::damage(0, why) }
     }
 }
 
@@ -75,7 +126,14 @@ pub(crate) fn read_head(
     let io = || it.cannot("read");
     let (head, frames_at) = match SegmentHead::read(&*it.file).map_err(io())? {
         Ok(head) => head,
-        Err(HeadError::Damaged(why)) => return Ok(Err(Fault::damage(0, why))),
+        Err(HeadError::Damaged(why)) => {
+            let head = SegmentHead::read_corrected(&*it.file).map_err(io())?;
+            let is_ours = |(head, _): &(SegmentHead, u64)| {
+                head.first_seq == it.first_seq
+                    && identity.is_none_or(|(node, _)| *node == head.node)
+            };
+            return Ok(Err(Fault { head: head.filter(is_ours), ..Fault::damage(0, why) }));
+        }
         Err(HeadError::Format(found)) => {
             let path = it.path.clone();
             return Err(JournalError::Version { path, found, known: segment::FORMAT });
@@ -83,25 +141,31 @@ pub(crate) fn read_head(
     };
     if head.first_seq != it.first_seq {
         let why = format!("its header says that it begins at body {}", head.first_seq);
-        return Ok(Err(Fault::damage(0, why)));
+        return Ok(Err(Fault::misplaced(why)));
     }
     if let Some((node, seed)) = identity
         && (*node != head.node || *seed != head.seed)
     {
         let why = format!("it belongs to node {}, this journal is of node {node}", head.node);
-        return Ok(Err(Fault::damage(0, why)));
+        return Ok(Err(Fault::misplaced(why)));
     }
     let mut scanner = FrameScanner::new(&*it.file, it.len, head.salt);
     let frame = match scanner.frame(frames_at).map_err(io())? {
         Ok(frame) => frame,
-        Err(why) => return Ok(Err(Fault::damage(frames_at, format!("in the checkpoint: {why}")))),
+        Err(why) => {
+            let why = format!("in the checkpoint: {why}");
+            let head = Some((head, frames_at));
+            return Ok(Err(Fault { head, ..Fault::damage(frames_at, why) }));
+        }
     };
     let decoded = match frame.header.kind {
         Kind::Checkpoint => control::decode_checkpoint(&frame.kept),
         _ => None,
     };
     let Some((control, window)) = decoded else {
-        return Ok(Err(Fault::damage(frames_at, "the checkpoint makes no sense")));
+        let head = Some((head, frames_at));
+        let why = "the checkpoint makes no sense";
+        return Ok(Err(Fault { head, ..Fault::damage(frames_at, why) }));
     };
     Ok(Ok(Scan {
         last_seq: head.first_seq - 1,
@@ -123,7 +187,10 @@ pub(crate) fn scan_frames(it: &SegmentFile, scan: &mut Scan) -> io::Result<Optio
         let offset = scan.end;
         let frame = match scanner.frame(offset)? {
             Ok(frame) => frame,
-            Err(why) => return Ok(Some(Fault { offset, why: why.into(), may_be_torn: true })),
+            Err(why) => {
+                let fault = Fault::damage(offset, why);
+                return Ok(Some(Fault { may_be_torn: true, ..fault }));
+            }
         };
         if let Err(why) = apply(scan, &frame) {
             return Ok(Some(Fault::damage(offset, why)));
@@ -143,29 +210,8 @@ fn apply(scan: &mut Scan, frame: &ScannedFrame) -> Result<(), String> {
             if header.seq != scan.last_seq + 1 {
                 return Err(format!("body {} follows body {}", header.seq, scan.last_seq));
             }
-            let (head, prefix) =
-                frame.kept.split_at_checked(header.head_bytes.into()).ok_or(SENSELESS)?;
-            let head = BodyHead::decode(head, header.flags.is_compressed).ok_or(SENSELESS)?;
+            add_body(scan, frame).ok_or(SENSELESS)?;
             scan.last_seq = header.seq;
-            match scan.tables.get_mut(head.table) {
-                Some(last) => *last = header.seq,
-                None => drop(scan.tables.insert(head.table.to_owned(), header.seq)),
-            }
-            if is_encrypted(scan.head.format, header.flags, prefix) {
-                let seq = Seq(header.seq);
-                let first = scan.encrypted.map_or(seq, |range| range.first);
-                scan.encrypted = Some(SeqRange { first, last: seq });
-            }
-            if header.flags.has_key {
-                let overhead_bytes =
-                    if header.flags.is_encrypted { OVERHEAD_BYTES as u32 } else { 0 };
-                let stored_bytes = (header.payload_bytes - u32::from(header.head_bytes))
-                    .checked_sub(overhead_bytes)
-                    .ok_or(SENSELESS)?;
-                let body_bytes = head.inflated_bytes.unwrap_or(stored_bytes);
-                let key = RetryKey { hash: head.hash, body_bytes };
-                scan.window.push(RetryEntry { key, seq: Seq(header.seq), at: header.at });
-            }
             Ok(())
         }
         Kind::Seal => {
@@ -180,34 +226,28 @@ fn apply(scan: &mut Scan, frame: &ScannedFrame) -> Result<(), String> {
     }
 }
 
-/// Adds to `scan` the rolls and numbers that can still be read behind a fault, and returns the number
-/// of bytes that could not be read.
-pub(crate) fn salvage(it: &SegmentFile, scan: &mut Scan) -> io::Result<u64> {
-    let mut scanner = FrameScanner::new(&*it.file, it.len, scan.head.salt);
-    let (mut offset, mut unread_bytes) = (scan.end, 0);
-    while let Some((at, header)) = scanner.next_header(offset)? {
-        unread_bytes += at - offset;
-        scan.last_seq = scan.last_seq.max(header.seq);
-        let Ok(frame) = scanner.frame(at)? else {
-            // Its payload may be behind the next good header, or not be there at all.
-            unread_bytes += HEADER_BYTES as u64;
-            offset = at + HEADER_BYTES as u64;
-            continue;
-        };
-        offset = frame.end;
-        match header.kind {
-            Kind::Seal => {
-                if let Some(seal) = control::decode_seal(&frame.kept) {
-                    scan.control.salvage_seal(seal);
-                }
-            }
-            Kind::Committed => {
-                if let Some(roll) = control::decode_committed(&frame.kept) {
-                    scan.control.salvage_commit(roll);
-                }
-            }
-            Kind::Body | Kind::Checkpoint | Kind::Closed => {}
-        }
+/// Adds a whole body to the retry keys, the tables and the bodies that are encrypted. `None` if its
+/// head makes no sense.
+pub(crate) fn add_body(scan: &mut Scan, frame: &ScannedFrame) -> Option<()> {
+    let header = &frame.header;
+    let (head, prefix) = frame.kept.split_at_checked(header.head_bytes.into())?;
+    let head = BodyHead::decode(head, header.flags.is_compressed)?;
+    let seq = Seq(header.seq);
+    if header.flags.has_key {
+        let overhead_bytes = if header.flags.is_encrypted { OVERHEAD_BYTES as u32 } else { 0 };
+        let stored_bytes = (header.payload_bytes - u32::from(header.head_bytes))
+            .checked_sub(overhead_bytes)?;
+        let body_bytes = head.inflated_bytes.unwrap_or(stored_bytes);
+        let key = RetryKey { hash: head.hash, body_bytes };
+        scan.window.push(RetryEntry { key, seq, at: header.at });
     }
-    Ok(unread_bytes + it.len.saturating_sub(offset))
+    match scan.tables.get_mut(head.table) {
+        Some(last) => *last = header.seq,
+        None => drop(scan.tables.insert(head.table.to_owned(), header.seq)),
+    }
+    if is_encrypted(scan.head.format, header.flags, prefix) {
+        let first = scan.encrypted.map_or(seq, |range| range.first);
+        scan.encrypted = Some(SeqRange { first, last: seq });
+    }
+    Some(())
 }

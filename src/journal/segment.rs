@@ -33,6 +33,8 @@ const MAGIC: [u8; 8] = *b"SLJOURNL";
 /// and 2 a body that is encrypted has no flag.
 pub(crate) const FORMAT: u32 = 3;
 const FIXED_BYTES: usize = 50;
+/// Bytes of the longest head: node names have a prefix of 64 bytes at most.
+const MAX_HEAD_BYTES: usize = 160;
 /// Bytes read at a time by a scan.
 const SCAN_BYTES: usize = 1 << 20;
 /// Suffix of a segment that is being made.
@@ -105,6 +107,27 @@ impl SegmentHead {
             .map_err(|_| HeadError::Damaged("the node's name is not UTF-8"))?
             .to_owned();
         Ok((SegmentHead { format, node, seed, salt, first_seq, created_at }, head_bytes as u64))
+    }
+
+    /// Reads the head of a file in which one bit is not as it was written. The checksum says which:
+    /// among the heads that differ in one bit, at most one fits it.
+    pub(crate) fn read_corrected(file: &dyn DiskFile) -> io::Result<Option<(SegmentHead, u64)>> {
+        let mut bytes = vec![0; MAX_HEAD_BYTES];
+        let read = read_full_at(file, &mut bytes, 0)?;
+        bytes.truncate(read);
+        for bit in 0..8 * bytes.len() {
+            let flip = |bytes: &mut Vec<u8>| {
+                if let Some(byte) = bytes.get_mut(bit / 8) {
+                    *byte ^= 1 << (bit % 8);
+                }
+            };
+            flip(&mut bytes);
+            if let Ok(found) = SegmentHead::decode(&bytes) {
+                return Ok(Some(found));
+            }
+            flip(&mut bytes);
+        }
+        Ok(None)
     }
 
     /// Reads the head of a file.
@@ -180,7 +203,7 @@ pub(crate) fn create(
 
 /// Writes and syncs the head and the checkpoint of a segment as the file `new`, and returns it and
 /// its length.
-fn write_new(
+pub(crate) fn write_new(
     disk: &dyn Disk,
     new: &Path,
     head: &SegmentHead,

@@ -14,6 +14,7 @@ mod read;
 mod retry;
 mod rolls;
 mod rotation;
+mod salvage;
 mod search;
 mod versions;
 

@@ -97,6 +97,82 @@ def test_a_journal_that_cannot_be_written_ends_the_process(make_server, local_la
     assert sorted(local_lake.session_ids()) == ["a", "b"]
 
 
+@pytest.mark.parametrize("how", ["deleted", "moved away"])
+def test_a_state_directory_that_is_gone_under_load(make_server, local_lake, folder, how):
+    """Nothing is acknowledged into files without a name; the process leaves with 1."""
+    # The largest age: what is acknowledged is in the journal alone.
+    server = make_server(local_lake, "--roll-age", "1h").start()
+    load = Load(server, 20).start()
+    wait_until(lambda: load.sessions() > 500, 30, "sessions are taken")
+    away = folder / "away"
+    server.state.rename(away)
+    at = load.sessions()
+    if how == "deleted":
+        shutil.rmtree(away)
+    assert server.process.wait(30) == 1, server.process.tail()
+    load.stopping.set()
+    assert "was deleted, unmounted or replaced under it" in server.process.tail()
+    # Answers that were on their way, a bulk a sender.
+    assert load.sessions() <= at + 2 * 85 * 3, (load.sessions(), at)
+    if how == "moved away":
+        # All that was acknowledged is in what was moved, and lands from there.
+        server.state = away
+        server.start()
+        load.stop()
+        server.drain()
+        load.check(local_lake)
+
+
+def test_a_second_server_does_not_acknowledge_beside_one_whose_directory_is_gone(
+    make_server, local_lake, folder
+):
+    server = make_server(local_lake, "--roll-age", "1h").start()
+    assert server.put(body("old")).status == 200
+    shutil.rmtree(server.state)
+    second = make_server(Lake(stores.LocalStore(folder).lake("other")), "--roll-age", "1h", name="second")
+    second.state = server.state
+    second.start()
+    refused = None
+    with contextlib.suppress(OSError):
+        refused = server.put(body("into nowhere"))
+    assert refused is None or refused.status == 503, refused
+    assert server.process.wait(30) == 1, server.process.tail()
+    assert second.put(body("new")).status == 200
+    second.drain()
+    assert second_ids(folder) == ["new"]
+
+
+def second_ids(folder):
+    return Lake(stores.LocalStore(folder).lake("other")).session_ids()
+
+
+def test_a_segment_that_cannot_be_made_is_503_and_tried_again(make_server, local_lake):
+    """Without a file descriptor left: 503 with the reason, the process stays, and it goes on by itself."""
+    server = make_server(
+        local_lake, "--roll-age", "1h", "--journal-segment", "64KiB", "--journal-compression=false"
+    ).start()
+    large = body("a").replace(b"}", b',"city":"' + b"x" * 40_000 + b'"}')
+    assert server.put(large).status == 200
+    with server.client() as client:
+        # The connection is there before descriptors are gone.
+        assert client.send(None, method="GET", path="/health/ready").status == 200
+        open_now = len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+        before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        assert open_now > 3
+        reply = client.send(large.replace(b'"a"', b'"b"'))
+        assert reply.status == 503 and int(reply.headers["retry-after"]) > 0, reply
+        ready = client.send(None, method="GET", path="/health/ready")
+        assert ready.status == 503 and "no further segment" in ready.text, ready
+        assert server.process.running()
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+        is_ready = lambda: client.send(None, method="GET", path="/health/ready").status == 200  # noqa: E731
+        wait_until(is_ready, 10, "a segment is made again")
+        assert client.send(large.replace(b'"a"', b'"b"')).status == 200
+    server.drain()
+    assert sorted(local_lake.session_ids()) == ["a", "b"]
+
+
 def test_one_process_a_state_directory(server, make_server, local_lake, folder):
     """A second start on the same journal is refused, and the first one goes on."""
     second = make_server(local_lake, "--roll-age", "1h")

@@ -14,6 +14,7 @@ import time
 
 import pytest
 from harness import stores
+from harness.documents import document
 from harness.lake import Lake
 from harness.load import Load
 from harness.process import wait_until
@@ -219,6 +220,28 @@ def test_disk_full_down_to_the_reserve(make_server, local_lake, small_disk, comm
     assert set(load.statuses) <= {200, 503}, load.statuses
     server.drain()
     settled(local_lake, load, command, "disk full twice down to the reserve")
+
+
+def test_a_small_disk_does_not_stay_full_of_what_has_landed(make_server, local_lake, small_disk):
+    """The last segment is all landed, and what is short of the reserve: it is ended, so there is room."""
+    flags = ("--roll-age", "1s", "--disk-reserve", "32MiB", "--journal-compression=false")
+    server = make_server(local_lake, *flags)
+    server.state = small_disk / "state"
+    server.start()
+    # Less than a quarter of a segment: it is not ended for its size.
+    sent = []
+    for number in range(10):
+        sent.append(f"s{number}")
+        reply = server.put(document(sent[-1]).replace(b"}", b',"city":"' + b"x" * 1_000_000 + b'"}'))
+        assert reply.status == 200, reply
+    local_lake.wait_landed(len(sent))
+    # 3 MiB less than the reserve, and 10 MB are in the segment.
+    fill(small_disk / "filler", 29 << 20)
+    # Nobody sends anything: it is ready again by itself.
+    wait_until(lambda: server.get("/health/ready").status == 200, 20, "there is room")
+    assert server.put(document("after")).status == 200
+    server.drain()
+    assert sorted(local_lake.session_ids()) == sorted([*sent, "after"])
 
 
 def test_disk_full_to_the_last_byte(make_server, local_lake, small_disk, command):

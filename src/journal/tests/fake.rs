@@ -313,7 +313,16 @@ impl FakeDisk {
             }
         }
         let after = FakeDisk::default();
+        let mut named: BTreeMap<usize, usize> = BTreeMap::new();
         for (name, id) in names {
+            if let Some(id) = named.get(&id) {
+                // Another name of the same file.
+                let mut after = after.state();
+                after.names.insert(name.clone(), *id);
+                after.durable_names.insert(name, *id);
+                continue;
+            }
+            named.insert(id, after.state().files.len());
             let contents = &state.files[id];
             let mut bytes = contents.durable.clone();
             for change in &contents.pending {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -289,12 +289,4 @@ fn body(text: &str) -> NewBody {
         first_line: 1,
         bytes: Bytes::copy_from_slice(text.as_bytes()),
     }
-}
-
-/// Flips one bit of a file.
-pub(super) fn damage(disk: &FakeDisk, path: &Path, at_from_end: usize) {
-    let mut bytes = disk.bytes(path);
-    let at = bytes.len() - at_from_end;
-    bytes[at] ^= 1;
-    disk.put(path, &bytes);
 }
