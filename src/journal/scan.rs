@@ -5,10 +5,10 @@ use std::io;
 use std::path::PathBuf;
 
 use super::JournalError;
-use super::control::{self, Control};
-use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use super::codec::encryption::OVERHEAD_BYTES;
 use super::codec::is_encrypted;
+use super::control::{self, Control};
+use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use super::frame::{BodyHead, Kind, RetryKey};
 use super::retry_window::RetryEntry;
 use super::segment::{self, FrameScanner, HeadError, ScannedFrame, SegmentHead};
@@ -235,8 +235,8 @@ pub(crate) fn add_body(scan: &mut Scan, frame: &ScannedFrame) -> Option<()> {
     let seq = Seq(header.seq);
     if header.flags.has_key {
         let overhead_bytes = if header.flags.is_encrypted { OVERHEAD_BYTES as u32 } else { 0 };
-        let stored_bytes = (header.payload_bytes - u32::from(header.head_bytes))
-            .checked_sub(overhead_bytes)?;
+        let stored_bytes =
+            (header.payload_bytes - u32::from(header.head_bytes)).checked_sub(overhead_bytes)?;
         let body_bytes = head.inflated_bytes.unwrap_or(stored_bytes);
         let key = RetryKey { hash: head.hash, body_bytes };
         scan.window.push(RetryEntry { key, seq, at: header.at });

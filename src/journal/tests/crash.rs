@@ -305,7 +305,10 @@ fn a_missing_segment_is_refused_unless_asked() {
         }
         let (journal, recovery) = bench.skip_damaged().expect("opens");
         assert_eq!(recovery.skipped.len(), 1);
-        assert_eq!((&recovery.skipped[0].path, &recovery.skipped[0].lost[..]), (&None, &[gone][..]));
+        assert_eq!(
+            (&recovery.skipped[0].path, &recovery.skipped[0].lost[..]),
+            (&None, &[gone][..])
+        );
         assert_eq!(read_from(&journal, 1).len(), 8);
         drop(journal);
         assert!(bench.open().1.skipped.is_empty());
