@@ -106,7 +106,7 @@ class S3Store:
             hadoop,
         )
 
-    def unfinished_uploads(self):
+    def unfinished_uploads(self, prefix=""):
         """The keys of uploads in parts that were begun and neither completed nor aborted."""
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         scope = f"{now[:8]}/us-east-1/s3/aws4_request"
@@ -116,9 +116,10 @@ class S3Store:
             "X-Amz-Date": now,
             "X-Amz-Expires": "60",
             "X-Amz-SignedHeaders": "host",
+            "prefix": prefix,
             "uploads": "",
         }
-        query = urllib.parse.urlencode(sorted(query.items()), quote_via=urllib.parse.quote)
+        query = urllib.parse.urlencode(sorted(query.items()), quote_via=urllib.parse.quote, safe="")
         host = f"127.0.0.1:{self.port}"
         asked = f"GET\n/{self.bucket}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD"
         signed = hashlib.sha256(asked.encode()).hexdigest()
