@@ -158,3 +158,44 @@ def test_equal_lines_of_two_days_land_each(make_server, local_lake, command):
     assert "2 lines of the quarantine landed again" in said
     assert local_lake.session_ids() == ["mended", "mended"]
     assert off(report_of(command, local_lake, "--rows")) == []
+
+
+def test_nothing_is_not_well(make_server, lake, command):
+    """A mistyped prefix, and a folder above or below the lake."""
+    server = make_server(lake, "--roll-age", "1h").start()
+    server.put(body("a"))
+    server.drain()
+    env = lake.at.env
+    below = f"{lake.at.uri}/user_sessions"
+    printed = command("verify", below, env=env, expect=1)
+    assert "Nothing was found here" in printed and "prefix" in printed, printed
+    report = json.loads(command("verify", below, "--json", env=env, expect=1))
+    assert report["nodes"] == [] and report["problems"] == []
+
+
+def test_since_and_checkpoints(make_server, lake, command):
+    server = make_server(lake, "--roll-age", "1h", "--roll-rows", "20").start()
+    for number in range(4):
+        server.put(body(*(f"s{number}-{n}" for n in range(20))))
+    server.drain()
+    env, uri = lake.at.env, lake.at.uri
+    (whole,) = report_of(command, lake)["nodes"]
+    (since,) = report_of(command, lake, "--since", "1h")["nodes"]
+    assert since == whole
+    later = report_of(command, lake, "--since", "2999-01-01")
+    assert (later["nodes"], later["idle_nodes"]) == ([], 1)
+    assert "give a day" in command("verify", uri, "--since", "yesterday", env=env, expect=2)
+    assert "leave out --since" in command("verify", uri, "--since", "1h", "--checkpoint", env=env, expect=2)
+    assert lake.files("_verified") == []
+    assert "1 checkpoints written" in command("verify", uri, "--checkpoint", env=env)
+    assert lake.files("_verified") == [f"_verified/{whole['node']}.json"]
+    # A node of its own has landed since; the first's rolls are not looked at again.
+    other = make_server(lake, "--roll-age", "1h", name="other").start()
+    other.put(body("late"))
+    other.drain()
+    report = report_of(command, lake, "--since", "checkpoint", "--rows")
+    assert report["rows_read"] == 1 and report["idle_nodes"] == 0, report
+    assert sum(node["rows"] for node in report["nodes"]) == 81
+    command("verify", uri, "--since", "checkpoint", "--checkpoint", env=env)
+    assert len(lake.files("_verified")) == 2
+    assert off(report_of(command, lake, "--rows")) == []

@@ -75,11 +75,14 @@ def make(lake, receipts, nodes, data, model):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", help="the program; without it, the release build")
     parser.add_argument("--receipts", type=int, default=1_000_000)
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--lake", type=Path)
     parser.add_argument("--only", action="append", help="run only the commands whose words hold this")
     wanted = parser.parse_args()
+    if wanted.binary:
+        os.environ["SESSIONLAKE_TEST_BIN"] = wanted.binary
     from harness import place
 
     with scratch() as folder:

@@ -31,6 +31,7 @@ What to run (everything if nothing is said):
   tests/run perf [ARG...]   build, then the long measurements: import against pyarrow, memory
   tests/run peers [ARG...]  build, then the same file by this program, pyarrow, DuckDB and Polars
   tests/run growth [ARG...] build, then how cost grows with documents, partitions, connections
+  tests/run receipts [ARG...] build, then verify and inspect a lake of a million receipts
   tests/run serving [ARG...] build, then serve under load, with the journal compressed and not
   tests/run soak [ARG...]   build, then the long searches: kills under load, store away, and a
                             million steps each of the unit tests' searches on broken disks and stores
@@ -299,7 +300,7 @@ def only_one_run():
     return lock
 
 
-WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "install"]
+WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "receipts", "install"]
 
 
 def arguments():
@@ -320,7 +321,7 @@ def main():
     lock = only_one_run()
     started = time.monotonic()
     tally = Tally()
-    if options.what in ("peers", "growth", "serving"):
+    if options.what in ("peers", "growth", "serving", "receipts"):
         measurement(tally, options.what, more)
         code = tally.close(time.monotonic() - started)
         lock.close()
