@@ -138,12 +138,11 @@ impl Report {
         self.problems.is_empty() && !self.is_empty()
     }
 
-    /// Returns true if there is no roll here, landed or on its way: nothing to account for, which is
-    /// what a mistyped prefix looks like.
+    /// Returns true if there is no receipt here: nothing to account for, which is what a mistyped prefix
+    /// looks like, and what the folder of a table does.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let landed = !self.nodes.is_empty() || self.idle_nodes > 0;
-        !landed && self.pending_rolls.is_empty() && self.problems.is_empty()
+        self.nodes.is_empty() && self.idle_nodes == 0 && self.problems.is_empty()
     }
 
     /// Formats the report for people.
@@ -213,8 +212,8 @@ impl Report {
         if self.is_empty() {
             return writeln!(
                 out,
-                "Nothing was found here: no receipt, and no file of a roll. Is it the lake itself, \
-                 not a folder above\nor below it? Check the prefix and its spelling, or look with \
+                "Nothing was found here that can be verified: there is no receipt. Is it the lake itself, \
+                 not a folder\nabove or below it? Check the prefix and its spelling, or look with \
                  `sessionlake inspect`."
             );
         }
