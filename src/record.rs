@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3;
 
 /// Sequence number of a body: 1, 2, 3 … within one node, never used twice, gapless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,4 +97,78 @@ pub struct Body {
     pub first_line: u64,
     /// The documents, inflated, as they came.
     pub bytes: Bytes,
+}
+
+/// A digest of a set of bodies: the sum of a hash of each, of everything that decides its rows. It does
+/// not depend on how the bodies are read, and no body is there twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BodiesDigest(u128);
+
+impl BodiesDigest {
+    /// Returns the digest of one body.
+    #[must_use]
+    pub fn of(body: &Body) -> BodiesDigest {
+        let form: u8 = match body.form {
+            Form::Ndjson => 0,
+            Form::Elasticsearch => 1,
+        };
+        let mut hash = Xxh3::new();
+        hash.update(&body.seq.0.to_le_bytes());
+        hash.update(&body.received_at.0.to_le_bytes());
+        hash.update(&body.first_line.to_le_bytes());
+        hash.update(&[form]);
+        hash.update(&(body.table.len() as u64).to_le_bytes());
+        hash.update(body.table.as_bytes());
+        hash.update(&body.bytes);
+        BodiesDigest(hash.digest128())
+    }
+}
+
+impl std::ops::AddAssign for BodiesDigest {
+    fn add_assign(&mut self, more: BodiesDigest) {
+        self.0 = self.0.wrapping_add(more.0);
+    }
+}
+
+impl fmt::Display for BodiesDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(seq: u64, at: i64, text: &'static str) -> Body {
+        Body {
+            seq: Seq(seq),
+            received_at: Micros(at),
+            table: "t".into(),
+            form: Form::Ndjson,
+            first_line: 1,
+            bytes: Bytes::from_static(text.as_bytes()),
+        }
+    }
+
+    fn digest(bodies: &[Body]) -> String {
+        let mut sum = BodiesDigest::default();
+        for body in bodies {
+            sum += BodiesDigest::of(body);
+        }
+        sum.to_string()
+    }
+
+    #[test]
+    fn a_digest_is_of_all_that_decides_rows_and_stays_the_same() {
+        let all = digest(&[body(1, 5, "a"), body(2, 5, "b")]);
+        // In footers and receipts: it never changes.
+        assert_eq!(all, "018128362318277e8e6caf57502ad997");
+        assert_eq!(digest(&[body(2, 5, "b"), body(1, 5, "a")]), all);
+        for other in [body(2, 6, "b"), body(3, 5, "b"), body(2, 5, "c")] {
+            assert_ne!(digest(&[body(1, 5, "a"), other]), all);
+        }
+        let bulk = Body { form: Form::Elasticsearch, ..body(2, 5, "b") };
+        assert_ne!(digest(&[body(1, 5, "a"), bulk]), all);
+    }
 }

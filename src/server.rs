@@ -32,6 +32,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
 use crate::journal::{Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
 use crate::lake::{ColumnError, Lake, PartitionError};
+use crate::publish::fence;
+use crate::publish::lake_file::LakeFile;
 use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::record::Micros;
@@ -49,6 +51,8 @@ const CHECK_EVERY: Duration = Duration::from_millis(250);
 
 /// The longest time for which a start asks the lake about its tables.
 const ASK_LAKE: Duration = Duration::from_secs(3);
+/// The longest time for which a start waits for the lake's first answer before it takes bodies.
+const ASK_FOR: Duration = Duration::from_secs(3);
 
 /// The end of a server that did not land everything.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +105,7 @@ impl Server {
         privacy::Applied::by_table(&configured, key.as_ref())?;
         state_dir::create(settings.state())?;
         let access = open_access(&settings)?;
-        let lake = Lake::open(&settings.lake)?;
+        let lake = open_lake(&settings)?;
         let options = settings.journal_options(key.as_ref())?;
         let (journal, recovery) = Journal::open(Arc::new(RealDisk), Arc::clone(&clock), options)?;
         log_recovery(&recovery);
@@ -161,7 +165,19 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
         self.check_partitions().await?;
-        let landing = Landing::start(self.supervisor(Handle::current()))?;
+        let supervisor = self.supervisor(Handle::current());
+        let asked = supervisor.asked.clone();
+        let landing = Landing::start(supervisor)?;
+        // A lake that refuses this state directory does so before anything is acknowledged.
+        tokio::select! {
+            () = asked.cancelled() => {}
+            () = tokio::time::sleep(ASK_FOR) => {}
+            () = broken(&self.journal, &landing) => {}
+        }
+        if landing.has_ended() {
+            self.journal.close();
+            return landing.join().await.map_err(RunError::Landing);
+        }
         let watch = self.watch(Overdue::new(self.settings.overdue_after));
         let Server { settings, access, journal, readiness, metrics, .. } = self;
         let intake = Intake::new(journal.clone());
@@ -237,6 +253,9 @@ impl Server {
             options: self.settings.roll,
             limits: limits(&self.settings),
             lake: self.lake.clone(),
+            lake_file: LakeFile::new(Arc::new(RealDisk), self.settings.state()),
+            fence: Mutex::default(),
+            asked: CancellationToken::new(),
             key: self.key.clone(),
             tables: self.tables.clone(),
             journal: self.journal.clone(),
@@ -297,6 +316,16 @@ fn file_names(lake: &Lake) -> FileNames {
         );
         FileNames::Folded
     })
+}
+
+/// Opens the lake of `settings`. One that the state directory remembers is not created, and a
+/// directory is checked to be that lake.
+///
+/// # Errors
+/// The lake; it is another one, or none.
+pub fn open_lake(settings: &Settings) -> anyhow::Result<Lake> {
+    let file = LakeFile::new(Arc::new(RealDisk), settings.state());
+    fence::open_lake(&settings.lake, &file)
 }
 
 fn open_access(settings: &Settings) -> anyhow::Result<http::Access> {

@@ -18,7 +18,7 @@ mod plain;
 mod tests;
 
 use crate::lake::{Lake, Receipt, StoreError};
-use crate::record::{Roll, SeqRange};
+use crate::record::{BodiesDigest, Roll, SeqRange};
 
 /// The identity of a roll: what a table is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct RollId<'a> {
     pub roll: Roll,
     /// Its bodies.
     pub range: SeqRange,
+    /// Digest of its bodies, if it is known.
+    pub bodies: Option<BodiesDigest>,
 }
 
 /// The committers, by table format.
@@ -60,6 +62,13 @@ impl Outcome {
     #[must_use]
     pub fn taken(roll: RollId<'_>, receipt: &Receipt) -> String {
         plain::conflict(roll, receipt)
+    }
+
+    /// Returns the reason of the conflict if `receipt` is of other bodies than `roll`, with the same
+    /// numbers.
+    #[must_use]
+    pub fn other_bodies(roll: RollId<'_>, receipt: &Receipt) -> Option<String> {
+        plain::other_bodies(roll, receipt)
     }
 }
 

@@ -27,11 +27,20 @@ pub(super) async fn commit(lake: &Lake, receipt: &Receipt) -> Outcome {
     };
     text.push(b'\n');
     let range = SeqRange { first: Seq(receipt.first_seq), last: Seq(receipt.last_seq) };
-    let roll = RollId { node: &receipt.node, roll: Roll(receipt.roll), range };
+    let roll = RollId { node: &receipt.node, roll: Roll(receipt.roll), range, bodies: None };
     let name = names::receipt(roll.node, roll.roll);
     match lake.create_bytes(&name, text).await {
         Ok(true) => Outcome::Committed,
-        Ok(false) => look_up(lake, roll).await.unwrap_or_else(|| Outcome::Away(vanished(&name))),
+        Ok(false) => match look_up(lake, roll).await {
+            Some(Outcome::Already(found))
+                if receipt.bodies.is_some()
+                    && found.bodies.is_some()
+                    && found.bodies != receipt.bodies =>
+            {
+                Outcome::Conflict(conflict_of_bodies(&name))
+            }
+            outcome => outcome.unwrap_or_else(|| Outcome::Away(vanished(&name))),
+        },
         Err(error) => Outcome::Away(error),
     }
 }
@@ -55,7 +64,10 @@ fn judge(name: &str, bytes: &[u8], roll: RollId<'_>) -> Outcome {
     let (first, last) = (roll.range.first, roll.range.last);
     let theirs = (&*receipt.node, receipt.roll, receipt.first_seq, receipt.last_seq);
     if theirs == (roll.node, roll.roll.0, first.0, last.0) {
-        return Outcome::Already(Box::new(receipt));
+        return match other_bodies(roll, &receipt) {
+            Some(why) => Outcome::Conflict(why),
+            None => Outcome::Already(Box::new(receipt)),
+        };
     }
     Outcome::Conflict(conflict(roll, &receipt))
 }
@@ -71,6 +83,22 @@ pub(super) fn conflict(roll: RollId<'_>, receipt: &Receipt) -> String {
         names::receipt(roll.node, roll.roll),
         receipt.first_seq,
         receipt.last_seq
+    )
+}
+
+/// Says that a receipt is of other bodies with the numbers of the roll's, if it is. A digest that is
+/// not known says nothing.
+pub(super) fn other_bodies(roll: RollId<'_>, receipt: &Receipt) -> Option<String> {
+    let (theirs, ours) = (receipt.bodies.as_deref()?, roll.bodies?.to_string());
+    (theirs != ours).then(|| conflict_of_bodies(&names::receipt(roll.node, roll.roll)))
+}
+
+fn conflict_of_bodies(name: &str) -> String {
+    format!(
+        "{name} in the lake is the receipt of other bodies than those that this state directory has \
+         under the same numbers: the state directory is an older copy or a clone of another one; \
+         nothing more of this roll is put. Start with the newest state directory of this node, or with \
+         an empty one, which is a new node"
     )
 }
 

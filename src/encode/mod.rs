@@ -262,6 +262,12 @@ impl Encoder {
         self.writer.flushed_row_groups().len() * columns * COLUMN_FOOTER_BYTES
     }
 
+    /// Adds a key to the metadata of the footer.
+    pub fn add_metadata(&mut self, key: &str, value: &str) {
+        let pair = KeyValue::new(key.to_owned(), value.to_owned());
+        self.writer.append_key_value_metadata(pair);
+    }
+
     /// Writes the footer, and returns the file with the statistics in it. Nothing is synced.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::options::{Input, Options};
 use super::report::Report;
 use super::staging::Staging;
 use crate::clock::{Clock, SystemClock};
-use crate::lake::{ColumnError, Lake};
+use crate::lake::{ColumnError, Lake, LakeId};
 use crate::privacy;
 use crate::publish::pauses::Pauses;
 use crate::publish::publisher::Publisher;
@@ -155,6 +155,7 @@ impl Importer {
     pub(super) fn run(&self, mut planned: PlannedImport, report: &Report) -> anyhow::Result<Run> {
         self.check_partitions(&planned)?;
         let staging = Staging::take(&self.options.lake.location, &planned.node)?;
+        self.identify()?;
         let mut run = Run::default();
         let stream = if planned.manifest.is_of_stream() {
             Some(open_stream(&planned, report.bar())?)
@@ -183,6 +184,15 @@ impl Importer {
         }
         self.finish(&node, manifest, &progress, landed?, &mut run)?;
         Ok(run)
+    }
+
+    /// Gives a lake its identity that has none yet. From here on nothing is written to a directory that
+    /// is not this lake.
+    fn identify(&self) -> anyhow::Result<()> {
+        let Manifests { lake, runtime, .. } = &self.manifests;
+        let id = runtime.block_on(lake.identify(&LakeId::random()?))?;
+        lake.expect(&id);
+        Ok(())
     }
 
     /// Compares the partition columns of the import's table, and the types of all columns, with those of

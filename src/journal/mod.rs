@@ -93,6 +93,7 @@ pub use codec::encryption::BodyCipher;
 pub use control::MAX_SETTINGS_BYTES;
 pub(crate) use directory::LOCK;
 pub use disk::{Disk, DiskDir, DiskFile, DiskLock, RealDisk};
+pub(crate) use disk::{read_full_at, write_all_at};
 pub use error::{AppendError, JournalError};
 pub use options::{Options, quota_for_body};
 pub use reader::{Next, Reader};

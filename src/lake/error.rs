@@ -48,6 +48,19 @@ pub enum StoreError {
         /// The store's error.
         error: object_store::Error,
     },
+    /// The directory is no longer that of the lake: it was unmounted, deleted or replaced.
+    #[error(
+        "{directory} is not the lake {id} any more: {why}. Nothing is written there: is it not \
+         mounted?"
+    )]
+    Gone {
+        /// The directory.
+        directory: PathBuf,
+        /// The lake that it was.
+        id: String,
+        /// The finding.
+        why: String,
+    },
     /// The directory of a lake that is to be read does not exist.
     #[error("there is no lake at {directory}; `serve` or `import` makes one")]
     NoLake {
@@ -61,5 +74,30 @@ pub enum StoreError {
         key: String,
         /// The builder's reason.
         why: String,
+    },
+}
+
+/// A small record of the lake, its identity or a fence, that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The store would not read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The object is no such record.
+    #[error(
+        "{name} stands in the lake and is nothing that this version reads ({source}); look where it \
+         comes from"
+    )]
+    Malformed {
+        /// The object.
+        name: String,
+        /// The error of the JSON reader.
+        source: serde_json::Error,
+    },
+    /// The object is of a later version.
+    #[error("{name} in the lake was written by a newer version of this program; use that version")]
+    Newer {
+        /// The object.
+        name: String,
     },
 }

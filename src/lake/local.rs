@@ -10,8 +10,10 @@
 //! all is well, with the bytes nowhere. So it is distinguished from other errors
 //! ([`StoreError::Unsynced`]), and whoever wrote the staging file writes another.
 
+mod guard;
 mod hidden;
 mod links;
+mod swap;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,9 +24,10 @@ use std::sync::OnceLock;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use self::guard::Guard;
 use self::hidden::HiddenFiles;
 use self::links::LinkFolders;
-use super::{StoreError, names};
+use super::{LakeId, StoreError, names};
 use crate::table::FileNames;
 
 /// Number of directories that are remembered as synced; past it all are forgotten, and synced again.
@@ -68,6 +71,9 @@ pub(crate) struct Local {
     file_names: OnceLock<FileNames>,
     /// Directories whose names are synced, from the lake's root down to them.
     known: Mutex<BTreeSet<PathBuf>>,
+    guard: Guard,
+    /// Held while a file is compared and swapped.
+    swapping: Mutex<()>,
 }
 
 impl Local {
@@ -82,7 +88,14 @@ impl Local {
             links: LinkFolders::default(),
             file_names: OnceLock::new(),
             known: Mutex::default(),
+            guard: Guard::default(),
+            swapping: Mutex::default(),
         }
+    }
+
+    /// From now on writes nothing below `root` unless it is the lake `id`.
+    pub(super) fn expect(&self, root: &Path, id: &LakeId) {
+        self.guard.expect(root, id);
     }
 
     /// Creates the lake's directory and those above it that do not exist, and syncs every directory
@@ -197,6 +210,7 @@ impl Local {
 
     /// Makes the name of a file durable. Its bytes were synced before it got the name.
     pub(super) fn make_durable(&self, root: &Path, name: &str) -> Result<(), StoreError> {
+        self.guard.check(root)?;
         let target = self.syncs.stored(root.join(name));
         let dir = target.parent().unwrap_or(root);
         self.create_below(root, dir, &mut self.known())?;
@@ -227,6 +241,7 @@ impl Local {
 
     /// Removes a file, if there is one, and syncs its directory.
     pub(super) fn remove(&self, root: &Path, name: &str) -> Result<(), StoreError> {
+        self.guard.check(root)?;
         let target = self.syncs.stored(root.join(name));
         match fs::remove_file(&target) {
             // A process that was killed may have removed it and not synced the directory.
@@ -248,6 +263,7 @@ impl Local {
         fill: impl FnOnce(&Path) -> Result<(), StoreError>,
         unsynced: impl Fn(PathBuf, io::Error) -> StoreError,
     ) -> Result<bool, StoreError> {
+        self.guard.check(root)?;
         let target = self.syncs.stored(root.join(name));
         let dir = target.parent().unwrap_or(root).to_owned();
         self.create_below(root, &dir, &mut self.known())?;

@@ -6,6 +6,7 @@
 //! * [`QuarantineFile`], [`QuarantineEntry`]: lines that are no rows.
 //! * [`DataFile`]: footers and rows of Parquet files.
 //! * [`PartitionError`]: partition columns of a table that are not those of the lake.
+//! * [`LakeId`]: the identity of a lake; [`Fence`]: the state directory that lands as a node.
 //! * [`lease`]: the right to replace and delete objects.
 //!
 //! An object appears whole or not at all. In a directory it is written under a hidden name, synced,
@@ -16,7 +17,9 @@
 mod columns;
 mod error;
 mod failure;
+mod fence;
 mod footers;
+mod identity;
 pub mod lease;
 mod listing;
 mod local;
@@ -42,12 +45,14 @@ use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
 
 pub use self::columns::{ColumnConflict, ColumnError};
-pub use self::error::StoreError;
+pub use self::error::{RecordError, StoreError};
 pub use self::failure::advice;
+pub use self::fence::{Fence, StandingFence};
 pub use self::footers::DataFileError;
 pub(crate) use self::footers::FooterPart;
 #[cfg(test)]
 pub(crate) use self::footers::TAIL_BYTES;
+pub use self::identity::{LakeId, random_hex};
 pub use self::lease::{Acquisition, Lease, LeaseError};
 pub use self::listing::Detail;
 use self::local::Local;

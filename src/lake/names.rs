@@ -16,6 +16,8 @@
 //! _leases/<name>/<epoch>.json                    holder of a lease
 //! _verified/<node>.json                          the roll up to which a node was verified
 //! _tables/<table>.json                           partition columns of a table
+//! _nodes/<node>.json                             fence of a node
+//! _lake.json                                     identity of the lake
 //! _sessionlake_check/<token>                     written, read and deleted by `check`
 //! …/.<name>.tmp                                  a local file that is being written
 //! ```
@@ -43,6 +45,10 @@ pub const LEASES: &str = "_leases";
 pub const VERIFIED: &str = "_verified";
 /// Folder of the records of tables.
 pub const TABLES: &str = "_tables";
+/// Folder of the fences.
+pub const NODES: &str = "_nodes";
+/// The identity of a lake.
+pub const IDENTITY: &str = "_lake.json";
 /// Folder of the objects that `check` writes.
 pub const PROBES: &str = "_sessionlake_check";
 
@@ -133,6 +139,13 @@ pub enum ObjectName<'a> {
         /// The table.
         table: &'a str,
     },
+    /// The fence of a node.
+    Fence {
+        /// The node.
+        node: &'a str,
+    },
+    /// The identity of the lake.
+    Identity,
     /// An object that tries the lake out.
     Probe {
         /// Token that no other probe has.
@@ -151,6 +164,9 @@ impl<'a> ObjectName<'a> {
         let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
         if file.starts_with('.') && file.ends_with(".tmp") {
             return ObjectName::Staging(name);
+        }
+        if name == IDENTITY {
+            return ObjectName::Identity;
         }
         let parsed = match folder.split_once('/').unwrap_or((folder, "")) {
             (QUARANTINE, table) => parse_quarantine(table, file),
@@ -187,6 +203,10 @@ impl<'a> ObjectName<'a> {
                 .strip_suffix(".json")
                 .filter(|table| !table.is_empty())
                 .map(|table| ObjectName::Table { table }),
+            (NODES, "") => file
+                .strip_suffix(".json")
+                .filter(|node| !node.is_empty())
+                .map(|node| ObjectName::Fence { node }),
             (PROBES, "") => Some(ObjectName::Probe { token: file }),
             _ => parse_data(folder, file),
         };
@@ -233,6 +253,8 @@ impl fmt::Display for ObjectName<'_> {
             ObjectName::Lease { name, epoch } => write!(f, "{LEASES}/{name}/{epoch:08}.json"),
             ObjectName::Verified { node } => write!(f, "{VERIFIED}/{node}.json"),
             ObjectName::Table { table } => write!(f, "{TABLES}/{table}.json"),
+            ObjectName::Fence { node } => write!(f, "{NODES}/{node}.json"),
+            ObjectName::Identity => f.write_str(IDENTITY),
             ObjectName::Probe { token } => write!(f, "{PROBES}/{token}"),
             ObjectName::Staging(name) | ObjectName::Other(name) => f.write_str(name),
         }
@@ -279,6 +301,12 @@ pub fn import_seal(node: &str, roll: Roll) -> String {
 #[must_use]
 pub fn table(table: &str) -> String {
     ObjectName::Table { table }.to_string()
+}
+
+/// Returns the name of a node's fence.
+#[must_use]
+pub fn fence(node: &str) -> String {
+    ObjectName::Fence { node }.to_string()
 }
 
 /// Tells whether readers of a lake pass over `name`: a part of it begins with `_` or `.`.
@@ -409,6 +437,8 @@ mod tests {
                     ObjectName::Verified { node },
                     ObjectName::Probe { token: node },
                     ObjectName::Table { table: node },
+                    ObjectName::Fence { node },
+                    ObjectName::Identity,
                 ] {
                     let made = name.to_string();
                     prop_assert_eq!(ObjectName::parse(&made), name);
@@ -426,6 +456,8 @@ mod tests {
                     Just("_leases".to_owned()),
                     Just("_verified".to_owned()),
                     Just("_tables".to_owned()),
+                    Just("_nodes".to_owned()),
+                    Just("_lake.json".to_owned()),
                     Just("_delta_log".to_owned()),
                     "[a-z]{1,3}",
                     "[a-z]{1,3}=[a-z]{0,2}",

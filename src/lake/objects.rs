@@ -234,17 +234,21 @@ impl Lake {
             Ok(_) => Ok(Creation::Created),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Creation::Exists),
             Err(error) if is_not_implemented(&error) => {
-                if !self.no_conditional_puts.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        "{} does not create objects conditionally: they are looked up before they \
-                         are put. Set aws_conditional_put = \"disabled\" in [storage] to say so \
-                         from the start",
-                        self.location
-                    );
-                }
+                self.warn_of_conditions();
                 Ok(Creation::Unsupported)
             }
             Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    /// Remembers that the store takes no condition on a put, and logs it once.
+    pub(super) fn warn_of_conditions(&self) {
+        if !self.no_conditional_puts.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "{} does not create objects conditionally: they are looked up before they are put. \
+                 Set aws_conditional_put = \"disabled\" in [storage] to say so from the start",
+                self.location
+            );
         }
     }
 
@@ -314,7 +318,7 @@ impl Lake {
         Path::parse(name).map_err(|e| self.failed(e.into()))
     }
 
-    async fn put_object(&self, path: &Path, bytes: impl Into<Bytes>) -> Result<(), StoreError> {
+    pub(super) async fn put_object(&self, path: &Path, bytes: impl Into<Bytes>) -> Result<(), StoreError> {
         self.store.put(path, PutPayload::from(bytes.into())).await.map_err(|e| self.failed(e))?;
         Ok(())
     }

@@ -38,6 +38,9 @@ pub struct Receipt {
     /// Usually 0, and then left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unmatched: u64,
+    /// Digest of its bodies; left out if some are gone, and by earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bodies: Option<String>,
     /// Bodies of the range, or right before it, that were acknowledged and are gone: their segment
     /// was damaged, and the options said to go on without it. Usually none, and then left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

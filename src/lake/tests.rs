@@ -539,3 +539,32 @@ fn a_holder_that_goes_by_an_old_listing_does_not_hold_the_lease() {
         lake.renew_lease(&mut new, 5 * MINUTE, at(5)).await.unwrap();
     });
 }
+
+#[test]
+fn a_lake_has_one_identity_and_a_fence_is_swapped_by_one_of_those_who_read_it() {
+    on_each(async |lake, _| {
+        assert_eq!(lake.identity().await.unwrap(), None);
+        let [one, other] = [(); 2].map(|()| LakeId::random().unwrap());
+        assert_ne!(one, other);
+        assert_eq!(lake.identify(&one).await.unwrap(), one);
+        assert_eq!(lake.identify(&other).await.unwrap(), one);
+        assert_eq!(lake.identity().await.unwrap(), Some(one));
+
+        let fence = |roll: u64, token: &str| Fence::new("e".into(), roll, token.into());
+        assert!(lake.fence("n").await.unwrap().is_none());
+        assert!(lake.create_fence("n", &fence(0, "a")).await.unwrap());
+        assert!(!lake.create_fence("n", &fence(0, "b")).await.unwrap());
+        let standing = lake.fence("n").await.unwrap().unwrap();
+        assert_eq!(standing.fence, fence(0, "a"));
+        let swaps = (0..8).map(|at| {
+            let (lake, standing) = (lake.clone(), standing.clone());
+            async move { lake.swap_fence("n", &standing, &Fence::new("e".into(), 1, format!("t{at}"))).await }
+        });
+        let swapped = futures::future::join_all(swaps).await;
+        let mut won = (0..8).filter(|at| *swapped[*at].as_ref().unwrap());
+        let (winner, none) = (won.next(), won.next());
+        assert_eq!(none, None, "two have swapped it");
+        let standing = lake.fence("n").await.unwrap().unwrap();
+        assert_eq!(Some(standing.fence.token), winner.map(|at| format!("t{at}")));
+    });
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::lake::{DataFileError, StoreError};
+use crate::lake::{DataFileError, RecordError, StoreError};
 
 /// The action that a failed step asks of its caller. Ordered: of several errors, the greatest decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +64,24 @@ pub(crate) enum PublishError {
         /// The other.
         other: String,
     },
+    /// The lake is not the one that the state directory remembers.
+    #[error("{0}")]
+    WrongLake(String),
+    /// The lake of a running process is not there any more.
+    #[error("{0}")]
+    LakeGone(String),
+    /// Another state directory lands as this node, or has landed since.
+    #[error("{0}")]
+    Fenced(String),
+    /// The fence has changed since it was read. Reading it again tells by whom.
+    #[error("{0} has changed since it was read")]
+    FenceMoved(String),
+    /// The memory of the lake in the state directory cannot be read.
+    #[error("{0:#}")]
+    StateFile(anyhow::Error),
+    /// A record in the lake cannot be read.
+    #[error("{0}")]
+    Record(String),
     /// The table has something else under the identity of the roll, or cannot take it.
     #[error("{0}")]
     NotCommitted(String),
@@ -81,8 +99,15 @@ impl PublishError {
             | PublishError::Foreign { .. }
             | PublishError::OtherRows { .. }
             | PublishError::OneName { .. }
+            | PublishError::WrongLake(_)
+            | PublishError::Fenced(_)
+            | PublishError::StateFile(_)
+            | PublishError::Record(_)
             | PublishError::NotCommitted(_) => ErrorKind::Stop,
-            PublishError::Store(_) | PublishError::Vanished(_) => ErrorKind::Retry,
+            PublishError::Store(_)
+            | PublishError::LakeGone(_)
+            | PublishError::FenceMoved(_)
+            | PublishError::Vanished(_) => ErrorKind::Retry,
         }
     }
 
@@ -91,6 +116,15 @@ impl PublishError {
         match error {
             DataFileError::Store(error) => PublishError::Store(error),
             other => PublishError::Foreign { name: name.to_owned(), why: other.to_string() },
+        }
+    }
+}
+
+impl From<RecordError> for PublishError {
+    fn from(error: RecordError) -> PublishError {
+        match error {
+            RecordError::Store(error) => PublishError::Store(error),
+            other => PublishError::Record(other.to_string()),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Finished rolls into the lake: sealed, put, and committed to their tables.
 //!
 //! * `publisher`: the steps of one roll after the other.
+//! * `fence`: the right of a state directory to land as its node, in the lake that it knows.
+//! * `lake_file`: what the state directory remembers of the lake.
 //! * `recovery`: objects of a sealed roll that stand in the lake when it is made again.
 //! * `supervisor`: everything behind the journal of `serve`; starts again from it after a failure.
 //! * `error`: errors, by what the caller must do.
@@ -16,6 +18,8 @@ mod claimed_tables;
 mod concurrency;
 pub(crate) mod error;
 mod folded_names;
+pub(crate) mod fence;
+pub(crate) mod lake_file;
 pub(crate) mod pauses;
 mod pending_bodies;
 pub(crate) mod publisher;

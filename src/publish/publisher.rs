@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::claimed_tables::ClaimedTables;
 use super::concurrency::Concurrency;
 use super::error::{ErrorKind, PublishError};
+use super::fence::HeldFence;
 use super::folded_names;
 use super::pauses::Pauses;
 use super::recovery::{self, Unmade};
@@ -21,7 +22,7 @@ use super::work_list::WorkList;
 use crate::commit::{Committer, Outcome, RollId};
 use crate::journal::Seal;
 use crate::lake::{Earlier, Lake, Receipt, StoreError};
-use crate::record::{Roll, SeqRange};
+use crate::record::{BodiesDigest, Roll, SeqRange};
 use crate::roll::manifest::{Manifest, Standing, StatisticsBudget, Upload};
 use crate::status::{Observers, Readiness, RollEvent};
 use crate::table::Tables;
@@ -56,6 +57,8 @@ pub(crate) struct Publisher<'a> {
     concurrency: Concurrency,
     committer: Committer,
     claimed_tables: ClaimedTables,
+    /// The fence of the node; none for imports, whose seals are in the lake.
+    fence: Option<Arc<HeldFence>>,
     /// Cancelled when no roll is to be published any more.
     stop: CancellationToken,
 }
@@ -86,6 +89,7 @@ impl<'a> Publisher<'a> {
             // The one format that there is.
             committer: Committer::Plain,
             claimed_tables: ClaimedTables::default(),
+            fence: None,
             stop: CancellationToken::new(),
         }
     }
@@ -95,6 +99,11 @@ impl<'a> Publisher<'a> {
         Publisher { pauses, ..self }
     }
 
+    /// Publishes behind `fence` only.
+    pub(crate) fn with_fence(self, fence: Arc<HeldFence>) -> Publisher<'a> {
+        Publisher { fence: Some(fence), ..self }
+    }
+
     /// Gives up attempts and pauses once `stop` is cancelled. The roll under way stays sealed.
     pub(crate) fn with_stop(self, stop: CancellationToken) -> Publisher<'a> {
         Publisher { stop, ..self }
@@ -102,7 +111,8 @@ impl<'a> Publisher<'a> {
 
     /// Publishes a roll: seals it unless it is `sealed`, puts its files, commits it, and removes its
     /// staging files. Tries the store for as long as it takes. A roll whose number the table has
-    /// before it is sealed is neither sealed nor put.
+    /// before it is sealed is neither sealed nor put, and no roll is once the fence is another
+    /// process's.
     ///
     /// A crash before the seal: the bodies are decoded anew and belong to some later roll. After it:
     /// the roll is made again, with the same names and rows. Of a roll that was sealed before, nothing
@@ -123,6 +133,9 @@ impl<'a> Publisher<'a> {
             folded_names::check(&self.lake, &manifest)
         })?;
         if !sealed {
+            if let Some(fence) = &self.fence {
+                self.retry("look at the fence before", roll, &[], || fence.check(roll))?;
+            }
             self.retry("look at the tables of", roll, &[], || {
                 self.claimed_tables.claim(&self.lake, &manifest)
             })?;
@@ -130,14 +143,23 @@ impl<'a> Publisher<'a> {
             log.seal(&Seal { roll, range, settings: self.tables.to_json() })?;
             self.observers.emit(&RollEvent::Sealed { roll, range });
         }
+        if let Some(fence) = &self.fence {
+            self.retry("note the seal of", roll, &[], || fence.lift(roll))?;
+        }
         let lost = log.lost(range);
-        let found = if sealed { self.find(roll, range, &lost)? } else { None };
+        // Other bodies that are gone were gone when the roll was sealed: no attempt had them.
+        let mut missing = lost.clone();
+        missing.retain(|lost| sealed && lost.last >= range.first);
+        if !missing.is_empty() {
+            manifest.bodies = None;
+        }
+        let found = if sealed { self.find(roll, range, &lost, manifest.bodies)? } else { None };
         let receipt = match found {
-            Some(receipt) => receipt,
+            Some(receipt) => {
+                self.observers.emit(&RollEvent::AlreadyLanded { roll });
+                receipt
+            }
             None => {
-                // Other bodies that are gone were gone when the roll was sealed: no attempt had them.
-                let mut missing = lost.clone();
-                missing.retain(|lost| sealed && lost.last >= range.first);
                 if sealed {
                     self.keep_standing(&mut manifest, &missing)?;
                 }
@@ -153,20 +175,28 @@ impl<'a> Publisher<'a> {
     }
 
     /// Closes a sealed roll that the table has already, without making it again. Returns false when
-    /// the table does not have it.
+    /// the table does not have it. `bodies` reads the digest of its bodies, if all of them are there.
     ///
     /// # Errors
-    /// Those of [`Publisher::publish`].
+    /// Those of [`Publisher::publish`], and of `bodies`.
     pub(crate) fn close_if_committed(
         &self,
         log: &mut dyn RollLog,
         roll: Roll,
         range: SeqRange,
+        bodies: impl FnOnce() -> anyhow::Result<Option<BodiesDigest>>,
     ) -> anyhow::Result<bool> {
-        match self.find(roll, range, &log.lost(range))? {
-            Some(receipt) => self.close(log, &receipt).map(|()| true),
-            None => Ok(false),
+        let Some(receipt) = self.find(roll, range, &log.lost(range), None)? else { return Ok(false) };
+        if receipt.bodies.is_some()
+            && let Some(bodies) = bodies()?
+        {
+            let id = self.id(roll, range, Some(bodies));
+            if let Some(why) = Outcome::other_bodies(id, &receipt) {
+                return Err(PublishError::NotCommitted(why).into());
+            }
         }
+        self.observers.emit(&RollEvent::AlreadyLanded { roll });
+        self.close(log, &receipt).map(|()| true)
     }
 
     /// Marks a roll that is in the table as committed.
@@ -189,15 +219,15 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    fn id(&self, roll: Roll, range: SeqRange) -> RollId<'_> {
-        RollId { node: &self.node, roll, range }
+    fn id(&self, roll: Roll, range: SeqRange, bodies: Option<BodiesDigest>) -> RollId<'_> {
+        RollId { node: &self.node, roll, range, bodies }
     }
 
     /// Checks that the table has nothing under the number of a roll that is not sealed yet: what it
     /// has is of another state directory, whatever bodies it names. Afterwards it could not be told
     /// from an earlier attempt.
     fn check_new(&self, roll: Roll, range: SeqRange) -> anyhow::Result<()> {
-        let id = self.id(roll, range);
+        let id = self.id(roll, range, None);
         self.retry("look for the receipt of", roll, &[], || async {
             match self.committer.look_up(&self.lake, id).await {
                 None => Ok(()),
@@ -220,8 +250,9 @@ impl<'a> Publisher<'a> {
         roll: Roll,
         range: SeqRange,
         lost: &[SeqRange],
+        bodies: Option<BodiesDigest>,
     ) -> anyhow::Result<Option<Receipt>> {
-        let id = self.id(roll, range);
+        let id = self.id(roll, range, bodies);
         let found = self.retry("look for the receipt of", roll, &[], || async {
             match self.committer.look_up(&self.lake, id).await {
                 Some(Outcome::Away(error @ StoreError::Denied { .. })) if lost.is_empty() => {
@@ -232,9 +263,6 @@ impl<'a> Publisher<'a> {
                 None => Ok(None),
             }
         })?;
-        if found.is_some() {
-            self.observers.emit(&RollEvent::AlreadyLanded { roll });
-        }
         Ok(found)
     }
 
@@ -244,7 +272,7 @@ impl<'a> Publisher<'a> {
         let roll = manifest.roll;
         let staging: Vec<PathBuf> = manifest.staging_files().map(Path::to_owned).collect();
         let (looks, budget) = (WorkList::new(manifest.uploads()), StatisticsBudget::default());
-        let (id, budget) = (self.id(roll, manifest.range), &budget);
+        let (id, budget) = (self.id(roll, manifest.range, manifest.bodies), &budget);
         self.retry("look for the files of", roll, &staging, || {
             looks.attempt(LOOK_UPS, |upload: Upload| async move {
                 match recovery::standing(&self.lake, id, &upload, budget).await {
@@ -292,7 +320,7 @@ impl<'a> Publisher<'a> {
         let staging: Vec<PathBuf> = uploads.iter().map(|upload| upload.staging.clone()).collect();
         let uploads = WorkList::new(uploads);
         let (attempts, budget) = (Cell::new(0_u64), StatisticsBudget::default());
-        let (id, budget) = (self.id(manifest.roll, manifest.range), &budget);
+        let (id, budget) = (self.id(manifest.roll, manifest.range, manifest.bodies), &budget);
         self.retry("upload the files of", manifest.roll, &staging, || {
             attempts.set(attempts.get() + 1);
             let (files, parts) = self.concurrency.get();
@@ -345,7 +373,7 @@ impl<'a> Publisher<'a> {
 
     /// Attempts a step until it succeeds, with growing pauses, for as long as its error asks for that
     /// and the files of `staging` are there.
-    fn retry<F, T>(
+    pub(super) fn retry<F, T>(
         &self,
         step: &'static str,
         roll: Roll,

@@ -7,12 +7,15 @@
 //! When a segment was given up since the seal (`--skip-damaged`), the roll has fewer rows, and may
 //! lack whole files. What stands was made of the whole range, and counts as it is.
 
+use parquet::file::metadata::ParquetMetaData;
+
 use super::error::PublishError;
 use crate::columnar::statistics::{FileStatistics, Scalar};
 use crate::commit::RollId;
 use crate::lake::names::{self, ObjectName};
 use crate::lake::{Lake, Object};
 use crate::record::{Seq, SeqRange};
+use crate::roll::data_files::BODIES_DIGEST;
 use crate::roll::manifest::{Manifest, ObjectId, Standing, StatisticsBudget, Upload};
 use crate::schema::INGEST_ID;
 
@@ -46,12 +49,34 @@ async fn data_file(
     let footer = footer.map_err(|error| PublishError::of_footer(&object.name, error))?;
     let statistics = FileStatistics::of(&footer);
     check_bodies(roll, &object.name, &statistics)?;
+    check_digest(roll, &object.name, &footer)?;
     lake.make_durable(&object.name).await?;
     Ok(Standing {
         rows: u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0),
         bytes: object.bytes,
         statistics: budget.keep(statistics),
     })
+}
+
+/// Checks that a data file is of the bodies of `roll`, and not of others with the same numbers.
+/// Earlier versions have written no digest.
+fn check_digest(
+    roll: RollId<'_>,
+    name: &str,
+    footer: &ParquetMetaData,
+) -> Result<(), PublishError> {
+    let pairs = footer.file_metadata().key_value_metadata().into_iter().flatten();
+    let theirs = pairs.filter(|pair| pair.key == BODIES_DIGEST).find_map(|pair| pair.value.clone());
+    let ours = roll.bodies.map(|digest| digest.to_string());
+    match theirs.zip(ours) {
+        Some((theirs, ours)) if theirs != ours => {
+            let why = "it is of other bodies than those that this state directory has under the same \
+                       numbers: the directory is an older copy or a clone of another one"
+                .to_owned();
+            Err(PublishError::Foreign { name: name.to_owned(), why })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks that rows of a data file are of bodies of `roll`, by the bounds of their ids: an older copy
@@ -97,7 +122,12 @@ pub(super) enum Unmade {
 /// The store; an object that is none of this program's.
 pub(super) async fn unmade(lake: &Lake, manifest: &Manifest) -> Result<Vec<Unmade>, PublishError> {
     let (mut found, budget) = (Vec::new(), StatisticsBudget::default());
-    let of = RollId { node: &manifest.node, roll: manifest.roll, range: manifest.range };
+    let of = RollId {
+        node: &manifest.node,
+        roll: manifest.roll,
+        range: manifest.range,
+        bodies: manifest.bodies,
+    };
     for (at, made) in manifest.tables.iter().enumerate() {
         for object in lake.list(&made.name).await? {
             let ObjectName::Data { table, partition, node, roll } = ObjectName::parse(&object.name)

@@ -16,6 +16,8 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{ErrorKind, PublishError};
+use super::fence::{HeldFence, Taking};
+use super::lake_file::LakeFile;
 use super::pauses::Pauses;
 use super::pending_bodies::PendingBodies;
 use super::publisher::{self, Publisher, RollLog};
@@ -23,7 +25,7 @@ use crate::clock::Clock;
 use crate::journal::{self, Journal, Reader, Recovery, Seal};
 use crate::lake::Lake;
 use crate::privacy;
-use crate::record::{Roll, Seq, SeqRange};
+use crate::record::{BodiesDigest, Roll, Seq, SeqRange};
 use crate::roll;
 use crate::roll::RollLimits;
 use crate::roll::engine::{Engine, Mode};
@@ -57,6 +59,12 @@ pub(crate) struct Supervisor {
     pub(crate) options: roll::Options,
     pub(crate) limits: RollLimits,
     pub(crate) lake: Lake,
+    /// The memory of the lake in the state directory.
+    pub(crate) lake_file: LakeFile,
+    /// The fence of the node, once the lake has answered.
+    pub(crate) fence: Mutex<Option<Arc<HeldFence>>>,
+    /// Cancelled once the lake has answered, or has failed to for the first time.
+    pub(crate) asked: CancellationToken,
     /// Hashes as the privacy rules of a roll ask.
     pub(crate) key: Option<privacy::Key>,
     pub(crate) tables: Tables,
@@ -119,13 +127,16 @@ impl Supervisor {
 
     /// Publishes until the journal is closed and drained, or something fails.
     pub(crate) fn attempt(&self) -> anyhow::Result<()> {
+        self.take_fence()?;
         for seal in self.pending().sealed {
             let tables = Tables::from_json(&seal.settings)
                 .with_context(|| format!("the settings that roll {} was sealed with", seal.roll))?;
             self.observers.emit(&RollEvent::Redone { roll: seal.roll, range: seal.range });
             let publisher = self.publisher(&tables);
             self.look_at_first(seal.range.first);
-            if publisher.close_if_committed(&mut self.log(), seal.roll, seal.range)? {
+            if publisher.close_if_committed(&mut self.log(), seal.roll, seal.range, || {
+                self.digest_of(seal.range)
+            })? {
                 continue;
             }
             let source = self.source(seal.range.first, Some(seal.range.last));
@@ -145,6 +156,47 @@ impl Supervisor {
             let mut pending = self.pending.lock();
             pending.bodies.read(body.seq, body.received_at);
             self.readiness.set_oldest_pending(pending.bodies.oldest());
+        }
+    }
+
+    /// Makes sure that the lake is the one that the state directory remembers, and takes the fence of
+    /// the node, once in a life. Tries for as long as it takes.
+    pub(crate) fn take_fence(&self) -> anyhow::Result<()> {
+        if self.fence.lock().is_some() {
+            return Ok(());
+        }
+        let (taking, pending) = (Taking::new()?, self.pending());
+        let next = pending.next_roll;
+        let sealed = pending.sealed.first().map(|seal| seal.range.first);
+        let first = sealed.unwrap_or(pending.unsealed_from);
+        let node: Arc<str> = self.journal.node().into();
+        let fence = self.publisher(&self.tables).retry("ask the lake before", next, &[], || async {
+            self.look_at_first(first);
+            let taken = taking.take(&self.lake, &self.lake_file, &node, next).await;
+            // One that is refused ends the thread, and that is heard of.
+            if taken.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Retry) {
+                self.asked.cancel();
+            }
+            taken
+        })?;
+        *self.fence.lock() = Some(Arc::new(fence));
+        Ok(())
+    }
+
+    /// Reads the digest of the bodies of a sealed roll. Returns `None` if some of them are lost.
+    fn digest_of(&self, range: SeqRange) -> anyhow::Result<Option<BodiesDigest>> {
+        if !self.journal.lost(range).is_empty() {
+            return Ok(None);
+        }
+        let mut source = self.source(range.first, Some(range.last));
+        let mut digest = BodiesDigest::default();
+        loop {
+            match source.next(Duration::ZERO)? {
+                Next::Body(body) => digest += BodiesDigest::of(&body),
+                Next::Ended => return Ok(Some(digest)),
+                // All of them were durable when the roll was sealed.
+                Next::TimedOut => return Ok(None),
+            }
         }
     }
 
@@ -172,9 +224,14 @@ impl Supervisor {
     pub(crate) fn publisher<'a>(&self, tables: &'a Tables) -> Publisher<'a> {
         let (lake, node) = (self.lake.clone(), self.journal.node().into());
         let (runtime, readiness) = (self.runtime.clone(), Arc::clone(&self.readiness));
-        Publisher::new(lake, node, tables, runtime, readiness, self.observers.clone())
-            .with_pauses(self.pauses)
-            .with_stop(self.stop.clone())
+        let publisher =
+            Publisher::new(lake, node, tables, runtime, readiness, self.observers.clone())
+                .with_pauses(self.pauses)
+                .with_stop(self.stop.clone());
+        match &*self.fence.lock() {
+            Some(fence) => publisher.with_fence(Arc::clone(fence)),
+            None => publisher,
+        }
     }
 
     fn engine(&self, tables: &Tables, mut source: JournalSource, mode: Mode) -> anyhow::Result<()> {

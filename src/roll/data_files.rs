@@ -19,11 +19,14 @@ use super::manifest::StatisticsBudget;
 use super::open_tables::OpenTables;
 use super::spill::Spill;
 use crate::batch::{Buffers, FileKey, RowGroup};
-use crate::encode::{EncodedFile, Encoder};
-use crate::record::Roll;
+use crate::encode::{EncodeError, EncodedFile, Encoder};
+use crate::record::{BodiesDigest, Roll};
 
 /// Arrow bytes below which a row group is encoded by one thread, where memory allows.
 const SMALL_BYTES: usize = 8 << 20;
+
+/// The key of the digest of the roll's bodies in the footers of its files.
+pub(crate) const BODIES_DIGEST: &str = "sessionlake.bodies";
 
 /// Small files under way at a time, per thread.
 const UNDER_WAY: usize = 2;
@@ -143,7 +146,7 @@ impl DataFiles {
         Ok(())
     }
 
-    /// Writes all rows that wait, and finishes all files. Returns them in the order of their keys.
+    /// Writes all rows that wait, and finishes all files, each with the digest of the roll's bodies. Returns them in the order of their keys.
     ///
     /// # Errors
     /// A staging file cannot be written; the roll is of no use then.
@@ -152,6 +155,7 @@ impl DataFiles {
         buffers: &mut Buffers,
         tables: &OpenTables,
         spill: &Spill,
+        bodies: BodiesDigest,
     ) -> anyhow::Result<Vec<(FileKey, EncodedFile)>> {
         let threads = Arc::clone(&self.threads);
         let mut files = BTreeMap::new();
@@ -168,7 +172,7 @@ impl DataFiles {
                 if bytes >= self.small_bytes {
                     self.encode(&group, tables, spill)?;
                     // A footer takes more memory than the file's name.
-                    let file = self.take_or_create(&key, tables)?.finish()?;
+                    let file = finish(self.take_or_create(&key, tables)?, bodies)?;
                     files.insert(key, bounded(file, &statistics));
                     continue;
                 }
@@ -177,7 +181,7 @@ impl DataFiles {
                 let (permit, ended, failed) = (Permit(free.clone()), &ended, &failed);
                 let statistics = &statistics;
                 scope.spawn(move |_| {
-                    let outcome = end(encoder, &group, spill, statistics);
+                    let outcome = end(encoder, &group, spill, statistics, bodies);
                     failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
                     ended.lock().insert(key, SmallFileOutcome { outcome, bytes });
                     drop((group, permit));
@@ -191,7 +195,7 @@ impl DataFiles {
             files.insert(key, staged);
         }
         for (key, encoder) in std::mem::take(&mut self.encoders) {
-            files.insert(key, bounded(encoder.finish()?, &statistics));
+            files.insert(key, bounded(finish(encoder, bodies)?, &statistics));
         }
         Ok(files.into_iter().collect())
     }
@@ -227,11 +231,18 @@ fn end(
     group: &RowGroup,
     spill: &Spill,
     statistics: &StatisticsBudget,
+    bodies: BodiesDigest,
 ) -> anyhow::Result<(EncodedFile, u64)> {
     let before = encoder.bytes();
     encoder.row_group(&rows(group, spill, encoder.schema())?)?;
     let added = encoder.bytes() - before;
-    Ok((bounded(encoder.finish()?, statistics), added))
+    Ok((bounded(finish(encoder, bodies)?, statistics), added))
+}
+
+/// Finishes a file, with the digest of the roll's bodies in its footer.
+fn finish(mut encoder: Encoder, bodies: BodiesDigest) -> Result<EncodedFile, EncodeError> {
+    encoder.add_metadata(BODIES_DIGEST, &bodies.to_string());
+    encoder.finish()
 }
 
 /// Drops the statistics of a file past the memory that a roll's may take.

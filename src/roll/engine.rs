@@ -174,8 +174,9 @@ impl Batcher<'_> {
             let mut lines = 0;
             match self.slots.recv_timeout(TICK) {
                 Ok(item) => match item? {
-                    Dispatched::Job(Slot { range, bytes, output }) => {
+                    Dispatched::Job(Slot { range, digest, bytes, output }) => {
                         self.begin(open, range, bytes as u64);
+                        open.add_digest(digest);
                         lines = take(open, &output)?;
                         let _ = self.freed.send(bytes);
                     }

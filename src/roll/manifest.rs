@@ -16,7 +16,7 @@ use crate::encode::EncodedFile;
 use crate::lake::{
     FileReceipt, LostBodies, QuarantineReceipt, RECEIPT_VERSION, Receipt, TableReceipt, names,
 };
-use crate::record::{Roll, SeqRange};
+use crate::record::{BodiesDigest, Roll, SeqRange};
 use crate::table::hive_path::{PartitionValues, values_of_path};
 use crate::table::{Spec, TableId, Tables, Template};
 
@@ -33,6 +33,8 @@ pub(crate) struct Manifest {
     /// Documents, broken lines and action lines. Derived rows are not in it.
     pub(crate) counts: Counts,
     pub(crate) tables: Vec<TableManifest>,
+    /// Digest of its bodies; none once some that it was sealed with are gone.
+    pub(crate) bodies: Option<BodiesDigest>,
     statistics: StatisticsBudget,
 }
 
@@ -167,7 +169,8 @@ impl Manifest {
             quarantine: None,
         };
         let tables = tables.specs().iter().map(table).collect();
-        Manifest { node, roll, range, counts, tables, statistics: StatisticsBudget::default() }
+        let statistics = StatisticsBudget::default();
+        Manifest { node, roll, range, counts, tables, bodies: None, statistics }
     }
 
     /// Adds a data file of a table: that of the partition with the Hive path `partition`.
@@ -345,6 +348,7 @@ impl Manifest {
             rejects: self.counts.rejects,
             actions: self.counts.actions,
             unmatched: self.counts.unmatched,
+            bodies: self.bodies.map(|digest| digest.to_string()),
             lost: lost
                 .map(|lost| LostBodies { first_seq: lost.first.0, last_seq: lost.last.0 })
                 .collect(),

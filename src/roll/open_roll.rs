@@ -14,7 +14,7 @@ use super::options::Options;
 use super::spill::{self, Spill};
 use crate::batch::{Buffers, Due, RollState};
 use crate::decode::Counts;
-use crate::record::{Micros, Roll, SeqRange};
+use crate::record::{BodiesDigest, Micros, Roll, SeqRange};
 use crate::table::Tables;
 
 /// The open roll.
@@ -23,6 +23,7 @@ pub(crate) struct OpenRoll {
     specs: Tables,
     tables: OpenTables,
     range: Option<SeqRange>,
+    digest: BodiesDigest,
     since: Option<Micros>,
     counts: Counts,
     source_bytes: u64,
@@ -55,6 +56,7 @@ impl OpenRoll {
             specs: tables.clone(),
             tables: OpenTables::new(tables, options, node, &threads)?,
             range: None,
+            digest: BodiesDigest::default(),
             since: None,
             counts: Counts::default(),
             source_bytes: 0,
@@ -80,6 +82,11 @@ impl OpenRoll {
         self.range = Some(SeqRange { first, last: range.last });
         self.since.get_or_insert(now);
         self.source_bytes += source_bytes;
+    }
+
+    /// Adds the digest of bodies.
+    pub(crate) fn add_digest(&mut self, digest: BodiesDigest) {
+        self.digest += digest;
     }
 
     /// Takes in a decoded part. Encodes row groups that are full, and spills rows past the memory
@@ -156,10 +163,12 @@ impl OpenRoll {
     /// A staging file cannot be written; the roll is of no use then.
     pub(crate) fn finish(&mut self) -> anyhow::Result<Option<Manifest>> {
         let Some(range) = self.range.take() else { return Ok(None) };
-        let files = self.files.finish(&mut self.buffers, &self.tables, &self.spill)?;
+        let digest = std::mem::take(&mut self.digest);
+        let files = self.files.finish(&mut self.buffers, &self.tables, &self.spill, digest)?;
         let counts = std::mem::take(&mut self.counts);
         let roll = self.files.begin_next();
         let mut manifest = Manifest::new(Arc::clone(&self.node), roll, range, counts, &self.specs);
+        manifest.bodies = Some(digest);
         for (key, encoded) in files {
             let router = &self.tables.get_mut(key.table)?.router;
             let values = router

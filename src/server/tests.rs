@@ -224,3 +224,94 @@ async fn a_body_that_waits_for_too_long_is_trouble_and_leaves_a_server_ready() {
     server.ended().await.unwrap();
     assert_eq!(readiness.oldest_pending(), None, "all has landed");
 }
+
+/// Returns the text of the error with which a start is refused.
+fn refused(dir: &TempDir) -> String {
+    let Err(error) = Server::build(settings(dir), metrics::install()) else { panic!("it starts") };
+    format!("{error:#}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_is_not_there_or_is_another_one_is_refused_and_not_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(settings(&dir)).await;
+    assert_eq!(server.put("{\"id\":\"a\"}\n").await, 200);
+    server.ended().await.unwrap();
+    let (lake, away) = (dir.path().join("lake"), dir.path().join("away"));
+    // Deleted, or on a file system that is not mounted.
+    std::fs::rename(&lake, &away).unwrap();
+    let said = refused(&dir);
+    assert!(said.contains("is the lake not mounted") && said.contains("lake.json"), "{said}");
+    assert!(!lake.exists(), "it was made");
+    std::fs::create_dir(&lake).unwrap();
+    assert!(refused(&dir).contains("there is no _lake.json"));
+    assert_eq!(files(&lake), [""; 0]);
+    // Another one.
+    std::fs::write(lake.join("_lake.json"), r#"{"version":1,"id":"ff"}"#).unwrap();
+    assert!(refused(&dir).contains("says that it is lake ff"));
+    assert_eq!(files(&lake), ["_lake.json"]);
+    // Mounted again.
+    std::fs::remove_dir_all(&lake).unwrap();
+    std::fs::rename(&away, &lake).unwrap();
+    Running::start(settings(&dir)).await.ended().await.unwrap();
+    // A new one, on purpose.
+    std::fs::remove_dir_all(&lake).unwrap();
+    std::fs::remove_file(dir.path().join("state/lake.json")).unwrap();
+    let server = Running::start(settings(&dir)).await;
+    assert_eq!(server.put("{\"id\":\"b\"}\n").await, 200);
+    server.ended().await.unwrap();
+    assert_eq!(receipts(&dir).iter().map(|receipt| receipt.rows).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_goes_while_a_server_runs_is_waited_for_and_not_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(settings(&dir)).await;
+    let (lake, away) = (dir.path().join("lake"), dir.path().join("away"));
+    let began = Instant::now();
+    while !files(&lake).iter().any(|name| name.starts_with("_nodes/")) {
+        assert!(began.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // The start has ended.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    std::fs::rename(&lake, &away).unwrap();
+    // As a mount point is without its file system.
+    std::fs::create_dir(&lake).unwrap();
+    assert_eq!(server.put("{\"id\":\"a\"}\n").await, 200);
+    let Running { task, stop, .. } = server;
+    let _ = stop.send(());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!task.is_finished(), "it landed nowhere, or gave up");
+    assert_eq!(files(&lake), [""; 0]);
+    std::fs::remove_dir(&lake).unwrap();
+    std::fs::rename(&away, &lake).unwrap();
+    tokio::time::timeout(SOON, task).await.expect("it ends").unwrap().unwrap();
+    assert_eq!(receipts(&dir).iter().map(|receipt| receipt.rows).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_a_state_directory_takes_no_body() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(settings(&dir)).await;
+    server.ended().await.unwrap();
+    let (state, copy) = (dir.path().join("state"), dir.path().join("copy"));
+    std::fs::create_dir(&copy).unwrap();
+    for name in files(&state) {
+        if !name.contains('/') {
+            std::fs::copy(state.join(&name), copy.join(&name)).unwrap();
+        }
+    }
+    let server = Running::start(settings(&dir)).await;
+    assert_eq!(server.put("{\"id\":\"a\"}\n").await, 200);
+    server.ended().await.unwrap();
+    let before = files(&dir.path().join("lake"));
+    std::fs::remove_dir_all(&state).unwrap();
+    std::fs::rename(&copy, &state).unwrap();
+    let server = Server::build(settings(&dir), metrics::install()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ended = server.run(listener, std::future::pending()).await;
+    let said = format!("{:#}", anyhow::Error::new(ended.unwrap_err()));
+    assert!(said.contains("an older copy or a clone"), "{said}");
+    assert_eq!(files(&dir.path().join("lake")), before);
+}

@@ -91,6 +91,7 @@ impl Bench {
             rejects,
             actions: 0,
             unmatched: 0,
+            bodies: None,
             lost: Vec::new(),
             tables: vec![TableReceipt {
                 table: "t".into(),

@@ -262,6 +262,12 @@ impl FakeDisk {
         state.files[state.names[path]].seen.clone()
     }
 
+    /// Returns the bytes of a file, if there is one.
+    pub(crate) fn bytes_if_there(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.state();
+        state.names.get(path).map(|id| state.files[*id].seen.clone())
+    }
+
     /// Replaces a file's bytes, durably: damage, or the picture of a crash.
     pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         let mut state = self.state();

@@ -160,6 +160,7 @@ fn a_roll_that_cannot_be_staged_leaves_no_files_while_the_publisher_waits() {
     harness.rows = 2;
     let (journal, recovery) = harness.open().expect("opens");
     let supervisor = harness.supervisor(&journal, &recovery);
+    supervisor.take_fence().expect("taken");
     harness.store.go_away(u64::MAX);
     harness.append(&journal, &line("a1", 1, false)).expect("taken");
     harness.append(&journal, &line("a2", 1, false)).expect("taken");

@@ -70,6 +70,7 @@ fn a_sealed_roll_that_is_made_again_says_so_and_is_not_sealed_again() {
         settings: supervisor.tables.to_json(),
     };
     supervisor.log().seal(&seal).expect("sealed");
+    supervisor.take_fence().expect("taken");
     harness.store.go_away(1);
     let keeps = Arc::new(Keeps::default());
     supervisor.observers = Observers::new(Arc::new(SystemClock), vec![keeps.clone()]);

@@ -23,6 +23,8 @@ use crate::encode::Compression;
 use crate::journal::tests::fake::FakeDisk;
 use crate::journal::{AppendError, Journal, JournalError, NewBody, Options, Receipt, Recovery};
 use crate::lake::Lake;
+use crate::publish::error::{ErrorKind, PublishError};
+use crate::publish::lake_file::LakeFile;
 use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::record::{Form, Micros};
@@ -49,9 +51,9 @@ pub(super) struct Harness {
     pub(super) rows: u64,
     pub(super) part_bytes: usize,
     pub(super) roll: roll::Options,
-    clock: Arc<ManualClock>,
+    pub(super) clock: Arc<ManualClock>,
     pub(super) table: Spec,
-    staging: TempDir,
+    pub(super) staging: TempDir,
 }
 
 /// The contents of the lake.
@@ -110,6 +112,9 @@ impl Harness {
                 source_bytes: u64::MAX,
             },
             lake: Lake::on(Arc::new(self.store.clone()), self.part_bytes),
+            lake_file: LakeFile::new(self.disk.clone(), &self.options.dir),
+            fence: Mutex::default(),
+            asked: CancellationToken::new(),
             key: None,
             tables: Tables::new(vec![self.table.clone()]).expect("one table"),
             journal: journal.clone(),
@@ -158,8 +163,15 @@ impl Harness {
         recovery
     }
 
-    /// Returns the bytes of every object, by name.
+    /// Returns the bytes of every object but fences, which every start swaps, by name.
     pub(super) fn objects(&self) -> BTreeMap<String, Bytes> {
+        let mut objects = self.all_objects();
+        objects.retain(|name, _| !name.contains("_nodes/"));
+        objects
+    }
+
+    /// Returns the bytes of every object, by name.
+    pub(super) fn all_objects(&self) -> BTreeMap<String, Bytes> {
         RUNTIME.block_on(async {
             let objects: Vec<_> =
                 self.store.objects.list(None).try_collect().await.expect("memory");
@@ -170,6 +182,21 @@ impl Harness {
             }
             all
         })
+    }
+
+    /// Runs a future of the store.
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        RUNTIME.block_on(future)
+    }
+
+    /// Deletes the objects whose names are `chosen`. Returns how many.
+    pub(super) fn delete(&self, chosen: impl Fn(&str) -> bool) -> usize {
+        let names: Vec<String> = self.all_objects().into_keys().filter(|name| chosen(name)).collect();
+        for name in &names {
+            let path = object_store::path::Path::from(name.as_str());
+            RUNTIME.block_on(self.store.objects.delete(&path)).expect("memory");
+        }
+        names.len()
     }
 
     pub(super) fn landed(&self) -> Landed {
@@ -185,7 +212,7 @@ impl Harness {
 
 impl Landed {
     fn add(&mut self, name: String, bytes: Bytes) {
-        if name.starts_with("_tables/") {
+        if name == "_lake.json" || name.starts_with("_nodes/") || name.starts_with("_tables/") {
             return;
         }
         self.sizes.insert(name.clone(), bytes.len() as u64);
@@ -270,7 +297,11 @@ pub(super) fn land(supervisor: &Supervisor, disk: &FakeDisk) -> anyhow::Result<(
         let landed = catch_unwind(AssertUnwindSafe(|| supervisor.attempt()))
             .unwrap_or_else(|_| Err(anyhow::anyhow!("died")));
         let Err(error) = landed else { return Ok(()) };
-        if disk.is_off() || supervisor.journal.status().poisoned.is_some() {
+        let kind = error.downcast_ref::<PublishError>().map(PublishError::kind);
+        if kind == Some(ErrorKind::Stop)
+            || disk.is_off()
+            || supervisor.journal.status().poisoned.is_some()
+        {
             return Err(error);
         }
     }

@@ -1,12 +1,12 @@
-//! Objects and receipts that stand under a roll's names and are of other bodies.
+//! State directories that were copied, lakes that are others, and objects of other bodies that stand
+//! under a roll's names.
 
 use std::sync::Arc;
 
-use object_store::ObjectStoreExt as _;
-use object_store::path::Path;
 
 use super::harness::{Harness, land, line};
-use crate::journal::Seal;
+use crate::journal::{Disk as _, Seal};
+use crate::lake::{Lake, LakeId};
 use crate::publish::error::{ErrorKind, PublishError};
 use crate::record::{Roll, Seq, SeqRange};
 
@@ -53,8 +53,17 @@ fn refused(harness: &Harness, bodies: &[(&str, u64)], sealed: bool) -> String {
 #[test]
 fn a_new_roll_whose_number_the_lake_has_is_neither_sealed_nor_put() {
     // Of other bodies, and of as many bodies as the roll has.
-    for before in [&[("a1", 1), ("a2", 1)][..], &[("a1", 1)]] {
+    for (before, fence) in [
+        (&[("a1", 1), ("a2", 1)][..], true),
+        (&[("a1", 1)], true),
+        (&[("a1", 1), ("a2", 1)], false),
+        (&[("a1", 1)], false),
+    ] {
         let mut harness = brought_back(before);
+        if !fence {
+            // As an earlier build leaves the lake.
+            assert_eq!(harness.delete(|name| name.contains("_nodes/")), 1);
+        }
         let objects = harness.objects();
         let error = refused(&harness, &[("b1", 2)], false);
         assert!(error.contains("an older copy"), "{error}");
@@ -70,16 +79,109 @@ fn a_new_roll_whose_number_the_lake_has_is_neither_sealed_nor_put() {
 #[test]
 fn a_file_of_other_bodies_is_not_taken_for_the_rolls_own() {
     let harness = brought_back(&[("a1", 7), ("a2", 1)]);
-    // Its process was killed before the receipt.
-    let objects = harness.objects();
-    let receipt = objects.keys().find(|name| name.contains("_receipts/")).expect("a receipt");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(harness.store.objects.delete(&Path::from(receipt.as_str()))).expect("deleted");
+    // Its process was killed before the receipt, and there is no fence, as of an earlier build.
+    harness.delete(|name| name.contains("_receipts/") || name.contains("_nodes/"));
     let objects = harness.objects();
     // As many rows as the file that stands: only its ids tell.
     let error = refused(&harness, &[("b1", 1)], true);
     assert!(error.contains("none of the roll's bodies, 1 to 1"), "{error}");
     assert_eq!(harness.objects(), objects, "something was put");
+}
+
+#[test]
+fn what_has_the_same_numbers_and_counts_and_is_of_other_bodies_is_not_taken_for_the_rolls_own() {
+    for gone in ["_receipts/", "nothing"] {
+        let harness = brought_back(&[("a1", 1)]);
+        harness.delete(|name| name.contains(gone) || name.contains("_nodes/"));
+        let objects = harness.objects();
+        // The file is of one row of body 1, and so would the roll's be.
+        let error = refused(&harness, &[("b1", 1)], true);
+        assert!(error.contains("of other bodies than those that this state directory"), "{error}");
+        assert_eq!(harness.objects(), objects, "something was put");
+    }
+}
+
+#[test]
+fn of_a_state_directory_and_its_clone_the_one_that_started_last_goes_on() {
+    let mut harness = Harness::new(33);
+    harness.drain();
+    let (journal, recovery) = harness.open().expect("opens");
+    let first = harness.supervisor(&journal, &recovery);
+    first.take_fence().expect("taken");
+    let mut clone = Harness::new(34);
+    clone.disk = Arc::new(harness.disk.killed());
+    clone.store = harness.store.clone();
+    let (other, of_other) = clone.open().expect("opens");
+    let second = clone.supervisor(&other, &of_other);
+    second.take_fence().expect("the clone cannot be told from the directory");
+    harness.append(&journal, &line("a1", 1, false)).expect("taken");
+    clone.append(&other, &line("b1", 1, false)).expect("taken");
+    journal.close();
+    other.close();
+    let error = format!("{:#}", first.run().expect_err("it was overtaken"));
+    assert!(error.contains("since this one started"), "{error}");
+    second.run().expect("landed");
+    assert_eq!(harness.landed().rows.keys().collect::<Vec<_>>(), ["b1"]);
+    drop((first, second, journal, other));
+    // What it has acknowledged stays, and its next start says the same.
+    let after = harness.disk.killed();
+    harness.disk = Arc::new(after);
+    let (journal, recovery) = harness.open().expect("opens");
+    assert_eq!((recovery.unsealed_from, recovery.next), (Seq(1), Seq(2)));
+    let error = harness.supervisor(&journal, &recovery).run().expect_err("still");
+    assert!(format!("{error:#}").contains("an older copy or a clone"), "{error:#}");
+}
+
+#[test]
+fn another_lake_or_none_is_refused_until_the_memory_of_the_old_one_is_removed() {
+    let mut harness = Harness::new(35);
+    harness.drain();
+    let other = Lake::below(Arc::new(harness.store.clone()), "other");
+    for there in [false, true] {
+        if there {
+            let id = LakeId::random().expect("random");
+            harness.block_on(other.identify(&id)).expect("identified");
+        }
+        let objects = harness.all_objects();
+        let (journal, recovery) = harness.open().expect("opens");
+        let mut supervisor = harness.supervisor(&journal, &recovery);
+        supervisor.lake = other.clone();
+        let error = supervisor.run().expect_err("another lake");
+        let kind = error.downcast_ref::<PublishError>().map(PublishError::kind);
+        assert_eq!(kind, Some(ErrorKind::Stop), "{error:#}");
+        assert!(format!("{error:#}").contains("remove /state/journal/lake.json"), "{error:#}");
+        assert_eq!(harness.all_objects(), objects, "something was put");
+    }
+    harness.disk.remove(&harness.options.dir.join("lake.json")).expect("removed");
+    let after = harness.disk.killed();
+    harness.disk = Arc::new(after);
+    let (journal, recovery) = harness.open().expect("opens");
+    let mut supervisor = harness.supervisor(&journal, &recovery);
+    supervisor.lake = other;
+    harness.append(&journal, &line("a1", 1, false)).expect("taken");
+    journal.close();
+    supervisor.run().expect("landed");
+    assert!(harness.objects().keys().any(|name| name.starts_with("other/_receipts/")));
+}
+
+#[test]
+fn a_node_without_a_fence_gets_one_when_the_lake_has_nothing_that_it_does_not_know() {
+    let mut harness = Harness::new(36);
+    let (journal, recovery) = harness.open().expect("opens");
+    let supervisor = harness.supervisor(&journal, &recovery);
+    harness.append(&journal, &line("a1", 1, false)).expect("taken");
+    journal.close();
+    supervisor.run().expect("landed");
+    drop((supervisor, journal));
+    // As an earlier build leaves lake and state directory.
+    let own = |name: &str| name.contains("_nodes/") || name.contains("_lake.json");
+    assert_eq!(harness.delete(own), 2);
+    harness.disk.remove(&harness.options.dir.join("lake.json")).expect("removed");
+    let after = harness.disk.killed();
+    harness.disk = Arc::new(after);
+    harness.drain();
+    assert_eq!(harness.all_objects().keys().filter(|name| own(name)).count(), 2);
+    harness.landed().check_receipts();
 }
 
 /// A harness whose store answers 403 for what is not there.

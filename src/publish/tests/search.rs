@@ -7,6 +7,10 @@
 //! store ends it at any of their calls, or fails it. After a last life without faults, the oracle
 //! holds what was acknowledged against what is in the lake.
 //!
+//! Between lives, state directories are copied: an older copy is brought back, a clone runs beside its
+//! original, and a start finds another lake. Of all copies one goes on. What the others have
+//! acknowledged alone is in their journals, and never in the lake.
+//!
 //! A short search runs with every `cargo test`. The long one: `SESSIONLAKE_SEARCH_STEPS=200000 cargo
 //! test --release publish::tests::search -- --nocapture`. A history that breaks something is
 //! printed with its seed, and run again alone with `SESSIONLAKE_SEARCH_SEED` (its threads may take
@@ -19,8 +23,10 @@ use std::sync::Arc;
 use super::harness::{Harness, land, line};
 use super::store::Faults;
 use crate::encode::Compression;
-use crate::journal::tests::fake::{FaultEffect, PlannedFault};
+use crate::journal::tests::fake::{FakeDisk, FaultEffect, PlannedFault};
 use crate::journal::{AppendError, Journal, JournalError};
+use crate::lake::{Lake, LakeId};
+use crate::publish::lake_file::LakeFile;
 use crate::search::{Dice, histories};
 
 /// Histories and steps of the search that every test run makes at least.
@@ -43,6 +49,18 @@ struct Tally {
     disk_faults: u64,
     store_faults: u64,
     store: Faults,
+    /// Older copies that were refused, and those that nothing was sealed since.
+    copies_refused: u64,
+    copies_taken: u64,
+    clones: u64,
+    other_lakes: u64,
+}
+
+/// A copy of the state directory.
+struct Copy {
+    disk: FakeDisk,
+    /// The bodies that were acknowledged by then.
+    acked: BTreeMap<u64, usize>,
 }
 
 /// A body, and its outcome.
@@ -58,6 +76,7 @@ struct History {
     asked: Vec<Asked>,
     /// Bodies by the sequence numbers of their acks.
     acked: BTreeMap<u64, usize>,
+    copies: Vec<Copy>,
 }
 
 impl History {
@@ -69,7 +88,7 @@ impl History {
         // With little memory, rows are spilled.
         harness.roll.memory_bytes = if dice.one_in(2) { 1 << 26 } else { 1 << 14 };
         harness.part_bytes = if dice.one_in(2) { 1_000 } else { 1 << 20 };
-        History { dice, harness, asked: Vec::new(), acked: BTreeMap::new() }
+        History { dice, harness, asked: Vec::new(), acked: BTreeMap::new(), copies: Vec::new() }
     }
 
     /// A new body, or one that was asked for before.
@@ -185,6 +204,133 @@ impl History {
         }
     }
 
+    /// A body that was not asked for before.
+    fn fresh(&mut self) -> usize {
+        let (number, id) = (self.asked.len(), format!("c{}-0", self.asked.len()));
+        let text = line(&id, self.dice.below(3), false);
+        self.asked.push(Asked { text, ids: vec![id], acked: false });
+        number
+    }
+
+    /// Starts on `disk`, appends fresh bodies and lands, beside the state directory of the history.
+    /// Returns the outcome and the bodies by number.
+    fn beside(
+        &self,
+        disk: &Arc<FakeDisk>,
+        fresh: &[usize],
+        lake: Option<Lake>,
+    ) -> (anyhow::Result<()>, BTreeMap<u64, usize>) {
+        let (clock, options) = (self.harness.clock.clone(), self.harness.options.clone());
+        let (journal, recovery) = Journal::open(disk.clone(), clock, options).expect("opens");
+        let mut supervisor = self.harness.supervisor(&journal, &recovery);
+        supervisor.lake_file = LakeFile::new(disk.clone(), &self.harness.options.dir);
+        supervisor.staging = self.harness.staging().with_file_name("beside");
+        supervisor.lake = lake.unwrap_or(supervisor.lake);
+        let texts: Vec<String> = fresh.iter().map(|at| self.asked[*at].text.clone()).collect();
+        let acked = self.harness.append_all(&journal, &texts);
+        let acked = acked.into_iter().map(|acked| acked.expect("taken").seq.0);
+        let acked = acked.zip(fresh.iter().copied()).collect();
+        journal.close();
+        (land(&supervisor, disk), acked)
+    }
+
+    /// Goes on with `disk`, by which `acked` were acknowledged.
+    fn go_on_with(&mut self, disk: FakeDisk, acked: BTreeMap<u64, usize>) {
+        self.harness.disk = Arc::new(disk);
+        self.acked = acked;
+        self.asked.iter_mut().for_each(|asked| asked.acked = false);
+        for at in self.acked.values() {
+            self.asked[*at].acked = true;
+        }
+    }
+
+    /// Ends faults. Nothing of a life is under way.
+    fn calm(&mut self) {
+        self.harness.disk.plan_fault(None);
+        self.harness.store.die_at(None, &self.harness.disk);
+        self.harness.store.inject_faults(0);
+        self.harness.block_on(self.harness.store.settle());
+    }
+
+    /// An older copy of the state directory is brought back, and its original is started after it.
+    fn bring_back(&mut self, tally: &mut Tally) {
+        let among = self.copies.len() as u64;
+        if among == 0 || self.harness.disk.is_off() {
+            return;
+        }
+        self.calm();
+        let Copy { disk, acked } = self.copies.swap_remove(self.dice.below(among) as usize);
+        let (disk, objects) = (Arc::new(disk), self.harness.objects());
+        let fresh = [self.fresh()];
+        let (landed, more) = self.beside(&disk, &fresh, None);
+        if landed.is_err() {
+            tally.copies_refused += 1;
+            assert_eq!(self.harness.objects(), objects, "an older copy has put something");
+            return;
+        }
+        tally.copies_taken += 1;
+        let overtaken = Arc::new(self.harness.disk.killed());
+        let (fresh, objects) = ([self.fresh()], self.harness.objects());
+        let (landed, _) = self.beside(&overtaken, &fresh, None);
+        assert!(landed.is_err(), "two copies of one state directory go on");
+        assert_eq!(self.harness.objects(), objects, "the overtaken one has put something");
+        let acked = acked.into_iter().chain(more).collect();
+        self.go_on_with(disk.killed(), acked);
+        self.copies.clear();
+    }
+
+    /// A clone is started beside its original. One of them lands.
+    fn clone_beside(&mut self, tally: &mut Tally) {
+        // Without a segment both would be new nodes.
+        if self.harness.disk.is_off() || self.harness.segments().is_empty() {
+            return;
+        }
+        self.calm();
+        self.harness.store.inject_faults([0, 6][self.dice.below(2) as usize]);
+        tally.clones += 1;
+        let disks = [Arc::new(self.harness.disk.killed()), Arc::new(self.harness.disk.killed())];
+        let fresh = [[self.fresh()], [self.fresh()]];
+        let this = &*self;
+        let ended = std::thread::scope(|scope| {
+            let [one, other] = [0, 1].map(|at| {
+                let (disk, fresh) = (&disks[at], &fresh[at]);
+                scope.spawn(move || this.beside(disk, fresh, None))
+            });
+            [one, other].map(|thread| thread.join().expect("no panic"))
+        });
+        let went_on: Vec<bool> = ended.iter().map(|(landed, _)| landed.is_ok()).collect();
+        assert_eq!(went_on.iter().filter(|on| **on).count(), 1, "{went_on:?}");
+        let winner = usize::from(went_on[1]);
+        let mut acked = self.acked.clone();
+        acked.extend(&ended[winner].1);
+        self.go_on_with(disks[winner].killed(), acked);
+        self.copies.clear();
+    }
+
+    /// A start finds another lake, or none.
+    fn find_another_lake(&mut self, tally: &mut Tally) {
+        let there = self.harness.disk.bytes_if_there(&self.harness.options.dir.join("lake.json"));
+        if self.harness.disk.is_off() || there.is_none() {
+            return;
+        }
+        self.calm();
+        tally.other_lakes += 1;
+        let other = Lake::below(Arc::new(self.harness.store.clone()), "other");
+        if self.dice.one_in(2) {
+            let id = LakeId::random().expect("random");
+            let identified = other.identify(&id);
+            // The store may be away still.
+            let _ = self.harness.block_on(identified);
+        }
+        let (disk, objects) =
+            (Arc::new(self.harness.disk.killed()), self.harness.all_objects());
+        let fresh = [self.fresh()];
+        let (landed, _) = self.beside(&disk, &fresh, Some(other));
+        assert!(landed.is_err(), "it lands in another lake");
+        assert_eq!(self.harness.all_objects(), objects, "something was put in another lake");
+        self.harness.delete(|name| name.starts_with("other/"));
+    }
+
     /// The process is gone, perhaps with the power.
     fn die(&mut self, journal: Option<Journal>, tally: &mut Tally) {
         let after = if self.dice.one_in(2) {
@@ -206,7 +352,18 @@ impl History {
 
     fn run(&mut self, tally: &mut Tally) {
         for _ in 0..1 + self.dice.below(8) {
+            let copied = self.dice.one_in(2) && !self.harness.disk.is_off();
+            if copied && !self.harness.segments().is_empty() {
+                let disk = self.harness.disk.killed();
+                self.copies.push(Copy { disk, acked: self.acked.clone() });
+            }
             self.live(tally);
+            match self.dice.below(12) {
+                0 | 1 => self.bring_back(tally),
+                2 => self.clone_beside(tally),
+                3 => self.find_another_lake(tally),
+                _ => {}
+            }
         }
         self.harness.disk.plan_fault(None);
         if self.harness.disk.is_off() || self.harness.disk.is_gone() {
@@ -266,6 +423,8 @@ fn no_history_loses_or_doubles_a_line() {
     println!("{tally:#?}");
     if all {
         let all = [tally.kills, tally.power_cuts, tally.disk_faults, tally.duplicates];
+        assert!(all.iter().all(|n| *n > 0), "{tally:?}");
+        let all = [tally.copies_refused, tally.copies_taken, tally.clones, tally.other_lakes];
         assert!(all.iter().all(|n| *n > 0), "{tally:?}");
         let store = tally.store;
         let all = [store.refused, store.lost_answers, store.late, store.exists, store.away];

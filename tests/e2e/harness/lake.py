@@ -113,7 +113,7 @@ class Lake:
                     told[file["path"]] = file
                 if table["quarantine"]:
                     told[table["quarantine"]["path"]] = table["quarantine"]
-        there = {p: self.size(p) for p in self.files() if not p.startswith(("_receipts/", "_imports/", "_tables/"))}
+        there = {p: self.size(p) for p in self.files() if not p.startswith(("_receipts/", "_imports/", "_tables/", "_nodes/", "_lake.json"))}
         assert {path: file["bytes"] for path, file in told.items()} == there
         return sums
 

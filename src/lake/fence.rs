@@ -1,0 +1,144 @@
+//! Fences: which state directory lands the rolls of a node, and how far it has come.
+//!
+//! ```text
+//! _nodes/<node>.json      {"version":1,"epoch":"…","last_sealed":7,"token":"…"}
+//! ```
+//! The protocol is `publish`'s. Here a fence is read, created if there is none, and swapped if it is
+//! the one that was read. A token is of one write alone, so that a write whose answer was lost is
+//! recognised. Stores without conditional puts are asked before, which leaves the time between asking
+//! and putting open.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+use object_store::{
+    ObjectStore as _, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion,
+};
+use serde::{Deserialize, Serialize};
+
+use super::error::RecordError;
+use super::failure::is_not_implemented;
+use super::objects::blocking;
+use super::{Lake, Location, StoreError, names};
+
+/// Version of the form of fences.
+const VERSION: u32 = 1;
+
+/// The content of a fence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fence {
+    version: u32,
+    /// Random at every start of the node.
+    pub epoch: String,
+    /// The last roll that was sealed; 0 if none was.
+    pub last_sealed: u64,
+    /// Random at every write.
+    pub token: String,
+}
+
+impl Fence {
+    /// Makes the content of a fence.
+    #[must_use]
+    pub fn new(epoch: String, last_sealed: u64, token: String) -> Fence {
+        Fence { version: VERSION, epoch, last_sealed, token }
+    }
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {}, last sealed roll {}", self.epoch, self.last_sealed)
+    }
+}
+
+/// A fence as it stands in the lake.
+#[derive(Clone, Debug)]
+pub struct StandingFence {
+    /// Its content.
+    pub fence: Fence,
+    bytes: Vec<u8>,
+    version: UpdateVersion,
+}
+
+impl Lake {
+    /// Reads the fence of `node`, or `None` when there is none.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub async fn fence(&self, node: &str) -> Result<Option<StandingFence>, RecordError> {
+        let name = names::fence(node);
+        let found = match self.store.get(&self.path(&name)?).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            found => found.map_err(|error| self.not_answered(&name, error))?,
+        };
+        let version = UpdateVersion {
+            e_tag: found.meta.e_tag.clone(),
+            version: found.meta.version.clone(),
+        };
+        let bytes = found.bytes().await.map_err(|error| self.failed(error))?.to_vec();
+        let malformed = |source| RecordError::Malformed { name: name.clone(), source };
+        let fence: Fence = serde_json::from_slice(&bytes).map_err(malformed)?;
+        if fence.version > VERSION {
+            return Err(RecordError::Newer { name });
+        }
+        Ok(Some(StandingFence { fence, bytes, version }))
+    }
+
+    /// Creates the fence of `node`. Returns false if there is one, which may be of an earlier attempt
+    /// whose answer was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whether it is created is unknown then.
+    pub async fn create_fence(&self, node: &str, fence: &Fence) -> Result<bool, StoreError> {
+        self.create_bytes(&names::fence(node), content(fence)).await
+    }
+
+    /// Replaces the fence `standing` of `node` by `fence`. Returns false if another stands there now,
+    /// which may be of an earlier attempt whose answer was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whether it is replaced is unknown then.
+    pub async fn swap_fence(
+        &self,
+        node: &str,
+        standing: &StandingFence,
+        fence: &Fence,
+    ) -> Result<bool, StoreError> {
+        let (name, bytes) = (names::fence(node), content(fence));
+        if let Location::Local(root) = &self.location {
+            let (local, root, before) =
+                (self.local.clone(), root.clone(), standing.bytes.clone());
+            return blocking(move || local.swap_bytes(&root, &name, &before, &bytes)).await;
+        }
+        let path = self.path(&name)?;
+        let versioned = standing.version.e_tag.is_some() || standing.version.version.is_some();
+        if versioned && self.takes_conditions() {
+            let mode = PutMode::Update(standing.version.clone());
+            match self.store.put_opts(&path, PutPayload::from(bytes.clone()), mode.into()).await {
+                Ok(_) => return Ok(true),
+                Err(
+                    object_store::Error::Precondition { .. }
+                    | object_store::Error::AlreadyExists { .. },
+                ) => return Ok(false),
+                Err(error) if is_not_implemented(&error) => self.warn_of_conditions(),
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        if self.get(&name).await?.as_deref() != Some(&*standing.bytes) {
+            return Ok(false);
+        }
+        self.put_object(&path, bytes).await.map(|()| true)
+    }
+
+    /// Tells whether the store takes conditions on puts, as far as it has said.
+    #[must_use]
+    pub fn takes_conditions(&self) -> bool {
+        !self.no_conditional_puts.load(Ordering::Relaxed)
+    }
+}
+
+fn content(fence: &Fence) -> Vec<u8> {
+    // A struct of texts and numbers is always written.
+    let mut text = serde_json::to_vec(fence).unwrap_or_default();
+    text.push(b'\n');
+    text
+}

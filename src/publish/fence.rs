@@ -1,0 +1,341 @@
+//! The fence of a node: of all copies of a state directory, one lands.
+//!
+//! A state directory that is copied, restored from a backup, or part of a machine that is cloned
+//! numbers its bodies and rolls as another one does, or did. So the lake has a [`Fence`] for every
+//! node, with a random epoch and the last roll that was sealed, and the state directory remembers the
+//! epoch ([`LakeFile`]).
+//!
+//! # Protocol
+//! ```text
+//!  start   remember a new epoch ─▶ swap the fence, if its epoch is remembered and its last roll is
+//!          not above the journal's ─▶ forget the epochs before
+//!  roll    the fence is ours? ─▶ seal in the journal ─▶ swap the fence: this roll is sealed ─▶ put
+//! ```
+//! * An older copy finds a last roll that it has not sealed, or an epoch that it does not know, and
+//!   stops before it seals or puts anything.
+//! * Of two equal copies the one that started last has the epoch. The other one finds another epoch
+//!   before it seals its next roll, or cannot swap after that, and puts nothing of it. What it has
+//!   acknowledged stays in its journal.
+//! * A swap is conditional on the fence that was read. Its outcome is unknown after any answer but
+//!   success; the fence is read again, and one with the token of this write, or the epoch of this
+//!   start, is ours.
+//! * A machine that dies after the journal's seal and before the swap finds a fence below its
+//!   journal; nothing of that roll is in the lake, and the next start lifts the fence to it.
+//! * A node without a fence, as an earlier build leaves it, gets one, unless the lake has a receipt
+//!   of a roll that the journal has not sealed.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::error::PublishError;
+use super::lake_file::LakeFile;
+use crate::lake::{
+    Fence, Lake, LakeId, Location, Options, RecordError, StandingFence, StoreError, names,
+};
+use crate::record::Roll;
+
+/// The fence of a node, as this process holds it.
+pub(crate) struct HeldFence {
+    lake: Lake,
+    id: LakeId,
+    node: Arc<str>,
+    file: LakeFile,
+    epoch: String,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    /// The last roll in the fence.
+    last_sealed: u64,
+    /// The fence as it was read last, until it is swapped.
+    standing: Option<StandingFence>,
+    /// The roll that is being noted, and the token of that write: whether an earlier attempt has
+    /// written it may be unknown.
+    noting: Option<(Roll, String)>,
+}
+
+/// A start's attempt to take the fence. The same values are tried until an outcome is known.
+pub(super) struct Taking {
+    /// The identity that a lake without one gets.
+    id: LakeId,
+    epoch: String,
+}
+
+impl Taking {
+    /// Makes the random values of a start.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub(super) fn new() -> Result<Taking, StoreError> {
+        Ok(Taking { id: LakeId::random()?, epoch: crate::lake::random_hex()? })
+    }
+
+    /// Makes sure that `lake` is the one that `file` remembers, or remembers it, and takes the fence
+    /// of `node`, whose journal has sealed all rolls before `next`.
+    ///
+    /// # Errors
+    /// [`PublishError::WrongLake`] or [`PublishError::Fenced`]: nothing was written to the lake. Else
+    /// the step may be tried again.
+    pub(super) async fn take(
+        &self,
+        lake: &Lake,
+        file: &LakeFile,
+        node: &Arc<str>,
+        next: Roll,
+    ) -> Result<HeldFence, PublishError> {
+        let id = self.identify(lake, file).await?;
+        lake.expect(&id);
+        let sealed = next.0.saturating_sub(1);
+        let ours = Fence::new(self.epoch.clone(), sealed, self.epoch.clone());
+        let standing = read(lake, node).await?;
+        let swapped = match &standing {
+            // An earlier attempt, whose answer was lost.
+            Some(standing) if standing.fence.epoch == self.epoch => true,
+            Some(standing) => {
+                judge(lake, node, file, &standing.fence, sealed)?;
+                self.remember(file)?;
+                lake.swap_fence(node, standing, &ours).await?
+            }
+            None => {
+                check_receipts(lake, node, file, next).await?;
+                self.remember(file)?;
+                lake.create_fence(node, &ours).await?
+            }
+        };
+        if !swapped {
+            return Err(PublishError::FenceMoved(names::fence(node)));
+        }
+        lake.make_durable(&names::fence(node)).await?;
+        let mut memory = file.read().map_err(PublishError::StateFile)?;
+        // Without conditions on puts an earlier attempt may land late, over this one.
+        if lake.takes_conditions() {
+            memory.epochs.retain(|epoch| *epoch == self.epoch);
+        }
+        write(file, &memory)?;
+        let held = Mutex::new(Held { last_sealed: sealed, standing: None, noting: None });
+        let (lake, node, file) = (lake.clone(), Arc::clone(node), file.clone());
+        Ok(HeldFence { lake, id, node, file, epoch: self.epoch.clone(), held })
+    }
+
+    /// Returns the identity of the lake, which is the one that `file` remembers.
+    async fn identify(&self, lake: &Lake, file: &LakeFile) -> Result<LakeId, PublishError> {
+        let mut memory = file.read().map_err(PublishError::StateFile)?;
+        if let Some(expected) = memory.lake {
+            return match lake.identity().await? {
+                Some(found) if found == expected => Ok(found),
+                found => {
+                    let lake = lake.location().to_string();
+                    Err(PublishError::WrongLake(wrong_lake(&lake, file, &expected, found)))
+                }
+            };
+        }
+        let id = lake.identify(&self.id).await?;
+        memory.lake = Some(id.clone());
+        write(file, &memory)?;
+        Ok(id)
+    }
+
+    /// Remembers the new epoch beside those before.
+    fn remember(&self, file: &LakeFile) -> Result<(), PublishError> {
+        let mut memory = file.read().map_err(PublishError::StateFile)?;
+        if !memory.epochs.contains(&self.epoch) {
+            memory.epochs.push(self.epoch.clone());
+        }
+        write(file, &memory)
+    }
+}
+
+impl HeldFence {
+    /// Checks that the fence is still this process's, before `roll` is sealed.
+    ///
+    /// # Errors
+    /// [`PublishError::Fenced`]: another process lands as this node. [`PublishError::LakeGone`].
+    pub(super) async fn check(&self, roll: Roll) -> Result<(), PublishError> {
+        let standing = self.read().await?;
+        if let Some(standing) = &standing {
+            let fence = &standing.fence;
+            if fence.epoch != self.epoch || fence.last_sealed >= roll.0 {
+                return Err(self.fenced(fence));
+            }
+        }
+        self.held.lock().standing = standing;
+        Ok(())
+    }
+
+    /// Lifts the fence to the sealed roll `roll`, before anything of it is put.
+    ///
+    /// # Errors
+    /// As [`HeldFence::check`].
+    pub(super) async fn lift(&self, roll: Roll) -> Result<(), PublishError> {
+        let (standing, token) = {
+            let mut held = self.held.lock();
+            if held.last_sealed >= roll.0 {
+                return Ok(());
+            }
+            let noting = held.noting.take().filter(|(noting, _)| *noting == roll);
+            let (_, token) = match noting {
+                Some(noting) => noting,
+                None => (roll, crate::lake::random_hex()?),
+            };
+            held.noting = Some((roll, token.clone()));
+            (held.standing.take(), token)
+        };
+        let ours = Fence::new(self.epoch.clone(), roll.0, token.clone());
+        let standing = match standing {
+            Some(standing) => Some(standing),
+            None => self.read().await?,
+        };
+        let swapped = match &standing {
+            Some(standing) if standing.fence.token == token => true,
+            Some(standing) if standing.fence.epoch != self.epoch => {
+                return Err(self.fenced(&standing.fence));
+            }
+            Some(standing) if standing.fence.last_sealed >= roll.0 => {
+                return Err(self.fenced(&standing.fence));
+            }
+            Some(standing) => self.lake.swap_fence(&self.node, standing, &ours).await?,
+            // Somebody has deleted it. Of two processes one creates it.
+            None => self.lake.create_fence(&self.node, &ours).await?,
+        };
+        if !swapped {
+            return Err(PublishError::FenceMoved(names::fence(&self.node)));
+        }
+        self.lake.make_durable(&names::fence(&self.node)).await?;
+        self.held.lock().last_sealed = roll.0;
+        Ok(())
+    }
+
+    /// Reads the fence. When there is none, makes sure that the lake is still there.
+    async fn read(&self) -> Result<Option<StandingFence>, PublishError> {
+        let standing = read(&self.lake, &self.node).await?;
+        if standing.is_none() {
+            match self.lake.identity().await? {
+                Some(found) if found == self.id => {}
+                found => {
+                    let lake = self.lake.location().to_string();
+                    let why = wrong_lake(&lake, &self.file, &self.id, found.clone());
+                    return Err(match found {
+                        // It may be mounted again.
+                        None => PublishError::LakeGone(why),
+                        Some(_) => PublishError::WrongLake(why),
+                    });
+                }
+            }
+        }
+        Ok(standing)
+    }
+
+    fn fenced(&self, found: &Fence) -> PublishError {
+        let found = format!("another process landed as this node since this one started ({found})");
+        PublishError::Fenced(fenced(&self.lake, &self.node, &self.file, &found))
+    }
+}
+
+/// Opens the lake of `options`. One that `file` remembers is not created; a directory is checked at
+/// once to be that lake, a bucket when the fence is taken.
+///
+/// # Errors
+/// [`PublishError::WrongLake`]; the lake or `file` cannot be read.
+pub(crate) fn open_lake(options: &Options, file: &LakeFile) -> anyhow::Result<Lake> {
+    let Some(expected) = file.read()?.lake else { return Ok(Lake::open(options)?) };
+    let found = match Lake::open_existing(options) {
+        Ok(lake) if !matches!(options.location, Location::Local(_)) => return Ok(lake),
+        Ok(lake) => match lake.directory_identity()? {
+            Some(found) if found == expected => {
+                lake.expect(&expected);
+                return Ok(lake);
+            }
+            found => found,
+        },
+        Err(StoreError::NoLake { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let lake = options.location.to_string();
+    Err(PublishError::WrongLake(wrong_lake(&lake, file, &expected, found)).into())
+}
+
+/// Reads the fence of `node`.
+async fn read(lake: &Lake, node: &str) -> Result<Option<StandingFence>, PublishError> {
+    match lake.fence(node).await {
+        // Credentials that may not list are denied what is not there. One that is there is not
+        // replaced: it can only be created.
+        Err(RecordError::Store(StoreError::Denied { .. })) => Ok(None),
+        read => Ok(read?),
+    }
+}
+
+/// Judges the fence that a start finds.
+fn judge(
+    lake: &Lake,
+    node: &str,
+    file: &LakeFile,
+    fence: &Fence,
+    sealed: u64,
+) -> Result<(), PublishError> {
+    let memory = file.read().map_err(PublishError::StateFile)?;
+    let found = if !memory.epochs.contains(&fence.epoch) {
+        format!("another process landed as this node since this directory was used ({fence})")
+    } else if fence.last_sealed > sealed {
+        format!(
+            "rolls up to {} were sealed as this node, and this directory knows rolls up to {sealed}",
+            fence.last_sealed
+        )
+    } else {
+        return Ok(());
+    };
+    Err(PublishError::Fenced(fenced(lake, node, file, &found)))
+}
+
+/// Checks that the lake has nothing of a node without a fence that its journal does not know.
+async fn check_receipts(
+    lake: &Lake,
+    node: &str,
+    file: &LakeFile,
+    next: Roll,
+) -> Result<(), PublishError> {
+    let receipt = names::receipt(node, next);
+    match lake.head(&receipt).await {
+        Ok(None) | Err(StoreError::Denied { .. }) => Ok(()),
+        Ok(Some(_)) => {
+            let found = format!("{receipt} is there, and this directory has not sealed that roll");
+            Err(PublishError::Fenced(fenced(lake, node, file, &found)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write(file: &LakeFile, memory: &super::lake_file::LakeMemory) -> Result<(), PublishError> {
+    let failed = |source| StoreError::Io { path: file.path(), source };
+    Ok(file.write(memory).map_err(failed)?)
+}
+
+/// Says that the state directory is not the one that lands as its node.
+fn fenced(lake: &Lake, node: &str, file: &LakeFile, found: &str) -> String {
+    let (fence, file) = (names::fence(node), file.path());
+    let state = file.parent().unwrap_or(&file).display();
+    format!(
+        "{fence} in {lake}: {found}. So {state} is an older copy or a clone of the state directory of \
+         node {node}. Nothing more is sealed or put, and what this directory has acknowledged stays in \
+         it. Start with the newest state directory of this node, or with an empty one, which is a new \
+         node. If no other directory of this node will ever be started again, delete {fence}, and this \
+         one goes on if the lake has no roll that it does not know",
+        lake = lake.location()
+    )
+}
+
+/// Says that the lake is not the one that the state directory remembers.
+fn wrong_lake(lake: &str, file: &LakeFile, expected: &LakeId, found: Option<LakeId>) -> String {
+    let (identity, file) = (names::IDENTITY, file.path());
+    let file = file.display();
+    let found = match found {
+        Some(found) => format!("{identity} in {lake} says that it is lake {found}"),
+        None => format!("there is no {identity} in {lake}"),
+    };
+    format!(
+        "{found}, and this node lands in lake {expected}, as {file} says: is the lake not mounted, was \
+         it deleted, or is this another directory or bucket? Nothing was written there. Bring the lake \
+         back, or name the right one. To go on in this one, remove {file}: what waits in the journal \
+         lands there then; what has landed stays in the other"
+    )
+}
