@@ -323,9 +323,19 @@ fn file_names(lake: &Lake) -> FileNames {
 ///
 /// # Errors
 /// The lake; it is another one, or none.
-pub fn open_lake(settings: &Settings) -> anyhow::Result<Lake> {
+fn open_lake(settings: &Settings) -> anyhow::Result<Lake> {
     let file = LakeFile::new(Arc::new(RealDisk), settings.state());
     fence::open_lake(&settings.lake, &file)
+}
+
+/// Checks that the lake of `settings` is the one that the state directory remembers, as a start does.
+/// Creates nothing.
+///
+/// # Errors
+/// It is another one, or none.
+pub async fn check_lake(settings: &Settings) -> anyhow::Result<()> {
+    let file = LakeFile::new(Arc::new(RealDisk), settings.state());
+    fence::check_lake(&settings.lake, &file).await
 }
 
 fn open_access(settings: &Settings) -> anyhow::Result<http::Access> {

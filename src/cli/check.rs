@@ -233,6 +233,11 @@ fn write_synced(path: &FilePath) -> std::io::Result<()> {
 fn check_store(settings: &Settings) -> CheckResult {
     let options = &settings.lake;
     let name = &options.location;
+    let remembered = runtime::current_thread();
+    let remembered = remembered.and_then(|runtime| runtime.block_on(check_lake(settings)));
+    if let Err(error) = remembered {
+        return CheckResult::Fatal(error);
+    }
     let made = match name {
         Location::Local(dir) => {
             TemporaryDirectory::make(dir).with_context(|| format!("cannot make {name}")).map(Some)
@@ -370,6 +375,20 @@ mod tests {
         let loaded = config::serve(&args.flags, &Environment::new::<&str, &str>([])).unwrap();
         let said = schema(&loaded.settings.tables[0], loaded.schema_file.as_deref());
         assert_eq!(said, "orders with 5 columns (examples/orders.avsc), no partitions");
+    }
+
+    #[test]
+    fn a_lake_that_is_not_the_remembered_one_is_fatal_and_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, lake) = (dir.path().join("state"), dir.path().join("lake"));
+        fs::create_dir(&state).unwrap();
+        let remembered = r#"{"version":1,"lake":"ff","epochs":[]}"#;
+        fs::write(state.join("lake.json"), remembered).unwrap();
+        let flag = format!("--lake={}", lake.display());
+        let checked = check_store(&settings(&state, &[&flag]));
+        let CheckResult::Fatal(error) = checked else { panic!("it passed") };
+        assert!(format!("{error:#}").contains("is the lake not mounted"), "{error:#}");
+        assert!(!lake.exists());
     }
 
     #[test]

@@ -255,6 +255,25 @@ pub(crate) fn open_lake(options: &Options, file: &LakeFile) -> anyhow::Result<La
     Err(PublishError::WrongLake(wrong_lake(&lake, file, &expected, found)).into())
 }
 
+/// Checks that the lake of `options` is the one that `file` remembers, if it remembers one. Creates
+/// nothing. A bucket that does not answer passes.
+///
+/// # Errors
+/// As of [`open_lake`].
+pub(crate) async fn check_lake(options: &Options, file: &LakeFile) -> anyhow::Result<()> {
+    let Some(expected) = file.read()?.lake else { return Ok(()) };
+    let lake = open_lake(options, file)?;
+    match lake.identity().await {
+        Ok(Some(found)) if found == expected => Ok(()),
+        Err(RecordError::Store(_)) => Ok(()),
+        Ok(found) => {
+            let lake = lake.location().to_string();
+            Err(PublishError::WrongLake(wrong_lake(&lake, file, &expected, found)).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Reads the fence of `node`.
 async fn read(lake: &Lake, node: &str) -> Result<Option<StandingFence>, PublishError> {
     match lake.fence(node).await {
