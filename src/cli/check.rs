@@ -21,7 +21,7 @@ use crate::journal::{Disk as _, Journal, LOCK, RealDisk, Recovery};
 use crate::lake::{ColumnError, Lake, Left, Location, PartitionError, Probe};
 use crate::privacy;
 use crate::schema::TableSchema;
-use crate::server::{Settings, check_settings};
+use crate::server::{Settings, check_lake, check_settings};
 use crate::table::Spec;
 use crate::tls::Tls;
 use crate::{descriptors, http};

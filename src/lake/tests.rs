@@ -448,6 +448,11 @@ fn a_store_that_takes_no_condition_is_looked_into_before_a_put() {
         let there = |name| lake.get(name);
         assert_eq!(there("t/n-00000001.parquet").await.unwrap().unwrap(), b"rows");
         assert_eq!(there("_receipts/n/00000001.json").await.unwrap().unwrap(), b"{}");
+        let fence = |token: &str| Fence::new("e".into(), 0, token.into());
+        assert!(lake.create_fence("n", &fence("a")).await.unwrap());
+        let standing = lake.fence("n").await.unwrap().unwrap();
+        assert!(lake.swap_fence("n", &standing, &fence("b")).await.unwrap());
+        assert!(!lake.swap_fence("n", &standing, &fence("c")).await.unwrap());
         assert_eq!(store.refused.load(Ordering::Relaxed), 1, "asked once, and remembered");
     });
 }
