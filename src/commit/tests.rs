@@ -15,7 +15,12 @@ fn receipt(first: u64, last: u64) -> Receipt {
 }
 
 fn id(first: u64, last: u64) -> RollId<'static> {
-    RollId { node: "n", roll: Roll(7), range: SeqRange { first: Seq(first), last: Seq(last) }, bodies: None }
+    RollId {
+        node: "n",
+        roll: Roll(7),
+        range: SeqRange { first: Seq(first), last: Seq(last) },
+        bodies: None,
+    }
 }
 
 fn lake() -> Lake {

@@ -11,9 +11,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 
-use object_store::{
-    ObjectStore as _, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion,
-};
+use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion};
 use serde::{Deserialize, Serialize};
 
 use super::error::RecordError;
@@ -70,10 +68,8 @@ impl Lake {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             found => found.map_err(|error| self.not_answered(&name, error))?,
         };
-        let version = UpdateVersion {
-            e_tag: found.meta.e_tag.clone(),
-            version: found.meta.version.clone(),
-        };
+        let version =
+            UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
         let bytes = found.bytes().await.map_err(|error| self.failed(error))?.to_vec();
         let malformed = |source| RecordError::Malformed { name: name.clone(), source };
         let fence: Fence = serde_json::from_slice(&bytes).map_err(malformed)?;
@@ -105,8 +101,7 @@ impl Lake {
     ) -> Result<bool, StoreError> {
         let (name, bytes) = (names::fence(node), content(fence));
         if let Location::Local(root) = &self.location {
-            let (local, root, before) =
-                (self.local.clone(), root.clone(), standing.bytes.clone());
+            let (local, root, before) = (self.local.clone(), root.clone(), standing.bytes.clone());
             return blocking(move || local.swap_bytes(&root, &name, &before, &bytes)).await;
         }
         let path = self.path(&name)?;

@@ -318,7 +318,11 @@ impl Lake {
         Path::parse(name).map_err(|e| self.failed(e.into()))
     }
 
-    pub(super) async fn put_object(&self, path: &Path, bytes: impl Into<Bytes>) -> Result<(), StoreError> {
+    pub(super) async fn put_object(
+        &self,
+        path: &Path,
+        bytes: impl Into<Bytes>,
+    ) -> Result<(), StoreError> {
         self.store.put(path, PutPayload::from(bytes.into())).await.map_err(|e| self.failed(e))?;
         Ok(())
     }

@@ -563,7 +563,9 @@ fn a_lake_has_one_identity_and_a_fence_is_swapped_by_one_of_those_who_read_it() 
         assert_eq!(standing.fence, fence(0, "a"));
         let swaps = (0..8).map(|at| {
             let (lake, standing) = (lake.clone(), standing.clone());
-            async move { lake.swap_fence("n", &standing, &Fence::new("e".into(), 1, format!("t{at}"))).await }
+            async move {
+                lake.swap_fence("n", &standing, &Fence::new("e".into(), 1, format!("t{at}"))).await
+            }
         });
         let swapped = futures::future::join_all(swaps).await;
         let mut won = (0..8).filter(|at| *swapped[*at].as_ref().unwrap());

@@ -17,8 +17,8 @@
 mod claimed_tables;
 mod concurrency;
 pub(crate) mod error;
-mod folded_names;
 pub(crate) mod fence;
+mod folded_names;
 pub(crate) mod lake_file;
 pub(crate) mod pauses;
 mod pending_bodies;

@@ -186,7 +186,9 @@ impl<'a> Publisher<'a> {
         range: SeqRange,
         bodies: impl FnOnce() -> anyhow::Result<Option<BodiesDigest>>,
     ) -> anyhow::Result<bool> {
-        let Some(receipt) = self.find(roll, range, &log.lost(range), None)? else { return Ok(false) };
+        let Some(receipt) = self.find(roll, range, &log.lost(range), None)? else {
+            return Ok(false);
+        };
         if receipt.bodies.is_some()
             && let Some(bodies) = bodies()?
         {

@@ -70,9 +70,10 @@ fn check_digest(
     let ours = roll.bodies.map(|digest| digest.to_string());
     match theirs.zip(ours) {
         Some((theirs, ours)) if theirs != ours => {
-            let why = "it is of other bodies than those that this state directory has under the same \
+            let why =
+                "it is of other bodies than those that this state directory has under the same \
                        numbers: the directory is an older copy or a clone of another one"
-                .to_owned();
+                    .to_owned();
             Err(PublishError::Foreign { name: name.to_owned(), why })
         }
         _ => Ok(()),

@@ -191,7 +191,8 @@ impl Harness {
 
     /// Deletes the objects whose names are `chosen`. Returns how many.
     pub(super) fn delete(&self, chosen: impl Fn(&str) -> bool) -> usize {
-        let names: Vec<String> = self.all_objects().into_keys().filter(|name| chosen(name)).collect();
+        let names: Vec<String> =
+            self.all_objects().into_keys().filter(|name| chosen(name)).collect();
         for name in &names {
             let path = object_store::path::Path::from(name.as_str());
             RUNTIME.block_on(self.store.objects.delete(&path)).expect("memory");

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-
 use super::harness::{Harness, land, line};
 use crate::journal::{Disk as _, Seal};
 use crate::lake::{Lake, LakeId};

@@ -322,8 +322,7 @@ impl History {
             // The store may be away still.
             let _ = self.harness.block_on(identified);
         }
-        let (disk, objects) =
-            (Arc::new(self.harness.disk.killed()), self.harness.all_objects());
+        let (disk, objects) = (Arc::new(self.harness.disk.killed()), self.harness.all_objects());
         let fresh = [self.fresh()];
         let (landed, _) = self.beside(&disk, &fresh, Some(other));
         assert!(landed.is_err(), "it lands in another lake");
