@@ -126,7 +126,7 @@ impl Lake {
             let made = make.take();
             let step = on_a_thread(move || {
                 Ok(match decoder.try_decode()? {
-                    DecodeResult::NeedsData(ranges) => Step::Reads(decoder, ranges, made),
+                    DecodeResult::NeedsData(ranges) => Step::Reads(Box::new(decoder), ranges, made),
                     DecodeResult::Data(footer) => match made {
                         Some(make) => Step::Done(make(footer)),
                         None => return Err(DataFileError::TooShort(bytes)),
@@ -137,7 +137,7 @@ impl Lake {
             match step.await? {
                 Step::Done(made) => return Ok(made),
                 Step::Reads(again, ranges, made) => {
-                    (decoder, make) = (again, made);
+                    (decoder, make) = (*again, made);
                     inside(&ranges, bytes)?;
                     let read: Vec<Bytes> =
                         self.store.get_ranges(&path, &ranges).await.map_err(|e| self.failed(e))?;
@@ -151,7 +151,7 @@ impl Lake {
 /// A step of reading a footer: it is parsed, or more of the file is needed.
 enum Step<T, F> {
     Done(T),
-    Reads(ParquetMetaDataPushDecoder, Vec<Range<u64>>, Option<F>),
+    Reads(Box<ParquetMetaDataPushDecoder>, Vec<Range<u64>>, Option<F>),
 }
 
 /// Parses the footer at the end of a file of `bytes`.
