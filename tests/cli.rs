@@ -276,7 +276,10 @@ fn check_tells_a_start_that_cannot_land_from_none_at_all() {
     let output = run_with(dir.path(), &arguments, &PLAIN_STORE);
     assert_eq!(code(&output), Some(1));
     let said = stdout(&output);
-    assert!(said.contains("\nThis configuration would start, but could not land"), "{said}");
+    assert!(
+        said.contains("\nThis configuration would start, but could not write to the lake"),
+        "{said}"
+    );
     assert!(said.contains("AWS_ALLOW_HTTP=true"), "{said}");
     assert!(said.contains(", partitioned by date={startTime:%Y-%m-%d}\n"), "{said}");
 

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     // Of a directory that cannot be used or is in use, nothing can be said.
     let journal = if state.is_ok() { check_journal(settings) } else { None };
     let mut checks: Vec<(&str, CheckResult)> = vec![
-        ("settings", CheckResult::Passed("read, in range, and going together".to_owned())),
+        ("settings", CheckResult::Passed("valid and consistent".to_owned())),
         ("listen", check_listen(settings).into()),
         ("limits", CheckResult::Passed(limits(settings.http.max_connections))),
         ("access", check_access(settings).into()),
@@ -109,8 +109,8 @@ fn report(checks: &[(&str, CheckResult)]) -> String {
     text.push_str(match (fatal, away) {
         (true, _) => "This configuration would not start.\n",
         (false, true) => {
-            "This configuration would start, but could not land: what comes would wait in the \
-             journal.\n"
+            "This configuration would start, but could not write to the lake: data would wait in \
+             the journal.\n"
         }
         (false, false) => "This configuration would start.\n",
     });
@@ -145,7 +145,7 @@ pub(super) fn check_access(settings: &Settings) -> anyhow::Result<String> {
     };
     let known = match &settings.credentials {
         Some(path) => Auth::inspect(path)?,
-        None => "nobody is asked who they are".to_owned(),
+        None => "authentication is off".to_owned(),
     };
     if let Some(path) = &settings.privacy_key {
         privacy::Key::read(path)?;

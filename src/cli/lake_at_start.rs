@@ -5,13 +5,15 @@
 //! store that is away, or a disk that is full, is a loud warning and trouble in readiness, and is
 //! tried again until it can be written: bodies are taken meanwhile, and kept in the journal.
 
+use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::lake::{Lake, Left, Location};
+use crate::error_text::causes;
+use crate::lake::{Lake, Left, Location, StoreError};
 use crate::status::Readiness;
 
 use super::error_report;
@@ -80,16 +82,6 @@ async fn probe(lake: &Lake) -> anyhow::Result<()> {
 
 /// Returns whether the failure stays as it is until somebody changes something.
 fn is_lasting(error: &anyhow::Error) -> bool {
-    let of_system = |cause: &(dyn std::error::Error + 'static)| {
-        let mut cause = Some(cause);
-        while let Some(error) = cause {
-            if let Some(io) = error.downcast_ref::<io::Error>() {
-                return Some(io.kind());
-            }
-            cause = error.source();
-        }
-        None
-    };
     let refused = [
         ErrorKind::PermissionDenied,
         ErrorKind::ReadOnlyFilesystem,
@@ -97,6 +89,15 @@ fn is_lasting(error: &anyhow::Error) -> bool {
         ErrorKind::NotFound,
     ];
     of_system(error.as_ref()).is_some_and(|kind| refused.contains(&kind))
+}
+
+/// Returns the kind of the system's error among the error and its causes.
+fn of_system(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
+    causes(error).find_map(|cause| match cause.downcast_ref::<StoreError>() {
+        // Its text has all that the store said, so it names no cause.
+        Some(StoreError::Object { error, .. }) => of_system(error),
+        _ => cause.downcast_ref::<io::Error>().map(io::Error::kind),
+    })
 }
 
 #[cfg(test)]
@@ -110,6 +111,10 @@ mod tests {
         };
         assert!(is_lasting(&with(ErrorKind::PermissionDenied)));
         assert!(is_lasting(&with(ErrorKind::ReadOnlyFilesystem)));
+        let source = Box::new(io::Error::from(ErrorKind::NotADirectory));
+        let error = object_store::Error::Generic { store: "LocalFileSystem", source };
+        let of_store = StoreError::Object { lake: "afile".to_owned(), error };
+        assert!(is_lasting(&anyhow::Error::new(of_store).context("cannot look into the lake")));
         assert!(!is_lasting(&with(ErrorKind::StorageFull)));
         assert!(!is_lasting(&with(ErrorKind::TimedOut)));
         assert!(!is_lasting(&anyhow::anyhow!("Connection refused")));

@@ -130,8 +130,8 @@ pub(super) enum Refusal {
     )]
     FromPage,
     #[error(
-        "{asked:?} is no name of this receiver: ask for its address or for localhost, or have the \
-         name in its host_names"
+        "Host {asked:?} is not accepted: use the address of this receiver or localhost, or add the \
+         name to its host_names"
     )]
     Host { asked: String },
     #[error("too many requests: send fewer and larger bodies, or come back later")]

@@ -189,7 +189,7 @@ fn auth(
     }
     if !endpoint.auth.is_asked() && (endpoint.auth.allow.is_some() || endpoint.auth.scope.is_some())
     {
-        reader.refuse("auth", "nobody is asked who they are, so `allow` and `scope` mean nothing");
+        reader.refuse("auth", "authentication is off here, so `allow` and `scope` have no effect");
     }
 }
 

@@ -204,10 +204,15 @@ impl Builder<'_> {
         match (cert, key) {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key, client_ca }),
             (None, None) if client_ca.is_none() => None,
-            (cert, _) => {
+            (cert, key) => {
                 let missing = if cert.is_none() { &list::TLS_CERT } else { &list::TLS_KEY };
-                let place = self.place(missing);
-                let why = format!("TLS needs it as well: {}", Source::Flag.example(missing));
+                let (given, file) = match (cert, key) {
+                    (Some(_), _) => (&list::TLS_CERT, "a private key"),
+                    (None, Some(_)) => (&list::TLS_KEY, "a certificate"),
+                    (None, None) => (&list::TLS_CLIENT_CA, "a certificate and a private key"),
+                };
+                let place = self.place(given);
+                let why = format!("it needs {file} as well: {}", Source::Flag.example(missing));
                 self.refuse(place, why);
                 None
             }

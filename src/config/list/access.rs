@@ -15,7 +15,7 @@ pub(crate) const CREDENTIALS: Setting = Setting {
     heading: ACCESS,
     help: "Take sessions only from those whom this TOML file names: users, tokens, OAuth 2.0 \
            clients, issuers.",
-    more: "It is read again when it changes. Without it, nobody is asked who they are.",
+    more: "It is read again when it changes. Without it, authentication is off.",
 };
 
 /// The setting `tls_cert`.

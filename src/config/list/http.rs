@@ -69,9 +69,10 @@ pub(crate) const HOST_NAMES: Setting = Setting {
     example: "lake.example.com",
     commands: SERVE,
     heading: RECEIVING,
-    help: "Names, with commas between, that senders on loopback may ask for besides localhost.",
-    more: "Other names are refused where nobody is asked who they are: they may be those of web \
-           pages. For a proxy that passes its own name on.",
+    help: "Further Host names to accept on loopback, with commas between.",
+    more: "While authentication is off, names besides localhost are refused there, against web \
+           pages that make their own name mean this machine (DNS rebinding). For a proxy that \
+           passes its own name on.",
 };
 
 /// The setting `insecure_listen`.

@@ -98,7 +98,7 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
         ),
         ("privacy_key = \"k\"\n[privacy]\nduration = \"hash\"", ":3: privacy.duration: only text"),
         ("encrypt_journal = true", ":1: encrypt_journal: needs a secret: --privacy-key"),
-        ("tls_cert = \"cert.pem\"", "TLS needs it as well: --tls-key"),
+        ("tls_cert = \"cert.pem\"", ":1: tls_cert: it needs a private key as well: --tls-key"),
     ] {
         let complaint = complaint(text);
         assert!(complaint.contains(said), "{text}: {complaint}");
