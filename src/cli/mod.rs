@@ -18,6 +18,7 @@ mod out;
 mod passwd;
 mod quarantine;
 mod read_only_disk;
+mod rescue;
 mod runtime;
 mod sample;
 mod schema;
@@ -124,6 +125,7 @@ enum Command {
     Passwd(passwd::Args),
     Cert(cert::Args),
     Unseal(unseal::Args),
+    Rescue(rescue::Args),
     /// Print the configuration reference, for the README and the example file.
     #[command(hide = true)]
     ConfigReference {
@@ -207,6 +209,7 @@ where
         Command::Passwd(args) => passwd::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Unseal(args) => unseal::run(&args),
+        Command::Rescue(args) => rescue::run(&args),
         Command::ConfigReference { example: true } => out::print(&reference::example()),
         Command::ConfigReference { example: false } => out::print(&reference::markdown()),
     }

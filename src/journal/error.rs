@@ -133,6 +133,14 @@ pub enum JournalError {
         /// The fault.
         why: String,
     },
+    /// A file is no segment that can be read, not even in part.
+    #[error("{} cannot be read as a segment: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        why: String,
+    },
     /// A segment is not there, and its bodies were never committed.
     #[error(
         "the segment with bodies {} to {} is missing before {}; restore it, or start once with \

@@ -69,6 +69,7 @@ mod reader;
 mod recovery;
 mod release;
 mod request;
+mod rescue;
 mod retry_window;
 mod rotation;
 mod salvage;
@@ -97,6 +98,7 @@ pub(crate) use disk::{read_full_at, write_all_at};
 pub use error::{AppendError, JournalError};
 pub use options::{Options, quota_for_body};
 pub use reader::{Next, Reader};
+pub use rescue::{Rescued, rescue};
 
 use crate::clock::Clock;
 use crate::record::{Form, Roll, Seq, SeqRange};

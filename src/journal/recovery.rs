@@ -345,16 +345,9 @@ impl Replay {
         }
         // Without its checkpoint, what was said before it is what there is to go on from.
         let scan = scan.or_else(|| {
-            head.map(|(head, frames_at)| Scan {
-                last_seq: head.first_seq - 1,
-                head,
-                control: self.control.clone(),
-                window: self.window.clone(),
-                tables: BTreeMap::new(),
-                encrypted: None,
-                frames_at,
-                end: frames_at,
-                durable: 0,
+            head.map(|(head, frames_at)| {
+                let (control, window) = (self.control.clone(), self.window.clone());
+                Scan::without_checkpoint(head, frames_at, control, window)
             })
         });
         let mut highest = it.first_seq - 1;

@@ -88,6 +88,28 @@ pub(crate) struct Scan {
     pub(crate) durable: u64,
 }
 
+impl Scan {
+    /// A scan of a segment whose checkpoint cannot be read, up to its first frame.
+    pub(crate) fn without_checkpoint(
+        head: SegmentHead,
+        frames_at: u64,
+        control: Control,
+        window: Vec<RetryEntry>,
+    ) -> Scan {
+        Scan {
+            last_seq: head.first_seq - 1,
+            head,
+            control,
+            window,
+            tables: BTreeMap::new(),
+            encrypted: None,
+            frames_at,
+            end: frames_at,
+            durable: 0,
+        }
+    }
+}
+
 /// The first thing wrong with a segment.
 pub(crate) struct Fault {
     pub(crate) offset: u64,

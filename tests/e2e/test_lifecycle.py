@@ -1,13 +1,17 @@
 """Starting, stopping, and a store that goes away."""
 
+import contextlib
 import resource
+import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from harness import stores
 from harness.documents import body
 from harness.lake import Lake
+from harness.load import Load
 from harness.process import Process, wait_until
 from harness.senders import Senders
 from test_crash import check_exactly_once

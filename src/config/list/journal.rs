@@ -109,7 +109,7 @@ pub(crate) const SKIP_DAMAGED: Setting = Setting {
     commands: SERVE,
     heading: JOURNAL,
     help: "Start although the journal is damaged in the middle: set damaged segments aside.",
-    more: "What they held does not land; the segments are kept for a rescue by hand.",
+    more: "Whole bodies in them are kept and land; what is lost is named in the log and in receipts.",
 };
 
 /// The setting `privacy_key`.
