@@ -59,8 +59,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     };
     let mut files = Files { args, by_table: BTreeMap::new() };
     let take = |body: Body| files.write(&body);
-    let rescued: Rescued =
-        rescue::<anyhow::Error>(&RealDisk, &args.file, cipher.as_ref(), take)?;
+    let rescued: Rescued = rescue::<anyhow::Error>(&RealDisk, &args.file, cipher.as_ref(), take)?;
     let mut text = report(&args.file, &rescued);
     for (path, mut file, bodies) in files.by_table.into_values() {
         let synced = file.flush().and_then(|()| file.get_ref().sync_all());

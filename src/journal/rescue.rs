@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::JournalError;
 use super::codec::encryption::BodyCipher;
 use super::codec::{DecodeError, EncodedBody};
 use super::control::Control;
@@ -15,7 +16,6 @@ use super::frame::{BodyHead, HEADER_BYTES, Header};
 use super::salvage::{missing, salvage};
 use super::scan::{Scan, SegmentFile, read_head, scan_frames};
 use super::segment::{HeadError, SegmentHead};
-use super::JournalError;
 use crate::record::{Body, Seq, SeqRange};
 
 /// The contents of a segment.

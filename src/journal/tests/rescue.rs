@@ -20,9 +20,8 @@ fn whole_bodies_of_any_segment_are_read_and_told_from_damaged_ones() {
         journal.committed(Roll(1)).expect("committed");
         drop(journal);
         let mut bytes = bench.disk.bytes(&bench.last_segment());
-        let is_four = |it: &&(usize, frame::Header, usize)| {
-            it.1.kind == Kind::Body && it.1.seq == 4
-        };
+        let is_four =
+            |it: &&(usize, frame::Header, usize)| it.1.kind == Kind::Body && it.1.seq == 4;
         let four = frames(&bytes).iter().find(is_four).expect("a frame").0;
         // In the head too, which is one bit from what it was.
         bytes[four + 60] ^= 1;
@@ -37,7 +36,10 @@ fn whole_bodies_of_any_segment_are_read_and_told_from_damaged_ones() {
             Ok(())
         });
         let rescued = rescued.expect("read");
-        assert_eq!(found, if rescued.landed_to == Seq(2) { vec![3, 5, 6] } else { vec![1, 2, 3, 5, 6] });
+        assert_eq!(
+            found,
+            if rescued.landed_to == Seq(2) { vec![3, 5, 6] } else { vec![1, 2, 3, 5, 6] }
+        );
         let four = SeqRange { first: Seq(4), last: Seq(4) };
         assert_eq!((rescued.damaged, rescued.unknown_at_end), (vec![four], 0));
         assert_eq!(bench.disk.bytes(&path), bytes);
