@@ -18,7 +18,8 @@ use crate::import::GivenUp;
 /// The rows of all files of a command share Parquet files, so that many small files do not become
 /// many small objects. An import that was interrupted goes on when the same command is given again.
 /// A file that was imported before, by its content and whatever its name or packing, is left out,
-/// and said so, unless --again is given. Standard input and pipes are not recognised again.
+/// and said so, unless --again is given; so is one that another import has claimed. Standard input and
+/// pipes are not recognised again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake import sessions.ndjson.gz
@@ -41,8 +42,9 @@ pub(super) struct Args {
     again: bool,
     /// End an interrupted import whose files are gone or have changed.
     ///
-    /// An import that was interrupted asks for all its files when one of them is given. This one no
-    /// longer does: what has landed of it stays in the lake, and its files count as not imported.
+    /// An import that was interrupted asks for what is left of its files when one of them is given. This
+    /// one no longer does: what has landed of it stays in the lake. Files that had landed whole count as
+    /// imported, the others do not. No process may be working at it.
     #[arg(long, value_name = "NODE", conflicts_with_all = ["files", "again"])]
     give_up: Option<String>,
     /// Print neither progress nor summary.

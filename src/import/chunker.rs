@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::options::Input;
-use super::{boundary, content_hash, reader};
+use super::{boundary, reader};
 use crate::bulk_action::BYTE_ORDER_MARK;
 use crate::foreign_format::{ForeignFormat, HEAD_BYTES};
 use crate::record::Form;
@@ -185,9 +185,9 @@ impl Chunker {
         self.content.as_ref().is_none_or(|content| *content == self.content_read())
     }
 
-    /// Returns the hash of what was read of a file whose content is expected.
+    /// Returns the hash of what was read of a file whose content is expected: 32 hexadecimal digits.
     pub(super) fn content_read(&self) -> String {
-        content_hash::hex(&self.hasher)
+        format!("{:032x}", self.hasher.digest128())
     }
 
     /// Reads until the buffer holds `want` bytes or the file has ended.

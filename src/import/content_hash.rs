@@ -3,7 +3,6 @@
 use anyhow::{Context as _, bail};
 use crossbeam_channel::bounded;
 use indicatif::ProgressBar;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::chunker::{ChunkRule, Chunker};
 use super::manifest::CHUNK_BYTES;
@@ -53,8 +52,3 @@ pub(super) fn of(input: &Input) -> anyhow::Result<Option<Content>> {
 
 /// The bytes of white space and of the UTF-8 byte order mark.
 const BLANK: &[u8] = b" \t\r\n\xef\xbb\xbf";
-
-/// Returns the hash as manifests spell it: 32 hexadecimal digits.
-pub(super) fn hex(hasher: &Xxh3) -> String {
-    format!("{:032x}", hasher.digest128())
-}

@@ -1,28 +1,22 @@
 //! The importer: lands one import through the engine that `serve` uses.
 
-use std::sync::Arc;
-
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use indicatif::ProgressBar;
 use tokio::runtime::Handle;
 
-use super::chunk_source::{ChunkOptions, ChunkSource, Failure, Files, Line, Origin, Part};
-use super::claims::{self, Claim};
 use super::extent::Progress;
-use super::index;
-use super::manifest::{CHUNK_BYTES, ImportManifest, LakeRollLog, Manifests};
+use super::files::{Failure, Files, Part};
+use super::landing::{Landed, Landing};
+use super::manifest::{CHUNK_BYTES, ImportManifest, Manifests};
 use super::options::{Input, Options};
+use super::planned::PlannedImport;
 use super::report::Report;
 use super::staging::Staging;
-use crate::clock::{Clock, SystemClock};
+use super::{claims, index};
 use crate::lake::{ColumnError, Lake, LakeId};
 use crate::privacy;
 use crate::publish::pauses::Pauses;
-use crate::publish::publisher::Publisher;
-use crate::record::{Micros, Roll, Seq};
-use crate::roll::RollLimits;
-use crate::roll::engine::{Engine, Mode};
-use crate::status::{LogObserver, Observer, Observers, Readiness};
+use crate::record::Roll;
 use crate::table::Tables;
 
 /// Lands files and lines of one table in one lake.
@@ -36,48 +30,6 @@ pub(super) struct Importer {
     pub(super) chunk_bytes: usize,
     /// Pauses between attempts at the store.
     pub(super) pauses: Pauses,
-}
-
-/// An import to begin or to go on with.
-#[derive(Debug)]
-pub(super) struct PlannedImport {
-    /// Name of its node in receipts and files.
-    pub(super) node: String,
-    pub(super) manifest: ImportManifest,
-    /// Its manifest is not in the lake yet.
-    pub(super) new: bool,
-    /// Claims that it needs if it is new; none for what is identified by nothing.
-    pub(super) claims: Vec<Claim>,
-    pub(super) lines: Lines,
-}
-
-/// The lines of a planned import.
-#[derive(Debug)]
-pub(super) enum Lines {
-    /// Its files, in the order of the manifest; none for those that are not there any more.
-    Files(Vec<Option<Input>>),
-    /// Lines of the quarantine.
-    Quarantine(Vec<Line>),
-}
-
-impl PlannedImport {
-    /// Returns the inputs that are there.
-    pub(super) fn inputs(&self) -> Vec<Input> {
-        match &self.lines {
-            Lines::Files(inputs) => inputs.iter().flatten().cloned().collect(),
-            Lines::Quarantine(_) => Vec::new(),
-        }
-    }
-
-    /// Takes a file out of a new import.
-    fn take_out(&mut self, content: &str) -> Option<Input> {
-        let at = self.manifest.file(content)?;
-        self.manifest.files.remove(at);
-        match &mut self.lines {
-            Lines::Files(inputs) if at < inputs.len() => inputs.remove(at),
-            _ => None,
-        }
-    }
 }
 
 /// The outcome of a planned import.
@@ -101,23 +53,6 @@ pub struct GivenUp {
     /// The start of the names of data files that no receipt accounts for, if some were put: they are
     /// of a roll that was under way.
     pub unfinished: Option<String>,
-}
-
-/// The engine's surroundings while an import lands.
-struct Landing<'a> {
-    node: &'a str,
-    tables: &'a Tables,
-    staging: &'a Staging,
-    report: &'a Report,
-}
-
-/// What an attempt has landed.
-struct Landed {
-    /// First chunk of each file.
-    first_chunks: Vec<Option<u64>>,
-    failures: Vec<Failure>,
-    /// All files are in.
-    complete: bool,
 }
 
 impl Importer {
@@ -177,8 +112,17 @@ impl Importer {
             "the import is not complete; give the same command again to go on with it"
         };
         let tables = self.manifests.tables(&manifest, &self.tables).context(again)?;
-        let landing = Landing { node: &node, tables: &tables, staging: &staging, report };
-        let landed = self.land(&landing, &manifest, lines, stream, &mut progress).context(again);
+        let landing = Landing {
+            manifests: &self.manifests,
+            options: &self.options.roll,
+            key: self.key.as_ref(),
+            pauses: self.pauses,
+            node: &node,
+            tables: &tables,
+            staging: &staging,
+            report,
+        };
+        let landed = landing.land(&manifest, lines, stream, &mut progress).context(again);
         if landed.is_err() && is_of_stream {
             self.close_stream(&node, &manifest);
         }
@@ -360,154 +304,6 @@ impl Importer {
         let Roll(roll) = progress.next_roll;
         given_up.unfinished = progress.sealed.map(|_| format!("{node}-{roll:08}"));
         Ok(given_up)
-    }
-
-    /// Lands what has no receipt yet: a roll that was sealed as it was sealed, then the rest.
-    fn land(
-        &self,
-        landing: &Landing<'_>,
-        manifest: &ImportManifest,
-        lines: Lines,
-        stream: Option<Files>,
-        progress: &mut Progress,
-    ) -> anyhow::Result<Landed> {
-        let table = landing.tables.specs().first().ok_or_else(|| anyhow!("no table"))?;
-        let options = ChunkOptions {
-            table: Arc::clone(&table.name),
-            received_at: Micros(manifest.started_at_us),
-            chunk_bytes: manifest.chunk_bytes,
-            rule: manifest.chunk_rule(),
-        };
-        let part = |(file, input): (usize, Option<Input>)| {
-            let content = manifest.files.get(file)?.content.clone();
-            Some(Part { file, input: input?, content, skip: 0, chunks: None })
-        };
-        let origin = match (lines, stream) {
-            (_, Some(files)) => Origin::Files(files),
-            (Lines::Files(inputs), None) if manifest.has_extents() => {
-                return self.land_files(landing, manifest, &inputs, &options, progress);
-            }
-            (Lines::Files(inputs), None) => {
-                let parts = inputs.into_iter().enumerate().filter_map(part).collect();
-                Origin::Files(Files::new(parts, true, landing.report.bar()))
-            }
-            (Lines::Quarantine(lines), None) => Origin::Lines(lines.into_iter()),
-        };
-        self.land_in_order(landing, origin, options, progress)
-    }
-
-    /// Lands chunks whose numbers follow from the order of the files alone.
-    fn land_in_order(
-        &self,
-        landing: &Landing<'_>,
-        origin: Origin,
-        options: ChunkOptions,
-        progress: &mut Progress,
-    ) -> anyhow::Result<Landed> {
-        let mut source = ChunkSource::new(origin, options, Seq::FIRST);
-        source.from = progress.next;
-        let mut roll = progress.next_roll;
-        if let Some(sealed) = progress.sealed.take() {
-            let range = sealed.range;
-            (source.from, source.last) = (range.first, Some(range.last));
-            self.engine(landing, &mut source, Mode::Redo(roll, range), false)?;
-            source.last = None;
-            roll = roll.next();
-        }
-        self.engine(landing, &mut source, Mode::Live(roll), false)?;
-        let first_chunks = source.first_chunks().iter().copied().map(Some).collect();
-        Ok(Landed { first_chunks, failures: Vec::new(), complete: true })
-    }
-
-    /// Lands what is left of each file that is there. A file that fails is passed over.
-    fn land_files(
-        &self,
-        landing: &Landing<'_>,
-        manifest: &ImportManifest,
-        inputs: &[Option<Input>],
-        options: &ChunkOptions,
-        progress: &mut Progress,
-    ) -> anyhow::Result<Landed> {
-        let part = |file: usize, skip, chunks| {
-            let input = inputs.get(file).cloned().flatten()?;
-            let content = manifest.files.get(file)?.content.clone();
-            Some(Part { file, input, content, skip, chunks })
-        };
-        let bar = || landing.report.bar();
-        if let Some(sealed) = progress.sealed.take() {
-            let extents = sealed.extents.iter();
-            let parts = extents.map(|e| part(e.file, e.skip, Some((e.chunks, e.ends)))).collect();
-            let parts: Option<_> = parts;
-            let roll = progress.next_roll;
-            let parts = parts.with_context(|| format!("a file of roll {roll} is not there"))?;
-            let files = Origin::Files(Files::new(parts, true, bar()));
-            let mut source = ChunkSource::new(files, options.clone(), sealed.range.first);
-            source.last = Some(sealed.range.last);
-            self.engine(landing, &mut source, Mode::Redo(roll, sealed.range), true)?;
-            progress.landed(&sealed);
-        }
-        let files = progress.files.iter().enumerate().filter(|(_, file)| !file.ended);
-        let parts = files.filter_map(|(at, file)| part(at, file.chunks, None)).collect();
-        let files = Origin::Files(Files::new(parts, false, bar()));
-        let mut source = ChunkSource::new(files, options.clone(), progress.next);
-        self.engine(landing, &mut source, Mode::Live(progress.next_roll), true)?;
-        progress.landed_all(source.handed_out());
-        for file in source.ended() {
-            progress.ended(*file);
-        }
-        let firsts = progress.files.iter().map(|file| Some(file.ranges.first()?.0));
-        Ok(Landed {
-            first_chunks: firsts.collect(),
-            failures: source.failures(),
-            complete: progress.files.iter().all(|file| file.ended),
-        })
-    }
-
-    /// Makes and publishes rolls of `source` until it ends.
-    fn engine(
-        &self,
-        landing: &Landing<'_>,
-        source: &mut ChunkSource,
-        mode: Mode,
-        name_files: bool,
-    ) -> anyhow::Result<()> {
-        let Landing { node, tables, staging, report } = *landing;
-        let options = &self.options.roll;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let observers: Vec<Arc<dyn Observer>> =
-            vec![Arc::new(LogObserver::quiet()), report.lines()];
-        let observers = Observers::new(Arc::clone(&clock), observers);
-        let limits = RollLimits {
-            age_us: i64::MAX,
-            file_bytes: options.roll_bytes,
-            rows: options.roll_rows.unwrap_or(u64::MAX),
-            source_bytes: u64::MAX,
-        };
-        let engine = Engine {
-            options,
-            node: node.into(),
-            limits,
-            tables,
-            privacy_key: self.key.as_ref(),
-            staging: &staging.files,
-            clock,
-            observers: &observers,
-        };
-        let publisher = Publisher::new(
-            self.manifests.lake.clone(),
-            node.into(),
-            tables,
-            self.manifests.runtime.clone(),
-            Arc::new(Readiness::new()),
-            observers.clone(),
-        )
-        .with_pauses(self.pauses);
-        let extents = name_files.then(|| source.extents.clone());
-        let mut log = LakeRollLog { manifests: &self.manifests, node, extents };
-        let again = matches!(mode, Mode::Redo(..));
-        engine.run(source, mode, &mut |manifest| {
-            publisher.publish(&mut log, manifest, again).map(drop)
-        })
     }
 }
 

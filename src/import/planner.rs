@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::{anyhow, ensure};
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::claims::Claim;
-use super::importer::{self, Importer, Lines, PlannedImport};
+use super::importer::{self, Importer};
 use super::inputs::{self, Given, Inputs};
 use super::manifest::{ImportManifest, ManifestFile, Manifests};
 use super::options::Input;
+use super::planned::{Lines, PlannedImport, base_name, numbered};
 use super::standing::{Import, Standing, Standings};
 use super::{examine, index};
 use crate::clock::{Clock as _, SystemClock};
@@ -385,18 +385,6 @@ fn warn_of_changed(
         }
     }
     Ok(())
-}
-
-/// Returns the name of the import of files with these contents.
-fn base_name<'a>(contents: impl Iterator<Item = &'a str>) -> String {
-    let contents: String = contents.collect();
-    format!("import-{:032x}", xxh3_128(contents.as_bytes()))
-}
-
-/// Returns `base`, `base-2`, `base-3` …
-pub(super) fn numbered(base: &str) -> impl Iterator<Item = String> {
-    let again = (2u64..).map(move |n| format!("{base}-{n}"));
-    std::iter::once(base.to_owned()).chain(again)
 }
 
 /// Says that the lake no longer knows what was imported.

@@ -19,10 +19,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::chunk_source::Line;
 use super::chunker::ChunkRule;
-use super::importer::{Importer, Lines, PlannedImport};
+use super::importer::Importer;
 use super::manifest::{ImportManifest, ManifestFile};
 use super::options::Options;
-use super::planner;
+use super::planned::{self, Lines, PlannedImport};
 use super::report::Report;
 use crate::bulk_action;
 use crate::clock::{Clock as _, SystemClock};
@@ -146,7 +146,7 @@ impl Replay {
             let new = ImportManifest::new(vec![file], &self.importer.tables, now);
             let manifest = ImportManifest { entries: Some(entries), ..new };
             let free = |node: &String| !replays.iter().any(|(replay, _)| replay == node);
-            let node = planner::numbered(&base).find(free).unwrap_or_default();
+            let node = planned::numbered(&base).find(free).unwrap_or_default();
             self.land(node, manifest, true, lines)?;
         }
         Ok(replayed)
@@ -155,7 +155,7 @@ impl Replay {
     /// Returns the earlier replays of a file, whose nodes are `base`, `base-2` …, in order.
     fn replays_of(&self, base: &str) -> anyhow::Result<Vec<(String, ImportManifest)>> {
         let mut replays = Vec::new();
-        for node in planner::numbered(base) {
+        for node in planned::numbered(base) {
             let Some(manifest) = self.importer.manifests.get(&node)? else { break };
             replays.push((node, manifest));
         }
