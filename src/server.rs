@@ -164,7 +164,6 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
-        self.check_partitions().await?;
         let supervisor = self.supervisor(Handle::current());
         let asked = supervisor.asked.clone();
         let landing = Landing::start(supervisor)?;
@@ -215,11 +214,11 @@ impl Server {
 
     /// Compares the partition columns of the configured tables, and the types of all columns, with those
     /// of the lake, unless it takes longer than a start waits: partition columns are compared again
-    /// before a roll is sealed.
+    /// before a roll is sealed. Writes nothing. To be called before [`Server::run`].
     ///
     /// # Errors
     /// [`RunError::Landing`]: a table has others in the lake.
-    async fn check_partitions(&self) -> Result<(), RunError> {
+    pub async fn check_partitions(&self) -> Result<(), RunError> {
         let compare = async {
             for table in &self.settings.tables {
                 match self.lake.check_partitions(&table.name, &table.partition).await {

@@ -101,6 +101,8 @@ fn run_on(socket: TcpSocket, settings: &Settings, runtime: &Runtime) -> anyhow::
     let server = Server::build(settings.clone(), metrics::install())?;
     runtime.block_on(async {
         lake_at_start::check_directory(server.lake()).await?;
+        // Before anything is tried in the lake: a refusal leaves nothing there.
+        server.check_partitions().await?;
         let address = listen::address(&socket)?;
         let listener = socket.listen(BACKLOG).context("cannot listen on the address")?;
         announce(settings, &address.to_string())?;

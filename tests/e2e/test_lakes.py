@@ -126,7 +126,8 @@ def test_a_kill_while_files_are_copied_leaves_nothing_for_good(make_server, loca
         server.start()
     server.drain()
     local_lake.no_leftovers()
-    local_lake.check_receipts()
+    # A start that is killed may leave what it tried the lake with, which is no file of a roll.
+    assert local_lake.rows() == local_lake.landed() > 0
 
 
 def refused(printed):
