@@ -1,0 +1,111 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn part() -> impl Strategy<Value = String> {
+    "[a-z0-9][a-z0-9-]{0,9}"
+}
+
+proptest! {
+    #[test]
+    fn a_name_that_is_made_is_parsed(
+        table in "[a-z][a-z0-9_]{0,9}",
+        partition in prop::collection::vec("[a-z]{1,4}=[A-Za-z0-9%.=-]{0,6}", 0..3),
+        node in part(),
+        number in 0_u64..=u64::MAX,
+        near in 0_u64..200_000_000,
+        hash in "[0-9a-f]{32}",
+    ) {
+        let hash = &*hash;
+        let partition = partition.join("/");
+        let (table, partition, node) = (&*table, &*partition, &*node);
+        for number in [number, near] {
+            let roll = Roll(number);
+            for name in [
+                ObjectName::Data { table, partition, node, roll },
+                ObjectName::Quarantine { table, node, roll },
+                ObjectName::Receipt { node, roll },
+                ObjectName::ImportManifest { node },
+                ObjectName::ImportSeal { node, roll },
+                ObjectName::ImportClaim { content: hash, number: number.max(1) },
+                ObjectName::ImportTables { hash },
+                ObjectName::ImportOpen { node },
+                ObjectName::ImportIndex,
+                ObjectName::Lease { name: node, epoch: number },
+                ObjectName::Verified { node },
+                ObjectName::Probe { token: node },
+                ObjectName::Table { table: node },
+                ObjectName::Fence { node },
+                ObjectName::Identity,
+            ] {
+                let made = name.to_string();
+                prop_assert_eq!(ObjectName::parse(&made), name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_parsed_is_made(
+        parts in prop::collection::vec(
+            prop_oneof![
+                Just("_quarantine".to_owned()),
+                Just("_receipts".to_owned()),
+                Just("_imports".to_owned()),
+                Just("_leases".to_owned()),
+                Just("_verified".to_owned()),
+                Just("_tables".to_owned()),
+                Just("_nodes".to_owned()),
+                Just("_lake.json".to_owned()),
+                Just("_delta_log".to_owned()),
+                "[a-z]{1,3}",
+                "[a-z]{1,3}=[a-z]{0,2}",
+                Just("files".to_owned()),
+                "\\.?[a-z-]{0,3}[0-9]{0,10}\\.(parquet|json|ndjson|tmp)",
+                "[0-9]{32}(-[0-9]{1,2})?\\.json",
+            ],
+            1..5,
+        )
+    ) {
+        let name = parts.join("/");
+        prop_assert_eq!(ObjectName::parse(&name).to_string(), name);
+    }
+}
+
+#[test]
+fn names_that_look_alike_are_distinguished() {
+    let parse = ObjectName::parse;
+    let roll = Roll(7);
+    let data = |table, partition| ObjectName::Data { table, partition, node: "n-1", roll };
+    assert_eq!(parse("t/n-1-00000007.parquet"), data("t", ""));
+    assert_eq!(parse("a/b/d=1/h=2/n-1-00000007.parquet"), data("a/b", "d=1/h=2"));
+    assert_eq!(parse("d=1/n-1-00000007.parquet"), data("", "d=1"));
+    let foreign = |table, partition, file| ObjectName::ForeignData { table, partition, file };
+    assert_eq!(parse("t/d=1/part-0.parquet"), foreign("t", "d=1", "part-0.parquet"));
+    // A roll of nine digits does not begin with a zero.
+    assert_eq!(parse("t/n-000000007.parquet"), foreign("t", "", "n-000000007.parquet"));
+    assert_eq!(parse("a.parquet"), foreign("", "", "a.parquet"));
+    assert_eq!(parse("_imports/import-ab.json"), ObjectName::ImportManifest { node: "import-ab" });
+    for other in [
+        "_imports/x.tmp",
+        "_imports/.json",
+        "_imports/files/ab.json",
+        "_imports/files/00000001.json",
+        "_imports/files/0123456789abcdef0123456789abcdef-1.json",
+        "_imports/files/0123456789abcdef0123456789abcdef-02.json",
+        "_imports/tables/ab.json",
+        "_receipts/n/7.json",
+        "_receipts/00000007.json",
+        "_receipts/a/b/00000007.json",
+        "_quarantine/n-00000007.ndjson",
+        "_quarantine/t/-00000007.ndjson",
+        "t/_delta_log/n-00000007.parquet",
+        "t/.hidden/n-00000007.parquet",
+        "_x/n-00000007.parquet",
+        "t/readme.txt",
+        "",
+    ] {
+        assert_eq!(parse(other), ObjectName::Other(other));
+    }
+    let hidden = "t/d=1/.n-00000007.parquet.tmp";
+    assert_eq!(parse(hidden), ObjectName::Staging(hidden));
+}
