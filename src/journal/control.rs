@@ -35,6 +35,8 @@ pub(crate) struct Control {
     pub(crate) sealed: VecDeque<Seal>,
     /// Bodies given up by `skip_damaged`, in order, until committed rolls have passed them.
     pub(crate) lost: Vec<SeqRange>,
+    /// Set while a start has read no checkpoint: the first record of a roll is the first that is known.
+    pub(crate) is_guess: bool,
 }
 
 impl Control {
@@ -46,7 +48,14 @@ impl Control {
             sealed_seq: 0,
             sealed: VecDeque::new(),
             lost: Vec::new(),
+            is_guess: false,
         }
+    }
+
+    /// Nothing is known of rolls, and no body before `first` is there.
+    pub(crate) fn guess(first: u64) -> Control {
+        let before = first.saturating_sub(1);
+        Control { committed_seq: before, sealed_seq: before, is_guess: true, ..Control::new() }
     }
 
     /// Returns the first body that is in no seal and not lost.
@@ -85,8 +94,7 @@ impl Control {
                 self.committed_roll = roll.0;
                 self.committed_seq = front.range.last.0;
                 self.sealed.pop_front();
-                let passed = self.committed_seq;
-                self.lost.retain(|range| range.last.0 > passed);
+                self.forget_passed();
                 Ok(())
             }
             Some(front) => {
@@ -96,35 +104,50 @@ impl Control {
         }
     }
 
-    /// Adds a seal that was read from a damaged segment, so that its numbers are not used again. If
-    /// seals before it are lost, their bodies become a roll of their own, or they would belong to
-    /// none: if one seal is lost, that is just what it said, since ranges follow one another, and all
-    /// seals of a segment are of one start and have its settings.
+    /// Adds a seal that was read from a damaged segment, so that its numbers are not used again.
+    ///
+    /// Ranges follow one another, so a seal that begins later than the next body was preceded by
+    /// others, which are lost. If by number it is one, it said just what lies between, and is made
+    /// again. Otherwise nobody can say how they divided their bodies, and nobody has to: the publisher
+    /// commits a roll before it seals the next, and what a start finds sealed before it seals anything,
+    /// so a roll that is sealed proves that all before it have landed. The same goes for the first seal
+    /// of a journal whose checkpoints cannot be read.
     pub(crate) fn salvage_seal(&mut self, seal: Seal) {
-        let first = self.unsealed_from();
-        if seal.roll.0 < self.next_roll || seal.range.first < first {
+        let from = Seq(self.sealed_seq + 1);
+        if seal.roll.0 < self.next_roll || (seal.range.first < from && !self.is_guess) {
             return;
         }
-        if seal.range.first > first && seal.roll.0 > self.next_roll {
+        // Lost bodies may be left out of a roll.
+        let first = self.unsealed_from();
+        if !self.is_guess && seal.range.first > first && seal.roll.0 == self.next_roll + 1 {
             self.sealed.push_back(Seal {
                 roll: Roll(self.next_roll),
                 range: SeqRange { first, last: Seq(seal.range.first.0 - 1) },
+                // All seals of a segment are of one start and have its settings.
                 settings: seal.settings.clone(),
             });
+        } else if self.is_guess || seal.range.first > first {
+            self.sealed.clear();
+            self.committed_roll = seal.roll.0.saturating_sub(1);
+            self.committed_seq = seal.range.first.0.saturating_sub(1);
+            self.forget_passed();
         }
+        self.is_guess = false;
         self.next_roll = seal.roll.0 + 1;
         self.sealed_seq = seal.range.last.0;
         self.sealed.push_back(seal);
     }
 
-    /// Adds a commit that was read from a damaged segment. Its seal may be lost.
+    /// Adds a commit that was read from a damaged segment. Its seal may be lost: where the roll ended
+    /// is then known by the next seal.
     pub(crate) fn salvage_commit(&mut self, roll: Roll) {
         self.next_roll = self.next_roll.max(roll.0 + 1);
+        self.committed_roll = self.committed_roll.max(roll.0);
         while self.sealed.front().is_some_and(|front| front.roll <= roll) {
             let Some(front) = self.sealed.pop_front() else { break };
-            self.committed_roll = front.roll.0;
             self.committed_seq = front.range.last.0;
         }
+        self.forget_passed();
     }
 
     /// Adds lost bodies, unless they are committed or known to be lost.
@@ -135,6 +158,19 @@ impl Control {
         let first = Seq(range.first.0.max(self.committed_seq + 1));
         self.lost.push(SeqRange { first, last: range.last });
         self.lost.sort_by_key(|range| range.first);
+        self.lost.dedup_by(|next, range| {
+            let overlaps = next.first <= range.last;
+            if overlaps {
+                range.last = range.last.max(next.last);
+            }
+            overlaps
+        });
+    }
+
+    /// Forgets lost bodies that committed rolls have passed.
+    fn forget_passed(&mut self) {
+        let passed = self.committed_seq;
+        self.lost.retain(|range| range.last.0 > passed);
     }
 
     /// Tells whether every body of the range is committed or known to be lost.
@@ -210,6 +246,7 @@ pub(crate) fn decode_checkpoint(payload: &[u8]) -> Option<(Control, Vec<RetryEnt
         sealed_seq: rest.u64()?,
         sealed: VecDeque::new(),
         lost: Vec::new(),
+        is_guess: false,
     };
     for _ in 0..rest.u32()? {
         control.sealed.push_back(take_seal(&mut rest)?);

@@ -120,6 +120,10 @@ struct Replay {
     asides: Vec<Aside>,
     /// Names in the directory.
     names: Vec<String>,
+    /// No checkpoint of any segment can be read.
+    is_without_checkpoint: bool,
+    /// The most records of rolls that may stand unread since the last checkpoint that was read.
+    unread: u64,
 }
 
 impl Replay {
@@ -139,6 +143,8 @@ impl Replay {
             skipped: Vec::new(),
             asides: Vec::new(),
             names: Vec::new(),
+            is_without_checkpoint: false,
+            unread: 0,
         };
         let firsts = replay.list()?;
         let newest = replay.newest(&firsts)?;
@@ -148,9 +154,8 @@ impl Replay {
         } else if let Some(first) = firsts.first() {
             // No checkpoint: whether something before was released cannot be known.
             replay.next = *first;
-            replay.control.committed_seq = first - 1;
-            replay.control.sealed_seq = first - 1;
-            replay.control.next_roll += if replay.identity.is_some() { UNKNOWN_ROLLS } else { 0 };
+            replay.is_without_checkpoint = true;
+            replay.control = Control::guess(*first);
         }
         // Where to begin from: a segment that is scanned later says more, one whose head cannot be
         // read says nothing, and those before it may only be passed over.
@@ -169,12 +174,34 @@ impl Replay {
             lost.extend(replay.gap_before(*first_seq, &known)?);
             lost.extend(replay.segment(*first_seq, following)?);
         }
+        lost.extend(replay.before_the_first(firsts.first().copied()));
+        replay.settle_rolls();
         for range in lost {
             replay.control.lose(range);
         }
         let lost = &replay.control.lost;
         replay.window.retain(|entry| control::skip_lost(lost, entry.seq) == entry.seq);
         Ok(replay)
+    }
+
+    /// Returns the bodies before the first segment that a roll is made of which has not landed.
+    fn before_the_first(&mut self, first: Option<u64>) -> Option<SeqRange> {
+        let from = self.control.committed_seq + 1;
+        let first = first.filter(|first| *first > from && self.is_without_checkpoint)?;
+        let range = SeqRange { first: Seq(from), last: Seq(first - 1) };
+        let why = "the segment is missing".into();
+        self.skipped.push(SkippedSegment { path: None, lost: vec![range], kept: 0, why });
+        Some(range)
+    }
+
+    /// Passes over the numbers of rolls that may have been used and are not known.
+    fn settle_rolls(&mut self) {
+        let control = &mut self.control;
+        if control.is_guess && control.committed_roll == 0 && self.identity.is_some() {
+            control.next_roll += UNKNOWN_ROLLS;
+        }
+        control.is_guess = false;
+        control.next_roll += self.unread;
     }
 
     /// Returns the first numbers of all segments, in order. Removes unfinished ones.
@@ -202,6 +229,7 @@ impl Replay {
             let it = self.candidate(*first_seq)?;
             let mut scan = match read_head(&it, None)? {
                 Ok(scan) => scan,
+                Err(Fault { scan: Some(scan), .. }) => *scan,
                 Err(fault) => {
                     let head = fault.head.map(|(head, _)| (head.node, head.seed));
                     self.identity = self.identity.take().or(head);
@@ -277,7 +305,7 @@ impl Replay {
                 let fault = scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
                 (Some(scan), fault)
             }
-            Err(fault) => (None, Some(fault)),
+            Err(mut fault) => (fault.scan.take().map(|scan| *scan), Some(fault)),
         };
         let is_last = following.is_none();
         match (scan, fault) {
@@ -308,6 +336,7 @@ impl Replay {
         self.next = scan.last_seq + 1;
         self.floor = self.next;
         self.control = scan.control;
+        self.unread = 0;
         self.window = scan.window;
         // Segments are scanned in order: the last one counts.
         self.tables.extend(scan.tables);
@@ -343,6 +372,10 @@ impl Replay {
         if !self.options.skip_damaged {
             return Err(JournalError::Damaged { path: it.path, offset, why });
         }
+        if scan.is_some() {
+            // Its checkpoint says what could not be read before it.
+            self.unread = 0;
+        }
         // Without its checkpoint, what was said before it is what there is to go on from.
         let scan = scan.or_else(|| {
             head.map(|(head, frames_at)| {
@@ -352,7 +385,7 @@ impl Replay {
         });
         let mut highest = it.first_seq - 1;
         // What cannot be read counts as the most frames that could stand there: none of their
-        // numbers is used again. A later checkpoint, if there is one, overrides this.
+        // numbers is used again, and neither are those of rolls, unless a later checkpoint knows them.
         let mut unread = it.len / HEADER_BYTES as u64;
         let mut unread_at_end = unread;
         let (mut runs, mut head) = (Vec::new(), None);
@@ -368,7 +401,8 @@ impl Replay {
             }
             (self.control, self.window, head) = (scan.control, scan.window, Some(scan.head));
         }
-        self.control.next_roll += unread;
+        // Only when all segments are read: what the next ones say must be held against what is known.
+        self.unread += unread;
         highest += unread_at_end;
         let last = following.map_or(highest, |following| following - 1).max(it.first_seq);
         let lost = missing(it.first_seq..last + 1, &runs);

@@ -80,12 +80,14 @@ fn open(disk: &dyn Disk, path: &Path) -> Result<(SegmentFile, Scan), JournalErro
             scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
             Ok((it, scan))
         }
-        Err(fault) => match fault.head {
-            Some((head, frames_at)) => {
-                let scan = Scan::without_checkpoint(head, frames_at, Control::new(), Vec::new());
+        Err(fault) => match (fault.scan, fault.head) {
+            (Some(scan), _) => Ok((it, *scan)),
+            (None, Some((head, frames_at))) => {
+                let control = Control::guess(head.first_seq);
+                let scan = Scan::without_checkpoint(head, frames_at, control, Vec::new());
                 Ok((it, scan))
             }
-            None => {
+            (None, None) => {
                 let path = it.path;
                 Err(JournalError::Unreadable { path, why: fault.why })
             }

@@ -116,16 +116,19 @@ pub(crate) struct Fault {
     pub(crate) why: String,
     /// A crash in the middle of a write can leave this: bytes are missing or are others.
     pub(crate) may_be_torn: bool,
-    /// The segment's head and its length, if the fault is in it or in the checkpoint, and frames can
-    /// be told by it all the same.
+    /// The segment's head and its length, if the checkpoint cannot be read, and frames can be told by
+    /// the head all the same.
     pub(crate) head: Option<(SegmentHead, u64)>,
+    /// The segment's content up to its first frame, if the fault is one bit of its head.
+    pub(crate) scan: Option<Box<Scan>>,
     /// The segment is whole, and is of another place or another journal.
     pub(crate) is_misplaced: bool,
 }
 
 impl Fault {
     pub(crate) fn damage(offset: u64, why: impl Into<String>) -> Fault {
-        Fault { offset, why: why.into(), may_be_torn: false, head: None, is_misplaced: false }
+        let (head, scan) = (None, None);
+        Fault { offset, why: why.into(), may_be_torn: false, head, scan, is_misplaced: false }
     }
 
     pub(crate) fn misplaced(why: String) -> Fault {
@@ -154,7 +157,12 @@ pub(crate) fn read_head(
                 head.first_seq == it.first_seq
                     && identity.is_none_or(|(node, _)| *node == head.node)
             };
-            return Ok(Err(Fault { head: head.filter(is_ours), ..Fault::damage(0, why) }));
+            let fault = Fault::damage(0, why);
+            let Some((head, frames_at)) = head.filter(is_ours) else { return Ok(Err(fault)) };
+            return Ok(Err(match read_checkpoint(it, head, frames_at)? {
+                Ok(scan) => Fault { scan: Some(Box::new(scan)), ..fault },
+                Err(second) => Fault { head: second.head, ..fault },
+            }));
         }
         Err(HeadError::Format(found)) => {
             let path = it.path.clone();
@@ -171,8 +179,17 @@ pub(crate) fn read_head(
         let why = format!("it belongs to node {}, this journal is of node {node}", head.node);
         return Ok(Err(Fault::misplaced(why)));
     }
+    read_checkpoint(it, head, frames_at)
+}
+
+/// Reads the checkpoint behind a head of `frames_at` bytes.
+fn read_checkpoint(
+    it: &SegmentFile,
+    head: SegmentHead,
+    frames_at: u64,
+) -> Result<Result<Scan, Fault>, JournalError> {
     let mut scanner = FrameScanner::new(&*it.file, it.len, head.salt);
-    let frame = match scanner.frame(frames_at).map_err(io())? {
+    let frame = match scanner.frame(frames_at).map_err(it.cannot("read"))? {
         Ok(frame) => frame,
         Err(why) => {
             let why = format!("in the checkpoint: {why}");

@@ -11,11 +11,13 @@ pub(crate) mod fuzz;
 mod group_commit;
 mod model;
 mod read;
+
 mod rescue;
 mod retry;
 mod rolls;
 mod rotation;
 mod salvage;
+mod salvage_rolls;
 mod search;
 mod versions;
 
