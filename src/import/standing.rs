@@ -63,10 +63,15 @@ impl Standings {
         manifests: &Manifests,
         nodes: BTreeSet<String>,
     ) -> anyhow::Result<()> {
-        let found = manifests.of(nodes.clone())?;
-        for node in nodes.into_iter().filter(|node| !found.contains_key(node)) {
-            if manifests.has_receipt(&node)? {
-                self.forgotten.insert(node);
+        let mut found = manifests.of(nodes.clone())?;
+        for node in nodes {
+            if found.contains_key(&node) || !manifests.has_receipt(&node)? {
+                continue;
+            }
+            // Another process may have begun it, and landed, since its manifest was asked for.
+            match manifests.get(&node)? {
+                Some(manifest) => drop(found.insert(node, manifest)),
+                None => drop(self.forgotten.insert(node)),
             }
         }
         for (node, manifest) in found {

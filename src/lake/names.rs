@@ -37,6 +37,8 @@ pub const RECEIPTS: &str = "_receipts";
 pub const IMPORTS: &str = "_imports";
 /// Last part of the name of [`ObjectName::ImportIndex`].
 const INDEX: &str = "index.json";
+/// Folder of the claims of files.
+pub const IMPORT_CLAIMS: &str = "_imports/files";
 /// Folder of the notes of imports that are not done.
 pub const OPEN_IMPORTS: &str = "_imports/open";
 /// Folder of the leases.

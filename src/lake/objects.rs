@@ -294,6 +294,26 @@ impl Lake {
         listed.map_err(|e| self.failed(e))
     }
 
+    /// Returns the name of the object below `folder` that was written first, the first by name of
+    /// several; `None` if there is none. Lists all of them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn oldest(&self, folder: &str) -> Result<Option<String>, StoreError> {
+        let folder = self.path(folder)?;
+        let listed = self.store.list(Some(&folder)).map_ok(|meta| (meta.last_modified, meta));
+        let oldest = listed.try_fold(None::<(_, ObjectMeta)>, async |oldest, (at, meta)| {
+            Ok(match oldest {
+                Some((first, there)) if (first, &there.location) <= (at, &meta.location) => {
+                    Some((first, there))
+                }
+                _ => Some((at, meta)),
+            })
+        });
+        let oldest = oldest.await.map_err(|e| self.failed(e))?;
+        Ok(oldest.map(|(_, meta)| meta.location.into()))
+    }
+
     /// Deletes the note that the import `node` is open. Credentials may lack the right to.
     ///
     /// # Errors

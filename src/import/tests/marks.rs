@@ -197,7 +197,7 @@ fn an_index_that_is_interrupted_is_made_again() {
         let died = stores[0].is_dead();
         assert_eq!(bench.command(&["old-0", "old-1", "old-2"]).unwrap().len(), 1, "{nth}");
         let listed: Vec<_> = bench.runtime.block_on(bench.store.list(None).try_collect()).unwrap();
-        let claims = listed.iter().filter(|one| one.location.as_ref().contains("/files/")).count();
+        let claims = listed.iter().filter(|one| is_claim_of_a_file(one.location.as_ref())).count();
         assert_eq!(claims, 3, "{nth}");
         if !died {
             assert!(nth > 5);
@@ -320,4 +320,98 @@ fn standard_input_of_a_foreign_format_leaves_nothing_behind() {
         assert!(open.is_empty(), "{open:?}");
     }
     assert_eq!(bench.ids(), ["Parquet", "cannot"], "the other files of the command land");
+}
+
+fn is_claim_of_a_file(name: &str) -> bool {
+    name.contains("/files/") && !name.contains(&"0".repeat(32))
+}
+
+/// Deletes the marks for which `gone` is true.
+fn delete(bench: &Bench, gone: impl Fn(&str) -> bool) {
+    bench.runtime.block_on(async {
+        let listed: Vec<_> = bench.store.list(None).try_collect().await.unwrap();
+        for object in listed {
+            let name = object.location.as_ref().strip_prefix("lake/").unwrap();
+            if name.starts_with("_imports/") && gone(name) {
+                bench.store.delete(&object.location).await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn marks_that_are_gone_beside_the_index_double_nothing() {
+    let index = ObjectName::ImportIndex.to_string();
+    // A file that was imported with another one, given alone: its import is not named after it.
+    let of_two = |name: &str| {
+        let bench = Bench::new(name);
+        bench.file("a", "{\"id\":\"a\"}\n");
+        bench.file("b", "{\"id\":\"b\"}\n");
+        assert_eq!(bench.command(&["a", "b"]).unwrap(), Vec::<String>::new());
+        bench
+    };
+    let bench = of_two("all-but-index");
+    delete(&bench, |name| name != index);
+    let told = bench.command(&["a"]).unwrap_err().to_string();
+    assert!(told.contains("gone from _imports") && told.contains("--again"), "{told}");
+    assert_eq!(bench.ids(), ["a", "b"]);
+
+    let bench = of_two("claims");
+    delete(&bench, |name| name.starts_with("_imports/files/"));
+    let told = bench.command(&["a"]).unwrap();
+    assert!(told.len() == 1 && told[0].starts_with("imported before"), "{told:?}");
+    assert_eq!(bench.ids(), ["a", "b"]);
+    // They are back: what is not known is new.
+    bench.file("c", "{\"id\":\"c\"}\n");
+    assert_eq!(bench.command(&["c"]).unwrap(), Vec::<String>::new());
+    let told = bench.command(&["b"]).unwrap();
+    assert!(told.len() == 1 && told[0].starts_with("imported before"), "{told:?}");
+
+    // By age: the older import's, while the later one's are there.
+    let bench = of_two("by-age");
+    let before: Vec<_> = bench.runtime.block_on(bench.store.list(None).try_collect()).unwrap();
+    let old = |name: &str| before.iter().any(|one| one.location.as_ref().ends_with(name));
+    bench.file("c", "{\"id\":\"c\"}\n");
+    assert_eq!(bench.command(&["c"]).unwrap(), Vec::<String>::new());
+    delete(&bench, |name| name != index && old(name));
+    let told = bench.command(&["a"]).unwrap_err().to_string();
+    assert!(told.contains("gone from _imports"), "{told}");
+    assert_eq!(bench.ids(), ["a", "b", "c"]);
+}
+
+/// As an outsider had it: "gone from _imports", and exit code 1, of an import that had just begun.
+#[test]
+fn an_import_that_another_process_lands_meanwhile_is_not_forgotten() {
+    // What another process puts: all that its import of the file leaves in a lake.
+    let other = Bench::new("meanwhile");
+    other.file("p", "{\"id\":\"p\"}\n");
+    assert_eq!(other.command(&["p"]).unwrap(), Vec::<String>::new());
+    let node = other.manifests().unwrap().into_keys().next().unwrap();
+    let put: Vec<_> = other.runtime.block_on(async {
+        let listed: Vec<_> = other.store.list(None).try_collect().await.unwrap();
+        let reads = listed.into_iter().map(|one| async {
+            let bytes = other.store.get(&one.location).await.unwrap().bytes().await.unwrap();
+            (one.location, object_store::PutPayload::from(bytes))
+        });
+        let all = futures::future::join_all(reads).await.into_iter();
+        all.filter(|(name, _)| !name.as_ref().ends_with("index.json")).collect()
+    });
+    for (name, at) in [("p", format!("_receipts/{node}")), ("q", "lake/_receipts".into())] {
+        let bench = Bench::new("meanwhile-here");
+        marks_of_an_earlier_version(&bench, 3);
+        for name in ["p", "q"] {
+            bench.file(name, &format!("{{\"id\":\"{name}\"}}\n"));
+        }
+        let store = FakeStore::over(Arc::clone(&bench.store), 0);
+        store.put_meanwhile(&at, put.clone());
+        let lake = Lake::on(Arc::new(store), 1 << 20);
+        let handle = bench.runtime.handle().clone();
+        let import = Importer::with_lake(bench.options(&[name]), lake, handle).unwrap();
+        let told = land_all(&import).unwrap().join("\n");
+        match name {
+            "p" => assert!(told.starts_with("imported before, and left out"), "{told}"),
+            _ => assert_eq!(told, ""),
+        }
+        assert_eq!(bench.ids(), if name == "p" { vec!["p"] } else { vec!["p", "q"] });
+    }
 }

@@ -16,8 +16,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-    UploadPart,
+    ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, UploadPart,
 };
 use parking_lot::{Mutex, MutexGuard};
 
@@ -56,6 +56,8 @@ struct State {
     late: Vec<(Path, PutPayload, PutMode)>,
     /// Objects that are not there are answered 403, as by S3 to who may not list.
     hides: bool,
+    /// Objects that another process puts right before the first call with this in its path.
+    meanwhile: Option<(String, Vec<(Path, PutPayload)>)>,
     faults: Faults,
 }
 
@@ -86,6 +88,7 @@ impl FakeStore {
             dead: false,
             late: Vec::new(),
             hides: false,
+            meanwhile: None,
             faults: Faults::default(),
         };
         FakeStore { objects: Arc::default(), state: Arc::new(Mutex::new(state)) }
@@ -114,6 +117,20 @@ impl FakeStore {
     /// Answers 403 for objects that are not there from now on.
     pub(crate) fn hide_what_is_missing(&self) {
         self.state().hides = true;
+    }
+
+    /// Another process puts `objects` right before the first get, head or list whose path has `path` in
+    /// it.
+    pub(crate) fn put_meanwhile(&self, path: &str, objects: Vec<(Path, PutPayload)>) {
+        self.state().meanwhile = Some((path.to_owned(), objects));
+    }
+
+    async fn meanwhile(&self, path: Option<&Path>) {
+        let path = path.map_or("", |path| path.as_ref());
+        let due = self.state().meanwhile.take_if(|(at, _)| path.contains(&**at));
+        for (path, payload) in due.into_iter().flat_map(|(_, objects)| objects) {
+            let _ = self.objects.put(&path, payload).await;
+        }
     }
 
     /// The process dies at the n-th call from here, and `disk` with it.
@@ -304,6 +321,7 @@ impl ObjectStore for FakeStore {
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        self.meanwhile(Some(path)).await;
         match self.turn().await {
             Turn::Works => match self.objects.get_opts(path, options).await {
                 Err(Error::NotFound { path, source }) if self.state().hides => {
@@ -324,10 +342,11 @@ impl ObjectStore for FakeStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (store, objects) = (self.clone(), self.objects.list(prefix));
+        let (store, prefix) = (self.clone(), prefix.cloned());
         let turn = async move {
+            store.meanwhile(prefix.as_ref()).await;
             match store.turn().await {
-                Turn::Works => Ok(objects),
+                Turn::Works => Ok(store.objects.list(prefix.as_ref())),
                 _ => Err(refused()),
             }
         };
@@ -335,6 +354,7 @@ impl ObjectStore for FakeStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.meanwhile(prefix).await;
         self.objects.list_with_delimiter(prefix).await
     }
 
