@@ -6,9 +6,12 @@
 //! which are the newest where partitions are by day. Columns that a side does not have are no difference:
 //! readers give nulls (`union_by_name`, `mergeSchema`). Files of other programs are not looked at.
 //!
+//! A column whose type was changed in the past has two types there already: it keeps nobody out who has
+//! one of them, and is warned of.
+//!
 //! Nothing is written. Where the lake is away or may not be listed, nothing is compared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, Field, Fields};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -58,11 +61,12 @@ pub enum ColumnError {
 }
 
 impl Lake {
-    /// Compares the types of the columns of `schema` with those in some files of `table`. Takes some
-    /// twenty requests at most, whatever is in the lake.
+    /// Compares the types of the columns of `schema` with those in some files of `table`, and warns of
+    /// columns of which the files have that type and others. Takes some twenty requests at most,
+    /// whatever is in the lake.
     ///
     /// # Errors
-    /// [`ColumnError::Conflict`] asks for another schema. After [`ColumnError::Store`] nothing is known.
+    /// [`ColumnError::Conflict`] asks for another schema: no file has the type. After [`ColumnError::Store`] nothing is known.
     pub async fn check_columns(
         &self,
         table: &str,
@@ -83,7 +87,9 @@ impl Lake {
                         let file = footer.file_metadata();
                         let metadata = file.key_value_metadata();
                         let theirs = parquet_to_arrow_schema(file.schema_descr(), metadata).ok()?;
-                        difference("", ours.fields(), theirs.fields())
+                        let mut columns = Vec::new();
+                        compare_fields("", ours.fields(), theirs.fields(), &mut columns);
+                        Some(columns)
                     };
                     // A file that cannot be read is not the concern of a start.
                     let compared = self.read_footer(&object, FooterPart::Rows, compare).await;
@@ -91,9 +97,29 @@ impl Lake {
                 }
             })
             .buffered(FILES);
-        while let Some((file, difference)) = compared.next().await {
-            let Some(Difference { column, here, there }) = difference else { continue };
+        let (mut same, mut others) = (BTreeSet::new(), BTreeMap::new());
+        while let Some((file, columns)) = compared.next().await {
+            for Compared { column, difference } in columns.unwrap_or_default() {
+                match difference {
+                    None => drop(same.insert(column)),
+                    Some(difference) => {
+                        others.entry(column).or_insert_with(|| (file.clone(), difference));
+                    }
+                }
+            }
+        }
+        for (column, (file, Difference { here, there })) in others {
             let (table, lake) = (table.to_owned(), self.location().to_string());
+            let has_both = same.contains(&column);
+            let column = column.replace("[]", "").replace("{}", "");
+            if has_both {
+                tracing::warn!(
+                    "column {column} of table {table} is {there} in some files of {lake} ({file}), and \
+                     {here} in others, as in this configuration's schema: readers that take both kinds \
+                     together fail, or read one of the types"
+                );
+                continue;
+            }
             let conflict = ColumnConflict { table, column, lake, file, there, here };
             return Err(ColumnError::Conflict(Box::new(conflict)));
         }
@@ -132,29 +158,42 @@ impl Lake {
 /// The end of the folder of a partition without a value.
 const NO_VALUE: &str = "=__HIVE_DEFAULT_PARTITION__";
 
-struct Difference {
+/// A column that both sides have.
+struct Compared {
+    /// Its path, with `[]` for the elements of a list and `{}` for the values of a map.
     column: String,
+    /// `None` if it has the same type, or the same kind of one: a list or a group.
+    difference: Option<Difference>,
+}
+
+struct Difference {
     here: String,
     there: String,
 }
 
-/// Returns the first column that both have and whose types differ, with its path.
-fn difference(path: &str, ours: &Fields, theirs: &Fields) -> Option<Difference> {
-    ours.iter().find_map(|ours| {
-        let theirs = theirs.iter().find(|theirs| theirs.name() == ours.name())?;
+/// Compares the columns that both have, and those within them.
+fn compare_fields(path: &str, ours: &Fields, theirs: &Fields, columns: &mut Vec<Compared>) {
+    for ours in ours {
+        let theirs = theirs.iter().find(|theirs| theirs.name() == ours.name());
+        let Some(theirs) = theirs else { continue };
         let path = match path {
             "" => ours.name().clone(),
             path => format!("{path}.{}", ours.name()),
         };
-        type_difference(path, ours.data_type(), theirs.data_type())
-    })
+        compare_types(path, ours.data_type(), theirs.data_type(), columns);
+    }
 }
 
-fn type_difference(path: String, ours: &DataType, theirs: &DataType) -> Option<Difference> {
+fn compare_types(path: String, ours: &DataType, theirs: &DataType, columns: &mut Vec<Compared>) {
+    let mut add = |column: String, difference| columns.push(Compared { column, difference });
     match (ours, theirs) {
-        (DataType::Struct(ours), DataType::Struct(theirs)) => difference(&path, ours, theirs),
+        (DataType::Struct(ours), DataType::Struct(theirs)) => {
+            add(path.clone(), None);
+            compare_fields(&path, ours, theirs, columns);
+        }
         (DataType::List(ours), DataType::List(theirs)) => {
-            type_difference(path, ours.data_type(), theirs.data_type())
+            add(path.clone(), None);
+            compare_types(format!("{path}[]"), ours.data_type(), theirs.data_type(), columns);
         }
         // The names of the groups within a map depend on the writer's version.
         (DataType::Map(ours, _), DataType::Map(theirs, _)) => {
@@ -162,12 +201,15 @@ fn type_difference(path: String, ours: &DataType, theirs: &DataType) -> Option<D
                 DataType::Struct(fields) => fields.get(1).map(|value| value.data_type().clone()),
                 _ => None,
             };
-            type_difference(path, &value(ours)?, &value(theirs)?)
+            add(path.clone(), None);
+            if let (Some(ours), Some(theirs)) = (value(ours), value(theirs)) {
+                compare_types(format!("{path}{{}}"), &ours, &theirs, columns);
+            }
         }
-        (ours, theirs) if ours == theirs => None,
+        (ours, theirs) if ours == theirs => add(path, None),
         (ours, theirs) => {
             let shown = |kind: &DataType| describe(kind).0;
-            Some(Difference { column: path, here: shown(ours), there: shown(theirs) })
+            add(path, Some(Difference { here: shown(ours), there: shown(theirs) }));
         }
     }
 }
@@ -193,17 +235,26 @@ mod tests {
         format!(r#"{{"name":"{name}","type":["null",{kind}],"default":null}}"#)
     }
 
-    /// Puts a file of `schema` without rows, and compares what the lake has with `ours`.
+    /// Compares a lake of one file with `ours`.
     fn compared(partition: &str, theirs: &TableSchema, ours: &TableSchema) -> Option<String> {
+        compared_with(&[(partition, theirs)], ours)
+    }
+
+    /// Puts files without rows, in partitions and of schemas, and compares the lake with `ours`.
+    fn compared_with(files: &[(&str, &TableSchema)], ours: &TableSchema) -> Option<String> {
         let lake = Lake::below(Arc::new(InMemory::new()), "lake");
-        let mut file = Vec::new();
-        let arrow = theirs.arrow();
-        let mut writer = ArrowWriter::try_new(&mut file, arrow.clone(), None).expect("a writer");
-        writer.write(&RecordBatch::new_empty(arrow)).expect("written");
-        writer.close().expect("closed");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
-            lake.put_bytes(&names::data("t", partition, "n", Roll(1)), file).await.expect("put");
+            for (roll, (partition, theirs)) in (1..).zip(files) {
+                let mut file = Vec::new();
+                let arrow = theirs.arrow();
+                let mut writer =
+                    ArrowWriter::try_new(&mut file, arrow.clone(), None).expect("a writer");
+                writer.write(&RecordBatch::new_empty(arrow)).expect("written");
+                writer.close().expect("closed");
+                let name = names::data("t", partition, "n", Roll(roll));
+                lake.put_bytes(&name, file).await.expect("put");
+            }
             lake.put_bytes("t/date=2026-11-01/other.parquet", b"foreign".to_vec())
                 .await
                 .expect("put");
@@ -225,6 +276,23 @@ mod tests {
             let why = compared(partition, &v1, &v3).expect("a conflict");
             assert!(why.contains("column n of table t is int64 in s3://bucket/lake"), "{why}");
             assert!(why.contains("and string in this configuration's schema"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_column_that_changed_its_type_in_the_past_keeps_out_only_who_has_neither_type() {
+        let of = |kind: &str| schema(&[field("id", r#""string""#), field("n", kind)].join(","));
+        let [old, new, other] = [r#""long""#, r#""string""#, r#""double""#].map(of);
+        for last in ["date=2026-11-24", "date=2026-11-23"] {
+            let files = [("date=2026-11-23", &old), (last, &new)];
+            assert_eq!(compared_with(&files, &new), None, "the newest type");
+            assert_eq!(compared_with(&files, &old), None, "the type of the first files");
+            let why = compared_with(&files, &other).expect("a conflict");
+            assert!(why.contains("column n of table t is int64"), "{why}");
+            // Another column differs everywhere.
+            let both = schema(&[field("id", r#""long""#), field("n", r#""string""#)].join(","));
+            let why = compared_with(&files, &both).expect("a conflict");
+            assert!(why.contains("column id of table t is string"), "{why}");
         }
     }
 
