@@ -248,9 +248,11 @@ fn check_store(settings: &Settings) -> CheckResult {
     let opened = made.and_then(|made| Ok((made, Lake::open_existing(options)?)));
     match opened {
         Err(error) => CheckResult::Fatal(error),
-        Ok((_made, lake)) => match (try_lake(&lake), partition_conflict(&lake, &settings.tables)) {
-            (_, Some(conflict)) => CheckResult::Fatal(conflict),
-            (tried, None) => tried.map_or_else(CheckResult::NotLanding, CheckResult::Passed),
+        Ok((_made, lake)) => match (try_lake(&lake), compare_tables(&lake, &settings.tables)) {
+            (_, Err(conflict @ CheckResult::Fatal(_))) => conflict,
+            (Err(error), _) => CheckResult::NotLanding(error),
+            (Ok(_), Err(away)) => away,
+            (Ok(said), Ok(())) => CheckResult::Passed(said),
         },
     }
 }
@@ -266,23 +268,33 @@ fn try_lake(lake: &Lake) -> anyhow::Result<String> {
     Ok(format!("{}{folded}", probed(&lake.location().to_string(), &probe)))
 }
 
-/// Returns the first table whose columns have other types in the lake, or are others if it is
-/// partitioned by them.
-fn partition_conflict(lake: &Lake, tables: &[Spec]) -> Option<anyhow::Error> {
-    let runtime = runtime::current_thread().ok()?;
-    tables.iter().find_map(|table| {
-        let compared = lake.check_partitions(&table.name, &table.partition);
-        match runtime.block_on(compared) {
-            Err(PartitionError::Conflict(conflict)) => Some(anyhow::Error::new(*conflict)),
-            // A lake that is away is told of anyway.
-            Err(PartitionError::Store(_)) | Ok(()) => {
-                match runtime.block_on(lake.check_columns(&table.name, &table.schema)) {
-                    Err(ColumnError::Conflict(conflict)) => Some(anyhow::Error::new(*conflict)),
-                    Err(ColumnError::Store(_)) | Ok(()) => None,
-                }
+/// Compares the tables with those of the lake, as landing does before its first roll.
+///
+/// # Errors
+/// The result that is not a pass: a conflict before a comparison that failed, which keeps rows from
+/// landing.
+fn compare_tables(lake: &Lake, tables: &[Spec]) -> Result<(), CheckResult> {
+    let runtime = runtime::current_thread().map_err(CheckResult::Fatal)?;
+    let mut compared = Ok(());
+    for table in tables {
+        match runtime.block_on(lake.check_partitions(&table.name, &table.partition)) {
+            Ok(()) => {}
+            Err(PartitionError::Conflict(conflict)) => {
+                return Err(CheckResult::Fatal(anyhow::Error::new(*conflict)));
+            }
+            Err(PartitionError::Store(error)) => {
+                compared = Err(CheckResult::NotLanding(anyhow::Error::new(error)));
             }
         }
-    })
+        match runtime.block_on(lake.check_columns(&table.name, &table.schema)) {
+            Err(ColumnError::Conflict(conflict)) => {
+                return Err(CheckResult::Fatal(anyhow::Error::new(*conflict)));
+            }
+            // Landing goes on without.
+            Err(ColumnError::Store(_)) | Ok(()) => {}
+        }
+    }
+    compared
 }
 
 /// Returns the report on a lake that rows can land in.
@@ -348,6 +360,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use crate::journal::NewBody;
+    use crate::publish::tests::store::FakeStore;
     use crate::record::Form;
 
     /// Loads settings with this state directory and these further arguments.
@@ -389,6 +402,20 @@ mod tests {
         let CheckResult::Fatal(error) = checked else { panic!("it passed") };
         assert!(format!("{error:#}").contains("is the lake not mounted"), "{error:#}");
         assert!(!lake.exists());
+    }
+
+    #[test]
+    fn tables_are_compared_as_landing_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let tables = settings(dir.path(), &[]).tables;
+        let store = FakeStore::new(7);
+        let lake = Lake::below(Arc::new(store.clone()), "lake");
+        assert!(compare_tables(&lake, &tables).is_ok());
+        store.go_away(2);
+        let away = compare_tables(&lake, &tables);
+        assert!(matches!(away, Err(CheckResult::NotLanding(_))), "its first roll would not land");
+        store.hide_what_is_missing();
+        assert!(compare_tables(&lake, &tables).is_ok(), "who may not list lands");
     }
 
     #[test]

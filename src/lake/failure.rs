@@ -34,6 +34,21 @@ pub(super) fn is_not_implemented(error: &object_store::Error) -> bool {
         || Request::of(error).is_some_and(|request| request.code() == Some(501))
 }
 
+/// Returns whether the store refuses the request to these credentials. The client has a type for that,
+/// and not for a listing.
+pub(super) fn is_denied(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::PermissionDenied { .. })
+        || Request::of(error).is_some_and(|request| request.code() == Some(403))
+}
+
+/// Returns the error of the client for a listing that S3 refuses: one without a type of its own.
+#[cfg(test)]
+pub(crate) fn denied_listing() -> object_store::Error {
+    let said = "Error performing list request: Error performing GET http://x/y?list-type=2 in 1ms - \
+                Server returned non-2xx status code: 403 Forbidden: <Code>AccessDenied</Code>";
+    object_store::Error::Generic { store: "S3", source: said.into() }
+}
+
 /// Returns advice on the failure of an object store, if there is one among the error and its causes.
 /// Errors that wrap a [`StoreError`] have it as their cause for this: a transparent one hides its type.
 #[must_use]

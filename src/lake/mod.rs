@@ -47,6 +47,8 @@ use object_store::prefix::PrefixStore;
 pub use self::columns::{ColumnConflict, ColumnError};
 pub use self::error::{RecordError, StoreError};
 pub use self::failure::advice;
+#[cfg(test)]
+pub(crate) use self::failure::denied_listing;
 pub use self::fence::{Fence, StandingFence};
 pub use self::footers::DataFileError;
 pub(crate) use self::footers::FooterPart;

@@ -12,7 +12,7 @@ use object_store::{
 };
 use tokio::io::AsyncReadExt as _;
 
-use super::failure::is_not_implemented;
+use super::failure::{is_denied, is_not_implemented};
 use super::names::ObjectName;
 use super::{Lake, Location, StoreError};
 
@@ -347,15 +347,13 @@ impl Lake {
         Ok(())
     }
 
-    /// Makes the error of looking for the object `name`.
+    /// Makes the error of looking for the object or the folder `name`.
     pub(super) fn not_answered(&self, name: &str, source: object_store::Error) -> StoreError {
-        match source {
-            object_store::Error::PermissionDenied { .. } => {
-                let (lake, name) = (self.location.to_string(), name.to_owned());
-                StoreError::Denied { lake, name, error: source }
-            }
-            _ => self.failed(source),
+        if !is_denied(&source) {
+            return self.failed(source);
         }
+        let (lake, name) = (self.location.to_string(), name.to_owned());
+        StoreError::Denied { lake, name, error: source }
     }
 
     pub(super) fn failed(&self, source: object_store::Error) -> StoreError {

@@ -11,15 +11,17 @@
 //!
 //! The record is written before the first roll of a table. A lake of an earlier version has none, and the
 //! first files of a listing stand in for it. A table without any file has no columns, whatever its
-//! record says. Where both are denied or away, nothing is compared: bodies are taken, and the columns are
-//! compared again before the next roll.
+//! record says. Where both are denied, as to credentials without `s3:ListBucket`, nothing is compared:
+//! rows land, the record is begun where that can be, and the columns are compared again before the next
+//! roll. Where the lake is away, nothing is compared either, and nothing lands.
 
 use std::path::Path as FilePath;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use object_store::{Error, ObjectMeta, ObjectStore as _};
+use object_store::{ObjectMeta, ObjectStore as _};
 use serde::{Deserialize, Serialize};
 
+use super::failure::is_denied;
 use super::names::{self, ObjectName};
 use super::objects::blocking;
 use super::{Lake, Location, StoreError};
@@ -85,17 +87,18 @@ impl Lake {
     ///
     /// # Errors
     /// [`PartitionError::Conflict`] asks for other settings. After [`PartitionError::Store`] nothing is
-    /// known.
+    /// known, and nothing lands. A look that is denied is no error: rows land all the same.
     pub async fn check_partitions(
         &self,
         table: &str,
         template: &Template,
     ) -> Result<(), PartitionError> {
-        self.compare(table, template).await.map(drop)
+        unless_denied(self.compare(table, template).await).map(drop)
     }
 
     /// Compares as [`Lake::check_partitions`] does, and records the template if there is no record of
-    /// these columns. To be called before a roll of the table is sealed.
+    /// these columns. Returns false if neither could be done: then it is to be tried again for the next
+    /// roll. To be called before a roll of the table is sealed.
     ///
     /// # Errors
     /// Those of [`Lake::check_partitions`]. Trying again is safe.
@@ -103,12 +106,11 @@ impl Lake {
         &self,
         table: &str,
         template: &Template,
-    ) -> Result<(), PartitionError> {
-        let record = match self.compare(table, template).await {
-            Ok(Some(record)) if record.columns.iter().eq(template.names()) => return Ok(()),
-            // Nothing is told of a record that is not there. One that is can be read.
-            Err(PartitionError::Store(StoreError::Denied { .. })) => None,
-            compared => compared?,
+    ) -> Result<bool, PartitionError> {
+        // Denied: nothing is told of a record that is not there. One that is can be read.
+        let record = match unless_denied(self.compare(table, template).await)?.flatten() {
+            Some(record) if record.columns.iter().eq(template.names()) => return Ok(true),
+            record => record,
         };
         let ours = TableRecord {
             version: VERSION,
@@ -119,14 +121,19 @@ impl Lake {
         let bytes = serde_json::to_vec(&ours).unwrap_or_default();
         if record.is_some() {
             // Of a table that has no file any more.
-            return Ok(self.put_bytes(&name, bytes).await?);
+            self.put_bytes(&name, bytes).await?;
+            return Ok(true);
         }
         match self.create_bytes(&name, bytes).await {
             // Another node begins the table too.
-            Ok(false) => self.compare(table, template).await.map(drop),
-            Ok(true) => Ok(()),
-            // Files may be put, and this may not: nothing is recorded then.
-            Err(StoreError::Object { error: Error::PermissionDenied { .. }, .. }) => Ok(()),
+            Ok(false) => Ok(unless_denied(self.compare(table, template).await)?.is_some()),
+            Ok(true) => Ok(true),
+            // Files may be put, and this may not, or not without a look: nothing is recorded then.
+            Err(StoreError::Object { error, .. } | StoreError::Denied { error, .. })
+                if is_denied(&error) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -245,6 +252,14 @@ impl Lake {
             }
         }
         Ok(found)
+    }
+}
+
+/// Returns what was found, or `None` if the store denied the look.
+fn unless_denied<T>(found: Result<T, PartitionError>) -> Result<Option<T>, PartitionError> {
+    match found {
+        Err(PartitionError::Store(StoreError::Denied { .. })) => Ok(None),
+        found => found.map(Some),
     }
 }
 

@@ -11,7 +11,7 @@ use arrow::array::{ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray}
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -341,12 +341,12 @@ fn of_many_that_want_a_lease_at_once_one_gets_it() {
 
 /// A store in memory that loses the answer to its next put, or takes no condition on puts.
 #[derive(Debug, Default)]
-struct LosesAnswers {
-    objects: InMemory,
+pub(super) struct LosesAnswers {
+    pub(super) objects: InMemory,
     next: AtomicBool,
     unconditional: AtomicBool,
-    /// Objects that are not there are answered 403.
-    hides: AtomicBool,
+    /// Objects that are not there, and listings, are answered 403.
+    pub(super) hides: AtomicBool,
     /// Conditions on puts are ignored.
     overwrites: AtomicBool,
     /// Nothing may be deleted.
@@ -416,11 +416,17 @@ impl ObjectStore for LosesAnswers {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.objects.list(prefix)
+        match self.hides.load(Ordering::Relaxed) {
+            true => stream::once(async { Err(denied_listing()) }).boxed(),
+            false => self.objects.list(prefix),
+        }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.objects.list_with_delimiter(prefix).await
+        match self.hides.load(Ordering::Relaxed) {
+            true => Err(denied_listing()),
+            false => self.objects.list_with_delimiter(prefix).await,
+        }
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, how: CopyOptions) -> Result<()> {

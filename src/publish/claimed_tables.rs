@@ -6,10 +6,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::error::PublishError;
-use crate::lake::{Lake, PartitionError, StoreError};
+use crate::lake::{Lake, PartitionError};
 use crate::roll::manifest::Manifest;
 
-/// The tables that were claimed. Each is claimed once.
+/// The tables that were claimed. Each is claimed once, where that can be.
 #[derive(Debug, Default)]
 pub(super) struct ClaimedTables(Mutex<BTreeSet<Arc<str>>>);
 
@@ -25,10 +25,9 @@ impl ClaimedTables {
                 continue;
             }
             match lake.claim_partitions(&table.name, &table.partition).await {
-                Ok(()) => {}
-                // Credentials that may neither list the lake nor read what it has not: the record
-                // alone would tell, and there is none.
-                Err(PartitionError::Store(StoreError::Denied { .. })) => {}
+                Ok(true) => {}
+                // Credentials that may neither look nor record: the next roll tries again.
+                Ok(false) => continue,
                 Err(PartitionError::Store(error)) => return Err(error.into()),
                 Err(PartitionError::Conflict(conflict)) => {
                     return Err(PublishError::NotCommitted(conflict.to_string()));

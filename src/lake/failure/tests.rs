@@ -1,6 +1,7 @@
-use object_store::aws::AmazonS3Builder;
+use futures::TryStreamExt as _;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::{ObjectStoreExt as _, RetryConfig};
+use object_store::{ObjectStore as _, ObjectStoreExt as _, RetryConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -8,6 +9,19 @@ use super::*;
 
 /// Asks a server that answers with `status` and `body`, and returns the error as a lake has it.
 fn error_of(status: &str, body: &str) -> StoreError {
+    answered(status, body, async |endpoint| ask(&endpoint).await)
+}
+
+/// Lists at a server that answers with `status` and `body`.
+fn listing_error_of(status: &str, body: &str) -> object_store::Error {
+    answered(status, body, async |endpoint| {
+        let listed = store(&endpoint).list(Some(&Path::from("p"))).try_next().await;
+        listed.unwrap_err()
+    })
+}
+
+/// Gives `ask` the address of a server that answers with `status` and `body`.
+fn answered<T>(status: &str, body: &str, ask: impl AsyncFn(String) -> T) -> T {
     let answer = format!(
         "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
@@ -23,12 +37,17 @@ fn error_of(status: &str, body: &str) -> StoreError {
                 let _ = socket.write_all(answer.as_bytes()).await;
             }
         });
-        ask(&format!("http://{address}")).await
+        ask(format!("http://{address}")).await
     })
 }
 
 async fn ask(endpoint: &str) -> StoreError {
-    let store = AmazonS3Builder::new()
+    let error = store(endpoint).put(&Path::from("p/x"), "1".into()).await.unwrap_err();
+    StoreError::Object { lake: "s3://b/p".to_owned(), error }
+}
+
+fn store(endpoint: &str) -> AmazonS3 {
+    AmazonS3Builder::new()
         .with_endpoint(endpoint)
         .with_allow_http(true)
         .with_bucket_name("b")
@@ -36,9 +55,7 @@ async fn ask(endpoint: &str) -> StoreError {
         .with_secret_access_key("s")
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
         .build()
-        .unwrap();
-    let error = store.put(&Path::from("p/x"), "1".into()).await.unwrap_err();
-    StoreError::Object { lake: "s3://b/p".to_owned(), error }
+        .unwrap()
 }
 
 fn xml(code: &str, message: &str) -> String {
@@ -148,4 +165,14 @@ fn answers_of_google_are_read() {
 #[test]
 fn errors_of_others_get_no_advice() {
     assert_eq!(advice(&std::io::Error::other("403 Forbidden")), None);
+}
+
+#[test]
+fn a_listing_that_the_client_is_refused_is_denied() {
+    for (status, is) in [("403 Forbidden", true), ("503 Slow Down", false), ("400 Bad", false)] {
+        let error = listing_error_of(status, &xml("AccessDenied", "Access Denied."));
+        assert!(matches!(error, object_store::Error::Generic { .. }), "{error:?}");
+        assert_eq!(is_denied(&error), is, "{error}");
+    }
+    assert!(is_denied(&denied_listing()), "the fake one is as the client's");
 }

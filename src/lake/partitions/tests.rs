@@ -1,12 +1,14 @@
 //! Partition columns that are compared with those of a lake on disk and in a bucket.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::lake::Options;
+use crate::lake::tests::LosesAnswers;
+use crate::lake::{Options, denied_listing};
 use crate::schema::TableSchema;
 
 fn template(text: &str) -> Template {
@@ -102,4 +104,41 @@ async fn a_record_that_cannot_be_read_tells_nothing() {
         lake.claim_partitions("t", &template("c={country}")).await.unwrap();
         assert!(conflict(&lake, "date={startTime:%d}").await.is_some());
     }
+}
+
+/// A store that answers 403 for what is not there and for listings, as S3 does to credentials without
+/// s3:ListBucket.
+fn hiding() -> Arc<LosesAnswers> {
+    let store = LosesAnswers::default();
+    store.hides.store(true, Ordering::Relaxed);
+    Arc::new(store)
+}
+
+#[tokio::test]
+async fn credentials_that_may_not_list_begin_a_table_and_are_told_of_its_columns_after_that() {
+    let (date, land) = (template("date={startTime:%Y-%m-%d}"), template("land={country}"));
+    for text in ["", "date={startTime:%Y-%m-%d}"] {
+        let lake = Lake::below(hiding(), "lake");
+        assert_eq!(conflict(&lake, text).await, None, "a look that is denied keeps nobody out");
+        assert!(lake.claim_partitions("t", &template(text)).await.unwrap(), "it is recorded");
+        assert!(lake.claim_partitions("t", &template(text)).await.unwrap());
+        assert!(conflict(&lake, "land={country}").await.is_some());
+    }
+    // The record of another node that is no record.
+    let lake = Lake::below(hiding(), "lake");
+    lake.put_bytes("_tables/t.json", b"torn".to_vec()).await.unwrap();
+    assert!(!lake.claim_partitions("t", &date).await.unwrap(), "tried again at the next roll");
+    assert!(!lake.claim_partitions("t", &land).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_refused_listing_is_denied_and_a_failed_one_is_not() {
+    let lake = Lake::below(hiding(), "lake");
+    let denied = lake.files("t", &["date"]).await.err();
+    assert!(matches!(denied, Some(StoreError::Denied { .. })), "{denied:?}");
+    let away = "Error performing list request: Error performing GET http://x/y in 1ms - Server \
+                returned non-2xx status code: 503 Service Unavailable: <Code>SlowDown</Code>";
+    let away = object_store::Error::Generic { store: "S3", source: away.into() };
+    assert!(matches!(lake.not_answered("t", away), StoreError::Object { .. }));
+    assert!(matches!(lake.not_answered("t", denied_listing()), StoreError::Denied { .. }));
 }

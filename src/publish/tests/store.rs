@@ -22,6 +22,7 @@ use object_store::{
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::journal::tests::fake::FakeDisk;
+use crate::lake::denied_listing;
 use crate::search::Dice;
 
 /// Counts of faults so far.
@@ -54,7 +55,7 @@ struct State {
     dies: Option<(u64, Arc<FakeDisk>)>,
     dead: bool,
     late: Vec<(Path, PutPayload, PutMode)>,
-    /// Objects that are not there are answered 403, as by S3 to who may not list.
+    /// Objects that are not there, and listings, are answered 403, as by S3 to who may not list.
     hides: bool,
     /// Objects that another process puts right before the first call with this in its path.
     meanwhile: Option<(String, Vec<(Path, PutPayload)>)>,
@@ -114,7 +115,7 @@ impl FakeStore {
         self.state().away = calls;
     }
 
-    /// Answers 403 for objects that are not there from now on.
+    /// Answers 403 for objects that are not there, and for listings, from now on.
     pub(crate) fn hide_what_is_missing(&self) {
         self.state().hides = true;
     }
@@ -346,6 +347,7 @@ impl ObjectStore for FakeStore {
         let turn = async move {
             store.meanwhile(prefix.as_ref()).await;
             match store.turn().await {
+                Turn::Works if store.state().hides => Err(denied_listing()),
                 Turn::Works => Ok(store.objects.list(prefix.as_ref())),
                 _ => Err(refused()),
             }
@@ -355,7 +357,11 @@ impl ObjectStore for FakeStore {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         self.meanwhile(prefix).await;
-        self.objects.list_with_delimiter(prefix).await
+        let hides = self.state().hides;
+        match hides {
+            true => Err(denied_listing()),
+            false => self.objects.list_with_delimiter(prefix).await,
+        }
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
