@@ -18,7 +18,7 @@ use crate::clock::SystemClock;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, list};
 use crate::journal::{Disk as _, Journal, LOCK, RealDisk, Recovery};
-use crate::lake::{ColumnError, Lake, Left, Location, PartitionError, Probe};
+use crate::lake::{ColumnError, Lake, Left, Location, PartitionError, Probe, Replacement};
 use crate::privacy;
 use crate::schema::TableSchema;
 use crate::server::{Settings, check_lake, check_settings};
@@ -30,7 +30,7 @@ use crate::{descriptors, http};
 ///
 /// Takes the settings of serve. Reads the configuration, binds the address, reads certificates,
 /// credentials and keys, writes to the state directory and takes its lock, reads the journal,
-/// creates, reads back and deletes an object in the lake, and reads the schemas; says for each how
+/// creates, replaces, reads back and deletes an object in the lake, and reads the schemas; says for each how
 /// it went. Nothing is left behind: directories that were made for it are removed, and an object
 /// that may not be deleted is named.
 ///
@@ -320,6 +320,18 @@ fn probed(lake: &str, probe: &Probe) -> String {
              are put, which aws_conditional_put = \"disabled\" under [storage] says from the start",
         );
     }
+    said.push_str(match probe.replacement {
+        Replacement::Conditional => "",
+        Replacement::Unconditional => {
+            "; the store does not replace objects conditionally (If-Match): of two copies of the state \
+             directory that start or seal within the same moment both may go on"
+        }
+        Replacement::Denied => {
+            "; these credentials, or the bucket, do not let an object be replaced (403; Google: \
+             storage.objects.delete is missing, or a retention policy holds it): rows land all the \
+             same, and a copy of the state directory is noticed by receipts alone"
+        }
+    });
     said
 }
 

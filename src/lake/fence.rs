@@ -57,6 +57,17 @@ pub struct StandingFence {
     version: UpdateVersion,
 }
 
+/// The outcome of replacing a fence.
+#[derive(Debug)]
+pub enum Swap {
+    /// It is replaced.
+    Done,
+    /// Another stands there now, which may be of an earlier attempt whose answer was lost.
+    Moved,
+    /// These credentials, or the bucket, do not let an object be replaced; the store's error.
+    Denied(StoreError),
+}
+
 impl Lake {
     /// Reads the fence of `node`, or `None` when there is none.
     ///
@@ -88,8 +99,7 @@ impl Lake {
         self.create_bytes(&names::fence(node), content(fence)).await
     }
 
-    /// Replaces the fence `standing` of `node` by `fence`. Returns false if another stands there now,
-    /// which may be of an earlier attempt whose answer was lost.
+    /// Replaces the fence `standing` of `node` by `fence`.
     ///
     /// # Errors
     /// [`StoreError`]; whether it is replaced is unknown then.
@@ -98,36 +108,59 @@ impl Lake {
         node: &str,
         standing: &StandingFence,
         fence: &Fence,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Swap, StoreError> {
         let (name, bytes) = (names::fence(node), content(fence));
         if let Location::Local(root) = &self.location {
             let (local, root, before) = (self.local.clone(), root.clone(), standing.bytes.clone());
-            return blocking(move || local.swap_bytes(&root, &name, &before, &bytes)).await;
+            let swap = move || local.swap_bytes(&root, &name, &before, &bytes);
+            return blocking(swap).await.map(|done| if done { Swap::Done } else { Swap::Moved });
         }
         let path = self.path(&name)?;
         let versioned = standing.version.e_tag.is_some() || standing.version.version.is_some();
         if versioned && self.takes_conditions() {
             let mode = PutMode::Update(standing.version.clone());
             match self.store.put_opts(&path, PutPayload::from(bytes.clone()), mode.into()).await {
-                Ok(_) => return Ok(true),
+                Ok(_) => return Ok(Swap::Done),
                 Err(
                     object_store::Error::Precondition { .. }
                     | object_store::Error::AlreadyExists { .. },
-                ) => return Ok(false),
-                Err(error) if is_not_implemented(&error) => self.warn_of_conditions(),
-                Err(error) => return Err(self.failed(error)),
+                ) => return Ok(Swap::Moved),
+                Err(error) if is_not_implemented(&error) => self.warn_of_swaps(),
+                Err(error) => return self.not_swapped(error),
             }
         }
         if self.get(&name).await?.as_deref() != Some(&*standing.bytes) {
-            return Ok(false);
+            return Ok(Swap::Moved);
         }
-        self.put_object(&path, bytes).await.map(|()| true)
+        match self.store.put(&path, PutPayload::from(bytes)).await {
+            Ok(_) => Ok(Swap::Done),
+            Err(error) => self.not_swapped(error),
+        }
+    }
+
+    fn not_swapped(&self, error: object_store::Error) -> Result<Swap, StoreError> {
+        let denied = matches!(error, object_store::Error::PermissionDenied { .. });
+        let error = self.failed(error);
+        if denied { Ok(Swap::Denied(error)) } else { Err(error) }
+    }
+
+    /// Remembers that the store does not replace objects conditionally, and logs it once.
+    pub(super) fn warn_of_swaps(&self) {
+        if !self.no_conditional_swaps.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "{} does not replace objects conditionally (If-Match): the fence of a node is read \
+                 before it is replaced, and two processes that start or seal a roll as one node \
+                 within the same moment may both believe that it is theirs",
+                self.location
+            );
+        }
     }
 
     /// Tells whether the store takes conditions on puts, as far as it has said.
     #[must_use]
     pub fn takes_conditions(&self) -> bool {
-        !self.no_conditional_puts.load(Ordering::Relaxed)
+        let flags = [&self.no_conditional_puts, &self.no_conditional_swaps];
+        !flags.iter().any(|flag| flag.load(Ordering::Relaxed))
     }
 }
 

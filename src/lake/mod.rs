@@ -49,7 +49,7 @@ pub use self::error::{RecordError, StoreError};
 pub use self::failure::advice;
 #[cfg(test)]
 pub(crate) use self::failure::denied_listing;
-pub use self::fence::{Fence, StandingFence};
+pub use self::fence::{Fence, StandingFence, Swap};
 pub use self::footers::DataFileError;
 pub(crate) use self::footers::FooterPart;
 #[cfg(test)]
@@ -64,7 +64,7 @@ pub use self::location::Location;
 pub use self::objects::{Earlier, Object};
 pub use self::options::{Options, Secret};
 pub use self::partitions::{PartitionConflict, PartitionError};
-pub use self::probe::{Left, Probe, ProbeError};
+pub use self::probe::{Left, Probe, ProbeError, Replacement};
 pub use self::quarantine::{QuarantineEntry, QuarantineError, QuarantineFile, Quarantined};
 pub use self::receipt::{
     FileReceipt, LostBodies, QuarantineReceipt, RECEIPT_VERSION, Receipt, TableReceipt,
@@ -89,6 +89,8 @@ pub struct Lake {
     has_read: Arc<AtomicBool>,
     /// The store has said that it takes no condition on a put. Relaxed: it only saves requests.
     no_conditional_puts: Arc<AtomicBool>,
+    /// The store has said that it does not replace objects conditionally. Relaxed: as above.
+    no_conditional_swaps: Arc<AtomicBool>,
 }
 
 impl Lake {

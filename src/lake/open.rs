@@ -35,6 +35,14 @@ impl Lake {
         Lake::new(options, local)
     }
 
+    /// Removes the hidden files that killed processes have left in the directory of the lake, as
+    /// [`Lake::open`] does. A bucket has none.
+    pub fn sweep(&self) {
+        if let Location::Local(root) = &self.location {
+            Local::sweep(root);
+        }
+    }
+
     /// Opens a lake to read it. Creates nothing.
     ///
     /// # Errors
@@ -64,6 +72,7 @@ impl Lake {
             unfinished: unfinished.map(Arc::new),
             has_read: Arc::default(),
             no_conditional_puts: Arc::default(),
+            no_conditional_swaps: Arc::default(),
         })
     }
 
@@ -87,6 +96,7 @@ impl Lake {
             unfinished: None,
             has_read: Arc::default(),
             no_conditional_puts: Arc::default(),
+            no_conditional_swaps: Arc::default(),
         }
     }
 

@@ -1,9 +1,9 @@
-//! Trying a lake out: an object is asked for, created, created again, read back and deleted; names that
-//! differ in case are tried.
+//! Trying a lake out: an object is asked for, created, created again, replaced, read back and deleted;
+//! names that differ in case are tried.
 
-use object_store::ObjectStoreExt as _;
+use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, UpdateVersion};
 
-use super::failure::describe;
+use super::failure::{describe, is_not_implemented};
 use super::names::ObjectName;
 use super::objects::Creation;
 use super::{Lake, Location, StoreError};
@@ -68,8 +68,22 @@ pub struct Probe {
     /// The store creates an object on the condition that there is none. Without that, names are looked
     /// up before they are put.
     pub is_conditional: bool,
+    /// The way in which the store replaces an object, which the fences of nodes are for.
+    pub replacement: Replacement,
     /// The object of the trial, if it could not be deleted.
     pub left: Option<Left>,
+}
+
+/// The way in which a lake replaces an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// On the condition that it is the one that was read.
+    Conditional,
+    /// Without a condition. Objects are read before.
+    Unconditional,
+    /// The credentials or the bucket do not allow it. Copies of a state directory are noticed by
+    /// receipts alone.
+    Denied,
 }
 
 /// An object that could not be deleted.
@@ -114,6 +128,7 @@ impl Lake {
         let sent = format!("written by sessionlake check as {name}\n").into_bytes();
         let created = self.try_creation(&name, &sent).await;
         let creation = created.map_err(|source| ProbeError::Write { source })?;
+        let replaced = self.try_replacement(&name, &sent).await;
         let read = self.get(&name).await;
         // Deleted before the reading is looked at, so that nothing is left behind.
         let left = self.delete_probe(&name).await;
@@ -124,12 +139,13 @@ impl Lake {
         if read.is_none_or(|read| read != sent) {
             return Err(ProbeError::Different { lake });
         }
+        let replacement = replaced.map_err(|source| ProbeError::Write { source })?;
         match creation {
             Trial::Overwritten => Err(ProbeError::Overwrites { lake }),
             Trial::Unsupported if !tells_absent => Err(ProbeError::Blind { lake }),
             trial => {
                 let is_conditional = matches!(trial, Trial::Conditional);
-                Ok(Probe { tells_absent, is_conditional, left })
+                Ok(Probe { tells_absent, is_conditional, replacement, left })
             }
         }
     }
@@ -153,6 +169,35 @@ impl Lake {
                 Creation::Created => Trial::Overwritten,
                 Creation::Unsupported => Trial::Unsupported,
             }),
+        }
+    }
+
+    /// Replaces the object by the same bytes. One that cannot be read is not tried.
+    async fn try_replacement(&self, name: &str, bytes: &[u8]) -> Result<Replacement, StoreError> {
+        if let Location::Local(_) = self.location {
+            return Ok(Replacement::Conditional);
+        }
+        let path = self.path(name)?;
+        let Ok(found) = self.store.head(&path).await else { return Ok(Replacement::Conditional) };
+        let version = UpdateVersion { e_tag: found.e_tag, version: found.version };
+        let mode = match self.takes_conditions() {
+            true => PutMode::Update(version),
+            false => PutMode::Overwrite,
+        };
+        let mut put = self.store.put_opts(&path, bytes.to_vec().into(), mode.into()).await;
+        if put.as_ref().is_err_and(is_not_implemented) {
+            self.warn_of_swaps();
+            put = self.store.put(&path, bytes.to_vec().into()).await;
+        }
+        let kind = match self.takes_conditions() {
+            true => Replacement::Conditional,
+            false => Replacement::Unconditional,
+        };
+        match put {
+            // Precondition: the answer was lost and the client has asked again.
+            Ok(_) | Err(object_store::Error::Precondition { .. }) => Ok(kind),
+            Err(object_store::Error::PermissionDenied { .. }) => Ok(Replacement::Denied),
+            Err(error) => Err(self.failed(error)),
         }
     }
 

@@ -345,6 +345,10 @@ pub(super) struct LosesAnswers {
     pub(super) objects: InMemory,
     next: AtomicBool,
     unconditional: AtomicBool,
+    /// Objects are not replaced conditionally: 501.
+    unswappable: AtomicBool,
+    /// Objects that are there are not replaced: 403.
+    unreplaceable: AtomicBool,
     /// Objects that are not there, and listings, are answered 403.
     pub(super) hides: AtomicBool,
     /// Conditions on puts are ignored.
@@ -364,7 +368,16 @@ impl fmt::Display for LosesAnswers {
 #[async_trait]
 impl ObjectStore for LosesAnswers {
     async fn put_opts(&self, at: &Path, bytes: PutPayload, how: PutOptions) -> Result<PutResult> {
-        if how.mode != PutMode::Overwrite && self.unconditional.load(Ordering::Relaxed) {
+        let updates = matches!(how.mode, PutMode::Update(_));
+        if how.mode != PutMode::Create
+            && self.unreplaceable.load(Ordering::Relaxed)
+            && self.objects.head(at).await.is_ok()
+        {
+            return Err(Error::PermissionDenied { path: at.to_string(), source: "403".into() });
+        }
+        if how.mode != PutMode::Overwrite && self.unconditional.load(Ordering::Relaxed)
+            || updates && self.unswappable.load(Ordering::Relaxed)
+        {
             self.refused.fetch_add(1, Ordering::Relaxed);
             let said = "Error performing PUT http://x/y in 1ms - Server returned non-2xx status \
                         code: 501 Not Implemented: <Code>NotImplemented</Code>";
@@ -457,9 +470,28 @@ fn a_store_that_takes_no_condition_is_looked_into_before_a_put() {
         let fence = |token: &str| Fence::new("e".into(), 0, token.into());
         assert!(lake.create_fence("n", &fence("a")).await.unwrap());
         let standing = lake.fence("n").await.unwrap().unwrap();
-        assert!(lake.swap_fence("n", &standing, &fence("b")).await.unwrap());
-        assert!(!lake.swap_fence("n", &standing, &fence("c")).await.unwrap());
+        let swap = async |token: &str| lake.swap_fence("n", &standing, &fence(token)).await.unwrap();
+        assert!(matches!(swap("b").await, Swap::Done));
+        assert!(matches!(swap("c").await, Swap::Moved));
         assert_eq!(store.refused.load(Ordering::Relaxed), 1, "asked once, and remembered");
+    });
+}
+
+#[test]
+fn a_store_that_does_not_swap_conditionally_still_creates_conditionally() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Arc::new(LosesAnswers::default());
+        store.unswappable.store(true, Ordering::Relaxed);
+        let lake = Lake::below(store.clone(), "lake");
+        let fence = |token: &str| Fence::new("e".into(), 0, token.into());
+        assert!(lake.create_fence("n", &fence("a")).await.unwrap());
+        let standing = lake.fence("n").await.unwrap().unwrap();
+        lake.swap_fence("n", &standing, &fence("b")).await.unwrap();
+        assert_eq!(lake.fence("n").await.unwrap().unwrap().fence.token, "b");
+        // Without conditions it would have to be looked up, and is denied.
+        store.hides.store(true, Ordering::Relaxed);
+        assert!(lake.create_bytes("_receipts/n/00000001.json", b"{}".to_vec()).await.unwrap());
     });
 }
 
@@ -502,6 +534,17 @@ fn a_probe_tells_what_a_store_can_do() {
         let (found, left) = probe(LosesAnswers { unconditional: on(), ..Default::default() }).await;
         let found = found.unwrap();
         assert!(found.tells_absent && !found.is_conditional && left == 0, "{found:?}");
+        assert_eq!(found.replacement, Replacement::Unconditional);
+        let (found, left) = probe(LosesAnswers { unswappable: on(), ..Default::default() }).await;
+        let found = found.unwrap();
+        assert!(found.is_conditional && left == 0, "{found:?}");
+        assert_eq!(found.replacement, Replacement::Unconditional);
+        let (found, left) = probe(LosesAnswers { unreplaceable: on(), ..Default::default() }).await;
+        let found = found.unwrap();
+        assert!(found.is_conditional && left == 0, "{found:?}");
+        assert_eq!(found.replacement, Replacement::Denied);
+        let (found, _) = probe(LosesAnswers::default()).await;
+        assert_eq!(found.unwrap().replacement, Replacement::Conditional);
         let blind = LosesAnswers { unconditional: on(), hides: on(), ..Default::default() };
         let (found, left) = probe(blind).await;
         assert!(matches!(found, Err(ProbeError::Blind { .. })) && left == 0, "{found:?}");
@@ -570,7 +613,9 @@ fn a_lake_has_one_identity_and_a_fence_is_swapped_by_one_of_those_who_read_it() 
         let swaps = (0..8).map(|at| {
             let (lake, standing) = (lake.clone(), standing.clone());
             async move {
-                lake.swap_fence("n", &standing, &Fence::new("e".into(), 1, format!("t{at}"))).await
+                let fence = Fence::new("e".into(), 1, format!("t{at}"));
+                let swap = lake.swap_fence("n", &standing, &fence).await;
+                swap.map(|swap| matches!(swap, Swap::Done))
             }
         });
         let swapped = futures::future::join_all(swaps).await;

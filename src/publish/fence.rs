@@ -21,17 +21,21 @@
 //!   start, is ours.
 //! * A machine that dies after the journal's seal and before the swap finds a fence below its
 //!   journal; nothing of that roll is in the lake, and the next start lifts the fence to it.
+//! * Credentials that may create objects and not replace them leave a fence as its first start has
+//!   made it. A start that knows its epoch goes on without swapping, and copies are noticed by
+//!   receipts alone, which are looked up before each roll is sealed.
 //! * A node without a fence, as an earlier build leaves it, gets one, unless the lake has a receipt
 //!   of a roll that the journal has not sealed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use super::error::PublishError;
 use super::lake_file::LakeFile;
 use crate::lake::{
-    Fence, Lake, LakeId, Location, Options, RecordError, StandingFence, StoreError, names,
+    Fence, Lake, LakeId, Location, Options, RecordError, StandingFence, StoreError, Swap, names,
 };
 use crate::record::Roll;
 
@@ -42,6 +46,8 @@ pub(crate) struct HeldFence {
     node: Arc<str>,
     file: LakeFile,
     epoch: String,
+    /// The fence may not be replaced, as the last attempt was told. Relaxed: it guards nothing else.
+    kept: AtomicBool,
     held: Mutex<Held>,
 }
 
@@ -89,17 +95,27 @@ impl Taking {
         let sealed = next.0.saturating_sub(1);
         let ours = Fence::new(self.epoch.clone(), sealed, self.epoch.clone());
         let standing = read(lake, node).await?;
+        let (mut epoch, mut kept) = (self.epoch.clone(), false);
         let swapped = match &standing {
             // An earlier attempt, whose answer was lost.
             Some(standing) if standing.fence.epoch == self.epoch => true,
             Some(standing) => {
                 judge(lake, node, file, &standing.fence, sealed)?;
-                self.remember(file)?;
-                lake.swap_fence(node, standing, &ours).await?
+                self.remember(file, Some(&standing.fence.epoch))?;
+                match lake.swap_fence(node, standing, &ours).await? {
+                    Swap::Done => true,
+                    Swap::Moved => false,
+                    Swap::Denied(error) => {
+                        check_receipts(lake, node, file, next).await?;
+                        warn_of_kept(node, &error);
+                        (epoch, kept) = (standing.fence.epoch.clone(), true);
+                        true
+                    }
+                }
             }
             None => {
                 check_receipts(lake, node, file, next).await?;
-                self.remember(file)?;
+                self.remember(file, None)?;
                 lake.create_fence(node, &ours).await?
             }
         };
@@ -110,12 +126,12 @@ impl Taking {
         let mut memory = file.read().map_err(PublishError::StateFile)?;
         // Without conditions on puts an earlier attempt may land late, over this one.
         if lake.takes_conditions() {
-            memory.epochs.retain(|epoch| *epoch == self.epoch);
+            memory.epochs.retain(|known| *known == self.epoch || *known == epoch);
         }
         write(file, &memory)?;
         let held = Mutex::new(Held { last_sealed: sealed, standing: None, noting: None });
         let (lake, node, file) = (lake.clone(), Arc::clone(node), file.clone());
-        Ok(HeldFence { lake, id, node, file, epoch: self.epoch.clone(), held })
+        Ok(HeldFence { lake, id, node, file, epoch, kept: kept.into(), held })
     }
 
     /// Returns the identity of the lake, which is the one that `file` remembers.
@@ -136,12 +152,12 @@ impl Taking {
         Ok(id)
     }
 
-    /// Remembers the new epoch beside those before.
-    fn remember(&self, file: &LakeFile) -> Result<(), PublishError> {
+    /// Remembers the new epoch beside those before, and longest of these the one that stands.
+    fn remember(&self, file: &LakeFile, standing: Option<&str>) -> Result<(), PublishError> {
         let mut memory = file.read().map_err(PublishError::StateFile)?;
-        if !memory.epochs.contains(&self.epoch) {
-            memory.epochs.push(self.epoch.clone());
-        }
+        memory.epochs.retain(|known| *known != self.epoch && Some(&**known) != standing);
+        memory.epochs.extend(standing.map(str::to_owned));
+        memory.epochs.push(self.epoch.clone());
         write(file, &memory)
     }
 }
@@ -158,6 +174,9 @@ impl HeldFence {
             if fence.epoch != self.epoch || fence.last_sealed >= roll.0 {
                 return Err(self.fenced(fence));
             }
+        }
+        if self.kept.load(Ordering::Relaxed) {
+            check_receipts(&self.lake, &self.node, &self.file, roll).await?;
         }
         self.held.lock().standing = standing;
         Ok(())
@@ -194,7 +213,19 @@ impl HeldFence {
             Some(standing) if standing.fence.last_sealed >= roll.0 => {
                 return Err(self.fenced(&standing.fence));
             }
-            Some(standing) => self.lake.swap_fence(&self.node, standing, &ours).await?,
+            Some(standing) => match self.lake.swap_fence(&self.node, standing, &ours).await? {
+                Swap::Done => {
+                    self.kept.store(false, Ordering::Relaxed);
+                    true
+                }
+                Swap::Moved => false,
+                Swap::Denied(error) => {
+                    if !self.kept.swap(true, Ordering::Relaxed) {
+                        warn_of_kept(&self.node, &error);
+                    }
+                    true
+                }
+            },
             // Somebody has deleted it. Of two processes one creates it.
             None => self.lake.create_fence(&self.node, &ours).await?,
         };
@@ -238,6 +269,14 @@ impl HeldFence {
 /// # Errors
 /// [`PublishError::WrongLake`]; the lake or `file` cannot be read.
 pub(crate) fn open_lake(options: &Options, file: &LakeFile) -> anyhow::Result<Lake> {
+    let lake = find_lake(options, file)?;
+    // Only now is it known to be a lake of this node.
+    lake.sweep();
+    Ok(lake)
+}
+
+/// Opens the lake as [`open_lake`] does, and leaves what is there.
+fn find_lake(options: &Options, file: &LakeFile) -> anyhow::Result<Lake> {
     let Some(expected) = file.read()?.lake else { return Ok(Lake::open(options)?) };
     let found = match Lake::open_existing(options) {
         Ok(lake) if !matches!(options.location, Location::Local(_)) => return Ok(lake),
@@ -262,7 +301,7 @@ pub(crate) fn open_lake(options: &Options, file: &LakeFile) -> anyhow::Result<La
 /// As of [`open_lake`].
 pub(crate) async fn check_lake(options: &Options, file: &LakeFile) -> anyhow::Result<()> {
     let Some(expected) = file.read()?.lake else { return Ok(()) };
-    let lake = open_lake(options, file)?;
+    let lake = find_lake(options, file)?;
     match lake.identity().await {
         Ok(Some(found)) if found == expected => Ok(()),
         Err(RecordError::Store(_)) => Ok(()),
@@ -282,6 +321,17 @@ async fn read(lake: &Lake, node: &str) -> Result<Option<StandingFence>, PublishE
         Err(RecordError::Store(StoreError::Denied { .. })) => Ok(None),
         read => Ok(read?),
     }
+}
+
+/// Says that the fence of `node` stays as it is, and what that means.
+fn warn_of_kept(node: &str, error: &StoreError) {
+    tracing::warn!(
+        "{} may not be replaced ({error}): landing goes on without it. A copy of this state directory \
+         is noticed by receipts alone, which are created and never replaced. Let these credentials \
+         replace objects (Google: storage.objects.delete; Amazon: s3:PutObject; and no retention \
+         policy on _nodes/)",
+        names::fence(node)
+    );
 }
 
 /// Judges the fence that a start finds.

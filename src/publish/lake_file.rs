@@ -35,7 +35,8 @@ pub(crate) struct LakeMemory {
     version: u32,
     /// The lake; none before the first start that reached it.
     pub(crate) lake: Option<LakeId>,
-    /// Epochs of the node's fence, the latest last.
+    /// Epochs of the node's fence, the latest last. The one that was found standing last is moved to the
+    /// end, so that it is not among those that are dropped.
     #[serde(default)]
     pub(crate) epochs: Vec<String>,
 }

@@ -264,6 +264,33 @@ async fn a_lake_that_is_not_there_or_is_another_one_is_refused_and_not_begun_ane
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_later_start_removes_what_a_killed_process_left_hidden_in_the_lake() {
+    let dir = tempfile::tempdir().unwrap();
+    Running::start(settings(&dir)).await.ended().await.unwrap();
+    let lake = dir.path().join("lake");
+    let hidden = ".00000000000000ab-1.n-00000001.parquet.tmp";
+    std::fs::write(lake.join(hidden), b"rows").unwrap();
+    let list = lake.join(".00000000000000ab-2.writing.tmp");
+    std::fs::write(list, format!("{hidden}\n")).unwrap();
+    Running::start(settings(&dir)).await.ended().await.unwrap();
+    let left: Vec<_> = files(&lake).into_iter().filter(|name| name.contains("00ab-")).collect();
+    assert_eq!(left, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_whose_identity_was_deleted_is_the_same_lake_by_its_fence() {
+    let dir = tempfile::tempdir().unwrap();
+    Running::start(settings(&dir)).await.ended().await.unwrap();
+    let identity = dir.path().join("lake/_lake.json");
+    let before = std::fs::read(&identity).unwrap();
+    std::fs::remove_file(&identity).unwrap();
+    let server = Running::start(settings(&dir)).await;
+    assert_eq!(server.put("{\"id\":\"a\"}\n").await, 200);
+    server.ended().await.unwrap();
+    assert_eq!(std::fs::read(&identity).unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lake_that_goes_while_a_server_runs_is_waited_for_and_not_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let server = Running::start(settings(&dir)).await;

@@ -7,6 +7,8 @@ use super::harness::{Harness, land, line};
 use crate::journal::{Disk as _, Seal};
 use crate::lake::{Lake, LakeId};
 use crate::publish::error::{ErrorKind, PublishError};
+use crate::publish::fence::Taking;
+use crate::publish::lake_file::LakeFile;
 use crate::record::{Roll, Seq, SeqRange};
 
 /// Lands `before` as roll 1 of a node, and goes back to the state directory as it was before that.
@@ -181,6 +183,95 @@ fn a_node_without_a_fence_gets_one_when_the_lake_has_nothing_that_it_does_not_kn
     harness.drain();
     assert_eq!(harness.all_objects().keys().filter(|name| own(name)).count(), 2);
     harness.landed().check_receipts();
+}
+
+/// Starts with `ids` to land, each its body, and goes on as the next process. Returns whether all landed.
+fn landed_by(harness: &mut Harness, ids: &[&str]) -> bool {
+    harness.store.die_at(Some(300), &harness.disk);
+    let (journal, recovery) = harness.open().expect("opens");
+    for id in ids {
+        harness.append(&journal, &line(id, 1, false)).expect("taken");
+    }
+    let supervisor = harness.supervisor(&journal, &recovery);
+    journal.close();
+    let landed = land(&supervisor, &harness.disk).is_ok();
+    drop((supervisor, journal));
+    let after = harness.disk.killed();
+    harness.disk = Arc::new(after);
+    harness.store.next_process();
+    landed
+}
+
+#[test]
+fn credentials_that_may_not_replace_land_rolls_and_notice_a_copy_by_its_receipts() {
+    let mut harness = Harness::new(41);
+    harness.store.keep_what_is_there();
+    assert!(landed_by(&mut harness, &["a1"]), "the first start creates the fence");
+    let copy = harness.disk.killed();
+    assert!(landed_by(&mut harness, &["a2"]), "the second one cannot swap it");
+    let landed = harness.landed();
+    landed.check_receipts();
+    assert_eq!((landed.count("a1"), landed.count("a2")), (1, 1));
+    harness.disk = Arc::new(copy);
+    let objects = harness.all_objects();
+    let error = refused(&harness, &[("b1", 2)], false);
+    assert!(error.contains("an older copy"), "{error}");
+    assert_eq!(harness.all_objects(), objects, "something was put");
+}
+
+#[test]
+fn many_starts_in_vain_do_not_forget_the_fence_that_stands() {
+    let mut harness = Harness::new(42);
+    assert!(landed_by(&mut harness, &["a1"]));
+    let lake = Lake::on(Arc::new(harness.store.clone()), 1 << 20);
+    let (file, node) = (LakeFile::new(harness.disk.clone(), &harness.options.dir), harness.node());
+    let take = || {
+        let taking = Taking::new().expect("random");
+        harness.block_on(taking.take(&lake, &file, &node, Roll(2))).map(drop)
+    };
+    harness.store.refuse_puts(true);
+    for _ in 0..40 {
+        let kind = take().expect_err("it cannot put").kind();
+        assert_eq!(kind, ErrorKind::Retry);
+    }
+    harness.store.refuse_puts(false);
+    take().expect("the directory is the same");
+}
+
+#[test]
+fn an_identity_that_was_deleted_is_put_again_where_the_fence_is_ours() {
+    let mut harness = Harness::new(43);
+    assert!(landed_by(&mut harness, &["a1"]));
+    let identity = harness.all_objects()["lake/_lake.json"].clone();
+    assert_eq!(harness.delete(|name| name.contains("_lake.json")), 1);
+    assert!(landed_by(&mut harness, &["a2"]), "it is the same lake");
+    assert_eq!(harness.all_objects()["lake/_lake.json"], identity);
+    // Nothing tells that it is.
+    assert_eq!(harness.delete(|name| name.contains("_lake.json") || name.contains("_nodes/")), 2);
+    assert!(!landed_by(&mut harness, &["a3"]));
+    assert!(!harness.all_objects().contains_key("lake/_lake.json"));
+}
+
+#[test]
+fn the_advice_on_an_identity_that_was_replaced_works_to_the_letter() {
+    let mut harness = Harness::new(44);
+    assert!(landed_by(&mut harness, &["a1"]));
+    assert_eq!(harness.delete(|name| name.contains("_lake.json")), 1);
+    let lake = Lake::on(Arc::new(harness.store.clone()), 1 << 20);
+    let id = LakeId::random().expect("random");
+    harness.block_on(lake.identify(&id)).expect("identified");
+    let error = refused(&harness, &[("b1", 1)], false);
+    let after = harness.disk.killed();
+    harness.disk = Arc::new(after);
+    // replace `…` by `…` in <file>
+    let [_, old, _, new, _] = error.split('`').collect::<Vec<_>>()[..] else { panic!("{error}") };
+    let path = harness.options.dir.join("lake.json");
+    let text = String::from_utf8(harness.disk.bytes(&path)).expect("text");
+    assert!(text.contains(old), "{text}");
+    harness.disk.put(&path, text.replace(old, new).as_bytes());
+    assert!(landed_by(&mut harness, &["b2"]));
+    let landed = harness.landed();
+    assert_eq!((landed.count("b1"), landed.count("b2")), (1, 1));
 }
 
 /// A harness whose store answers 403 for what is not there.

@@ -59,6 +59,10 @@ struct State {
     hides: bool,
     /// Objects that another process puts right before the first call with this in its path.
     meanwhile: Option<(String, Vec<(Path, PutPayload)>)>,
+    /// Objects that are there are not replaced (403), as by Google without the right to delete.
+    keeps: bool,
+    /// Puts are refused.
+    takes_no_puts: bool,
     faults: Faults,
 }
 
@@ -90,6 +94,8 @@ impl FakeStore {
             late: Vec::new(),
             hides: false,
             meanwhile: None,
+            keeps: false,
+            takes_no_puts: false,
             faults: Faults::default(),
         };
         FakeStore { objects: Arc::default(), state: Arc::new(Mutex::new(state)) }
@@ -132,6 +138,16 @@ impl FakeStore {
         for (path, payload) in due.into_iter().flat_map(|(_, objects)| objects) {
             let _ = self.objects.put(&path, payload).await;
         }
+    }
+
+    /// Answers 403 for puts over objects that are there from now on.
+    pub(crate) fn keep_what_is_there(&self) {
+        self.state().keeps = true;
+    }
+
+    /// Refuses puts from now on, or takes them again.
+    pub(crate) fn refuse_puts(&self, refuse: bool) {
+        self.state().takes_no_puts = refuse;
     }
 
     /// The process dies at the n-th call from here, and `disk` with it.
@@ -300,6 +316,16 @@ impl ObjectStore for FakeStore {
         options: PutOptions,
     ) -> Result<PutResult> {
         let turn = self.turn().await;
+        let (keeps, refuses) = {
+            let state = self.state();
+            (state.keeps, state.takes_no_puts)
+        };
+        if refuses {
+            return Err(refused());
+        }
+        if keeps && options.mode != PutMode::Create && self.objects.head(path).await.is_ok() {
+            return Err(Error::PermissionDenied { path: path.to_string(), source: "403".into() });
+        }
         self.put_with(path, payload, options.mode, turn).await
     }
 
