@@ -90,6 +90,43 @@ impl Lake {
         Ok(Some(StandingFence { fence, bytes, version }))
     }
 
+    /// Tells whether a fence with one of `epochs` stands in the lake.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub async fn has_fence(&self, epochs: &[String]) -> Result<bool, RecordError> {
+        for object in self.list(names::NODES).await? {
+            let Some(bytes) = self.get(&object.name).await? else { continue };
+            if has_epoch(&bytes, epochs) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Tells whether a fence with one of `epochs` stands in a lake that is a directory, without a
+    /// runtime. A bucket has none here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn directory_has_fence(&self, epochs: &[String]) -> Result<bool, StoreError> {
+        let Location::Local(root) = &self.location else { return Ok(false) };
+        let path = root.join(names::NODES);
+        let failed = |source| StoreError::Io { path: path.clone(), source };
+        let entries = match std::fs::read_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let bytes = std::fs::read(entry.path()).map_err(failed)?;
+            if has_epoch(&bytes, epochs) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Creates the fence of `node`. Returns false if there is one, which may be of an earlier attempt
     /// whose answer was lost.
     ///
@@ -162,6 +199,11 @@ impl Lake {
         let flags = [&self.no_conditional_puts, &self.no_conditional_swaps];
         !flags.iter().any(|flag| flag.load(Ordering::Relaxed))
     }
+}
+
+/// Tells whether `bytes` are a fence with one of `epochs`.
+fn has_epoch(bytes: &[u8], epochs: &[String]) -> bool {
+    serde_json::from_slice(bytes).is_ok_and(|fence: Fence| epochs.contains(&fence.epoch))
 }
 
 fn content(fence: &Fence) -> Vec<u8> {

@@ -27,11 +27,14 @@
 //! * A node without a fence, as an earlier build leaves it, gets one, unless the lake has a receipt
 //!   of a roll that the journal has not sealed.
 
+mod texts;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use self::texts::{fenced, warn_of_kept, wrong_lake};
 use super::error::PublishError;
 use super::lake_file::LakeFile;
 use crate::lake::{
@@ -90,7 +93,7 @@ impl Taking {
         node: &Arc<str>,
         next: Roll,
     ) -> Result<HeldFence, PublishError> {
-        let id = self.identify(lake, file).await?;
+        let id = self.identify(lake, file, node).await?;
         lake.expect(&id);
         let sealed = next.0.saturating_sub(1);
         let ours = Fence::new(self.epoch.clone(), sealed, self.epoch.clone());
@@ -124,6 +127,12 @@ impl Taking {
         }
         lake.make_durable(&names::fence(node)).await?;
         let mut memory = file.read().map_err(PublishError::StateFile)?;
+        let id = match memory.lake.take() {
+            Some(_) => id,
+            // Of two nodes that found none, a store without conditions may have let both put one.
+            None => lake.identify(&id).await?,
+        };
+        memory.lake = Some(id.clone());
         // Without conditions on puts an earlier attempt may land late, over this one.
         if lake.takes_conditions() {
             memory.epochs.retain(|known| *known == self.epoch || *known == epoch);
@@ -134,11 +143,25 @@ impl Taking {
         Ok(HeldFence { lake, id, node, file, epoch, kept: kept.into(), held })
     }
 
-    /// Returns the identity of the lake, which is the one that `file` remembers.
-    async fn identify(&self, lake: &Lake, file: &LakeFile) -> Result<LakeId, PublishError> {
-        let mut memory = file.read().map_err(PublishError::StateFile)?;
+    /// Returns the identity of the lake, which is the one that `file` remembers, if it does. A lake
+    /// whose identity was deleted is known by the fence.
+    async fn identify(
+        &self,
+        lake: &Lake,
+        file: &LakeFile,
+        node: &str,
+    ) -> Result<LakeId, PublishError> {
+        let memory = file.read().map_err(PublishError::StateFile)?;
         if let Some(expected) = memory.lake {
-            return match lake.identity().await? {
+            let mut found = lake.identity().await?;
+            if found.is_none() && fence_is_known(lake, node, &memory.epochs).await? {
+                let (identity, lake_name) = (names::IDENTITY, lake.location());
+                tracing::warn!(
+                    "{identity} is gone from {lake_name}, with a fence of this node: made again"
+                );
+                found = Some(lake.identify(&expected).await?);
+            }
+            return match found {
                 Some(found) if found == expected => Ok(found),
                 found => {
                     let lake = lake.location().to_string();
@@ -146,10 +169,7 @@ impl Taking {
                 }
             };
         }
-        let id = lake.identify(&self.id).await?;
-        memory.lake = Some(id.clone());
-        write(file, &memory)?;
-        Ok(id)
+        Ok(lake.identify(&self.id).await?)
     }
 
     /// Remembers the new epoch beside those before, and longest of these the one that stands.
@@ -277,7 +297,8 @@ pub(crate) fn open_lake(options: &Options, file: &LakeFile) -> anyhow::Result<La
 
 /// Opens the lake as [`open_lake`] does, and leaves what is there.
 fn find_lake(options: &Options, file: &LakeFile) -> anyhow::Result<Lake> {
-    let Some(expected) = file.read()?.lake else { return Ok(Lake::open(options)?) };
+    let memory = file.read()?;
+    let Some(expected) = memory.lake else { return Ok(Lake::open(options)?) };
     let found = match Lake::open_existing(options) {
         Ok(lake) if !matches!(options.location, Location::Local(_)) => return Ok(lake),
         Ok(lake) => match lake.directory_identity()? {
@@ -285,6 +306,8 @@ fn find_lake(options: &Options, file: &LakeFile) -> anyhow::Result<Lake> {
                 lake.expect(&expected);
                 return Ok(lake);
             }
+            // The fence says the same, and the start puts the identity again.
+            None if lake.directory_has_fence(&memory.epochs)? => return Ok(lake),
             found => found,
         },
         Err(StoreError::NoLake { .. }) => None,
@@ -300,11 +323,13 @@ fn find_lake(options: &Options, file: &LakeFile) -> anyhow::Result<Lake> {
 /// # Errors
 /// As of [`open_lake`].
 pub(crate) async fn check_lake(options: &Options, file: &LakeFile) -> anyhow::Result<()> {
-    let Some(expected) = file.read()?.lake else { return Ok(()) };
+    let memory = file.read()?;
+    let Some(expected) = memory.lake else { return Ok(()) };
     let lake = find_lake(options, file)?;
     match lake.identity().await {
         Ok(Some(found)) if found == expected => Ok(()),
         Err(RecordError::Store(_)) => Ok(()),
+        Ok(None) if lake.has_fence(&memory.epochs).await? => Ok(()),
         Ok(found) => {
             let lake = lake.location().to_string();
             Err(PublishError::WrongLake(wrong_lake(&lake, file, &expected, found)).into())
@@ -323,15 +348,9 @@ async fn read(lake: &Lake, node: &str) -> Result<Option<StandingFence>, PublishE
     }
 }
 
-/// Says that the fence of `node` stays as it is, and what that means.
-fn warn_of_kept(node: &str, error: &StoreError) {
-    tracing::warn!(
-        "{} may not be replaced ({error}): landing goes on without it. A copy of this state directory \
-         is noticed by receipts alone, which are created and never replaced. Let these credentials \
-         replace objects (Google: storage.objects.delete; Amazon: s3:PutObject; and no retention \
-         policy on _nodes/)",
-        names::fence(node)
-    );
+/// Returns whether the fence of `node` stands with one of `epochs`.
+async fn fence_is_known(lake: &Lake, node: &str, epochs: &[String]) -> Result<bool, PublishError> {
+    Ok(read(lake, node).await?.is_some_and(|standing| epochs.contains(&standing.fence.epoch)))
 }
 
 /// Judges the fence that a start finds.
@@ -377,34 +396,4 @@ async fn check_receipts(
 fn write(file: &LakeFile, memory: &super::lake_file::LakeMemory) -> Result<(), PublishError> {
     let failed = |source| StoreError::Io { path: file.path(), source };
     Ok(file.write(memory).map_err(failed)?)
-}
-
-/// Says that the state directory is not the one that lands as its node.
-fn fenced(lake: &Lake, node: &str, file: &LakeFile, found: &str) -> String {
-    let (fence, file) = (names::fence(node), file.path());
-    let state = file.parent().unwrap_or(&file).display();
-    format!(
-        "{fence} in {lake}: {found}. So {state} is an older copy or a clone of the state directory of \
-         node {node}. Nothing more is sealed or put, and what this directory has acknowledged stays in \
-         it. Start with the newest state directory of this node, or with an empty one, which is a new \
-         node. If no other directory of this node will ever be started again, delete {fence}, and this \
-         one goes on if the lake has no roll that it does not know",
-        lake = lake.location()
-    )
-}
-
-/// Says that the lake is not the one that the state directory remembers.
-fn wrong_lake(lake: &str, file: &LakeFile, expected: &LakeId, found: Option<LakeId>) -> String {
-    let (identity, file) = (names::IDENTITY, file.path());
-    let file = file.display();
-    let found = match found {
-        Some(found) => format!("{identity} in {lake} says that it is lake {found}"),
-        None => format!("there is no {identity} in {lake}"),
-    };
-    format!(
-        "{found}, and this node lands in lake {expected}, as {file} says: is the lake not mounted, was \
-         it deleted, or is this another directory or bucket? Nothing was written there. Bring the lake \
-         back, or name the right one. To go on in this one, remove {file}: what waits in the journal \
-         lands there then; what has landed stays in the other"
-    )
 }

@@ -8,7 +8,8 @@
 //! known whether they came to be. An epoch is here before it is in the lake. So an unknown epoch in
 //! the lake is never this directory's.
 //!
-//! Removing the file makes the next start take the lake as it finds it.
+//! A `lake` of `null` makes the next start take the lake as it finds it, and its fence by the epochs.
+//! Without the file a fence that stands is refused.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};

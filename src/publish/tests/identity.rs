@@ -150,7 +150,7 @@ fn another_lake_or_none_is_refused_until_the_memory_of_the_old_one_is_removed() 
         let error = supervisor.run().expect_err("another lake");
         let kind = error.downcast_ref::<PublishError>().map(PublishError::kind);
         assert_eq!(kind, Some(ErrorKind::Stop), "{error:#}");
-        assert!(format!("{error:#}").contains("remove /state/journal/lake.json"), "{error:#}");
+        assert!(format!("{error:#}").contains("`\"lake\":null` in /state/journal/lake.json"), "{error:#}");
         assert_eq!(harness.all_objects(), objects, "something was put");
     }
     harness.disk.remove(&harness.options.dir.join("lake.json")).expect("removed");
@@ -272,6 +272,17 @@ fn the_advice_on_an_identity_that_was_replaced_works_to_the_letter() {
     assert!(landed_by(&mut harness, &["b2"]));
     let landed = harness.landed();
     assert_eq!((landed.count("b1"), landed.count("b2")), (1, 1));
+}
+
+#[test]
+fn of_two_identities_that_new_nodes_have_put_the_one_that_stands_is_remembered() {
+    let mut harness = Harness::new(45);
+    harness.store.replace_identity_at_fence(r#"{"version":1,"id":"ff"}"#);
+    assert!(landed_by(&mut harness, &["a1"]));
+    let memory = harness.disk.bytes(&harness.options.dir.join("lake.json"));
+    let memory = String::from_utf8(memory).expect("text");
+    assert!(memory.contains(r#""lake":"ff""#), "{memory}");
+    assert!(landed_by(&mut harness, &["a2"]));
 }
 
 /// A harness whose store answers 403 for what is not there.

@@ -61,6 +61,8 @@ struct State {
     meanwhile: Option<(String, Vec<(Path, PutPayload)>)>,
     /// Objects that are there are not replaced (403), as by Google without the right to delete.
     keeps: bool,
+    /// Another process puts this over the identity when a fence is put.
+    identity_at_fence: Option<&'static str>,
     /// Puts are refused.
     takes_no_puts: bool,
     faults: Faults,
@@ -95,6 +97,7 @@ impl FakeStore {
             hides: false,
             meanwhile: None,
             keeps: false,
+            identity_at_fence: None,
             takes_no_puts: false,
             faults: Faults::default(),
         };
@@ -143,6 +146,12 @@ impl FakeStore {
     /// Answers 403 for puts over objects that are there from now on.
     pub(crate) fn keep_what_is_there(&self) {
         self.state().keeps = true;
+    }
+
+    /// Has another process put `text` over the identity when the next fence is put, as a store without
+    /// conditions lets it.
+    pub(crate) fn replace_identity_at_fence(&self, text: &'static str) {
+        self.state().identity_at_fence = Some(text);
     }
 
     /// Refuses puts from now on, or takes them again.
@@ -320,6 +329,12 @@ impl ObjectStore for FakeStore {
             let state = self.state();
             (state.keeps, state.takes_no_puts)
         };
+        if path.as_ref().contains("_nodes/") {
+            let other = self.state().identity_at_fence.take();
+            if let Some(text) = other {
+                self.objects.put(&Path::from("lake/_lake.json"), text.into()).await?;
+            }
+        }
         if refuses {
             return Err(refused());
         }
