@@ -470,7 +470,8 @@ fn a_store_that_takes_no_condition_is_looked_into_before_a_put() {
         let fence = |token: &str| Fence::new("e".into(), 0, token.into());
         assert!(lake.create_fence("n", &fence("a")).await.unwrap());
         let standing = lake.fence("n").await.unwrap().unwrap();
-        let swap = async |token: &str| lake.swap_fence("n", &standing, &fence(token)).await.unwrap();
+        let swap =
+            async |token: &str| lake.swap_fence("n", &standing, &fence(token)).await.unwrap();
         assert!(matches!(swap("b").await, Swap::Done));
         assert!(matches!(swap("c").await, Swap::Moved));
         assert_eq!(store.refused.load(Ordering::Relaxed), 1, "asked once, and remembered");

@@ -150,7 +150,10 @@ fn another_lake_or_none_is_refused_until_the_memory_of_the_old_one_is_removed() 
         let error = supervisor.run().expect_err("another lake");
         let kind = error.downcast_ref::<PublishError>().map(PublishError::kind);
         assert_eq!(kind, Some(ErrorKind::Stop), "{error:#}");
-        assert!(format!("{error:#}").contains("`\"lake\":null` in /state/journal/lake.json"), "{error:#}");
+        assert!(
+            format!("{error:#}").contains("`\"lake\":null` in /state/journal/lake.json"),
+            "{error:#}"
+        );
         assert_eq!(harness.all_objects(), objects, "something was put");
     }
     harness.disk.remove(&harness.options.dir.join("lake.json")).expect("removed");
