@@ -53,6 +53,8 @@ pub(super) struct Slots {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
+    /// The last look for idle connections.
+    last_look: Option<Instant>,
     connections: HashMap<u64, OpenConnection>,
 }
 
@@ -145,9 +147,14 @@ impl Slots {
         Arc::new(Slot { slots: Arc::clone(self), number, permit, _of_peer: of_peer })
     }
 
-    /// Closes some idle connections, if there are any.
+    /// Closes some idle connections, if there are any. All are looked through, so however many wait
+    /// for room, it is done once in [`RETRY`].
     pub(super) fn make_room(&self, now: Instant) {
-        let open = self.open.lock();
+        let mut open = self.open.lock();
+        if open.last_look.is_some_and(|last| now.saturating_duration_since(last) < RETRY) {
+            return;
+        }
+        open.last_look = Some(now);
         // One that is closing already is neither counted nor chosen.
         let staying = open.connections.iter().filter(|(_, one)| !one.evicted.is_cancelled());
         let idle: Vec<_> =
@@ -297,5 +304,23 @@ mod tests {
         drop(first);
         assert!(waiting.await.unwrap());
         assert_eq!(slots.open.lock().connections.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn connections_are_looked_through_once_however_many_wait() {
+        let slots = Slots::new(4);
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            let (state, evicted) = (ConnectionState::new(), CancellationToken::new());
+            let permit = slots.acquire().await;
+            held.push((slots.enter(permit, None, peer(1), state, evicted.clone()), evicted));
+        }
+        let evicted = || held.iter().filter(|(_, evicted)| evicted.is_cancelled()).count();
+        let later = Instant::now() + 2 * GRACE;
+        slots.make_room(later);
+        slots.make_room(later);
+        assert_eq!(evicted(), 1);
+        slots.make_room(later + RETRY);
+        assert_eq!(evicted(), 2);
     }
 }

@@ -179,6 +179,7 @@ impl Replay {
         for range in lost {
             replay.control.lose(range);
         }
+        replay.pass_over_landed();
         let lost = &replay.control.lost;
         replay.window.retain(|entry| control::skip_lost(lost, entry.seq) == entry.seq);
         Ok(replay)
@@ -192,6 +193,27 @@ impl Replay {
         let why = "the segment is missing".into();
         self.skipped.push(SkippedSegment { path: None, lost: vec![range], kept: 0, why });
         Some(range)
+    }
+
+    /// Neither names as lost nor keeps bodies that have landed. Which ones have is known when all
+    /// segments are read.
+    fn pass_over_landed(&mut self) {
+        let from = Seq(self.control.committed_seq + 1);
+        for skipped in &mut self.skipped {
+            skipped.lost.retain(|range| range.last >= from);
+            for range in &mut skipped.lost {
+                range.first = range.first.max(from);
+            }
+        }
+        self.skipped.retain(|skipped| skipped.path.is_some() || !skipped.lost.is_empty());
+        for aside in &mut self.asides {
+            aside.runs.retain_mut(|run| run.begin_at(from));
+            let kept = aside.runs.iter().map(|run| run.offsets.len() as u64).sum();
+            let of_aside = |it: &&mut SkippedSegment| it.path.as_ref() == Some(&aside.path);
+            if let Some(skipped) = self.skipped.iter_mut().find(of_aside) {
+                skipped.kept = kept;
+            }
+        }
     }
 
     /// Passes over the numbers of rolls that may have been used and are not known.

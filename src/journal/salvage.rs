@@ -27,12 +27,25 @@ pub(crate) struct Run {
     pub(crate) offsets: Vec<u64>,
 }
 
+impl Run {
+    /// Leaves out the bodies before `from`. Returns false if none is left.
+    pub(crate) fn begin_at(&mut self, from: Seq) -> bool {
+        if self.range.last < from {
+            return false;
+        }
+        let before = from.0.saturating_sub(self.range.first.0);
+        self.offsets.drain(..usize::try_from(before).unwrap_or(usize::MAX).min(self.offsets.len()));
+        self.range.first = self.range.first.max(from);
+        true
+    }
+}
+
 /// The yield of a damaged segment. Rolls and retry keys are in its [`Scan`].
 #[derive(Debug, Default)]
 pub(crate) struct Salvage {
     /// Whole bodies, in order.
     pub(crate) runs: Vec<Run>,
-    /// Bodies whose header is whole and whose payload is not.
+    /// Bodies whose header is whole and whose payload is not, or makes no sense.
     pub(crate) broken: Vec<Seq>,
     /// Most frames that could stand where nothing can be read.
     pub(crate) unread_frames: u64,
@@ -54,11 +67,14 @@ pub(crate) fn salvage(it: &SegmentFile, scan: &mut Scan, end: Option<u64>) -> io
         match scanner.frame(at)? {
             Ok(frame) => {
                 offset = frame.end;
-                if header.kind == Kind::Body && end.is_none_or(|end| header.seq < end) {
-                    bodies.entry(header.seq).or_insert(at);
-                }
-                if at >= known_to {
-                    add(scan, &frame);
+                // One whose head makes no sense could not be read where it is copied to either.
+                let makes_sense = at < known_to || add(scan, &frame).is_some();
+                if header.kind == Kind::Body {
+                    if !makes_sense {
+                        found.broken.push(Seq(header.seq));
+                    } else if end.is_none_or(|end| header.seq < end) {
+                        bodies.entry(header.seq).or_insert(at);
+                    }
                 }
             }
             Err(_) => {
@@ -104,24 +120,21 @@ fn behind_bad_frame(
     Ok(if follows { end } else { at + HEADER_BYTES as u64 })
 }
 
-/// Adds a whole frame that stands behind a damaged one.
-fn add(scan: &mut Scan, frame: &ScannedFrame) {
+/// Adds a whole frame that stands behind a damaged one. `None` if it makes no sense.
+fn add(scan: &mut Scan, frame: &ScannedFrame) -> Option<()> {
     let header = &frame.header;
     match header.kind {
         Kind::Seal => {
-            if let Some(seal) = control::decode_seal(&frame.kept) {
-                scan.control.salvage_seal(seal);
-            }
+            scan.control.salvage_seal(control::decode_seal(&frame.kept)?);
         }
         Kind::Committed => {
-            if let Some(roll) = control::decode_committed(&frame.kept) {
-                scan.control.salvage_commit(roll);
-            }
+            scan.control.salvage_commit(control::decode_committed(&frame.kept)?);
         }
         // The number follows from none before it.
-        Kind::Body => drop(add_body(scan, frame)),
+        Kind::Body => add_body(scan, frame)?,
         Kind::Checkpoint | Kind::Closed => {}
     }
+    Some(())
 }
 
 /// Returns the numbers of `all` that are in none of the runs, which are in order.

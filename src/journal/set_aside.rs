@@ -65,6 +65,14 @@ pub(crate) fn choose_name(it: &SegmentFile, names: &[String]) -> Result<PathBuf,
     }
 }
 
+/// Tells whether an error of a link says that the file cannot have two names. Any other is no reason
+/// to take away the one that it has.
+fn has_one_name_only(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let refusals = [Errno::PERM, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOSYS, Errno::MLINK];
+    Errno::from_io_error(error).is_some_and(|error| refusals.contains(&error))
+}
+
 impl Aside {
     /// Does it. The checkpoint of the last segment says already what is lost.
     ///
@@ -80,6 +88,9 @@ impl Aside {
         if !self.it.file.is_at(&self.path).map_err(io("look for", &self.path))?
             && let Err(error) = shared.disk.link(old, &self.path)
         {
+            if !has_one_name_only(&error) {
+                return Err(io("give a second name to", old)(error));
+            }
             tracing::warn!(%error, path = %old.display(), "cannot give a file a second name");
             shared.disk.rename(old, &self.path).map_err(io("rename", old))?;
             has_old_name = false;

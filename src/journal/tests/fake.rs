@@ -27,7 +27,10 @@ pub(crate) enum Fault {
     Rename,
     SecondRename,
     Remove,
+    /// A file can have one name only.
     Link,
+    /// A link fails for a reason that passes.
+    LinkOnce,
     /// No file can be created or opened, as often as it is tried.
     NoFiles,
 }
@@ -400,7 +403,10 @@ impl FakeState {
     fn take(&mut self, fault: Fault) -> io::Result<()> {
         if self.fault == Some(fault) {
             self.fault = None;
-            return Err(io::Error::other(format!("injected: {fault:?}")));
+            return Err(match fault {
+                Fault::Link => io::Error::from_raw_os_error(rustix::io::Errno::PERM.raw_os_error()),
+                _ => io::Error::other(format!("injected: {fault:?}")),
+            });
         }
         Ok(())
     }
@@ -559,6 +565,7 @@ impl Disk for FakeDisk {
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.take(Fault::Link)?;
+        state.take(Fault::LinkOnce)?;
         if state.names.contains_key(to) {
             return Err(ErrorKind::AlreadyExists.into());
         }

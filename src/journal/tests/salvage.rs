@@ -3,7 +3,7 @@
 use super::crash::frames;
 use super::fake::{FakeDisk, Fault, FaultEffect, PlannedFault};
 use super::*;
-use crate::journal::frame::Kind;
+use crate::journal::frame::{HEADER_BYTES, Kind};
 
 fn text(number: u64) -> String {
     format!("this is body {number}")
@@ -199,6 +199,41 @@ fn where_a_file_has_one_name_only_it_is_renamed() {
     let (journal, recovery) = bench.skip_damaged().expect("opens");
     assert_eq!(lost(&recovery), [(3, 3)]);
     assert_eq!(seqs(&journal), [1, 2, 4, 5, 6]);
+    drop(journal);
+    assert_eq!(seqs(&bench.open().0), [1, 2, 4, 5, 6]);
+}
+
+#[test]
+fn a_link_that_fails_for_another_reason_takes_no_name_away() {
+    let bench = Bench::new();
+    let (path, mut bytes) = journal_of(&bench, 6);
+    let frame = at(&bytes, Kind::Body, 3);
+    bytes[frame + 50] ^= 1;
+    bench.disk.put(&path, &bytes);
+    bench.disk.fail(Fault::LinkOnce);
+    let error = bench.skip_damaged().err().expect("an error");
+    assert!(error.to_string().contains("cannot give a second name to"), "{error}");
+    assert_eq!(bench.disk.bytes(&path), bytes, "it has its name");
+    let (journal, recovery) = bench.skip_damaged().expect("opens");
+    assert_eq!(lost(&recovery), [(3, 3)]);
+    assert_eq!(seqs(&journal), [1, 2, 4, 5, 6]);
+}
+
+#[test]
+fn a_whole_body_whose_head_makes_no_sense_is_lost_and_not_met_again() {
+    use crate::journal::segment::SegmentHead;
+    let bench = Bench::new();
+    let (path, mut bytes) = journal_of(&bench, 6);
+    let salt = SegmentHead::decode(&bytes).expect("a head").0.salt;
+    let (from, mut header, to) =
+        *frames(&bytes).iter().find(|it| it.1.kind == Kind::Body && it.1.seq == 3).expect("body 3");
+    // The form of its documents.
+    bytes[from + HEADER_BYTES + 24] = 9;
+    header.payload_crc = crc32c::crc32c(&bytes[from + HEADER_BYTES..to]);
+    bytes[from..from + HEADER_BYTES].copy_from_slice(&header.encode(salt));
+    bench.disk.put(&path, &bytes);
+    let (journal, recovery) = bench.skip_damaged().expect("opens");
+    assert_eq!(lost(&recovery), [(3, 3)]);
     drop(journal);
     assert_eq!(seqs(&bench.open().0), [1, 2, 4, 5, 6]);
 }

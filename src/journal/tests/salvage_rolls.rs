@@ -164,3 +164,33 @@ fn the_rolls_of_a_damaged_segment_do_not_depend_on_damage_before_it() {
     }
     assert_eq!((recovery.sealed.len(), recovery.unsealed_from.0), (4, next));
 }
+
+#[test]
+fn a_damaged_body_that_has_landed_is_not_lost() {
+    let bench = Bench::new();
+    let (journal, _) = bench.open();
+    for number in 1..=4 {
+        bench.append(&journal, format!("this is body {number}"));
+    }
+    journal.seal(&seal(1, 1, 2)).expect("sealed");
+    journal.committed(Roll(1)).expect("committed");
+    drop(journal);
+    let path = bench.last_segment();
+    flip(&bench, &path, |bytes| body_at(bytes, 1) + 60);
+    flip(&bench, &path, |bytes| body_at(bytes, 4) + 60);
+    let (journal, recovery) = bench.skip_damaged().expect("opens");
+    let lost = SeqRange { first: Seq(4), last: Seq(4) };
+    assert_eq!(recovery.skipped[0].lost, [lost]);
+    assert_eq!(recovery.skipped[0].kept, 1, "body 2 has landed");
+    assert_eq!(texts(&journal, 3), ["this is body 3"]);
+}
+
+#[test]
+fn lost_ranges_that_overlap_are_one() {
+    let mut control = Control::new();
+    for (first, last) in [(5, 9), (3, 6), (20, 30), (8, 12), (21, 22)] {
+        control.lose(SeqRange { first: Seq(first), last: Seq(last) });
+    }
+    let lost: Vec<_> = control.lost.iter().map(|range| (range.first.0, range.last.0)).collect();
+    assert_eq!(lost, [(3, 12), (20, 30)]);
+}
