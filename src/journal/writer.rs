@@ -6,8 +6,8 @@
 //! into a new segment is ended before it, so that a group is always within one file.
 //!
 //! Between the sync and the answers it looks whether the segment and the lock still have their names:
-//! nothing is acknowledged that the next start could not find. While no request comes, it does so
-//! every [`TICK`].
+//! nothing is acknowledged that the next start could not find. Every [`TICK`] it does so without
+//! a group as well, and tries again to make a segment or room.
 //!
 //! After a failure nothing is written any more: requests are taken only to be refused.
 
@@ -34,7 +34,7 @@ use crate::record::{Roll, Seq};
 const GROUP_BYTES: u64 = 8 << 20;
 /// A group is ended when it has this many requests.
 const GROUP_REQUESTS: usize = 1024;
-/// The time without a request after which the writer looks after its directory.
+/// The time after which the writer looks after its directory.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The group that is being collected.
@@ -101,13 +101,11 @@ impl Writer {
     }
 
     fn run(mut self, requests: &Receiver<Request>) {
+        let mut last_tick = Instant::now();
         loop {
             let mut next = match requests.recv_timeout(TICK) {
                 Ok(first) => Some(first),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.attempt(|writer| if writer.poisoned() { Ok(()) } else { writer.tick() });
-                    continue;
-                }
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let mut taken = 0;
@@ -118,6 +116,11 @@ impl Writer {
                 next = if enough { None } else { requests.try_recv().ok() };
             }
             self.attempt(Writer::flush);
+            // Under load as well: nobody else finds out that a refusal is over.
+            if last_tick.elapsed() >= TICK {
+                self.attempt(|writer| if writer.poisoned() { Ok(()) } else { writer.tick() });
+                last_tick = Instant::now();
+            }
         }
         self.attempt(Writer::write_closed);
     }
@@ -135,7 +138,7 @@ impl Writer {
         self.shared.state().poisoned.is_some()
     }
 
-    fn take(&mut self, request: Request) -> Result<(), JournalError> {
+    pub(super) fn take(&mut self, request: Request) -> Result<(), JournalError> {
         match request {
             // Refused as poisoned by its drop; so is every answer that is dropped.
             _ if self.poisoned() => Ok(()),
@@ -257,9 +260,13 @@ impl Writer {
     }
 
     /// Writes and syncs the group, moves the durable mark, answers.
-    fn flush(&mut self) -> Result<(), JournalError> {
+    pub(super) fn flush(&mut self) -> Result<(), JournalError> {
         if self.group.slices.is_empty() {
             return Ok(());
+        }
+        // By another thread: from then on nothing is written.
+        if self.poisoned() {
+            return Err(self.shared.poison_error());
         }
         let group = std::mem::take(&mut self.group);
         let mut slices = Vec::with_capacity(2 * group.slices.len());

@@ -360,3 +360,28 @@ fn close_wakes_those_who_wait_for_space() {
         assert_eq!(first.await.map(|receipt| receipt.seq), Ok(Seq(1)));
     });
 }
+
+#[test]
+fn nothing_is_written_once_another_thread_has_stopped_the_journal() {
+    use crate::journal::request::Request;
+    let bench = Bench::new();
+    let (journal, _) = bench.open();
+    bench.append(&journal, "body");
+    drop(journal);
+    let opened = crate::journal::recovery::open(
+        bench.disk.clone(),
+        bench.clock.clone(),
+        bench.options.clone(),
+    );
+    let opened = opened.unwrap_or_else(|error| panic!("{error}"));
+    let mut writer = opened.writer;
+    let before = bench.disk.bytes(&bench.last_segment());
+    let (answer, outcome) = crossbeam_channel::bounded(1);
+    writer.take(Request::Seal(seal(1, 1, 1), answer)).expect("taken");
+    opened.shared.poison("the directory is gone".into());
+    let error = writer.flush().expect_err("refused");
+    assert!(error.to_string().contains("the directory is gone"), "{error}");
+    drop(writer);
+    outcome.recv().expect_err("no answer");
+    assert_eq!(bench.disk.bytes(&bench.last_segment()), before);
+}

@@ -164,3 +164,18 @@ fn readiness_asks_for_room_for_a_usual_bulk() {
     bench.disk.set_free_bytes(10_000 + (1 << 20));
     assert_eq!(journal.status().accepting, Ok(()));
 }
+
+#[test]
+fn a_segment_is_made_again_although_bodies_keep_coming() {
+    let bench = Bench::with(|options| options.segment_bytes = 5000);
+    let (journal, _) = bench.open();
+    bench.append(&journal, [b'a'; 150]);
+    bench.disk.fail(Fault::NoFiles);
+    is_refused(bench.try_append(&journal, [b'b'; 4990]), Fault::NoFiles);
+    bench.disk.heal();
+    for number in 0..20 {
+        std::thread::sleep(Duration::from_millis(200));
+        bench.append(&journal, format!("small {number}"));
+    }
+    assert_eq!(journal.status().accepting, Ok(()), "4 s after it was healed");
+}
