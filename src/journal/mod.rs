@@ -50,6 +50,10 @@
 //! segment is renamed to `*.damaged`; its whole bodies stay, the others are given up, and that is
 //! remembered.
 //!
+//! A start relies on one thing that the journal does not check: its user commits a roll before it
+//! seals the next, and all rolls that [`Recovery::sealed`] names before it seals any. So a whole seal
+//! proves that rolls before it whose records are damaged have landed.
+//!
 //! # Failure modes that are not covered
 //! A device that lies about flushes; damage to the very last group when the journal was not closed
 //! in order (it looks like a torn tail, and is reported as such).
