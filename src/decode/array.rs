@@ -130,6 +130,10 @@ impl BodyReader<'_> {
         }
         let (kept, end) = self.line_end(after);
         self.reject(after, kept, line, Fault { defect: Defect::AfterArray, at: after });
+        // Earlier revisions read the last line once more.
+        if self.rows.revision >= Revision::Third && end >= self.parser.src.len() {
+            return self.end();
+        }
         self.by_lines(end + 1, line.saturating_add(1));
     }
 

@@ -312,3 +312,15 @@ proptest! {
         prop_assert_eq!(ids.len(), seeds.len() + 1, "positions are unique");
     }
 }
+
+#[test]
+fn what_follows_an_array_on_the_last_line_is_read_once() {
+    for (text, n) in [
+        ("[{\"n\":1},\n{\"n\":2}] x", vec![1, 2]),
+        ("[{\"n\":1},\n{\"n\":2}] x\n", vec![1, 2]),
+        ("[{\"n\":1},\n{\"n\":2}] x\n{\"n\":3}", vec![1, 2, 3]),
+    ] {
+        let decoded = decode(text);
+        assert_eq!((numbers(&decoded), rejects(&decoded).len()), (n, 1), "{text:?}");
+    }
+}
