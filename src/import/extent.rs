@@ -5,6 +5,7 @@
 //! the others when it is given again. So the seal of a roll names the chunks of each file in it, and
 //! what the rolls with a receipt name is in the lake.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -149,10 +150,10 @@ impl Progress {
         self.files.get(file).is_some_and(|file| file.ended)
     }
 
-    /// Returns whether the sealed roll has chunks of the file.
-    pub(super) fn seals(&self, file: usize) -> bool {
+    /// Returns the files of which the sealed roll has chunks.
+    pub(super) fn sealed_files(&self) -> HashSet<usize> {
         let extents = self.sealed.iter().flat_map(|roll| &roll.extents);
-        extents.into_iter().any(|extent| extent.file == file)
+        extents.map(|extent| extent.file).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use anyhow::{anyhow, ensure};
 
 use super::claims::Claim;
+use super::extent::Progress;
 use super::importer::{self, Importer};
 use super::inputs::{self, Given, Inputs};
 use super::manifest::{ImportManifest, ManifestFile, Manifests};
@@ -237,8 +238,7 @@ impl Sorted {
         for (node, mut given) in self.open {
             let Some(import) = standings.import(&node) else { continue };
             for Given { input, name, content, .. } in &self.empty {
-                let Some(content) = content.as_ref().filter(|c| import.manifest.file(c).is_some())
-                else {
+                let Some(content) = content.as_ref().filter(|c| import.file(c).is_some()) else {
                     continue;
                 };
                 let (input, name) = (input.clone(), name.clone());
@@ -265,7 +265,7 @@ impl Sorted {
             let manifest = import.manifest.clone();
             let mut inputs = vec![None; manifest.files.len()];
             for (content, given) in given {
-                let file = manifest.file(&content);
+                let file = import.file(&content);
                 if let Some(input) = file.and_then(|file| inputs.get_mut(file)) {
                     *input = Some(given.input);
                 }
@@ -305,7 +305,9 @@ fn missing(import: &Import, given: &[(String, Given)], named: &HashSet<String>) 
         Some(Ok(progress)) => Some(progress),
         None => None,
     };
-    let here = |content: Option<&str>| given.iter().any(|(given, _)| Some(&**given) == content);
+    let given: HashSet<&str> = given.iter().map(|(content, _)| &**content).collect();
+    let here = |content: Option<&str>| content.is_some_and(|content| given.contains(content));
+    let sealed = progress.map_or_else(HashSet::new, Progress::sealed_files);
     let mut missing = Vec::new();
     for (at, file) in import.manifest.files.iter().enumerate() {
         if here(file.content.as_deref()) || import.is_in(at) {
@@ -313,7 +315,7 @@ fn missing(import: &Import, given: &[(String, Given)], named: &HashSet<String>) 
         }
         match progress {
             // Nothing else can land before that roll, and it is made of what it was made of.
-            Some(progress) if progress.seals(at) => {}
+            Some(_) if sealed.contains(&at) => {}
             Some(_) if named.contains(&file.name) => continue,
             _ => {}
         }
@@ -335,7 +337,7 @@ fn refuse_part(
 ) {
     let mut names = Vec::new();
     for (content, given) in given {
-        match import.manifest.file(&content).is_some_and(|file| import.is_in(file)) {
+        match import.file(&content).is_some_and(|file| import.is_in(file)) {
             true => plan.known.push(given.name),
             false => names.push(given.name),
         }
@@ -365,16 +367,19 @@ fn warn_of_changed(
     }
     let open = manifests.open_nodes()?.into_iter();
     let new = open.filter(|node| standings.import(node).is_none()).take(OPEN_LOOKED_AT);
-    standings.add(manifests, new.collect())?;
+    let found = manifests.of(new.collect())?.into_iter();
+    let is_named = |file: &ManifestFile| file.content.is_some() && names.contains(&*file.name);
+    // How far an import is in, is in as many objects as it has rolls: only of those that matter.
+    let named = found.filter(|(_, manifest)| manifest.files.iter().any(is_named));
+    standings.add(manifests, named.map(|(node, _)| node).collect())?;
     for (node, import) in standings.open() {
+        let progress = import.progress.as_ref().and_then(|progress| progress.as_ref().ok());
+        let sealed = progress.map_or_else(HashSet::new, Progress::sealed_files);
         for (at, file) in import.manifest.files.iter().enumerate() {
-            let landed = match &import.progress {
-                Some(Ok(progress)) => {
-                    progress.seals(at) || progress.files.get(at).is_some_and(|file| file.chunks > 0)
-                }
-                _ => true,
-            };
-            if landed && file.content.is_some() && names.contains(&*file.name) {
+            let landed = progress.is_none_or(|progress| {
+                sealed.contains(&at) || progress.files.get(at).is_some_and(|file| file.chunks > 0)
+            });
+            if landed && is_named(file) {
                 tracing::warn!(
                     "{} has changed since an import of it was interrupted ({node}), and is \
                      imported as a new file: what had landed of it may be there twice. \

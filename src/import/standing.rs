@@ -24,6 +24,8 @@ pub(super) enum Standing {
 /// An import in the lake.
 pub(super) struct Import {
     pub(super) manifest: ImportManifest,
+    /// Indices of its files by content.
+    files: HashMap<String, usize>,
     /// How far it is in, if that decides anything; or why that cannot be read.
     pub(super) progress: Option<Result<Progress, String>>,
 }
@@ -80,7 +82,9 @@ impl Standings {
                 let progress = manifests.progress(&node, &manifest);
                 progress.map_err(|error| format!("{error:#}"))
             });
-            self.imports.insert(node, Import { manifest, progress });
+            let files = (0..).zip(&manifest.files);
+            let files = files.filter_map(|(at, file)| Some((file.content.clone()?, at))).collect();
+            self.imports.insert(node, Import { manifest, files, progress });
         }
         Ok(())
     }
@@ -151,6 +155,11 @@ impl Import {
         self.manifest.is_open() && !closed
     }
 
+    /// Returns the index of the file with this content.
+    pub(super) fn file(&self, content: &str) -> Option<usize> {
+        self.files.get(content).copied()
+    }
+
     /// Returns whether the file is in, whole.
     pub(super) fn is_in(&self, file: usize) -> bool {
         let ended = matches!(&self.progress, Some(Ok(progress)) if progress.is_in(file));
@@ -158,7 +167,7 @@ impl Import {
     }
 
     fn standing(&self, content: &str) -> FileStanding {
-        match self.manifest.file(content) {
+        match self.file(content) {
             None => FileStanding::Out,
             // A file of an open import is taken with the import, in or not.
             Some(_) if self.is_open() => FileStanding::Open,

@@ -415,3 +415,27 @@ fn an_import_that_another_process_lands_meanwhile_is_not_forgotten() {
         assert_eq!(bench.ids(), if name == "p" { vec!["p"] } else { vec!["p", "q"] });
     }
 }
+
+#[test]
+fn an_open_import_of_other_files_costs_a_new_one_no_look_at_its_rolls() {
+    let bench = Bench::new("stale");
+    let text: String = (0..100).map(|line| format!("{{\"id\":\"b-{line}\"}}\n")).collect();
+    bench.file("b", &text);
+    let mut import = bench.import(&["b"]);
+    (import.chunk_bytes, import.options.roll.roll_rows) = (12, Some(1));
+    let planned = plan(&import).unwrap().imports.remove(0);
+    bench.file("b", &text[..text.len() - 20]);
+    assert_eq!(import.run(planned, &Report::new(&[], true)).unwrap().failed.len(), 1);
+    let planning = |name: &str| {
+        let store = FakeStore::over(Arc::clone(&bench.store), 0);
+        let lake = Lake::on(Arc::new(store.clone()), 1 << 20);
+        let handle = bench.runtime.handle().clone();
+        let import = Importer::with_lake(bench.options(&[name]), lake, handle).unwrap();
+        assert_eq!(plan(&import).unwrap().imports.len(), 1);
+        store.faults().calls
+    };
+    bench.file("new", "{\"id\":\"new\"}\n");
+    let (other, changed) = (planning("new"), planning("b"));
+    assert!(other < 20, "{other}");
+    assert!(changed > 100, "of a file of this name, it matters how far it had come: {changed}");
+}
