@@ -13,6 +13,8 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use object_store::ObjectMeta;
+
 use super::*;
 use crate::publish::pauses::Pauses;
 use crate::publish::tests::store::FakeStore;
@@ -62,6 +64,17 @@ struct History {
     forgotten: bool,
     /// Data files may be there that no receipt accounts for.
     orphans: bool,
+}
+
+/// The marks that are deleted, and the index with them or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gone {
+    Claims,
+    All,
+    /// The oldest ones.
+    ByAge,
+    /// Any.
+    Any,
 }
 
 /// The outcome of a command.
@@ -230,27 +243,46 @@ impl History {
     }
 
     fn delete_marks(&mut self, tally: &mut Tally) {
-        let all = self.dice.one_in(2);
+        let gone = [Gone::Claims, Gone::All, Gone::ByAge, Gone::Any][self.dice.below(4) as usize];
+        let index_too = self.dice.one_in(2);
         tally.marks_deleted += 1;
-        tally.all_marks_deleted += u64::from(all);
-        self.forgotten |= all;
-        self.orphans |= all;
-        self.bench.runtime.block_on(async {
+        tally.all_marks_deleted += u64::from(gone == Gone::All);
+        self.forgotten |= gone != Gone::Claims;
+        self.orphans |= gone != Gone::Claims;
+        let mut marks: Vec<_> = self.bench.runtime.block_on(async {
             for machine in &self.machines {
                 machine.settle().await;
             }
             let listed: Vec<_> = self.bench.store.list(None).try_collect().await.unwrap();
-            for object in listed {
-                let name = object.location.as_ref().strip_prefix("lake/").unwrap();
-                let index = matches!(
-                    ObjectName::parse(name),
-                    ObjectName::ImportClaim { .. } | ObjectName::ImportIndex
-                );
-                if index || all && name.starts_with("_imports/") {
-                    self.bench.store.delete(&object.location).await.unwrap();
-                }
-            }
+            let mark = |object: &ObjectMeta| object.location.as_ref().starts_with("lake/_imports/");
+            listed.into_iter().filter(mark).collect()
         });
+        marks.sort_by_key(|mark| (mark.last_modified, mark.location.clone()));
+        let oldest = self.dice.below(marks.len() as u64 + 1) as usize;
+        let index = ObjectName::ImportIndex.to_string();
+        let lake = &self.bench.import(&[]).manifests.lake;
+        let canaries = self.bench.runtime.block_on(lake.get(&index)).unwrap().unwrap_or_default();
+        let canaries = String::from_utf8(canaries).unwrap();
+        // Of any others, one of the canaries is: what leaves both is not noticed.
+        let mut canary = true;
+        for (at, mark) in marks.iter().enumerate() {
+            let name = mark.location.as_ref().strip_prefix("lake/").unwrap();
+            let is_claim = name.starts_with("_imports/files/");
+            let is_gone = match gone {
+                _ if name == index && gone != Gone::ByAge => index_too || gone == Gone::All,
+                Gone::All => true,
+                Gone::Claims => is_claim,
+                Gone::ByAge => at < oldest,
+                Gone::Any if canary && canaries.contains(name) => {
+                    canary = false;
+                    true
+                }
+                Gone::Any => self.dice.one_in(2),
+            };
+            if is_gone {
+                self.bench.runtime.block_on(self.bench.store.delete(&mark.location)).unwrap();
+            }
+        }
     }
 
     fn calm(&self, machine: usize) {
