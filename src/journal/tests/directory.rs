@@ -61,6 +61,32 @@ fn a_directory_that_goes_at_any_call_of_a_group_takes_no_acknowledged_body_along
 }
 
 #[test]
+fn a_start_whose_directory_goes_at_any_call_reports_nothing_that_is_not_there() {
+    for at in 1.. {
+        let mut bench = Bench::new();
+        let (journal, _) = bench.open();
+        bench.append(&journal, "acked");
+        // Its sync fails, so that it is read by the next start and may be on no disk.
+        bench.disk.fail(super::fake::Fault::Sync);
+        assert!(journal.seal(&seal(1, 1, 1)).is_err());
+        drop(journal);
+        let planned = PlannedFault { at, what: FaultEffect::Gone, seed: at };
+        bench.disk.plan_fault(Some(planned));
+        let reported = bench.try_open().map(|(_, recovery)| recovery.sealed);
+        let came = bench.disk.is_gone();
+        bench.disk = Arc::new(bench.disk.power_cut(|| 0));
+        let (_, recovery) = bench.open();
+        if let Ok(reported) = reported {
+            assert_eq!(recovery.sealed, reported, "gone at call {at}");
+        }
+        if !came {
+            assert!(at > 5, "the calls of a start");
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_second_journal_in_the_directory_made_again_is_the_only_one_that_acknowledges() {
     let bench = Bench::with(|options| options.segment_bytes = 200);
     let (old, _) = bench.open();

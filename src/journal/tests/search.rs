@@ -252,7 +252,9 @@ impl History {
                     self.check(&journal, &recovery, tally);
                     return journal;
                 }
-                Err(JournalError::Io { .. }) if attempt < 3 => self.end(None, tally),
+                Err(JournalError::Io { .. } | JournalError::Gone { .. }) if attempt < 3 => {
+                    self.end(None, tally);
+                }
                 Err(other) => panic!("start {attempt}: {other}"),
             }
         }

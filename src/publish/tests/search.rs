@@ -167,7 +167,9 @@ impl History {
         }
         let (journal, recovery) = match self.harness.open() {
             Ok(opened) => opened,
-            Err(JournalError::Io { .. }) => return self.die(None, tally),
+            Err(JournalError::Io { .. } | JournalError::Gone { .. }) => {
+                return self.die(None, tally);
+            }
             Err(other) => panic!("{other}"),
         };
         let supervisor = self.harness.supervisor(&journal, &recovery);
@@ -175,6 +177,7 @@ impl History {
         let bodies = self.dice.below(16);
         let in_order = self.dice.one_in(2);
         let ended = std::thread::scope(|scope| {
+            let stop = supervisor.stop.clone();
             let supervisor = scope.spawn(|| land(&supervisor, &disk));
             let mut healthy = true;
             for _ in 0..bodies {
@@ -189,6 +192,14 @@ impl History {
                 while self.append(&journal, tally) {}
             }
             journal.close();
+            while !supervisor.is_finished() {
+                if disk.is_gone() {
+                    // As a server does whose journal is poisoned: what it keeps beside the journal
+                    // cannot be written any more.
+                    stop.cancel();
+                }
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
             supervisor.join().expect("the supervisor thread")
         });
         drop(supervisor);
