@@ -306,6 +306,7 @@ pub(super) fn land(supervisor: &Supervisor, disk: &FakeDisk) -> anyhow::Result<(
         let kind = error.downcast_ref::<PublishError>().map(PublishError::kind);
         if kind == Some(ErrorKind::Stop)
             || disk.is_off()
+            || disk.is_gone()
             || supervisor.journal.status().poisoned.is_some()
         {
             return Err(error);
