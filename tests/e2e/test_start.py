@@ -82,22 +82,30 @@ def test_a_refused_start_takes_nothing_from_one_that_runs(command, make_server, 
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/usr/bin/setpriv"), reason="root may write all")
-def test_a_lake_that_may_not_be_written_is_told_at_the_start(folder):
+def test_a_lake_that_may_not_be_written_is_told_at_the_start():
+    import shutil
     import subprocess
+    import tempfile
+    from pathlib import Path
 
     from harness import place
 
-    (folder / "lake").mkdir(mode=0o755)
-    (folder / "state").mkdir(mode=0o777)
-    (folder / "state").chmod(0o777)
-    for above in [folder, *folder.parents]:
-        if above.owner() == "root" and str(above).startswith("/tmp/"):
-            above.chmod(above.stat().st_mode | 0o055)
-    done = subprocess.run(
-        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(place.binary().absolute()),
-         "serve", "--listen", "127.0.0.1:0", "--lake", "lake", "--state", "state"],
-        cwd=folder, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    # Another user may not reach the checkout: everything it needs is in a folder that it may enter.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "lake").mkdir()
+        (folder / "lake").chmod(0o555)
+        (folder / "state").mkdir()
+        (folder / "state").chmod(0o777)
+        program, as_other = str(place.binary().absolute()), []
+        if os.geteuid() == 0:
+            program = shutil.copy(program, folder / "sessionlake")
+            as_other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        done = subprocess.run(
+            [*as_other, str(program), "serve", "--listen", "127.0.0.1:0", "--lake", "lake", "--state", "state"],
+            cwd=folder, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
     assert done.returncode == 1, done
     assert "cannot be written" in done.stderr and "ermission denied" in done.stderr, done
     assert "listening on" not in done.stdout
