@@ -39,7 +39,7 @@ pub(super) struct ChunkSource {
 /// The origin of chunks.
 pub(super) enum Origin {
     /// Files, one after the other.
-    Files(Files),
+    Files(Box<Files>),
     /// Lines of one file of the quarantine.
     Lines(std::vec::IntoIter<Line>),
 }
@@ -154,7 +154,7 @@ mod tests {
         let part = |(file, (input, content))| Part { file, input, content, skip: 0, chunks: None };
         let parts = inputs.into_iter().enumerate().map(part).collect();
         let files = Files::new(parts, true, ProgressBar::hidden());
-        ChunkSource::new(Origin::Files(files), options, Seq::FIRST)
+        ChunkSource::new(Origin::Files(Box::new(files)), options, Seq::FIRST)
     }
 
     fn chunks(files: &[&[u8]], chunk_bytes: usize) -> anyhow::Result<Vec<(u64, u64, String)>> {
@@ -243,7 +243,8 @@ mod tests {
                 let text = text.trim_start_matches('\u{feff}');
                 let read =
                     serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
-                documents += read.map(|read| read.expect("a document")).count();
+                let read: Vec<_> = read.collect::<Result<_, _>>().expect("documents");
+                documents += read.len();
             }
             assert_eq!(documents, 7, "{chunk_bytes}");
             most = most.max(found.len());

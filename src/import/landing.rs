@@ -66,13 +66,13 @@ impl Landing<'_> {
             Some(Part { file, input: input?, content, skip: 0, chunks: None })
         };
         let origin = match (lines, stream) {
-            (_, Some(files)) => Origin::Files(files),
+            (_, Some(files)) => Origin::Files(Box::new(files)),
             (Lines::Files(inputs), None) if manifest.has_extents() => {
                 return self.land_files(manifest, &inputs, &options, progress);
             }
             (Lines::Files(inputs), None) => {
                 let parts = inputs.into_iter().enumerate().filter_map(part).collect();
-                Origin::Files(Files::new(parts, true, self.report.bar()))
+                Origin::Files(Box::new(Files::new(parts, true, self.report.bar())))
             }
             (Lines::Quarantine(lines), None) => Origin::Lines(lines.into_iter()),
         };
@@ -121,7 +121,7 @@ impl Landing<'_> {
             let parts: Option<_> = parts;
             let roll = progress.next_roll;
             let parts = parts.with_context(|| format!("a file of roll {roll} is not there"))?;
-            let files = Origin::Files(Files::new(parts, true, bar()));
+            let files = Origin::Files(Box::new(Files::new(parts, true, bar())));
             let mut source = ChunkSource::new(files, options.clone(), sealed.range.first);
             source.last = Some(sealed.range.last);
             self.engine(&mut source, Mode::Redo(roll, sealed.range), true)?;
@@ -129,7 +129,7 @@ impl Landing<'_> {
         }
         let files = progress.files.iter().enumerate().filter(|(_, file)| !file.ended);
         let parts = files.filter_map(|(at, file)| part(at, file.chunks, None)).collect();
-        let files = Origin::Files(Files::new(parts, false, bar()));
+        let files = Origin::Files(Box::new(Files::new(parts, false, bar())));
         let mut source = ChunkSource::new(files, options.clone(), progress.next);
         self.engine(&mut source, Mode::Live(progress.next_roll), true)?;
         progress.landed_all(source.handed_out());

@@ -139,7 +139,8 @@ fn a_directory_that_is_gone_is_noticed_without_any_body() {
 fn names_on_a_real_disk() {
     let state = tempfile::tempdir().expect("a directory");
     let runtime = Bench::new().runtime;
-    let cases: [(&str, fn(&Path)); 4] = [
+    type Lose = fn(&Path);
+    let cases: [(&str, Lose); 4] = [
         ("deleted", |dir| std::fs::remove_dir_all(dir).expect("deleted")),
         ("moved away", |dir| std::fs::rename(dir, dir.with_extension("away")).expect("moved")),
         ("replaced", |dir| {
