@@ -38,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "audit",
             "auth",
+            "bulk_action",
             "config",
             "decode",
             "descriptors",

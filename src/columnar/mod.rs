@@ -21,6 +21,7 @@
 //! | `encode` | its Parquet encoding, where the default is not the best |
 
 pub(crate) mod builders;
+pub(crate) mod compare;
 pub(crate) mod describe;
 pub mod gather;
 pub(crate) mod null_arrays;

@@ -147,14 +147,22 @@ impl Slots {
         Arc::new(Slot { slots: Arc::clone(self), number, permit, _of_peer: of_peer })
     }
 
-    /// Closes some idle connections, if there are any. All are looked through, so however many wait
-    /// for room, it is done once in [`RETRY`].
-    pub(super) fn make_room(&self, now: Instant) {
+    /// Closes some idle connections, if there are any, for one of many that wait. All connections are
+    /// looked through, so however many wait, it is done once in [`RETRY`].
+    fn make_room_for_many(&self, now: Instant) {
         let mut open = self.open.lock();
         if open.last_look.is_some_and(|last| now.saturating_duration_since(last) < RETRY) {
             return;
         }
         open.last_look = Some(now);
+        drop(open);
+        self.make_room(now);
+    }
+
+    /// Closes some idle connections, if there are any. For the accept loop, which waits for one
+    /// connection at a time.
+    pub(super) fn make_room(&self, now: Instant) {
+        let open = self.open.lock();
         // One that is closing already is neither counted nor chosen.
         let staying = open.connections.iter().filter(|(_, one)| !one.evicted.is_cancelled());
         let idle: Vec<_> =
@@ -199,7 +207,7 @@ impl Slot {
         let mut next = pin!(Arc::clone(ordinary).acquire_owned());
         let deadline = Instant::now() + WAIT;
         while Instant::now() < deadline {
-            self.slots.make_room(Instant::now());
+            self.slots.make_room_for_many(Instant::now());
             tokio::select! {
                 biased;
                 Ok(permit) = &mut next => {
@@ -317,10 +325,10 @@ mod tests {
         }
         let evicted = || held.iter().filter(|(_, evicted)| evicted.is_cancelled()).count();
         let later = Instant::now() + 2 * GRACE;
-        slots.make_room(later);
-        slots.make_room(later);
+        slots.make_room_for_many(later);
+        slots.make_room_for_many(later);
         assert_eq!(evicted(), 1);
-        slots.make_room(later + RETRY);
+        slots.make_room_for_many(later + RETRY);
         assert_eq!(evicted(), 2);
     }
 }

@@ -13,7 +13,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::datatypes::{DataType, Field, Fields};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::ObjectStore as _;
 use parquet::arrow::parquet_to_arrow_schema;
@@ -21,7 +20,7 @@ use parquet::arrow::parquet_to_arrow_schema;
 use super::footers::FooterPart;
 use super::names::ObjectName;
 use super::{Lake, Object, StoreError};
-use crate::columnar::describe::describe;
+use crate::columnar::compare::{Compared, Difference, compare_fields};
 use crate::schema::TableSchema;
 
 /// Objects of a listing that are looked at: one page of S3.
@@ -157,62 +156,6 @@ impl Lake {
 
 /// The end of the folder of a partition without a value.
 const NO_VALUE: &str = "=__HIVE_DEFAULT_PARTITION__";
-
-/// A column that both sides have.
-struct Compared {
-    /// Its path, with `[]` for the elements of a list and `{}` for the values of a map.
-    column: String,
-    /// `None` if it has the same type, or the same kind of one: a list or a group.
-    difference: Option<Difference>,
-}
-
-struct Difference {
-    here: String,
-    there: String,
-}
-
-/// Compares the columns that both have, and those within them.
-fn compare_fields(path: &str, ours: &Fields, theirs: &Fields, columns: &mut Vec<Compared>) {
-    for ours in ours {
-        let theirs = theirs.iter().find(|theirs| theirs.name() == ours.name());
-        let Some(theirs) = theirs else { continue };
-        let path = match path {
-            "" => ours.name().clone(),
-            path => format!("{path}.{}", ours.name()),
-        };
-        compare_types(path, ours.data_type(), theirs.data_type(), columns);
-    }
-}
-
-fn compare_types(path: String, ours: &DataType, theirs: &DataType, columns: &mut Vec<Compared>) {
-    let mut add = |column: String, difference| columns.push(Compared { column, difference });
-    match (ours, theirs) {
-        (DataType::Struct(ours), DataType::Struct(theirs)) => {
-            add(path.clone(), None);
-            compare_fields(&path, ours, theirs, columns);
-        }
-        (DataType::List(ours), DataType::List(theirs)) => {
-            add(path.clone(), None);
-            compare_types(format!("{path}[]"), ours.data_type(), theirs.data_type(), columns);
-        }
-        // The names of the groups within a map depend on the writer's version.
-        (DataType::Map(ours, _), DataType::Map(theirs, _)) => {
-            let value = |entries: &Field| match entries.data_type() {
-                DataType::Struct(fields) => fields.get(1).map(|value| value.data_type().clone()),
-                _ => None,
-            };
-            add(path.clone(), None);
-            if let (Some(ours), Some(theirs)) = (value(ours), value(theirs)) {
-                compare_types(format!("{path}{{}}"), &ours, &theirs, columns);
-            }
-        }
-        (ours, theirs) if ours == theirs => add(path, None),
-        (ours, theirs) => {
-            let shown = |kind: &DataType| describe(kind).0;
-            add(path, Some(Difference { here: shown(ours), there: shown(theirs) }));
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

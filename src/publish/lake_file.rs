@@ -69,7 +69,11 @@ impl LakeFile {
         let failed = || format!("cannot read {}", path.display());
         let file = match self.disk.open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LakeMemory::default()),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(LakeMemory::default());
+            }
             Err(error) => return Err(error).with_context(failed),
         };
         let bytes = whole(&*file).with_context(failed)?;

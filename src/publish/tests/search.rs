@@ -321,7 +321,12 @@ impl History {
     /// A start finds another lake, or none.
     fn find_another_lake(&mut self, tally: &mut Tally) {
         let there = self.harness.disk.bytes_if_there(&self.harness.options.dir.join("lake.json"));
-        if self.harness.disk.is_off() || there.is_none() {
+        // A start that died early may have remembered an epoch, and no lake yet.
+        let remembers = |bytes: Vec<u8>| {
+            let memory: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            memory["lake"].is_string()
+        };
+        if self.harness.disk.is_off() || !there.is_some_and(remembers) {
             return;
         }
         self.calm();
