@@ -272,11 +272,16 @@ impl History {
         self.calm();
         let Copy { disk, acked } = self.copies.swap_remove(self.dice.below(among) as usize);
         let (disk, objects) = (Arc::new(disk), self.harness.objects());
+        let before = fences(&self.harness);
         let fresh = [self.fresh()];
         let (landed, more) = self.beside(&disk, &fresh, None);
         if landed.is_err() {
             tally.copies_refused += 1;
             assert_eq!(self.harness.objects(), objects, "an older copy has put something");
+            // It may have taken the fence before it was refused. Its original is told what to do then.
+            if fences(&self.harness) != before {
+                self.harness.delete(|name| name.contains("_nodes/"));
+            }
             return;
         }
         tally.copies_taken += 1;
@@ -445,4 +450,11 @@ fn no_history_loses_or_doubles_a_line() {
         let all = [store.refused, store.lost_answers, store.late, store.exists, store.away];
         assert!(all.iter().all(|n| *n > 0) && store.deaths > 0, "{tally:?}");
     }
+}
+
+/// Returns the fences of the lake, by name.
+fn fences(harness: &Harness) -> Vec<(String, Vec<u8>)> {
+    let all = harness.all_objects().into_iter();
+    let fences = all.filter(|(name, _)| name.contains("_nodes/"));
+    fences.map(|(name, bytes)| (name, bytes.to_vec())).collect()
 }
