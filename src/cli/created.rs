@@ -65,7 +65,7 @@ impl Drop for TemporaryDirectory {
     }
 }
 
-/// What a start may create.
+/// The files and directories that a start may create.
 #[derive(Debug)]
 pub(super) struct BeforeStart {
     settings: Settings,

@@ -23,7 +23,7 @@ use crate::roll::{self, RollLimits};
 use crate::status::{LogObserver, Observer, Observers, Readiness};
 use crate::table::Tables;
 
-/// What an import lands with.
+/// The parts that an import lands with.
 pub(super) struct Landing<'a> {
     pub(super) manifests: &'a Manifests,
     pub(super) options: &'a roll::Options,

@@ -289,7 +289,7 @@ impl Sorted {
     }
 }
 
-/// What an open import lacks to go on.
+/// The reason why an open import cannot go on.
 enum Missing {
     Nothing,
     /// Files that were not given.

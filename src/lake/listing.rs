@@ -124,7 +124,7 @@ impl Lake {
     }
 }
 
-/// What is directly in a folder of a bucket.
+/// The direct entries of a folder of a bucket.
 struct Children {
     objects: Vec<Object>,
     folders: Vec<String>,

@@ -71,7 +71,7 @@ struct TableRecord {
     columns: Vec<String>,
 }
 
-/// What the files of a table tell of its partition columns.
+/// The partition columns of a table by its files.
 enum Files {
     /// There is none.
     None,

@@ -59,7 +59,7 @@ pub enum ProbeError {
     },
 }
 
-/// What a lake can do, where rows can land.
+/// The capabilities of a lake in which rows can land.
 #[derive(Debug)]
 pub struct Probe {
     /// The store tells of a name that is not there that it is not there. Without that, after a crash

@@ -32,7 +32,7 @@ struct Checkpoint {
     sums: NodeReport,
 }
 
-/// What is known of a node's checkpoint.
+/// The state of a node's checkpoint.
 pub(super) enum Known {
     /// There is none.
     None,

@@ -165,7 +165,7 @@ fn check_rows(report: &mut Report, expected: &Expected, ids: Vec<String>, seen: 
     }
 }
 
-/// What was found of a file.
+/// The findings about one file.
 enum Look {
     Missing,
     /// It has the size that its receipt says, and was not opened.

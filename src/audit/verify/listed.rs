@@ -31,7 +31,7 @@ impl File {
     }
 }
 
-/// What a listing has of a file that a receipt names.
+/// The entry of a listing for a file that a receipt names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// It is there with so many bytes.

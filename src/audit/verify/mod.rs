@@ -88,7 +88,7 @@ struct Rolls {
     node: Arc<str>,
     rolls: Vec<u64>,
     sequence: Sequence,
-    /// What is wrong with the node's checkpoint.
+    /// The defect of the node's checkpoint.
     doubtful: Option<String>,
 }
 
