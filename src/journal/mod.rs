@@ -342,6 +342,15 @@ impl Journal {
         self.inner.shared.state().poisoned.clone()
     }
 
+    /// Checks that the directory is still the one that was opened: that its lock has its name. A file
+    /// that was made durable in the directory before the call is then there for the next start.
+    ///
+    /// # Errors
+    /// [`JournalError::Gone`]; [`JournalError::Io`] if that cannot be found out.
+    pub(crate) fn check_directory(&self) -> Result<(), JournalError> {
+        self.inner.shared.directory.check()
+    }
+
     /// Refuses further bodies, and waits until those that were accepted are durable and answered.
     /// Blocks. Readers then drain and return [`Next::Closed`]; seals and commits still work. Closing
     /// twice does nothing.

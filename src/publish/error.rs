@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::journal::JournalError;
 use crate::lake::{DataFileError, RecordError, StoreError};
 
 /// The action that a failed step asks of its caller. Ordered: of several errors, the greatest decides.
@@ -79,6 +80,9 @@ pub(crate) enum PublishError {
     /// The memory of the lake in the state directory cannot be read.
     #[error("{0:#}")]
     StateFile(anyhow::Error),
+    /// The state directory is gone, or that cannot be found out.
+    #[error("{0}")]
+    StateDirectory(#[from] JournalError),
     /// A record in the lake cannot be read.
     #[error("{0}")]
     Record(String),
@@ -102,9 +106,11 @@ impl PublishError {
             | PublishError::WrongLake(_)
             | PublishError::Fenced(_)
             | PublishError::StateFile(_)
+            | PublishError::StateDirectory(JournalError::Gone { .. })
             | PublishError::Record(_)
             | PublishError::NotCommitted(_) => ErrorKind::Stop,
             PublishError::Store(_)
+            | PublishError::StateDirectory(_)
             | PublishError::LakeGone(_)
             | PublishError::FenceMoved(_)
             | PublishError::Vanished(_) => ErrorKind::Retry,

@@ -19,6 +19,9 @@
 //! * A swap is conditional on the fence that was read. Its outcome is unknown after any answer but
 //!   success; the fence is read again, and one with the token of this write, or the epoch of this
 //!   start, is ours.
+//! * A state directory that is gone, or has another in its place, when the epoch was written beside
+//!   the journal stops the start before it swaps: an epoch that no start can find would lock the node
+//!   out.
 //! * A machine that dies after the journal's seal and before the swap finds a fence below its
 //!   journal; nothing of that roll is in the lake, and the next start lifts the fence to it.
 //! * Credentials that may create objects and not replace them leave a fence as its first start has
@@ -37,6 +40,7 @@ use parking_lot::Mutex;
 use self::texts::{fenced, warn_of_kept, wrong_lake};
 use super::error::PublishError;
 use super::lake_file::LakeFile;
+use crate::journal::Journal;
 use crate::lake::{
     Fence, Lake, LakeId, Location, Options, RecordError, StandingFence, StoreError, Swap, names,
 };
@@ -81,18 +85,19 @@ impl Taking {
     }
 
     /// Makes sure that `lake` is the one that `file` remembers, or remembers it, and takes the fence
-    /// of `node`, whose journal has sealed all rolls before `next`.
+    /// of the node of `journal`, which has sealed all rolls before `next` and has `file` beside it.
     ///
     /// # Errors
-    /// [`PublishError::WrongLake`] or [`PublishError::Fenced`]: nothing was written to the lake. Else
-    /// the step may be tried again.
+    /// [`PublishError::WrongLake`], [`PublishError::Fenced`], or [`PublishError::StateDirectory`] of a
+    /// directory that is gone: nothing was written to the lake. Else the step may be tried again.
     pub(super) async fn take(
         &self,
         lake: &Lake,
         file: &LakeFile,
-        node: &Arc<str>,
+        journal: &Journal,
         next: Roll,
     ) -> Result<HeldFence, PublishError> {
+        let node: &Arc<str> = &journal.node().into();
         let id = self.identify(lake, file, node).await?;
         lake.expect(&id);
         let sealed = next.0.saturating_sub(1);
@@ -104,7 +109,7 @@ impl Taking {
             Some(standing) if standing.fence.epoch == self.epoch => true,
             Some(standing) => {
                 judge(lake, node, file, &standing.fence, sealed)?;
-                self.remember(file, Some(&standing.fence.epoch))?;
+                self.remember(file, journal, Some(&standing.fence.epoch))?;
                 match lake.swap_fence(node, standing, &ours).await? {
                     Swap::Done => true,
                     Swap::Moved => false,
@@ -118,7 +123,7 @@ impl Taking {
             }
             None => {
                 check_receipts(lake, node, file, next).await?;
-                self.remember(file, None)?;
+                self.remember(file, journal, None)?;
                 lake.create_fence(node, &ours).await?
             }
         };
@@ -173,12 +178,22 @@ impl Taking {
     }
 
     /// Remembers the new epoch beside those before, and longest of these the one that stands.
-    fn remember(&self, file: &LakeFile, standing: Option<&str>) -> Result<(), PublishError> {
+    ///
+    /// # Errors
+    /// The file cannot be read or written; the directory that it was written in is not the journal's
+    /// any more, so that no start would find the epoch.
+    fn remember(
+        &self,
+        file: &LakeFile,
+        journal: &Journal,
+        standing: Option<&str>,
+    ) -> Result<(), PublishError> {
         let mut memory = file.read().map_err(PublishError::StateFile)?;
         memory.epochs.retain(|known| *known != self.epoch && Some(&**known) != standing);
         memory.epochs.extend(standing.map(str::to_owned));
         memory.epochs.push(self.epoch.clone());
-        write(file, &memory)
+        write(file, &memory)?;
+        Ok(journal.check_directory()?)
     }
 }
 

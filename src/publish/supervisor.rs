@@ -169,11 +169,10 @@ impl Supervisor {
         let next = pending.next_roll;
         let sealed = pending.sealed.first().map(|seal| seal.range.first);
         let first = sealed.unwrap_or(pending.unsealed_from);
-        let node: Arc<str> = self.journal.node().into();
         let fence =
             self.publisher(&self.tables).retry("ask the lake before", next, &[], || async {
                 self.look_at_first(first);
-                let taken = taking.take(&self.lake, &self.lake_file, &node, next).await;
+                let taken = taking.take(&self.lake, &self.lake_file, &self.journal, next).await;
                 // One that is refused ends the thread, and that is heard of.
                 if taken.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Retry) {
                     self.asked.cancel();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::harness::{Harness, land, line};
+use crate::journal::tests::fake::{FaultEffect, PlannedFault};
 use crate::journal::{Disk as _, Seal};
 use crate::lake::{Lake, LakeId};
 use crate::publish::error::{ErrorKind, PublishError};
@@ -227,10 +228,11 @@ fn many_starts_in_vain_do_not_forget_the_fence_that_stands() {
     let mut harness = Harness::new(42);
     assert!(landed_by(&mut harness, &["a1"]));
     let lake = Lake::on(Arc::new(harness.store.clone()), 1 << 20);
-    let (file, node) = (LakeFile::new(harness.disk.clone(), &harness.options.dir), harness.node());
+    let file = LakeFile::new(harness.disk.clone(), &harness.options.dir);
+    let (journal, _) = harness.open().expect("opens");
     let take = || {
         let taking = Taking::new().expect("random");
-        harness.block_on(taking.take(&lake, &file, &node, Roll(2))).map(drop)
+        harness.block_on(taking.take(&lake, &file, &journal, Roll(2))).map(drop)
     };
     harness.store.refuse_puts(true);
     for _ in 0..40 {
@@ -239,6 +241,31 @@ fn many_starts_in_vain_do_not_forget_the_fence_that_stands() {
     }
     harness.store.refuse_puts(false);
     take().expect("the directory is the same");
+}
+
+#[test]
+fn a_directory_that_is_replaced_during_a_start_is_not_locked_out() {
+    // The directory goes at every call of a start in turn, and an empty one takes its place.
+    for at in 1..60 {
+        let mut harness = Harness::new(46);
+        assert!(landed_by(&mut harness, &["a1"]));
+        let planned = PlannedFault { at, what: FaultEffect::Gone, seed: 0 };
+        harness.disk.plan_fault(Some(planned));
+        if let Ok((journal, recovery)) = harness.open() {
+            let supervisor = harness.supervisor(&journal, &recovery);
+            journal.close();
+            let _ = land(&supervisor, &harness.disk);
+        }
+        let is_gone = harness.disk.is_gone();
+        // It is mounted again.
+        harness.disk = Arc::new(harness.disk.killed());
+        assert!(landed_by(&mut harness, &["a2"]), "lost at call {at}");
+        if !is_gone {
+            assert!(at > 10, "a start makes {at} calls");
+            return;
+        }
+    }
+    panic!("a start makes more calls than were tried");
 }
 
 #[test]
