@@ -129,11 +129,6 @@ impl Harness {
         }
     }
 
-    /// Returns the node of the state directory.
-    pub(super) fn node(&self) -> Arc<str> {
-        self.open().expect("opens").0.node().into()
-    }
-
     pub(super) fn staging(&self) -> PathBuf {
         self.staging.path().join("staging")
     }
