@@ -38,7 +38,7 @@ const STEPS: u64 = 20_000;
 struct Tally {
     histories: u64,
     lives: u64,
-    /// Bodies asked for, starts, and calls to the store.
+    /// Bodies asked for, starts, and calls to the store; not those of a life that is over.
     steps: u64,
     acked: u64,
     duplicates: u64,
@@ -188,8 +188,13 @@ impl History {
                 self.harness.store.die();
             }
             if disk.is_off() || disk.is_gone() {
-                // The reader of the journal has to hear of it.
-                while self.append(&journal, tally) {}
+                // The reader of the journal has to hear of it. The journal may refuse bodies for a
+                // while before it looks after its directory: that is waiting, and no step.
+                let steps = tally.steps;
+                while self.append(&journal, tally) {
+                    std::thread::sleep(std::time::Duration::from_micros(100));
+                }
+                tally.steps = steps;
             }
             journal.close();
             while !supervisor.is_finished() {
