@@ -124,7 +124,7 @@ fn is_escaped(c: char, revision: Revision) -> bool {
     }
     match revision {
         Revision::First => "\"#%'*/:=?\\{}[]^<>|".contains(c),
-        Revision::Second | Revision::Third => {
+        Revision::Second | Revision::Third | Revision::Fourth => {
             c.is_ascii() && !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_' | '~')
         }
     }

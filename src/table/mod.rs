@@ -27,5 +27,5 @@ pub use file_names::FileNames;
 pub use partition::{Template, TemplateError};
 pub use privacy_rules::{Action, Rules};
 pub use revision::Revision;
-pub use spec::{Format, Rows, Spec};
+pub use spec::{Format, LINE_LIMIT_BYTES, Rows, Spec};
 pub use tables::{TableId, Tables};

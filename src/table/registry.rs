@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::schema::TableSchema;
-    use crate::table::{Revision, Rules, Template};
+    use crate::table::{LINE_LIMIT_BYTES, Revision, Rules, Template};
 
     const MOST: usize = 1 << 20;
 
@@ -142,10 +142,12 @@ mod tests {
     #[test]
     fn a_table_that_an_earlier_build_remembered_takes_the_latest_revision() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Spec { revision: Revision::First, ..table("a", "user=hash") };
+        let revision = Revision::First;
+        let first = Spec { revision, line_limit_bytes: None, ..table("a", "user=hash") };
         let list = Tables::new(vec![first]).unwrap().to_json();
         std::fs::write(dir.path().join("tables.json"), list).unwrap();
         let now = remember(dir.path(), tables(&[("b", "")]), true, MOST).unwrap();
+        assert!(now.specs().iter().all(|spec| spec.line_limit_bytes == Some(LINE_LIMIT_BYTES)));
         let now: Vec<_> = now.specs().iter().map(|spec| (&*spec.name, spec.revision)).collect();
         assert_eq!(now, [("a", Revision::LATEST), ("b", Revision::LATEST)]);
     }

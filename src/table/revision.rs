@@ -18,13 +18,16 @@ pub enum Revision {
     Second,
     /// Among lines, documents may stand in a row without line feeds, and extend over several lines. Of
     /// an array's elements, too, `_source` may be the document.
-    #[default]
     Third,
+    /// A line or document longer than the limit of the table ([`super::Spec::line_limit_bytes`]) is no
+    /// row.
+    #[default]
+    Fourth,
 }
 
 impl Revision {
     /// The revision of everything that is not sealed yet.
-    pub const LATEST: Revision = Revision::Third;
+    pub const LATEST: Revision = Revision::Fourth;
 
     /// Returns the number in seals; `None` for the first revision, which seals do not name.
     #[must_use]
@@ -33,6 +36,7 @@ impl Revision {
             Revision::First => None,
             Revision::Second => Some(2),
             Revision::Third => Some(3),
+            Revision::Fourth => Some(4),
         }
     }
 
@@ -45,6 +49,7 @@ impl Revision {
             None => Ok(Revision::First),
             Some(2) => Ok(Revision::Second),
             Some(3) => Ok(Revision::Third),
+            Some(4) => Ok(Revision::Fourth),
             Some(number) => Err(format!(
                 "its rows are made by revision {number} of the rules, which is of a later version: \
                  start that version"

@@ -4,11 +4,11 @@
 //! ```json
 //! [{"table": "user_sessions", "partition": "date={startTime:%Y-%m-%d}", "avsc": "…",
 //!   "privacy": "ip=truncate", "format": "plain",
-//!   "exploded": {"parent": "user_sessions", "column": "userActions"}, "revision": 2,
-//!   "folded_names": true}]
+//!   "exploded": {"parent": "user_sessions", "column": "userActions"}, "revision": 4,
+//!   "line_limit": 8388608, "folded_names": true}]
 //! ```
 //! `table`, `partition` and `avsc` are always there. Every other key is left out at its default (no
-//! rules, plain files, rows that are documents, the first [`Revision`], names that are told apart), so a list that needs nothing
+//! rules, plain files, rows that are documents, the first [`Revision`], lines of any length, names that are told apart), so a list that needs nothing
 //! newer reads and writes as the first versions wrote it, byte for byte. An unknown key is an error: it would change what
 //! the files of a sealed roll contain.
 
@@ -40,6 +40,8 @@ pub(super) struct Serialized {
     exploded: Option<Exploded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revision: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    line_limit: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     folded_names: bool,
 }
@@ -67,6 +69,7 @@ impl Serialized {
             format: (spec.format != Format::Plain).then(|| spec.format.as_str().to_owned()),
             exploded,
             revision: spec.revision.number(),
+            line_limit: spec.line_limit_bytes,
             folded_names: spec.file_names.are_folded(),
         }
     }
@@ -95,7 +98,18 @@ impl Serialized {
             true => FileNames::Folded,
             false => FileNames::Exact,
         };
-        Ok(Spec { name, schema, partition, format, privacy, rows, revision, file_names })
+        let line_limit_bytes = self.line_limit;
+        Ok(Spec {
+            name,
+            schema,
+            partition,
+            format,
+            privacy,
+            rows,
+            revision,
+            line_limit_bytes,
+            file_names,
+        })
     }
 }
 
@@ -148,6 +162,7 @@ mod tests {
             format!("[{}]", table("a", r#","privacy":"day=hash","revision":2"#)),
             format!("[{}]", table("a", r#","revision":2,"folded_names":true"#)),
             format!("[{}]", table("a", r#","privacy":"day=hash","revision":3"#)),
+            format!("[{}]", table("a", r#","revision":4,"line_limit":8388608"#)),
         ] {
             let tables = read(&json).unwrap();
             assert_eq!(String::from_utf8(tables.to_json()).unwrap(), json);
@@ -187,7 +202,7 @@ mod tests {
         let format = refused(r#","format":"delta""#);
         assert!(format.contains("table a") && format.contains("`delta`"), "{format}");
         assert!(refused(r#","promoted":[]"#).contains("promoted"));
-        let revision = refused(r#","revision":4"#);
+        let revision = refused(r#","revision":5"#);
         assert!(revision.contains("table a") && revision.contains("later version"), "{revision}");
     }
 }

@@ -9,6 +9,9 @@ use super::privacy_rules::Rules;
 use super::revision::Revision;
 use crate::schema::TableSchema;
 
+/// The limit of lines and documents of a new table, in bytes.
+pub const LINE_LIMIT_BYTES: u64 = 8 << 20;
+
 /// Everything that decides what the files of a table contain and which partitions they are in.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -26,6 +29,9 @@ pub struct Spec {
     pub rows: Rows,
     /// Rules by which documents become rows, and values become paths.
     pub revision: Revision,
+    /// The most bytes of a line or document that may become a row. `None`, for seals of earlier
+    /// revisions, is no limit.
+    pub line_limit_bytes: Option<u64>,
     /// File names that the lake tells apart.
     pub file_names: FileNames,
 }
@@ -43,6 +49,7 @@ impl Spec {
             privacy: Rules::default(),
             rows: Rows::Documents,
             revision: Revision::LATEST,
+            line_limit_bytes: Some(LINE_LIMIT_BYTES),
             file_names: FileNames::Exact,
         }
     }

@@ -7,7 +7,7 @@ use anyhow::ensure;
 
 use super::file_names::FileNames;
 use super::revision::Revision;
-use super::spec::{Rows, Spec};
+use super::spec::{LINE_LIMIT_BYTES, Rows, Spec};
 
 /// Identifies a table of one [`Tables`]: its index in the list. Another list may give the same table
 /// another id, so ids are neither stored nor compared across lists.
@@ -63,10 +63,14 @@ impl Tables {
         Ok(())
     }
 
-    /// Returns the same tables by the latest [`Revision`].
+    /// Returns the same tables by the latest [`Revision`]. Those of revisions without a limit of lines
+    /// get the one of new tables.
     #[must_use]
     pub fn latest(mut self) -> Tables {
-        self.specs.iter_mut().for_each(|spec| spec.revision = Revision::LATEST);
+        for spec in &mut self.specs {
+            spec.revision = Revision::LATEST;
+            spec.line_limit_bytes.get_or_insert(LINE_LIMIT_BYTES);
+        }
         self
     }
 

@@ -8,6 +8,7 @@ use crate::config::error::Error;
 use crate::config::layers::Layers;
 use crate::config::list;
 use crate::config::sections::SecretText;
+use crate::config::value;
 use crate::encode::{Compression, Encodings};
 use crate::lake::Location;
 use crate::{lake, roll};
@@ -60,6 +61,22 @@ impl Builder<'_> {
         }
     }
 
+    /// Refuses a limit of lines above a quarter of the memory, which is what bodies that are decoded
+    /// take.
+    fn memory_takes_lines(&mut self, memory_bytes: u64) {
+        let limit_bytes = self.size(&list::LINE_LIMIT);
+        if limit_bytes > memory_bytes / 4 {
+            let why = format!(
+                "{} is above a quarter of memory ({}, {}); lower the one, or raise the other to {}",
+                value::show_size(limit_bytes),
+                value::show_size(memory_bytes),
+                self.source_of(&list::MEMORY),
+                value::show_size(limit_bytes * 4),
+            );
+            self.refuse(self.place(&list::LINE_LIMIT), why);
+        }
+    }
+
     pub(super) fn roll(&mut self) -> roll::Options {
         let threads = self.count(&list::DECODE_THREADS).and_then(|n| usize::try_from(n).ok());
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -78,6 +95,7 @@ impl Builder<'_> {
         };
         if self.problems.is_empty() {
             self.not_below(&list::MEMORY, &list::ROW_GROUP_BYTES, options.row_group_bytes);
+            self.memory_takes_lines(options.memory_bytes);
         }
         options
     }

@@ -38,10 +38,11 @@ impl Builder<'_> {
             );
             self.refuse(self.place(&list::PRIVACY_KEY), why);
         }
+        let limit = Some(self.size(&list::LINE_LIMIT));
         for table in &mut more {
-            table.privacy = rules.clone();
+            (table.privacy, table.line_limit_bytes) = (rules.clone(), limit);
         }
-        first.privacy = rules;
+        (first.privacy, first.line_limit_bytes) = (rules, limit);
         (first, more)
     }
 

@@ -1,7 +1,7 @@
 //! Settings of the lake, of rolls and their files, and of resources.
 
 use super::setting::{DAY, HOUR, INSPECT, Kind, LANDING, SECOND, SERVE, Setting};
-use crate::config::value::{GIB, MIB, TIB};
+use crate::config::value::{GIB, KIB, MIB, TIB};
 
 const LAKE_SECTION: &str = "Lake";
 const FILES: &str = "Rolls and files";
@@ -73,6 +73,20 @@ pub(crate) const PARTITION: Setting = Setting {
     help: "Directories below the table: {column} for text, {column:FORMAT} for a time (UTC, \
            strftime).",
     more: "",
+};
+
+/// The setting `line_limit`.
+pub(crate) const LINE_LIMIT: Setting = Setting {
+    key: "line_limit",
+    value_name: "SIZE",
+    kind: Kind::Size { least: KIB, most: 256 * MIB },
+    default: Some("8MiB"),
+    example: "8MiB",
+    commands: LANDING,
+    heading: LAKE_SECTION,
+    help: "Put a line or document with more bytes than this in quarantine, whole and unparsed.",
+    more: "Not above a quarter of memory. Of documents in a row or in an array, each may have so \
+           many.",
 };
 
 /// The setting `roll_age`.

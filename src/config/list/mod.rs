@@ -48,6 +48,7 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &TABLE,
     &SCHEMA,
     &PARTITION,
+    &LINE_LIMIT,
     &ROLL_AGE,
     &OVERDUE_AFTER,
     &ROLL_BYTES,

@@ -29,6 +29,7 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("table", "\"orders\"", "table: \"orders\""),
     ("schema", "\"examples/orders.avsc\"", "schema: TableSchema { name: \"orders\""),
     ("partition", "\"day={at:%d}\"", "partition: Template { text: \"day={at:%d}\""),
+    ("line_limit", "\"2MiB\"", "line_limit_bytes: Some(2097152)"),
     ("roll_age", "\"1h\"", "roll_age: 3600s"),
     ("overdue_after", "\"2h\"", "overdue_after: 7200s"),
     ("roll_bytes", "\"2MiB\"", "roll_bytes: 2097152"),

@@ -15,6 +15,12 @@ fn settings_have_to_go_together() {
         "the default of memory: 256MiB is below row_group_bytes (512MiB, flag); raise the one or \
          lower the other"
     );
+    assert_eq!(
+        said(&["--line-limit=65MiB"]),
+        "--line-limit: 65MiB is above a quarter of memory (256MiB, default); lower the one, or raise \
+         the other to 260MiB"
+    );
+    assert!(load(&["--line-limit=65MiB", "--memory=260MiB"], &[], None).is_ok());
     assert!(said(&["--journal-quota=2MiB"]).contains("is below journal_segment"));
     assert_eq!(
         said(&["--journal-quota=300MiB"]),
