@@ -23,7 +23,9 @@ pub(super) fn times_ms(revision: Revision) -> RangeInclusive<i64> {
             DateTime::<Utc>::MIN_UTC.timestamp_millis()
                 ..=DateTime::<Utc>::MAX_UTC.timestamp_millis()
         }
-        Revision::Second | Revision::Third | Revision::Fourth => -62_135_596_800_000..=253_402_300_799_999,
+        Revision::Second | Revision::Third | Revision::Fourth => {
+            -62_135_596_800_000..=253_402_300_799_999
+        }
     }
 }
 
