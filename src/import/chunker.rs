@@ -58,6 +58,8 @@ pub(super) struct Chunker {
     /// free.
     buffer: Vec<u8>,
     filled: usize,
+    /// Bytes of the content that were read so far.
+    pub(super) read_bytes: u64,
     /// Number of the first line that is not yet handed out.
     pub(super) line: u64,
     /// Line feeds in what is not yet handed out.
@@ -100,6 +102,7 @@ impl Chunker {
             reader,
             buffer: Vec::new(),
             filled: 0,
+            read_bytes: 0,
             line: 1,
             line_feeds: 0,
             layout: None,
@@ -202,6 +205,7 @@ impl Chunker {
                 Ok(0) => self.ended = true,
                 Ok(n) => {
                     self.filled += n;
+                    self.read_bytes += n as u64;
                     let read = free.get(..n).unwrap_or_default();
                     if self.content.is_some() {
                         self.hasher.update(read);

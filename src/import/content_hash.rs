@@ -13,6 +13,8 @@ use super::options::Input;
 pub(super) struct Content {
     /// Its hash.
     pub(super) hash: String,
+    /// Its length.
+    pub(super) bytes: u64,
     /// True when the file holds nothing but white space and byte order marks. All such files are
     /// alike, so that none of them identifies another.
     pub(super) blank: bool,
@@ -47,7 +49,7 @@ pub(super) fn of(input: &Input) -> anyhow::Result<Option<Content>> {
             let _ = to_spare.try_send(buffer);
         }
     }
-    Ok(Some(Content { hash: file.content_read(), blank }))
+    Ok(Some(Content { hash: file.content_read(), bytes: file.read_bytes, blank }))
 }
 
 /// The bytes of white space and of the UTF-8 byte order mark.

@@ -33,6 +33,8 @@ pub(super) struct Part {
     pub(super) input: Input,
     /// Hash of its content, where that is known.
     pub(super) content: Option<String>,
+    /// Length of its content, where that is known.
+    pub(super) bytes: Option<u64>,
     /// Chunks of the file before the part: they are read and skipped.
     pub(super) skip: u64,
     /// The chunks of the part and whether the file ends with them; none for all that are left.
@@ -266,6 +268,10 @@ impl OpenPart {
         let first_line = file.line;
         let chunk = file.next_chunk(options.chunk_bytes, spare);
         let chunk = chunk.with_context(|| format!("cannot read {}", file.name))?;
+        // What was appended since it was hashed would be in no content that is remembered.
+        if self.part.bytes.is_some_and(|bytes| file.read_bytes > bytes) {
+            return Ok(Step::Changed);
+        }
         let Some((buffer, len)) = chunk else {
             let missing = chunks.is_some_and(|(chunks, ends)| !ends || self.read < skip + chunks);
             return Ok(match file.is_unchanged() && !missing && self.read >= skip {

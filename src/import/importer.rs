@@ -13,7 +13,7 @@ use super::planned::PlannedImport;
 use super::report::Report;
 use super::staging::Staging;
 use super::{claims, index};
-use crate::lake::{ColumnError, Lake, LakeId};
+use crate::lake::{ColumnError, Lake};
 use crate::privacy;
 use crate::publish::pauses::Pauses;
 use crate::record::Roll;
@@ -90,7 +90,7 @@ impl Importer {
     pub(super) fn run(&self, mut planned: PlannedImport, report: &Report) -> anyhow::Result<Run> {
         self.check_partitions(&planned)?;
         let staging = Staging::take(&self.options.lake.location, &planned.node)?;
-        self.identify()?;
+        self.manifests.identify()?;
         let mut run = Run::default();
         let stream = if planned.manifest.is_of_stream() {
             Some(open_stream(&planned, report.bar())?)
@@ -128,15 +128,6 @@ impl Importer {
         }
         self.finish(&node, manifest, &progress, landed?, &mut run)?;
         Ok(run)
-    }
-
-    /// Gives a lake its identity that has none yet. From here on nothing is written to a directory that
-    /// is not this lake.
-    fn identify(&self) -> anyhow::Result<()> {
-        let Manifests { lake, runtime, .. } = &self.manifests;
-        let id = runtime.block_on(lake.identify(&LakeId::random()?))?;
-        lake.expect(&id);
-        Ok(())
     }
 
     /// Compares the partition columns of the import's table, and the types of all columns, with those of
@@ -309,7 +300,7 @@ impl Importer {
 
 /// Opens the input of an import that can be read only once, before anything of it is written.
 fn open_stream(planned: &PlannedImport, bar: ProgressBar) -> anyhow::Result<Files> {
-    let part = |input| Part { file: 0, input, content: None, skip: 0, chunks: None };
+    let part = |input| Part { file: 0, input, content: None, bytes: None, skip: 0, chunks: None };
     let parts = planned.inputs().into_iter().map(part).collect();
     let mut files = Files::new(parts, true, bar);
     files.open_first(planned.manifest.chunk_rule())?;

@@ -6,7 +6,7 @@
 //! ```text
 //! _imports/index.json           {"version":3,"done":…,"canaries":[…]}
 //! ```
-//! The mark is put before the manifests are listed, not done yet, in the form of a manifest of
+//! The mark is put after the identity of the lake and before the manifests are listed, not done yet, in the form of a manifest of
 //! version 3: earlier versions refuse that, so that none of them begins an import which the index lacks.
 //! An import of theirs that is under way meanwhile may be missed: they are to be ended before.
 //!
@@ -74,6 +74,7 @@ pub(super) fn ensure(manifests: &Manifests) -> anyhow::Result<BTreeSet<String>> 
             "marks of imports are gone from _imports: those that are left are read again"
         );
     }
+    manifests.identify()?;
     // Killed from here on, it is not done, whatever canaries are back by then.
     if there.is_none_or(|index| index.done) {
         put(manifests, false, Vec::new())?;

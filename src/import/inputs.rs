@@ -11,6 +11,8 @@ pub(super) struct Given {
     pub(super) name: String,
     /// None for what can be read only once.
     pub(super) content: Option<String>,
+    /// Length of its content, where that is known.
+    pub(super) bytes: Option<u64>,
     /// True when the file has no line but blank ones.
     pub(super) empty: bool,
 }
@@ -39,13 +41,14 @@ pub(super) fn identify(inputs: &[Input]) -> Inputs {
             }
         };
         let empty = content.as_ref().is_some_and(|content| content.blank);
+        let bytes = content.as_ref().map(|content| content.bytes);
         let content = content.map(|content| content.hash);
         let repeats = content.as_ref().is_some_and(|content| !seen.insert(content.clone()));
         if repeats && !empty {
             repeated.push(format!("{name} (the same as another one here)"));
             continue;
         }
-        given.push(Given { input: input.clone(), name, content, empty });
+        given.push(Given { input: input.clone(), name, content, bytes, empty });
     }
     Inputs { given, repeated, refused }
 }

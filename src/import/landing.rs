@@ -62,8 +62,9 @@ impl Landing<'_> {
             rule: manifest.chunk_rule(),
         };
         let part = |(file, input): (usize, Option<Input>)| {
-            let content = manifest.files.get(file)?.content.clone();
-            Some(Part { file, input: input?, content, skip: 0, chunks: None })
+            let of = manifest.files.get(file)?;
+            let (content, bytes) = (of.content.clone(), of.bytes);
+            Some(Part { file, input: input?, content, bytes, skip: 0, chunks: None })
         };
         let origin = match (lines, stream) {
             (_, Some(files)) => Origin::Files(Box::new(files)),
@@ -111,8 +112,9 @@ impl Landing<'_> {
     ) -> anyhow::Result<Landed> {
         let part = |file: usize, skip, chunks| {
             let input = inputs.get(file).cloned().flatten()?;
-            let content = manifest.files.get(file)?.content.clone();
-            Some(Part { file, input, content, skip, chunks })
+            let of = manifest.files.get(file)?;
+            let (content, bytes) = (of.content.clone(), of.bytes);
+            Some(Part { file, input, content, bytes, skip, chunks })
         };
         let bar = || self.report.bar();
         if let Some(sealed) = progress.sealed.take() {

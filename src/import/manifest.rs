@@ -24,9 +24,8 @@ use tokio::runtime::Handle;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::chunker::ChunkRule;
-use crate::lake::Lake;
-use crate::lake::Receipt;
 use crate::lake::names::{self, ObjectName};
+use crate::lake::{Lake, LakeId, Receipt};
 use crate::record::{Micros, Roll};
 use crate::table::Tables;
 
@@ -119,6 +118,9 @@ pub(super) struct ManifestFile {
     pub(super) name: String,
     /// Hash of its decompressed content; none for what can be read only once.
     pub(super) content: Option<String>,
+    /// Length of its decompressed content, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<u64>,
     /// Its first chunk (`seq` in `_ingest_id` and quarantine), once the import is done.
     pub(super) first_seq: Option<u64>,
     /// Its chunks as ranges from first to last, when those of other files are between them.
@@ -129,7 +131,7 @@ pub(super) struct ManifestFile {
 impl ManifestFile {
     /// A file that is to be imported.
     pub(super) fn new(name: String, content: Option<String>) -> ManifestFile {
-        ManifestFile { name, content, first_seq: None, ranges: Vec::new() }
+        ManifestFile { name, content, bytes: None, first_seq: None, ranges: Vec::new() }
     }
 }
 
@@ -149,6 +151,17 @@ impl Manifests {
     pub(super) fn new(lake: Lake, runtime: Handle) -> anyhow::Result<Manifests> {
         let number = getrandom::u64().map_err(|e| anyhow!("no random number: {e}"))?;
         Ok(Manifests { lake, runtime, token: format!("{number:016x}") })
+    }
+
+    /// Gives a lake its identity that has none yet. From here on nothing is written to a directory that
+    /// is not this lake. To be called before anything is written.
+    ///
+    /// # Errors
+    /// The lake; trying again is safe.
+    pub(super) fn identify(&self) -> anyhow::Result<()> {
+        let id = self.runtime.block_on(self.lake.identify(&LakeId::random()?))?;
+        self.lake.expect(&id);
+        Ok(())
     }
 
     /// Reads the manifests of `nodes`. Those that there are not are left out.

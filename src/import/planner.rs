@@ -102,11 +102,11 @@ struct Group {
 impl Group {
     fn planned(self, importer: &Importer) -> PlannedImport {
         let (mut files, mut claims, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
-        for NewFile { content, given: Given { input, name, .. }, number } in self.files {
+        for NewFile { content, given: Given { input, name, bytes, .. }, number } in self.files {
             let claim =
                 content.clone().map(|content| Claim { content, number, name: name.clone() });
             claims.extend(claim);
-            files.push(ManifestFile::new(name, content));
+            files.push(ManifestFile { bytes, ..ManifestFile::new(name, content) });
             inputs.push(Some(input));
         }
         let new = ImportManifest::new(files, &importer.tables, SystemClock.now());
@@ -237,13 +237,15 @@ impl Sorted {
     fn go_on(self, plan: &mut Plan, standings: &Standings, named: &HashSet<String>) {
         for (node, mut given) in self.open {
             let Some(import) = standings.import(&node) else { continue };
-            for Given { input, name, content, .. } in &self.empty {
+            for Given { input, name, content, bytes, .. } in &self.empty {
                 let Some(content) = content.as_ref().filter(|c| import.file(c).is_some()) else {
                     continue;
                 };
                 let (input, name) = (input.clone(), name.clone());
-                let empty = Given { input, name, content: Some(content.clone()), empty: true };
-                given.push((content.clone(), empty));
+                let (content, bytes) = (content.clone(), *bytes);
+                let empty =
+                    Given { input, name, content: Some(content.clone()), bytes, empty: true };
+                given.push((content, empty));
             }
             match missing(import, &given, named) {
                 Missing::Nothing => {}

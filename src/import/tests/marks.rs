@@ -206,6 +206,59 @@ fn an_index_that_is_interrupted_is_made_again() {
     }
 }
 
+/// Killed at every call: nothing is in a lake that has no identity.
+#[test]
+fn nothing_is_in_a_lake_before_its_identity() {
+    for nth in 1.. {
+        let bench = Bench::new("begun");
+        bench.file("a", "{\"id\":\"a\"}\n");
+        let store = FakeStore::over(Arc::clone(&bench.store), nth);
+        store.die_at(Some(nth), &Arc::default());
+        let lake = Lake::on(Arc::new(store.clone()), 1 << 20);
+        let handle = bench.runtime.handle().clone();
+        let import = Importer::with_lake(bench.options(&["a"]), lake, handle).unwrap();
+        let command = std::panic::AssertUnwindSafe(|| land_all(&import));
+        let _ = std::panic::catch_unwind(command);
+        let listed: Vec<_> = bench.runtime.block_on(bench.store.list(None).try_collect()).unwrap();
+        let names: Vec<&str> = listed.iter().map(|object| object.location.as_ref()).collect();
+        assert!(names.is_empty() || names.contains(&"lake/_lake.json"), "call {nth}: {names:?}");
+        if !store.is_dead() {
+            assert!(nth > 10 && bench.ids() == ["a"]);
+            return;
+        }
+    }
+}
+
+/// A log that is written to while it is imported. The hash says so only at its end, and rows of what was
+/// appended, before that, would be in the lake and in no content that is remembered.
+#[test]
+fn nothing_lands_of_what_is_appended_to_a_file_after_it_was_hashed() {
+    let bench = Bench::new("grows");
+    let text: String = (0..9).map(|line| format!("{{\"id\":\"a-{line}\"}}\n")).collect();
+    for length in [text.len(), text.len() - 4, 60, 30, 12] {
+        for appended in [1, 30, 300] {
+            let name = format!("a-{length}-{appended}");
+            let whole = format!("{{\"id\":\"{name}\"}}\n{}", &text[..length]);
+            let more: String = (0..appended).map(|n| format!("{{\"id\":\"more-{n}\"}}\n")).collect();
+            bench.file(&name, &whole);
+            let mut import = bench.import(&[&name]);
+            (import.chunk_bytes, import.options.roll.roll_rows) = (30, Some(1));
+            let planned = plan(&import).unwrap().imports.remove(0);
+            bench.file(&name, &format!("{whole}{more}"));
+            let run = import.run(planned, &Report::new(&[], true)).unwrap();
+            assert!(run.failed[0].contains("has changed while it was imported"), "{run:?}");
+            let ids = bench.ids();
+            assert!(!ids.iter().any(|id| id.starts_with("more-")), "{name}: {ids:?}");
+            // As it was: its rest lands.
+            bench.file(&name, &whole);
+            assert_eq!(bench.command(&[&name]).unwrap(), Vec::<String>::new());
+            assert_eq!(bench.ids().iter().filter(|id| **id == name).count(), 1);
+        }
+    }
+    let ids = bench.ids();
+    assert_eq!(ids.iter().filter(|id| *id == "a-0").count(), 15, "{ids:?}");
+}
+
 #[test]
 fn a_file_that_breaks_off_while_it_lands_stops_no_other_and_its_rest_follows() {
     let bench = Bench::new("breaks-off");
