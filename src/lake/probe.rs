@@ -1,13 +1,25 @@
-//! Trying a lake out: an object is asked for, created, created again, replaced, read back and deleted;
-//! names that differ in case are tried.
+//! Trying a lake out: an object is asked for, created, created again, replaced, replaced by an old
+//! version, read back and deleted; names that differ in case are tried.
+//!
+//! A process that is killed meanwhile leaves its object, under a name that no other process has. So each
+//! trial deletes the objects of trials long before it, some at a time.
 
-use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, UpdateVersion};
+use std::future::ready;
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode, UpdateVersion};
 
 use super::failure::{describe, is_not_implemented};
-use super::names::ObjectName;
+use super::names::{ObjectName, PROBES};
 use super::objects::Creation;
 use super::{Lake, Location, StoreError};
 use crate::table::FileNames;
+
+/// Age of an object of another trial, by the store's clock, that nobody is trying with any more.
+const LEFT_AFTER: Duration = Duration::from_secs(60 * 60);
+/// Most objects of other trials that a trial deletes.
+const MOST_DELETED: usize = 100;
 
 /// A lake that rows cannot land in.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +91,7 @@ pub struct Probe {
 pub enum Replacement {
     /// On the condition that it is the one that was read.
     Conditional,
-    /// Without a condition. Objects are read before.
+    /// Without a condition, or whatever the condition. Objects are read before.
     Unconditional,
     /// The credentials or the bucket do not allow it. Copies of a state directory are noticed by
     /// receipts alone.
@@ -126,17 +138,19 @@ impl Lake {
             Err(source) => return Err(ProbeError::Look { source }),
         };
         let sent = format!("written by sessionlake check as {name}\n").into_bytes();
+        let other = format!("written again by sessionlake check as {name}\n").into_bytes();
         let created = self.try_creation(&name, &sent).await;
         let creation = created.map_err(|source| ProbeError::Write { source })?;
-        let replaced = self.try_replacement(&name, &sent).await;
+        let replaced = self.try_replacement(&name, &sent, &other).await;
         let read = self.get(&name).await;
+        self.delete_left(&name).await;
         // Deleted before the reading is looked at, so that nothing is left behind.
         let left = self.delete_probe(&name).await;
         let read = match read {
             Ok(read) => read,
             Err(source) => return Err(ProbeError::Read { source, left }),
         };
-        if read.is_none_or(|read| read != sent) {
+        if read.is_none_or(|read| read != sent && read != other) {
             return Err(ProbeError::Different { lake });
         }
         let replacement = replaced.map_err(|source| ProbeError::Write { source })?;
@@ -172,8 +186,15 @@ impl Lake {
         }
     }
 
-    /// Replaces the object by the same bytes. One that cannot be read is not tried.
-    async fn try_replacement(&self, name: &str, bytes: &[u8]) -> Result<Replacement, StoreError> {
+    /// Replaces the object, which has `bytes`, by `other` on the condition that it is as it was read; and
+    /// then again by `bytes` on the same condition, which does not hold any more. One that cannot be read
+    /// is not tried.
+    async fn try_replacement(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        other: &[u8],
+    ) -> Result<Replacement, StoreError> {
         if let Location::Local(_) = self.location {
             return Ok(Replacement::Conditional);
         }
@@ -184,10 +205,17 @@ impl Lake {
             true => PutMode::Update(version),
             false => PutMode::Overwrite,
         };
-        let mut put = self.store.put_opts(&path, bytes.to_vec().into(), mode.into()).await;
+        let mut put = self.store.put_opts(&path, other.to_vec().into(), mode.clone().into()).await;
         if put.as_ref().is_err_and(is_not_implemented) {
             self.warn_of_swaps();
-            put = self.store.put(&path, bytes.to_vec().into()).await;
+            put = self.store.put(&path, other.to_vec().into()).await;
+        }
+        // A store that ignores the condition would let two processes have one fence.
+        if put.is_ok()
+            && self.takes_conditions()
+            && self.store.put_opts(&path, bytes.to_vec().into(), mode.into()).await.is_ok()
+        {
+            self.warn_of_swaps();
         }
         let kind = match self.takes_conditions() {
             true => Replacement::Conditional,
@@ -198,6 +226,22 @@ impl Lake {
             Ok(_) | Err(object_store::Error::Precondition { .. }) => Ok(kind),
             Err(object_store::Error::PermissionDenied { .. }) => Ok(Replacement::Denied),
             Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Deletes objects that trials long before the one of `own` have left. What cannot be deleted, or not
+    /// be found out, stays.
+    async fn delete_left(&self, own: &str) {
+        let (Ok(own), Ok(folder)) = (self.path(own), self.path(PROBES)) else { return };
+        let Ok(own) = self.store.head(&own).await else { return };
+        let Ok(age) = chrono::TimeDelta::from_std(LEFT_AFTER) else { return };
+        let is_left = |other: &ObjectMeta| other.last_modified + age < own.last_modified;
+        let listed = self.store.list(Some(&folder)).try_filter(|other| ready(is_left(other)));
+        let listed: Vec<_> = listed.take(MOST_DELETED).collect().await;
+        for left in listed.into_iter().flatten() {
+            if self.store.delete(&left.location).await.is_err() {
+                return;
+            }
         }
     }
 

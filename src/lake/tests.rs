@@ -353,6 +353,8 @@ pub(super) struct LosesAnswers {
     pub(super) hides: AtomicBool,
     /// Conditions on puts are ignored.
     overwrites: AtomicBool,
+    /// Objects are replaced whatever version is asked for.
+    ignores_versions: AtomicBool,
     /// Nothing may be deleted.
     keeps: AtomicBool,
     /// Conditional puts that were refused for that.
@@ -383,7 +385,8 @@ impl ObjectStore for LosesAnswers {
                         code: 501 Not Implemented: <Code>NotImplemented</Code>";
             return Err(Error::Generic { store: "S3", source: said.into() });
         }
-        let how = match self.overwrites.load(Ordering::Relaxed) {
+        let ignored = updates && self.ignores_versions.load(Ordering::Relaxed);
+        let how = match ignored || self.overwrites.load(Ordering::Relaxed) {
             true => PutOptions::default(),
             false => how,
         };
@@ -540,6 +543,11 @@ fn a_probe_tells_what_a_store_can_do() {
         let found = found.unwrap();
         assert!(found.is_conditional && left == 0, "{found:?}");
         assert_eq!(found.replacement, Replacement::Unconditional);
+        let ignores = LosesAnswers { ignores_versions: on(), ..Default::default() };
+        let (found, left) = probe(ignores).await;
+        let found = found.unwrap();
+        assert!(found.is_conditional && left == 0, "{found:?}");
+        assert_eq!(found.replacement, Replacement::Unconditional, "If-Match is ignored");
         let (found, left) = probe(LosesAnswers { unreplaceable: on(), ..Default::default() }).await;
         let found = found.unwrap();
         assert!(found.is_conditional && left == 0, "{found:?}");
@@ -555,6 +563,25 @@ fn a_probe_tells_what_a_store_can_do() {
         let kept = found.unwrap().left.unwrap();
         assert!(kept.name.ends_with("00ff") && kept.why.contains("AccessDenied"), "{kept:?}");
         assert_eq!(left, 1);
+    });
+}
+
+#[test]
+fn a_probe_deletes_what_killed_ones_have_left_and_not_what_others_are_trying_with() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let location = Location::Local(dir.path().to_owned());
+        let options = Options { location, options: Vec::new(), timeout: MINUTE };
+        let lake = Lake::open(&options).unwrap();
+        let others = ["_sessionlake_check/aa", "_sessionlake_check/bb"];
+        for name in others {
+            lake.put_bytes(name, b"x".to_vec()).await.unwrap();
+        }
+        let old = std::fs::File::open(dir.path().join(others[0])).unwrap();
+        old.set_modified(std::time::SystemTime::now() - 120 * MINUTE).unwrap();
+        assert!(lake.probe("cc").await.unwrap().left.is_none());
+        assert_eq!(names_of(lake.list(names::PROBES).await.unwrap()), others[1..]);
     });
 }
 

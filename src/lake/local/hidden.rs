@@ -73,7 +73,7 @@ impl HiddenFiles {
             state.process = format!("{random:016x}");
         }
         if state.list.is_none() {
-            state.list = state.create_list(root);
+            state.list = state.create_list(root, File::lock);
         }
         state.number += 1;
         let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
@@ -89,16 +89,24 @@ impl HiddenFiles {
 }
 
 impl State {
-    /// Creates and locks a list. Returns `None` where that cannot be: a killed process then leaves its
-    /// hidden files.
-    fn create_list(&mut self, root: &Path) -> Option<(PathBuf, File)> {
+    /// Creates a list, and locks it by `lock`. Returns `None`, and leaves nothing, where that cannot be: a
+    /// killed process then leaves its hidden files.
+    fn create_list(
+        &mut self,
+        root: &Path,
+        lock: impl Fn(&File) -> io::Result<()>,
+    ) -> Option<(PathBuf, File)> {
         // Another process may take a list that has no lock yet for that of a killed one.
         for _ in 0..3 {
             self.number += 1;
             let path =
                 root.join(names::staging(&format!("{}-{}.{LIST}", self.process, self.number)));
             let list = File::options().append(true).create_new(true).open(&path).ok()?;
-            list.lock().ok()?;
+            if lock(&list).is_err() {
+                // Every file would leave one more, which no start can tell from one in use.
+                let _ = fs::remove_file(&path);
+                return None;
+            }
             if is_file(&list, &path) {
                 return Some((path, list));
             }
@@ -230,6 +238,18 @@ mod tests {
         drop(file);
         assert_eq!(left(root), [".other.tmp"]);
         fs::remove_file(outside).unwrap();
+    }
+
+    /// As some network file systems: a list for every file would stay otherwise.
+    #[test]
+    fn where_there_are_no_locks_no_list_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = HiddenFiles::default();
+        let list = files.state.lock().create_list(dir.path(), |_| {
+            Err(io::Error::from_raw_os_error(rustix::io::Errno::NOLCK.raw_os_error()))
+        });
+        assert!(list.is_none());
+        assert_eq!(left(dir.path()), [""; 0]);
     }
 
     #[test]
