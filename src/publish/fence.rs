@@ -39,7 +39,7 @@ use parking_lot::Mutex;
 
 use self::texts::{fenced, warn_of_kept, wrong_lake};
 use super::error::PublishError;
-use super::lake_file::LakeFile;
+use super::lake_file::{LakeFile, LakeMemory};
 use crate::journal::Journal;
 use crate::lake::{
     Fence, Lake, LakeId, Location, Options, RecordError, StandingFence, StoreError, Swap, names,
@@ -142,7 +142,7 @@ impl Taking {
         if lake.takes_conditions() {
             memory.epochs.retain(|known| *known == self.epoch || *known == epoch);
         }
-        write(file, &memory)?;
+        write(file, journal, &memory)?;
         let held = Mutex::new(Held { last_sealed: sealed, standing: None, noting: None });
         let (lake, node, file) = (lake.clone(), Arc::clone(node), file.clone());
         Ok(HeldFence { lake, id, node, file, epoch, kept: kept.into(), held })
@@ -192,7 +192,7 @@ impl Taking {
         memory.epochs.retain(|known| *known != self.epoch && Some(&**known) != standing);
         memory.epochs.extend(standing.map(str::to_owned));
         memory.epochs.push(self.epoch.clone());
-        write(file, &memory)?;
+        write(file, journal, &memory)?;
         Ok(journal.check_directory()?)
     }
 }
@@ -408,7 +408,12 @@ async fn check_receipts(
     }
 }
 
-fn write(file: &LakeFile, memory: &super::lake_file::LakeMemory) -> Result<(), PublishError> {
-    let failed = |source| StoreError::Io { path: file.path(), source };
-    Ok(file.write(memory).map_err(failed)?)
+/// Writes the memory beside the journal.
+///
+/// # Errors
+/// That it cannot be written is worth another try, unless the directory is gone.
+fn write(file: &LakeFile, journal: &Journal, memory: &LakeMemory) -> Result<(), PublishError> {
+    let Err(source) = file.write(memory) else { return Ok(()) };
+    journal.check_directory()?;
+    Err(StoreError::Io { path: file.path(), source }.into())
 }

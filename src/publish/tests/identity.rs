@@ -269,6 +269,31 @@ fn a_directory_that_is_replaced_during_a_start_is_not_locked_out() {
 }
 
 #[test]
+fn a_directory_that_is_gone_for_good_is_no_reason_to_try_again() {
+    // It goes at every call of taking the fence in turn.
+    for at in 1..60 {
+        let mut harness = Harness::new(47);
+        assert!(landed_by(&mut harness, &["a1"]));
+        let (journal, _) = harness.open().expect("opens");
+        let lake = Lake::on(Arc::new(harness.store.clone()), 1 << 20);
+        let file = LakeFile::new(harness.disk.clone(), &harness.options.dir);
+        let taking = Taking::new().expect("random");
+        harness.disk.plan_fault(Some(PlannedFault { at, what: FaultEffect::Gone, seed: 1 }));
+        let taken = harness.block_on(taking.take(&lake, &file, &journal, Roll(2)));
+        let is_gone = harness.disk.is_gone();
+        match taken {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Stop, "gone at call {at}: {error}"),
+            Ok(_) if is_gone => {}
+            Ok(_) => {
+                assert!(at > 5, "it makes {at} calls");
+                return;
+            }
+        }
+    }
+    panic!("it makes more calls than were tried");
+}
+
+#[test]
 fn an_identity_that_was_deleted_is_put_again_where_the_fence_is_ours() {
     let mut harness = Harness::new(43);
     assert!(landed_by(&mut harness, &["a1"]));
