@@ -151,7 +151,14 @@ mod tests {
     fn source(inputs: Vec<(Input, Option<String>)>, chunk_bytes: usize) -> ChunkSource {
         let rule = ChunkRule::Documents;
         let options = ChunkOptions { table: "t".into(), received_at: Micros(5), chunk_bytes, rule };
-        let part = |(file, (input, content))| Part { file, input, content, bytes: None, skip: 0, chunks: None };
+        let part = |(file, (input, content))| Part {
+            file,
+            input,
+            content,
+            bytes: None,
+            skip: 0,
+            chunks: None,
+        };
         let parts = inputs.into_iter().enumerate().map(part).collect();
         let files = Files::new(parts, true, ProgressBar::hidden());
         ChunkSource::new(Origin::Files(Box::new(files)), options, Seq::FIRST)

@@ -239,7 +239,8 @@ fn nothing_lands_of_what_is_appended_to_a_file_after_it_was_hashed() {
         for appended in [1, 30, 300] {
             let name = format!("a-{length}-{appended}");
             let whole = format!("{{\"id\":\"{name}\"}}\n{}", &text[..length]);
-            let more: String = (0..appended).map(|n| format!("{{\"id\":\"more-{n}\"}}\n")).collect();
+            let more: String =
+                (0..appended).map(|n| format!("{{\"id\":\"more-{n}\"}}\n")).collect();
             bench.file(&name, &whole);
             let mut import = bench.import(&[&name]);
             (import.chunk_bytes, import.options.roll.roll_rows) = (30, Some(1));
