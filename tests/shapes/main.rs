@@ -1,0 +1,168 @@
+//! Small bodies that cost much: a corpus that every run sends again, and the search that found them.
+//!
+//! A receiver of its own (the real program, its settings as they come) gets a body of a shape, lands
+//! it and ends. Its time on a processor, its memory and the bytes that it had on disk are held against
+//! the bounds of docs/security.md:
+//!
+//! * a body takes no more than [`CPU_S_PER_MB`] on a processor;
+//! * its files, staging and lake together but without the journal, take no more than [`DISK_FACTOR`]
+//!   times its bytes;
+//! * the process stays below [`MEMORY_BYTES`], whatever is landed.
+//!
+//! Machines differ, and builds without optimization more: time is told in that of usual sessions
+//! of the same number of bytes in the same run.
+//!
+//! `tests/data/shapes/corpus.tsv` has the shapes that cost most, by hand and by search; how they are
+//! written is in `shape.rs`. Every run sends each of them ([`the_worst_shapes_stay_within_the_bounds`]).
+//! `tests/run shapes` goes on from there for an hour (`SESSIONLAKE_SHAPES_MINUTES`), and prints what
+//! it found beyond a bound as lines for the corpus.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![allow(clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "it is a test")]
+#![allow(clippy::indexing_slicing, reason = "it is a test")]
+
+#[path = "../../benches/common/mod.rs"]
+mod common;
+mod evolve;
+mod receiver;
+mod search;
+mod shape;
+
+use std::time::SystemTime;
+
+use receiver::{Cost, measure};
+use shape::{Form, Setup, Shape};
+
+/// The bound on time on a processor for a megabyte of a body, of an optimized build.
+pub(crate) const CPU_S_PER_MB: f64 = 0.1;
+/// The time that usual sessions take for a megabyte, in one large body, of an optimized build on the
+/// machine of docs/performance.md: the bound is 15 times that.
+pub(crate) const USUAL_S_PER_MB: f64 = 0.0065;
+/// The bound on files.
+pub(crate) const DISK_FACTOR: f64 = 3.0;
+/// What files take however small the body is: those of the partitions that it may open, with
+/// their footers, and a receipt.
+pub(crate) const DISK_BASE_BYTES: f64 = (4 << 20) as f64;
+/// The bound on resident memory.
+pub(crate) const MEMORY_BYTES: u64 = 512 << 20;
+
+const CORPUS: &str = include_str!("../data/shapes/corpus.tsv");
+
+/// Returns the shapes of a text, one a line; lines that begin with `#` are comments.
+pub(crate) fn shapes(text: &str) -> Vec<Shape> {
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| Shape::parse(line).unwrap_or_else(|| panic!("no shape: {line}"))).collect()
+}
+
+/// Returns milliseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "the receiver under test goes by the system's clock")]
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970");
+    u64::try_from(since.as_millis()).expect("a time of today")
+}
+
+/// The cost of usual sessions in this run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usual {
+    /// Of a body of one session: what every body costs, and the end of the program.
+    base_s: f64,
+    /// Of a megabyte more.
+    s_per_mb: f64,
+}
+
+impl Usual {
+    /// Measures it.
+    pub(crate) fn measure() -> Usual {
+        let cost = |size: usize| {
+            let bodies = common::bodies(size);
+            let body: Vec<u8> = bodies.iter().flat_map(|body| body.bytes.to_vec()).collect();
+            let run = || {
+                let cost = measure(Form::Ndjson, Setup::Plain, &body);
+                assert!(cost.status == 200 && cost.landed, "usual sessions do not land: {cost:?}");
+                cost.cpu_s
+            };
+            let mut runs = [run(), run(), run()];
+            runs.sort_by(f64::total_cmp);
+            (runs[1], body.len() as f64 / 1e6)
+        };
+        let (few_s, few_mb) = cost(1);
+        // A processor's time is told in hundredths of a second: as many as it takes for dozens.
+        let mut sizes = [2_000_000, 8_000_000, 32_000_000].into_iter().map(cost);
+        let (many_s, many_mb) = sizes.find(|(s, _)| s - few_s > 0.15).expect("it takes some time");
+        Usual { base_s: few_s, s_per_mb: ((many_s - few_s) / (many_mb - few_mb)).max(0.001) }
+    }
+}
+
+/// A cost as shares of the bounds: above 1 it is beyond one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shares {
+    pub(crate) cpu: f64,
+    pub(crate) disk: f64,
+    pub(crate) memory: f64,
+}
+
+impl Shares {
+    pub(crate) fn of(cost: &Cost, body_bytes: usize, usual: Usual) -> Shares {
+        let mb = body_bytes as f64 / 1e6;
+        let times_usual = (cost.cpu_s - usual.base_s) / mb / usual.s_per_mb;
+        Shares {
+            cpu: times_usual * USUAL_S_PER_MB / CPU_S_PER_MB,
+            disk: (cost.disk_bytes as f64 - DISK_BASE_BYTES) / body_bytes as f64 / DISK_FACTOR,
+            memory: cost.peak_bytes as f64 / MEMORY_BYTES as f64,
+        }
+    }
+
+    /// Returns what is beyond its bound by more than the factor `margin` for time.
+    pub(crate) fn beyond(&self, margin: f64) -> Vec<String> {
+        let named = [("CPU", self.cpu / margin), ("disk", self.disk), ("memory", self.memory)];
+        let beyond = named.into_iter().filter(|(_, share)| *share > 1.0);
+        beyond.map(|(name, share)| format!("{share:.2} of the bound on {name}")).collect()
+    }
+}
+
+/// Every shape of the corpus, at a size that takes moments. Time has a margin: machines are busy.
+#[test]
+fn the_worst_shapes_stay_within_the_bounds() {
+    let size = if cfg!(debug_assertions) { 300_000 } else { 2_000_000 };
+    let usual = Usual::measure();
+    println!("usual: {usual:?}");
+    let mut wrong = Vec::new();
+    for shape in shapes(CORPUS) {
+        let body = shape.body(size, now_ms());
+        let cost = measure(shape.form, shape.setup, &body);
+        let shares = Shares::of(&cost, body.len(), usual);
+        println!("{}", line(&shape, &cost, &shares));
+        if !cost.landed || !shares.beyond(2.0).is_empty() {
+            wrong.push(line(&shape, &cost, &shares));
+        }
+    }
+    assert!(wrong.is_empty(), "beyond a bound:\n{}", wrong.join("\n"));
+}
+
+/// Returns a cost and its shape, for people.
+pub(crate) fn line(shape: &Shape, cost: &Cost, shares: &Shares) -> String {
+    let Shares { cpu, disk, memory } = shares;
+    let Cost { status, cpu_s, peak_bytes, disk_bytes, landed } = cost;
+    let (peak, disk_kb) = (peak_bytes >> 20, disk_bytes >> 10);
+    let ended = if *landed { "" } else { " DID NOT LAND" };
+    format!(
+        "CPU {cpu:6.2}  disk {disk:6.2}  memory {memory:5.2}  ({status}, {cpu_s:.2} s, {peak} MiB, \
+         {disk_kb} KiB{ended})  {shape}"
+    )
+}
+
+#[test]
+fn a_shape_is_read_as_it_is_written() {
+    for shape in shapes(CORPUS) {
+        let text = shape.to_string();
+        assert_eq!(Shape::parse(&text).as_ref(), Some(&shape), "{text}");
+        assert_eq!(shape.body(5_000, 1 << 40), shape.body(5_000, 1 << 40));
+    }
+    for wrong in
+        ["", "ndjson", "ndjson\tplain\t\t\t", "ndjson\tplain\t\t«x»", "ndjson\tplain\t\t«3×a\t"]
+    {
+        assert!(Shape::parse(wrong).is_none(), "{wrong}");
+    }
+    let shape = Shape::parse("ndjson\tplain\ta«x00ff»\t«2×«n»,»⏎\tz").unwrap();
+    assert_eq!(shape.body(14, 0), b"a\0\xff1,2,\n3,4,\nz");
+}
