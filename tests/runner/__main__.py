@@ -35,6 +35,7 @@ What to run (everything if nothing is said):
   tests/run serving [ARG...] build, then serve under load, with the journal compressed and not
   tests/run soak [ARG...]   build, then the long searches: kills under load, store away, and a
                             million steps each of the unit tests' searches on broken disks and stores
+  tests/run shapes [MINUTES] build, then search for small bodies that cost much, for an hour
   tests/run install         only install what the tests need
 
 Everything that is installed, and every log, lies in tests/.cache, which git ignores; deleting that
@@ -180,11 +181,11 @@ RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) igno
 FAILED_TEST = re.compile(r"^test (.+) \.\.\. FAILED$", re.MULTILINE)
 
 
-def unit(tally, more=()):
+def unit(tally, more=(), limit_s=CARGO_TIME_LIMIT_S):
     name = "cargo test --release"
     with Step(tally, name):
         code, output = run(
-            ["cargo", "test", "--release", "--no-fail-fast", *more], CARGO_TIME_LIMIT_S, collect=True
+            ["cargo", "test", "--release", "--no-fail-fast", *more], limit_s, collect=True
         )
     results = [tuple(map(int, found)) for found in RESULT.findall(output)]
     tally.passed += sum(passed for passed, _, _ in results)
@@ -206,6 +207,16 @@ def searches(tally):
         os.environ["SESSIONLAKE_SEARCH_STEPS"] = count
         unit(tally, ["--lib", name, "--", "--nocapture"])
     del os.environ["SESSIONLAKE_SEARCH_STEPS"]
+
+
+def shapes(tally, more):
+    """The search for bodies that cost much. Its seed is the time, so that no two searches are the same."""
+    minutes = more[0] if more else "60"
+    os.environ["SESSIONLAKE_SHAPES_MINUTES"] = minutes
+    os.environ.setdefault("SESSIONLAKE_SEARCH_SEED", str(int(time.time())))
+    print(f"SESSIONLAKE_SEARCH_SEED={os.environ['SESSIONLAKE_SEARCH_SEED']}")
+    test = ["--test", "shapes", "the_search", "--", "--nocapture"]
+    unit(tally, test, CARGO_TIME_LIMIT_S + 60 * float(minutes))
 
 
 def pytest(tally, name, binary, quick, parts, more):
@@ -300,7 +311,7 @@ def only_one_run():
     return lock
 
 
-WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "receipts", "install"]
+WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "receipts", "shapes", "install"]
 
 
 def arguments():
@@ -321,8 +332,11 @@ def main():
     lock = only_one_run()
     started = time.monotonic()
     tally = Tally()
-    if options.what in ("peers", "growth", "serving", "receipts"):
-        measurement(tally, options.what, more)
+    if options.what in ("peers", "growth", "serving", "receipts", "shapes"):
+        if options.what == "shapes":
+            shapes(tally, more)
+        else:
+            measurement(tally, options.what, more)
         code = tally.close(time.monotonic() - started)
         lock.close()
         sys.exit(code)
