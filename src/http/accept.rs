@@ -24,6 +24,7 @@ use crate::peers::{Peer, PeerLimit, PeerPermit};
 use crate::tls::Tls;
 
 use super::connection_state::{CloseReason, ConnectionState, Timeouts};
+use super::endpoint::Endpoint;
 use super::exchange::{self, ConnectionContext, InFlightLimits, ResponseBody};
 use super::log_pace::LogPace;
 use super::refusal_log::RefusalLog;
@@ -65,6 +66,8 @@ pub(super) struct ConnectionLimits {
     pub(super) timeouts: Timeouts,
     /// None for plain HTTP.
     pub(super) tls: Option<Arc<Tls>>,
+    /// For the form of what is refused before it is routed.
+    pub(super) endpoints: Arc<[Endpoint]>,
 }
 
 /// The state that all connections share.
@@ -176,6 +179,7 @@ impl Shared<'_> {
             slot: Arc::downgrade(&slot),
             in_flight: self.in_flight.clone(),
             refusals: Arc::clone(self.refusals),
+            endpoints: Arc::clone(&self.limits.endpoints),
         };
         let service = exchange::service(self.routes.clone(), context);
         let tls = self.limits.tls.as_ref().map(|tls| tls.acceptor());

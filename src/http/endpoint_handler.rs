@@ -39,14 +39,19 @@ pub(super) async fn respond(
 ) -> Response {
     let endpoint = addressed.endpoint;
     let handled = handle(receiver, addressed, head, route, stream).await;
-    let response = handled.unwrap_or_else(|refusal| match endpoint.form {
-        Form::Ndjson => refusal.into_response(),
-        Form::Elasticsearch => elasticsearch::refused(&refusal),
-    });
+    let response = handled.unwrap_or_else(|refusal| refused(&refusal, endpoint.form));
     let (name, class) =
         (endpoint.name.to_string(), names::status_class(response.status().as_u16()));
     metrics::counter!(names::ENDPOINT_REQUESTS, "endpoint" => name, "status" => class).increment(1);
     response
+}
+
+/// Returns the response to a refused request, in the form that its client reads.
+pub(super) fn refused(refusal: &Refusal, form: Form) -> Response {
+    match form {
+        Form::Ndjson => refusal.to_response(),
+        Form::Elasticsearch => elasticsearch::refused(refusal),
+    }
 }
 
 async fn handle(

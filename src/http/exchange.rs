@@ -34,11 +34,13 @@ use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, LIMITED, status_class};
 use crate::peers::{Peer, PeerLimit, PeerPermit};
 
 use super::connection_state::{AnswerInProgress, ConnectionState};
+use super::endpoint::Endpoint;
+use super::endpoint_handler::refused;
 use super::refusal::Refusal;
 use super::refusal_log::RefusalLog;
 use super::reply::{self, Response};
 use super::request::PeerInfo;
-use super::route::is_watched;
+use super::route::{form_of, is_watched};
 use super::slots::Slot;
 use super::socket::LINGER;
 
@@ -80,6 +82,7 @@ pub(super) struct ConnectionContext {
     pub(super) slot: Weak<Slot>,
     pub(super) in_flight: InFlightLimits,
     pub(super) refusals: Arc<RefusalLog>,
+    pub(super) endpoints: Arc<[Endpoint]>,
 }
 
 /// The permit of one request in flight.
@@ -137,6 +140,7 @@ pub(super) fn service(
         let authority = request.uri().authority().map(ToString::to_string);
         request.extensions_mut().insert(PeerInfo { address: peer, authority });
         let is_watched = is_watched(request.uri().path());
+        let form = form_of(request.uri().path(), &connection.endpoints);
         let limit = match is_watched {
             true => &connection.in_flight.watched,
             false => &connection.in_flight.senders,
@@ -156,8 +160,8 @@ pub(super) fn service(
         async move {
             let mut response = match admitted {
                 Ok(request) if is_watched || has_slot(&slot).await => routes.call(request).await?,
-                Ok(_) => Refusal::TooManyConnections.into_response(),
-                Err(refusal) => refusal.into_response(),
+                Ok(_) => refused(&Refusal::TooManyConnections, form),
+                Err(refusal) => refused(&refusal, form),
             };
             refusals.record_response(peer.ip(), &response);
             response.headers_mut().insert(SERVER, HeaderValue::from_static(reply::SERVER));

@@ -123,6 +123,7 @@ pub async fn run(
         handshake_timeout: options.handshake_timeout,
         timeouts: Timeouts { answer: options.answer_timeout, idle: options.idle_timeout },
         tls: access.tls.clone(),
+        endpoints: options.endpoints.as_slice().into(),
     };
     for endpoint in &options.endpoints {
         metrics::start_endpoint(&endpoint.name);

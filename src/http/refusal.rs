@@ -228,8 +228,13 @@ impl Refusal {
         }
     }
 
-    /// Returns the response: its text as the member `error` of a JSON object.
+    /// Returns the response, as [`Refusal::to_response`] does.
     pub(super) fn into_response(self) -> Response {
+        self.to_response()
+    }
+
+    /// Returns the response: its text as the member `error` of a JSON object.
+    pub(super) fn to_response(&self) -> Response {
         let body = ErrorBody { status: "error", error: &self.to_string() };
         let mut response = reply::json(self.status(), reply::to_text(&body));
         if let Some((name, value)) = self.header() {

@@ -44,6 +44,14 @@ pub(super) fn is_watched(path: &str) -> bool {
     OWN_PATHS.iter().any(|(own, _, allow)| *own == path && *allow == READ_METHODS)
 }
 
+/// Returns the form in which the client that asks for `path` reads a refusal.
+pub(super) fn form_of(path: &str, endpoints: &[Endpoint]) -> Form {
+    match route(&Method::POST, path, endpoints, true).target {
+        Target::Endpoint { request: EndpointRequest::Elasticsearch(_), .. } => Form::Elasticsearch,
+        _ => Form::Ndjson,
+    }
+}
+
 /// The group of clients that a route is for. It decides about web pages and admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {

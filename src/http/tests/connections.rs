@@ -266,3 +266,45 @@ async fn a_sender_that_gets_no_place_is_refused_and_told_when_to_come_back() {
     answer.is_error(503, &["too many connections"]);
     assert!(answer.header("retry-after").is_some() && answer.closes());
 }
+
+/// Its clients send a bulk again after 429, and give up what is answered 503.
+#[tokio::test]
+async fn an_elasticsearch_client_that_gets_no_place_is_told_so_in_its_words() {
+    let with = |change: fn(&mut Options)| {
+        Server::with(move |options, _| {
+            let elasticsearch = Endpoint {
+                name: "es".into(),
+                path: "/es".into(),
+                form: crate::record::Form::Elasticsearch,
+                ..options.endpoints[0].clone()
+            };
+            options.endpoints.push(elasticsearch);
+            change(options);
+        })
+    };
+    let bulk = "POST /es/_bulk HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n";
+    let is_of_elasticsearch = |answer: &Answer, says: &str| {
+        assert_eq!(answer.status, 429, "{answer:?}");
+        assert!(answer.body.contains("es_rejected_execution_exception"), "{answer:?}");
+        assert!(answer.body.contains(says), "{answer:?}");
+        assert_eq!(answer.header("x-elastic-product"), Some("Elasticsearch"));
+        assert!(answer.header("retry-after").is_some());
+    };
+    let server = with(|options| options.max_connections = 1).await;
+    let mut first = server.client().await;
+    first.send(format!("PUT {PATH} HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\n{{")).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut second = server.client().await;
+    second.send(bulk).await;
+    is_of_elasticsearch(&second.answer().await, "too many connections");
+    // The rate of a peer is looked at before the endpoint is.
+    let server = with(|options| options.requests_per_second = Some(1)).await;
+    let mut client = server.client().await;
+    let mut answers = Vec::new();
+    for _ in 0..9 {
+        client.send(bulk).await;
+        answers.push(client.answer().await);
+    }
+    let refused = answers.iter().find(|answer| answer.status == 429);
+    is_of_elasticsearch(refused.expect("nine within a second"), "too many requests");
+}
