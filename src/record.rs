@@ -1,8 +1,10 @@
 //! Types that every station shares: bodies, rolls, sequence numbers, times.
 //!
-//! Nothing here does I/O, reads a clock or knows a format.
+//! Nothing here does I/O by itself, reads a clock or knows a format.
 
 use std::fmt;
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -95,9 +97,81 @@ pub struct Body {
     /// Number of the body's first line, counted from 1. Above 1 only for the later chunks of an
     /// imported file, so that positions are those of the file.
     pub first_line: u64,
-    /// The documents, inflated, as they came.
+    /// The documents, inflated, as they came; empty if they are `stored`.
     pub bytes: Bytes,
+    /// The documents where they are stored, if they are too many bytes to be held.
+    pub stored: Option<Arc<dyn StoredText>>,
 }
+
+impl Body {
+    /// Returns the length of the documents in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        self.stored.as_ref().map_or(self.bytes.len() as u64, |text| text.text_bytes())
+    }
+}
+
+/// The text of a body that is too large to be held in memory.
+pub trait StoredText: fmt::Debug + Send + Sync {
+    /// Returns its length in bytes.
+    fn text_bytes(&self) -> u64;
+
+    /// Returns the digest of its body.
+    fn digest(&self) -> BodiesDigest;
+
+    /// Returns its last byte that is no white space of JSON; `None` if all of it is.
+    fn last_byte(&self) -> Option<u8>;
+
+    /// Reads bytes at `offset` into all of `buffer`, or up to the end of the text. Returns their number.
+    ///
+    /// # Errors
+    /// The text cannot be read, or is shorter than it was.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+/// A part of a stored text.
+#[derive(Clone, Debug)]
+pub struct StoredRange {
+    /// The text.
+    pub text: Arc<dyn StoredText>,
+    /// The part, in bytes.
+    pub range: Range<u64>,
+}
+
+impl StoredRange {
+    /// Reads the part piece by piece, each of at most `piece_bytes`.
+    ///
+    /// # Errors
+    /// Reading fails, or `each` does.
+    pub fn read(
+        &self,
+        piece_bytes: usize,
+        mut each: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Range { start, end } = self.range;
+        let mut buffer =
+            vec![0; usize::try_from(end - start).unwrap_or(usize::MAX).min(piece_bytes)];
+        let mut at = start;
+        while at < end {
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+            let piece = buffer.get_mut(..want).unwrap_or_default();
+            if self.text.read_at(piece, at)? < want {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            each(piece)?;
+            at += want as u64;
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for StoredRange {
+    fn eq(&self, other: &StoredRange) -> bool {
+        Arc::ptr_eq(&self.text, &other.text) && self.range == other.range
+    }
+}
+
+impl Eq for StoredRange {}
 
 /// A digest of a set of bodies: the sum of a hash of each, of everything that decides its rows. It does
 /// not depend on how the bodies are read, and no body is there twice.
@@ -108,6 +182,22 @@ impl BodiesDigest {
     /// Returns the digest of one body.
     #[must_use]
     pub fn of(body: &Body) -> BodiesDigest {
+        if let Some(text) = &body.stored {
+            return text.digest();
+        }
+        let mut hasher = BodyHasher::new(body);
+        hasher.update(&body.bytes);
+        hasher.digest()
+    }
+}
+
+/// Makes the digest of one body whose text comes piece by piece.
+pub struct BodyHasher(Xxh3);
+
+impl BodyHasher {
+    /// Begins with all of `body` but its text.
+    #[must_use]
+    pub fn new(body: &Body) -> BodyHasher {
         let form: u8 = match body.form {
             Form::Ndjson => 0,
             Form::Elasticsearch => 1,
@@ -119,8 +209,18 @@ impl BodiesDigest {
         hash.update(&[form]);
         hash.update(&(body.table.len() as u64).to_le_bytes());
         hash.update(body.table.as_bytes());
-        hash.update(&body.bytes);
-        BodiesDigest(hash.digest128())
+        BodyHasher(hash)
+    }
+
+    /// Adds the next piece of the text.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// Returns the digest.
+    #[must_use]
+    pub fn digest(&self) -> BodiesDigest {
+        BodiesDigest(self.0.digest128())
     }
 }
 
@@ -148,6 +248,7 @@ mod tests {
             form: Form::Ndjson,
             first_line: 1,
             bytes: Bytes::from_static(text.as_bytes()),
+            stored: None,
         }
     }
 
@@ -168,6 +269,11 @@ mod tests {
         for other in [body(2, 6, "b"), body(3, 5, "b"), body(2, 5, "c")] {
             assert_ne!(digest(&[body(1, 5, "a"), other]), all);
         }
+        let mut pieces = BodyHasher::new(&body(2, 5, ""));
+        pieces.update(b"b");
+        let mut sum = BodiesDigest::of(&body(1, 5, "a"));
+        sum += pieces.digest();
+        assert_eq!(sum.to_string(), all);
         let bulk = Body { form: Form::Elasticsearch, ..body(2, 5, "b") };
         assert_ne!(digest(&[body(1, 5, "a"), bulk]), all);
     }

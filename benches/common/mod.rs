@@ -120,6 +120,7 @@ pub(crate) fn body(seq: u64, bytes: Bytes) -> Body {
         form: Form::Ndjson,
         first_line: 1,
         bytes,
+        stored: None,
     }
 }
 

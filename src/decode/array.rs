@@ -6,6 +6,7 @@
 //! same.
 
 use super::body::BodyReader;
+use super::long::Extent;
 use super::progress::State;
 use super::reject::{Defect, Fault};
 use crate::table::Revision;
@@ -14,37 +15,87 @@ impl BodyReader<'_> {
     /// Reads elements from the progress on.
     pub(super) fn array(&mut self) {
         self.parser.multiline = true;
-        let (from, mut line) = (self.progress.at, self.progress.line);
-        let mut at = self.parser.blank(from);
-        if line == self.body.first_line && self.parser.byte(at) == b']' {
-            return self.after_array(at + 1, line);
-        }
         loop {
-            if self.at_limit(at) {
-                (self.progress.at, self.progress.line) = (at, line);
+            if self.progress.state == State::Array && !self.next_element() {
                 return;
             }
-            let start = self.parser.blank(at);
-            let end = match self.element(start, line) {
-                Ok(end) => end,
-                Err(fault) => return self.broken(start, line, fault),
-            };
-            line = line.saturating_add(1);
-            at = self.parser.blank(end);
-            let defect = match self.parser.src.get(at) {
-                Some(b',') => {
-                    at += 1;
-                    continue;
-                }
-                Some(b']') => return self.after_array(at + 1, line),
-                Some(_) => Defect::CommaOrBracket,
-                None => Defect::OpenArray,
-            };
-            return match self.next_line(end, at) {
-                Some(next) if self.lines_follow(next) => self.by_lines(next, line),
-                _ => self.broken(at, line, Fault { defect, at }),
-            };
+            if !self.separator() {
+                return;
+            }
         }
+    }
+
+    /// Reads the element at the progress. Returns false if there is none to go on behind, or not yet.
+    fn next_element(&mut self) -> bool {
+        let (at, line) = (self.progress.at, self.progress.line);
+        self.see_all();
+        let first = self.parser.blank(at);
+        if line == self.body.first_line && self.parser.byte(first) == b']' {
+            self.after_array(first + 1, line);
+            return false;
+        }
+        if self.at_limit(first) {
+            self.progress.at = first;
+            return false;
+        }
+        if !self.see(first) {
+            self.starve(at, first, line);
+            return false;
+        }
+        let read = self.element(first, line);
+        self.progress.at = first;
+        match read {
+            _ if self.too_long => {
+                self.progress.state = State::AfterElement;
+                self.begin_long(Extent::Element, None);
+                self.pass_long()
+            }
+            Ok(end) => {
+                (self.progress.at, self.progress.line) = (end, line.saturating_add(1));
+                self.progress.state = State::AfterElement;
+                true
+            }
+            Err(fault) => {
+                self.see_all();
+                self.broken(first, line, fault);
+                false
+            }
+        }
+    }
+
+    /// Reads the comma after an element, at the progress. Returns false if the array does not go on, or
+    /// not yet.
+    fn separator(&mut self) -> bool {
+        let (end, line) = (self.progress.at, self.progress.line);
+        self.see_all();
+        let at = self.parser.blank(end);
+        if at >= self.full.len() && self.cut {
+            self.starve(end, at, line);
+            return false;
+        }
+        let defect = match self.parser.src.get(at) {
+            Some(b',') => {
+                (self.progress.at, self.progress.state) = (at + 1, State::Array);
+                return true;
+            }
+            Some(b']') => {
+                self.after_array(at + 1, line);
+                return false;
+            }
+            // What follows decides how the rest is read.
+            Some(_) if !self.see(at) => {
+                self.starve(end, at, line);
+                return false;
+            }
+            Some(_) => Defect::CommaOrBracket,
+            None => Defect::OpenArray,
+        };
+        self.see_all();
+        match self.next_line(end, at) {
+            Some(next) if self.lines_follow(next) => self.by_lines(next, line),
+            _ => self.broken(at, line, Fault { defect, at }),
+        }
+        false
     }
 
     /// Reads the element at `start` into a row or a reject; returns the position after it.
@@ -65,10 +116,18 @@ impl BodyReader<'_> {
             }
             Ok(end)
         });
-        if let Ok(end) = checked
-            && self.complete(start, line)
-        {
-            return Ok(end);
+        match checked {
+            Ok(end) if self.exceeds(start, end) => {
+                self.reject(start, end, line, Fault { defect: Defect::TooLong, at: start });
+                return Ok(end);
+            }
+            Ok(end) if self.complete(start, line) => return Ok(end),
+            Ok(_) => {}
+            Err(_) if self.runs_out(self.parser.fault) => {
+                self.too_long = true;
+                return Err(self.parser.fault);
+            }
+            Err(_) => {}
         }
         let fault = self.parser.fault;
         let passed = match fault.defect {
@@ -84,6 +143,9 @@ impl BodyReader<'_> {
             _ => return Err(fault),
         };
         let Ok(end) = passed else {
+            if self.runs_out(self.parser.fault) {
+                self.too_long = true;
+            }
             // For an element that is empty, the better fault is the missing value.
             let nothing = fault.defect == Defect::NotObject;
             return Err(if nothing { self.parser.fault } else { fault });
@@ -97,6 +159,9 @@ impl BodyReader<'_> {
     fn dumped_element(&mut self, start: usize, line: u64) -> Option<usize> {
         self.parser.depth = 0;
         let end = self.parser.skip(start).ok()?;
+        if self.exceeds(start, end) {
+            return None;
+        }
         let dumped = self.dumped(start, end)?;
         let parsed = self.source(&dumped.source);
         if parsed.is_err() || !self.complete_with_id(dumped.id, dumped.source.start, line) {
@@ -111,25 +176,51 @@ impl BodyReader<'_> {
         let (kept, end) = self.line_end(start);
         // On a later line, it was an array over several lines that broke off.
         let first = memchr::memchr(b'\n', self.parser.src.get(..fault.at).unwrap_or_default());
-        if first.is_none() && end < len && self.lines_follow(end + 1) {
+        let first = first.is_none() && self.progress.line_feeds == 0;
+        if first && end < len && self.lines_follow(end + 1) {
             self.reject(start, kept, line, fault);
             return self.by_lines(end + 1, line.saturating_add(1));
+        }
+        if self.progress.more() {
+            (self.progress.at, self.progress.line) = (start, line);
+            self.progress.state = State::Documents;
+            // The rest is not held.
+            self.begin_long(Extent::Rest, Some(fault));
+            self.pass_long();
+            return;
         }
         self.reject(start, len, line, fault);
         self.end();
     }
 
     /// Handles the bytes at `at`, after the array's end.
-    fn after_array(&mut self, at: usize, line: u64) {
+    pub(super) fn after_array(&mut self, at: usize, line: u64) {
+        self.parser.multiline = true;
+        self.see_all();
         let after = self.parser.blank(at);
-        if after >= self.parser.src.len() {
+        if after >= self.full.len() {
+            if self.cut {
+                self.progress.state = State::AfterArray;
+                return self.starve(at, after, line);
+            }
             return self.end();
         }
         if let Some(next) = self.next_line(at, after) {
             return self.by_lines(next, line);
         }
         let (kept, end) = self.line_end(after);
-        self.reject(after, kept, line, Fault { defect: Defect::AfterArray, at: after });
+        let fault = Fault { defect: Defect::AfterArray, at: after };
+        if self.cut && end >= self.full.len() {
+            self.parser.multiline = false;
+            (self.progress.at, self.progress.line) = (after, line);
+            self.progress.state = State::Documents;
+            self.begin_long(Extent::Line, Some(fault));
+            if self.pass_long() {
+                self.documents();
+            }
+            return;
+        }
+        self.reject(after, kept, line, fault);
         // Earlier revisions read the last line once more.
         if self.rows.revision >= Revision::Third && end >= self.parser.src.len() {
             return self.end();
@@ -149,7 +240,7 @@ impl BodyReader<'_> {
         let (end, _) = self.line_end(first);
         let line = self.parser.src.get(first..end).unwrap_or_default().trim_ascii();
         let document = line.starts_with(b"{") && line.ends_with(b"}");
-        document || !self.parser.src.trim_ascii_end().ends_with(b"]")
+        document || self.progress.last_byte(self.full) != Some(b']')
     }
 
     /// Continues line by line from `at`; the number `line` and those after it are free.
@@ -159,7 +250,7 @@ impl BodyReader<'_> {
         self.progress.state = State::Lines;
         self.progress.on_line = 0;
         self.progress.at = memchr::memrchr(b'\n', before).map_or(at, |end| end + 1);
-        let before = memchr::memchr_iter(b'\n', before).count() as u64;
+        let before = memchr::memchr_iter(b'\n', before).count() as u64 + self.progress.line_feeds;
         self.progress.line = line.max(self.body.first_line.saturating_add(before));
         self.parser.multiline = false;
         if self.rows.revision >= Revision::Third { self.documents() } else { self.lines() }

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::extra::ACTION_ID;
+use super::long::{Extent, too_long};
 use super::parser::{Failed, Parsed, Parser, Scratch};
 use super::plan::{Column, FieldIndex, RecordBuilder};
-use super::progress::{Expected, Progress, ReadLimit, State};
+use super::progress::{Expected, MOST_BLANK_BYTES, Progress, ReadLimit, State};
 use super::reject::{Defect, Fault, Reject};
 use super::rows::{Position, Rows};
 use super::value;
@@ -19,9 +20,21 @@ pub(super) struct BodyReader<'a> {
     pub(super) body: &'a Body,
     pub(super) parser: Parser<'a>,
     pub(super) progress: &'a mut Progress,
+    /// The whole window; the parser sees no more of it than a line may have.
+    pub(super) full: &'a [u8],
+    /// True when the parser does not see all of the body's rest.
+    pub(super) cut: bool,
+    /// True when what was read last is longer than a line may be, and has left no trace.
+    pub(super) too_long: bool,
     limit: ReadLimit,
     start: Start,
 }
+
+/// The longest token whose fault, if it is cut off, is at its beginning: an escaped pair of surrogates.
+const LONGEST_TOKEN_BYTES: usize = 12;
+
+/// The bytes of a line's end.
+const LINE_END_BYTES: usize = 2;
 
 /// The counts when a call began; its limit is counted from here.
 struct Start {
@@ -43,13 +56,25 @@ impl<'a> BodyReader<'a> {
         let parser = Parser::new(&body.bytes, scratch, value::times_ms(rows.revision));
         rows.begin(body);
         let start = Start { at: 0, lines: rows.counts.lines, column_bytes: rows.column_bytes };
-        let mut reader = BodyReader { rows, body, parser, progress, limit, start };
+        (progress.window_bytes, progress.starved) = (body.bytes.len(), false);
+        progress.stored.clone_from(&body.stored);
+        let (full, cut, too_long) = (&*body.bytes, false, false);
+        let mut reader =
+            BodyReader { rows, body, parser, progress, full, cut, too_long, limit, start };
         if reader.progress.state == State::New {
             reader.begin();
         }
         reader.start.at = reader.progress.at;
+        if !reader.pass_long() {
+            reader.rows.end(body);
+            return reader.parser.scratch;
+        }
         match reader.progress.state {
-            State::Array => reader.array(),
+            State::Array | State::AfterElement => reader.array(),
+            State::AfterArray => {
+                let (at, line) = (reader.progress.at, reader.progress.line);
+                reader.after_array(at, line);
+            }
             State::Documents => reader.documents(),
             _ => reader.lines(),
         }
@@ -73,13 +98,49 @@ impl<'a> BodyReader<'a> {
             Form::Ndjson => State::FirstLine,
             Form::Elasticsearch => State::Lines,
         };
-        *self.progress = Progress {
-            state: if array { State::Array } else { lines },
-            utf8: simdutf8::basic::from_utf8(bytes).is_ok(),
-            at: if array { first + 1 } else { start },
-            line: self.body.first_line,
-            ..Progress::NEW
-        };
+        self.progress.state = if array { State::Array } else { lines };
+        self.progress.utf8 = !self.progress.more() && simdutf8::basic::from_utf8(bytes).is_ok();
+        self.progress.at = if array { first + 1 } else { start };
+        self.progress.line = self.body.first_line;
+    }
+
+    /// Has the parser see what may be read of a line or document that begins at `start`. Returns false if
+    /// the window is too short for that.
+    pub(super) fn see(&mut self, start: usize) -> bool {
+        let Some(limit) = self.rows.line_limit else { return true };
+        let (end, len) =
+            (start.saturating_add(limit).saturating_add(LINE_END_BYTES), self.full.len());
+        let more = self.progress.more();
+        if more && end > len {
+            return false;
+        }
+        self.cut = end < len || more;
+        self.parser.src = self.full.get(..end).unwrap_or(self.full);
+        true
+    }
+
+    /// Has the parser see all of the window.
+    pub(super) fn see_all(&mut self) {
+        (self.parser.src, self.cut) = (self.full, self.progress.more());
+    }
+
+    /// Suspends the body before `at`, whose first byte that is not blank is at `start`, until there is
+    /// another window.
+    pub(super) fn starve(&mut self, at: usize, start: usize, line: u64) {
+        let blank = start.saturating_sub(at) > MOST_BLANK_BYTES;
+        self.progress.at = if blank { start } else { at };
+        (self.progress.line, self.progress.starved) = (line, true);
+        self.parser.src = self.full;
+    }
+
+    /// Returns whether the fault is that the parser has seen all that it may see.
+    pub(super) fn runs_out(&self, fault: Fault) -> bool {
+        self.cut && fault.at.saturating_add(LONGEST_TOKEN_BYTES) >= self.parser.src.len()
+    }
+
+    /// Returns whether the bytes from `start` up to `end` are more than a line may have.
+    pub(super) fn exceeds(&self, start: usize, end: usize) -> bool {
+        self.rows.line_limit.is_some_and(|limit| end.saturating_sub(start) > limit)
     }
 
     /// Returns whether to stop before `at`.
@@ -114,17 +175,34 @@ impl<'a> BodyReader<'a> {
     pub(super) fn lines(&mut self) {
         let Progress { state, mut at, mut line, .. } = *self.progress;
         let mut first = state == State::FirstLine;
-        while at < self.parser.src.len() {
+        while at < self.full.len() || self.progress.more() {
             if self.at_limit(at) {
                 let state = if first { State::FirstLine } else { State::Lines };
                 self.progress.state = state;
                 (self.progress.at, self.progress.line) = (at, line);
                 return;
             }
+            self.see_all();
             let start = self.line_start(at);
+            if !self.see(start) {
+                return self.starve(at, start, line);
+            }
             if matches!(self.parser.src.get(start), None | Some(b'\n')) {
                 at = start + 1;
                 line = line.saturating_add(1);
+                continue;
+            }
+            if self.cut && self.line_end(start).1 >= self.parser.src.len()
+                || self.exceeds(start, self.line_end(start).0)
+            {
+                self.progress.expected = Expected::Any;
+                (self.progress.at, self.progress.line) = (at, line);
+                self.begin_long(Extent::Line, None);
+                if !self.pass_long() {
+                    return;
+                }
+                (at, line) = (self.progress.at, self.progress.line);
+                first = false;
                 continue;
             }
             at = match std::mem::take(&mut self.progress.expected) {
@@ -164,7 +242,7 @@ impl<'a> BodyReader<'a> {
             && first
             && self.one_document(start, line)
         {
-            return self.parser.src.len();
+            return self.full.len();
         }
         self.reject_line(at, line, self.parser.fault)
     }
@@ -172,7 +250,7 @@ impl<'a> BodyReader<'a> {
     /// Ends the body.
     pub(super) fn end(&mut self) {
         self.progress.state = State::Ended;
-        self.progress.at = self.parser.src.len();
+        self.progress.at = self.full.len();
     }
 
     /// Parses the document at `start` of the line at `at`; returns the position of its line feed.
@@ -303,16 +381,31 @@ impl<'a> BodyReader<'a> {
         end + 1
     }
 
-    /// Rejects the bytes from `start` up to `end`.
+    /// Rejects the bytes from `start` up to `end`. If the parser does not see what is behind them, they
+    /// are the beginning of something too long instead.
     pub(super) fn reject(&mut self, start: usize, end: usize, line: u64, fault: Fault) {
+        if self.cut && end >= self.parser.src.len() {
+            self.rows.discard();
+            self.too_long = true;
+            return;
+        }
         self.rows.reject(Reject {
             seq: self.body.seq,
             line,
             code: fault.code(),
-            reason: fault.reason(start),
+            reason: self.reason(fault, start),
             // Within the body: `start` is at most its length, and `end` no less.
             raw: self.body.bytes.slice(start.min(end)..end),
+            stored: None,
         });
+    }
+
+    /// Returns the reason for people, with the byte counted from `start`.
+    pub(super) fn reason(&self, fault: Fault, start: usize) -> String {
+        match (fault.defect, self.rows.line_limit) {
+            (Defect::TooLong, Some(limit)) => too_long(limit),
+            _ => fault.reason(start),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::body::BodyReader;
 use super::parser::Scratch;
-use super::progress::{Progress, ReadLimit};
+use super::progress::{Progress, ReadLimit, WINDOW_SLACK_BYTES};
 use super::rows::{Decoded, Rows};
 use crate::record::Body;
 use crate::schema::TableSchema;
@@ -38,6 +38,14 @@ impl Decoder {
         self
     }
 
+    /// Rejects lines and documents of more than `limit_bytes`.
+    #[must_use]
+    pub fn with_line_limit(mut self, limit_bytes: Option<u64>) -> Decoder {
+        let most = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.rows.line_limit = limit_bytes.map(most);
+        self
+    }
+
     /// Adds the documents of `body`, whose table is ignored.
     pub fn push(&mut self, body: &Body) {
         self.read(body, &mut Progress::NEW.clone(), ReadLimit::NONE);
@@ -45,10 +53,19 @@ impl Decoder {
 
     /// Adds documents of `body` from `progress` on; returns true at its end, and false if `limit`
     /// was reached before. At least one line is read. In parts or at once, the rows are the same.
+    ///
+    /// Of a stored body, `body` has the window of `progress`: its bytes from [`Progress::window_start`] on. They have to be
+    /// [`Decoder::window_bytes`] or reach to the end of the body. Where the window is too short for
+    /// what begins in it, the progress [is starved](Progress::is_starved).
     pub fn read(&mut self, body: &Body, progress: &mut Progress, limit: ReadLimit) -> bool {
         let scratch = std::mem::take(&mut self.scratch);
         self.scratch = BodyReader::read(&mut self.rows, body, progress, limit, scratch);
         progress.ended()
+    }
+
+    /// Returns the least bytes of a window.
+    pub fn window_bytes(&self) -> usize {
+        self.rows.line_limit.map_or(usize::MAX, |limit| limit.saturating_add(WINDOW_SLACK_BYTES))
     }
 
     /// Returns the number of lines (rows and rejects) since the last batch.

@@ -25,6 +25,7 @@
 use std::ops::Range;
 
 use super::body::BodyReader;
+use super::long::Extent;
 use super::parser::Parser;
 use super::progress::{Expected, State};
 use super::reject::{Defect, Fault};
@@ -58,22 +59,39 @@ impl BodyReader<'_> {
     pub(super) fn documents(&mut self) {
         self.progress.state = State::Documents;
         let (mut at, mut line) = (self.progress.at, self.progress.line);
-        while at < self.parser.src.len() {
+        while at < self.full.len() || self.progress.more() {
             if self.at_limit(at) {
                 (self.progress.at, self.progress.line) = (at, line);
                 return;
             }
+            self.see_all();
             let start = self.line_start(at);
+            if !self.see(start) {
+                return self.starve(at, start, line);
+            }
             let read = match self.parser.src.get(start) {
                 None | Some(b'\n') => Read::Line(start + 1),
                 Some(_) => self.next(Place { at, start, line }),
             };
+            if self.too_long {
+                (self.progress.at, self.progress.line) = (at, line);
+                let extent = self.long_extent(start);
+                self.begin_long(extent, None);
+                if !self.pass_long() {
+                    return;
+                }
+                (at, line) = (self.progress.at, self.progress.line);
+                continue;
+            }
+            // Behind that there may be more than the parser has seen.
+            let seen = if self.cut { self.parser.src.len() } else { usize::MAX };
             match read {
                 Read::Line(end) => {
                     line = line.saturating_add(1);
-                    (at, self.progress.on_line) = (end, 0);
+                    (at, self.progress.on_line) = (end.min(seen), 0);
                 }
                 Read::To(end) => {
+                    let end = end.min(seen);
                     let read = self.parser.src.get(at..end).unwrap_or_default();
                     let line_feeds = memchr::memchr_iter(b'\n', read).count() as u64;
                     line = line.saturating_add(line_feeds);
@@ -83,6 +101,16 @@ impl BodyReader<'_> {
             }
         }
         self.end();
+    }
+
+    /// Returns how far what is too long at `start` reaches: an object that is whole as far as it was
+    /// seen, or has several lines, to its end.
+    fn long_extent(&self, start: usize) -> Extent {
+        let lines = memchr::memchr(b'\n', self.rest(start)).is_some();
+        match self.parser.byte(start) {
+            b'{' if lines || self.runs_out(self.parser.fault) => Extent::Object,
+            _ => Extent::Line,
+        }
     }
 
     /// Reads the action, document or reject at `place`.
@@ -140,6 +168,11 @@ impl BodyReader<'_> {
 
     /// Completes the row of the document at `place`, which was parsed up to `end`, or rejects it.
     fn take(&mut self, id: Option<Range<usize>>, place: Place, end: usize, read: Read) -> Read {
+        if self.exceeds(place.start, end) {
+            self.rows.discard();
+            self.reject_object(place, end, Fault { defect: Defect::TooLong, at: place.start });
+            return read;
+        }
         let utf8 = self.progress.utf8 || self.check_utf8(place.start, end).is_ok();
         if utf8 && self.complete_with_id(id, place.start, place.line) {
             self.progress.in_doubt = false;
@@ -153,6 +186,9 @@ impl BodyReader<'_> {
     fn dumped_object(&mut self, place: Place) -> Option<Read> {
         let end = self.object_end(place.start).ok()?;
         let read = self.after_document(self.parser.blank(end))?;
+        if self.exceeds(place.start, end) {
+            return None;
+        }
         let dumped = self.dumped(place.start, end)?;
         self.parser.multiline = true;
         let parsed = self.source(&dumped.source);
@@ -169,16 +205,24 @@ impl BodyReader<'_> {
     /// Reads what is at `place`, which is no document within its line because of `fault`.
     fn broken_document(&mut self, id: Option<Range<usize>>, place: Place, fault: Fault) -> Read {
         self.rows.discard();
+        if self.too_long {
+            return Read::To(place.at);
+        }
         if !is_certain(fault.defect) && fault.defect != Defect::EndOfLine {
             return Read::Line(self.reject_text(place, fault));
         }
-        let (end, fault) = match (self.object_end(place.start), fault.defect) {
+        let found = self.object_end(place.start);
+        if self.too_long {
+            return Read::To(place.at);
+        }
+        let (end, fault) = match (found, fault.defect) {
             (Ok(end), Defect::EndOfLine) => (end, None),
             (Ok(end), _) => (end, Some(fault)),
             (Err(found), defect) => {
                 let fault = if defect == Defect::EndOfLine { found } else { fault };
                 let passed = is_certain(fault.defect).then(|| self.faulty_end(place.start));
                 match passed.unwrap_or(Err(fault)) {
+                    _ if self.too_long => return Read::To(place.at),
                     Ok(end) => (end, Some(fault)),
                     // The line does not end within the object.
                     Err(at) if at.at < self.line_end(place.start).1 => {
@@ -245,13 +289,18 @@ impl BodyReader<'_> {
         start: usize,
         seek: impl FnOnce(&mut Parser<'_>) -> Option<usize>,
     ) -> Result<usize, Fault> {
-        if self.progress.in_vain / MOST_IN_VAIN > start + IN_VAIN_ALLOWANCE_BYTES {
+        let before = usize::try_from(self.progress.base).unwrap_or(usize::MAX);
+        let before = before.saturating_add(start + IN_VAIN_ALLOWANCE_BYTES);
+        if self.progress.in_vain / MOST_IN_VAIN > before {
             // Behind everything: nothing of the line is known to be at fault.
             return Err(Fault { defect: Defect::EndOfLine, at: usize::MAX });
         }
         self.parser.multiline = true;
         let end = seek(&mut self.parser);
         self.parser.multiline = false;
+        if end.is_none() && self.runs_out(self.parser.fault) {
+            self.too_long = true;
+        }
         end.ok_or_else(|| {
             self.progress.in_vain += self.parser.fault.at.saturating_sub(start);
             self.parser.fault

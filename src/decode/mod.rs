@@ -36,6 +36,11 @@
 //! [`Revision::Third`](crate::table::Revision::Third) the same holds for plain bodies, but that one
 //! document over several lines may be all of the body.
 //!
+//! A line or document that is longer than the limit of the table (`line_limit`) is a reject, unparsed and
+//! whole (`long.rs`). Of documents in a row and of an array's elements, each has that limit. A body that is
+//! stored is read in windows of little more than it ([`Progress::slide`]): of revisions before
+//! [`Revision::Fourth`](crate::table::Revision::Fourth), which have no limit, bodies are read whole.
+//!
 //! A *line*, in the counts of batches, rolls and receipts, is a document or a reject, whatever number
 //! of lines it has as text. It is here that documents are counted, once: the intake, which looks at no
 //! document, counts lines of text.
@@ -83,6 +88,7 @@ mod documents;
 mod dumped;
 mod extra;
 mod keys;
+mod long;
 mod number;
 mod parser;
 mod plan;

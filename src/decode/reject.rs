@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::record::Seq;
+use crate::record::{Seq, StoredRange};
 
 /// A line that did not become a row, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Reject {
     pub reason: String,
     /// Its bytes, without the line's end: a part of the body, not a copy.
     pub raw: Bytes,
+    /// Its bytes where they are stored, if there are too many for `raw`, which is empty then.
+    pub stored: Option<StoredRange>,
 }
 
 /// The kind of a line's defect. The set is closed, and a code keeps its text for ever: entries of
@@ -42,6 +44,8 @@ pub enum RejectCode {
     TooLarge,
     /// Takes far more memory as columns than as text.
     Amplification,
+    /// Longer than the limit of lines and documents; not parsed.
+    TooLong,
     /// A delete action, which an append-only table does not take.
     DeleteAction,
     /// An update action, which an append-only table does not take.
@@ -52,7 +56,7 @@ pub enum RejectCode {
 
 impl RejectCode {
     /// All codes.
-    pub const ALL: [RejectCode; 11] = [
+    pub const ALL: [RejectCode; 12] = [
         RejectCode::NotObject,
         RejectCode::NotJson,
         RejectCode::NotUtf8,
@@ -61,6 +65,7 @@ impl RejectCode {
         RejectCode::TooDeep,
         RejectCode::TooLarge,
         RejectCode::Amplification,
+        RejectCode::TooLong,
         RejectCode::DeleteAction,
         RejectCode::UpdateAction,
         RejectCode::UpdateDocument,
@@ -78,6 +83,7 @@ impl RejectCode {
             RejectCode::TooDeep => "too_deep",
             RejectCode::TooLarge => "too_large",
             RejectCode::Amplification => "amplification",
+            RejectCode::TooLong => "too_long",
             RejectCode::DeleteAction => "delete_action",
             RejectCode::UpdateAction => "update_action",
             RejectCode::UpdateDocument => "update_document",
@@ -115,6 +121,7 @@ pub(super) enum Defect {
     NotUtf8,
     BatchFull,
     Amplification,
+    TooLong,
     DeleteAction,
     UpdateAction,
     UpdateDocument,
@@ -140,6 +147,7 @@ impl Defect {
             Defect::NotUtf8 => RejectCode::NotUtf8,
             Defect::BatchFull => RejectCode::TooLarge,
             Defect::Amplification => RejectCode::Amplification,
+            Defect::TooLong => RejectCode::TooLong,
             Defect::DeleteAction => RejectCode::DeleteAction,
             Defect::UpdateAction => RejectCode::UpdateAction,
             Defect::UpdateDocument => RejectCode::UpdateDocument,
@@ -191,6 +199,7 @@ impl Fault {
                 "too many elements and fields without a column for so short a document",
                 " (as columns they would take hundreds of times its bytes)",
             ),
+            Defect::TooLong => ("longer than line_limit", ""),
             Defect::DeleteAction => {
                 return "a delete action: an append-only table takes index and create".into();
             }
@@ -227,6 +236,7 @@ mod tests {
             form,
             first_line: 1,
             bytes: Bytes::copy_from_slice(lines),
+            stored: None,
         });
         decoder.finish().rejects.iter().map(|reject| reject.code.as_str()).collect()
     }

@@ -68,6 +68,8 @@ pub(super) struct Rows {
     node: Arc<str>,
     /// The rules by which documents become rows.
     pub(super) revision: Revision,
+    /// The most bytes of a line or document.
+    pub(super) line_limit: Option<usize>,
     pub(super) root: RecordBuilder,
     /// The number of complete rows. The columns may have one more, which is being read.
     pub(super) count: usize,
@@ -89,6 +91,7 @@ impl Rows {
             schema: schema.arrow(),
             node,
             revision: Revision::LATEST,
+            line_limit: None,
             root: RecordBuilder::new(&schema.fields, &FieldIndex::new),
             count: 0,
             counts: Counts::default(),

@@ -35,6 +35,7 @@ fn batches(schema: &Arc<TableSchema>, rows: usize) -> Vec<RecordBatch> {
             form: Form::Ndjson,
             first_line: 1,
             bytes: (0..rows).map(line).collect::<String>().into(),
+            stored: None,
         });
         decoder.finish().batch
     };

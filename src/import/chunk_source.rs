@@ -130,7 +130,9 @@ impl Source for ChunkSource {
             if seq >= self.from {
                 let ChunkOptions { table, received_at, .. } = &self.options;
                 let (table, received_at) = (Arc::clone(table), *received_at);
-                return Ok(Next::Body(Body { seq, received_at, table, form, first_line, bytes }));
+                let stored = None;
+                let body = Body { seq, received_at, table, form, first_line, bytes, stored };
+                return Ok(Next::Body(body));
             }
         }
     }

@@ -32,7 +32,8 @@ pub(super) fn refusal(input: &Input, table: &Spec) -> anyhow::Result<Option<Stri
         return Ok(Some(format!("it is {format}")));
     }
     let (_, spare) = bounded(0);
-    let mut decoder = Decoder::new(Arc::clone(&table.schema), "".into());
+    let decoder = Decoder::new(Arc::clone(&table.schema), "".into());
+    let mut decoder = decoder.with_line_limit(table.line_limit_bytes);
     let (mut first_reject, mut unmatched) = (None, 0);
     loop {
         let first_line = file.line;
@@ -47,6 +48,7 @@ pub(super) fn refusal(input: &Input, table: &Spec) -> anyhow::Result<Option<Stri
             form: file.form(),
             first_line,
             bytes: Bytes::from(buffer),
+            stored: None,
         };
         let mut progress = Progress::NEW;
         loop {

@@ -191,7 +191,8 @@ impl Replay {
     fn rejected(&self, lines: &[Line]) -> anyhow::Result<HashSet<usize>> {
         let table = self.importer.tables.specs().first();
         let table = table.ok_or_else(|| anyhow!("no table"))?;
-        let mut decoder = Decoder::new(Arc::clone(&table.schema), "replay".into());
+        let decoder = Decoder::new(Arc::clone(&table.schema), "replay".into());
+        let mut decoder = decoder.with_line_limit(table.line_limit_bytes);
         let (mut rejected, mut bytes) = (HashSet::new(), 0);
         for (at, line) in lines.iter().enumerate() {
             decoder.push(&Body {
@@ -201,6 +202,7 @@ impl Replay {
                 form: line.form(ChunkRule::Documents),
                 first_line: line.number,
                 bytes: Bytes::clone(&line.bytes),
+                stored: None,
             });
             bytes += line.bytes.len();
             if bytes >= TRIED_BYTES || at % TRIED_LINES == 0 || at + 1 == lines.len() {

@@ -6,22 +6,26 @@
 //! its own, as does one that was compressed. A body that was not keeps the chunk it was read with in
 //! memory as long as it lives.
 //!
+//! A body larger than a limit ([`Reader::holding_at_most`]) is checked piece by piece and stays in its
+//! file, from which it is read as it is decoded.
+//!
 //! The position is the number of the next body, and the file and offset follow from it: so a
 //! switch of segments, or the deletion of one that was read, can neither skip nor repeat a body.
 
-use std::io::ErrorKind;
+use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::codec::{DecodeError, EncodedBody};
+use super::codec::{DecodeError, EncodedBody, is_encrypted};
 use super::disk::{DiskFile, read_full_at};
 use super::frame::{BodyHead, HEADER_BYTES, Header, Kind};
 use super::state::{Segment, State};
 use super::{Journal, JournalError, control};
-use crate::record::{Body, Seq};
+use crate::record::{BodiesDigest, Body, BodyHasher, Seq, StoredText};
 
 /// Bytes that are read ahead.
 const READ_AHEAD_BYTES: u64 = 2 << 20;
@@ -44,13 +48,18 @@ pub struct Reader {
     cursor: Option<Cursor>,
     /// The last body's table: most bodies share it.
     table: Arc<str>,
+    /// Bodies of more bytes than this are not read into memory.
+    most_held_bytes: u64,
 }
+
+/// Bytes of a stored body that are checked at a time.
+const CHECKED_BYTES: usize = 256 << 10;
 
 /// A position in a segment.
 struct Cursor {
     first_seq: u64,
     path: PathBuf,
-    file: Box<dyn DiskFile>,
+    file: Arc<dyn DiskFile>,
     format: u32,
     salt: u64,
     /// Offset of the next frame, and of the buffer's first byte.
@@ -70,7 +79,16 @@ enum NextBody {
 impl Reader {
     pub(crate) fn new(journal: Journal, from: Seq) -> Reader {
         let next = from.max(Seq::FIRST);
-        Reader { journal, next, cursor: None, table: Arc::from("") }
+        let (cursor, table, most_held_bytes) = (None, Arc::from(""), u64::MAX);
+        Reader { journal, next, cursor, table, most_held_bytes }
+    }
+
+    /// Returns bodies of more than `most_bytes` as they are stored ([`Body::stored`]), checked and not
+    /// held in memory. Those that are compressed or encrypted are held all the same.
+    #[must_use]
+    pub fn holding_at_most(mut self, most_bytes: u64) -> Reader {
+        self.most_held_bytes = most_bytes;
+        self
     }
 
     /// Returns the number of the body that [`next`](Self::next) returns next, lost ones aside.
@@ -164,7 +182,7 @@ impl Reader {
         self.cursor = Some(Cursor {
             first_seq,
             path: segment.path,
-            file,
+            file: file.into(),
             format: segment.format,
             salt: segment.salt,
             offset: segment.frames_at,
@@ -188,6 +206,12 @@ impl Reader {
             if seq != self.next {
                 let why = format!("body {seq} stands where {} should", self.next);
                 return Err(cursor.damaged(offset, why));
+            }
+            let is_large = u64::from(header.payload_bytes) > self.most_held_bytes;
+            if is_large && let Some(body) = cursor.stored(&header, &mut self.table)? {
+                cursor.skip(header.frame_bytes());
+                self.next = seq.next();
+                return Ok(Some(body));
             }
             let mut payload = cursor.payload(&header)?;
             let head_bytes = payload.split_to(usize::from(header.head_bytes));
@@ -213,6 +237,7 @@ impl Reader {
                 form: head.form,
                 first_line: head.first_line,
                 bytes,
+                stored: None,
             };
             cursor.skip(header.frame_bytes());
             self.next = seq.next();
@@ -283,6 +308,76 @@ impl Cursor {
         Ok(self.buffer.slice(..want))
     }
 
+    /// Returns the next body without holding it, once it matches its checksum; `None` if it is compressed
+    /// or encrypted.
+    fn stored(
+        &mut self,
+        header: &Header,
+        table: &mut Arc<str>,
+    ) -> Result<Option<Body>, JournalError> {
+        let head_bytes = u64::from(header.head_bytes);
+        let mut before = self.peek(HEADER_BYTES as u64 + head_bytes)?;
+        before.advance(HEADER_BYTES);
+        let Some(head) = BodyHead::decode(&before, header.flags.is_compressed) else {
+            return Err(self.damaged(self.offset, "a body's head makes no sense".into()));
+        };
+        let at = self.offset + HEADER_BYTES as u64 + head_bytes;
+        let bytes = u64::from(header.payload_bytes) - head_bytes;
+        let mut buffer = vec![0; CHECKED_BYTES];
+        let first = self.read_at(&mut buffer, at, bytes)?;
+        if header.flags.is_compressed || is_encrypted(self.format, header.flags, first) {
+            return Ok(None);
+        }
+        if **table != *head.table {
+            *table = Arc::from(head.table);
+        }
+        let mut body = Body {
+            seq: Seq(header.seq),
+            received_at: header.at,
+            table: Arc::clone(table),
+            form: head.form,
+            first_line: head.first_line,
+            bytes: Bytes::new(),
+            stored: None,
+        };
+        let mut hasher = BodyHasher::new(&body);
+        let (mut crc, mut read, mut last_byte) = (crc32c::crc32c(&before), 0, None);
+        while read < bytes {
+            let piece = self.read_at(&mut buffer, at + read, bytes - read)?;
+            crc = crc32c::crc32c_append(crc, piece);
+            hasher.update(piece);
+            last_byte = piece.trim_ascii_end().last().copied().or(last_byte);
+            read += piece.len() as u64;
+        }
+        if crc != header.payload_crc {
+            let why = "a frame's payload does not match its checksum";
+            return Err(self.damaged(self.offset, why.into()));
+        }
+        let (file, digest) = (Arc::clone(&self.file), hasher.digest());
+        body.stored = Some(Arc::new(StoredBody { file, at, bytes, digest, last_byte }));
+        Ok(Some(body))
+    }
+
+    /// Fills `buffer` with bytes of the file at `at`, at most `most_bytes`.
+    fn read_at<'b>(
+        &self,
+        buffer: &'b mut [u8],
+        at: u64,
+        most_bytes: u64,
+    ) -> Result<&'b [u8], JournalError> {
+        let want = usize::try_from(most_bytes).unwrap_or(usize::MAX).min(buffer.len());
+        let piece = buffer.get_mut(..want).unwrap_or_default();
+        let read = read_full_at(&*self.file, piece, at).map_err(|source| JournalError::Io {
+            what: "read",
+            path: self.path.clone(),
+            source,
+        })?;
+        if read < want {
+            return Err(self.damaged(self.offset, "the file is shorter than it was".into()));
+        }
+        Ok(piece)
+    }
+
     fn skip(&mut self, bytes: u64) {
         self.offset += bytes;
         match usize::try_from(bytes) {
@@ -306,5 +401,41 @@ impl Cursor {
 
     fn damaged(&self, offset: u64, why: String) -> JournalError {
         JournalError::Damaged { path: self.path.clone(), offset, why }
+    }
+}
+
+/// A body in its segment. The segment may lose its name meanwhile.
+struct StoredBody {
+    file: Arc<dyn DiskFile>,
+    /// Offset of its first byte.
+    at: u64,
+    bytes: u64,
+    digest: BodiesDigest,
+    last_byte: Option<u8>,
+}
+
+impl fmt::Debug for StoredBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes at {}", self.bytes, self.at)
+    }
+}
+
+impl StoredText for StoredBody {
+    fn text_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn digest(&self) -> BodiesDigest {
+        self.digest
+    }
+
+    fn last_byte(&self) -> Option<u8> {
+        self.last_byte
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = usize::try_from(self.bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let most = left.min(buffer.len());
+        read_full_at(&*self.file, buffer.get_mut(..most).unwrap_or_default(), self.at + offset)
     }
 }

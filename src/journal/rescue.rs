@@ -137,5 +137,6 @@ fn read(
         form: body_head.form,
         first_line: body_head.first_line,
         bytes,
+        stored: None,
     })
 }

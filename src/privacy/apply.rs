@@ -19,6 +19,9 @@ use crate::schema::{EXTRA, TableSchema};
 use crate::table::privacy_rules::{Step, TAG_EVENTS};
 use crate::table::{Spec, Tables};
 
+/// Bytes of a stored line that are read at a time.
+const PIECE_BYTES: usize = 256 << 10;
+
 /// The rules of one table.
 #[derive(Clone, Debug)]
 pub struct Applied {
@@ -66,6 +69,14 @@ impl Applied {
     /// The arrays do not go together: a bug, and nothing is passed on.
     pub fn apply(&self, decoded: &mut Decoded) -> Result<(), ArrowError> {
         for reject in &mut decoded.rejects {
+            if let Some(stored) = reject.stored.take() {
+                let mut raw = Vec::new();
+                stored.read(PIECE_BYTES, |piece| {
+                    raw.extend_from_slice(piece);
+                    Ok(())
+                })?;
+                reject.raw = raw.into();
+            }
             self.seal(reject);
         }
         if self.rules.is_empty() || decoded.batch.num_rows() == 0 {

@@ -29,6 +29,7 @@ fn decoded(rules: &[(&str, &str)], lines: &str) -> Decoded {
         form: Form::Ndjson,
         first_line: 1,
         bytes: lines.to_owned().into(),
+        stored: None,
     });
     let mut decoded = decoder.finish();
     Applied::new(&all, &schema, key()).apply(&mut decoded).unwrap();

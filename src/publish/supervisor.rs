@@ -33,6 +33,10 @@ use crate::roll::source::{Next, Source};
 use crate::status::{Observers, Readiness, RollEvent};
 use crate::table::Tables;
 
+/// Most bytes of a body of the journal that is held in memory while it is decoded. Larger ones are read
+/// piece by piece; no larger one is compressed.
+const MOST_HELD_BYTES: u64 = 8 << 20;
+
 /// Rolls and bodies of the journal that are not committed.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
@@ -152,7 +156,8 @@ impl Supervisor {
     /// made again, and may be away.
     fn look_at_first(&self, first: Seq) {
         // One that cannot be read is reported when the roll is made again.
-        if let Ok(journal::Next::Body(body)) = self.journal.reader(first).next(Duration::ZERO) {
+        let mut reader = self.journal.reader(first).holding_at_most(MOST_HELD_BYTES);
+        if let Ok(journal::Next::Body(body)) = reader.next(Duration::ZERO) {
             let mut pending = self.pending.lock();
             pending.bodies.read(body.seq, body.received_at);
             self.readiness.set_oldest_pending(pending.bodies.oldest());
@@ -203,7 +208,7 @@ impl Supervisor {
     /// Returns the bodies of the journal from `first` on, to `last` or without end.
     fn source(&self, first: Seq, last: Option<Seq>) -> JournalSource {
         JournalSource {
-            reader: self.journal.reader(first),
+            reader: self.journal.reader(first).holding_at_most(MOST_HELD_BYTES),
             last,
             stop: self.stop.clone(),
             pending: Arc::clone(&self.pending),

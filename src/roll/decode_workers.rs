@@ -13,6 +13,7 @@ use anyhow::{Context as _, anyhow};
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender};
 
+use super::stored_window;
 use crate::decode::{Counts, Decoder, Progress, ReadLimit, Reject};
 use crate::privacy::Applied;
 use crate::record::Body;
@@ -128,11 +129,12 @@ impl Decoders<'_> {
             Entry::Vacant(entry) => {
                 let spec = self.tables.get(table).context("a table of another list")?;
                 let decoder = Decoder::new(Arc::clone(&spec.schema), Arc::clone(self.node));
-                entry.insert(decoder.by_revision(spec.revision))
+                let decoder = decoder.by_revision(spec.revision);
+                entry.insert(decoder.with_line_limit(spec.line_limit_bytes))
             }
         };
         let (lines, bytes, columns) = (decoder.lines(), progress.bytes(), decoder.column_bytes());
-        let ended = decoder.read(body, progress, self.limit);
+        let ended = stored_window::decode(decoder, body, progress, self.limit)?;
         let ReadLimit { lines: lines_left, bytes: bytes_left, column_bytes: columns_left } =
             self.limit;
         self.limit = ReadLimit {
@@ -189,6 +191,7 @@ mod tests {
             form: Form::Ndjson,
             first_line: 1,
             bytes: Bytes::copy_from_slice(text.as_bytes()),
+            stored: None,
         }
     }
 

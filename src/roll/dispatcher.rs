@@ -17,6 +17,8 @@ use crate::record::{BodiesDigest, Body, SeqRange};
 const LINGER: Duration = Duration::from_millis(20);
 /// Approximate bytes of memory that a body takes besides its own.
 const BODY_BYTES: usize = 128;
+/// Most bytes that are held of a body that is stored: two windows with lines of the usual limit.
+const STORED_BYTES: u64 = 32 << 20;
 /// Interval at which the age of the open roll is checked when no bodies come.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
@@ -62,6 +64,15 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) abandoned: &'a AtomicBool,
 }
 
+/// Returns the bytes that are held of `body` while it is decoded.
+fn held_bytes(body: &Body) -> usize {
+    let bytes = match body.stored {
+        Some(_) => body.text_bytes().min(STORED_BYTES),
+        None => body.text_bytes(),
+    };
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 impl Dispatcher<'_> {
     /// Dispatches until the source ends or the engine is torn down.
     ///
@@ -80,7 +91,7 @@ impl Dispatcher<'_> {
                 match source.next(wait)? {
                     Next::Body(body) => {
                         due.get_or_insert_with(|| Instant::now() + LINGER);
-                        bytes += body.bytes.len() + BODY_BYTES;
+                        bytes += held_bytes(&body) + BODY_BYTES;
                         bodies.push(body);
                     }
                     Next::TimedOut => break,

@@ -4,6 +4,7 @@
 //! * `source`: the source that bodies come from.
 //! * `dispatcher`: cuts bodies into jobs and sends each to a decode worker.
 //! * `decode_workers`: the threads that decode, part by part.
+//! * `stored_window`: the windows in which they decode what is too large to be held.
 //! * `open_roll`: the rows and rejects of the roll that is being filled.
 //! * `open_tables`: its tables, by id.
 //! * `data_files`: its Parquet files.
@@ -25,6 +26,7 @@ pub(crate) mod options;
 pub(crate) mod quarantine_writer;
 pub(crate) mod source;
 pub(crate) mod spill;
+mod stored_window;
 
 pub use options::Options;
 

@@ -11,10 +11,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
+use base64::write::EncoderWriter;
 use serde::{Serialize, Serializer};
 
 use crate::decode::Reject;
-use crate::record::Seq;
+use crate::record::{Seq, StoredRange};
+
+/// Bytes of a stored line that are written at a time.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A quarantine file of the open roll.
 pub(crate) struct Rejects {
@@ -68,10 +72,33 @@ impl Rejects {
 
 fn write(out: &mut impl std::io::Write, reject: &Reject) -> std::io::Result<()> {
     let Seq(seq) = reject.seq;
+    if let Some(stored) = &reject.stored {
+        return write_stored(out, reject, stored);
+    }
     let (code, reason) = (reject.code.as_str(), reject.reason.as_str());
     let entry = EntryLine { code, reason, seq, line: reject.line, raw: Raw::of(&reject.raw) };
     serde_json::to_writer(&mut *out, &entry)?;
     out.write_all(b"\n")
+}
+
+/// Writes the entry of a line that is not held, piece by piece.
+fn write_stored(
+    out: &mut impl std::io::Write,
+    reject: &Reject,
+    stored: &StoredRange,
+) -> std::io::Result<()> {
+    let (code, reason) = (reject.code.as_str(), serde_json::to_string(&reject.reason)?);
+    let (Seq(seq), line) = (reject.seq, reject.line);
+    write!(
+        out,
+        "{{\"code\":\"{code}\",\"reason\":{reason},\"seq\":{seq},\"line\":{line},\
+         \"raw\":{{\"base64\":\""
+    )?;
+    let mut encoder = EncoderWriter::new(&mut *out, &STANDARD);
+    stored.read(PIECE_BYTES, |piece| encoder.write_all(piece))?;
+    encoder.finish()?;
+    drop(encoder);
+    out.write_all(b"\"}}\n")
 }
 
 #[derive(Serialize)]
@@ -115,8 +142,11 @@ fn encoded<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::decode::RejectCode;
+    use crate::record::{BodiesDigest, StoredText};
 
     fn entry(raw: &[u8]) -> (Vec<u8>, crate::lake::QuarantineEntry) {
         let reject = Reject {
@@ -125,11 +155,58 @@ mod tests {
             code: RejectCode::NotObject,
             reason: "not a \"JSON\" object".into(),
             raw: bytes::Bytes::copy_from_slice(raw),
+            stored: None,
         };
         let mut out = Vec::new();
         write(&mut out, &reject).unwrap();
         let read = serde_json::from_slice(&out).unwrap();
         (out, read)
+    }
+
+    #[derive(Debug)]
+    struct Text(Vec<u8>);
+
+    impl StoredText for Text {
+        fn text_bytes(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn digest(&self) -> BodiesDigest {
+            BodiesDigest::default()
+        }
+
+        fn last_byte(&self) -> Option<u8> {
+            None
+        }
+
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+            let rest = &self.0[offset as usize..];
+            let n = rest.len().min(buffer.len());
+            buffer[..n].copy_from_slice(&rest[..n]);
+            Ok(n)
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_held_is_written_piece_by_piece_and_given_back() {
+        let bytes: Vec<u8> = (0..2 * PIECE_BYTES + 7).map(|n| (n % 251) as u8).collect();
+        for range in [0..bytes.len(), 1..PIECE_BYTES + 2, 5..5] {
+            let text = Arc::new(Text(bytes.clone()));
+            let stored = StoredRange { text, range: range.start as u64..range.end as u64 };
+            let reject = Reject {
+                seq: Seq(7),
+                line: 3,
+                code: RejectCode::TooLong,
+                reason: "a \"reason\"".into(),
+                raw: bytes::Bytes::new(),
+                stored: Some(stored),
+            };
+            let mut out = Vec::new();
+            write(&mut out, &reject).unwrap();
+            let read: crate::lake::QuarantineEntry = serde_json::from_slice(&out).unwrap();
+            assert_eq!(read.bytes(), &bytes[range]);
+            assert_eq!((read.seq, read.line, &*read.reason), (7, 3, "a \"reason\""));
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ fn file(schema: &Arc<TableSchema>, starts: &[i64]) -> Vec<u8> {
         form: Form::Ndjson,
         first_line: 1,
         bytes: lines.into(),
+        stored: None,
     });
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(2)).build();
     let mut file = Vec::new();

@@ -312,6 +312,7 @@ fn an_entry_of_an_update_is_recognised_by_its_reason() {
         form: crate::record::Form::Elasticsearch,
         first_line: 1,
         bytes: "{\"update\":{}}\n{\"doc\":{}}\n17\n".into(),
+        stored: None,
     });
     let written = decoder.finish().rejects.into_iter().map(|reject| {
         let raw = serde_json::Value::Null;

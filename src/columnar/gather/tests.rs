@@ -31,6 +31,7 @@ fn batch(lines: &str) -> RecordBatch {
         form: Form::Ndjson,
         first_line: 1,
         bytes: Bytes::from(lines.to_owned()),
+        stored: None,
     });
     let decoded = decoder.finish();
     assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);

@@ -57,6 +57,7 @@ fn fuzz_bodies() {
             form: if dice.one_in(2) { Form::Ndjson } else { Form::Elasticsearch },
             first_line: 1,
             bytes: Bytes::from(bytes),
+            stored: None,
         };
         let mut progress = Progress::NEW;
         let limit = ReadLimit {
@@ -96,6 +97,7 @@ fn fuzz_nesting_of_any_depth_and_kind_is_a_reject() {
             form: Form::Ndjson,
             first_line: 1,
             bytes: Bytes::from(bytes),
+            stored: None,
         });
         let counts = decoder.finish().counts;
         assert_eq!((counts.rows, counts.rejects), (0, 1), "{open}");

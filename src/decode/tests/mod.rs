@@ -5,6 +5,7 @@ mod documents;
 mod forms;
 mod fuzz;
 mod generate;
+mod long;
 mod property;
 mod values;
 
@@ -73,6 +74,7 @@ fn body(form: Form, bytes: &[u8]) -> Body {
         form,
         first_line: 1,
         bytes: Bytes::copy_from_slice(bytes),
+        stored: None,
     }
 }
 

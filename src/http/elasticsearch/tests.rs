@@ -222,6 +222,7 @@ proptest! {
                 form: Form::Elasticsearch,
                 first_line: 1,
                 bytes: part.bytes(&sent),
+                stored: None,
             };
             while !decoder.read(&body, &mut progress, ReadLimit { lines: part_lines, ..ReadLimit::NONE }) {}
         }

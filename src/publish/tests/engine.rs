@@ -38,6 +38,7 @@ impl<F: FnMut(u64) -> Option<String> + Send> Source for Given<F> {
             form: Form::Ndjson,
             first_line: 1,
             bytes: Bytes::from(text),
+            stored: None,
         }))
     }
 }

@@ -27,6 +27,7 @@ fn rows() -> RecordBatch {
         form: Form::Ndjson,
         first_line: 1,
         bytes: bytes.into(),
+        stored: None,
     });
     decoder.finish().batch
 }

@@ -46,6 +46,7 @@ fn extras(shape: Shape, count: usize) -> usize {
         form: Form::Ndjson,
         first_line: 1,
         bytes: bytes.into(),
+        stored: None,
     });
     let decoded = decoder.finish();
     assert_eq!((decoded.counts.rows, decoded.counts.rejects), (count as u64, 0));
