@@ -1,4 +1,5 @@
-//! The process's limit of descriptors (open files and sockets), and the connections that fit in it.
+//! Limits of the process: of descriptors (open files and sockets), with the connections that fit in it,
+//! and none of its memory on disk.
 //!
 //! A process usually starts with a soft limit of 1,024 and a hard one that is far above. Beyond the
 //! soft limit nothing can be opened: no connection, and no segment, staging file or request to the
@@ -15,6 +16,16 @@ pub(crate) const LEAST_CONNECTIONS: usize = 16;
 const MOST: u64 = 1 << 20;
 /// The highest soft limit that every macOS accepts, where a hard limit of none means less.
 const SURE: u64 = 10_240;
+
+/// Turns core dumps off: the memory of a process has keys, passwords and the bodies of senders in it. A
+/// debugger of the same user may not look either; one of root may. What the system refuses is left.
+pub(crate) fn no_core_dumps() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+    // A handler that dumps are piped to is run whatever the limit is.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
 
 /// Raises the soft limit to the hard one, as far as the system lets it. Returns the soft limit.
 pub(crate) fn raise() -> u64 {
@@ -50,6 +61,15 @@ mod tests {
         assert_eq!(connections(1024, 32, 256), 96);
         assert_eq!(connections(1024, 32, 64), LEAST_CONNECTIONS);
         assert_eq!(connections(8, 32, 64), 8);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn there_are_no_core_dumps() {
+        no_core_dumps();
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+        let dumpable = rustix::process::dumpable_behavior().unwrap();
+        assert_eq!(dumpable, rustix::process::DumpableBehavior::NotDumpable);
     }
 
     #[test]

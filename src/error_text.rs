@@ -1,12 +1,26 @@
-//! Errors as text: each cause once, on one line, without control characters, of bounded length.
+//! Text of others, and errors that hold it, as they are shown: in logs, answers and on a terminal.
 //!
-//! Libraries put the text of a cause into the text of the error above it, and give it as a cause as
-//! well: unedited, one failure is nine lines.
+//! - A store, a lake, a sender or a server may say anything, of any length. Its text is shown on one
+//!   line, cut at [`SHOWN_BYTES`], with control characters and those that turn a line around escaped:
+//!   it begins no line of its own and steers no terminal ([`shown`], [`bounded`]).
+//! - The name and password in a URL are never shown: [`without_userinfo`] is part of all of these.
+//! - Of an error, each cause is told once. Libraries put the text of a cause into the text of the error
+//!   above it, and give it as a cause as well: unedited, one failure is nine lines.
+//!
+//! A text goes through here where it becomes a part of something that is shown. The log does it again
+//! for whole lines, and the reports of commands for what is left in them ([`printable`]).
 
+use std::borrow::Cow;
 use std::error::Error;
 
 /// Most characters of a text for a log or a readiness answer.
 pub(crate) const MOST_CHARACTERS: usize = 400;
+
+/// Most bytes of a text of others.
+pub(crate) const SHOWN_BYTES: usize = 1024;
+
+/// Most bytes of one line of an error for people. Some list what is wrong with a configuration.
+const PRINTED_BYTES: usize = 16 << 10;
 
 /// Iterates over the error and its causes, outermost first.
 pub(crate) fn causes<'a>(
@@ -49,34 +63,136 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     bounded(&lines(error).join(": "), MOST_CHARACTERS)
 }
 
-/// Returns `text` with its control characters escaped, except for line feeds and tabs.
+/// Returns a text of several lines as it is printed: control characters escaped, but for line feeds and
+/// tabs, and no name or password in a URL.
 pub(crate) fn printable(text: &str) -> String {
-    escaped(text.chars(), &['\n', '\t'])
+    escaped(&without_userinfo(text), &['\n', '\t'], usize::MAX)
+}
+
+/// Returns the text of an error for people, as [`printable`] does, cut at a length that no list of our
+/// own has.
+pub(crate) fn printable_error(text: &str) -> String {
+    escaped(&without_userinfo(text), &['\n', '\t'], PRINTED_BYTES)
+}
+
+/// Returns a text of others on one line of at most [`SHOWN_BYTES`]: a name, a value, an answer.
+pub(crate) fn shown(text: &str) -> String {
+    escaped(&without_userinfo(head(text)), &[], SHOWN_BYTES)
+}
+
+/// Returns a whole line of at most `most` bytes, with the characters `kept` as they are.
+pub(crate) fn line(text: &str, most: usize, kept: &[char]) -> String {
+    escaped(&without_userinfo(text), kept, most)
 }
 
 /// Returns `text` on one line: control characters escaped, cut after `most` characters.
 pub(crate) fn bounded(text: &str, most: usize) -> String {
-    let text = text.trim();
-    let mut line = escaped(text.chars().take(most), &[]);
-    if text.chars().nth(most).is_some() {
+    let text = without_userinfo(head(text.trim()));
+    let end = text.char_indices().nth(most).map(|(at, _)| at);
+    let mut line = escaped(text.get(..end.unwrap_or(text.len())).unwrap_or_default(), &[], usize::MAX);
+    if end.is_some() && !line.ends_with('…') {
         line.push('…');
     }
     line
+}
+
+/// Returns JSON without the characters that steer a terminal or turn a line around, as escapes of JSON:
+/// it reads as before. For samples of what senders sent, which are shown whole.
+pub(crate) fn in_json(json: &str) -> Cow<'_, str> {
+    let hostile = |c: char| is_invisible(c) && !matches!(c, '\n' | '\t' | '\r');
+    if !json.contains(hostile) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if hostile(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Returns the path on one line, as [`shown`] does.
+pub(crate) fn path(path: &std::path::Path) -> String {
+    shown(&path.to_string_lossy())
+}
+
+/// Returns the beginning of `text`: far more than is shown, so that a name and password in it end there.
+fn head(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(1 << 20)).unwrap_or(text)
+}
+
+/// Returns `text` with the names and passwords of its URLs hidden.
+pub(crate) fn without_userinfo(text: &str) -> Cow<'_, str> {
+    let (mut rest, mut out) = (text, String::new());
+    while let Some((before, after)) = rest.split_once("://") {
+        let userinfo = userinfo(after);
+        if userinfo > 0 {
+            out.push_str(before);
+            out.push_str("://[hidden]");
+            rest = after.get(userinfo..).unwrap_or_default();
+        } else {
+            out.push_str(before);
+            out.push_str("://");
+            rest = after;
+        }
+    }
+    if out.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// Returns the length of the name and password at the beginning of an authority, without the `@` after
+/// them. A password may have characters that do not belong there unencoded.
+fn userinfo(authority: &str) -> usize {
+    let is_end = |c: char| c.is_whitespace() || c.is_control() || "\"'<>`(){},".contains(c);
+    let word = authority.split(is_end).next().unwrap_or_default();
+    let host = word.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    if let Some(at) = host.rfind('@') {
+        return at;
+    }
+    // `user:pass/word@host`: what is no port is no host before a path either.
+    let port = host.rsplit_once(':').filter(|_| !host.ends_with(']')).map(|(_, port)| port);
+    let is_port = port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_port { 0 } else { word.rfind('@').unwrap_or(0) }
 }
 
 /// Returns true for characters that could make a part of a text look like another line, or turn it
 /// around.
 fn is_invisible(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            character,
+            '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
-fn escaped(text: impl Iterator<Item = char>, kept: &[char]) -> String {
+/// Returns `text` escaped but for the characters `kept`, cut at `most` bytes of the result.
+fn escaped(text: &str, kept: &[char], most: usize) -> String {
     let mut escaped = String::new();
-    for character in text {
+    for character in text.chars() {
+        let before = escaped.len();
         match is_invisible(character) && !kept.contains(&character) {
             true => escaped.extend(character.escape_default()),
             false => escaped.push(character),
+        }
+        if escaped.len() > most {
+            escaped.truncate(before);
+            escaped.push('…');
+            break;
         }
     }
     escaped
@@ -118,5 +234,54 @@ mod tests {
         assert_eq!(bounded("a\u{2028}b\u{202e}c", 9), "a\\u{2028}b\\u{202e}c");
         assert_eq!(bounded("ééééé", 3), "ééé…");
         assert_eq!(bounded("ééé", 3), "ééé");
+    }
+
+    #[test]
+    fn a_text_of_others_is_a_line_of_a_kilobyte() {
+        let hostile = "\u{1b}]0;t\u{7}\n\u{202e}ok\u{200b}\u{9b}2J\r";
+        let line = shown(hostile);
+        assert_eq!(
+            line,
+            "\\u{1b}]0;t\\u{7}\\n\\u{202e}ok\\u{200b}\\u{9b}2J\\r"
+        );
+        for long in ["x".repeat(3 << 20), "\u{202e}".repeat(1 << 20), "é\n".repeat(1 << 20)] {
+            let line = shown(&long);
+            assert!(line.len() <= SHOWN_BYTES + '…'.len_utf8(), "{}", line.len());
+            assert!(line.ends_with('…') && !line.contains('\n'), "{line}");
+        }
+        assert_eq!(shown("date=2026-11-23/ä b"), "date=2026-11-23/ä b");
+        let listed = "2 mistakes:\n\tone\u{1b}[2J\n\ttwo";
+        assert_eq!(printable(listed), "2 mistakes:\n\tone\\u{1b}[2J\n\ttwo");
+        assert!(printable_error(&"a\n".repeat(1 << 20)).len() < PRINTED_BYTES + 4);
+    }
+
+    #[test]
+    fn json_reads_the_same_without_what_steers_a_terminal() {
+        let sample = serde_json::json!({"raw": "a\u{9b}2J\u{202e}b\u{e0041}é\n\u{7f}"});
+        let json = sample.to_string();
+        let shown = in_json(&json);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), sample);
+        assert!(!shown.contains(is_invisible), "{shown}");
+        assert!(matches!(in_json("{}"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_name_and_a_password_in_a_url_are_not_shown() {
+        for (text, expected) in [
+            ("GET http://user:SECRET@host:9000/b: refused", "GET http://[hidden]@host:9000/b: refused"),
+            ("https://SECRET@host", "https://[hidden]@host"),
+            ("http://u:SEC@RET@host/x?y", "http://[hidden]@host/x?y"),
+            ("(http://u:SEC/RET@host/x) and s3://u:SECRET@b", "(http://[hidden]@host/x) and s3://[hidden]@b"),
+            // These have none.
+            ("http://host:9000/a@b", "http://host:9000/a@b"),
+            ("http://[::1]:9000/a@b", "http://[::1]:9000/a@b"),
+            ("http://[::1]/a@b", "http://[::1]/a@b"),
+            ("s3://bucket/a@b, or x@y", "s3://bucket/a@b, or x@y"),
+            ("://", "://"),
+        ] {
+            assert_eq!(without_userinfo(text), expected);
+            assert_eq!(bounded(text, 400), expected);
+            assert!(!shown(text).contains("SECRET") && !printable(text).contains("SECRET"));
+        }
     }
 }

@@ -1,9 +1,50 @@
-//! JSON read without loss: the members of an object in their order, and JSON Pointers (RFC 6901).
+//! JSON read without loss: the members of an object in their order, JSON Pointers (RFC 6901), and
+//! numbers that can be counted with.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// The largest number that is read from a lake: sums of thousands of them fit into 64 bits, and every
+/// reader of JSON reads them exactly. Nothing is counted that far.
+pub(crate) const MOST: u64 = (1 << 53) - 1;
+
+/// Reads a number of at most [`MOST`], for fields of records in a lake, which anybody may have written.
+///
+/// # Errors
+/// The reader's; a larger number.
+pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    counted(u64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+/// Reads two numbers as [`number`] does.
+///
+/// # Errors
+/// As for [`number`].
+pub(crate) fn pairs<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<(u64, u64)>, D::Error> {
+    let pairs = Vec::<(u64, u64)>::deserialize(deserializer)?;
+    let all = pairs.iter().try_for_each(|(one, two)| counted(*one).and(counted(*two)).map(drop));
+    all.map(|()| pairs).map_err(serde::de::Error::custom)
+}
+
+/// Reads a number that may be missing as [`number`] does.
+///
+/// # Errors
+/// As for [`number`].
+pub(crate) fn optional<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
+    let read = Option::<u64>::deserialize(deserializer)?;
+    read.map(counted).transpose().map_err(serde::de::Error::custom)
+}
+
+fn counted(number: u64) -> Result<u64, String> {
+    let counted = (number <= MOST).then_some(number);
+    counted.ok_or_else(|| format!("the number {number} is above {MOST}, to which nothing is counted"))
+}
 
 /// The members of a JSON object in their order. Repeated keys are kept, and each value has the text
 /// that it came with.

@@ -18,6 +18,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
+use crate::secret_path::{self, Kept};
+
 /// The time between two reads of the files.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
@@ -124,9 +126,9 @@ impl Tls {
 }
 
 /// Reads a file, and adds it to `digest`.
-fn read(path: &Path, digest: &mut digest::Context) -> Result<Vec<u8>, TlsError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
+fn read(path: &Path, kept: Kept, digest: &mut digest::Context) -> Result<Vec<u8>, TlsError> {
+    let bytes = secret_path::read(path, kept)
+        .map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
     digest.update(&(bytes.len() as u64).to_le_bytes());
     digest.update(&bytes);
     Ok(bytes)
@@ -143,8 +145,9 @@ fn load(files: &TlsFiles) -> Result<Loaded, TlsError> {
             _ => Err(wrong(path, "it holds no certificate in PEM".to_owned())),
         }
     };
-    let chain = certificates(&files.cert, &read(&files.cert, &mut digest)?)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&files.key, &mut digest)?)
+    let chain = certificates(&files.cert, &read(&files.cert, Kept::Unchanged, &mut digest)?)?;
+    let key = read(&files.key, Kept::Secret, &mut digest)?;
+    let key = PrivateKeyDer::from_pem_slice(&key)
         .map_err(|_| wrong(&files.key, "it holds no private key in PEM".to_owned()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -154,7 +157,7 @@ fn load(files: &TlsFiles) -> Result<Loaded, TlsError> {
         None => builder.with_no_client_auth(),
         Some(path) => {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates(path, &read(path, &mut digest)?)? {
+            for certificate in certificates(path, &read(path, Kept::Unchanged, &mut digest)?)? {
                 roots.add(certificate).map_err(|error| wrong(path, error.to_string()))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use super::error::{CredentialsError, Denied, Rejection};
 use super::file::Credentials;
 use super::header::pair;
-use super::oauth2::{self, Granted, NotGranted, Payload};
+use super::oauth2::{Granted, NotGranted, Payload, Signer, TokenRequest};
 use super::password::Verifier;
 use super::rules::{Rules, Scheme};
 use crate::peers::{Peer, TokenBuckets};
@@ -53,7 +53,7 @@ pub struct Auth {
     current: RwLock<Arc<Credentials>>,
     verifier: Verifier,
     failures: Arc<TokenBuckets>,
-    signer: oauth2::Signer,
+    signer: Signer,
 }
 
 impl Auth {
@@ -64,7 +64,7 @@ impl Auth {
     /// [`CredentialsError`].
     pub fn open(path: &Path, state: &Path) -> Result<Arc<Auth>, CredentialsError> {
         let credentials = Credentials::read(path)?;
-        let signer = oauth2::Signer::open(&state.join("oauth2.key"))?;
+        let signer = Signer::open(&state.join("oauth2.key"))?;
         let failures = Arc::new(TokenBuckets::new(FAILURES_PER_SECOND, FAILURES));
         Ok(Arc::new(Auth {
             path: path.to_owned(),
@@ -227,29 +227,11 @@ impl Auth {
         form: &[u8],
         from: IpAddr,
     ) -> Result<Granted, NotGranted> {
-        let form = oauth2::fields(form).ok_or(NotGranted::Request)?;
-        let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
-        if field("grant_type") != Some("client_credentials") {
-            return Err(NotGranted::GrantType);
-        }
         let peer = Peer::of(from);
         let denied = |denied| NotGranted::Denied(denied);
-        let basic = authorization
-            .and_then(|value| std::str::from_utf8(value).ok())
-            .and_then(|text| text.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
-            .and_then(|(_, value)| pair(value.trim()));
-        let (id, secret) = match (basic, field("client_id"), field("client_secret")) {
-            // RFC 6749, 2.3.1: both are form-encoded within the header.
-            (Some((id, secret)), ..) => {
-                let decode = |text: &str| oauth2::decoded(text.as_bytes());
-                let (Some(id), Some(secret)) = (decode(&id), decode(&secret)) else {
-                    return Err(denied(self.charge(peer)));
-                };
-                (id, secret)
-            }
-            (None, Some(id), Some(secret)) => (id.to_owned(), secret.to_owned()),
-            _ => return Err(denied(self.charge(peer))),
+        let TokenRequest { id, secret, scope } = match TokenRequest::parse(authorization, form) {
+            Err(NotGranted::Denied(_)) => return Err(denied(self.charge(peer))),
+            parsed => parsed?,
         };
         let credentials = self.credentials();
         let client = credentials.clients.get(&id);
@@ -260,7 +242,7 @@ impl Auth {
             (Ok(()), None) => return Err(denied(self.charge(peer))),
             (Err(rejection), _) => return Err(denied(self.denied(rejection, peer))),
         };
-        let scope: Vec<String> = match field("scope").map(str::trim).filter(|s| !s.is_empty()) {
+        let scope: Vec<String> = match scope {
             Some(asked) => asked.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
             None => client.scopes.clone(),
         };

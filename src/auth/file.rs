@@ -33,7 +33,7 @@ use super::error::CredentialsError;
 use super::jwt::{IssuerSection, Issuers};
 use super::password;
 use super::secret::{Secret, parse_token_hash, sha256};
-use crate::secret_path::may_be_shown;
+use crate::secret_path::{self, Kept, may_be_shown};
 
 /// The least characters of a token that is given in the clear.
 const MIN_TOKEN_CHARACTERS: usize = 32;
@@ -110,7 +110,7 @@ impl Credentials {
     /// [`CredentialsError`].
     pub(super) fn read(path: &Path) -> Result<Credentials, CredentialsError> {
         let mut reader = Reader { path, digest: digest::Context::new(&digest::SHA256) };
-        let text = reader.file(path)?;
+        let text = reader.file(path, Kept::Secret)?;
         let parsed: Sections = toml::from_str(&text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let before = text.as_bytes().get(..at).unwrap_or_default();
@@ -153,7 +153,7 @@ impl Credentials {
             let url = issuer.jwks.starts_with("https://") || issuer.jwks.starts_with("http://");
             let keys = match url {
                 true => None,
-                false => Some(reader.file(&reader.beside(Path::new(&issuer.jwks)))?),
+                false => Some(reader.file(&reader.beside(Path::new(&issuer.jwks)), Kept::Unchanged)?),
             };
             let name = issuer.issuer.clone();
             if let Err(what) = issuers.add(issuer, keys.as_deref()) {
@@ -214,9 +214,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Reads a file.
-    fn file(&mut self, path: &Path) -> Result<String, CredentialsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| CredentialsError::Read { path: path.to_owned(), source })?;
+    fn file(&mut self, path: &Path, kept: Kept) -> Result<String, CredentialsError> {
+        let failed = |source| CredentialsError::Read { path: path.to_owned(), source };
+        let text = String::from_utf8(secret_path::read(path, kept).map_err(failed)?);
+        let text = text.map_err(|_| failed(std::io::ErrorKind::InvalidData.into()))?;
         self.digest.update(&(text.len() as u64).to_le_bytes());
         self.digest.update(text.as_bytes());
         Ok(text)
@@ -240,7 +241,7 @@ impl Reader<'_> {
     ) -> Result<Option<String>, CredentialsError> {
         let plain = match (file, variable) {
             (Some(file), None) => {
-                let read = self.file(&self.beside(&file));
+                let read = self.file(&self.beside(&file), Kept::Secret);
                 let text = read.map_err(|error| match error {
                     CredentialsError::Read { source, .. } if !may_be_shown(&source) => {
                         let named = "the file of the secret (not named here: it may be the secret)";

@@ -3,10 +3,14 @@
 //! A key set from a URL is fetched when the credentials are read, every [`FETCH_EVERY`], and, at
 //! most every [`FETCH_AGAIN`], when a token of this issuer names a key that is not in it. Such a token
 //! waits for the fetch, so that no valid token is refused after a start or a key rotation. A token that
-//! cannot be verified, because the set cannot be fetched, is not refused either: the client is asked to
-//! retry. One fetch of a set is in progress at a time, for all that wait, and issuers do not wait for
-//! one another. While a set cannot be fetched, the known keys stay valid. A key set in a file is read
-//! again when it changes.
+//! cannot be verified, because the set cannot be fetched, or not in [`KEY_TIMEOUT`], is not refused
+//! either: the client is asked to retry, and the fetch goes on. One fetch of a set is in progress at a
+//! time, for all that wait, and issuers do not wait for one another. At most [`MAX_WAITING`] tokens wait
+//! for a set: anybody can name a key that nobody has. While a set cannot be fetched, the known keys stay
+//! valid. A key set in a file is read again when it changes.
+//!
+//! A token's header says that it is a JWT or an access token, or nothing: an ID token (`id+jwt`) or a
+//! logout token, signed with the same keys for the same audience, was given for something else.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,9 +27,15 @@ use super::key_set::{self, Key};
 /// The time between two fetches of a set.
 const FETCH_EVERY: Duration = Duration::from_secs(300);
 /// The least time between two fetches of a set that lacks a key.
-const FETCH_AGAIN: Duration = Duration::from_secs(5);
+const FETCH_AGAIN: Duration = Duration::from_secs(1);
+/// The time between two fetches of a set of which nothing is known yet.
+const FETCH_FIRST: Duration = Duration::from_secs(5);
 /// The most time that a token waits for its key: until a set may be fetched again, and a little.
-const KEY_TIMEOUT: Duration = Duration::from_secs(7);
+const KEY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most tokens that wait for a set.
+const MAX_WAITING: usize = 256;
+/// The least time between two lines of the log on a set that cannot be fetched.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 /// The most seconds that clocks may differ by.
 const LEEWAY_S: u64 = 30;
 
@@ -65,6 +75,8 @@ struct Fetching {
     running: bool,
     /// The time at which the last fetch began.
     began: Option<Instant>,
+    /// The time at which a failure was logged, since the last success.
+    logged: Option<Instant>,
 }
 
 /// A fetch that has ended.
@@ -125,9 +137,19 @@ impl Unverified<'_> {
         if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
             return None;
         }
+        if header.typ.as_deref().is_some_and(|typ| !is_access_token(typ)) {
+            return None;
+        }
         let claim: IssuerClaim = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
         Some(Unverified { token, algorithm: header.alg, key: header.kid, issuer: claim.iss })
     }
+}
+
+/// Returns whether the `typ` of a header leaves a token for use with a resource. Its case means nothing,
+/// and `application/` may be left out (RFC 7515, 4.1.9).
+fn is_access_token(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
 }
 
 impl Issuers {
@@ -171,7 +193,7 @@ impl Issuers {
     pub(super) fn refresh(&self, now: Instant) {
         for issuer in &self.0 {
             let age = issuer.fetching().began.map(|at| now.saturating_duration_since(at));
-            let every = if issuer.keys().is_empty() { FETCH_AGAIN } else { FETCH_EVERY };
+            let every = if issuer.keys().is_empty() { FETCH_FIRST } else { FETCH_EVERY };
             if age.is_none_or(|age| age >= every) {
                 issuer.begin_fetch();
             }
@@ -221,6 +243,10 @@ impl Issuer {
         let verdict = self.verify(token);
         if !matches!(verdict, Verdict::NoKey) || self.url.is_none() {
             return Some(verdict);
+        }
+        // One more than these is this token's own.
+        if self.fetched.receiver_count() > MAX_WAITING {
+            return None;
         }
         let verdict = async {
             loop {
@@ -284,14 +310,22 @@ impl Issuer {
             }
             let began = Instant::now();
             let read = key_set::fetch(url.clone()).await.and_then(|text| key_set::parse(&text));
-            *issuer.fetching() = Fetching { running: false, began: Some(began) };
             let succeeded = read.is_ok();
+            let is_due = {
+                let mut fetching = issuer.fetching();
+                let logged = fetching.logged.filter(|_| !succeeded);
+                let is_due = logged.is_none_or(|at| began.saturating_duration_since(at) >= LOG_EVERY);
+                let logged = if is_due && !succeeded { Some(began) } else { logged };
+                *fetching = Fetching { running: false, began: Some(began), logged };
+                is_due
+            };
             match read {
                 Ok(keys) => issuer.set_keys(Arc::new(keys)),
-                Err(error) => tracing::warn!(
+                Err(error) if is_due => tracing::warn!(
                     issuer = issuer.issuer,
                     "the key set at {url} stays as it was: {error}"
                 ),
+                Err(_) => {}
             }
             issuer.fetched.send_replace(Some(Fetched { began, succeeded }));
         });

@@ -8,6 +8,8 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::Url;
 use serde::Deserialize;
 
+use crate::error_text::one_line;
+
 /// The most time of a fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest key set, in bytes.
@@ -73,13 +75,13 @@ pub(super) async fn fetch(url: Url) -> Result<String, String> {
         .timeout(FETCH_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .build()
-        .map_err(|error| error.to_string())?;
-    let mut answer = client.get(url).send().await.map_err(|error| error.to_string())?;
+        .map_err(|error| one_line(&error))?;
+    let mut answer = client.get(url).send().await.map_err(|error| one_line(&error))?;
     if !answer.status().is_success() {
         return Err(format!("the answer is {}", answer.status()));
     }
     let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())? {
+    while let Some(chunk) = answer.chunk().await.map_err(|error| one_line(&error))? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_SET_BYTES {
             return Err(format!("it has more than {MAX_SET_BYTES} bytes"));

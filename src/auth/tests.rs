@@ -539,3 +539,69 @@ async fn the_key_of_our_own_tokens_is_there_whole_and_for_its_owner_only() {
     assert_eq!(std::fs::read(&key).unwrap().len(), 32);
     assert!(!dir.dir.path().join("state/oauth2.new").exists());
 }
+
+#[tokio::test]
+async fn a_token_for_something_else_is_refused_by_its_type() {
+    let dir = CredentialsDir::new();
+    let (key, jwk) = signer(Algorithm::ES256, "k1");
+    dir.write("keys.json", &json!({ "keys": [jwk] }).to_string());
+    let auth = dir.open(&issuer("keys.json")).unwrap();
+    let ask = async |typ: Option<&str>| {
+        let typ = typ.map(str::to_owned);
+        let header = Header { typ, kid: Some("k1".into()), ..Header::new(Algorithm::ES256) };
+        let claims = json!({
+            "iss": "https://issuer.test/", "aud": "lake", "sub": "exporter",
+            "exp": jsonwebtoken::get_current_timestamp() + 60,
+        });
+        let token = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+        ask(&auth, &Rules::any(), &format!("Bearer {token}")).await
+    };
+    for typ in [None, Some("JWT"), Some("jwt"), Some("at+jwt"), Some("application/at+jwt")] {
+        assert!(ask(typ).await.is_ok(), "{typ:?}");
+    }
+    for typ in ["id+jwt", "logout+jwt", "dpop+jwt", "application/id+jwt", "JOSE", ""] {
+        assert_eq!(ask(Some(typ)).await, Err(Denied::Unauthorized), "{typ}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_with_keys_that_nobody_has_wait_a_second_and_fetch_once_for_all() {
+    let (key, jwk) = signer(Algorithm::ES256, "k1");
+    let keys = Keys::serve(Duration::ZERO).await;
+    keys.publish(&[&jwk]);
+    let auth = CredentialsDir::new().open(&issuer(&keys.url)).unwrap();
+    let any = Rules::any();
+    assert!(ask(&auth, &any, &jwt(&key, Algorithm::ES256, "k1", json!({}))).await.is_ok());
+    let began = Instant::now();
+    let asked = (0_u8..200).map(|number| {
+        let token = jwt(&key, Algorithm::ES256, &format!("none-{number}"), json!({}));
+        let from = IpAddr::from([192, 0, 2, number]);
+        let (auth, any) = (&auth, &any);
+        async move { auth.check(any, Some(token.as_bytes()), from).await }
+    });
+    for answer in futures::future::join_all(asked).await {
+        assert_eq!(answer, Err(Denied::Unauthorized));
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(1900), "{took:?}");
+    assert!(keys.fetched() <= 3, "{}", keys.fetched());
+}
+
+#[tokio::test]
+async fn more_tokens_than_may_wait_for_a_key_are_asked_to_come_again_at_once() {
+    let (key, _) = signer(Algorithm::ES256, "k1");
+    let keys = Keys::serve(Duration::from_secs(60)).await;
+    let auth = CredentialsDir::new().open(&issuer(&keys.url)).unwrap();
+    let token = jwt(&key, Algorithm::ES256, "none", json!({}));
+    let any = Rules::any();
+    let mut answers: futures::stream::FuturesUnordered<_> =
+        (0..300).map(|_| ask(&auth, &any, &token)).collect();
+    let began = Instant::now();
+    let mut at_once = 0;
+    while let Some(answer) = futures::StreamExt::next(&mut answers).await {
+        assert_eq!(answer, Err(Denied::Busy));
+        at_once += usize::from(began.elapsed() < Duration::from_secs(1));
+    }
+    assert_eq!(at_once, 300 - 256);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}

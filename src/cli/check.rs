@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let files = std::iter::once(loaded.schema_file.as_deref()).chain(std::iter::repeat(None));
     let schemas = settings.tables.iter().zip(files).map(|(table, file)| schema(table, file));
     checks.extend(schemas.map(|said| ("schema", CheckResult::Passed(said))));
-    out::write(&report(&checks))?;
+    out::report(&report(&checks))?;
     let failed = checks.iter().any(|(_, found)| !matches!(found, CheckResult::Passed(_)));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

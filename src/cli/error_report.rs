@@ -6,8 +6,9 @@ use crate::{error_text, lake};
 /// characters.
 pub(super) fn lines(error: &anyhow::Error) -> Vec<String> {
     let lines = error_text::lines(error.as_ref());
-    // Texts of several lines are our own: lists of problems.
-    lines.into_iter().map(|line| error_text::printable(&line)).collect()
+    // Texts of several lines are our own: lists of problems. Those of others are one line where they
+    // come in.
+    lines.into_iter().map(|line| error_text::printable_error(&line)).collect()
 }
 
 /// Returns advice on the error, where there is some.

@@ -70,7 +70,8 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     if args.quiet {
         return Ok(std::process::ExitCode::SUCCESS);
     }
-    out::print(&told(&given_up))
+    out::report(&told(&given_up))?;
+    Ok(std::process::ExitCode::SUCCESS)
 }
 
 /// Returns the text about an import that was given up.

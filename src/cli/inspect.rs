@@ -92,7 +92,7 @@ async fn show_lake(lake: &Lake, args: &Args) -> Outcome {
         .with_context(|| format!("cannot list the lake {}", lake.location()))?;
     match args.json {
         true => out::write(&json(&report)?)?,
-        false => out::write(&lake_text(&report, args.files))?,
+        false => out::report(&lake_text(&report, args.files))?,
     }
     Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -105,7 +105,10 @@ async fn show_file(lake: &Lake, file: &str, name: &str, args: &Args) -> Outcome 
     let report = report.await.with_context(|| format!("cannot look at {name}"))?;
     match args.json {
         true => out::print(&json(&report)?),
-        false => out::print(&file_text(&report, args.top)),
+        false => {
+            out::report(&file_text(&report, args.top))?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod inspect;
 mod lake_at_start;
 mod ledger;
 mod listen;
+mod log_writer;
 mod out;
 mod passwd;
 mod quarantine;
@@ -32,8 +33,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use self::log_writer::LogWriter;
 use crate::config::{self, Environment, reference};
-use crate::lake;
+use crate::{descriptors, lake};
 
 /// Failure of a command, by its exit code.
 #[derive(Debug)]
@@ -188,6 +190,8 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
+    // Any command may be given keys: those of a store are in the environment.
+    descriptors::no_core_dumps();
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
@@ -234,19 +238,20 @@ pub fn command() -> clap::Command {
 /// Prints warnings about the configuration.
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        eprintln!("warning: {}", crate::error_text::printable_error(warning));
     }
 }
 
 /// Sends events to standard error, filtered. Only the first call in a process has an effect.
 fn start_log(filter: &str) -> Result<(), Failure> {
     use std::io::IsTerminal as _;
+    let coloured = std::io::stderr().is_terminal();
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .map_err(|error| Failure::Usage(error.into()))?;
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(LogWriter { coloured })
+        .with_ansi(coloured)
         .try_init();
     Ok(())
 }

@@ -4,11 +4,18 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use super::{Failure, Outcome};
+use crate::error_text;
 
 /// Prints `text` and returns success. A reader that has gone away is no failure.
 pub(super) fn print(text: &str) -> Outcome {
     write(text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a report for people as [`write`] does. Names and texts in it are of the lake: no character
+/// of them steers the terminal.
+pub(super) fn report(text: &str) -> Result<(), Failure> {
+    write(&error_text::printable(text))
 }
 
 /// Prints `text`, for commands with an exit code of their own. A reader that has gone away is no

@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 
 use super::{Failure, Outcome, manual, out, runtime, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
+use crate::error_text::{in_json, shown};
 use crate::decode::RejectCode;
 use crate::import::{Replay, Replayed};
 use crate::lake::{Lake, Options, QuarantineEntry, QuarantineFile, Quarantined};
@@ -174,12 +175,12 @@ fn show_list(args: ListArgs, environment: &Environment) -> Outcome {
     let mut text = String::new();
     for Line { file, quarantined } in &lines {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{:>8}  {}", quarantined.entries, file.path);
+        let _ = writeln!(text, "{:>8}  {}", quarantined.entries, shown(&file.path));
         for (code, count) in &quarantined.codes {
-            let _ = writeln!(text, "  {count:>8}  {code}");
+            let _ = writeln!(text, "  {count:>8}  {}", shown(code));
         }
         for (reason, count) in &quarantined.reasons {
-            let _ = writeln!(text, "    {count:>8}  {reason}");
+            let _ = writeln!(text, "    {count:>8}  {}", shown(reason));
         }
     }
     if lines.is_empty() {
@@ -202,7 +203,7 @@ fn show(args: ShowArgs, environment: &Environment) -> Outcome {
             }
             left -= 1;
             let line = serde_json::to_string(entry).context("cannot make JSON of an entry")?;
-            text.push_str(&line);
+            text.push_str(&in_json(&line));
             text.push('\n');
         }
         match out::write(&text) {

@@ -9,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use super::{Outcome, manual, out, runtime, warn};
 use crate::audit::sample::{Table, id};
 use crate::config::{self, Environment, Flags, list};
+use crate::error_text::shown;
 use crate::lake::Lake;
 use crate::schema::TableSchema;
 use crate::simulate::Layout;
@@ -72,6 +73,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         .block_on(table.newest(args.sessions, args.days))
         .with_context(|| format!("cannot take a sample of {name}"))?;
     for column in &sample.unknown {
+        let column = shown(column);
         eprintln!("the column {column} is in no schema of this version, and left out");
     }
     if sample.documents.is_empty() {

@@ -106,7 +106,7 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
             .map_err(Failure::Running)?;
         out::write(&format!("{text}\n"))?;
     } else {
-        out::write(&report.text())?;
+        out::report(&report.text())?;
     }
     if args.checkpoint && report.is_well() {
         let written = runtime.block_on(verify::write_checkpoints(&lake, &report, now));

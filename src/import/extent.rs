@@ -11,6 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::json::number;
 use crate::record::{Roll, Seq, SeqRange};
 
 /// Successive chunks of one file.
@@ -19,8 +20,10 @@ pub(super) struct Extent {
     /// Index of the file in the manifest.
     pub(super) file: usize,
     /// Chunks of the file before these.
+    #[serde(deserialize_with = "number")]
     pub(super) skip: u64,
     /// Number of chunks.
+    #[serde(deserialize_with = "number")]
     pub(super) chunks: u64,
     /// True when nothing of the file comes after them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -113,9 +116,9 @@ impl Progress {
     pub(super) fn landed(&mut self, roll: &SealedRoll) {
         let mut first = roll.range.first.0;
         for extent in &roll.extents {
-            let next = first + extent.chunks;
+            let next = first.saturating_add(extent.chunks);
             if let Some(file) = self.files.get_mut(extent.file).filter(|_| next > first) {
-                file.chunks = extent.skip + extent.chunks;
+                file.chunks = extent.skip.saturating_add(extent.chunks);
                 file.ended = extent.ends;
                 match file.ranges.last_mut() {
                     Some((_, last)) if *last + 1 == first => *last = next - 1,

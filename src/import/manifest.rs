@@ -24,6 +24,7 @@ use tokio::runtime::Handle;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::chunker::ChunkRule;
+use crate::json::{optional, pairs};
 use crate::lake::names::{self, ObjectName};
 use crate::lake::{Lake, LakeId, Receipt};
 use crate::record::{Micros, Roll};
@@ -39,6 +40,8 @@ pub(super) const CHUNK_BYTES: usize = 4 << 20;
 
 /// Objects read at a time.
 const READS: usize = 16;
+/// Most bytes of a chunk that any version has asked for.
+const MOST_CHUNK_BYTES: usize = 256 << 20;
 
 /// The manifest of an import: files that are imported together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -119,12 +122,13 @@ pub(super) struct ManifestFile {
     /// Hash of its decompressed content; none for what can be read only once.
     pub(super) content: Option<String>,
     /// Length of its decompressed content, if that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional", skip_serializing_if = "Option::is_none")]
     pub(super) bytes: Option<u64>,
     /// Its first chunk (`seq` in `_ingest_id` and quarantine), once the import is done.
+    #[serde(default, deserialize_with = "optional")]
     pub(super) first_seq: Option<u64>,
     /// Its chunks as ranges from first to last, when those of other files are between them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "pairs", skip_serializing_if = "Vec::is_empty")]
     pub(super) ranges: Vec<(u64, u64)>,
 }
 
@@ -299,6 +303,7 @@ pub(super) fn parse(node: &str, bytes: &[u8]) -> anyhow::Result<ImportManifest> 
     let manifest: ImportManifest = serde_json::from_slice(bytes)
         .with_context(|| format!("{name} in the lake cannot be read"))?;
     ensure!(manifest.version <= VERSION, "{name} is of a newer version of this program");
+    ensure!(manifest.chunk_bytes <= MOST_CHUNK_BYTES, "{name} in the lake has chunks of no use");
     Ok(manifest)
 }
 

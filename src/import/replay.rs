@@ -11,7 +11,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use tokio::runtime::{Builder, Runtime};
@@ -105,6 +105,11 @@ impl Replay {
                 continue;
             }
             let ranges = manifest.entries.iter().flatten();
+            let entries_there = entries.len() as u64;
+            ensure!(
+                ranges.clone().all(|(first, last)| *first >= 1 && *last <= entries_there),
+                "the mark of {node} names entries that {path} does not have"
+            );
             let numbers: Vec<u64> = ranges.flat_map(|(first, last)| *first..=*last).collect();
             taken.extend(numbers.iter().copied());
             if manifest.is_open() {

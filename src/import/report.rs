@@ -9,6 +9,7 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressState, ProgressSt
 
 use super::manifest::ManifestFile;
 use super::options::Input;
+use crate::error_text::shown;
 use crate::lake::Receipt;
 use crate::record::Micros;
 use crate::status::{Observer, RollEvent};
@@ -31,7 +32,7 @@ pub(super) fn name(input: &Input) -> String {
 pub(super) fn print_empty(names: &[String], quiet: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for name in names.iter().filter(|_| !quiet) {
-        writeln!(out, "{name}: empty, nothing to import")?;
+        writeln!(out, "{}: empty, nothing to import", shown(name))?;
     }
     Ok(())
 }
@@ -126,14 +127,14 @@ impl Report {
             return Ok(());
         }
         let what = match files {
-            [file] => file.name.clone(),
+            [file] => shown(&file.name),
             files => format!("{} files", files.len()),
         };
-        let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
-        let rejects: u64 = receipts.iter().map(|receipt| receipt.rejects).sum();
+        let sum = |of: fn(&Receipt) -> u64| receipts.iter().map(of).fold(0, u64::saturating_add);
+        let (rows, rejects) = (sum(|receipt| receipt.rows), sum(|receipt| receipt.rejects));
         let landed: Vec<_> =
             receipts.iter().flat_map(|r| &r.tables).flat_map(|t| &t.files).collect();
-        let bytes: u64 = landed.iter().map(|file| file.bytes).sum();
+        let bytes = landed.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
         let seconds = self.started.elapsed().as_secs_f64();
         let rate = self.bar.position() as f64 / 1e6 / seconds.max(1e-3);
         let mut out = std::io::stdout().lock();
@@ -147,7 +148,7 @@ impl Report {
             HumanCount(rejects),
             DecimalBytes(self.bar.position()),
         )?;
-        let unmatched: u64 = receipts.iter().map(|receipt| receipt.unmatched).sum();
+        let unmatched = sum(|receipt| receipt.unmatched);
         if unmatched > 0 {
             writeln!(
                 out,
@@ -159,7 +160,7 @@ impl Report {
         for quarantine in
             receipts.iter().flat_map(|r| &r.tables).filter_map(|t| t.quarantine.as_ref())
         {
-            writeln!(out, "quarantine: {}", quarantine.path)?;
+            writeln!(out, "quarantine: {}", shown(&quarantine.path))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::extent::{Extent, ExtentLog, Progress, SealedRoll};
 use super::manifest::{ImportManifest, Manifests};
+use crate::json::number;
 use crate::lake::names;
 use crate::publish::Seal;
 use crate::publish::publisher::RollLog;
@@ -13,8 +14,10 @@ use crate::record::{Roll, Seq, SeqRange};
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct SealRecord {
     /// First chunk of the roll.
+    #[serde(deserialize_with = "number")]
     first: u64,
     /// Last chunk of the roll.
+    #[serde(deserialize_with = "number")]
     last: u64,
     /// Token of the process that sealed it.
     #[serde(default)]
@@ -94,6 +97,12 @@ impl Manifests {
         if seal.given_up {
             return Ok(Some(Sealed::GivenUp));
         }
+        ensure!(
+            (1..=seal.last).contains(&seal.first),
+            "{name} in the lake is no seal: chunks {} to {} are none",
+            seal.first,
+            seal.last
+        );
         let range = SeqRange { first: Seq(seal.first), last: Seq(seal.last) };
         Ok(Some(Sealed::Roll(SealedRoll { range, extents: seal.files })))
     }

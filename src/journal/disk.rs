@@ -7,11 +7,14 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::unix::fs::{FileExt, MetadataExt as _};
+use std::os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// At most this many slices in one vectored write: Linux's `IOV_MAX`.
 const MAX_SLICES: usize = 1024;
+
+/// The mode of new files: they hold what senders sent.
+const OWNER_ONLY: u32 = 0o600;
 
 /// Directories, names and free space.
 pub trait Disk: Send + Sync + 'static {
@@ -125,7 +128,8 @@ impl Disk for RealDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        Ok(Box::new(options.read(true).write(true).create(true).truncate(true).open(path)?))
+        options.read(true).write(true).create(true).truncate(true).mode(OWNER_ONLY);
+        Ok(Box::new(options.open(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -155,7 +159,8 @@ impl Disk for RealDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        options.read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY);
+        let file = options.open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(RealLock(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::failure::describe;
+use crate::error_text::{self, shown};
 
 /// An operation on a lake that failed.
 ///
@@ -11,7 +12,7 @@ use super::failure::describe;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The system refused an operation on a directory of the lake or on a staging file.
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", error_text::path(path))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -19,7 +20,7 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// A sync failed. That is final for the staging file: a second sync of it proves nothing.
-    #[error("cannot sync {path}: {source}")]
+    #[error("cannot sync {}: {source}", error_text::path(path))]
     Unsynced {
         /// The file or directory.
         path: PathBuf,
@@ -36,8 +37,9 @@ pub enum StoreError {
     },
     /// The object store refuses to tell whether an object is there.
     #[error(
-        "{lake} does not tell whether {name} is there: {}. Credentials that may not list the \
+        "{lake} does not tell whether {} is there: {}. Credentials that may not list the \
          bucket (s3:ListBucket) hear this of every object that is not there",
+        shown(name),
         describe(.error)
     )]
     Denied {
@@ -85,8 +87,9 @@ pub enum RecordError {
     Store(#[from] StoreError),
     /// The object is no such record.
     #[error(
-        "{name} stands in the lake and is nothing that this version reads ({source}); look where it \
-         comes from"
+        "{} stands in the lake and is nothing that this version reads ({}); look where it comes from",
+        shown(name),
+        shown(&source.to_string())
     )]
     Malformed {
         /// The object.
@@ -95,7 +98,10 @@ pub enum RecordError {
         source: serde_json::Error,
     },
     /// The object is of a later version.
-    #[error("{name} in the lake was written by a newer version of this program; use that version")]
+    #[error(
+        "{} in the lake was written by a newer version of this program; use that version",
+        shown(name)
+    )]
     Newer {
         /// The object.
         name: String,

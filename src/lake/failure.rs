@@ -144,6 +144,10 @@ fn of_code(code: &str) -> Option<&'static str> {
 
 fn of_status(status: u16) -> Option<&'static str> {
     match status {
+        300..=399 => Some(
+            "the store sends requests to another address, and no redirect is followed: give the \
+             address itself (AWS_ENDPOINT_URL, or aws_endpoint under [storage]), or the region",
+        ),
         401 | 403 => Some(REFUSED),
         429 | 500 | 502..=504 => {
             Some("the store is overloaded or failing: look at it; the request is made again")

@@ -4,13 +4,19 @@
 //! all that is wanted. A bucket is asked for a thousand keys at a time, and the next thousand is asked
 //! for by the last key of the one before; so its folders are listed side by side, two levels deep:
 //! tables, and their first partition key.
+//!
+//! A link to a directory is followed directly in the lake, where a table may be on another disk, and
+//! nowhere else; never one to a directory that holds the lake or is in it. What is not followed, or
+//! cannot be read behind a link, is named ([`Skipped`]), and the listing goes on.
 
+use std::fs::FileType;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::ObjectStore as _;
 use object_store::path::Path;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::objects::blocking;
@@ -34,10 +40,23 @@ pub enum Detail {
     Size,
 }
 
+/// A link or a directory that a listing has left out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Skipped {
+    /// Its name, relative to the lake.
+    pub path: String,
+    /// The reason.
+    pub why: String,
+}
+
+/// Most of them that are named.
+const MOST_SKIPPED: usize = 1000;
+
 impl Lake {
     /// Hands every object below `folder` to `each`, in no order; those of the whole lake if it is
     /// empty. Names directly below `folder` for which `wanted` is false are left out, with all below
     /// them. A listing is not of one moment: objects that come or go meanwhile may be in it or not.
+    /// Returns what was not looked into, sorted; of a bucket there is nothing.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -47,10 +66,10 @@ impl Lake {
         detail: Detail,
         wanted: impl Fn(&str) -> bool + Send + Sync + 'static,
         each: impl FnMut(Object),
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Skipped>, StoreError> {
         match &self.location {
             Location::Local(root) => walk(root.clone(), folder, detail, wanted, each).await,
-            _ => self.list_bucket(folder, wanted, each).await,
+            _ => self.list_bucket(folder, wanted, each).await.map(|()| Vec::new()),
         }
     }
 
@@ -137,18 +156,22 @@ async fn walk(
     detail: Detail,
     wanted: impl Fn(&str) -> bool + Send + Sync + 'static,
     each: impl FnMut(Object),
-) -> Result<(), StoreError> {
+) -> Result<Vec<Skipped>, StoreError> {
     let (send, mut receive) = mpsc::channel::<Vec<Object>>(CHUNKS);
-    let folder = folder.to_owned();
+    let (folder, at) = (folder.to_owned(), root.clone());
     let walked = tokio::task::spawn(blocking(move || {
         let failed = |source| StoreError::Io { path: root.clone(), source };
         let walkers = rayon::ThreadPoolBuilder::new().num_threads(WALKERS).build();
         let walkers = walkers.map_err(|error| failed(io::Error::other(error)))?;
-        let error = parking_lot::Mutex::new(None);
-        let walker = Walker { detail, send, error: &error };
-        let top = Folder { path: root.join(&folder), name: folder };
+        let (error, skipped) = (parking_lot::Mutex::new(None), parking_lot::Mutex::default());
+        let real_root = root.canonicalize().unwrap_or_else(|_| root.clone());
+        let root = real_root.as_path();
+        let walker = Walker { detail, send, root, error: &error, skipped: &skipped };
+        let top = Folder { path: at.join(&folder), name: folder, linked: false };
         walkers.scope(|scope| walker.walk(scope, top, Some(&wanted)));
-        error.into_inner().map_or(Ok(()), Err)
+        let mut skipped: Vec<Skipped> = skipped.into_inner();
+        skipped.sort();
+        error.into_inner().map_or(Ok(skipped), Err)
     }));
     let mut each = each;
     while let Some(objects) = receive.recv().await {
@@ -164,14 +187,19 @@ async fn walk(
 struct Folder {
     path: PathBuf,
     name: String,
+    /// It is behind a link.
+    linked: bool,
 }
 
 #[derive(Clone)]
 struct Walker<'a> {
     detail: Detail,
     send: mpsc::Sender<Vec<Object>>,
+    /// The directory of the lake, without links.
+    root: &'a FilePath,
     /// The first error; no directory is begun after it.
     error: &'a parking_lot::Mutex<Option<StoreError>>,
+    skipped: &'a parking_lot::Mutex<Vec<Skipped>>,
 }
 
 impl<'a> Walker<'a> {
@@ -190,11 +218,48 @@ impl<'a> Walker<'a> {
             let walker = self.clone();
             scope.spawn(move |scope| walker.walk(scope, folder, None));
         };
+        let gone = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
         if let Err(source) = self.read(&folder, wanted, below)
-            && source.kind() != io::ErrorKind::NotFound
+            && !gone.contains(&source.kind())
         {
+            if folder.linked {
+                return self.skip(folder.name, source.to_string());
+            }
             let error = StoreError::Io { path: folder.path, source };
             self.error.lock().get_or_insert(error);
+        }
+    }
+
+    fn skip(&self, path: String, why: String) {
+        let mut skipped = self.skipped.lock();
+        if skipped.len() < MOST_SKIPPED {
+            skipped.push(Skipped { path, why });
+        }
+    }
+
+    /// Returns the kind of file that the link at `path` leads to. `None` if it is passed over.
+    fn linked(&self, folder: &Folder, path: &FilePath, name: &str) -> Option<FileType> {
+        let passed_over = |why: &str| {
+            self.skip(name.to_owned(), why.to_owned());
+            None
+        };
+        let kind = match there(std::fs::metadata(path)) {
+            Ok(found) => found?.file_type(),
+            Err(error) => return passed_over(&format!("a link that leads nowhere: {error}")),
+        };
+        if !kind.is_dir() {
+            return Some(kind);
+        }
+        if !folder.name.is_empty() {
+            return passed_over("a link to a directory, which is followed directly in the lake only");
+        }
+        match path.canonicalize() {
+            Ok(to) if self.root.starts_with(&to) => {
+                passed_over("a link to a directory that the lake is in")
+            }
+            Ok(to) if to.starts_with(self.root) => passed_over("a link to a directory of the lake"),
+            Ok(_) => Some(kind),
+            Err(error) => passed_over(&format!("a link that leads nowhere: {error}")),
         }
     }
 
@@ -219,12 +284,13 @@ impl<'a> Walker<'a> {
             };
             let mut kind = entry.file_type()?;
             let path = entry.path();
+            let mut linked = folder.linked;
             if kind.is_symlink() {
-                let Some(of) = there(std::fs::metadata(&path))? else { continue };
-                kind = of.file_type();
+                let Some(of) = self.linked(folder, &path, &name) else { continue };
+                (kind, linked) = (of, true);
             }
             if kind.is_dir() {
-                below(Folder { path, name });
+                below(Folder { path, name, linked });
                 continue;
             }
             let bytes = match self.detail {
@@ -271,3 +337,6 @@ pub(super) fn read_files(
     };
     names.iter().map(read).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ mod error;
 mod failure;
 mod fence;
 mod footers;
+mod http_client;
 mod identity;
 pub mod lease;
 mod listing;
@@ -56,7 +57,7 @@ pub(crate) use self::footers::FooterPart;
 pub(crate) use self::footers::TAIL_BYTES;
 pub use self::identity::{LakeId, random_hex};
 pub use self::lease::{Acquisition, Lease, LeaseError};
-pub use self::listing::Detail;
+pub use self::listing::{Detail, Skipped};
 use self::local::Local;
 #[cfg(test)]
 pub(crate) use self::local::Syncs;

@@ -27,6 +27,7 @@
 
 use std::fmt;
 
+use crate::json::MOST;
 use crate::record::Roll;
 
 /// Folder of the quarantine.
@@ -385,7 +386,8 @@ pub(super) fn receipt_number(file: &str) -> Option<u64> {
     number(file.strip_suffix(".json")?)
 }
 
-/// Parses a number as names have it: eight digits, or more without a leading zero.
+/// Parses a number as names have it: eight digits, or more without a leading zero; none that could not
+/// be counted on from.
 fn number(digits: &str) -> Option<u64> {
     let written = match digits.len() {
         0..8 => false,
@@ -393,7 +395,8 @@ fn number(digits: &str) -> Option<u64> {
         _ => !digits.starts_with('0'),
     };
     let digits_only = digits.bytes().all(|byte| byte.is_ascii_digit());
-    (written && digits_only).then(|| digits.parse().ok()).flatten()
+    let number: Option<u64> = (written && digits_only).then(|| digits.parse().ok()).flatten();
+    number.filter(|number| *number <= MOST)
 }
 
 fn is_part(text: &str) -> bool {

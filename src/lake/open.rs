@@ -11,6 +11,7 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, RetryConfig};
 
+use super::http_client::Connector;
 use super::local::Local;
 #[cfg(test)]
 use super::local::Syncs;
@@ -133,16 +134,20 @@ fn object_store(
             return Ok((store, unfinished));
         }
         Location::Google { bucket, .. } => {
-            let mut builder =
-                GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retry);
+            let mut builder = GoogleCloudStorageBuilder::from_env()
+                .with_bucket_name(bucket)
+                .with_retry(retry)
+                .with_http_connector(Connector);
             for (key, value) in parsed::<GoogleConfigKey>(options)? {
                 builder = builder.with_config(key, value);
             }
             Arc::new(builder.build().map_err(failed)?)
         }
         Location::Azure { container, .. } => {
-            let mut builder =
-                MicrosoftAzureBuilder::from_env().with_container_name(container).with_retry(retry);
+            let mut builder = MicrosoftAzureBuilder::from_env()
+                .with_container_name(container)
+                .with_retry(retry)
+                .with_http_connector(Connector);
             for (key, value) in parsed::<AzureConfigKey>(options)? {
                 builder = builder.with_config(key, value);
             }

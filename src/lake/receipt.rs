@@ -2,13 +2,15 @@
 //!
 //! A receipt accounts for every line of its roll: `lines = rows + rejects`. It is created once all of
 //! its files are in the lake, and never replaced. Keys may be added, but not renamed or taken away:
-//! every version reads the receipts of every other.
+//! every version reads the receipts of every other. A number above 2^53 − 1 is no receipt's: what reads
+//! them can add to it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::columnar::statistics::FileStatistics;
+use crate::json::number;
 
 /// Version of the form of receipts that is written. Optional keys are added without a new one.
 pub const RECEIPT_VERSION: u32 = 1;
@@ -21,22 +23,29 @@ pub struct Receipt {
     /// The node.
     pub node: String,
     /// The roll.
+    #[serde(deserialize_with = "number")]
     pub roll: u64,
     /// Sequence number of the first body of the roll.
+    #[serde(deserialize_with = "number")]
     pub first_seq: u64,
     /// Sequence number of the last body of the roll.
+    #[serde(deserialize_with = "number")]
     pub last_seq: u64,
     /// Number of documents and of rejects, which are broken lines or documents.
+    #[serde(deserialize_with = "number")]
     pub lines: u64,
     /// Number of documents that became rows.
+    #[serde(deserialize_with = "number")]
     pub rows: u64,
     /// Number of entries in quarantine.
+    #[serde(deserialize_with = "number")]
     pub rejects: u64,
     /// Number of bulk action lines, which are not counted as lines.
+    #[serde(deserialize_with = "number")]
     pub actions: u64,
     /// Number of the rows that are null in every column, as their documents have no name of the table's.
     /// Usually 0, and then left out.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "is_zero")]
     pub unmatched: u64,
     /// Digest of its bodies; left out if some are gone, and by earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,8 +78,10 @@ fn is_zero(count: &u64) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostBodies {
     /// Sequence number of the first of them.
+    #[serde(deserialize_with = "number")]
     pub first_seq: u64,
     /// Sequence number of the last of them.
+    #[serde(deserialize_with = "number")]
     pub last_seq: u64,
 }
 
@@ -109,8 +120,10 @@ pub struct FileReceipt {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overflow: bool,
     /// Number of rows.
+    #[serde(deserialize_with = "number")]
     pub rows: u64,
     /// Size in bytes.
+    #[serde(deserialize_with = "number")]
     pub bytes: u64,
     /// Statistics of its columns, for table formats that keep them. Left out for plain tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,7 +136,9 @@ pub struct QuarantineReceipt {
     /// Name of the object, relative to the lake.
     pub path: String,
     /// Number of entries.
+    #[serde(deserialize_with = "number")]
     pub entries: u64,
     /// Size in bytes.
+    #[serde(deserialize_with = "number")]
     pub bytes: u64,
 }

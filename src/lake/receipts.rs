@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
-use super::listing::{Detail, read_files};
+use super::listing::{Detail, Skipped, read_files};
 use super::names::{self, ObjectName};
 use super::objects::blocking;
 use super::{Lake, Location, Receipt, StoreError};
+use crate::error_text::shown;
 use crate::record::Roll;
 
 /// Receipts that are read by one task.
@@ -33,7 +34,7 @@ pub enum ReceiptError {
     #[error("{0}")]
     Store(#[from] StoreError),
     /// The object is no receipt.
-    #[error("{name} is no receipt: {source}")]
+    #[error("{} is no receipt: {}", shown(name), shown(&source.to_string()))]
     Malformed {
         /// The object.
         name: String,
@@ -41,7 +42,7 @@ pub enum ReceiptError {
         source: serde_json::Error,
     },
     /// The receipt is of another node or roll than its name says.
-    #[error("{name} is of another node or roll")]
+    #[error("{} is of another node or roll", shown(name))]
     Misplaced {
         /// The object.
         name: String,
@@ -55,6 +56,8 @@ pub struct ReceiptNames {
     pub by_node: BTreeMap<String, Vec<u64>>,
     /// Objects among them that are no receipts, by name, with what is wrong.
     pub unreadable: Vec<(String, String)>,
+    /// Links among them, which are not followed.
+    pub skipped: Vec<Skipped>,
 }
 
 /// One receipt of a roll that was read.
@@ -100,7 +103,7 @@ impl Lake {
     pub async fn receipt_names(&self) -> Result<ReceiptNames, StoreError> {
         let mut found = ReceiptNames::default();
         let add = |object: super::Object| found.add(&object.name);
-        self.list_each(names::RECEIPTS, Detail::Name, |_| true, add).await?;
+        found.skipped = self.list_each(names::RECEIPTS, Detail::Name, |_| true, add).await?;
         found.by_node.values_mut().for_each(|rolls| put_in_order(rolls, Roll::FIRST));
         Ok(found)
     }
@@ -322,7 +325,7 @@ fn read_receipt(
         Ok(receipt) => Ok(receipt),
         Err(ReceiptError::Store(error)) => return Err(error),
         Err(ReceiptError::Misplaced { .. }) => Err("it is of another node or roll".to_owned()),
-        Err(ReceiptError::Malformed { source, .. }) => Err(source.to_string()),
+        Err(ReceiptError::Malformed { source, .. }) => Err(shown(&source.to_string())),
     };
     Ok(ReadReceipt { node, roll, receipt })
 }

@@ -18,9 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::client::{
-    HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector,
-};
+use object_store::client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBody};
 use object_store::multipart::MultipartStore as _;
 use object_store::path::Path;
 use object_store::signer::{Method, SignedUrlOptions, Signer as _};
@@ -29,7 +27,8 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::failure::describe;
-use crate::error_text::{MOST_CHARACTERS, bounded};
+use super::http_client::Connector;
+use crate::error_text::{MOST_CHARACTERS, bounded, one_line};
 
 /// Time for which a signed request is valid.
 const VALID_FOR: Duration = Duration::from_secs(300);
@@ -51,7 +50,7 @@ struct KeepsClient(Arc<Mutex<Option<HttpClient>>>);
 
 impl HttpConnector for KeepsClient {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
+        let client = Connector.connect(options)?;
         // Clients for credentials are built first: the last one is that of the store.
         *self.0.lock() = Some(client.clone());
         Ok(client)
@@ -134,14 +133,15 @@ impl UnfinishedUploads {
         let url = url.map_err(|error| describe(&error))?;
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.uri_mut() = url.as_str().parse().map_err(|_| "no address".to_owned())?;
-        let answer = self.http.execute(request).await.map_err(|error| error.to_string())?;
+        let answer = self.http.execute(request).await.map_err(|error| one_line(&error))?;
         let status = answer.status();
-        let body = answer.into_body().bytes().await.map_err(|error| error.to_string())?;
+        let body = answer.into_body().bytes().await.map_err(|error| one_line(&error))?;
         let text = String::from_utf8_lossy(&body);
         if !status.is_success() {
             return Err(bounded(&format!("{status}: {text}"), MOST_CHARACTERS));
         }
-        quick_xml::de::from_str(&text).map_err(|error| format!("not a list of uploads: {error}"))
+        let listing = quick_xml::de::from_str(&text);
+        listing.map_err(|error| format!("not a list of uploads: {}", one_line(&error)))
     }
 }
 

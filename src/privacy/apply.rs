@@ -1,7 +1,6 @@
 //! Rules applied to batches and rejects.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,6 +9,7 @@ use arrow::array::{
 use arrow::compute::{interleave, nullif};
 use arrow::error::ArrowError;
 
+use super::address::network;
 use super::{Action, Key, Rules};
 use crate::columnar::rewrite;
 use crate::columnar::values::strings;
@@ -17,7 +17,7 @@ use crate::decode::{Decoded, Reject};
 use crate::json::{Members, pointer_tokens};
 use crate::schema::{EXTRA, TableSchema};
 use crate::table::privacy_rules::{Step, TAG_EVENTS};
-use crate::table::{Spec, Tables};
+use crate::table::{Revision, Spec, Tables};
 
 /// Bytes of a stored line that are read at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -27,6 +27,7 @@ const PIECE_BYTES: usize = 256 << 10;
 pub struct Applied {
     rules: Vec<(Vec<Step>, Action)>,
     key: Key,
+    revision: Revision,
 }
 
 /// The overlap of an entry of `_extra` with the value that a rule is for.
@@ -40,10 +41,10 @@ enum Overlap {
 }
 
 impl Applied {
-    /// Prepares `rules` for batches of `schema`.
+    /// Prepares `rules` for batches of `schema`, to be applied by the rules of `revision`.
     #[must_use]
-    pub fn new(rules: &Rules, schema: &TableSchema, key: Key) -> Applied {
-        Applied { rules: rules.resolve(schema), key }
+    pub fn new(rules: &Rules, schema: &TableSchema, key: Key, revision: Revision) -> Applied {
+        Applied { rules: rules.resolve(schema), key, revision }
     }
 
     /// Prepares the rules of every table of `tables`, by table id; `None` for a table without rules.
@@ -53,7 +54,10 @@ impl Applied {
     pub fn by_table(tables: &Tables, key: Option<&Key>) -> anyhow::Result<Vec<Option<Applied>>> {
         let prepare = |spec: &Spec| match (spec.privacy.is_empty(), key) {
             (true, _) => Ok(None),
-            (false, Some(key)) => Ok(Some(Applied::new(&spec.privacy, &spec.schema, key.clone()))),
+            (false, Some(key)) => {
+                let (rules, schema) = (&spec.privacy, &spec.schema);
+                Ok(Some(Applied::new(rules, schema, key.clone(), spec.revision)))
+            }
             (false, None) => anyhow::bail!(
                 "table {} has privacy rules ({}), and privacy_key names no secret for them",
                 spec.name,
@@ -219,7 +223,7 @@ impl Applied {
             Action::Hash => self.key.hash(value.as_bytes(), out),
             Action::Truncate => match value.trim().parse() {
                 // Writing to a String cannot fail.
-                Ok(address) => drop(write!(out, "{}", network(address))),
+                Ok(address) => drop(write!(out, "{}", network(address, self.revision))),
                 Err(_) => return false,
             },
         }
@@ -318,11 +322,4 @@ fn overlap(pointer: &str, steps: &[Step]) -> Overlap {
         }
     }
     if parts.next().is_none() { Overlap::Whole } else { Overlap::Partial }
-}
-
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & 0xffff_ff00)),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80))),
-    }
 }

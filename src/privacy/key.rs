@@ -11,7 +11,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::secret_path::may_be_shown;
+use crate::secret_path::{self, Kept};
 
 /// The least bytes of a secret.
 const LEAST_BYTES: usize = 32;
@@ -76,7 +76,7 @@ impl Key {
     /// # Errors
     /// [`KeyError`].
     pub fn read(path: &Path) -> Result<Key, KeyError> {
-        let bytes = std::fs::read(path).map_err(|source| match may_be_shown(&source) {
+        let bytes = secret_path::read(path, Kept::Secret).map_err(|source| match secret_path::may_be_shown(&source) {
             true => KeyError::Read { path: path.to_owned(), source },
             false => KeyError::Missing { source },
         })?;

@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | `drop` | any | null |
 //! | `hash` | string | 32 hex digits of HMAC-SHA256: equal values stay equal, in all columns |
-//! | `truncate` | string | an IPv4 address to its /24, an IPv6 address to its /48; else null |
+//! | `truncate` | string | an IPv4 address to its /24, an IPv6 address to its /48 (one that is made of an IPv4 address, as 6to4, Teredo and NAT64 are, to that one's /24); else null |
 //!
 //! A rule names a column, one within it (`userActions.targetUrl`), or the value of a property by its
 //! key (`stringProperties.email`). A property whose key is missing, no text or given twice could be
@@ -26,6 +26,7 @@
 //! Rules do not reach a field that no schema has: such a value is in `_extra` as it came. The `_id` that
 //! a bulk action gave a document, which the exporter makes of columns, is dropped under any rule.
 
+mod address;
 mod apply;
 mod key;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::*;
 use crate::decode::{Decoded, Decoder, to_document};
 use crate::record::{Body, Form, Micros, Seq};
 use crate::schema::{EXTRA, TableSchema};
-use crate::table::{Spec, Tables, Template};
+use crate::table::{Revision, Spec, Tables, Template};
 
 fn key() -> Key {
     Key::of(&[7; 32]).unwrap()
@@ -32,7 +32,7 @@ fn decoded(rules: &[(&str, &str)], lines: &str) -> Decoded {
         stored: None,
     });
     let mut decoded = decoder.finish();
-    Applied::new(&all, &schema, key()).apply(&mut decoded).unwrap();
+    Applied::new(&all, &schema, key(), Revision::LATEST).apply(&mut decoded).unwrap();
     decoded
 }
 

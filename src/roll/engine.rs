@@ -12,6 +12,7 @@
 //!
 //! Rolls open and finish in [`Batcher`] alone, which tells the observers.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,7 +97,9 @@ impl Engine<'_> {
         if self.staging.exists() {
             std::fs::remove_dir_all(self.staging).with_context(staging)?;
         }
-        std::fs::create_dir_all(self.staging).with_context(staging)?;
+        // Its files are put into the lake, so their modes are those that files of a lake have.
+        let mut make = std::fs::DirBuilder::new();
+        make.recursive(true).mode(0o700).create(self.staging).with_context(staging)?;
 
         let privacy = &Applied::by_table(self.tables, self.privacy_key)?;
         let workers = self.options.decode_threads.get();

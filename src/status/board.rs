@@ -6,6 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::events::RollEvent;
 use super::observers::Observer;
+use crate::error_text::shown;
 use crate::record::{Micros, Roll, SeqRange};
 
 /// The furthest step that a roll has reached.
@@ -180,7 +181,7 @@ impl Observer for Board {
             RollEvent::Retrying { roll, ref error, .. } => {
                 self.update(roll, at, |status| {
                     status.retries += 1;
-                    status.error = Some(error.clone());
+                    status.error = Some(shown(error));
                 });
             }
             RollEvent::Committed { roll, rows, rejects, files, bytes } => {
@@ -200,7 +201,7 @@ impl Observer for Board {
                     if matches!(status.state, RollState::Open | RollState::Finished) {
                         status.state = RollState::Discarded;
                     }
-                    status.error = Some(error.clone());
+                    status.error = Some(shown(error));
                     status.changed_at = at;
                 }
             }

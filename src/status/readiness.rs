@@ -11,6 +11,8 @@
 //! Readiness is advice to a load balancer. No promise rests on it: a body that cannot be kept is
 //! refused with 503 in any case.
 //!
+//! A reason may hold the text of a store or a lake: it is one line of bounded length.
+//!
 //! Beside it stands the time at which the oldest body that has not landed was received: one partition
 //! that cannot be written keeps all tables waiting, and this shows since when.
 
@@ -18,6 +20,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::error_text::shown;
 use crate::metrics as names;
 use crate::record::Micros;
 
@@ -45,7 +48,7 @@ impl Readiness {
     /// Sets the state of `part`: ready, or the reason why not, as a sentence without a subject, such
     /// as `"is replaying the journal"`. Replaces its state before.
     pub fn set(&self, part: &'static str, state: Result<(), String>) {
-        self.parts().ready.insert(part, state);
+        self.parts().ready.insert(part, state.map_err(|why| shown(&why)));
     }
 
     /// Sets or clears the trouble of `part`, which is behind the journal. Readiness stays as it is.
@@ -53,7 +56,7 @@ impl Readiness {
         let mut parts = self.parts();
         match state {
             Ok(()) => parts.trouble.remove(part),
-            Err(why) => parts.trouble.insert(part, why),
+            Err(why) => parts.trouble.insert(part, shown(&why)),
         };
         let any = !parts.trouble.is_empty();
         metrics::gauge!(names::LANDING_TROUBLE).set(f64::from(u8::from(any)));
@@ -119,6 +122,20 @@ mod tests {
         readiness.set("store", Ok(()));
         readiness.set("journal", Ok(()));
         assert_eq!(readiness.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_reason_is_a_line_of_bounded_length_without_secrets() {
+        let readiness = Readiness::new();
+        let said = format!("http://u:SECRET@h said \u{1b}[2J\n{}", "x".repeat(3 << 20));
+        readiness.set_trouble("lake", Err(said.clone()));
+        readiness.set("journal", Err(said));
+        let mut reasons = readiness.trouble();
+        reasons.extend(readiness.check().unwrap_err());
+        for (_, why) in reasons {
+            assert!(why.starts_with("http://[hidden]@h said \\u{1b}[2J\\nxx"), "{why}");
+            assert!(why.len() < 1100, "{}", why.len());
+        }
     }
 
     #[test]

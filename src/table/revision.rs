@@ -20,7 +20,7 @@ pub enum Revision {
     /// an array's elements, too, `_source` may be the document.
     Third,
     /// A line or document longer than the limit of the table ([`super::Spec::line_limit_bytes`]) is no
-    /// row.
+    /// row. `truncate` takes an address that holds one of IPv4 (6to4, Teredo, NAT64) for that one.
     #[default]
     Fourth,
 }

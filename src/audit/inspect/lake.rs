@@ -10,8 +10,9 @@ use parquet::schema::types::TypePtr;
 use serde::Serialize;
 
 use super::{codec_name, show_time, span, time_column, times, unsigned};
+use crate::error_text::shown;
 use crate::lake::names::ObjectName;
-use crate::lake::{Detail, FooterPart, Lake, Object, StoreError};
+use crate::lake::{Detail, FooterPart, Lake, Object, Skipped, StoreError};
 
 /// Footers read at a time.
 const AT_A_TIME: usize = 64;
@@ -30,6 +31,9 @@ pub struct LakeReport {
     pub other: Vec<OtherReport>,
     /// Files that should be Parquet and are not, or could not be read.
     pub broken: Vec<Broken>,
+    /// Links and directories that were not looked into.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
 }
 
 /// Sums over files. Broken files are in none of them.
@@ -135,7 +139,7 @@ pub struct Broken {
 /// Reads only; dropping the future leaves nothing behind.
 pub async fn inspect_lake(lake: &Lake, files: bool) -> Result<LakeReport, StoreError> {
     let mut listed = Listed::default();
-    lake.list_each("", Detail::Size, |_| true, |object| listed.add(&object)).await?;
+    let skipped = lake.list_each("", Detail::Size, |_| true, |object| listed.add(&object)).await?;
     let Listed { folders, files: found, other, .. } = listed;
     let schemas = Arc::new(Schemas::default());
     let mut footers = stream::iter(found)
@@ -170,7 +174,7 @@ pub async fn inspect_lake(lake: &Lake, files: bool) -> Result<LakeReport, StoreE
                     sums.add(partition, summary, files);
                 }
             }
-            Err(error) => broken.push(Broken { path, reason: error.to_string() }),
+            Err(error) => broken.push(Broken { path, reason: shown(&error.to_string()) }),
         }
     }
     broken.sort_by(|a, b| a.path.cmp(&b.path));
@@ -182,6 +186,7 @@ pub async fn inspect_lake(lake: &Lake, files: bool) -> Result<LakeReport, StoreE
         tables,
         other: other.into_values().collect(),
         broken,
+        skipped,
     })
 }
 
@@ -211,7 +216,7 @@ impl Listed {
             }
             if let Some(other) = self.other.get_mut(name) {
                 other.files += 1;
-                other.bytes += object.bytes;
+                other.bytes = other.bytes.saturating_add(object.bytes);
             }
             return;
         }
@@ -287,7 +292,8 @@ impl Summary {
         };
         let mut compressions = Vec::new();
         for group in footer.row_groups() {
-            file.uncompressed_bytes += unsigned(group.total_byte_size());
+            let bytes = unsigned(group.total_byte_size());
+            file.uncompressed_bytes = file.uncompressed_bytes.saturating_add(bytes);
             for chunk in group.columns() {
                 if !compressions.contains(&chunk.compression()) {
                     compressions.push(chunk.compression());
@@ -358,10 +364,14 @@ impl TableSums {
 impl PartitionSums {
     fn add(&mut self, file: FileSummary, keep: bool) {
         self.totals.files += 1;
-        self.totals.rows += file.rows;
-        self.totals.bytes += file.bytes;
-        self.totals.uncompressed_bytes += file.uncompressed_bytes;
-        self.totals.row_groups += file.row_groups;
+        let counts = [
+            (&mut self.totals.rows, file.rows),
+            (&mut self.totals.bytes, file.bytes),
+            (&mut self.totals.uncompressed_bytes, file.uncompressed_bytes),
+            (&mut self.totals.row_groups, file.row_groups),
+        ];
+        // Footers may say anything.
+        counts.into_iter().for_each(|(sum, more)| *sum = sum.saturating_add(more));
         self.times = span(self.times, file.times);
         if keep {
             self.files.push(file);
@@ -383,10 +393,10 @@ impl Totals {
 fn sum<'a>(parts: impl Iterator<Item = &'a Totals>) -> Totals {
     parts.fold(Totals::default(), |sum, part| Totals {
         files: sum.files + part.files,
-        rows: sum.rows + part.rows,
-        bytes: sum.bytes + part.bytes,
-        uncompressed_bytes: sum.uncompressed_bytes + part.uncompressed_bytes,
-        row_groups: sum.row_groups + part.row_groups,
+        rows: sum.rows.saturating_add(part.rows),
+        bytes: sum.bytes.saturating_add(part.bytes),
+        uncompressed_bytes: sum.uncompressed_bytes.saturating_add(part.uncompressed_bytes),
+        row_groups: sum.row_groups.saturating_add(part.row_groups),
         first: None,
         last: None,
     })

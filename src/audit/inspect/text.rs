@@ -5,16 +5,20 @@ use std::fmt::Write as _;
 
 use super::file::{ColumnReport, FileReport, SchemaLine};
 use super::lake::{LakeReport, TableReport, Totals};
+use crate::error_text::{line, shown};
+use crate::lake::Skipped;
 
 /// Columns of a terminal that everybody has.
 const WIDTH: usize = 80;
+/// More bytes than any clipped text has.
+const CLIPPED_BYTES: usize = 4096;
 
 /// Formats the report on a lake. With `files`, every file has a line of its own.
 #[must_use]
 pub fn lake_text(report: &LakeReport, files: bool) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail: the results are let go here and below.
-    let _ = writeln!(text, "Lake {}", report.lake);
+    let _ = writeln!(text, "Lake {}", shown(&report.lake));
     let totals = &report.totals;
     let _ = writeln!(
         text,
@@ -33,25 +37,31 @@ pub fn lake_text(report: &LakeReport, files: bool) -> String {
             let _ = writeln!(
                 text,
                 "{}",
-                row(&other.name, [&grouped(other.files), "", &{ human(other.bytes) }, ""])
+                row(&shown(&other.name), [&grouped(other.files), "", &{ human(other.bytes) }, ""])
             );
+        }
+    }
+    if !report.skipped.is_empty() {
+        let _ = writeln!(text, "\nNot looked into");
+        for Skipped { path, why } in &report.skipped {
+            let _ = writeln!(text, "  {}\n    {why}", shown(path));
         }
     }
     if !report.broken.is_empty() {
         let _ = writeln!(text, "\nBroken: {}", counted(report.broken.len() as u64, "file"));
         for broken in &report.broken {
-            let _ = writeln!(text, "  {}\n    {}", broken.path, broken.reason);
+            let _ = writeln!(text, "  {}\n    {}", shown(&broken.path), broken.reason);
         }
     }
     text
 }
 
 fn table_text(text: &mut String, table: &TableReport, files: bool) {
-    let _ = writeln!(text, "\nTable {}", table.table);
+    let _ = writeln!(text, "\nTable {}", shown(&table.table));
     if let (Some(column), Some(first), Some(last)) =
         (&table.time_column, &table.totals.first, &table.totals.last)
     {
-        let _ = writeln!(text, "{column} from {first} to {last}");
+        let _ = writeln!(text, "{} from {first} to {last}", shown(column));
     }
     if table.totals.files > 0 {
         let codecs: Vec<&str> = table.compression.iter().map(String::as_str).collect();
@@ -66,9 +76,10 @@ fn table_text(text: &mut String, table: &TableReport, files: bool) {
     let _ = writeln!(text, "{}", row("partition", ["files", "rows", "size", "row groups"]));
     for partition in &table.partitions {
         let name = if partition.partition.is_empty() { "(none)" } else { &partition.partition };
-        let _ = writeln!(text, "{}", totals_row(name, &partition.totals));
+        let _ = writeln!(text, "{}", totals_row(&shown(name), &partition.totals));
         for file in partition.file_list.iter().filter(|_| files) {
-            let name = format!("  {}", file.path.rsplit('/').next().unwrap_or_default());
+            let name = shown(file.path.rsplit('/').next().unwrap_or_default());
+            let name = format!("  {name}");
             let cells = ["", &grouped(file.rows), &human(file.bytes), &grouped(file.row_groups)];
             let _ = writeln!(text, "{}", row(&name, cells));
         }
@@ -100,7 +111,7 @@ fn row(name: &str, [files, rows, size, groups]: [&str; 4]) -> String {
 #[must_use]
 pub fn file_text(report: &FileReport, top: usize) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "File {}", report.file);
+    let _ = writeln!(text, "File {}", shown(&report.file));
     let mut fact = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<13}{value}");
     };
@@ -112,9 +123,9 @@ pub fn file_text(report: &FileReport, top: usize) -> String {
     if let (Some(column), Some(first), Some(last)) =
         (&report.time_column, &report.first, &report.last)
     {
-        fact(column, &format!("{first} to {last}"));
+        fact(&shown(column), &format!("{first} to {last}"));
     }
-    fact("written by", report.created_by.as_deref().unwrap_or("unknown"));
+    fact("written by", &shown(report.created_by.as_deref().unwrap_or("unknown")));
 
     let _ = writeln!(text, "\nRow groups: {}", report.row_groups.len());
     if !report.row_groups.is_empty() {
@@ -179,7 +190,7 @@ fn columns_text(text: &mut String, report: &FileReport, top: usize) {
             human(column.uncompressed_bytes),
             codecs(column),
             encoding(column),
-            shortened(&name, (WIDTH - 44).saturating_sub(width).max(12)),
+            shortened(&shown(&name), (WIDTH - 44).saturating_sub(width).max(12)),
         );
     }
     let _ = writeln!(text, "  B: Bloom filter, I: page index");
@@ -210,7 +221,7 @@ fn encoding(column: &ColumnReport) -> String {
 }
 
 fn schema_text(line: &SchemaLine) -> String {
-    let name = format!("{:indent$}{}", "", line.name, indent = 2 * line.depth);
+    let name = format!("{:indent$}{}", "", shown(&line.name), indent = 2 * line.depth);
     let null = if line.nullable { "" } else { ", not null" };
     format!("{name:<44} {}{null}", line.kind)
 }
@@ -218,7 +229,8 @@ fn schema_text(line: &SchemaLine) -> String {
 /// Returns the first line of `text`, shortened to `width` characters with an ellipsis for what is
 /// missing.
 fn clipped(text: &str, width: usize) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = line(&spaced, CLIPPED_BYTES, &[]);
     if line.chars().count() <= width {
         return line;
     }

@@ -47,7 +47,7 @@ pub(super) fn named(
     let path: Arc<str> = names::receipt(&receipt.node, Roll(receipt.roll)).into();
     let node: Arc<str> = receipt.node.as_str().into();
     let range = SeqRange { first: Seq(receipt.first_seq), last: Seq(receipt.last_seq) };
-    let (mut rows, mut rejects) = (0, 0);
+    let (mut rows, mut rejects) = (0_u64, 0_u64);
     let mut expected = Vec::new();
     for table in &receipt.tables {
         let of_files = table.files.iter().map(|file| (&file.path, file.rows, file.bytes, false));
@@ -56,7 +56,8 @@ pub(super) fn named(
         for (name, count, bytes, rejected) in of_files.chain(of_rejects) {
             // Derived rows stand for no line.
             if !table.derived {
-                *(if rejected { &mut rejects } else { &mut rows }) += count;
+                let sum = if rejected { &mut rejects } else { &mut rows };
+                *sum = sum.saturating_add(count);
             }
             let found = match listed.take(name) {
                 Found::Absent if !asked.insert(name.clone()) => Found::Again,
@@ -83,7 +84,7 @@ pub(super) fn named(
             });
         }
     }
-    if (receipt.lines, receipt.rows, receipt.rejects) != (rows + rejects, rows, rejects) {
+    if (receipt.lines, receipt.rows, receipt.rejects) != (rows.saturating_add(rejects), rows, rejects) {
         let why = format!(
             "it says {} lines, {} rows and {} rejects; its files have {rows} rows and {rejects} \
              rejects",

@@ -50,7 +50,7 @@ use self::checkpoint::Known;
 use self::listed::{Found, Listed};
 use self::sequence::Sequence;
 use crate::lake::names::{self, ObjectName};
-use crate::lake::{Detail, Lake, Object, ReceiptError, StoreError};
+use crate::lake::{Detail, Lake, Object, ReceiptError, Skipped, StoreError};
 use crate::record::Roll;
 
 /// How files are looked at.
@@ -154,13 +154,18 @@ async fn list_all(report: &mut Report, lake: &Lake, listed: &mut Listed) -> Resu
             report.hidden += 1;
         }
     };
-    lake.list_each("", Detail::Size, wanted, add).await?;
+    let skipped = lake.list_each("", Detail::Size, wanted, add).await?;
+    report.skipped = skipped;
     listed.sort();
     Ok(())
 }
 
 async fn all_rolls(report: &mut Report, lake: &Lake) -> Result<Vec<Rolls>, StoreError> {
     let found = lake.receipt_names().await?;
+    // Receipts that are behind a link are not read.
+    for Skipped { path, why } in found.skipped {
+        report.problem(ProblemKind::Receipt, &path, why);
+    }
     for (path, why) in found.unreadable {
         report.problem(ProblemKind::Receipt, &path, why);
     }
@@ -270,7 +275,7 @@ async fn list_folders(
                 listed.add(&object.name, object.bytes);
             }
         };
-        lake.list_each(folder, Detail::Name, |_| true, add).await?;
+        let _: Vec<Skipped> = lake.list_each(folder, Detail::Name, |_| true, add).await?;
     }
     listed.sort();
     for path in asked {

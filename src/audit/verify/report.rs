@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::Depth;
-use crate::lake::LostBodies;
+use crate::error_text::shown;
+use crate::json::number;
+use crate::lake::{LostBodies, Skipped};
 
 /// Problems that a report keeps; those beyond it are counted.
 pub const MOST_PROBLEMS: usize = 10_000;
@@ -50,28 +52,37 @@ pub struct NodeReport {
     /// The node.
     pub node: String,
     /// Rolls that have a receipt.
+    #[serde(deserialize_with = "number")]
     pub rolls: u64,
     /// The last of them.
+    #[serde(deserialize_with = "number")]
     pub last_roll: u64,
     /// The last body that is in a receipt.
+    #[serde(deserialize_with = "number")]
     pub last_seq: u64,
     /// Lines received.
+    #[serde(deserialize_with = "number")]
     pub lines: u64,
     /// Lines that are rows.
+    #[serde(deserialize_with = "number")]
     pub rows: u64,
     /// Lines that are in quarantine.
+    #[serde(deserialize_with = "number")]
     pub rejects: u64,
     /// Bulk actions that were left out, not among the lines.
+    #[serde(deserialize_with = "number")]
     pub actions: u64,
     /// Data files.
+    #[serde(deserialize_with = "number")]
     pub files: u64,
     /// Bodies that were acknowledged and given up with a damaged segment; at most so many.
+    #[serde(deserialize_with = "number")]
     pub lost_bodies: u64,
     /// These bodies, by the receipts that name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostBodies>,
     /// The roll after which receipts were looked at; 0, and left out, for all.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "is_zero")]
     pub after_roll: u64,
     /// The depth that the rolls before were looked at with, by the checkpoint.
     #[serde(skip)]
@@ -108,6 +119,9 @@ pub struct Report {
     pub pending_rolls: Vec<String>,
     /// The files of these.
     pub pending_files: u64,
+    /// Links and directories that were not looked into. Files that receipts name are looked at there, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
     /// Files of other programs.
     pub foreign: u64,
     /// Hidden files within tables: what a killed process left, replaced when the roll is made again.
@@ -126,7 +140,7 @@ pub struct Report {
 impl Report {
     pub(super) fn problem(&mut self, kind: ProblemKind, path: &str, why: impl Into<String>) {
         if self.problems.len() < MOST_PROBLEMS {
-            self.problems.push(Problem { kind, path: path.to_owned(), why: why.into() });
+            self.problems.push(Problem { kind, path: path.to_owned(), why: shown(&why.into()) });
         } else {
             self.more_problems += 1;
         }
@@ -155,8 +169,9 @@ impl Report {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let width = self.nodes.iter().map(|node| node.node.len()).max().unwrap_or(4).max(4);
-        writeln!(out, "{}", self.lake)?;
+        let names: Vec<String> = self.nodes.iter().map(|node| shown(&node.node)).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(4).max(4);
+        writeln!(out, "{}", shown(&self.lake))?;
         if let Some(since) = &self.since {
             writeln!(out, "  rolls whose receipts were written since {since}, and no others")?;
         }
@@ -170,11 +185,11 @@ impl Report {
                 "node", "rolls", "bodies", "received", "landed", "quarantined", "files"
             )?;
         }
-        for node in &self.nodes {
+        for (node, name) in self.nodes.iter().zip(&names) {
             writeln!(
                 out,
                 "  {:<width$} {:>8} {:>12} {:>14} {:>14} {:>12} {:>8}",
-                node.node,
+                name,
                 node.rolls,
                 node.last_seq,
                 node.lines,
@@ -188,7 +203,7 @@ impl Report {
             }
         }
         for roll in &self.pending_rolls {
-            writeln!(out, "  on its way: roll {roll} has files and no receipt yet")?;
+            writeln!(out, "  on its way: roll {} has files and no receipt yet", shown(roll))?;
         }
         let rest = [
             (self.foreign, "files of other programs, not looked at"),
@@ -203,8 +218,11 @@ impl Report {
         for (count, what) in rest.iter().filter(|(count, _)| *count > 0) {
             writeln!(out, "  {count} {what}")?;
         }
+        for Skipped { path, why } in &self.skipped {
+            writeln!(out, "  not looked into: {}: {why}", shown(path))?;
+        }
         for problem in &self.problems {
-            writeln!(out, "  OFF  {}: {}", problem.path, problem.why)?;
+            writeln!(out, "  OFF  {}: {}", shown(&problem.path), problem.why)?;
         }
         if self.more_problems > 0 {
             writeln!(out, "  and {} more", self.more_problems)?;

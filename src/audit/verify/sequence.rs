@@ -1,6 +1,7 @@
 //! The receipts of a node in the order of its rolls: sums, and bodies without a gap.
 
 use super::report::{NodeReport, ProblemKind, Report};
+use crate::json::MOST;
 use crate::lake::{Receipt, names};
 use crate::record::{Roll, Seq};
 
@@ -64,7 +65,8 @@ impl Sequence {
                 gap_from = lost_last.next();
             }
             let counted = lost_first.0.max(next.0);
-            sums.lost_bodies += (lost_last.0 + 1).min(last.0 + 1).saturating_sub(counted);
+            let lost_bodies = (lost_last.0 + 1).min(last.0 + 1).saturating_sub(counted);
+            sums.lost_bodies = sums.lost_bodies.saturating_add(lost_bodies);
             sums.lost.push(*lost);
         }
         if last < first {
@@ -82,12 +84,23 @@ impl Sequence {
         }
         let next = next.max(last.next());
         self.next = Some(next);
-        sums.rolls += 1;
-        sums.lines += receipt.lines;
-        sums.rows += receipt.rows;
-        sums.rejects += receipt.rejects;
-        sums.actions += receipt.actions;
-        sums.files += receipt.tables.iter().map(|table| table.files.len() as u64).sum::<u64>();
+        let files = receipt.tables.iter().map(|table| table.files.len() as u64).sum::<u64>();
+        let counts = [
+            (&mut sums.rolls, 1),
+            (&mut sums.lines, receipt.lines),
+            (&mut sums.rows, receipt.rows),
+            (&mut sums.rejects, receipt.rejects),
+            (&mut sums.actions, receipt.actions),
+            (&mut sums.files, files),
+        ];
+        for (sum, more) in counts {
+            *sum = sum.saturating_add(more);
+            // A checkpoint with it could not be read.
+            if *sum > MOST {
+                let why = "the sums of the node go beyond what is counted";
+                report.problem(ProblemKind::Sum, &path, why);
+            }
+        }
         sums.last_roll = receipt.roll;
         sums.last_seq = next.0 - 1;
     }

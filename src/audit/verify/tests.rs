@@ -16,6 +16,7 @@ use crate::record::Seq;
 use crate::schema::INGEST_ID;
 
 mod concurrent;
+mod hostile;
 
 const NODE: &str = "eu-abcd2345";
 

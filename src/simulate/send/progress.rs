@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::super::feed::{Made, RunLimits};
 use super::Lane;
 use super::figures::Figures;
+use crate::error_text::{self, without_userinfo};
 
 pub(crate) struct Progress {
     /// The terminal's line; none when there is no terminal, or nothing is to be printed.
@@ -45,6 +46,8 @@ impl Progress {
 
     /// Prints a line that stays. Errors are printed even without progress.
     pub(crate) fn say(&self, text: &str) {
+        // Receivers answer with any text.
+        let text = error_text::printable_error(text);
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
             None => eprintln!("{text}"),
@@ -65,7 +68,7 @@ impl Progress {
             }
             None => lanes.iter().for_each(|lane| {
                 if lanes.len() > 1 {
-                    eprintln!("{}", lane.endpoint.url);
+                    eprintln!("{}", without_userinfo(lane.endpoint.url.as_str()));
                 }
                 eprintln!("{}", line(lane, elapsed));
             }),
@@ -83,7 +86,8 @@ impl Progress {
         let bytes = made.bytes as f64 / 1e6;
         eprintln!("{} sessions, {bytes:.1} MB, in {:.1} s", made.sessions, elapsed.as_secs_f64());
         for lane in lanes {
-            eprintln!("{}\n{}", lane.endpoint.url, summary(&lane.figures, elapsed));
+            let url = without_userinfo(lane.endpoint.url.as_str());
+            eprintln!("{url}\n{}", summary(&lane.figures, elapsed));
             for (kind, times) in lane.figures.errors() {
                 eprintln!("  {kind}: {times} times");
             }
