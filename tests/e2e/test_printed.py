@@ -280,7 +280,7 @@ def test_a_request_for_a_token_is_one_client(make_server, local_lake, folder):
         ("400", [*grant, *form, "-d", "scope=w", "-d", "scope=w"]),
         ("400", [*grant, *form, *header]),
         ("400", [*grant, *header, "-d", "client_id=other"]),
-        ("400", [*grant, *header, "-H", "Authorization: Bearer x"]),
+        ("400", [*grant, "-H", "Authorization: Bearer x", "-H", "Authorization: Bearer y"]),
         ("400", form),
     ]:
         told, text = curl(*arguments, f"{server.origin}/oauth2/token")
