@@ -89,7 +89,8 @@ pub(crate) fn line(text: &str, most: usize, kept: &[char]) -> String {
 pub(crate) fn bounded(text: &str, most: usize) -> String {
     let text = without_userinfo(head(text.trim()));
     let end = text.char_indices().nth(most).map(|(at, _)| at);
-    let mut line = escaped(text.get(..end.unwrap_or(text.len())).unwrap_or_default(), &[], usize::MAX);
+    let mut line =
+        escaped(text.get(..end.unwrap_or(text.len())).unwrap_or_default(), &[], usize::MAX);
     if end.is_some() && !line.ends_with('…') {
         line.push('…');
     }
@@ -240,10 +241,7 @@ mod tests {
     fn a_text_of_others_is_a_line_of_a_kilobyte() {
         let hostile = "\u{1b}]0;t\u{7}\n\u{202e}ok\u{200b}\u{9b}2J\r";
         let line = shown(hostile);
-        assert_eq!(
-            line,
-            "\\u{1b}]0;t\\u{7}\\n\\u{202e}ok\\u{200b}\\u{9b}2J\\r"
-        );
+        assert_eq!(line, "\\u{1b}]0;t\\u{7}\\n\\u{202e}ok\\u{200b}\\u{9b}2J\\r");
         for long in ["x".repeat(3 << 20), "\u{202e}".repeat(1 << 20), "é\n".repeat(1 << 20)] {
             let line = shown(&long);
             assert!(line.len() <= SHOWN_BYTES + '…'.len_utf8(), "{}", line.len());
@@ -268,10 +266,16 @@ mod tests {
     #[test]
     fn a_name_and_a_password_in_a_url_are_not_shown() {
         for (text, expected) in [
-            ("GET http://user:SECRET@host:9000/b: refused", "GET http://[hidden]@host:9000/b: refused"),
+            (
+                "GET http://user:SECRET@host:9000/b: refused",
+                "GET http://[hidden]@host:9000/b: refused",
+            ),
             ("https://SECRET@host", "https://[hidden]@host"),
             ("http://u:SEC@RET@host/x?y", "http://[hidden]@host/x?y"),
-            ("(http://u:SEC/RET@host/x) and s3://u:SECRET@b", "(http://[hidden]@host/x) and s3://[hidden]@b"),
+            (
+                "(http://u:SEC/RET@host/x) and s3://u:SECRET@b",
+                "(http://[hidden]@host/x) and s3://[hidden]@b",
+            ),
             // These have none.
             ("http://host:9000/a@b", "http://host:9000/a@b"),
             ("http://[::1]:9000/a@b", "http://[::1]:9000/a@b"),

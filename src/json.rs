@@ -43,7 +43,8 @@ pub(crate) fn optional<'de, D: Deserializer<'de>>(
 
 fn counted(number: u64) -> Result<u64, String> {
     let counted = (number <= MOST).then_some(number);
-    counted.ok_or_else(|| format!("the number {number} is above {MOST}, to which nothing is counted"))
+    counted
+        .ok_or_else(|| format!("the number {number} is above {MOST}, to which nothing is counted"))
 }
 
 /// The members of a JSON object in their order. Repeated keys are kept, and each value has the text

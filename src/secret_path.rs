@@ -71,7 +71,9 @@ fn guard(file: &File, path: &Path, kept: Kept) -> io::Result<()> {
     let narrowed = Permissions::from_mode(found.mode() & 0o7777 & !OTHERS);
     if ours && file.set_permissions(narrowed).is_ok() && file.metadata()?.mode() & OTHERS == 0 {
         let path = path.display();
-        tracing::warn!("every user of this machine could read {path}: taken from them (chmod o-rwx)");
+        tracing::warn!(
+            "every user of this machine could read {path}: taken from them (chmod o-rwx)"
+        );
         return Ok(());
     }
     refused(
@@ -83,16 +85,16 @@ fn guard(file: &File, path: &Path, kept: Kept) -> io::Result<()> {
 /// Returns whether a directory on the way keeps others out.
 fn is_out_of_reach(path: &Path) -> bool {
     let Ok(path) = path.canonicalize() else { return false };
-    let closed = |directory: &Path| {
-        directory.metadata().is_ok_and(|found| found.mode() & 0o001 == 0)
-    };
+    let closed =
+        |directory: &Path| directory.metadata().is_ok_and(|found| found.mode() & 0o001 == 0);
     path.ancestors().skip(1).any(closed)
 }
 
 /// Returns whether the modes of the place say nothing of who may read there.
 fn is_mounted(file: &File, path: &Path) -> bool {
     use rustix::fs::{StatVfsMountFlags, fstatvfs};
-    let read_only = fstatvfs(file).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
+    let read_only =
+        fstatvfs(file).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
     let in_secrets = || path.canonicalize().is_ok_and(|path| path.starts_with(MOUNTED));
     read_only || in_secrets() || has_no_modes(file)
 }

@@ -153,7 +153,9 @@ impl Credentials {
             let url = issuer.jwks.starts_with("https://") || issuer.jwks.starts_with("http://");
             let keys = match url {
                 true => None,
-                false => Some(reader.file(&reader.beside(Path::new(&issuer.jwks)), Kept::Unchanged)?),
+                false => {
+                    Some(reader.file(&reader.beside(Path::new(&issuer.jwks)), Kept::Unchanged)?)
+                }
             };
             let name = issuer.issuer.clone();
             if let Err(what) = issuers.add(issuer, keys.as_deref()) {

@@ -314,7 +314,8 @@ impl Issuer {
             let is_due = {
                 let mut fetching = issuer.fetching();
                 let logged = fetching.logged.filter(|_| !succeeded);
-                let is_due = logged.is_none_or(|at| began.saturating_duration_since(at) >= LOG_EVERY);
+                let is_due =
+                    logged.is_none_or(|at| began.saturating_duration_since(at) >= LOG_EVERY);
                 let logged = if is_due && !succeeded { Some(began) } else { logged };
                 *fetching = Fetching { running: false, began: Some(began), logged };
                 is_due

@@ -256,7 +256,10 @@ mod tests {
         assert_eq!(parse(None, &whole), of("a", None));
         assert_eq!(parse(None, &format!("{whole}&scope=x+y&other=1")), of("a", Some("x y")));
         assert_eq!(parse(Some("a%20b:s"), grant), of("a b", None));
-        assert_eq!(parse(Some("a:s"), &format!("{grant}&client_id=a&client_secret=")), of("a", None));
+        assert_eq!(
+            parse(Some("a:s"), &format!("{grant}&client_id=a&client_secret=")),
+            of("a", None)
+        );
         for (authorization, form) in [
             (None, whole.clone() + "&client_id=b"),
             (None, whole.clone() + "&client_id=a"),

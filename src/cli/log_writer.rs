@@ -63,10 +63,7 @@ mod tests {
     fn an_event_is_one_line_whatever_is_in_it() {
         let forged = "INFO said: a\n2026-11-28T00:00:00Z ERROR \u{1b}[31mred\u{202e}\r\n";
         let shown = line(forged.as_bytes(), false);
-        assert_eq!(
-            shown,
-            "INFO said: a\\n2026-11-28T00:00:00Z ERROR \\u{1b}[31mred\\u{202e}\\r\n"
-        );
+        assert_eq!(shown, "INFO said: a\\n2026-11-28T00:00:00Z ERROR \\u{1b}[31mred\\u{202e}\\r\n");
         let megabytes = line(&vec![b'x'; 3 << 20], false);
         assert!(megabytes.len() < LINE_BYTES + 8 && megabytes.ends_with("…\n"));
         let secret = line(b"GET http://user:SECRET@host/ failed\n", false);

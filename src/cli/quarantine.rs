@@ -9,8 +9,8 @@ use clap::builder::PossibleValuesParser;
 
 use super::{Failure, Outcome, manual, out, runtime, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
-use crate::error_text::{in_json, shown};
 use crate::decode::RejectCode;
+use crate::error_text::{in_json, shown};
 use crate::import::{Replay, Replayed};
 use crate::lake::{Lake, Options, QuarantineEntry, QuarantineFile, Quarantined};
 

@@ -40,7 +40,8 @@ pub(super) async fn grant(
     let limits =
         BodyLimits { body_limit_bytes: MAX_FORM_BYTES, inflated_limit_bytes: MAX_FORM_BYTES };
     let ReceivedBody { bytes: form, .. } = receiver.read_body(head, limits, stream).await?;
-    let mut authorization = head.headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
+    let mut authorization =
+        head.headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
     let granted = match (authorization.next(), authorization.next()) {
         (_, Some(_)) => Err(NotGranted::Request),
         (authorization, None) => issuer.grant(authorization, &form, address).await,

@@ -86,10 +86,7 @@ impl Values<'_> {
         self.parsed(key, |text| text.parse().ok())
     }
 
-    fn duration(
-        &self,
-        key: ClientConfigKey,
-    ) -> object_store::Result<Option<std::time::Duration>> {
+    fn duration(&self, key: ClientConfigKey) -> object_store::Result<Option<std::time::Duration>> {
         self.parsed(key, |text| humantime::parse_duration(text).ok())
     }
 

@@ -251,7 +251,9 @@ impl<'a> Walker<'a> {
             return Some(kind);
         }
         if !folder.name.is_empty() {
-            return passed_over("a link to a directory, which is followed directly in the lake only");
+            return passed_over(
+                "a link to a directory, which is followed directly in the lake only",
+            );
         }
         match path.canonicalize() {
             Ok(to) if self.root.starts_with(&to) => {

@@ -291,7 +291,9 @@ impl Lake {
     pub async fn list(&self, folder: &str) -> Result<Vec<Object>, StoreError> {
         if let Location::Local(_) = &self.location {
             let mut listed = Vec::new();
-            let _ = self.list_each(folder, Detail::Size, |_| true, |object| listed.push(object)).await?;
+            let _ = self
+                .list_each(folder, Detail::Size, |_| true, |object| listed.push(object))
+                .await?;
             return Ok(listed);
         }
         let folder = self.path(folder)?;

@@ -76,10 +76,13 @@ impl Key {
     /// # Errors
     /// [`KeyError`].
     pub fn read(path: &Path) -> Result<Key, KeyError> {
-        let bytes = secret_path::read(path, Kept::Secret).map_err(|source| match secret_path::may_be_shown(&source) {
-            true => KeyError::Read { path: path.to_owned(), source },
-            false => KeyError::Missing { source },
-        })?;
+        let bytes =
+            secret_path::read(path, Kept::Secret).map_err(
+                |source| match secret_path::may_be_shown(&source) {
+                    true => KeyError::Read { path: path.to_owned(), source },
+                    false => KeyError::Missing { source },
+                },
+            )?;
         let secret = bytes.trim_ascii();
         if secret.len() < LEAST_BYTES {
             return Err(KeyError::Short { path: path.to_owned() });

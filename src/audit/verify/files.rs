@@ -84,7 +84,9 @@ pub(super) fn named(
             });
         }
     }
-    if (receipt.lines, receipt.rows, receipt.rejects) != (rows.saturating_add(rejects), rows, rejects) {
+    if (receipt.lines, receipt.rows, receipt.rejects)
+        != (rows.saturating_add(rejects), rows, rejects)
+    {
         let why = format!(
             "it says {} lines, {} rows and {} rejects; its files have {rows} rows and {rejects} \
              rejects",

@@ -189,13 +189,7 @@ impl Report {
             writeln!(
                 out,
                 "  {:<width$} {:>8} {:>12} {:>14} {:>14} {:>12} {:>8}",
-                name,
-                node.rolls,
-                node.last_seq,
-                node.lines,
-                node.rows,
-                node.rejects,
-                node.files
+                name, node.rolls, node.last_seq, node.lines, node.rows, node.rejects, node.files
             )?;
             for lost in &node.lost {
                 let (first, last) = (lost.first_seq, lost.last_seq);

@@ -59,7 +59,8 @@ async fn of_a_refusal_of_megabytes_little_is_read_and_less_is_shown() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let (other, asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".into()).await;
-    for status in ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect"] {
+    for status in ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect"]
+    {
         let (address, _) = server(format!(
             "HTTP/1.1 {status}\r\nlocation: http://{other}/there\r\ncontent-length: 0\r\n\r\n"
         ))
