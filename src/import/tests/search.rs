@@ -3,7 +3,7 @@
 //!
 //! A history is a row of commands over a few files, each with some of them, alone or two at once, of
 //! one machine or of two. The store refuses calls, loses answers, carries calls out late, or ends the
-//! process at any of them; files are missing, or are cut while they are landed; imports are given up;
+//! process at any of them; files are missing, or are cut or appended to while they are landed; imports are given up;
 //! marks are deleted. After a last command with all files and without faults, every line is in the
 //! lake once, and after any command that ended well each line of its files is.
 //!
@@ -35,6 +35,7 @@ struct Tally {
     pairs: u64,
     disturbed: u64,
     missing: u64,
+    appended: u64,
     given_up: u64,
     marks_deleted: u64,
     all_marks_deleted: u64,
@@ -178,9 +179,10 @@ impl History {
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        if let Some((path, _)) = disturbed {
+        if let Some((path, text)) = disturbed {
             tally.disturbed += 1;
             tally.missing += u64::from(!path.exists());
+            tally.appended += u64::from(text.is_some_and(|text| text.contains("more-")));
             for file in &self.files {
                 self.bench.file(&file.name, &file.text);
             }
@@ -198,12 +200,19 @@ impl History {
         self.check_counts();
     }
 
-    /// A file, and its text after the plan: cut, or gone.
+    /// A file, and its text after the plan: cut, with more behind it, or gone.
     fn disturbance(&mut self) -> (PathBuf, Option<String>) {
         let at = self.dice.below(self.files.len() as u64) as usize;
         let file = &self.files[at];
         let cut = self.dice.below(file.text.len() as u64) as usize;
-        let text = (!self.dice.one_in(3)).then(|| file.text[..cut].to_owned());
+        let text = match self.dice.below(3) {
+            0 => None,
+            1 => Some(file.text[..cut].to_owned()),
+            _ => {
+                let more = (0..1 + self.dice.below(20)).map(|n| format!("{{\"id\":\"more-{n}\"}}\n"));
+                Some(file.text.clone() + &more.collect::<String>())
+            }
+        };
         (self.bench.path(&file.name), text)
     }
 
@@ -368,6 +377,8 @@ impl History {
 
     fn check_counts(&self) {
         let counts = self.counts();
+        let more = counts.keys().find(|id| id.starts_with("more-"));
+        assert_eq!(more, None, "was appended after the files were hashed");
         for file in &self.files {
             for id in &file.ids {
                 let count = counts.get(id).copied().unwrap_or(0);
@@ -423,6 +434,7 @@ fn no_history_loses_or_doubles_a_line_of_a_file() {
     println!("{tally:#?}");
     if all {
         let all = [tally.deaths, tally.pairs, tally.disturbed, tally.missing, tally.given_up];
+        assert!(tally.appended > 0, "{tally:?}");
         assert!(all.iter().all(|n| *n > 0), "{tally:?}");
         let marks = [tally.marks_deleted, tally.all_marks_deleted, tally.in_order, tally.failed];
         assert!(marks.iter().all(|n| *n > 0), "{tally:?}");
