@@ -13,19 +13,27 @@
 //! A peer has a quarter of the budget for all its bodies together, so that a slow one cannot hold
 //! everything. A single body may have more than that; once it has had it for
 //! [`BudgetTimeouts::large`], it is refused as soon as others wait.
+//!
+//! Bodies of up to [`SMALL_BODY_BYTES`] do not wait for large ones: when the budget is in use, they take
+//! from memory that is kept for them ([`BodyBudget::with_small_bodies`]). A few hundred compressed bytes
+//! can become a large body, so one that outgrows it there has only [`BudgetTimeouts::outgrown`] to get
+//! all of its memory from the budget, and is refused then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::BODY_MEMORY_BYTES;
 use crate::peers::{Peer, PeerShares};
 
 /// The unit of the budget, in bytes.
 pub(super) const BLOCK_BYTES: u64 = 64 << 10;
+/// Most bytes of a body that may use the memory for small ones: the bulks of the exporter are smaller.
+pub(super) const SMALL_BODY_BYTES: u64 = 1 << 20;
+const SMALL_BODY_BLOCKS: u32 = (SMALL_BODY_BYTES / BLOCK_BYTES) as u32;
 
 /// The time that bodies may take for what delays others.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +45,8 @@ pub(super) struct BudgetTimeouts {
     /// The time from holding more than the share of a peer to the end of the body, if others wait:
     /// less than they do.
     pub(super) large: Duration,
+    /// The time that a body waits which has outgrown the memory for small ones, where others need it.
+    pub(super) outgrown: Duration,
 }
 
 impl BudgetTimeouts {
@@ -45,15 +55,70 @@ impl BudgetTimeouts {
         memory: Duration::from_secs(4),
         chunk: Duration::from_secs(5),
         large: Duration::from_secs(3),
+        outgrown: Duration::from_millis(500),
     };
+}
+
+/// Memory in blocks, of which a peer may have a quarter.
+#[derive(Debug)]
+struct Pool {
+    blocks: Arc<Semaphore>,
+    peers: PeerShares,
+}
+
+/// Blocks, with those of them that count as the peer's.
+struct Acquired {
+    held: OwnedSemaphorePermit,
+    of_peer: OwnedSemaphorePermit,
+}
+
+impl Pool {
+    fn new(blocks: usize) -> Pool {
+        Pool {
+            blocks: Arc::new(Semaphore::new(blocks)),
+            peers: PeerShares::new(blocks.div_ceil(4)),
+        }
+    }
+
+    /// Returns the most blocks of one peer.
+    fn share(&self) -> u32 {
+        u32::try_from(self.peers.permits()).unwrap_or(u32::MAX)
+    }
+
+    /// Waits for `more` blocks, `of_peer` of them from the peer's share.
+    ///
+    /// # Errors
+    /// Never: the semaphores are not closed.
+    async fn acquire(&self, peer: Peer, of_peer: u32, more: u32) -> Result<Acquired, AcquireError> {
+        let of_peer = self.peers.of(peer).acquire_many_owned(of_peer).await?;
+        let held = Arc::clone(&self.blocks).acquire_many_owned(more).await?;
+        Ok(Acquired { held, of_peer })
+    }
+
+    /// Returns `blocks` if nobody has to wait for them.
+    fn try_acquire(&self, peer: Peer, blocks: u32) -> Option<Acquired> {
+        let of_peer = self.peers.of(peer).try_acquire_many_owned(blocks.min(self.share())).ok()?;
+        let held = Arc::clone(&self.blocks).try_acquire_many_owned(blocks).ok()?;
+        Some(Acquired { held, of_peer })
+    }
+}
+
+/// The pool that a reservation is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PoolKind {
+    /// That of all bodies.
+    All,
+    /// That of small ones.
+    Small,
 }
 
 /// The memory budget of all bodies together.
 #[derive(Debug)]
 pub(super) struct BodyBudget {
-    blocks: Arc<Semaphore>,
+    all: Pool,
     total_blocks: u32,
-    peers: PeerShares,
+    /// For small bodies when `all` is in use.
+    small: Option<Pool>,
     /// Bodies that wait for memory. Relaxed: nothing else is ordered by it.
     waiting: AtomicUsize,
     pub(super) timeouts: BudgetTimeouts,
@@ -73,6 +138,7 @@ pub(super) enum BudgetError {
 pub(super) struct Reservation {
     budget: Arc<BodyBudget>,
     peer: Peer,
+    from: PoolKind,
     blocks: u32,
     held: Option<OwnedSemaphorePermit>,
     of_peer: Option<OwnedSemaphorePermit>,
@@ -90,12 +156,19 @@ impl BodyBudget {
         let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
         let blocks = usize::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(most).min(most);
         BodyBudget {
-            blocks: Arc::new(Semaphore::new(blocks)),
+            all: Pool::new(blocks),
             total_blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
-            peers: PeerShares::new(blocks.div_ceil(4)),
+            small: None,
             waiting: AtomicUsize::new(0),
             timeouts,
         }
+    }
+
+    /// Adds `bytes` for small bodies when the budget is in use.
+    pub(super) fn with_small_bodies(mut self, bytes: u64) -> Self {
+        let blocks = usize::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(Semaphore::MAX_PERMITS);
+        self.small = Some(Pool::new(blocks.min(Semaphore::MAX_PERMITS)));
+        self
     }
 
     /// Creates an empty reservation for a body of `peer`.
@@ -103,6 +176,7 @@ impl BodyBudget {
         Reservation {
             budget: Arc::clone(self),
             peer,
+            from: PoolKind::All,
             blocks: 0,
             held: None,
             of_peer: None,
@@ -112,7 +186,7 @@ impl BodyBudget {
 
     #[cfg(test)]
     pub(super) fn free_bytes(&self) -> u64 {
-        self.blocks.available_permits() as u64 * BLOCK_BYTES
+        self.all.blocks.available_permits() as u64 * BLOCK_BYTES
     }
 }
 
@@ -133,28 +207,61 @@ impl Reservation {
         if wanted > self.budget.total_blocks {
             return Err(BudgetError::ExceedsBudget);
         }
-        let more = wanted - self.blocks;
-        let share = u32::try_from(self.budget.peers.permits()).unwrap_or(u32::MAX);
-        let of_peer = wanted.min(share).saturating_sub(permits(&self.of_peer));
-        let acquired = async {
-            let share = self.budget.peers.of(self.peer).acquire_many_owned(of_peer).await?;
-            Ok((share, Arc::clone(&self.budget.blocks).acquire_many_owned(more).await?))
-        };
+        let timeouts = &self.budget.timeouts;
+        let outgrows = self.from == PoolKind::Small && wanted > SMALL_BODY_BLOCKS;
+        let patience =
+            if outgrows { timeouts.outgrown.min(timeouts.memory) } else { timeouts.memory };
         let waiting = Waiting::begin(&self.budget.waiting);
-        let acquired = tokio::time::timeout(self.budget.timeouts.memory, acquired).await;
+        let acquired = tokio::time::timeout(patience, self.acquire(wanted)).await;
         drop(waiting);
-        let Ok(Ok((of_peer, held))) = acquired.map(|got: Result<_, tokio::sync::AcquireError>| got)
-        else {
-            return Err(BudgetError::TimedOut);
-        };
-        metrics::gauge!(BODY_MEMORY_BYTES).increment(bytes_of(more));
+        let Ok(Ok((from, acquired))) = acquired else { return Err(BudgetError::TimedOut) };
+        metrics::gauge!(BODY_MEMORY_BYTES).increment(bytes_of(wanted - self.blocks));
+        if from != self.from {
+            // It has all of its memory from the other pool now.
+            (self.from, self.held, self.of_peer) = (from, None, None);
+        }
         self.blocks = wanted;
-        merge(&mut self.of_peer, of_peer);
-        merge(&mut self.held, held);
-        if wanted > share {
+        merge(&mut self.of_peer, acquired.of_peer);
+        merge(&mut self.held, acquired.held);
+        if from == PoolKind::All && wanted > self.budget.all.share() {
             self.over_share_at.get_or_insert_with(Instant::now);
         }
         Ok(())
+    }
+
+    /// Waits for what is missing to `wanted` blocks, or for all of them from the other pool.
+    async fn acquire(&self, wanted: u32) -> Result<(PoolKind, Acquired), AcquireError> {
+        let BodyBudget { all, small, .. } = &*self.budget;
+        let small = small.as_ref().filter(|_| wanted <= SMALL_BODY_BLOCKS);
+        let more = |pool: &Pool| {
+            let of_peer = wanted.min(pool.share()).saturating_sub(permits(&self.of_peer));
+            (of_peer, wanted - self.blocks)
+        };
+        match (self.from, small) {
+            (PoolKind::Small, Some(small)) => {
+                let (of_peer, more) = more(small);
+                Ok((PoolKind::Small, small.acquire(self.peer, of_peer, more).await?))
+            }
+            // Outgrown.
+            (PoolKind::Small, None) => {
+                let of_peer = wanted.min(all.share());
+                Ok((PoolKind::All, all.acquire(self.peer, of_peer, wanted).await?))
+            }
+            (PoolKind::All, Some(small)) if self.blocks == 0 => {
+                if let Some(acquired) = all.try_acquire(self.peer, wanted) {
+                    return Ok((PoolKind::All, acquired));
+                }
+                let of_peer = |pool: &Pool| wanted.min(pool.share());
+                tokio::select! {
+                    acquired = all.acquire(self.peer, of_peer(all), wanted) => Ok((PoolKind::All, acquired?)),
+                    acquired = small.acquire(self.peer, of_peer(small), wanted) => Ok((PoolKind::Small, acquired?)),
+                }
+            }
+            (PoolKind::All, _) => {
+                let (of_peer, more) = more(all);
+                Ok((PoolKind::All, all.acquire(self.peer, of_peer, more).await?))
+            }
+        }
     }
 
     /// Reserves what a body is expected to take, or the whole share of its peer if that is less, so
@@ -170,7 +277,7 @@ impl Reservation {
         &mut self,
         expected_bytes: u64,
     ) -> Result<(), BudgetError> {
-        let share_bytes = self.budget.peers.permits() as u64 * BLOCK_BYTES;
+        let share_bytes = u64::from(self.budget.all.share()) * BLOCK_BYTES;
         self.grow_to(expected_bytes.min(share_bytes)).await
     }
 
@@ -191,6 +298,7 @@ impl Reservation {
         let split = |held: &mut Option<OwnedSemaphorePermit>, blocks: u32| {
             held.as_mut().and_then(|held| held.split(blocks as usize))
         };
+        taken.from = self.from;
         taken.blocks = blocks;
         taken.held = split(&mut self.held, blocks);
         self.blocks -= blocks;
@@ -300,7 +408,7 @@ mod tests {
         assert_eq!(memory.free_bytes(), 3 * BLOCK_BYTES);
         drop(two);
         assert_eq!(memory.free_bytes(), 4 * BLOCK_BYTES);
-        assert_eq!(memory.peers.of(peer(1)).available_permits(), 1);
+        assert_eq!(memory.all.peers.of(peer(1)).available_permits(), 1);
     }
 
     #[tokio::test]
@@ -344,6 +452,61 @@ mod tests {
         let mut alone = memory.reserve(peer(1));
         assert_eq!(alone.grow_to(5 * BLOCK_BYTES).await, Ok(()));
         assert!(alone.deadline().is_some(), "it has to hurry");
+    }
+
+    /// A budget of 64 blocks that large bodies hold, and memory of 32 for small ones.
+    async fn held_by_large() -> (Arc<BodyBudget>, Reservation) {
+        let timeouts = BudgetTimeouts {
+            memory: Duration::from_millis(300),
+            outgrown: Duration::from_millis(50),
+            ..BudgetTimeouts::DEFAULT
+        };
+        let memory = BodyBudget::with_timeouts(64 * BLOCK_BYTES, timeouts);
+        let memory = Arc::new(memory.with_small_bodies(32 * BLOCK_BYTES));
+        let mut large = memory.reserve(peer(1));
+        assert_eq!(large.grow_to(64 * BLOCK_BYTES).await, Ok(()));
+        (memory, large)
+    }
+
+    #[tokio::test]
+    async fn small_bodies_do_not_wait_for_large_ones() {
+        let (memory, large) = held_by_large().await;
+        let began = Instant::now();
+        let mut small = memory.reserve(peer(2));
+        assert_eq!(small.grow_to(1).await, Ok(()));
+        assert_eq!(small.grow_to(8 * BLOCK_BYTES).await, Ok(()));
+        assert!(began.elapsed() < Duration::from_millis(40));
+        assert_eq!((small.from, small.deadline()), (PoolKind::Small, None));
+        // Its peer has a quarter of that memory as well, and others the rest.
+        let mut more = memory.reserve(peer(2));
+        assert_eq!(more.grow_to(1).await, Err(BudgetError::TimedOut));
+        let mut other = memory.reserve(peer(3));
+        assert_eq!(other.grow_to(1).await, Ok(()));
+        // What is taken out of it goes back where it came from.
+        let part = small.split(BLOCK_BYTES);
+        drop((small, other, part));
+        let free = |memory: &BodyBudget| memory.small.as_ref().unwrap().blocks.available_permits();
+        assert_eq!((free(&memory), memory.free_bytes()), (32, 0));
+        drop(large);
+        let mut usual = memory.reserve(peer(2));
+        assert_eq!(usual.grow_to(1).await, Ok(()));
+        assert_eq!((usual.from, free(&memory)), (PoolKind::All, 32));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_outgrows_the_memory_for_small_ones_has_less_time() {
+        let (memory, large) = held_by_large().await;
+        let mut bomb = memory.reserve(peer(2));
+        assert_eq!(bomb.grow_to(4 * BLOCK_BYTES).await, Ok(()));
+        let began = Instant::now();
+        assert_eq!(bomb.grow_to(17 * BLOCK_BYTES).await, Err(BudgetError::TimedOut));
+        assert!(began.elapsed() < Duration::from_millis(250), "it held the memory of others");
+        drop(large);
+        assert_eq!(bomb.grow_to(17 * BLOCK_BYTES).await, Ok(()));
+        assert_eq!((bomb.from, memory.free_bytes()), (PoolKind::All, (64 - 17) * BLOCK_BYTES));
+        drop(bomb);
+        assert_eq!(memory.free_bytes(), 64 * BLOCK_BYTES);
+        assert_eq!(memory.all.peers.of(peer(2)).available_permits(), 16);
     }
 
     #[tokio::test]

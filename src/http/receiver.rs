@@ -28,6 +28,8 @@ use super::request::RequestHead;
 /// and its form: a body that keeps to its limit always fits, with the copies that are made of it,
 /// once others have gone.
 pub const BODY_MEMORY_BYTES: u64 = 256 << 20;
+/// Memory for small bodies besides, when larger ones have all of that.
+const SMALL_BODY_MEMORY_BYTES: u64 = 16 << 20;
 
 /// The state that all handlers share.
 pub(super) struct Receiver {
@@ -52,7 +54,8 @@ impl Receiver {
         metrics: metrics::Handle,
     ) -> Receiver {
         let largest = options.endpoints.iter().map(max_memory_bytes).max();
-        let budget = BodyBudget::new(BODY_MEMORY_BYTES.max(largest.unwrap_or_default()));
+        let budget = BodyBudget::new(BODY_MEMORY_BYTES.max(largest.unwrap_or_default()))
+            .with_small_bodies(SMALL_BODY_MEMORY_BYTES);
         Receiver {
             budget: Arc::new(budget),
             admission: Admission::new(&options, access.auth.clone()),
