@@ -70,6 +70,8 @@ pub const ROLL_RETRIES: &str = "sessionlake_roll_retries_total";
 pub const ROWS: &str = "sessionlake_rows_total";
 /// Rows committed that are null in every column.
 pub const UNMATCHED_ROWS: &str = "sessionlake_unmatched_rows_total";
+/// Rows committed to the overflow partition of their table.
+pub const OVERFLOW_ROWS: &str = "sessionlake_overflow_rows_total";
 /// Lines committed to quarantine.
 pub const REJECTS: &str = "sessionlake_rejects_total";
 /// Data files committed.
@@ -197,6 +199,12 @@ pub const ALL: &[Metric] = &[
         Counter,
         Unit::Count,
         "Rows committed that are null in every column, as their documents have no field of the table's",
+    ),
+    metric(
+        OVERFLOW_ROWS,
+        Counter,
+        Unit::Count,
+        "Rows committed to the overflow partition, as their bodies may not open partitions of their own",
     ),
     metric(REJECTS, Counter, Unit::Count, "Lines committed to quarantine"),
     metric(FILES, Counter, Unit::Count, "Data files committed"),

@@ -173,6 +173,19 @@ impl PartialEq for StoredRange {
 
 impl Eq for StoredRange {}
 
+/// Rows of one body that follow one another in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyRows {
+    /// The body.
+    pub seq: Seq,
+    /// Time of its receipt.
+    pub received_at: Micros,
+    /// Bytes of the whole body, inflated.
+    pub bytes: u64,
+    /// Rows of it that are in the batch; at least one.
+    pub rows: usize,
+}
+
 /// A digest of a set of bodies: the sum of a hash of each, of everything that decides its rows. It does
 /// not depend on how the bodies are read, and no body is there twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 //! Nothing here does I/O or reads a clock: the caller passes the time, and carries out the decisions.
 //!
 //! * [`route`]: a partition template applied to decoded rows.
+//! * [`partition_bounds`]: the partitions that a roll opens.
+//! * [`partition_values`]: the values of a template's placeholders, by row.
 //! * [`roll_policy`]: the limits at which a roll ends.
 //! * [`file_key`]: the identity of a file of the open roll.
 //! * [`buffers`]: decoded rows that are not yet encoded, by table and partition, under one budget.
@@ -10,6 +12,8 @@
 
 pub mod buffers;
 pub mod file_key;
+pub mod partition_bounds;
+pub mod partition_values;
 pub mod roll_policy;
 pub mod route;
 pub mod spill_chunks;

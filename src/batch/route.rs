@@ -4,27 +4,27 @@
 //! the values of the placeholders, times by the unit that their format shows, so that a value is
 //! rendered once a group and not once a row.
 //!
-//! A roll has a bounded number of partitions: a body of a few megabytes can name a hundred thousand
-//! days, and each would be a file. Rows of partitions that come after [`MAX_PARTITIONS`] others go
-//! to the partition of nulls. This follows from the order of rows alone, so that a roll that is made
-//! again has the same files.
+//! A roll opens a bounded number of partitions ([`partition_bounds`](super::partition_bounds)): a body
+//! of a few kilobytes can name ten thousand days, and each would be a file. Rows of partitions that are
+//! not opened go to the overflow partition of the table. The decision is made row by row, in the order
+//! of rows, and from what is sealed with the roll and stands in its bodies: a roll that is made again
+//! has the same files, however its rows are batched then.
+//!
+//! Before [`Revision::Fourth`], the first [`MAX_PARTITIONS`] partitions of a roll were opened, whoever
+//! named them, and rows of further ones went to the partition of nulls.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use chrono::{DateTime, Utc};
 
-use crate::columnar::values::{strings, timestamps};
-use crate::table::hive_path::{NULL_PARTITION, PartitionValues, PathRules, hive_path};
-use crate::table::partition::{Part, Template};
-
-/// Most partitions of a table in one roll, besides that of nulls. The files of a sealed roll depend on
-/// it, so another number would have to be sealed with the roll.
-pub const MAX_PARTITIONS: usize = 10_000;
+use super::partition_bounds::PartitionBounds;
+use super::partition_values::{Columns, RenderedTimes};
+use crate::record::BodyRows;
+use crate::table::hive_path::{PartitionValues, PathRules, hive_path};
+use crate::table::{Distance, MAX_PARTITIONS, PartitionLimits, Revision, Template};
 
 /// Rows of one partition.
 #[derive(Debug, Clone)]
@@ -41,34 +41,40 @@ pub struct Router {
     template: Template,
     /// The rules by which values become paths.
     rules: PathRules,
-    /// Rendered times by placeholder and bucket of time. Bounded by [`MAX_RENDERED_TIMES`].
-    times: HashMap<(usize, i64), String>,
-    /// Partitions of the roll by their Hive path, each with its values.
-    seen: HashMap<String, PartitionValues>,
-    /// True when rows of further partitions went to that of nulls.
-    overflowed: bool,
+    times: RenderedTimes,
+    /// Partitions that the roll has opened, by their Hive path, each with its values.
+    open: HashMap<String, PartitionValues>,
+    bounds: PartitionBounds,
+    /// Values and Hive path of the overflow partition.
+    overflow: (PartitionValues, String),
+    /// Rows that went to it.
+    overflowed: u64,
     max_partitions: usize,
 }
 
-/// Most rendered times that are kept: a sender with wild clocks must not make them grow for ever.
-const MAX_RENDERED_TIMES: usize = 10_000;
-
-/// The column of a placeholder.
-enum Column<'a> {
-    Text(&'a StringArray),
-    Time { micros: &'a arrow::array::TimestampMicrosecondArray, unit_us: i64 },
+/// A partition that rows of a batch belong to.
+struct Slot {
+    values: PartitionValues,
+    partition: String,
+    open: bool,
+    /// Index of its rows in the output.
+    out: Option<usize>,
 }
 
 impl Router {
-    /// Creates a router for `template`.
+    /// Creates a router for `template`, with the limits of what is received.
     #[must_use]
     pub fn new(template: Template) -> Router {
+        let rules = PathRules::default();
+        let bounds = PartitionBounds::new(PartitionLimits::RECEIVED, template.has_text());
         Router {
+            overflow: overflow(&template, rules),
             template,
-            rules: PathRules::default(),
-            times: HashMap::new(),
-            seen: HashMap::new(),
-            overflowed: false,
+            rules,
+            times: RenderedTimes::default(),
+            open: HashMap::new(),
+            bounds,
+            overflowed: 0,
             max_partitions: MAX_PARTITIONS,
         }
     }
@@ -76,209 +82,143 @@ impl Router {
     /// Makes paths by `rules` instead of the latest ones for names that are told apart.
     #[must_use]
     pub fn by_rules(mut self, rules: PathRules) -> Router {
+        self.overflow = overflow(&self.template, rules);
         self.rules = rules;
+        self
+    }
+
+    /// Opens partitions within other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: PartitionLimits) -> Router {
+        self.bounds = PartitionBounds::new(limits, self.template.has_text());
         self
     }
 
     /// Begins a roll.
     pub fn begin(&mut self) {
-        self.seen.clear();
-        self.overflowed = false;
+        self.open.clear();
+        self.bounds.begin();
+        self.overflowed = 0;
     }
 
     /// Returns the values of a partition of the roll; `None` for a path that is none of it.
     #[must_use]
     pub fn values(&self, partition: &str) -> Option<PartitionValues> {
-        match self.seen.get(partition) {
+        match self.open.get(partition) {
             Some(values) => Some(Arc::clone(values)),
-            None if self.overflows(partition) => Some(self.nulls()),
+            None if self.overflows(partition) => Some(Arc::clone(&self.overflow.0)),
             None => None,
         }
     }
 
-    /// Returns true for the partition of nulls of a roll that had too many partitions: its rows are
-    /// of several partitions, and its values are not those of all of them.
+    /// Returns true for the overflow partition of a roll that has rows in it: they are of several
+    /// partitions, and its values are not theirs.
     #[must_use]
     pub fn overflows(&self, partition: &str) -> bool {
-        self.overflowed && partition == hive_path(&self.template, &self.nulls(), self.rules)
+        self.overflowed > 0 && partition == self.overflow.1
     }
 
-    fn nulls(&self) -> PartitionValues {
-        self.template.segments.iter().map(|_| None).collect()
-    }
-
-    /// Returns the Hive path of the partition with `values`, or, when the roll has too many already,
-    /// that of nulls.
-    fn admit(&mut self, values: PartitionValues) -> String {
-        let partition = hive_path(&self.template, &values, self.rules);
-        if self.seen.contains_key(&partition) {
-            return partition;
-        }
-        if self.seen.len() < self.max_partitions {
-            self.seen.insert(partition.clone(), values);
-            return partition;
-        }
-        self.overflowed = true;
-        hive_path(&self.template, &self.nulls(), self.rules)
-    }
-
-    /// Returns the rows of `batch` by partition, in the order of each partition's first row.
+    /// Returns the rows of `batch` by partition, in the order of each partition's first row. `bodies` are
+    /// those of the rows, in their order.
     ///
     /// # Errors
-    /// The batch has another schema than the template was checked against.
-    pub fn route(&mut self, batch: &RecordBatch) -> Result<Vec<PartitionRows>, ArrowError> {
-        if batch.num_rows() == 0 {
-            return Ok(Vec::new());
+    /// The batch has another schema than the template was checked against, or `bodies` are not those of
+    /// its rows.
+    pub fn route(
+        &mut self,
+        batch: &RecordBatch,
+        bodies: &[BodyRows],
+    ) -> Result<Vec<PartitionRows>, ArrowError> {
+        let rows = batch.num_rows();
+        if bodies.iter().map(|body| body.rows).sum::<usize>() != rows {
+            let why = "the bodies of a batch have other rows than the batch";
+            return Err(ArrowError::InvalidArgumentError(why.to_owned()));
         }
-        let columns = self.columns(batch)?;
-        let groups = group(&columns, batch.num_rows());
-        let mut out: Vec<PartitionRows> = Vec::with_capacity(groups.len());
-        let mut merged = false;
+        let columns = Columns::of(&self.template, batch)?;
+        let (groups, of_rows) = columns.group(rows);
+        // Two groups are one partition when the format shows less of a time than its unit.
         let mut indexes: HashMap<String, usize> = HashMap::with_capacity(groups.len());
-        for (key, rows) in groups {
-            let first = rows.first().map_or(0, |run| run.start);
-            let values = render(&self.template, &mut self.times, &columns, &key, first);
-            let partition = self.admit(values.into());
-            // Two groups are one partition when the format shows less of a time than its unit, and
-            // when the roll has too many partitions.
-            if let Some(routed) = indexes.get(&partition).and_then(|at| out.get_mut(*at)) {
-                routed.rows.extend(rows);
-                merged = true;
-                continue;
+        let mut slots: Vec<Slot> = Vec::with_capacity(groups.len());
+        let of_groups: Vec<usize> = groups
+            .iter()
+            .map(|group| {
+                let values = self.times.render(&self.template, &columns, group);
+                let partition = hive_path(&self.template, &values, self.rules);
+                *indexes.entry(partition).or_insert_with_key(|partition| {
+                    let open = self.open.contains_key(partition);
+                    let (values, partition) = (values.into(), partition.clone());
+                    slots.push(Slot { values, partition, open, out: None });
+                    slots.len() - 1
+                })
+            })
+            .collect();
+        let mut overflow = indexes.get(&self.overflow.1).copied();
+        let mut out: Vec<PartitionRows> = Vec::with_capacity(slots.len());
+        let mut of_rows = of_rows.into_iter().enumerate();
+        for body in bodies {
+            self.bounds.enter(body);
+            for (row, group) in of_rows.by_ref().take(body.rows) {
+                let Some(&at) = of_groups.get(group) else { continue };
+                let opens = slots.get(at).is_some_and(|slot| {
+                    slot.open || self.opens(slot, columns.times(row), body)
+                });
+                let at = if opens { at } else { self.overflow_slot(&mut overflow, &mut slots) };
+                let Some(slot) = slots.get_mut(at) else { continue };
+                slot.open |= opens;
+                let at = *slot.out.get_or_insert_with(|| {
+                    let partition = slot.partition.clone();
+                    out.push(PartitionRows { partition, rows: Vec::new() });
+                    out.len() - 1
+                });
+                if let Some(routed) = out.get_mut(at) {
+                    routed.add(row);
+                }
             }
-            indexes.insert(partition.clone(), out.len());
-            out.push(PartitionRows { partition, rows });
-        }
-        if merged {
-            out.iter_mut().for_each(|routed| routed.rows.sort_unstable_by_key(|run| run.start));
         }
         Ok(out)
     }
 
-    fn columns<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Column<'a>>, ArrowError> {
-        let mut columns = Vec::new();
-        for part in self.template.segments.iter().flat_map(|s| &s.parts) {
-            match part {
-                Part::Literal(_) => {}
-                Part::Text { column } => {
-                    let text = strings(column_at(batch, *column)?);
-                    columns.push(Column::Text(text.ok_or_else(|| wrong(*column))?));
-                }
-                Part::Time { column, unit_us, .. } => {
-                    let micros = timestamps(column_at(batch, *column)?);
-                    let micros = micros.ok_or_else(|| wrong(*column))?;
-                    columns.push(Column::Time { micros, unit_us: *unit_us });
-                }
+    /// Decides on a partition that is not open, and opens it.
+    fn opens(&mut self, slot: &Slot, times: impl Iterator<Item = i64>, body: &BodyRows) -> bool {
+        let opens = match self.rules.revision < Revision::Fourth {
+            true => self.open.len() < self.max_partitions,
+            false => {
+                let window = self.bounds.window();
+                let distance = times.map(|time| Distance::of(time, body.received_at, window)).max();
+                self.bounds.opens(distance.unwrap_or(Distance::Recent), self.open.len())
             }
+        };
+        if opens {
+            self.open.insert(slot.partition.clone(), Arc::clone(&slot.values));
         }
-        Ok(columns)
+        opens
+    }
+
+    /// Returns the index of the overflow partition in `slots`, for one more row.
+    fn overflow_slot(&mut self, known: &mut Option<usize>, slots: &mut Vec<Slot>) -> usize {
+        self.overflowed += 1;
+        *known.get_or_insert_with(|| {
+            let (values, partition) = self.overflow.clone();
+            slots.push(Slot { values, partition, open: false, out: None });
+            slots.len() - 1
+        })
     }
 }
 
-fn column_at(batch: &RecordBatch, column: usize) -> Result<&ArrayRef, ArrowError> {
-    batch.columns().get(column).ok_or_else(|| wrong(column))
-}
-
-fn wrong(column: usize) -> ArrowError {
-    ArrowError::SchemaError(format!("partition column {column} is not of the checked schema"))
-}
-
-/// Groups rows by the values of their placeholders: times as buckets, texts as numbers in the order
-/// of their first row.
-fn group(columns: &[Column<'_>], rows: usize) -> Vec<(Vec<i64>, Vec<Range<usize>>)> {
-    let mut texts: Vec<HashMap<&str, i64>> = columns.iter().map(|_| HashMap::new()).collect();
-    let mut index: HashMap<Vec<i64>, usize> = HashMap::new();
-    let mut groups: Vec<(Vec<i64>, Vec<Range<usize>>)> = Vec::new();
-    let mut key = vec![0; columns.len()];
-    let mut last: Option<usize> = None;
-    for row in 0..rows {
-        for ((value, column), seen) in key.iter_mut().zip(columns).zip(&mut texts) {
-            *value = match column {
-                Column::Time { micros, .. } if micros.is_null(row) => i64::MIN,
-                Column::Time { micros, unit_us } => micros.value(row).div_euclid(*unit_us),
-                Column::Text(text) if text.is_null(row) => -1,
-                Column::Text(text) => {
-                    let next = seen.len() as i64;
-                    *seen.entry(text.value(row)).or_insert(next)
-                }
-            };
-        }
-        let same = last.filter(|&g| groups.get(g).is_some_and(|(k, _)| *k == key));
-        let at = same.unwrap_or_else(|| {
-            *index.entry(key.clone()).or_insert_with(|| {
-                groups.push((key.clone(), Vec::new()));
-                groups.len() - 1
-            })
-        });
-        if let Some((_, runs)) = groups.get_mut(at) {
-            match runs.last_mut() {
-                Some(run) if run.end == row => run.end += 1,
-                _ => runs.push(row..row + 1),
-            }
-        }
-        last = Some(at);
-    }
-    groups
-}
-
-/// Renders the values of the partition that `row` belongs to.
-fn render(
-    template: &Template,
-    times: &mut HashMap<(usize, i64), String>,
-    columns: &[Column<'_>],
-    key: &[i64],
-    row: usize,
-) -> Vec<Option<String>> {
-    let mut values = Vec::with_capacity(template.segments.len());
-    let mut at = 0;
-    for segment in &template.segments {
-        let mut value = String::new();
-        let mut null = false;
-        for part in &segment.parts {
-            let (column, bucket) = match part {
-                Part::Literal(text) => {
-                    value.push_str(text);
-                    continue;
-                }
-                _ => (columns.get(at), key.get(at).copied().unwrap_or(0)),
-            };
-            match (column, part) {
-                (Some(Column::Text(text)), _) if text.is_valid(row) => {
-                    value.push_str(text.value(row));
-                }
-                (Some(Column::Time { micros, .. }), Part::Time { format, .. })
-                    if micros.is_valid(row) =>
-                {
-                    if times.len() >= MAX_RENDERED_TIMES {
-                        times.clear();
-                    }
-                    let shown = times
-                        .entry((at, bucket))
-                        .or_insert_with(|| show_time(micros.value(row), format));
-                    null |= shown.is_empty();
-                    value.push_str(shown);
-                }
-                _ => null = true,
-            }
-            at += 1;
-        }
-        // Readers of the path take both for a null.
-        null |= value.is_empty() || value == NULL_PARTITION;
-        values.push((!null).then_some(value));
-    }
-    values
-}
-
-/// Renders a time; empty for one that is out of the calendar's range.
-fn show_time(micros: i64, format: &str) -> String {
-    let mut shown = String::new();
-    if let Some(time) = DateTime::<Utc>::from_timestamp_micros(micros) {
-        // The format was checked when the template was parsed, so a failure means no value.
-        if write!(shown, "{}", time.format(format)).is_err() {
-            shown.clear();
+impl PartitionRows {
+    fn add(&mut self, row: usize) {
+        match self.rows.last_mut() {
+            Some(run) if run.end == row => run.end += 1,
+            _ => self.rows.push(row..row + 1),
         }
     }
-    shown
+}
+
+/// Returns values and Hive path of the overflow partition.
+fn overflow(template: &Template, rules: PathRules) -> (PartitionValues, String) {
+    let values = template.overflow_values(rules.revision);
+    let path = hive_path(template, &values, rules);
+    (values, path)
 }
 
 #[cfg(test)]

@@ -140,6 +140,13 @@ impl<T: Copy + Default> PrimitiveBuilder<T> {
         self.values.push(value);
     }
 
+    /// Returns the value of the last row if that is `row`, and has one.
+    #[inline]
+    pub(crate) fn get(&self, row: usize) -> Option<T> {
+        let null = self.nulls.0.last().is_some_and(|run| run.1 as usize == self.values.len());
+        self.values.get(row).copied().filter(|_| self.values.len() == row + 1 && !null)
+    }
+
     fn pad(&mut self, rows: usize) {
         if self.values.len() < rows {
             self.nulls.add(self.values.len(), rows);

@@ -132,7 +132,11 @@ impl BodyReader<'_> {
         let fault = self.parser.fault;
         let passed = match fault.defect {
             // The fault leaves the element's end certain: no quote or bracket is missing.
-            Defect::NotObject | Defect::NotUtf8 | Defect::BatchFull | Defect::Amplification => {
+            Defect::NotObject
+            | Defect::NotUtf8
+            | Defect::BatchFull
+            | Defect::Amplification
+            | Defect::FarTime => {
                 self.parser.pass_over(start)
             }
             Defect::TooDeep

@@ -281,8 +281,12 @@ impl<'a> BodyReader<'a> {
     }
 
     /// Completes the row that was parsed; returns false, and records a fault, when a column is
-    /// full.
+    /// full, or a time of the row is outside of the window.
     pub(super) fn complete(&mut self, start: usize, line: u64) -> bool {
+        if self.rows.is_far(self.body.received_at) {
+            self.parser.fault = Fault { defect: Defect::FarTime, at: start };
+            return false;
+        }
         let position = Position { line, before: self.progress.on_line };
         let extra = &self.parser.scratch.extra;
         let completed = self.rows.complete(self.parser.src, extra, position).is_ok();

@@ -8,7 +8,7 @@ use super::progress::{Progress, ReadLimit, WINDOW_SLACK_BYTES};
 use super::rows::{Decoded, Rows};
 use crate::record::Body;
 use crate::schema::TableSchema;
-use crate::table::Revision;
+use crate::table::{Revision, TimeWindow};
 
 /// Decodes the bodies of one table into batches.
 ///
@@ -43,6 +43,13 @@ impl Decoder {
     pub fn with_line_limit(mut self, limit_bytes: Option<u64>) -> Decoder {
         let most = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
         self.rows.line_limit = limit_bytes.map(most);
+        self
+    }
+
+    /// Rejects documents with times outside of `window`.
+    #[must_use]
+    pub fn within(mut self, window: Option<TimeWindow>) -> Decoder {
+        self.rows.window = window;
         self
     }
 

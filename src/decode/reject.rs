@@ -46,6 +46,8 @@ pub enum RejectCode {
     Amplification,
     /// Longer than the limit of lines and documents; not parsed.
     TooLong,
+    /// A time of its partition is too far from when it was received, and the settings say quarantine.
+    FarTime,
     /// A delete action, which an append-only table does not take.
     DeleteAction,
     /// An update action, which an append-only table does not take.
@@ -56,7 +58,7 @@ pub enum RejectCode {
 
 impl RejectCode {
     /// All codes.
-    pub const ALL: [RejectCode; 12] = [
+    pub const ALL: [RejectCode; 13] = [
         RejectCode::NotObject,
         RejectCode::NotJson,
         RejectCode::NotUtf8,
@@ -66,6 +68,7 @@ impl RejectCode {
         RejectCode::TooLarge,
         RejectCode::Amplification,
         RejectCode::TooLong,
+        RejectCode::FarTime,
         RejectCode::DeleteAction,
         RejectCode::UpdateAction,
         RejectCode::UpdateDocument,
@@ -84,6 +87,7 @@ impl RejectCode {
             RejectCode::TooLarge => "too_large",
             RejectCode::Amplification => "amplification",
             RejectCode::TooLong => "too_long",
+            RejectCode::FarTime => "far_time",
             RejectCode::DeleteAction => "delete_action",
             RejectCode::UpdateAction => "update_action",
             RejectCode::UpdateDocument => "update_document",
@@ -122,6 +126,7 @@ pub(super) enum Defect {
     BatchFull,
     Amplification,
     TooLong,
+    FarTime,
     DeleteAction,
     UpdateAction,
     UpdateDocument,
@@ -148,6 +153,7 @@ impl Defect {
             Defect::BatchFull => RejectCode::TooLarge,
             Defect::Amplification => RejectCode::Amplification,
             Defect::TooLong => RejectCode::TooLong,
+            Defect::FarTime => RejectCode::FarTime,
             Defect::DeleteAction => RejectCode::DeleteAction,
             Defect::UpdateAction => RejectCode::UpdateAction,
             Defect::UpdateDocument => RejectCode::UpdateDocument,
@@ -200,6 +206,11 @@ impl Fault {
                 " (as columns they would take hundreds of times its bytes)",
             ),
             Defect::TooLong => ("longer than line_limit", ""),
+            Defect::FarTime => {
+                return "its time is further from when it was received than time_window; `sessionlake \
+                        import` takes any time"
+                    .into();
+            }
             Defect::DeleteAction => {
                 return "a delete action: an append-only table takes index and create".into();
             }

@@ -10,10 +10,10 @@ use arrow::error::ArrowError;
 use super::extra::Extra;
 use super::plan::{FieldIndex, RecordBuilder};
 use super::reject::Reject;
-use crate::columnar::builders::{Full, MAX_LEN, StringBuilder, timestamps};
-use crate::record::Body;
+use crate::columnar::builders::{ColumnBuilder, Full, MAX_LEN, StringBuilder, timestamps};
+use crate::record::{Body, BodyRows, Micros};
 use crate::schema::TableSchema;
-use crate::table::Revision;
+use crate::table::{Revision, TimeWindow};
 
 /// The outcome of decoding since the last [`Decoder::finish`](super::Decoder::finish).
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Decoded {
     /// The rows, in the order of the bodies and their lines. Its schema is
     /// [`TableSchema::arrow`].
     pub batch: RecordBatch,
+    /// The bodies of these rows, in the same order: their rows are those of the batch.
+    pub bodies: Vec<BodyRows>,
     /// The lines that are no rows, in the same order.
     pub rejects: Vec<Reject>,
     /// The number of each.
@@ -70,6 +72,8 @@ pub(super) struct Rows {
     pub(super) revision: Revision,
     /// The most bytes of a line or document.
     pub(super) line_limit: Option<usize>,
+    /// The window outside of which times make a row a reject.
+    pub(super) window: Option<TimeWindow>,
     pub(super) root: RecordBuilder,
     /// The number of complete rows. The columns may have one more, which is being read.
     pub(super) count: usize,
@@ -78,6 +82,7 @@ pub(super) struct Rows {
     pub(super) column_bytes: usize,
     rejects: Vec<Reject>,
     times: Vec<i64>,
+    bodies: Vec<BodyRows>,
     ids: StringBuilder,
     extras: StringBuilder,
     /// `{node}-{seq}-` of the body that is being read.
@@ -92,12 +97,14 @@ impl Rows {
             node,
             revision: Revision::LATEST,
             line_limit: None,
+            window: None,
             root: RecordBuilder::new(&schema.fields, &FieldIndex::new),
             count: 0,
             counts: Counts::default(),
             column_bytes: 0,
             rejects: Vec::new(),
             times: Vec::new(),
+            bodies: Vec::new(),
             ids: StringBuilder::default(),
             extras: StringBuilder::default(),
             id_prefix: Vec::new(),
@@ -113,7 +120,18 @@ impl Rows {
 
     /// Ends or suspends a body: its rows get its time.
     pub(super) fn end(&mut self, body: &Body) {
+        let rows = self.count - self.times.len();
         self.times.resize(self.count, body.received_at.0);
+        match self.bodies.last_mut() {
+            Some(last) if last.seq == body.seq => last.rows += rows,
+            _ if rows > 0 => self.bodies.push(BodyRows {
+                seq: body.seq,
+                received_at: body.received_at,
+                bytes: body.text_bytes(),
+                rows,
+            }),
+            _ => {}
+        }
     }
 
     /// Completes the row in progress; on failure it is discarded.
@@ -134,6 +152,17 @@ impl Rows {
             Err(_) => self.discard(),
         }
         completed
+    }
+
+    /// Returns whether the row in progress, of a body received at this time, has a time outside of the
+    /// window.
+    pub(super) fn is_far(&self, received_at: Micros) -> bool {
+        let Some(TimeWindow { columns, .. }) = &self.window else { return false };
+        let mut times = columns.iter().filter_map(|column| match self.root.columns.get(*column) {
+            Some(ColumnBuilder::Timestamp(times)) => times.get(self.count),
+            _ => None,
+        });
+        times.any(|time| self.window.as_ref().is_some_and(|w| w.is_outside(time, received_at)))
     }
 
     /// Returns whether the row in progress has a value in no column.
@@ -193,6 +222,7 @@ impl Rows {
         (self.count, self.column_bytes) = (0, 0);
         Decoded {
             batch,
+            bodies: std::mem::take(&mut self.bodies),
             rejects: std::mem::take(&mut self.rejects),
             counts: std::mem::take(&mut self.counts),
         }

@@ -17,7 +17,7 @@ use crate::lake::{ColumnError, Lake};
 use crate::privacy;
 use crate::publish::pauses::Pauses;
 use crate::record::Roll;
-use crate::table::Tables;
+use crate::table::{PartitionLimits, Tables};
 
 /// Lands files and lines of one table in one lake.
 pub(super) struct Importer {
@@ -76,6 +76,8 @@ impl Importer {
     ) -> anyhow::Result<Importer> {
         let key = options.privacy_key.as_deref().map(privacy::Key::read).transpose()?;
         let tables = Tables::new(vec![options.table.clone()])?;
+        // Files span years, and who imports them has chosen them.
+        let tables = tables.with_partition_limits(PartitionLimits::IMPORTED);
         let tables = tables.with_file_names(lake.file_names()?);
         privacy::Applied::by_table(&tables, key.as_ref())?;
         let manifests = Manifests::new(lake, runtime)?;
@@ -207,6 +209,7 @@ impl Importer {
         let tables = self.manifests.tables(manifest, &self.tables)?.latest();
         let file_names = self.tables.specs().first().map(|table| table.file_names);
         let tables = tables.with_file_names(file_names.unwrap_or_default());
+        let tables = tables.with_partition_limits(PartitionLimits::IMPORTED);
         if tables.to_json() != self.tables.to_json() {
             tracing::warn!(
                 "{node} goes on with the table, schema and partitions that it began with, which \

@@ -115,8 +115,8 @@ pub struct FileReceipt {
     /// without partitions, and by earlier versions.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub partition_values: BTreeMap<String, Option<String>>,
-    /// True when its rows are of several partitions, since the roll had too many: `partition_values`
-    /// are nulls, which are not the values of all rows. Left out when false.
+    /// True for the overflow file: its rows are of several partitions, which the roll has not opened, and
+    /// `partition_values` are not theirs. Left out when false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overflow: bool,
     /// Number of rows.

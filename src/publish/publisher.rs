@@ -218,6 +218,16 @@ impl<'a> Publisher<'a> {
             let Receipt { rows, unmatched, .. } = *receipt;
             self.observers.emit(&RollEvent::Unmatched { roll, rows, unmatched });
         }
+        for table in &receipt.tables {
+            for file in table.files.iter().filter(|file| file.overflow) {
+                self.observers.emit(&RollEvent::Overflowed {
+                    roll,
+                    table: table.table.clone(),
+                    partition: file.partition.clone(),
+                    rows: file.rows,
+                });
+            }
+        }
         Ok(())
     }
 

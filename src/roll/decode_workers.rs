@@ -14,9 +14,9 @@ use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::stored_window;
-use crate::decode::{Counts, Decoder, Progress, ReadLimit, Reject};
+use crate::decode::{Counts, Decoded, Decoder, Progress, ReadLimit, Reject};
 use crate::privacy::Applied;
-use crate::record::Body;
+use crate::record::{Body, BodyRows};
 use crate::table::{TableId, Tables};
 
 /// Most bytes of JSON in a part: large enough that the fixed cost of a batch is negligible.
@@ -46,11 +46,20 @@ pub(crate) enum Output {
     End,
 }
 
+/// Rows of one table.
+#[derive(Debug)]
+pub(crate) struct TableRows {
+    pub(crate) table: TableId,
+    pub(crate) batch: RecordBatch,
+    /// The bodies of the rows, in their order.
+    pub(crate) bodies: Vec<BodyRows>,
+}
+
 /// Rows, rejects and counts of a run of lines, for several tables.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
     /// Rows by table. A table derived from documents could add its own, outside of the counts.
-    pub(crate) rows: Vec<(TableId, RecordBatch)>,
+    pub(crate) rows: Vec<TableRows>,
     /// Rejected lines by table.
     pub(crate) rejects: Vec<(TableId, Vec<Reject>)>,
     /// Counts of documents, over all tables.
@@ -130,7 +139,8 @@ impl Decoders<'_> {
                 let spec = self.tables.get(table).context("a table of another list")?;
                 let decoder = Decoder::new(Arc::clone(&spec.schema), Arc::clone(self.node));
                 let decoder = decoder.by_revision(spec.revision);
-                entry.insert(decoder.with_line_limit(spec.line_limit_bytes))
+                let decoder = decoder.with_line_limit(spec.line_limit_bytes);
+                entry.insert(decoder.within(spec.quarantined_outside()))
             }
         };
         let (lines, bytes, columns) = (decoder.lines(), progress.bytes(), decoder.column_bytes());
@@ -158,9 +168,10 @@ impl Decoders<'_> {
                 privacy.apply(&mut decoded)?;
             }
             part.counts += decoded.counts;
-            part.rows.push((*table, decoded.batch));
-            if !decoded.rejects.is_empty() {
-                part.rejects.push((*table, decoded.rejects));
+            let Decoded { batch, bodies, rejects, .. } = decoded;
+            part.rows.push(TableRows { table: *table, batch, bodies });
+            if !rejects.is_empty() {
+                part.rejects.push((*table, rejects));
             }
         }
         Ok(part)
@@ -216,7 +227,7 @@ mod tests {
         ];
         let output = output(&tables, bodies);
         let [Ok(Output::Part(part)), Ok(Output::End)] = &output[..] else { panic!() };
-        let rows: Vec<_> = part.rows.iter().map(|(id, rows)| (*id, rows.num_rows())).collect();
+        let rows: Vec<_> = part.rows.iter().map(|rows| (rows.table, rows.batch.num_rows())).collect();
         let (a, b) = (tables.id("a").unwrap(), tables.id("b").unwrap());
         assert_eq!(rows, [(a, 1), (b, 4)]);
         let rejects: Vec<_> = part.rejects.iter().map(|(id, all)| (*id, all[0].seq)).collect();

@@ -17,7 +17,7 @@ use crate::lake::{
     FileReceipt, LostBodies, QuarantineReceipt, RECEIPT_VERSION, Receipt, TableReceipt, names,
 };
 use crate::record::{BodiesDigest, Roll, SeqRange};
-use crate::table::hive_path::{PartitionValues, values_of_path};
+use crate::table::hive_path::{PartitionValues, hive_path, values_of_path};
 use crate::table::{Spec, TableId, Tables, Template};
 
 /// Memory for the statistics of a roll, in bytes. Files past it have none: a committer that needs
@@ -67,6 +67,8 @@ pub(crate) struct TableManifest {
     /// Fingerprint of the schema.
     pub(crate) schema: String,
     pub(crate) partition: Template,
+    /// Hive path of the overflow partition; none where that is the one of nulls.
+    overflow: Option<String>,
     /// True when the rows come from another table and not from documents.
     pub(crate) derived: bool,
     pub(crate) files: Vec<DataFile>,
@@ -82,8 +84,8 @@ pub(crate) struct DataFile {
     pub(crate) partition: String,
     /// Values of the partition, one for each segment of the template.
     pub(crate) values: PartitionValues,
-    /// True for the file of the partitions past the most that a roll may have: its rows are of
-    /// several partitions, and `values` are nulls.
+    /// True for the overflow file, of rows whose own partitions the roll has not opened: `values` are
+    /// not theirs.
     pub(crate) overflow: bool,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
@@ -164,6 +166,7 @@ impl Manifest {
             name: Arc::clone(&spec.name),
             schema: spec.schema.fingerprint.clone(),
             partition: spec.partition.clone(),
+            overflow: overflow(spec),
             derived: spec.rows.is_derived(),
             files: Vec::new(),
             quarantine: None,
@@ -296,7 +299,7 @@ impl Manifest {
             name: names::data(&table.name, partition, &self.node, self.roll),
             partition: partition.to_owned(),
             values,
-            overflow: false,
+            overflow: table.overflow.as_deref() == Some(partition),
             rows: standing.rows,
             bytes: standing.bytes,
             statistics,
@@ -355,6 +358,13 @@ impl Manifest {
             tables: tables.collect(),
         }
     }
+}
+
+/// Returns the Hive path of a table's overflow partition, unless rows with nulls are there as well.
+fn overflow(spec: &Spec) -> Option<String> {
+    let values = spec.partition.overflow_values(spec.revision);
+    let own = values.iter().any(Option::is_some);
+    own.then(|| hive_path(&spec.partition, &values, spec.path_rules()))
 }
 
 impl TableManifest {

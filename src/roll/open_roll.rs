@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::data_files::DataFiles;
-use super::decode_workers::Part;
+use super::decode_workers::{Part, TableRows};
 use super::disk_space::free_bytes;
 use super::manifest::Manifest;
 use super::open_tables::OpenTables;
@@ -99,9 +99,9 @@ impl OpenRoll {
         for (id, rejects) in part.rejects {
             self.tables.get_mut(id)?.quarantine(&rejects, || self.files.path("ndjson"))?;
         }
-        for (id, batch) in part.rows {
-            let routed = self.tables.get_mut(id)?.router.route(&batch)?;
-            self.buffers.push(id, batch, routed)?;
+        for TableRows { table, batch, bodies } in part.rows {
+            let routed = self.tables.get_mut(table)?.router.route(&batch, &bodies)?;
+            self.buffers.push(table, batch, routed)?;
         }
         while let Some(due) = self.buffers.due()? {
             match due {

@@ -56,7 +56,9 @@ impl OpenTable {
         let layout = Layout::new(&spec.schema, form, &metadata)
             .with_context(|| format!("table {}", spec.name))?
             .with_threads(Arc::clone(threads));
-        let router = Router::new(spec.partition.clone()).by_rules(spec.path_rules());
+        let router = Router::new(spec.partition.clone())
+            .by_rules(spec.path_rules())
+            .with_limits(spec.partition_limits);
         Ok(OpenTable { router, layout, quarantine: None })
     }
 

@@ -175,7 +175,8 @@ impl Observer for Board {
             }
             RollEvent::BodiesLost { roll, .. }
             | RollEvent::Recovered { roll, .. }
-            | RollEvent::Unmatched { roll, .. } => {
+            | RollEvent::Unmatched { roll, .. }
+            | RollEvent::Overflowed { roll, .. } => {
                 self.update(roll, at, |_| {});
             }
             RollEvent::Retrying { roll, ref error, .. } => {

@@ -28,6 +28,9 @@ impl Observer for MetricsObserver {
             RollEvent::Unmatched { unmatched, .. } => {
                 metrics::counter!(names::UNMATCHED_ROWS).increment(*unmatched);
             }
+            RollEvent::Overflowed { rows, .. } => {
+                metrics::counter!(names::OVERFLOW_ROWS).increment(*rows);
+            }
             _ => {}
         }
     }
@@ -60,6 +63,7 @@ mod tests {
             RollEvent::Committed { roll, rows: 5, rejects: 1, files: 2, bytes: 900 },
             RollEvent::Committed { roll, rows: 6, rejects: 0, files: 1, bytes: 100 },
             RollEvent::Unmatched { roll, rows: 6, unmatched: 4 },
+            RollEvent::Overflowed { roll, table: String::new(), partition: String::new(), rows: 3 },
         ];
         metrics::with_local_recorder(&recorder, || {
             for event in &events {
@@ -75,6 +79,7 @@ mod tests {
             (names::ROWS, "11"),
             (names::REJECTS, "1"),
             (names::UNMATCHED_ROWS, "4"),
+            (names::OVERFLOW_ROWS, "3"),
             (names::FILES, "3"),
             (names::FILE_BYTES, "1000"),
             (names::LAST_COMMIT, "1.5"),

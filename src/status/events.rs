@@ -7,7 +7,7 @@ use crate::record::{Roll, SeqRange};
 /// One step of a roll, or of the engine that makes rolls.
 ///
 /// A roll that goes well emits `Opened`, `Filling` (many), `Finished`, `Sealed`, `Landed`,
-/// `Committed`, in this order; `Unmatched` may follow. Steps of a roll and of the next one interleave, since a roll is filled
+/// `Committed`, in this order; `Unmatched` and `Overflowed` may follow. Steps of a roll and of the next one interleave, since a roll is filled
 /// while the one before it is published.
 ///
 /// `Redone` begins the steps of a roll that an earlier attempt has sealed; no `Sealed` follows.
@@ -126,6 +126,18 @@ pub enum RollEvent {
         /// Those of them that are null in every column.
         unmatched: u64,
     },
+    /// The roll is over, and rows of a table are in its overflow partition: their bodies were of times
+    /// far from their receipt, or had more partitions than they may open.
+    Overflowed {
+        /// The number of the roll.
+        roll: Roll,
+        /// The table.
+        table: String,
+        /// Hive path of its overflow partition.
+        partition: String,
+        /// Its rows there.
+        rows: u64,
+    },
     /// The engine failed. It begins anew from the journal after `pause`.
     EngineFailed {
         /// The error, with its causes.
@@ -157,7 +169,8 @@ impl RollEvent {
             | RollEvent::Recovered { roll, .. }
             | RollEvent::Landed { roll }
             | RollEvent::Committed { roll, .. }
-            | RollEvent::Unmatched { roll, .. } => Some(*roll),
+            | RollEvent::Unmatched { roll, .. }
+            | RollEvent::Overflowed { roll, .. } => Some(*roll),
             RollEvent::EngineFailed { .. } | RollEvent::EngineStopped { .. } => None,
         }
     }

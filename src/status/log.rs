@@ -104,6 +104,15 @@ impl Observer for LogObserver {
                      does its schema need their fields?"
                 );
             }
+            RollEvent::Overflowed { roll, table, partition, rows } => {
+                tracing::warn!(
+                    "{rows} rows of table {table} in roll {roll} are in its overflow partition \
+                     {partition}: their times are further from when they were received than \
+                     time_window, or their bodies have more partitions than max_partitions lets them \
+                     open. Is a clock wrong, or does somebody send old data? `sessionlake import` \
+                     takes any time"
+                );
+            }
             RollEvent::EngineFailed { error, pause } => {
                 if let Some(run) = self.engine.lock().failed(at) {
                     let since = run.text(at);

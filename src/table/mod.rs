@@ -7,6 +7,7 @@
 //! * [`partition`]: the partition template (`date={startTime:%Y-%m-%d}`), checked against a schema.
 //! * [`hive_path`]: paths of partitions, written from their values and read back.
 //! * `revision`: the rules by which documents become rows, as sealed.
+//! * `partition_limits`: the partitions that bodies may open, as sealed.
 //! * `file_names`: the file names that the lake tells apart, as sealed.
 //! * `privacy_rules`: paths of personal data, and the action on each.
 //!
@@ -16,6 +17,7 @@
 mod file_names;
 pub mod hive_path;
 pub mod partition;
+mod partition_limits;
 pub(crate) mod privacy_rules;
 pub(crate) mod registry;
 mod revision;
@@ -25,6 +27,9 @@ mod tables;
 
 pub use file_names::FileNames;
 pub use partition::{Template, TemplateError};
+pub use partition_limits::{
+    Distance, MAX_PARTITIONS, OutsideWindow, PartitionLimits, TimeWindow,
+};
 pub use privacy_rules::{Action, Rules};
 pub use revision::Revision;
 pub use spec::{Format, LINE_LIMIT_BYTES, Rows, Spec};

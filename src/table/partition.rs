@@ -6,6 +6,7 @@
 //! name, so that no value, whatever it holds, can be `.`, `..` or a hidden name by itself.
 
 mod checks;
+pub(crate) mod overflow;
 
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 
@@ -96,6 +97,14 @@ impl Template {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Returns the indexes of the time columns in the values.
+    pub(crate) fn time_columns(&self) -> impl Iterator<Item = usize> {
+        self.segments.iter().flat_map(|segment| &segment.parts).filter_map(|part| match part {
+            Part::Time { column, .. } => Some(*column),
+            _ => None,
+        })
     }
 
     /// Returns the names of the partition's columns, in the order of the path.

@@ -5,10 +5,12 @@
 //! [{"table": "user_sessions", "partition": "date={startTime:%Y-%m-%d}", "avsc": "…",
 //!   "privacy": "ip=truncate", "format": "plain",
 //!   "exploded": {"parent": "user_sessions", "column": "userActions"}, "revision": 4,
-//!   "line_limit": 8388608, "folded_names": true}]
+//!   "line_limit": 8388608, "folded_names": true,
+//!   "partitions": {"max": 1000, "window_ms": 86400000, "outside": "quarantine"}}]
 //! ```
 //! `table`, `partition` and `avsc` are always there. Every other key is left out at its default (no
-//! rules, plain files, rows that are documents, the first [`Revision`], lines of any length, names that are told apart), so a list that needs nothing
+//! rules, plain files, rows that are documents, the first [`Revision`], lines of any length, names that
+//! are told apart, [`PartitionLimits::RECEIVED`]), so a list that needs nothing
 //! newer reads and writes as the first versions wrote it, byte for byte. An unknown key is an error: it would change what
 //! the files of a sealed roll contain.
 
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file_names::FileNames;
 use super::partition::Template;
+use super::partition_limits::{OutsideWindow, PartitionLimits};
 use super::privacy_rules::Rules;
 use super::revision::Revision;
 use super::spec::{Format, Rows, Spec};
@@ -44,6 +47,41 @@ pub(super) struct Serialized {
     line_limit: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     folded_names: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    partitions: Option<Partitions>,
+}
+
+/// Limits on partitions. Without `window_ms` there is no window.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Partitions {
+    max: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    window_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outside: Option<String>,
+}
+
+impl Partitions {
+    fn of(limits: PartitionLimits) -> Option<Partitions> {
+        let PartitionLimits { max_partitions, time_window_ms, outside_window } = limits;
+        (limits != PartitionLimits::RECEIVED).then(|| Partitions {
+            max: max_partitions,
+            window_ms: time_window_ms,
+            outside: (outside_window != OutsideWindow::default())
+                .then(|| outside_window.as_str().to_owned()),
+        })
+    }
+
+    fn limits(self) -> Result<PartitionLimits, String> {
+        let outside = self.outside.as_deref().map(OutsideWindow::parse).transpose();
+        let outside_window = outside.map_err(|why| format!("rows outside of the window: {why}"))?;
+        Ok(PartitionLimits {
+            max_partitions: self.max,
+            time_window_ms: self.window_ms,
+            outside_window: outside_window.unwrap_or_default(),
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +109,7 @@ impl Serialized {
             revision: spec.revision.number(),
             line_limit: spec.line_limit_bytes,
             folded_names: spec.file_names.are_folded(),
+            partitions: Partitions::of(spec.partition_limits),
         }
     }
 
@@ -99,6 +138,8 @@ impl Serialized {
             false => FileNames::Exact,
         };
         let line_limit_bytes = self.line_limit;
+        let partition_limits = self.partitions.map(Partitions::limits).transpose();
+        let partition_limits = partition_limits.map_err(anyhow::Error::msg)?.unwrap_or_default();
         Ok(Spec {
             name,
             schema,
@@ -109,6 +150,7 @@ impl Serialized {
             revision,
             line_limit_bytes,
             file_names,
+            partition_limits,
         })
     }
 }
@@ -163,6 +205,15 @@ mod tests {
             format!("[{}]", table("a", r#","revision":2,"folded_names":true"#)),
             format!("[{}]", table("a", r#","privacy":"day=hash","revision":3"#)),
             format!("[{}]", table("a", r#","revision":4,"line_limit":8388608"#)),
+            format!("[{}]", table("a", r#","revision":4"#)),
+            format!("[{}]", table("a", r#","revision":4,"partitions":{"max":10000}"#)),
+            format!(
+                "[{}]",
+                table(
+                    "a",
+                    r#","revision":4,"partitions":{"max":7,"window_ms":86400000,"outside":"quarantine"}"#
+                )
+            ),
         ] {
             let tables = read(&json).unwrap();
             assert_eq!(String::from_utf8(tables.to_json()).unwrap(), json);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::file_names::FileNames;
 use super::hive_path::PathRules;
 use super::partition::Template;
+use super::partition_limits::{OutsideWindow, PartitionLimits, TimeWindow};
 use super::privacy_rules::Rules;
 use super::revision::Revision;
 use crate::schema::TableSchema;
@@ -34,6 +35,8 @@ pub struct Spec {
     pub line_limit_bytes: Option<u64>,
     /// File names that the lake tells apart.
     pub file_names: FileNames,
+    /// Limits on the partitions that bodies may open.
+    pub partition_limits: PartitionLimits,
 }
 
 impl Spec {
@@ -51,7 +54,17 @@ impl Spec {
             revision: Revision::LATEST,
             line_limit_bytes: Some(LINE_LIMIT_BYTES),
             file_names: FileNames::Exact,
+            partition_limits: PartitionLimits::RECEIVED,
         }
+    }
+
+    /// Returns the window outside of which times put a row into quarantine; none if no row is put there.
+    #[must_use]
+    pub fn quarantined_outside(&self) -> Option<TimeWindow> {
+        let PartitionLimits { outside_window, .. } = self.partition_limits;
+        let window = self.partition_limits.time_window();
+        let window = window.filter(|_| outside_window == OutsideWindow::Quarantine)?;
+        Some(TimeWindow { columns: self.partition.time_columns().collect(), window })
     }
 
     /// Returns the rules by which the values of its partitions become paths.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::ensure;
 
 use super::file_names::FileNames;
+use super::partition_limits::PartitionLimits;
 use super::revision::Revision;
 use super::spec::{LINE_LIMIT_BYTES, Rows, Spec};
 
@@ -78,6 +79,13 @@ impl Tables {
     #[must_use]
     pub fn with_file_names(mut self, file_names: FileNames) -> Tables {
         self.specs.iter_mut().for_each(|spec| spec.file_names = file_names);
+        self
+    }
+
+    /// Returns the same tables with other limits on partitions.
+    #[must_use]
+    pub fn with_partition_limits(mut self, limits: PartitionLimits) -> Tables {
+        self.specs.iter_mut().for_each(|spec| spec.partition_limits = limits);
         self
     }
 

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, TimestampMicrosecondArray};
+use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, TimeUnit};
 
 use super::*;
 use crate::schema::{Field, Kind, TableSchema};
 use crate::table::TemplateError;
-use crate::table::hive_path::values_of_path;
+use crate::record::{Micros, Seq};
+use crate::table::hive_path::{NULL_PARTITION, values_of_path};
 
 fn schema() -> TableSchema {
     let field = |name: &str, kind| Field {
@@ -49,9 +50,19 @@ fn batch(rows: &[(Option<i64>, Option<&str>)]) -> RecordBatch {
     .unwrap()
 }
 
+/// One body with all rows of a batch of `rows`, which was received at the epoch.
+fn body(rows: usize) -> [BodyRows; 1] {
+    [BodyRows { seq: Seq(1), received_at: Micros(0), bytes: 100, rows }]
+}
+
+/// The rules of the revision before partitions were bounded by body.
+fn third() -> PathRules {
+    PathRules { revision: Revision::Third, ..PathRules::default() }
+}
+
 fn partitions(template: &str, rows: &[(Option<i64>, Option<&str>)]) -> Vec<(String, Vec<i64>)> {
     let template = Template::parse(template, &schema()).unwrap();
-    let routed = Router::new(template).route(&batch(rows)).unwrap();
+    let routed = Router::new(template).route(&batch(rows), &body(rows.len())).unwrap();
     routed
         .into_iter()
         .map(|r| (r.partition, r.rows.into_iter().flatten().map(|row| row as i64).collect()))
@@ -158,17 +169,17 @@ fn refusals_say_what_to_write() {
 }
 
 #[test]
-fn partitions_past_the_most_are_that_of_nulls_however_rows_are_batched() {
+fn by_earlier_rules_partitions_past_the_most_are_that_of_nulls_however_rows_are_batched() {
     let template = Template::parse("day={startTime:%Y-%m-%d}/t={tenantId}", &schema()).unwrap();
     let day = 86_400_000_000;
     let rows: Vec<_> = [0, 1, 2, 1, 3, 0, 4].map(|n| (Some(n * day), Some("a"))).to_vec();
     let mut seen = Vec::new();
     for size in [1, 2, 7] {
-        let mut router = Router::new(template.clone());
+        let mut router = Router::new(template.clone()).by_rules(third());
         router.max_partitions = 3;
         let mut found: Vec<(String, usize)> = Vec::new();
         for rows in rows.chunks(size) {
-            for PartitionRows { partition, rows } in router.route(&batch(rows)).unwrap() {
+            for PartitionRows { partition, rows } in router.route(&batch(rows), &body(rows.len())).unwrap() {
                 let count = rows.iter().map(Range::len).sum::<usize>();
                 match found.iter_mut().find(|(name, _)| *name == partition) {
                     Some((_, n)) => *n += count,
@@ -182,7 +193,7 @@ fn partitions_past_the_most_are_that_of_nulls_however_rows_are_batched() {
         assert_eq!(router.values(&nulls).unwrap()[..], [None, None]);
         router.begin();
         assert!(!router.overflows(&nulls));
-        let again = router.route(&batch(&rows[6..])).unwrap();
+        let again = router.route(&batch(&rows[6..]), &body(1)).unwrap();
         assert_eq!(again[0].partition, "day=1970-01-05/t=a");
     }
     let nulls = format!("day={NULL_PARTITION}/t={NULL_PARTITION}");
@@ -198,10 +209,10 @@ fn partitions_past_the_most_are_that_of_nulls_however_rows_are_batched() {
 #[test]
 fn rows_of_a_partition_are_in_order_whatever_they_were_grouped_by() {
     let template = Template::parse("day={startTime:%Y-%m-%d}/t={tenantId}", &schema()).unwrap();
-    let mut router = Router::new(template);
+    let mut router = Router::new(template).by_rules(third());
     router.max_partitions = 1;
     let rows = [0, 1, 2, 1, 2, 0].map(|n| (Some(n * 86_400_000_000), Some("a")));
-    let routed = router.route(&batch(&rows)).unwrap();
+    let routed = router.route(&batch(&rows), &body(rows.len())).unwrap();
     let found: Vec<Vec<usize>> =
         routed.into_iter().map(|routed| routed.rows.into_iter().flatten().collect()).collect();
     assert_eq!(found, [vec![0, 5], vec![1, 2, 3, 4]]);
@@ -212,7 +223,7 @@ fn a_path_of_many_long_values_fits_the_key_of_an_object() {
     let segments: Vec<String> = (0..6).map(|n| format!("p{n}={{tenantId}}")).collect();
     let template = Template::parse(&segments.join("/"), &schema()).unwrap();
     let routed = Router::new(template)
-        .route(&batch(&[(None, Some(&"x".repeat(400))), (None, Some(&"x".repeat(401)))]))
+        .route(&batch(&[(None, Some(&"x".repeat(400))), (None, Some(&"x".repeat(401)))]), &body(2))
         .unwrap();
     assert_eq!(routed.len(), 2);
     assert_ne!(routed[0].partition, routed[1].partition);
@@ -227,7 +238,7 @@ fn the_values_of_a_partition_are_whole_and_are_read_back_from_its_path() {
     let mut router = Router::new(template.clone());
     for text in texts {
         for time in [Some(0), None] {
-            let routed = router.route(&batch(&[(time, text)])).unwrap();
+            let routed = router.route(&batch(&[(time, text)]), &body(1)).unwrap();
             let [PartitionRows { partition, .. }] = &routed[..] else { panic!("{routed:?}") };
             let day = time.map(|_| "1970-01-01".to_owned());
             let expected = [text.map(|text| format!("x{text}")), day];
@@ -250,7 +261,7 @@ fn the_values_of_a_partition_are_whole_and_are_read_back_from_its_path() {
     let plain = Template::parse("t={tenantId}", &schema()).unwrap();
     let mut router = Router::new(plain);
     for text in [None, Some(""), Some(NULL_PARTITION)] {
-        let routed = router.route(&batch(&[(None, text)])).unwrap();
+        let routed = router.route(&batch(&[(None, text)]), &body(1)).unwrap();
         assert_eq!(router.values(&routed[0].partition).unwrap()[..], [None], "{text:?}");
     }
 }
@@ -295,4 +306,89 @@ fn a_long_value_of_escaped_characters_is_cut_between_escapes() {
         let read = percent_encoding::percent_decode_str(kept).decode_utf8().unwrap();
         assert!(text.starts_with(&*read), "{kept}");
     }
+}
+
+/// A row of a body: the number of the body, and a day and a text to choose from.
+type Choice = (usize, i64, usize);
+
+/// Routes rows of bodies of these sizes in batches that end at `cuts`. Returns the partition of each
+/// row, and the partitions that are open.
+fn routed(
+    template: &Template,
+    sizes: &[u64],
+    choices: &[Choice],
+    cuts: &[usize],
+) -> (Vec<String>, usize) {
+    let texts = ["a", "b", "c"];
+    let rows: Vec<(Option<i64>, Option<&str>)> =
+        choices.iter().map(|(_, day, text)| (Some(day * DAY), texts.get(*text).copied())).collect();
+    let mut router = Router::new(template.clone());
+    let mut found = vec![String::new(); rows.len()];
+    let mut begin = 0;
+    for end in cuts.iter().copied().chain([rows.len()]) {
+        let mut bodies: Vec<BodyRows> = Vec::new();
+        for (number, ..) in &choices[begin..end] {
+            match bodies.last_mut() {
+                Some(last) if last.seq.0 == *number as u64 => last.rows += 1,
+                _ => bodies.push(BodyRows {
+                    seq: Seq(*number as u64),
+                    received_at: Micros(0),
+                    bytes: sizes[*number],
+                    rows: 1,
+                }),
+            }
+        }
+        for PartitionRows { partition, rows } in
+            router.route(&batch(&rows[begin..end]), &bodies).unwrap()
+        {
+            for row in rows.into_iter().flatten() {
+                assert_eq!(found[begin + row], "", "a row is in two partitions");
+                found[begin + row].clone_from(&partition);
+            }
+        }
+        begin = end;
+    }
+    (found, router.open.len())
+}
+
+proptest::proptest! {
+    #[test]
+    fn partitions_are_the_same_however_rows_are_batched(
+        sizes in proptest::collection::vec(0_u64..200_000, 6),
+        choices in proptest::collection::vec((0_usize..6, -60_i64..60, 0_usize..4), 1..200),
+        cuts in proptest::collection::vec(0_usize..200, 0..12),
+        templates in proptest::sample::subsequence(vec![0_usize, 1, 2], 1),
+    ) {
+        let texts = ["day={startTime:%Y-%m-%d}", "t={tenantId}/day={startTime:%Y-%m-%d}", "m={startTime:%Y-%m}"];
+        let template = Template::parse(texts[templates[0]], &schema()).unwrap();
+        let mut choices = choices;
+        choices.sort_by_key(|choice| choice.0);
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(choices.len())).collect();
+        cuts.sort_unstable();
+        let (whole, open) = routed(&template, &sizes, &choices, &[]);
+        let (parts, again) = routed(&template, &sizes, &choices, &cuts);
+        proptest::prop_assert_eq!(&whole, &parts);
+        proptest::prop_assert_eq!(open, again);
+        // Nobody is displaced from a partition that is open.
+        let mut opened = std::collections::BTreeSet::new();
+        let own = |choice: &Choice| {
+            let text = ["a", "b", "c"].get(choice.2).copied();
+            partitions(texts[templates[0]], &[(Some(choice.1 * DAY), text)]).remove(0).0
+        };
+        for (choice, partition) in choices.iter().zip(&whole) {
+            let own = own(choice);
+            proptest::prop_assert!(*partition == own || !opened.contains(&own), "{}", own);
+            opened.insert(partition.clone());
+            // Late data without text is never displaced.
+            let late = (-30..=1).contains(&choice.1) && templates[0] != 1;
+            proptest::prop_assert!(!late || *partition == own, "{}", own);
+        }
+    }
+}
+
+#[test]
+fn rows_of_other_bodies_than_those_of_the_batch_are_an_error() {
+    let template = Template::parse("t={tenantId}", &schema()).unwrap();
+    let error = Router::new(template).route(&batch(&[(None, None); 3]), &body(2)).unwrap_err();
+    assert!(error.to_string().contains("other rows"), "{error}");
 }

@@ -13,6 +13,7 @@ use crate::config::source::Source;
 use crate::config::value::show_size;
 use crate::http::Endpoint;
 use crate::lake::Location;
+use crate::table::Spec;
 use crate::tls::TlsFiles;
 use crate::{http, journal, server};
 
@@ -39,6 +40,8 @@ impl Builder<'_> {
         let journal = self.journal();
         let lake = self.lake();
         let (first, more) = self.tables();
+        let limits = self.partition_limits();
+        let tables = std::iter::once(first).chain(more);
         let roll_age = self.duration(&list::ROLL_AGE);
         let settings = server::Settings {
             listen,
@@ -48,7 +51,7 @@ impl Builder<'_> {
             tls,
             journal,
             lake,
-            tables: std::iter::once(first).chain(more).collect(),
+            tables: tables.map(|table| Spec { partition_limits: limits, ..table }).collect(),
             privacy_key: self.file(&list::PRIVACY_KEY),
             roll: self.roll(),
             roll_age,

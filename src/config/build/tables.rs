@@ -11,7 +11,7 @@ use crate::config::source::Source;
 use crate::http::Endpoint;
 use crate::privacy;
 use crate::schema::{self, TableSchema};
-use crate::table::{Spec, Template, TemplateError};
+use crate::table::{OutsideWindow, PartitionLimits, Spec, Template, TemplateError};
 
 /// Parses a template that somebody has written.
 fn new_template(text: &str, schema: &TableSchema) -> Result<Template, TemplateError> {
@@ -81,6 +81,17 @@ impl Builder<'_> {
                 self.refuse(given.source.place(&list::PARTITION), error.to_string());
                 harmless(schema)
             }
+        }
+    }
+
+    /// Builds the limits on partitions that bodies may open.
+    pub(super) fn partition_limits(&mut self) -> PartitionLimits {
+        let max_partitions = self.count(&list::MAX_PARTITIONS);
+        let window = self.duration(&list::TIME_WINDOW);
+        PartitionLimits {
+            max_partitions: max_partitions.and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX),
+            time_window_ms: Some(u64::try_from(window.as_millis()).unwrap_or(u64::MAX)),
+            outside_window: self.parsed(&list::OUTSIDE_WINDOW, OutsideWindow::parse),
         }
     }
 

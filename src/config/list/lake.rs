@@ -89,6 +89,49 @@ pub(crate) const LINE_LIMIT: Setting = Setting {
            many.",
 };
 
+/// The setting `max_partitions`.
+pub(crate) const MAX_PARTITIONS: Setting = Setting {
+    key: "max_partitions",
+    value_name: "N",
+    kind: Kind::Count { least: 1, most: 10_000, word: None },
+    default: Some("1000"),
+    example: "1000",
+    commands: SERVE,
+    heading: LAKE_SECTION,
+    help: "Open at most this many partitions of a table in a roll, a quarter of them for one body, \
+           and one more for every 64 KiB.",
+    more: "Rows of others are in the overflow partition (date=0001-01-01). Without text in the \
+           template, those of the last day are always opened.",
+};
+
+/// The setting `time_window`.
+pub(crate) const TIME_WINDOW: Setting = Setting {
+    key: "time_window",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: DAY, most_ms: 36_525 * DAY },
+    default: Some("30days"),
+    example: "1year",
+    commands: SERVE,
+    heading: LAKE_SECTION,
+    help: "Take times up to this long before their receipt for late data, and others for far ones, of \
+           which a body opens 8 partitions, a roll 32, and one more for every 64 KiB.",
+    more: "Times more than a day after the receipt are far as well.",
+};
+
+/// The setting `outside_window`.
+pub(crate) const OUTSIDE_WINDOW: Setting = Setting {
+    key: "outside_window",
+    value_name: "WHERE",
+    kind: Kind::Text,
+    default: Some("overflow"),
+    example: "quarantine",
+    commands: SERVE,
+    heading: LAKE_SECTION,
+    help: "Put rows of far times into the overflow partition once they have too many partitions \
+           (overflow), or all of them into quarantine (quarantine).",
+    more: "",
+};
+
 /// The setting `roll_age`.
 pub(crate) const ROLL_AGE: Setting = Setting {
     key: "roll_age",

@@ -4,6 +4,7 @@ mod engine;
 mod events;
 mod harness;
 mod identity;
+mod partitions;
 mod regressions;
 mod search;
 mod stop;
