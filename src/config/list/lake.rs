@@ -98,10 +98,10 @@ pub(crate) const MAX_PARTITIONS: Setting = Setting {
     example: "1000",
     commands: SERVE,
     heading: LAKE_SECTION,
-    help: "Open at most this many partitions of a table in a roll, a quarter of them for one body, \
+    help: "Open at most this many partitions of a table in a roll, of which one body opens a quarter, \
            and one more for every 64 KiB.",
-    more: "Rows of others are in the overflow partition (date=0001-01-01). Without text in the \
-           template, those of the last day are always opened.",
+    more: "Rows of others are in the overflow partition (date=0001-01-01). Partitions of the last \
+           day are always opened; of a template with text, the first two of a body.",
 };
 
 /// The setting `time_window`.
@@ -113,9 +113,10 @@ pub(crate) const TIME_WINDOW: Setting = Setting {
     example: "1year",
     commands: SERVE,
     heading: LAKE_SECTION,
-    help: "Take times up to this long before their receipt for late data, and others for far ones, of \
-           which a body opens 8 partitions, a roll 32, and one more for every 64 KiB.",
-    more: "Times more than a day after the receipt are far as well.",
+    help: "Take times of a partition up to this long before their receipt for late data, and all \
+           others, or more than a day after it, for far ones.",
+    more: "Of far times a body opens 8 partitions, a roll 32, and one more for every 64 KiB. import \
+           takes any time.",
 };
 
 /// The setting `outside_window`.
@@ -127,8 +128,8 @@ pub(crate) const OUTSIDE_WINDOW: Setting = Setting {
     example: "quarantine",
     commands: SERVE,
     heading: LAKE_SECTION,
-    help: "Put rows of far times into the overflow partition once they have too many partitions \
-           (overflow), or all of them into quarantine (quarantine).",
+    help: "Put rows of far times into their own partitions as long as they are few (overflow), or all \
+           of them into quarantine (quarantine).",
     more: "",
 };
 
