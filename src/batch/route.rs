@@ -218,7 +218,7 @@ impl PartitionRows {
 fn overflow(template: &Template, rules: PathRules) -> (PartitionValues, String) {
     let values = template.overflow_values(rules.revision);
     let path = hive_path(template, &values, rules);
-    (values, path)
+    (values.into(), path)
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use chrono::{DateTime, Utc};
 
 use super::{Part, Segment, Template};
 use crate::table::Revision;
-use crate::table::hive_path::PartitionValues;
 
 /// 0001-01-01, the first time of a column, in microseconds.
 const FIRST_US: i64 = -62_135_596_800_000_000;
@@ -23,7 +22,7 @@ const AGAIN_US: i64 = FIRST_US + 146_097 * super::DAY_US;
 impl Template {
     /// Returns the values of the overflow partition. Before [`Revision::Fourth`] it was that of nulls.
     #[must_use]
-    pub fn overflow_values(&self, revision: Revision) -> PartitionValues {
+    pub fn overflow_values(&self, revision: Revision) -> Vec<Option<String>> {
         let value = |segment: &Segment| {
             let value = render(segment, FIRST_US).filter(|_| revision >= Revision::Fourth)?;
             (render(segment, AGAIN_US)? != value).then_some(value)
