@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{
-    Array, ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray as Times,
-};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray as Times};
 use arrow::error::ArrowError;
 
 use crate::columnar::values::{strings, timestamps};
@@ -39,7 +37,10 @@ impl<'a> Columns<'a> {
     ///
     /// # Errors
     /// The batch has another schema than the template was checked against.
-    pub(super) fn of(template: &Template, batch: &'a RecordBatch) -> Result<Columns<'a>, ArrowError> {
+    pub(super) fn of(
+        template: &Template,
+        batch: &'a RecordBatch,
+    ) -> Result<Columns<'a>, ArrowError> {
         let mut columns = Vec::new();
         for part in template.segments.iter().flat_map(|s| &s.parts) {
             match part {

@@ -159,9 +159,9 @@ impl Router {
             self.bounds.enter(body);
             for (row, group) in of_rows.by_ref().take(body.rows) {
                 let Some(&at) = of_groups.get(group) else { continue };
-                let opens = slots.get(at).is_some_and(|slot| {
-                    slot.open || self.opens(slot, columns.times(row), body)
-                });
+                let opens = slots
+                    .get(at)
+                    .is_some_and(|slot| slot.open || self.opens(slot, columns.times(row), body));
                 let at = if opens { at } else { self.overflow_slot(&mut overflow, &mut slots) };
                 let Some(slot) = slots.get_mut(at) else { continue };
                 slot.open |= opens;

@@ -136,9 +136,7 @@ impl BodyReader<'_> {
             | Defect::NotUtf8
             | Defect::BatchFull
             | Defect::Amplification
-            | Defect::FarTime => {
-                self.parser.pass_over(start)
-            }
+            | Defect::FarTime => self.parser.pass_over(start),
             Defect::TooDeep
             | Defect::Surrogate
             | Defect::Escape

@@ -227,7 +227,8 @@ mod tests {
         ];
         let output = output(&tables, bodies);
         let [Ok(Output::Part(part)), Ok(Output::End)] = &output[..] else { panic!() };
-        let rows: Vec<_> = part.rows.iter().map(|rows| (rows.table, rows.batch.num_rows())).collect();
+        let rows: Vec<_> =
+            part.rows.iter().map(|rows| (rows.table, rows.batch.num_rows())).collect();
         let (a, b) = (tables.id("a").unwrap(), tables.id("b").unwrap());
         assert_eq!(rows, [(a, 1), (b, 4)]);
         let rejects: Vec<_> = part.rejects.iter().map(|(id, all)| (*id, all[0].seq)).collect();

@@ -27,9 +27,7 @@ mod tables;
 
 pub use file_names::FileNames;
 pub use partition::{Template, TemplateError};
-pub use partition_limits::{
-    Distance, MAX_PARTITIONS, OutsideWindow, PartitionLimits, TimeWindow,
-};
+pub use partition_limits::{Distance, MAX_PARTITIONS, OutsideWindow, PartitionLimits, TimeWindow};
 pub use privacy_rules::{Action, Rules};
 pub use revision::Revision;
 pub use spec::{Format, LINE_LIMIT_BYTES, Rows, Spec};

@@ -4,9 +4,9 @@ use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, TimeUnit};
 
 use super::*;
+use crate::record::{Micros, Seq};
 use crate::schema::{Field, Kind, TableSchema};
 use crate::table::TemplateError;
-use crate::record::{Micros, Seq};
 use crate::table::hive_path::{NULL_PARTITION, values_of_path};
 
 fn schema() -> TableSchema {
@@ -179,7 +179,9 @@ fn by_earlier_rules_partitions_past_the_most_are_that_of_nulls_however_rows_are_
         router.max_partitions = 3;
         let mut found: Vec<(String, usize)> = Vec::new();
         for rows in rows.chunks(size) {
-            for PartitionRows { partition, rows } in router.route(&batch(rows), &body(rows.len())).unwrap() {
+            for PartitionRows { partition, rows } in
+                router.route(&batch(rows), &body(rows.len())).unwrap()
+            {
                 let count = rows.iter().map(Range::len).sum::<usize>();
                 match found.iter_mut().find(|(name, _)| *name == partition) {
                     Some((_, n)) => *n += count,
