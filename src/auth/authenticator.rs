@@ -92,6 +92,7 @@ impl Auth {
         loop {
             let now = Instant::now();
             self.credentials().issuers.refresh(now);
+            self.verifier.release_unused(now);
             tokio::time::sleep(CHECK_EVERY).await;
             let path = self.path.clone();
             let read = tokio::task::spawn_blocking(move || Credentials::read(&path)).await;

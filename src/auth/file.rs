@@ -30,8 +30,8 @@ use aws_lc_rs::digest;
 use serde::Deserialize;
 
 use super::error::CredentialsError;
+use super::hasher;
 use super::jwt::{IssuerSection, Issuers};
-use super::password;
 use super::secret::{Secret, parse_token_hash, sha256};
 use crate::secret_path::{self, Kept, may_be_shown};
 
@@ -171,7 +171,7 @@ impl Credentials {
             Secret::Hash(hash) => Some(&**hash),
             Secret::Plain(_) => None,
         });
-        let decoy = password::decoy_hash(hashes).ok_or(CredentialsError::Random)?;
+        let decoy = hasher::decoy_hash(hashes).ok_or(CredentialsError::Random)?;
         let mut digest = [0; 32];
         for (to, from) in digest.iter_mut().zip(reader.digest.finish().as_ref()) {
             *to = *from;
@@ -276,7 +276,7 @@ impl Reader<'_> {
         (hash, file, variable): (Option<String>, Option<PathBuf>, Option<String>),
     ) -> Result<Secret, CredentialsError> {
         match (hash, self.plain(what, file, variable)?) {
-            (Some(hash), None) if password::is_hash(&hash) => Ok(Secret::Hash(hash.into())),
+            (Some(hash), None) if hasher::is_hash(&hash) => Ok(Secret::Hash(hash.into())),
             (Some(_), None) => Err(self.wrong(format!(
                 "{what}: {key}_hash is no Argon2 hash of a usable size; `sessionlake passwd` makes one"
             ))),

@@ -6,9 +6,10 @@
 //! - *No secret leaks.* Passwords, tokens and keys are never logged, shown or part of an error; of a
 //!   verified credential a keyed digest is kept in memory.
 //! - *No denial by hashing.* Password hashes are slow on purpose, so they are computed on blocking
-//!   threads, few at a time, one of a peer; a verified credential is remembered for [`REMEMBER`]
-//!   since its last use; and a peer that failed [`FAILURES`] times waits, while clients that are
-//!   remembered, or have a good token, go on. Senders behind one proxy are one peer: one of them that
+//!   threads, few at a time, one of a peer, in memory that is reused; peers that sent a right password
+//!   before come first, and all others together have so many guesses a second (`turns`); a verified
+//!   credential is remembered for [`REMEMBER`] since its last use; and a peer that failed [`FAILURES`]
+//!   times waits, while clients that are remembered, or have a good token, go on. Senders behind one proxy are one peer: one of them that
 //!   keeps failing makes those wait that have not been verified yet.
 //! - *Reloaded.* The file and the files it names are read again when they change; a file that
 //!   cannot be used leaves what was before, and an error in the log.
@@ -24,6 +25,7 @@
 mod authenticator;
 mod error;
 mod file;
+mod hasher;
 mod header;
 mod jwt;
 mod key_set;
@@ -33,6 +35,7 @@ mod rules;
 mod secret;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use authenticator::{Auth, FAILURES};
 pub use error::{CredentialsError, Denied};

@@ -1,19 +1,17 @@
-//! Passwords: hashing, and verification with a memory and a limit.
+//! Passwords: verification with a memory and a limit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use argon2::Argon2;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
 use aws_lc_rs::{constant_time, hmac};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use parking_lot::Mutex;
-use tokio::sync::{AcquireError, Semaphore};
 
 use super::error::{CredentialsError, Denied, Rejection};
+use super::hasher::Hasher;
+pub use super::hasher::hash;
 use super::secret::Secret;
+use super::turns::Turns;
 use crate::peers::{Peer, PeerShares, TokenBuckets};
 
 /// The time since its last use for which a verified password is remembered.
@@ -23,57 +21,30 @@ const MAX_REMEMBERED: usize = 4096;
 /// The most time that a password waits to be verified.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Returns the hash of `password` with a random salt, as `password_hash` has it (Argon2id, 19 MiB, two
-/// passes).
-///
-/// # Errors
-/// The system provides no random salt.
-pub fn hash(password: &str) -> anyhow::Result<String> {
-    let hash = Argon2::default()
-        .hash_password(password.as_bytes())
-        .map_err(|error| anyhow::anyhow!("the password cannot be hashed: {error}"))?;
-    Ok(hash.to_string())
-}
-
-/// Returns whether `text` is a hash that can be verified.
-pub(super) fn is_hash(text: &str) -> bool {
-    PasswordHash::new(text).is_ok_and(|hash| {
-        argon2::Params::try_from(&hash).is_ok_and(|params| {
-            // A hash in the file must not make a login cost gigabytes or minutes.
-            params.m_cost() <= 1 << 18 && params.t_cost() <= 16
-        })
-    })
-}
-
-/// Returns the hash that an unknown name is verified against: as much work as the most costly of
-/// `hashes`, and right for no password. `None` if the system provides no random numbers.
-pub(super) fn decoy_hash<'a>(hashes: impl Iterator<Item = &'a str>) -> Option<Arc<str>> {
-    let params = hashes.filter_map(|hash| {
-        let hash = PasswordHash::new(hash).ok()?;
-        argon2::Params::try_from(&hash).ok()
-    });
-    let work = |params: &argon2::Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
-    let params = params.max_by_key(work).unwrap_or_default();
-    let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
-    let mut random = [0; 48];
-    getrandom::fill(&mut random).ok()?;
-    let (salt, hash) = random.split_at(16);
-    let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
-    Some(format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${hash}").into())
-}
+/// Peers that have sent a right password and are remembered.
+const MAX_PROVEN: usize = 4096;
 
 /// Verifies passwords, few at a time, on blocking threads, and remembers the right ones.
 ///
-/// A peer has one password verified at a time, and peers take turns, so that a peer that guesses
-/// delays itself and no other. An attempt is charged before it is computed, and refunded if it was
-/// right: attempts that are made at once, or given up, count as those made in turn.
+/// A peer has one password verified at a time, and networks take turns ([`Turns`]), so that a peer
+/// that guesses delays itself and no other. An attempt is charged before it is computed, and refunded
+/// if it was right: attempts that are made at once, or given up, count as those made in turn.
 #[derive(Debug)]
 pub(super) struct Verifier {
     queues: PeerShares,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     failures: Arc<TokenBuckets>,
     memory: Arc<Remembered>,
+    hasher: Arc<Hasher>,
+    proven: Arc<ProvenPeers>,
 }
+
+/// Peers that have sent a right password, with the time of the last.
+#[derive(Debug, Default)]
+struct ProvenPeers(
+    // A lock, held for one look-up, or to find the oldest of all when a new one comes.
+    Mutex<HashMap<Peer, Instant>>,
+);
 
 /// Credentials that were verified.
 #[derive(Debug)]
@@ -95,9 +66,11 @@ impl Verifier {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Verifier {
             queues: PeerShares::new(1),
-            turns: Arc::new(Semaphore::new((cores / 4).max(1))),
+            turns: Turns::new(cores / 4),
             failures,
             memory: Arc::new(Remembered { key, entries: Mutex::default() }),
+            hasher: Arc::default(),
+            proven: Arc::default(),
         })
     }
 
@@ -118,36 +91,61 @@ impl Verifier {
         peer: Peer,
     ) -> Result<(), Rejection> {
         if self.memory.knows(secret, name, password) {
+            self.proven.add(peer, Instant::now());
             return Ok(());
         }
         self.failures.check(peer, Instant::now()).map_err(Denied::TooMany)?;
         let turn = async {
-            let of_peer = self.queues.of(peer).acquire_owned().await?;
+            let of_peer = self.queues.of(peer).acquire_owned().await.ok()?;
             // An equal request may have been verified meanwhile.
             if self.memory.knows(secret, name, password) {
-                return Ok(None);
+                return Some(None);
             }
-            Ok(Some((of_peer, Arc::clone(&self.turns).acquire_owned().await?)))
+            let turn = self.turns.wait(peer, self.proven.contains(peer)).await?;
+            Some(Some((turn, of_peer)))
         };
-        let turn = tokio::time::timeout(QUEUE_TIMEOUT, turn).await;
-        let turn = match turn.map(|got: Result<_, AcquireError>| got) {
-            Ok(Ok(Some(turn))) => turn,
-            Ok(Ok(None)) => return Ok(()),
-            _ => return Err(Denied::Busy.into()),
+        let (mut turn, of_peer) = match tokio::time::timeout(QUEUE_TIMEOUT, turn).await {
+            Ok(Some(Some(turn))) => turn,
+            Ok(Some(None)) => return Ok(()),
+            Ok(None) | Err(_) => return Err(Denied::Busy.into()),
         };
         self.failures.take(peer, Instant::now()).map_err(Denied::TooMany)?;
         let (secret, decoy) = (secret.cloned(), Arc::clone(decoy));
         let (name, typed) = (name.to_owned(), password.to_owned());
         let (memory, failures) = (Arc::clone(&self.memory), Arc::clone(&self.failures));
+        let (hasher, proven) = (Arc::clone(&self.hasher), Arc::clone(&self.proven));
         let verified = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let right = memory.verify(secret.as_ref(), &decoy, &name, &typed);
+            let right = memory.verify(&hasher, secret.as_ref(), &decoy, &name, &typed);
             if right {
                 failures.give_back(peer);
+                proven.add(peer, Instant::now());
+                turn.was_right();
             }
+            drop((turn, of_peer));
             right
         });
         if verified.await.unwrap_or(false) { Ok(()) } else { Err(Rejection::Charged) }
+    }
+
+    /// Gives back memory that has not been used for a while.
+    pub(super) fn release_unused(&self, now: Instant) {
+        self.hasher.release_unused(now);
+    }
+}
+
+impl ProvenPeers {
+    fn contains(&self, peer: Peer) -> bool {
+        self.0.lock().contains_key(&peer)
+    }
+
+    /// Adds a peer, in place of the one whose last right password is the oldest if there are too many.
+    fn add(&self, peer: Peer, now: Instant) {
+        let mut peers = self.0.lock();
+        if peers.len() >= MAX_PROVEN && !peers.contains_key(&peer) {
+            let oldest = peers.iter().min_by_key(|(_, at)| **at).map(|(peer, _)| *peer);
+            oldest.map(|oldest| peers.remove(&oldest));
+        }
+        peers.insert(peer, now);
     }
 }
 
@@ -169,15 +167,20 @@ impl Remembered {
     }
 
     /// Verifies `password`, and remembers it if it is right.
-    fn verify(&self, secret: Option<&Secret>, decoy: &str, name: &str, password: &str) -> bool {
+    fn verify(
+        &self,
+        hasher: &Hasher,
+        secret: Option<&Secret>,
+        decoy: &str,
+        name: &str,
+        password: &str,
+    ) -> bool {
         // A plain secret and an unknown name cost a hash as well, so that the time tells nothing.
         let hash = match secret {
             Some(Secret::Hash(hash)) => hash,
             _ => decoy,
         };
-        let hashed = PasswordHash::new(hash).is_ok_and(|hash| {
-            Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
-        });
+        let hashed = hasher.verify(hash, password);
         let stored = match secret {
             Some(Secret::Hash(stored)) if hashed => stored,
             Some(Secret::Plain(plain)) if self.equal(plain.as_bytes(), password.as_bytes()) => {
@@ -215,5 +218,24 @@ impl Remembered {
             *to = *from;
         }
         entry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_peers_are_proven_and_the_oldest_are_forgotten() {
+        let (proven, now) = (ProvenPeers::default(), Instant::now());
+        let peer = |number: usize| Peer::of(std::net::Ipv4Addr::from(number as u32).into());
+        for number in 0..MAX_PROVEN {
+            proven.add(peer(number), now + Duration::from_millis(number as u64));
+        }
+        proven.add(peer(0), now + Duration::from_secs(60));
+        proven.add(peer(MAX_PROVEN), now + Duration::from_secs(61));
+        assert_eq!(proven.0.lock().len(), MAX_PROVEN);
+        assert!(proven.contains(peer(0)) && proven.contains(peer(MAX_PROVEN)));
+        assert!(!proven.contains(peer(1)));
     }
 }

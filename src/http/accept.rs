@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{debug, info, warn};
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
@@ -25,12 +25,13 @@ use crate::tls::Tls;
 
 use super::connection_state::{CloseReason, ConnectionState, Timeouts};
 use super::endpoint::Endpoint;
-use super::exchange::{self, ConnectionContext, InFlightLimits, ResponseBody};
+use super::exchange::{self, ConnectionContext, ResponseBody};
+use super::in_flight::InFlightLimits;
 use super::log_pace::LogPace;
 use super::refusal_log::RefusalLog;
 use super::refusal_reason::Reason;
 use super::reply::Response;
-use super::slots::{SlotPermit, Slots};
+use super::slots::{Closing, SlotPermit, Slots};
 use super::socket::{LATE_HEAD, Socket};
 
 /// HTTP/1.1: the longest head, and the most that is read from the socket at a time, in bytes.
@@ -45,16 +46,16 @@ const H2_RESETS: usize = 32;
 /// HTTP/2: the bytes that a client may send ahead, on one stream as on the whole connection. They are
 /// held besides the memory budget while streams wait for that.
 const H2_WINDOW_BYTES: u32 = 256 << 10;
-/// Requests in flight at one time: of all peers, and of one. Never less than the limit of connections,
-/// so that only clients with many requests on one connection meet it.
-const MIN_IN_FLIGHT: usize = 2048;
-const MIN_IN_FLIGHT_OF_PEER: usize = 512;
 /// HTTP/2: the time between two pings of an open connection, and the time-out of the pong.
 const H2_PING: Duration = Duration::from_secs(20);
 /// The pause after an `accept` that failed for want of a resource (descriptors, memory).
 const PAUSE: Duration = Duration::from_millis(100);
 /// The end of a connection that was closed for another one.
 const MADE_ROOM: &str = "it had no request, and others had no room";
+const CUT: &str =
+    "the connection is closed: there was no room for others, and its network had the most";
+const NO_ROOM: &str =
+    "the connection is closed: all are in use, and none of them makes room for its network";
 
 /// The limits of connections, in number and time.
 pub(super) struct ConnectionLimits {
@@ -98,9 +99,7 @@ pub(super) async fn serve(
         protocol: Arc::new(protocol(limits)),
         slots: Slots::new(limits.max_connections),
         in_flight: InFlightLimits::new(
-            MIN_IN_FLIGHT.max(limits.max_connections),
-            MIN_IN_FLIGHT_OF_PEER
-                .max(limits.max_connections_per_peer.unwrap_or(limits.max_connections)),
+            limits.max_connections_per_peer.unwrap_or(limits.max_connections),
         ),
         refusals,
         connections: TaskTracker::new(),
@@ -109,6 +108,9 @@ pub(super) async fn serve(
     };
     // Dropped, this future leaves no connection behind.
     let _cut_when_dropped = shared.cut.clone().drop_guard();
+    let (in_flight, slots) = (shared.in_flight.clone(), Arc::clone(&shared.slots));
+    let _unread =
+        AbortOnDropHandle::new(tokio::spawn(async move { in_flight.give_up_unread(&slots).await }));
 
     let mut shutdown = pin!(shutdown);
     let failures = LogPace::default();
@@ -129,10 +131,7 @@ pub(super) async fn serve(
             Some(limit) => match limit.acquire(Peer::of(peer.ip())) {
                 Some(permit) => Some(permit),
                 None => {
-                    // Closed at once: an answer would need the slot that it may not have.
-                    metrics::counter!(LIMITED).increment(1);
-                    let text = "the connection is closed: its peer has too many open";
-                    refusals.record(peer.ip(), Reason::Connections, None, text);
+                    shared.turn_away(peer, "the connection is closed: its peer has too many open");
                     continue;
                 }
             },
@@ -141,9 +140,12 @@ pub(super) async fn serve(
         let permit = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            permit = shared.slots.acquire() => permit,
+            permit = shared.slots.acquire(Peer::of(peer.ip())) => permit,
         };
-        shared.start(stream, peer, permit, of_peer);
+        match permit {
+            Some(permit) => shared.start(stream, peer, permit, of_peer),
+            None => shared.turn_away(peer, NO_ROOM),
+        }
     }
 
     drop(listener);
@@ -158,6 +160,12 @@ pub(super) async fn serve(
 }
 
 impl Shared<'_> {
+    /// Counts a connection that is closed at once: an answer would need the slot that it may not have.
+    fn turn_away(&self, peer: SocketAddr, text: &str) {
+        metrics::counter!(LIMITED).increment(1);
+        self.refusals.record(peer.ip(), Reason::Connections, None, text);
+    }
+
     /// Serves a connection in a task of its own.
     fn start(
         &self,
@@ -170,9 +178,9 @@ impl Shared<'_> {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%peer, %error, "TCP_NODELAY was not set");
         }
-        let (state, evicted) = (ConnectionState::new(), CancellationToken::new());
+        let (state, closing) = (ConnectionState::new(), Closing::default());
         let of = Peer::of(peer.ip());
-        let slot = self.slots.enter(permit, of_peer, of, Arc::clone(&state), evicted.clone());
+        let slot = self.slots.enter(permit, of_peer, of, Arc::clone(&state), closing.clone());
         let context = ConnectionContext {
             peer,
             state: Arc::clone(&state),
@@ -188,6 +196,7 @@ impl Shared<'_> {
         let handshake_timeout = self.limits.handshake_timeout;
         let protocol = Arc::clone(&self.protocol);
         let (timeouts, draining) = (self.limits.timeouts, self.draining.clone());
+        let Closing { evicted, cut: cut_alone } = closing;
         let policy = ClosePolicy { state, timeouts, draining, evicted };
         let (cut, refusals) = (self.cut.clone(), Arc::clone(self.refusals));
         self.connections.spawn(async move {
@@ -209,6 +218,10 @@ impl Shared<'_> {
                         let status = Some(StatusCode::REQUEST_TIMEOUT);
                         refusals.record(peer.ip(), Reason::Timeout, status, LATE_HEAD);
                     }
+                }
+                () = cut_alone.cancelled() => {
+                    metrics::counter!(LIMITED).increment(1);
+                    refusals.record(peer.ip(), Reason::Connections, None, CUT);
                 }
                 () = cut.cancelled() => {
                     info!(%peer, "connection cut: its request did not end while draining");
@@ -233,7 +246,7 @@ impl Shared<'_> {
                 "cannot accept connections; trying again (is the limit on open files too low?)"
             );
         }
-        self.slots.make_room(now);
+        self.slots.make_room(None, now);
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::eviction::Usage;
+
 /// The times after which a connection is closed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
@@ -35,48 +37,66 @@ pub(super) enum CloseReason {
 #[derive(Debug)]
 pub(super) struct ConnectionState {
     begun: AtomicU64,
-    in_flight: AtomicU64,
     h2: AtomicBool,
     unread_body: AtomicBool,
     late_head: AtomicBool,
-    // A lock, held for one step; taken twice a request and now and then.
-    answers: Mutex<Answers>,
+    // A lock, held for one step; taken four times a request and now and then.
+    exchanges: Mutex<Exchanges>,
 }
 
+/// Requests and answers under way, in the order of their numbers and of their begin.
 #[derive(Debug)]
-struct Answers {
+struct Exchanges {
     next: u64,
+    /// Heads that have arrived, and are not answered.
+    requests: BTreeMap<u64, Instant>,
+    /// Answers that have not been handed to the socket.
     unfinished: BTreeMap<u64, Instant>,
     /// The time of the last request or answer.
     busy_at: Instant,
 }
 
+impl Exchanges {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn is_idle(&self) -> bool {
+        self.requests.is_empty() && self.unfinished.is_empty()
+    }
+}
+
 impl ConnectionState {
     pub(super) fn new() -> Arc<ConnectionState> {
-        let answers = Answers { next: 0, unfinished: BTreeMap::new(), busy_at: Instant::now() };
+        let (requests, unfinished) = (BTreeMap::new(), BTreeMap::new());
+        let exchanges = Exchanges { next: 0, requests, unfinished, busy_at: Instant::now() };
         Arc::new(ConnectionState {
             begun: AtomicU64::default(),
-            in_flight: AtomicU64::default(),
             h2: AtomicBool::default(),
             unread_body: AtomicBool::default(),
             late_head: AtomicBool::default(),
-            answers: Mutex::new(answers),
+            exchanges: Mutex::new(exchanges),
         })
     }
 
-    /// Records that the head of a request has arrived.
-    pub(super) fn request_began(&self, h1: bool) {
+    /// Records that the head of a request has arrived. Returns the number of the request.
+    pub(super) fn request_began(&self, h1: bool) -> u64 {
         if !h1 {
             self.h2.store(true, Ordering::Relaxed);
         }
         self.begun.fetch_add(1, Ordering::Relaxed);
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let mut exchanges = self.exchanges();
+        let number = exchanges.number();
+        exchanges.requests.insert(number, Instant::now());
+        number
     }
 
     /// Records that a request was answered, or that its client has gone.
-    pub(super) fn request_ended(&self) {
-        self.answers().busy_at = Instant::now();
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn request_ended(&self, number: u64) {
+        let mut exchanges = self.exchanges();
+        exchanges.requests.remove(&number);
+        exchanges.busy_at = Instant::now();
     }
 
     /// Records that an answer is sent before its request's body has arrived: the socket then has to be
@@ -103,9 +123,29 @@ impl ConnectionState {
     /// Returns the time since the last request or answer, or since the connection was opened; `None`
     /// while there is a request or an answer that has not been handed to the socket.
     pub(super) fn idle_for(&self, now: Instant) -> Option<Duration> {
-        let answers = self.answers();
-        let idle = self.in_flight.load(Ordering::Relaxed) == 0 && answers.unfinished.is_empty();
-        idle.then(|| now.saturating_duration_since(answers.busy_at))
+        match self.usage(now) {
+            Usage::Idle(idle) => Some(idle),
+            Usage::Busy(_) => None,
+        }
+    }
+
+    /// Returns the idle time, or the age of the oldest request or answer under way.
+    pub(super) fn usage(&self, now: Instant) -> Usage {
+        let exchanges = self.exchanges();
+        if exchanges.is_idle() {
+            return Usage::Idle(now.saturating_duration_since(exchanges.busy_at));
+        }
+        let oldest = |of: &BTreeMap<u64, Instant>| of.first_key_value().map(|(_, at)| *at);
+        let since = oldest(&exchanges.requests).into_iter().chain(oldest(&exchanges.unfinished));
+        let since = since.min().unwrap_or(now);
+        Usage::Busy(now.saturating_duration_since(since))
+    }
+
+    /// Returns the age of the oldest answer that has not been handed to the socket.
+    pub(super) fn unread_for(&self, now: Instant) -> Option<Duration> {
+        let exchanges = self.exchanges();
+        let (_, at) = exchanges.unfinished.first_key_value()?;
+        Some(now.saturating_duration_since(*at))
     }
 
     /// Returns the number of requests that have begun.
@@ -115,15 +155,14 @@ impl ConnectionState {
 
     /// Returns whether bytes that arrive now belong to the head of a request.
     pub(super) fn awaits_head(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) == 0 && !self.h2.load(Ordering::Relaxed)
+        !self.h2.load(Ordering::Relaxed) && self.exchanges().requests.is_empty()
     }
 
     /// Tracks an answer until the returned guard is dropped.
     pub(super) fn track_answer(self: &Arc<Self>) -> AnswerInProgress {
-        let mut answers = self.answers();
-        let number = answers.next;
-        answers.next += 1;
-        answers.unfinished.insert(number, Instant::now());
+        let mut exchanges = self.exchanges();
+        let number = exchanges.number();
+        exchanges.unfinished.insert(number, Instant::now());
         AnswerInProgress { state: Arc::clone(self), number }
     }
 
@@ -143,17 +182,18 @@ impl ConnectionState {
 
     /// Returns the reason to close the connection at `now`.
     fn reason_at(&self, timeouts: Timeouts, now: Instant) -> Option<CloseReason> {
-        let answers = self.answers();
-        if let Some((_, at)) = answers.unfinished.first_key_value() {
+        let exchanges = self.exchanges();
+        if let Some((_, at)) = exchanges.unfinished.first_key_value() {
             return (now.duration_since(*at) >= timeouts.answer)
                 .then_some(CloseReason::AnswerUnread);
         }
-        let quiet = self.in_flight.load(Ordering::Relaxed) == 0 && self.h2.load(Ordering::Relaxed);
-        (quiet && now.duration_since(answers.busy_at) >= timeouts.idle).then_some(CloseReason::Idle)
+        let quiet = exchanges.requests.is_empty() && self.h2.load(Ordering::Relaxed);
+        (quiet && now.duration_since(exchanges.busy_at) >= timeouts.idle)
+            .then_some(CloseReason::Idle)
     }
 
-    fn answers(&self) -> MutexGuard<'_, Answers> {
-        self.answers.lock()
+    fn exchanges(&self) -> MutexGuard<'_, Exchanges> {
+        self.exchanges.lock()
     }
 }
 
@@ -166,9 +206,9 @@ pub(super) struct AnswerInProgress {
 
 impl Drop for AnswerInProgress {
     fn drop(&mut self) {
-        let mut answers = self.state.answers();
-        answers.unfinished.remove(&self.number);
-        answers.busy_at = Instant::now();
+        let mut exchanges = self.state.exchanges();
+        exchanges.unfinished.remove(&self.number);
+        exchanges.busy_at = Instant::now();
     }
 }
 
@@ -183,14 +223,32 @@ mod tests {
         let (state, start) = (ConnectionState::new(), Instant::now());
         let at = |seconds| state.reason_at(timeouts, start + seconds * second);
         assert_eq!(at(1000), None, "no request yet: the head has its own deadline");
-        state.request_began(false);
+        let request = state.request_began(false);
         assert_eq!(at(1000), None, "a request has its own deadlines");
         let (old, new) = (state.track_answer(), state.track_answer());
-        state.request_ended();
+        state.request_ended(request);
         assert_eq!((at(29), at(31)), (None, Some(CloseReason::AnswerUnread)));
         drop(old);
         assert_eq!(at(31), Some(CloseReason::AnswerUnread));
         drop(new);
         assert_eq!((at(74), at(76)), (None, Some(CloseReason::Idle)));
+    }
+
+    #[test]
+    fn the_oldest_request_or_answer_tells_for_how_long_it_is_busy() {
+        let (state, start) = (ConnectionState::new(), Instant::now());
+        let second = Duration::from_secs(1);
+        let busy = |at| matches!(state.usage(at), Usage::Busy(time) if time > second);
+        assert!(state.idle_for(start).is_some());
+        let (old, new) = (state.request_began(false), state.request_began(false));
+        state.request_ended(old);
+        assert!(busy(start + 2 * second) && state.unread_for(start + 2 * second).is_none());
+        let answer = state.track_answer();
+        state.request_ended(new);
+        assert!(busy(start + 2 * second));
+        assert!(state.unread_for(start + 2 * second).is_some_and(|unread| unread > second));
+        drop(answer);
+        assert!(state.idle_for(start + 2 * second).is_some());
+        assert!(state.unread_for(start).is_none());
     }
 }

@@ -6,9 +6,9 @@
 //! stream would be reset, and some clients (curl 7.88 is one) then discard the response they have; so
 //! the rest of the body is read and dropped for a while first.
 //!
-//! A request counts as in flight until the last byte of its response has been handed to the socket:
-//! HTTP/2 would otherwise let one client have any number of them. Requests for health and metrics are
-//! counted apart, so that they are answered when senders have all places.
+//! A request holds a place (`in_flight`) until the last byte of its response has been handed to the
+//! socket. One that gets none is refused; in HTTP/2 without a text, for which there may be no window:
+//! so it holds nothing.
 //!
 //! Here every response passes, and so every refusal that has one is logged here.
 
@@ -26,16 +26,16 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Version};
 use hyper_util::service::TowerToHyperService;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::filters::BoxedFilter;
-use warp::http::header::{CONNECTION, HeaderValue, SERVER};
+use warp::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, SERVER};
 
 use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, LIMITED, status_class};
-use crate::peers::{Peer, PeerLimit, PeerPermit};
+use crate::peers::Peer;
 
 use super::connection_state::{AnswerInProgress, ConnectionState};
 use super::endpoint::Endpoint;
 use super::endpoint_handler::refused;
+use super::in_flight::{InFlightLimits, InFlightPermit};
 use super::refusal::Refusal;
 use super::refusal_log::RefusalLog;
 use super::reply::{self, Response};
@@ -43,35 +43,6 @@ use super::request::PeerInfo;
 use super::route::{form_of, is_watched};
 use super::slots::Slot;
 use super::socket::LINGER;
-
-/// Requests for health and metrics in flight at one time: of all peers, and of one.
-const WATCHED_IN_FLIGHT: usize = 64;
-const WATCHED_IN_FLIGHT_OF_PEER: usize = 16;
-
-/// The limit of requests in flight, of all peers and of one.
-#[derive(Clone, Debug)]
-pub(super) struct InFlightLimit {
-    all: Arc<Semaphore>,
-    peers: Arc<PeerLimit>,
-}
-
-/// The limits of requests in flight: of senders, and for health and metrics.
-#[derive(Clone, Debug)]
-pub(super) struct InFlightLimits {
-    senders: InFlightLimit,
-    watched: InFlightLimit,
-}
-
-impl InFlightLimits {
-    /// Creates limits of `all` requests, and of `of_peer` for one peer; those for health and metrics
-    /// have their own.
-    pub(super) fn new(all: usize, of_peer: usize) -> InFlightLimits {
-        InFlightLimits {
-            senders: InFlightLimit::new(all, of_peer),
-            watched: InFlightLimit::new(WATCHED_IN_FLIGHT, WATCHED_IN_FLIGHT_OF_PEER),
-        }
-    }
-}
 
 /// A connection, as its requests see it.
 #[derive(Clone, Debug)]
@@ -83,27 +54,6 @@ pub(super) struct ConnectionContext {
     pub(super) in_flight: InFlightLimits,
     pub(super) refusals: Arc<RefusalLog>,
     pub(super) endpoints: Arc<[Endpoint]>,
-}
-
-/// The permit of one request in flight.
-#[derive(Debug)]
-struct InFlightPermit {
-    _of_all: OwnedSemaphorePermit,
-    _of_peer: PeerPermit,
-}
-
-impl InFlightLimit {
-    /// Creates a limit of `all` requests, and of `of_peer` for one peer.
-    fn new(all: usize, of_peer: usize) -> InFlightLimit {
-        let all = Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS)));
-        InFlightLimit { all, peers: PeerLimit::new(of_peer) }
-    }
-
-    fn acquire(&self, peer: SocketAddr) -> Option<InFlightPermit> {
-        let of_peer = self.peers.acquire(Peer::of(peer.ip()))?;
-        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some(InFlightPermit { _of_all: of_all, _of_peer: of_peer })
-    }
 }
 
 /// The body type of warp's responses, which has no public name.
@@ -141,11 +91,7 @@ pub(super) fn service(
         request.extensions_mut().insert(PeerInfo { address: peer, authority });
         let is_watched = is_watched(request.uri().path());
         let form = form_of(request.uri().path(), &connection.endpoints);
-        let limit = match is_watched {
-            true => &connection.in_flight.watched,
-            false => &connection.in_flight.senders,
-        };
-        let permit = limit.acquire(peer);
+        let permit = connection.in_flight.acquire(Peer::of(peer.ip()), is_watched);
         // warp panics on a target without a path, as CONNECT has.
         let admitted = match (request.uri().path_and_query(), &permit) {
             (None, _) => Err(Refusal::NoPath),
@@ -164,6 +110,10 @@ pub(super) fn service(
                 Err(refusal) => refused(&refusal, form),
             };
             refusals.record_response(peer.ip(), &response);
+            if permit.is_none() && !h1 {
+                *response.body_mut() = WarpBody::default();
+                response.headers_mut().remove(CONTENT_TYPE);
+            }
             response.headers_mut().insert(SERVER, HeaderValue::from_static(reply::SERVER));
             if h1 && !read.load(Ordering::Relaxed) {
                 // The rest of the body cannot be told from the next request's head.
@@ -192,13 +142,14 @@ async fn has_slot(slot: &Weak<Slot>) -> bool {
 /// A request between its head and its response. Dropped when the client goes away as well.
 struct InFlightRequest {
     state: Arc<ConnectionState>,
+    number: u64,
 }
 
 impl InFlightRequest {
     fn begin(state: Arc<ConnectionState>, h1: bool) -> Self {
-        state.request_began(h1);
+        let number = state.request_began(h1);
         metrics::gauge!(HTTP_IN_FLIGHT).increment(1.0);
-        InFlightRequest { state }
+        InFlightRequest { state, number }
     }
 
     fn count(&self, response: &Response) {
@@ -210,7 +161,7 @@ impl InFlightRequest {
 impl Drop for InFlightRequest {
     fn drop(&mut self) {
         metrics::gauge!(HTTP_IN_FLIGHT).decrement(1.0);
-        self.state.request_ended();
+        self.state.request_ended(self.number);
     }
 }
 

@@ -13,7 +13,8 @@
 //! - Every refusal says in JSON what was wrong and what to do, for a person with curl. Only a head
 //!   that is malformed (400) or too long (431) is refused by hyper itself, without a text.
 //! - Every refusal is in the log, with its peer and text, and counted by its reason (`refusal_log`).
-//! - Connections that ask for nothing keep nobody out: see `slots`.
+//! - Crowds keep nobody out: networks share connections (`slots`, `eviction`) and requests in flight
+//!   (`in_flight`).
 //!
 //! # A request's path through the modules
 //! ```text
@@ -53,8 +54,10 @@ mod elasticsearch;
 mod encoding;
 mod endpoint;
 mod endpoint_handler;
+mod eviction;
 mod exchange;
 mod health;
+mod in_flight;
 mod log_pace;
 mod media;
 mod options;

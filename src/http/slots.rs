@@ -4,12 +4,9 @@
 //!   [`SPARE_CONNECTIONS`] spare ones. On a spare slot health and metrics are answered; a request for
 //!   anything else takes an ordinary slot first, and is refused with 503 if none is free in time.
 //!   So connections that ask for nothing, however many, keep nobody from health.
-//! - When no slot is free, connections without a request are closed: first those of the peer that
-//!   has the most connections, the longest idle first. A connection that was opened or used a moment
-//!   ago is spared. A request is never cut.
+//! - When no slot is free, other connections are closed for a newcomer: see `eviction`. One for which
+//!   none makes room is closed itself, so that nobody waits behind it.
 //! - A slot is given back when the socket is closed.
-//!
-//! Whose connections are closed is a pure function of the open ones ([`victims`]).
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -22,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::metrics::{EVICTED, HTTP_CONNECTIONS};
-use crate::peers::{Peer, PeerPermit};
+use crate::peers::{Network, Peer, PeerPermit};
 
 use super::connection_state::ConnectionState;
+use super::eviction::{Candidate, Usage, victims};
 use super::log_pace::LogPace;
 
 /// Connections that are accepted besides `max_connections`, on which health and metrics are answered.
@@ -33,10 +31,12 @@ pub const SPARE_CONNECTIONS: usize = 32;
 const WAIT: Duration = Duration::from_secs(5);
 /// The interval at which idle connections are looked for while somebody waits for a slot.
 const RETRY: Duration = Duration::from_millis(50);
-/// The least idle time of a connection that is closed to make room.
-const GRACE: Duration = Duration::from_secs(1);
-/// The same for a peer that has more than a quarter of all connections.
-const GRACE_OF_MANY: Duration = Duration::from_millis(100);
+/// The longest that a newcomer waits to be accepted, until others have left for it.
+const ACCEPT_WAIT: Duration = Duration::from_secs(1);
+/// Peers for which there was no room a moment ago that are remembered.
+const MAX_HOPELESS: usize = 4096;
+/// The time after which an answer that is not read is given up for those who find no place.
+const UNREAD: Duration = Duration::from_secs(1);
 /// One connection more is closed at a time for so many that are open, since all are looked through.
 const OPEN_BY_VICTIM: usize = 256;
 
@@ -53,8 +53,9 @@ pub(super) struct Slots {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    /// The last look for idle connections.
-    last_look: Option<Instant>,
+    /// Newcomers for which nobody made room, and when that was found. All connections are looked
+    /// through, and however many of a peer come, it is done once in [`RETRY`].
+    hopeless: HashMap<Peer, Instant>,
     connections: HashMap<u64, OpenConnection>,
 }
 
@@ -62,7 +63,16 @@ struct Table {
 struct OpenConnection {
     peer: Peer,
     state: Arc<ConnectionState>,
-    evicted: CancellationToken,
+    closing: Closing,
+}
+
+/// The requests of a connection's slot to close it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Closing {
+    /// It is idle, and closes unless a request has come meanwhile, which is answered first.
+    pub(super) evicted: CancellationToken,
+    /// It closes at once.
+    pub(super) cut: CancellationToken,
 }
 
 /// A permit for a connection.
@@ -79,6 +89,10 @@ pub(super) struct Slot {
     number: u64,
     // A lock, held for one look or one exchange.
     permit: Mutex<SlotPermit>,
+    /// Held by the one request that waits for an ordinary slot.
+    becoming: tokio::sync::Mutex<()>,
+    peer: Peer,
+    closing: Closing,
     _of_peer: Option<PeerPermit>,
 }
 
@@ -104,88 +118,137 @@ impl Slots {
         })
     }
 
-    /// Waits for a permit, and closes idle connections while there is none.
+    /// Returns a permit for a newcomer, for which other connections are closed if there is none.
+    /// `None` if none makes room for it.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the slots as they are.
-    pub(super) async fn acquire(&self) -> SlotPermit {
+    pub(super) async fn acquire(&self, newcomer: Peer) -> Option<SlotPermit> {
         if let Ok(permit) = Arc::clone(&self.ordinary).try_acquire_owned() {
-            return SlotPermit::ordinary(permit);
+            return Some(SlotPermit::ordinary(permit));
         }
         if let Ok(permit) = Arc::clone(&self.spare).try_acquire_owned() {
-            return SlotPermit::spare(permit);
+            return Some(SlotPermit::spare(permit));
         }
         let mut ordinary = pin!(Arc::clone(&self.ordinary).acquire_owned());
         let mut spare = pin!(Arc::clone(&self.spare).acquire_owned());
+        let deadline = Instant::now() + ACCEPT_WAIT;
+        let mut is_hopeful = false;
         loop {
-            self.make_room(Instant::now());
+            is_hopeful |= self.make_room(Some(newcomer), Instant::now());
+            if !is_hopeful || Instant::now() >= deadline {
+                return None;
+            }
             tokio::select! {
                 biased;
-                Ok(permit) = &mut ordinary => return SlotPermit::ordinary(permit),
-                Ok(permit) = &mut spare => return SlotPermit::spare(permit),
+                Ok(permit) = &mut ordinary => return Some(SlotPermit::ordinary(permit)),
+                Ok(permit) = &mut spare => return Some(SlotPermit::spare(permit)),
                 () = tokio::time::sleep(RETRY) => {}
             }
         }
     }
 
-    /// Enters a connection. `evicted` is cancelled when it has to make room.
+    /// Enters a connection, which `closing` closes when it has to make room.
     pub(super) fn enter(
         self: &Arc<Self>,
         permit: SlotPermit,
         of_peer: Option<PeerPermit>,
         peer: Peer,
         state: Arc<ConnectionState>,
-        evicted: CancellationToken,
+        closing: Closing,
     ) -> Arc<Slot> {
         metrics::gauge!(HTTP_CONNECTIONS).increment(1.0);
         let mut open = self.open.lock();
         let number = open.next;
         open.next += 1;
-        open.connections.insert(number, OpenConnection { peer, state, evicted });
+        let connection = OpenConnection { peer, state, closing: closing.clone() };
+        open.connections.insert(number, connection);
         drop(open);
-        let permit = Mutex::new(permit);
-        Arc::new(Slot { slots: Arc::clone(self), number, permit, _of_peer: of_peer })
+        Arc::new(Slot {
+            slots: Arc::clone(self),
+            number,
+            permit: Mutex::new(permit),
+            becoming: tokio::sync::Mutex::default(),
+            peer,
+            closing,
+            _of_peer: of_peer,
+        })
     }
 
-    /// Closes some idle connections, if there are any, for one of many that wait. All connections are
-    /// looked through, so however many wait, it is done once in [`RETRY`].
-    fn make_room_for_many(&self, now: Instant) {
+    /// Closes some connections for a newcomer; without one, some that are idle. Returns whether it is
+    /// worth waiting for a slot.
+    pub(super) fn make_room(&self, newcomer: Option<Peer>, now: Instant) -> bool {
         let mut open = self.open.lock();
-        if open.last_look.is_some_and(|last| now.saturating_duration_since(last) < RETRY) {
-            return;
+        let known = newcomer.and_then(|newcomer| open.hopeless.get(&newcomer));
+        if known.is_some_and(|at| now.saturating_duration_since(*at) < RETRY) {
+            return false;
         }
-        open.last_look = Some(now);
-        drop(open);
-        self.make_room(now);
-    }
-
-    /// Closes some idle connections, if there are any. For the accept loop, which waits for one
-    /// connection at a time.
-    pub(super) fn make_room(&self, now: Instant) {
-        let open = self.open.lock();
-        // One that is closing already is neither counted nor chosen.
-        let staying = open.connections.iter().filter(|(_, one)| !one.evicted.is_cancelled());
-        let idle: Vec<_> =
-            staying.map(|(number, one)| (*number, one.peer, one.state.idle_for(now))).collect();
-        let connections = idle.len();
-        let victims = victims(&idle, 1 + connections / OPEN_BY_VICTIM);
-        for number in &victims {
-            if let Some(one) = open.connections.get(number) {
-                one.evicted.cancel();
+        let mut staying = Vec::with_capacity(open.connections.len());
+        for (number, one) in &open.connections {
+            let usage = one.state.usage(now);
+            let evicted = one.closing.evicted.is_cancelled() && matches!(usage, Usage::Idle(_));
+            // One that leaves already is neither counted nor chosen.
+            if !evicted && !one.closing.cut.is_cancelled() {
+                staying.push(Candidate { number: *number, peer: one.peer, usage });
             }
         }
-        drop(open);
-        if victims.is_empty() {
-            return;
+        let connections = staying.len();
+        let victims = victims(&staying, newcomer, 1 + connections / OPEN_BY_VICTIM);
+        let chosen = victims.numbers.iter().filter_map(|number| open.connections.get(number));
+        for one in chosen {
+            match one.state.usage(now) {
+                Usage::Idle(_) => one.closing.evicted.cancel(),
+                Usage::Busy(_) => one.closing.cut.cancel(),
+            }
         }
-        metrics::counter!(EVICTED).increment(victims.len() as u64);
-        if let Some(closed) = self.pace.count(victims.len() as u64, now) {
-            warn!(
-                connections,
+        if let Some(newcomer) = newcomer {
+            if open.hopeless.len() >= MAX_HOPELESS {
+                open.hopeless.clear();
+            }
+            match victims.worth_waiting {
+                true => open.hopeless.remove(&newcomer),
+                false => open.hopeless.insert(newcomer, now),
+            };
+        }
+        drop(open);
+        if !victims.numbers.is_empty() {
+            let closed = victims.numbers.len() as u64;
+            self.count_closed(
                 closed,
-                "all connections are in use: idle ones are closed to make room, first those of the \
-                 peer that has the most"
+                connections,
+                now,
+                "all connections are in use: some are closed to make room, first idle ones of the \
+                 networks that have the most",
             );
+        }
+        victims.worth_waiting
+    }
+
+    /// Closes the connections of `networks` with an answer that has not been read for a second.
+    pub(super) fn close_unread(&self, networks: &[Network], now: Instant) {
+        let open = self.open.lock();
+        let unread = open.connections.values().filter(|one| {
+            networks.contains(&one.peer.widest_network())
+                && !one.closing.cut.is_cancelled()
+                && one.state.unread_for(now).is_some_and(|unread| unread >= UNREAD)
+        });
+        let closed = unread.inspect(|one| one.closing.cut.cancel()).count() as u64;
+        let connections = open.connections.len();
+        drop(open);
+        if closed > 0 {
+            self.count_closed(
+                closed,
+                connections,
+                now,
+                "many requests are in flight: connections whose answers are not read are closed",
+            );
+        }
+    }
+
+    fn count_closed(&self, closed: u64, connections: usize, now: Instant, text: &str) {
+        metrics::counter!(EVICTED).increment(closed);
+        if let Some(closed) = self.pace.count(closed, now) {
+            warn!(connections, closed, "{text}");
         }
     }
 }
@@ -199,29 +262,36 @@ impl Slot {
         if self.is_ordinary() {
             return true;
         }
-        let ordinary = &self.slots.ordinary;
-        if let Ok(permit) = Arc::clone(ordinary).try_acquire_owned() {
-            *self.permit.lock() = SlotPermit::ordinary(permit);
-            return true;
+        tokio::time::timeout(WAIT, self.wait_for_ordinary()).await.is_ok()
+    }
+
+    async fn wait_for_ordinary(&self) {
+        // Further requests of the connection wait for the first of them.
+        let _first = self.becoming.lock().await;
+        if self.is_ordinary() {
+            return;
         }
+        let ordinary = &self.slots.ordinary;
         let mut next = pin!(Arc::clone(ordinary).acquire_owned());
-        let deadline = Instant::now() + WAIT;
-        while Instant::now() < deadline {
-            self.slots.make_room_for_many(Instant::now());
+        loop {
             tokio::select! {
                 biased;
                 Ok(permit) = &mut next => {
                     *self.permit.lock() = SlotPermit::ordinary(permit);
-                    return true;
+                    return;
                 }
                 () = tokio::time::sleep(RETRY) => {}
             }
-            // Another request of the connection may have been first.
-            if self.is_ordinary() {
-                return true;
-            }
+            self.slots.make_room(Some(self.peer), Instant::now());
         }
-        false
+    }
+
+    /// Waits until the connection has to make room for another one.
+    pub(super) async fn is_to_leave(&self) {
+        tokio::select! {
+            () = self.closing.evicted.cancelled() => {}
+            () = self.closing.cut.cancelled() => {}
+        }
     }
 
     fn is_ordinary(&self) -> bool {
@@ -236,25 +306,6 @@ impl Drop for Slot {
     }
 }
 
-/// Returns the numbers of at most `most` connections to close. A connection is its number, its peer
-/// and its idle time, `None` while it has a request.
-fn victims(connections: &[(u64, Peer, Option<Duration>)], most: usize) -> Vec<u64> {
-    let mut held: HashMap<Peer, usize> = HashMap::new();
-    for (_, peer, _) in connections {
-        *held.entry(*peer).or_default() += 1;
-    }
-    let mut found: Vec<(usize, Duration, u64)> = connections
-        .iter()
-        .filter_map(|(number, peer, idle)| {
-            let held = held.get(peer).copied().unwrap_or_default();
-            let grace = if held * 4 > connections.len() { GRACE_OF_MANY } else { GRACE };
-            idle.filter(|idle| *idle >= grace).map(|idle| (held, idle, *number))
-        })
-        .collect();
-    found.sort_unstable_by(|a, b| b.cmp(a));
-    found.into_iter().take(most).map(|(_, _, number)| number).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,72 +314,78 @@ mod tests {
         Peer::of([192, 0, 2, last].into())
     }
 
-    fn idle(seconds: f64) -> Option<Duration> {
-        Some(Duration::from_secs_f64(seconds))
-    }
-
-    #[test]
-    fn the_longest_idle_of_the_peer_that_has_the_most_makes_room() {
-        let open = [
-            (1, peer(1), idle(50.0)),
-            (2, peer(2), idle(2.0)),
-            (3, peer(2), idle(3.0)),
-            (4, peer(2), None),
-        ];
-        assert_eq!(victims(&open, 1), [3]);
-        assert_eq!(victims(&open, 9), [3, 2, 1], "a connection with a request is never one");
-    }
-
-    #[test]
-    fn who_came_a_moment_ago_is_spared() {
-        let of_many: Vec<_> = (0..8).map(|number| (number, peer(1), idle(0.2))).collect();
-        assert_eq!(victims(&of_many, 1).len(), 1);
-        let mut open: Vec<_> =
-            (0..8).map(|number| (number, peer(number as u8), idle(0.2))).collect();
-        assert!(victims(&open, 8).is_empty());
-        open.push((8, peer(8), idle(1.0)));
-        assert_eq!(victims(&open, 8), [8]);
-        assert!(victims(&[(1, peer(1), idle(0.05))], 1).is_empty());
-    }
-
     #[tokio::test]
     async fn a_spare_slot_becomes_an_ordinary_one_when_somebody_leaves_or_is_idle() {
         let slots = Slots::new(1);
         let enter = |permit, state: &Arc<ConnectionState>| {
-            let evicted = CancellationToken::new();
-            let slot = slots.enter(permit, None, peer(1), Arc::clone(state), evicted.clone());
-            (slot, evicted)
+            let closing = Closing::default();
+            let slot = slots.enter(permit, None, peer(1), Arc::clone(state), closing.clone());
+            (slot, closing.evicted)
         };
+        let acquire = async || slots.acquire(peer(1)).await.unwrap();
         let busy = ConnectionState::new();
-        busy.request_began(true);
-        let (first, first_evicted) = enter(slots.acquire().await, &busy);
-        let (second, _) = enter(slots.acquire().await, &ConnectionState::new());
+        let request = busy.request_began(true);
+        let (first, first_evicted) = enter(acquire().await, &busy);
+        let (second, _) = enter(acquire().await, &ConnectionState::new());
         assert!(first.is_ordinary() && !second.is_ordinary());
         let waiting = tokio::spawn(async move { second.become_ordinary().await });
         tokio::time::sleep(4 * RETRY).await;
         assert!(!waiting.is_finished() && !first_evicted.is_cancelled(), "it has a request");
-        busy.request_ended();
+        busy.request_ended(request);
         first_evicted.cancelled().await;
         drop(first);
         assert!(waiting.await.unwrap());
         assert_eq!(slots.open.lock().connections.len(), 0);
     }
 
+    fn address(text: &str) -> Peer {
+        Peer::of(text.parse().unwrap())
+    }
+
     #[tokio::test]
-    async fn connections_are_looked_through_once_however_many_wait() {
+    async fn a_newcomer_of_the_network_that_has_all_is_turned_away_and_another_is_let_in() {
         let slots = Slots::new(4);
         let mut held = Vec::new();
-        for _ in 0..4 {
-            let (state, evicted) = (ConnectionState::new(), CancellationToken::new());
-            let permit = slots.acquire().await;
-            held.push((slots.enter(permit, None, peer(1), state, evicted.clone()), evicted));
+        let long_ago = ConnectionState::new();
+        long_ago.request_began(true);
+        while let Some(permit) = slots.acquire(address("10.0.0.1")).await {
+            let closing = Closing::default();
+            let of = address("10.0.0.1");
+            let slot = slots.enter(permit, None, of, Arc::clone(&long_ago), closing.clone());
+            held.push((slot, closing));
         }
-        let evicted = || held.iter().filter(|(_, evicted)| evicted.is_cancelled()).count();
-        let later = Instant::now() + 2 * GRACE;
-        slots.make_room_for_many(later);
-        slots.make_room_for_many(later);
-        assert_eq!(evicted(), 1);
-        slots.make_room_for_many(later + RETRY);
-        assert_eq!(evicted(), 2);
+        assert_eq!(held.len(), 4 + SPARE_CONNECTIONS);
+        assert!(slots.acquire(address("10.0.0.1")).await.is_none());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let leaving = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                held.retain(|(_, closing)| !closing.cut.is_cancelled());
+            }
+        };
+        let good = slots.acquire(address("192.0.2.1"));
+        let permit = tokio::select! { permit = good => permit, () = leaving => None };
+        assert!(permit.is_some());
+        assert_eq!(held.len(), 3 + SPARE_CONNECTIONS);
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_not_read_close_connections_of_the_heaviest_networks() {
+        let slots = Slots::new(4);
+        let mut open = Vec::new();
+        for of in ["10.0.0.1", "10.0.0.2", "192.0.2.1"] {
+            let (state, closing) = (ConnectionState::new(), Closing::default());
+            let permit = slots.acquire(address(of)).await.unwrap();
+            let slot = slots.enter(permit, None, address(of), Arc::clone(&state), closing.clone());
+            let answer = state.track_answer();
+            open.push((slot, closing, answer));
+        }
+        let heavy = [address("10.0.0.1").widest_network()];
+        let cut =
+            || open.iter().map(|(_, closing, _)| closing.cut.is_cancelled()).collect::<Vec<_>>();
+        slots.close_unread(&heavy, Instant::now() + UNREAD / 2);
+        assert_eq!(cut(), [false; 3]);
+        slots.close_unread(&heavy, Instant::now() + UNREAD);
+        assert_eq!(cut(), [true, true, false]);
     }
 }

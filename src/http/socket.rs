@@ -199,7 +199,10 @@ impl Drop for Socket {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let last_words = if self.late { late_answer() } else { String::new() };
             runtime.spawn(async move {
-                let _ = tokio::time::timeout(LINGER, linger(stream, &last_words)).await;
+                tokio::select! {
+                    _ = tokio::time::timeout(LINGER, linger(stream, &last_words)) => {}
+                    () = slot.is_to_leave() => {}
+                }
                 drop(slot);
             });
         }
