@@ -74,6 +74,8 @@ pub const UNMATCHED_ROWS: &str = "sessionlake_unmatched_rows_total";
 pub const OVERFLOW_ROWS: &str = "sessionlake_overflow_rows_total";
 /// Lines committed to quarantine.
 pub const REJECTS: &str = "sessionlake_rejects_total";
+/// Bodies of which no roll could be made, committed to quarantine whole.
+pub const SET_ASIDE: &str = "sessionlake_set_aside_bodies_total";
 /// Data files committed.
 pub const FILES: &str = "sessionlake_files_total";
 /// Bytes of those files.
@@ -207,6 +209,12 @@ pub const ALL: &[Metric] = &[
         "Rows committed to the overflow partition, as their bodies may not open partitions of their own",
     ),
     metric(REJECTS, Counter, Unit::Count, "Lines committed to quarantine"),
+    metric(
+        SET_ASIDE,
+        Counter,
+        Unit::Count,
+        "Bodies of which no roll could be made, committed to quarantine whole",
+    ),
     metric(FILES, Counter, Unit::Count, "Data files committed"),
     metric(FILE_BYTES, Counter, Unit::Bytes, "Bytes of the data files committed"),
     metric(BUFFERED_BYTES, Gauge, Unit::Bytes, "Rows held in memory for the next roll"),

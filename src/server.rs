@@ -255,6 +255,7 @@ impl Server {
             lake_file: LakeFile::new(Arc::new(RealDisk), self.settings.state()),
             fence: Mutex::default(),
             asked: CancellationToken::new(),
+            taking_apart: Mutex::default(),
             key: self.key.clone(),
             tables: self.tables.clone(),
             journal: self.journal.clone(),

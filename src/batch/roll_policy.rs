@@ -46,6 +46,8 @@ pub enum RollReason {
     Footers,
     /// Spilled rows take too much of the disk.
     Spilled,
+    /// A roll is taken apart: it has as many bodies as it may.
+    Apart,
     /// The source has ended.
     End,
 }
@@ -61,6 +63,7 @@ impl RollReason {
             RollReason::Source => "source",
             RollReason::Footers => "footers",
             RollReason::Spilled => "spilled",
+            RollReason::Apart => "apart",
             RollReason::End => "end",
         }
     }

@@ -54,11 +54,13 @@ pub enum RejectCode {
     UpdateAction,
     /// The document of an update action.
     UpdateDocument,
+    /// No line, but a body that no roll could be made of, whole.
+    SetAside,
 }
 
 impl RejectCode {
     /// All codes.
-    pub const ALL: [RejectCode; 13] = [
+    pub const ALL: [RejectCode; 14] = [
         RejectCode::NotObject,
         RejectCode::NotJson,
         RejectCode::NotUtf8,
@@ -72,6 +74,7 @@ impl RejectCode {
         RejectCode::DeleteAction,
         RejectCode::UpdateAction,
         RejectCode::UpdateDocument,
+        RejectCode::SetAside,
     ];
 
     /// Returns the text that entries of the quarantine have.
@@ -91,6 +94,7 @@ impl RejectCode {
             RejectCode::DeleteAction => "delete_action",
             RejectCode::UpdateAction => "update_action",
             RejectCode::UpdateDocument => "update_document",
+            RejectCode::SetAside => "set_aside",
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::privacy;
 use crate::publish::pauses::Pauses;
 use crate::publish::publisher::Publisher;
 use crate::record::{Micros, Seq};
+use crate::roll::care::Care;
 use crate::roll::engine::{Engine, Mode};
 use crate::roll::{self, RollLimits};
 use crate::status::{LogObserver, Observer, Observers, Readiness};
@@ -168,6 +169,8 @@ impl Landing<'_> {
             staging: &staging.files,
             clock,
             observers: &observers,
+            // Its seals name no bodies, and somebody sees the error.
+            care: &Care::default(),
         };
         let publisher = Publisher::new(
             manifests.lake.clone(),

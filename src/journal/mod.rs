@@ -342,6 +342,12 @@ impl Journal {
         self.inner.shared.state().poisoned.clone()
     }
 
+    /// Returns the bytes that the journal leaves free on its file system.
+    #[must_use]
+    pub(crate) fn reserve_bytes(&self) -> u64 {
+        self.inner.shared.options.reserve_bytes
+    }
+
     /// Checks that the directory is still the one that was opened: that its lock has its name. A file
     /// that was made durable in the directory before the call is then there for the next start.
     ///

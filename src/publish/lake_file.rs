@@ -11,14 +11,15 @@
 //! A `lake` of `null` makes the next start take the lake as it finds it, and its fence by the epochs.
 //! Without the file a fence that stands is refused.
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{Disk, DiskFile, read_full_at, write_all_at};
+use super::state_file::StateFile;
+use crate::journal::Disk;
 use crate::lake::LakeId;
 
 /// Name of the file.
@@ -27,8 +28,6 @@ const NAME: &str = "lake.json";
 const VERSION: u32 = 1;
 /// Epochs that are remembered. More are tried in vain only by a store without conditional puts.
 const MOST_EPOCHS: usize = 32;
-/// Bytes past which the file is none of this program's.
-const MOST_BYTES: u64 = 1 << 20;
 
 /// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,20 +43,22 @@ pub(crate) struct LakeMemory {
 
 /// The file, on the disk of the journal.
 #[derive(Clone)]
-pub(crate) struct LakeFile {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-}
+pub(crate) struct LakeFile(StateFile);
 
 impl LakeFile {
     /// Returns the file of the state directory `dir`, which may not be there.
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path) -> LakeFile {
-        LakeFile { disk, dir: dir.to_owned() }
+        LakeFile(StateFile::new(disk, dir, NAME))
+    }
+
+    /// Returns another file of the same directory.
+    pub(super) fn beside(&self, name: &'static str) -> StateFile {
+        self.0.beside(name)
     }
 
     /// Returns the path, for messages.
     pub(crate) fn path(&self) -> PathBuf {
-        self.dir.join(NAME)
+        self.0.path()
     }
 
     /// Reads the file. One that is not there remembers nothing.
@@ -67,16 +68,9 @@ impl LakeFile {
     pub(crate) fn read(&self) -> anyhow::Result<LakeMemory> {
         let path = self.path();
         let failed = || format!("cannot read {}", path.display());
-        let file = match self.disk.open(&path) {
-            Ok(file) => file,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                return Ok(LakeMemory::default());
-            }
-            Err(error) => return Err(error).with_context(failed),
+        let Some(bytes) = self.0.read().with_context(failed)? else {
+            return Ok(LakeMemory::default());
         };
-        let bytes = whole(&*file).with_context(failed)?;
         let memory: LakeMemory = serde_json::from_slice(&bytes).with_context(failed)?;
         anyhow::ensure!(
             memory.version <= VERSION,
@@ -96,22 +90,6 @@ impl LakeFile {
         memory.epochs.drain(..most);
         let mut text = serde_json::to_vec(&memory)?;
         text.push(b'\n');
-        let (new, path) = (self.dir.join("lake.json.new"), self.path());
-        let file = self.disk.create(&new)?;
-        write_all_at(&*file, &mut [IoSlice::new(&text)], 0)?;
-        file.sync()?;
-        self.disk.rename(&new, &path)?;
-        self.disk.sync_dir(&self.dir)
+        self.0.write(&text)
     }
-}
-
-fn whole(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
-    let bytes = file.length()?;
-    if bytes > MOST_BYTES {
-        return Err(io::Error::new(ErrorKind::InvalidData, "it is far too long"));
-    }
-    let mut whole = vec![0; usize::try_from(bytes).unwrap_or(0)];
-    let read = read_full_at(file, &mut whole, 0)?;
-    whole.truncate(read);
-    Ok(whole)
 }

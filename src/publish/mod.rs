@@ -5,6 +5,9 @@
 //! * `lake_file`: what the state directory remembers of the lake.
 //! * `recovery`: objects of a sealed roll that stand in the lake when it is made again.
 //! * `supervisor`: everything behind the journal of `serve`; starts again from it after a failure.
+//! * `taking_apart`, `suspects`: rolls that cannot be made, so that one body never stops another.
+//! * `sealed_settings`: the settings in a seal.
+//! * `state_file`: small files of the state directory.
 //! * `error`: errors, by what the caller must do.
 //! * `pauses`: pauses between attempts.
 //! * `pending_bodies`: the age of what has not landed.
@@ -24,7 +27,11 @@ pub(crate) mod pauses;
 mod pending_bodies;
 pub(crate) mod publisher;
 mod recovery;
+pub(crate) mod sealed_settings;
+mod state_file;
 pub(crate) mod supervisor;
+mod suspects;
+pub(crate) mod taking_apart;
 #[cfg(test)]
 pub(crate) mod tests;
 mod work_list;

@@ -18,6 +18,7 @@ use super::fence::HeldFence;
 use super::folded_names;
 use super::pauses::Pauses;
 use super::recovery::{self, Unmade};
+use super::sealed_settings::SealedSettings;
 use super::work_list::WorkList;
 use crate::commit::{Committer, Outcome, RollId};
 use crate::journal::Seal;
@@ -140,7 +141,8 @@ impl<'a> Publisher<'a> {
                 self.claimed_tables.claim(&self.lake, &manifest)
             })?;
             self.check_new(roll, range)?;
-            log.seal(&Seal { roll, range, settings: self.tables.to_json() })?;
+            let settings = SealedSettings::to_json(self.tables, &manifest.set_aside)?;
+            log.seal(&Seal { roll, range, settings })?;
             self.observers.emit(&RollEvent::Sealed { roll, range });
         }
         if let Some(fence) = &self.fence {
@@ -168,6 +170,10 @@ impl<'a> Publisher<'a> {
             }
         };
         self.close(log, &receipt)?;
+        for (seq, why) in &manifest.set_aside {
+            let (seq, why) = (*seq, why.clone());
+            self.observers.emit(&RollEvent::SetAside { roll, seq, why });
+        }
         for path in manifest.staging_files() {
             let _ = std::fs::remove_file(path);
         }

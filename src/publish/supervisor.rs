@@ -5,7 +5,7 @@
 //! is one at a time: [`Engine::run`] returns when all its threads have ended, the publisher among
 //! them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ use super::lake_file::LakeFile;
 use super::pauses::Pauses;
 use super::pending_bodies::PendingBodies;
 use super::publisher::{self, Publisher, RollLog};
+use super::sealed_settings::SealedSettings;
+use super::taking_apart::{self, Decision, TakenApart, TakingApart};
 use crate::clock::Clock;
 use crate::journal::{self, Journal, Reader, Recovery, Seal};
 use crate::lake::Lake;
@@ -28,6 +30,7 @@ use crate::privacy;
 use crate::record::{BodiesDigest, Roll, Seq, SeqRange};
 use crate::roll;
 use crate::roll::RollLimits;
+use crate::roll::care::{Care, RollFailure, SetAside};
 use crate::roll::engine::{Engine, Mode};
 use crate::roll::source::{Next, Source};
 use crate::status::{Observers, Readiness, RollEvent};
@@ -67,6 +70,8 @@ pub(crate) struct Supervisor {
     pub(crate) lake_file: LakeFile,
     /// The fence of the node, once the lake has answered.
     pub(crate) fence: Mutex<Option<Arc<HeldFence>>>,
+    /// The memory of rolls that could not be made, once it is read.
+    pub(crate) taking_apart: Mutex<Option<Arc<TakingApart>>>,
     /// Cancelled once the lake has answered, or has failed to for the first time.
     pub(crate) asked: CancellationToken,
     /// Hashes as the privacy rules of a roll ask.
@@ -113,7 +118,9 @@ impl Supervisor {
                 self.observers.emit(&RollEvent::EngineStopped { reason: text });
                 return Err(error);
             }
-            if self.pending().next_roll != before.next_roll {
+            let is_divided =
+                error.downcast_ref::<TakenApart>().is_some_and(|taken| taken.is_divided);
+            if is_divided || self.pending().next_roll != before.next_roll {
                 pauses = self.pauses.between_restarts();
             }
             let pause = pauses.next().unwrap_or(self.pauses.most);
@@ -129,12 +136,56 @@ impl Supervisor {
         self.pending.lock().clone()
     }
 
-    /// Publishes until the journal is closed and drained, or something fails.
+    /// Publishes until the journal is closed and drained, or something fails. Decides what becomes of a
+    /// roll that cannot be made.
     pub(crate) fn attempt(&self) -> anyhow::Result<()> {
         self.take_fence()?;
+        let apart = self.taking_apart()?;
+        let published = catch_unwind(AssertUnwindSafe(|| self.publish_all(&apart)));
+        apart.ended();
+        let published = published.unwrap_or_else(|panic| resume_unwind(panic));
+        let Err(error) = published else { return Ok(()) };
+        let Some(failure) = error.downcast_ref::<RollFailure>() else { return Err(error) };
+        let reserve_bytes = self.journal.reserve_bytes();
+        let Decision { text, is_divided, set_aside } =
+            apart.failed(failure, &self.staging, reserve_bytes);
+        self.tell_set_aside(set_aside);
+        Err(error.context(TakenApart { text, is_divided }))
+    }
+
+    /// Returns the memory of rolls that could not be made. Reads it, and counts this start, once in a
+    /// life.
+    fn taking_apart(&self) -> anyhow::Result<Arc<TakingApart>> {
+        let mut held = self.taking_apart.lock();
+        if let Some(apart) = &*held {
+            return Ok(Arc::clone(apart));
+        }
+        let file = self.lake_file.beside(taking_apart::NAME);
+        let apart = Arc::new(TakingApart::open(file, self.journal.node())?);
+        let pending = self.pending();
+        let sealed = pending.sealed.first().map(|seal| seal.range);
+        let first = sealed.map_or(pending.unsealed_from, |range| range.first);
+        let last = self.journal.status().last_seq;
+        let set_aside = apart.start(SeqRange { first, last }, sealed);
+        self.tell_set_aside(set_aside);
+        Ok(Arc::clone(held.insert(apart)))
+    }
+
+    /// Reports a body that is set aside from now on, until the next start.
+    fn tell_set_aside(&self, seq: Option<Seq>) {
+        let Some(seq) = seq else { return };
+        let why = format!(
+            "body {seq} is set aside, since no roll can be made of it; `sessionlake quarantine list` \
+             names the reason once it has landed there"
+        );
+        self.readiness.set_trouble("set aside", Err(why));
+    }
+
+    fn publish_all(&self, apart: &TakingApart) -> anyhow::Result<()> {
         for seal in self.pending().sealed {
-            let tables = Tables::from_json(&seal.settings)
+            let settings = SealedSettings::from_json(&seal.settings)
                 .with_context(|| format!("the settings that roll {} was sealed with", seal.roll))?;
+            let SealedSettings { tables, set_aside } = settings;
             self.observers.emit(&RollEvent::Redone { roll: seal.roll, range: seal.range });
             let publisher = self.publisher(&tables);
             self.look_at_first(seal.range.first);
@@ -144,12 +195,14 @@ impl Supervisor {
                 continue;
             }
             let source = self.source(seal.range.first, Some(seal.range.last));
-            self.engine(&tables, source, Mode::Redo(seal.roll, seal.range))?;
+            let care = apart.care(set_aside);
+            self.engine(&tables, source, Mode::Redo(seal.roll, seal.range), &care)?;
         }
         let pending = self.pending();
         self.readiness.set_trouble("landing", Ok(()));
         let source = self.source(pending.unsealed_from, None);
-        self.engine(&self.tables, source, Mode::Live(pending.next_roll))
+        let care = apart.care(SetAside::new());
+        self.engine(&self.tables, source, Mode::Live(pending.next_roll), &care)
     }
 
     /// Reads the first body of a sealed roll for its age, since the lake is asked before the roll is
@@ -222,6 +275,7 @@ impl Supervisor {
             journal: self.journal.clone(),
             pending: Arc::clone(&self.pending),
             readiness: Arc::clone(&self.readiness),
+            taking_apart: self.taking_apart.lock().clone(),
         }
     }
 
@@ -239,7 +293,13 @@ impl Supervisor {
         }
     }
 
-    fn engine(&self, tables: &Tables, mut source: JournalSource, mode: Mode) -> anyhow::Result<()> {
+    fn engine(
+        &self,
+        tables: &Tables,
+        mut source: JournalSource,
+        mode: Mode,
+        care: &Care<'_>,
+    ) -> anyhow::Result<()> {
         let engine = Engine {
             options: &self.options,
             node: self.journal.node().into(),
@@ -249,6 +309,7 @@ impl Supervisor {
             staging: &self.staging,
             clock: Arc::clone(&self.clock),
             observers: &self.observers,
+            care,
         };
         let publisher = self.publisher(tables);
         let mut log = self.log();
@@ -300,6 +361,7 @@ pub(crate) struct JournalLog {
     journal: Journal,
     pending: Arc<Mutex<Pending>>,
     readiness: Arc<Readiness>,
+    taking_apart: Option<Arc<TakingApart>>,
 }
 
 impl RollLog for JournalLog {
@@ -322,6 +384,9 @@ impl RollLog for JournalLog {
         let done = pending.sealed.iter().find(|seal| seal.roll == roll).map(|seal| seal.range.last);
         pending.sealed.retain(|seal| seal.roll != roll);
         if let Some(last) = done {
+            if let Some(apart) = &self.taking_apart {
+                apart.committed(last);
+            }
             pending.bodies.committed(last);
             self.readiness.set_oldest_pending(pending.bodies.oldest());
         }

@@ -3,20 +3,28 @@
 //! A part has a bounded number of lines, bytes and list elements, because a short line or element
 //! costs many times its bytes once it is a row: a body of 256 MiB of `{}` would be tens of gigabytes
 //! of columns.
+//!
+//! A decoder that fails or panics has a bug, and only a body can be the reason. The bodies whose rows
+//! were not handed on are then decoded one by one, each tried before anything of it is handed on; one
+//! that fails again, twice, is set aside where that may be decided ([`super::care`]), and ends the job
+//! otherwise. Suspects are decoded like this from the start.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use crossbeam_channel::{Receiver, Sender};
 
+use super::care::{BodyFailure, Care, SetAside, SourceFailure, UnknownTable};
 use super::stored_window;
-use crate::decode::{Counts, Decoded, Decoder, Progress, ReadLimit, Reject};
+use crate::decode::{Counts, Decoded, Decoder, Progress, ReadLimit, Reject, RejectCode};
+use crate::error_text;
 use crate::privacy::Applied;
-use crate::record::{Body, BodyRows};
+use crate::record::{Body, BodyRows, StoredRange};
 use crate::table::{TableId, Tables};
 
 /// Most bytes of JSON in a part: large enough that the fixed cost of a batch is negligible.
@@ -64,87 +72,225 @@ pub(crate) struct Part {
     pub(crate) rejects: Vec<(TableId, Vec<Reject>)>,
     /// Counts of documents, over all tables.
     pub(crate) counts: Counts,
+    /// Bodies that were set aside. Their entries are among the rejects.
+    pub(crate) set_aside: SetAside,
 }
 
-/// Decodes jobs until there are no more. `privacy` has the rules of each table, by id.
-pub(crate) fn decode(
-    tables: &Tables,
-    privacy: &[Option<Applied>],
-    node: &Arc<str>,
-    jobs: &Receiver<Job>,
-) {
-    let mut decoders = Decoders { tables, privacy, node, decoders: BTreeMap::new(), limit: PART };
-    for Job { bodies, output } in jobs {
-        // A decoder that panics has a bug. The bodies stay in the journal, landing stops with an
-        // error that says which they are, and receiving goes on.
-        let done = catch_unwind(AssertUnwindSafe(|| decoders.job(&bodies, &output)));
-        let failed = match done {
-            Ok(Ok(())) => continue,
-            Ok(Err(error)) => error,
-            Err(_) => {
-                let seq = |body: Option<&Body>| body.map_or(0, |body| body.seq.0);
-                let (first, last) = (seq(bodies.first()), seq(bodies.last()));
-                anyhow!("the decoder panicked in one of the bodies {first} to {last}")
+/// Times that a body is tried by itself before it counts as one that cannot be decoded.
+const TRIES: usize = 2;
+/// Most characters of the reason for which a body is set aside.
+const REASON_CHARACTERS: usize = 200;
+
+type Parts = Sender<anyhow::Result<Output>>;
+
+/// The parts of a decode worker, shared by all of them.
+#[derive(Clone, Copy)]
+pub(crate) struct DecodeWorker<'a> {
+    pub(crate) tables: &'a Tables,
+    /// Rules of each table, by id.
+    pub(crate) privacy: &'a [Option<Applied>],
+    pub(crate) node: &'a Arc<str>,
+    pub(crate) care: &'a Care<'a>,
+    /// True when a body that cannot be decoded may be set aside at once.
+    pub(crate) decides: bool,
+}
+
+impl DecodeWorker<'_> {
+    /// Applies the privacy rules of a table.
+    fn protect(&self, table: TableId, decoded: &mut Decoded) -> anyhow::Result<()> {
+        let Some(Some(privacy)) = self.privacy.get(table.index()) else { return Ok(()) };
+        privacy.apply(decoded).map_err(|error| match error {
+            // Lines that are stored are read to be sealed.
+            ArrowError::IoError(..) => SourceFailure(error.into()).into(),
+            error => error.into(),
+        })
+    }
+
+    /// Decodes jobs until there are no more.
+    pub(crate) fn run(self, jobs: &Receiver<Job>) {
+        let mut decoders =
+            Decoders { worker: self, decoders: BTreeMap::new(), limit: PART, is_abandoned: false };
+        for Job { bodies, output } in jobs {
+            if let Err(failed) = decoders.job(&bodies, &output) {
+                decoders.clear();
+                // Nobody may take it any more.
+                let _ = output.send(Err(failed));
             }
-        };
-        decoders.decoders.clear();
-        // The receiver is gone when the engine is being torn down.
-        let _ = output.send(Err(failed));
+        }
     }
 }
 
 /// The decoders of a thread, one a table. They learn from job to job.
 struct Decoders<'a> {
-    tables: &'a Tables,
-    privacy: &'a [Option<Applied>],
-    node: &'a Arc<str>,
+    worker: DecodeWorker<'a>,
     decoders: BTreeMap<TableId, Decoder>,
     /// The rest of the part's limit.
     limit: ReadLimit,
+    /// True when nobody takes the parts of the job: the engine is being torn down.
+    is_abandoned: bool,
+}
+
+/// The place up to which the rows of a job were handed on.
+struct Sent {
+    /// Index of the first body that was not handed on whole.
+    body: usize,
+    /// The place within it.
+    progress: Progress,
 }
 
 impl Decoders<'_> {
-    fn job(
-        &mut self,
-        bodies: &[Body],
-        output: &Sender<anyhow::Result<Output>>,
-    ) -> anyhow::Result<()> {
-        for body in bodies {
-            let (seq, name) = (body.seq, &body.table);
-            let table = self.tables.id(name).with_context(|| {
-                format!("body {seq} is for table {name}, which no configuration has named")
-            })?;
-            let mut progress = Progress::NEW;
-            while !self.read(table, body, &mut progress)? {
-                if output.send(Ok(Output::Part(self.part()?))).is_err() {
-                    return Ok(());
+    /// Decodes a job. Returns early when nobody takes its parts any more.
+    fn job(&mut self, bodies: &[Body], output: &Parts) -> anyhow::Result<()> {
+        bodies.iter().try_for_each(|body| self.table(body).map(drop))?;
+        self.is_abandoned = false;
+        let mut sent = Sent { body: 0, progress: Progress::NEW };
+        let suspect = |body: &Body| self.worker.care.suspects_at(body.seq).is_some();
+        if bodies.first().is_some_and(suspect)
+            || caught(|| self.together(bodies, &mut sent, output))?.is_err()
+        {
+            self.clear();
+            let Sent { body: first, mut progress } = sent;
+            for body in bodies.iter().skip(first) {
+                if self.is_abandoned {
+                    break;
                 }
+                self.alone(body, std::mem::replace(&mut progress, Progress::NEW), output)?;
             }
         }
-        let _ = output.send(Ok(Output::Part(self.part()?)));
         let _ = output.send(Ok(Output::End));
         Ok(())
     }
 
+    /// Decodes bodies into parts that several of them may share.
+    fn together(&mut self, bodies: &[Body], sent: &mut Sent, output: &Parts) -> anyhow::Result<()> {
+        for (at, body) in bodies.iter().enumerate() {
+            if self.is_abandoned {
+                break;
+            }
+            let mut progress = Progress::NEW;
+            if let Some(why) = self.worker.care.set_aside.get(&body.seq) {
+                self.send_part(output)?;
+                *sent = Sent { body: at, progress };
+                let part = self.set_aside(body, why)?;
+                self.send(part, output);
+                *sent = Sent { body: at + 1, progress: Progress::NEW };
+                continue;
+            }
+            while !self.is_abandoned && !self.read(body, &mut progress)? {
+                self.send_part(output)?;
+                *sent = Sent { body: at, progress: progress.clone() };
+            }
+        }
+        self.send_part(output)?;
+        *sent = Sent { body: bodies.len(), progress: Progress::NEW };
+        Ok(())
+    }
+
+    /// Decodes a body from `from` on into parts of its own, once it is known that this can be done.
+    ///
+    /// # Errors
+    /// A [`BodyFailure`], if it cannot and the body may not be set aside.
+    fn alone(&mut self, body: &Body, from: Progress, output: &Parts) -> anyhow::Result<()> {
+        let seq = body.seq;
+        let known = self.worker.care.set_aside.get(&seq).cloned();
+        let is_known = known.is_some();
+        let why = match known {
+            Some(why) => Some(why),
+            None => self.why_not(body, &from)?,
+        };
+        if let Some(why) = why {
+            if !is_known && (!self.worker.decides || from.bytes() > 0) {
+                return Err(BodyFailure { seq, why }.into());
+            }
+            let part = self.set_aside(body, &why)?;
+            self.send(part, output);
+            return Ok(());
+        }
+        let mut progress = from;
+        caught(|| {
+            while !self.is_abandoned && !self.read(body, &mut progress)? {
+                self.send_part(output)?;
+            }
+            self.send_part(output)
+        })?
+        .map_err(|why| BodyFailure { seq, why }.into())
+    }
+
+    /// Decodes a body from `from` on for nothing. Returns the reason if that fails each time.
+    fn why_not(&mut self, body: &Body, from: &Progress) -> Result<Option<String>, SourceFailure> {
+        let mut why = None;
+        for _ in 0..TRIES {
+            let mut progress = from.clone();
+            let tried = caught(|| {
+                while !self.read(body, &mut progress)? {
+                    drop(self.part()?);
+                }
+                self.part().map(drop)
+            })?;
+            let Err(reason) = tried else { return Ok(None) };
+            why = Some(reason);
+            self.clear();
+        }
+        Ok(why)
+    }
+
+    /// Makes the part of a body that is set aside: one reject with all of its bytes.
+    fn set_aside(&self, body: &Body, why: &str) -> anyhow::Result<Part> {
+        let table = self.table(body)?;
+        let spec = self.worker.tables.get(table).context("a table of another list")?;
+        let node = Arc::clone(self.worker.node);
+        let mut decoded = Decoder::new(Arc::clone(&spec.schema), node).finish();
+        decoded.rejects.push(Reject {
+            seq: body.seq,
+            line: body.first_line,
+            code: RejectCode::SetAside,
+            reason: format!("the body was set aside whole: {why}"),
+            raw: body.bytes.clone(),
+            stored: body
+                .stored
+                .as_ref()
+                .map(|text| StoredRange { text: Arc::clone(text), range: 0..body.text_bytes() }),
+        });
+        decoded.counts = Counts { lines: 1, rejects: 1, ..Counts::default() };
+        self.worker.protect(table, &mut decoded)?;
+        Ok(Part {
+            rejects: vec![(table, decoded.rejects)],
+            counts: decoded.counts,
+            set_aside: [(body.seq, why.to_owned())].into(),
+            ..Part::default()
+        })
+    }
+
+    fn table(&self, body: &Body) -> Result<TableId, UnknownTable> {
+        let unknown = || UnknownTable { seq: body.seq, table: body.table.to_string() };
+        self.worker.tables.id(&body.table).ok_or_else(unknown)
+    }
+
+    /// Forgets what was decoded and not handed on.
+    fn clear(&mut self) {
+        self.decoders.clear();
+        self.limit = PART;
+    }
+
     /// Decodes on from `progress` until the part is full (false) or the body has ended (true).
-    fn read(
-        &mut self,
-        table: TableId,
-        body: &Body,
-        progress: &mut Progress,
-    ) -> anyhow::Result<bool> {
+    fn read(&mut self, body: &Body, progress: &mut Progress) -> anyhow::Result<bool> {
+        #[cfg(test)]
+        super::test_faults::decoding(self.worker.node, body)?;
+        let table = self.table(body)?;
         let decoder = match self.decoders.entry(table) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let spec = self.tables.get(table).context("a table of another list")?;
-                let decoder = Decoder::new(Arc::clone(&spec.schema), Arc::clone(self.node));
+                let spec = self.worker.tables.get(table).context("a table of another list")?;
+                let node = Arc::clone(self.worker.node);
+                let decoder = Decoder::new(Arc::clone(&spec.schema), node);
                 let decoder = decoder.by_revision(spec.revision);
                 let decoder = decoder.with_line_limit(spec.line_limit_bytes);
                 entry.insert(decoder.within(spec.quarantined_outside()))
             }
         };
         let (lines, bytes, columns) = (decoder.lines(), progress.bytes(), decoder.column_bytes());
-        let ended = stored_window::decode(decoder, body, progress, self.limit)?;
+        let ended = stored_window::decode(decoder, body, progress, self.limit);
+        let ended = ended.map_err(SourceFailure)?;
         let ReadLimit { lines: lines_left, bytes: bytes_left, column_bytes: columns_left } =
             self.limit;
         self.limit = ReadLimit {
@@ -155,18 +301,28 @@ impl Decoders<'_> {
         Ok(ended)
     }
 
+    /// Hands on what was decoded.
+    fn send_part(&mut self, output: &Parts) -> anyhow::Result<()> {
+        let part = self.part()?;
+        self.send(part, output);
+        Ok(())
+    }
+
+    fn send(&mut self, part: Part, output: &Parts) {
+        self.is_abandoned = output.send(Ok(Output::Part(part))).is_err();
+    }
+
     /// Ends the part, applies the privacy rules to it, and begins the next.
     fn part(&mut self) -> anyhow::Result<Part> {
         self.limit = PART;
         let mut part = Part::default();
+        let worker = self.worker;
         for (table, decoder) in &mut self.decoders {
             let mut decoded = decoder.finish();
             if decoded.counts == Counts::default() {
                 continue;
             }
-            if let Some(Some(privacy)) = self.privacy.get(table.index()) {
-                privacy.apply(&mut decoded)?;
-            }
+            worker.protect(*table, &mut decoded)?;
             part.counts += decoded.counts;
             let Decoded { batch, bodies, rejects, .. } = decoded;
             part.rows.push(TableRows { table: *table, batch, bodies });
@@ -175,6 +331,25 @@ impl Decoders<'_> {
             }
         }
         Ok(part)
+    }
+}
+
+/// Runs `decode`, and returns the reason if it fails or panics.
+///
+/// # Errors
+/// The source could not be read, which says nothing of the bodies.
+fn caught<T>(
+    decode: impl FnOnce() -> anyhow::Result<T>,
+) -> Result<Result<T, String>, SourceFailure> {
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(Ok(done)) => Ok(Ok(done)),
+        Ok(Err(error)) => {
+            let error = error.downcast::<SourceFailure>().map_or_else(Ok, Err)?;
+            let text = error_text::one_line(error.as_ref());
+            Ok(Err(error_text::bounded(&text, REASON_CHARACTERS)))
+        }
+        // Its message may have parts of the body in it.
+        Err(_) => Ok(Err("the decoder panicked".to_owned())),
     }
 }
 
@@ -212,7 +387,10 @@ mod tests {
         let (output, outputs) = unbounded();
         jobs.send(Job { bodies, output }).unwrap();
         drop(jobs);
-        decode(tables, &[], &"n".into(), &waiting);
+        let (node, care) = (Arc::from("n"), Care::default());
+        let worker =
+            DecodeWorker { tables, privacy: &[], node: &node, care: &care, decides: false };
+        worker.run(&waiting);
         outputs.iter().collect()
     }
 

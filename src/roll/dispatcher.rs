@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::care::{Care, Work};
 use super::decode_workers::{Job, Output};
 use super::source::{Next, Source};
 use crate::record::{BodiesDigest, Body, SeqRange};
@@ -62,6 +63,8 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) job_bytes: usize,
     /// Set when the engine is being torn down.
     pub(crate) abandoned: &'a AtomicBool,
+    /// Suspects, which are dispatched few at a time.
+    pub(crate) care: &'a Care<'a>,
 }
 
 /// Returns the bytes that are held of `body` while it is decoded.
@@ -93,6 +96,9 @@ impl Dispatcher<'_> {
                         due.get_or_insert_with(|| Instant::now() + LINGER);
                         bytes += held_bytes(&body) + BODY_BYTES;
                         bodies.push(body);
+                        if self.is_enough(&bodies) {
+                            break;
+                        }
                     }
                     Next::TimedOut => break,
                     Next::Ended => {
@@ -106,12 +112,23 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
+    /// Returns true when a job of suspects has as many bodies as it may.
+    fn is_enough(&self, bodies: &[Body]) -> bool {
+        let suspects = bodies.first().and_then(|body| self.care.suspects_at(body.seq));
+        suspects.is_some_and(|suspects| bodies.len() as u64 >= suspects.job_bodies)
+    }
+
     /// Sends a job, once the bytes in flight allow it. Sends none for no bodies.
     fn dispatch(&mut self, bodies: Vec<Body>, bytes: usize) -> anyhow::Result<()> {
         let (Some(first), Some(last)) = (bodies.first(), bodies.last()) else { return Ok(()) };
         let range = SeqRange { first: first.seq, last: last.seq };
-        while self.in_flight_bytes > 0 && self.in_flight_bytes + bytes > self.max_in_flight_bytes {
+        let record = self.care.record_at(range.first);
+        let most = if record.is_some() { 0 } else { self.max_in_flight_bytes };
+        while self.in_flight_bytes > 0 && self.in_flight_bytes + bytes > most {
             self.in_flight_bytes -= self.freed.recv().context(STOPPED)?;
+        }
+        if let Some(record) = record {
+            record.begins(Work::Job(range));
         }
         self.in_flight_bytes += bytes;
         self.in_flight_bytes -= self.freed.try_iter().sum::<usize>();

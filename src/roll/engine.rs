@@ -12,7 +12,9 @@
 //!
 //! Rolls open and finish in [`Batcher`] alone, which tells the observers.
 
+use std::cell::Cell;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +22,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
-use super::decode_workers::{Job, Output, PART_BYTES, decode};
+use super::care::{
+    BodyFailure, Care, MOST_SET_ASIDE, RollFailure, SourceFailure, UnknownTable, Work,
+};
+use super::decode_workers::{DecodeWorker, Job, Output, PART_BYTES};
 use super::dispatcher::{Dispatched, Dispatcher, Slot, TICK};
 use super::manifest::Manifest;
 use super::open_roll::OpenRoll;
@@ -58,6 +63,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) clock: Arc<dyn Clock>,
     /// Observers that are notified of every step of the rolls.
     pub(crate) observers: &'a Observers,
+    /// The care taken with bodies of which no roll can be made.
+    pub(crate) care: &'a Care<'a>,
 }
 
 /// Spilled bytes at which a roll ends, for some megabytes of each of a thousand partitions. It ends
@@ -82,10 +89,11 @@ impl Engine<'_> {
     /// Runs until the source ends and every roll is published.
     ///
     /// # Errors
-    /// The source, a staging file or `publish` fails. What was not published is still with the source.
+    /// The source or `publish` fails, or, as a [`RollFailure`], a roll cannot be made. What was not
+    /// published is still with the source.
     ///
     /// # Panics
-    /// One of its threads does; the same holds.
+    /// One of its threads does, other than those that make rolls; the same holds.
     pub(crate) fn run(
         &self,
         source: &mut dyn Source,
@@ -108,6 +116,7 @@ impl Engine<'_> {
         // Never more in it than slots.
         let (freed, freed_out) = unbounded();
         let (rolls, rolls_out) = bounded::<Manifest>(1);
+        let (published_in, published) = unbounded();
 
         let (abandoned, publisher_ended) = (&AtomicBool::new(false), &AtomicBool::new(false));
         let dispatcher = Dispatcher {
@@ -120,6 +129,14 @@ impl Engine<'_> {
             // A roll ends where a job ends: with a low limit on rows, every body is a job of its own.
             job_bytes: if self.limits.rows < SMALL_ROLL_ROWS { 1 } else { PART_BYTES },
             abandoned,
+            care: self.care,
+        };
+        let worker = DecodeWorker {
+            tables: self.tables,
+            privacy,
+            node: &self.node,
+            care: self.care,
+            decides: self.care.decides && matches!(mode, Mode::Live(_)),
         };
         std::thread::scope(|scope| {
             let _ended = EndFlag(abandoned);
@@ -129,16 +146,28 @@ impl Engine<'_> {
             })?;
             for _ in 0..workers {
                 let jobs = jobs_out.clone();
-                thread("decode")
-                    .spawn_scoped(scope, move || decode(self.tables, privacy, &self.node, &jobs))?;
+                thread("decode").spawn_scoped(scope, move || worker.run(&jobs))?;
             }
             drop(jobs_out);
             let publisher = thread("publish").spawn_scoped(scope, move || {
                 let _ended = EndFlag(publisher_ended);
-                rolls_out.iter().try_for_each(publish)
+                rolls_out.iter().try_for_each(|manifest| {
+                    publish(manifest)?;
+                    let _ = published_in.send(());
+                    Ok(())
+                })
             })?;
             let (slots, freed_in) = (&slots_out, &freed);
-            let batcher = Batcher { engine: self, mode, slots, freed: freed_in, publisher_ended };
+            let unpublished = Cell::new(0);
+            let batcher = Batcher {
+                engine: self,
+                mode,
+                slots,
+                freed: freed_in,
+                published: &published,
+                unpublished,
+                publisher_ended,
+            };
             let batched = batcher.batch(rolls);
             drop((slots_out, freed));
             let published =
@@ -155,6 +184,10 @@ struct Batcher<'a> {
     mode: Mode,
     slots: &'a Receiver<anyhow::Result<Dispatched>>,
     freed: &'a Sender<usize>,
+    /// Has an item for each roll that is published.
+    published: &'a Receiver<()>,
+    /// Rolls that were sent to the publisher, less those items that were taken.
+    unpublished: Cell<u64>,
     publisher_ended: &'a AtomicBool,
 }
 
@@ -174,14 +207,24 @@ impl Batcher<'_> {
     fn fill(&self, open: &mut OpenRoll, rolls: &Sender<Manifest>) -> anyhow::Result<()> {
         let engine = self.engine;
         loop {
-            let mut lines = 0;
+            let (mut lines, mut taken) = (0, 0);
             match self.slots.recv_timeout(TICK) {
                 Ok(item) => match item? {
                     Dispatched::Job(Slot { range, digest, bytes, output }) => {
+                        let full = |open| engine.care.is_full(open, Some(range));
+                        if self.is_live() && open.range().is_some_and(full) {
+                            self.end_roll(open, rolls, RollReason::Apart)?;
+                        }
                         self.begin(open, range, bytes as u64);
                         open.add_digest(digest);
-                        lines = take(open, &output)?;
-                        let _ = self.freed.send(bytes);
+                        lines = self.make(open, Some(range), |open| take(open, &output))?;
+                        taken = bytes;
+                        match engine.care.record_at(range.first) {
+                            Some(record) => record.ends(),
+                            None => {
+                                let _ = self.freed.send(std::mem::take(&mut taken));
+                            }
+                        }
                     }
                     Dispatched::End => break,
                 },
@@ -198,15 +241,83 @@ impl Batcher<'_> {
                 open_partitions: open.partitions(),
             });
             self.roll_if_due(open, rolls)?;
+            if taken > 0 {
+                // The next suspects begin when nothing else is under way.
+                let _ = self.freed.send(taken);
+            }
         }
         if let Mode::Redo(_, range) = self.mode {
             // The roll has the range that was sealed, even if bodies of it were lost since.
             self.begin(open, range, 0);
         }
-        if let Some(manifest) = open.finish()? {
-            self.send(rolls, manifest, RollReason::End)?;
+        self.end_roll(open, rolls, RollReason::End)
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self.mode, Mode::Live(_))
+    }
+
+    /// Does a step of the open roll. `at` are the bodies that it takes in.
+    ///
+    /// # Errors
+    /// A [`RollFailure`], if the step fails or panics; a body whose table is unknown or that cannot be
+    /// read.
+    fn make<T>(
+        &self,
+        open: &mut OpenRoll,
+        at: Option<SeqRange>,
+        step: impl FnOnce(&mut OpenRoll) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let (range, source_bytes) = (open.range(), open.state().source_bytes);
+        let made = catch_unwind(AssertUnwindSafe(|| step(open)))
+            .unwrap_or_else(|_| Err(anyhow!("a step of the roll panicked")));
+        let (Some(cause), Some(range)) = (made.as_ref().err(), range) else { return made };
+        if cause.is::<UnknownTable>() || cause.is::<SourceFailure>() {
+            return made;
+        }
+        let body = cause.downcast_ref::<BodyFailure>().map(|failure| failure.seq);
+        let (at, is_of_decoder) = match body {
+            Some(seq) => (Some(SeqRange { first: seq, last: seq }), true),
+            None => (at, false),
+        };
+        let is_sealed = !self.is_live();
+        made.map_err(|cause| {
+            RollFailure { range, at, is_of_decoder, is_sealed, source_bytes, cause }.into()
+        })
+    }
+
+    /// Finishes the open roll, unless it is empty, and sends it to the publisher.
+    fn end_roll(
+        &self,
+        open: &mut OpenRoll,
+        rolls: &Sender<Manifest>,
+        reason: RollReason,
+    ) -> anyhow::Result<()> {
+        let Some(range) = open.range() else { return Ok(()) };
+        let record = self.engine.care.record_at(range.first);
+        if let Some(record) = record {
+            record.begins(Work::Finish(range));
+        }
+        let manifest = self.make(open, None, OpenRoll::finish)?;
+        if let Some(record) = record {
+            record.ends();
+        }
+        if let Some(manifest) = manifest {
+            self.send(rolls, manifest, reason)?;
+        }
+        if record.is_some() {
+            // Otherwise the bodies before the next ones might be suspects still when these are tried,
+            // and the process could die of these over and over.
+            self.await_publisher();
         }
         Ok(())
+    }
+
+    /// Waits until every roll is published, or the publisher has ended.
+    fn await_publisher(&self) {
+        while self.unpublished.get() > 0 && self.published.recv().is_ok() {
+            self.unpublished.update(|rolls| rolls.saturating_sub(1));
+        }
     }
 
     /// Adds bodies to the open roll. The first ones open it.
@@ -235,25 +346,29 @@ impl Batcher<'_> {
             files: manifest.file_count(),
             bytes: manifest.file_bytes(),
         });
+        let before = self.published.try_iter().count() as u64;
+        self.unpublished.update(|rolls| (rolls + 1).saturating_sub(before));
         rolls.send(manifest).map_err(|_| anyhow!(PUBLISHER_STOPPED))
     }
 
     /// Finishes the roll if a limit is reached.
     fn roll_if_due(&self, open: &mut OpenRoll, rolls: &Sender<Manifest>) -> anyhow::Result<()> {
         let engine = self.engine;
-        if matches!(self.mode, Mode::Redo(..)) {
+        if !self.is_live() {
             return Ok(());
         }
         let crowded = open.footer_bytes() as u64 > engine.options.memory_bytes / 5 * 2;
         let due = decide(&engine.limits, &open.state(), engine.clock.now())
             .or(crowded.then_some(RollReason::Footers))
-            .or(open.spilled_too_much(MAX_SPILLED_BYTES).then_some(RollReason::Spilled));
-        if let Some(reason) = due
-            && let Some(manifest) = open.finish()?
-        {
-            self.send(rolls, manifest, reason)?;
-        }
-        Ok(())
+            .or(open.spilled_too_much(MAX_SPILLED_BYTES).then_some(RollReason::Spilled))
+            .or(self.is_cut_short(open).then_some(RollReason::Apart));
+        due.map_or(Ok(()), |reason| self.end_roll(open, rolls, reason))
+    }
+
+    /// Returns true when the roll ends early for the sake of bodies of which none can be made.
+    fn is_cut_short(&self, open: &OpenRoll) -> bool {
+        let full = open.range().is_some_and(|range| self.engine.care.is_full(range, None));
+        full || open.set_aside() >= MOST_SET_ASIDE
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::care::SetAside;
 use super::quarantine_writer::StagedRejects;
 use crate::columnar::statistics::FileStatistics;
 use crate::decode::Counts;
@@ -35,6 +36,8 @@ pub(crate) struct Manifest {
     pub(crate) tables: Vec<TableManifest>,
     /// Digest of its bodies; none once some that it was sealed with are gone.
     pub(crate) bodies: Option<BodiesDigest>,
+    /// Bodies that were set aside.
+    pub(crate) set_aside: SetAside,
     statistics: StatisticsBudget,
 }
 
@@ -173,7 +176,16 @@ impl Manifest {
         };
         let tables = tables.specs().iter().map(table).collect();
         let statistics = StatisticsBudget::default();
-        Manifest { node, roll, range, counts, tables, bodies: None, statistics }
+        Manifest {
+            node,
+            roll,
+            range,
+            counts,
+            tables,
+            bodies: None,
+            set_aside: SetAside::new(),
+            statistics,
+        }
     }
 
     /// Adds a data file of a table: that of the partition with the Hive path `partition`.

@@ -12,11 +12,13 @@
 //! * `quarantine_writer`: its quarantine files.
 //! * `spill`: its rows that do not fit in memory.
 //! * `disk_space`: free space of the staging directory's disk.
+//! * `care`: bodies of which no roll can be made.
 //! * `options`: the options of all of these.
 
+pub(crate) mod care;
 pub(crate) mod data_files;
 pub(crate) mod decode_workers;
-mod disk_space;
+pub(crate) mod disk_space;
 pub(crate) mod dispatcher;
 pub(crate) mod engine;
 pub(crate) mod manifest;
@@ -27,6 +29,8 @@ pub(crate) mod quarantine_writer;
 pub(crate) mod source;
 pub(crate) mod spill;
 mod stored_window;
+#[cfg(test)]
+pub(crate) mod test_faults;
 
 pub use options::Options;
 

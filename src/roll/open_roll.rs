@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::care::SetAside;
 use super::data_files::DataFiles;
 use super::decode_workers::{Part, TableRows};
 use super::disk_space::free_bytes;
@@ -26,10 +27,14 @@ pub(crate) struct OpenRoll {
     digest: BodiesDigest,
     since: Option<Micros>,
     counts: Counts,
+    set_aside: SetAside,
     source_bytes: u64,
     buffers: Buffers,
     spill: Spill,
     files: DataFiles,
+    /// A part had a fault for the end of the roll.
+    #[cfg(test)]
+    is_faulty: bool,
 }
 
 impl OpenRoll {
@@ -59,10 +64,13 @@ impl OpenRoll {
             digest: BodiesDigest::default(),
             since: None,
             counts: Counts::default(),
+            set_aside: SetAside::new(),
             source_bytes: 0,
             buffers: Buffers::new(bytes(options.row_group_bytes), bytes(options.memory_bytes / 2)),
             spill: Spill::new(spill::path(staging, roll), options.memory_bytes / 4),
             files: DataFiles::new(roll, threads, bytes(options.memory_bytes), staging),
+            #[cfg(test)]
+            is_faulty: false,
         })
     }
 
@@ -74,6 +82,16 @@ impl OpenRoll {
     /// Returns true when no bodies were added.
     pub(crate) fn is_empty(&self) -> bool {
         self.range.is_none()
+    }
+
+    /// Returns the bodies so far.
+    pub(crate) fn range(&self) -> Option<SeqRange> {
+        self.range
+    }
+
+    /// Returns the number of bodies that were set aside.
+    pub(crate) fn set_aside(&self) -> usize {
+        self.set_aside.len()
     }
 
     /// Adds bodies, which follow on those before. Their parts are pushed after.
@@ -95,7 +113,12 @@ impl OpenRoll {
     /// # Errors
     /// A staging file cannot be written; the roll is of no use then.
     pub(crate) fn push(&mut self, part: Part) -> anyhow::Result<()> {
+        #[cfg(test)]
+        {
+            self.is_faulty |= super::test_faults::pushed(&self.node, &part)?;
+        }
         self.counts += part.counts;
+        self.set_aside.extend(part.set_aside);
         for (id, rejects) in part.rejects {
             self.tables.get_mut(id)?.quarantine(&rejects, || self.files.path("ndjson"))?;
         }
@@ -163,12 +186,17 @@ impl OpenRoll {
     /// A staging file cannot be written; the roll is of no use then.
     pub(crate) fn finish(&mut self) -> anyhow::Result<Option<Manifest>> {
         let Some(range) = self.range.take() else { return Ok(None) };
+        #[cfg(test)]
+        if std::mem::take(&mut self.is_faulty) {
+            super::test_faults::finished(&self.node)?;
+        }
         let digest = std::mem::take(&mut self.digest);
         let files = self.files.finish(&mut self.buffers, &self.tables, &self.spill, digest)?;
         let counts = std::mem::take(&mut self.counts);
         let roll = self.files.begin_next();
         let mut manifest = Manifest::new(Arc::clone(&self.node), roll, range, counts, &self.specs);
         manifest.bodies = Some(digest);
+        manifest.set_aside = std::mem::take(&mut self.set_aside);
         for (key, encoded) in files {
             let router = &self.tables.get_mut(key.table)?.router;
             let values = router

@@ -15,6 +15,7 @@ use anyhow::{Context as _, bail};
 use super::Settings;
 use crate::journal::{MAX_SETTINGS_BYTES, Recovery, Seal};
 use crate::privacy;
+use crate::publish::sealed_settings::SealedSettings;
 use crate::table::{Tables, registry};
 
 /// Checks that a server of `settings` could land what `recovery` has found, without starting one.
@@ -76,7 +77,7 @@ pub(super) fn check(
 }
 
 fn check_seal(state: &Path, seal: &Seal, key: Option<&privacy::Key>) -> anyhow::Result<()> {
-    let tables = Tables::from_json(&seal.settings).context(
+    let SealedSettings { tables, .. } = SealedSettings::from_json(&seal.settings).context(
         "the tables it was sealed with cannot be read: start the version of this program that \
          sealed it, and stop that in order once the roll has landed",
     )?;

@@ -175,6 +175,7 @@ impl Observer for Board {
             }
             RollEvent::BodiesLost { roll, .. }
             | RollEvent::Recovered { roll, .. }
+            | RollEvent::SetAside { roll, .. }
             | RollEvent::Unmatched { roll, .. }
             | RollEvent::Overflowed { roll, .. } => {
                 self.update(roll, at, |_| {});

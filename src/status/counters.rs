@@ -25,6 +25,7 @@ impl Observer for MetricsObserver {
                 metrics::counter!(names::FILE_BYTES).increment(*bytes);
                 metrics::gauge!(names::LAST_COMMIT).set(at.0 as f64 / 1e6);
             }
+            RollEvent::SetAside { .. } => metrics::counter!(names::SET_ASIDE).increment(1),
             RollEvent::Unmatched { unmatched, .. } => {
                 metrics::counter!(names::UNMATCHED_ROWS).increment(*unmatched);
             }
@@ -43,7 +44,7 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
-    use crate::record::Roll;
+    use crate::record::{Roll, Seq};
 
     #[test]
     fn a_commit_a_retry_and_the_buffers_are_counted() {
@@ -64,6 +65,7 @@ mod tests {
             RollEvent::Committed { roll, rows: 6, rejects: 0, files: 1, bytes: 100 },
             RollEvent::Unmatched { roll, rows: 6, unmatched: 4 },
             RollEvent::Overflowed { roll, table: String::new(), partition: String::new(), rows: 3 },
+            RollEvent::SetAside { roll, seq: Seq(9), why: String::new() },
         ];
         metrics::with_local_recorder(&recorder, || {
             for event in &events {
@@ -80,6 +82,7 @@ mod tests {
             (names::REJECTS, "1"),
             (names::UNMATCHED_ROWS, "4"),
             (names::OVERFLOW_ROWS, "3"),
+            (names::SET_ASIDE, "1"),
             (names::FILES, "3"),
             (names::FILE_BYTES, "1000"),
             (names::LAST_COMMIT, "1.5"),

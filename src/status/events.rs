@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::record::{Roll, SeqRange};
+use crate::record::{Roll, Seq, SeqRange};
 
 /// One step of a roll, or of the engine that makes rolls.
 ///
 /// A roll that goes well emits `Opened`, `Filling` (many), `Finished`, `Sealed`, `Landed`,
-/// `Committed`, in this order; `Unmatched` and `Overflowed` may follow. Steps of a roll and of the next one interleave, since a roll is filled
+/// `Committed`, in this order; `Unmatched`, `Overflowed` and `SetAside` may follow. Steps of a roll and of the next one interleave, since a roll is filled
 /// while the one before it is published.
 ///
 /// `Redone` begins the steps of a roll that an earlier attempt has sealed; no `Sealed` follows.
@@ -138,6 +138,15 @@ pub enum RollEvent {
         /// Its rows there.
         rows: u64,
     },
+    /// A body of which no roll could be made is in quarantine, whole, and its roll is over.
+    SetAside {
+        /// The number of the roll.
+        roll: Roll,
+        /// The body.
+        seq: Seq,
+        /// The reason.
+        why: String,
+    },
     /// The engine failed. It begins anew from the journal after `pause`.
     EngineFailed {
         /// The error, with its causes.
@@ -169,6 +178,7 @@ impl RollEvent {
             | RollEvent::Recovered { roll, .. }
             | RollEvent::Landed { roll }
             | RollEvent::Committed { roll, .. }
+            | RollEvent::SetAside { roll, .. }
             | RollEvent::Unmatched { roll, .. }
             | RollEvent::Overflowed { roll, .. } => Some(*roll),
             RollEvent::EngineFailed { .. } | RollEvent::EngineStopped { .. } => None,

@@ -113,6 +113,13 @@ impl Observer for LogObserver {
                      takes any time"
                 );
             }
+            RollEvent::SetAside { roll, seq, why } => {
+                tracing::error!(
+                    "body {seq} was set aside: no roll could be made of it ({why}). It is whole in \
+                     the quarantine of roll {roll}; `sessionlake quarantine replay` lands it after \
+                     an upgrade that takes it"
+                );
+            }
             RollEvent::EngineFailed { error, pause } => {
                 if let Some(run) = self.engine.lock().failed(at) {
                     let since = run.text(at);

@@ -1,7 +1,7 @@
 //! The harness of the tests: a journal on a crashing disk, everything behind it, and a lake in a
 //! crashing store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -22,13 +22,14 @@ use crate::clock::ManualClock;
 use crate::encode::Compression;
 use crate::journal::tests::fake::FakeDisk;
 use crate::journal::{AppendError, Journal, JournalError, NewBody, Options, Receipt, Recovery};
-use crate::lake::Lake;
+use crate::lake::{Lake, QuarantineEntry};
 use crate::publish::error::{ErrorKind, PublishError};
 use crate::publish::lake_file::LakeFile;
 use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::record::{Form, Micros};
 use crate::roll;
+use crate::roll::test_faults::{self, Step};
 use crate::schema::TableSchema;
 use crate::status::{Observers, Readiness};
 use crate::table::{Spec, Tables, Template};
@@ -63,6 +64,8 @@ pub(super) struct Landed {
     pub(super) rows: BTreeMap<String, u64>,
     /// Ids of lines in quarantine, and how often each is there.
     pub(super) rejects: BTreeMap<String, u64>,
+    /// Ids of lines of bodies that were set aside whole. They are among the rejects.
+    pub(super) set_aside: BTreeSet<String>,
     /// Rows, or entries of the quarantine, by file.
     pub(super) files: BTreeMap<String, u64>,
     /// Bytes by file.
@@ -102,7 +105,12 @@ impl Harness {
         Journal::open(self.disk.clone(), self.clock.clone(), self.options.clone())
     }
 
+    /// Makes a supervisor. Bodies with these texts in their ids are faulty: `!decode` makes the decoder
+    /// panic, `!push` and `!finish` fail where their rows are taken in and where their roll is finished,
+    /// and `!die` ends the process when it is decoded.
     pub(super) fn supervisor(&self, journal: &Journal, recovery: &Recovery) -> Supervisor {
+        let (disk, store) = (Arc::clone(&self.disk), self.store.clone());
+        test_faults::set(journal.node(), Arc::new(move |step| fault(&step, &disk, &store)));
         Supervisor {
             options: self.roll,
             limits: RollLimits {
@@ -115,6 +123,7 @@ impl Harness {
             lake_file: LakeFile::new(self.disk.clone(), &self.options.dir),
             fence: Mutex::default(),
             asked: CancellationToken::new(),
+            taking_apart: Mutex::default(),
             key: None,
             tables: Tables::new(vec![self.table.clone()]).expect("one table"),
             journal: journal.clone(),
@@ -127,6 +136,12 @@ impl Harness {
             observers: Observers::none(),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// Returns the memory of rolls that could not be made.
+    pub(super) fn suspects(&self) -> Option<String> {
+        let bytes = self.disk.bytes_if_there(&self.options.dir.join("suspects.json"))?;
+        Some(String::from_utf8(bytes).expect("text"))
     }
 
     pub(super) fn staging(&self) -> PathBuf {
@@ -222,10 +237,15 @@ impl Landed {
         } else if name.starts_with("_quarantine/") {
             let text = String::from_utf8(bytes.to_vec()).expect("text");
             for line in text.lines() {
-                let entry: serde_json::Value = serde_json::from_str(line).expect("an entry");
-                let raw = entry["raw"].as_str().expect("text");
-                let id = raw.split('"').nth(3).expect("an id");
-                *self.rejects.entry(id.to_owned()).or_default() += 1;
+                let entry: QuarantineEntry = serde_json::from_str(line).expect("an entry");
+                let raw = String::from_utf8(entry.bytes()).expect("text");
+                let whole = entry.code.as_deref() == Some("set_aside");
+                assert!(whole || raw.lines().count() == 1, "{raw}");
+                for line in raw.lines() {
+                    let id = line.split('"').nth(3).expect("an id").to_owned();
+                    *self.rejects.entry(id.clone()).or_default() += 1;
+                    self.set_aside.extend(whole.then_some(id));
+                }
             }
             self.files.insert(name, text.lines().count() as u64);
         } else {
@@ -313,6 +333,33 @@ pub(super) fn land(supervisor: &Supervisor, disk: &FakeDisk) -> anyhow::Result<(
 pub(super) fn line(id: &str, day: u64, broken: bool) -> String {
     let end = if broken { "" } else { "}" };
     format!("{{\"id\":\"{id}\",\"on\":\"{day}\"{end}\n")
+}
+
+/// The fault of a step of a body, if it has one.
+fn fault(step: &Step<'_>, disk: &FakeDisk, store: &FakeStore) -> anyhow::Result<bool> {
+    match step {
+        Step::Decode(body) => {
+            let has = |text: &str| memchr::memmem::find(&body.bytes, text.as_bytes()).is_some();
+            if has("!die") {
+                disk.turn_off();
+                store.die();
+            }
+            assert!(!has("!decode") && !has("!die"), "a defect of the decoder");
+            Ok(false)
+        }
+        Step::Push(part) => {
+            let mut finish = false;
+            for rows in &part.rows {
+                let ids = rows.batch.column_by_name("id").expect("a column").as_string::<i32>();
+                for id in ids.iter().flatten() {
+                    anyhow::ensure!(!id.contains("!push"), "a defect of the batcher");
+                    finish |= id.contains("!finish");
+                }
+            }
+            Ok(finish)
+        }
+        Step::Finish => anyhow::bail!("a defect of the encoder"),
+    }
 }
 
 fn body(text: &str) -> NewBody {

@@ -1,5 +1,6 @@
 //! Everything behind the receiver, on a disk and a store that break.
 
+mod apart;
 mod engine;
 mod events;
 mod harness;

@@ -11,6 +11,10 @@
 //! original, and a start finds another lake. Of all copies one goes on. What the others have
 //! acknowledged alone is in their journals, and never in the lake.
 //!
+//! Some bodies are faulty: the decoder panics on them, a roll of them cannot be made, or the process
+//! dies of them whenever they are decoded. These are set aside, each once and whole, and all others land
+//! as rows and rejects.
+//!
 //! A short search runs with every `cargo test`. The long one: `SESSIONLAKE_SEARCH_STEPS=200000 cargo
 //! test --release publish::tests::search -- --nocapture`. A history that breaks something is
 //! printed with its seed, and run again alone with `SESSIONLAKE_SEARCH_SEED` (its threads may take
@@ -54,6 +58,9 @@ struct Tally {
     copies_taken: u64,
     clones: u64,
     other_lakes: u64,
+    /// Bodies that were set aside, and those of them that had no fault.
+    set_aside: u64,
+    wrongly_set_aside: u64,
 }
 
 /// A copy of the state directory.
@@ -68,6 +75,7 @@ struct Asked {
     text: String,
     ids: Vec<String>,
     acked: bool,
+    faulty: bool,
 }
 
 struct History {
@@ -77,6 +85,9 @@ struct History {
     /// Bodies by the sequence numbers of their acks.
     acked: BTreeMap<u64, usize>,
     copies: Vec<Copy>,
+    /// Faults that bodies may have.
+    faults: Vec<&'static str>,
+    deaths: u64,
 }
 
 impl History {
@@ -88,7 +99,14 @@ impl History {
         // With little memory, rows are spilled.
         harness.roll.memory_bytes = if dice.one_in(2) { 1 << 26 } else { 1 << 14 };
         harness.part_bytes = if dice.one_in(2) { 1_000 } else { 1 << 20 };
-        History { dice, harness, asked: Vec::new(), acked: BTreeMap::new(), copies: Vec::new() }
+        let faults = match dice.below(8) {
+            0 => vec!["!decode"],
+            1 => vec!["!decode", "!push", "!finish"],
+            2 => vec!["!die"],
+            _ => Vec::new(),
+        };
+        let (asked, acked, copies) = (Vec::new(), BTreeMap::new(), Vec::new());
+        History { dice, harness, asked, acked, copies, faults, deaths: 0 }
     }
 
     /// A new body, or one that was asked for before.
@@ -98,13 +116,17 @@ impl History {
             return (among - 1 - self.dice.below(among.min(6))) as usize;
         }
         let number = self.asked.len();
+        let among = self.faults.len() as u64;
+        let faulty = among > 0 && self.dice.one_in(12);
+        let fault =
+            if faulty { self.faults[self.dice.below(among) as usize] } else { Default::default() };
         let (mut text, mut ids) = (String::new(), Vec::new());
         for at in 0..1 + self.dice.below(6) {
-            let id = format!("b{number}-{at}");
-            text.push_str(&line(&id, self.dice.below(3), self.dice.one_in(8)));
+            let id = format!("b{number}{fault}-{at}");
+            text.push_str(&line(&id, self.dice.below(3), !faulty && self.dice.one_in(8)));
             ids.push(id);
         }
-        self.asked.push(Asked { text, ids, acked: false });
+        self.asked.push(Asked { text, ids, acked: false, faulty });
         number
     }
 
@@ -224,7 +246,7 @@ impl History {
     fn fresh(&mut self) -> usize {
         let (number, id) = (self.asked.len(), format!("c{}-0", self.asked.len()));
         let text = line(&id, self.dice.below(3), false);
-        self.asked.push(Asked { text, ids: vec![id], acked: false });
+        self.asked.push(Asked { text, ids: vec![id], acked: false, faulty: false });
         number
     }
 
@@ -358,6 +380,7 @@ impl History {
 
     /// The process is gone, perhaps with the power.
     fn die(&mut self, journal: Option<Journal>, tally: &mut Tally) {
+        self.deaths += 1;
         let after = if self.dice.one_in(2) {
             tally.kills += 1;
             self.harness.disk.killed()
@@ -377,13 +400,16 @@ impl History {
 
     fn run(&mut self, tally: &mut Tally) {
         for _ in 0..1 + self.dice.below(8) {
-            let copied = self.dice.one_in(2) && !self.harness.disk.is_off();
+            // Beside a directory of which its process dies, no other one is told from it.
+            let dies = self.faults.contains(&"!die");
+            let copied = self.dice.one_in(2) && !self.harness.disk.is_off() && !dies;
             if copied && !self.harness.segments().is_empty() {
                 let disk = self.harness.disk.killed();
                 self.copies.push(Copy { disk, acked: self.acked.clone() });
             }
             self.live(tally);
             match self.dice.below(12) {
+                _ if dies => {}
                 0 | 1 => self.bring_back(tally),
                 2 => self.clone_beside(tally),
                 3 => self.find_another_lake(tally),
@@ -400,8 +426,20 @@ impl History {
         if self.dice.one_in(3) {
             self.harness.store.go_away(self.dice.below(200));
         }
-        self.harness.drain();
+        while let Err(error) = self.land_calmly() {
+            assert!(self.harness.disk.is_off(), "{error:?}");
+            assert!(self.deaths < 100, "it dies for ever");
+            self.die(None, tally);
+        }
         self.check(tally);
+    }
+
+    /// Starts without faults of disk and store, and lands everything.
+    fn land_calmly(&self) -> anyhow::Result<()> {
+        let (journal, recovery) = self.harness.open().expect("opens");
+        let supervisor = self.harness.supervisor(&journal, &recovery);
+        journal.close();
+        land(&supervisor, &self.harness.disk)
     }
 
     /// Acked ⊆ landed ∪ quarantined, each once, whole, and nothing that was never asked for.
@@ -415,6 +453,14 @@ impl History {
             assert!(counts.iter().all(|count| *count <= 1), "{what} is doubled: {counts:?}");
             assert!(counts.iter().all(|count| *count == counts[0]), "{what} is torn: {counts:?}");
             assert!(!asked.acked || counts[0] == 1, "{what} was acked and is lost");
+            let set_aside = asked.ids.iter().any(|id| landed.set_aside.contains(id));
+            let there = counts[0] == 1;
+            assert!(!asked.faulty || set_aside == there, "{what} is faulty and landed");
+            tally.set_aside += u64::from(set_aside);
+            let wrongly = set_aside && !asked.faulty;
+            tally.wrongly_set_aside += u64::from(wrongly);
+            // A process that died three times of something else is all that may look like a body's.
+            assert!(!wrongly || self.deaths >= 4, "{what} has no fault and is set aside");
         }
         assert_eq!(known, landed.rows.len() + landed.rejects.len(), "never asked for");
         landed.check_receipts();
@@ -451,6 +497,7 @@ fn no_history_loses_or_doubles_a_line() {
         assert!(all.iter().all(|n| *n > 0), "{tally:?}");
         let all = [tally.copies_refused, tally.copies_taken, tally.clones, tally.other_lakes];
         assert!(all.iter().all(|n| *n > 0), "{tally:?}");
+        assert!(tally.set_aside > 0, "{tally:?}");
         let store = tally.store;
         let all = [store.refused, store.lost_answers, store.late, store.exists, store.away];
         assert!(all.iter().all(|n| *n > 0) && store.deaths > 0, "{tally:?}");
