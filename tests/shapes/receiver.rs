@@ -32,6 +32,8 @@ pub(crate) struct Cost {
     pub(crate) peak_bytes: u64,
     /// Most bytes of files besides the journal at a time: staging and lake.
     pub(crate) disk_bytes: u64,
+    /// Data files in the lake, in the end.
+    pub(crate) files: usize,
     /// True if all has landed and the program has ended in order.
     pub(crate) landed: bool,
 }
@@ -55,6 +57,7 @@ pub(crate) fn measure(form: Form, setup: Setup, body: &[u8]) -> Cost {
         stop.store(true, Ordering::Relaxed);
         cost.cpu_s = running.cpu_s() - before_s;
         (cost.peak_bytes, cost.disk_bytes) = watch.join().expect("the watch");
+        cost.files = data_files(&folder.path().join("lake"));
         cost.landed = ended && running.child.wait().expect("its end").success();
     });
     if !cost.landed {
@@ -236,4 +239,13 @@ fn bytes_below(folders: &[PathBuf]) -> u64 {
         }
     }
     bytes
+}
+
+fn data_files(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = |entry: fs::DirEntry| match entry.path() {
+        path if path.is_dir() => data_files(&path),
+        path => usize::from(path.extension().is_some_and(|extension| extension == "parquet")),
+    };
+    entries.map(files).sum()
 }

@@ -120,13 +120,13 @@ impl Search {
             return;
         }
         let mut cost = measure(shape.form, shape.setup, &body);
-        let mut shares = self.shares(&cost, body.len());
+        let mut shares = self.shares(&cost, &shape, body.len());
         let is_wrong =
             |cost: &Cost, shares: &Shares| !cost.landed || !shares.beyond(1.0).is_empty();
         if is_wrong(&cost, &shares) {
             // Something else may have had the machine.
             cost = measure(shape.form, shape.setup, &body);
-            let again = self.shares(&cost, body.len());
+            let again = self.shares(&cost, &shape, body.len());
             shares.cpu = shares.cpu.min(again.cpu);
         }
         if is_wrong(&cost, &shares) {
@@ -146,8 +146,8 @@ impl Search {
         }
     }
 
-    fn shares(&self, cost: &Cost, body_bytes: usize) -> Shares {
-        Shares::of(cost, body_bytes, self.usual)
+    fn shares(&self, cost: &Cost, shape: &Shape, body_bytes: usize) -> Shares {
+        Shares::of(cost, shape.setup, body_bytes, self.usual)
     }
 
     fn report(&self) {
