@@ -168,7 +168,7 @@ fn settings(folder: &Path, setup: Setup) -> String {
             fs::set_permissions(folder.join("key"), mode).expect("a mode");
             text += &format!("privacy_key = {:?}\n", folder.join("key"));
         }
-        Setup::ByCountry => text += "partition = \"country={country}/date={startTime:%Y-%m-%d}\"\n",
+        Setup::ByCountry => text += "partition = \"land={country}/date={startTime:%Y-%m-%d}\"\n",
     }
     text += "[[endpoint]]\nname = \"plain\"\npath = \"/plain\"\n[[endpoint]]\nname = \"elastic\"\n\
              path = \"/elastic\"\nform = \"elasticsearch\"\n";

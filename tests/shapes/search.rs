@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::evolve::{Dice, child};
 use crate::receiver::{Cost, measure};
 use crate::shape::Shape;
-use crate::{CORPUS, Shares, Usual, line, now_ms, shapes};
+use crate::{Shares, Usual, corpus, line, now_ms};
 
 /// Bytes of a body at which shapes are compared.
 const SIZE: usize = 2_000_000;
@@ -43,7 +43,7 @@ fn the_search_finds_no_shape_beyond_the_bounds() {
     };
     let mut search = Search::new();
     println!("usual: {:?}", search.usual);
-    for (family, shape) in shapes(CORPUS).into_iter().enumerate() {
+    for (family, shape) in corpus().into_iter().enumerate() {
         search.evaluate(shape, family, SIZE);
     }
     let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
