@@ -19,8 +19,10 @@ pub(crate) const MOST_CHARACTERS: usize = 400;
 /// Most bytes of a text of others.
 pub(crate) const SHOWN_BYTES: usize = 1024;
 
-/// Most bytes of one line of an error for people. Some list what is wrong with a configuration.
-const PRINTED_BYTES: usize = 16 << 10;
+/// Most bytes of an error for people. Some list what is wrong with a configuration.
+const PRINTED_BYTES: usize = 32 << 10;
+/// Most bytes of a line of it.
+const LINE_BYTES: usize = 4 << 10;
 
 /// Iterates over the error and its causes, outermost first.
 pub(crate) fn causes<'a>(
@@ -69,10 +71,21 @@ pub(crate) fn printable(text: &str) -> String {
     escaped(&without_userinfo(text), &['\n', '\t'], usize::MAX)
 }
 
-/// Returns the text of an error for people, as [`printable`] does, cut at a length that no list of our
-/// own has.
+/// Returns the text of an error for people, cut at a length that no list of our own has. Lines of such a
+/// list are indented; any other line feed is somebody else's, and is escaped.
 pub(crate) fn printable_error(text: &str) -> String {
-    escaped(&without_userinfo(text), &['\n', '\t'], PRINTED_BYTES)
+    let lines = text.split("\n  ").map(|part| line(part, LINE_BYTES, &['\t']));
+    let mut printed = String::new();
+    for part in lines {
+        if printed.len() + part.len() > PRINTED_BYTES {
+            printed.push_str("\n  …");
+            break;
+        }
+        let between = if printed.is_empty() { "" } else { "\n  " };
+        printed.push_str(between);
+        printed.push_str(&part);
+    }
+    printed
 }
 
 /// Returns a text of others on one line of at most [`SHOWN_BYTES`]: a name, a value, an answer.
@@ -250,7 +263,10 @@ mod tests {
         assert_eq!(shown("date=2026-11-23/ä b"), "date=2026-11-23/ä b");
         let listed = "2 mistakes:\n\tone\u{1b}[2J\n\ttwo";
         assert_eq!(printable(listed), "2 mistakes:\n\tone\\u{1b}[2J\n\ttwo");
-        assert!(printable_error(&"a\n".repeat(1 << 20)).len() < PRINTED_BYTES + 4);
+        assert_eq!(printable_error("2 mistakes:\n  one\nerror: forged"), "2 mistakes:\n  one\\nerror: forged");
+        for long in ["a\n".repeat(1 << 20), "a\n  ".repeat(1 << 20), "x".repeat(3 << 20)] {
+            assert!(printable_error(&long).len() < PRINTED_BYTES + 16);
+        }
     }
 
     #[test]

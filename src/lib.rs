@@ -21,7 +21,7 @@
 //! * Landing: [`roll`] with [`decode`], [`privacy`], [`batch`] and [`encode`]; [`publish`] with
 //!   [`commit`]; [`lake`].
 //! * Beside the receiver: [`import`], [`audit`] (`verify`, `inspect`, `sample`), [`simulate`].
-//! * Of the process: `descriptors`, its limit of open files and sockets.
+//! * Of the process: `descriptors`, its limit of open files and sockets, and no core dumps.
 //! * Shared: [`table`], [`schema`], [`columnar`], [`record`], [`clock`], [`metrics`], [`status`].
 //!
 //! `docs/design.md` says who may use whom (`tests/arrows.rs` holds the sources to it) and where a new

@@ -67,7 +67,7 @@ pub fn import(options: Options) -> anyhow::Result<()> {
     let importer = Importer::open(options, runtime.handle().clone())?;
     Staging::sweep(&importer.options.lake.location);
     let failed = land_all(&importer)?;
-    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    ensure!(failed.is_empty(), "{}", failed.join("\n  "));
     Ok(())
 }
 

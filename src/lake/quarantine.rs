@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{self, ObjectName};
 use super::{Lake, StoreError};
+use crate::error_text::shown;
+use crate::json::number;
 
 /// One file of the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,8 +40,10 @@ pub struct QuarantineEntry {
     /// The reason for people.
     pub reason: String,
     /// The body it came in.
+    #[serde(deserialize_with = "number")]
     pub seq: u64,
     /// Its number in the body, counted from 1.
+    #[serde(deserialize_with = "number")]
     pub line: u64,
     /// The line: a text, or `{"base64": …}` when it is none.
     pub raw: serde_json::Value,
@@ -106,7 +110,7 @@ pub enum QuarantineError {
     #[error("there is no such file")]
     Missing,
     /// A line of the file is no entry.
-    #[error("line {line} is no entry: {source}")]
+    #[error("line {line} is no entry: {}", shown(&source.to_string()))]
     Malformed {
         /// The line, counted from 1.
         line: usize,

@@ -67,9 +67,9 @@ impl DataFile {
     /// Returns the row groups that hold `rows`, and the selection of `rows` within these groups.
     fn select(&self, rows: &[usize]) -> (Vec<usize>, RowSelection) {
         let (mut groups, mut selectors) = (Vec::new(), Vec::new());
-        let (mut begin, mut left) = (0, rows);
+        let (mut begin, mut left) = (0_usize, rows);
         for (number, group) in self.footer.row_groups().iter().enumerate() {
-            let end = begin + usize::try_from(group.num_rows()).unwrap_or(0);
+            let end = usize::try_from(group.num_rows()).map_or(begin, |n| begin.saturating_add(n));
             let inside = left.partition_point(|row| *row < end);
             let (here, rest) = left.split_at(inside);
             if !here.is_empty() {

@@ -134,8 +134,8 @@ fn report(footer: &ParquetMetaData, name: &str, bytes: u64) -> Result<FileReport
         file: name.to_owned(),
         bytes,
         rows: unsigned(file.num_rows()),
-        compressed_bytes: row_groups.iter().map(|group| group.compressed_bytes).sum(),
-        uncompressed_bytes: row_groups.iter().map(|group| group.uncompressed_bytes).sum(),
+        compressed_bytes: sum(row_groups.iter().map(|group| group.compressed_bytes)),
+        uncompressed_bytes: sum(row_groups.iter().map(|group| group.uncompressed_bytes)),
         created_by: file.created_by().map(str::to_owned),
         time_column: column.map(|c| file.schema_descr().column(c).name().to_owned()),
         first: found.map(|(first, _)| show_time(first)),
@@ -148,6 +148,11 @@ fn report(footer: &ParquetMetaData, name: &str, bytes: u64) -> Result<FileReport
             .collect(),
         schema,
     })
+}
+
+/// Returns the sum of counts, which a broken footer may have of any size.
+fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 fn columns(footer: &ParquetMetaData) -> Vec<ColumnReport> {
@@ -170,11 +175,14 @@ fn columns(footer: &ParquetMetaData) -> Vec<ColumnReport> {
         for (column, chunk) in columns.iter_mut().zip(group.columns()) {
             column.compression.insert(codec(chunk));
             column.encodings.extend(chunk.encodings().map(|encoding| encoding.to_string()));
-            column.compressed_bytes += unsigned(chunk.compressed_size());
-            column.uncompressed_bytes += unsigned(chunk.uncompressed_size());
-            column.values += unsigned(chunk.num_values());
+            let counts = [
+                (&mut column.compressed_bytes, chunk.compressed_size()),
+                (&mut column.uncompressed_bytes, chunk.uncompressed_size()),
+                (&mut column.values, chunk.num_values()),
+            ];
+            counts.into_iter().for_each(|(sum, more)| *sum = sum.saturating_add(unsigned(more)));
             let nulls = chunk.statistics().and_then(|statistics| statistics.null_count_opt());
-            column.nulls = column.nulls.zip(nulls).map(|(sum, nulls)| sum + nulls);
+            column.nulls = column.nulls.zip(nulls).map(|(sum, more)| sum.saturating_add(more));
             column.bloom_filter &= chunk.bloom_filter_offset().is_some();
             column.page_index &=
                 chunk.column_index_offset().is_some() && chunk.offset_index_offset().is_some();
