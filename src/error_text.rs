@@ -263,7 +263,10 @@ mod tests {
         assert_eq!(shown("date=2026-11-23/ä b"), "date=2026-11-23/ä b");
         let listed = "2 mistakes:\n\tone\u{1b}[2J\n\ttwo";
         assert_eq!(printable(listed), "2 mistakes:\n\tone\\u{1b}[2J\n\ttwo");
-        assert_eq!(printable_error("2 mistakes:\n  one\nerror: forged"), "2 mistakes:\n  one\\nerror: forged");
+        assert_eq!(
+            printable_error("2 mistakes:\n  one\nerror: forged"),
+            "2 mistakes:\n  one\\nerror: forged"
+        );
         for long in ["a\n".repeat(1 << 20), "a\n  ".repeat(1 << 20), "x".repeat(3 << 20)] {
             assert!(printable_error(&long).len() < PRINTED_BYTES + 16);
         }
