@@ -18,7 +18,7 @@
 //! _tables/<table>.json                           partition columns of a table
 //! _nodes/<node>.json                             fence of a node
 //! _lake.json                                     identity of the lake
-//! _sessionlake_check/<token>                     written, read and deleted by `check`
+//! _sessionlake_check/<token>                     written, read and deleted by `check` and `serve`
 //! …/.<name>.tmp                                  a local file that is being written
 //! ```
 //! Names are relative to the lake. A roll is written with at least eight digits. The name of an

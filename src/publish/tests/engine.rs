@@ -245,6 +245,45 @@ fn a_file_whose_sync_failed_is_made_again_and_not_synced_again() {
     assert_ne!(root.join(name).metadata().expect("landed").ino(), failed);
 }
 
+/// A file system that takes names for one that differ in the case of ASCII.
+#[derive(Debug)]
+struct FoldsCase(std::path::PathBuf);
+
+impl crate::lake::Syncs for FoldsCase {
+    fn sync(&self, path: &std::path::Path) -> std::io::Result<()> {
+        std::fs::File::open(path)?.sync_all()
+    }
+
+    fn stored(&self, path: std::path::PathBuf) -> std::path::PathBuf {
+        let below = path.strip_prefix(&self.0).expect("within the lake");
+        self.0.join(below.to_str().expect("text").to_ascii_lowercase())
+    }
+}
+
+/// As a roll that was sealed for another file system, or by an earlier build.
+#[test]
+fn a_roll_of_which_two_names_are_one_file_is_not_put() {
+    let harness = Harness::new(7);
+    let (journal, recovery) = harness.open().expect("opens");
+    let mut supervisor = harness.supervisor(&journal, &recovery);
+    let root = harness.staging().with_file_name("lake");
+    let lake = crate::lake::Options {
+        location: crate::lake::Location::Local(root.clone()),
+        options: Vec::new(),
+        timeout: LONG,
+    };
+    let lake = crate::lake::Lake::open(&lake).expect("a lake");
+    supervisor.lake = lake.syncing(Box::new(FoldsCase(root.clone())));
+    for (id, land) in [("a", "Germany"), ("b", "GERMANY"), ("c", "germany")] {
+        let line = format!("{{\"id\":\"{id}\",\"on\":\"{land}\"}}\n");
+        harness.append(&journal, &line).expect("taken");
+    }
+    journal.close();
+    let error = format!("{:#}", supervisor.run().expect_err("somebody has to look"));
+    assert!(error.contains("for one file, and nothing of the roll was put"), "{error}");
+    assert!(!root.join("visits").exists() && journal.status().committed_seq == Seq(0));
+}
+
 #[test]
 fn a_staging_file_is_synced_before_it_is_read_for_a_bucket() {
     let harness = Harness::new(6);
