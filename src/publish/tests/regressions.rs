@@ -12,6 +12,7 @@ use crate::journal::Seal;
 use crate::lake::LostBodies;
 use crate::publish::publisher::RollLog as _;
 use crate::record::{Roll, Seq, SeqRange};
+use crate::table::PartitionLimits;
 
 /// Returns a harness whose journal has `bodies` bodies of one line, two a segment, of which those from
 /// `first` to `last` are sealed as roll 1; its process was killed.
@@ -263,6 +264,8 @@ fn a_roll_whose_receipt_is_there_is_not_put_again() {
 fn many_files_land_although_some_puts_always_fail() {
     let mut harness = Harness::new(23);
     harness.rows = 400;
+    // One small body opens a quarter of `max_partitions` otherwise.
+    harness.table.partition_limits = PartitionLimits::IMPORTED;
     harness.store.inject_faults(20);
     let (journal, recovery) = harness.open().expect("opens");
     let text: String = (0..300).map(|day| line(&format!("b{day}"), day, false)).collect();
