@@ -84,6 +84,10 @@ impl Dispatcher<'_> {
     pub(crate) fn run(mut self, source: &mut dyn Source) -> anyhow::Result<()> {
         let mut ended = false;
         while !ended && !self.abandoned.load(Ordering::Relaxed) {
+            // One that is larger than all of that is alone.
+            while self.in_flight_bytes > self.max_in_flight_bytes {
+                self.in_flight_bytes -= self.freed.recv().context(STOPPED)?;
+            }
             let mut bodies = Vec::new();
             let mut bytes = 0;
             // Set by the first body: bodies that keep trickling in do not put it off.
