@@ -159,7 +159,7 @@ pub const ALL: &[Metric] = &[
     metric(AUTH_REFUSED, Counter, Unit::Count, "Requests with missing or wrong credentials"),
     metric(LIMITED, Counter, Unit::Count, "Requests and connections beyond a limit of their peer"),
     metric(REFUSED, Counter, Unit::Count, "Requests and connections refused, by reason"),
-    metric(EVICTED, Counter, Unit::Count, "Idle connections closed to make room for others"),
+    metric(EVICTED, Counter, Unit::Count, "Connections closed to make room for others"),
     metric(TLS_FAILED, Counter, Unit::Count, "TLS handshakes that failed"),
     metric(ACK_SECONDS, Histogram(ACK_BOUNDS), Unit::Seconds, "From a request's head to its 200"),
     metric(JOURNAL_BACKLOG_BYTES, Gauge, Unit::Bytes, "Bytes of journal on disk"),

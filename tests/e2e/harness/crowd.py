@@ -52,7 +52,7 @@ def slow_body(path=b"/open"):
 
 def unread(path=b"/nothing-" + b"x" * 150):
     """HTTP/1.1: one request after the other, and no answer is read."""
-    return b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path * 100
+    return b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path * 1000
 
 
 class Crowd:
