@@ -209,8 +209,7 @@ impl History {
             0 => None,
             1 => Some(file.text[..cut].to_owned()),
             _ => {
-                let more =
-                    (0..1 + self.dice.below(20)).map(|n| format!("{{\"id\":\"more-{n}\"}}\n"));
+                let more = (0..1 + cut % 20).map(|n| format!("{{\"id\":\"more-{n}\"}}\n"));
                 Some(file.text.clone() + &more.collect::<String>())
             }
         };
