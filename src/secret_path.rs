@@ -117,7 +117,7 @@ fn has_no_modes(file: &File) -> bool {
         0x6573_5546,
     ];
     rustix::fs::fstatfs(file)
-        .is_ok_and(|found| TYPES.contains(&(i64::from(found.f_type) & 0xffff_ffff)))
+        .is_ok_and(|found| TYPES.contains(&(found.f_type & 0xffff_ffff)))
 }
 
 #[cfg(not(target_os = "linux"))]

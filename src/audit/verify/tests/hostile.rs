@@ -3,9 +3,11 @@
 use super::*;
 use crate::json::MOST;
 
+type Change = fn(&mut Receipt);
+
 #[test]
 fn numbers_that_cannot_be_counted_with_are_no_receipt() {
-    let changes: [(&str, fn(&mut Receipt)); 7] = [
+    let changes: [(&str, Change); 7] = [
         ("last", |receipt| receipt.last_seq = u64::MAX),
         ("first", |receipt| receipt.first_seq = u64::MAX),
         ("lines", |receipt| receipt.lines = MOST + 1),
