@@ -116,8 +116,7 @@ fn has_no_modes(file: &File) -> bool {
         0x786f_4256,
         0x6573_5546,
     ];
-    rustix::fs::fstatfs(file)
-        .is_ok_and(|found| TYPES.contains(&(found.f_type & 0xffff_ffff)))
+    rustix::fs::fstatfs(file).is_ok_and(|found| TYPES.contains(&(found.f_type & 0xffff_ffff)))
 }
 
 #[cfg(not(target_os = "linux"))]
