@@ -436,8 +436,10 @@ fn no_history_loses_or_doubles_a_line_of_a_file() {
         let all = [tally.deaths, tally.pairs, tally.disturbed, tally.missing, tally.given_up];
         assert!(tally.appended > 0, "{tally:?}");
         assert!(all.iter().all(|n| *n > 0), "{tally:?}");
-        let marks = [tally.marks_deleted, tally.all_marks_deleted, tally.in_order, tally.failed];
+        let marks = [tally.marks_deleted, tally.in_order, tally.failed];
         assert!(marks.iter().all(|n| *n > 0), "{tally:?}");
+        // One kind of four of what happens in some histories only.
+        assert!(tally.histories < 4 * HISTORIES || tally.all_marks_deleted > 0, "{tally:?}");
         let store = [tally.refused, tally.lost_answers, tally.late];
         assert!(store.iter().all(|n| *n > 0), "{tally:?}");
     }
