@@ -48,6 +48,7 @@ pub mod journal;
 mod json;
 pub mod lake;
 pub mod metrics;
+mod packed_lines;
 pub mod peers;
 pub mod privacy;
 pub mod publish;

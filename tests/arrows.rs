@@ -20,6 +20,7 @@ const SHARED: &[&str] = &[
     "foreign_format",
     "json",
     "metrics",
+    "packed_lines",
     "peers",
     "record",
     "schema",

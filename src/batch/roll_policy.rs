@@ -48,6 +48,8 @@ pub enum RollReason {
     Spilled,
     /// A roll is taken apart: it has as many bodies as it may.
     Apart,
+    /// The staging files take too much of the disk.
+    Disk,
     /// The source has ended.
     End,
 }
@@ -64,6 +66,7 @@ impl RollReason {
             RollReason::Footers => "footers",
             RollReason::Spilled => "spilled",
             RollReason::Apart => "apart",
+            RollReason::Disk => "disk",
             RollReason::End => "end",
         }
     }

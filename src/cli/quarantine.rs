@@ -17,7 +17,8 @@ use crate::lake::{Lake, Options, QuarantineEntry, QuarantineFile, Quarantined};
 /// Look at lines that were no documents, and land them again after a fix.
 ///
 /// A line that cannot become a row is kept in quarantine with the reason, the body it came in
-/// and its number there.
+/// and its number there. Short lines of one body, where there are many, are one entry of several
+/// lines; so is the rest of a body that has hardly any documents, which is not read.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -118,7 +119,7 @@ struct ShowArgs {
 /// Land lines of the quarantine again.
 ///
 /// Lines of the configured table that are documents now become rows, as `sessionlake import` lands
-/// them. The entries stay, as the record of what came; one that was landed again before is left
+/// them. Text that was not read is read line by line. The entries stay, as the record of what came; one that was landed again before is left
 /// out, so that giving the command twice doubles nothing. What is no document, now as before, is
 /// left alone, and can be tried again after the next upgrade.
 #[derive(Debug, clap::Args)]
@@ -202,7 +203,7 @@ fn show(args: ShowArgs, environment: &Environment) -> Outcome {
                 break;
             }
             left -= 1;
-            let line = serde_json::to_string(entry).context("cannot make JSON of an entry")?;
+            let line = in_clear(entry).context("cannot make JSON of an entry")?;
             text.push_str(&in_json(&line));
             text.push('\n');
         }
@@ -212,6 +213,15 @@ fn show(args: ShowArgs, environment: &Environment) -> Outcome {
         }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns an entry as JSON, with what came not compressed. A form that this version does not know is
+/// left as it is.
+fn in_clear(entry: &QuarantineEntry) -> serde_json::Result<String> {
+    let Some(texts) = entry.texts() else { return serde_json::to_string(entry) };
+    let mut entry = entry.clone();
+    entry.show(&texts);
+    serde_json::to_string(&entry)
 }
 
 fn has(entry: &QuarantineEntry, reason: Option<&str>) -> bool {

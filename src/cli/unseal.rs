@@ -4,16 +4,16 @@ use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use serde_json::Value;
-
 use super::{Failure, Outcome, manual};
+use crate::lake::{QuarantineEntry, texts_of};
 use crate::privacy::{self, Key};
 
 /// Open rejected lines that privacy rules have sealed.
 ///
 /// Reads entries of a quarantine file from standard input and prints them with the bytes of the
-/// line in place of the sealed ones. Entries that are not sealed pass as they are; one that this
-/// secret does not open is an error.
+/// line in place of the sealed ones; of several lines, a list. Bytes that are no text are given in
+/// base64. Entries that are not sealed pass as they are; one that this secret does not open is an
+/// error.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake unseal --privacy-key privacy.key \\
@@ -38,13 +38,13 @@ pub(super) fn run(args: &Args) -> Outcome {
 
 /// Returns an entry with its line opened, or as it is if it is not sealed.
 fn open(key: &Key, line: &str) -> anyhow::Result<String> {
-    let mut entry: Value =
+    let mut entry: QuarantineEntry =
         serde_json::from_str(line).context("this is no entry of a quarantine")?;
-    let raw = entry.get("raw").and_then(Value::as_str);
-    let Some(sealed) = raw.and_then(privacy::sealed) else { return Ok(line.to_owned()) };
-    let text = key.open(&sealed).context("this secret does not open it")?;
-    if let Some(raw) = entry.get_mut("raw") {
-        *raw = String::from_utf8_lossy(&text).into_owned().into();
-    }
-    Ok(entry.to_string())
+    let Some(sealed) = entry.raw.as_str().and_then(privacy::sealed) else {
+        return Ok(line.to_owned());
+    };
+    let raw = key.open(&sealed.text).context("this secret does not open it")?;
+    let texts = texts_of(raw, sealed.form.as_deref());
+    entry.show(&texts.context("what it holds has a form that this version does not know")?);
+    serde_json::to_string(&entry).context("cannot make JSON of it")
 }

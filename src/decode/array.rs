@@ -38,6 +38,10 @@ impl BodyReader<'_> {
             self.progress.at = first;
             return false;
         }
+        if self.gives_up(first) {
+            self.give_up(first, line);
+            return false;
+        }
         if !self.see(first) {
             self.starve(at, first, line);
             return false;

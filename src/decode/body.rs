@@ -7,7 +7,7 @@ use super::long::{Extent, too_long};
 use super::parser::{Failed, Parsed, Parser, Scratch};
 use super::plan::{Column, FieldIndex, RecordBuilder};
 use super::progress::{Expected, MOST_BLANK_BYTES, Progress, ReadLimit, State};
-use super::reject::{Defect, Fault, Reject};
+use super::reject::{Defect, Fault, RawForm, Reject};
 use super::rows::{Position, Rows};
 use super::value;
 use crate::bulk_action::{self, BYTE_ORDER_MARK, Verb};
@@ -76,6 +76,7 @@ impl<'a> BodyReader<'a> {
                 reader.after_array(at, line);
             }
             State::Documents => reader.documents(),
+            State::Unread => reader.unread(),
             _ => reader.lines(),
         }
         reader.rows.end(body);
@@ -181,6 +182,9 @@ impl<'a> BodyReader<'a> {
                 self.progress.state = state;
                 (self.progress.at, self.progress.line) = (at, line);
                 return;
+            }
+            if self.gives_up(at) {
+                return self.give_up(at, line);
             }
             self.see_all();
             let start = self.line_start(at);
@@ -393,14 +397,31 @@ impl<'a> BodyReader<'a> {
             self.too_long = true;
             return;
         }
+        self.reject_as(start, end, (line, line), 1, fault);
+    }
+
+    /// Rejects the bytes from `start` up to `end`, which count for `lines`: the first and the last of
+    /// them begin on `line` and `last_line`.
+    pub(super) fn reject_as(
+        &mut self,
+        start: usize,
+        end: usize,
+        (line, last_line): (u64, u64),
+        lines: u64,
+        fault: Fault,
+    ) {
+        self.progress.rejects += 1;
         self.rows.reject(Reject {
             seq: self.body.seq,
+            lines,
             line,
+            last_line,
             code: fault.code(),
             reason: self.reason(fault, start),
             // Within the body: `start` is at most its length, and `end` no less.
             raw: self.body.bytes.slice(start.min(end)..end),
             stored: None,
+            form: RawForm::Text,
         });
     }
 

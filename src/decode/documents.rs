@@ -64,6 +64,9 @@ impl BodyReader<'_> {
                 (self.progress.at, self.progress.line) = (at, line);
                 return;
             }
+            if self.gives_up(at) {
+                return self.give_up(at, line);
+            }
             self.see_all();
             let start = self.line_start(at);
             if !self.see(start) {

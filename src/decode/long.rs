@@ -12,7 +12,7 @@
 
 use super::body::BodyReader;
 use super::progress::State;
-use super::reject::{Defect, Fault, Reject, RejectCode};
+use super::reject::{Defect, Fault, RawForm, Reject, RejectCode};
 use super::scan;
 use crate::record::StoredRange;
 
@@ -208,7 +208,18 @@ impl BodyReader<'_> {
             }
         };
         let LongText { line, code, reason, line_feeds, .. } = *long;
-        self.rows.reject(Reject { seq: self.body.seq, line, code, reason, raw, stored });
+        let (seq, last_line, form) = (self.body.seq, line, RawForm::Text);
+        self.rows.reject(Reject {
+            seq,
+            lines: 1,
+            line,
+            last_line,
+            code,
+            reason,
+            raw,
+            stored,
+            form,
+        });
         self.progress.at = raw_position(end.next, base);
         if self.progress.state == State::AfterElement {
             self.progress.line = self.progress.line.saturating_add(1);

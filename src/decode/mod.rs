@@ -43,7 +43,10 @@
 //!
 //! A *line*, in the counts of batches, rolls and receipts, is a document or a reject, whatever number
 //! of lines it has as text. It is here that documents are counted, once: the intake, which looks at no
-//! document, counts lines of text.
+//! document, counts lines of text. Of text that was not read, lines of text count here as well.
+//!
+//! A body that is made of rejects is not read to its end: what follows is kept as it is, in rejects of
+//! megabytes (`unread.rs`).
 //!
 //! The `_id` of an action or of a dumped line is no part of the document. It goes to the column `_id`,
 //! if the table has one and the document nothing for it; else to `_extra` as `_id`, a key that is no
@@ -71,7 +74,7 @@
 //!
 //! # Files
 //! ```text
-//!  decoder ─▶ body (+ array, documents) ─▶ record ⇄ value ─▶ {string, number, skip} ─▶ scan
+//!  decoder ─▶ body (+ array, documents, unread) ─▶ record ⇄ value ─▶ {string, number, skip} ─▶ scan
 //!                │                │  conflicts: repeated names, aliases, other types
 //!                ▼                ▼
 //!        rows, progress       parser: state, faults, cost ─▶ {extra, keys, plan, reject}
@@ -101,10 +104,11 @@ mod skip;
 mod string;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod value;
 
 pub use decoder::Decoder;
 pub use document::{Document, DocumentError, to_document};
 pub use progress::{Progress, ReadLimit};
-pub use reject::{Reject, RejectCode};
+pub use reject::{RawForm, Reject, RejectCode};
 pub use rows::{Counts, Decoded};

@@ -52,6 +52,8 @@ pub struct Progress {
     pub(super) in_vain: usize,
     /// True after a reject: what follows may be the rest of its document.
     pub(super) in_doubt: bool,
+    /// The number of rejects before `at`.
+    pub(super) rejects: u64,
     pub(super) expected: Expected,
     /// The text of a body that is read in windows.
     pub(super) stored: Option<Arc<dyn StoredText>>,
@@ -97,6 +99,8 @@ pub(super) enum State {
     AfterElement,
     /// After the end of an array.
     AfterArray,
+    /// Within text that is not read: see [`super::unread`].
+    Unread,
     /// At the end of the body.
     Ended,
 }
@@ -111,6 +115,7 @@ impl Progress {
         on_line: 0,
         in_vain: 0,
         in_doubt: false,
+        rejects: 0,
         expected: Expected::Any,
         stored: None,
         base: 0,

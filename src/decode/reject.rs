@@ -6,22 +6,38 @@ use bytes::Bytes;
 
 use crate::record::{Seq, StoredRange};
 
-/// A line that did not become a row, as it came.
+/// A line that did not become a row, as it came; or several of one body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// The body it came in.
     pub seq: Seq,
+    /// The number of lines that it counts for: of text that was not read, those that are not blank.
+    pub lines: u64,
     /// The line that it begins on in the body or the imported file, counted from 1; of an array, its
     /// element.
     pub line: u64,
     /// The kind of its defect.
     pub code: RejectCode,
+    /// The line that the last of them begins on.
+    pub last_line: u64,
     /// Its defect, and the byte of `raw` (counted from 1) where it is.
     pub reason: String,
     /// Its bytes, without the line's end: a part of the body, not a copy.
     pub raw: Bytes,
     /// Its bytes where they are stored, if there are too many for `raw`, which is empty then.
     pub stored: Option<StoredRange>,
+    /// The form of `raw`.
+    pub form: RawForm,
+}
+
+/// The form of the bytes of a reject.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RawForm {
+    /// As they stood in the body.
+    #[default]
+    Text,
+    /// Those of several rejects, joined: `packed_lines`.
+    Packed,
 }
 
 /// The kind of a line's defect. The set is closed, and a code keeps its text for ever: entries of
@@ -56,11 +72,13 @@ pub enum RejectCode {
     UpdateDocument,
     /// No line, but a body that no roll could be made of, whole.
     SetAside,
+    /// Not read: text of a body that has far too many rejects.
+    NotRead,
 }
 
 impl RejectCode {
     /// All codes.
-    pub const ALL: [RejectCode; 14] = [
+    pub const ALL: [RejectCode; 15] = [
         RejectCode::NotObject,
         RejectCode::NotJson,
         RejectCode::NotUtf8,
@@ -75,6 +93,7 @@ impl RejectCode {
         RejectCode::UpdateAction,
         RejectCode::UpdateDocument,
         RejectCode::SetAside,
+        RejectCode::NotRead,
     ];
 
     /// Returns the text that entries of the quarantine have.
@@ -95,6 +114,7 @@ impl RejectCode {
             RejectCode::UpdateAction => "update_action",
             RejectCode::UpdateDocument => "update_document",
             RejectCode::SetAside => "set_aside",
+            RejectCode::NotRead => "not_read",
         }
     }
 }
@@ -134,6 +154,7 @@ pub(super) enum Defect {
     DeleteAction,
     UpdateAction,
     UpdateDocument,
+    NotRead,
 }
 
 impl Defect {
@@ -161,6 +182,7 @@ impl Defect {
             Defect::DeleteAction => RejectCode::DeleteAction,
             Defect::UpdateAction => RejectCode::UpdateAction,
             Defect::UpdateDocument => RejectCode::UpdateDocument,
+            Defect::NotRead => RejectCode::NotRead,
         }
     }
 }
@@ -223,6 +245,9 @@ impl Fault {
             }
             Defect::UpdateDocument => {
                 return "the document of an update action, which is not taken".into();
+            }
+            Defect::NotRead => {
+                return "not read: almost everything before it in the body was no document".into();
             }
         };
         format!("{text} at byte {byte}{hint}")

@@ -36,7 +36,7 @@ pub struct Counts {
     pub lines: u64,
     /// Documents in the batch.
     pub rows: u64,
-    /// Lines that are not in the batch.
+    /// Lines that are not in the batch: the sum of [`Reject::lines`].
     pub rejects: u64,
     /// Bulk action lines that were left out. Not among `lines`.
     pub actions: u64,
@@ -196,9 +196,9 @@ impl Rows {
     /// Adds a reject, and discards the row in progress.
     pub(super) fn reject(&mut self, reject: Reject) {
         self.discard();
+        self.counts.rejects += reject.lines;
+        self.counts.lines += reject.lines;
         self.rejects.push(reject);
-        self.counts.rejects += 1;
-        self.counts.lines += 1;
     }
 
     /// Discards the row in progress.

@@ -1,8 +1,9 @@
 //! The replay: lands lines of the quarantine again.
 //!
-//! An entry is identified by its file, which never changes once it is there, and its number in it.
-//! Entries that the decoder takes now, and that no replay took before, are one import; its manifest
-//! names the file and the numbers. The other entries are left alone: nothing of them is written, so
+//! A line is identified by its file, which never changes once it is there, and its number in it: an entry
+//! has as many numbers as it has lines, which is one but for joined lines and text that was not read.
+//! Lines that the decoder takes now, and that no replay took before, are one import; its manifest
+//! names the file and the numbers. The other lines are left alone: nothing of them is written, so
 //! that a replay in vain leaves no trace and can be tried again after the next upgrade.
 //!
 //! Lines go from the lake to the decoder in memory and as they came. What privacy rules have sealed
@@ -27,7 +28,7 @@ use super::report::Report;
 use crate::bulk_action;
 use crate::clock::{Clock as _, SystemClock};
 use crate::decode::Decoder;
-use crate::lake::QuarantineEntry;
+use crate::lake::{QuarantineEntry, texts_of};
 use crate::privacy;
 use crate::record::{Body, Micros, Seq};
 
@@ -36,7 +37,7 @@ const TRIED_BYTES: usize = 4 << 20;
 /// Lines that are tried at a time.
 const TRIED_LINES: usize = 32_768;
 
-/// The outcomes of entries that were replayed, counted.
+/// The outcomes of lines that were replayed, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     /// Landed as rows.
@@ -97,53 +98,57 @@ impl Replay {
         reason: Option<&str>,
     ) -> anyhow::Result<Replayed> {
         let mut replayed = Replayed::default();
-        let mut taken = HashSet::new();
+        let mut taken = Numbers::default();
         let base = format!("replay-{:032x}", xxh3_128(path.as_bytes()));
         let replays = self.replays_of(&base)?;
         for (node, manifest) in replays.clone() {
             if manifest.given_up {
                 continue;
             }
-            let ranges = manifest.entries.iter().flatten();
-            let entries_there = entries.len() as u64;
+            let numbers = Numbers::of(manifest.entries.iter().flatten().copied());
+            let there = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.lines));
             ensure!(
-                ranges.clone().all(|(first, last)| *first >= 1 && *last <= entries_there),
+                numbers.are_within(there),
                 "the mark of {node} names entries that {path} does not have"
             );
-            let numbers: Vec<u64> = ranges.flat_map(|(first, last)| *first..=*last).collect();
-            taken.extend(numbers.iter().copied());
+            taken.add(&numbers);
             if manifest.is_open() {
-                let line = |number: &u64| self.line(entries, *number);
-                let lines: anyhow::Result<Vec<Line>> = numbers.iter().map(line).collect();
+                let lines = self.lines(entries, &numbers);
                 let lines = lines.with_context(|| format!("cannot go on with {node}"))?;
                 replayed.landed += lines.len() as u64;
                 self.land(node, manifest, false, lines)?;
             } else {
-                replayed.known += numbers.len() as u64;
+                replayed.known += numbers.count();
             }
         }
+        let mut tried = Tried::default();
         let (mut numbers, mut lines) = (Vec::new(), Vec::new());
-        for (number, entry) in (1..).zip(entries) {
+        for (first, entry) in numbered_entries(entries) {
             let asked = reason.is_none_or(|reason| entry.reason.contains(reason));
-            if !asked || taken.contains(&number) {
+            if !asked || entry.lines == 1 && taken.has(first) {
                 continue;
             }
-            match opened(entry, self.importer.key.as_ref()) {
-                None => replayed.closed += 1,
-                Some(raw) if entry.is_of_update() || !may_be_document(&raw) => replayed.left += 1,
-                Some(raw) => {
-                    numbers.push(number);
-                    lines.push(Line { number: entry.line, bytes: raw.into() });
+            let Some(opened) = opened(entry, self.importer.key.as_ref()) else {
+                replayed.closed += entry.lines;
+                continue;
+            };
+            for (number, raw) in (first..).zip(opened) {
+                if taken.has(number) {
+                    continue;
+                }
+                if entry.is_of_update() || !may_be_document(&raw, entry) {
+                    replayed.left += 1;
+                } else {
+                    tried.push(number, Line { number: entry.line, bytes: raw });
                 }
             }
+            // What is tried at a time is bounded; what lands is not.
+            if tried.is_full() {
+                replayed.left += self.documents(&mut tried, &mut numbers, &mut lines)?;
+            }
         }
-        let rejected = self.rejected(&lines)?;
-        replayed.left += rejected.len() as u64;
-        let document = |at: &usize| !rejected.contains(at);
-        let keep: Vec<usize> = (0..lines.len()).filter(document).collect();
-        let numbers = keep.iter().filter_map(|at| numbers.get(*at).copied());
-        let entries = ranges(numbers);
-        let lines: Vec<Line> = keep.iter().filter_map(|at| lines.get(*at).cloned()).collect();
+        replayed.left += self.documents(&mut tried, &mut numbers, &mut lines)?;
+        let entries = ranges(numbers.into_iter());
         if !lines.is_empty() {
             replayed.landed += lines.len() as u64;
             let file = ManifestFile::new(path.to_owned(), None);
@@ -180,16 +185,42 @@ impl Replay {
         self.importer.run(planned, &report).map(drop)
     }
 
-    /// Returns the line of the entry `number`.
+    /// Returns the lines with these numbers.
     ///
     /// # Errors
-    /// There is no such entry; it is sealed, and the privacy key does not open it.
-    fn line(&self, entries: &[QuarantineEntry], number: u64) -> anyhow::Result<Line> {
-        let at = usize::try_from(number.saturating_sub(1))?;
-        let entry = entries.get(at).ok_or_else(|| anyhow!("there is no entry {number}"))?;
-        let raw = opened(entry, self.importer.key.as_ref())
-            .ok_or_else(|| anyhow!("entry {number} is sealed, and privacy_key does not open it"))?;
-        Ok(Line { number: entry.line, bytes: raw.into() })
+    /// There is no such line; it is sealed, and the privacy key does not open it.
+    fn lines(&self, entries: &[QuarantineEntry], numbers: &Numbers) -> anyhow::Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        for (first, entry) in numbered_entries(entries) {
+            if !numbers.has_any(first, first.saturating_add(entry.lines)) {
+                continue;
+            }
+            let opened = opened(entry, self.importer.key.as_ref()).ok_or_else(|| {
+                anyhow!("line {first} is sealed, and privacy_key does not open it")
+            })?;
+            let of_entry = (first..).zip(opened).filter(|(number, _)| numbers.has(*number));
+            lines.extend(of_entry.map(|(_, bytes)| Line { number: entry.line, bytes }));
+        }
+        ensure!(lines.len() as u64 == numbers.count(), "it names lines that are not there");
+        Ok(lines)
+    }
+
+    /// Adds those of the lines that were collected which are documents, with their numbers. Returns the
+    /// number of the others.
+    fn documents(
+        &self,
+        tried: &mut Tried,
+        numbers: &mut Vec<u64>,
+        lines: &mut Vec<Line>,
+    ) -> anyhow::Result<u64> {
+        let tried = std::mem::take(tried);
+        let rejected = self.rejected(&tried.lines)?;
+        let all = tried.numbers.into_iter().zip(tried.lines).enumerate();
+        for (_, (number, line)) in all.filter(|(at, _)| !rejected.contains(at)) {
+            numbers.push(number);
+            lines.push(line);
+        }
+        Ok(rejected.len() as u64)
     }
 
     /// Decodes the lines and returns the indices of those that are rejected.
@@ -220,17 +251,90 @@ impl Replay {
     }
 }
 
-/// Returns the line as it came, or `None` if it is sealed and the key does not open it.
-fn opened(entry: &QuarantineEntry, key: Option<&privacy::Key>) -> Option<Vec<u8>> {
-    match entry.raw.as_str().and_then(privacy::sealed) {
-        Some(sealed) => key?.open(&sealed),
-        None => Some(entry.bytes()),
+/// Numbers of lines, as ranges, first to last: what a mark says is not believed before it is looked at.
+#[derive(Default)]
+struct Numbers(Vec<(u64, u64)>);
+
+impl Numbers {
+    fn of(ranges: impl Iterator<Item = (u64, u64)>) -> Numbers {
+        let mut ranges: Vec<(u64, u64)> = ranges.collect();
+        ranges.sort_unstable();
+        Numbers(ranges)
+    }
+
+    fn add(&mut self, more: &Numbers) {
+        self.0.extend_from_slice(&more.0);
+        self.0.sort_unstable();
+    }
+
+    fn are_within(&self, most: u64) -> bool {
+        self.0.iter().all(|(first, last)| *first >= 1 && *last <= most)
+    }
+
+    fn count(&self) -> u64 {
+        let count = |(first, last): &(u64, u64)| last.saturating_add(1).saturating_sub(*first);
+        self.0.iter().map(count).fold(0, u64::saturating_add)
+    }
+
+    fn has(&self, number: u64) -> bool {
+        self.has_any(number, number.saturating_add(1))
+    }
+
+    /// Tells whether there is one from `first` up to and without `end`.
+    fn has_any(&self, first: u64, end: u64) -> bool {
+        let before = self.0.partition_point(|(from, _)| *from < end);
+        before.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, last)| *last >= first)
     }
 }
 
-/// Returns whether `raw` is worth decoding: one line, or one document that spans several. The rest of
-/// a broken array is neither, since none of its lines came as a line.
-fn may_be_document(raw: &[u8]) -> bool {
+/// Lines that are to be tried together, with their numbers.
+#[derive(Default)]
+struct Tried {
+    numbers: Vec<u64>,
+    lines: Vec<Line>,
+    bytes: usize,
+}
+
+impl Tried {
+    fn push(&mut self, number: u64, line: Line) {
+        self.bytes += line.bytes.len();
+        self.numbers.push(number);
+        self.lines.push(line);
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= TRIED_BYTES || self.lines.len() >= TRIED_LINES
+    }
+}
+
+/// Returns the entries, each with the number of its first line.
+fn numbered_entries(
+    entries: &[QuarantineEntry],
+) -> impl Iterator<Item = (u64, &QuarantineEntry)> {
+    entries.iter().scan(1_u64, |next, entry| {
+        let first = *next;
+        *next = next.saturating_add(entry.lines);
+        Some((first, entry))
+    })
+}
+
+/// Returns the lines as they came, or `None` if they are sealed and the key does not open them, or are
+/// not as many as the entry says.
+fn opened(entry: &QuarantineEntry, key: Option<&privacy::Key>) -> Option<Vec<Bytes>> {
+    let texts = match entry.raw.as_str().and_then(privacy::sealed) {
+        Some(sealed) => texts_of(key?.open(&sealed.text)?, sealed.form.as_deref()),
+        None => entry.texts(),
+    };
+    entry.lines_of(texts?)
+}
+
+/// Returns whether `raw`, a line of `entry`, is worth decoding: one line, or one document that spans
+/// several. The rest of a broken array is neither, since none of its lines came as a line. Of several
+/// lines, which are most often noise, one that can be no object is not.
+fn may_be_document(raw: &[u8], entry: &QuarantineEntry) -> bool {
+    if entry.lines != 1 && !raw.trim_ascii_end().ends_with(b"}") {
+        return false;
+    }
     let lines = memchr::memchr(b'\n', raw).is_some();
     let whole = !lines || serde_json::from_slice::<IgnoredAny>(raw).is_ok();
     whole && !raw.trim_ascii().is_empty() && bulk_action::read(raw).is_none()

@@ -70,6 +70,7 @@ impl Bench {
                 encodings: crate::encode::Encodings::Delta,
                 row_group_bytes: 1 << 20,
                 memory_bytes: 1 << 26,
+            disk_reserve_bytes: 0,
                 decode_threads: 1.try_into().unwrap(),
             },
         }
@@ -208,7 +209,8 @@ fn new_manifest(import: &Importer, files: Vec<ManifestFile>) -> ImportManifest {
 }
 
 fn entry(reason: &str, raw: &str) -> QuarantineEntry {
-    QuarantineEntry { code: None, reason: reason.into(), seq: 1, line: 7, raw: raw.into() }
+    let (reason, raw) = (reason.into(), raw.into());
+    QuarantineEntry { code: None, reason, seq: 1, line: 7, last_line: None, lines: 1, raw }
 }
 
 fn replayed(landed: u64, known: u64, left: u64, closed: u64) -> Replayed {
@@ -322,6 +324,28 @@ fn a_manifest_of_a_newer_version_is_refused() {
     import.manifests.put("import-x", &manifest).unwrap();
     let error = bench.manifests().unwrap_err();
     assert!(error.to_string().contains("newer version"), "{error}");
+}
+
+#[test]
+fn entries_of_several_lines_are_replayed_line_by_line_and_each_once() {
+    let bench = Bench::new("joined");
+    let text = r#"[{"code":"not_object","reason":"r","seq":1,"line":2,"last_line":9,"lines":3,
+                    "raw":["x","{\"id\":\"joined\"}","{broken}"]},
+                   {"code":"not_json","reason":"r","seq":1,"line":10,"raw":"{\"id\":\"alone\"}"},
+                   {"code":"not_read","reason":"r","seq":1,"line":11,"last_line":15,"lines":3,
+                    "raw":"{\n\n{\"id\":\"unread\"}\n  \n{\"id\":\"last\"}"},
+                   {"code":"not_json","reason":"r","seq":2,"line":1,"last_line":2,"lines":3,
+                    "raw":["one that is missing"]}]"#;
+    let mut file: Vec<QuarantineEntry> = serde_json::from_str(text).unwrap();
+    let replay = |file: &[QuarantineEntry]| bench.replay().file("q", file, None).unwrap();
+    assert_eq!(replay(&file), replayed(4, 0, 3, 3));
+    assert_eq!(bench.ids(), ["alone", "joined", "last", "unread"]);
+    assert_eq!(replay(&file), replayed(0, 4, 3, 3));
+    // As after an upgrade: other lines of the same entries.
+    file[0].raw = serde_json::json!(["x", "{\"id\":\"joined\"}", "{\"id\":\"mended\"}"]);
+    assert_eq!(replay(&file), replayed(1, 4, 2, 3));
+    assert_eq!(replay(&file), replayed(0, 5, 2, 3));
+    assert_eq!(bench.ids(), ["alone", "joined", "last", "mended", "unread"]);
 }
 
 #[test]

@@ -66,7 +66,9 @@ pub use self::objects::{Earlier, Object};
 pub use self::options::{Options, Secret};
 pub use self::partitions::{PartitionConflict, PartitionError};
 pub use self::probe::{Left, Probe, ProbeError, Replacement};
-pub use self::quarantine::{QuarantineEntry, QuarantineError, QuarantineFile, Quarantined};
+pub use self::quarantine::{
+    QuarantineEntry, QuarantineError, QuarantineFile, Quarantined, texts_of,
+};
 pub use self::receipt::{
     FileReceipt, LostBodies, QuarantineReceipt, RECEIPT_VERSION, Receipt, TableReceipt,
 };

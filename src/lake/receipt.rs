@@ -135,7 +135,7 @@ pub struct FileReceipt {
 pub struct QuarantineReceipt {
     /// Name of the object, relative to the lake.
     pub path: String,
-    /// Number of entries.
+    /// Number of lines that its entries have.
     #[serde(deserialize_with = "number")]
     pub entries: u64,
     /// Size in bytes.

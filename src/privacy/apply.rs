@@ -1,6 +1,7 @@
 //! Rules applied to batches and rejects.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -8,12 +9,13 @@ use arrow::array::{
 };
 use arrow::compute::{interleave, nullif};
 use arrow::error::ArrowError;
+use zstd::stream::Encoder;
 
 use super::address::network;
 use super::{Action, Key, Rules};
 use crate::columnar::rewrite;
 use crate::columnar::values::strings;
-use crate::decode::{Decoded, Reject};
+use crate::decode::{Decoded, RawForm, Reject};
 use crate::json::{Members, pointer_tokens};
 use crate::schema::{EXTRA, TableSchema};
 use crate::table::privacy_rules::{Step, TAG_EVENTS};
@@ -21,6 +23,19 @@ use crate::table::{Revision, Spec, Tables};
 
 /// Bytes of a stored line that are read at a time.
 const PIECE_BYTES: usize = 256 << 10;
+
+/// The bytes from which on a rejected line is compressed before it is sealed.
+const COMPRESSED_FROM_BYTES: usize = 256 << 10;
+/// The level at which that is done: it is to cost little.
+const COMPRESSION_LEVEL: i32 = 1;
+
+/// The end of a sealed line that was compressed.
+const COMPRESSED_END: &str = "\",\"form\":\"zstd\"}";
+
+/// Returns what is kept of a line of so many bytes that cannot be sealed.
+fn withheld(bytes: u64) -> String {
+    format!("{{\"withheld_bytes\":{bytes}}}")
+}
 
 /// The rules of one table.
 #[derive(Clone, Debug)]
@@ -73,15 +88,16 @@ impl Applied {
     /// The arrays do not go together: a bug, and nothing is passed on.
     pub fn apply(&self, decoded: &mut Decoded) -> Result<(), ArrowError> {
         for reject in &mut decoded.rejects {
-            if let Some(stored) = reject.stored.take() {
-                let mut raw = Vec::new();
-                stored.read(PIECE_BYTES, |piece| {
-                    raw.extend_from_slice(piece);
-                    Ok(())
-                })?;
-                reject.raw = raw.into();
+            match reject.stored.take() {
+                None => self.seal(reject),
+                Some(stored) => {
+                    let mut compressor = Encoder::new(Vec::new(), COMPRESSION_LEVEL)?;
+                    stored.read(PIECE_BYTES, |piece| compressor.write_all(piece))?;
+                    let compressed = compressor.finish()?;
+                    let sealed = self.sealed(&compressed, COMPRESSED_END);
+                    reject.raw = sealed.unwrap_or_else(|| withheld(stored.range.end - stored.range.start)).into();
+                }
             }
-            self.seal(reject);
         }
         if self.rules.is_empty() || decoded.batch.num_rows() == 0 {
             return Ok(());
@@ -114,14 +130,23 @@ impl Applied {
         Ok(())
     }
 
-    /// Seals a rejected line, which could hold anything.
+    /// Seals a rejected line, which could hold anything. A large one is compressed before.
     fn seal(&self, reject: &mut Reject) {
         // Base64 needs no escapes.
-        let sealed = match self.key.seal_between("{\"sealed\":\"", &reject.raw, "\"}") {
-            Some(sealed) => sealed,
-            None => format!("{{\"withheld_bytes\":{}}}", reject.raw.len()),
+        let sealed = match reject.form {
+            RawForm::Packed => self.sealed(&reject.raw, "\",\"form\":\"packed\"}"),
+            RawForm::Text if reject.raw.len() >= COMPRESSED_FROM_BYTES => {
+                let compressed = zstd::stream::encode_all(&*reject.raw, COMPRESSION_LEVEL).ok();
+                compressed.and_then(|raw| self.sealed(&raw, COMPRESSED_END))
+            }
+            RawForm::Text => self.sealed(&reject.raw, "\"}"),
         };
-        reject.raw = sealed.into();
+        let sealed = sealed.unwrap_or_else(|| withheld(reject.raw.len() as u64));
+        (reject.raw, reject.form) = (sealed.into(), RawForm::Text);
+    }
+
+    fn sealed(&self, raw: &[u8], end: &str) -> Option<String> {
+        self.key.seal_between("{\"sealed\":\"", raw, end)
     }
 
     /// For the rule of a property, returns a mask of the rows in which `_extra` has a key of one; `None`

@@ -36,9 +36,20 @@ pub use crate::table::{Action, Rules};
 pub use apply::Applied;
 pub use key::{Key, KeyError};
 
-/// Returns the sealed text for [`Key::open`], if `raw` is a rejected line as the rules leave it.
+/// A rejected line as the rules leave it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct Sealed {
+    /// The text for [`Key::open`].
+    #[serde(rename = "sealed")]
+    pub text: String,
+    /// The form of what it holds: `zstd` (compressed) or `packed` (several lines); `None` for the line's
+    /// bytes.
+    #[serde(default)]
+    pub form: Option<String>,
+}
+
+/// Reads `raw`, if it is a rejected line as the rules leave it.
 #[must_use]
-pub fn sealed(raw: &str) -> Option<String> {
-    let raw: serde_json::Value = serde_json::from_str(raw).ok()?;
-    raw.get("sealed")?.as_str().map(str::to_owned)
+pub fn sealed(raw: &str) -> Option<Sealed> {
+    serde_json::from_str(raw).ok()
 }

@@ -20,8 +20,12 @@ use arrow::error::ArrowError;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::care::{BodyFailure, Care, SetAside, SourceFailure, UnknownTable};
+use super::entry_allowance::EntryAllowance;
+use super::joined_rejects::Joiner;
 use super::stored_window;
-use crate::decode::{Counts, Decoded, Decoder, Progress, ReadLimit, Reject, RejectCode};
+use crate::decode::{
+    Counts, Decoded, Decoder, Progress, RawForm, ReadLimit, Reject, RejectCode,
+};
 use crate::error_text;
 use crate::privacy::Applied;
 use crate::record::{Body, BodyRows, StoredRange};
@@ -90,6 +94,8 @@ pub(crate) struct DecodeWorker<'a> {
     /// Rules of each table, by id.
     pub(crate) privacy: &'a [Option<Applied>],
     pub(crate) node: &'a Arc<str>,
+    /// The short rejects that may stand alone.
+    pub(crate) allowance: &'a EntryAllowance,
     pub(crate) care: &'a Care<'a>,
     /// True when a body that cannot be decoded may be set aside at once.
     pub(crate) decides: bool,
@@ -108,8 +114,10 @@ impl DecodeWorker<'_> {
 
     /// Decodes jobs until there are no more.
     pub(crate) fn run(self, jobs: &Receiver<Job>) {
+        let joiner = Joiner::new(self.allowance);
+        let (decoders, limit) = (BTreeMap::new(), PART);
         let mut decoders =
-            Decoders { worker: self, decoders: BTreeMap::new(), limit: PART, is_abandoned: false };
+            Decoders { worker: self, joiner, decoders, limit, is_abandoned: false };
         for Job { bodies, output } in jobs {
             if let Err(failed) = decoders.job(&bodies, &output) {
                 decoders.clear();
@@ -123,6 +131,7 @@ impl DecodeWorker<'_> {
 /// The decoders of a thread, one a table. They learn from job to job.
 struct Decoders<'a> {
     worker: DecodeWorker<'a>,
+    joiner: Joiner<'a>,
     decoders: BTreeMap<TableId, Decoder>,
     /// The rest of the part's limit.
     limit: ReadLimit,
@@ -242,7 +251,9 @@ impl Decoders<'_> {
         let mut decoded = Decoder::new(Arc::clone(&spec.schema), node).finish();
         decoded.rejects.push(Reject {
             seq: body.seq,
+            lines: 1,
             line: body.first_line,
+            last_line: body.first_line,
             code: RejectCode::SetAside,
             reason: format!("the body was set aside whole: {why}"),
             raw: body.bytes.clone(),
@@ -250,6 +261,7 @@ impl Decoders<'_> {
                 .stored
                 .as_ref()
                 .map(|text| StoredRange { text: Arc::clone(text), range: 0..body.text_bytes() }),
+            form: RawForm::Text,
         });
         decoded.counts = Counts { lines: 1, rejects: 1, ..Counts::default() };
         self.worker.protect(table, &mut decoded)?;
@@ -312,7 +324,7 @@ impl Decoders<'_> {
         self.is_abandoned = output.send(Ok(Output::Part(part))).is_err();
     }
 
-    /// Ends the part, applies the privacy rules to it, and begins the next.
+    /// Ends the part, joins short rejects, applies the privacy rules to all, and begins the next.
     fn part(&mut self) -> anyhow::Result<Part> {
         self.limit = PART;
         let mut part = Part::default();
@@ -322,6 +334,7 @@ impl Decoders<'_> {
             if decoded.counts == Counts::default() {
                 continue;
             }
+            decoded.rejects = self.joiner.join(*table, std::mem::take(&mut decoded.rejects));
             worker.protect(*table, &mut decoded)?;
             part.counts += decoded.counts;
             let Decoded { batch, bodies, rejects, .. } = decoded;
@@ -388,8 +401,16 @@ mod tests {
         jobs.send(Job { bodies, output }).unwrap();
         drop(jobs);
         let (node, care) = (Arc::from("n"), Care::default());
-        let worker =
-            DecodeWorker { tables, privacy: &[], node: &node, care: &care, decides: false };
+        let clock = Arc::new(crate::clock::ManualClock::at(Micros(0)));
+        let allowance = &EntryAllowance::new(clock);
+        let worker = DecodeWorker {
+            tables,
+            privacy: &[],
+            node: &node,
+            allowance,
+            care: &care,
+            decides: false,
+        };
         worker.run(&waiting);
         outputs.iter().collect()
     }

@@ -26,7 +26,9 @@ use super::care::{
     BodyFailure, Care, MOST_SET_ASIDE, RollFailure, SourceFailure, UnknownTable, Work,
 };
 use super::decode_workers::{DecodeWorker, Job, Output, PART_BYTES};
+use super::disk_space::{NoRoom, Room};
 use super::dispatcher::{Dispatched, Dispatcher, Slot, TICK};
+use super::entry_allowance::EntryAllowance;
 use super::manifest::Manifest;
 use super::open_roll::OpenRoll;
 use super::options::Options;
@@ -70,6 +72,8 @@ pub(crate) struct Engine<'a> {
 /// Spilled bytes at which a roll ends, for some megabytes of each of a thousand partitions. It ends
 /// earlier when they are a third of the free disk space.
 const MAX_SPILLED_BYTES: u64 = 4 << 30;
+/// Times that room on the disk is waited for, a tick each.
+const MOST_WAITS: u32 = 100;
 /// A limit of fewer rows than this makes every body a job of its own.
 const SMALL_ROLL_ROWS: u64 = 100_000;
 
@@ -118,6 +122,7 @@ impl Engine<'_> {
         let (rolls, rolls_out) = bounded::<Manifest>(1);
         let (published_in, published) = unbounded();
 
+        let allowance = &EntryAllowance::new(Arc::clone(&self.clock));
         let (abandoned, publisher_ended) = (&AtomicBool::new(false), &AtomicBool::new(false));
         let dispatcher = Dispatcher {
             jobs,
@@ -135,6 +140,7 @@ impl Engine<'_> {
             tables: self.tables,
             privacy,
             node: &self.node,
+            allowance,
             care: self.care,
             decides: self.care.decides && matches!(mode, Mode::Live(_)),
         };
@@ -207,6 +213,7 @@ impl Batcher<'_> {
     fn fill(&self, open: &mut OpenRoll, rolls: &Sender<Manifest>) -> anyhow::Result<()> {
         let engine = self.engine;
         loop {
+            self.wait_for_room(open)?;
             let (mut lines, mut taken) = (0, 0);
             match self.slots.recv_timeout(TICK) {
                 Ok(item) => match item? {
@@ -320,6 +327,25 @@ impl Batcher<'_> {
         }
     }
 
+    fn room(&self, open: &OpenRoll) -> Result<Room, NoRoom> {
+        open.room(self.engine.options.disk_reserve_bytes)
+    }
+
+    /// Waits until a roll may begin, while earlier ones that are published give their room back.
+    ///
+    /// # Errors
+    /// There is none after a while.
+    fn wait_for_room(&self, open: &OpenRoll) -> anyhow::Result<()> {
+        for _ in 0..MOST_WAITS {
+            if self.room(open).is_ok() || self.publisher_ended.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            std::thread::sleep(TICK);
+        }
+        self.room(open)?;
+        Ok(())
+    }
+
     /// Adds bodies to the open roll. The first ones open it.
     fn begin(&self, open: &mut OpenRoll, range: SeqRange, source_bytes: u64) {
         let first = open.is_empty();
@@ -361,6 +387,7 @@ impl Batcher<'_> {
         let due = decide(&engine.limits, &open.state(), engine.clock.now())
             .or(crowded.then_some(RollReason::Footers))
             .or(open.spilled_too_much(MAX_SPILLED_BYTES).then_some(RollReason::Spilled))
+            .or(self.room(open).is_ok_and(|room| room == Room::Scarce).then_some(RollReason::Disk))
             .or(self.is_cut_short(open).then_some(RollReason::Apart));
         due.map_or(Ok(()), |reason| self.end_roll(open, rolls, reason))
     }

@@ -102,6 +102,7 @@ pub(crate) struct DataFile {
 pub(crate) struct QuarantineFile {
     /// Name of the object, relative to the lake.
     pub(crate) name: String,
+    /// Lines of its entries.
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
     pub(crate) origin: Origin,
@@ -216,7 +217,7 @@ impl Manifest {
         let Some(table) = self.tables.get_mut(table.index()) else { return };
         table.quarantine = Some(QuarantineFile {
             name: names::quarantine(&table.name, &self.node, self.roll),
-            entries: staged.entries,
+            entries: staged.lines,
             bytes: staged.bytes,
             origin: Origin::Staged(staged.path),
         });

@@ -5,6 +5,7 @@
 //! * `dispatcher`: cuts bodies into jobs and sends each to a decode worker.
 //! * `decode_workers`: the threads that decode, part by part.
 //! * `stored_window`: the windows in which they decode what is too large to be held.
+//! * `joined_rejects`: short rejects, joined; `entry_allowance`: those that may stand alone.
 //! * `open_roll`: the rows and rejects of the roll that is being filled.
 //! * `open_tables`: its tables, by id.
 //! * `data_files`: its Parquet files.
@@ -21,6 +22,8 @@ pub(crate) mod decode_workers;
 pub(crate) mod disk_space;
 pub(crate) mod dispatcher;
 pub(crate) mod engine;
+mod entry_allowance;
+mod joined_rejects;
 pub(crate) mod manifest;
 pub(crate) mod open_roll;
 mod open_tables;

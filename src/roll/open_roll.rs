@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::care::SetAside;
 use super::data_files::DataFiles;
 use super::decode_workers::{Part, TableRows};
-use super::disk_space::free_bytes;
+use super::disk_space::{NoRoom, Room, free_bytes, room, staged_bytes};
 use super::manifest::Manifest;
 use super::open_tables::OpenTables;
 use super::options::Options;
@@ -172,6 +172,24 @@ impl OpenRoll {
         spilled > most
             || self.buffers.most_extents() + 2 > self.spill.most_extents()
             || (spilled > 0 && spilled > free() / 3)
+    }
+
+    /// Returns what the free space of the staging directory's disk allows, of which `reserve` bytes are to
+    /// stay free.
+    ///
+    /// # Errors
+    /// There is no room, and nothing of this roll to be had back.
+    pub(crate) fn room(&self, reserve: u64) -> Result<Room, NoRoom> {
+        if reserve == 0 {
+            return Ok(Room::Enough);
+        }
+        let staging = self.files.staging();
+        // A system that does not say how much is free still fails writes to a full disk.
+        let free = free_bytes(staging).unwrap_or(u64::MAX);
+        if free >= reserve {
+            return Ok(Room::Enough);
+        }
+        room(free, reserve, staged_bytes(self.roll(), staging))
     }
 
     /// Returns the bytes of rows in memory.

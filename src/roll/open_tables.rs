@@ -158,6 +158,7 @@ mod tests {
             encodings: Encodings::Delta,
             row_group_bytes: 1 << 20,
             memory_bytes: 1 << 26,
+            disk_reserve_bytes: 0,
             decode_threads: 1.try_into().unwrap(),
         };
         let threads = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap());

@@ -19,6 +19,9 @@ pub struct Options {
     pub row_group_bytes: u64,
     /// Memory budget, of which rows that are not yet encoded get a half.
     pub memory_bytes: u64,
+    /// Bytes that staging leaves free on its disk where it can: a roll ends before, and a quarter of them
+    /// is never touched. 0 for no such bound.
+    pub disk_reserve_bytes: u64,
     /// Threads that decode and encode.
     pub decode_threads: NonZeroUsize,
 }

@@ -76,6 +76,7 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
             encodings: Encodings::Delta,
             row_group_bytes: 1 << 20,
             memory_bytes: 1 << 26,
+            disk_reserve_bytes: 0,
             decode_threads: 1.try_into().unwrap(),
         },
         roll_age: Duration::from_secs(3600),

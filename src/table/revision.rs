@@ -20,7 +20,8 @@ pub enum Revision {
     /// an array's elements, too, `_source` may be the document.
     Third,
     /// A line or document longer than the limit of the table ([`super::Spec::line_limit_bytes`]) is no
-    /// row. `truncate` takes an address that holds one of IPv4 (6to4, Teredo, NAT64) for that one.
+    /// row. The rest of a body that is made of rejects is not read. `truncate` takes an address that holds
+    /// one of IPv4 (6to4, Teredo, NAT64) for that one.
     /// A body opens a bounded number of partitions, and rows of further ones are in the overflow partition;
     /// before, the first 10,000 of a roll were opened, and the rest was with the nulls.
     #[default]

@@ -91,6 +91,7 @@ impl Builder<'_> {
                 .unwrap_or(Encodings::Delta),
             row_group_bytes: self.size(&list::ROW_GROUP_BYTES),
             memory_bytes: self.size(&list::MEMORY),
+            disk_reserve_bytes: 0,
             decode_threads: threads.and_then(NonZeroUsize::new).unwrap_or(cores),
         };
         if self.problems.is_empty() {

@@ -15,7 +15,7 @@ use crate::http::Endpoint;
 use crate::lake::Location;
 use crate::table::Spec;
 use crate::tls::TlsFiles;
-use crate::{http, journal, server};
+use crate::{http, journal, server, roll};
 
 /// Builds the settings of a server, and the filter of the log.
 ///
@@ -53,7 +53,7 @@ impl Builder<'_> {
             lake,
             tables: tables.map(|table| Spec { partition_limits: limits, ..table }).collect(),
             privacy_key: self.file(&list::PRIVACY_KEY),
-            roll: self.roll(),
+            roll: self.serve_roll(),
             roll_age,
             overdue_after: self.overdue_after(roll_age),
         };
@@ -128,6 +128,12 @@ impl Builder<'_> {
             );
             self.refuse(self.place(&list::JOURNAL_QUOTA), why);
         }
+    }
+
+    /// Builds the options of rolls whose staging directory is on the journal's disk.
+    fn serve_roll(&mut self) -> roll::Options {
+        let disk_reserve_bytes = self.size(&list::DISK_RESERVE);
+        roll::Options { disk_reserve_bytes, ..self.roll() }
     }
 
     /// Builds the options of the journal.

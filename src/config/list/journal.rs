@@ -83,7 +83,7 @@ pub(crate) const DISK_RESERVE: Setting = Setting {
     commands: SERVE,
     heading: JOURNAL,
     help: "Refuse (503) new bodies while the disk of the journal has less than this free.",
-    more: "",
+    more: "Rolls end early before their files take it; below a quarter of it nothing lands.",
 };
 
 /// The setting `retry_window`.

@@ -85,6 +85,7 @@ impl Harness {
             encodings: crate::encode::Encodings::Delta,
             row_group_bytes: 1 << 20,
             memory_bytes: 1 << 26,
+            disk_reserve_bytes: 0,
             decode_threads: 2.try_into().expect("not zero"),
         };
         Harness {
