@@ -239,7 +239,9 @@ impl Landed {
             let text = String::from_utf8(bytes.to_vec()).expect("text");
             for line in text.lines() {
                 let entry: QuarantineEntry = serde_json::from_str(line).expect("an entry");
-                let raw = String::from_utf8(entry.bytes()).expect("text");
+                let texts = entry.texts().expect("texts");
+                let [raw] = &texts[..] else { panic!("several lines: {line}") };
+                let raw = String::from_utf8(raw.to_vec()).expect("text");
                 let whole = entry.code.as_deref() == Some("set_aside");
                 assert!(whole || raw.lines().count() == 1, "{raw}");
                 for line in raw.lines() {
