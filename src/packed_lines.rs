@@ -51,8 +51,14 @@ mod tests {
 
     #[test]
     fn lines_are_given_back_whatever_they_are() {
-        let lines: Vec<Vec<u8>> =
-            vec![vec![], b"x".to_vec(), b"a\nb".to_vec(), vec![0xff; 127], vec![7; 128], vec![9; 70_000]];
+        let lines: Vec<Vec<u8>> = vec![
+            vec![],
+            b"x".to_vec(),
+            b"a\nb".to_vec(),
+            vec![0xff; 127],
+            vec![7; 128],
+            vec![9; 70_000],
+        ];
         let mut packed = Vec::new();
         lines.iter().for_each(|line| push(&mut packed, line));
         let packed = Bytes::from(packed);
@@ -62,7 +68,12 @@ mod tests {
 
     #[test]
     fn anything_else_is_none_of_them() {
-        for packed in [&b"\x02x"[..], b"\x80", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\xff\xff\xff\xff\x0f"] {
+        for packed in [
+            &b"\x02x"[..],
+            b"\x80",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            b"\xff\xff\xff\xff\x0f",
+        ] {
             assert_eq!(unpack(&Bytes::from_static(packed)), None, "{packed:?}");
         }
     }

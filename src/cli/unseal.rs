@@ -3,10 +3,10 @@
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use super::{Failure, Outcome, manual};
 use crate::lake::{QuarantineEntry, texts_of};
 use crate::privacy::{self, Key};
+use anyhow::Context as _;
 
 /// Open rejected lines that privacy rules have sealed.
 ///

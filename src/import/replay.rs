@@ -308,9 +308,7 @@ impl Tried {
 }
 
 /// Returns the entries, each with the number of its first line.
-fn numbered_entries(
-    entries: &[QuarantineEntry],
-) -> impl Iterator<Item = (u64, &QuarantineEntry)> {
+fn numbered_entries(entries: &[QuarantineEntry]) -> impl Iterator<Item = (u64, &QuarantineEntry)> {
     entries.iter().scan(1_u64, |next, entry| {
         let first = *next;
         *next = next.saturating_add(entry.lines);

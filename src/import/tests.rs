@@ -70,7 +70,7 @@ impl Bench {
                 encodings: crate::encode::Encodings::Delta,
                 row_group_bytes: 1 << 20,
                 memory_bytes: 1 << 26,
-            disk_reserve_bytes: 0,
+                disk_reserve_bytes: 0,
                 decode_threads: 1.try_into().unwrap(),
             },
         }

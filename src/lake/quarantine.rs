@@ -347,7 +347,9 @@ mod tests {
 
     #[test]
     fn forms_of_later_versions_and_broken_ones_are_none() {
-        for raw in [r#"{"zip":"AAAA"}"#, r#"{"zstd":"AAAA"}"#, r#"{"base64":"?"}"#, "[1]", "{}", "null"] {
+        for raw in
+            [r#"{"zip":"AAAA"}"#, r#"{"zstd":"AAAA"}"#, r#"{"base64":"?"}"#, "[1]", "{}", "null"]
+        {
             let entry = format!(r#"{{"reason":"r","seq":1,"line":3,"raw":{raw}}}"#);
             let entry: QuarantineEntry = serde_json::from_str(&entry).unwrap();
             assert_eq!(entry.texts(), None, "{raw}");

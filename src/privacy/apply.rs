@@ -95,7 +95,9 @@ impl Applied {
                     stored.read(PIECE_BYTES, |piece| compressor.write_all(piece))?;
                     let compressed = compressor.finish()?;
                     let sealed = self.sealed(&compressed, COMPRESSED_END);
-                    reject.raw = sealed.unwrap_or_else(|| withheld(stored.range.end - stored.range.start)).into();
+                    reject.raw = sealed
+                        .unwrap_or_else(|| withheld(stored.range.end - stored.range.start))
+                        .into();
                 }
             }
         }

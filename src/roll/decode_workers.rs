@@ -23,9 +23,7 @@ use super::care::{BodyFailure, Care, SetAside, SourceFailure, UnknownTable};
 use super::entry_allowance::EntryAllowance;
 use super::joined_rejects::Joiner;
 use super::stored_window;
-use crate::decode::{
-    Counts, Decoded, Decoder, Progress, RawForm, ReadLimit, Reject, RejectCode,
-};
+use crate::decode::{Counts, Decoded, Decoder, Progress, RawForm, ReadLimit, Reject, RejectCode};
 use crate::error_text;
 use crate::privacy::Applied;
 use crate::record::{Body, BodyRows, StoredRange};
@@ -116,8 +114,7 @@ impl DecodeWorker<'_> {
     pub(crate) fn run(self, jobs: &Receiver<Job>) {
         let joiner = Joiner::new(self.allowance);
         let (decoders, limit) = (BTreeMap::new(), PART);
-        let mut decoders =
-            Decoders { worker: self, joiner, decoders, limit, is_abandoned: false };
+        let mut decoders = Decoders { worker: self, joiner, decoders, limit, is_abandoned: false };
         for Job { bodies, output } in jobs {
             if let Err(failed) = decoders.job(&bodies, &output) {
                 decoders.clear();

@@ -76,7 +76,10 @@ mod tests {
         assert_eq!(room(250, reserve, 0), Ok(Room::Enough));
         assert_eq!(room(249, reserve, 1), Ok(Room::Scarce));
         let refused = room(249, reserve, 0).unwrap_err().to_string();
-        assert!(refused.contains("249 bytes free") && refused.contains("disk_reserve"), "{refused}");
+        assert!(
+            refused.contains("249 bytes free") && refused.contains("disk_reserve"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -200,7 +200,8 @@ mod tests {
         let mut came = rejects(1, format!("x\n{long}\nxx\n").as_bytes());
         came.extend(rejects(2, b"x\n"));
         let joined = joiner.join(table, came);
-        let found: Vec<_> = joined.iter().map(|r| (r.seq.0, r.lines, r.line, r.last_line)).collect();
+        let found: Vec<_> =
+            joined.iter().map(|r| (r.seq.0, r.lines, r.line, r.last_line)).collect();
         assert_eq!(found, [(1, 1, 2, 2), (1, 2, 1, 3), (2, 1, 1, 1)]);
         assert_eq!((joined[2].form, &*joined[2].raw), (RawForm::Text, &b"x"[..]));
         assert_eq!(lines_of(&joined[1]), ["x", "xx"]);
@@ -212,7 +213,8 @@ mod tests {
         while allowance.take(table) {}
         let joined = Joiner::new(&allowance).join(table, rejects(1, b"{\"a\" 1\n{\"ab\" 1\n"));
         assert_eq!(joined.len(), 1);
-        let reason = "expected ':' after the field name at byte 6 (of the first line; others differ)";
+        let reason =
+            "expected ':' after the field name at byte 6 (of the first line; others differ)";
         assert_eq!(joined[0].reason, reason);
 
         let line = format!("{}\n", "z".repeat(400));

@@ -316,7 +316,9 @@ mod tests {
 
     #[test]
     fn several_lines_are_given_back_one_by_one_and_take_at_most_twice_what_they_had() {
-        for line in ["x", "{", "\"", "", "\u{1}", "\t{", "ä", "{\"a\" 1", "no document\nof two lines"] {
+        for line in
+            ["x", "{", "\"", "", "\u{1}", "\t{", "ä", "{\"a\" 1", "no document\nof two lines"]
+        {
             for lines in [2, 3, 1000] {
                 let mut packed = Vec::new();
                 (0..lines).for_each(|_| packed_lines::push(&mut packed, line.as_bytes()));

@@ -15,7 +15,7 @@ use crate::http::Endpoint;
 use crate::lake::Location;
 use crate::table::Spec;
 use crate::tls::TlsFiles;
-use crate::{http, journal, server, roll};
+use crate::{http, journal, roll, server};
 
 /// Builds the settings of a server, and the filter of the log.
 ///
