@@ -331,7 +331,7 @@ mod tests {
         several(packed, &lines);
     }
 
-    const MOST: u64 = i64::MAX as u64;
+    const MOST: u64 = (1 << 53) - 1;
 
     fn several(packed: Vec<u8>, lines: &[&[u8]]) {
         let reject = Reject {
