@@ -6,7 +6,7 @@
 //! same.
 
 use super::body::BodyReader;
-use super::long::Extent;
+use super::long_text::Extent;
 use super::progress::State;
 use super::reject::{Defect, Fault};
 use crate::table::Revision;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::extra::ACTION_ID;
-use super::long::{Extent, too_long};
+use super::long_text::{Extent, too_long};
 use super::parser::{Failed, Parsed, Parser, Scratch};
 use super::plan::{Column, FieldIndex, RecordBuilder};
 use super::progress::{Expected, MOST_BLANK_BYTES, Progress, ReadLimit, State};

@@ -25,7 +25,7 @@
 use std::ops::Range;
 
 use super::body::BodyReader;
-use super::long::Extent;
+use super::long_text::Extent;
 use super::parser::Parser;
 use super::progress::{Expected, State};
 use super::reject::{Defect, Fault};

@@ -92,6 +92,7 @@ mod dumped;
 mod extra;
 mod keys;
 mod long;
+mod long_text;
 mod number;
 mod parser;
 mod plan;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::long::LongText;
+use super::long_text::LongText;
 use crate::record::StoredText;
 
 /// The white space before a document that a window keeps, in bytes; more of it belongs to nothing.
