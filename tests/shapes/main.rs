@@ -137,7 +137,8 @@ impl Shares {
         // Partitions cost a file each, however few bytes they have: those that any body may open are
         // bounded by number (docs/security.md).
         let files = cost.files.min(any_body_may_open(setup)) as f64;
-        let base_s = usual.base_s + (files - 1.0).max(0.0) * usual.s_per_file;
+        // What one takes was measured with a few, in hundredths of a second: half as much again.
+        let base_s = usual.base_s + (files - 1.0).max(0.0) * usual.s_per_file * 1.5;
         let times_usual = (cost.cpu_s - base_s) / mb / usual.s_per_mb;
         Shares {
             cpu: times_usual * USUAL_S_PER_MB / CPU_S_PER_MB,
