@@ -141,41 +141,91 @@ fn head(text: &str) -> &str {
     text.get(..text.floor_char_boundary(1 << 20)).unwrap_or(text)
 }
 
-/// Returns `text` with the names and passwords of its URLs hidden.
+/// Returns `text` with the names and passwords of its URLs hidden. Takes time in proportion to its
+/// length, whatever it says.
 pub(crate) fn without_userinfo(text: &str) -> Cow<'_, str> {
-    let (mut rest, mut out) = (text, String::new());
-    while let Some((before, after)) = rest.split_once("://") {
-        let userinfo = userinfo(after);
-        if userinfo > 0 {
-            out.push_str(before);
-            out.push_str("://[hidden]");
-            rest = after.get(userinfo..).unwrap_or_default();
-        } else {
-            out.push_str(before);
-            out.push_str("://");
-            rest = after;
+    if !text.contains('@') {
+        return Cow::Borrowed(text);
+    }
+    let mut word = Run::new(text, |c| ends_wide(c) || "'`(){},".contains(c));
+    let (mut wide, mut line) = (Run::new(text, ends_wide), Run::new(text, ends_line));
+    let (mut at, mut shown, mut out) = (0, 0, String::new());
+    while let Some(before) = text.get(at..).and_then(|rest| rest.find("://")) {
+        at += before + "://".len();
+        let authority = text.get(at..).unwrap_or_default();
+        let ends = ['/', '?', '#', '\\', '"', '<', '>'];
+        let until = |end: usize| authority.find(ends).map_or(end, |length| end.min(at + length));
+        let host = until(word.end(at));
+        // The commas and brackets that may be in a password may as well follow a URL: then there is
+        // no `@` before the next space.
+        let found = text.get(at..host).and_then(|host| host.rfind('@')).map(|found| at + found);
+        let found = found.or_else(|| {
+            let wide = text.get(at..until(wide.end(at)))?;
+            wide.rfind('@').map(|found| at + found)
+        });
+        // `user:pass/word@host`: what is no port is no host before a path either.
+        let found = found.or_else(|| {
+            let is_host = is_host(text.get(at..host).unwrap_or_default());
+            let runs = [&mut word, &mut wide, &mut line];
+            if is_host { None } else { runs.into_iter().find_map(|run| run.last_at(at)) }
+        });
+        if let Some(found) = found.filter(|found| *found > at) {
+            out.push_str(text.get(shown..at).unwrap_or_default());
+            out.push_str("[hidden]");
+            (at, shown) = (found, found);
         }
     }
     if out.is_empty() {
         return Cow::Borrowed(text);
     }
-    out.push_str(rest);
+    out.push_str(text.get(shown..).unwrap_or_default());
     Cow::Owned(out)
 }
 
-/// Returns the length of the name and password at the beginning of an authority, without the `@` after
-/// them. A password may have characters that do not belong there unencoded.
-fn userinfo(authority: &str) -> usize {
-    let is_end = |c: char| c.is_whitespace() || c.is_control() || "\"'<>`(){},".contains(c);
-    let word = authority.split(is_end).next().unwrap_or_default();
-    let host = word.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    if let Some(at) = host.rfind('@') {
-        return at;
-    }
-    // `user:pass/word@host`: what is no port is no host before a path either.
+/// Returns whether what follows a colour in `host` can be a port.
+fn is_host(host: &str) -> bool {
     let port = host.rsplit_once(':').filter(|_| !host.ends_with(']')).map(|(_, port)| port);
-    let is_port = port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-    if is_port { 0 } else { word.rfind('@').unwrap_or(0) }
+    port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn ends_line(c: char) -> bool {
+    c.is_control() || "\"<>".contains(c)
+}
+
+fn ends_wide(c: char) -> bool {
+    c.is_whitespace() || ends_line(c)
+}
+
+/// The run of characters that a position in a text is in, up to the next one that ends it. It is looked
+/// for once, however many positions are in it.
+struct Run<'a> {
+    text: &'a str,
+    is_end: fn(char) -> bool,
+    end: usize,
+    last_at: Option<usize>,
+}
+
+impl<'a> Run<'a> {
+    fn new(text: &'a str, is_end: fn(char) -> bool) -> Self {
+        Run { text, is_end, end: 0, last_at: None }
+    }
+
+    /// Returns the end of the run that `position` is in. Positions do not go down.
+    fn end(&mut self, position: usize) -> usize {
+        if position >= self.end {
+            let rest = self.text.get(position..).unwrap_or_default();
+            let run = rest.find(self.is_end).and_then(|end| rest.get(..end)).unwrap_or(rest);
+            self.end = position + run.len();
+            self.last_at = run.rfind('@').map(|at| position + at);
+        }
+        self.end
+    }
+
+    /// Returns the position of the last `@` in the run, if it is not before `position`.
+    fn last_at(&mut self, position: usize) -> Option<usize> {
+        self.end(position);
+        self.last_at.filter(|at| *at >= position)
+    }
 }
 
 /// Returns true for characters that could make a part of a text look like another line, or turn it
@@ -295,7 +345,15 @@ mod tests {
                 "(http://u:SEC/RET@host/x) and s3://u:SECRET@b",
                 "(http://[hidden]@host/x) and s3://[hidden]@b",
             ),
+            // Commas, quotes and brackets may be in one as they are.
+            ("http://u:a,SECRET@host/x, y@z", "http://[hidden]@host/x, y@z"),
+            ("'http://u:'(SECRET)@host'", "'http://[hidden]@host'"),
+            ("http://u:a,SEC/RET@host/x", "http://[hidden]@host/x"),
+            ("http://u:a SECRET@host/x", "http://[hidden]@host/x"),
+            ("[http://h:1,http://u:SECRET@h:2]", "[http://h:1,http://[hidden]@h:2]"),
             // These have none.
+            ("http://host, x@y", "http://host, x@y"),
+            ("(http://host:80), x@y", "(http://host:80), x@y"),
             ("http://host:9000/a@b", "http://host:9000/a@b"),
             ("http://[::1]:9000/a@b", "http://[::1]:9000/a@b"),
             ("http://[::1]/a@b", "http://[::1]/a@b"),
@@ -305,6 +363,19 @@ mod tests {
             assert_eq!(without_userinfo(text), expected);
             assert_eq!(bounded(text, 400), expected);
             assert!(!shown(text).contains("SECRET") && !printable(text).contains("SECRET"));
+        }
+    }
+
+    #[test]
+    fn a_hostile_text_takes_no_longer_than_another() {
+        for piece in
+            ["://", "://a:b/", "://a:b/ ", "://a,", "@://", "://a:b@", "://a:b'", "\"://a:b("]
+        {
+            let text = format!("{} x@y", piece.repeat((1 << 20) / piece.len()));
+            let before = std::time::Instant::now();
+            assert!(!without_userinfo(&text).is_empty());
+            let time = before.elapsed();
+            assert!(time < std::time::Duration::from_secs(5), "{piece}: {time:?}");
         }
     }
 }
