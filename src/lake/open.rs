@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::{HttpRequest, HttpRequestBody};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -130,6 +131,14 @@ fn object_store(
             for (key, value) in parsed::<AmazonS3ConfigKey>(options)? {
                 builder = builder.with_config(key, value);
             }
+            let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+            if endpoint.is_some_and(|endpoint| !is_address(&endpoint)) {
+                // A signed request to it would panic. Its value is not shown: it may hold a password.
+                let key = "aws_endpoint (AWS_ENDPOINT_URL)".to_owned();
+                let why = "is no address such as https://host or http://host:9000 (what is special \
+                           in a name or password is written as %40 for @, %20 for a space)";
+                return Err(StoreError::Option { key, why: why.to_owned() });
+            }
             let (store, unfinished) = unfinished::build(builder).map_err(failed)?;
             return Ok((store, unfinished));
         }
@@ -157,6 +166,19 @@ fn object_store(
     Ok((store, None))
 }
 
+/// Returns whether `text` is a URL of HTTP with a host, as the client of a store takes it.
+fn is_address(text: &str) -> bool {
+    let mut request = HttpRequest::new(HttpRequestBody::empty());
+    // Both of its parsers have to take it; only one looks at the port.
+    reqwest::Url::parse(text).is_ok()
+        && text.parse().is_ok_and(|uri| {
+            *request.uri_mut() = uri;
+            let uri = request.uri();
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some_and(|host| !host.is_empty())
+        })
+}
+
 /// Parses the keys of the store's options for the builder that takes keys of type `K`.
 fn parsed<K: std::str::FromStr<Err = object_store::Error>>(
     options: &Options,
@@ -171,4 +193,27 @@ fn parsed<K: std::str::FromStr<Err = object_store::Error>>(
     std::iter::once(option("timeout", timeout))
         .chain(options.options.iter().map(|(key, value)| option(key, value.reveal().to_owned())))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_is_no_address_is_an_error_without_it() {
+        for wrong in [
+            "user:SECRET@127.0.0.1:1",
+            "http://user:SEC RET@127.0.0.1:1",
+            "http:/user:SECRET@127.0.0.1:1",
+            "http://user:SECRET@127.0.0.1:99999",
+            "ftp://user:SECRET@host",
+            "http://",
+            "localhost:9000",
+        ] {
+            assert!(!is_address(wrong), "{wrong}");
+        }
+        for right in ["http://127.0.0.1:9000", "https://host/", "http://u:a,S@[::1]:9/path"] {
+            assert!(is_address(right), "{right}");
+        }
+    }
 }
