@@ -31,8 +31,11 @@ impl MakeWriter<'_> for LogWriter {
 
 impl Write for LogWriter {
     /// Writes an event, whole: the formatter hands it over in one piece.
+    ///
+    /// An event that cannot be written is lost, since nobody reads it: the formatter would tell standard
+    /// error of the failure, and panic in the middle of a request when that fails as well.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        io::stderr().lock().write_all(line(event, self.coloured).as_bytes())?;
+        let _ = io::stderr().lock().write_all(line(event, self.coloured).as_bytes());
         Ok(event.len())
     }
 

@@ -237,8 +237,10 @@ pub fn command() -> clap::Command {
 
 /// Prints warnings about the configuration.
 fn warn(warnings: &[String]) {
+    use std::io::Write as _;
     for warning in warnings {
-        eprintln!("warning: {}", crate::error_text::printable_error(warning));
+        let warning = crate::error_text::printable_error(warning);
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
 }
 

@@ -3,9 +3,13 @@
 import http.server
 import json
 import os
+import socket
 import stat
+import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -286,3 +290,32 @@ def test_a_request_for_a_token_is_one_client(make_server, local_lake, folder):
         told, text = curl(*arguments, f"{server.origin}/oauth2/token")
         assert told.startswith(expected), (arguments, told, text)
         assert expected == "200" or "invalid_request" in text, (arguments, text)
+
+
+def test_a_log_that_nobody_reads_stops_no_request_and_is_no_failure(folder):
+    """As of a service whose journal was restarted, or that was started with `| head`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = ["serve", "--listen", f"127.0.0.1:{port}", "--lake", folder / "lake", "--state", folder / "state"]
+    process = subprocess.Popen([place.binary(), *arguments], stderr=subprocess.PIPE, env=clean_environment(), cwd=folder)
+    try:
+        answers = f"http://127.0.0.1:{port}"
+        wait_until(lambda: status(f"{answers}/health/live") == 200, 60, "an answer")
+        process.stderr.close()
+        # Each is a warning of the log.
+        assert [status(f"{answers}/none", b"{}") for _ in range(3)] == [404] * 3
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def status(url, sent=None):
+    try:
+        return urllib.request.urlopen(url, sent, timeout=10).status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError as error:
+        return error
