@@ -124,8 +124,8 @@ fn has_no_modes(_file: &File) -> bool {
     false
 }
 
-/// Narrows what others may do with a file or directory of our own, and returns whether they may do
-/// nothing any more.
+/// Narrows what may be done with a file or directory of our own to `mode`, and returns whether others may
+/// do no more than that.
 pub(crate) fn narrow(path: &Path, mode: u32) -> io::Result<bool> {
     let found = path.symlink_metadata()?;
     if found.is_symlink() || found.mode() & 0o7777 & !mode == 0 {
@@ -133,7 +133,7 @@ pub(crate) fn narrow(path: &Path, mode: u32) -> io::Result<bool> {
     }
     let narrowed = Permissions::from_mode(found.mode() & mode);
     Ok(std::fs::set_permissions(path, narrowed).is_ok()
-        && path.symlink_metadata()?.mode() & OTHERS == 0)
+        && path.symlink_metadata()?.mode() & OTHERS & !mode == 0)
 }
 
 #[cfg(test)]

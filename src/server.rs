@@ -31,7 +31,7 @@ use crate::auth::Auth;
 use crate::clock::{Clock, SystemClock};
 use crate::intake::Intake;
 use crate::journal::{Journal, MAX_SETTINGS_BYTES, RealDisk, Recovery};
-use crate::lake::{ColumnError, Lake, PartitionError};
+use crate::lake::{ColumnError, Lake, Location, PartitionError};
 use crate::publish::fence;
 use crate::publish::lake_file::LakeFile;
 use crate::publish::pauses::Pauses;
@@ -103,7 +103,11 @@ impl Server {
         let key = settings.privacy_key.as_deref().map(privacy::Key::read).transpose()?;
         let configured = Tables::new(settings.tables.clone())?;
         privacy::Applied::by_table(&configured, key.as_ref())?;
-        state_dir::create(settings.state())?;
+        let lake = match &settings.lake.location {
+            Location::Local(root) => Some(root.as_path()),
+            _ => None,
+        };
+        state_dir::create(settings.state(), lake)?;
         let access = open_access(&settings)?;
         let lake = open_lake(&settings)?;
         let options = settings.journal_options(key.as_ref())?;
