@@ -101,11 +101,15 @@ impl Verifier {
             if self.memory.knows(secret, name, password) {
                 return Some(None);
             }
+            // Those that its peer has sent before it may have failed meanwhile. A turn is of all peers.
+            if let Err(wait) = self.failures.check(peer, Instant::now()) {
+                return Some(Some(Err(wait)));
+            }
             let turn = self.turns.wait(peer, self.proven.contains(peer)).await?;
-            Some(Some((turn, of_peer)))
+            Some(Some(Ok((turn, of_peer))))
         };
         let (mut turn, of_peer) = match tokio::time::timeout(QUEUE_TIMEOUT, turn).await {
-            Ok(Some(Some(turn))) => turn,
+            Ok(Some(Some(turn))) => turn.map_err(Denied::TooMany)?,
             Ok(Some(None)) => return Ok(()),
             Ok(None) | Err(_) => return Err(Denied::Busy.into()),
         };
@@ -237,5 +241,22 @@ mod tests {
         assert_eq!(proven.0.lock().len(), MAX_PROVEN);
         assert!(proven.contains(peer(0)) && proven.contains(peer(MAX_PROVEN)));
         assert!(!proven.contains(peer(1)));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_has_failed_too_often_takes_no_turns_of_others() {
+        let failures = Arc::new(TokenBuckets::new(0.001, 3.0));
+        let verifier = Verifier::new(failures).unwrap();
+        // As little work as there can be.
+        let decoy: Arc<str> =
+            "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2E$aGFzaGhhc2hoYXNoaGFzaA".into();
+        let peer = Peer::of([192, 0, 2, 1].into());
+        let guesses = (0..40).map(|_| verifier.verify(None, &decoy, "eve", "guess", peer));
+        let answers = futures::future::join_all(guesses).await;
+        let charged = answers.iter().filter(|a| matches!(a, Err(Rejection::Charged))).count();
+        assert_eq!(charged, 3);
+        let waits = |a: &&_| matches!(a, Err(Rejection::Denied(Denied::TooMany(_))));
+        assert_eq!(answers.iter().filter(waits).count(), 37);
+        assert!(verifier.turns.guesses_left() >= super::super::turns::GUESSES_AT_ONCE - 3.0);
     }
 }

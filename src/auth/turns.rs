@@ -106,6 +106,11 @@ impl Turns {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn guesses_left(&self) -> f64 {
+        self.queue.lock().guesses
+    }
+
     /// Gives the turns that are free.
     fn give_next(self: &Arc<Self>, now: Instant) {
         let mut queue = self.queue.lock();
