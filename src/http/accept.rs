@@ -100,6 +100,7 @@ pub(super) async fn serve(
         slots: Slots::new(limits.max_connections),
         in_flight: InFlightLimits::new(
             limits.max_connections_per_peer.unwrap_or(limits.max_connections),
+            limits.max_connections,
         ),
         refusals,
         connections: TaskTracker::new(),

@@ -36,11 +36,13 @@ pub(super) struct InFlightPermit {
 
 impl InFlightLimits {
     /// Creates limits under which a peer that is alone can have a request on each of its
-    /// `connections_of_peer` connections.
-    pub(super) fn new(connections_of_peer: usize) -> InFlightLimits {
+    /// `connections_of_peer` connections, and a network of many peers one on nearly each of all
+    /// `connections`.
+    pub(super) fn new(connections_of_peer: usize, connections: usize) -> InFlightLimits {
         let of_peer = MIN_IN_FLIGHT_OF_PEER.max(connections_of_peer);
+        let most = of_peer.saturating_mul(4).max(connections.saturating_mul(2));
         InFlightLimits {
-            senders: FairLimit::new(MIN_IN_FLIGHT.max(of_peer.saturating_mul(4)), of_peer),
+            senders: FairLimit::new(MIN_IN_FLIGHT.max(most), of_peer),
             watched: FairLimit::new(WATCHED_IN_FLIGHT, WATCHED_IN_FLIGHT_OF_PEER),
         }
     }
@@ -66,5 +68,31 @@ impl InFlightLimits {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns how many requests the peers of one network, that is alone, have in flight at most.
+    fn of_one_network(limits: &InFlightLimits, peers: u8) -> usize {
+        let peers: Vec<_> = (1..=peers).map(|last| Peer::of([192, 0, 2, last].into())).collect();
+        let mut held = Vec::new();
+        loop {
+            let before = held.len();
+            held.extend(peers.iter().filter_map(|peer| limits.acquire(*peer, false)));
+            if held.len() == before {
+                return before;
+            }
+        }
+    }
+
+    #[test]
+    fn a_network_that_is_alone_has_nearly_a_request_on_each_connection() {
+        assert_eq!(of_one_network(&InFlightLimits::new(256, 1024), 1), 512);
+        assert_eq!(of_one_network(&InFlightLimits::new(4000, 4000), 1), 4000);
+        assert!(of_one_network(&InFlightLimits::new(256, 1024), 8) > 900);
+        assert!(of_one_network(&InFlightLimits::new(256, 10_000), 100) > 9_500);
     }
 }
