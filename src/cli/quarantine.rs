@@ -119,7 +119,8 @@ struct ShowArgs {
 /// Land lines of the quarantine again.
 ///
 /// Lines of the configured table that are documents now become rows, as `sessionlake import` lands
-/// them. Text that was not read is read line by line. The entries stay, as the record of what came; one that was landed again before is left
+/// them. Text that was not read is read line by line; a body that was set aside is read as the body
+/// that it was, and if that fails again, all others land and the exit code is 1. The entries stay, as the record of what came; one that was landed again before is left
 /// out, so that giving the command twice doubles nothing. What is no document, now as before, is
 /// left alone, and can be tried again after the next upgrade.
 #[derive(Debug, clap::Args)]
@@ -276,14 +277,17 @@ fn replay(args: &ReplayArgs, environment: &Environment) -> Outcome {
         sum += replayed.with_context(|| format!("cannot land {} again", file.path))?;
         Ok(true)
     })?;
+    // Others have landed, and the log has the reasons.
+    let code = if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if args.quiet {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     let mut text = format!("{} lines of the quarantine landed again", sum.landed);
     for (count, what) in [
         (sum.known, "landed again before"),
         (sum.left, "are still no documents"),
         (sum.closed, "are sealed, and no privacy_key opens them"),
+        (sum.failed, "are of bodies that were set aside and failed again"),
     ] {
         if count > 0 {
             // Writing to a String cannot fail.
@@ -291,5 +295,6 @@ fn replay(args: &ReplayArgs, environment: &Environment) -> Outcome {
         }
     }
     text.push('\n');
-    out::print(&text)
+    out::print(&text)?;
+    Ok(code)
 }

@@ -1,6 +1,6 @@
 //! The chunk source: files or lines that are imported, as bodies for the engine.
 //!
-//! A chunk is whole documents of one file ([`super::chunker`]), or one line of the quarantine. Lines are
+//! A chunk is whole documents of one file ([`super::chunker`]), or one line of the quarantine, or a whole body in it. Lines are
 //! numbered within their file, chunks through all files: with the same parts of files, size and rule,
 //! every chunk is the same again. A chunk is handed out once the one after it was read, so that the last
 //! one of a file is known as such.
@@ -44,11 +44,13 @@ pub(super) enum Origin {
     Lines(std::vec::IntoIter<Line>),
 }
 
-/// One line, with its number in the body that it came in.
+/// One line, with its number in the body that it came in; or a whole body, which begins on that line.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     pub(super) number: u64,
     pub(super) bytes: Bytes,
+    /// The form of a whole body; `None` for a line.
+    pub(super) body: Option<Form>,
 }
 
 impl Line {
@@ -56,6 +58,9 @@ impl Line {
     /// lines only: one that begins with a bracket is no array. Documents in a row or over several lines
     /// are some in the other.
     pub(super) fn form(&self, rule: ChunkRule) -> Form {
+        if let Some(form) = self.body {
+            return form;
+        }
         let several = rule == ChunkRule::Documents || memchr::memchr(b'\n', &self.bytes).is_some();
         match several && !self.bytes.trim_ascii_start().starts_with(b"[") {
             true => Form::Ndjson,

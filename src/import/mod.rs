@@ -15,7 +15,8 @@
 //! identified by nothing: interrupted, it begins anew, and doubles. A file whose content has changed
 //! between hashing and landing is an error, and not done.
 //!
-//! Lines of the quarantine that are landed again (`replay`) are an import too.
+//! Lines of the quarantine that are landed again (`replay`) are an import too, and so is each body that
+//! was set aside whole (`whole_body`).
 //!
 //! One process at a time lands an import: on one machine by a lock (`staging`), across machines by
 //! the claims, manifests and seals in the lake, each of which only one process can create. What the
@@ -45,6 +46,7 @@ mod staging;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod whole_body;
 
 use anyhow::{Context as _, ensure};
 

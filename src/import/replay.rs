@@ -6,6 +6,11 @@
 //! names the file and the numbers. The other lines are left alone: nothing of them is written, so
 //! that a replay in vain leaves no trace and can be tried again after the next upgrade.
 //!
+//! A body that was set aside is one import of all its lines, as the body that it was. If one of them is
+//! a row now, those that are none are entries of this import's quarantine. A body on which the decoder
+//! fails still is left alone; one of which no roll can be made leaves its import open, which the next
+//! replay goes on with. Neither stops anything else.
+//!
 //! Lines go from the lake to the decoder in memory and as they came. What privacy rules have sealed
 //! is in the clear nowhere else.
 
@@ -25,17 +30,23 @@ use super::manifest::{ImportManifest, ManifestFile};
 use super::options::Options;
 use super::planned::{self, Lines, PlannedImport};
 use super::report::Report;
+use super::whole_body;
 use crate::bulk_action;
 use crate::clock::{Clock as _, SystemClock};
 use crate::decode::Decoder;
+use crate::error_text::{self, shown};
 use crate::lake::{QuarantineEntry, texts_of};
 use crate::privacy;
 use crate::record::{Body, Micros, Seq};
+use crate::roll::care::RollFailure;
 
 /// Bytes that are tried at a time.
 const TRIED_BYTES: usize = 4 << 20;
 /// Lines that are tried at a time.
 const TRIED_LINES: usize = 32_768;
+
+/// Most characters of the reason for which a body did not land.
+const REASON_CHARACTERS: usize = 200;
 
 /// The outcomes of lines that were replayed, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +59,8 @@ pub struct Replayed {
     pub left: u64,
     /// Left in quarantine: sealed, and the privacy key does not open them.
     pub closed: u64,
+    /// Left in quarantine: of bodies that were set aside, and failed again. The log has the reasons.
+    pub failed: u64,
 }
 
 impl std::ops::AddAssign for Replayed {
@@ -56,6 +69,7 @@ impl std::ops::AddAssign for Replayed {
         self.known += more.known;
         self.left += more.left;
         self.closed += more.closed;
+        self.failed += more.failed;
     }
 }
 
@@ -115,17 +129,26 @@ impl Replay {
             if manifest.is_open() {
                 let lines = self.lines(entries, &numbers);
                 let lines = lines.with_context(|| format!("cannot go on with {node}"))?;
-                replayed.landed += lines.len() as u64;
-                self.land(node, manifest, false, lines)?;
+                match self.land(node, manifest, false, lines)? {
+                    Ok(()) => replayed.landed += numbers.count(),
+                    Err(NoRoll) => replayed.failed += numbers.count(),
+                }
             } else {
                 replayed.known += numbers.count();
             }
         }
         let mut tried = Tried::default();
         let (mut numbers, mut lines) = (Vec::new(), Vec::new());
+        let mut bodies = Vec::new();
         for (first, entry) in numbered_entries(entries) {
             let asked = reason.is_none_or(|reason| entry.reason.contains(reason));
             if !asked || entry.lines == 1 && taken.has(first) {
+                continue;
+            }
+            if entry.is_set_aside() {
+                if !taken.has_any(first, first.saturating_add(entry.lines)) {
+                    bodies.push((first, entry));
+                }
                 continue;
             }
             let Some(opened) = opened(entry, self.importer.key.as_ref()) else {
@@ -139,7 +162,7 @@ impl Replay {
                 if entry.is_of_update() || !may_be_document(&raw, entry) {
                     replayed.left += 1;
                 } else {
-                    tried.push(number, Line { number: entry.line, bytes: raw });
+                    tried.push(number, Line { number: entry.line, bytes: raw, body: None });
                 }
             }
             // What is tried at a time is bounded; what lands is not.
@@ -148,18 +171,70 @@ impl Replay {
             }
         }
         replayed.left += self.documents(&mut tried, &mut numbers, &mut lines)?;
-        let entries = ranges(numbers.into_iter());
+        let mut nodes: HashSet<String> = replays.into_iter().map(|(node, _)| node).collect();
+        let mut node = || {
+            let node = planned::numbered(&base).find(|node| !nodes.contains(node));
+            let node = node.unwrap_or_default();
+            nodes.insert(node.clone());
+            node
+        };
         if !lines.is_empty() {
             replayed.landed += lines.len() as u64;
-            let file = ManifestFile::new(path.to_owned(), None);
-            let now = SystemClock.now();
-            let new = ImportManifest::new(vec![file], &self.importer.tables, now);
-            let manifest = ImportManifest { entries: Some(entries), ..new };
-            let free = |node: &String| !replays.iter().any(|(replay, _)| replay == node);
-            let node = planned::numbered(&base).find(free).unwrap_or_default();
-            self.land(node, manifest, true, lines)?;
+            let manifest = self.manifest(path, ranges(numbers.into_iter()));
+            // Lines alone are an error, and no outcome, when they do not land.
+            let _ = self.land(node(), manifest, true, lines)?;
+        }
+        for (first, entry) in bodies {
+            replayed += self.body(path, first, entry, &mut node)?;
         }
         Ok(replayed)
+    }
+
+    fn manifest(&self, path: &str, entries: Vec<(u64, u64)>) -> ImportManifest {
+        let file = ManifestFile::new(path.to_owned(), None);
+        let new = ImportManifest::new(vec![file], &self.importer.tables, SystemClock.now());
+        ImportManifest { entries: Some(entries), ..new }
+    }
+
+    /// Lands a body that was set aside, whose first line has the number `first`, as an import of its own
+    /// with the name that `node` returns.
+    fn body(
+        &self,
+        path: &str,
+        first: u64,
+        entry: &QuarantineEntry,
+        node: &mut dyn FnMut() -> String,
+    ) -> anyhow::Result<Replayed> {
+        let (lines, none) = (entry.lines, Replayed::default());
+        let Some(text) = opened_body(entry, self.importer.key.as_ref()) else {
+            return Ok(Replayed { closed: lines, ..none });
+        };
+        let line = whole_body::line(entry.line, text);
+        let table = self.importer.tables.specs().first().ok_or_else(|| anyhow!("no table"))?;
+        let counts = match whole_body::tried(table, &line) {
+            Ok(counts) => counts,
+            Err(why) => {
+                let why = error_text::bounded(&why, REASON_CHARACTERS);
+                tracing::error!(
+                    "body {} of {} was set aside and cannot be decoded now: {why}. It stays in \
+                     quarantine",
+                    entry.seq,
+                    shown(path)
+                );
+                return Ok(Replayed { failed: lines, ..none });
+            }
+        };
+        if counts.rows == 0 {
+            return Ok(Replayed { left: lines, ..none });
+        }
+        let last = first.saturating_add(lines).saturating_sub(1);
+        let manifest = self.manifest(path, vec![(first, last)]);
+        // A document may have several lines, and none of them be known as a reject.
+        let left = counts.rejects.min(lines.saturating_sub(1));
+        Ok(match self.land(node(), manifest, true, vec![line])? {
+            Ok(()) => Replayed { landed: lines - left, left, ..none },
+            Err(NoRoll) => Replayed { failed: lines, ..none },
+        })
     }
 
     /// Returns the earlier replays of a file, whose nodes are `base`, `base-2` …, in order.
@@ -172,17 +247,35 @@ impl Replay {
         Ok(replays)
     }
 
+    /// Lands lines, or a body that was set aside: if no roll can be made of it, that is an outcome.
+    ///
+    /// # Errors
+    /// The lake; no roll can be made of the lines.
     fn land(
         &self,
         node: String,
         manifest: ImportManifest,
         new: bool,
         lines: Vec<Line>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Result<(), NoRoll>> {
         let report = Report::new(&[], true);
+        let is_body = lines.iter().any(|line| line.body.is_some());
         let (claims, lines) = (Vec::new(), Lines::Quarantine(lines));
+        let name = node.clone();
         let planned = PlannedImport { node, manifest, new, claims, lines };
-        self.importer.run(planned, &report).map(drop)
+        match self.importer.run(planned, &report) {
+            Ok(_) => Ok(Ok(())),
+            Err(error) if is_body && error.is::<RollFailure>() => {
+                let why = error_text::one_line(error.as_ref());
+                let why = error_text::bounded(&why, REASON_CHARACTERS);
+                tracing::error!(
+                    "a body that was set aside has not landed: {why}. The import {name} stays open, \
+                     and the next replay goes on with it"
+                );
+                Ok(Err(NoRoll))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the lines with these numbers.
@@ -190,18 +283,26 @@ impl Replay {
     /// # Errors
     /// There is no such line; it is sealed, and the privacy key does not open it.
     fn lines(&self, entries: &[QuarantineEntry], numbers: &Numbers) -> anyhow::Result<Vec<Line>> {
-        let mut lines = Vec::new();
+        let (mut lines, mut found) = (Vec::new(), 0_u64);
+        let key = self.importer.key.as_ref();
         for (first, entry) in numbered_entries(entries) {
             if !numbers.has_any(first, first.saturating_add(entry.lines)) {
                 continue;
             }
-            let opened = opened(entry, self.importer.key.as_ref()).ok_or_else(|| {
-                anyhow!("line {first} is sealed, and privacy_key does not open it")
-            })?;
+            let closed = || anyhow!("line {first} is sealed, and privacy_key does not open it");
+            if entry.is_set_aside() {
+                let text = opened_body(entry, key).ok_or_else(closed)?;
+                lines.push(whole_body::line(entry.line, text));
+                found = found.saturating_add(entry.lines);
+                continue;
+            }
+            let opened = opened(entry, key).ok_or_else(closed)?;
+            let before = lines.len();
             let of_entry = (first..).zip(opened).filter(|(number, _)| numbers.has(*number));
-            lines.extend(of_entry.map(|(_, bytes)| Line { number: entry.line, bytes }));
+            lines.extend(of_entry.map(|(_, bytes)| Line { number: entry.line, bytes, body: None }));
+            found = found.saturating_add((lines.len() - before) as u64);
         }
-        ensure!(lines.len() as u64 == numbers.count(), "it names lines that are not there");
+        ensure!(found == numbers.count(), "it names lines that are not there");
         Ok(lines)
     }
 
@@ -316,14 +417,26 @@ fn numbered_entries(entries: &[QuarantineEntry]) -> impl Iterator<Item = (u64, &
     })
 }
 
+/// A body of which no roll could be made. The log has the reason.
+struct NoRoll;
+
 /// Returns the lines as they came, or `None` if they are sealed and the key does not open them, or are
 /// not as many as the entry says.
 fn opened(entry: &QuarantineEntry, key: Option<&privacy::Key>) -> Option<Vec<Bytes>> {
-    let texts = match entry.raw.as_str().and_then(privacy::sealed) {
+    entry.lines_of(opened_texts(entry, key)?)
+}
+
+/// Returns the text of a body that was set aside, or `None` as [`opened`] does.
+fn opened_body(entry: &QuarantineEntry, key: Option<&privacy::Key>) -> Option<Bytes> {
+    let mut texts = opened_texts(entry, key)?;
+    texts.pop().filter(|_| texts.is_empty())
+}
+
+fn opened_texts(entry: &QuarantineEntry, key: Option<&privacy::Key>) -> Option<Vec<Bytes>> {
+    match entry.raw.as_str().and_then(privacy::sealed) {
         Some(sealed) => texts_of(key?.open(&sealed.text)?, sealed.form.as_deref()),
         None => entry.texts(),
-    };
-    entry.lines_of(texts?)
+    }
 }
 
 /// Returns whether `raw`, a line of `entry`, is worth decoding: one line, or one document that spans

@@ -2,6 +2,7 @@
 
 mod forms;
 mod marks;
+mod replay;
 mod search;
 
 use std::collections::HashMap;
@@ -214,7 +215,7 @@ fn entry(reason: &str, raw: &str) -> QuarantineEntry {
 }
 
 fn replayed(landed: u64, known: u64, left: u64, closed: u64) -> Replayed {
-    Replayed { landed, known, left, closed }
+    Replayed { landed, known, left, closed, failed: 0 }
 }
 
 #[test]

@@ -83,6 +83,8 @@ fn is_one(lines: &u64) -> bool {
     *lines == 1
 }
 
+/// Code of a body that was set aside whole.
+const SET_ASIDE: &str = "set_aside";
 /// Code of an update's document. By itself such a line passes for a document.
 const UPDATE_DOCUMENT: &str = "update_document";
 /// The beginning of the reason of an update's document, in entries that have no code.
@@ -98,8 +100,15 @@ impl QuarantineEntry {
         }
     }
 
+    /// Tells whether it is a whole body, of which no roll could be made.
+    #[must_use]
+    pub fn is_set_aside(&self) -> bool {
+        self.code.as_deref() == Some(SET_ASIDE)
+    }
+
     /// Returns what came, as it came: the line; of joined lines, each of them; of text that was not read,
-    /// all of it. Returns `None` when `raw` has no form that this version knows, or is broken.
+    /// all of it, and so of a body that was set
+    /// aside. Returns `None` when `raw` has no form that this version knows, or is broken.
     ///
     /// A sealed line is given as the text that it is kept as.
     #[must_use]

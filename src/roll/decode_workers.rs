@@ -22,11 +22,12 @@ use crossbeam_channel::{Receiver, Sender};
 use super::care::{BodyFailure, Care, SetAside, SourceFailure, UnknownTable};
 use super::entry_allowance::EntryAllowance;
 use super::joined_rejects::Joiner;
+use super::set_aside;
 use super::stored_window;
-use crate::decode::{Counts, Decoded, Decoder, Progress, RawForm, ReadLimit, Reject, RejectCode};
+use crate::decode::{Counts, Decoded, Decoder, Progress, ReadLimit, Reject};
 use crate::error_text;
 use crate::privacy::Applied;
-use crate::record::{Body, BodyRows, StoredRange};
+use crate::record::{Body, BodyRows};
 use crate::table::{TableId, Tables};
 
 /// Most bytes of JSON in a part: large enough that the fixed cost of a batch is negligible.
@@ -229,9 +230,9 @@ impl Decoders<'_> {
             let mut progress = from.clone();
             let tried = caught(|| {
                 while !self.read(body, &mut progress)? {
-                    drop(self.part()?);
+                    drop(self.tried_part()?);
                 }
-                self.part().map(drop)
+                self.tried_part().map(drop)
             })?;
             let Err(reason) = tried else { return Ok(None) };
             why = Some(reason);
@@ -246,21 +247,10 @@ impl Decoders<'_> {
         let spec = self.worker.tables.get(table).context("a table of another list")?;
         let node = Arc::clone(self.worker.node);
         let mut decoded = Decoder::new(Arc::clone(&spec.schema), node).finish();
-        decoded.rejects.push(Reject {
-            seq: body.seq,
-            lines: 1,
-            line: body.first_line,
-            last_line: body.first_line,
-            code: RejectCode::SetAside,
-            reason: format!("the body was set aside whole: {why}"),
-            raw: body.bytes.clone(),
-            stored: body
-                .stored
-                .as_ref()
-                .map(|text| StoredRange { text: Arc::clone(text), range: 0..body.text_bytes() }),
-            form: RawForm::Text,
-        });
-        decoded.counts = Counts { lines: 1, rejects: 1, ..Counts::default() };
+        let reject = set_aside::reject(body, why)?;
+        let lines = reject.lines;
+        decoded.rejects.push(reject);
+        decoded.counts = Counts { lines, rejects: lines, ..Counts::default() };
         self.worker.protect(table, &mut decoded)?;
         Ok(Part {
             rejects: vec![(table, decoded.rejects)],
@@ -323,6 +313,15 @@ impl Decoders<'_> {
 
     /// Ends the part, joins short rejects, applies the privacy rules to all, and begins the next.
     fn part(&mut self) -> anyhow::Result<Part> {
+        self.part_of(true)
+    }
+
+    /// Ends a part that is not handed on: no allowance is spent on its rejects.
+    fn tried_part(&mut self) -> anyhow::Result<Part> {
+        self.part_of(false)
+    }
+
+    fn part_of(&mut self, is_kept: bool) -> anyhow::Result<Part> {
         self.limit = PART;
         let mut part = Part::default();
         let worker = self.worker;
@@ -331,7 +330,9 @@ impl Decoders<'_> {
             if decoded.counts == Counts::default() {
                 continue;
             }
-            decoded.rejects = self.joiner.join(*table, std::mem::take(&mut decoded.rejects));
+            if is_kept {
+                decoded.rejects = self.joiner.join(*table, std::mem::take(&mut decoded.rejects));
+            }
             worker.protect(*table, &mut decoded)?;
             part.counts += decoded.counts;
             let Decoded { batch, bodies, rejects, .. } = decoded;
@@ -368,6 +369,7 @@ mod tests {
     use bytes::Bytes;
     use crossbeam_channel::{bounded, unbounded};
 
+    use super::super::care::Suspects;
     use super::*;
     use crate::record::{Form, Micros, Seq};
     use crate::schema::TableSchema;
@@ -393,21 +395,26 @@ mod tests {
 
     /// Decodes the bodies as one job.
     fn output(tables: &Tables, bodies: Vec<Body>) -> Vec<anyhow::Result<Output>> {
+        output_of(tables, bodies, &allowance(), &Care::default())
+    }
+
+    fn allowance() -> EntryAllowance {
+        EntryAllowance::new(Arc::new(crate::clock::ManualClock::at(Micros(0))))
+    }
+
+    fn output_of(
+        tables: &Tables,
+        bodies: Vec<Body>,
+        allowance: &EntryAllowance,
+        care: &Care<'_>,
+    ) -> Vec<anyhow::Result<Output>> {
         let (jobs, waiting) = bounded(1);
         let (output, outputs) = unbounded();
         jobs.send(Job { bodies, output }).unwrap();
         drop(jobs);
-        let (node, care) = (Arc::from("n"), Care::default());
-        let clock = Arc::new(crate::clock::ManualClock::at(Micros(0)));
-        let allowance = &EntryAllowance::new(clock);
-        let worker = DecodeWorker {
-            tables,
-            privacy: &[],
-            node: &node,
-            allowance,
-            care: &care,
-            decides: false,
-        };
+        let node = Arc::from("n");
+        let worker =
+            DecodeWorker { tables, privacy: &[], node: &node, allowance, care, decides: false };
         worker.run(&waiting);
         outputs.iter().collect()
     }
@@ -430,6 +437,45 @@ mod tests {
         let rejects: Vec<_> = part.rejects.iter().map(|(id, all)| (*id, all[0].seq)).collect();
         assert_eq!(rejects, [(b, Seq(3))]);
         assert_eq!(part.counts, Counts { lines: 6, rows: 5, rejects: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn a_body_that_is_tried_first_takes_as_many_entries_of_the_allowance_as_any_other() {
+        let tables = tables(&["a"]);
+        let table = tables.id("a").unwrap();
+        let left = |suspects| {
+            let allowance = allowance();
+            let care = Care { suspects, ..Care::default() };
+            let bodies = vec![body(1, "a", &"x\n".repeat(50)), body(2, "a", &"y\n".repeat(40))];
+            let output = output_of(&tables, bodies, &allowance, &care);
+            let counts = output.iter().filter_map(|output| match output {
+                Ok(Output::Part(part)) => Some(part.counts.rejects),
+                _ => None,
+            });
+            assert_eq!(counts.sum::<u64>(), 90);
+            std::iter::from_fn(|| allowance.take(table).then_some(())).count()
+        };
+        let suspects = Suspects { until: Seq(9), roll_bodies: 1, job_bodies: 1, record: None };
+        assert_eq!(left(Some(suspects)), left(None));
+    }
+
+    #[test]
+    fn a_body_that_is_set_aside_counts_for_its_lines() {
+        let tables = tables(&["a"]);
+        let set_aside: SetAside = [(Seq(2), "why".to_owned())].into();
+        let care = Care { set_aside, ..Care::default() };
+        let bodies = vec![body(1, "a", "{}\n"), body(2, "a", "{}\n\n{\n"), body(3, "a", "{}\n")];
+        let output = output_of(&tables, bodies, &allowance(), &care);
+        let mut sum = Counts::default();
+        for output in output {
+            if let Output::Part(part) = output.unwrap() {
+                sum += part.counts;
+                for reject in part.rejects.iter().flat_map(|(_, rejects)| rejects) {
+                    assert_eq!((reject.lines, reject.line, reject.last_line), (2, 1, 3));
+                }
+            }
+        }
+        assert_eq!((sum.lines, sum.rows, sum.rejects), (4, 2, 2));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! * `spill`: its rows that do not fit in memory.
 //! * `disk_space`: free space of the staging directory's disk.
 //! * `care`: bodies of which no roll can be made.
+//! * `set_aside`: the reject that such a body becomes.
 //! * `options`: the options of all of these.
 
 pub(crate) mod care;
@@ -29,6 +30,7 @@ pub(crate) mod open_roll;
 mod open_tables;
 pub(crate) mod options;
 pub(crate) mod quarantine_writer;
+mod set_aside;
 pub(crate) mod source;
 pub(crate) mod spill;
 mod stored_window;

@@ -35,7 +35,7 @@ fn meet(node: &str, step: Step<'_>) -> anyhow::Result<bool> {
     fault.map_or(Ok(false), |fault| fault(step))
 }
 
-pub(super) fn decoding(node: &str, body: &Body) -> anyhow::Result<()> {
+pub(crate) fn decoding(node: &str, body: &Body) -> anyhow::Result<()> {
     meet(node, Step::Decode(body)).map(drop)
 }
 

@@ -116,8 +116,8 @@ impl Observer for LogObserver {
             RollEvent::SetAside { roll, seq, why } => {
                 tracing::error!(
                     "body {seq} was set aside: no roll could be made of it ({why}). It is whole in \
-                     the quarantine of roll {roll}; `sessionlake quarantine replay` lands it after \
-                     an upgrade that takes it"
+                     the quarantine of roll {roll}; `sessionlake quarantine replay` lands it, \
+                     with all of its lines, after an upgrade that takes it"
                 );
             }
             RollEvent::EngineFailed { error, pause } => {

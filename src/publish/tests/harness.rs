@@ -66,7 +66,7 @@ pub(super) struct Landed {
     pub(super) rejects: BTreeMap<String, u64>,
     /// Ids of lines of bodies that were set aside whole. They are among the rejects.
     pub(super) set_aside: BTreeSet<String>,
-    /// Rows, or entries of the quarantine, by file.
+    /// Rows, or lines of the quarantine, by file.
     pub(super) files: BTreeMap<String, u64>,
     /// Bytes by file.
     sizes: BTreeMap<String, u64>,
@@ -237,6 +237,7 @@ impl Landed {
             self.receipts.push(serde_json::from_slice(&bytes).expect("a receipt"));
         } else if name.starts_with("_quarantine/") {
             let text = String::from_utf8(bytes.to_vec()).expect("text");
+            let mut lines = 0;
             for line in text.lines() {
                 let entry: QuarantineEntry = serde_json::from_str(line).expect("an entry");
                 let texts = entry.texts().expect("texts");
@@ -244,13 +245,15 @@ impl Landed {
                 let raw = String::from_utf8(raw.to_vec()).expect("text");
                 let whole = entry.code.as_deref() == Some("set_aside");
                 assert!(whole || raw.lines().count() == 1, "{raw}");
+                assert_eq!(entry.lines, raw.lines().count() as u64, "{line}");
+                lines += entry.lines;
                 for line in raw.lines() {
                     let id = line.split('"').nth(3).expect("an id").to_owned();
                     *self.rejects.entry(id.clone()).or_default() += 1;
                     self.set_aside.extend(whole.then_some(id));
                 }
             }
-            self.files.insert(name, text.lines().count() as u64);
+            self.files.insert(name, lines);
         } else {
             let batches = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet").build();
             let mut rows = 0;
