@@ -91,7 +91,7 @@ async fn show_lake(lake: &Lake, args: &Args) -> Outcome {
         .await
         .with_context(|| format!("cannot list the lake {}", lake.location()))?;
     match args.json {
-        true => out::write(&json(&report)?)?,
+        true => out::json(&json(&report)?)?,
         false => out::report(&lake_text(&report, args.files))?,
     }
     Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -104,7 +104,10 @@ async fn show_file(lake: &Lake, file: &str, name: &str, args: &Args) -> Outcome 
     };
     let report = report.await.with_context(|| format!("cannot look at {name}"))?;
     match args.json {
-        true => out::print(&json(&report)?),
+        true => {
+            out::json(&json(&report)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         false => {
             out::report(&file_text(&report, args.top))?;
             Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use super::{Outcome, out, runtime, sample};
 use crate::audit::sample::Table;
+use crate::error_text::shown;
 use crate::lake::{Lake, Options};
 use crate::simulate::ledger::{Comparison, Verdict};
 
@@ -52,7 +53,7 @@ fn text(verdict: &Verdict, most: usize) -> String {
     for (kind, ids) in kinds {
         let _ = writeln!(text, "{} {kind}", ids.len());
         for id in ids.iter().take(most) {
-            let _ = writeln!(text, "  {id}");
+            let _ = writeln!(text, "  {}", shown(id));
         }
         if ids.len() > most {
             let _ = writeln!(text, "  and {} more", ids.len() - most);

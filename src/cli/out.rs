@@ -18,6 +18,11 @@ pub(super) fn report(text: &str) -> Result<(), Failure> {
     write(&error_text::printable(text))
 }
 
+/// Prints JSON as [`write`] does. Texts of lakes and senders in it steer no terminal, and it reads the same.
+pub(super) fn json(text: &str) -> Result<(), Failure> {
+    write(&error_text::in_json(text))
+}
+
 /// Prints `text`, for commands with an exit code of their own. A reader that has gone away is no
 /// failure.
 pub(super) fn write(text: &str) -> Result<(), Failure> {

@@ -172,7 +172,8 @@ fn show_list(args: ListArgs, environment: &Environment) -> Outcome {
         let text = serde_json::to_string_pretty(&lines)
             .context("cannot make JSON of the list")
             .map_err(Failure::Running)?;
-        return out::print(&format!("{text}\n"));
+        out::json(&format!("{text}\n"))?;
+        return Ok(ExitCode::SUCCESS);
     }
     let mut text = String::new();
     for Line { file, quarantined } in &lines {

@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         serde_json::to_writer(&mut lines, document).context("cannot write a document")?;
         lines.push(b'\n');
     }
-    out::write(&String::from_utf8_lossy(&lines))?;
+    out::json(&String::from_utf8_lossy(&lines))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -104,7 +104,7 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
         let text = serde_json::to_string_pretty(&report)
             .context("cannot make JSON of the report")
             .map_err(Failure::Running)?;
-        out::write(&format!("{text}\n"))?;
+        out::json(&format!("{text}\n"))?;
     } else {
         out::report(&report.text())?;
     }

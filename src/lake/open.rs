@@ -135,7 +135,7 @@ fn object_store(
             if endpoint.is_some_and(|endpoint| !is_address(&endpoint)) {
                 // A signed request to it would panic. Its value is not shown: it may hold a password.
                 let key = "aws_endpoint (AWS_ENDPOINT_URL)".to_owned();
-                let why = "is no address such as https://host or http://host:9000 (what is special \
+                let why = "no address such as https://host or http://host:9000 (what is special \
                            in a name or password is written as %40 for @, %20 for a space)";
                 return Err(StoreError::Option { key, why: why.to_owned() });
             }

@@ -151,6 +151,10 @@ def test_a_lake_that_holds_anything_is_told_apart_and_looked_at_to_its_end(make_
     assert_tame(printed, 32 << 10, "verify")
     assert "not looked into: everything" in printed, printed
     assert "Every received line is accounted for" in printed, printed
+    for name, code in [("inspect", 1), ("verify", 0)]:
+        printed = command(name, local_lake.at.uri, "--json", expect=code)
+        assert_tame(printed, 64 << 10, name)
+        assert "everything" in json.dumps(json.loads(printed)), printed
     # A table on another disk is a link, and is looked at.
     aside = lake.parent / "another-disk"
     (lake / "user_sessions").rename(aside)
