@@ -43,7 +43,8 @@ impl BodyReader<'_> {
             return false;
         }
         if !self.see(first) {
-            self.starve(at, first, line);
+            // Where the limit of a part is reached as well, so that the windows depend on no part.
+            self.starve(first, first, line);
             return false;
         }
         let read = self.element(first, line);
