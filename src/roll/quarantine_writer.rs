@@ -20,6 +20,7 @@ use base64::write::EncoderWriter;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
+use super::care::SourceFailure;
 use crate::decode::{RawForm, Reject};
 use crate::packed_lines;
 use crate::record::{Seq, StoredRange};
@@ -61,11 +62,15 @@ impl Rejects {
     /// Writes an entry for each of `rejects`.
     ///
     /// # Errors
-    /// The file cannot be written; it is of no use then.
+    /// The file cannot be written; it is of no use then. As a [`SourceFailure`], a line that is stored
+    /// cannot be read.
     pub(crate) fn write(&mut self, rejects: &[Reject]) -> anyhow::Result<()> {
         for reject in rejects {
             let written = write(&mut self.file, reject);
-            written.with_context(|| self.path.display().to_string())?;
+            written.map_err(|error| match error.downcast::<SourceFailure>() {
+                Ok(failure) => anyhow::Error::from(failure),
+                Err(error) => anyhow::Error::from(error).context(self.path.display().to_string()),
+            })?;
             self.lines += reject.lines;
         }
         Ok(())
@@ -124,7 +129,13 @@ fn write_packed(out: &mut impl Write, packed: &Bytes) -> std::io::Result<()> {
 /// Writes a line that is not held, piece by piece.
 fn write_stored(out: &mut impl Write, stored: &StoredRange) -> std::io::Result<()> {
     write_compressed(out, |compressor| {
-        stored.read(PIECE_BYTES, |piece| compressor.write_all(piece))
+        let mut is_written = true;
+        let write = |piece: &[u8]| compressor.write_all(piece).inspect_err(|_| is_written = false);
+        stored.read(PIECE_BYTES, write).map_err(|error| match is_written {
+            // A body is not to blame for that, see `super::care`.
+            true => std::io::Error::other(SourceFailure(error.into())),
+            false => error,
+        })
     })
 }
 
@@ -268,6 +279,32 @@ mod tests {
             assert_eq!(read.texts().unwrap(), [&bytes[range]]);
             assert_eq!((read.seq, read.line, &*read.reason), (7, 3, "a \"reason\""));
         }
+    }
+
+    #[test]
+    fn a_stored_line_that_cannot_be_read_is_no_fault_of_its_body() {
+        let of = |bytes: usize| Reject {
+            seq: Seq(7),
+            lines: 1,
+            line: 3,
+            last_line: 3,
+            code: RejectCode::TooLong,
+            reason: "a reason".into(),
+            raw: Bytes::new(),
+            stored: Some(StoredRange { text: Arc::new(Text(vec![7; bytes])), range: 0..100 }),
+            form: RawForm::Text,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = Rejects::create(dir.path().join("q")).unwrap();
+        file.write(&[of(100)]).unwrap();
+        // The text is shorter than it was.
+        let failed = file.write(&[of(99)]).unwrap_err();
+        assert!(failed.is::<SourceFailure>(), "{failed:#}");
+        // A staging file that cannot be written is another matter.
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let (path, file) = ("/dev/full".into(), BufWriter::with_capacity(1, full));
+        let failed = Rejects { path, file, lines: 0 }.write(&[of(100)]).unwrap_err();
+        assert!(!failed.is::<SourceFailure>(), "{failed:#}");
     }
 
     #[test]
