@@ -152,7 +152,9 @@ impl Suspects {
         self.starts = if self.from == from { self.starts.saturating_add(1) } else { 1 };
         self.from = from;
         if self.starts >= RECORDED_START {
-            let until = waiting.last.0;
+            // Of a roll that is sealed no body behind it is under way, and each would be a roll of its own.
+            let planned = self.plan.map_or(0, |plan| plan.until);
+            let until = sealed.map_or(waiting.last.0, |sealed| sealed.last.0.max(planned));
             let roll_bodies = match self.plan {
                 Some(plan) => plan.roll_bodies,
                 None if sealed.is_some() => 1,
@@ -172,7 +174,10 @@ impl Suspects {
         let blamed = alone.or_else(|| one.filter(|_| is_of_decoder || is_sealed));
         let blamed = blamed.filter(|seq| !self.set_aside.contains_key(&seq.0));
         if let Some(seq) = blamed {
-            self.plan = Some(Plan { until: seq.0, roll_bodies: 1, recorded });
+            // Those before it are not to blame when the decoder failed: they are one roll.
+            let before = seq.0.saturating_sub(range.first.0).max(1);
+            let roll_bodies = if is_sealed { 1 } else { before };
+            self.plan = Some(Plan { until: seq.0, roll_bodies, recorded });
             if !has_room {
                 return Verdict::Again;
             }
@@ -344,6 +349,30 @@ mod tests {
         }
         assert!(starts <= 10, "{starts}");
         assert!(suspects.is_empty(), "{suspects:?}");
+    }
+
+    #[test]
+    fn bodies_beside_the_ones_to_blame_are_no_suspects() {
+        let failure = |range: SeqRange, at: Option<SeqRange>, is_of_decoder| Failure {
+            range,
+            at,
+            is_of_decoder,
+            is_sealed: false,
+            has_room: true,
+            why: "defect".to_owned(),
+        };
+        // The store is away, and a roll is sealed, while the process is restarted over and over.
+        let mut suspects = Suspects::default();
+        for _ in 0..10 {
+            suspects.started(range(1, 100_000), Some(range(1, 9)));
+        }
+        assert_eq!(suspects.plan().map(|plan| (plan.until, plan.recorded)), Some((9, true)));
+        suspects.committed(Seq(9));
+        assert!(suspects.is_empty(), "the other rolls are as ever: {suspects:?}");
+        // The decoder fails in the middle of a body that is not alone.
+        suspects.failed(&failure(range(10, 5_000), Some(range(5_000, 5_000)), true));
+        let plan = Plan { until: 5_000, roll_bodies: 4_990, recorded: false };
+        assert_eq!(suspects.plan(), Some(plan), "those before it are one roll");
     }
 
     #[test]
