@@ -139,6 +139,9 @@ impl BodyReader<'_> {
                 return Read::Line(self.reject_line(at, line, fault));
             }
         };
+        if let Some(at) = self.opens_only(start) {
+            return self.broken_document(id, place, Fault { defect: Defect::EndOfLine, at });
+        }
         let Ok(end) = self.parser.document(&mut self.rows.root, self.rows.count, start) else {
             return self.broken_document(id, place, self.parser.fault);
         };
@@ -152,6 +155,14 @@ impl BodyReader<'_> {
                 self.broken_document(id, place, fault)
             }
         }
+    }
+
+    /// Returns the end of the line at `start` if it is a brace and nothing else, as pretty-printed
+    /// documents begin: no row need be opened, and discarded, to find that the line does not end it.
+    fn opens_only(&self, start: usize) -> Option<usize> {
+        let begins = self.parser.byte(start) == b'{' && self.parser.byte(start + 1) != b'"';
+        let at = if begins { self.parser.blank(start + 1) } else { return None };
+        (self.parser.src.get(at) == Some(&b'\n')).then_some(at)
     }
 
     /// Returns how far a document reaches behind which the first byte that is not blank is at `after`;
