@@ -163,7 +163,9 @@ def test_an_earlier_lake_tells_its_columns_by_its_files(command, folder):
     (folder / "a.ndjson").write_bytes(sessions(["Peru"]))
 
     def landed():
-        return [name for name in lake.files() if not name.startswith("_imports/")]
+        # An earlier lake gets its identity and the index of its imports before it is asked anything.
+        begun = ("_lake.json", "_imports/")
+        return [name for name in lake.files() if not name.startswith(begun)]
 
     before = landed()
     refused(command("import", "a.ndjson", "--partition", "", "--lake", lake.at.uri, expect=1))
