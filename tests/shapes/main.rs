@@ -132,6 +132,8 @@ pub(crate) struct Shares {
 
 impl Shares {
     pub(crate) fn of(cost: &Cost, setup: Setup, body_bytes: usize, usual: Usual) -> Shares {
+        // Of a few bytes it is the cost of a body that would be divided by them.
+        let body_bytes = body_bytes.max(LEAST_BYTES);
         let mb = body_bytes as f64 / 1e6;
         // Partitions cost a file each, however few bytes they have: those that any body may open are
         // bounded by number (docs/security.md).
@@ -155,6 +157,9 @@ impl Shares {
         beyond.map(|(name, share)| format!("{share:.2} of the bound on {name}")).collect()
     }
 }
+
+/// The bytes that a body counts for at least.
+const LEAST_BYTES: usize = 100_000;
 
 /// The factor by which the corpus may be beyond its bound on time: machines are busy, and a few of its
 /// shapes are known to be somewhat beyond it (docs/security.md).
