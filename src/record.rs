@@ -129,6 +129,33 @@ pub trait StoredText: fmt::Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
+/// A text that is in memory, for tests.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct TextInMemory(pub(crate) Vec<u8>);
+
+#[cfg(test)]
+impl StoredText for TextInMemory {
+    fn text_bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn digest(&self) -> BodiesDigest {
+        BodiesDigest::default()
+    }
+
+    fn last_byte(&self) -> Option<u8> {
+        self.0.trim_ascii_end().last().copied()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = &self.0[usize::try_from(offset).expect("in memory")..];
+        let n = rest.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
+}
+
 /// A part of a stored text.
 #[derive(Clone, Debug)]
 pub struct StoredRange {

@@ -87,7 +87,7 @@ impl BodyReader<'_> {
                 self.after_array(at + 1, line);
                 return false;
             }
-            // What follows decides how the rest is read.
+            // The byte that follows decides how the rest is read.
             Some(_) if !self.see(at) => {
                 self.starve(end, at, line);
                 return false;

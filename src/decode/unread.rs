@@ -6,7 +6,7 @@
 //! documents. Its rest is kept as it came, in rejects of about [`UNREAD_BYTES`]: the code says that it
 //! was not read, and `quarantine replay` reads it line by line.
 //!
-//! What is read depends on nothing but the body and the revision, so that a roll that is made again has
+//! The part that is read depends on nothing but the body and the revision, so that a roll that is made again has
 //! the same rows.
 
 use super::body::BodyReader;

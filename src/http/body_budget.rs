@@ -482,7 +482,7 @@ mod tests {
         assert_eq!(more.grow_to(1).await, Err(BudgetError::TimedOut));
         let mut other = memory.reserve(peer(3));
         assert_eq!(other.grow_to(1).await, Ok(()));
-        // What is taken out of it goes back where it came from.
+        // Memory that is taken out of it goes back where it came from.
         let part = small.split(BLOCK_BYTES);
         drop((small, other, part));
         let free = |memory: &BodyBudget| memory.small.as_ref().unwrap().blocks.available_permits();

@@ -268,7 +268,7 @@ impl OpenPart {
         let first_line = file.line;
         let chunk = file.next_chunk(options.chunk_bytes, spare);
         let chunk = chunk.with_context(|| format!("cannot read {}", file.name))?;
-        // What was appended since it was hashed would be in no content that is remembered.
+        // Bytes that were appended since it was hashed would be in no content that is remembered.
         if self.part.bytes.is_some_and(|bytes| file.read_bytes > bytes) {
             return Ok(Step::Changed);
         }

@@ -165,7 +165,7 @@ impl Replay {
                     tried.push(number, Line { number: entry.line, bytes: raw, body: None });
                 }
             }
-            // What is tried at a time is bounded; what lands is not.
+            // The part that is tried at a time is bounded; the body that lands is not.
             if tried.is_full() {
                 replayed.left += self.documents(&mut tried, &mut numbers, &mut lines)?;
             }

@@ -87,7 +87,7 @@ pub(crate) fn open(
     for aside in replay.asides {
         aside.set_aside(&shared, &replay.control)?;
     }
-    // What was read is durable only if it still has its names: nobody is to act on it otherwise.
+    // A segment that was read is durable only if it still has its name: nobody is to act on it otherwise.
     shared.directory.check_with(&*active.file, &active.path)?;
     let writer = Writer::new(Arc::clone(&shared), active, replay.control);
     Ok(Opened { shared, writer, recovery, encrypted_from: encrypted.map(|(seq, _)| seq) })

@@ -212,7 +212,7 @@ mod tests {
 
     use super::*;
     use crate::decode::RejectCode;
-    use crate::record::{BodiesDigest, StoredText};
+    use crate::record::TextInMemory;
 
     fn entry(raw: &[u8]) -> (Vec<u8>, crate::lake::QuarantineEntry) {
         let reject = Reject {
@@ -232,35 +232,11 @@ mod tests {
         (out, read)
     }
 
-    #[derive(Debug)]
-    struct Text(Vec<u8>);
-
-    impl StoredText for Text {
-        fn text_bytes(&self) -> u64 {
-            self.0.len() as u64
-        }
-
-        fn digest(&self) -> BodiesDigest {
-            BodiesDigest::default()
-        }
-
-        fn last_byte(&self) -> Option<u8> {
-            None
-        }
-
-        fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
-            let rest = &self.0[offset as usize..];
-            let n = rest.len().min(buffer.len());
-            buffer[..n].copy_from_slice(&rest[..n]);
-            Ok(n)
-        }
-    }
-
     #[test]
     fn a_line_that_is_not_held_is_written_piece_by_piece_and_given_back() {
         let bytes: Vec<u8> = (0..2 * PIECE_BYTES + 7).map(|n| (n % 251) as u8).collect();
         for range in [0..bytes.len(), 1..PIECE_BYTES + 2, 5..5] {
-            let text = Arc::new(Text(bytes.clone()));
+            let text = Arc::new(TextInMemory(bytes.clone()));
             let stored = StoredRange { text, range: range.start as u64..range.end as u64 };
             let reject = Reject {
                 seq: Seq(7),
@@ -291,7 +267,10 @@ mod tests {
             code: RejectCode::TooLong,
             reason: "a reason".into(),
             raw: Bytes::new(),
-            stored: Some(StoredRange { text: Arc::new(Text(vec![7; bytes])), range: 0..100 }),
+            stored: Some(StoredRange {
+                text: Arc::new(TextInMemory(vec![7; bytes])),
+                range: 0..100,
+            }),
             form: RawForm::Text,
         };
         let dir = tempfile::tempdir().unwrap();

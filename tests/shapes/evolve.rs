@@ -2,7 +2,7 @@
 
 use crate::shape::{Form, Node, Setup, Shape, mixed, template};
 
-/// What shapes are made of, besides one another: pieces of documents, of lines, and of what is neither.
+/// The parts of shapes, besides one another: pieces of documents, of lines, and of what is neither.
 const PIECES: &[&str] = &[
     "{",
     "}",

@@ -1,38 +1,12 @@
 //! Lines and documents beyond the limit, in memory and in windows.
 
-use std::io;
-
 use arrow::array::RecordBatch;
 
 use super::*;
-use crate::record::{BodiesDigest, StoredText};
+use crate::record::{StoredText, TextInMemory};
 use crate::search::Dice;
 
 const LIMIT: usize = 100;
-
-#[derive(Debug)]
-struct Text(Vec<u8>);
-
-impl StoredText for Text {
-    fn text_bytes(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn digest(&self) -> BodiesDigest {
-        BodiesDigest::default()
-    }
-
-    fn last_byte(&self) -> Option<u8> {
-        self.0.trim_ascii_end().last().copied()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let rest = &self.0[usize::try_from(offset).unwrap()..];
-        let n = rest.len().min(buffer.len());
-        buffer[..n].copy_from_slice(&rest[..n]);
-        Ok(n)
-    }
-}
 
 /// A reject: line, code, bytes.
 type Short = (u64, RejectCode, String);
@@ -62,7 +36,7 @@ fn in_windows(
     more: usize,
     limit: ReadLimit,
 ) -> (RecordBatch, Vec<Short>, Counts) {
-    let stored: Arc<dyn StoredText> = Arc::new(Text(bytes.to_vec()));
+    let stored: Arc<dyn StoredText> = Arc::new(TextInMemory(bytes.to_vec()));
     let (mut decoder, mut progress) = (decoder(), Progress::NEW);
     let (mut batches, mut rejects, mut counts) = (Vec::new(), Vec::new(), Counts::default());
     let (mut most, mut calls) = (0, 0);

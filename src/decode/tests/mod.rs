@@ -115,7 +115,7 @@ fn same_in_parts(whole: &Decoded, body: &Body, limit: ReadLimit) {
         let ended = decoder.read(body, &mut progress, limit);
         let part = decoder.finish();
         assert!(ended || progress.bytes() > before, "a part that reads nothing");
-        // What is not read costs nothing by the line.
+        // Lines that are not read cost nothing each.
         let unread = part.rejects.iter().filter(|reject| reject.code == RejectCode::NotRead);
         let read = part.counts.lines - unread.map(|reject| reject.lines).sum::<u64>();
         assert!(read <= limit.lines.saturating_add(1));

@@ -2,6 +2,7 @@
 
 use super::super::unread::UNREAD_BYTES;
 use super::*;
+use crate::record::{StoredText, TextInMemory};
 use crate::table::Revision;
 
 /// Checks that the rejects are `came` from where reading ended, whole; returns their number of entries.
@@ -101,37 +102,12 @@ fn nothing_is_read_on_in_the_next_part_and_blank_lines_count_for_nothing() {
     assert_eq!(ended.counts.rejects, 200);
 }
 
-/// The text of a body in memory.
-#[derive(Debug)]
-struct Text(Vec<u8>);
-
-impl crate::record::StoredText for Text {
-    fn text_bytes(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn digest(&self) -> crate::record::BodiesDigest {
-        crate::record::BodiesDigest::default()
-    }
-
-    fn read_at(&self, into: &mut [u8], at: u64) -> std::io::Result<usize> {
-        let from = &self.0[usize::try_from(at).unwrap()..];
-        let bytes = from.len().min(into.len());
-        into[..bytes].copy_from_slice(&from[..bytes]);
-        Ok(bytes)
-    }
-
-    fn last_byte(&self) -> Option<u8> {
-        self.0.trim_ascii_end().last().copied()
-    }
-}
-
 /// A body that is read in windows has the rejects of one that is held.
 #[test]
 fn windows_make_no_difference() {
     let came = "{}x\n".repeat(1000) + &"{\n".repeat(9 * UNREAD_BYTES / 4);
     let whole = decode_as(&small(), came.as_bytes());
-    let stored: Arc<dyn crate::record::StoredText> = Arc::new(Text(came.clone().into_bytes()));
+    let stored: Arc<dyn StoredText> = Arc::new(TextInMemory(came.clone().into_bytes()));
     let decoder = Decoder::new(small(), "node".into());
     let mut decoder = decoder.with_line_limit(Some(1000));
     let (mut progress, mut ended, mut most) = (Progress::NEW, false, 0);

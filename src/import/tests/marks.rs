@@ -436,7 +436,7 @@ fn marks_that_are_gone_beside_the_index_double_nothing() {
 /// As an outsider had it: "gone from _imports", and exit code 1, of an import that had just begun.
 #[test]
 fn an_import_that_another_process_lands_meanwhile_is_not_forgotten() {
-    // What another process puts: all that its import of the file leaves in a lake.
+    // Another process puts all that its import of the file leaves in a lake.
     let other = Bench::new("meanwhile");
     other.file("p", "{\"id\":\"p\"}\n");
     assert_eq!(other.command(&["p"]).unwrap(), Vec::<String>::new());

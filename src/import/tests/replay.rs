@@ -38,7 +38,7 @@ fn bodies_that_were_set_aside_land_as_what_they_were_and_each_once() {
     assert_eq!(bench.ids(), all);
     assert_eq!(bench.replay().file("q", &file, None).unwrap(), replayed(0, 15, 2, 2));
     assert_eq!(bench.ids(), all);
-    // What is no row of a body that has landed is in quarantine for itself.
+    // The rejects of a body that has landed are in quarantine for themselves.
     let lake = Lake::on(bench.store.clone(), 1 << 20);
     let mut codes = bench.runtime.block_on(async {
         let mut codes = Vec::new();

@@ -219,6 +219,16 @@ impl crate::lake::Syncs for FailsOnce {
     }
 }
 
+/// Opens a lake in the directory `root`.
+fn directory(root: &std::path::Path) -> crate::lake::Lake {
+    let lake = crate::lake::Options {
+        location: crate::lake::Location::Local(root.to_owned()),
+        options: Vec::new(),
+        timeout: LONG,
+    };
+    crate::lake::Lake::open(&lake).expect("a lake")
+}
+
 #[test]
 fn a_file_whose_sync_failed_is_made_again_and_not_synced_again() {
     use std::os::unix::fs::MetadataExt as _;
@@ -226,14 +236,8 @@ fn a_file_whose_sync_failed_is_made_again_and_not_synced_again() {
     let (journal, recovery) = harness.open().expect("opens");
     let mut supervisor = harness.supervisor(&journal, &recovery);
     let root = harness.staging().with_file_name("lake");
-    let lake = crate::lake::Options {
-        location: crate::lake::Location::Local(root.clone()),
-        options: Vec::new(),
-        timeout: LONG,
-    };
     let syncs = FailsOnce { of: ".parquet.tmp", ..FailsOnce::default() };
-    supervisor.lake =
-        crate::lake::Lake::open(&lake).expect("a lake").syncing(Box::new(syncs.clone()));
+    supervisor.lake = directory(&root).syncing(Box::new(syncs.clone()));
     for number in 1..=3 {
         harness.append(&journal, &line(&format!("b{number}"), 1, false)).expect("taken");
     }
@@ -267,13 +271,7 @@ fn a_roll_of_which_two_names_are_one_file_is_not_put() {
     let (journal, recovery) = harness.open().expect("opens");
     let mut supervisor = harness.supervisor(&journal, &recovery);
     let root = harness.staging().with_file_name("lake");
-    let lake = crate::lake::Options {
-        location: crate::lake::Location::Local(root.clone()),
-        options: Vec::new(),
-        timeout: LONG,
-    };
-    let lake = crate::lake::Lake::open(&lake).expect("a lake");
-    supervisor.lake = lake.syncing(Box::new(FoldsCase(root.clone())));
+    supervisor.lake = directory(&root).syncing(Box::new(FoldsCase(root.clone())));
     for (id, land) in [("a", "Germany"), ("b", "GERMANY"), ("c", "germany")] {
         let line = format!("{{\"id\":\"{id}\",\"on\":\"{land}\"}}\n");
         harness.append(&journal, &line).expect("taken");
