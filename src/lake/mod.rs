@@ -36,6 +36,8 @@ pub mod receipt;
 mod receipts;
 mod rows;
 #[cfg(test)]
+mod test_server;
+#[cfg(test)]
 mod tests;
 mod unfinished;
 

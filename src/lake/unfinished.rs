@@ -152,40 +152,19 @@ fn is(key: &Path, listed: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
-
     use super::*;
+    use crate::lake::test_server;
 
     /// A server that answers each request by its first line, and keeps these lines.
     async fn server(
         answer: fn(&str) -> (u16, String),
     ) -> (UnfinishedUploads, Arc<Mutex<Vec<String>>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
-        let seen = Arc::clone(&lines);
-        tokio::spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let mut head = vec![0; 8192];
-                let n = socket.read(&mut head).await.unwrap_or(0);
-                let head = String::from_utf8_lossy(&head[..n]).into_owned();
-                let line = head.lines().next().unwrap_or_default().to_owned();
-                let (status, body) = answer(&line);
-                seen.lock().push(line);
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-                );
-                let _ = socket.write_all(answer.as_bytes()).await;
-            }
-        });
-        let builder = AmazonS3Builder::new()
-            .with_endpoint(format!("http://{address}"))
-            .with_allow_http(true)
-            .with_bucket_name("b")
-            .with_access_key_id("k")
-            .with_secret_access_key("s");
+        let answer = move |line: &str| {
+            let (status, body) = answer(line);
+            test_server::answer(&format!("{status} x"), &body)
+        };
+        let (address, lines) = test_server::server(answer).await;
+        let builder = test_server::bucket(format!("http://{address}"));
         (build(builder).unwrap().1.unwrap(), lines)
     }
 

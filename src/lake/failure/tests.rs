@@ -1,11 +1,10 @@
 use futures::TryStreamExt as _;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::AmazonS3;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, RetryConfig};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 
 use super::*;
+use crate::lake::test_server;
 
 /// Asks a server that answers with `status` and `body`, and returns the error as a lake has it.
 fn error_of(status: &str, body: &str) -> StoreError {
@@ -22,21 +21,10 @@ fn listing_error_of(status: &str, body: &str) -> object_store::Error {
 
 /// Gives `ask` the address of a server that answers with `status` and `body`.
 fn answered<T>(status: &str, body: &str, ask: impl AsyncFn(String) -> T) -> T {
-    let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
+    let answer = test_server::answer(status, body);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let mut head = vec![0; 4096];
-                let _ = socket.read(&mut head).await;
-                let _ = socket.write_all(answer.as_bytes()).await;
-            }
-        });
+        let (address, _) = test_server::server(move |_| answer.clone()).await;
         ask(format!("http://{address}")).await
     })
 }
@@ -47,12 +35,7 @@ async fn ask(endpoint: &str) -> StoreError {
 }
 
 fn store(endpoint: &str) -> AmazonS3 {
-    AmazonS3Builder::new()
-        .with_endpoint(endpoint)
-        .with_allow_http(true)
-        .with_bucket_name("b")
-        .with_access_key_id("k")
-        .with_secret_access_key("s")
+    test_server::bucket(endpoint)
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
         .build()
         .unwrap()

@@ -1,42 +1,15 @@
 //! A store that refuses at length, and one that sends requests elsewhere.
 
-use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, RetryConfig};
-use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 
 use super::*;
 use crate::lake::failure::{advice, describe};
-
-/// A server that answers everything with `answer`; it keeps the first lines of requests.
-async fn server(answer: String) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
-    let seen = Arc::clone(&lines);
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let mut head = vec![0; 8192];
-            let n = socket.read(&mut head).await.unwrap_or(0);
-            let head = String::from_utf8_lossy(&head[..n]).into_owned();
-            seen.lock().push(head.lines().next().unwrap_or_default().to_owned());
-            let _ = socket.write_all(answer.as_bytes()).await;
-            let _ = socket.shutdown().await;
-        }
-    });
-    (address.to_string(), lines)
-}
+use crate::lake::test_server::{bucket, server};
 
 fn store(endpoint: &str) -> impl object_store::ObjectStore {
-    AmazonS3Builder::new()
+    bucket(endpoint)
         .with_http_connector(Connector)
-        .with_endpoint(endpoint)
-        .with_allow_http(true)
-        .with_bucket_name("b")
-        .with_access_key_id("k")
-        .with_secret_access_key("s")
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
         .build()
         .unwrap()
@@ -47,7 +20,7 @@ async fn of_a_refusal_of_megabytes_little_is_read_and_less_is_shown() {
     let body = format!("\u{1b}[2J\nERROR forged\n{}", "x".repeat(3 << 20));
     let length = body.len();
     let answer = format!("HTTP/1.1 403 Forbidden\r\ncontent-length: {length}\r\n\r\n{body}");
-    let (address, _) = server(answer).await;
+    let (address, _) = server(move |_| answer.clone()).await;
     let error = store(&format!("http://{address}")).head(&Path::from("x")).await.unwrap_err();
     assert!(error.to_string().len() < REFUSAL_BYTES + 4096, "{}", error.to_string().len());
     let got = store(&format!("http://{address}")).get(&Path::from("x")).await.unwrap_err();
@@ -58,13 +31,13 @@ async fn of_a_refusal_of_megabytes_little_is_read_and_less_is_shown() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let (other, asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".into()).await;
+    let (other, asked) = server(|_| "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".into()).await;
     for status in ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect"]
     {
-        let (address, _) = server(format!(
+        let answer = format!(
             "HTTP/1.1 {status}\r\nlocation: http://{other}/there\r\ncontent-length: 0\r\n\r\n"
-        ))
-        .await;
+        );
+        let (address, _) = server(move |_| answer.clone()).await;
         let store = store(&format!("http://{address}"));
         let error = store.put(&Path::from("x"), "row".into()).await.unwrap_err();
         let (said, advice) = (describe(&error), advice(&error).unwrap_or_default());
@@ -77,8 +50,8 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn a_password_in_the_address_of_the_store_is_not_shown() {
-    let (address, _) = server("HTTP/1.1 403 no\r\ncontent-length: 0\r\n\r\n".into()).await;
-    for host in [address.as_str(), "127.0.0.1:1"] {
+    let (address, _) = server(|_| "HTTP/1.1 403 no\r\ncontent-length: 0\r\n\r\n".into()).await;
+    for host in [&*address.to_string(), "127.0.0.1:1"] {
         let store = store(&format!("http://user:SECRET@{host}"));
         let error = store.get(&Path::from("x")).await.unwrap_err();
         let wrapped = crate::lake::StoreError::Object { lake: "s3://b".into(), error };
