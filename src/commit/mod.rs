@@ -13,6 +13,8 @@
 //!
 //! A table format is added here as a variant of [`Committer`], and in `table::Format`.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "not wired yet"))]
+pub(crate) mod delta;
 mod plain;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ pub mod lease;
 mod listing;
 mod local;
 mod location;
+mod log_store;
 pub mod names;
 mod objects;
 mod open;

@@ -1,0 +1,115 @@
+//! A Delta table in memory and on disk: marks, conflicts, lost answers, columns that came later.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use object_store::memory::InMemory;
+
+use super::{DeltaTable, Visible};
+use crate::lake::{FileReceipt, Lake, RECEIPT_VERSION, Receipt, TableReceipt};
+use crate::record::Roll;
+use crate::schema::TableSchema;
+use crate::table::Template;
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+fn schema(fields: &str) -> Arc<TableSchema> {
+    let text = format!(r#"{{"type":"record","name":"t","fields":[{fields}]}}"#);
+    Arc::new(TableSchema::parse(&text).expect("a schema"))
+}
+
+const FIELDS: &str = r#"
+    {"name":"startTime","type":["null",{"type":"long","logicalType":"timestamp-millis"}]},
+    {"name":"country","type":["null","string"]},
+    {"name":"actions","type":["null",{"type":"array","items":{"type":"record","name":"a","fields":[
+        {"name":"name","type":["null","string"]}]}}]}"#;
+
+fn table(lake: &Lake, fields: &str, runtime: &tokio::runtime::Runtime) -> DeltaTable {
+    let schema = schema(fields);
+    let partition = Template::parse("date={startTime:%Y-%m-%d}", &schema).expect("a template");
+    DeltaTable::new(lake, &"t".into(), schema, partition, runtime.handle().clone()).expect("a name")
+}
+
+fn receipt(node: &str, roll: u64) -> Receipt {
+    let day = |day: &str| FileReceipt {
+        path: format!("t/date={day}/{node}-{roll:010}.parquet"),
+        partition: format!("date={day}"),
+        partition_values: BTreeMap::from([("date".to_owned(), Some(day.to_owned()))]),
+        rows: 10,
+        bytes: 1_000,
+        ..FileReceipt::default()
+    };
+    Receipt {
+        version: RECEIPT_VERSION,
+        node: node.to_owned(),
+        roll,
+        first_seq: roll,
+        last_seq: roll,
+        lines: 20,
+        rows: 20,
+        rejects: 0,
+        actions: 0,
+        unmatched: 0,
+        bodies: None,
+        lost: Vec::new(),
+        tables: vec![TableReceipt {
+            table: "t".to_owned(),
+            schema: String::new(),
+            partition_template: String::new(),
+            derived: false,
+            files: vec![day("2026-11-28"), day("2026-11-29")],
+            quarantine: None,
+        }],
+    }
+}
+
+/// The paths that the log adds, over all commits.
+fn added(store: &InMemory) -> Vec<String> {
+    let mut added = Vec::new();
+    futures::executor::block_on(async {
+        use futures::TryStreamExt as _;
+        use object_store::{ObjectStore as _, ObjectStoreExt as _};
+        let objects: Vec<_> = store.list(None).try_collect().await.expect("memory");
+        for object in objects.iter().filter(|o| o.location.as_ref().ends_with(".json")) {
+            let text =
+                store.get(&object.location).await.expect("memory").bytes().await.expect("memory");
+            for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                let action: serde_json::Value = serde_json::from_slice(line).expect("an action");
+                if let Some(path) = action["add"]["path"].as_str() {
+                    added.push(path.to_owned());
+                }
+            }
+        }
+    });
+    added.sort();
+    added
+}
+
+#[test]
+fn rolls_are_added_once_and_in_order() {
+    let runtime = runtime();
+    let store = Arc::new(InMemory::new());
+    let lake = Lake::on(store.clone(), 1 << 20);
+    let delta = table(&lake, FIELDS, &runtime);
+    assert_eq!(delta.mark("n1"), Ok(None));
+    let rolls = [receipt("n1", 1), receipt("n1", 2)];
+    assert!(matches!(delta.commit("n1", &rolls), Visible::At { roll: Roll(2), added: true, .. }));
+    // Another process, with an older view.
+    let other = table(&lake, FIELDS, &runtime);
+    assert!(matches!(other.commit("n1", &rolls), Visible::At { roll: Roll(2), added: false, .. }));
+    let rolls = [receipt("n1", 2), receipt("n1", 3)];
+    assert!(matches!(other.commit("n1", &rolls), Visible::At { roll: Roll(3), added: true, .. }));
+    assert!(matches!(delta.commit("n2", &[receipt("n2", 1)]), Visible::At { added: true, .. }));
+    let added = added(&store);
+    assert_eq!(added.len(), 8, "{added:?}");
+    let mut once = added.clone();
+    once.dedup();
+    assert_eq!(once, added);
+    assert_eq!(delta.mark("n1").map(|mark| mark.map(|(roll, _)| roll)), Ok(Some(Roll(3))));
+}
