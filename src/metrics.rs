@@ -90,6 +90,11 @@ pub const LAST_COMMIT: &str = "sessionlake_last_commit_timestamp_seconds";
 /// 1 while the lake accepts nothing, the engine begins anew or a body waits for too long, else 0;
 /// bodies are accepted meanwhile.
 pub const LANDING_TROUBLE: &str = "sessionlake_landing_trouble";
+/// Rolls of this node that have landed and that a table with a log does not have yet.
+pub const WAITING_ROLLS: &str = "sessionlake_waiting_rolls";
+/// Time at which the first of them landed since the start, in seconds since the epoch; 0 when there is
+/// none.
+pub const OLDEST_WAITING_ROLL: &str = "sessionlake_oldest_waiting_roll_timestamp_seconds";
 
 /// The version of the program: the value is always 1, the label `version` holds it.
 pub const BUILD_INFO: &str = "sessionlake_build_info";
@@ -221,6 +226,18 @@ pub const ALL: &[Metric] = &[
     metric(OPEN_PARTITIONS, Gauge, Unit::Count, "Partitions with rows for the next roll"),
     metric(LAST_COMMIT, Gauge, Unit::Seconds, "Time of the last commit of a roll, Unix time"),
     metric(LANDING_TROUBLE, Gauge, Unit::Count, "1 while nothing can land, or a body is overdue"),
+    metric(
+        WAITING_ROLLS,
+        Gauge,
+        Unit::Count,
+        "Landed rolls that a table with a log does not have yet",
+    ),
+    metric(
+        OLDEST_WAITING_ROLL,
+        Gauge,
+        Unit::Seconds,
+        "Time at which the first of them landed since the start, Unix time; 0 when there is none",
+    ),
     metric(BUILD_INFO, Gauge, Unit::Count, "Always 1; the version is a label"),
 ];
 

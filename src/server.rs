@@ -38,7 +38,8 @@ use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::record::Micros;
 use crate::roll::RollLimits;
-use crate::status::{Board, LogObserver, MetricsObserver, Observers, Readiness};
+use crate::publish::visibility::{Keeper, LogTables};
+use crate::status::{Board, LogObserver, MetricsObserver, Observer, Observers, Readiness};
 use crate::table::{FileNames, Tables, registry};
 use crate::tls::Tls;
 use crate::{http, metrics, privacy};
@@ -51,6 +52,8 @@ const CHECK_EVERY: Duration = Duration::from_millis(250);
 
 /// The longest time for which a start asks the lake about its tables.
 const ASK_LAKE: Duration = Duration::from_secs(3);
+/// The longest time for which an end waits until all that has landed is in its tables.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(30);
 /// The longest time for which a start waits for the lake's first answer before it takes bodies.
 const ASK_FOR: Duration = Duration::from_secs(3);
 
@@ -168,7 +171,8 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
-        let supervisor = self.supervisor(Handle::current());
+        let keeper = self.keeper(&Handle::current())?;
+        let supervisor = self.supervisor(Handle::current(), keeper.as_ref());
         let asked = supervisor.asked.clone();
         let landing = Landing::start(supervisor)?;
         // A lake that refuses this state directory does so before anything is acknowledged.
@@ -197,10 +201,30 @@ impl Server {
         let closing = journal.clone();
         // A panic there has poisoned the journal.
         let _ = tokio::task::spawn_blocking(move || closing.close()).await;
-        match journal.poisoned() {
-            Some(reason) => Err(RunError::JournalPoisoned(anyhow::Error::msg(reason))),
-            None => landing.join().await.map_err(RunError::Landing),
+        if let Some(reason) = journal.poisoned() {
+            return Err(RunError::JournalPoisoned(anyhow::Error::msg(reason)));
         }
+        landing.join().await.map_err(RunError::Landing)?;
+        if let Some(keeper) = keeper
+            && !keeper.finish(VISIBLE_WITHIN).await
+        {
+            tracing::warn!(
+                "some rolls have landed and are not in their tables yet; the next start goes on with \
+                 them"
+            );
+        }
+        Ok(())
+    }
+
+    /// Starts the thread that commits landed rolls to the tables with a log, if there are any.
+    ///
+    /// # Errors
+    /// A table without a place in the lake; the system has no thread to give.
+    fn keeper(&self, runtime: &Handle) -> Result<Option<Keeper>, RunError> {
+        let tables = LogTables::of(&self.lake, &self.tables, runtime).map_err(RunError::Landing)?;
+        let node = || self.journal.node().into();
+        let start = |tables| Keeper::start(tables, node(), self.readiness());
+        Ok(tables.map(start).transpose()?)
     }
 
     /// Reports bodies that wait for too long as trouble, as long as it is polled.
@@ -247,11 +271,11 @@ impl Server {
         }
     }
 
-    fn supervisor(&self, runtime: Handle) -> Supervisor {
-        let observers = Observers::new(
-            Arc::clone(&self.clock),
-            vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver), self.board()],
-        );
+    fn supervisor(&self, runtime: Handle, keeper: Option<&Keeper>) -> Supervisor {
+        let mut observers: Vec<Arc<dyn Observer>> =
+            vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver), self.board()];
+        observers.extend(keeper.map(Keeper::observer));
+        let observers = Observers::new(Arc::clone(&self.clock), observers);
         Supervisor {
             options: self.settings.roll,
             limits: limits(&self.settings),

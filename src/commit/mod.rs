@@ -10,10 +10,10 @@
 //! a place there and are left out, since plain files do not need them.
 //!
 //! * `plain`: plain files, whose commit is the receipt itself.
+//! * `delta`: Delta tables, whose log gets landed rolls afterwards, from their receipts.
 //!
 //! A table format is added here as a variant of [`Committer`], and in `table::Format`.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "not wired yet"))]
 pub(crate) mod delta;
 mod plain;
 #[cfg(test)]

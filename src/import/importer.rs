@@ -16,6 +16,7 @@ use super::{claims, index};
 use crate::lake::{ColumnError, Lake};
 use crate::privacy;
 use crate::publish::pauses::Pauses;
+use crate::publish::visibility::LogTables;
 use crate::record::Roll;
 use crate::table::{PartitionLimits, Tables};
 
@@ -128,8 +129,24 @@ impl Importer {
         if landed.is_err() && is_of_stream {
             self.close_stream(&node, &manifest);
         }
-        self.finish(&node, manifest, &progress, landed?, &mut run)?;
+        let landed = landed?;
+        self.make_visible(&node, &tables)?;
+        self.finish(&node, manifest, &progress, landed, &mut run)?;
         Ok(run)
+    }
+
+    /// Commits the rolls of the import to its table, if that has a log: before the import is done, so
+    /// that an interrupted one is gone on with.
+    ///
+    /// # Errors
+    /// The table cannot take them.
+    fn make_visible(&self, node: &str, tables: &Tables) -> anyhow::Result<()> {
+        let Manifests { lake, runtime, .. } = &self.manifests;
+        let Some(logs) = LogTables::of(lake, tables, runtime)? else { return Ok(()) };
+        logs.commit_all(&node.into()).context(
+            "all rows have landed, and readers of the table do not see them yet; give the same \
+             command again once the table is mended",
+        )
     }
 
     /// Compares the partition columns of the import's table, and the types of all columns, with those of

@@ -5,6 +5,7 @@
 //! * `lake_file`: what the state directory remembers of the lake.
 //! * `recovery`: objects of a sealed roll that stand in the lake when it is made again.
 //! * `supervisor`: everything behind the journal of `serve`; starts again from it after a failure.
+//! * `visibility`: landed rolls into the logs of their tables.
 //! * `taking_apart`, `suspects`: rolls that cannot be made, so that one body never stops another.
 //! * `sealed_settings`: the settings in a seal.
 //! * `state_file`: small files of the state directory.
@@ -34,6 +35,7 @@ mod suspects;
 pub(crate) mod taking_apart;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod visibility;
 mod work_list;
 
 pub(crate) use crate::journal::Seal;

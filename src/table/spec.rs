@@ -80,6 +80,8 @@ pub enum Format {
     /// Parquet files by partition, and nothing besides.
     #[default]
     Plain,
+    /// A Delta table: the files are those of a plain one, and a log names them.
+    Delta,
 }
 
 impl Format {
@@ -88,6 +90,7 @@ impl Format {
     pub fn as_str(self) -> &'static str {
         match self {
             Format::Plain => "plain",
+            Format::Delta => "delta",
         }
     }
 
@@ -98,7 +101,10 @@ impl Format {
     pub fn parse(name: &str) -> Result<Format, String> {
         match name {
             "plain" => Ok(Format::Plain),
-            _ => Err(format!("`{name}` is no table format that this version writes: plain is one")),
+            "delta" => Ok(Format::Delta),
+            _ => Err(format!(
+                "`{name}` is no table format that this version writes: plain and delta are"
+            )),
         }
     }
 }

@@ -1,0 +1,226 @@
+//! The thread that makes the rolls of a running server visible.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::log_tables::{Failure, LogTables, WaitingRolls};
+use crate::metrics as names;
+use crate::record::{Micros, Roll};
+use crate::status::{Observer, Readiness, RollEvent};
+
+/// The pause after the first failure. Doubled after each further one, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Failures in a row from which on they are reported as trouble: that another commit was first is none.
+const QUIET_FAILURES: u32 = 3;
+/// Interval at which an end is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The part of readiness that tells of tables.
+pub(super) const PART: &str = "tables";
+
+/// A message to the thread.
+enum Message {
+    /// A roll has landed.
+    Landed(Roll, Micros),
+    /// No more rolls land: the thread ends once all are visible.
+    Close,
+}
+
+/// The thread that commits landed rolls to the tables with a log. Dropped, it is told to end, and is not
+/// waited for: what it has not committed is found by the next start.
+pub(crate) struct Keeper {
+    thread: Option<JoinHandle<()>>,
+    messages: Sender<Message>,
+}
+
+impl Keeper {
+    /// Starts the thread for the rolls of `node`. It begins with those that wait from before, and goes
+    /// on with those of other nodes.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub(crate) fn start(
+        tables: LogTables,
+        node: Arc<str>,
+        readiness: Arc<Readiness>,
+    ) -> std::io::Result<Keeper> {
+        // Unbounded: a roll takes a few bytes, and landing waits for nothing here.
+        let (messages, inbox) = crossbeam_channel::unbounded();
+        let thread = std::thread::Builder::new().name("visible".into());
+        let thread = thread.spawn(move || Work::new(tables, node, readiness).run(&inbox))?;
+        Ok(Keeper { thread: Some(thread), messages })
+    }
+
+    /// Returns the observer that tells the thread of landed rolls.
+    pub(crate) fn observer(&self) -> Arc<dyn Observer> {
+        Arc::new(Announcer(self.messages.clone()))
+    }
+
+    /// Waits for `most` until all landed rolls are visible. To be called when no more rolls land.
+    /// Returns false if some are not: the next start of any node goes on with them.
+    ///
+    /// # Cancel safety
+    /// Dropped, the thread goes on by itself until all are visible or the process ends.
+    pub(crate) async fn finish(mut self, most: Duration) -> bool {
+        let _ = self.messages.send(Message::Close);
+        let Some(thread) = self.thread.take() else { return true };
+        let since = Instant::now();
+        while !thread.is_finished() {
+            if since.elapsed() > most {
+                return false;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        // A panic there stands in the log.
+        thread.join().is_ok()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = self.messages.send(Message::Close);
+    }
+}
+
+struct Announcer(Sender<Message>);
+
+impl Observer for Announcer {
+    fn observe(&self, at: Micros, event: &RollEvent) {
+        if let RollEvent::Committed { roll, .. } = event {
+            // Without a thread there is nobody to tell.
+            let _ = self.0.send(Message::Landed(*roll, at));
+        }
+    }
+}
+
+/// The state of the thread.
+struct Work {
+    tables: LogTables,
+    readiness: Arc<Readiness>,
+    own: WaitingRolls,
+    node: Arc<str>,
+    /// Nodes of other processes whose rolls are still to be looked at; none until they are listed.
+    others: Option<VecDeque<Arc<str>>>,
+    failures: u32,
+}
+
+impl Work {
+    fn new(tables: LogTables, node: Arc<str>, readiness: Arc<Readiness>) -> Work {
+        let own = WaitingRolls::of(Arc::clone(&node));
+        Work { tables, readiness, own, node, others: None, failures: 0 }
+    }
+
+    fn run(mut self, inbox: &Receiver<Message>) {
+        let pauses = || {
+            let pauses = ExponentialBuilder::new().with_min_delay(FIRST_PAUSE);
+            let pauses = pauses.with_max_delay(LONGEST_PAUSE).without_max_times();
+            pauses.with_jitter().build()
+        };
+        let (mut closing, mut waits) = (false, pauses());
+        loop {
+            let failed = self.attempt(closing);
+            self.report(&failed);
+            if failed.is_empty() {
+                waits = pauses();
+            }
+            let is_final = failed.iter().all(|failure| failure.is_final);
+            if closing && is_final {
+                return;
+            }
+            let pause = match (failed.is_empty(), self.is_done_with_others()) {
+                (true, false) => Duration::ZERO,
+                (true, true) => Duration::MAX,
+                (false, _) => waits.next().unwrap_or(LONGEST_PAUSE),
+            };
+            let first = match pause {
+                Duration::MAX => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                pause => inbox.recv_timeout(pause),
+            };
+            let first = match first {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(Message::Close),
+            };
+            for message in first.into_iter().chain(inbox.try_iter()) {
+                match message {
+                    Message::Landed(roll, at) => self.own.landed(roll, at),
+                    Message::Close => closing = true,
+                }
+            }
+        }
+    }
+
+    /// Commits what waits of this node, or else, unless the thread is `closing`, that of another one.
+    fn attempt(&mut self, closing: bool) -> Vec<Failure> {
+        let failed = self.tables.attempt(&mut self.own);
+        if !failed.is_empty() || closing {
+            return failed;
+        }
+        match &mut self.others {
+            None => match self.tables.nodes() {
+                Ok(mut nodes) => {
+                    nodes.retain(|node| *node != self.node);
+                    self.others = Some(nodes.into());
+                    Vec::new()
+                }
+                Err(failed) => vec![failed],
+            },
+            Some(nodes) => {
+                let Some(node) = nodes.front() else { return Vec::new() };
+                let failed = self.tables.attempt(&mut WaitingRolls::of(Arc::clone(node)));
+                let is_away = failed.iter().any(|failure| !failure.is_final);
+                if is_away {
+                    return failed;
+                }
+                for Failure { table, why, .. } in &failed {
+                    tracing::error!("rolls of {node} are not in table {table}: {why}");
+                }
+                let _ = nodes.pop_front();
+                Vec::new()
+            }
+        }
+    }
+
+    fn is_done_with_others(&self) -> bool {
+        self.others.as_ref().is_some_and(VecDeque::is_empty)
+    }
+
+    fn report(&mut self, failed: &[Failure]) {
+        let (waiting, since) = self.own.status();
+        metrics::gauge!(names::WAITING_ROLLS).set(waiting as f64);
+        let since = since.map_or(0.0, |at| at.0 as f64 / 1e6);
+        metrics::gauge!(names::OLDEST_WAITING_ROLL).set(since);
+        let before = self.failures;
+        self.failures = if failed.is_empty() { 0 } else { self.failures.saturating_add(1) };
+        let is_told = before > QUIET_FAILURES;
+        let is_final = failed.iter().any(|failure| failure.is_final);
+        if failed.is_empty() {
+            self.readiness.set_trouble(PART, Ok(()));
+            if is_told {
+                tracing::info!("all tables can be committed to again");
+            }
+            return;
+        }
+        if !is_final && self.failures <= QUIET_FAILURES {
+            return;
+        }
+        let told = failed.iter().map(|Failure { table, why, .. }| {
+            format!("table {table} cannot be committed to: {why}")
+        });
+        let told = told.collect::<Vec<_>>().join("; ");
+        let text = format!("{told}; {waiting} rolls of this node have landed and are not visible");
+        if !is_told || self.failures.is_power_of_two() {
+            tracing::warn!("{text}");
+        }
+        if is_final {
+            self.failures = self.failures.max(QUIET_FAILURES + 1);
+        }
+        self.readiness.set_trouble(PART, Err(text));
+    }
+}

@@ -1,0 +1,296 @@
+//! One attempt to commit the rolls of a node to the tables that have a log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use futures::{StreamExt as _, pin_mut};
+use tokio::runtime::Handle;
+
+use crate::commit::delta::{DeltaTable, Visible};
+use crate::lake::{FileReceipt, Lake, Receipt};
+use crate::record::{Micros, Roll};
+use crate::table::{Format, Tables};
+
+/// Most files of a commit. More rolls wait for the next one.
+const MOST_FILES: usize = 4096;
+/// Most memory of the statistics of a commit, in bytes.
+const MOST_STATISTICS_BYTES: usize = 64 << 20;
+/// The pause after the first failure of [`LogTables::commit_all`], and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// Failures after which [`LogTables::commit_all`] tells of them.
+const QUIET_FAILURES: u32 = 3;
+
+/// The tables of a lake that have a log.
+pub(crate) struct LogTables {
+    lake: Lake,
+    runtime: Handle,
+    tables: Vec<LogTable>,
+}
+
+struct LogTable {
+    name: Arc<str>,
+    log: DeltaTable,
+}
+
+/// The rolls of a node that some table may lack.
+#[derive(Debug)]
+pub(crate) struct WaitingRolls {
+    node: Arc<str>,
+    /// Rolls that have landed, with the time if it is known. Of those that a listing alone has named, a
+    /// receipt may be missing.
+    rolls: BTreeMap<Roll, Option<Micros>>,
+    /// For each table the roll up to which it lacks nothing, once it was asked.
+    marks: Vec<Option<Roll>>,
+}
+
+/// A table that could not be committed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) table: Arc<str>,
+    pub(crate) why: String,
+    /// Trying again does not help, unless somebody mends the table.
+    pub(crate) is_final: bool,
+}
+
+impl WaitingRolls {
+    /// Begins with nothing known of the rolls of `node`.
+    pub(crate) fn of(node: Arc<str>) -> WaitingRolls {
+        WaitingRolls { node, rolls: BTreeMap::new(), marks: Vec::new() }
+    }
+
+    /// Adds a roll that has landed at `at`.
+    pub(crate) fn landed(&mut self, roll: Roll, at: Micros) {
+        self.rolls.insert(roll, Some(at));
+    }
+
+    /// Returns the number of rolls, and the time at which the first of them landed, if it is known.
+    pub(crate) fn status(&self) -> (usize, Option<Micros>) {
+        (self.rolls.len(), self.rolls.values().flatten().min().copied())
+    }
+}
+
+impl LogTables {
+    /// Returns those of `tables` that have a log in `lake`, or `None` if all are plain. Asks nothing.
+    /// `runtime` has several threads.
+    ///
+    /// # Errors
+    /// A name of a table that makes no URL.
+    pub(crate) fn of(
+        lake: &Lake,
+        tables: &Tables,
+        runtime: &Handle,
+    ) -> anyhow::Result<Option<LogTables>> {
+        let mut logs = Vec::new();
+        for spec in tables.specs() {
+            match spec.format {
+                Format::Plain => continue,
+                Format::Delta => {}
+            }
+            let (schema, partition) = (Arc::clone(&spec.schema), spec.partition.clone());
+            let log = DeltaTable::new(lake, &spec.name, schema, partition, runtime.clone())
+                .with_context(|| format!("table {}", spec.name))?;
+            logs.push(LogTable { name: Arc::clone(&spec.name), log });
+        }
+        let (lake, runtime) = (lake.clone(), runtime.clone());
+        Ok((!logs.is_empty()).then_some(LogTables { lake, runtime, tables: logs }))
+    }
+
+    /// Returns the nodes that have receipts in the lake.
+    ///
+    /// # Errors
+    /// The lake.
+    pub(crate) fn nodes(&self) -> Result<Vec<Arc<str>>, Failure> {
+        let nodes = self.runtime.block_on(self.lake.receipt_nodes());
+        let of = self.tables.first().map(|table| Arc::clone(&table.name)).unwrap_or_default();
+        let nodes = nodes.map_err(|error| Failure {
+            table: of,
+            why: error.to_string(),
+            is_final: false,
+        })?;
+        Ok(nodes.into_iter().map(Arc::from).collect())
+    }
+
+    /// Commits all rolls of `node` that have landed. Tries for as long as the lake fails. Blocks.
+    ///
+    /// # Errors
+    /// A table cannot take them. Those of other tables are committed.
+    pub(crate) fn commit_all(&self, node: &Arc<str>) -> anyhow::Result<()> {
+        let mut waiting = WaitingRolls::of(Arc::clone(node));
+        let pauses = ExponentialBuilder::new().with_min_delay(PAUSES.0).with_max_delay(PAUSES.1);
+        let mut pauses = pauses.without_max_times().with_jitter().build();
+        let mut failures = 0;
+        loop {
+            let failed = self.attempt(&mut waiting);
+            let Some(first) = failed.first() else { return Ok(()) };
+            if failed.iter().all(|failure| failure.is_final) {
+                let Failure { table, why, .. } = first;
+                anyhow::bail!("table {table}: {why}");
+            }
+            failures += 1;
+            if failures > QUIET_FAILURES {
+                for Failure { table, why, .. } in &failed {
+                    tracing::warn!("cannot commit to table {table} yet, and tries again: {why}");
+                }
+            }
+            std::thread::sleep(pauses.next().unwrap_or(PAUSES.1));
+        }
+    }
+
+    /// Commits the rolls that wait, and, at the first time, those after the mark of each table. Returns
+    /// the tables that it failed for. Blocks.
+    pub(crate) fn attempt(&self, waiting: &mut WaitingRolls) -> Vec<Failure> {
+        waiting.marks.resize(self.tables.len(), None);
+        let mut failures = Vec::new();
+        for (at, table) in self.tables.iter().enumerate() {
+            if let Err(failure) = self.commit_to(table, at, waiting) {
+                failures.push(failure);
+            }
+        }
+        let marks = waiting.marks.iter().map(|mark| mark.unwrap_or(Roll(0)));
+        let least = marks.min().unwrap_or(Roll(u64::MAX));
+        waiting.rolls.retain(|roll, _| *roll > least);
+        failures
+    }
+
+    fn commit_to(
+        &self,
+        table: &LogTable,
+        at: usize,
+        waiting: &mut WaitingRolls,
+    ) -> Result<(), Failure> {
+        let node = Arc::clone(&waiting.node);
+        let mut mark = match waiting.marks.get(at).copied().flatten() {
+            Some(mark) => mark,
+            None => {
+                let mark = table.log.mark(&node).map_err(|outcome| table.failure(outcome))?;
+                let mark = mark.map_or(Roll(0), |(roll, _)| roll);
+                let landed = self.runtime.block_on(self.lake.rolls_after(&node, mark));
+                for roll in landed.map_err(|error| table.away(&error))? {
+                    waiting.rolls.entry(Roll(roll)).or_default();
+                }
+                mark
+            }
+        };
+        waiting.set_mark(at, mark);
+        loop {
+            let Chunk { receipts, last } = self.chunk(table, mark, waiting)?;
+            let Some(last) = last else { return Ok(()) };
+            if !receipts.is_empty() {
+                match table.log.commit(&node, &receipts) {
+                    Visible::At { version, added, .. } => {
+                        table.tell(&node, &receipts, version, added);
+                    }
+                    outcome => return Err(table.failure(outcome)),
+                }
+            }
+            mark = last;
+            waiting.set_mark(at, mark);
+        }
+    }
+
+    /// Reads the receipts of the next rolls after `mark`, as many as one commit takes.
+    fn chunk(
+        &self,
+        table: &LogTable,
+        mark: Roll,
+        waiting: &WaitingRolls,
+    ) -> Result<Chunk, Failure> {
+        let after = waiting.rolls.range(mark.next()..).map(|(roll, _)| *roll);
+        let wanted = after.map(|roll| (Arc::clone(&waiting.node), roll));
+        let (mut chunk, mut files, mut bytes) = (Chunk::default(), 0, 0);
+        let read = async {
+            let receipts = self.lake.read_receipts(wanted);
+            pin_mut!(receipts);
+            while let Some(some) = receipts.next().await {
+                for read in some.map_err(|error| table.away(&error))? {
+                    let name = crate::lake::names::receipt(&read.node, read.roll);
+                    let receipt = read.receipt.map_err(|why| table.unreadable(&name, &why))?;
+                    let announced = waiting.rolls.get(&read.roll).copied().flatten().is_some();
+                    let Some(receipt) = receipt else {
+                        if announced {
+                            return Err(table.unreadable(&name, "it has landed and is not there"));
+                        }
+                        tracing::error!(
+                            "{name} is not in the lake, and a later receipt of the node is: files of \
+                             this roll are not added to table {}",
+                            table.name
+                        );
+                        chunk.last = Some(read.roll);
+                        continue;
+                    };
+                    let ours = receipt.tables.iter().filter(|of| of.table == *table.name);
+                    let ours: Vec<&FileReceipt> = ours.flat_map(|of| &of.files).collect();
+                    let size = |file: &&FileReceipt| {
+                        file.statistics.as_ref().map_or(0, |statistics| statistics.memory_bytes())
+                    };
+                    files += ours.len();
+                    bytes += ours.iter().map(size).sum::<usize>();
+                    let is_full = files > MOST_FILES || bytes > MOST_STATISTICS_BYTES;
+                    if is_full && !chunk.receipts.is_empty() {
+                        return Ok(());
+                    }
+                    if !ours.is_empty() {
+                        chunk.receipts.push(receipt);
+                    }
+                    chunk.last = Some(read.roll);
+                }
+            }
+            Ok(())
+        };
+        self.runtime.block_on(read)?;
+        Ok(chunk)
+    }
+}
+
+/// Receipts of one commit.
+#[derive(Default)]
+struct Chunk {
+    /// In the order of rolls; those without a file of the table are left out.
+    receipts: Vec<Receipt>,
+    /// The last roll that was looked at; `None` when there is none.
+    last: Option<Roll>,
+}
+
+impl WaitingRolls {
+    fn set_mark(&mut self, at: usize, mark: Roll) {
+        if let Some(known) = self.marks.get_mut(at) {
+            *known = Some(mark);
+        }
+    }
+}
+
+impl LogTable {
+    fn failure(&self, outcome: Visible) -> Failure {
+        let (why, is_final) = match outcome {
+            Visible::Refused(why) => (why, true),
+            Visible::Unknown(why) => (why, false),
+            Visible::At { .. } => ("it was committed".to_owned(), false),
+        };
+        Failure { table: Arc::clone(&self.name), why, is_final }
+    }
+
+    fn away(&self, error: &dyn std::fmt::Display) -> Failure {
+        Failure { table: Arc::clone(&self.name), why: error.to_string(), is_final: false }
+    }
+
+    fn unreadable(&self, name: &str, why: &str) -> Failure {
+        let why = format!("{name}: {why}; rolls after it wait for somebody to mend it");
+        Failure { table: Arc::clone(&self.name), why, is_final: true }
+    }
+
+    fn tell(&self, node: &str, receipts: &[Receipt], version: u64, added: bool) {
+        let (Some(first), Some(last)) = (receipts.first(), receipts.last()) else { return };
+        let (table, first, last) = (&self.name, first.roll, last.roll);
+        match added {
+            true => tracing::info!(
+                "table {table} has rolls {first} to {last} of {node}, as of version {version}"
+            ),
+            false => tracing::info!(
+                "table {table} had rolls {first} to {last} of {node} before, as of version {version}"
+            ),
+        }
+    }
+}
