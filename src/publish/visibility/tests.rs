@@ -23,7 +23,7 @@ use super::{Keeper, keeper};
 use crate::commit::Committer;
 use crate::journal::tests::fake::FakeDisk;
 use crate::lake::{FileReceipt, Lake, RECEIPT_VERSION, Receipt, TableReceipt, names};
-use crate::publish::tests::store::{Faults, FakeStore};
+use crate::publish::tests::store::{FakeStore, Faults};
 use crate::record::{Micros, Roll};
 use crate::schema::TableSchema;
 use crate::search::{Dice, histories};
