@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use object_store::memory::InMemory;
 
-use super::{DeltaTable, Visible};
+use super::{DeltaTable, LiveFile, LogError, LogView, Visible};
 use crate::lake::{FileReceipt, Lake, RECEIPT_VERSION, Receipt, TableReceipt};
 use crate::record::Roll;
 use crate::schema::TableSchema;
@@ -112,4 +112,56 @@ fn rolls_are_added_once_and_in_order() {
     once.dedup();
     assert_eq!(once, added);
     assert_eq!(delta.mark("n1").map(|mark| mark.map(|(roll, _)| roll)), Ok(Some(Roll(3))));
+}
+
+#[test]
+fn a_view_has_the_files_and_the_marks() {
+    let runtime = runtime();
+    let store = Arc::new(InMemory::new());
+    let lake = Lake::on(store.clone(), 1 << 20);
+    let view = || LogView::open(&lake, "t", runtime.handle().clone());
+    assert!(matches!(view(), Ok(None)));
+    let delta = table(&lake, FIELDS, &runtime);
+    let rolls: Vec<Receipt> = (1..=30).map(|roll| receipt("n1", roll)).collect();
+    // Past a checkpoint, and with a log of which the checksums are gone.
+    for roll in 1..=105 {
+        let visible = delta.commit("n2", &[receipt("n2", roll)]);
+        assert!(matches!(visible, Visible::At { added: true, .. }), "{visible:?}");
+    }
+    assert!(matches!(delta.commit("n1", &rolls), Visible::At { roll: Roll(30), .. }));
+    let marks = BTreeMap::from([("n1".to_owned(), Roll(30)), ("n2".to_owned(), Roll(105))]);
+    for checksums in [true, false] {
+        if !checksums {
+            remove(&store, ".crc");
+        }
+        let view = view().expect("a log").expect("a table");
+        assert_eq!(view.version(), 106);
+        assert!(!view.id().is_empty());
+        assert_eq!(view.marks(), Ok(marks.clone()));
+        let files = view.live_files().expect("files");
+        assert_eq!(files.len(), 270);
+        let first = LiveFile {
+            path: "date=2026-11-28/n1-0000000001.parquet".to_owned(),
+            rows: Some(10),
+            deleted_rows: 0,
+            bytes: 1_000,
+        };
+        assert_eq!(files.first(), Some(&first));
+    }
+    let text = "{".as_bytes().to_vec();
+    futures::executor::block_on(lake.put_bytes("t/_delta_log/00000000000000000106.json", text))
+        .expect("memory");
+    assert!(matches!(view(), Err(LogError::Unknown(_))), "a log that is cut off");
+}
+
+/// Removes the objects whose names end so.
+fn remove(store: &InMemory, end: &str) {
+    use futures::TryStreamExt as _;
+    use object_store::{ObjectStore as _, ObjectStoreExt as _};
+    futures::executor::block_on(async {
+        let objects: Vec<_> = store.list(None).try_collect().await.expect("memory");
+        for object in objects.iter().filter(|o| o.location.as_ref().ends_with(end)) {
+            store.delete(&object.location).await.expect("memory");
+        }
+    });
 }

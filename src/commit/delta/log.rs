@@ -1,0 +1,84 @@
+//! The log of a table: where it is, and its latest state.
+
+use std::sync::Arc;
+
+use delta_kernel::Engine as _;
+use delta_kernel::snapshot::{IncrementalReplay, Snapshot, SnapshotRef};
+use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
+use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
+use tokio::runtime::Handle;
+use url::Url;
+
+use super::error::{LogError, is_missing};
+use crate::lake::Lake;
+
+/// Folder of the log in a table.
+pub(super) const FOLDER: &str = "_delta_log";
+
+/// The log of a table in a lake. Methods block.
+pub(super) struct Log {
+    pub(super) engine: DefaultEngine<TokioMultiThreadExecutor>,
+    pub(super) root: Url,
+    /// The table, as people write it.
+    pub(super) table: String,
+}
+
+impl Log {
+    /// Returns the log of the table in the folder `name`. Asks nothing yet.
+    ///
+    /// # Errors
+    /// The name makes no URL.
+    pub(super) fn new(lake: &Lake, name: &str, runtime: Handle) -> Result<Log, url::ParseError> {
+        let root = Url::parse(&lake.log_root())?.join(&format!("{name}/"))?;
+        let executor = Arc::new(TokioMultiThreadExecutor::new(runtime));
+        let engine =
+            DefaultEngineBuilder::new(lake.log_store()).with_task_executor(executor).build();
+        let table = format!("the Delta table {}/{name}", lake.location());
+        Ok(Log { engine, root, table })
+    }
+
+    /// Reads the latest state of the table. Returns `None` if there is no log at all.
+    ///
+    /// Nothing is kept from an earlier state: a log that was replaced would be taken for the one
+    /// before. With a checksum at the last version it takes a listing from the last checkpoint on and
+    /// two small objects.
+    ///
+    /// # Errors
+    /// The store failed, the log cannot be read, or `_delta_log` has files and no log.
+    pub(super) fn latest(&self) -> Result<Option<SnapshotRef>, LogError> {
+        let built = Snapshot::builder_for(self.root.as_str())
+            .with_incremental_crc_replay(IncrementalReplay::Unlimited)
+            .build(&self.engine);
+        match built {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(error) if is_missing(&error) => self.check_empty().map(|()| None),
+            Err(error) => Err(LogError::of(format_args!("reading {}", self.table), &error)),
+        }
+    }
+
+    /// Checks that the folder of the log has no files, once it has no log.
+    fn check_empty(&self) -> Result<(), LogError> {
+        let failed =
+            |error| LogError::of(format_args!("listing the log of {}", self.table), &error);
+        let folder = self.root.join(&format!("{FOLDER}/")).map_err(|e| failed(e.into()))?;
+        let listed = self.engine.storage_handler().list_from(&folder).map_err(failed)?;
+        for file in listed {
+            let file = file.map_err(failed)?;
+            let path = file.location.path();
+            let name = path.strip_prefix(folder.path()).unwrap_or(path);
+            // A file that is being written, or that a killed process left.
+            if name.starts_with('.') {
+                continue;
+            }
+            if name == "00000000000000000000.json" {
+                return Err(LogError::Unknown(format!("{} was created just now", self.table)));
+            }
+            return Err(LogError::Refused(format!(
+                "{} has {FOLDER}/{name} and no log: it may be the rest of another table, over which none \
+                 is created. Restore its log, or move {FOLDER} away",
+                self.table
+            )));
+        }
+        Ok(())
+    }
+}

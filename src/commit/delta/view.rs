@@ -1,0 +1,167 @@
+//! The contents of a table by its log, as of one version: live files and marks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use delta_kernel::actions::LOG_TXN_SCHEMA;
+use delta_kernel::crc::SetTransactionState;
+use delta_kernel::engine_data::{GetData, RowVisitor};
+use delta_kernel::expressions::ColumnName;
+use delta_kernel::scan::state::ScanFile;
+use delta_kernel::schema::DataType;
+use delta_kernel::snapshot::SnapshotRef;
+use delta_kernel::{KernelResult, Snapshot};
+use tokio::runtime::Handle;
+
+use super::error::LogError;
+use super::log::Log;
+use super::path;
+use super::table::node_of;
+use crate::lake::Lake;
+use crate::record::Roll;
+
+/// A table as of the version that was the latest when it was opened.
+pub(crate) struct LogView {
+    log: Log,
+    snapshot: SnapshotRef,
+}
+
+/// A file that readers of the table read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LiveFile {
+    /// Its name, relative to the table and decoded; a whole URL for a file elsewhere.
+    pub(crate) path: String,
+    /// Its rows, if the log says.
+    pub(crate) rows: Option<u64>,
+    /// How many of its rows are deleted by a deletion vector.
+    pub(crate) deleted_rows: u64,
+    /// Its size in bytes.
+    pub(crate) bytes: u64,
+}
+
+impl LogView {
+    /// Opens the table in the folder `name` of `lake`. Returns `None` if there is no log. Blocks.
+    ///
+    /// # Errors
+    /// The store failed, or the log cannot be read.
+    pub(crate) fn open(
+        lake: &Lake,
+        name: &str,
+        runtime: Handle,
+    ) -> Result<Option<LogView>, LogError> {
+        let log = Log::new(lake, name, runtime)
+            .map_err(|error| LogError::Refused(format!("table {name}: {error}")))?;
+        let snapshot = log.latest()?;
+        Ok(snapshot.map(|snapshot| LogView { log, snapshot }))
+    }
+
+    /// Returns the version.
+    pub(crate) fn version(&self) -> u64 {
+        self.snapshot.version()
+    }
+
+    /// Returns the id of the table.
+    pub(crate) fn id(&self) -> &str {
+        self.snapshot.table_configuration().metadata().id()
+    }
+
+    /// Returns the last roll of each node that the table has. Blocks.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn marks(&self) -> Result<BTreeMap<String, Roll>, LogError> {
+        let known = self.snapshot.crc_at_version().map(|crc| &crc.set_transaction_state);
+        if let Some(SetTransactionState::Complete(all)) = known {
+            let all = all.values().map(|mark| (mark.app_id().to_owned(), mark.version()));
+            return Ok(marks(all));
+        }
+        let failed = |e| LogError::of(format_args!("reading the marks of {}", self.log.table), &e);
+        let mut transactions = Transactions::default();
+        let actions =
+            self.snapshot.log_segment().read_actions(&self.log.engine, LOG_TXN_SCHEMA.clone());
+        for batch in actions.map_err(failed)? {
+            // The newest commit comes first, and the first action of a name counts.
+            transactions.visit_rows_of(batch.map_err(failed)?.actions()).map_err(failed)?;
+        }
+        Ok(marks(transactions.0))
+    }
+
+    /// Hands each live file to `each`, in no order, a part of the log at a time. In memory are the names
+    /// of the files that were added and removed since the last checkpoint. Blocks.
+    ///
+    /// # Errors
+    /// The log cannot be read; some files were handed over then.
+    pub(crate) fn each_file(&self, mut each: impl FnMut(LiveFile)) -> Result<(), LogError> {
+        let failed = |e| LogError::of(format_args!("reading the files of {}", self.log.table), &e);
+        let snapshot: Arc<Snapshot> = Arc::clone(&self.snapshot);
+        let scan = snapshot.scan_builder().without_row_transforms().build().map_err(failed)?;
+        for batch in scan.scan_metadata(&self.log.engine).map_err(failed)? {
+            let collect = |files: &mut Vec<ScanFile>, file: ScanFile| files.push(file);
+            let files = batch.map_err(failed)?.visit_scan_files(Vec::new(), collect);
+            for file in files.map_err(failed)? {
+                each(self.live(&file)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns all live files, ordered by their names. Holds all of them. Blocks.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn live_files(&self) -> Result<Vec<LiveFile>, LogError> {
+        let mut files = Vec::new();
+        self.each_file(|file| files.push(file))?;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    fn live(&self, file: &ScanFile) -> Result<LiveFile, LogError> {
+        let wrong = |what: &str| {
+            let (table, path, version) = (&self.log.table, &file.path, self.version());
+            LogError::Refused(format!("{table}, version {version}: the file {path} has {what}"))
+        };
+        let path = path::decode(&file.path).ok_or_else(|| wrong("a path that is no text"))?;
+        let deleted = file.dv_info.cardinality().map_err(|_| wrong("a negative count"))?;
+        Ok(LiveFile {
+            path: path.into_owned(),
+            rows: file.stats.as_ref().map(|stats| stats.num_records),
+            deleted_rows: deleted.unwrap_or(0),
+            bytes: u64::try_from(file.size).map_err(|_| wrong("a negative size"))?,
+        })
+    }
+}
+
+/// Returns the marks among transactions, names with versions. Those of other writers are left out.
+fn marks(all: impl IntoIterator<Item = (String, i64)>) -> BTreeMap<String, Roll> {
+    let mark = |(name, version): (String, i64)| {
+        Some((node_of(&name)?.to_owned(), Roll(u64::try_from(version).ok()?)))
+    };
+    all.into_iter().filter_map(mark).collect()
+}
+
+/// The versions of transactions by their names, the first of each that is visited.
+#[derive(Default)]
+struct Transactions(BTreeMap<String, i64>);
+
+impl RowVisitor for Transactions {
+    fn selected_column_names_and_types(&self) -> (&'static [ColumnName], &'static [DataType]) {
+        static COLUMNS: LazyLock<([ColumnName; 2], [DataType; 2])> = LazyLock::new(|| {
+            let column = |name| ColumnName::new(["txn", name]);
+            ([column("appId"), column("version")], [DataType::STRING, DataType::LONG])
+        });
+        (&COLUMNS.0, &COLUMNS.1)
+    }
+
+    fn visit<'a>(&mut self, rows: usize, getters: &[&'a dyn GetData<'a>]) -> KernelResult<()> {
+        let [name, version] = getters else { return Ok(()) };
+        for row in 0..rows {
+            let name = name.get_str(row, "txn.appId")?;
+            let version = version.get_long(row, "txn.version")?;
+            if let Some((name, version)) = name.zip(version) {
+                self.0.entry(name.to_owned()).or_insert(version);
+            }
+        }
+        Ok(())
+    }
+}
