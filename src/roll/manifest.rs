@@ -74,6 +74,8 @@ pub(crate) struct TableManifest {
     overflow: Option<String>,
     /// True when the rows come from another table and not from documents.
     pub(crate) derived: bool,
+    /// True when the receipt has the statistics of its files.
+    has_statistics: bool,
     pub(crate) files: Vec<DataFile>,
     pub(crate) quarantine: Option<QuarantineFile>,
 }
@@ -172,6 +174,7 @@ impl Manifest {
             partition: spec.partition.clone(),
             overflow: overflow(spec),
             derived: spec.rows.is_derived(),
+            has_statistics: spec.format.has_statistics(),
             files: Vec::new(),
             quarantine: None,
         };
@@ -347,8 +350,7 @@ impl Manifest {
     /// Writes the receipt. `lost` are the bodies of the range, or right before it, that are gone.
     ///
     /// Statistics are not in the receipts of plain tables: nothing reads them there, and a roll of
-    /// 10,000 files would have a receipt of some 50 MB. A table format whose commits need them gets
-    /// them from `DataFile::statistics` into `FileReceipt::statistics`.
+    /// 10,000 files would have a receipt of some 50 MB. Commits of other formats need them.
     pub(crate) fn receipt(&self, lost: &[SeqRange]) -> Receipt {
         let tables = self.tables.iter().map(TableManifest::receipt);
         let tables = tables.filter(|table| !table.files.is_empty() || table.quarantine.is_some());
@@ -394,7 +396,7 @@ impl TableManifest {
             overflow: file.overflow,
             rows: file.rows,
             bytes: file.bytes,
-            statistics: None,
+            statistics: self.has_statistics.then(|| file.statistics.clone()).flatten(),
         };
         TableReceipt {
             table: self.name.to_string(),

@@ -10,7 +10,7 @@ pub(crate) mod overflow;
 
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 
-use crate::schema::{Kind, TableSchema};
+use crate::schema::{EXTRA, INGEST_ID, INGEST_TIME, Kind, TableSchema};
 
 /// The reason that a template was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -110,6 +110,16 @@ impl Template {
     /// Returns the names of the partition's columns, in the order of the path.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().map(|segment| segment.name.as_str())
+    }
+
+    /// Returns the first partition column that has the name of a column of the files. Case does not
+    /// count.
+    pub(crate) fn ambiguous(&self, schema: &TableSchema) -> Option<&str> {
+        let columns = || {
+            let lineage = [INGEST_TIME, INGEST_ID, EXTRA];
+            schema.fields.iter().map(|field| field.name.as_str()).chain(lineage)
+        };
+        self.names().find(|name| columns().any(|column| column.eq_ignore_ascii_case(name)))
     }
 }
 

@@ -206,6 +206,7 @@ mod tests {
             format!("[{}]", table("a", r#","privacy":"day=hash","revision":3"#)),
             format!("[{}]", table("a", r#","revision":4,"line_limit":8388608"#)),
             format!("[{}]", table("a", r#","revision":4"#)),
+            format!("[{}]", table("a", r#","format":"delta","revision":4"#)),
             format!("[{}]", table("a", r#","revision":4,"partitions":{"max":10000}"#)),
             format!(
                 "[{}]",
@@ -250,8 +251,8 @@ mod tests {
     #[test]
     fn what_this_version_does_not_know_is_refused_by_name() {
         let refused = |more| format!("{:#}", read(&format!("[{}]", table("a", more))).unwrap_err());
-        let format = refused(r#","format":"delta""#);
-        assert!(format.contains("table a") && format.contains("`delta`"), "{format}");
+        let format = refused(r#","format":"hudi""#);
+        assert!(format.contains("table a") && format.contains("`hudi`"), "{format}");
         assert!(refused(r#","promoted":[]"#).contains("promoted"));
         let revision = refused(r#","revision":5"#);
         assert!(revision.contains("table a") && revision.contains("later version"), "{revision}");

@@ -107,6 +107,27 @@ impl Format {
             )),
         }
     }
+
+    /// Tells whether receipts have the statistics of files, since commits need them.
+    #[must_use]
+    pub fn has_statistics(self) -> bool {
+        self != Format::Plain
+    }
+
+    /// Checks that a table of this format can have these columns and partitions.
+    ///
+    /// # Errors
+    /// A partition column has the name of a column. Readers of the format would take its values for the
+    /// column's, which those of rows in the overflow partition are not.
+    pub fn check(self, schema: &TableSchema, partition: &Template) -> Result<(), String> {
+        match (self, partition.ambiguous(schema)) {
+            (Format::Plain, _) | (_, None) => Ok(()),
+            (Format::Delta, Some(name)) => Err(format!(
+                "{name} is a column of the table, and readers of a Delta table cannot tell a partition \
+                 column of the same name from it: give that another name, as in {name}_part={{…}}"
+            )),
+        }
+    }
 }
 
 /// The origin of a table's rows.

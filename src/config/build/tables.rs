@@ -11,7 +11,7 @@ use crate::config::source::Source;
 use crate::http::Endpoint;
 use crate::privacy;
 use crate::schema::{self, TableSchema};
-use crate::table::{OutsideWindow, PartitionLimits, Spec, Template, TemplateError};
+use crate::table::{Format, OutsideWindow, PartitionLimits, Spec, Template, TemplateError};
 
 /// Parses a template that somebody has written.
 fn new_template(text: &str, schema: &TableSchema) -> Result<Template, TemplateError> {
@@ -26,8 +26,12 @@ impl Builder<'_> {
         let name: Arc<str> = self.parsed(&list::TABLE, table_name).into();
         let file = self.file(&list::SCHEMA);
         let (schema, partition) = self.table(&name, file.as_deref());
-        let mut first = Spec::new(name, schema, partition);
-        let mut more = self.more_tables(&first.name);
+        let format = self.parsed(&list::TABLE_FORMAT, Format::parse);
+        if let Err(why) = format.check(&schema, &partition) {
+            self.refuse(self.place(&list::PARTITION), why);
+        }
+        let mut first = Spec { format, ..Spec::new(name, schema, partition) };
+        let mut more = self.more_tables(&first.name, format);
         let mut schemas = vec![&*first.schema];
         schemas.extend(more.iter().map(|table| &*table.schema));
         let rules = self.privacy(&schemas);
@@ -110,8 +114,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Builds the tables of `[[tables]]`; `first` is the name of the settings' table.
-    fn more_tables(&mut self, first: &str) -> Vec<Spec> {
+    /// Builds the tables of `[[tables]]`; `first` is the name of the settings' table, `usual` its format.
+    fn more_tables(&mut self, first: &str, usual: Format) -> Vec<Spec> {
         let mut tables: Vec<Spec> = Vec::new();
         let layers = self.layers;
         for section in &layers.sections.tables {
@@ -137,11 +141,22 @@ impl Builder<'_> {
                 }),
             };
             let partition = keys.partition.as_ref().map_or("", |Text(template)| template);
+            let format = keys.format.as_ref().map(|Text(format)| Format::parse(format));
+            let format = format.transpose().unwrap_or_else(|why| {
+                reader.refuse("format", why);
+                None
+            });
+            let format = format.unwrap_or(usual);
             match schema {
                 Err(why) => reader.refuse("schema", why),
                 Ok(schema) => match new_template(partition, &schema) {
                     Err(error) => reader.refuse("partition", error.to_string()),
-                    Ok(partition) => tables.push(Spec::new(name, schema, partition)),
+                    Ok(partition) => {
+                        if let Err(why) = format.check(&schema, &partition) {
+                            reader.refuse("partition", why);
+                        }
+                        tables.push(Spec { format, ..Spec::new(name, schema, partition) });
+                    }
                 },
             }
             self.problems.extend(reader.problems);

@@ -75,6 +75,19 @@ pub(crate) const PARTITION: Setting = Setting {
     more: "",
 };
 
+/// The setting `table_format`.
+pub(crate) const TABLE_FORMAT: Setting = Setting {
+    key: "table_format",
+    value_name: "FORMAT",
+    kind: Kind::Text,
+    default: Some("plain"),
+    example: "delta",
+    commands: LANDING,
+    heading: LAKE_SECTION,
+    help: "Land files alone (plain), or files that a Delta log in the table's directory names (delta).",
+    more: "A plain table becomes a Delta table with all that has landed when serve starts with delta.",
+};
+
 /// The setting `line_limit`.
 pub(crate) const LINE_LIMIT: Setting = Setting {
     key: "line_limit",

@@ -48,6 +48,7 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &TABLE,
     &SCHEMA,
     &PARTITION,
+    &TABLE_FORMAT,
     &LINE_LIMIT,
     &MAX_PARTITIONS,
     &TIME_WINDOW,

@@ -237,11 +237,20 @@ pub(crate) const TABLES: SectionList = SectionList {
             help: "Directories below the table, as the setting partition has them.",
             note: "without it, no directories below the table",
         },
+        Key {
+            name: "format",
+            kind: KeyKind::Text,
+            default: "the setting `table_format`",
+            example: "\"delta\"",
+            help: "Format of the table: plain or delta.",
+            note: "plain or delta",
+        },
     ],
     examples: &[&[
         ("name", "\"orders\""),
         ("schema", "\"examples/orders.avsc\""),
         ("partition", "\"date={at:%Y-%m-%d}\""),
+        ("format", "\"delta\""),
     ]],
 };
 

@@ -36,6 +36,7 @@ pub(crate) struct TableSection {
     pub(crate) name: Option<Text>,
     pub(crate) schema: Option<Text>,
     pub(crate) partition: Option<Text>,
+    pub(crate) format: Option<Text>,
 }
 
 /// `[privacy]`: the name of an action by path of a column.

@@ -29,6 +29,7 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("table", "\"orders\"", "table: \"orders\""),
     ("schema", "\"examples/orders.avsc\"", "schema: TableSchema { name: \"orders\""),
     ("partition", "\"day={at:%d}\"", "partition: Template { text: \"day={at:%d}\""),
+    ("table_format", "\"delta\"", "format: Delta"),
     ("line_limit", "\"2MiB\"", "line_limit_bytes: Some(2097152)"),
     ("max_partitions", "7", "max_partitions: 7"),
     ("time_window", "\"2days\"", "time_window_ms: Some(172800000)"),
