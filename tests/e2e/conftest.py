@@ -1,5 +1,6 @@
 """Fixtures: stores, servers, Spark. What a failed test leaves behind is printed with it."""
 
+import contextlib
 import itertools
 import re
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from harness import place, stores
 from harness import spark as spark_harness
+from harness.delta import DeltaLake
 from harness.lake import Lake
 from harness.process import Process, clean_environment
 from harness.server import Server
@@ -80,6 +82,16 @@ def spark(tmp_path_factory):
     session.stop()
 
 
+@pytest.fixture
+def own_store(folder):
+    """A SeaweedFS of the test's own, to be killed."""
+    store = stores.start_seaweedfs(folder / "weed")
+    yield store
+    with contextlib.suppress(Exception):
+        store.resume()
+    store.close()
+
+
 def unique(request):
     """A name for a lake that no other test has."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
@@ -90,6 +102,12 @@ def unique(request):
 def lake(request, store):
     """An empty lake in the store."""
     return Lake(store.lake(unique(request)))
+
+
+@pytest.fixture
+def delta_lake(folder):
+    """An empty lake on local disk whose table is to be a Delta table."""
+    return DeltaLake(stores.LocalStore(folder).lake("lake"))
 
 
 @pytest.fixture

@@ -90,16 +90,6 @@ def test_kills_under_load(make_server, place, command, form):
         assert load.megabytes_per_s() >= form["least_rate"], what
 
 
-@pytest.fixture
-def own_store(folder):
-    """A SeaweedFS of the test's own, to be killed."""
-    store = stores.start_seaweedfs(folder / "weed")
-    yield store
-    with contextlib.suppress(Exception):
-        store.resume()
-    store.close()
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("how", ["killed", "stopped", "cut off"])
 def test_store_away_under_load(make_server, own_store, command, form, how):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import duckdb
+import duckdb_extension_delta
 import duckdb_extension_httpfs
 from pyarrow import fs
 
@@ -13,12 +14,12 @@ TABLE = "user_sessions"
 
 
 def connect():
-    """A DuckDB that reads local files and S3, with times shown in UTC, and installs nothing."""
+    """A DuckDB that reads local files, S3 and Delta tables, with times shown in UTC, and installs nothing."""
     connection = duckdb.connect(config={"threads": 2, "memory_limit": "2GB"})
     connection.execute("SET autoinstall_known_extensions = false")
-    package = Path(duckdb_extension_httpfs.__file__).parent
-    extension = package / "extensions" / f"v{duckdb.__version__}" / "httpfs.duckdb_extension"
-    connection.execute(f"LOAD '{extension}'")
+    for name, package in {"httpfs": duckdb_extension_httpfs, "delta": duckdb_extension_delta}.items():
+        folder = Path(package.__file__).parent / "extensions" / f"v{duckdb.__version__}"
+        connection.execute(f"LOAD '{folder / name}.duckdb_extension'")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 

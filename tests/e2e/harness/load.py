@@ -105,16 +105,21 @@ class Load:
 
     def check(self, lake):
         """Every acked session is in the lake once, unsure ones at most once, and no other."""
-        ids = collections.Counter(lake.session_ids())
-        missing = doubled = 0
-        known = 0
-        for thread, (acked, unsure) in enumerate(zip(self.acked, self.unsure, strict=True)):
+        return check_all([self], lake.session_ids())
+
+
+def check_all(loads, session_ids):
+    """What `Load.check` says of one, of several with tags of their own. Returns the rows."""
+    ids = collections.Counter(session_ids)
+    missing = doubled = known = 0
+    for load in loads:
+        for thread, (acked, unsure) in enumerate(zip(load.acked, load.unsure, strict=True)):
             for number in range(acked + unsure):
-                there = ids[f"{self.tag}{thread}-{number:010d}"]
+                there = ids[f"{load.tag}{thread}-{number:010d}"]
                 missing += there == 0 and number < acked
                 doubled += there > 1
                 known += there
-        total = sum(ids.values())
-        assert (missing, doubled) == (0, 0), f"{missing} acked sessions are missing, {doubled} doubled"
-        assert known == total, f"{total - known} sessions were never sent"
-        return total
+    total = sum(ids.values())
+    assert (missing, doubled) == (0, 0), f"{missing} acked sessions are missing, {doubled} doubled"
+    assert known == total, f"{total - known} sessions were never sent"
+    return total

@@ -1,4 +1,4 @@
-"""One Spark session for all checks, reading local files and s3a on loopback."""
+"""One Spark session for all checks, reading local files, s3a on loopback, and Delta tables."""
 
 import os
 
@@ -24,15 +24,24 @@ def start(folder):
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
+        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+        # Tables are small: one task reads a log, where 50 would be started.
+        .config("spark.databricks.delta.snapshotPartitions", "2")
         .config("spark.local.dir", str(folder / "scratch"))
         .config("spark.sql.parquet.enableVectorizedReader", "true")
         .getOrCreate()
     )
 
 
-def read(spark, at, table="user_sessions"):
-    """A table of a lake as a DataFrame, partitions found by Spark itself."""
+def reach(spark, at, table="user_sessions"):
+    """Lets Spark reach the store of a lake. Returns the address of a table there."""
     conf = spark.sparkContext._jsc.hadoopConfiguration()
     for name, value in at.hadoop.items():
         conf.set(name, value)
-    return spark.read.parquet(f"{at.spark_base}/{table}")
+    return f"{at.spark_base}/{table}"
+
+
+def read(spark, at, table="user_sessions"):
+    """A table of a lake as a DataFrame, partitions found by Spark itself."""
+    return spark.read.parquet(reach(spark, at, table))
