@@ -38,8 +38,9 @@ impl Lake {
     #[must_use]
     pub fn log_root(&self) -> String {
         match &self.location {
-            // The listing of a directory is in no order, and callers know that of this scheme.
-            Location::Local(_) => "file:///".to_owned(),
+            // Not `file`: such a URL is looked for from the root of the file system. The listing of
+            // a directory is in no order, and callers know that of names with this ending.
+            Location::Local(_) => "lake://directory--x-s3/".to_owned(),
             // A bucket's name tells whether its listings are in order.
             Location::S3 { bucket, .. } => format!("s3://{bucket}/"),
             Location::Google { bucket, .. } => format!("gs://{bucket}/"),
