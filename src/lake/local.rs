@@ -59,6 +59,8 @@ impl Syncs for RealSyncs {
 enum Placement {
     Replace,
     CreateNew,
+    /// As above, and it stays where its name cannot be made durable: others may have built on it.
+    CreateForGood,
 }
 
 /// Writer of files into lakes on the local file system.
@@ -239,6 +241,18 @@ impl Local {
         self.place(root, name, Placement::CreateNew, fill, io_error)
     }
 
+    /// Puts bytes in place unless there is a file of this name; returns false if there is. They stay
+    /// when their name cannot be made durable, which is an error; the next attempt finds them, and syncs.
+    pub(super) fn create_bytes_for_good(
+        &self,
+        root: &Path,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
+        let fill = |hidden: &Path| write(hidden, bytes);
+        self.place(root, name, Placement::CreateForGood, fill, io_error)
+    }
+
     /// Removes a file, if there is one, and syncs its directory.
     pub(super) fn remove(&self, root: &Path, name: &str) -> Result<(), StoreError> {
         self.guard.check(root)?;
@@ -277,12 +291,12 @@ impl Local {
         sync(&path)?;
         let placed = match placement {
             Placement::Replace => fs::rename(&path, &target),
-            Placement::CreateNew => create(&path, &target),
+            Placement::CreateNew | Placement::CreateForGood => create(&path, &target),
         };
         drop(hidden);
         match placed {
             Err(error)
-                if placement == Placement::CreateNew
+                if placement != Placement::Replace
                     && error.kind() == io::ErrorKind::AlreadyExists =>
             {
                 // Whoever put it may have died before this sync.

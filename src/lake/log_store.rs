@@ -2,23 +2,31 @@
 //!
 //! Names are relative to the lake, as everywhere here. A put that must not replace anything, and a put
 //! that may, are those of [`Lake`]: in a directory the object is written under a hidden name, synced,
-//! renamed, and its directories synced, before the put returns. Everything else is the lake's own
-//! store.
+//! renamed, and its directories synced, before the put returns. An upload in parts is written to a
+//! hidden file, and put in place like this when it is complete. Listings are in the order of names, also
+//! those of a directory, and hidden files are not in them. Everything else is the lake's own store.
+//!
+//! An entry of a log that was created is never taken back, also when its name could not be synced:
+//! another process may have read it, and have put the next entry after it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryFutureExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart,
 };
 
-use super::objects::Creation;
-use super::{Lake, Location, StoreError};
+use super::names::ObjectName;
+use super::objects::{Creation, blocking};
+use super::{Lake, Location, StoreError, names, random_hex};
 
 /// The store. Clones of the lake share its connections.
 #[derive(Clone, Debug)]
@@ -33,14 +41,20 @@ impl Lake {
         Arc::new(LogStore { lake: self.clone() })
     }
 
+    /// Returns the same lake, in a store that has said that it takes no condition on a put.
+    #[cfg(test)]
+    pub(crate) fn without_conditional_puts(self) -> Lake {
+        self.no_conditional_puts.store(true, std::sync::atomic::Ordering::Relaxed);
+        self
+    }
+
     /// Returns the first part of the URL of an object, for libraries that name objects by URL:
     /// `scheme://host/`. The names that they ask [`Lake::log_store`] for are relative to the lake.
     #[must_use]
     pub fn log_root(&self) -> String {
         match &self.location {
-            // Not `file`: such a URL is looked for from the root of the file system. The listing of
-            // a directory is in no order, and callers know that of names with this ending.
-            Location::Local(_) => "lake://directory--x-s3/".to_owned(),
+            // Not file://, for which libraries look at the file system themselves.
+            Location::Local(_) => "lake://directory/".to_owned(),
             // A bucket's name tells whether its listings are in order.
             Location::S3 { bucket, .. } => format!("s3://{bucket}/"),
             Location::Google { bucket, .. } => format!("gs://{bucket}/"),
@@ -50,9 +64,19 @@ impl Lake {
 }
 
 impl LogStore {
+    async fn create(&self, name: &str, bytes: Bytes) -> Result<Creation, StoreError> {
+        let Location::Local(root) = &self.lake.location else {
+            return self.lake.create(name, bytes).await;
+        };
+        let (local, root) = (Arc::clone(&self.lake.local), root.clone());
+        let name = name.to_owned();
+        let created = blocking(move || local.create_bytes_for_good(&root, &name, &bytes)).await?;
+        Ok(if created { Creation::Created } else { Creation::Exists })
+    }
+
     async fn put_durably(&self, name: &str, bytes: Bytes, mode: &PutMode) -> Result<PutResult> {
         let done = match mode {
-            PutMode::Create => match self.lake.create(name, bytes).await {
+            PutMode::Create => match self.create(name, bytes).await {
                 Ok(Creation::Created) => Ok(()),
                 Ok(Creation::Exists) => Err(Error::AlreadyExists {
                     path: name.to_owned(),
@@ -68,6 +92,28 @@ impl LogStore {
     }
 }
 
+impl LogStore {
+    /// Returns a listing without hidden files, in the order of names: that of a directory is in none.
+    fn in_order(
+        &self,
+        listed: BoxStream<'static, Result<ObjectMeta>>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let shown = |meta: &ObjectMeta| {
+            !matches!(ObjectName::parse(meta.location.as_ref()), ObjectName::Staging(_))
+        };
+        let listed = listed.try_filter(move |meta| std::future::ready(shown(meta))).boxed();
+        if !matches!(self.lake.location, Location::Local(_)) {
+            return listed;
+        }
+        let sorted = async {
+            let mut all: Vec<ObjectMeta> = listed.try_collect().await?;
+            all.sort_by(|a, b| a.location.cmp(&b.location));
+            Ok(stream::iter(all).map(Ok))
+        };
+        sorted.try_flatten_stream().boxed()
+    }
+}
+
 /// The log of a table needs puts that replace nothing.
 fn unsupported() -> Error {
     Error::NotImplemented {
@@ -80,6 +126,34 @@ fn failed(error: StoreError) -> Error {
     match error {
         StoreError::Object { error, .. } | StoreError::Denied { error, .. } => error,
         other => Error::Generic { store: "lake", source: Box::new(other) },
+    }
+}
+
+/// An upload in parts to a directory: of a hidden file, until it is complete.
+#[derive(Debug)]
+struct LocalUpload {
+    lake: Lake,
+    name: String,
+    staged: PathBuf,
+    upload: Box<dyn MultipartUpload>,
+}
+
+#[async_trait]
+impl MultipartUpload for LocalUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.upload.put_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let result = self.upload.complete().await?;
+        let placed = self.lake.put_file(&self.name, &self.staged, 1).await;
+        // A killed process leaves it, and the next start removes it.
+        let _ = tokio::fs::remove_file(&self.staged).await;
+        placed.map(|()| result).map_err(failed)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.upload.abort().await
     }
 }
 
@@ -105,7 +179,20 @@ impl ObjectStore for LogStore {
         path: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.lake.store.put_multipart_opts(path, options).await
+        let Location::Local(root) = &self.lake.location else {
+            return self.lake.store.put_multipart_opts(path, options).await;
+        };
+        let name = path.as_ref().to_owned();
+        let (folder, file) = name.rsplit_once('/').unwrap_or(("", &name));
+        let hidden = names::staging(&format!("{file}.{}", random_hex().map_err(failed)?));
+        let hidden = match folder {
+            "" => hidden,
+            folder => format!("{folder}/{hidden}"),
+        };
+        let staged = root.join(&hidden);
+        let path = Path::parse(&hidden)?;
+        let upload = self.lake.store.put_multipart_opts(&path, options).await?;
+        Ok(Box::new(LocalUpload { lake: self.lake.clone(), name, staged, upload }))
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
@@ -120,7 +207,7 @@ impl ObjectStore for LogStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.lake.store.list(prefix)
+        self.in_order(self.lake.store.list(prefix))
     }
 
     fn list_with_offset(
@@ -128,7 +215,7 @@ impl ObjectStore for LogStore {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.lake.store.list_with_offset(prefix, offset)
+        self.in_order(self.lake.store.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -139,3 +226,6 @@ impl ObjectStore for LogStore {
         self.lake.store.copy_opts(from, to, options).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,16 @@
 //! Statistics of files, in the form of a Delta log.
 //!
-//! Readers pass over files by them, so a bound that is too narrow loses rows in silence. The log
-//! writes times with milliseconds: lower bounds are rounded down and upper bounds up. A column with a
-//! NaN, and a bound that is infinite, have no bound. Only columns outside lists, maps and structs have
-//! statistics. A column that the footer does not list is null in every row.
+//! Readers pass over files by them, so a bound that is too narrow loses rows in silence. Every bound
+//! here is loose or exact, never narrow:
+//! * Texts are ordered by their UTF-8 bytes, as Delta and Spark order them. A lower bound may be a prefix
+//!   of the least text; an upper bound that was cut was made greater by the writer of the file.
+//! * The log writes times with milliseconds: lower bounds are rounded down and upper bounds up. A bound
+//!   that would be rounded out of the years 1 to 9999 is left out, since readers could not parse it.
+//! * A column of doubles with a NaN, or of which it is not known, has no bounds, nor has an infinite one.
+//!
+//! Columns within structs have statistics, below their struct; those within lists and maps have none,
+//! and partition columns none either. A column that the footer does not list is null in every row. The
+//! number of rows is always there.
 
 use std::sync::Arc;
 
@@ -18,6 +25,8 @@ use crate::columnar::statistics::{ColumnStatistics, FileStatistics, Scalar};
 use crate::schema::{EXTRA, Field, INGEST_ID, INGEST_TIME, Kind, TableSchema};
 
 const MILLI_US: i64 = 1_000;
+/// First and last time with milliseconds that has a year of four digits: 0001-01-01 and 9999-12-31.
+const DATES_US: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_000;
 
 /// The rows of a file, and its statistics if they are known.
 pub(super) type Counted<'a> = (u64, Option<&'a FileStatistics>);
@@ -29,38 +38,81 @@ pub(super) type Counted<'a> = (u64, Option<&'a FileStatistics>);
 pub(super) fn of(schema: &TableSchema, files: &[Counted<'_>]) -> Result<StructArray, ArrowError> {
     let lineage =
         [(INGEST_TIME, Kind::TimestampMillis), (INGEST_ID, Kind::String), (EXTRA, Kind::String)];
-    let columns = schema.fields.iter().map(|Field { name, kind, .. }| (&**name, kind.clone()));
-    let columns: Vec<(&str, Kind)> =
-        columns.chain(lineage).filter(|(_, kind)| is_counted(kind)).collect();
-    let (mut nulls, mut least, mut most) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, kind) in &columns {
-        let counts = files.iter().map(|file| null_count(*file, name)).collect::<Int64Array>();
-        nulls.push(member(name, Arc::new(counts)));
-        if *kind != Kind::Boolean {
-            least.push(member(name, bounds(kind, files, name, Side::Least)));
-            most.push(member(name, bounds(kind, files, name, Side::Most)));
-        }
+    let mut all = Members::default();
+    for Field { name, kind, .. } in &schema.fields {
+        all.add("", name, kind, files)?;
+    }
+    for (name, kind) in lineage {
+        all.add("", name, &kind, files)?;
     }
     let rows = files.iter().map(|(rows, _)| i64::try_from(*rows).ok()).collect::<Int64Array>();
     let tight = BooleanArray::from(vec![true; files.len()]);
     let all: Vec<(&str, ArrayRef)> = vec![
         ("numRecords", Arc::new(rows)),
-        ("nullCount", Arc::new(structure(nulls)?)),
-        ("minValues", Arc::new(structure(least)?)),
-        ("maxValues", Arc::new(structure(most)?)),
+        ("nullCount", Arc::new(structure(all.nulls)?)),
+        ("minValues", Arc::new(structure(all.least)?)),
+        ("maxValues", Arc::new(structure(all.most)?)),
         ("tightBounds", Arc::new(tight)),
     ];
     structure(all.into_iter().map(|(name, values)| member(name, values)).collect())
+}
+
+/// Statistics of the columns of a table or a struct.
+#[derive(Default)]
+struct Members {
+    nulls: Vec<(ArrowField, ArrayRef)>,
+    least: Vec<(ArrowField, ArrayRef)>,
+    most: Vec<(ArrowField, ArrayRef)>,
+}
+
+impl Members {
+    /// Adds the column `name` of the struct at `path`.
+    fn add(
+        &mut self,
+        path: &str,
+        name: &str,
+        kind: &Kind,
+        files: &[Counted<'_>],
+    ) -> Result<(), ArrowError> {
+        let path = match path {
+            "" => name.to_owned(),
+            path => format!("{path}.{name}"),
+        };
+        match kind {
+            Kind::List(_) | Kind::Map(_) => {}
+            Kind::Struct(fields) => {
+                let mut within = Members::default();
+                for Field { name, kind, .. } in fields {
+                    within.add(&path, name, kind, files)?;
+                }
+                for (all, within) in [
+                    (&mut self.nulls, within.nulls),
+                    (&mut self.least, within.least),
+                    (&mut self.most, within.most),
+                ] {
+                    if !within.is_empty() {
+                        all.push(member(name, Arc::new(structure(within)?)));
+                    }
+                }
+            }
+            kind => {
+                let counts =
+                    files.iter().map(|file| null_count(*file, &path)).collect::<Int64Array>();
+                self.nulls.push(member(name, Arc::new(counts)));
+                if *kind != Kind::Boolean {
+                    self.least.push(member(name, bounds(kind, files, &path, Side::Least)));
+                    self.most.push(member(name, bounds(kind, files, &path, Side::Most)));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Least,
     Most,
-}
-
-fn is_counted(kind: &Kind) -> bool {
-    !matches!(kind, Kind::List(_) | Kind::Struct(_) | Kind::Map(_))
 }
 
 fn member(name: &str, values: ArrayRef) -> (ArrowField, ArrayRef) {
@@ -127,7 +179,11 @@ fn double(bound: Option<&Scalar>) -> Option<f64> {
 fn time(bound: Option<&Scalar>, side: Side) -> Option<i64> {
     let Some(Scalar::TimestampMicros(micros)) = bound else { return None };
     let down = micros.div_euclid(MILLI_US).checked_mul(MILLI_US)?;
-    if side == Side::Least || down == *micros { Some(down) } else { down.checked_add(MILLI_US) }
+    let rounded = match side {
+        Side::Most if down != *micros => down.checked_add(MILLI_US)?,
+        _ => down,
+    };
+    DATES_US.contains(&rounded).then_some(rounded)
 }
 
 fn text(bound: Option<&Scalar>) -> Option<&str> {

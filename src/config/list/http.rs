@@ -24,7 +24,7 @@ pub(crate) const LOG: Setting = Setting {
     key: "log",
     value_name: "FILTER",
     kind: Kind::Text,
-    default: Some("info,object_store=warn"),
+    default: Some("info,object_store=warn,delta_kernel=off"),
     example: "info,sessionlake::journal=debug",
     commands: LANDING,
     heading: GENERAL,

@@ -1,6 +1,13 @@
-//! A Delta table in memory and on disk: marks, conflicts, lost answers, columns that came later.
+//! Delta tables in memory and on disk.
 
-use std::collections::BTreeMap;
+mod bounds;
+mod evolution;
+mod names;
+mod refusals;
+mod search;
+mod speed;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -69,26 +76,83 @@ fn receipt(node: &str, roll: u64) -> Receipt {
     }
 }
 
-/// The paths that the log adds, over all commits.
-fn added(store: &InMemory) -> Vec<String> {
-    let mut added = Vec::new();
+/// A roll of `node` with these files in table t.
+fn receipt_of(node: &str, roll: u64, files: Vec<FileReceipt>) -> Receipt {
+    let mut receipt = receipt(node, roll);
+    if let Some(table) = receipt.tables.first_mut() {
+        table.files = files;
+    }
+    receipt
+}
+
+/// The names and bytes of all objects.
+fn objects(store: &InMemory) -> BTreeMap<String, bytes::Bytes> {
+    use futures::TryStreamExt as _;
+    use object_store::{ObjectStore as _, ObjectStoreExt as _};
     futures::executor::block_on(async {
-        use futures::TryStreamExt as _;
-        use object_store::{ObjectStore as _, ObjectStoreExt as _};
         let objects: Vec<_> = store.list(None).try_collect().await.expect("memory");
-        for object in objects.iter().filter(|o| o.location.as_ref().ends_with(".json")) {
-            let text =
-                store.get(&object.location).await.expect("memory").bytes().await.expect("memory");
-            for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                let action: serde_json::Value = serde_json::from_slice(line).expect("an action");
-                if let Some(path) = action["add"]["path"].as_str() {
-                    added.push(path.to_owned());
-                }
-            }
+        let mut all = BTreeMap::new();
+        for object in objects {
+            let bytes = store.get(&object.location).await.expect("memory").bytes().await;
+            all.insert(object.location.to_string(), bytes.expect("memory"));
         }
-    });
-    added.sort();
-    added
+        all
+    })
+}
+
+fn put(store: &InMemory, name: &str, text: impl Into<bytes::Bytes>) {
+    use object_store::ObjectStoreExt as _;
+    let path = object_store::path::Path::from(name);
+    let text: bytes::Bytes = text.into();
+    futures::executor::block_on(store.put(&path, text.into())).expect("memory");
+}
+
+fn remove_all(store: &InMemory, which: impl Fn(&str) -> bool) {
+    use object_store::ObjectStoreExt as _;
+    for name in objects(store).keys().filter(|name| which(name)) {
+        let path = object_store::path::Path::from(&**name);
+        futures::executor::block_on(store.delete(&path)).expect("memory");
+    }
+}
+
+/// The actions of each version, whose numbers have no gap.
+fn log(store: &InMemory) -> Vec<Vec<serde_json::Value>> {
+    let mut versions = Vec::new();
+    for (name, text) in objects(store) {
+        if !name.ends_with(".json") {
+            continue;
+        }
+        assert_eq!(name, entry(versions.len()));
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        versions.push(lines.map(|line| serde_json::from_slice(line).expect("an action")).collect());
+    }
+    versions
+}
+
+/// The name of the entry of a version.
+fn entry(version: usize) -> String {
+    format!("lake/t/_delta_log/{version:020}.json")
+}
+
+/// The paths that the log adds, in its order.
+fn added(store: &InMemory) -> Vec<String> {
+    let actions = log(store).into_iter().flatten();
+    actions.filter_map(|action| action["add"]["path"].as_str().map(str::to_owned)).collect()
+}
+
+/// Adds a version with the table's metadata and protocol changed, as another writer does.
+fn alter(store: &InMemory, change: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) {
+    let log = log(store);
+    let last = |kind: &str| {
+        let actions = log.iter().flatten().filter(|action| action.get(kind).is_some());
+        actions.last().expect("an action of the kind").clone()
+    };
+    let (mut metadata, mut protocol) = (last("metaData"), last("protocol"));
+    change(&mut metadata["metaData"], &mut protocol["protocol"]);
+    let time = last("commitInfo")["commitInfo"]["inCommitTimestamp"].as_i64().expect("a time") + 1;
+    let info = serde_json::json!({"commitInfo": {"inCommitTimestamp": time, "timestamp": time}});
+    let lines = [info, metadata, protocol].map(|action| action.to_string() + "\n");
+    put(store, &entry(log.len()), lines.concat());
 }
 
 #[test]
@@ -108,9 +172,7 @@ fn rolls_are_added_once_and_in_order() {
     assert!(matches!(delta.commit("n2", &[receipt("n2", 1)]), Visible::At { added: true, .. }));
     let added = added(&store);
     assert_eq!(added.len(), 8, "{added:?}");
-    let mut once = added.clone();
-    once.dedup();
-    assert_eq!(once, added);
+    assert_eq!(added.iter().collect::<BTreeSet<_>>().len(), 8, "{added:?}");
     assert_eq!(delta.mark("n1").map(|mark| mark.map(|(roll, _)| roll)), Ok(Some(Roll(3))));
 }
 
@@ -132,7 +194,7 @@ fn a_view_has_the_files_and_the_marks() {
     let marks = BTreeMap::from([("n1".to_owned(), Roll(30)), ("n2".to_owned(), Roll(105))]);
     for checksums in [true, false] {
         if !checksums {
-            remove(&store, ".crc");
+            remove_all(&store, |name| name.ends_with(".crc"));
         }
         let view = view().expect("a log").expect("a table");
         assert_eq!(view.version(), 106);
@@ -152,16 +214,4 @@ fn a_view_has_the_files_and_the_marks() {
     futures::executor::block_on(lake.put_bytes("t/_delta_log/00000000000000000106.json", text))
         .expect("memory");
     assert!(matches!(view(), Err(LogError::Unknown(_))), "a log that is cut off");
-}
-
-/// Removes the objects whose names end so.
-fn remove(store: &InMemory, end: &str) {
-    use futures::TryStreamExt as _;
-    use object_store::{ObjectStore as _, ObjectStoreExt as _};
-    futures::executor::block_on(async {
-        let objects: Vec<_> = store.list(None).try_collect().await.expect("memory");
-        for object in objects.iter().filter(|o| o.location.as_ref().ends_with(end)) {
-            store.delete(&object.location).await.expect("memory");
-        }
-    });
 }
