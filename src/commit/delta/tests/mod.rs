@@ -144,8 +144,8 @@ fn added(store: &InMemory) -> Vec<String> {
 fn alter(store: &InMemory, change: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) {
     let log = log(store);
     let last = |kind: &str| {
-        let actions = log.iter().flatten().filter(|action| action.get(kind).is_some());
-        actions.last().expect("an action of the kind").clone()
+        let mut actions = log.iter().flatten().filter(|action| action.get(kind).is_some());
+        actions.next_back().expect("an action of the kind").clone()
     };
     let (mut metadata, mut protocol) = (last("metaData"), last("protocol"));
     change(&mut metadata["metaData"], &mut protocol["protocol"]);
