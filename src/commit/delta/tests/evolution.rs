@@ -16,7 +16,8 @@ fn columns(store: &InMemory) -> Vec<String> {
         }
     }
     let actions = log(store).into_iter().flatten();
-    let mut text = actions.filter_map(|a| a["metaData"]["schemaString"].as_str().map(str::to_owned));
+    let mut text =
+        actions.filter_map(|a| a["metaData"]["schemaString"].as_str().map(str::to_owned));
     let schema = serde_json::from_str(&text.next_back().expect("metadata")).expect("JSON");
     let mut all = Vec::new();
     walk("", &schema, &mut all);
