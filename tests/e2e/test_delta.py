@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from harness import delta, place, stores
+from harness import place, stores
 from harness.delta import DeltaLake, by_deltalake, by_duckdb, by_files, by_polars, by_spark, differences, rows
 from harness.documents import body
 from harness.lake import Lake

@@ -150,7 +150,7 @@ def bounds_hold(stats, found, path):
                 text = f"{name} in {path}: {bound!r} is no bound of {value!r}"
                 if isinstance(value, datetime.datetime):
                     edge = datetime.datetime.fromisoformat(bound)
-                    edge, value = edge if of_low else edge + more, value.astimezone(datetime.UTC)
+                    value = value.astimezone(datetime.UTC) - (datetime.timedelta() if of_low else more)
                 elif isinstance(value, str):  # As UTF-8: another order than that of UTF-16.
                     edge, value = bound.encode(), value.encode()
                 else:

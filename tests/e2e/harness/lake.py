@@ -58,7 +58,9 @@ class Lake:
 
     def receipts(self):
         """The receipts, by roll."""
-        found = [json.loads(self.read(path)) for path in self.files("_receipts")]
+        # A hidden file is a receipt that is being written.
+        paths = [path for path in self.files("_receipts") if "/." not in path]
+        found = [json.loads(self.read(path)) for path in paths]
         return sorted(found, key=lambda receipt: (receipt["node"], receipt["roll"]))
 
     def quarantine(self, table=TABLE):
