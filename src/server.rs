@@ -240,7 +240,7 @@ impl Server {
         }
     }
 
-    /// Compares the partition columns of the configured tables, and the types of all columns, with those
+    /// Compares the formats and partition columns of the configured tables, and the types of all columns, with those
     /// of the lake, unless it takes longer than a start waits: partition columns are compared again
     /// before a roll is sealed. Writes nothing. To be called before [`Server::run`].
     ///
@@ -249,6 +249,9 @@ impl Server {
     pub async fn check_partitions(&self) -> Result<(), RunError> {
         let compare = async {
             for table in &self.settings.tables {
+                if let Ok(Some(conflict)) = self.lake.check_format(table).await {
+                    return Err(anyhow::Error::new(conflict));
+                }
                 match self.lake.check_partitions(&table.name, &table.partition).await {
                     Err(PartitionError::Conflict(conflict)) => {
                         return Err(anyhow::Error::new(*conflict));

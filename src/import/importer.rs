@@ -158,6 +158,9 @@ impl Importer {
         let tables = self.manifests.tables(&planned.manifest, &self.tables)?;
         for table in tables.specs() {
             let lake = &self.manifests.lake;
+            if let Ok(Some(conflict)) = self.manifests.runtime.block_on(lake.check_format(table)) {
+                return Err(conflict.into());
+            }
             let compared = lake.check_partitions(&table.name, &table.partition);
             self.manifests.runtime.block_on(compared)?;
             let compared = lake.check_columns(&table.name, &table.schema);

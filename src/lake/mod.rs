@@ -19,6 +19,7 @@ mod error;
 mod failure;
 mod fence;
 mod footers;
+mod format;
 mod http_client;
 mod identity;
 pub mod lease;
@@ -67,6 +68,7 @@ pub(crate) use self::local::Syncs;
 pub use self::location::Location;
 pub use self::objects::{Earlier, Object};
 pub use self::options::{Options, Secret};
+pub use self::format::FormatConflict;
 pub use self::partitions::{PartitionConflict, PartitionError};
 pub use self::probe::{Left, Probe, ProbeError, Replacement};
 pub use self::quarantine::{
