@@ -61,7 +61,8 @@ mod tests {
     #[tokio::test]
     async fn plain_files_are_refused_where_a_log_is_and_a_log_is_taken_up_anywhere() {
         let lake = Lake::on(Arc::new(InMemory::new()), 1 << 20);
-        let avsc = r#"{"type": "record", "name": "t", "fields": [{"name": "a", "type": "string"}]}"#;
+        let avsc =
+            r#"{"type": "record", "name": "t", "fields": [{"name": "a", "type": "string"}]}"#;
         let schema = Arc::new(TableSchema::parse(avsc).unwrap());
         let plain = Spec::new("t", schema, Template::default());
         let delta = Spec { format: Format::Delta, ..plain.clone() };

@@ -59,6 +59,7 @@ pub use self::footers::DataFileError;
 pub(crate) use self::footers::FooterPart;
 #[cfg(test)]
 pub(crate) use self::footers::TAIL_BYTES;
+pub use self::format::FormatConflict;
 pub use self::identity::{LakeId, random_hex};
 pub use self::lease::{Acquisition, Lease, LeaseError};
 pub use self::listing::{Detail, Skipped};
@@ -68,7 +69,6 @@ pub(crate) use self::local::Syncs;
 pub use self::location::Location;
 pub use self::objects::{Earlier, Object};
 pub use self::options::{Options, Secret};
-pub use self::format::FormatConflict;
 pub use self::partitions::{PartitionConflict, PartitionError};
 pub use self::probe::{Left, Probe, ProbeError, Replacement};
 pub use self::quarantine::{
