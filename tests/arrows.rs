@@ -78,7 +78,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lake", &["encode"]),
     // Work on a lake beside the receiver.
     ("import", &["bulk_action", "commit", "decode", "lake", "privacy", "publish", "roll"]),
-    ("audit", &["decode", "lake", "simulate"]),
+    ("audit", &["commit", "decode", "lake", "simulate"]),
     // An outsider that shares only the schema.
     ("simulate", &[]),
     ("bulk_action", &[]),

@@ -6,4 +6,5 @@
 
 pub mod inspect;
 pub mod sample;
+mod table_log;
 pub mod verify;

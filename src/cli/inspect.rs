@@ -5,17 +5,19 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::{Failure, Outcome, manual, out, runtime, warn};
-use crate::audit::inspect::{file_text, inspect_file, inspect_lake, lake_text};
+use crate::audit::inspect::{LogReport, file_text, inspect_file, inspect_lake, lake_text};
 use crate::config::{self, Environment, Flags, list};
 use crate::lake::{Lake, Location, Options};
 
 /// Show what is in a lake, or in a Parquet file.
 ///
 /// Of a lake: its tables, their partitions, and for each the files, rows, bytes and row groups.
+/// Of a Delta table also the version of its log, the last roll of each node in it, and how many rolls
+/// that have landed are not in it yet.
 /// Of a file: its row groups, its largest columns with compression and encodings, Bloom filters,
 /// page indexes, key-value metadata and schema. Only the ends of files are read.
 ///
-/// A broken file is named at the end, and makes the exit code 1.
+/// A broken file is named at the end; it makes the exit code 1, and so does a log that cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake inspect
@@ -47,7 +49,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let loaded = config::lake(&args.flags, environment, args.what.clone())?;
     warn(&loaded.warnings);
-    let runtime = runtime::current_thread()?;
+    let runtime = runtime::with_log_threads()?;
     match target(loaded.settings)? {
         Target::Lake(lake) => runtime.block_on(show_lake(&lake, &args)),
         Target::File { lake, file, name } => {
@@ -94,7 +96,9 @@ async fn show_lake(lake: &Lake, args: &Args) -> Outcome {
         true => out::json(&json(&report)?)?,
         false => out::report(&lake_text(&report, args.files))?,
     }
-    Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let unread = |log: &LogReport| log.error.is_some();
+    let is_read = !report.tables.iter().any(|table| table.log.as_ref().is_some_and(unread));
+    Ok(if report.broken.is_empty() && is_read { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn show_file(lake: &Lake, file: &str, name: &str, args: &Args) -> Outcome {

@@ -9,3 +9,13 @@ pub(super) fn current_thread() -> anyhow::Result<tokio::runtime::Runtime> {
         .build()
         .context("cannot start the asynchronous runtime")
 }
+
+/// Returns a runtime for a command that reads a lake and the logs of its tables: a log is read by a thread
+/// that waits for others.
+pub(super) fn with_log_threads() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")
+}

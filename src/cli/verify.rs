@@ -21,6 +21,10 @@ use crate::lake::{Lake, names};
 /// and its rows are counted. --footers opens every file, --rows reads every row's lineage. What is
 /// off is listed, and makes the exit code 1; so does a place where there is nothing at all.
 ///
+/// Of a Delta table, the files of its log are held against both: every file of a receipt is in the log,
+/// unless other writers have replaced it, and every file of the log is there once. Rolls that have landed
+/// and wait for their commit are counted, and are no problem.
+///
 /// A roll that is being landed meanwhile is named, and is no problem.
 ///
 /// With --since, only rolls whose receipts were written since then are looked at, or those after the
@@ -97,7 +101,7 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let now = DateTime::from_timestamp_micros(SystemClock.now().0).unwrap_or_default();
     let scope = args.since.map_or(Scope::All, |since| since.scope(now));
     let lake = Lake::open_existing(&loaded.settings)?;
-    let runtime = runtime::current_thread()?;
+    let runtime = runtime::with_log_threads()?;
     let report =
         runtime.block_on(verify::verify(&lake, scope, depth)).context("cannot verify the lake")?;
     if args.json {

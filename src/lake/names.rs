@@ -4,6 +4,9 @@
 //! <table>/<partition>/<node>-<roll>.parquet      data of a roll; the partition is empty or a path
 //!                                                of `key=value`
 //! <table>/<partition>/<any other>.parquet        data that another program wrote
+//! <table>/_delta_log/…                           log of a Delta table
+//! <table>/_change_data/…                         changes of a Delta table, by other writers
+//! <table>/…/deletion_vector_<id>.bin             deleted rows of a Delta table, by other writers
 //! _quarantine/<table>/<node>-<roll>.ndjson       rejects of a roll
 //! _receipts/<node>/<roll>.json                   receipt of a roll
 //! _imports/<node>.json                           manifest of an import
@@ -30,6 +33,10 @@ use std::fmt;
 use crate::json::MOST;
 use crate::record::Roll;
 
+/// Folder of the log in a Delta table.
+pub const TABLE_LOG: &str = "_delta_log";
+/// Folder of the changes in a Delta table.
+const TABLE_CHANGES: &str = "_change_data";
 /// Folder of the quarantine.
 pub const QUARANTINE: &str = "_quarantine";
 /// Folder of the receipts.
@@ -78,6 +85,16 @@ pub enum ObjectName<'a> {
         /// The last part of the name.
         file: &'a str,
     },
+    /// An object of a table's log: a commit, a checkpoint (which is Parquet and holds no rows of the
+    /// table), a checksum.
+    TableLog {
+        /// The table's folder.
+        table: &'a str,
+        /// The rest of the name; may have several parts.
+        file: &'a str,
+    },
+    /// An object that only a table's log gives a meaning: changes, or deleted rows.
+    LogCompanion(&'a str),
     /// The rejects of a roll.
     Quarantine {
         /// The table that they were sent to.
@@ -211,7 +228,7 @@ impl<'a> ObjectName<'a> {
                 .filter(|node| !node.is_empty())
                 .map(|node| ObjectName::Fence { node }),
             (PROBES, "") => Some(ObjectName::Probe { token: file }),
-            _ => parse_data(folder, file),
+            _ => parse_log(name, file).or_else(|| parse_data(folder, file)),
         };
         parsed.unwrap_or(ObjectName::Other(name))
     }
@@ -234,6 +251,7 @@ impl fmt::Display for ObjectName<'_> {
                 in_table(f, table, partition)?;
                 f.write_str(file)
             }
+            ObjectName::TableLog { table, file } => write!(f, "{table}/{TABLE_LOG}/{file}"),
             ObjectName::Quarantine { table, node, roll } => {
                 write!(f, "{QUARANTINE}/{table}/{node}-{:08}.ndjson", roll.0)
             }
@@ -259,7 +277,9 @@ impl fmt::Display for ObjectName<'_> {
             ObjectName::Fence { node } => write!(f, "{NODES}/{node}.json"),
             ObjectName::Identity => f.write_str(IDENTITY),
             ObjectName::Probe { token } => write!(f, "{PROBES}/{token}"),
-            ObjectName::Staging(name) | ObjectName::Other(name) => f.write_str(name),
+            ObjectName::LogCompanion(name)
+            | ObjectName::Staging(name)
+            | ObjectName::Other(name) => f.write_str(name),
         }
     }
 }
@@ -343,6 +363,25 @@ fn parse_claim(file: &str) -> Option<ObjectName<'_>> {
 /// Returns whether `text` is a hash as names have it.
 fn is_hash(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Parses an object of a table's log, or one that belongs to it.
+fn parse_log<'a>(name: &'a str, file: &str) -> Option<ObjectName<'a>> {
+    let mut at = 0;
+    for part in name.split('/') {
+        let table = name.get(..at).unwrap_or_default().strip_suffix('/').unwrap_or_default();
+        let is_table = !table.is_empty() && !is_hidden(table) && !table.contains('=');
+        if is_table && part == TABLE_LOG {
+            let file = name.get(at + part.len() + 1..).filter(|file| !file.is_empty())?;
+            return Some(ObjectName::TableLog { table, file });
+        }
+        if is_table && part == TABLE_CHANGES {
+            return Some(ObjectName::LogCompanion(name));
+        }
+        at += part.len() + 1;
+    }
+    let deleted = file.starts_with("deletion_vector_") && file.ends_with(".bin");
+    (deleted && !is_hidden(name)).then_some(ObjectName::LogCompanion(name))
 }
 
 fn parse_data<'a>(folder: &'a str, file: &'a str) -> Option<ObjectName<'a>> {

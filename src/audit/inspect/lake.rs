@@ -9,6 +9,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::TypePtr;
 use serde::Serialize;
 
+use super::log::{self, LogReport};
 use super::{codec_name, show_time, span, time_column, times, unsigned};
 use crate::error_text::shown;
 use crate::lake::names::ObjectName;
@@ -69,6 +70,9 @@ pub struct TableReport {
     pub schemas: usize,
     /// Codecs of its pages.
     pub compression: BTreeSet<String>,
+    /// Its log, if it has one (Delta).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogReport>,
     /// Its partitions, by name.
     pub partitions: Vec<PartitionReport>,
 }
@@ -140,7 +144,7 @@ pub struct Broken {
 pub async fn inspect_lake(lake: &Lake, files: bool) -> Result<LakeReport, StoreError> {
     let mut listed = Listed::default();
     let skipped = lake.list_each("", Detail::Size, |_| true, |object| listed.add(&object)).await?;
-    let Listed { folders, files: found, other, .. } = listed;
+    let Listed { folders, files: found, other, logs, .. } = listed;
     let schemas = Arc::new(Schemas::default());
     let mut footers = stream::iter(found)
         .map(|file| {
@@ -177,6 +181,10 @@ pub async fn inspect_lake(lake: &Lake, files: bool) -> Result<LakeReport, StoreE
             Err(error) => broken.push(Broken { path, reason: shown(&error.to_string()) }),
         }
     }
+    for table in logs {
+        let report = log::report(lake, &table).await?;
+        tables.entry(table).or_default().log = report;
+    }
     broken.sort_by(|a, b| a.path.cmp(&b.path));
     let tables: Vec<TableReport> =
         tables.into_iter().map(|(table, sums)| sums.report(table)).collect();
@@ -197,6 +205,8 @@ struct Listed {
     folders: Vec<Arc<str>>,
     files: Vec<File>,
     other: BTreeMap<String, OtherReport>,
+    /// Tables that have a log.
+    logs: BTreeSet<String>,
 }
 
 struct File {
@@ -208,6 +218,11 @@ struct File {
 
 impl Listed {
     fn add(&mut self, object: &Object) {
+        if let ObjectName::TableLog { table, .. } = ObjectName::parse(&object.name)
+            && !self.logs.contains(table)
+        {
+            self.logs.insert(table.to_owned());
+        }
         if data_folder(&object.name).is_none() {
             let name = object.name.split('/').next().unwrap_or_default();
             if !self.other.contains_key(name) {
@@ -318,6 +333,7 @@ struct TableSums {
     time_column: Option<String>,
     schemas: BTreeSet<usize>,
     codecs: BTreeSet<String>,
+    log: Option<LogReport>,
 }
 
 #[derive(Default)]
@@ -356,6 +372,7 @@ impl TableSums {
             time_column: self.time_column,
             schemas: self.schemas.len(),
             compression: self.codecs,
+            log: self.log,
             partitions,
         }
     }

@@ -6,12 +6,14 @@
 //!
 //! ```text
 //!  <lake>/<table>/<key>=<value>/…/<name>.parquet     a file of a table's partition
+//!  <lake>/<table>/_delta_log/…                       log of a Delta table: its version and marks
 //!  <lake>/_<name>/…, .…                              hidden: counted, not opened
 //!  <lake>/…                                          anything else: counted, not opened
 //! ```
 
 mod file;
 mod lake;
+mod log;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -27,6 +29,7 @@ pub use lake::{
     Broken, FileSummary, LakeReport, OtherReport, PartitionReport, TableReport, Totals,
     inspect_lake,
 };
+pub use log::LogReport;
 pub(crate) use text::human;
 pub use text::{file_text, lake_text};
 

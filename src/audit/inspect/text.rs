@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::file::{ColumnReport, FileReport, SchemaLine};
 use super::lake::{LakeReport, TableReport, Totals};
+use super::log::LogReport;
 use crate::error_text::{line, shown};
 use crate::lake::Skipped;
 
@@ -73,6 +74,9 @@ fn table_text(text: &mut String, table: &TableReport, files: bool) {
             counted(table.schemas as u64, "schema"),
         );
     }
+    if let Some(log) = &table.log {
+        log_text(text, log);
+    }
     let _ = writeln!(text, "{}", row("partition", ["files", "rows", "size", "row groups"]));
     for partition in &table.partitions {
         let name = if partition.partition.is_empty() { "(none)" } else { &partition.partition };
@@ -86,6 +90,22 @@ fn table_text(text: &mut String, table: &TableReport, files: bool) {
     }
     if table.partitions.len() > 1 {
         let _ = writeln!(text, "{}", totals_row("all", &table.totals));
+    }
+}
+
+fn log_text(text: &mut String, log: &LogReport) {
+    let Some(version) = log.version else {
+        let why = log.error.as_deref().unwrap_or("unknown");
+        let _ = writeln!(text, "format {}, whose log cannot be read:\n  {why}", log.format);
+        return;
+    };
+    let _ = writeln!(text, "format {}, version {version}", log.format);
+    for (node, roll) in &log.marks {
+        let _ = writeln!(text, "  last roll of {} in the log: {roll}", shown(node));
+    }
+    for (node, rolls) in &log.waiting_rolls {
+        let _ =
+            writeln!(text, "  not in the log yet, of {}: {}", shown(node), counted(*rolls, "roll"));
     }
 }
 

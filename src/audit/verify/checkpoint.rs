@@ -1,7 +1,7 @@
 //! Checkpoints: the roll up to which a node was verified, `_verified/<node>.json`.
 //!
 //! A checkpoint is written only when it is asked for, after a verification that found nothing wrong.
-//! It is used only when it is asked for, and only if the receipt of its roll is the one it was
+//! A node with rolls that wait for the log of a table gets none then. It is used only when it is asked for, and only if the receipt of its roll is the one it was
 //! written for, byte for byte. What happened to earlier rolls since is not noticed; a verification of
 //! everything looks at no checkpoint.
 
@@ -60,6 +60,8 @@ pub async fn write_checkpoints(
     }
     // Nothing new since the last one.
     let changed = report.nodes.iter().filter(|node| node.last_roll > node.after_roll);
+    // Whether a log gets the files of rolls that wait would not be looked at again.
+    let changed = changed.filter(|node| !report.waits(&node.node));
     stream::iter(changed.collect::<Vec<_>>())
         .map(|node| async move {
             let Some(receipt) = digest(lake, node).await? else { return Ok(0) };

@@ -9,6 +9,7 @@ use parquet::errors::ParquetError;
 
 use super::Depth;
 use super::listed::{Found, Listed};
+use super::logs::Logs;
 use super::report::{ProblemKind, Report};
 use crate::columnar::values::strings;
 use crate::lake::names::{self, ObjectName};
@@ -101,13 +102,15 @@ pub(super) fn named(
 pub(super) type Seen = (Option<(Arc<str>, String)>, HashSet<String>);
 
 /// Checks files, those of one roll and table together. With [`Depth::Rows`], also that no row is in a
-/// roll twice and each is of one of the roll's bodies.
+/// roll twice and each is of one of the roll's bodies. Missing files of tables with a log are noted in
+/// `logs`, which knows more of them.
 pub(super) async fn check(
     report: &mut Report,
     lake: &Lake,
     depth: Depth,
     expected: Vec<Expected>,
     seen: &mut Seen,
+    logs: &mut Logs,
 ) {
     let at_a_time = if depth == Depth::Rows { ROWS_AT_A_TIME } else { AT_A_TIME };
     let mut looks = stream::iter(expected)
@@ -124,8 +127,9 @@ pub(super) async fn check(
                 continue;
             }
             Ok(Look::Missing) => {
-                let why = format!("{} names it, and it is not there", expected.receipt);
-                report.problem(ProblemKind::NoFile, path, why);
+                if !logs.note_missing(&expected.table, path, &expected.receipt) {
+                    report.no_file(path, &expected.receipt);
+                }
                 continue;
             }
             Ok(Look::Size) => {

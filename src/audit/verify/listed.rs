@@ -14,6 +14,8 @@ pub(super) struct Listed {
     files: Vec<File>,
     /// Of each file, whether a receipt names it.
     named: Vec<bool>,
+    /// Of each file, whether the log of its table names it.
+    live: Vec<bool>,
 }
 
 /// Ordered by node and roll, so that a roll's files are together.
@@ -42,7 +44,20 @@ pub(super) enum Found {
     Absent,
 }
 
-/// A file that no receipt names.
+/// The entry of a listing for a file that the log of its table names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Live {
+    /// It is there with so many bytes, and a receipt names it.
+    Named(u64),
+    /// It is there with so many bytes, and no receipt names it.
+    Unnamed(u64),
+    /// The log names it twice.
+    Again,
+    /// It is not in the listing.
+    Absent,
+}
+
+/// A file that no receipt names, or no log.
 #[derive(Debug)]
 pub(super) struct Unnamed<'a> {
     pub(super) path: String,
@@ -64,14 +79,12 @@ impl Listed {
         self.files.sort_unstable_by_key(|file| file.key());
         self.files.dedup_by_key(|file| file.key());
         self.named = vec![false; self.files.len()];
+        self.live = vec![false; self.files.len()];
     }
 
     /// Looks for the file `path`, and notes that a receipt names it.
     pub(super) fn take(&mut self, path: &str) -> Found {
-        let at = parts(path).and_then(|(folder, node, roll)| {
-            let key = (self.nodes.get(node)?, roll, self.folders.get(folder)?);
-            self.files.binary_search_by_key(&key, |file| file.key()).ok()
-        });
+        let at = self.find(path);
         let found = at.and_then(|at| Some((self.files.get(at)?, self.named.get_mut(at)?)));
         match found {
             None => Found::Absent,
@@ -83,19 +96,51 @@ impl Listed {
         }
     }
 
+    fn find(&self, path: &str) -> Option<usize> {
+        let (folder, node, roll) = parts(path)?;
+        let key = (self.nodes.get(node)?, roll, self.folders.get(folder)?);
+        self.files.binary_search_by_key(&key, |file| file.key()).ok()
+    }
+
+    /// Looks for the file `path`, and notes that the log of its table names it.
+    pub(super) fn live(&mut self, path: &str) -> Live {
+        let Some(at) = self.find(path) else { return Live::Absent };
+        match (self.files.get(at), self.named.get(at), self.live.get_mut(at)) {
+            (_, _, Some(live)) if *live => Live::Again,
+            (Some(file), Some(named), Some(live)) => {
+                *live = true;
+                if *named { Live::Named(file.bytes) } else { Live::Unnamed(file.bytes) }
+            }
+            _ => Live::Absent,
+        }
+    }
+
+    /// Returns the data files of `table` that a receipt names and its log does not, in the order of nodes
+    /// and rolls.
+    pub(super) fn not_live(&self, table: &str) -> impl Iterator<Item = Unnamed<'_>> {
+        let flags = self.named.iter().zip(&self.live);
+        let files = self.files.iter().zip(flags).filter(|(_, (named, live))| **named && !**live);
+        let files = files.filter_map(|(file, _)| self.file(*file));
+        files.filter(move |file| {
+            matches!(ObjectName::parse(&file.path), ObjectName::Data { table: of, .. } if of == table)
+        })
+    }
+
     /// Returns the files that no receipt names, in the order of nodes and rolls.
     pub(super) fn unnamed(&self) -> impl Iterator<Item = Unnamed<'_>> {
         let files = self.files.iter().zip(&self.named).filter(|(_, named)| !**named);
-        files.filter_map(|(file, _)| {
-            let (folder, node) = (self.folders.name(file.folder)?, self.nodes.name(file.node)?);
-            let roll = Roll(file.roll);
-            // As the name was made: quarantine files have their table as the folder.
-            let path = match folder.strip_prefix(names::QUARANTINE) {
-                Some(table) => names::quarantine(table.trim_start_matches('/'), node, roll),
-                None => names::data(folder, "", node, roll),
-            };
-            Some(Unnamed { path, node, roll })
-        })
+        files.filter_map(|(file, _)| self.file(*file))
+    }
+
+    fn file(&self, file: File) -> Option<Unnamed<'_>> {
+        let (folder, node) = (self.folders.name(file.folder)?, self.nodes.name(file.node)?);
+        let roll = Roll(file.roll);
+        // As the name was made: quarantine files have their table as the folder.
+        let path = match folder.strip_prefix(names::QUARANTINE) {
+            Some(table) => names::quarantine(table.trim_start_matches('/'), node, roll),
+            None => names::data(folder, "", node, roll),
+        };
+        Some(Unnamed { path, node, roll })
     }
 }
 

@@ -23,12 +23,16 @@
 //! The lake may be written meanwhile: what seems to be missing is asked for by its name before it is
 //! called so.
 //!
+//! Tables with a log are held against it, too: [`logs`].
+//!
 //! Memory does not hold receipts, which are read in the order of rolls, but some 25 bytes for each
 //! file and 8 for each roll, and the first [`MOST_PROBLEMS`] problems.
 
 mod checkpoint;
 mod files;
+mod history;
 mod listed;
+mod logs;
 mod report;
 mod sequence;
 mod since;
@@ -43,11 +47,12 @@ use futures::{StreamExt as _, TryStreamExt as _, pin_mut, stream};
 use serde::{Deserialize, Serialize};
 
 pub use checkpoint::write_checkpoints;
-pub use report::{MOST_PROBLEMS, NodeReport, Problem, ProblemKind, Report};
+pub use report::{LogReport, MOST_PROBLEMS, NodeReport, Problem, ProblemKind, Report};
 pub use since::Since;
 
 use self::checkpoint::Known;
 use self::listed::{Found, Listed};
+use self::logs::Logs;
 use self::sequence::Sequence;
 use crate::lake::names::{self, ObjectName};
 use crate::lake::{Detail, Lake, Object, ReceiptError, Skipped, StoreError};
@@ -102,12 +107,12 @@ struct Rolls {
 /// Reads only; dropping the future leaves nothing behind.
 pub async fn verify(lake: &Lake, scope: Scope, depth: Depth) -> Result<Report, StoreError> {
     let mut report = Report { lake: lake.location().to_string(), depth, ..Report::default() };
-    let mut listed = Listed::default();
+    let (mut listed, mut logs) = (Listed::default(), Logs::default());
     let mut nodes = match scope {
         Scope::All => {
             // Files before receipts: of a roll that lands meanwhile, the receipt may be known and not
             // the files, and those can be asked for one by one.
-            list_all(&mut report, lake, &mut listed).await?;
+            list_all(&mut report, lake, &mut listed, &mut logs).await?;
             all_rolls(&mut report, lake).await?
         }
         Scope::Since(time) => {
@@ -120,12 +125,13 @@ pub async fn verify(lake: &Lake, scope: Scope, depth: Depth) -> Result<Report, S
         }
     };
     let mut asked = HashSet::new();
-    check_receipts(&mut report, lake, &mut nodes, &mut listed, &mut asked).await?;
+    check_receipts(&mut report, lake, &mut nodes, &mut listed, &mut asked, &mut logs).await?;
     if scope != Scope::All {
         listed = list_folders(lake, &nodes, &asked).await?;
     }
     let last = |node: &str| nodes.iter().find(|of| &*of.node == node).map(|of| &of.sequence);
     check_unnamed(&mut report, lake, &listed, last).await?;
+    logs.check(&mut report, lake, &mut listed, &nodes).await?;
     for of in nodes {
         if let Some(why) = of.doubtful {
             report.problem(ProblemKind::Checkpoint, &names::verified(&of.node), why);
@@ -143,10 +149,20 @@ pub async fn verify(lake: &Lake, scope: Scope, depth: Depth) -> Result<Report, S
     Ok(report)
 }
 
-/// Lists the data files and those of the quarantine.
-async fn list_all(report: &mut Report, lake: &Lake, listed: &mut Listed) -> Result<(), StoreError> {
+/// Lists the data files and those of the quarantine, and notes the tables that have a log.
+async fn list_all(
+    report: &mut Report,
+    lake: &Lake,
+    listed: &mut Listed,
+    logs: &mut Logs,
+) -> Result<(), StoreError> {
     let wanted = |top: &str| top == names::QUARANTINE || !top.starts_with(['_', '.']);
     let add = |object: Object| {
+        match ObjectName::parse(&object.name) {
+            ObjectName::TableLog { table, .. } => return logs.add(table),
+            ObjectName::LogCompanion(_) => return,
+            _ => {}
+        }
         let hidden = object.name.split('/').any(|part| part.starts_with('.'));
         if !hidden {
             report.foreign += u64::from(!listed.add(&object.name, object.bytes));
@@ -220,6 +236,7 @@ async fn check_receipts(
     nodes: &mut [Rolls],
     listed: &mut Listed,
     asked: &mut HashSet<String>,
+    logs: &mut Logs,
 ) -> Result<(), StoreError> {
     let wanted: Vec<(Arc<str>, Vec<u64>)> =
         nodes.iter_mut().map(|of| (Arc::clone(&of.node), std::mem::take(&mut of.rolls))).collect();
@@ -245,9 +262,12 @@ async fn check_receipts(
             if let Some(of) = nodes.peek_mut() {
                 of.sequence.push(report, &receipt);
             }
+            for table in receipt.tables.iter().filter(|table| !table.files.is_empty()) {
+                logs.ask(lake, &table.table).await?;
+            }
             expected.extend(files::named(report, &receipt, listed, asked));
         }
-        files::check(report, lake, report.depth, expected, &mut seen).await;
+        files::check(report, lake, report.depth, expected, &mut seen, logs).await;
     }
     Ok(())
 }
@@ -275,7 +295,7 @@ async fn list_folders(
                 listed.add(&object.name, object.bytes);
             }
         };
-        let _: Vec<Skipped> = lake.list_each(folder, Detail::Name, |_| true, add).await?;
+        let _: Vec<Skipped> = lake.list_each(folder, Detail::Size, |_| true, add).await?;
     }
     listed.sort();
     for path in asked {

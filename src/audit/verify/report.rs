@@ -1,5 +1,6 @@
 //! The report of a verification, for people and for programs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub enum ProblemKind {
     File,
     /// A checkpoint cannot be used.
     Checkpoint,
+    /// The log of a table cannot be read, or says other than its receipts and files.
+    Log,
 }
 
 /// One problem.
@@ -94,6 +97,25 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// The log of a table against its receipts and files, of the rolls that were looked at.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LogReport {
+    /// The table.
+    pub table: String,
+    /// Version of the log that was read.
+    pub version: u64,
+    /// The last roll of each node that the table has.
+    pub marks: BTreeMap<String, u64>,
+    /// Live files of rolls.
+    pub files: u64,
+    /// Live files that others wrote.
+    pub foreign_files: u64,
+    /// Files of rolls that the log had, and that other writers have replaced or deleted.
+    pub replaced: u64,
+    /// Rolls of each node that have landed and are not in the log yet.
+    pub waiting_rolls: BTreeMap<String, u64>,
+}
+
 /// The result of a verification. The lake is well when there are no problems.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
@@ -119,6 +141,9 @@ pub struct Report {
     pub pending_rolls: Vec<String>,
     /// The files of these.
     pub pending_files: u64,
+    /// Tables with a log (Delta), by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogReport>,
     /// Links and directories that were not looked into. Files that receipts name are looked at there, too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
@@ -144,6 +169,22 @@ impl Report {
         } else {
             self.more_problems += 1;
         }
+    }
+
+    /// Adds the problem of a file that `receipt` names and that is not there.
+    pub(super) fn no_file(&mut self, path: &str, receipt: &str) {
+        let why = format!("{receipt} names it, and it is not there");
+        self.problem(ProblemKind::NoFile, path, why);
+    }
+
+    /// Returns the rolls that wait for the log of a table, summed over tables.
+    fn waiting_rolls(&self) -> u64 {
+        self.logs.iter().flat_map(|log| log.waiting_rolls.values()).sum()
+    }
+
+    /// Returns whether rolls of `node` wait for the log of a table.
+    pub(super) fn waits(&self, node: &str) -> bool {
+        self.logs.iter().any(|log| log.waiting_rolls.contains_key(node))
     }
 
     /// Returns true if every received line is accounted for.
@@ -199,6 +240,9 @@ impl Report {
         for roll in &self.pending_rolls {
             writeln!(out, "  on its way: roll {} has files and no receipt yet", shown(roll))?;
         }
+        for log in &self.logs {
+            write_log(out, log)?;
+        }
         let rest = [
             (self.foreign, "files of other programs, not looked at"),
             (self.hidden, "hidden files that a killed process left"),
@@ -242,13 +286,43 @@ impl Report {
     }
 
     /// Returns the exceptions that the last sentence names.
-    fn exceptions(&self) -> &'static str {
-        let lost = self.nodes.iter().any(|node| !node.lost.is_empty());
-        match (lost, self.pending_rolls.is_empty()) {
-            (false, true) => "",
-            (true, true) => ", but for the bodies that were given up",
-            (false, false) => ", but for the rolls on their way",
-            (true, false) => ", but for the bodies that were given up and the rolls on their way",
+    fn exceptions(&self) -> String {
+        let named = [
+            (self.nodes.iter().any(|node| !node.lost.is_empty()), "the bodies that were given up"),
+            (!self.pending_rolls.is_empty(), "the rolls on their way"),
+            (self.waiting_rolls() > 0, "the rolls that readers of a Delta table do not see yet"),
+        ];
+        let named: Vec<&str> = named.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+        match named.split_last() {
+            None => String::new(),
+            Some((last, [])) => format!(", but for {last}"),
+            Some((last, others)) => format!(", but for {} and {last}", others.join(", ")),
         }
     }
+}
+
+fn write_log(out: &mut String, log: &LogReport) -> std::fmt::Result {
+    let (table, version, files) = (shown(&log.table), log.version, log.files);
+    write!(out, "  Delta table {table}, version {version}: {files} files of rolls")?;
+    for (count, what) in [
+        (log.foreign_files, "that others wrote"),
+        (log.replaced, "of rolls replaced or deleted by other writers"),
+    ] {
+        if count > 0 {
+            write!(out, ", {count} {what}")?;
+        }
+    }
+    writeln!(out)?;
+    for (node, rolls) in &log.waiting_rolls {
+        let rolls =
+            if *rolls == 1 { "1 roll waits".to_owned() } else { format!("{rolls} rolls wait") };
+        let mark =
+            log.marks.get(node).map_or_else(|| "none".to_owned(), |mark| format!("roll {mark}"));
+        writeln!(
+            out,
+            "    {rolls} to be added: {}, whose last roll in the log is {mark}",
+            shown(node)
+        )?;
+    }
+    Ok(())
 }

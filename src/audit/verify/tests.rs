@@ -17,6 +17,7 @@ use crate::schema::INGEST_ID;
 
 mod concurrent;
 mod hostile;
+mod logs;
 
 const NODE: &str = "eu-abcd2345";
 

@@ -24,6 +24,7 @@ proptest! {
             for name in [
                 ObjectName::Data { table, partition, node, roll },
                 ObjectName::Quarantine { table, node, roll },
+                ObjectName::TableLog { table, file: "00000000000000000007.json" },
                 ObjectName::Receipt { node, roll },
                 ObjectName::ImportManifest { node },
                 ObjectName::ImportSeal { node, roll },
@@ -57,6 +58,8 @@ proptest! {
                 Just("_nodes".to_owned()),
                 Just("_lake.json".to_owned()),
                 Just("_delta_log".to_owned()),
+                Just("_change_data".to_owned()),
+                "deletion_vector_[a-z]{0,2}\\.bin",
                 "[a-z]{1,3}",
                 "[a-z]{1,3}=[a-z]{0,2}",
                 Just("files".to_owned()),
@@ -98,7 +101,6 @@ fn names_that_look_alike_are_distinguished() {
         "_receipts/a/b/00000007.json",
         "_quarantine/n-00000007.ndjson",
         "_quarantine/t/-00000007.ndjson",
-        "t/_delta_log/n-00000007.parquet",
         "t/.hidden/n-00000007.parquet",
         "_x/n-00000007.parquet",
         "t/readme.txt",
@@ -108,4 +110,41 @@ fn names_that_look_alike_are_distinguished() {
     }
     let hidden = "t/d=1/.n-00000007.parquet.tmp";
     assert_eq!(parse(hidden), ObjectName::Staging(hidden));
+}
+
+#[test]
+fn the_log_of_a_table_is_no_data() {
+    let parse = ObjectName::parse;
+    for file in [
+        "00000000000000000000.json",
+        "00000000000000000010.crc",
+        "00000000000000000010.checkpoint.parquet",
+        "00000000000000000010.checkpoint.0000000001.0000000002.parquet",
+        "n-1-00000007.parquet",
+        "n-00000007.parquet",
+        "_last_checkpoint",
+        ".00000000000000000010.json.crc",
+        "_sidecars/01890b4c.parquet",
+        "_commits/00000000000000000011.01890b4c.json",
+        "_staged_commits/00000000000000000011.01890b4c.json",
+    ] {
+        let name = format!("a/b/_delta_log/{file}");
+        assert_eq!(ObjectName::parse(&name), ObjectName::TableLog { table: "a/b", file });
+    }
+    for name in [
+        "t/_change_data/cdc-00000-01890b4c.c000.snappy.parquet",
+        "t/_change_data/date=2026-11-28/n-1-00000007.parquet",
+        "t/deletion_vector_01890b4c.bin",
+        "t/ab/deletion_vector_01890b4c.bin",
+    ] {
+        assert_eq!(parse(name), ObjectName::LogCompanion(name));
+    }
+    let spark = "part-00000-0b1c-c000.snappy.parquet";
+    let name = format!("t/date=2026-11-28/{spark}");
+    let (table, partition) = ("t", "date=2026-11-28");
+    assert_eq!(parse(&name), ObjectName::ForeignData { table, partition, file: spark });
+    for name in ["t/d=1/_delta_log/0.json", "_delta_log/0.json", "t/_delta_log", "_a/_delta_log/0"]
+    {
+        assert_eq!(parse(name), ObjectName::Other(name));
+    }
 }

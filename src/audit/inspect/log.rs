@@ -1,0 +1,66 @@
+//! The log of a table: its version, and the rolls that it has and lacks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::{TryStreamExt as _, pin_mut};
+use serde::Serialize;
+
+use super::super::table_log::TableLog;
+use crate::error_text::shown;
+use crate::lake::{Lake, StoreError};
+use crate::record::Roll;
+
+/// The log of a table.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LogReport {
+    /// The format of the table: `delta`.
+    pub format: &'static str,
+    /// Its version; `None` if it cannot be read.
+    pub version: Option<u64>,
+    /// The last roll of each node that it has.
+    pub marks: BTreeMap<String, u64>,
+    /// Rolls of each node that have landed and that it does not have yet.
+    pub waiting_rolls: BTreeMap<String, u64>,
+    /// The reason that it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Reports on the log of the table in the folder `table`. Returns `None` if it has no commit.
+///
+/// # Errors
+/// Receipts cannot be listed or read. A log that cannot be read is in the report.
+pub(super) async fn report(lake: &Lake, table: &str) -> Result<Option<LogReport>, StoreError> {
+    let mut report = LogReport { format: "delta", ..LogReport::default() };
+    let log = match TableLog::open(lake, table).await {
+        Ok(Some(log)) => log,
+        Ok(None) => return Ok(None),
+        Err(why) => {
+            report.error = Some(shown(&why));
+            return Ok(Some(report));
+        }
+    };
+    report.version = Some(log.version);
+    report.marks = log.marks.iter().map(|(node, roll)| (node.clone(), roll.0)).collect();
+    for node in lake.receipt_nodes().await? {
+        let rolls = lake.rolls_after(&node, log.mark(&node)).await?;
+        let name: Arc<str> = node.as_str().into();
+        let receipts =
+            lake.read_receipts(rolls.into_iter().map(|roll| (Arc::clone(&name), Roll(roll))));
+        pin_mut!(receipts);
+        let mut waiting = 0;
+        while let Some(chunk) = receipts.try_next().await? {
+            let read = chunk.iter().filter_map(|read| read.receipt.as_ref().ok()?.as_ref());
+            let has = read.filter(|receipt| {
+                let of_table = receipt.tables.iter().filter(|of| of.table == table);
+                of_table.into_iter().any(|of| !of.files.is_empty())
+            });
+            waiting += has.count() as u64;
+        }
+        if waiting > 0 {
+            report.waiting_rolls.insert(node, waiting);
+        }
+    }
+    Ok(Some(report))
+}
