@@ -113,6 +113,10 @@ def conditions():
                 yield from ((column, how, value) for how in (COMPARED if column != "yes" else ["="]))
 
 
+def millis_of(time):
+    return (time - time_of(0)) / datetime.timedelta(milliseconds=1)
+
+
 def test_every_bound_holds(edges):
     """Each file's statistics against all its rows: bounds that no row is outside of, counts that are exact."""
     told = delta.bounds(edges, TABLE)
@@ -139,8 +143,6 @@ def bounds_hold(stats, found, path):
         there = [value for value in values if value is not None]
         if name in nulls:
             assert nulls[name] == len(values) - len(there), f"nulls of {name} in {path}"
-        # Readers take times as cut to milliseconds.
-        more = datetime.timedelta(milliseconds=1)
         for bound, of_low in ((lowest.get(name), True), (highest.get(name), False)):
             if bound is None:
                 continue
@@ -149,8 +151,9 @@ def bounds_hold(stats, found, path):
             for value in there:
                 text = f"{name} in {path}: {bound!r} is no bound of {value!r}"
                 if isinstance(value, datetime.datetime):
-                    edge = datetime.datetime.fromisoformat(bound)
-                    value = value.astimezone(datetime.UTC) - (datetime.timedelta() if of_low else more)
+                    # Readers take times as cut to milliseconds.
+                    edge = millis_of(datetime.datetime.fromisoformat(bound)) + (0 if of_low else 1)
+                    value = millis_of(value)
                 elif isinstance(value, str):  # As UTF-8: another order than that of UTF-16.
                     edge, value = bound.encode(), value.encode()
                 else:
