@@ -46,9 +46,10 @@ SCHEMA = {
 }  # fmt: skip
 DAY = 1_793_491_200_000  # 2026-11-01
 
+NONE_ABOVE = "\U0010ffff" * 70
 TEXTS = [
     "", " ", "a", "ab", "s10", "s9", "z" * 300, "é" * 100, "日本" * 60, "\uffff" * 80, "\U00010000" * 50,
-    "\U0010ffff" * 70, "\u0000", "a\u0000b", "it's", '"quoted"', "x" * 31 + "é" + "y" * 40,
+    NONE_ABOVE, "\u0000", "a\u0000b", "it's", '"quoted"', "x" * 31 + "é" + "y" * 40,
     "x" * 63 + "\U0010ffff" + "y", "line\nfeed", "2026-11-01", "null", None,
 ]  # fmt: skip
 WHOLES = [0, -1, 1, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 42, None]
@@ -215,7 +216,10 @@ def test_deltalake_prunes_nothing_that_is_looked_for(edges, scanned):
     for column in COLUMNS:
         found[column, "IS NULL", None] = dataset.count_rows(filter=ds.field(column).is_null())
         found[column, "IS NOT NULL", None] = dataset.count_rows(filter=ds.field(column).is_valid())
-    assert not different(found, scanned)
+    # deltalake 1.6.6 takes a bound that is not there for null, and loses the file's rows: here of
+    # booleans, which have none, and of the text above which there is none.
+    lost = different(found, scanned)
+    assert {(column, value) for column, _, value in lost} <= {("yes", True), ("yes", False), ("text", NONE_ABOVE)}, lost
 
 
 def test_polars_prunes_nothing_that_is_looked_for(edges, scanned):
