@@ -238,7 +238,9 @@ def test_spark_prunes_nothing_that_is_looked_for(spark, edges, scanned):
     frame = spark.read.format("delta").load(spark_harness.reach(spark, edges.at, TABLE))
     found = {}
     for column, how, value in conditions():
-        if how in ("=", "<"):
+        # PySpark hands dates before 1582 over in the calendar of then, as other dates.
+        is_early = isinstance(value, datetime.datetime) and value.year < 1583
+        if how in ("=", "<") and not is_early:
             condition = getattr(frame[column], COMPARED[how])(value)
             found[column, how, value] = frame.where(condition).count()
     for column in COLUMNS:
