@@ -277,9 +277,6 @@ fn compare_tables(lake: &Lake, tables: &[Spec]) -> Result<(), CheckResult> {
     let runtime = runtime::current_thread().map_err(CheckResult::Fatal)?;
     let mut compared = Ok(());
     for table in tables {
-        if let Ok(Some(conflict)) = runtime.block_on(lake.check_format(table)) {
-            return Err(CheckResult::Fatal(anyhow::Error::new(conflict)));
-        }
         match runtime.block_on(lake.check_partitions(&table.name, &table.partition)) {
             Ok(()) => {}
             Err(PartitionError::Conflict(conflict)) => {
@@ -295,6 +292,9 @@ fn compare_tables(lake: &Lake, tables: &[Spec]) -> Result<(), CheckResult> {
             }
             // Landing goes on without.
             Err(ColumnError::Store(_)) | Ok(()) => {}
+        }
+        if let Ok(Some(conflict)) = runtime.block_on(lake.check_format(table)) {
+            return Err(CheckResult::Fatal(anyhow::Error::new(conflict)));
         }
     }
     compared

@@ -18,6 +18,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Field as ArrowField, Fields};
 use arrow::error::ArrowError;
 
@@ -46,12 +47,19 @@ pub(super) fn of(schema: &TableSchema, files: &[Counted<'_>]) -> Result<StructAr
         all.add("", name, &kind, files)?;
     }
     let rows = files.iter().map(|(rows, _)| i64::try_from(*rows).ok()).collect::<Int64Array>();
-    let tight = BooleanArray::from(vec![true; files.len()]);
+    // Files without statistics have their rows alone: some readers take an empty object for bounds that
+    // no value is within, and pass over the file.
+    let known: NullBuffer = files.iter().map(|(_, statistics)| statistics.is_some()).collect();
+    let tight = BooleanArray::new(vec![true; files.len()].into(), Some(known.clone()));
+    let of_known = |members| -> Result<ArrayRef, ArrowError> {
+        let (fields, columns, _) = structure(members)?.into_parts();
+        Ok(Arc::new(StructArray::try_new(fields, columns, Some(known.clone()))?))
+    };
     let all: Vec<(&str, ArrayRef)> = vec![
         ("numRecords", Arc::new(rows)),
-        ("nullCount", Arc::new(structure(all.nulls)?)),
-        ("minValues", Arc::new(structure(all.least)?)),
-        ("maxValues", Arc::new(structure(all.most)?)),
+        ("nullCount", of_known(all.nulls)?),
+        ("minValues", of_known(all.least)?),
+        ("maxValues", of_known(all.most)?),
         ("tightBounds", Arc::new(tight)),
     ];
     structure(all.into_iter().map(|(name, values)| member(name, values)).collect())

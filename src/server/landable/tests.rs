@@ -57,7 +57,7 @@ fn a_roll_whose_sealed_settings_cannot_be_read_stops_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);
     let newer = String::from_utf8(tables(&settings)).unwrap();
-    let newer = newer.replacen('{', "{\"format\":\"delta\",", 1);
+    let newer = newer.replacen('{', "{\"format\":\"newer\",", 1);
     append(&settings, "visits", Some(newer.as_bytes()));
     let error = refused(&settings);
     for part in ["roll 1 (bodies 1 to 1)", "state", "`delta`", "start the version"] {
