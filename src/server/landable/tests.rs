@@ -60,7 +60,7 @@ fn a_roll_whose_sealed_settings_cannot_be_read_stops_the_start() {
     let newer = newer.replacen('{', "{\"format\":\"newer\",", 1);
     append(&settings, "visits", Some(newer.as_bytes()));
     let error = refused(&settings);
-    for part in ["roll 1 (bodies 1 to 1)", "state", "`delta`", "start the version"] {
+    for part in ["roll 1 (bodies 1 to 1)", "state", "`newer`", "start the version"] {
         assert!(error.contains(part), "{error}");
     }
 }
