@@ -6,8 +6,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 
 use crate::commit::delta::{LiveFile, LogView};
-use crate::lake::names::{ObjectName, TABLE_LOG};
-use crate::lake::{Detail, Lake, StoreError};
+use crate::lake::Lake;
+use crate::lake::names::TABLE_LOG;
 use crate::record::Roll;
 
 /// Live files between the thread that reads a log and the task that looks at them.
@@ -84,22 +84,6 @@ async fn blocking<T: Send + 'static>(
         Ok(done) => done.map_err(|error| error.to_string()),
         Err(error) => Err(format!("reading the log ended early: {error}")),
     }
-}
-
-/// Returns whether the table in the folder `table` has a log, by a listing.
-///
-/// # Errors
-/// The store would not list.
-pub(super) async fn is_there(lake: &Lake, table: &str) -> Result<bool, StoreError> {
-    if table.is_empty() {
-        return Ok(false);
-    }
-    let (folder, mut found) = (folder(table), false);
-    let each = |object: crate::lake::Object| {
-        found |= matches!(ObjectName::parse(&object.name), ObjectName::TableLog { .. });
-    };
-    let _ = lake.list_each(&folder, Detail::Name, |_| true, each).await?;
-    Ok(found)
 }
 
 /// Returns the folder of the log of a table.

@@ -1,4 +1,4 @@
-//! Commits of rolls to tables: one committer per table format.
+//! Commits of rolls to tables.
 //!
 //! A commit is an outcome and not an error: that another attempt was first, or that the store did not
 //! answer, is part of its course, and the caller decides by it ([`Outcome`]). Any answer but success
@@ -6,13 +6,13 @@
 //! found is never committed again. Nothing is deleted here.
 //!
 //! A committer works from a [`Receipt`] alone, so that a roll can be committed by a process that no
-//! longer has its manifest: names, sizes and partition values of the files are in it. Statistics have
-//! a place there and are left out, since plain files do not need them.
+//! longer has its manifest: names, sizes and partition values of the files are in it, and their statistics
+//! if the format of the table has them.
 //!
 //! * `plain`: plain files, whose commit is the receipt itself.
 //! * `delta`: Delta tables, whose log gets landed rolls afterwards, from their receipts.
 //!
-//! A table format is added here as a variant of [`Committer`], and in `table::Format`.
+//! Every roll is committed by its receipt, with [`Committer::Plain`]; a table with a log gets it later.
 
 pub(crate) mod delta;
 mod plain;

@@ -7,11 +7,9 @@
 use futures::TryStreamExt as _;
 use object_store::ObjectStore as _;
 
+use super::names::{ObjectName, TABLE_LOG};
 use super::{Lake, StoreError};
 use crate::table::{Format, Spec};
-
-/// Folder of the log of a Delta table, in that of the table.
-const DELTA_LOG: &str = "_delta_log";
 
 /// A table that is to land as plain files and has a log in the lake.
 #[derive(Debug, thiserror::Error)]
@@ -32,19 +30,30 @@ impl Lake {
     /// # Errors
     /// The lake did not answer: nothing is known.
     pub async fn check_format(&self, table: &Spec) -> Result<Option<FormatConflict>, StoreError> {
-        if table.format != Format::Plain || !self.has_delta_log(&table.name).await? {
+        if table.format != Format::Plain || !self.has_log(&table.name).await? {
             return Ok(None);
         }
         let (table, lake) = (table.name.to_string(), self.location.to_string());
         Ok(Some(FormatConflict { table, lake }))
     }
 
-    /// Tells whether the table has a Delta log: an object in its folder.
-    async fn has_delta_log(&self, table: &str) -> Result<bool, StoreError> {
-        let name = format!("{table}/{DELTA_LOG}");
+    /// Tells whether the table in the folder `table` has a Delta log: an object of one. Lists no further
+    /// than the first.
+    ///
+    /// # Errors
+    /// The store would not list.
+    pub(crate) async fn has_log(&self, table: &str) -> Result<bool, StoreError> {
+        let name = format!("{table}/{TABLE_LOG}");
         let mut listed = self.store.list(Some(&self.path(&name)?));
-        let first = listed.try_next().await.map_err(|error| self.not_answered(&name, error))?;
-        Ok(first.is_some())
+        while let Some(meta) =
+            listed.try_next().await.map_err(|error| self.not_answered(&name, error))?
+        {
+            let object = ObjectName::parse(meta.location.as_ref());
+            if matches!(object, ObjectName::TableLog { .. }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

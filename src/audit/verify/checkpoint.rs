@@ -60,7 +60,7 @@ pub async fn write_checkpoints(
     }
     // Nothing new since the last one.
     let changed = report.nodes.iter().filter(|node| node.last_roll > node.after_roll);
-    // Whether a log gets the files of rolls that wait would not be looked at again.
+    // Rolls that wait for a log have to be looked at again.
     let changed = changed.filter(|node| !report.waits(&node.node));
     stream::iter(changed.collect::<Vec<_>>())
         .map(|node| async move {

@@ -37,7 +37,7 @@ const AT_A_TIME: usize = 64;
 /// The tables of a lake that have a log, and files of them that may have been replaced.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
-    /// Whether a table has one, of those that were asked for or seen.
+    /// Tables that were asked for or seen: true for those that have one.
     tables: BTreeMap<String, bool>,
     /// Files that receipts name and that are not in the lake, with the receipt.
     missing: BTreeMap<String, Arc<str>>,
@@ -54,7 +54,7 @@ impl Logs {
     /// Finds out about `table`, unless it is known.
     pub(super) async fn ask(&mut self, lake: &Lake, table: &str) -> Result<(), StoreError> {
         if !self.tables.contains_key(table) {
-            let found = table_log::is_there(lake, table).await?;
+            let found = lake.has_log(table).await?;
             self.tables.insert(table.to_owned(), found);
         }
         Ok(())

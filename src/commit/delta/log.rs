@@ -11,9 +11,7 @@ use url::Url;
 
 use super::error::{LogError, is_missing};
 use crate::lake::Lake;
-
-/// Folder of the log in a table.
-pub(super) const FOLDER: &str = "_delta_log";
+use crate::lake::names::TABLE_LOG;
 
 /// The log of a table in a lake. Methods block.
 pub(super) struct Log {
@@ -60,7 +58,7 @@ impl Log {
     fn check_empty(&self) -> Result<(), LogError> {
         let failed =
             |error| LogError::of(format_args!("listing the log of {}", self.table), &error);
-        let folder = self.root.join(&format!("{FOLDER}/")).map_err(|e| failed(e.into()))?;
+        let folder = self.root.join(&format!("{TABLE_LOG}/")).map_err(|e| failed(e.into()))?;
         let listed = self.engine.storage_handler().list_from(&folder).map_err(failed)?;
         for file in listed {
             let file = file.map_err(failed)?;
@@ -74,8 +72,8 @@ impl Log {
                 return Err(LogError::Unknown(format!("{} was created just now", self.table)));
             }
             return Err(LogError::Refused(format!(
-                "{} has {FOLDER}/{name} and no log: it may be the rest of another table, over which none \
-                 is created. Restore its log, or move {FOLDER} away",
+                "{} has {TABLE_LOG}/{name} and no log: it may be the rest of another table, over which none \
+                 is created. Restore its log, or move {TABLE_LOG} away",
                 self.table
             )));
         }

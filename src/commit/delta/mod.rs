@@ -47,11 +47,8 @@ mod statistics;
 mod table;
 #[cfg(test)]
 mod tests;
-#[cfg_attr(not(test), allow(dead_code, reason = "not wired yet"))]
 mod view;
 
-#[cfg_attr(not(test), allow(unused_imports, reason = "not wired yet"))]
 pub(crate) use self::error::LogError;
 pub(crate) use self::table::{DeltaTable, Visible};
-#[cfg_attr(not(test), allow(unused_imports, reason = "not wired yet"))]
 pub(crate) use self::view::{LiveFile, LogView};

@@ -17,7 +17,6 @@ pub(super) fn encode(name: &str) -> String {
 
 /// Returns the name of the file of a path in a log: relative to the table, or the whole URL of a file
 /// elsewhere. `None` if it decodes to no text.
-#[cfg_attr(not(test), allow(dead_code, reason = "not wired yet"))]
 pub(super) fn decode(path: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(path).decode_utf8().ok()
 }

@@ -22,31 +22,9 @@ pub(super) fn of(schema: &TableSchema, partition: &Template) -> KernelResult<Str
         StructField::nullable(INGEST_ID, DataType::STRING),
         StructField::nullable(EXTRA, DataType::STRING),
     ];
-    let added = partition.segments.iter().filter(|segment| column_of(schema, segment).is_none());
-    let added = added
-        .map(|segment| StructField::nullable(&segment.name, partition_type(segment)))
-        .collect::<Vec<_>>();
+    let added = partition.segments.iter();
+    let added = added.map(|segment| StructField::nullable(&segment.name, partition_type(segment)));
     StructType::try_new(columns.into_iter().chain(lineage).chain(added))
-}
-
-/// Returns the name of a partition column that a Delta table cannot have: one that is named as a
-/// column of the files and has other values, which readers would take for the column's.
-pub(super) fn ambiguous<'a>(schema: &TableSchema, partition: &'a Template) -> Option<&'a str> {
-    let clash = |segment: &&Segment| {
-        let Some(at) = column_of(schema, segment) else {
-            return [INGEST_TIME, INGEST_ID, EXTRA]
-                .iter()
-                .any(|name| name.eq_ignore_ascii_case(&segment.name));
-        };
-        !matches!(&*segment.parts, [Part::Text { column }] if *column == at)
-    };
-    partition.segments.iter().find(clash).map(|segment| &*segment.name)
-}
-
-/// Returns the index of the column with the name of a partition column. Delta does not tell the case
-/// of names apart.
-fn column_of(schema: &TableSchema, segment: &Segment) -> Option<usize> {
-    schema.fields.iter().position(|field| field.name.eq_ignore_ascii_case(&segment.name))
 }
 
 /// Returns the type of a partition column: a date where the template writes nothing but one.

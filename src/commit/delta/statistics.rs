@@ -166,7 +166,7 @@ fn bound(column: &ColumnStatistics, side: Side) -> Option<&Scalar> {
         Side::Most => column.max.as_ref(),
     };
     let bound = &bound?.value;
-    // Whether a column of doubles has a NaN has to be known.
+    // Doubles have a bound only if the footer says that none of them is a NaN.
     (!matches!(bound, Scalar::Double(_)) || column.nans == Some(0)).then_some(bound)
 }
 

@@ -21,7 +21,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::Roll;
 use crate::schema::TableSchema;
-use crate::table::Template;
+use crate::table::{Format, Template};
 
 /// Commits between checkpoints.
 pub(super) const CHECKPOINT_EVERY: u64 = 100;
@@ -163,12 +163,7 @@ impl DeltaTable {
 
     /// Creates the table, unless another process is first.
     fn create(&self) -> Result<SnapshotRef, LogError> {
-        if let Some(name) = schema::ambiguous(&self.schema, &self.partition) {
-            return Err(LogError::Refused(format!(
-                "the partition column {name} has the name of a column with other values, which a Delta \
-                 table cannot tell apart: name it otherwise in `partition`"
-            )));
-        }
+        Format::Delta.check(&self.schema, &self.partition).map_err(LogError::Refused)?;
         let schema = Arc::new(self.columns()?);
         let columns: Vec<String> = self.partition.names().map(str::to_owned).collect();
         let table = create_table(self.log.root.as_str(), schema, WRITER, false)
@@ -344,7 +339,6 @@ fn mark_of(node: &str) -> String {
 }
 
 /// Returns the node whose rolls a transaction marks.
-#[cfg_attr(not(test), allow(dead_code, reason = "not wired yet"))]
 pub(super) fn node_of(transaction: &str) -> Option<&str> {
     transaction.strip_prefix(MARK)
 }

@@ -61,6 +61,7 @@ impl LogView {
     }
 
     /// Returns the id of the table.
+    #[cfg(test)]
     pub(crate) fn id(&self) -> &str {
         self.snapshot.table_configuration().metadata().id()
     }
@@ -109,6 +110,7 @@ impl LogView {
     ///
     /// # Errors
     /// The log cannot be read.
+    #[cfg(test)]
     pub(crate) fn live_files(&self) -> Result<Vec<LiveFile>, LogError> {
         let mut files = Vec::new();
         self.each_file(|file| files.push(file))?;

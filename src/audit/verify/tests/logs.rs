@@ -162,14 +162,17 @@ fn rolls_above_the_mark_wait_and_get_no_checkpoint() {
         "{text}"
     );
     let write = |report: &Report| {
-        bench.runtime.block_on(write_checkpoints(&bench.lake, report, chrono::DateTime::UNIX_EPOCH)).expect("written")
+        bench
+            .runtime
+            .block_on(write_checkpoints(&bench.lake, report, chrono::DateTime::UNIX_EPOCH))
+            .expect("written")
     };
     assert_eq!(write(&report), 0);
     assert!(matches!(bench.table.commit(NODE, &[receipt]), Visible::At { added: true, .. }));
     let report = bench.verify(Scope::All);
     assert!(report.logs[0].waiting_rolls.is_empty());
     assert_eq!(write(&report), 1);
-    // What waits after a checkpoint is seen, and what is before it is not looked at.
+    // Rolls after a checkpoint are seen to wait; those before it are not looked at.
     bench.roll(4, 7, 7);
     let report = bench.verify(Scope::SinceCheckpoint);
     assert!(report.is_well());

@@ -80,7 +80,7 @@ fn rolls_are_in_the_log_once_whatever_the_store_answers() {
                 0 => processes[at].store.inject_faults([0, 3, 12][dice.below(3) as usize]),
                 1 => {
                     faults += processes[at].store.faults().all();
-                    // What the process before has put may still be on its way.
+                    // Puts of the process before may still be on their way.
                     let late = processes[at].store.clone();
                     processes[at] = process(&objects, dice.roll(), &runtime);
                     processes[at].store.inject_faults(6);
