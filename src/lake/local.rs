@@ -237,8 +237,7 @@ impl Local {
         name: &str,
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
-        let fill = |hidden: &Path| write(hidden, bytes);
-        self.place(root, name, Placement::CreateNew, fill, io_error)
+        self.create(root, name, bytes, Placement::CreateNew)
     }
 
     /// Puts bytes in place unless there is a file of this name; returns false if there is. They stay
@@ -249,8 +248,17 @@ impl Local {
         name: &str,
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
-        let fill = |hidden: &Path| write(hidden, bytes);
-        self.place(root, name, Placement::CreateForGood, fill, io_error)
+        self.create(root, name, bytes, Placement::CreateForGood)
+    }
+
+    fn create(
+        &self,
+        root: &Path,
+        name: &str,
+        bytes: &[u8],
+        placement: Placement,
+    ) -> Result<bool, StoreError> {
+        self.place(root, name, placement, |hidden| write(hidden, bytes), io_error)
     }
 
     /// Removes a file, if there is one, and syncs its directory.

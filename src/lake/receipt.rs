@@ -59,6 +59,11 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Returns its data files of `table`.
+    pub fn files_of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = &'a FileReceipt> {
+        self.tables.iter().filter(move |of| of.table == table).flat_map(|of| &of.files)
+    }
+
     /// Tells whether `path` is one of its files.
     #[must_use]
     pub fn names(&self, path: &str) -> bool {
@@ -66,6 +71,37 @@ impl Receipt {
             let rejects = table.quarantine.iter().map(|file| &file.path);
             table.files.iter().map(|file| &file.path).chain(rejects).any(|name| name == path)
         })
+    }
+}
+
+#[cfg(test)]
+impl Receipt {
+    /// Makes the receipt of a roll of one body with `files` of one table.
+    pub(crate) fn of_files(node: &str, roll: u64, table: &str, files: Vec<FileReceipt>) -> Receipt {
+        let rows = files.iter().map(|file| file.rows).sum();
+        let table = TableReceipt {
+            table: table.to_owned(),
+            schema: String::new(),
+            partition_template: String::new(),
+            derived: false,
+            files,
+            quarantine: None,
+        };
+        Receipt {
+            version: RECEIPT_VERSION,
+            node: node.to_owned(),
+            roll,
+            first_seq: roll,
+            last_seq: roll,
+            lines: rows,
+            rows,
+            rejects: 0,
+            actions: 0,
+            unmatched: 0,
+            bodies: None,
+            lost: Vec::new(),
+            tables: vec![table],
+        }
     }
 }
 

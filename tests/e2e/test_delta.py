@@ -7,7 +7,6 @@ runs the long ones. Maintenance by others (OPTIMIZE, DELETE, VACUUM) is in test_
 import json
 import random
 import shutil
-import subprocess
 import time
 
 import pytest
@@ -16,7 +15,7 @@ from harness.delta import DeltaLake, by_deltalake, by_duckdb, by_files, by_polar
 from harness.documents import body
 from harness.lake import Lake
 from harness.load import Load, check_all
-from harness.process import wait_until
+from harness.process import kill_until_done, wait_until
 from harness.server import Server
 from sessions import Sessions
 
@@ -196,21 +195,7 @@ def test_a_killed_import_goes_on(folder, command, delta_lake):
         ids += some
         (folder / name).write_bytes(data)
     arguments = ["import", "a", "b", *FORMAT, "--roll-rows", "500", "--lake", delta_lake.at.uri]
-    kills, done = 0, False
-    for wait in (0.05 * 1.35**n for n in range(20)):
-        process = subprocess.Popen(
-            [place.binary(), *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        try:
-            printed, _ = process.communicate(timeout=wait)
-            done = process.returncode == 0 or (kills and b"left out: a, b." in printed)
-            break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
-    assert done, printed
-    assert kills >= 2, "it was over before it could be killed"
+    kill_until_done([place.binary(), *arguments], folder, 1.35, b"left out: a, b.")
     assert sorted(delta_lake.session_ids()) == sorted(ids)
     delta_lake.check_log()
     verify(delta_lake, command)

@@ -12,7 +12,7 @@ import zstandard
 from harness import place
 from harness.documents import body
 from harness.lake import Lake
-from harness.process import Process, clean_environment
+from harness.process import Process, clean_environment, kill_until_done
 from sessions import Sessions
 
 PACKED = {
@@ -134,23 +134,7 @@ def test_a_killed_import_goes_on(folder, command, local_lake):
         ids += some
         (folder / name).write_bytes(data)
     arguments = ["import", "a", "b", "c", "--roll-rows", "700", "--lake", local_lake.at.uri]
-    kills = 0
-    done = False
-    for wait in (0.05 * 1.3**n for n in range(20)):
-        process = subprocess.Popen(
-            [place.binary(), *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        try:
-            printed, _ = process.communicate(timeout=wait)
-            # The one before may have been killed after its last write and before its end.
-            done = process.returncode == 0 or (kills and b"left out: a, b, c." in printed)
-            break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
-    assert done, printed
-    assert kills >= 2, "it was over before it could be killed"
+    kill_until_done([place.binary(), *arguments], folder, 1.3, b"left out: a, b, c.")
     assert sorted(local_lake.session_ids()) == sorted(ids)
     assert local_lake.check_receipts() == {"lines": 9000, "rows": 9000, "rejects": 0}
     local_lake.no_leftovers()

@@ -52,11 +52,8 @@ pub(super) async fn report(lake: &Lake, table: &str) -> Result<Option<LogReport>
         let mut waiting = 0;
         while let Some(chunk) = receipts.try_next().await? {
             let read = chunk.iter().filter_map(|read| read.receipt.as_ref().ok()?.as_ref());
-            let has = read.filter(|receipt| {
-                let of_table = receipt.tables.iter().filter(|of| of.table == table);
-                of_table.into_iter().any(|of| !of.files.is_empty())
-            });
-            waiting += has.count() as u64;
+            waiting +=
+                read.filter(|receipt| receipt.files_of(table).next().is_some()).count() as u64;
         }
         if waiting > 0 {
             report.waiting_rolls.insert(node, waiting);

@@ -82,28 +82,15 @@ impl Bench {
             self.put(&path, text);
             QuarantineReceipt { path, entries: rejects, bytes }
         });
-        self.receipt(&Receipt {
-            version: 1,
-            node: NODE.into(),
-            roll,
+        let mut receipt = Receipt {
             first_seq: first,
             last_seq: last,
             lines: rows + rejects,
-            rows,
             rejects,
-            actions: 0,
-            unmatched: 0,
-            bodies: None,
-            lost: Vec::new(),
-            tables: vec![TableReceipt {
-                table: "t".into(),
-                schema: String::new(),
-                partition_template: String::new(),
-                derived: false,
-                files: vec![file],
-                quarantine,
-            }],
-        });
+            ..Receipt::of_files(NODE, roll, "t", vec![file])
+        };
+        receipt.tables[0].quarantine = quarantine;
+        self.receipt(&receipt);
     }
 
     fn receipt(&self, receipt: &Receipt) {

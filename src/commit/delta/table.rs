@@ -114,7 +114,8 @@ impl DeltaTable {
         }
         let snapshot = self.evolve(snapshot)?;
         let rolls = rolls.iter().filter(|receipt| mark.is_none_or(|mark| receipt.roll > mark.0));
-        let files: Vec<&FileReceipt> = rolls.flat_map(|receipt| self.files(receipt)).collect();
+        let files: Vec<&FileReceipt> =
+            rolls.flat_map(|receipt| receipt.files_of(&self.name)).collect();
         let version =
             i64::try_from(last.0).map_err(|_| LogError::Refused(format!("roll {last}")))?;
         let failed = |error| self.failed("adding files to", &error);
@@ -271,12 +272,6 @@ impl DeltaTable {
     fn columns(&self) -> Result<delta_kernel::schema::StructType, LogError> {
         schema::of(&self.schema, &self.partition)
             .map_err(|error| self.failed("making the columns of", &error))
-    }
-
-    /// Returns the files of a roll that are in this table.
-    fn files<'a>(&self, receipt: &'a Receipt) -> impl Iterator<Item = &'a FileReceipt> + use<'a> {
-        let name = Arc::clone(&self.name);
-        receipt.tables.iter().filter(move |table| table.table == *name).flat_map(|t| &t.files)
     }
 
     /// Takes what a commit answered. Then writes its checksum, and a checkpoint if one is due.

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use arrow::array::{Array as _, AsArray as _};
 use bytes::Bytes;
-use futures::TryStreamExt as _;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use object_store::ObjectStoreExt as _;
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::store::FakeStore;
+use super::store::{FakeStore, objects};
 use crate::batch::RollLimits;
 use crate::clock::ManualClock;
 use crate::encode::Compression;
@@ -188,16 +187,7 @@ impl Harness {
 
     /// Returns the bytes of every object, by name.
     pub(super) fn all_objects(&self) -> BTreeMap<String, Bytes> {
-        RUNTIME.block_on(async {
-            let objects: Vec<_> =
-                self.store.objects.list(None).try_collect().await.expect("memory");
-            let mut all = BTreeMap::new();
-            for object in objects {
-                let got = self.store.objects.get(&object.location).await.expect("memory");
-                all.insert(object.location.to_string(), got.bytes().await.expect("memory"));
-            }
-            all
-        })
+        objects(&self.store.objects)
     }
 
     /// Runs a future of the store.

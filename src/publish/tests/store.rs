@@ -5,11 +5,13 @@
 //! again; it has happened and the answer is that the object exists already; the store goes away for
 //! some calls; the process dies before or after it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use object_store::memory::InMemory;
@@ -294,6 +296,19 @@ impl State {
             }
         })
     }
+}
+
+/// Returns the bytes of every object of `store`, by name.
+pub(crate) fn objects(store: &InMemory) -> BTreeMap<String, Bytes> {
+    futures::executor::block_on(async {
+        let listed: Vec<_> = store.list(None).try_collect().await.expect("memory");
+        let mut all = BTreeMap::new();
+        for object in listed {
+            let got = store.get(&object.location).await.expect("memory");
+            all.insert(object.location.to_string(), got.bytes().await.expect("memory"));
+        }
+        all
+    })
 }
 
 fn generic(what: &'static str) -> Error {

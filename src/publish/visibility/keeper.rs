@@ -5,19 +5,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::log_tables::{Failure, LogTables, WaitingRolls};
+use super::log_tables::{Failure, LogTables, QUIET_FAILURES, WaitingRolls, pauses};
 use crate::metrics as names;
 use crate::record::{Micros, Roll};
 use crate::status::{Observer, Readiness, RollEvent};
 
-/// The pause after the first failure. Doubled after each further one, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Failures in a row from which on they are reported as trouble: that another commit was first is none.
-const QUIET_FAILURES: u32 = 3;
 /// Interval at which an end is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -117,17 +113,12 @@ impl Work {
     }
 
     fn run(mut self, inbox: &Receiver<Message>) {
-        let pauses = || {
-            let pauses = ExponentialBuilder::new().with_min_delay(FIRST_PAUSE);
-            let pauses = pauses.with_max_delay(LONGEST_PAUSE).without_max_times();
-            pauses.with_jitter().build()
-        };
-        let (mut closing, mut waits) = (false, pauses());
+        let (mut closing, mut waits) = (false, pauses(LONGEST_PAUSE));
         loop {
             let failed = self.attempt(closing);
             self.report(&failed);
             if failed.is_empty() {
-                waits = pauses();
+                waits = pauses(LONGEST_PAUSE);
             }
             let is_final = failed.iter().all(|failure| failure.is_final);
             if closing && is_final {

@@ -18,10 +18,12 @@ use crate::table::{Format, Tables};
 const MOST_FILES: usize = 4096;
 /// Most memory of the statistics of a commit, in bytes.
 const MOST_STATISTICS_BYTES: usize = 64 << 20;
-/// The pause after the first failure of [`LogTables::commit_all`], and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
-/// Failures after which [`LogTables::commit_all`] tells of them.
-const QUIET_FAILURES: u32 = 3;
+/// The pause after the first failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause of [`LogTables::commit_all`].
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Failures in a row after which they are told of: that another commit was first is none.
+pub(super) const QUIET_FAILURES: u32 = 3;
 
 /// The tables of a lake that have a log.
 pub(crate) struct LogTables {
@@ -104,13 +106,11 @@ impl LogTables {
     /// The lake.
     pub(crate) fn nodes(&self) -> Result<Vec<Arc<str>>, Failure> {
         let nodes = self.runtime.block_on(self.lake.receipt_nodes());
-        let of = self.tables.first().map(|table| Arc::clone(&table.name)).unwrap_or_default();
-        let nodes = nodes.map_err(|error| Failure {
-            table: of,
-            why: error.to_string(),
-            is_final: false,
-        })?;
-        Ok(nodes.into_iter().map(Arc::from).collect())
+        let nodes = nodes.map_err(|error| {
+            let table = self.tables.first().map(|table| Arc::clone(&table.name));
+            Failure { table: table.unwrap_or_default(), why: error.to_string(), is_final: false }
+        });
+        Ok(nodes?.into_iter().map(Arc::from).collect())
     }
 
     /// Commits all rolls of `node` that have landed. Tries for as long as the lake fails. Blocks.
@@ -119,8 +119,7 @@ impl LogTables {
     /// A table cannot take them. Those of other tables are committed.
     pub(crate) fn commit_all(&self, node: &Arc<str>) -> anyhow::Result<()> {
         let mut waiting = WaitingRolls::of(Arc::clone(node));
-        let pauses = ExponentialBuilder::new().with_min_delay(PAUSES.0).with_max_delay(PAUSES.1);
-        let mut pauses = pauses.without_max_times().with_jitter().build();
+        let mut pauses = pauses(LONGEST_PAUSE);
         let mut failures = 0;
         loop {
             let failed = self.attempt(&mut waiting);
@@ -135,7 +134,7 @@ impl LogTables {
                     tracing::warn!("cannot commit to table {table} yet, and tries again: {why}");
                 }
             }
-            std::thread::sleep(pauses.next().unwrap_or(PAUSES.1));
+            std::thread::sleep(pauses.next().unwrap_or(LONGEST_PAUSE));
         }
     }
 
@@ -221,8 +220,7 @@ impl LogTables {
                         chunk.last = Some(read.roll);
                         continue;
                     };
-                    let ours = receipt.tables.iter().filter(|of| of.table == *table.name);
-                    let ours: Vec<&FileReceipt> = ours.flat_map(|of| &of.files).collect();
+                    let ours: Vec<&FileReceipt> = receipt.files_of(&table.name).collect();
                     let size = |file: &&FileReceipt| {
                         file.statistics.as_ref().map_or(0, |statistics| statistics.memory_bytes())
                     };
@@ -243,6 +241,13 @@ impl LogTables {
         self.runtime.block_on(read)?;
         Ok(chunk)
     }
+}
+
+/// Returns the pauses after failures, without end: each twice as long as the one before, up to `longest`,
+/// and longer by chance.
+pub(super) fn pauses(longest: Duration) -> impl Iterator<Item = Duration> {
+    let pauses = ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(longest);
+    pauses.without_max_times().with_jitter().build()
 }
 
 /// Receipts of one commit.

@@ -14,16 +14,15 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt as _;
+use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
 use super::log_tables::{LogTables, WaitingRolls};
 use super::{Keeper, keeper};
 use crate::commit::Committer;
 use crate::journal::tests::fake::FakeDisk;
-use crate::lake::{FileReceipt, Lake, RECEIPT_VERSION, Receipt, TableReceipt, names};
-use crate::publish::tests::store::{FakeStore, Faults};
+use crate::lake::{FileReceipt, Lake, Receipt, names};
+use crate::publish::tests::store::{FakeStore, Faults, objects};
 use crate::record::{Micros, Roll};
 use crate::schema::TableSchema;
 use crate::search::{Dice, histories};
@@ -68,48 +67,13 @@ fn receipt(node: &str, roll: Roll, days: u64) -> Receipt {
         bytes: 1_000,
         ..FileReceipt::default()
     };
-    let table = TableReceipt {
-        table: TABLE.to_owned(),
-        schema: String::new(),
-        partition_template: String::new(),
-        derived: false,
-        files: (0..days).map(file).collect(),
-        quarantine: None,
-    };
-    Receipt {
-        version: RECEIPT_VERSION,
-        node: node.to_owned(),
-        roll: roll.0,
-        first_seq: roll.0,
-        last_seq: roll.0,
-        lines: 10 * days,
-        rows: 10 * days,
-        rejects: 0,
-        actions: 0,
-        unmatched: 0,
-        bodies: None,
-        lost: Vec::new(),
-        tables: vec![table],
-    }
+    Receipt::of_files(node, roll.0, TABLE, (0..days).map(file).collect())
 }
 
 fn land(lake: &Lake, receipt: &Receipt) {
     use crate::commit::Outcome;
     let outcome = RUNTIME.block_on(Committer::Plain.commit(lake, receipt));
     assert!(matches!(outcome, Outcome::Committed), "{outcome:?}");
-}
-
-/// Every object, by name.
-fn objects(store: &InMemory) -> BTreeMap<String, Bytes> {
-    RUNTIME.block_on(async {
-        let listed: Vec<_> = store.list(None).try_collect().await.expect("memory");
-        let mut all = BTreeMap::new();
-        for object in listed {
-            let got = store.get(&object.location).await.expect("memory");
-            all.insert(object.location.to_string(), got.bytes().await.expect("memory"));
-        }
-        all
-    })
 }
 
 /// The paths that the log adds, in the order of versions. Checks marks and versions on the way.

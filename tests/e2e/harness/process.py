@@ -27,6 +27,24 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def kill_until_done(command, cwd, growth, ends):
+    """Starts `command` again and again and kills it, each time later, until it ends by itself: with 0, or,
+    after a kill at its very end, with `ends` in its output."""
+    kills, printed = 0, b""
+    for wait in (0.05 * growth**n for n in range(20)):
+        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            printed, _ = process.communicate(timeout=wait)
+            assert process.returncode == 0 or (kills and ends in printed), printed
+            assert kills >= 2, "it was over before it could be killed"
+            return
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+    raise AssertionError(f"{kills} kills, and it has not ended by itself")
+
+
 class Process:
     """`command` running, with standard output and error appended to the file `log`."""
 

@@ -65,26 +65,9 @@ impl DeltaBench {
         };
         self.put(&name(roll), bytes);
         let receipt = Receipt {
-            version: 1,
-            node: NODE.into(),
-            roll,
             first_seq: first,
             last_seq: last,
-            lines: rows,
-            rows,
-            rejects: 0,
-            actions: 0,
-            unmatched: 0,
-            bodies: None,
-            lost: Vec::new(),
-            tables: vec![TableReceipt {
-                table: "t".into(),
-                schema: String::new(),
-                partition_template: String::new(),
-                derived: false,
-                files: vec![file],
-                quarantine: None,
-            }],
+            ..Receipt::of_files(NODE, roll, "t", vec![file])
         };
         self.put(&names::receipt(NODE, Roll(roll)), serde_json::to_vec(&receipt).expect("JSON"));
         receipt

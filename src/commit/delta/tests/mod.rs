@@ -13,7 +13,8 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 
 use super::{DeltaTable, LiveFile, LogError, LogView, Visible};
-use crate::lake::{FileReceipt, Lake, RECEIPT_VERSION, Receipt, TableReceipt};
+use crate::lake::{FileReceipt, Lake, Receipt};
+use crate::publish::tests::store::objects;
 use crate::record::Roll;
 use crate::schema::TableSchema;
 use crate::table::Template;
@@ -52,52 +53,12 @@ fn receipt(node: &str, roll: u64) -> Receipt {
         bytes: 1_000,
         ..FileReceipt::default()
     };
-    Receipt {
-        version: RECEIPT_VERSION,
-        node: node.to_owned(),
-        roll,
-        first_seq: roll,
-        last_seq: roll,
-        lines: 20,
-        rows: 20,
-        rejects: 0,
-        actions: 0,
-        unmatched: 0,
-        bodies: None,
-        lost: Vec::new(),
-        tables: vec![TableReceipt {
-            table: "t".to_owned(),
-            schema: String::new(),
-            partition_template: String::new(),
-            derived: false,
-            files: vec![day("2026-11-28"), day("2026-11-29")],
-            quarantine: None,
-        }],
-    }
+    receipt_of(node, roll, vec![day("2026-11-28"), day("2026-11-29")])
 }
 
 /// A roll of `node` with these files in table t.
 fn receipt_of(node: &str, roll: u64, files: Vec<FileReceipt>) -> Receipt {
-    let mut receipt = receipt(node, roll);
-    if let Some(table) = receipt.tables.first_mut() {
-        table.files = files;
-    }
-    receipt
-}
-
-/// The names and bytes of all objects.
-fn objects(store: &InMemory) -> BTreeMap<String, bytes::Bytes> {
-    use futures::TryStreamExt as _;
-    use object_store::{ObjectStore as _, ObjectStoreExt as _};
-    futures::executor::block_on(async {
-        let objects: Vec<_> = store.list(None).try_collect().await.expect("memory");
-        let mut all = BTreeMap::new();
-        for object in objects {
-            let bytes = store.get(&object.location).await.expect("memory").bytes().await;
-            all.insert(object.location.to_string(), bytes.expect("memory"));
-        }
-        all
-    })
+    Receipt::of_files(node, roll, "t", files)
 }
 
 fn put(store: &InMemory, name: &str, text: impl Into<bytes::Bytes>) {
