@@ -1,0 +1,501 @@
+//! Avro: the encoding of values, and object container files, as far as manifests need them.
+//!
+//! ```text
+//!  "Obj" 01   metadata (map: avro.schema, avro.codec, the table format's keys)   sync (16 bytes)
+//!  rows   length   bytes of the rows                                            sync
+//!  …
+//! ```
+//! Written files are not compressed, have one block, and are the same bytes for the same rows: the sync
+//! marker is a hash of them. Files of other writers are read by the schema that they carry, with the
+//! codecs null, deflate and zstandard. Fields are found by their `field-id`, as the table format wants
+//! it: names of fields changed over time.
+//!
+//! A file is other people's input. It is read whole or refused: every length is held against the bytes
+//! that are left, each item has to have some, and a file that inflates past [`MOST_BYTES`] is refused.
+//!
+//! Format: <https://avro.apache.org/docs/1.12.0/specification/>.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use serde_json::Value as Json;
+
+/// Most bytes of a file, inflated.
+pub(super) const MOST_BYTES: usize = 256 << 20;
+const MAGIC: &[u8; 4] = b"Obj\x01";
+const SYNC_BYTES: usize = 16;
+
+/// The encoding of values, one after another.
+#[derive(Debug, Default)]
+pub(super) struct Encoder(Vec<u8>);
+
+impl Encoder {
+    /// Appends a `long` or an `int`, which are encoded alike.
+    pub(super) fn long(&mut self, value: i64) {
+        let mut rest = (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned();
+        while rest > 0x7f {
+            self.0.push(low_byte(rest & 0x7f) | 0x80);
+            rest >>= 7;
+        }
+        self.0.push(low_byte(rest));
+    }
+
+    pub(super) fn boolean(&mut self, value: bool) {
+        self.0.push(u8::from(value));
+    }
+
+    pub(super) fn bytes(&mut self, value: &[u8]) {
+        self.length(value.len());
+        self.0.extend_from_slice(value);
+    }
+
+    pub(super) fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+
+    /// Appends a value of a union of null and another type, in this order.
+    pub(super) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Encoder, T)) {
+        self.long(value.is_some().into());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    /// Appends an array, or a map whose items write their keys first.
+    pub(super) fn items<T>(
+        &mut self,
+        items: impl ExactSizeIterator<Item = T>,
+        mut write: impl FnMut(&mut Encoder, T),
+    ) {
+        if items.len() > 0 {
+            self.length(items.len());
+            items.for_each(|item| write(self, item));
+        }
+        self.long(0);
+    }
+
+    /// Lengths of what is in memory fit.
+    fn length(&mut self, length: usize) {
+        self.long(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+}
+
+fn low_byte(of: u64) -> u8 {
+    of.to_le_bytes()[0]
+}
+
+/// Returns the file with `rows` rows, of the record type that `schema` describes.
+pub(super) fn container(
+    schema: &str,
+    metadata: &[(&str, String)],
+    rows: usize,
+    body: &Encoder,
+) -> Vec<u8> {
+    let sync = xxhash_rust::xxh3::xxh3_128(&body.0).to_le_bytes();
+    let mut file = Encoder(MAGIC.to_vec());
+    let own = [("avro.schema", schema), ("avro.codec", "null")];
+    let all: Vec<(&str, &str)> =
+        own.into_iter().chain(metadata.iter().map(|(key, value)| (*key, &**value))).collect();
+    file.items(all.into_iter(), |file, (key, value)| {
+        file.text(key);
+        file.text(value);
+    });
+    file.0.extend_from_slice(&sync);
+    if rows > 0 {
+        file.length(rows);
+        file.bytes(&body.0);
+        file.0.extend_from_slice(&sync);
+    }
+    file.0
+}
+
+/// A value that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Null,
+    Boolean(bool),
+    Long(i64),
+    Double(f64),
+    /// Bytes, a fixed value, or a text.
+    Bytes(Vec<u8>),
+    /// The items of an array, or the values of a map.
+    Items(Vec<Value>),
+    /// The fields that have an id, by it.
+    Record(BTreeMap<i64, Value>),
+}
+
+/// The reason that a file cannot be read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no Avro file that this version reads: {0}")]
+pub(super) struct Unreadable(String);
+
+fn unreadable<T>(why: impl Into<String>) -> Result<T, Unreadable> {
+    Err(Unreadable(why.into()))
+}
+
+/// The content of a file.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// Its metadata.
+    pub(super) metadata: BTreeMap<String, Vec<u8>>,
+    /// Its rows.
+    pub(super) rows: Vec<Value>,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// [`Unreadable`]: it is cut, is no such file, or has a type or codec that this version does not read.
+pub(super) fn read(file: &[u8]) -> Result<Contents, Unreadable> {
+    let Some(rest) = file.strip_prefix(MAGIC) else { return unreadable("it begins otherwise") };
+    let mut input = Input { rest };
+    let mut metadata = BTreeMap::new();
+    input.blocks(|input| {
+        let key = input.text()?;
+        metadata.insert(key, input.bytes()?.to_vec());
+        Ok(())
+    })?;
+    let sync = input.take(SYNC_BYTES)?;
+    let schema = metadata.get("avro.schema").map(Vec::as_slice).unwrap_or_default();
+    let Ok(schema) = serde_json::from_slice::<Json>(schema) else {
+        return unreadable("its schema is no JSON");
+    };
+    let schema = Type::parse(&schema)?;
+    let codec = metadata.get("avro.codec").map_or("null".into(), |c| String::from_utf8_lossy(c));
+    let (mut rows, mut inflated) = (Vec::new(), 0);
+    while !input.rest.is_empty() {
+        let count = input.long()?;
+        let stored = input.bytes()?;
+        let block = inflate(&codec, stored, MOST_BYTES - inflated)?;
+        inflated += block.len();
+        let mut block = Input { rest: &block };
+        for _ in 0..block.count(count)? {
+            let before = block.rest.len();
+            rows.push(schema.read(&mut block)?);
+            if block.rest.len() == before {
+                return unreadable("a row has no bytes");
+            }
+        }
+        if !block.rest.is_empty() || input.take(SYNC_BYTES)? != sync {
+            return unreadable("a block ends in the wrong place");
+        }
+    }
+    Ok(Contents { metadata, rows })
+}
+
+fn inflate(codec: &str, stored: &[u8], most: usize) -> Result<Vec<u8>, Unreadable> {
+    let limit = u64::try_from(most).map_or(u64::MAX, |most| most.saturating_add(1));
+    let mut block = Vec::new();
+    let done = match codec {
+        "null" => stored.take(limit).read_to_end(&mut block),
+        "deflate" => {
+            flate2::read::DeflateDecoder::new(stored).take(limit).read_to_end(&mut block)
+        }
+        "zstandard" => match zstd::stream::read::Decoder::new(stored) {
+            Ok(decoder) => decoder.take(limit).read_to_end(&mut block),
+            Err(error) => Err(error),
+        },
+        other => {
+            let other = crate::error_text::shown(other);
+            return unreadable(format!("its codec is `{other}`"));
+        }
+    };
+    match done {
+        Ok(_) if block.len() > most => unreadable(format!("it has more than {MOST_BYTES} bytes")),
+        Ok(_) => Ok(block),
+        Err(error) => unreadable(format!("a block cannot be inflated: {error}")),
+    }
+}
+
+/// The bytes that are left.
+struct Input<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Input<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Unreadable> {
+        let Some((taken, rest)) = self.rest.split_at_checked(length) else {
+            return unreadable("it is cut");
+        };
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn long(&mut self) -> Result<i64, Unreadable> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let &[byte] = self.take(1)? else { return unreadable("it is cut") };
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()));
+            }
+        }
+        unreadable("a number has too many bytes")
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], Unreadable> {
+        let length = self.long()?;
+        let length = self.count(length)?;
+        self.take(length)
+    }
+
+    fn text(&mut self) -> Result<String, Unreadable> {
+        match std::str::from_utf8(self.bytes()?) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => unreadable("a text is no UTF-8"),
+        }
+    }
+
+    /// Checks a number of bytes or items: each item has a byte at least, in what is read here.
+    fn count(&self, count: i64) -> Result<usize, Unreadable> {
+        match usize::try_from(count) {
+            Ok(count) if count <= self.rest.len() => Ok(count),
+            _ => unreadable("a length is past its end"),
+        }
+    }
+
+    /// Reads the blocks of an array or a map, item by item.
+    fn blocks(
+        &mut self,
+        mut item: impl FnMut(&mut Input<'a>) -> Result<(), Unreadable>,
+    ) -> Result<(), Unreadable> {
+        loop {
+            let mut count = self.long()?;
+            if count == 0 {
+                return Ok(());
+            }
+            if count < 0 {
+                // Followed by the bytes of the block, for those who pass over it.
+                count = count.checked_neg().unwrap_or(i64::MAX);
+                self.long()?;
+            }
+            for _ in 0..self.count(count)? {
+                let before = self.rest.len();
+                item(self)?;
+                if self.rest.len() == before {
+                    return unreadable("an item has no bytes");
+                }
+            }
+        }
+    }
+}
+
+/// A type of a writer's schema.
+#[derive(Debug)]
+enum Type {
+    Null,
+    Boolean,
+    Long,
+    Float,
+    Double,
+    Bytes,
+    Fixed(usize),
+    Array(Box<Type>),
+    Map(Box<Type>),
+    Union(Vec<Type>),
+    Record(Vec<(Option<i64>, Type)>),
+}
+
+impl Type {
+    /// Parses a type. References to named types are refused: manifests have none.
+    fn parse(json: &Json) -> Result<Type, Unreadable> {
+        if let Json::Array(branches) = json {
+            return Ok(Type::Union(branches.iter().map(Type::parse).collect::<Result<_, _>>()?));
+        }
+        let name = json.get("type").unwrap_or(json);
+        let part = |key: &str| Type::parse(json.get(key).unwrap_or(&Json::Null)).map(Box::new);
+        Ok(match name.as_str() {
+            Some("null") => Type::Null,
+            Some("boolean") => Type::Boolean,
+            Some("int" | "long" | "enum") => Type::Long,
+            Some("float") => Type::Float,
+            Some("double") => Type::Double,
+            Some("bytes" | "string") => Type::Bytes,
+            Some("fixed") => {
+                let size = json.get("size").and_then(Json::as_u64);
+                match size.and_then(|size| usize::try_from(size).ok()) {
+                    Some(size) => Type::Fixed(size),
+                    None => return unreadable("a fixed type has no size"),
+                }
+            }
+            Some("array") => Type::Array(part("items")?),
+            Some("map") => Type::Map(part("values")?),
+            Some("record") => {
+                let fields = json.get("fields").and_then(Json::as_array);
+                let field = |field: &Json| -> Result<(Option<i64>, Type), Unreadable> {
+                    let of = field.get("type").unwrap_or(&Json::Null);
+                    Ok((field.get("field-id").and_then(Json::as_i64), Type::parse(of)?))
+                };
+                let fields = fields.into_iter().flatten().map(field);
+                Type::Record(fields.collect::<Result<_, _>>()?)
+            }
+            None if name.is_object() || name.is_array() => Type::parse(name)?,
+            _ => {
+                let name = crate::error_text::shown(&name.to_string());
+                return unreadable(format!("it has the type {name}"));
+            }
+        })
+    }
+
+    fn read(&self, input: &mut Input<'_>) -> Result<Value, Unreadable> {
+        Ok(match self {
+            Type::Null => Value::Null,
+            Type::Boolean => Value::Boolean(input.take(1)? != [0]),
+            Type::Long => Value::Long(input.long()?),
+            Type::Float => Value::Double(match input.take(4)?.try_into() {
+                Ok(bytes) => f64::from(f32::from_le_bytes(bytes)),
+                Err(_) => return unreadable("it is cut"),
+            }),
+            Type::Double => Value::Double(match input.take(8)?.try_into() {
+                Ok(bytes) => f64::from_le_bytes(bytes),
+                Err(_) => return unreadable("it is cut"),
+            }),
+            Type::Bytes => Value::Bytes(input.bytes()?.to_vec()),
+            Type::Fixed(size) => Value::Bytes(input.take(*size)?.to_vec()),
+            Type::Array(of) => {
+                let mut items = Vec::new();
+                input.blocks(|input| of.read(input).map(|item| items.push(item)))?;
+                Value::Items(items)
+            }
+            Type::Map(of) => {
+                let mut items = Vec::new();
+                input.blocks(|input| {
+                    input.bytes()?;
+                    of.read(input).map(|item| items.push(item))
+                })?;
+                Value::Items(items)
+            }
+            Type::Union(branches) => {
+                let branch = usize::try_from(input.long()?).ok().and_then(|at| branches.get(at));
+                match branch {
+                    Some(branch) => branch.read(input)?,
+                    None => return unreadable("a union has no such branch"),
+                }
+            }
+            Type::Record(fields) => {
+                let mut values = BTreeMap::new();
+                for (id, of) in fields {
+                    let value = of.read(input)?;
+                    if let Some(id) = id {
+                        values.insert(*id, value);
+                    }
+                }
+                Value::Record(values)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn encoded(write: impl FnOnce(&mut Encoder)) -> Vec<u8> {
+        let mut encoder = Encoder::default();
+        write(&mut encoder);
+        encoder.0
+    }
+
+    #[test]
+    fn values_have_the_bytes_of_the_specification() {
+        // The table of the specification, and the ends of the range.
+        for (value, bytes) in [
+            (0, vec![0]),
+            (-1, vec![1]),
+            (1, vec![2]),
+            (-2, vec![3]),
+            (2, vec![4]),
+            (-64, vec![0x7f]),
+            (64, vec![0x80, 0x01]),
+            (i64::MAX, vec![0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+            (i64::MIN, vec![0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        ] {
+            assert_eq!(encoded(|e| e.long(value)), bytes, "{value}");
+            assert_eq!(Input { rest: &bytes }.long(), Ok(value));
+        }
+        assert_eq!(encoded(|e| e.text("foo")), [6, 0x66, 0x6f, 0x6f]);
+        assert_eq!(encoded(|e| e.optional(None, Encoder::long)), [0]);
+        assert_eq!(encoded(|e| e.optional(Some("a"), Encoder::text)), [2, 2, 0x61]);
+        // The array of 3 and 27 of the specification.
+        assert_eq!(encoded(|e| e.items([3, 27].into_iter(), Encoder::long)), [4, 6, 0x36, 0]);
+        assert_eq!(encoded(|e| e.items([0; 0].into_iter(), Encoder::long)), [0]);
+    }
+
+    const SCHEMA: &str = r#"{"type":"record","name":"r","fields":[
+        {"name":"a","type":["null","string"],"field-id":7},{"name":"b","type":"double"},
+        {"name":"c","type":{"type":"array","items":{"type":"int"}},"field-id":9}]}"#;
+
+    /// One row: "x", 1.5, [-2], with the array in the form that tells its bytes.
+    const ROW: [u8; 15] = [2, 2, b'x', 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 1, 2, 3, 0];
+
+    fn row() -> Value {
+        Value::Record(BTreeMap::from([
+            (7, Value::Bytes(b"x".to_vec())),
+            (9, Value::Items(vec![Value::Long(-2)])),
+        ]))
+    }
+
+    fn file(codec: &str, block: &[u8]) -> Vec<u8> {
+        let mut file = Encoder(MAGIC.to_vec());
+        file.items([("avro.schema", SCHEMA), ("avro.codec", codec)].into_iter(), |e, (k, v)| {
+            e.text(k);
+            e.text(v);
+        });
+        file.0.extend([5; 16]);
+        file.long(1);
+        file.bytes(block);
+        file.0.extend([5; 16]);
+        file.0
+    }
+
+    #[test]
+    fn files_of_other_writers_are_read_by_the_ids_of_their_fields() {
+        let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        deflate.write_all(&ROW).unwrap();
+        let zstd = zstd::encode_all(&ROW[..], 1).unwrap();
+        for (codec, block) in
+            [("null", ROW.to_vec()), ("deflate", deflate.finish().unwrap()), ("zstandard", zstd)]
+        {
+            assert_eq!(read(&file(codec, &block)).unwrap().rows, [row()], "{codec}");
+        }
+        let error = read(&file("snappy", &ROW)).unwrap_err().to_string();
+        assert!(error.ends_with("its codec is `snappy`"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_changed_is_refused_and_never_read_in_part() {
+        let whole = file("null", &ROW);
+        let header = whole.len() - (1 + 1 + ROW.len() + 16);
+        for end in (0..whole.len()).filter(|end| *end != header) {
+            assert!(read(&whole[..end]).is_err(), "{end}");
+        }
+        let mut other = whole.clone();
+        *other.last_mut().unwrap() = 6;
+        assert!(read(&other).is_err());
+        // A length of 2^62 takes no memory.
+        let mut long = MAGIC.to_vec();
+        long.extend(encoded(|e| e.long(1 << 62)));
+        assert!(read(&long).is_err());
+        for at in 0..whole.len() {
+            for byte in [0, 0x7f, 0x80, 0xff] {
+                let mut changed = whole.clone();
+                changed[at] = byte;
+                let _ = read(&changed);
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_rows_are_the_same_bytes() {
+        let body = Encoder(ROW.to_vec());
+        let one = container(SCHEMA, &[("format-version", "2".to_owned())], 1, &body);
+        assert_eq!(one, container(SCHEMA, &[("format-version", "2".to_owned())], 1, &body));
+        let read = read(&one).unwrap();
+        assert_eq!(read.rows, [row()]);
+        assert_eq!(read.metadata["format-version"], b"2");
+        let none = container(SCHEMA, &[], 0, &Encoder::default());
+        assert!(super::read(&none).unwrap().rows.is_empty());
+    }
+}
