@@ -188,9 +188,7 @@ fn inflate(codec: &str, stored: &[u8], most: usize) -> Result<Vec<u8>, Unreadabl
     let mut block = Vec::new();
     let done = match codec {
         "null" => stored.take(limit).read_to_end(&mut block),
-        "deflate" => {
-            flate2::read::DeflateDecoder::new(stored).take(limit).read_to_end(&mut block)
-        }
+        "deflate" => flate2::read::DeflateDecoder::new(stored).take(limit).read_to_end(&mut block),
         "zstandard" => match zstd::stream::read::Decoder::new(stored) {
             Ok(decoder) => decoder.take(limit).read_to_end(&mut block),
             Err(error) => Err(error),
@@ -302,7 +300,8 @@ impl Type {
         if let Json::Array(branches) = json {
             return Ok(Type::Union(branches.iter().map(Type::parse).collect::<Result<_, _>>()?));
         }
-        let name = json.get("type").unwrap_or(json);
+        // The name of a type, an object of that type, or an object around another one.
+        let name = if json.is_object() { json.get("type").unwrap_or(&Json::Null) } else { json };
         let part = |key: &str| Type::parse(json.get(key).unwrap_or(&Json::Null)).map(Box::new);
         Ok(match name.as_str() {
             Some("null") => Type::Null,
@@ -329,7 +328,7 @@ impl Type {
                 let fields = fields.into_iter().flatten().map(field);
                 Type::Record(fields.collect::<Result<_, _>>()?)
             }
-            None if name.is_object() || name.is_array() => Type::parse(name)?,
+            None if !name.is_null() && json.is_object() => Type::parse(name)?,
             _ => {
                 let name = crate::error_text::shown(&name.to_string());
                 return unreadable(format!("it has the type {name}"));
@@ -452,7 +451,8 @@ mod tests {
 
     #[test]
     fn files_of_other_writers_are_read_by_the_ids_of_their_fields() {
-        let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut deflate =
+            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
         deflate.write_all(&ROW).unwrap();
         let zstd = zstd::encode_all(&ROW[..], 1).unwrap();
         for (codec, block) in

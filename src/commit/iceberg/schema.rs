@@ -207,13 +207,7 @@ impl Schema {
     }
 }
 
-fn collect(
-    path: &str,
-    id: i32,
-    kind: &Type,
-    repeated: bool,
-    leaves: &mut BTreeMap<String, Leaf>,
-) {
+fn collect(path: &str, id: i32, kind: &Type, repeated: bool, leaves: &mut BTreeMap<String, Leaf>) {
     let below = |name: &str| format!("{path}.{name}");
     match kind {
         Type::Primitive(kind) => {
@@ -255,14 +249,10 @@ fn mapping(id: i32, name: &str, kind: &Type) -> Json {
     json!({"field-id": id, "names": [name], "fields": below})
 }
 
-fn merge(
-    at: &str,
-    theirs: &mut Vec<Field>,
-    ours: &[Field],
-    ids: &mut Ids,
-) -> Result<(), String> {
+fn merge(at: &str, theirs: &mut Vec<Field>, ours: &[Field], ids: &mut Ids) -> Result<(), String> {
     for column in ours {
-        let path = if at.is_empty() { column.name.clone() } else { format!("{at}.{}", column.name) };
+        let path =
+            if at.is_empty() { column.name.clone() } else { format!("{at}.{}", column.name) };
         if let Some(found) = theirs.iter_mut().find(|field| field.name == column.name) {
             merge_types(&path, &mut found.kind, &column.kind, ids)?;
             continue;
@@ -272,7 +262,8 @@ fn merge(
         if let Some(found) = theirs.iter().find(alike) {
             return Err(format!("its column {} is {path} in the rolls", found.name));
         }
-        let added = Field { id: ids.next(), kind: Type::Primitive(String::new()), ..column.clone() };
+        let added =
+            Field { id: ids.next(), kind: Type::Primitive(String::new()), ..column.clone() };
         let kind = ids.renewed(&column.kind);
         theirs.push(Field { kind, ..added });
     }
@@ -301,11 +292,9 @@ fn merge_types(at: &str, theirs: &mut Type, ours: &Type, ids: &mut Ids) -> Resul
         ) if **key == Type::Primitive("string".to_owned()) => {
             merge_types(&format!("{at}.value"), value, ours, ids)
         }
-        (theirs, ours) => Err(format!(
-            "its column {at} is {}, and the rolls have {}",
-            theirs.name(),
-            ours.name()
-        )),
+        (theirs, ours) => {
+            Err(format!("its column {at} is {}, and the rolls have {}", theirs.name(), ours.name()))
+        }
     }
 }
 

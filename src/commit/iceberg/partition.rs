@@ -1,0 +1,408 @@
+//! Partition specs of templates, and the partition of a file.
+//!
+//! | segment of the template | transform |
+//! |---|---|
+//! | `date={startTime:%Y-%m-%d}`, or another format of year, month and day | `day(startTime)` |
+//! | the same with hours; of year and month; of the year | `hour`, `month`, `year` |
+//! | `tenant={tenantId}` | `identity(tenantId)` |
+//!
+//! Others have none, and their tables cannot be Iceberg's ([`fields_of`]).
+//!
+//! Readers pass over a file whose partition does not match, so a file is only in a partition that all of
+//! its rows are in. Those that are not go under the spec without fields, which a table has besides
+//! ([`of_file`] returns none): files of the overflow; files of another template; those of the null
+//! partition with values that are not null, as an empty text is null in a path; and whatever statistics
+//! contradict.
+//!
+//! Format: <https://iceberg.apache.org/spec/#partitioning>.
+
+use chrono::format::{Item, Numeric, StrftimeItems};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::schema::Schema;
+use crate::columnar::statistics::{Bound, Scalar};
+use crate::lake::FileReceipt;
+use crate::schema::TableSchema;
+use crate::table::Template;
+use crate::table::partition::Part;
+
+/// The id of the first partition field of a table.
+pub(super) const FIRST_FIELD_ID: i32 = 1_000;
+const HOUR_SECONDS: i64 = 3_600;
+const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
+
+/// A partition spec.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Spec {
+    /// Its number among the specs of the table. The server in Java wants one in requests too.
+    #[serde(default)]
+    pub(super) spec_id: i32,
+    pub(super) fields: Vec<PartitionField>,
+}
+
+/// A field of a partition spec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct PartitionField {
+    pub(super) source_id: i32,
+    pub(super) field_id: i32,
+    pub(super) name: String,
+    /// `day`, `identity`, or one that this version does not write.
+    pub(super) transform: String,
+}
+
+/// A value of a partition field; null is none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum PartitionValue {
+    /// Years, months, days or hours since 1970.
+    Int(i32),
+    /// Text.
+    Text(String),
+}
+
+impl PartitionValue {
+    /// Returns its single-value serialisation.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        match self {
+            PartitionValue::Int(value) => value.to_le_bytes().to_vec(),
+            PartitionValue::Text(value) => value.as_bytes().to_vec(),
+        }
+    }
+}
+
+/// Transforms of times, by the unit that they count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Year,
+    Month,
+    Day,
+    Hour,
+}
+
+impl Unit {
+    /// Returns the unit of the times that a format tells apart, and no others.
+    fn of_format(format: &str) -> Option<Unit> {
+        let mut shown = [false; 4];
+        for item in StrftimeItems::new(format) {
+            let at = match item {
+                Item::Literal(_) | Item::OwnedLiteral(_) | Item::Space(_) | Item::OwnedSpace(_) => {
+                    continue;
+                }
+                Item::Numeric(Numeric::Year, _) => 0,
+                Item::Numeric(Numeric::Month, _) => 1,
+                Item::Numeric(Numeric::Day, _) => 2,
+                Item::Numeric(Numeric::Hour, _) => 3,
+                _ => return None,
+            };
+            *shown.get_mut(at)? = true;
+        }
+        match shown {
+            [true, false, false, false] => Some(Unit::Year),
+            [true, true, false, false] => Some(Unit::Month),
+            [true, true, true, false] => Some(Unit::Day),
+            [true, true, true, true] => Some(Unit::Hour),
+            _ => None,
+        }
+    }
+
+    fn transform(self) -> &'static str {
+        match self {
+            Unit::Year => "year",
+            Unit::Month => "month",
+            Unit::Day => "day",
+            Unit::Hour => "hour",
+        }
+    }
+
+    /// Parses a value that `format` has shown.
+    fn parse(self, value: &str, format: &str) -> Option<i32> {
+        let (rest, rest_format) = match self {
+            Unit::Year => ("-01-01 00:00", "-%m-%d %H:%M"),
+            Unit::Month => ("-01 00:00", "-%d %H:%M"),
+            Unit::Day => (" 00:00", " %H:%M"),
+            Unit::Hour => (":00", ":%M"),
+        };
+        let (value, format) = (format!("{value}{rest}"), format!("{format}{rest_format}"));
+        self.of_time(NaiveDateTime::parse_from_str(&value, &format).ok()?.and_utc())
+    }
+
+    fn of_micros(self, micros: i64) -> Option<i32> {
+        self.of_time(DateTime::from_timestamp_micros(micros)?)
+    }
+
+    fn of_time(self, time: DateTime<Utc>) -> Option<i32> {
+        let years = time.year().checked_sub(1970)?;
+        match self {
+            Unit::Year => Some(years),
+            Unit::Month => years.checked_mul(12)?.checked_add(i32::try_from(time.month0()).ok()?),
+            Unit::Day => i32::try_from(time.timestamp().div_euclid(DAY_SECONDS)).ok(),
+            Unit::Hour => i32::try_from(time.timestamp().div_euclid(HOUR_SECONDS)).ok(),
+        }
+    }
+}
+
+/// Returns the fields of the spec of a template, with the ids of `schema`, the table's.
+///
+/// # Errors
+/// The segment that no transform says, and what to do.
+pub(super) fn fields_of(
+    template: &Template,
+    table: &TableSchema,
+    schema: &Schema,
+) -> Result<Vec<PartitionField>, String> {
+    let mut fields: Vec<PartitionField> = Vec::new();
+    for (segment, field_id) in template.segments.iter().zip(FIRST_FIELD_ID..) {
+        let refused = |why: &str| {
+            format!(
+                "partition `{}`: {why}; Iceberg knows days (`date={{startTime:%Y-%m-%d}}`), hours, \
+                 months and years of one column, and columns of text by themselves",
+                segment.name
+            )
+        };
+        let (column, transform) = match &*segment.parts {
+            [Part::Text { column }] => (*column, "identity"),
+            [Part::Time { column, format, .. }] => match Unit::of_format(format) {
+                Some(unit) => (*column, unit.transform()),
+                None => return Err(refused("its format shows something else than a time's date")),
+            },
+            _ => return Err(refused("it has several parts")),
+        };
+        let name = table.fields.get(column).map(|field| &*field.name).unwrap_or_default();
+        let Some(source_id) = schema.id_of(name) else {
+            return Err(refused(&format!("the table has no column {name}")));
+        };
+        if fields.iter().any(|field| field.source_id == source_id) {
+            return Err(refused(&format!("column {name} is in another partition as well")));
+        }
+        let (name, transform) = (segment.name.clone(), transform.to_owned());
+        fields.push(PartitionField { source_id, field_id, name, transform });
+    }
+    Ok(fields)
+}
+
+/// Returns the spec of a table that partitions as `fields` do; ids of partition fields are the
+/// catalog's, and names may change.
+pub(super) fn find<'a>(specs: &'a [Spec], fields: &[PartitionField]) -> Option<&'a Spec> {
+    let key = |field: &PartitionField| (field.source_id, field.transform.clone());
+    specs.iter().find(|spec| spec.fields.iter().map(key).eq(fields.iter().map(key)))
+}
+
+/// Returns the values of the partition of a file, one a segment of the template; none when its rows are
+/// not all in one. `written_by` is the template that the file was written by.
+pub(super) fn of_file(
+    template: &Template,
+    table: &TableSchema,
+    written_by: &str,
+    file: &FileReceipt,
+) -> Option<Vec<Option<PartitionValue>>> {
+    if file.overflow || written_by != template.as_str() {
+        return None;
+    }
+    template
+        .segments
+        .iter()
+        .map(|segment| {
+            let [part] = &*segment.parts else { return None };
+            value_of(part, table, file, file.partition_values.get(&segment.name)?.as_deref())
+        })
+        .collect()
+}
+
+/// Returns the value of a segment, unless statistics contradict it; the outer none is no value.
+#[expect(clippy::option_option, reason = "null is a value")]
+fn value_of(
+    part: &Part,
+    table: &TableSchema,
+    file: &FileReceipt,
+    value: Option<&str>,
+) -> Option<Option<PartitionValue>> {
+    let (Part::Text { column } | Part::Time { column, .. }) = part else { return None };
+    let name = &table.fields.get(*column)?.name;
+    let found = file.statistics.as_ref().map(|statistics| statistics.column(name));
+    let Some(value) = value else {
+        // A column without statistics of its own is null in every row.
+        return matches!(found, Some(None)).then_some(None);
+    };
+    let column = match found {
+        // Without statistics, the path is all there is to say.
+        None => None,
+        Some(Some(column)) if column.nulls == Some(0) => Some(column),
+        Some(_) => return None,
+    };
+    let mut bounds = column.into_iter().flat_map(|column| [&column.min, &column.max]).flatten();
+    let (value, fits): (_, Box<dyn Fn(&Bound) -> bool>) = match part {
+        Part::Time { format, .. } => {
+            let unit = Unit::of_format(format)?;
+            let parsed = unit.parse(value, format)?;
+            let fits = move |bound: &Bound| match bound.value {
+                Scalar::TimestampMicros(micros) => unit.of_micros(micros) == Some(parsed),
+                _ => false,
+            };
+            (PartitionValue::Int(parsed), Box::new(fits))
+        }
+        _ => {
+            let fits = move |bound: &Bound| match &bound.value {
+                Scalar::Text(text) => !bound.exact || text == value,
+                _ => false,
+            };
+            (PartitionValue::Text(value.to_owned()), Box::new(fits))
+        }
+    };
+    bounds.all(|bound| fits(bound)).then_some(Some(value))
+}
+
+/// Files by their partition, and those under the spec without fields.
+pub(super) type Partitioned<T> = (Vec<(T, Vec<Option<PartitionValue>>)>, Vec<T>);
+
+/// Divides files into those of a partition and others.
+pub(super) fn divide<'a>(
+    template: &Template,
+    table: &TableSchema,
+    files: impl Iterator<Item = (&'a str, &'a FileReceipt)>,
+) -> Partitioned<&'a FileReceipt> {
+    let (mut within, mut without) = (Vec::new(), Vec::new());
+    for (written_by, file) in files {
+        match of_file(template, table, written_by, file) {
+            Some(values) => within.push((file, values)),
+            None => without.push(file),
+        }
+    }
+    (within, without)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::columnar::statistics::{ColumnStatistics, FileStatistics};
+
+    const TEMPLATE: &str = "date={startTime:%Y-%m-%d}/tenant={tenantId}";
+
+    fn schema() -> std::sync::Arc<TableSchema> {
+        TableSchema::builtin("user_sessions").unwrap()
+    }
+
+    fn fields(template: &str) -> Result<Vec<(String, String, i32)>, String> {
+        let table = schema();
+        let template = Template::parse(template, &table).unwrap();
+        let schema = Schema::of(&table);
+        let fields = fields_of(&template, &table, &schema)?;
+        Ok(fields.into_iter().map(|f| (f.name, f.transform, f.field_id)).collect())
+    }
+
+    #[test]
+    fn segments_have_the_transforms_that_say_the_same() {
+        let named = |name: &str, transform: &str, id| (name.to_owned(), transform.to_owned(), id);
+        let both = [named("date", "day", 1000), named("tenant", "identity", 1001)];
+        assert_eq!(fields(TEMPLATE).unwrap(), both);
+        for (format, transform) in [
+            ("%F", "day"),
+            ("%Y%m%d", "day"),
+            ("%Y-%m", "month"),
+            ("%Y", "year"),
+            ("%F-%H", "hour"),
+        ] {
+            let found = fields(&format!("d={{startTime:{format}}}")).unwrap();
+            assert_eq!(found, [named("d", transform, 1000)], "{format}");
+        }
+        for (template, why) in [
+            ("d={startTime:%m}", "`d`: its format shows something else"),
+            ("d={startTime:%Y-%m-%d %M}", "`d`: its format shows something else"),
+            ("d={startTime:%Y-%j}", "`d`: its format shows something else"),
+            ("d=x{tenantId}", "`d`: it has several parts"),
+            ("d={startTime:%F}/h={startTime:%F-%H}", "`h`: column startTime is in another"),
+        ] {
+            let error = fields(template).unwrap_err();
+            assert!(error.contains(why), "{template}: {error}");
+        }
+        assert_eq!(fields("").unwrap(), []);
+    }
+
+    #[test]
+    fn values_are_counted_from_1970() {
+        for (unit, value, format, expected) in [
+            (Unit::Day, "1970-01-01", "%F", 0),
+            (Unit::Day, "1969-12-31", "%F", -1),
+            (Unit::Day, "2017-11-16", "%F", 17_486),
+            (Unit::Day, "20171116", "%Y%m%d", 17_486),
+            (Unit::Day, "0001-01-01", "%F", -719_162),
+            (Unit::Day, "9999-12-31", "%F", 2_932_896),
+            (Unit::Month, "2017-11", "%Y-%m", 574),
+            (Unit::Month, "1969-12", "%Y-%m", -1),
+            (Unit::Year, "2017", "%Y", 47),
+            (Unit::Year, "1969", "%Y", -1),
+            (Unit::Hour, "2017-11-16-22", "%F-%H", 419_686),
+            (Unit::Hour, "1969-12-31-23", "%F-%H", -1),
+        ] {
+            assert_eq!(unit.parse(value, format), Some(expected), "{unit:?} {value}");
+        }
+        assert_eq!(Unit::Day.parse("2017-02-30", "%F"), None);
+        // The values that the specification has for its hash of a timestamp, as days and hours.
+        assert_eq!(Unit::Day.of_micros(1_510_871_468_000_000), Some(17_486));
+        assert_eq!(Unit::Hour.of_micros(1_510_871_468_000_000), Some(419_686));
+        assert_eq!(Unit::Day.of_micros(-1), Some(-1));
+    }
+
+    const NOON: i64 = 1_510_833_600_000_000;
+
+    fn column(path: &str, nulls: u64, bounds: [Scalar; 2]) -> ColumnStatistics {
+        let [min, max] = bounds.map(|value| Some(Bound { value, exact: true }));
+        let path = path.to_owned();
+        ColumnStatistics {
+            path,
+            values: 9,
+            nulls: Some(nulls),
+            nans: None,
+            compressed_bytes: 1,
+            min,
+            max,
+        }
+    }
+
+    fn file(values: [Option<&str>; 2], columns: Option<Vec<ColumnStatistics>>) -> FileReceipt {
+        let names = ["date", "tenant"].map(str::to_owned).into_iter();
+        FileReceipt {
+            partition_values: names.zip(values.map(|v| v.map(str::to_owned))).collect(),
+            rows: 9,
+            statistics: columns.map(|columns| FileStatistics { columns }),
+            ..FileReceipt::default()
+        }
+    }
+
+    #[test]
+    fn a_file_is_in_a_partition_only_if_all_of_its_rows_are() {
+        let table = schema();
+        let template = Template::parse(TEMPLATE, &table).unwrap();
+        let of = |file: &FileReceipt| of_file(&template, &table, TEMPLATE, file);
+        let time = |a, b| column("startTime", 0, [a, b].map(Scalar::TimestampMicros));
+        let text = |t: &str| column("tenantId", 0, [t, t].map(|t| Scalar::Text(t.to_owned())));
+        let whole =
+            file([Some("2017-11-16"), Some("a")], Some(vec![time(NOON, NOON + 1), text("a")]));
+        let expected =
+            vec![Some(PartitionValue::Int(17_486)), Some(PartitionValue::Text("a".to_owned()))];
+        assert_eq!(of(&whole), Some(expected.clone()));
+        assert_eq!(of(&FileReceipt { statistics: None, ..whole.clone() }), Some(expected));
+        // Rows of several partitions, and those of another template.
+        assert_eq!(of(&FileReceipt { overflow: true, ..whole.clone() }), None);
+        assert_eq!(of_file(&template, &table, "date={startTime:%F}", &whole), None);
+        // A day too far, another text, a null among the rows.
+        let late = Some(vec![time(NOON, NOON + 86_400_000_000), text("a")]);
+        assert_eq!(of(&file([Some("2017-11-16"), Some("a")], late)), None);
+        let other = Some(vec![time(NOON, NOON), text("b")]);
+        assert_eq!(of(&file([Some("2017-11-16"), Some("a")], other)), None);
+        let null = ColumnStatistics { nulls: Some(1), ..text("a") };
+        let null = Some(vec![time(NOON, NOON), null]);
+        assert_eq!(of(&file([Some("2017-11-16"), Some("a")], null)), None);
+        // The null partition: nulls alone, and not an empty text, which a path does not tell apart.
+        let nulls = file([Some("2017-11-16"), None], Some(vec![time(NOON, NOON)]));
+        assert_eq!(of(&nulls).unwrap()[1], None);
+        let empty = file([Some("2017-11-16"), None], Some(vec![time(NOON, NOON), text("")]));
+        assert_eq!(of(&empty), None);
+        assert_eq!(of(&FileReceipt { statistics: None, ..nulls }), None);
+        // A receipt of an earlier version has no values.
+        assert_eq!(of(&FileReceipt { partition_values: BTreeMap::new(), ..whole }), None);
+    }
+}
