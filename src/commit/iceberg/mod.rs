@@ -36,6 +36,7 @@ mod manifest;
 mod manifest_list;
 mod metrics;
 mod partition;
+mod rest;
 mod schema;
 
 /// Returns the name of the table property that marks the rolls of `node`: the number of the last one

@@ -1,0 +1,113 @@
+//! Addresses and credentials of a catalog.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::sigv4::Keys;
+
+/// Options of a catalog.
+#[derive(Clone, Debug)]
+pub(in crate::commit::iceberg) struct Options {
+    /// Address, without `/v1`.
+    pub(in crate::commit::iceberg) uri: String,
+    /// The warehouse, as the catalog names it.
+    pub(in crate::commit::iceberg) warehouse: Option<String>,
+    /// Part of every path, unless the catalog gives another one.
+    pub(in crate::commit::iceberg) prefix: Option<String>,
+    /// Levels of the namespace that tables are in.
+    pub(in crate::commit::iceberg) namespace: Vec<String>,
+    pub(in crate::commit::iceberg) credentials: Credentials,
+    /// Allows addresses without TLS that are not loopback.
+    pub(in crate::commit::iceberg) allow_http: bool,
+    /// The most time of a request with its answer.
+    pub(in crate::commit::iceberg) timeout: Duration,
+    pub(in crate::commit::iceberg) connect_timeout: Duration,
+}
+
+impl Options {
+    /// Returns the options of a catalog at `uri` with everything else as it usually is.
+    pub(in crate::commit::iceberg) fn new(uri: &str, namespace: &str) -> Options {
+        Options {
+            uri: uri.to_owned(),
+            warehouse: None,
+            prefix: None,
+            namespace: vec![namespace.to_owned()],
+            credentials: Credentials::None,
+            allow_http: false,
+            timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Credentials of a client.
+#[derive(Clone)]
+pub(in crate::commit::iceberg) enum Credentials {
+    /// A catalog that asks for none.
+    None,
+    /// A bearer token.
+    Token(String),
+    /// OAuth 2.0, client credentials.
+    OAuth2(OAuth2),
+    /// AWS.
+    SigV4(Keys),
+}
+
+/// A client of a token endpoint.
+#[derive(Clone)]
+pub(in crate::commit::iceberg) struct OAuth2 {
+    /// Left out by catalogs that know it by its secret.
+    pub(in crate::commit::iceberg) client_id: Option<String>,
+    pub(in crate::commit::iceberg) client_secret: String,
+    /// Scopes with spaces between.
+    pub(in crate::commit::iceberg) scope: String,
+    /// Address of the token endpoint; the catalog's own if there is none.
+    pub(in crate::commit::iceberg) endpoint: Option<String>,
+}
+
+impl OAuth2 {
+    /// Parses `id:secret`, or a secret alone.
+    pub(in crate::commit::iceberg) fn parse(credential: &str) -> OAuth2 {
+        let (id, secret) = match credential.split_once(':') {
+            Some((id, secret)) => (Some(id.to_owned()), secret),
+            None => (None, credential),
+        };
+        let (client_secret, scope) = (secret.to_owned(), "catalog".to_owned());
+        OAuth2 { client_id: id, client_secret, scope, endpoint: None }
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Credentials::None => "none",
+            _ => "[hidden]",
+        })
+    }
+}
+
+/// Parses an address that credentials are sent to, and takes slashes from its end.
+///
+/// # Errors
+/// The reason for which nothing is sent there, without the address.
+pub(super) fn parse_url(text: &str, allow_http: bool) -> Result<Url, String> {
+    let trimmed = text.trim_end_matches('/');
+    let url: Url = trimmed.parse().map_err(|_| "its address is no URL".to_owned())?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a name or a password does not belong into the address of a catalog".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("its address has a query or a fragment".to_owned());
+    }
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if loopback || allow_http => Ok(url),
+        "http" => Err("anybody could read its credentials without TLS: use https".to_owned()),
+        _ => Err("its address is neither https nor http".to_owned()),
+    }
+}
