@@ -15,7 +15,7 @@
 //! Every roll is committed by its receipt, with [`Committer::Plain`]; a table with a log gets it later.
 
 pub(crate) mod delta;
-#[cfg_attr(not(test), expect(dead_code, reason = "not wired yet"))]
+#[expect(dead_code, reason = "not wired yet")]
 mod iceberg;
 mod plain;
 #[cfg(test)]

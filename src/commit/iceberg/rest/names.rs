@@ -22,6 +22,11 @@ pub(super) fn encode(name: &str) -> Result<String, String> {
     }
 }
 
+/// Encodes a value of a form.
+pub(super) fn encode_value(value: &str) -> String {
+    utf8_percent_encode(value, ENCODED).to_string()
+}
+
 /// Encodes a namespace as one part of a path.
 ///
 /// # Errors

@@ -6,13 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::bounded_body::beginning;
 use super::error::RestError;
+use super::names;
 use super::options::OAuth2;
 use crate::error_text::{MOST_CHARACTERS, bounded, one_line};
 
@@ -124,9 +124,7 @@ impl Tokens {
         if !self.client.scope.is_empty() {
             fields.push(("scope", &self.client.scope));
         }
-        let field = |(name, value): &(&str, &str)| {
-            format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))
-        };
+        let field = |(name, value): &(&str, &str)| format!("{name}={}", names::encode_value(value));
         let form: Vec<String> = fields.iter().map(field).collect();
         let request = http
             .post(self.endpoint.clone())
