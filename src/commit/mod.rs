@@ -20,7 +20,9 @@ mod iceberg;
 mod plain;
 #[cfg(test)]
 mod tests;
+mod visible;
 
+pub(crate) use self::visible::Visible;
 use crate::lake::{Lake, Receipt, StoreError};
 use crate::record::{BodiesDigest, Roll, SeqRange};
 

@@ -50,5 +50,5 @@ mod tests;
 mod view;
 
 pub(crate) use self::error::LogError;
-pub(crate) use self::table::{DeltaTable, Visible};
+pub(crate) use self::table::DeltaTable;
 pub(crate) use self::view::{LiveFile, LogView};

@@ -18,6 +18,7 @@ use super::error::LogError;
 use super::log::Log;
 use super::{actions, evolve, schema};
 use crate::clock::{Clock as _, SystemClock};
+use crate::commit::Visible;
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::Roll;
 use crate::schema::TableSchema;
@@ -38,24 +39,6 @@ pub(crate) struct DeltaTable {
     partition: Template,
     /// The id of the table, once it was seen.
     id: Mutex<Option<String>>,
-}
-
-/// The outcome of an attempt to commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Visible {
-    /// The table has all rolls up to this one, as of this version.
-    At {
-        /// The mark.
-        roll: Roll,
-        /// A version that has it.
-        version: u64,
-        /// This attempt added files.
-        added: bool,
-    },
-    /// The table cannot take the rolls. Trying again does not help.
-    Refused(String),
-    /// Unknown: the store failed, or another commit was first. Trying again finds out.
-    Unknown(String),
 }
 
 impl From<LogError> for Visible {

@@ -9,7 +9,8 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::{StreamExt as _, pin_mut};
 use tokio::runtime::Handle;
 
-use crate::commit::delta::{DeltaTable, Visible};
+use crate::commit::Visible;
+use crate::commit::delta::DeltaTable;
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::{Micros, Roll};
 use crate::table::{Format, Tables};

@@ -13,7 +13,7 @@
 //! # Failure modes
 //! * The log cannot be read or written, or another commit was first: tried again, for as long as it
 //!   takes. The outcome of an attempt is never trusted; the next one looks at the mark.
-//! * The table cannot take the rolls ([`Visible::Refused`](crate::commit::delta::Visible)): reported,
+//! * The table cannot take the rolls ([`Visible::Refused`](crate::commit::Visible)): reported,
 //!   and tried again at leisure, since somebody may mend the table. Landing goes on.
 //! * A receipt that cannot be read keeps the rolls of its node after it from the table.
 //! * A receipt that is not there, between others: the roll is passed over, with an error in the log.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::commit::delta::{DeltaTable, Visible};
+use crate::commit::Visible;
+use crate::commit::delta::DeltaTable;
 use crate::lake::Options;
 use crate::schema::TableSchema;
 use crate::table::Template;

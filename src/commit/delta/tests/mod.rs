@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use object_store::memory::InMemory;
 
-use super::{DeltaTable, LiveFile, LogError, LogView, Visible};
+use super::{DeltaTable, LiveFile, LogError, LogView};
+use crate::commit::Visible;
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::publish::tests::store::objects;
 use crate::record::Roll;

@@ -1,0 +1,21 @@
+//! The outcome of making rolls visible in a table with a log or a catalog.
+
+use crate::record::Roll;
+
+/// The outcome of an attempt to commit rolls to a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Visible {
+    /// The table has all rolls up to this one, as of this version.
+    At {
+        /// The mark.
+        roll: Roll,
+        /// A version that has it: of a Delta log, or the sequence number of an Iceberg snapshot.
+        version: u64,
+        /// This attempt added files.
+        added: bool,
+    },
+    /// The table cannot take the rolls. Trying again does not help.
+    Refused(String),
+    /// Unknown: the store or the catalog failed, or another commit was first. Trying again finds out.
+    Unknown(String),
+}
