@@ -25,7 +25,7 @@ from install import CACHE, ROOT, TESTS, VENV
 HELP = """\
 What to run (everything if nothing is said):
   tests/run                 formatting, clippy, build, unit, property and end-to-end tests
-  tests/run --quick         the same without Spark and MinIO
+  tests/run --quick         the same without Spark, MinIO and Iceberg's catalog in Java
   tests/run unit [ARG...]   cargo test only; arguments go to cargo test
   tests/run e2e [ARG...]    build, then the end-to-end tests; arguments go to pytest
   tests/run perf [ARG...]   build, then the long measurements: import against pyarrow, memory
@@ -275,9 +275,10 @@ def first_line(text):
 
 
 def left_out(quick, parts):
-    """What end-to-end tests cannot use here, and why: {"spark": reason, "minio": reason}."""
+    """What end-to-end tests cannot use here, and why: {"spark": reason, "minio": reason,
+    "catalog": reason}."""
     if quick:
-        return {"spark": "left out by --quick", "minio": "left out by --quick"}
+        return dict.fromkeys(("spark", "minio", "catalog"), "left out by --quick")
     reasons = {}
     for part in parts:
         if part.state != "ok":
@@ -318,7 +319,7 @@ def arguments():
     parser = argparse.ArgumentParser(
         prog="tests/run", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="without Spark and MinIO")
+    parser.add_argument("--quick", action="store_true", help="without Spark, MinIO and the Java catalog")
     parser.add_argument("what", nargs="?", default="all", choices=WHAT)
     return parser.parse_known_args()
 

@@ -155,6 +155,26 @@ def _jars(call):
     )
 
 
+def _catalog(call):
+    """The jars of Iceberg's own REST catalog, and the program that serves it."""
+    folder = CACHE / "catalog"
+    shutil.rmtree(folder, ignore_errors=True)
+    call(
+        [
+            "mvn",
+            "-q",
+            "-B",
+            "-f",
+            TESTS / "catalog/pom.xml",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            f"-DoutputDirectory={folder / 'jars'}",
+        ]
+    )
+    program = TESTS / "catalog/RestCatalog.java"
+    call(["javac", "-cp", f"{folder / 'jars'}/*", "-d", folder / "classes", program])
+
+
 def _minio(call):
     env = {**os.environ, "GOBIN": str(CACHE / "bin")}
     call(["nice", "go", "install", "-ldflags=-s -w", MINIO], env=env, cwd=CACHE)
@@ -167,7 +187,7 @@ def peers():
 
 
 def parts(quick):
-    """What to install: with `quick`, no Spark and no MinIO."""
+    """What to install: with `quick`, no Spark, no MinIO, and no catalog in Java."""
     plain = ["requirements.txt"]
     python = Part("python", {}, _python_from(plain), _python(plain))
     clients = [_elasticsearch(8), _elasticsearch(9)]
@@ -191,6 +211,19 @@ def parts(quick):
             lambda: [(TESTS / "spark-jars/pom.xml").read_text()],
             _jars,
         ),
+        Part(
+            "catalog",
+            {
+                "java": "Java 17 or newer runs Iceberg's REST catalog",
+                "javac": "a JDK compiles its main class",
+                "mvn": "Maven brings the jars of Iceberg's REST catalog",
+            },
+            lambda: [
+                _version("javac", "-version"),
+                *((TESTS / "catalog" / name).read_text() for name in ("pom.xml", "RestCatalog.java")),
+            ],
+            _catalog,
+        ),
     ]
 
 
@@ -202,7 +235,9 @@ class Installation:
         by_name = {part.name: part for part in self.parts}
         # One environment: what shares it goes one after the other.
         lanes = [[part for part in self.parts if part.name in ("python", "spark")]]
-        lanes += [[by_name[name]] for name in ("jars", "minio", *CLIENTS) if name in by_name]
+        # One after the other: both fill Maven's own store.
+        lanes += [[part for part in self.parts if part.name in ("jars", "catalog")]]
+        lanes += [[by_name[name]] for name in ("minio", *CLIENTS) if name in by_name]
         self.threads = [
             threading.Thread(target=lambda lane=lane: [part.run() for part in lane], daemon=True)
             for lane in lanes
