@@ -4,20 +4,28 @@ import json
 from pathlib import Path
 
 import duckdb
+import duckdb_extension_avro
 import duckdb_extension_delta
 import duckdb_extension_httpfs
+import duckdb_extension_iceberg
 from pyarrow import fs
 
 from .process import wait_until
 
 TABLE = "user_sessions"
+EXTENSIONS = {
+    "httpfs": duckdb_extension_httpfs,
+    "delta": duckdb_extension_delta,
+    "avro": duckdb_extension_avro,
+    "iceberg": duckdb_extension_iceberg,
+}
 
 
 def connect():
-    """A DuckDB that reads local files, S3 and Delta tables, with times shown in UTC, and installs nothing."""
+    """A DuckDB that reads local files, S3, Delta and Iceberg, with times shown in UTC, and installs nothing."""
     connection = duckdb.connect(config={"threads": 2, "memory_limit": "2GB"})
     connection.execute("SET autoinstall_known_extensions = false")
-    for name, package in {"httpfs": duckdb_extension_httpfs, "delta": duckdb_extension_delta}.items():
+    for name, package in EXTENSIONS.items():
         folder = Path(package.__file__).parent / "extensions" / f"v{duckdb.__version__}"
         connection.execute(f"LOAD '{folder / name}.duckdb_extension'")
     connection.execute("SET TimeZone = 'UTC'")

@@ -1,8 +1,14 @@
-"""One Spark session for all checks, reading local files, s3a on loopback, and Delta tables."""
+"""One Spark session for all checks, reading local files, s3a on loopback, Delta tables and Iceberg's."""
 
 import os
 
 from . import place
+
+
+EXTENSIONS = (
+    "io.delta.sql.DeltaSparkSessionExtension",
+    "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+)
 
 
 def start(folder):
@@ -24,7 +30,7 @@ def start(folder):
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
-        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+        .config("spark.sql.extensions", ",".join(EXTENSIONS))
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
         # Tables are small: one task reads a log, where 50 would be started.
         .config("spark.databricks.delta.snapshotPartitions", "2")

@@ -24,6 +24,7 @@ from . import place
 from .process import Process, clean_environment, free_port, wait_until
 
 KEY, SECRET = "lake-tests-key", "lake-tests-secret"
+TABLE_BUCKET = "warehouse"
 READY_S = 60
 
 
@@ -65,6 +66,7 @@ class S3Store:
         self.port = port
         self.bucket = f"lake-{name}"
         self.scratch = None
+        self.catalog_port = None
         self.files = fs.S3FileSystem(
             access_key=KEY,
             secret_key=SECRET,
@@ -187,7 +189,8 @@ def _ready(store):
     return store
 
 
-def start_seaweedfs(folder):
+def start_seaweedfs(folder, with_catalog=False):
+    """Starts a SeaweedFS; with its catalog of Iceberg tables, and the bucket of their metadata, if asked."""
     folder = Path(folder)
     (folder / "data").mkdir(parents=True)
     sockets = Path(tempfile.mkdtemp(prefix="lake-tests-"))  # The path of a socket must be short.
@@ -210,20 +213,21 @@ def start_seaweedfs(folder):
             "s3.port.grpc",
         )
     }
+    if with_catalog:
+        ports |= {flag: free_port() for flag in ("s3.port.iceberg", "admin.port", "admin.port.grpc")}
+        kind = ["mini", f"-tableBucket={TABLE_BUCKET}", "-admin.ui=false", "-webdav=false"]
+    else:
+        kind = ["server", "-filer", "-s3", "-s3.port.iceberg=0", "-master.volumeSizeLimitMB=512"]
     command = [
         place.tool("weed"),
-        "server",
+        *kind,
         f"-dir={folder / 'data'}",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         "-master.telemetry=false",
-        "-master.volumeSizeLimitMB=512",
         "-volume.max=0",
-        "-filer",
-        "-s3",
         f"-s3.config={folder / 's3.json'}",
         "-s3.iam=false",
-        "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         f"-filer.localSocket={sockets / 'filer.sock'}",
         f"-s3.localSocket={sockets / 's3.sock'}",
@@ -231,7 +235,7 @@ def start_seaweedfs(folder):
     ]
     process = Process(command, folder / "weed.log", clean_environment(), cwd=folder)
     store = _started("seaweedfs", process, ports["s3.port"])
-    store.scratch = sockets
+    store.scratch, store.catalog_port = sockets, ports.get("s3.port.iceberg")
     return store
 
 
