@@ -1,20 +1,23 @@
 """Fixtures: stores, servers, Spark. What a failed test leaves behind is printed with it."""
 
 import contextlib
+import copy
 import itertools
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-from harness import place, stores
+from harness import catalogs, place, stores
 from harness import spark as spark_harness
 from harness.delta import DeltaLake
+from harness.iceberg import IcebergLake
 from harness.lake import Lake
 from harness.process import Process, clean_environment
 from harness.server import Server
 
 STORES = ["local", "seaweedfs", "minio"]
+CATALOGS = ["seaweedfs", "java", "java-s3"]
 COUNTER = itertools.count(1)
 
 
@@ -75,6 +78,34 @@ def store(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def seaweedfs_catalog(tmp_path_factory):
+    """A SeaweedFS with its catalog of Iceberg tables."""
+    folder = tmp_path_factory.mktemp("seaweedfs-catalog")
+    catalog = catalogs.SeaweedCatalog(stores.start_seaweedfs(folder, with_catalog=True)).ready()
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture(scope="session")
+def java_catalog(tmp_path_factory, seaweedfs_catalog):
+    """Iceberg's own catalog, for lakes on local disk or in that SeaweedFS."""
+    need("catalog")
+    catalog = catalogs.JavaCatalog(tmp_path_factory.mktemp("java-catalog"), seaweedfs_catalog.store)
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture(scope="session", params=CATALOGS)
+def catalog(request):
+    """Every catalog in turn, with a place for lakes."""
+    if request.param != "java-s3":
+        return request.getfixturevalue(f"{request.param}_catalog")
+    catalog = copy.copy(request.getfixturevalue("java_catalog"))
+    catalog.name, catalog.store = request.param, catalog.s3
+    return catalog
+
+
+@pytest.fixture(scope="session")
 def spark(tmp_path_factory):
     need("spark")
     session = spark_harness.start(tmp_path_factory.mktemp("spark"))
@@ -90,6 +121,21 @@ def own_store(folder):
     with contextlib.suppress(Exception):
         store.resume()
     store.close()
+
+
+@pytest.fixture(params=["seaweedfs", "java"])
+def own_catalog(request, folder):
+    """A catalog of the test's own, to be killed: SeaweedFS', with the store, or Iceberg's own without it."""
+    if request.param == "seaweedfs":
+        store = stores.start_seaweedfs(folder / "weed", with_catalog=True)
+        catalog = catalogs.SeaweedCatalog(store).ready()
+    else:
+        need("catalog")
+        catalog = catalogs.JavaCatalog(folder / "catalog")
+    yield catalog
+    with contextlib.suppress(Exception):
+        catalog.resume()
+    catalog.close()
 
 
 def unique(request):
@@ -108,6 +154,13 @@ def lake(request, store):
 def delta_lake(folder):
     """An empty lake on local disk whose table is to be a Delta table."""
     return DeltaLake(stores.LocalStore(folder).lake("lake"))
+
+
+@pytest.fixture
+def iceberg_lake(request, catalog):
+    """An empty lake whose table is to be an Iceberg table, in each catalog."""
+    name = unique(request)
+    return IcebergLake(catalog.lake(name), catalog, f"of_{name.replace('-', '_')}")
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ in another bucket of the same server. The Java one takes tables at any address: 
 disk, or in the bucket of a lake.
 """
 
-import functools
-import json
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -17,7 +15,6 @@ from pyiceberg.catalog import load_catalog
 from . import place, stores
 from .process import Process, clean_environment, free_port, wait_until
 
-NAMESPACE = "sessionlake"
 READY_S = 60
 
 
@@ -29,7 +26,6 @@ class RestCatalog:
 
     def __init__(self, port):
         self.port = self.own_port = port
-        self.names = 0
 
     @property
     def uri(self):
@@ -39,14 +35,16 @@ class RestCatalog:
     @property
     def env(self):
         """The program's settings."""
-        settings = {"URI": f"http://127.0.0.1:{self.port}", "NAMESPACE": NAMESPACE}
+        settings = {"URI": f"http://127.0.0.1:{self.port}"}
         settings |= {"WAREHOUSE": self.warehouse} if self.warehouse else {}
         settings |= {"CREDENTIAL": self.credential} if self.credential else {}
         return {f"SESSIONLAKE_CATALOG_{name}": value for name, value in settings.items()}
 
     @property
     def flags(self):
-        return {name: value for name, value in (("warehouse", self.warehouse), ("credential", self.credential)) if value}
+        """Settings of clients."""
+        flags = {"warehouse": self.warehouse, "credential": self.credential}
+        return {name: value for name, value in flags.items() if value}
 
     def load(self, at):
         """The catalog by pyiceberg, for tables whose files are where the lake is."""
@@ -56,10 +54,10 @@ class RestCatalog:
             "s3.secret-access-key": stores.SECRET,
             "s3.region": "us-east-1",
         }
-        return load_catalog("tests", type="rest", uri=self.uri, **self.flags, **(s3 if at.env else {}))
+        return load_catalog("tests", type="rest", uri=self.uri, **self.flags, **(s3 if s3["s3.endpoint"] else {}))
 
     def attach(self, connection, name="catalog"):
-        """Attaches it to DuckDB. Returns what a table's name follows."""
+        """Attaches it to DuckDB. Returns what the name of a namespace follows."""
         if self.credential:
             key, secret = self.credential.split(":")
             connection.execute(
@@ -72,10 +70,11 @@ class RestCatalog:
         connection.execute(
             f"ATTACH '{self.warehouse or ''}' AS {name} (TYPE iceberg, ENDPOINT '{self.uri}', {how})"
         )
-        return f"{name}.{NAMESPACE}"
+        return name
 
     def attach_spark(self, spark, at):
-        """Makes it a catalog of Spark's, that reaches the files of the lake. Returns what a table's name follows."""
+        """Makes it a catalog of Spark's, that reaches the files of the lake. Returns what the name of a
+        namespace follows."""
         hadoop = spark.sparkContext._jsc.hadoopConfiguration()
         hadoop.set("fs.s3.impl", "org.apache.hadoop.fs.s3a.S3AFileSystem")
         for name, value in at.hadoop.items():
@@ -85,7 +84,7 @@ class RestCatalog:
                 bucket = at.base.split("/")[0]
                 own = urllib.parse.urlsplit(self.warehouse).netloc
                 hadoop.set(name.replace(f".{bucket}.", f".{own}."), value)
-        name = f"{self.name}_{self.own_port}"
+        name = f"{self.name.replace('-', '_')}_{self.own_port}"
         settings = {
             "": "org.apache.iceberg.spark.SparkCatalog",
             ".type": "rest",
@@ -98,15 +97,11 @@ class RestCatalog:
             settings |= {".oauth2-server-uri": f"{self.uri}/v1/oauth/tokens", ".scope": "catalog"}
         for key, value in settings.items():
             spark.conf.set(f"spark.sql.catalog.{name}{key}", value)
-        return f"{name}.{NAMESPACE}"
+        return name
 
-    @functools.cached_property
-    def _token(self):
-        key, secret = self.credential.split(":")
-        form = {"grant_type": "client_credentials", "client_id": key, "client_secret": secret, "scope": "catalog"}
-        body = urllib.parse.urlencode(form).encode()
-        with urllib.request.urlopen(f"{self.uri}/v1/oauth/tokens", body, timeout=10) as answer:
-            return json.load(answer)["access_token"]
+    def lake(self, name):
+        """Where a lake may be whose tables are in this catalog."""
+        return self.store.lake(name)
 
     def answers(self):
         try:
@@ -151,9 +146,6 @@ class SeaweedCatalog(RestCatalog):
     def process(self):
         return self.store.process
 
-    def lake(self, name):
-        return self.store.lake(name)
-
     def start_again(self):
         self.store.start_again()
         self.ready()
@@ -163,21 +155,21 @@ class SeaweedCatalog(RestCatalog):
 
 
 class JavaCatalog(RestCatalog):
-    """Iceberg's own, over SQLite, for tables on local disk or in the bucket of `store`."""
+    """Iceberg's own, over SQLite, for tables on local disk, or in the bucket of `s3`. Lakes are in `store`."""
 
     name = "java"
 
-    def __init__(self, folder, store):
+    def __init__(self, folder, s3=None):
         super().__init__(free_port())
-        self.folder, self.store = Path(folder), store
+        self.folder, self.s3 = Path(folder), s3
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.process = None
-        self._start()
+        self.store = stores.LocalStore(self.folder / "lakes")
+        self.start_again()
 
-    def _start(self):
+    def start_again(self):
         jars, classes = place.CACHE / "catalog/jars", place.CACHE / "catalog/classes"
         of_store = {
-            "s3.endpoint": f"http://127.0.0.1:{getattr(self.store, 'port', 0)}",
+            "s3.endpoint": f"http://127.0.0.1:{self.s3.port if self.s3 else 0}",
             "s3.access-key-id": stores.KEY,
             "s3.secret-access-key": stores.SECRET,
             "s3.path-style-access": "true",
@@ -190,18 +182,12 @@ class JavaCatalog(RestCatalog):
             "jdbc.schema-version": "V1",
             "warehouse": (self.folder / "warehouse").as_uri(),
             "io-impl": "org.apache.iceberg.io.ResolvingFileIO",
-            **(of_store if hasattr(self.store, "port") else {}),
+            **of_store,
         }
         command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", f"{jars}/*:{classes}", "RestCatalog"]
         command += [f"{name}={value}" for name, value in properties.items()]
         self.process = Process(command, self.folder / "catalog.log", clean_environment(), cwd=self.folder)
         self.ready()
-
-    def lake(self, name):
-        return self.store.lake(name)
-
-    def start_again(self):
-        self._start()
 
     def close(self):
         self.process.end(2)

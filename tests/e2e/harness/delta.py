@@ -11,9 +11,6 @@ from deltalake import DeltaTable
 from . import spark as spark_harness
 from .lake import TABLE, Lake
 
-# The folders of partitions, and not the log: `*/*.parquet` would meet a checkpoint in it.
-PARTITIONS = "*=*"
-
 
 class DeltaLake(Lake):
     """A lake whose table is a Delta table: rows are what the log says, files are what is there."""
@@ -32,11 +29,6 @@ class DeltaLake(Lake):
             return []
         return [value for (value,) in self.query('SELECT "userSessionId" FROM {t}')]
 
-    def files_source(self, table=TABLE):
-        """The table's files with nobody asked which of them are in it."""
-        uri = f"{self.uri(table)}/{PARTITIONS}/*.parquet"
-        return f"read_parquet('{uri}', hive_partitioning=true, union_by_name=true)"
-
     def table(self, version=None, table=TABLE):
         """The table by deltalake, for its log."""
         return DeltaTable(self.uri(table), version=version, storage_options=self.at.env)
@@ -46,13 +38,6 @@ class DeltaLake(Lake):
         delta = self.table(table=table)
         nodes = {receipt["node"] for receipt in self.receipts()}
         return {node: delta.transaction_version(f"sessionlake/{node}") for node in nodes}
-
-    def last_rolls(self):
-        """The last roll of each node that has a receipt."""
-        last = {}
-        for receipt in self.receipts():
-            last[receipt["node"]] = max(receipt["roll"], last.get(receipt["node"], 0))
-        return last
 
     def log_paths(self, table=TABLE):
         """The files of the newest version, from the table's folder, as the log writes them."""

@@ -71,6 +71,13 @@ class Lake:
         found = [json.loads(self.read(path)) for path in paths]
         return sorted(found, key=lambda receipt: (receipt["node"], receipt["roll"]))
 
+    def last_rolls(self):
+        """The last roll of each node that has a receipt."""
+        last = {}
+        for receipt in self.receipts():
+            last[receipt["node"]] = max(receipt["roll"], last.get(receipt["node"], 0))
+        return last
+
     def quarantine(self, table=TABLE):
         """Every entry of the quarantine, in the order of files and lines."""
         return [
@@ -82,6 +89,12 @@ class Lake:
     def source(self, table=TABLE):
         """How the README says to read the table."""
         return f"read_parquet('{self.uri(table)}/*/*.parquet', hive_partitioning=true)"
+
+    def files_source(self, table=TABLE):
+        """The table's files with nobody asked which of them are in it."""
+        # Not `*/*`, which would meet the files of a log.
+        uri = f"{self.uri(table)}/*=*/*.parquet"
+        return f"read_parquet('{uri}', hive_partitioning=true, union_by_name=true)"
 
     def query(self, sql, table=TABLE):
         """Rows of a query; `{t}` stands for the table."""

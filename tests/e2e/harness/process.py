@@ -27,12 +27,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def kill_until_done(command, cwd, growth, ends):
+def kill_until_done(command, cwd, growth, ends, env=None):
     """Starts `command` again and again and kills it, each time later, until it ends by itself: with 0, or,
     after a kill at its very end, with `ends` in its output."""
     kills, printed = 0, b""
     for wait in (0.05 * growth**n for n in range(20)):
-        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen(command, cwd=cwd, env=env and clean_environment(**env), **output)
         try:
             printed, _ = process.communicate(timeout=wait)
             assert process.returncode == 0 or (kills and ends in printed), printed

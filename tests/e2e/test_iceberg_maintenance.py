@@ -1,0 +1,128 @@
+"""Others rewrite the table and forget its history: what is deleted stays so, what is moved is not added again.
+
+Spark's rewrite_data_files, expire_snapshots, DELETE and remove_orphan_files, between restarts of the server,
+also as a new node, then more rolls.
+"""
+
+import pytest
+from harness.delta import rows
+from harness.documents import document
+from harness.iceberg import MARK, by_duckdb, name_in_spark
+from harness.process import wait_until
+
+FORMAT = ("--table-format", "iceberg", "--roll-age", "1s")
+LANDS = ["Austria", "Peru", "Kenya"]
+
+
+class Table:
+    """A table under maintenance, and what must be in it."""
+
+    def __init__(self, make_server, lake):
+        self.make_server, self.lake = make_server, lake
+        self.wanted = {}  # country by session
+        self.server = make_server(lake, *FORMAT).start()
+
+    def send(self, name, count=30):
+        """So many more sessions, visible."""
+        lines = []
+        for n in range(count):
+            session = f"{name}-{n}"
+            self.wanted[session] = LANDS[n % len(LANDS)]
+            lines.append(document(session, country=self.wanted[session]))
+        assert self.server.put(b"\n".join(lines)).status == 200
+        wait_until(lambda: f"{name}-0" in self.lake.session_ids(), 30, f"{name} is visible", 0.2)
+
+    def erase(self, country):
+        self.wanted = {session: land for session, land in self.wanted.items() if land != country}
+
+    def check(self):
+        found = self.lake.query('SELECT "userSessionId", country FROM {t} ORDER BY 1')
+        assert found == sorted(self.wanted.items())
+        assert self.lake.marks() == self.lake.last_rolls()
+
+    def restart(self, how):
+        """The server ends one way or the other and starts again: with its journal, or as a new node."""
+        self.server.drain() if how == "drained" else self.server.kill()
+        if how == "new node":
+            self.server = self.make_server(self.lake, *FORMAT, name=f"node{len(self.wanted)}")
+        self.server.start()
+
+    def finish(self):
+        self.server.drain()
+        self.check()
+
+
+class Spark:
+    """Procedures of Iceberg on one table."""
+
+    def __init__(self, session, lake):
+        self.session, self.name = session, name_in_spark(session, lake)
+        self.catalog, self.table = self.name.split(".", 1)
+
+    def call(self, procedure, **arguments):
+        given = ", ".join(f"{name} => {value}" for name, value in arguments.items())
+        sql = f"CALL {self.catalog}.system.{procedure}(table => '{self.table}', {given})"
+        return self.session.sql(sql).collect()
+
+    def rewrite(self):
+        options = "map('rewrite-all', 'true')"
+        return self.call("rewrite_data_files", options=options)
+
+    def expire(self):
+        """Nothing but the current snapshot is left, and with the others go their files."""
+        return self.call("expire_snapshots", older_than="TIMESTAMP '2999-01-01 00:00:00'", retain_last=1)
+
+
+def test_pyiceberg_expires_and_deletes(make_server, iceberg_lake):
+    """No snapshot has the marks any more; the property has them."""
+    table = Table(make_server, iceberg_lake)
+    for n in range(3):
+        table.send(f"a{n}")
+    table.server.kill()
+    iceberg_lake.table().delete("country == 'Peru'")
+    table.erase("Peru")
+    for snapshot in iceberg_lake.snapshots()[:-1]:
+        iceberg_lake.table().maintenance.expire_snapshots().by_id(snapshot.snapshot_id).commit()
+    [left] = iceberg_lake.snapshots()
+    assert not any(key.startswith(MARK) for key in left.summary.additional_properties)
+    table.check()
+    table.server.start()
+    table.check()
+    table.send("b")
+    table.restart("new node")
+    table.send("c")
+    table.finish()
+
+
+@pytest.mark.spark
+def test_spark_maintains_the_table(spark, make_server, iceberg_lake):
+    table = Table(make_server, iceberg_lake)
+    for n in range(3):
+        table.send(f"a{n}")
+    table.server.kill()
+    by_spark = Spark(spark, iceberg_lake)
+    by_spark.rewrite()
+    by_spark.expire()
+    assert len(iceberg_lake.snapshots()) == 1
+    table.check()
+    table.server.start()
+    table.check()
+    table.send("b")
+    table.server.kill()
+    spark.sql(f"DELETE FROM {by_spark.name} WHERE country = 'Peru'")
+    table.erase("Peru")
+    table.server.start()
+    table.check()
+    table.send("c")
+    table.restart("new node")
+    table.send("d")
+    table.server.kill()
+    by_spark.call("rewrite_manifests", use_caching="false")
+    by_spark.rewrite()
+    by_spark.expire()
+    table.server.start()
+    table.send("e")
+    found = spark.sql(f"SELECT userSessionId, country FROM {by_spark.name} ORDER BY 1").collect()
+    assert [tuple(row) for row in found] == sorted(table.wanted.items())
+    table.finish()
+    assert len(rows(by_duckdb(iceberg_lake))) == len(table.wanted)
