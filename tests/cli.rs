@@ -443,7 +443,7 @@ fn schema_prints_every_format() {
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     let avro: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(avro["name"], "user_sessions");
-    for format in ["arrow", "spark", "duckdb", "elasticsearch"] {
+    for format in ["arrow", "spark", "trino", "duckdb", "elasticsearch"] {
         let output = run(&["schema", "user_sessions", "--format", format]);
         assert_eq!(code(&output), Some(0), "{format}: {}", stderr(&output));
         assert!(stdout(&output).contains("startTime"), "{format}");

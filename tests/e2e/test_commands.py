@@ -9,7 +9,7 @@ from harness.documents import body
 from harness.lake import connect
 from sessions import Sessions
 
-FORMATS = ["avro", "arrow", "spark", "duckdb", "elasticsearch"]
+FORMATS = ["avro", "arrow", "spark", "trino", "duckdb", "elasticsearch"]
 
 
 @pytest.fixture

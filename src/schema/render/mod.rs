@@ -14,12 +14,14 @@ mod duckdb;
 mod elasticsearch;
 mod pretty;
 mod spark;
+mod trino;
 
 pub use arrow_text::arrow_text;
 pub use avro::avro;
 pub use duckdb::duckdb_ddl;
 pub use elasticsearch::elasticsearch_mapping;
 pub use spark::spark_ddl;
+pub use trino::trino_ddl;
 
 use super::{Kind, TableSchema};
 
@@ -32,6 +34,8 @@ pub enum Format {
     Arrow,
     /// CREATE TABLE for Spark SQL, over the lake's files.
     Spark,
+    /// CREATE TABLE for Trino's Hive connector, over the lake's files.
+    Trino,
     /// CREATE VIEW over the lake's files, and CREATE TABLE for a copy, for DuckDB.
     Duckdb,
     /// The body of a request that creates an Elasticsearch index with a mapping.
@@ -44,6 +48,7 @@ pub fn cli_text(schema: &TableSchema, format: Format) -> String {
         Format::Avro => avro(schema),
         Format::Arrow => arrow_text(schema),
         Format::Spark => spark_ddl(schema),
+        Format::Trino => trino_ddl(schema),
         Format::Duckdb => duckdb_ddl(schema),
         Format::Elasticsearch => elasticsearch_mapping(schema),
     }

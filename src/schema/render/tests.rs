@@ -13,6 +13,7 @@ fn a_small_schema_is_rendered_to_the_letter() {
         (Format::Avro, "small.avsc", include_str!("../fixtures/small.avsc")),
         (Format::Arrow, "small.arrow.txt", include_str!("../fixtures/small.arrow.txt")),
         (Format::Spark, "small.spark.sql", include_str!("../fixtures/small.spark.sql")),
+        (Format::Trino, "small.trino.sql", include_str!("../fixtures/small.trino.sql")),
         (Format::Duckdb, "small.duckdb.sql", include_str!("../fixtures/small.duckdb.sql")),
         (
             Format::Elasticsearch,
@@ -59,6 +60,8 @@ fn a_schema_that_the_default_partition_does_not_fit_names_none() {
         let schema = TableSchema::parse(&text).expect("parses");
         let spark = spark_ddl(&schema);
         assert!(!spark.contains("PARTITIONED") && spark.contains(NO_PARTITION), "{spark}");
+        let trino = trino_ddl(&schema);
+        assert!(!trino.contains("partitioned_by") && trino.contains(NO_PARTITION), "{trino}");
         let duckdb = duckdb_ddl(&schema);
         assert!(!duckdb.contains("DATE") && duckdb.contains(NO_PARTITION), "{duckdb}");
     }
@@ -72,6 +75,9 @@ fn docs_cannot_end_a_literal_or_a_comment_of_sql() {
     let spark = spark_ddl(&schema);
     assert!(spark.contains(r"COMMENT 'a\'; DROP\n-- TABLE x\\'"), "{spark}");
     assert!(spark.contains(r"`a` STRING COMMENT 'it\'s\nso\\',"), "{spark}");
+    let trino = trino_ddl(&schema);
+    assert!(trino.contains("COMMENT 'a''; DROP\n-- TABLE x\\'\n"), "{trino}");
+    assert!(trino.contains("\"a\" VARCHAR COMMENT 'it''s\nso\\',"), "{trino}");
     let duckdb = duckdb_ddl(&schema);
     assert!(duckdb.contains("IS 'a''; DROP\n-- TABLE x\\';"), "{duckdb}");
     assert!(duckdb.contains("IS 'it''s\nso\\';"), "{duckdb}");
