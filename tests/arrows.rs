@@ -56,11 +56,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "auth", "encode", "http", "import", "journal", "lake", "privacy", "roll", "server",
+            "auth", "commit", "encode", "http", "import", "journal", "lake", "privacy", "roll",
+            "server", "tls",
+        ],
+    ),
+    (
+        "server",
+        &[
+            "auth", "commit", "http", "intake", "journal", "lake", "privacy", "publish", "roll",
             "tls",
         ],
     ),
-    ("server", &["auth", "http", "intake", "journal", "lake", "privacy", "publish", "roll", "tls"]),
     // Sources of bodies.
     ("http", &["auth", "bulk_action", "intake", "tls"]),
     ("auth", &[]),

@@ -50,7 +50,7 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let loaded = config::lake(&args.flags, environment, args.what.clone())?;
     warn(&loaded.warnings);
     let runtime = runtime::with_log_threads()?;
-    match target(loaded.settings)? {
+    match target(loaded.settings.lake)? {
         Target::Lake(lake) => runtime.block_on(show_lake(&lake, &args)),
         Target::File { lake, file, name } => {
             runtime.block_on(show_file(&lake, &file, &name, &args))

@@ -240,7 +240,7 @@ fn each(
 ) -> Result<(), Failure> {
     let loaded = config::lake(flags, environment, lake)?;
     warn(&loaded.warnings);
-    read(&loaded.settings, None, which, take)?;
+    read(&loaded.settings.lake, None, which, take)?;
     Ok(())
 }
 

@@ -65,8 +65,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::lake(&args.flags, environment, args.lake.clone())?;
     warn(&loaded.warnings);
-    let name = loaded.settings.location.to_string();
-    let lake = Lake::open_existing(&loaded.settings)?;
+    let name = loaded.settings.lake.location.to_string();
+    let lake = Lake::open_existing(&loaded.settings.lake)?;
     let schema = schema()?;
     let table = table(&lake, &schema);
     let sample = runtime::current_thread()?

@@ -85,7 +85,7 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let loaded = config::lake(&args.flags, environment, args.lake.clone())?;
     warn(&loaded.warnings);
     if !args.ledger.is_empty() {
-        return super::ledger::run(&loaded.settings, &args.ledger, args.top);
+        return super::ledger::run(&loaded.settings.lake, &args.ledger, args.top);
     }
     if args.checkpoint && matches!(args.since, Some(Since::At(_) | Since::Ago(_))) {
         return Err(Failure::Usage(anyhow::anyhow!(
@@ -100,7 +100,7 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     };
     let now = DateTime::from_timestamp_micros(SystemClock.now().0).unwrap_or_default();
     let scope = args.since.map_or(Scope::All, |since| since.scope(now));
-    let lake = Lake::open_existing(&loaded.settings)?;
+    let lake = Lake::open_existing(&loaded.settings.lake)?;
     let runtime = runtime::with_log_threads()?;
     let report =
         runtime.block_on(verify::verify(&lake, scope, depth)).context("cannot verify the lake")?;

@@ -11,8 +11,10 @@
 //!
 //! * `plain`: plain files, whose commit is the receipt itself.
 //! * `delta`: Delta tables, whose log gets landed rolls afterwards, from their receipts.
+//! * `iceberg`: Iceberg tables, which get them by snapshots in a REST catalog, from receipts too.
 //!
-//! Every roll is committed by its receipt, with [`Committer::Plain`]; a table with a log gets it later.
+//! Every roll is committed by its receipt, with [`Committer::Plain`]; a table with a log or a catalog gets
+//! it later.
 
 pub(crate) mod delta;
 #[expect(dead_code, reason = "not wired yet")]
@@ -22,6 +24,10 @@ mod plain;
 mod tests;
 mod visible;
 
+pub use self::iceberg::{
+    Credentials as CatalogCredentials, Keys as AwsKeys, OAuth2 as CatalogClient,
+    Options as CatalogOptions,
+};
 pub(crate) use self::visible::Visible;
 use crate::lake::{Lake, Receipt, StoreError};
 use crate::record::{BodiesDigest, Roll, SeqRange};

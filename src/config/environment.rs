@@ -6,8 +6,16 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use super::error::Problem;
-use super::list::{self, ENVIRONMENT_PREFIX, SETTINGS, Setting};
+use super::list::{ENVIRONMENT_PREFIX, SETTINGS, Setting};
+use super::sections::list::CATALOG;
+use super::sections::{CatalogSection, Section};
+use super::source::Source;
 use super::value;
+
+/// Returns the variable of a key of the section `[catalog]`.
+pub(super) fn catalog_variable(key: &str) -> String {
+    format!("{ENVIRONMENT_PREFIX}{}_{}", CATALOG.name, key).to_uppercase()
+}
 
 /// The environment variables of a process.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +37,14 @@ impl Environment {
     /// # Errors
     /// The value is not UTF-8.
     pub(super) fn value(&self, setting: &Setting) -> Result<Option<String>, Problem> {
-        let name = setting.variable();
+        self.text(setting.variable())
+    }
+
+    /// Returns the value of a variable that is not of this program, if it is set.
+    ///
+    /// # Errors
+    /// The value is not UTF-8.
+    fn text(&self, name: String) -> Result<Option<String>, Problem> {
         match self.variables.get(OsStr::new(&name)).filter(|value| !value.is_empty()) {
             None => Ok(None),
             Some(value) => value.to_str().map(|value| Some(value.to_owned())).ok_or_else(|| {
@@ -38,9 +53,64 @@ impl Environment {
         }
     }
 
+    /// Lays the variables of a catalog's keys over the section of the file, and those of AWS below it.
+    pub(super) fn lay_over(
+        &self,
+        section: &mut Option<Section<CatalogSection>>,
+        problems: &mut Vec<Problem>,
+    ) {
+        for key in CATALOG.keys {
+            match self.text(catalog_variable(key.name)) {
+                Err(problem) => problems.push(problem),
+                Ok(None) => {}
+                Ok(Some(text)) => {
+                    let section = section.get_or_insert_with(|| Section {
+                        list: &CATALOG,
+                        source: Source::Environment,
+                        lines: Vec::new(),
+                        values: CatalogSection::default(),
+                    });
+                    section.put(key.name, text, Source::Environment);
+                }
+            }
+        }
+        if let Some(section) = section
+            && section.has("signing_name")
+        {
+            self.lay_under(section, problems);
+        }
+    }
+
+    /// Gives the section of a catalog of AWS what it lacks and the variables of the cloud have: the region,
+    /// and a key, whole or not at all.
+    fn lay_under(&self, section: &mut Section<CatalogSection>, problems: &mut Vec<Problem>) {
+        let has_key = ["access_key_id", "secret_access_key", "session_token"]
+            .into_iter()
+            .any(|key| section.has(key));
+        for (key, variable, is_wanted) in [
+            ("region", "AWS_REGION", true),
+            ("region", "AWS_DEFAULT_REGION", true),
+            ("access_key_id", "AWS_ACCESS_KEY_ID", !has_key),
+            ("secret_access_key", "AWS_SECRET_ACCESS_KEY", !has_key),
+            ("session_token", "AWS_SESSION_TOKEN", !has_key),
+        ] {
+            match self.text(variable.to_owned()) {
+                Err(problem) => problems.push(problem),
+                Ok(Some(text)) if is_wanted && !section.has(key) => {
+                    section.put(key, text, Source::Environment);
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
     /// Returns a sentence about each `SESSIONLAKE_…` variable that no setting reads.
     pub(super) fn unknown_variables(&self) -> Vec<String> {
-        let known: Vec<String> = SETTINGS.iter().map(|setting| setting.variable()).collect();
+        let settings = SETTINGS.iter().map(|setting| setting.key.to_owned());
+        let keys = CATALOG.keys.iter().map(|key| format!("{}_{}", CATALOG.name, key.name));
+        let keys: Vec<String> = settings.chain(keys).collect();
+        let variable = |key: &str| format!("{ENVIRONMENT_PREFIX}{}", key.to_uppercase());
+        let known: Vec<String> = keys.iter().map(|key| variable(key)).collect();
         self.variables
             .iter()
             .filter(|(_, value)| !value.is_empty())
@@ -48,8 +118,8 @@ impl Environment {
             .filter(|name| name.starts_with(ENVIRONMENT_PREFIX) && !known.iter().any(|k| k == name))
             .map(|name| {
                 let key = name.trim_start_matches(ENVIRONMENT_PREFIX);
-                let nearest = value::nearest(key, SETTINGS.iter().map(|setting| setting.key));
-                let nearest = nearest.and_then(list::by_key).map(Setting::variable);
+                let nearest = value::nearest(key, keys.iter().map(String::as_str));
+                let nearest = nearest.map(variable);
                 format!(
                     "the environment variable {name} is not read; the nearest name that is read \
                      is {}",

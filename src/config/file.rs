@@ -14,7 +14,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
 use super::list::{self, Kind, SETTINGS};
-use super::sections::list::{ENDPOINT, KeyKind, PRIVACY, SECTIONS, STORAGE, SectionList, TABLES};
+use super::sections::list::{
+    CATALOG, ENDPOINT, KeyKind, PRIVACY, SECTIONS, STORAGE, SectionList, TABLES,
+};
 use super::sections::{Section, Sections};
 use super::source::{Source, SourcedText};
 use crate::lake::options;
@@ -110,6 +112,9 @@ impl Parser<'_> {
             (None, DeValue::Table(table)) if name == STORAGE.name => {
                 self.parsed.sections.storage = self.section(&STORAGE, key.span().start, table);
             }
+            (None, DeValue::Table(table)) if name == CATALOG.name => {
+                self.parsed.sections.catalog = self.section(&CATALOG, key.span().start, table);
+            }
             (None, DeValue::Table(table)) if name == PRIVACY.name => {
                 self.parsed.sections.privacy = self.section(&PRIVACY, key.span().start, table);
             }
@@ -156,7 +161,7 @@ impl Parser<'_> {
         }
         let source = self.source(at);
         let mut table = table.clone();
-        if list.name == STORAGE.name {
+        if list.name == STORAGE.name || list.name == CATALOG.name {
             spell_out(&mut table);
         }
         let spanned = Spanned::new(at..at, table);
@@ -207,6 +212,7 @@ impl Parser<'_> {
                     list.assignment("\"userActions.targetUrl\""),
                 ),
                 (KeyKind::Secret, _) => ("a string", format!("{name} = \"…\"")),
+                (KeyKind::Switch, _) => ("true or false", list.assignment(name)),
                 (KeyKind::Text, _) => ("a string", list.assignment(name)),
                 (KeyKind::Texts, _) => ("a list of strings", list.assignment(name)),
                 (KeyKind::Pairs, _) => ("a table of strings", list.assignment(name)),
@@ -259,9 +265,11 @@ fn hint(name: &str, given: &DeValue<'_>) -> String {
         let section = SECTIONS.iter().find(|section| Some(section.name) == meant);
         match section {
             Some(section) => format!("; did you mean {}?", section.header()),
-            None => "; the tables are [storage], [privacy], [[endpoint]] and [[tables]]; settings \
-                     stand above them without one"
-                .to_owned(),
+            None => {
+                "; the tables are [storage], [catalog], [privacy], [[endpoint]] and [[tables]]; \
+                     settings stand above them without one"
+                    .to_owned()
+            }
         }
     } else if let Some(section) = SECTIONS.iter().find(|section| section.key(name).is_some()) {
         format!("; it is a key of {}: move it below that line", section.header())
@@ -315,7 +323,8 @@ fn takes(kind: KeyKind, value: &DeValue<'_>) -> bool {
         (KeyKind::Text, DeValue::Integer(number)) => {
             i64::from_str_radix(number.as_str(), number.radix()).is_ok()
         }
-        (KeyKind::Secret, DeValue::Integer(_) | DeValue::Boolean(_)) => true,
+        (KeyKind::Secret, DeValue::Integer(_) | DeValue::Boolean(_))
+        | (KeyKind::Switch, DeValue::Boolean(_)) => true,
         (KeyKind::Texts, DeValue::Array(values)) => {
             values.iter().all(|value| is_string(value.get_ref()))
         }

@@ -63,6 +63,7 @@ impl Layers {
                 values.entry(key).or_insert(text);
             }
         }
+        environment.lay_over(&mut sections.catalog, &mut problems);
         for setting in SETTINGS {
             if let Some(default) = setting.default {
                 values

@@ -47,6 +47,7 @@ pub(crate) use flags::Flags;
 
 use layers::Layers;
 
+use crate::commit::CatalogOptions;
 use crate::{import, lake, server};
 
 /// Checked settings of a command.
@@ -61,6 +62,16 @@ pub(crate) struct Loaded<T> {
     pub(crate) warnings: Vec<String>,
     /// The file of the setting `schema`; `None` if the schema of the setting `table` is built in.
     pub(crate) schema_file: Option<PathBuf>,
+}
+
+/// Settings of the commands that look at a lake.
+#[derive(Debug)]
+pub(crate) struct LakeSettings {
+    /// The lake.
+    pub(crate) lake: lake::Options,
+    /// The catalog of its Iceberg tables, if one is configured.
+    #[cfg_attr(not(test), expect(dead_code, reason = "inspect and verify do not ask it yet"))]
+    pub(crate) catalog: Option<CatalogOptions>,
 }
 
 /// Loads the settings of `serve`.
@@ -86,12 +97,12 @@ pub(crate) fn import(
     Ok(loaded(settings, log, layers.with_schema_warnings()))
 }
 
-/// Loads the options of a lake. `named`, the argument of the command, outranks every layer.
+/// Loads the options of a lake and its catalog. `named`, the argument of the command, outranks every layer.
 pub(crate) fn lake(
     flags: &Flags<{ list::INSPECT }>,
     environment: &Environment,
     named: Option<String>,
-) -> Result<Loaded<lake::Options>, Error> {
+) -> Result<Loaded<LakeSettings>, Error> {
     let mut layers = Layers::gather(flags, environment)?;
     if let Some(named) = named {
         if flags.get(&list::LAKE).is_some() {

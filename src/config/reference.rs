@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::list::{SETTINGS, Setting};
-use super::sections::list::{ENDPOINT, PRIVACY, SECTIONS, STORAGE, SectionList, TABLES};
+use super::sections::list::{CATALOG, ENDPOINT, PRIVACY, SECTIONS, STORAGE, SectionList, TABLES};
 
 /// The line before the reference in the README.
 pub const BEGIN: &str = "<!-- settings:begin -->";
@@ -16,6 +16,7 @@ pub const END: &str = "<!-- settings:end -->";
 /// no comment.
 const EXAMPLE_CHAPTERS: &[(&str, &[&SectionList])] = &[
     ("Endpoints, more tables, personal data", &[&ENDPOINT, &TABLES, &PRIVACY]),
+    ("Catalog of Iceberg tables", &[&CATALOG]),
     ("Object stores", &[&STORAGE]),
 ];
 
@@ -45,7 +46,8 @@ pub fn markdown() -> String {
     sections_markdown(&mut text);
     text.push_str(
         "The environment variable of a setting is its key in capitals after `SESSIONLAKE_`: \
-         `SESSIONLAKE_ROLL_AGE`. A flag outranks the environment, the environment the file, the \
+         `SESSIONLAKE_ROLL_AGE`; that of a key of `[catalog]` is `SESSIONLAKE_CATALOG_` and the key \
+         in capitals. A flag outranks the environment, the environment the file, the \
          file the default.\n",
     );
     text
@@ -112,6 +114,13 @@ fn section_example(text: &mut String, section: &SectionList) {
     }
     let mut explained = Vec::new();
     for (number, keys) in section.examples.iter().enumerate() {
+        if number > 0 && !section.repeated {
+            let _ = writeln!(text, "#   or, in place of its like:");
+            for (name, value) in *keys {
+                let _ = writeln!(text, "#   {name} = {value}");
+            }
+            continue;
+        }
         if number > 0 {
             let _ = writeln!(text, "#");
         }

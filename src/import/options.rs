@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::commit::CatalogOptions;
 use crate::{lake, roll, table};
 
 /// The files to import, the table that they belong to, and the lake that they land in.
@@ -17,6 +18,8 @@ pub struct Options {
     pub lake: lake::Options,
     /// The table of all rows.
     pub table: table::Spec,
+    /// The catalog of Iceberg tables; required if the table is one.
+    pub catalog: Option<CatalogOptions>,
     /// File of the secret of the table's privacy rules; required if there are any.
     pub privacy_key: Option<PathBuf>,
     /// Rolls and their files.

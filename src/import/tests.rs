@@ -63,6 +63,7 @@ impl Bench {
             quiet: true,
             lake: lake::Options { location, options: Vec::new(), timeout: Duration::from_secs(9) },
             table: Spec::new("visits", schema, partition),
+            catalog: None,
             privacy_key: None,
             roll: crate::roll::Options {
                 roll_bytes: 1 << 30,

@@ -1,40 +1,93 @@
-//! The format of a table, as the lake has it: one with a log is a Delta table.
+//! The format of a table, as the lake has it: one with a Delta log, one with metadata of Iceberg, or plain.
 //!
-//! A receiver that lands plain files in the directory of a Delta table would land what readers of the
-//! table do not see, so it is refused. The other way is none: a plain table becomes a Delta table, with
-//! all of its rolls.
+//! Files that a receiver lands as another format than the table has would be in two logs or in none, and
+//! readers of the table would not see them, or see them twice as often as they are, so they are refused. A
+//! plain table becomes one of either format, with all of its rolls.
+//!
+//! The look is at the lake alone, which every process can take: a catalog may be configured elsewhere.
 
 use futures::TryStreamExt as _;
 use object_store::ObjectStore as _;
 
-use super::names::{ObjectName, TABLE_LOG};
+use super::names::{ObjectName, TABLE_LOG, TABLE_METADATA};
 use super::{Lake, StoreError};
 use crate::table::{Format, Spec};
 
-/// A table that is to land as plain files and has a log in the lake.
+/// A table that has another format in the lake than in the configuration.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "table {table} is a Delta table in {lake} ({table}/_delta_log), and plain in this configuration: its \
-     readers would not see what lands. Set table_format = \"delta\" (or format, in [[tables]]), or give the \
-     table another name. To make it a plain table for good, move its _delta_log away: files that the log \
-     has removed are rows again then"
+    "table {table} is {} in {lake} ({table}/{}), and {} in this configuration: {}. Set table_format = \
+     \"{}\" (or format, in [[tables]]), or give the table another name. {}",
+    kind(*found),
+    folder(*found),
+    kind(*wanted),
+    harm(*wanted),
+    found.as_str(),
+    way_out(*found, *wanted)
 )]
 pub struct FormatConflict {
     table: String,
     lake: String,
+    found: Format,
+    wanted: Format,
+}
+
+fn kind(format: Format) -> &'static str {
+    match format {
+        Format::Plain => "plain",
+        Format::Delta => "a Delta table",
+        Format::Iceberg => "an Iceberg table",
+    }
+}
+
+fn folder(format: Format) -> &'static str {
+    match format {
+        Format::Plain => "",
+        Format::Delta => TABLE_LOG,
+        Format::Iceberg => TABLE_METADATA,
+    }
+}
+
+fn harm(wanted: Format) -> &'static str {
+    match wanted {
+        Format::Plain => "its readers would not see what lands",
+        Format::Delta | Format::Iceberg => {
+            "what lands would be in one of two tables over the same files, and what one of them removes \
+             would stay in the other"
+        }
+    }
+}
+
+fn way_out(found: Format, wanted: Format) -> String {
+    let (folder, found) = (folder(found), found.as_str());
+    let rows = format!("rows that were deleted in the {found} table are there again then");
+    match wanted {
+        Format::Plain => {
+            format!("To make it a plain table for good, move its {folder} away: {rows}")
+        }
+        wanted => format!(
+            "To make it {} for good, stop all writers of it and move its {folder} away: all that has \
+             landed is added to the new table; {rows}",
+            kind(wanted)
+        ),
+    }
 }
 
 impl Lake {
-    /// Compares the format of `table` with the lake's. Returns the conflict if they differ. One request.
+    /// Compares the format of `table` with the lake's. Returns the conflict if they differ. At most two
+    /// requests.
     ///
     /// # Errors
     /// The lake did not answer: nothing is known.
     pub async fn check_format(&self, table: &Spec) -> Result<Option<FormatConflict>, StoreError> {
-        if table.format != Format::Plain || !self.has_log(&table.name).await? {
-            return Ok(None);
+        let wanted = table.format;
+        for found in [Format::Delta, Format::Iceberg] {
+            if found != wanted && self.has_format(&table.name, found).await? {
+                let (table, lake) = (table.name.to_string(), self.location.to_string());
+                return Ok(Some(FormatConflict { table, lake, found, wanted }));
+            }
         }
-        let (table, lake) = (table.name.to_string(), self.location.to_string());
-        Ok(Some(FormatConflict { table, lake }))
+        Ok(None)
     }
 
     /// Tells whether the table in the folder `table` has a Delta log: an object of one. Lists no further
@@ -43,13 +96,23 @@ impl Lake {
     /// # Errors
     /// The store would not list.
     pub(crate) async fn has_log(&self, table: &str) -> Result<bool, StoreError> {
-        let name = format!("{table}/{TABLE_LOG}");
+        self.has_format(table, Format::Delta).await
+    }
+
+    /// Tells whether the table in the folder `table` has an object that only a table of `format` has.
+    /// Lists no further than the first.
+    async fn has_format(&self, table: &str, format: Format) -> Result<bool, StoreError> {
+        let name = format!("{table}/{}", folder(format));
         let mut listed = self.store.list(Some(&self.path(&name)?));
         while let Some(meta) =
             listed.try_next().await.map_err(|error| self.not_answered(&name, error))?
         {
-            let object = ObjectName::parse(meta.location.as_ref());
-            if matches!(object, ObjectName::TableLog { .. }) {
+            let found = match ObjectName::parse(meta.location.as_ref()) {
+                ObjectName::TableLog { .. } => Format::Delta,
+                ObjectName::TableMetadata { .. } => Format::Iceberg,
+                _ => continue,
+            };
+            if found == format {
                 return Ok(true);
             }
         }
@@ -67,23 +130,35 @@ mod tests {
     use crate::schema::TableSchema;
     use crate::table::Template;
 
-    #[tokio::test]
-    async fn plain_files_are_refused_where_a_log_is_and_a_log_is_taken_up_anywhere() {
-        let lake = Lake::on(Arc::new(InMemory::new()), 1 << 20);
+    fn spec(name: &str, format: Format) -> Spec {
         let avsc =
             r#"{"type": "record", "name": "t", "fields": [{"name": "a", "type": "string"}]}"#;
         let schema = Arc::new(TableSchema::parse(avsc).unwrap());
-        let plain = Spec::new("t", schema, Template::default());
-        let delta = Spec { format: Format::Delta, ..plain.clone() };
-        let other = Spec { name: "t2".into(), ..plain.clone() };
-        for table in [&plain, &delta, &other] {
-            assert!(lake.check_format(table).await.unwrap().is_none());
-        }
-        lake.put_bytes("t/_delta_log/00000000000000000000.json", b"{}".to_vec()).await.unwrap();
-        let refused = lake.check_format(&plain).await.unwrap().unwrap().to_string();
-        assert!(refused.contains("table t ") && refused.contains("table_format"), "{refused}");
-        for table in [&delta, &other] {
-            assert!(lake.check_format(table).await.unwrap().is_none());
+        Spec { format, ..Spec::new(name, schema, Template::default()) }
+    }
+
+    const ALL: [Format; 3] = [Format::Plain, Format::Delta, Format::Iceberg];
+
+    #[tokio::test]
+    async fn a_table_keeps_its_format_and_a_plain_one_takes_any() {
+        for (object, has) in [
+            ("t/n1-00000001.parquet", Format::Plain),
+            ("t/_delta_log/00000000000000000000.json", Format::Delta),
+            ("t/metadata/n1-00000001-0-ab.avro", Format::Iceberg),
+            ("t/metadata/00000-ab.metadata.json", Format::Iceberg),
+        ] {
+            let lake = Lake::on(Arc::new(InMemory::new()), 1 << 20);
+            lake.put_bytes(object, b"{}".to_vec()).await.unwrap();
+            for wanted in ALL {
+                let table = spec("t", wanted);
+                let refused = lake.check_format(&table).await.unwrap();
+                assert_eq!(refused.is_some(), has != wanted && has != Format::Plain, "{object}");
+                assert!(lake.check_format(&spec("t2", wanted)).await.unwrap().is_none());
+                let Some(refused) = refused.map(|refused| refused.to_string()) else { continue };
+                for part in ["table t is ", "table_format = ", has.as_str(), "move its "] {
+                    assert!(refused.contains(part), "{refused}");
+                }
+            }
         }
     }
 }

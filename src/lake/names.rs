@@ -5,6 +5,7 @@
 //!                                                of `key=value`
 //! <table>/<partition>/<any other>.parquet        data that another program wrote
 //! <table>/_delta_log/…                           log of a Delta table
+//! <table>/metadata/….avro, ….metadata.json       metadata of an Iceberg table
 //! <table>/_change_data/…                         changes of a Delta table, by other writers
 //! <table>/…/deletion_vector_<id>.bin             deleted rows of a Delta table, by other writers
 //! _quarantine/<table>/<node>-<roll>.ndjson       rejects of a roll
@@ -35,6 +36,18 @@ use crate::record::Roll;
 
 /// Folder of the log in a Delta table.
 pub const TABLE_LOG: &str = "_delta_log";
+/// Folder of the metadata in an Iceberg table.
+pub const TABLE_METADATA: &str = "metadata";
+/// Ends of the names of what is in it; `.crc` are checksums of local files, by Hadoop.
+const METADATA_FILES: [&str; 7] = [
+    ".avro",
+    ".metadata.json",
+    ".metadata.json.gz",
+    ".stats",
+    ".puffin",
+    ".crc",
+    "version-hint.text",
+];
 /// Folder of the changes in a Delta table.
 const TABLE_CHANGES: &str = "_change_data";
 /// Folder of the quarantine.
@@ -91,6 +104,13 @@ pub enum ObjectName<'a> {
         /// The table's folder.
         table: &'a str,
         /// The rest of the name; may have several parts.
+        file: &'a str,
+    },
+    /// Metadata of an Iceberg table: a manifest, a list of them, or what a catalog writes beside them.
+    TableMetadata {
+        /// The table's folder.
+        table: &'a str,
+        /// The last part of the name.
         file: &'a str,
     },
     /// An object that only a table's log gives a meaning: changes, or deleted rows.
@@ -228,7 +248,9 @@ impl<'a> ObjectName<'a> {
                 .filter(|node| !node.is_empty())
                 .map(|node| ObjectName::Fence { node }),
             (PROBES, "") => Some(ObjectName::Probe { token: file }),
-            _ => parse_log(name, file).or_else(|| parse_data(folder, file)),
+            _ => parse_log(name, file)
+                .or_else(|| parse_metadata(folder, file))
+                .or_else(|| parse_data(folder, file)),
         };
         parsed.unwrap_or(ObjectName::Other(name))
     }
@@ -250,6 +272,9 @@ impl fmt::Display for ObjectName<'_> {
             ObjectName::ForeignData { table, partition, file } => {
                 in_table(f, table, partition)?;
                 f.write_str(file)
+            }
+            ObjectName::TableMetadata { table, file } => {
+                write!(f, "{table}/{TABLE_METADATA}/{file}")
             }
             ObjectName::TableLog { table, file } => write!(f, "{table}/{TABLE_LOG}/{file}"),
             ObjectName::Quarantine { table, node, roll } => {
@@ -382,6 +407,16 @@ fn parse_log<'a>(name: &'a str, file: &str) -> Option<ObjectName<'a>> {
     }
     let deleted = file.starts_with("deletion_vector_") && file.ends_with(".bin");
     (deleted && !is_hidden(name)).then_some(ObjectName::LogCompanion(name))
+}
+
+/// Parses an object of the metadata of a table. A table in a folder may be named like the folder of the
+/// metadata, and has other files.
+fn parse_metadata<'a>(folder: &'a str, file: &'a str) -> Option<ObjectName<'a>> {
+    let (table, last) = folder.rsplit_once('/')?;
+    let is_table = !table.is_empty() && !is_hidden(table) && !table.contains('=');
+    let is_metadata = METADATA_FILES.iter().any(|end| file.ends_with(end));
+    let is_ours = is_table && last == TABLE_METADATA && is_metadata;
+    is_ours.then_some(ObjectName::TableMetadata { table, file })
 }
 
 fn parse_data<'a>(folder: &'a str, file: &'a str) -> Option<ObjectName<'a>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::commit::CatalogOptions;
 use crate::journal::{self, BodyCipher};
 use crate::tls::TlsFiles;
 use crate::{http, lake, privacy, roll, table};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub lake: lake::Options,
     /// The tables, with different names; at least one.
     pub tables: Vec<table::Spec>,
+    /// The catalog of Iceberg tables; required if a table is one.
+    pub catalog: Option<CatalogOptions>,
     /// File of the secret of the privacy rules and of the journal's encryption; required if a
     /// table has such rules.
     pub privacy_key: Option<PathBuf>,

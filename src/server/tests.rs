@@ -68,6 +68,7 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
             timeout: SOON,
         },
         tables: vec![Spec::new("visits", schema, partition)],
+        catalog: None,
         privacy_key: None,
         roll: crate::roll::Options {
             roll_bytes: 1 << 30,

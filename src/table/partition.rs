@@ -7,6 +7,7 @@
 
 mod checks;
 pub(crate) mod overflow;
+pub(crate) mod transform;
 
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 

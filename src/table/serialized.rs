@@ -207,6 +207,7 @@ mod tests {
             format!("[{}]", table("a", r#","revision":4,"line_limit":8388608"#)),
             format!("[{}]", table("a", r#","revision":4"#)),
             format!("[{}]", table("a", r#","format":"delta","revision":4"#)),
+            format!("[{}]", table("a", r#","format":"iceberg","revision":4"#)),
             format!("[{}]", table("a", r#","revision":4,"partitions":{"max":10000}"#)),
             format!(
                 "[{}]",

@@ -82,6 +82,8 @@ pub enum Format {
     Plain,
     /// A Delta table: the files are those of a plain one, and a log names them.
     Delta,
+    /// An Iceberg table: the files are those of a plain one, and snapshots in a catalog name them.
+    Iceberg,
 }
 
 impl Format {
@@ -91,6 +93,7 @@ impl Format {
         match self {
             Format::Plain => "plain",
             Format::Delta => "delta",
+            Format::Iceberg => "iceberg",
         }
     }
 
@@ -102,8 +105,9 @@ impl Format {
         match name {
             "plain" => Ok(Format::Plain),
             "delta" => Ok(Format::Delta),
+            "iceberg" => Ok(Format::Iceberg),
             _ => Err(format!(
-                "`{name}` is no table format that this version writes: plain and delta are"
+                "`{name}` is no table format that this version writes: plain, delta and iceberg are"
             )),
         }
     }
@@ -117,15 +121,24 @@ impl Format {
     /// Checks that a table of this format can have these columns and partitions.
     ///
     /// # Errors
-    /// A partition column has the name of a column. Readers of the format would take its values for the
-    /// column's, which those of rows in the overflow partition are not.
+    /// A partition column has the name of a column. Readers of a Delta table would take its values for the
+    /// column's, which those of rows in the overflow partition are not, and Iceberg has no such table.
+    /// Nor has it one that is partitioned by parts of times or of texts.
     pub fn check(self, schema: &TableSchema, partition: &Template) -> Result<(), String> {
-        match (self, partition.ambiguous(schema)) {
-            (Format::Plain, _) | (_, None) => Ok(()),
-            (Format::Delta, Some(name)) => Err(format!(
-                "{name} is a column of the table, and readers of a Delta table cannot tell a partition \
+        let readers = match self {
+            Format::Plain => return Ok(()),
+            Format::Delta => "a Delta table",
+            Format::Iceberg => "an Iceberg table",
+        };
+        if let Some(name) = partition.ambiguous(schema) {
+            return Err(format!(
+                "{name} is a column of the table, and readers of {readers} cannot tell a partition \
                  column of the same name from it: give that another name, as in {name}_part={{…}}"
-            )),
+            ));
+        }
+        match self {
+            Format::Iceberg => partition.transforms().map(drop),
+            Format::Plain | Format::Delta => Ok(()),
         }
     }
 }

@@ -39,6 +39,8 @@ mod partition;
 mod rest;
 mod schema;
 
+pub use self::rest::{Credentials, Keys, OAuth2, Options};
+
 /// Returns the name of the table property that marks the rolls of `node`: the number of the last one
 /// that the table has.
 fn mark_of(node: &str) -> String {

@@ -1,12 +1,7 @@
 //! Partition specs of templates, and the partition of a file.
 //!
-//! | segment of the template | transform |
-//! |---|---|
-//! | `date={startTime:%Y-%m-%d}`, or another format of year, month and day | `day(startTime)` |
-//! | the same with hours; of year and month; of the year | `hour`, `month`, `year` |
-//! | `tenant={tenantId}` | `identity(tenantId)` |
-//!
-//! Others have none, and their tables cannot be Iceberg's ([`fields_of`]).
+//! A spec has a transform for each segment of the template
+//! ([`transform`](crate::table::partition::transform)).
 //!
 //! Readers pass over a file whose partition does not match, so a file is only in a partition that all of
 //! its rows are in. Those that are not go under the spec without fields, which a table has besides
@@ -16,8 +11,6 @@
 //!
 //! Format: <https://iceberg.apache.org/spec/#partitioning>.
 
-use chrono::format::{Item, Numeric, StrftimeItems};
-use chrono::{DateTime, Datelike as _, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::schema::Schema;
@@ -26,11 +19,10 @@ use crate::lake::FileReceipt;
 use crate::schema::TableSchema;
 use crate::table::Template;
 use crate::table::partition::Part;
+use crate::table::partition::transform::Unit;
 
 /// The id of the first partition field of a table.
 pub(super) const FIRST_FIELD_ID: i32 = 1_000;
-const HOUR_SECONDS: i64 = 3_600;
-const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
 
 /// A partition spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,77 +64,6 @@ impl PartitionValue {
     }
 }
 
-/// Transforms of times, by the unit that they count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    Year,
-    Month,
-    Day,
-    Hour,
-}
-
-impl Unit {
-    /// Returns the unit of the times that a format tells apart, and no others.
-    fn of_format(format: &str) -> Option<Unit> {
-        let mut shown = [false; 4];
-        for item in StrftimeItems::new(format) {
-            let at = match item {
-                Item::Literal(_) | Item::OwnedLiteral(_) | Item::Space(_) | Item::OwnedSpace(_) => {
-                    continue;
-                }
-                Item::Numeric(Numeric::Year, _) => 0,
-                Item::Numeric(Numeric::Month, _) => 1,
-                Item::Numeric(Numeric::Day, _) => 2,
-                Item::Numeric(Numeric::Hour, _) => 3,
-                _ => return None,
-            };
-            *shown.get_mut(at)? = true;
-        }
-        match shown {
-            [true, false, false, false] => Some(Unit::Year),
-            [true, true, false, false] => Some(Unit::Month),
-            [true, true, true, false] => Some(Unit::Day),
-            [true, true, true, true] => Some(Unit::Hour),
-            _ => None,
-        }
-    }
-
-    fn transform(self) -> &'static str {
-        match self {
-            Unit::Year => "year",
-            Unit::Month => "month",
-            Unit::Day => "day",
-            Unit::Hour => "hour",
-        }
-    }
-
-    /// Parses a value that `format` has shown.
-    fn parse(self, value: &str, format: &str) -> Option<i32> {
-        let (rest, rest_format) = match self {
-            Unit::Year => ("-01-01 00:00", "-%m-%d %H:%M"),
-            Unit::Month => ("-01 00:00", "-%d %H:%M"),
-            Unit::Day => (" 00:00", " %H:%M"),
-            Unit::Hour => (":00", ":%M"),
-        };
-        let (value, format) = (format!("{value}{rest}"), format!("{format}{rest_format}"));
-        self.of_time(NaiveDateTime::parse_from_str(&value, &format).ok()?.and_utc())
-    }
-
-    fn of_micros(self, micros: i64) -> Option<i32> {
-        self.of_time(DateTime::from_timestamp_micros(micros)?)
-    }
-
-    fn of_time(self, time: DateTime<Utc>) -> Option<i32> {
-        let years = time.year().checked_sub(1970)?;
-        match self {
-            Unit::Year => Some(years),
-            Unit::Month => years.checked_mul(12)?.checked_add(i32::try_from(time.month0()).ok()?),
-            Unit::Day => i32::try_from(time.timestamp().div_euclid(DAY_SECONDS)).ok(),
-            Unit::Hour => i32::try_from(time.timestamp().div_euclid(HOUR_SECONDS)).ok(),
-        }
-    }
-}
-
 /// Returns the fields of the spec of a template, with the ids of `schema`, the table's.
 ///
 /// # Errors
@@ -152,31 +73,14 @@ pub(super) fn fields_of(
     table: &TableSchema,
     schema: &Schema,
 ) -> Result<Vec<PartitionField>, String> {
-    let mut fields: Vec<PartitionField> = Vec::new();
-    for (segment, field_id) in template.segments.iter().zip(FIRST_FIELD_ID..) {
-        let refused = |why: &str| {
-            format!(
-                "partition `{}`: {why}; Iceberg knows days (`date={{startTime:%Y-%m-%d}}`), hours, \
-                 months and years of one column, and columns of text by themselves",
-                segment.name
-            )
-        };
-        let (column, transform) = match &*segment.parts {
-            [Part::Text { column }] => (*column, "identity"),
-            [Part::Time { column, format, .. }] => match Unit::of_format(format) {
-                Some(unit) => (*column, unit.transform()),
-                None => return Err(refused("its format shows something else than a time's date")),
-            },
-            _ => return Err(refused("it has several parts")),
-        };
+    let transforms = template.transforms()?;
+    let mut fields = Vec::new();
+    let segments = template.segments.iter().zip(transforms);
+    for ((segment, (column, transform)), field_id) in segments.zip(FIRST_FIELD_ID..) {
         let name = table.fields.get(column).map(|field| &*field.name).unwrap_or_default();
-        let Some(source_id) = schema.id_of(name) else {
-            return Err(refused(&format!("the table has no column {name}")));
-        };
-        if fields.iter().any(|field| field.source_id == source_id) {
-            return Err(refused(&format!("column {name} is in another partition as well")));
-        }
-        let (name, transform) = (segment.name.clone(), transform.to_owned());
+        let source_id = schema.id_of(name);
+        let source_id = source_id.ok_or_else(|| format!("the table has no column {name}"))?;
+        let (name, transform) = (segment.name.clone(), transform.as_str().to_owned());
         fields.push(PartitionField { source_id, field_id, name, transform });
     }
     Ok(fields)
@@ -313,37 +217,12 @@ mod tests {
             ("d={startTime:%Y-%m-%d %M}", "`d`: its format shows something else"),
             ("d={startTime:%Y-%j}", "`d`: its format shows something else"),
             ("d=x{tenantId}", "`d`: it has several parts"),
-            ("d={startTime:%F}/h={startTime:%F-%H}", "`h`: column startTime is in another"),
+            ("d={startTime:%F}/h={startTime:%F-%H}", "`h`: its column is in another"),
         ] {
             let error = fields(template).unwrap_err();
             assert!(error.contains(why), "{template}: {error}");
         }
         assert_eq!(fields("").unwrap(), []);
-    }
-
-    #[test]
-    fn values_are_counted_from_1970() {
-        for (unit, value, format, expected) in [
-            (Unit::Day, "1970-01-01", "%F", 0),
-            (Unit::Day, "1969-12-31", "%F", -1),
-            (Unit::Day, "2017-11-16", "%F", 17_486),
-            (Unit::Day, "20171116", "%Y%m%d", 17_486),
-            (Unit::Day, "0001-01-01", "%F", -719_162),
-            (Unit::Day, "9999-12-31", "%F", 2_932_896),
-            (Unit::Month, "2017-11", "%Y-%m", 574),
-            (Unit::Month, "1969-12", "%Y-%m", -1),
-            (Unit::Year, "2017", "%Y", 47),
-            (Unit::Year, "1969", "%Y", -1),
-            (Unit::Hour, "2017-11-16-22", "%F-%H", 419_686),
-            (Unit::Hour, "1969-12-31-23", "%F-%H", -1),
-        ] {
-            assert_eq!(unit.parse(value, format), Some(expected), "{unit:?} {value}");
-        }
-        assert_eq!(Unit::Day.parse("2017-02-30", "%F"), None);
-        // The values that the specification has for its hash of a timestamp, as days and hours.
-        assert_eq!(Unit::Day.of_micros(1_510_871_468_000_000), Some(17_486));
-        assert_eq!(Unit::Hour.of_micros(1_510_871_468_000_000), Some(419_686));
-        assert_eq!(Unit::Day.of_micros(-1), Some(-1));
     }
 
     const NOON: i64 = 1_510_833_600_000_000;

@@ -7,6 +7,7 @@ use crate::config::error::Error;
 use crate::config::layers::Layers;
 use crate::config::list;
 use crate::import::{Input, Options};
+use crate::table::Spec;
 
 /// Builds the options of an import, and the filter of the log.
 ///
@@ -28,10 +29,12 @@ pub(in crate::config) fn import(
         builder.refuse("FILE".to_owned(), "standard input (-) can be read once only");
     }
     let lake = builder.lake();
-    let (table, _) = builder.tables();
+    let (table, more) = builder.tables();
+    let all: Vec<&Spec> = std::iter::once(&table).chain(&more).collect();
+    let catalog = builder.catalog_of(&all);
     let privacy_key = builder.file(&list::PRIVACY_KEY);
     let roll = builder.roll();
-    let options = Options { inputs, again, quiet, lake, table, privacy_key, roll };
+    let options = Options { inputs, again, quiet, lake, table, catalog, privacy_key, roll };
     let built = (options, builder.log());
     builder.done(built)
 }

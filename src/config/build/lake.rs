@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::builder::Builder;
+use crate::config::LakeSettings;
 use crate::config::error::Error;
 use crate::config::layers::Layers;
 use crate::config::list;
@@ -13,14 +14,14 @@ use crate::encode::{Compression, Encodings};
 use crate::lake::Location;
 use crate::{lake, roll};
 
-/// Builds the options of a lake.
+/// Builds the options of a lake and its catalog.
 ///
 /// # Errors
 /// Every problem of the settings.
-pub(in crate::config) fn lake(layers: &Layers) -> Result<lake::Options, Error> {
+pub(in crate::config) fn lake(layers: &Layers) -> Result<LakeSettings, Error> {
     let mut builder = Builder::new(layers);
-    let lake = builder.lake();
-    builder.done(lake)
+    let settings = LakeSettings { lake: builder.lake(), catalog: builder.catalog() };
+    builder.done(settings)
 }
 
 impl Builder<'_> {

@@ -4,6 +4,7 @@
 //! is right by itself.
 
 mod builder;
+mod catalog;
 mod endpoints;
 mod import;
 mod lake;

@@ -40,6 +40,8 @@ impl Builder<'_> {
         let journal = self.journal();
         let lake = self.lake();
         let (first, more) = self.tables();
+        let all: Vec<&Spec> = std::iter::once(&first).chain(&more).collect();
+        let catalog = self.catalog_of(&all);
         let limits = self.partition_limits();
         let tables = std::iter::once(first).chain(more);
         let roll_age = self.duration(&list::ROLL_AGE);
@@ -52,6 +54,7 @@ impl Builder<'_> {
             journal,
             lake,
             tables: tables.map(|table| Spec { partition_limits: limits, ..table }).collect(),
+            catalog,
             privacy_key: self.file(&list::PRIVACY_KEY),
             roll: self.serve_roll(),
             roll_age,

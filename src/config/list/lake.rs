@@ -84,8 +84,10 @@ pub(crate) const TABLE_FORMAT: Setting = Setting {
     example: "delta",
     commands: LANDING,
     heading: LAKE_SECTION,
-    help: "Land files alone (plain), or files that a Delta log in the table's directory names (delta).",
-    more: "A plain table becomes a Delta table with all that has landed when serve starts with delta.",
+    help: "Land files alone (plain), or files that a Delta log in the table's directory names (delta) or \
+           the snapshots of an Iceberg table in a REST catalog (iceberg).",
+    more: "A plain table becomes such a table with all that has landed when serve starts with its format. \
+           iceberg needs the address of the catalog: [catalog] in the file, or SESSIONLAKE_CATALOG_URI.",
 };
 
 /// The setting `line_limit`.

@@ -13,7 +13,8 @@ pub(crate) struct SectionList {
     pub(crate) help: &'static str,
     /// Its keys; of a section with keys of its user's, examples of them.
     pub(crate) keys: &'static [Key],
-    /// Sections of the example file: keys, with the values that they have there.
+    /// Sections of the example file: keys, with the values that they have there. Of one that is not
+    /// repeated, the second and those after it are other ways to write it.
     pub(crate) examples: &'static [&'static [(&'static str, &'static str)]],
 }
 
@@ -44,6 +45,8 @@ pub(crate) enum KeyKind {
     Pairs,
     /// A string, or an integer or boolean in its place; never shown.
     Secret,
+    /// True or false.
+    Switch,
 }
 
 impl SectionList {
@@ -67,7 +70,7 @@ impl SectionList {
 }
 
 /// Every section, in the order of reference and example.
-pub(crate) const SECTIONS: &[&SectionList] = &[&ENDPOINT, &TABLES, &PRIVACY, &STORAGE];
+pub(crate) const SECTIONS: &[&SectionList] = &[&ENDPOINT, &TABLES, &PRIVACY, &CATALOG, &STORAGE];
 
 /// The section `[[endpoint]]`.
 pub(crate) const ENDPOINT: SectionList = SectionList {
@@ -241,16 +244,16 @@ pub(crate) const TABLES: SectionList = SectionList {
             name: "format",
             kind: KeyKind::Text,
             default: "the setting `table_format`",
-            example: "\"delta\"",
-            help: "Format of the table: plain or delta.",
-            note: "plain or delta",
+            example: "\"iceberg\"",
+            help: "Format of the table: plain, delta or iceberg, which needs [catalog].",
+            note: "plain, delta or iceberg",
         },
     ],
     examples: &[&[
         ("name", "\"orders\""),
         ("schema", "\"examples/orders.avsc\""),
         ("partition", "\"date={at:%Y-%m-%d}\""),
-        ("format", "\"delta\""),
+        ("format", "\"iceberg\""),
     ]],
 };
 
@@ -300,6 +303,167 @@ pub(crate) const PRIVACY: SectionList = SectionList {
         ("\"userActions.targetUrl\"", "\"drop\""),
         ("\"stringProperties.email\"", "\"hash\""),
     ]],
+};
+
+/// The section `[catalog]`.
+pub(crate) const CATALOG: SectionList = SectionList {
+    name: "catalog",
+    repeated: false,
+    help: "The REST catalog of Iceberg tables. A key can also be given by an environment variable, which \
+           outranks the file: SESSIONLAKE_CATALOG_URI, SESSIONLAKE_CATALOG_CREDENTIAL, …. Of credential, \
+           token and the keys of AWS, a catalog takes one, or asks for none.",
+    keys: &[
+        Key {
+            name: "uri",
+            kind: KeyKind::Text,
+            default: "",
+            example: "\"https://catalog.example.com/api/catalog\"",
+            help: "Address of the catalog, without /v1.",
+            note: "without /v1",
+        },
+        Key {
+            name: "warehouse",
+            kind: KeyKind::Text,
+            default: "",
+            example: "\"lake\"",
+            help: "The warehouse, as the catalog names it; catalogs that have one only need none.",
+            note: "",
+        },
+        Key {
+            name: "namespace",
+            kind: KeyKind::Text,
+            default: "`\"sessionlake\"`",
+            example: "\"sessionlake\"",
+            help: "Namespace of the tables, with dots between its levels. It is created if it is not there.",
+            note: "",
+        },
+        Key {
+            name: "prefix",
+            kind: KeyKind::Text,
+            default: "the catalog's",
+            example: "\"main\"",
+            help: "Part of every path after /v1, for catalogs that do not say it themselves.",
+            note: "",
+        },
+        Key {
+            name: "credential",
+            kind: KeyKind::Secret,
+            default: "",
+            example: "\"id:secret\"",
+            help: "Client of OAuth 2.0, or its secret alone. Its tokens are renewed before they expire.",
+            note: "",
+        },
+        Key {
+            name: "oauth2_uri",
+            kind: KeyKind::Text,
+            default: "the catalog's own",
+            example: "\"https://login.example.com/oauth2/token\"",
+            help: "Address of the token endpoint, for credential.",
+            note: "",
+        },
+        Key {
+            name: "scope",
+            kind: KeyKind::Text,
+            default: "`\"catalog\"`",
+            example: "\"PRINCIPAL_ROLE:ALL\"",
+            help: "Scope that tokens are asked for with, for credential.",
+            note: "",
+        },
+        Key {
+            name: "token",
+            kind: KeyKind::Secret,
+            default: "",
+            example: "\"…\"",
+            help: "Bearer token. It is not renewed.",
+            note: "",
+        },
+        Key {
+            name: "signing_name",
+            kind: KeyKind::Text,
+            default: "",
+            example: "\"glue\"",
+            help: "Sign requests for this service of AWS: glue, s3tables or execute-api.",
+            note: "or s3tables",
+        },
+        Key {
+            name: "region",
+            kind: KeyKind::Text,
+            default: "the variable AWS_REGION",
+            example: "\"eu-central-1\"",
+            help: "Region of the catalog, for signing_name.",
+            note: "",
+        },
+        Key {
+            name: "access_key_id",
+            kind: KeyKind::Secret,
+            default: "the variable AWS_ACCESS_KEY_ID",
+            example: "\"…\"",
+            help: "Name of the access key, for signing_name.",
+            note: "",
+        },
+        Key {
+            name: "secret_access_key",
+            kind: KeyKind::Secret,
+            default: "the variable AWS_SECRET_ACCESS_KEY",
+            example: "\"…\"",
+            help: "Secret of the access key.",
+            note: "",
+        },
+        Key {
+            name: "session_token",
+            kind: KeyKind::Secret,
+            default: "the variable AWS_SESSION_TOKEN, with the key of the variables",
+            example: "\"…\"",
+            help: "Session token of a key that is valid for some time only.",
+            note: "",
+        },
+        Key {
+            name: "allow_http",
+            kind: KeyKind::Switch,
+            default: "`false`",
+            example: "false",
+            help: "Allow requests without TLS to other machines: anybody between could read credentials.",
+            note: "",
+        },
+        Key {
+            name: "timeout",
+            kind: KeyKind::Text,
+            default: "`\"60s\"`",
+            example: "\"60s\"",
+            help: "Give up on a request after this long. A commit of which no answer came is looked up.",
+            note: "",
+        },
+        Key {
+            name: "connect_timeout",
+            kind: KeyKind::Text,
+            default: "`\"10s\"`",
+            example: "\"10s\"",
+            help: "Give up on connecting after this long.",
+            note: "",
+        },
+    ],
+    examples: &[
+        &[
+            ("uri", "\"https://catalog.example.com/api/catalog\""),
+            ("warehouse", "\"lake\""),
+            ("namespace", "\"sessionlake\""),
+            ("prefix", "\"main\""),
+            ("credential", "\"id:secret\""),
+            ("oauth2_uri", "\"https://login.example.com/oauth2/token\""),
+            ("scope", "\"PRINCIPAL_ROLE:ALL\""),
+            ("allow_http", "false"),
+            ("timeout", "\"60s\""),
+            ("connect_timeout", "\"10s\""),
+        ],
+        &[("token", "\"…\"")],
+        &[
+            ("signing_name", "\"glue\""),
+            ("region", "\"eu-central-1\""),
+            ("access_key_id", "\"…\""),
+            ("secret_access_key", "\"…\""),
+            ("session_token", "\"…\""),
+        ],
+    ],
 };
 
 /// The section `[storage]`.

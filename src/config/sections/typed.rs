@@ -44,6 +44,11 @@ pub(crate) struct TableSection {
 #[serde(transparent)]
 pub(crate) struct PrivacySection(pub(crate) BTreeMap<String, String>);
 
+/// `[catalog]`: values by key. Some are secret, so none is shown unless its key says that it may be.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct CatalogSection(pub(crate) BTreeMap<String, SecretText>);
+
 /// `[storage]`: options of the object store.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]

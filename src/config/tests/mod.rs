@@ -1,5 +1,6 @@
 //! The four layers, messages, and everything that is made from the lists.
 
+mod catalog;
 mod layers;
 mod listening;
 mod messages;

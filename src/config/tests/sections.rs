@@ -219,6 +219,7 @@ fn every_example_of_a_key_is_right_by_its_type() {
                 KeyKind::Texts => value.is_array(),
                 KeyKind::Pairs => value.is_table(),
                 KeyKind::Secret => value.is_str() || value.is_bool(),
+                KeyKind::Switch => value.is_bool(),
             };
             assert!(right, "{}.{}", section.name, key.name);
         }

@@ -59,6 +59,8 @@ proptest! {
                 Just("_lake.json".to_owned()),
                 Just("_delta_log".to_owned()),
                 Just("_change_data".to_owned()),
+                Just("metadata".to_owned()),
+                "[a-z0-9-]{0,3}\\.(avro|metadata\\.json|puffin)",
                 "deletion_vector_[a-z]{0,2}\\.bin",
                 "[a-z]{1,3}",
                 "[a-z]{1,3}=[a-z]{0,2}",
@@ -146,5 +148,26 @@ fn the_log_of_a_table_is_no_data() {
     for name in ["t/d=1/_delta_log/0.json", "_delta_log/0.json", "t/_delta_log", "_a/_delta_log/0"]
     {
         assert_eq!(parse(name), ObjectName::Other(name));
+    }
+}
+
+#[test]
+fn the_metadata_of_a_table_is_told_from_a_table_of_that_name() {
+    for file in [
+        "n1-00000007-0-1a2b-m0.avro",
+        "snap-1-0-1a2b.avro",
+        "00003-1a2b.metadata.json",
+        "00003-1a2b.gz.metadata.json",
+        "1a2b.stats",
+        ".00003-1a2b.metadata.json.crc",
+    ] {
+        let name = format!("a/b/metadata/{file}");
+        assert_eq!(ObjectName::parse(&name), ObjectName::TableMetadata { table: "a/b", file });
+    }
+    let (table, partition, node, roll) = ("lake/metadata", "", "n", Roll(7));
+    let data = ObjectName::Data { table, partition, node, roll };
+    assert_eq!(ObjectName::parse("lake/metadata/n-00000007.parquet"), data);
+    for name in ["t/d=1/metadata/a.avro", "metadata/a.avro", "t/metadata/readme.txt", "t/a.avro"] {
+        assert_eq!(ObjectName::parse(name), ObjectName::Other(name));
     }
 }

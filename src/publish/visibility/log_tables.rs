@@ -90,6 +90,7 @@ impl LogTables {
         for spec in tables.specs() {
             match spec.format {
                 Format::Plain => continue,
+                Format::Iceberg => anyhow::bail!("table {}: not built yet", spec.name),
                 Format::Delta => {}
             }
             let (schema, partition) = (Arc::clone(&spec.schema), spec.partition.clone());

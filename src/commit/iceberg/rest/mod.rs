@@ -37,5 +37,5 @@ mod tokens;
 pub(super) use client::Catalog;
 #[cfg_attr(not(test), expect(unused_imports, reason = "not wired yet"))]
 pub(super) use error::RestError;
-#[cfg_attr(not(test), expect(unused_imports, reason = "not wired yet"))]
-pub(super) use options::{Credentials, Options};
+pub use options::{Credentials, OAuth2, Options};
+pub use sigv4::Keys;

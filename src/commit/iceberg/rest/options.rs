@@ -5,30 +5,34 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::names;
 use super::sigv4::Keys;
 
-/// Options of a catalog.
+/// Options of a catalog. `Debug` shows no credentials.
 #[derive(Clone, Debug)]
-pub(in crate::commit::iceberg) struct Options {
+pub struct Options {
     /// Address, without `/v1`.
-    pub(in crate::commit::iceberg) uri: String,
+    pub uri: String,
     /// The warehouse, as the catalog names it.
-    pub(in crate::commit::iceberg) warehouse: Option<String>,
+    pub warehouse: Option<String>,
     /// Part of every path, unless the catalog gives another one.
-    pub(in crate::commit::iceberg) prefix: Option<String>,
+    pub prefix: Option<String>,
     /// Levels of the namespace that tables are in.
-    pub(in crate::commit::iceberg) namespace: Vec<String>,
-    pub(in crate::commit::iceberg) credentials: Credentials,
+    pub namespace: Vec<String>,
+    /// What requests are authorised with.
+    pub credentials: Credentials,
     /// Allows addresses without TLS that are not loopback.
-    pub(in crate::commit::iceberg) allow_http: bool,
+    pub allow_http: bool,
     /// The most time of a request with its answer.
-    pub(in crate::commit::iceberg) timeout: Duration,
-    pub(in crate::commit::iceberg) connect_timeout: Duration,
+    pub timeout: Duration,
+    /// The most time of connecting.
+    pub connect_timeout: Duration,
 }
 
 impl Options {
     /// Returns the options of a catalog at `uri` with everything else as it usually is.
-    pub(in crate::commit::iceberg) fn new(uri: &str, namespace: &str) -> Options {
+    #[must_use]
+    pub fn new(uri: &str, namespace: &str) -> Options {
         Options {
             uri: uri.to_owned(),
             warehouse: None,
@@ -40,11 +44,31 @@ impl Options {
             connect_timeout: Duration::from_secs(10),
         }
     }
+
+    /// Checks what a client would refuse before it asks anything.
+    ///
+    /// # Errors
+    /// The field, by the name of its setting, and what is wrong with it, without its value.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        parse_url(&self.uri, self.allow_http).map_err(|why| ("uri", why))?;
+        if let Credentials::OAuth2(OAuth2 { endpoint: Some(endpoint), .. }) = &self.credentials {
+            parse_url(endpoint, self.allow_http).map_err(|why| ("oauth2_uri", why))?;
+        }
+        let namespace = names::encode_namespace(&self.namespace, names::SEPARATOR);
+        namespace.map_err(|why| ("namespace", why))?;
+        if let Some(prefix) = &self.prefix {
+            names::check_prefix(prefix).map_err(|why| ("prefix", why))?;
+        }
+        match &self.warehouse {
+            Some(warehouse) => names::encode(warehouse).map(drop).map_err(|why| ("warehouse", why)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Credentials of a client.
 #[derive(Clone)]
-pub(in crate::commit::iceberg) enum Credentials {
+pub enum Credentials {
     /// A catalog that asks for none.
     None,
     /// A bearer token.
@@ -57,25 +81,33 @@ pub(in crate::commit::iceberg) enum Credentials {
 
 /// A client of a token endpoint.
 #[derive(Clone)]
-pub(in crate::commit::iceberg) struct OAuth2 {
+pub struct OAuth2 {
     /// Left out by catalogs that know it by its secret.
-    pub(in crate::commit::iceberg) client_id: Option<String>,
-    pub(in crate::commit::iceberg) client_secret: String,
+    pub client_id: Option<String>,
+    /// The client's secret.
+    pub client_secret: String,
     /// Scopes with spaces between.
-    pub(in crate::commit::iceberg) scope: String,
+    pub scope: String,
     /// Address of the token endpoint; the catalog's own if there is none.
-    pub(in crate::commit::iceberg) endpoint: Option<String>,
+    pub endpoint: Option<String>,
 }
 
 impl OAuth2 {
-    /// Parses `id:secret`, or a secret alone.
-    pub(in crate::commit::iceberg) fn parse(credential: &str) -> OAuth2 {
+    /// Parses `id:secret`, or a secret alone. The scope is `catalog`, as catalogs have it.
+    #[must_use]
+    pub fn parse(credential: &str) -> OAuth2 {
         let (id, secret) = match credential.split_once(':') {
             Some((id, secret)) => (Some(id.to_owned()), secret),
             None => (None, credential),
         };
         let (client_secret, scope) = (secret.to_owned(), "catalog".to_owned());
         OAuth2 { client_id: id, client_secret, scope, endpoint: None }
+    }
+}
+
+impl std::fmt::Debug for OAuth2 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OAuth2([hidden])")
     }
 }
 
@@ -107,7 +139,11 @@ pub(super) fn parse_url(text: &str, allow_http: bool) -> Result<Url, String> {
     match url.scheme() {
         "https" => Ok(url),
         "http" if loopback || allow_http => Ok(url),
-        "http" => Err("anybody could read its credentials without TLS: use https".to_owned()),
+        "http" => Err(
+            "anybody could read its credentials without TLS: use https, or allow_http = true on \
+                       a network that you trust"
+                .to_owned(),
+        ),
         _ => Err("its address is neither https nor http".to_owned()),
     }
 }

@@ -18,14 +18,17 @@ use crate::record::Micros;
 
 /// Keys that sign.
 #[derive(Clone)]
-pub(in crate::commit::iceberg) struct Keys {
-    pub(in crate::commit::iceberg) access_key_id: String,
-    pub(in crate::commit::iceberg) secret_access_key: String,
+pub struct Keys {
+    /// Name of the access key.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: String,
     /// Of keys that are valid for some time.
-    pub(in crate::commit::iceberg) session_token: Option<String>,
-    pub(in crate::commit::iceberg) region: String,
+    pub session_token: Option<String>,
+    /// Region of the catalog.
+    pub region: String,
     /// `glue` or `s3tables`.
-    pub(in crate::commit::iceberg) service: String,
+    pub service: String,
 }
 
 impl std::fmt::Debug for Keys {
