@@ -143,13 +143,16 @@ async fn has_slot(slot: &Weak<Slot>) -> bool {
 struct InFlightRequest {
     state: Arc<ConnectionState>,
     number: u64,
+    /// The gauge that it was added to, which it is taken from.
+    counted: metrics::Gauge,
 }
 
 impl InFlightRequest {
     fn begin(state: Arc<ConnectionState>, h1: bool) -> Self {
         let number = state.request_began(h1);
-        metrics::gauge!(HTTP_IN_FLIGHT).increment(1.0);
-        InFlightRequest { state, number }
+        let counted = metrics::gauge!(HTTP_IN_FLIGHT);
+        counted.increment(1.0);
+        InFlightRequest { state, number, counted }
     }
 
     fn count(&self, response: &Response) {
@@ -160,7 +163,7 @@ impl InFlightRequest {
 
 impl Drop for InFlightRequest {
     fn drop(&mut self) {
-        metrics::gauge!(HTTP_IN_FLIGHT).decrement(1.0);
+        self.counted.decrement(1.0);
         self.state.request_ended(self.number);
     }
 }

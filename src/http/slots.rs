@@ -93,6 +93,8 @@ pub(super) struct Slot {
     becoming: tokio::sync::Mutex<()>,
     peer: Peer,
     closing: Closing,
+    /// The gauge that it was added to, which it is taken from: that of the recorder of its begin.
+    counted: metrics::Gauge,
     _of_peer: Option<PeerPermit>,
 }
 
@@ -157,7 +159,8 @@ impl Slots {
         state: Arc<ConnectionState>,
         closing: Closing,
     ) -> Arc<Slot> {
-        metrics::gauge!(HTTP_CONNECTIONS).increment(1.0);
+        let counted = metrics::gauge!(HTTP_CONNECTIONS);
+        counted.increment(1.0);
         let mut open = self.open.lock();
         let number = open.next;
         open.next += 1;
@@ -171,6 +174,7 @@ impl Slots {
             becoming: tokio::sync::Mutex::default(),
             peer,
             closing,
+            counted,
             _of_peer: of_peer,
         })
     }
@@ -301,7 +305,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        metrics::gauge!(HTTP_CONNECTIONS).decrement(1.0);
+        self.counted.decrement(1.0);
         self.slots.open.lock().connections.remove(&self.number);
     }
 }

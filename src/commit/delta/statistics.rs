@@ -7,6 +7,9 @@
 //! * The log writes times with milliseconds: lower bounds are rounded down and upper bounds up. A bound
 //!   that would be rounded out of the years 1 to 9999 is left out, since readers could not parse it.
 //! * A column of doubles with a NaN, or of which it is not known, has no bounds, nor has an infinite one.
+//! * Some readers take a bound that is not there, beside bounds of other columns, for one that no value is
+//!   within. So booleans have bounds, which other writers leave out, and a file in which some column has
+//!   values and lacks a bound has none at all.
 //!
 //! Columns within structs have statistics, below their struct; those within lists and maps have none,
 //! and partition columns none either. A column that the footer does not list is null in every row. The
@@ -15,11 +18,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, StructArray,
+    Array as _, ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{Field as ArrowField, Fields};
+use arrow::datatypes::{DataType, Field as ArrowField, Fields};
 use arrow::error::ArrowError;
 
 use crate::columnar::statistics::{ColumnStatistics, FileStatistics, Scalar};
@@ -50,16 +53,18 @@ pub(super) fn of(schema: &TableSchema, files: &[Counted<'_>]) -> Result<StructAr
     // Files without statistics have their rows alone: some readers take an empty object for bounds that
     // no value is within, and pass over the file.
     let known: NullBuffer = files.iter().map(|(_, statistics)| statistics.is_some()).collect();
+    let bounded = files.iter().zip(all.bounded(files)).map(|(file, all)| file.1.is_some() && all);
+    let bounded: NullBuffer = bounded.collect();
     let tight = BooleanArray::new(vec![true; files.len()].into(), Some(known.clone()));
-    let of_known = |members| -> Result<ArrayRef, ArrowError> {
+    let of_those = |files: &NullBuffer, members| -> Result<ArrayRef, ArrowError> {
         let (fields, columns, _) = structure(members)?.into_parts();
-        Ok(Arc::new(StructArray::try_new(fields, columns, Some(known.clone()))?))
+        Ok(Arc::new(StructArray::try_new(fields, columns, Some(files.clone()))?))
     };
     let all: Vec<(&str, ArrayRef)> = vec![
         ("numRecords", Arc::new(rows)),
-        ("nullCount", of_known(all.nulls)?),
-        ("minValues", of_known(all.least)?),
-        ("maxValues", of_known(all.most)?),
+        ("nullCount", of_those(&known, all.nulls)?),
+        ("minValues", of_those(&bounded, all.least)?),
+        ("maxValues", of_those(&bounded, all.most)?),
         ("tightBounds", Arc::new(tight)),
     ];
     structure(all.into_iter().map(|(name, values)| member(name, values)).collect())
@@ -107,13 +112,28 @@ impl Members {
                 let counts =
                     files.iter().map(|file| null_count(*file, &path)).collect::<Int64Array>();
                 self.nulls.push(member(name, Arc::new(counts)));
-                if *kind != Kind::Boolean {
-                    self.least.push(member(name, bounds(kind, files, &path, Side::Least)));
-                    self.most.push(member(name, bounds(kind, files, &path, Side::Most)));
-                }
+                self.least.push(member(name, bounds(kind, files, &path, Side::Least)));
+                self.most.push(member(name, bounds(kind, files, &path, Side::Most)));
             }
         }
         Ok(())
+    }
+
+    /// Tells of each file whether all columns that have values in it have both bounds. Those within
+    /// structs are of no account: readers that miss a bound look at no others.
+    fn bounded(&self, files: &[Counted<'_>]) -> Vec<bool> {
+        let mut all = vec![true; files.len()];
+        for (field, bounds) in self.least.iter().chain(&self.most) {
+            if matches!(field.data_type(), DataType::Struct(_)) {
+                continue;
+            }
+            for (at, ((_, statistics), bounded)) in files.iter().zip(&mut all).enumerate() {
+                let column = statistics.and_then(|statistics| statistics.column(field.name()));
+                let is_null = column.is_none_or(|column| column.nulls == Some(column.values));
+                *bounded &= is_null || bounds.is_valid(at);
+            }
+        }
+        all
     }
 }
 
@@ -146,6 +166,7 @@ fn bounds(kind: &Kind, files: &[Counted<'_>], name: &str, side: Side) -> ArrayRe
         files.iter().map(|(_, statistics)| bound(statistics.as_ref()?.column(name)?, side));
     match kind {
         Kind::Long => Arc::new(bounds.map(long).collect::<Int64Array>()),
+        Kind::Boolean => Arc::new(bounds.map(boolean).collect::<BooleanArray>()),
         Kind::Double => Arc::new(bounds.map(double).collect::<Float64Array>()),
         Kind::TimestampMillis => {
             let times =
@@ -168,6 +189,13 @@ fn bound(column: &ColumnStatistics, side: Side) -> Option<&Scalar> {
     let bound = &bound?.value;
     // Doubles have a bound only if the footer says that none of them is a NaN.
     (!matches!(bound, Scalar::Double(_)) || column.nans == Some(0)).then_some(bound)
+}
+
+fn boolean(bound: Option<&Scalar>) -> Option<bool> {
+    match bound {
+        Some(Scalar::Boolean(value)) => Some(*value),
+        _ => None,
+    }
 }
 
 fn long(bound: Option<&Scalar>) -> Option<i64> {

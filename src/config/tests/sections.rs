@@ -96,6 +96,19 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
              \"date={at:YYYY-MM-DD}\"",
             "write `%Y-%m-%d`",
         ),
+        (
+            "[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\nformat = \"hudi\"",
+            ":4: tables.format: `hudi` is no table format that this version writes",
+        ),
+        (
+            "[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\npartition = \
+             \"customer={customer}\"\nformat = \"delta\"",
+            ":4: tables.partition: customer is a column of the table, and readers of a Delta table",
+        ),
+        (
+            "partition = \"country={country}\"\ntable_format = \"delta\"",
+            ":1: partition: country is a column of the table, and readers of a Delta table",
+        ),
         ("privacy_key = \"k\"\n[privacy]\nduration = \"hash\"", ":3: privacy.duration: only text"),
         ("encrypt_journal = true", ":1: encrypt_journal: needs a secret: --privacy-key"),
         ("tls_cert = \"cert.pem\"", ":1: tls_cert: it needs a private key as well: --tls-key"),

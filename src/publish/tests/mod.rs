@@ -11,3 +11,4 @@ mod search;
 mod stop;
 pub(crate) mod store;
 mod upgrade;
+mod visible;

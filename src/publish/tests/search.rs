@@ -26,12 +26,14 @@ use std::sync::Arc;
 
 use super::harness::{Harness, land, line};
 use super::store::Faults;
+use super::visible::{self, Committing, Kept};
 use crate::encode::Compression;
 use crate::journal::tests::fake::{FakeDisk, FaultEffect, PlannedFault};
 use crate::journal::{AppendError, Journal, JournalError};
 use crate::lake::{Lake, LakeId};
 use crate::publish::lake_file::LakeFile;
 use crate::search::{Dice, histories};
+use crate::table::Format;
 
 /// Histories and steps of the search that every test run makes at least.
 const HISTORIES: u64 = 150;
@@ -39,20 +41,20 @@ const STEPS: u64 = 20_000;
 
 /// Counts over all histories.
 #[derive(Debug, Default)]
-struct Tally {
-    histories: u64,
+pub(super) struct Tally {
+    pub(super) histories: u64,
     lives: u64,
     /// Bodies asked for, starts, and calls to the store; not those of a life that is over.
-    steps: u64,
+    pub(super) steps: u64,
     acked: u64,
     duplicates: u64,
     refused: u64,
     rolls: u64,
-    kills: u64,
-    power_cuts: u64,
+    pub(super) kills: u64,
+    pub(super) power_cuts: u64,
     disk_faults: u64,
     store_faults: u64,
-    store: Faults,
+    pub(super) store: Faults,
     /// Older copies that were refused, and those that nothing was sealed since.
     copies_refused: u64,
     copies_taken: u64,
@@ -61,6 +63,9 @@ struct Tally {
     /// Bodies that were set aside, and those of them that had no fault.
     set_aside: u64,
     wrongly_set_aside: u64,
+    /// Commits to the log of the table, and attempts of the landing process that failed.
+    pub(super) commits: u64,
+    pub(super) commits_failed: u64,
 }
 
 /// A copy of the state directory.
@@ -78,7 +83,7 @@ struct Asked {
     faulty: bool,
 }
 
-struct History {
+pub(super) struct History {
     dice: Dice,
     harness: Harness,
     asked: Vec<Asked>,
@@ -88,12 +93,14 @@ struct History {
     /// Faults that bodies may have.
     faults: Vec<&'static str>,
     deaths: u64,
+    kept: Kept,
 }
 
 impl History {
-    fn new(seed: u64) -> History {
+    pub(super) fn new(seed: u64, format: Format) -> History {
         let mut dice = Dice(seed);
         let mut harness = Harness::new(dice.roll());
+        harness.table.format = format;
         harness.options.segment_bytes = if dice.one_in(2) { 600 } else { 20_000 };
         harness.rows = 1 + dice.below(30);
         // With little memory, rows are spilled.
@@ -106,7 +113,8 @@ impl History {
             _ => Vec::new(),
         };
         let (asked, acked, copies) = (Vec::new(), BTreeMap::new(), Vec::new());
-        History { dice, harness, asked, acked, copies, faults, deaths: 0 }
+        let kept = Kept::default();
+        History { dice, harness, asked, acked, copies, faults, deaths: 0, kept }
     }
 
     /// A new body, or one that was asked for before.
@@ -194,13 +202,27 @@ impl History {
             }
             Err(other) => panic!("{other}"),
         };
-        let supervisor = self.harness.supervisor(&journal, &recovery);
+        let mut supervisor = self.harness.supervisor(&journal, &recovery);
         let disk = Arc::clone(&self.harness.disk);
         let bodies = self.dice.below(16);
         let in_order = self.dice.one_in(2);
-        let ended = std::thread::scope(|scope| {
+        let committing = Committing::of(&self.harness, journal.node());
+        let beside =
+            committing.as_ref().and_then(|_| self.dice.one_in(4).then(|| self.dice.roll()));
+        let (ended, failed) = std::thread::scope(|scope| {
             let stop = supervisor.stop.clone();
-            let supervisor = scope.spawn(|| land(&supervisor, &disk));
+            let committing = committing.map(|(committing, observers)| {
+                supervisor.observers = observers;
+                scope.spawn(|| committing.run())
+            });
+            let (objects, table) = (&self.harness.store.objects, &self.harness.table);
+            let beside = beside.map(|seed| {
+                let (objects, table) = (Arc::clone(objects), table.clone());
+                scope.spawn(move || visible::catch_up(&objects, &table, &mut Dice(seed)))
+            });
+            let disk = &disk;
+            // Dropped at its end, of which the thread that commits hears.
+            let supervisor = scope.spawn(move || land(&supervisor, disk));
             let mut healthy = true;
             for _ in 0..bodies {
                 healthy = healthy && !disk.is_off() && self.append(&journal, tally);
@@ -227,9 +249,12 @@ impl History {
                 }
                 std::thread::sleep(std::time::Duration::from_micros(100));
             }
-            supervisor.join().expect("the supervisor thread")
+            let ended = supervisor.join().expect("the supervisor thread");
+            let failed = committing.map_or(0, |thread| thread.join().expect("no panic"));
+            beside.into_iter().for_each(|thread| thread.join().expect("no panic"));
+            (ended, failed)
         });
-        drop(supervisor);
+        tally.commits_failed += failed;
         let healthy = ended.is_ok() && !disk.is_off() && !disk.is_gone();
         if healthy && self.dice.one_in(2) {
             drop(journal);
@@ -398,7 +423,7 @@ impl History {
         self.harness.store.next_process();
     }
 
-    fn run(&mut self, tally: &mut Tally) {
+    pub(super) fn run(&mut self, tally: &mut Tally) {
         for _ in 0..1 + self.dice.below(8) {
             // Beside a directory of which its process dies, no other one is told from it.
             let dies = self.faults.contains(&"!die");
@@ -414,6 +439,13 @@ impl History {
                 2 => self.clone_beside(tally),
                 3 => self.find_another_lake(tally),
                 _ => {}
+            }
+            if self.harness.table.format != Format::Plain {
+                if self.dice.one_in(3) {
+                    let Harness { store, table, .. } = &self.harness;
+                    visible::catch_up(&store.objects, table, &mut self.dice);
+                }
+                self.kept.check(&self.harness);
             }
         }
         self.harness.disk.plan_fault(None);
@@ -443,7 +475,7 @@ impl History {
     }
 
     /// Acked ⊆ landed ∪ quarantined, each once, whole, and nothing that was never asked for.
-    fn check(&self, tally: &mut Tally) {
+    fn check(&mut self, tally: &mut Tally) {
         let landed = self.harness.landed();
         let mut known = 0;
         for asked in &self.asked {
@@ -469,6 +501,8 @@ impl History {
             landed.check_sizes();
         }
         tally.rolls += landed.receipts.len() as u64;
+        tally.commits += visible::check(&self.harness);
+        self.kept.check(&self.harness);
         let faults = self.harness.store.faults();
         tally.steps += faults.calls;
         tally.store_faults += faults.all();
@@ -487,7 +521,7 @@ impl History {
 fn no_history_loses_or_doubles_a_line() {
     let mut tally = Tally::default();
     let all = histories(HISTORIES, STEPS, |seed| {
-        History::new(seed).run(&mut tally);
+        History::new(seed, Format::Plain).run(&mut tally);
         tally.histories += 1;
         tally.steps
     });

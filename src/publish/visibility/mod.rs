@@ -30,3 +30,5 @@ mod tests;
 
 pub(crate) use self::keeper::Keeper;
 pub(crate) use self::log_tables::LogTables;
+#[cfg(test)]
+pub(crate) use self::log_tables::WaitingRolls;

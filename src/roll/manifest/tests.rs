@@ -1,7 +1,8 @@
 use super::*;
+use crate::columnar::statistics::{Bound, ColumnStatistics, Scalar};
 use crate::record::Seq;
 use crate::schema::TableSchema;
-use crate::table::Rows;
+use crate::table::{Format, Rows};
 
 const SCHEMA: &str = r#"{"type": "record", "name": "t", "fields": [
     {"name": "on", "type": ["null", "string"], "default": null},
@@ -68,6 +69,39 @@ fn names_and_the_receipt_derive_from_the_manifest() {
     assert_eq!(json["tables"][1]["files"][0], plain);
     assert_eq!(json["tables"][1]["derived"], true);
     assert_eq!(serde_json::from_value::<Receipt>(json).unwrap(), receipt);
+}
+
+/// A commit to a log has no other source of statistics; receipts of plain tables stay as small as they were.
+#[test]
+fn files_of_a_table_with_a_log_have_statistics_in_the_receipt() {
+    let schema = Arc::new(TableSchema::parse(SCHEMA).unwrap());
+    let spec =
+        |name, format| Spec { format, ..Spec::new(name, Arc::clone(&schema), Template::default()) };
+    let tables = vec![spec("plain", Format::Plain), spec("log", Format::Delta)];
+    let tables = Tables::new(tables).unwrap();
+    let range = SeqRange { first: Seq(1), last: Seq(1) };
+    let mut manifest = Manifest::new("n".into(), Roll(1), range, Counts::default(), &tables);
+    let statistics = FileStatistics {
+        columns: vec![ColumnStatistics {
+            path: "on".to_owned(),
+            values: 3,
+            nulls: Some(1),
+            nans: None,
+            compressed_bytes: 20,
+            min: Some(Bound { value: Scalar::Text("a".to_owned()), exact: true }),
+            max: Some(Bound { value: Scalar::Text("b".to_owned()), exact: false }),
+        }],
+    };
+    for table in ["plain", "log"] {
+        let file = encoded("s/1", 3, statistics.clone());
+        manifest.add_file(tables.id(table).unwrap(), String::new(), values(&[]), false, file);
+    }
+    let receipt = manifest.receipt(&[]);
+    let of = |table| receipt.files_of(table).next().unwrap().statistics.clone();
+    assert_eq!((of("plain"), of("log")), (None, Some(statistics.clone())));
+    let json = serde_json::to_value(&receipt).unwrap();
+    let read: Receipt = serde_json::from_value(json).unwrap();
+    assert_eq!(read.files_of("log").next().unwrap().statistics, Some(statistics));
 }
 
 #[test]
