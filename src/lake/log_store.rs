@@ -9,6 +9,8 @@
 //! An entry of a log that was created is never taken back, also when its name could not be synced:
 //! another process may have read it, and have put the next entry after it.
 
+mod directory;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -215,7 +217,24 @@ impl ObjectStore for LogStore {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.in_order(self.lake.store.list_with_offset(prefix, offset))
+        let (Location::Local(root), Some(prefix)) = (&self.lake.location, prefix) else {
+            return self.in_order(self.lake.store.list_with_offset(prefix, offset));
+        };
+        let (root, prefix, offset) = (root.clone(), prefix.clone(), offset.clone());
+        let store = Arc::clone(&self.lake.store);
+        let listed = async move {
+            let general = store.list_with_offset(Some(&prefix), &offset);
+            let path = root.join(prefix.as_ref());
+            let listed = blocking(move || {
+                directory::list_after(&root, &prefix, &offset)
+                    .map_err(|source| StoreError::Io { path, source })
+            });
+            Ok(match listed.await.map_err(failed)? {
+                Some(listed) => stream::iter(listed).map(Ok).boxed(),
+                None => general,
+            })
+        };
+        self.in_order(listed.try_flatten_stream().boxed())
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

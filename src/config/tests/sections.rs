@@ -103,7 +103,7 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
         (
             "[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\npartition = \
              \"customer={customer}\"\nformat = \"delta\"",
-            ":4: tables.partition: customer is a column of the table, and readers of a Delta table",
+            ":4: tables.partition: partition template `customer={customer}`: `customer` is a column of",
         ),
         (
             "partition = \"country={country}\"\ntable_format = \"delta\"",

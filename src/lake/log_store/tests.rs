@@ -101,3 +101,56 @@ async fn listings_are_in_order_and_without_hidden_files() {
     assert_eq!(names(None).await, "1.json 2.json 3.json 4.json 5.json");
     assert_eq!(names(Some("t/_delta_log/3.json")).await, "4.json 5.json");
 }
+
+/// The listing of a directory of our own has what the library's has.
+#[tokio::test]
+async fn a_listing_after_a_name_is_that_of_the_library() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let lake = lake_in(dir.path());
+    let store = lake.log_store();
+    let log = Path::from("t/_delta_log");
+    let all = async |store: &dyn ObjectStore, after: &str| -> Vec<ObjectMeta> {
+        let listed = store.list_with_offset(Some(&log), &Path::from(after));
+        let mut listed: Vec<ObjectMeta> = listed.try_collect().await.expect("listed");
+        listed.iter_mut().for_each(|meta| meta.e_tag = None);
+        listed
+    };
+    assert_eq!(all(&store, "t/_delta_log").await, []);
+    let mut names: Vec<String> =
+        (0..300).flat_map(|n| [format!("{n:020}.json"), format!("{n:020}.crc")]).collect();
+    for name in ["_last_checkpoint", "_sidecars/a.parquet", "00000000000000000100/x"] {
+        names.push(name.to_owned());
+    }
+    for odd in [None, Some("ö dd.json"), Some("link")] {
+        for name in &names {
+            store
+                .put(&Path::from(format!("{log}/{name}")), name.clone().into())
+                .await
+                .expect("put");
+        }
+        names.clear();
+        let folder = dir.path().join("t/_delta_log");
+        match odd {
+            Some("link") => {
+                std::os::unix::fs::symlink(folder.join("_last_checkpoint"), folder.join("link"))
+                    .expect("a link")
+            }
+            Some(name) => std::fs::write(folder.join(name), "x").expect("a file"),
+            None => {}
+        }
+        for after in [
+            "",
+            "/00000000000000000100.json",
+            "/00000000000000000100",
+            "/00000000000000000299.json",
+            "/_",
+            "/~",
+        ] {
+            let after = format!("t/_delta_log{after}");
+            let mut wanted = all(&lake.store, &after).await;
+            wanted.sort_by(|a, b| a.location.cmp(&b.location));
+            assert_eq!(all(&store, &after).await, wanted, "{odd:?} {after}");
+            assert!(wanted.len() > 1 || after.ends_with('~'), "{after}: {wanted:?}");
+        }
+    }
+}
