@@ -107,7 +107,7 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
         ),
         (
             "partition = \"country={country}\"\ntable_format = \"delta\"",
-            ":1: partition: country is a column of the table, and readers of a Delta table",
+            ":1: partition: partition template `country={country}`: `country` is a column of table",
         ),
         ("privacy_key = \"k\"\n[privacy]\nduration = \"hash\"", ":3: privacy.duration: only text"),
         ("encrypt_journal = true", ":1: encrypt_journal: needs a secret: --privacy-key"),
