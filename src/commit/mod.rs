@@ -17,8 +17,8 @@
 //! it later.
 
 pub(crate) mod delta;
-#[expect(dead_code, reason = "not wired yet")]
-mod iceberg;
+#[allow(dead_code, reason = "not wired yet")]
+pub(crate) mod iceberg;
 mod plain;
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,13 @@ pub(super) struct ManifestFile {
     pub(super) key_metadata: Option<Vec<u8>>,
 }
 
+impl ManifestFile {
+    /// Tells whether it lists data files, and not deletes.
+    pub(super) fn is_of_data(&self) -> bool {
+        self.content == 0
+    }
+}
+
 /// The values of a partition field in a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FieldSummary {

@@ -10,7 +10,8 @@
 //! * [`metrics`]: counts and bounds of a file by field id.
 //! * [`manifest`]: manifest files. [`manifest_list`]: lists of them, written and read.
 //! * [`avro`]: the encoding of both.
-//! * [`rest`]: the catalog.
+//! * [`rest`]: the catalog. [`addresses`]: where objects are.
+//! * [`table`]: commits. [`view`]: the contents of a table.
 //!
 //! # Promise
 //! What is written here is true of every row of a file, or is not written: a bound or a partition value
@@ -31,6 +32,7 @@
 //!
 //! Format: <https://iceberg.apache.org/spec/>.
 
+mod addresses;
 mod avro;
 mod manifest;
 mod manifest_list;
@@ -38,11 +40,28 @@ mod metrics;
 mod partition;
 mod rest;
 mod schema;
+mod table;
+mod view;
+
+#[allow(unused_imports, reason = "not wired yet")]
+pub(crate) use self::rest::Catalog;
+#[allow(unused_imports, reason = "not wired yet")]
+pub(crate) use self::table::IcebergTable;
+#[allow(unused_imports, reason = "not wired yet")]
+pub(crate) use self::view::{Deletes, IcebergView};
+
+/// Begin of the names of the table properties that mark rolls.
+const MARK: &str = "sessionlake.roll.";
 
 pub use self::rest::{Credentials, Keys, OAuth2, Options};
 
 /// Returns the name of the table property that marks the rolls of `node`: the number of the last one
 /// that the table has.
 fn mark_of(node: &str) -> String {
-    format!("sessionlake.roll.{node}")
+    format!("{MARK}{node}")
+}
+
+/// Returns the node whose rolls a property marks.
+fn node_of(property: &str) -> Option<&str> {
+    property.strip_prefix(MARK)
 }

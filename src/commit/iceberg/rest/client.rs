@@ -19,6 +19,7 @@ use super::sigv4::{self, Keys};
 use super::tokens::Tokens;
 use crate::clock::Clock;
 use crate::error_text::one_line;
+use crate::record::Micros;
 
 /// Most bytes of an answer: the metadata of a table.
 pub(super) const MOST_BYTES: usize = 64 << 20;
@@ -26,7 +27,7 @@ pub(super) const MOST_BYTES: usize = 64 << 20;
 const REFUSAL_BYTES: usize = 16 << 10;
 
 /// A catalog, and the namespace of our tables in it.
-pub(in crate::commit::iceberg) struct Catalog {
+pub(crate) struct Catalog {
     http: Client,
     url: Url,
     options: Options,
@@ -34,7 +35,14 @@ pub(in crate::commit::iceberg) struct Catalog {
     clock: Arc<dyn Clock>,
     /// Asked once; an attempt that failed is not kept.
     paths: OnceCell<Paths>,
+    #[cfg(test)]
+    fake: Option<Fake>,
 }
+
+/// Answers a request with status and body in place of a server; none breaks the connection.
+#[cfg(test)]
+pub(in crate::commit::iceberg) type Fake =
+    Arc<dyn Fn(&Request) -> Option<(u16, Vec<u8>)> + Send + Sync>;
 
 enum Auth {
     None,
@@ -86,7 +94,32 @@ impl Catalog {
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| one_line(&error))?;
-        Ok(Catalog { http, url, options, auth, clock, paths: OnceCell::new() })
+        Ok(Catalog {
+            http,
+            url,
+            options,
+            auth,
+            clock,
+            paths: OnceCell::new(),
+            #[cfg(test)]
+            fake: None,
+        })
+    }
+
+    /// Returns the same client with `fake` in place of the server.
+    #[cfg(test)]
+    pub(in crate::commit::iceberg) fn with_fake(self, fake: Fake) -> Catalog {
+        Catalog { fake: Some(fake), ..self }
+    }
+
+    /// Returns the name of a table with its namespace, as people write it.
+    pub(in crate::commit::iceberg) fn full_name(&self, table: &str) -> String {
+        format!("{}.{table}", self.options.namespace.join("."))
+    }
+
+    /// Returns the time.
+    pub(in crate::commit::iceberg) fn now(&self) -> Micros {
+        self.clock.now()
     }
 
     /// Loads a table. Returns `None` when the catalog does not have it.
@@ -289,6 +322,13 @@ impl Catalog {
     }
 
     async fn exchange(&self, request: Request, effect: Effect) -> Result<Answer, RestError> {
+        #[cfg(test)]
+        if let Some(fake) = &self.fake {
+            let broken = || effect.unanswered("the connection is broken".to_owned());
+            let (status, body) = fake(&request).ok_or_else(broken)?;
+            let status = StatusCode::from_u16(status).unwrap_or_default();
+            return Ok(Answer { status, body });
+        }
         let mut answer = match self.http.execute(request).await {
             Ok(answer) => answer,
             // Nothing was sent.

@@ -33,9 +33,7 @@ mod sigv4;
 mod tests;
 mod tokens;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "not wired yet"))]
-pub(super) use client::Catalog;
-#[cfg_attr(not(test), expect(unused_imports, reason = "not wired yet"))]
+pub(crate) use client::Catalog;
 pub(super) use error::RestError;
 pub use options::{Credentials, OAuth2, Options};
 pub use sigv4::Keys;

@@ -36,6 +36,8 @@ pub(in crate::commit::iceberg) struct Metadata {
     pub(in crate::commit::iceberg) location: String,
     #[serde(default)]
     pub(in crate::commit::iceberg) last_sequence_number: i64,
+    #[serde(default)]
+    pub(in crate::commit::iceberg) last_updated_ms: i64,
     pub(in crate::commit::iceberg) last_column_id: i32,
     #[serde(default)]
     pub(in crate::commit::iceberg) current_schema_id: i32,
@@ -76,6 +78,11 @@ impl Metadata {
     pub(in crate::commit::iceberg) fn main(&self) -> Option<&Snapshot> {
         let id = self.main_id()?;
         self.snapshots.iter().find(|snapshot| snapshot.snapshot_id == id)
+    }
+
+    /// Tells whether a snapshot has this id, of those that the catalog was asked for.
+    pub(in crate::commit::iceberg) fn has_snapshot(&self, id: i64) -> bool {
+        self.snapshots.iter().any(|snapshot| snapshot.snapshot_id == id)
     }
 
     /// Returns the current schema, and as it is.

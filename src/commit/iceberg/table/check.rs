@@ -1,0 +1,67 @@
+//! What is asked of a table before anything is added to it, and its marks.
+
+use super::IcebergTable;
+use crate::commit::delta::LogError;
+use crate::commit::iceberg::mark_of;
+use crate::commit::iceberg::rest::protocol::Metadata;
+use crate::record::Roll;
+
+/// The version of the table format that is written.
+const FORMAT_VERSION: i32 = 2;
+
+impl IcebergTable {
+    /// Checks that the table is the one that was seen before, and can take rolls.
+    pub(super) fn check(&self, table: &Metadata) -> Result<(), LogError> {
+        let uuid = &table.table_uuid;
+        match &mut *self.uuid.lock() {
+            Some(known) if known != uuid => {
+                return Err(self.refused(&format!(
+                    "is another table now: its id is {uuid}, and it was {known} before. Rename it, or \
+                     restart to add all rolls to it"
+                )));
+            }
+            Some(_) => {}
+            unknown => *unknown = Some(uuid.clone()),
+        }
+        if table.format_version != FORMAT_VERSION {
+            return Err(self.refused(&format!(
+                "has version {} of the table format, and this version writes {FORMAT_VERSION}: give the \
+                 rolls another table",
+                table.format_version
+            )));
+        }
+        Ok(())
+    }
+
+    /// Returns the last roll of `node` that the table has.
+    ///
+    /// The property counts, since snapshots expire. The one in the latest snapshot is for those who take
+    /// the property away.
+    pub(super) fn marked(&self, table: &Metadata, node: &str) -> Result<Option<Roll>, LogError> {
+        let key = mark_of(node);
+        let summary = table.main().and_then(|main| main.summary.get(&key));
+        let mut mark = None;
+        for text in table.properties.get(&key).into_iter().chain(summary) {
+            let wrong = || {
+                let text = crate::error_text::shown(text);
+                self.refused(&format!("has {key} = {text}, which is no roll: mend the property"))
+            };
+            mark = mark.max(Some(Roll(text.parse().map_err(|_| wrong())?)));
+        }
+        Ok(mark)
+    }
+}
+
+/// Returns the version of a state: its last sequence number.
+pub(super) fn version(table: &Metadata) -> u64 {
+    u64::try_from(table.last_sequence_number).unwrap_or(0)
+}
+
+/// Tells whether two states are one, as far as commits are about.
+pub(super) fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    let of = |table: &Metadata| {
+        let ids = (table.current_schema_id, table.last_column_id, table.partition_specs.len());
+        (table.main_id(), table.last_sequence_number, table.last_updated_ms, ids)
+    };
+    of(a) == of(b) && a.properties == b.properties
+}

@@ -1,0 +1,76 @@
+//! A new table.
+
+use std::collections::BTreeMap;
+
+use super::{IcebergTable, METADATA};
+use crate::commit::delta::LogError;
+use crate::commit::iceberg::partition::{Spec, fields_of};
+use crate::commit::iceberg::rest::RestError;
+use crate::commit::iceberg::rest::protocol::{CreateTable, SortOrder};
+use crate::commit::iceberg::schema::{NAME_MAPPING, Schema};
+
+impl IcebergTable {
+    /// Creates the table, unless another process is first. The next load tells what it has become: ids of
+    /// columns are the catalog's to give.
+    pub(super) async fn create(&self) -> Result<(), LogError> {
+        if let Some(name) = self.partition.ambiguous(&self.schema) {
+            return Err(self.refused(&format!(
+                "cannot have the partition column {name}: a column has the same name"
+            )));
+        }
+        let schema = Schema::of(&self.schema);
+        let fields = fields_of(&self.partition, &self.schema, &schema)
+            .map_err(|why| self.refused(&format!("cannot be created: {why}")))?;
+        self.check_empty().await?;
+        let time = self.partition.time_columns().next();
+        let time = time.and_then(|at| schema.id_of(&self.schema.fields.get(at)?.name));
+        let properties = [
+            ("format-version", "2".to_owned()),
+            (NAME_MAPPING, schema.new_mapping()),
+            // A version of the metadata is written with each commit.
+            ("write.metadata.delete-after-commit.enabled", "true".to_owned()),
+            ("write.metadata.previous-versions-max", "100".to_owned()),
+        ];
+        let table = CreateTable {
+            name: self.name.to_string(),
+            location: Some(self.addresses.of_name(&self.name)),
+            schema,
+            partition_spec: Spec { spec_id: 0, fields },
+            write_order: time.map(SortOrder::by),
+            properties: BTreeMap::from(properties.map(|(key, value)| (key.to_owned(), value))),
+        };
+        // Those who may not create namespaces may have one.
+        let namespace = match self.catalog.create_namespace().await {
+            Ok(()) => String::new(),
+            Err(RestError::Refused(why)) => format!(" (of the namespace, {why})"),
+            Err(error) => return Err(self.failed("creating the namespace of", &error)),
+        };
+        match self.catalog.create(&table).await {
+            Ok(_) => tracing::info!(table = &*self.name, "created {}", self.shown),
+            // It is there, by this request or another.
+            Err(RestError::Conflict(_)) => {}
+            Err(error) => {
+                return Err(match self.failed("creating", &error) {
+                    LogError::Refused(why) => LogError::Refused(why + &namespace),
+                    other => other,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no manifests of another table are in the folder of the new one: its rolls would be
+    /// added again, with rows that somebody has deleted from it.
+    async fn check_empty(&self) -> Result<(), LogError> {
+        let folder = format!("{}/{METADATA}", self.name);
+        let listed = self.lake.list(&folder).await.map_err(|error| self.away(&error))?;
+        match listed.iter().find(|object| object.name.ends_with(".avro")) {
+            None => Ok(()),
+            Some(object) => Err(self.refused(&format!(
+                "is not in the catalog, and {} is of a table that was: register that with the last file \
+                 of its metadata, or move {folder} away to create the table anew from all receipts",
+                object.name
+            ))),
+        }
+    }
+}

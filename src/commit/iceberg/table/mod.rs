@@ -1,0 +1,203 @@
+//! A table: its marks, and commits of rolls.
+//!
+//! * `check`: what is asked of a table before anything is added. `create`: a new one.
+//! * `evolve`: columns, the name mapping, the spec without fields, each in a commit of its own.
+//! * `snapshot`: the commit that adds files.
+
+mod check;
+mod create;
+mod evolve;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::addresses::Addresses;
+use super::partition;
+use super::rest::protocol::{Commit, Metadata};
+use super::rest::{Catalog, RestError};
+use super::view::IcebergView;
+use crate::commit::Visible;
+use crate::commit::delta::LogError;
+use crate::lake::{FileReceipt, Lake, Receipt};
+use crate::record::Roll;
+use crate::schema::TableSchema;
+use crate::table::Template;
+
+/// Most loads of an attempt: one each after the table was created, got columns and got a spec, and the one
+/// that the commit rests on.
+const MOST_LOADS: usize = 4;
+/// Folder of manifests and lists in the folder of a table.
+const METADATA: &str = "metadata";
+
+/// An Iceberg table of a catalog, whose files are in a lake. Keeps the id of the table and nothing else
+/// between calls.
+pub(crate) struct IcebergTable {
+    lake: Lake,
+    name: Arc<str>,
+    schema: Arc<TableSchema>,
+    partition: Template,
+    catalog: Arc<Catalog>,
+    runtime: Handle,
+    addresses: Addresses,
+    /// The table, as people write it.
+    shown: String,
+    /// The id of the table, once it was seen.
+    uuid: Mutex<Option<String>>,
+}
+
+impl IcebergTable {
+    /// Returns the table `name`, with files in `lake`. Asks nothing yet.
+    ///
+    /// # Errors
+    /// The lake has addresses that readers of Iceberg tables do not read.
+    pub(crate) fn new(
+        lake: &Lake,
+        name: &Arc<str>,
+        schema: Arc<TableSchema>,
+        partition: Template,
+        catalog: Arc<Catalog>,
+        runtime: Handle,
+    ) -> Result<IcebergTable, String> {
+        let addresses = Addresses::of(lake.location())?;
+        let shown = format!("the Iceberg table {}", catalog.full_name(name));
+        let (lake, name) = (lake.clone(), Arc::clone(name));
+        let uuid = Mutex::default();
+        Ok(IcebergTable { lake, name, schema, partition, catalog, runtime, addresses, shown, uuid })
+    }
+
+    /// Returns the mark of `node`: the last of its rolls that the table has, and the sequence number
+    /// that was looked at. Blocks.
+    ///
+    /// # Errors
+    /// [`Visible::Refused`] or [`Visible::Unknown`].
+    pub(crate) fn mark(&self, node: &str) -> Result<Option<(Roll, u64)>, Visible> {
+        let Some(table) = self.runtime.block_on(self.latest())? else { return Ok(None) };
+        Ok(self.marked(&table, node)?.map(|roll| (roll, check::version(&table))))
+    }
+
+    /// Adds the files of `rolls`, receipts of one node in the order of their numbers, to the table, which
+    /// is created if there is none. Those that the table has are left out. One attempt. Blocks.
+    ///
+    /// A process that ends in the middle leaves the table whole: created and empty, with columns that
+    /// were added, or with all the files. Manifests that no snapshot has may stay in the lake.
+    pub(crate) fn commit(&self, node: &str, rolls: &[Receipt]) -> Visible {
+        self.runtime.block_on(self.attempt(node, rolls)).unwrap_or_else(Visible::from)
+    }
+
+    /// Opens the table as it is now, checked or not. Returns `None` if there is no table. Blocks.
+    ///
+    /// # Errors
+    /// The catalog or the lake failed, or the list of its manifests cannot be read.
+    pub(crate) fn view(&self) -> Result<Option<IcebergView>, LogError> {
+        self.runtime.block_on(async {
+            let loaded = self.catalog.load(&self.name).await;
+            let Some(loaded) = loaded.map_err(|error| self.failed("loading", &error))? else {
+                return Ok(None);
+            };
+            let manifests = self.read_list(&loaded.metadata).await?;
+            Ok(Some(IcebergView {
+                lake: self.lake.clone(),
+                name: self.name.to_string(),
+                addresses: self.addresses.clone(),
+                runtime: self.runtime.clone(),
+                shown: self.shown.clone(),
+                table: loaded.metadata,
+                manifests,
+            }))
+        })
+    }
+
+    async fn attempt(&self, node: &str, rolls: &[Receipt]) -> Result<Visible, LogError> {
+        let last = self.check_rolls(node, rolls)?;
+        for _ in 0..MOST_LOADS {
+            let Some(table) = self.latest().await? else {
+                self.create().await?;
+                continue;
+            };
+            // Looked at in every state that a commit rests on: another one may be ours.
+            let mark = self.marked(&table, node)?;
+            if let Some(roll) = mark.filter(|mark| *mark >= last) {
+                let version = check::version(&table);
+                return Ok(Visible::At { roll, version, added: false });
+            }
+            let new = rolls.iter().filter(|receipt| mark.is_none_or(|mark| receipt.roll > mark.0));
+            let files = new.flat_map(|receipt| &receipt.tables).filter(|t| *t.table == *self.name);
+            let files = files.flat_map(|t| t.files.iter().map(|file| (&*t.partition_template, file)));
+            let files = partition::divide(&self.partition, &self.schema, files);
+            let Some(fitting) = self.evolve(&table, !files.1.is_empty()).await? else { continue };
+            return self.add(&table, &fitting, files, (node, last)).await;
+        }
+        Err(LogError::Unknown(format!("{} is being changed by others", self.shown)))
+    }
+
+    /// Checks that rolls are of `node` and in order, without which a mark proves nothing. Returns the
+    /// last one.
+    fn check_rolls(&self, node: &str, rolls: &[Receipt]) -> Result<Roll, LogError> {
+        let wrong = |what: &str| LogError::Refused(format!("rolls for {}: {what}", self.shown));
+        let ascending = rolls.is_sorted_by(|a, b| a.roll < b.roll);
+        if !ascending || rolls.iter().any(|receipt| receipt.node != node) {
+            return Err(wrong("receipts are of several nodes, or not in the order of their rolls"));
+        }
+        let last = rolls.last().ok_or_else(|| wrong("there is none"))?;
+        Ok(Roll(last.roll))
+    }
+
+    /// Loads the table and checks it. Returns `None` if there is no table.
+    async fn latest(&self) -> Result<Option<Metadata>, LogError> {
+        let loaded = self.catalog.load(&self.name).await;
+        match loaded.map_err(|error| self.failed("loading", &error))? {
+            Some(loaded) => {
+                self.check(&loaded.metadata)?;
+                Ok(Some(loaded.metadata))
+            }
+            None if self.uuid.lock().is_some() => Err(self.refused(
+                "is not in the catalog any more: it was there before. Register it again, or restart to \
+                 create the table anew from all receipts",
+            )),
+            None => Ok(None),
+        }
+    }
+
+    /// Asks the catalog for a change that was made for the state `from`.
+    ///
+    /// A refusal may be of a state that is the latest no longer, and a request that was sent twice on its
+    /// way may be refused after it was carried out: only one of the state that is still there is final.
+    async fn change(&self, doing: &str, from: &Metadata, commit: &Commit) -> Result<(), LogError> {
+        let Err(error) = self.catalog.commit(&self.name, commit).await else { return Ok(()) };
+        let failed = self.failed(doing, &error);
+        if matches!(failed, LogError::Refused(_)) {
+            let now = self.latest().await?;
+            if now.is_none_or(|now| !check::is_same(from, &now)) {
+                return Err(LogError::Unknown(format!("{doing} {}: {error}", self.shown)));
+            }
+        }
+        Err(failed)
+    }
+
+    fn failed(&self, doing: &str, error: &RestError) -> LogError {
+        let why = format!("{doing} {}: {error}", self.shown);
+        match error {
+            RestError::Refused(_) => LogError::Refused(why),
+            // Conflicts too: perhaps with this very commit.
+            RestError::Conflict(_) | RestError::Unknown(_) | RestError::Away(_) => {
+                LogError::Unknown(why)
+            }
+        }
+    }
+
+    fn refused(&self, what: &str) -> LogError {
+        LogError::Refused(format!("{} {what}", self.shown))
+    }
+
+    fn unknown(&self, what: &str) -> LogError {
+        LogError::Unknown(format!("{}: {what}", self.shown))
+    }
+}
+
+/// The files of a commit: with their partitions, and those of none.
+type Files<'a> = partition::Partitioned<&'a FileReceipt>;

@@ -1,0 +1,209 @@
+//! The commit that adds files: manifests, the list of them, and the snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::evolve::Fitting;
+use super::{Files, IcebergTable, METADATA};
+use crate::commit::Visible;
+use crate::commit::delta::LogError;
+use crate::commit::iceberg::manifest::{DataFile, Manifest, Table};
+use crate::commit::iceberg::manifest_list::{self, ManifestFile, SnapshotIds};
+use crate::commit::iceberg::mark_of;
+use crate::commit::iceberg::metrics::Metrics;
+use crate::commit::iceberg::partition::{PartitionValue, Spec};
+use crate::commit::iceberg::rest::protocol::{
+    Commit, MAIN, Metadata, Requirement, Snapshot, Update,
+};
+use crate::lake::{FileReceipt, StoreError, random_hex};
+use crate::record::Roll;
+
+/// Sums of a commit, for the summary of its snapshot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    files: u64,
+    rows: u64,
+    bytes: u64,
+    partitions: usize,
+}
+
+impl IcebergTable {
+    /// Adds `files` to the state `table`, with the mark that `node` is at `last`.
+    ///
+    /// Names are new with each attempt. What an attempt has put is in the table or is nobody's: whether
+    /// it is, only the table tells.
+    pub(super) async fn add(
+        &self,
+        table: &Metadata,
+        fitting: &Fitting<'_>,
+        files: Files<'_>,
+        (node, last): (&str, Roll),
+    ) -> Result<Visible, LogError> {
+        let mut manifests = self.read_list(table).await?;
+        let sequence_number = table.last_sequence_number.checked_add(1);
+        let sequence_number = sequence_number.ok_or_else(|| self.refused("has no more versions"))?;
+        let parent = table.main_id();
+        let ids = SnapshotIds { id: self.new_id(table)?, parent, sequence_number };
+        let attempt = random_hex().map_err(|error| self.away(&error))?;
+        let sums = sums(&files);
+        let mut added = Vec::new();
+        for manifest in self.manifests(fitting, files, ids)? {
+            let name = format!("{}/{METADATA}/{attempt}-m{}.avro", self.name, added.len());
+            let listed = manifest.listed(self.addresses.of_name(&name), ids.id, sequence_number);
+            self.put(&name, manifest.bytes).await?;
+            added.push(listed);
+        }
+        added.append(&mut manifests);
+        let list = format!("{}/{METADATA}/snap-{}-1-{attempt}.avro", self.name, ids.id);
+        self.put(&list, manifest_list::write(ids, &added)).await?;
+        let mark = (mark_of(node), last.to_string());
+        let mut summary = summary(table, sums);
+        summary.insert(mark.0.clone(), mark.1.clone());
+        let snapshot = Snapshot {
+            snapshot_id: ids.id,
+            parent_snapshot_id: parent,
+            sequence_number,
+            timestamp_ms: (self.catalog.now().0 / 1_000).max(table.last_updated_ms),
+            manifest_list: Some(self.addresses.of_name(&list)),
+            summary,
+            schema_id: Some(table.current_schema_id),
+        };
+        let commit = Commit {
+            requirements: vec![
+                Requirement::AssertTableUuid { uuid: table.table_uuid.clone() },
+                Requirement::AssertRefSnapshotId { name: MAIN.to_owned(), snapshot_id: parent },
+            ],
+            updates: vec![
+                Update::AddSnapshot { snapshot },
+                Update::set_main(ids.id),
+                Update::SetProperties { updates: BTreeMap::from([mark]) },
+            ],
+        };
+        self.change("adding files to", table, &commit).await?;
+        let version = u64::try_from(sequence_number).unwrap_or(0);
+        Ok(Visible::At { roll: last, version, added: true })
+    }
+
+    /// Writes the manifests of files: one a spec.
+    fn manifests(
+        &self,
+        fitting: &Fitting<'_>,
+        (within, without): Files<'_>,
+        ids: SnapshotIds,
+    ) -> Result<Vec<Manifest>, LogError> {
+        let leaves = fitting.schema.leaves();
+        let data_file = |(file, partition): (&FileReceipt, Vec<Option<PartitionValue>>)| DataFile {
+            path: self.addresses.of_name(&file.path),
+            partition,
+            rows: file.rows,
+            bytes: file.bytes,
+            metrics: Metrics::of(file.statistics.as_ref(), file.rows, &leaves),
+        };
+        let mut of_specs: Vec<(&Spec, Vec<DataFile>)> =
+            vec![(fitting.spec, within.into_iter().map(data_file).collect())];
+        if !without.is_empty() {
+            let Some(spec) = fitting.unpartitioned else {
+                return Err(self.unknown("it has no spec without partitions yet"));
+            };
+            let files = without.into_iter().map(|file| data_file((file, Vec::new())));
+            match of_specs.iter_mut().find(|(other, _)| other.spec_id == spec.spec_id) {
+                Some((_, all)) => all.extend(files),
+                None => of_specs.push((spec, files.collect())),
+            }
+        }
+        let schema_id = fitting.schema.schema_id;
+        let manifest = |(spec, files): (&Spec, Vec<DataFile>)| {
+            let table = Table { schema: fitting.schema_json, schema_id, spec };
+            Manifest::of(table, ids.id, &files).map_err(|what| self.refused(&what))
+        };
+        of_specs.into_iter().filter(|(_, files)| !files.is_empty()).map(manifest).collect()
+    }
+
+    /// Reads the manifests of the snapshot that readers see.
+    pub(super) async fn read_list(
+        &self,
+        table: &Metadata,
+    ) -> Result<Vec<ManifestFile>, LogError> {
+        let Some(id) = table.main_id() else { return Ok(Vec::new()) };
+        let Some(snapshot) = table.main() else {
+            return Err(self.refused(&format!("has the snapshot {id}, and the catalog has not")));
+        };
+        let Some(address) = &snapshot.manifest_list else {
+            return Err(self.refused(&format!("has no manifest list of the snapshot {id}")));
+        };
+        let Some(name) = self.addresses.name_of(address) else {
+            return Err(self.refused(&format!(
+                "has its manifest list at {}, which is not in the lake: the location of the table has to \
+                 be there",
+                crate::error_text::shown(address)
+            )));
+        };
+        let bytes = self.lake.get(name).await.map_err(|error| self.away(&error))?;
+        // Snapshots expire, those that were replaced meanwhile too.
+        let Some(bytes) = bytes else { return Err(self.unknown(&format!("{name} is not there"))) };
+        manifest_list::read(&bytes).map_err(|what| self.refused(&format!("has {name}: {what}")))
+    }
+
+    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), LogError> {
+        // One that exists is of this attempt, whose answer was lost: the name is new.
+        self.lake.create_bytes(name, bytes).await.map(drop).map_err(|error| self.away(&error))
+    }
+
+    /// Returns a new id of a snapshot.
+    fn new_id(&self, table: &Metadata) -> Result<i64, LogError> {
+        loop {
+            let digits = random_hex().map_err(|error| self.away(&error))?;
+            let digits = digits.get(..15).unwrap_or_default();
+            match i64::from_str_radix(digits, 16) {
+                Ok(id) if id > 0 && !table.has_snapshot(id) => return Ok(id),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn away(&self, error: &StoreError) -> LogError {
+        self.unknown(&error.to_string())
+    }
+}
+
+fn sums((within, without): &Files<'_>) -> Sums {
+    let all = || within.iter().map(|(file, _)| *file).chain(without.iter().copied());
+    let partitions: BTreeSet<_> = within.iter().map(|(_, values)| values).collect();
+    Sums {
+        files: all().count() as u64,
+        rows: all().map(|file| file.rows).sum(),
+        bytes: all().map(|file| file.bytes).sum(),
+        partitions: partitions.len() + usize::from(!without.is_empty()),
+    }
+}
+
+/// Returns the summary of a snapshot after that of `table`. A total that the one before does not have is
+/// not known.
+fn summary(table: &Metadata, sums: Sums) -> BTreeMap<String, String> {
+    let own = [
+        ("operation", "append".to_owned()),
+        ("added-data-files", sums.files.to_string()),
+        ("added-records", sums.rows.to_string()),
+        ("added-files-size", sums.bytes.to_string()),
+        ("changed-partition-count", sums.partitions.to_string()),
+        ("engine-name", env!("CARGO_PKG_NAME").to_owned()),
+        ("engine-version", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    let own = own.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let before = table.main();
+    let totals = [
+        ("total-data-files", sums.files),
+        ("total-records", sums.rows),
+        ("total-files-size", sums.bytes),
+        ("total-delete-files", 0),
+        ("total-position-deletes", 0),
+        ("total-equality-deletes", 0),
+    ];
+    let totals = totals.into_iter().filter_map(|(key, more)| {
+        let before = match before {
+            Some(snapshot) => snapshot.summary.get(key)?.parse().ok()?,
+            None => 0_u64,
+        };
+        Some((key.to_owned(), before.checked_add(more)?.to_string()))
+    });
+    own.chain(totals).collect()
+}
