@@ -225,6 +225,9 @@ pub(in crate::commit::iceberg) enum Update {
     AddSpec {
         spec: Spec,
     },
+    SetLocation {
+        location: String,
+    },
 }
 
 impl Update {

@@ -6,7 +6,9 @@ use super::{IcebergTable, METADATA};
 use crate::commit::delta::LogError;
 use crate::commit::iceberg::partition::{Spec, fields_of};
 use crate::commit::iceberg::rest::RestError;
-use crate::commit::iceberg::rest::protocol::{CreateTable, SortOrder};
+use crate::commit::iceberg::rest::protocol::{
+    Commit, CreateTable, MAIN, Metadata, Requirement, SortOrder, Update,
+};
 use crate::commit::iceberg::schema::{NAME_MAPPING, Schema};
 
 impl IcebergTable {
@@ -31,7 +33,7 @@ impl IcebergTable {
             ("write.metadata.delete-after-commit.enabled", "true".to_owned()),
             ("write.metadata.previous-versions-max", "100".to_owned()),
         ];
-        let table = CreateTable {
+        let mut table = CreateTable {
             name: self.name.to_string(),
             location: Some(self.addresses.of_name(&self.name)),
             schema,
@@ -45,7 +47,13 @@ impl IcebergTable {
             Err(RestError::Refused(why)) => format!(" (of the namespace, {why})"),
             Err(error) => return Err(self.failed("creating the namespace of", &error)),
         };
-        match self.catalog.create(&table).await {
+        let mut created = self.catalog.create(&table).await;
+        if matches!(created, Err(RestError::Refused(_))) {
+            // Some have tables at addresses of their own only (SeaweedFS), and let them move.
+            table.location = None;
+            created = self.catalog.create(&table).await;
+        }
+        match created {
             Ok(_) => tracing::info!(table = &*self.name, "created {}", self.shown),
             // It is there, by this request or another.
             Err(RestError::Conflict(_)) => {}
@@ -57,6 +65,28 @@ impl IcebergTable {
             }
         }
         Ok(())
+    }
+
+    /// Moves a table that has nothing yet to its folder in the lake, unless it is there. Returns whether
+    /// it has to be loaded again.
+    ///
+    /// Other writers put their manifests at the location, and commits read the list of all of them from
+    /// the lake.
+    pub(super) async fn relocate(&self, table: &Metadata) -> Result<bool, LogError> {
+        let location = table.location.trim_end_matches('/');
+        let is_there = self.addresses.name_of(location) == Some(&*self.name);
+        if is_there || table.main_id().is_some() {
+            return Ok(false);
+        }
+        let location = self.addresses.of_name(&self.name);
+        tracing::info!(table = &*self.name, from = table.location, to = location, "moving {}", self.shown);
+        let requirements = vec![
+            Requirement::AssertTableUuid { uuid: table.table_uuid.clone() },
+            Requirement::AssertRefSnapshotId { name: MAIN.to_owned(), snapshot_id: None },
+        ];
+        let commit = Commit { requirements, updates: vec![Update::SetLocation { location }] };
+        self.change("moving to its folder in the lake", table, &commit).await?;
+        Ok(true)
     }
 
     /// Checks that no manifests of another table are in the folder of the new one: its rolls would be

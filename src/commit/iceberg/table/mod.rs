@@ -28,9 +28,9 @@ use crate::record::Roll;
 use crate::schema::TableSchema;
 use crate::table::Template;
 
-/// Most loads of an attempt: one each after the table was created, got columns and got a spec, and the one
-/// that the commit rests on.
-const MOST_LOADS: usize = 4;
+/// Most loads of an attempt: one each after the table was created, was moved, got columns and got a spec,
+/// and the one that the commit rests on.
+const MOST_LOADS: usize = 5;
 /// Folder of manifests and lists in the folder of a table.
 const METADATA: &str = "metadata";
 
@@ -129,6 +129,9 @@ impl IcebergTable {
             let files = new.flat_map(|receipt| &receipt.tables).filter(|t| *t.table == *self.name);
             let files = files.flat_map(|t| t.files.iter().map(|file| (&*t.partition_template, file)));
             let files = partition::divide(&self.partition, &self.schema, files);
+            if self.relocate(&table).await? {
+                continue;
+            }
             let Some(fitting) = self.evolve(&table, !files.1.is_empty()).await? else { continue };
             return self.add(&table, &fitting, files, (node, last)).await;
         }

@@ -44,6 +44,8 @@ pub(super) struct State {
     one_in: u64,
     away: u64,
     has_namespace: bool,
+    /// Tables begin at its own addresses, as those of SeaweedFS do.
+    pub(super) has_own_addresses: bool,
     /// The metadata of the table.
     pub(super) table: Option<Json>,
     before: Option<Json>,
@@ -70,6 +72,7 @@ impl FakeCatalog {
             one_in: 0,
             away: 0,
             has_namespace: false,
+            has_own_addresses: false,
             table: None,
             before: None,
             late: Vec::new(),
@@ -269,6 +272,9 @@ impl State {
             }
             "namespaces/db/tables" if !self.has_namespace => error(404, "NoSuchNamespaceException"),
             "namespaces/db/tables" if self.table.is_some() => error(409, "AlreadyExistsException"),
+            "namespaces/db/tables" if self.has_own_addresses && post.body.get("location").is_some() => {
+                error(400, "BadRequestException")
+            }
             "namespaces/db/tables" => {
                 self.table = Some(created(&post.body, self.dice.roll()));
                 (200, loaded(self.table.as_ref()))
@@ -341,10 +347,11 @@ fn created(body: &Json, number: u64) -> Json {
         field["source-id"] = ids[&field["source-id"].as_i64().expect("an id")].into();
     }
     assert_eq!(body["properties"]["format-version"], "2");
+    let location = body.get("location").cloned().unwrap_or_else(|| json!("s3://tables/db/t"));
     let mut properties = body["properties"].clone();
     properties.as_object_mut().expect("an object").remove("format-version");
     json!({
-        "format-version": 2, "table-uuid": format!("u-{number}"), "location": body["location"],
+        "format-version": 2, "table-uuid": format!("u-{number}"), "location": location,
         "last-sequence-number": 0, "last-updated-ms": 1_000, "last-column-id": last,
         "current-schema-id": 0, "schemas": [schema], "default-spec-id": 0,
         "partition-specs": [spec], "last-partition-id": 1000, "sort-orders": [],
@@ -420,6 +427,7 @@ pub(super) fn committed(table: &Json, body: &Json) -> Result<Json, (u16, &'stati
                     specs.push(spec);
                 }
             }
+            "set-location" => table["location"] = update["location"].clone(),
             other => panic!("{other}"),
         }
     }

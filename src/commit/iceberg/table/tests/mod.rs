@@ -173,6 +173,18 @@ fn a_new_table_has_the_columns_partitions_and_properties_of_its_rolls() {
 }
 
 #[test]
+fn a_table_that_begins_elsewhere_is_moved_to_the_lake() {
+    let world = World::new();
+    world.catalog.state.lock().has_own_addresses = true;
+    assert!(is_added(&world.table().commit("n1", &[receipt("n1", 1)]), 1));
+    assert_eq!(world.metadata()["location"], "s3://bucket/lake/t");
+    // One that has something is not.
+    world.catalog.alter(|table| table["location"] = json!("s3://tables/db/t"));
+    assert!(is_added(&world.table().commit("n1", &[receipt("n1", 2)]), 2));
+    assert_eq!(world.metadata()["location"], "s3://tables/db/t");
+}
+
+#[test]
 fn a_view_has_the_files_and_the_marks() {
     let world = World::new();
     let table = world.table();
