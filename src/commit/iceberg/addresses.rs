@@ -36,9 +36,11 @@ impl Addresses {
             }
             Location::Google { bucket, prefix } => (of("gs", bucket, prefix), Vec::new()),
             Location::Azure { .. } => {
-                return Err("the lake is in Azure, for which this version writes no Iceberg tables: use \
+                return Err(
+                    "the lake is in Azure, for which this version writes no Iceberg tables: use \
                             format = \"delta\""
-                    .to_owned());
+                        .to_owned(),
+                );
             }
         };
         Ok(Addresses { root, others })

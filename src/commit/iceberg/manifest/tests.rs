@@ -51,8 +51,7 @@ fn an_entry_has_these_bytes() {
 
 #[test]
 fn a_manifest_reads_back_by_the_ids_of_the_format() {
-    let (day, text) =
-        (|d| Some(PartitionValue::Int(d)), |t: &str| PartitionValue::Text(t.into()));
+    let (day, text) = (|d| Some(PartitionValue::Int(d)), |t: &str| PartitionValue::Text(t.into()));
     let files = [
         data_file("s3://b/1", vec![day(5), Some(text("m"))]),
         data_file("s3://b/2", vec![day(-2), None]),

@@ -40,7 +40,8 @@ struct Column<'a> {
 
 impl<'a> Column<'a> {
     fn all(fields: &'a [Field]) -> Vec<Column<'a>> {
-        let column = |field: &'a Field| Column { id: field.id, name: &field.name, kind: &field.kind };
+        let column =
+            |field: &'a Field| Column { id: field.id, name: &field.name, kind: &field.kind };
         fields.iter().map(column).collect()
     }
 
@@ -162,7 +163,9 @@ fn renamed(
     ours.iter().find_map(|our| {
         let found = mapping.iter().find(|mapped| mapped.names.iter().any(|name| name == our.name));
         match theirs.iter().find(|their| their.name == our.name) {
-            Some(their) => renamed(found.map_or(&[], |found| &found.fields), &their.below(), &our.below()),
+            Some(their) => {
+                renamed(found.map_or(&[], |found| &found.fields), &their.below(), &our.below())
+            }
             None => {
                 let id = found?.field_id?;
                 let now = theirs.iter().find(|their| their.id == id)?;

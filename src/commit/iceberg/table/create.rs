@@ -79,7 +79,13 @@ impl IcebergTable {
             return Ok(false);
         }
         let location = self.addresses.of_name(&self.name);
-        tracing::info!(table = &*self.name, from = table.location, to = location, "moving {}", self.shown);
+        tracing::info!(
+            table = &*self.name,
+            from = table.location,
+            to = location,
+            "moving {}",
+            self.shown
+        );
         let requirements = vec![
             Requirement::AssertTableUuid { uuid: table.table_uuid.clone() },
             Requirement::AssertRefSnapshotId { name: MAIN.to_owned(), snapshot_id: None },

@@ -35,14 +35,16 @@ impl IcebergTable {
         let mapping = table.properties.get(NAME_MAPPING).map(String::as_str);
         schema.check_names(&ours, mapping).map_err(refused)?;
         let evolved = schema.evolved(&ours, table.last_column_id);
-        let evolved = evolved.map_err(|what| self.refused(&format!("cannot take rolls: {what}")))?;
+        let evolved =
+            evolved.map_err(|what| self.refused(&format!("cannot take rolls: {what}")))?;
         let wanted = evolved.as_ref().map_or(&schema, |(schema, _)| schema);
         let mapping = wanted.mapping(&ours, mapping).map_err(refused)?;
         if evolved.is_some() || mapping.is_some() {
             self.set_columns(table, evolved, mapping).await?;
             return Ok(None);
         }
-        let fields = partition::fields_of(&self.partition, &self.schema, &schema).map_err(refused)?;
+        let fields =
+            partition::fields_of(&self.partition, &self.schema, &schema).map_err(refused)?;
         let Some(spec) = partition::find(&table.partition_specs, &fields) else {
             return Err(self.refused(&format!(
                 "is not partitioned by `{}`, as the rolls are. Give the rolls another table",
@@ -76,9 +78,7 @@ impl IcebergTable {
         let requirements = vec![
             Requirement::AssertTableUuid { uuid: table.table_uuid.clone() },
             Requirement::AssertCurrentSchemaId { current_schema_id: table.current_schema_id },
-            Requirement::AssertLastAssignedFieldId {
-                last_assigned_field_id: table.last_column_id,
-            },
+            Requirement::AssertLastAssignedFieldId { last_assigned_field_id: table.last_column_id },
         ];
         self.change("adding columns to", table, &Commit { requirements, updates }).await?;
         tracing::info!(table = &*self.name, "added columns, or their names, to {}", self.shown);

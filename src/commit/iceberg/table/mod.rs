@@ -127,7 +127,8 @@ impl IcebergTable {
             }
             let new = rolls.iter().filter(|receipt| mark.is_none_or(|mark| receipt.roll > mark.0));
             let files = new.flat_map(|receipt| &receipt.tables).filter(|t| *t.table == *self.name);
-            let files = files.flat_map(|t| t.files.iter().map(|file| (&*t.partition_template, file)));
+            let files =
+                files.flat_map(|t| t.files.iter().map(|file| (&*t.partition_template, file)));
             let files = partition::divide(&self.partition, &self.schema, files);
             if self.relocate(&table).await? {
                 continue;

@@ -40,7 +40,8 @@ impl IcebergTable {
     ) -> Result<Visible, LogError> {
         let mut manifests = self.read_list(table).await?;
         let sequence_number = table.last_sequence_number.checked_add(1);
-        let sequence_number = sequence_number.ok_or_else(|| self.refused("has no more versions"))?;
+        let sequence_number =
+            sequence_number.ok_or_else(|| self.refused("has no more versions"))?;
         let parent = table.main_id();
         let ids = SnapshotIds { id: self.new_id(table)?, parent, sequence_number };
         let attempt = random_hex().map_err(|error| self.away(&error))?;
@@ -119,10 +120,7 @@ impl IcebergTable {
     }
 
     /// Reads the manifests of the snapshot that readers see.
-    pub(super) async fn read_list(
-        &self,
-        table: &Metadata,
-    ) -> Result<Vec<ManifestFile>, LogError> {
+    pub(super) async fn read_list(&self, table: &Metadata) -> Result<Vec<ManifestFile>, LogError> {
         let Some(id) = table.main_id() else { return Ok(Vec::new()) };
         let Some(snapshot) = table.main() else {
             return Err(self.refused(&format!("has the snapshot {id}, and the catalog has not")));

@@ -272,7 +272,9 @@ impl State {
             }
             "namespaces/db/tables" if !self.has_namespace => error(404, "NoSuchNamespaceException"),
             "namespaces/db/tables" if self.table.is_some() => error(409, "AlreadyExistsException"),
-            "namespaces/db/tables" if self.has_own_addresses && post.body.get("location").is_some() => {
+            "namespaces/db/tables"
+                if self.has_own_addresses && post.body.get("location").is_some() =>
+            {
                 error(400, "BadRequestException")
             }
             "namespaces/db/tables" => {
@@ -389,10 +391,18 @@ pub(super) fn committed(table: &Json, body: &Json) -> Result<Json, (u16, &'stati
             "add-snapshot" => add_snapshot(&mut table, &update["snapshot"], updated)?,
             "set-snapshot-ref" => {
                 let id = &update["snapshot-id"];
-                if !table["snapshots"].as_array().expect("all").iter().any(|s| s["snapshot-id"] == *id) {
+                if !table["snapshots"]
+                    .as_array()
+                    .expect("all")
+                    .iter()
+                    .any(|s| s["snapshot-id"] == *id)
+                {
                     return Err((400, "no such snapshot"));
                 }
-                assert_eq!((&update["ref-name"], &update["type"]), (&json!("main"), &json!("branch")));
+                assert_eq!(
+                    (&update["ref-name"], &update["type"]),
+                    (&json!("main"), &json!("branch"))
+                );
                 table["refs"]["main"] = json!({"snapshot-id": id, "type": "branch"});
                 table["current-snapshot-id"] = id.clone();
             }

@@ -274,7 +274,10 @@ fn a_table_that_cannot_take_rolls_is_refused() {
     assert!(matches!(&gone, Visible::Refused(why) if why.contains("any more")), "{gone:?}");
     // Another process does not know that it was there. Its manifests tell.
     let gone = world.table().commit("n1", &[receipt("n1", 2)]);
-    assert!(matches!(&gone, Visible::Refused(why) if why.contains("of a table that was")), "{gone:?}");
+    assert!(
+        matches!(&gone, Visible::Refused(why) if why.contains("of a table that was")),
+        "{gone:?}"
+    );
     assert!(world.catalog.state.lock().table.is_none());
 }
 
