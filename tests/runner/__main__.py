@@ -35,6 +35,7 @@ What to run (everything if nothing is said):
   tests/run serving [ARG...] build, then serve under load, with the journal compressed and not
   tests/run soak [ARG...]   build, then the long searches: kills under load, store away, and a
                             million steps each of the unit tests' searches on broken disks and stores
+  tests/run trino [ARG...]  build, then read plain, Delta and Iceberg tables with Trino (Java 24 or newer)
   tests/run shapes [MINUTES] build, then search for small bodies that cost much, for an hour
   tests/run install         only install what the tests need
 
@@ -312,7 +313,7 @@ def only_one_run():
     return lock
 
 
-WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "receipts", "shapes", "install"]
+WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "receipts", "shapes", "trino", "install"]
 
 
 def arguments():
@@ -343,7 +344,7 @@ def main():
         sys.exit(code)
     installation = None
     if options.what != "unit":
-        installation = install.Installation(options.quick)
+        installation = install.Installation(options.quick, options.what == "trino")
         installation.start()
     if options.what == "all":
         cargo_check(tally, "cargo fmt --check", "fmt", ["cargo", "fmt", "--check"])
@@ -355,7 +356,7 @@ def main():
         )
         cargo_check(tally, "cargo deny check", "deny", ["cargo", "deny", "check"])
         cargo_check(tally, "cargo audit", "audit", ["cargo", "audit"])
-    binary = build(tally) if options.what in ("all", "e2e", "perf", "soak") else None
+    binary = build(tally) if options.what in ("all", "e2e", "perf", "soak", "trino") else None
     if options.what in ("all", "unit"):
         unit(tally, more if options.what == "unit" else ())
     if options.what == "soak":
@@ -392,8 +393,8 @@ def end_to_end(tally, options, binary, parts, more):
     if any(part.name == "python" and part.state != "ok" for part in parts):
         tally.check("end-to-end tests", False, "their Python environment could not be installed")
         return
-    long = options.what in ("perf", "soak")
-    marked = ["-m", options.what, "-s"] if long else ["-m", "not perf and not soak"]
+    alone = options.what in ("perf", "soak", "trino")
+    marked = ["-m", options.what, "-s"] if alone else ["-m", "not perf and not soak and not trino"]
     pytest(tally, "end-to-end tests", binary, options.quick, parts, [*marked, *more])
 
 

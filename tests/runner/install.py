@@ -22,6 +22,9 @@ VENV = CACHE / "venv"
 PEERS = CACHE / "peers"
 MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 
+TRINO = "io.trino:trino-server:476:tar.gz"
+COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+
 CLIENTS = ("elasticsearch-8", "elasticsearch-9")
 
 LIMIT_S = 20 * 60
@@ -175,6 +178,23 @@ def _catalog(call):
     call(["javac", "-cp", f"{folder / 'jars'}/*", "-d", folder / "classes", program])
 
 
+def _trino(call):
+    """Trino with the connectors that tests use: 0.5 of 0.9 GB, and its package is not kept."""
+    folder, package = CACHE / "trino", CACHE / "trino-package"
+    for old in (folder, package):
+        shutil.rmtree(old, ignore_errors=True)
+    package.mkdir(parents=True)
+    call(["mvn", "-q", "-B", COPY, f"-Dartifact={TRINO}", f"-DoutputDirectory={package}"])
+    [archive] = package.glob("*.tar.gz")
+    call(["tar", "-xzf", archive, "-C", package])
+    [unpacked] = (path for path in package.iterdir() if path.is_dir())
+    for plugin in (unpacked / "plugin").iterdir():
+        if plugin.name not in ("hive", "delta-lake", "iceberg"):
+            shutil.rmtree(plugin)
+    unpacked.rename(folder)
+    shutil.rmtree(package)
+
+
 def _minio(call):
     env = {**os.environ, "GOBIN": str(CACHE / "bin")}
     call(["nice", "go", "install", "-ldflags=-s -w", MINIO], env=env, cwd=CACHE)
@@ -186,8 +206,8 @@ def peers():
     return Part("peers", {}, _python_from(needs, PEERS), _python(needs, PEERS))
 
 
-def parts(quick):
-    """What to install: with `quick`, no Spark, no MinIO, and no catalog in Java."""
+def parts(quick, trino=False):
+    """What to install: with `quick`, no Spark, no MinIO, and no catalog in Java; Trino on demand."""
     plain = ["requirements.txt"]
     python = Part("python", {}, _python_from(plain), _python(plain))
     clients = [_elasticsearch(8), _elasticsearch(9)]
@@ -195,7 +215,7 @@ def parts(quick):
         return [python, *clients]
     both = [*plain, "requirements-spark.txt"]
     java = {"java": "Java 17 or newer runs Spark"}
-    return [
+    found = [
         Part(
             "minio",
             {"go": "MinIO is built with `go install`"},
@@ -225,18 +245,22 @@ def parts(quick):
             _catalog,
         ),
     ]
+    if trino:
+        needs = {"mvn": "Maven brings Trino", "tar": "Trino's package is one of tar"}
+        found.append(Part("trino", needs, lambda: [TRINO], _trino))
+    return found
 
 
 class Installation:
     """The parts being installed behind the back of the cargo steps."""
 
-    def __init__(self, quick):
-        self.parts = parts(quick)
+    def __init__(self, quick, trino=False):
+        self.parts = parts(quick, trino)
         by_name = {part.name: part for part in self.parts}
         # One environment: what shares it goes one after the other.
         lanes = [[part for part in self.parts if part.name in ("python", "spark")]]
         # One after the other: both fill Maven's own store.
-        lanes += [[part for part in self.parts if part.name in ("jars", "catalog")]]
+        lanes += [[part for part in self.parts if part.name in ("jars", "catalog", "trino")]]
         lanes += [[by_name[name]] for name in ("minio", *CLIENTS) if name in by_name]
         self.threads = [
             threading.Thread(target=lambda lane=lane: [part.run() for part in lane], daemon=True)

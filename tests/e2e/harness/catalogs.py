@@ -99,6 +99,20 @@ class RestCatalog:
             spark.conf.set(f"spark.sql.catalog.{name}{key}", value)
         return name
 
+    def for_trino(self):
+        """Properties of a catalog of Trino."""
+        settings = {"iceberg.catalog.type": "rest", "iceberg.rest-catalog.uri": self.uri}
+        if self.warehouse:
+            settings["iceberg.rest-catalog.warehouse"] = self.warehouse
+        if self.credential:
+            settings |= {
+                "iceberg.rest-catalog.security": "OAUTH2",
+                "iceberg.rest-catalog.oauth2.credential": self.credential,
+                "iceberg.rest-catalog.oauth2.server-uri": f"{self.uri}/v1/oauth/tokens",
+                "iceberg.rest-catalog.oauth2.scope": "catalog",
+            }
+        return settings
+
     def lake(self, name):
         """Where a lake may be whose tables are in this catalog."""
         return self.store.lake(name)

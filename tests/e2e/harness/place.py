@@ -30,6 +30,7 @@ def left_out(what):
         "minio": CACHE / "bin/minio",
         "spark": CACHE / "jars",
         "catalog": CACHE / "catalog/classes",
+        "trino": CACHE / "trino",
     }[what]
     if reason is None and not there.exists():
         reason = "not installed (tests/run installs it)"

@@ -1,6 +1,7 @@
 """A Trino server of the tests' own, on loopback, and its answers: plain tables by the Hive connector,
 Delta tables, Iceberg tables. Tables are registered in a metastore that is a folder."""
 
+import datetime
 import json
 import os
 import re
@@ -128,21 +129,57 @@ class Trino:
 
         wait_until(answers, READY_S, f"Trino did not get ready:\n{self.process.tail()}", 0.5)
 
-    def query(self, sql):
-        """All rows of an answer, as JSON has them."""
+    def query(self, sql, schema=None):
+        """All rows of an answer, as JSON has them. `schema` is a catalog's name, a dot, a schema's."""
+        return self._ask(sql, schema)[1]
+
+    def rows(self, sql):
+        """All rows as a Python reader has them: {column: value}, with times, and structs by names."""
+        columns, found = self._ask(sql)
+        kinds = [(column["name"], column["typeSignature"]) for column in columns]
+        return [
+            {name: _value(value, kind) for (name, kind), value in zip(kinds, row, strict=True)} for row in found
+        ]
+
+    def _ask(self, sql, schema=None):
         headers = {"X-Trino-User": "tests", "X-Trino-Time-Zone": "UTC"}
+        if schema:
+            headers["X-Trino-Catalog"], headers["X-Trino-Schema"] = schema.split(".")
         url = f"http://127.0.0.1:{self.port}/v1/statement"
         request = urllib.request.Request(url, sql.encode(), headers)
-        rows, deadline = [], time.monotonic() + QUERY_S
+        columns, rows, deadline = [], [], time.monotonic() + QUERY_S
         while True:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 said = json.load(answer)
             assert "error" not in said, f"{sql}: {said['error']['message']}"
+            columns = said.get("columns", columns)
             rows += said.get("data", [])
             if "nextUri" not in said:
-                return rows
+                return columns, rows
             assert time.monotonic() < deadline, f"no end after {QUERY_S} s: {sql}"
             request = urllib.request.Request(said["nextUri"], headers=headers)
 
     def close(self):
         self.process.end(1)
+
+
+def _value(value, kind):
+    """A value of JSON as Python has it."""
+    if value is None:
+        return None
+    name, inner = kind["rawType"], [argument["value"] for argument in kind["arguments"]]
+    match name:
+        case "array":
+            return [_value(item, inner[0]) for item in value]
+        case "map":
+            return [[key, _value(item, inner[1])] for key, item in value.items()]
+        case "row":
+            members = [(member["fieldName"]["name"], member["typeSignature"]) for member in inner]
+            return {name: _value(item, of) for (name, of), item in zip(members, value, strict=True)}
+        case "timestamp" | "timestamp with time zone":
+            return datetime.datetime.fromisoformat(value.removesuffix(" UTC")).replace(tzinfo=datetime.UTC)
+        case "date":
+            return datetime.date.fromisoformat(value)
+        case "double":
+            return float(value)
+    return value

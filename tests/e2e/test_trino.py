@@ -1,0 +1,132 @@
+"""Trino reads what DuckDB reads: plain tables by its Hive connector, Delta and Iceberg tables, in a bucket.
+
+Trino is large and slow to start: only `tests/run trino` runs this.
+"""
+
+import copy
+import datetime
+import subprocess
+
+import pytest
+from conftest import need
+from harness import place
+from harness import trino as trino_harness
+from harness.delta import DeltaLake, differences, plain, rows
+from harness.iceberg import IcebergLake
+from harness.lake import TABLE, Lake
+from harness.server import Server
+from sessions import Sessions
+
+pytestmark = [pytest.mark.trino, pytest.mark.timeout(900)]
+
+FORMATS = ["plain", "delta", "iceberg_java", "iceberg_seaweedfs"]
+
+
+@pytest.fixture(scope="module")
+def catalogs(seaweedfs_catalog, java_catalog):
+    """The Java catalog for lakes in the bucket, and SeaweedFS' own."""
+    java = copy.copy(java_catalog)
+    java.store = java.s3
+    return {"iceberg_java": java, "iceberg_seaweedfs": seaweedfs_catalog}
+
+
+@pytest.fixture(scope="module")
+def lakes(seaweedfs_catalog, catalogs, tmp_path_factory):
+    """The same bodies in a table of each format."""
+    made = {}
+    for form in FORMATS:
+        at = seaweedfs_catalog.store.lake(f"trino-{form.replace('_', '-')}")
+        if form in catalogs:
+            lake = IcebergLake(at, catalogs[form], f"of_{form}")
+        else:
+            lake = DeltaLake(at) if form == "delta" else Lake(at)
+        flags = ["--table-format", form.split("_")[0], "--roll-age", "1h"]
+        server = Server(tmp_path_factory.mktemp("trino-server"), lake.at, flags)
+        server.start()
+        try:
+            for bulk in (
+                place.CURL_CHECK.read_bytes(),
+                place.CLASSIC.read_bytes(),
+                Sessions("trino", days=3).bulk(300)[1],
+                b'{"userSessionId":"no time","stringTags":{"a":"b"}}\n',
+            ):
+                assert server.put(bulk).status == 200
+            server.drain()
+        finally:
+            server.close()
+        made[form] = lake
+    return made
+
+
+@pytest.fixture(scope="module")
+def trino(seaweedfs_catalog, catalogs, tmp_path_factory):
+    need("trino")
+    if trino_harness.java() is None:
+        pytest.skip("trino: it wants Java 24 or newer, in JAVA_HOME or /usr/lib/jvm")
+    properties = {name: catalog.for_trino() for name, catalog in catalogs.items()}
+    folder = tmp_path_factory.mktemp("trino")
+    server = trino_harness.Trino(folder, seaweedfs_catalog.store.port, properties)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def tables(trino, lakes):
+    """What Trino calls the table of each lake."""
+    printed = subprocess.run([place.binary(), "schema", TABLE, "--format", "trino"], capture_output=True, check=True)
+    ddl = printed.stdout.decode()
+    assert f"'s3://data/lake/{TABLE}'" in ddl
+    trino.query("CREATE SCHEMA plain.by_ddl")
+    uri = lakes["plain"].uri(TABLE)
+    trino.query(ddl.replace(f"s3://data/lake/{TABLE}", uri), schema="plain.by_ddl")
+    # The call that the DDL's comment has.
+    [call] = [line[3:] for line in ddl.splitlines() if line.startswith("-- CALL")]
+    trino.query(call.replace("'default'", "'by_ddl'"), schema="plain.by_ddl")
+    trino.query("CREATE SCHEMA delta.registered")
+    trino.query(f"CALL delta.system.register_table('registered', '{TABLE}', '{lakes['delta'].uri(TABLE)}')")
+    named = {"plain": f"plain.by_ddl.{TABLE}", "delta": f"delta.registered.{TABLE}"}
+    return named | {form: f"{form}.{lakes[form].namespace}.{TABLE}" for form in FORMATS if form not in named}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_all_values_of_all_columns(trino, lakes, tables, form):
+    wanted = rows(lakes[form].connection.execute(f"SELECT * FROM {lakes[form].source()}").to_arrow_table())
+    assert len(wanted) == 305
+    found = trino.rows(f"SELECT * FROM {tables[form]}")
+    by_id = lambda row: row["_ingest_id"]  # noqa: E731
+    found = sorted((folded(plain(row)) for row in found), key=by_id)
+    wanted = sorted((folded(row) for row in wanted), key=by_id)
+    assert not differences(found, wanted)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_filters_and_lists(trino, lakes, tables, form):
+    """What is filtered by time, by partition and within lists is counted as DuckDB counts it."""
+    day = "TIMESTAMP '2017-11-23 00:00:00 UTC'" if form != "plain" else "TIMESTAMP '2017-11-23 00:00:00'"
+    for sql, other in (
+        ("SELECT count(*) FROM {t}", None),
+        (f'SELECT count(*) FROM {{t}} WHERE "startTime" >= {day}', None),
+        (f'SELECT count(*) FROM {{t}} WHERE "startTime" < {day}', None),
+        ("SELECT count(*) FROM {t} WHERE country IS NULL", None),
+        ("SELECT country, count(*) FROM {t} GROUP BY 1 ORDER BY 1 NULLS FIRST", None),
+        (
+            "SELECT count(*), count(DISTINCT a.name) FROM {t} CROSS JOIN UNNEST(userActions) AS a",
+            'SELECT count(*), count(DISTINCT a.name) FROM (SELECT unnest("userActions") AS a FROM {t})',
+        ),
+    ):
+        by_duckdb = (other or sql).format(t=lakes[form].source())
+        expected = [list(row) for row in lakes[form].connection.execute(by_duckdb).fetchall()]
+        assert trino.query(sql.format(t=tables[form])) == expected, sql
+
+
+def folded(value):
+    """A value as Trino can tell it: names in small letters, maps without an order."""
+    if isinstance(value, dict):
+        return {name.lower(): folded(inner) for name, inner in sorted(value.items(), key=lambda i: i[0].lower())}
+    if isinstance(value, list):
+        inner = [folded(item) for item in value]
+        pairs = all(isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) for item in inner)
+        return sorted(inner, key=repr) if pairs else inner
+    if isinstance(value, datetime.datetime):
+        return value.replace(tzinfo=None)
+    return value
