@@ -96,6 +96,9 @@ def test_all_values_of_all_columns(trino, lakes, tables, form):
     by_id = lambda row: row["_ingest_id"]  # noqa: E731
     found = sorted((folded(plain(row)) for row in found), key=by_id)
     wanted = sorted((folded(row) for row in wanted), key=by_id)
+    if not form.startswith("iceberg"):
+        # Trino has the times of Hive and Delta tables in ms, rounded.
+        wanted = [{**row, "_ingest_time": in_millis(row["_ingest_time"])} for row in wanted]
     assert not differences(found, wanted)
 
 
@@ -117,6 +120,10 @@ def test_filters_and_lists(trino, lakes, tables, form):
         by_duckdb = (other or sql).format(t=lakes[form].source())
         expected = [list(row) for row in lakes[form].connection.execute(by_duckdb).fetchall()]
         assert trino.query(sql.format(t=tables[form])) == expected, sql
+
+
+def in_millis(time):
+    return time.replace(microsecond=0) + datetime.timedelta(milliseconds=(time.microsecond + 500) // 1000)
 
 
 def folded(value):
