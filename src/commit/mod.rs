@@ -10,6 +10,7 @@
 //! if the format of the table has them.
 //!
 //! * `plain`: plain files, whose commit is the receipt itself.
+//! * `known_table`: the id of a table with a log, which is remembered in the lake.
 //! * `delta`: Delta tables, whose log gets landed rolls afterwards, from their receipts.
 //! * `iceberg`: Iceberg tables, which get them by snapshots in a REST catalog, from receipts too.
 //!
@@ -19,6 +20,7 @@
 pub(crate) mod delta;
 #[allow(dead_code, reason = "not wired yet")]
 pub(crate) mod iceberg;
+mod known_table;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -28,7 +30,7 @@ pub use self::iceberg::{
     Credentials as CatalogCredentials, Keys as AwsKeys, OAuth2 as CatalogClient,
     Options as CatalogOptions,
 };
-pub(crate) use self::visible::Visible;
+pub(crate) use self::visible::{TableState, Visible};
 use crate::lake::{Lake, Receipt, StoreError};
 use crate::record::{BodiesDigest, Roll, SeqRange};
 

@@ -2,6 +2,15 @@
 
 use crate::record::Roll;
 
+/// A table that has a log, as its rolls find it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TableState {
+    /// Its version, as in [`Visible::At`].
+    pub(crate) version: u64,
+    /// The columns that the rolls have and the table lacks, by their paths.
+    pub(crate) missing_columns: Vec<String>,
+}
+
 /// The outcome of an attempt to commit rolls to a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Visible {

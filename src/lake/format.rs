@@ -4,30 +4,34 @@
 //! readers of the table would not see them, or see them twice as often as they are, so they are refused. A
 //! plain table becomes one of either format, with all of its rolls.
 //!
-//! The look is at the lake alone, which every process can take: a catalog may be configured elsewhere.
+//! The look is at the lake alone, which every process can take: a catalog may be configured elsewhere. A
+//! table that was seen in a format has that in its identity, which is found by its name where nothing may
+//! be listed. A process looks at its start, and before each roll of plain files is sealed.
 
 use futures::TryStreamExt as _;
 use object_store::ObjectStore as _;
 
-use super::names::{ObjectName, TABLE_LOG, TABLE_METADATA};
+use super::error::RecordError;
+use super::names::{self, ObjectName, TABLE_LOG, TABLE_METADATA};
 use super::{Lake, StoreError};
 use crate::table::{Format, Spec};
 
 /// A table that has another format in the lake than in the configuration.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "table {table} is {} in {lake} ({table}/{}), and {} in this configuration: {}. Set table_format = \
+    "table {table} is {} in {lake} ({seen}), and {} in this configuration: {}. Set table_format = \
      \"{}\" (or format, in [[tables]]), or give the table another name. {}",
     kind(*found),
-    folder(*found),
     kind(*wanted),
     harm(*wanted),
     found.as_str(),
-    way_out(*found, *wanted)
+    way_out(table, *found, *wanted)
 )]
 pub struct FormatConflict {
     table: String,
     lake: String,
+    /// The object that tells.
+    seen: String,
     found: Format,
     wanted: Format,
 }
@@ -58,33 +62,43 @@ fn harm(wanted: Format) -> &'static str {
     }
 }
 
-fn way_out(found: Format, wanted: Format) -> String {
+fn way_out(table: &str, found: Format, wanted: Format) -> String {
     let (folder, found) = (folder(found), found.as_str());
+    let identity = names::table_identity(table);
     let rows = format!("rows that were deleted in the {found} table are there again then");
     match wanted {
         Format::Plain => {
-            format!("To make it a plain table for good, move its {folder} away: {rows}")
+            format!("To make it a plain table for good, move its {folder} and {identity} away: {rows}")
         }
         wanted => format!(
-            "To make it {} for good, stop all writers of it and move its {folder} away: all that has \
-             landed is added to the new table; {rows}",
+            "To make it {} for good, stop all writers of it and move its {folder} and {identity} away: \
+             all that has landed is added to the new table; {rows}",
             kind(wanted)
         ),
     }
 }
 
 impl Lake {
-    /// Compares the format of `table` with the lake's. Returns the conflict if they differ. At most two
+    /// Compares the format of `table` with the lake's. Returns the conflict if they differ. At most three
     /// requests.
     ///
     /// # Errors
-    /// The lake did not answer: nothing is known.
-    pub async fn check_format(&self, table: &Spec) -> Result<Option<FormatConflict>, StoreError> {
+    /// The lake did not answer, or has an identity of the table that this version cannot read: nothing is
+    /// known.
+    pub async fn check_format(&self, table: &Spec) -> Result<Option<FormatConflict>, RecordError> {
         let wanted = table.format;
+        let conflict = |found, seen| {
+            let (table, lake) = (table.name.to_string(), self.location.to_string());
+            Some(FormatConflict { table, lake, seen, found, wanted })
+        };
+        if let Some(identity) = self.table_identity(&table.name).await?
+            && identity.format != wanted
+        {
+            return Ok(conflict(identity.format, names::table_identity(&table.name)));
+        }
         for found in [Format::Delta, Format::Iceberg] {
             if found != wanted && self.has_format(&table.name, found).await? {
-                let (table, lake) = (table.name.to_string(), self.location.to_string());
-                return Ok(Some(FormatConflict { table, lake, found, wanted }));
+                return Ok(conflict(found, format!("{}/{}", table.name, folder(found))));
             }
         }
         Ok(None)
@@ -160,5 +174,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn the_identity_of_a_table_says_its_format_where_nothing_can_be_listed() {
+        let lake = Lake::on(Arc::new(InMemory::new()), 1 << 20);
+        let made = || lake.create_table_identity("t", Format::Delta, "one");
+        assert_eq!((made().await.unwrap(), made().await.unwrap()), (Some(true), Some(false)));
+        for wanted in [Format::Plain, Format::Iceberg] {
+            let refused = lake.check_format(&spec("t", wanted)).await.unwrap().unwrap().to_string();
+            for said in ["a Delta table", "(_tables/t/identity.json)", "_delta_log and _tables/t/id"] {
+                assert!(refused.contains(said), "{said}: {refused}");
+            }
+        }
+        assert!(lake.check_format(&spec("t", Format::Delta)).await.unwrap().is_none());
+        // Of a version that knows more formats.
+        let other = br#"{"version": 1, "format": "other", "id": "x", "more": 1}"#;
+        lake.put_bytes("_tables/t/identity.json", other.to_vec()).await.unwrap();
+        let refused = lake.check_format(&spec("t", Format::Delta)).await.unwrap_err().to_string();
+        assert!(refused.contains("`other` is no table format"), "{refused}");
     }
 }

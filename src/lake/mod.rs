@@ -37,6 +37,7 @@ mod quarantine;
 pub mod receipt;
 mod receipts;
 mod rows;
+mod table_identity;
 #[cfg(test)]
 mod test_server;
 #[cfg(test)]

@@ -20,6 +20,7 @@
 //! _leases/<name>/<epoch>.json                    holder of a lease
 //! _verified/<node>.json                          the roll up to which a node was verified
 //! _tables/<table>.json                           partition columns of a table
+//! _tables/<table>/identity.json                  format and id of a table with a log
 //! _nodes/<node>.json                             fence of a node
 //! _lake.json                                     identity of the lake
 //! _sessionlake_check/<token>                     written, read and deleted by `check` and `serve`
@@ -68,6 +69,8 @@ pub const LEASES: &str = "_leases";
 pub const VERIFIED: &str = "_verified";
 /// Folder of the records of tables.
 pub const TABLES: &str = "_tables";
+/// Last part of the name of [`ObjectName::TableIdentity`].
+const TABLE_IDENTITY: &str = "identity.json";
 /// Folder of the fences.
 pub const NODES: &str = "_nodes";
 /// The identity of a lake.
@@ -179,6 +182,11 @@ pub enum ObjectName<'a> {
         /// The table.
         table: &'a str,
     },
+    /// The identity of a table with a log.
+    TableIdentity {
+        /// The table.
+        table: &'a str,
+    },
     /// The fence of a node.
     Fence {
         /// The node.
@@ -243,6 +251,9 @@ impl<'a> ObjectName<'a> {
                 .strip_suffix(".json")
                 .filter(|table| !table.is_empty())
                 .map(|table| ObjectName::Table { table }),
+            (TABLES, table) if file == TABLE_IDENTITY && is_part(table) => {
+                Some(ObjectName::TableIdentity { table })
+            }
             (NODES, "") => file
                 .strip_suffix(".json")
                 .filter(|node| !node.is_empty())
@@ -299,6 +310,9 @@ impl fmt::Display for ObjectName<'_> {
             ObjectName::Lease { name, epoch } => write!(f, "{LEASES}/{name}/{epoch:08}.json"),
             ObjectName::Verified { node } => write!(f, "{VERIFIED}/{node}.json"),
             ObjectName::Table { table } => write!(f, "{TABLES}/{table}.json"),
+            ObjectName::TableIdentity { table } => {
+                write!(f, "{TABLES}/{table}/{TABLE_IDENTITY}")
+            }
             ObjectName::Fence { node } => write!(f, "{NODES}/{node}.json"),
             ObjectName::Identity => f.write_str(IDENTITY),
             ObjectName::Probe { token } => write!(f, "{PROBES}/{token}"),
@@ -349,6 +363,12 @@ pub fn import_seal(node: &str, roll: Roll) -> String {
 #[must_use]
 pub fn table(table: &str) -> String {
     ObjectName::Table { table }.to_string()
+}
+
+/// Returns the name of the identity of a table with a log.
+#[must_use]
+pub fn table_identity(table: &str) -> String {
+    ObjectName::TableIdentity { table }.to_string()
 }
 
 /// Returns the name of a node's fence.

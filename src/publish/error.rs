@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::journal::JournalError;
-use crate::lake::{DataFileError, RecordError, StoreError};
+use crate::lake::{DataFileError, FormatConflict, RecordError, StoreError};
 
 /// The action that a failed step asks of its caller. Ordered: of several errors, the greatest decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +86,10 @@ pub(crate) enum PublishError {
     /// A record in the lake cannot be read.
     #[error("{0}")]
     Record(String),
+    /// The table has a log or catalog since this process runs. Bodies are taken and wait in the journal,
+    /// for other settings or until the log is moved away.
+    #[error("{0}")]
+    OtherFormat(FormatConflict),
     /// The table has something else under the identity of the roll, or cannot take it.
     #[error("{0}")]
     NotCommitted(String),
@@ -112,6 +116,7 @@ impl PublishError {
             PublishError::Store(_)
             | PublishError::StateDirectory(_)
             | PublishError::LakeGone(_)
+            | PublishError::OtherFormat(_)
             | PublishError::FenceMoved(_)
             | PublishError::Vanished(_) => ErrorKind::Retry,
         }

@@ -138,7 +138,16 @@ impl<'a> Publisher<'a> {
                 self.retry("look at the fence before", roll, &[], || fence.check(roll))?;
             }
             self.retry("look at the tables of", roll, &[], || {
-                self.claimed_tables.claim(&self.lake, &manifest)
+                let claim = self.claimed_tables.claim(&self.lake, self.tables, &manifest);
+                async {
+                    claim.await.map_err(|error| match error {
+                        // Somebody sees the error of an import, and nothing comes meanwhile.
+                        PublishError::OtherFormat(conflict) if self.fence.is_none() => {
+                            PublishError::NotCommitted(conflict.to_string())
+                        }
+                        error => error,
+                    })
+                }
             })?;
             self.check_new(roll, range)?;
             let settings = SealedSettings::to_json(self.tables, &manifest.set_aside)?;

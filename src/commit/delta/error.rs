@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use delta_kernel::KernelError;
 
+use crate::commit::known_table::UnknownTable;
+
 /// The reason that a log was not read or not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LogError {
@@ -37,6 +39,16 @@ impl LogError {
                  the rolls another one"
             )),
             _ => LogError::Unknown(format!("{done}: {cause}")),
+        }
+    }
+}
+
+impl LogError {
+    /// Makes the error of a table, as people write it, that is not the known one.
+    pub(super) fn of_unknown(table: &str, error: UnknownTable) -> LogError {
+        match error {
+            UnknownTable::Refused(what) => LogError::Refused(format!("{table} {what}")),
+            UnknownTable::Away(why) => LogError::Unknown(format!("asking for the id of {table}: {why}")),
         }
     }
 }

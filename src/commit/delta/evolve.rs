@@ -13,6 +13,13 @@ pub(super) struct Missing {
     pub(super) column: StructField,
 }
 
+impl Missing {
+    /// Returns the path of the column, as people write it.
+    pub(super) fn path(&self) -> String {
+        [&*self.parent, std::slice::from_ref(&self.column.name)].concat().join(".")
+    }
+}
+
 /// Returns the columns of `ours`, the rolls, that `theirs`, the table, lacks. Columns that the table has
 /// and the rolls lack are null in their rows; the order of columns is no difference.
 ///

@@ -11,14 +11,14 @@ use delta_kernel::transaction::create_table::create_table;
 use delta_kernel::transaction::data_layout::DataLayout;
 use delta_kernel::transaction::{CommitResult, CommittedTransaction, UpdateTableOperation};
 use delta_kernel::{KernelError, KernelResult};
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::error::LogError;
 use super::log::Log;
 use super::{actions, evolve, schema};
 use crate::clock::{Clock as _, SystemClock};
-use crate::commit::Visible;
+use crate::commit::{TableState, Visible};
+use crate::commit::known_table::KnownTable;
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::Roll;
 use crate::schema::TableSchema;
@@ -37,8 +37,7 @@ pub(crate) struct DeltaTable {
     name: Arc<str>,
     schema: Arc<TableSchema>,
     partition: Template,
-    /// The id of the table, once it was seen.
-    id: Mutex<Option<String>>,
+    known: KnownTable,
 }
 
 impl From<LogError> for Visible {
@@ -62,8 +61,9 @@ impl DeltaTable {
         partition: Template,
         runtime: Handle,
     ) -> Result<DeltaTable, url::ParseError> {
+        let known = KnownTable::new(lake, name, Format::Delta, runtime.clone());
         let log = Log::new(lake, name, runtime)?;
-        Ok(DeltaTable { log, name: Arc::clone(name), schema, partition, id: Mutex::default() })
+        Ok(DeltaTable { log, name: Arc::clone(name), schema, partition, known })
     }
 
     /// Returns the mark of `node`: the last of its rolls that the table has, and the version that was
@@ -83,6 +83,44 @@ impl DeltaTable {
     /// were added, or with all the files.
     pub(crate) fn commit(&self, node: &str, rolls: &[Receipt]) -> Visible {
         self.attempt(node, rolls).unwrap_or_else(Visible::from)
+    }
+
+    /// Returns the state of the table, or `None` if there is none. Writes nothing but the identity of a
+    /// table that has none. Blocks.
+    ///
+    /// # Errors
+    /// [`Visible::Refused`]: the table cannot take the rolls. [`Visible::Unknown`].
+    pub(crate) fn state(&self) -> Result<Option<TableState>, Visible> {
+        let Some(snapshot) = self.latest()? else { return Ok(None) };
+        Ok(Some(self.state_of(&snapshot)?))
+    }
+
+    /// Creates the table without rows if there is none, and adds the columns that it lacks. Returns its
+    /// state then. One attempt. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`DeltaTable::state`]. Trying again after [`Visible::Unknown`] is safe.
+    pub(crate) fn prepare(&self) -> Result<TableState, Visible> {
+        let snapshot = match self.latest()? {
+            Some(snapshot) => snapshot,
+            None => self.create()?,
+        };
+        Ok(self.state_of(&self.evolve(snapshot)?)?)
+    }
+
+    /// Forgets the id of the table: the next one that is seen is taken, or a new one created. Blocks.
+    ///
+    /// # Errors
+    /// The lake. Trying again is safe.
+    pub(crate) fn forget_id(&self) -> Result<(), Visible> {
+        let forgot = self.known.forget();
+        Ok(forgot.map_err(|error| LogError::of_unknown(&self.log.table, error))?)
+    }
+
+    fn state_of(&self, snapshot: &SnapshotRef) -> Result<TableState, LogError> {
+        let missing = self.missing_columns(snapshot)?;
+        let missing_columns = missing.iter().map(evolve::Missing::path).collect();
+        Ok(TableState { version: snapshot.version(), missing_columns })
     }
 
     fn attempt(&self, node: &str, rolls: &[Receipt]) -> Result<Visible, LogError> {
@@ -137,11 +175,10 @@ impl DeltaTable {
                 self.check(&snapshot)?;
                 Ok(Some(snapshot))
             }
-            None if self.id.lock().is_some() => Err(self.refused(
-                "has no log any more: it was there before. Restore it, or restart to create the table \
-                 anew from all receipts",
-            )),
-            None => Ok(None),
+            None => {
+                self.known.missing().map_err(|error| LogError::of_unknown(&self.log.table, error))?;
+                Ok(None)
+            }
         }
     }
 
@@ -173,17 +210,8 @@ impl DeltaTable {
     /// Checks that the table is the one that was seen before, and can take rolls.
     fn check(&self, snapshot: &SnapshotRef) -> Result<(), LogError> {
         let table = snapshot.table_configuration();
-        let id = table.metadata().id();
-        match &mut *self.id.lock() {
-            Some(known) if known != id => {
-                return Err(self.refused(&format!(
-                    "is another table now: its id is {id}, and it was {known} before. Move it away, or \
-                     restart to add all rolls to it"
-                )));
-            }
-            Some(_) => {}
-            unknown => *unknown = Some(id.to_owned()),
-        }
+        let found = self.known.found(table.metadata().id());
+        found.map_err(|error| LogError::of_unknown(&self.log.table, error))?;
         if snapshot.table_properties().set_transaction_retention_duration.is_some() {
             return Err(self.refused(
                 "has delta.setTransactionRetentionDuration: it forgets which rolls it has, and they \
@@ -225,15 +253,15 @@ impl DeltaTable {
 
     /// Adds the columns that the rolls have and the table lacks, in a commit of its own.
     fn evolve(&self, snapshot: SnapshotRef) -> Result<SnapshotRef, LogError> {
-        let missing = evolve::missing(&snapshot.schema(), &self.columns()?)
-            .map_err(|what| self.refused(&what))?;
+        let missing = self.missing_columns(&snapshot)?;
         if missing.is_empty() {
             return Ok(snapshot);
         }
         let mut change = snapshot.update_table(UpdateTableOperation::AlterTable, WRITER, false);
         let mut names = Vec::new();
-        for evolve::Missing { mut parent, column } in missing {
-            names.push([&*parent, std::slice::from_ref(&column.name)].concat().join("."));
+        for missing in missing {
+            names.push(missing.path());
+            let evolve::Missing { mut parent, column } = missing;
             change = match parent.is_empty() {
                 true => change.add_column(column),
                 false => change.add_column_at(ColumnName::new(std::mem::take(&mut parent)), column),
@@ -250,6 +278,10 @@ impl DeltaTable {
             names.join(", ")
         );
         self.committed(&committed)
+    }
+
+    fn missing_columns(&self, snapshot: &SnapshotRef) -> Result<Vec<evolve::Missing>, LogError> {
+        evolve::missing(&snapshot.schema(), &self.columns()?).map_err(|what| self.refused(&what))
     }
 
     fn columns(&self) -> Result<delta_kernel::schema::StructType, LogError> {

@@ -36,6 +36,7 @@ proptest! {
                 ObjectName::Verified { node },
                 ObjectName::Probe { token: node },
                 ObjectName::Table { table: node },
+                ObjectName::TableIdentity { table: node },
                 ObjectName::Fence { node },
                 ObjectName::Identity,
             ] {

@@ -4,6 +4,7 @@ use object_store::PutMode;
 use serde_json::json;
 
 use super::*;
+use crate::publish::tests::store::FakeStore;
 
 /// A table with one roll.
 fn begun() -> (tokio::runtime::Runtime, Arc<InMemory>, Lake, DeltaTable) {
@@ -30,14 +31,86 @@ fn refused(delta: &DeltaTable, store: &InMemory, parts: &[&str]) {
 #[test]
 fn another_table_under_the_name_is_refused() {
     let (runtime, store, lake, delta) = begun();
-    remove_all(&store, |_| true);
-    refused(&delta, &store, &["no log any more", "Restore it"]);
-    let other = table(&lake, FIELDS, &runtime);
-    for roll in 1..4 {
-        other.commit("n2", &[receipt("n2", roll)]);
+    let restarted = || table(&lake, FIELDS, &runtime);
+    remove_all(&store, |name| name.contains("_delta_log"));
+    for delta in [&delta, &restarted()] {
+        refused(delta, &store, &["is not there any more", "Bring it back", "--anew"]);
     }
-    refused(&delta, &store, &["another table now", "its id is"]);
-    assert!(matches!(delta.mark("n1"), Err(Visible::Refused(_))));
+    // As Spark creates one, for which our identity is nothing.
+    let elsewhere = Lake::on(Arc::new(InMemory::new()), 1 << 20);
+    let stranger = table(&elsewhere, FIELDS, &runtime);
+    for roll in 1..4 {
+        stranger.commit("n2", &[receipt("n2", roll)]);
+    }
+    copy(&elsewhere, &lake, "t/_delta_log");
+    for delta in [&delta, &restarted()] {
+        refused(delta, &store, &["another table now", "its id is", "--anew"]);
+        assert!(matches!(delta.mark("n1"), Err(Visible::Refused(_))));
+    }
+}
+
+#[test]
+fn another_table_is_taken_on_purpose_also_by_those_that_run() {
+    let (runtime, store, lake, delta) = begun();
+    let restarted = || table(&lake, FIELDS, &runtime);
+    remove_all(&store, |name| name.contains("_delta_log"));
+    assert_eq!(restarted().forget_id(), Ok(()));
+    let created = restarted().prepare().expect("created");
+    assert_eq!((created.version, created.missing_columns.len()), (0, 0));
+    // Of the mark nothing is left, and the roll is added to the new table, once.
+    for (delta, added) in [(&delta, true), (&restarted(), false)] {
+        let outcome = delta.commit("n1", &[receipt("n1", 1)]);
+        assert!(matches!(&outcome, Visible::At { added: a, .. } if *a == added), "{outcome:?}");
+    }
+    assert_eq!(added(&store).len(), 2);
+    // From here on it is the known one.
+    remove_all(&store, |name| name.contains("_delta_log"));
+    refused(&restarted(), &store, &["is not there any more"]);
+}
+
+#[test]
+fn a_table_of_an_earlier_build_is_taken_and_remembered_from_then_on() {
+    let (runtime, store, lake, _) = begun();
+    remove_all(&store, |name| name.contains("identity.json"));
+    let upgraded = table(&lake, FIELDS, &runtime);
+    let outcome = upgraded.commit("n1", &[receipt("n1", 1), receipt("n1", 2)]);
+    assert!(matches!(outcome, Visible::At { roll: Roll(2), added: true, .. }), "{outcome:?}");
+    remove_all(&store, |name| name.contains("_delta_log"));
+    refused(&table(&lake, FIELDS, &runtime), &store, &["is not there any more"]);
+}
+
+#[test]
+fn an_identity_that_cannot_be_read_or_is_of_another_format_stops_the_table() {
+    let (runtime, store, lake, _) = begun();
+    let name = "lake/_tables/t/identity.json";
+    for (text, part) in [
+        ("[", "nothing that this version reads"),
+        (r#"{"version":2,"format":"delta","id":"x"}"#, "newer version"),
+        (r#"{"version":1,"format":"iceberg","id":"x"}"#, "of the format iceberg"),
+    ] {
+        put(&store, name, text);
+        refused(&table(&lake, FIELDS, &runtime), &store, &[part]);
+    }
+}
+
+#[test]
+fn a_table_of_which_the_identity_cannot_be_asked_for_is_unknown() {
+    let (runtime, store, _, _) = begun();
+    let away = FakeStore::over(Arc::clone(&store), 1);
+    let lake = Lake::on(Arc::new(away.clone()), 1 << 20);
+    let delta = table(&lake, FIELDS, &runtime);
+    away.go_away(u64::MAX);
+    assert!(matches!(delta.commit("n1", &[receipt("n1", 2)]), Visible::Unknown(_)));
+}
+
+/// Copies the objects below `folder` from one lake to another.
+fn copy(from: &Lake, to: &Lake, folder: &str) {
+    futures::executor::block_on(async {
+        for object in from.list(folder).await.expect("listed") {
+            let bytes = from.get(&object.name).await.expect("read").expect("there");
+            to.put_bytes(&object.name, bytes).await.expect("put");
+        }
+    });
 }
 
 #[test]
