@@ -20,7 +20,8 @@
 //!   and [`peers`], [`intake`], [`journal`].
 //! * Landing: [`roll`] with [`decode`], [`privacy`], [`batch`] and [`encode`]; [`publish`] with
 //!   [`commit`]; [`lake`].
-//! * Beside the receiver: [`import`], [`audit`] (`verify`, `inspect`, `sample`), [`simulate`].
+//! * Beside the receiver: [`import`], [`audit`] (`verify`, `inspect`, `sample`), `maintain` (`table`,
+//!   `convert`), [`simulate`].
 //! * Of the process: `descriptors`, its limit of open files and sockets, and no core dumps.
 //! * Shared: [`table`], [`schema`], [`columnar`], [`record`], [`clock`], [`metrics`], [`status`].
 //!
@@ -47,6 +48,7 @@ pub mod intake;
 pub mod journal;
 mod json;
 pub mod lake;
+mod maintain;
 pub mod metrics;
 mod packed_lines;
 pub mod peers;

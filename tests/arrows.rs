@@ -47,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "import",
             "journal",
             "lake",
+            "maintain",
             "privacy",
             "server",
             "simulate",
@@ -56,8 +57,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "auth", "commit", "encode", "http", "import", "journal", "lake", "privacy", "roll",
-            "server", "tls",
+            "auth", "commit", "encode", "http", "import", "journal", "lake", "maintain",
+            "privacy", "roll", "server", "tls",
         ],
     ),
     (
@@ -84,6 +85,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lake", &["encode"]),
     // Work on a lake beside the receiver.
     ("import", &["bulk_action", "commit", "decode", "lake", "privacy", "publish", "roll"]),
+    ("maintain", &["commit", "lake", "publish"]),
     ("audit", &["commit", "decode", "lake", "simulate"]),
     // An outsider that shares only the schema.
     ("simulate", &[]),

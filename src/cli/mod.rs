@@ -6,6 +6,7 @@
 
 mod cert;
 mod check;
+mod convert;
 mod created;
 mod error_report;
 mod flag_hints;
@@ -25,6 +26,7 @@ mod sample;
 mod schema;
 mod serve;
 mod simulate;
+mod table;
 mod unseal;
 mod verify;
 
@@ -123,6 +125,8 @@ enum Command {
     Schema(schema::Args),
     Verify(verify::Args),
     Quarantine(quarantine::Args),
+    Table(table::Args),
+    Convert(convert::Args),
     Check(check::Args),
     Passwd(passwd::Args),
     Cert(cert::Args),
@@ -209,6 +213,8 @@ where
         Command::Schema(args) => schema::run(&args),
         Command::Verify(args) => verify::run(args, environment),
         Command::Quarantine(args) => quarantine::run(args, environment),
+        Command::Table(args) => table::run(&args, environment),
+        Command::Convert(args) => convert::run(&args, environment),
         Command::Check(args) => check::run(&args, environment),
         Command::Passwd(args) => passwd::run(&args),
         Command::Cert(args) => cert::run(&args),

@@ -46,12 +46,7 @@ pub(crate) struct KnownTable {
 
 impl KnownTable {
     /// Makes the memory of a table that was not seen yet. `runtime` is not the one of the calling thread.
-    pub(crate) fn new(
-        lake: &Lake,
-        name: &Arc<str>,
-        format: Format,
-        runtime: Handle,
-    ) -> KnownTable {
+    pub(crate) fn new(lake: &Lake, name: &Arc<str>, format: Format, runtime: Handle) -> KnownTable {
         let (lake, name) = (lake.clone(), Arc::clone(name));
         KnownTable { lake, runtime, name, format, id: Mutex::default() }
     }

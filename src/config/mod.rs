@@ -48,7 +48,7 @@ pub(crate) use flags::Flags;
 use layers::Layers;
 
 use crate::commit::CatalogOptions;
-use crate::{import, lake, server};
+use crate::{import, lake, maintain, server};
 
 /// Checked settings of a command.
 #[derive(Debug)]
@@ -94,6 +94,16 @@ pub(crate) fn import(
 ) -> Result<Loaded<import::Options>, Error> {
     let layers = Layers::gather(flags, environment)?;
     let (settings, log) = build::import(&layers, files, again, quiet)?;
+    Ok(loaded(settings, log, layers.with_schema_warnings()))
+}
+
+/// Loads the options of work on tables.
+pub(crate) fn tables(
+    flags: &Flags<{ list::TABLES }>,
+    environment: &Environment,
+) -> Result<Loaded<maintain::Options>, Error> {
+    let layers = Layers::gather(flags, environment)?;
+    let (settings, log) = build::maintain(&layers)?;
     Ok(loaded(settings, log, layers.with_schema_warnings()))
 }
 

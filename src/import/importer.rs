@@ -18,7 +18,7 @@ use crate::privacy;
 use crate::publish::pauses::Pauses;
 use crate::publish::visibility::LogTables;
 use crate::record::Roll;
-use crate::table::{PartitionLimits, Tables};
+use crate::table::{Format, PartitionLimits, Tables};
 
 /// Lands files and lines of one table in one lake.
 pub(super) struct Importer {
@@ -114,7 +114,7 @@ impl Importer {
         } else {
             "the import is not complete; give the same command again to go on with it"
         };
-        let tables = self.manifests.tables(&manifest, &self.tables).context(again)?;
+        let tables = self.tables_of(&manifest).context(again)?;
         let landing = Landing {
             manifests: &self.manifests,
             options: &self.options.roll,
@@ -135,18 +135,45 @@ impl Importer {
         Ok(run)
     }
 
-    /// Commits the rolls of the import to its table, if that has a log: before the import is done, so
-    /// that an interrupted one is gone on with.
+    /// Returns the tables of an import. One that was begun with plain files goes on in a table that has
+    /// got a log meanwhile.
     ///
     /// # Errors
-    /// The table cannot take them.
+    /// The lake; tables that are not there or cannot be read.
+    fn tables_of(&self, manifest: &ImportManifest) -> anyhow::Result<Tables> {
+        let tables = self.manifests.tables(manifest, &self.tables)?;
+        Ok(match self.options.table.format {
+            Format::Plain => tables,
+            format => tables.with_format(format),
+        })
+    }
+
+    /// Commits the rolls of the import to its table, if that has a log: before the import is done, so
+    /// that an interrupted one is gone on with. Then those of other nodes that landed before the table
+    /// had a log, which nobody else commits if no server runs; what cannot be added is told of, and is no
+    /// failure of this import.
+    ///
+    /// # Errors
+    /// The table cannot take the rolls of the import.
     fn make_visible(&self, node: &str, tables: &Tables) -> anyhow::Result<()> {
         let Manifests { lake, runtime, .. } = &self.manifests;
         let Some(logs) = LogTables::of(lake, tables, runtime)? else { return Ok(()) };
+        // Not known is not new; the commit tells what is wrong.
+        let is_new = logs.is_new().unwrap_or(false);
         logs.commit_all(&node.into()).context(
             "all rows have landed, and readers of the table do not see them yet; give the same \
              command again once the table is mended",
-        )
+        )?;
+        let (added, wait) = logs.commit_left_behind(node, is_new);
+        if added > 0 {
+            tracing::info!(
+                "added rolls of {added} other nodes that had landed before the table had a log"
+            );
+        }
+        for why in wait {
+            tracing::warn!("{why}; `sessionlake convert` tries again");
+        }
+        Ok(())
     }
 
     /// Compares the partition columns of the import's table, and the types of all columns, with those of
@@ -155,7 +182,7 @@ impl Importer {
     /// # Errors
     /// They differ; the lake.
     fn check_partitions(&self, planned: &PlannedImport) -> anyhow::Result<()> {
-        let tables = self.manifests.tables(&planned.manifest, &self.tables)?;
+        let tables = self.tables_of(&planned.manifest)?;
         for table in tables.specs() {
             let lake = &self.manifests.lake;
             if let Ok(Some(conflict)) = self.manifests.runtime.block_on(lake.check_format(table)) {
@@ -226,7 +253,7 @@ impl Importer {
         let progress = self.manifests.progress(node, manifest)?;
         ensure!(!progress.closed, "the import {node} was given up meanwhile");
         // Read and written again: an older version may have spelt the same table otherwise.
-        let tables = self.manifests.tables(manifest, &self.tables)?.latest();
+        let tables = self.tables_of(manifest)?.latest();
         let file_names = self.tables.specs().first().map(|table| table.file_names);
         let tables = tables.with_file_names(file_names.unwrap_or_default());
         let tables = tables.with_partition_limits(PartitionLimits::IMPORTED);

@@ -8,7 +8,7 @@ use anyhow::ensure;
 use super::file_names::FileNames;
 use super::partition_limits::PartitionLimits;
 use super::revision::Revision;
-use super::spec::{LINE_LIMIT_BYTES, Rows, Spec};
+use super::spec::{Format, LINE_LIMIT_BYTES, Rows, Spec};
 
 /// Identifies a table of one [`Tables`]: its index in the list. Another list may give the same table
 /// another id, so ids are neither stored nor compared across lists.
@@ -86,6 +86,13 @@ impl Tables {
     #[must_use]
     pub fn with_partition_limits(mut self, limits: PartitionLimits) -> Tables {
         self.specs.iter_mut().for_each(|spec| spec.partition_limits = limits);
+        self
+    }
+
+    /// Returns the same tables, to be committed in the format `format`.
+    #[must_use]
+    pub fn with_format(mut self, format: Format) -> Tables {
+        self.specs.iter_mut().for_each(|spec| spec.format = format);
         self
     }
 

@@ -48,7 +48,9 @@ impl LogError {
     pub(super) fn of_unknown(table: &str, error: UnknownTable) -> LogError {
         match error {
             UnknownTable::Refused(what) => LogError::Refused(format!("{table} {what}")),
-            UnknownTable::Away(why) => LogError::Unknown(format!("asking for the id of {table}: {why}")),
+            UnknownTable::Away(why) => {
+                LogError::Unknown(format!("asking for the id of {table}: {why}"))
+            }
         }
     }
 }

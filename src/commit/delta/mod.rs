@@ -41,6 +41,7 @@ mod actions;
 mod error;
 mod evolve;
 mod log;
+mod marks;
 mod path;
 mod schema;
 mod statistics;

@@ -1,5 +1,6 @@
 //! A table: its marks, and commits of rolls.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use delta_kernel::committer::FileSystemCommitter;
@@ -15,10 +16,10 @@ use tokio::runtime::Handle;
 
 use super::error::LogError;
 use super::log::Log;
-use super::{actions, evolve, schema};
+use super::{actions, evolve, marks, schema};
 use crate::clock::{Clock as _, SystemClock};
-use crate::commit::{TableState, Visible};
 use crate::commit::known_table::KnownTable;
+use crate::commit::{TableState, Visible};
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::Roll;
 use crate::schema::TableSchema;
@@ -28,8 +29,6 @@ use crate::table::{Format, Template};
 pub(super) const CHECKPOINT_EVERY: u64 = 100;
 /// The writer, as commits name it.
 const WRITER: &str = concat!("sessionlake/", env!("CARGO_PKG_VERSION"));
-/// Begin of the names of transactions that mark rolls.
-const MARK: &str = "sessionlake/";
 
 /// A Delta table in a lake. Keeps the id of the table and nothing else between calls.
 pub(crate) struct DeltaTable {
@@ -74,6 +73,15 @@ impl DeltaTable {
     pub(crate) fn mark(&self, node: &str) -> Result<Option<(Roll, u64)>, Visible> {
         let Some(snapshot) = self.latest()? else { return Ok(None) };
         Ok(self.marked(&snapshot, node)?.map(|roll| (roll, snapshot.version())))
+    }
+
+    /// Returns the marks of all nodes. Blocks.
+    ///
+    /// # Errors
+    /// [`Visible::Refused`] or [`Visible::Unknown`].
+    pub(crate) fn marks(&self) -> Result<BTreeMap<String, Roll>, Visible> {
+        let Some(snapshot) = self.latest()? else { return Ok(BTreeMap::new()) };
+        Ok(marks::of(&self.log, &snapshot)?)
     }
 
     /// Adds the files of `rolls`, receipts of one node in the order of their numbers, to the table, which
@@ -142,7 +150,7 @@ impl DeltaTable {
         let failed = |error| self.failed("adding files to", &error);
         let commit = snapshot
             .update_table(UpdateTableOperation::StreamingUpdate, WRITER, true)
-            .with_transaction_id(mark_of(node), version);
+            .with_transaction_id(marks::transaction(node), version);
         // Rolls without a row of this table leave their mark alone.
         let commit = if files.is_empty() { commit } else { commit.with_blind_append() };
         let mut commit =
@@ -176,7 +184,9 @@ impl DeltaTable {
                 Ok(Some(snapshot))
             }
             None => {
-                self.known.missing().map_err(|error| LogError::of_unknown(&self.log.table, error))?;
+                self.known
+                    .missing()
+                    .map_err(|error| LogError::of_unknown(&self.log.table, error))?;
                 Ok(None)
             }
         }
@@ -242,7 +252,7 @@ impl DeltaTable {
 
     fn marked(&self, snapshot: &SnapshotRef, node: &str) -> Result<Option<Roll>, LogError> {
         let mark = snapshot
-            .get_app_id_version(&mark_of(node), &self.log.engine)
+            .get_app_id_version(&marks::transaction(node), &self.log.engine)
             .map_err(|error| self.failed("reading the mark in", &error))?;
         let roll = |mark| {
             let wrong = || format!("has the mark {mark} of node {node}, which is no roll");
@@ -341,14 +351,4 @@ impl DeltaTable {
     fn refused(&self, what: &str) -> LogError {
         LogError::Refused(format!("{} {what}", self.log.table))
     }
-}
-
-/// Returns the name of the transaction that marks the rolls of `node`.
-fn mark_of(node: &str) -> String {
-    format!("{MARK}{node}")
-}
-
-/// Returns the node whose rolls a transaction marks.
-pub(super) fn node_of(transaction: &str) -> Option<&str> {
-    transaction.strip_prefix(MARK)
 }

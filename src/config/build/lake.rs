@@ -12,7 +12,7 @@ use crate::config::sections::SecretText;
 use crate::config::value;
 use crate::encode::{Compression, Encodings};
 use crate::lake::Location;
-use crate::{lake, roll};
+use crate::{lake, maintain, roll};
 
 /// Builds the options of a lake and its catalog.
 ///
@@ -22,6 +22,19 @@ pub(in crate::config) fn lake(layers: &Layers) -> Result<LakeSettings, Error> {
     let mut builder = Builder::new(layers);
     let settings = LakeSettings { lake: builder.lake(), catalog: builder.catalog() };
     builder.done(settings)
+}
+
+/// Builds the options of work on tables, and the filter of the log.
+///
+/// # Errors
+/// Every problem of the settings.
+pub(in crate::config) fn maintain(layers: &Layers) -> Result<(maintain::Options, String), Error> {
+    let mut builder = Builder::new(layers);
+    let lake = builder.lake();
+    let (first, more) = builder.tables();
+    let tables = std::iter::once(first).chain(more).collect();
+    let built = (maintain::Options { lake, tables }, builder.log());
+    builder.done(built)
 }
 
 impl Builder<'_> {

@@ -12,5 +12,5 @@ mod server;
 mod tables;
 
 pub(super) use self::import::import;
-pub(super) use self::lake::lake;
+pub(super) use self::lake::{lake, maintain};
 pub(super) use self::server::server;

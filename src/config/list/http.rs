@@ -1,6 +1,6 @@
 //! Settings of the program as a whole, and of the receiver.
 
-use super::setting::{CONFIG_KEY, HOUR, IMPORT, INSPECT, Kind, LANDING, SERVE, Setting};
+use super::setting::{CONFIG_KEY, HOUR, IMPORT, INSPECT, Kind, LANDING, SERVE, Setting, TABLES};
 use crate::config::value::{GIB, KIB};
 
 const GENERAL: &str = "General";
@@ -13,7 +13,7 @@ pub(crate) const CONFIG: Setting = Setting {
     kind: Kind::Text,
     default: None,
     example: "sessionlake.toml",
-    commands: SERVE | IMPORT | INSPECT,
+    commands: SERVE | IMPORT | INSPECT | TABLES,
     heading: GENERAL,
     help: "Read settings from this TOML file.",
     more: "No file is read unless one is named. Flags and environment variables outrank it.",
@@ -26,7 +26,7 @@ pub(crate) const LOG: Setting = Setting {
     kind: Kind::Text,
     default: Some("info,object_store=warn,delta_kernel=off"),
     example: "info,sessionlake::journal=debug",
-    commands: LANDING,
+    commands: LANDING | TABLES,
     heading: GENERAL,
     help: "Log to standard error from this level on: error, warn, info, debug, trace or off, also \
            by module.",

@@ -1,6 +1,6 @@
 //! Settings of the lake, of rolls and their files, and of resources.
 
-use super::setting::{DAY, HOUR, INSPECT, Kind, LANDING, SECOND, SERVE, Setting};
+use super::setting::{DAY, HOUR, INSPECT, Kind, LANDING, SECOND, SERVE, Setting, TABLES};
 use crate::config::value::{GIB, KIB, MIB, TIB};
 
 const LAKE_SECTION: &str = "Lake";
@@ -14,7 +14,7 @@ pub(crate) const LAKE: Setting = Setting {
     kind: Kind::Text,
     default: Some("./data/lake"),
     example: "s3://bucket/prefix",
-    commands: LANDING | INSPECT,
+    commands: LANDING | INSPECT | TABLES,
     heading: LAKE_SECTION,
     help: "Land files here: a directory, s3://bucket/prefix, gs://bucket/prefix or \
            az://container/prefix.",
@@ -29,7 +29,7 @@ pub(crate) const STORE_TIMEOUT: Setting = Setting {
     kind: Kind::Duration { least_ms: SECOND, most_ms: HOUR },
     default: Some("30s"),
     example: "30s",
-    commands: LANDING,
+    commands: LANDING | TABLES,
     heading: LAKE_SECTION,
     help: "Give up on one request to an object store after this long; it is then tried again.",
     more: "",
@@ -42,7 +42,7 @@ pub(crate) const TABLE: Setting = Setting {
     kind: Kind::Text,
     default: Some("user_sessions"),
     example: "user_sessions",
-    commands: LANDING,
+    commands: LANDING | TABLES,
     heading: LAKE_SECTION,
     help: "Name of the table: its directory under the lake.",
     more: "1 to 64 of a-z, 0-9 and _, not beginning with _.",
@@ -55,7 +55,7 @@ pub(crate) const SCHEMA: Setting = Setting {
     kind: Kind::Text,
     default: None,
     example: "examples/orders.avsc",
-    commands: LANDING,
+    commands: LANDING | TABLES,
     heading: LAKE_SECTION,
     help: "Take the table's columns from this Avro schema.",
     more: "Without it, the built-in schema of the table is used.",
@@ -68,7 +68,7 @@ pub(crate) const PARTITION: Setting = Setting {
     kind: Kind::Text,
     default: Some("date={startTime:%Y-%m-%d}"),
     example: "tenant={tenantId}/date={startTime:%Y-%m-%d}",
-    commands: LANDING,
+    commands: LANDING | TABLES,
     heading: LAKE_SECTION,
     help: "Directories below the table: {column} for text, {column:FORMAT} for a time (UTC, \
            strftime).",
@@ -82,7 +82,7 @@ pub(crate) const TABLE_FORMAT: Setting = Setting {
     kind: Kind::Text,
     default: Some("plain"),
     example: "delta",
-    commands: LANDING,
+    commands: LANDING | TABLES,
     heading: LAKE_SECTION,
     help: "Land files alone (plain), or files that a Delta log in the table's directory names (delta) or \
            the snapshots of an Iceberg table in a REST catalog (iceberg).",

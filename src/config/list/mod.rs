@@ -15,7 +15,7 @@ pub(crate) use self::access::*;
 pub(crate) use self::http::*;
 pub(crate) use self::journal::*;
 pub(crate) use self::lake::*;
-pub(crate) use self::setting::{ENVIRONMENT_PREFIX, IMPORT, INSPECT, Kind, SERVE, Setting};
+pub(crate) use self::setting::{ENVIRONMENT_PREFIX, IMPORT, INSPECT, Kind, SERVE, Setting, TABLES};
 
 /// Returns the setting with this key.
 pub(crate) fn by_key(key: &str) -> Option<&'static Setting> {

@@ -7,6 +7,8 @@ pub(crate) const IMPORT: u8 = 2;
 /// Bit of [`Setting::commands`]: `inspect` and the others whose lake is a positional argument
 /// (or `--lake`).
 pub(crate) const INSPECT: u8 = 4;
+/// Bit of [`Setting::commands`]: `table` and `convert`.
+pub(crate) const TABLES: u8 = 8;
 pub(crate) const LANDING: u8 = SERVE | IMPORT;
 
 /// Key of the setting that names the file.

@@ -3,6 +3,7 @@
 mod apart;
 mod engine;
 mod events;
+mod formats;
 mod harness;
 mod identity;
 mod partitions;

@@ -9,8 +9,8 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::{StreamExt as _, pin_mut};
 use tokio::runtime::Handle;
 
-use crate::commit::Visible;
 use crate::commit::delta::DeltaTable;
+use crate::commit::{TableState, Visible};
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::{Micros, Roll};
 use crate::table::{Format, Tables};
@@ -28,12 +28,13 @@ pub(super) const QUIET_FAILURES: u32 = 3;
 
 /// The tables of a lake that have a log.
 pub(crate) struct LogTables {
-    lake: Lake,
-    runtime: Handle,
+    pub(super) lake: Lake,
+    pub(super) runtime: Handle,
     tables: Vec<LogTable>,
 }
 
-struct LogTable {
+/// A table that has a log.
+pub(crate) struct LogTable {
     name: Arc<str>,
     log: DeltaTable,
 }
@@ -47,6 +48,18 @@ pub(crate) struct WaitingRolls {
     rolls: BTreeMap<Roll, Option<Micros>>,
     /// For each table the roll up to which it lacks nothing, once it was asked.
     marks: Vec<Option<Roll>>,
+    /// For each table what it has got.
+    added: Vec<Added>,
+}
+
+/// Rolls of a node that a table has got, by this process or another one, since it was asked for the mark.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Added {
+    pub(crate) rolls: u64,
+    pub(crate) files: u64,
+    pub(crate) rows: u64,
+    /// The last version that was seen; none if nothing was committed.
+    pub(crate) version: Option<u64>,
 }
 
 /// A table that could not be committed to.
@@ -61,7 +74,7 @@ pub(crate) struct Failure {
 impl WaitingRolls {
     /// Begins with nothing known of the rolls of `node`.
     pub(crate) fn of(node: Arc<str>) -> WaitingRolls {
-        WaitingRolls { node, rolls: BTreeMap::new(), marks: Vec::new() }
+        WaitingRolls { node, rolls: BTreeMap::new(), marks: Vec::new(), added: Vec::new() }
     }
 
     /// Adds a roll that has landed at `at`.
@@ -115,20 +128,32 @@ impl LogTables {
         Ok(nodes?.into_iter().map(Arc::from).collect())
     }
 
+    /// Returns the tables, in the order of [`LogTables::commit_node`]'s figures.
+    pub(crate) fn tables(&self) -> &[LogTable] {
+        &self.tables
+    }
+
     /// Commits all rolls of `node` that have landed. Tries for as long as the lake fails. Blocks.
     ///
     /// # Errors
     /// A table cannot take them. Those of other tables are committed.
     pub(crate) fn commit_all(&self, node: &Arc<str>) -> anyhow::Result<()> {
+        match self.commit_node(node).1.first() {
+            None => Ok(()),
+            Some(Failure { table, why, .. }) => anyhow::bail!("table {table}: {why}"),
+        }
+    }
+
+    /// Commits as [`LogTables::commit_all`] does. Returns what each table has got, and those that cannot
+    /// take the rolls.
+    pub(crate) fn commit_node(&self, node: &Arc<str>) -> (Vec<Added>, Vec<Failure>) {
         let mut waiting = WaitingRolls::of(Arc::clone(node));
         let mut pauses = pauses(LONGEST_PAUSE);
         let mut failures = 0;
         loop {
             let failed = self.attempt(&mut waiting);
-            let Some(first) = failed.first() else { return Ok(()) };
             if failed.iter().all(|failure| failure.is_final) {
-                let Failure { table, why, .. } = first;
-                anyhow::bail!("table {table}: {why}");
+                return (waiting.added, failed);
             }
             failures += 1;
             if failures > QUIET_FAILURES {
@@ -144,6 +169,7 @@ impl LogTables {
     /// the tables that it failed for. Blocks.
     pub(crate) fn attempt(&self, waiting: &mut WaitingRolls) -> Vec<Failure> {
         waiting.marks.resize(self.tables.len(), None);
+        waiting.added.resize_with(self.tables.len(), Added::default);
         let mut failures = Vec::new();
         for (at, table) in self.tables.iter().enumerate() {
             if let Err(failure) = self.commit_to(table, at, waiting) {
@@ -183,6 +209,7 @@ impl LogTables {
                 match table.log.commit(&node, &receipts) {
                     Visible::At { version, added, .. } => {
                         table.tell(&node, &receipts, version, added);
+                        waiting.count(at, &receipts, &table.name, version);
                     }
                     outcome => return Err(table.failure(outcome)),
                 }
@@ -262,6 +289,16 @@ struct Chunk {
 }
 
 impl WaitingRolls {
+    fn count(&mut self, at: usize, receipts: &[Receipt], table: &str, version: u64) {
+        let Some(added) = self.added.get_mut(at) else { return };
+        added.version = Some(version);
+        added.rolls += receipts.len() as u64;
+        for file in receipts.iter().flat_map(|receipt| receipt.files_of(table)) {
+            added.files += 1;
+            added.rows += file.rows;
+        }
+    }
+
     fn set_mark(&mut self, at: usize, mark: Roll) {
         if let Some(known) = self.marks.get_mut(at) {
             *known = Some(mark);
@@ -270,6 +307,44 @@ impl WaitingRolls {
 }
 
 impl LogTable {
+    /// Returns the name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the state of the table, or `None` if there is none. Blocks.
+    ///
+    /// # Errors
+    /// The table cannot take rolls, or its log cannot be read.
+    pub(crate) fn state(&self) -> Result<Option<TableState>, Failure> {
+        self.log.state().map_err(|outcome| self.failure(outcome))
+    }
+
+    /// Returns the last roll of each node that the table has. Blocks.
+    ///
+    /// # Errors
+    /// As [`LogTable::state`].
+    pub(crate) fn marks(&self) -> Result<BTreeMap<String, Roll>, Failure> {
+        self.log.marks().map_err(|outcome| self.failure(outcome))
+    }
+
+    /// Creates the table if there is none, and adds the columns that it lacks. One attempt, which may
+    /// have happened although it failed. Blocks.
+    ///
+    /// # Errors
+    /// As [`LogTable::state`].
+    pub(crate) fn prepare(&self) -> Result<TableState, Failure> {
+        self.log.prepare().map_err(|outcome| self.failure(outcome))
+    }
+
+    /// Forgets the id of the table, so that another one is taken. Blocks.
+    ///
+    /// # Errors
+    /// The lake. Trying again is safe.
+    pub(crate) fn forget_id(&self) -> Result<(), Failure> {
+        self.log.forget_id().map_err(|outcome| self.failure(outcome))
+    }
+
     fn failure(&self, outcome: Visible) -> Failure {
         let (why, is_final) = match outcome {
             Visible::Refused(why) => (why, true),

@@ -21,14 +21,16 @@
 //! * The process ends: the next start of any node goes on.
 //!
 //! * `log_tables`: one attempt at the rolls of a node.
+//! * `left_behind`: nodes whose rolls landed before the table had a log.
 //! * `keeper`: the thread of a running server.
 
 mod keeper;
+mod left_behind;
 mod log_tables;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::keeper::Keeper;
-pub(crate) use self::log_tables::LogTables;
+pub(crate) use self::log_tables::{Failure, LogTable, LogTables};
 #[cfg(test)]
 pub(crate) use self::log_tables::WaitingRolls;
