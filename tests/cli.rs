@@ -44,7 +44,7 @@ fn help_is_a_manual_page_on_standard_output() {
     for part in ["Usage: ", "Commands:", "Examples:", "Configuration:", "Exit status:"] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    for command in ["serve", "import", "inspect", "schema", "check"] {
+    for command in ["serve", "import", "inspect", "schema", "check", "convert"] {
         assert!(text.contains(&format!("\n  {command} ")), "{command} is not in\n{text}");
         let output = run(&[command, "--help"]);
         assert_eq!(code(&output), Some(0));
@@ -465,4 +465,98 @@ fn a_reader_that_goes_away_is_no_failure() {
         assert_eq!(code(&output), Some(0), "{arguments:?}");
         assert_eq!(stderr(&output), "", "{arguments:?}");
     }
+}
+
+/// A plain lake in `lake` below the returned directory, with one session.
+fn plain_lake() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let line = r#"{"userSessionId":"a","startTime":1793534400000}"#;
+    std::fs::write(dir.path().join("a.ndjson"), line).unwrap();
+    let output = run_with(dir.path(), &["import", "a.ndjson", "--lake", "lake"], &[]);
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    dir
+}
+
+#[test]
+fn a_lake_is_converted_once_it_is_said_to_what() {
+    let dir = plain_lake();
+    let convert =
+        |more: &[&str]| run_with(dir.path(), &[&["convert", "--lake", "lake"], more].concat(), &[]);
+    for (more, part) in [
+        (&[][..], "give --to, or set table_format"),
+        (&["--to", "plain"], "plain has none"),
+        (&["--to", "parquet"], "`parquet` is no table format"),
+        (&["--to", "delta", "orders"], "there is no table orders"),
+        (&["--to", "delta", "--partition", "startTime={startTime:%Y}"], "startTime"),
+    ] {
+        let output = convert(more);
+        assert!(matches!(code(&output), Some(1 | 2)), "{more:?}");
+        assert!(stderr(&output).contains(part), "{more:?}: {}", stderr(&output));
+        assert!(
+            stdout(&output).is_empty()
+                && !dir.path().join("lake/user_sessions/_delta_log").exists()
+        );
+    }
+    let output = convert(&["--to", "delta"]);
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("created; 1 roll (1 files, 1 rows) of 1 node added"),
+        "{}",
+        stdout(&output)
+    );
+    assert!(stderr(&output).contains("set table_format = \"delta\""), "{}", stderr(&output));
+    let output = convert(&["--table-format", "delta"]);
+    assert!(stdout(&output).contains("no roll waited") && stderr(&output).is_empty());
+    // A roll that cannot be added is told of, and no exit code says that all is well.
+    let output = run_with(
+        dir.path(),
+        &["import", "a.ndjson", "--again", "--lake", "lake", "--table-format", "delta"],
+        &[],
+    );
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    for node in std::fs::read_dir(dir.path().join("lake/_receipts")).unwrap() {
+        std::fs::write(node.unwrap().path().join("00000002.json"), "{").unwrap();
+    }
+    let output = convert(&["--to", "delta"]);
+    assert_eq!(code(&output), Some(1));
+    assert!(stdout(&output).contains("not added: rolls of import-"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_lake_that_is_not_there_is_not_converted() {
+    let output = run(&["convert", "--to", "delta"]);
+    assert_eq!(code(&output), Some(1));
+    assert!(stderr(&output).contains("there is no lake"), "{}", stderr(&output));
+}
+
+#[test]
+fn tables_are_created_and_upgraded_by_name() {
+    let dir = TempDir::new().unwrap();
+    let table = |arguments: &[&str]| {
+        run_with(dir.path(), &[&["table"], arguments, &["--lake", "lake"]].concat(), &[])
+    };
+    let refused = table(&["create"]);
+    assert_eq!(code(&refused), Some(2));
+    assert!(stderr(&refused).contains("--table-format"), "{}", stderr(&refused));
+    let delta = ["--table-format", "delta"];
+    let created = table(&[&["create", "--dry-run"][..], &delta].concat());
+    assert!(stdout(&created).contains("would be created") && !dir.path().join("lake").exists());
+    let created = table(&[&["create"][..], &delta].concat());
+    assert_eq!(code(&created), Some(0), "{}", stderr(&created));
+    assert!(stdout(&created).contains("created, without a row (version 0)"));
+    let upgraded = table(&[&["upgrade"][..], &delta].concat());
+    assert!(stdout(&upgraded).contains("is there, with all columns (version 0)"));
+    let missing = table(
+        &[&["upgrade", "--table", "user_actions", "--schema", "x.avsc"][..], &delta].concat(),
+    );
+    assert_eq!(code(&missing), Some(2), "there is no such schema");
+    std::fs::write(
+        dir.path().join("x.avsc"),
+        r#"{"type":"record","name":"x","fields":[{"name":"a","type":["null","string"]}]}"#,
+    )
+    .unwrap();
+    let more = ["--table", "x", "--schema", "x.avsc", "--partition", ""];
+    let missing = table(&[&["upgrade"][..], &more, &delta].concat());
+    assert_eq!(code(&missing), Some(1));
+    assert!(stdout(&missing).contains("is not there: `sessionlake table create` creates it"));
 }

@@ -6,8 +6,9 @@
 //! (`lake::table_identity`), created when a table is seen that has none: one that was just created, or one
 //! that earlier versions have committed to. So nothing is asked of an upgrade.
 //!
-//! A new table is taken on purpose with `sessionlake table create --anew`, which forgets the id; running
-//! processes notice, since they read the identity again before they refuse.
+//! A new table is taken on purpose with `sessionlake table create --anew`, which forgets the id. Running
+//! processes notice, since they read the identity again before they refuse. What they know of marks is of
+//! the table before: the attempt that notices fails, and [`KnownTable::generation`] has changed then.
 //!
 //! # Failure modes
 //! * The process ends between the creation of the table and that of the identity: the next one takes the
@@ -16,6 +17,7 @@
 //!   and says so once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -42,19 +44,34 @@ pub(crate) struct KnownTable {
     format: Format,
     /// The id, once the table was seen.
     id: Mutex<Option<String>>,
+    /// Relaxed: it is changed under the mutex, by the thread that looks at it next.
+    generation: AtomicU64,
 }
 
 impl KnownTable {
     /// Makes the memory of a table that was not seen yet. `runtime` is not the one of the calling thread.
     pub(crate) fn new(lake: &Lake, name: &Arc<str>, format: Format, runtime: Handle) -> KnownTable {
         let (lake, name) = (lake.clone(), Arc::clone(name));
-        KnownTable { lake, runtime, name, format, id: Mutex::default() }
+        KnownTable {
+            lake,
+            runtime,
+            name,
+            format,
+            id: Mutex::default(),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns a number that changes when another table is taken: marks that were read before it are of
+    /// no use.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
     }
 
     /// Takes note that the table has `id`.
     ///
     /// # Errors
-    /// It is another table than before; the lake.
+    /// It is another table than before; it is one, and was taken on purpose just now; the lake.
     pub(crate) fn found(&self, id: &str) -> Result<(), UnknownTable> {
         let mut known = self.id.lock();
         if known.as_deref() == Some(id) {
@@ -76,10 +93,18 @@ impl KnownTable {
                  back, or have this one get all rolls: `sessionlake table create --anew`",
                 names::table_identity(&self.name)
             ))),
-            _ => {
-                *known = Some(id.to_owned());
-                Ok(())
-            }
+            _ => match known.replace(id.to_owned()) {
+                None => Ok(()),
+                Some(_) => {
+                    self.generation.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(
+                        "table {} is another one from now on, with the id {id}",
+                        self.name
+                    );
+                    let why = "it was made anew, and is asked for its marks again";
+                    Err(UnknownTable::Away(why.to_owned()))
+                }
+            },
         }
     }
 

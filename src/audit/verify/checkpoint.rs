@@ -1,8 +1,9 @@
 //! Checkpoints: the roll up to which a node was verified, `_verified/<node>.json`.
 //!
-//! A checkpoint is written only when it is asked for, after a verification that found nothing wrong.
-//! A node with rolls that wait for the log of a table gets none then. It is used only when it is asked for, and only if the receipt of its roll is the one it was
-//! written for, byte for byte. What happened to earlier rolls since is not noticed; a verification of
+//! A checkpoint is written only when it is asked for, after a verification that found nothing wrong. Where
+//! rolls of a node wait for the log of a table, it is of the last roll before them, so that they are held
+//! against the log by a later verification; a node of which every roll waits gets none. It is used only
+//! when it is asked for, and only if the receipt of its roll is the one it was written for, byte for byte. What happened to earlier rolls since is not noticed; a verification of
 //! everything looks at no checkpoint.
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -58,10 +59,10 @@ pub async fn write_checkpoints(
     if !report.is_well() || report.since.is_some() {
         return Ok(0);
     }
-    // Nothing new since the last one.
-    let changed = report.nodes.iter().filter(|node| node.last_roll > node.after_roll);
     // Rolls that wait for a log have to be looked at again.
-    let changed = changed.filter(|node| !report.waits(&node.node));
+    let seen = report.nodes.iter().map(|node| node.visible.as_deref().unwrap_or(node));
+    // Nothing new since the last one.
+    let changed = seen.filter(|node| node.last_roll > node.after_roll);
     stream::iter(changed.collect::<Vec<_>>())
         .map(|node| async move {
             let Some(receipt) = digest(lake, node).await? else { return Ok(0) };

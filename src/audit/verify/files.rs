@@ -127,7 +127,7 @@ pub(super) async fn check(
                 continue;
             }
             Ok(Look::Missing) => {
-                if !logs.note_missing(&expected.table, path, &expected.receipt) {
+                if !logs.note_missing(&expected.table, path) {
                     report.no_file(path, &expected.receipt);
                 }
                 continue;

@@ -1,10 +1,11 @@
 //! The commits of a table that are still in its log, read for the files that they removed.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::super::table_log;
 use crate::lake::names::ObjectName;
@@ -18,8 +19,8 @@ const AT_A_TIME: usize = 8;
 pub(super) struct History {
     /// The log still has its first commit, and every one after it.
     pub(super) is_whole: bool,
-    /// Those of the files that a commit removed.
-    pub(super) removed: BTreeSet<String>,
+    /// Those of the files that a commit removed, by their [`hash`].
+    pub(super) removed: HashSet<u128>,
 }
 
 #[derive(Deserialize)]
@@ -35,7 +36,8 @@ struct Remove<'a> {
 }
 
 impl History {
-    /// Reads the commits of `table` up to `version`, and looks for `files`, names in the lake.
+    /// Reads the commits of `table` up to `version`, and looks for `files`, hashes of names in the lake.
+    /// In memory are some commits at a time, and these hashes.
     ///
     /// # Errors
     /// The store.
@@ -43,7 +45,7 @@ impl History {
         lake: &Lake,
         table: &str,
         version: u64,
-        files: &BTreeSet<String>,
+        files: &HashSet<u128>,
     ) -> Result<History, StoreError> {
         let listed = lake.list(&table_log::folder(table)).await?;
         let mut commits: Vec<(u64, String)> = listed
@@ -53,7 +55,7 @@ impl History {
             .collect();
         commits.sort_unstable();
         let mut history =
-            History { is_whole: commits.len() as u64 == version + 1, removed: BTreeSet::new() };
+            History { is_whole: commits.len() as u64 == version + 1, removed: HashSet::new() };
         let mut texts = stream::iter(commits)
             .map(|(_, name)| async move { lake.get(&name).await })
             .buffered(AT_A_TIME);
@@ -63,21 +65,26 @@ impl History {
                 history.is_whole = false;
                 continue;
             };
-            let paths = removed(table, &text).into_iter().filter(|path| files.contains(path));
-            history.removed.extend(paths);
+            let removed = removed(table, &text).filter(|path| files.contains(path));
+            history.removed.extend(removed);
         }
         Ok(history)
     }
 }
 
-/// Returns the files that a commit removes, as names in the lake.
-fn removed(table: &str, commit: &[u8]) -> Vec<String> {
-    let path = |line: &[u8]| {
+/// Returns the hash by which a name in the lake is remembered: millions of files may have been replaced.
+pub(super) fn hash(path: &str) -> u128 {
+    xxh3_128(path.as_bytes())
+}
+
+/// Returns the files that a commit removes, as hashes of names in the lake.
+fn removed(table: &str, commit: &[u8]) -> impl Iterator<Item = u128> {
+    let path = move |line: &[u8]| {
         let Remove { path } = serde_json::from_slice::<Action<'_>>(line).ok()?.remove?;
         let path = percent_decode_str(&path).decode_utf8().ok()?;
-        Some(format!("{table}/{path}"))
+        Some(hash(&format!("{table}/{path}")))
     };
-    commit.split(|byte| *byte == b'\n').filter_map(path).collect()
+    commit.split(|byte| *byte == b'\n').filter_map(path)
 }
 
 /// Returns the version of a commit by its name: twenty digits.

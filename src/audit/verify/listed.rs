@@ -63,6 +63,8 @@ pub(super) struct Unnamed<'a> {
     pub(super) path: String,
     pub(super) node: &'a str,
     pub(super) roll: Roll,
+    /// The log of its table names it.
+    pub(super) is_live: bool,
 }
 
 impl Listed {
@@ -120,19 +122,39 @@ impl Listed {
     pub(super) fn not_live(&self, table: &str) -> impl Iterator<Item = Unnamed<'_>> {
         let flags = self.named.iter().zip(&self.live);
         let files = self.files.iter().zip(flags).filter(|(_, (named, live))| **named && !**live);
-        let files = files.filter_map(|(file, _)| self.file(*file));
-        files.filter(move |file| {
-            matches!(ObjectName::parse(&file.path), ObjectName::Data { table: of, .. } if of == table)
-        })
+        let files = files.filter_map(|(file, _)| self.file(*file, false));
+        files.filter(move |file| is_of(&file.path, table))
     }
 
     /// Returns the files that no receipt names, in the order of nodes and rolls.
     pub(super) fn unnamed(&self) -> impl Iterator<Item = Unnamed<'_>> {
-        let files = self.files.iter().zip(&self.named).filter(|(_, named)| !**named);
-        files.filter_map(|(file, _)| self.file(*file))
+        let flags = self.named.iter().zip(&self.live);
+        let files = self.files.iter().zip(flags).filter(|(_, (named, _))| !**named);
+        files.filter_map(|(file, (_, live))| self.file(*file, *live))
     }
 
-    fn file(&self, file: File) -> Option<Unnamed<'_>> {
+    /// Returns the data files of `table` that no receipt names, in the order of nodes and rolls.
+    pub(super) fn unnamed_of(&self, table: &str) -> impl Iterator<Item = Unnamed<'_>> {
+        self.unnamed().filter(move |file| is_of(&file.path, table))
+    }
+
+    /// Notes of all data files of `table` that a receipt names them.
+    pub(super) fn take_all_of(&mut self, table: &str) {
+        let paths: Vec<usize> = self
+            .files
+            .iter()
+            .enumerate()
+            .filter(|(_, file)| self.file(**file, false).is_some_and(|f| is_of(&f.path, table)))
+            .map(|(at, _)| at)
+            .collect();
+        for at in paths {
+            if let Some(named) = self.named.get_mut(at) {
+                *named = true;
+            }
+        }
+    }
+
+    fn file(&self, file: File, is_live: bool) -> Option<Unnamed<'_>> {
         let (folder, node) = (self.folders.name(file.folder)?, self.nodes.name(file.node)?);
         let roll = Roll(file.roll);
         // As the name was made: quarantine files have their table as the folder.
@@ -140,8 +162,13 @@ impl Listed {
             Some(table) => names::quarantine(table.trim_start_matches('/'), node, roll),
             None => names::data(folder, "", node, roll),
         };
-        Some(Unnamed { path, node, roll })
+        Some(Unnamed { path, node, roll, is_live })
     }
+}
+
+/// Tells whether a file is a data file of `table`.
+fn is_of(path: &str, table: &str) -> bool {
+    matches!(ObjectName::parse(path), ObjectName::Data { table: of, .. } if of == table)
 }
 
 /// Returns folder, node and roll of a roll's file.

@@ -11,77 +11,109 @@
 //!   be there.
 //!
 //! And of a live file: it stands in the lake with the size that the log says, and no other path of the
-//! log is the same file. If its name is one that a roll is given, a receipt names it. Other live files
-//! were written by others, and are counted.
+//! log is the same file. If its name is one that a roll is given, a receipt names it; but a node that has
+//! neither a receipt nor a mark is none of ours, since a commit that adds files of rolls sets the mark.
+//! Other live files were written by others, and are counted.
 //!
-//! The log is read last. What has landed since the receipts were listed is asked for by its name.
+//! The log is read last. What has landed since the receipts were listed is asked for by its name. Marks
+//! are read before the receipts, too: what is at or below them is in the log that is read last, so that a
+//! checkpoint may go as far.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 
 use super::super::table_log::{self, TableLog};
-use super::history::History;
-use super::listed::{Listed, Live};
+use super::history::{History, hash};
+use super::listed::{Found, Listed, Live, Unnamed};
 use super::report::{LogReport, ProblemKind, Report};
 use super::{ASKED_AGAIN, Rolls};
 use crate::commit::delta::LiveFile;
-use crate::lake::names::ObjectName;
-use crate::lake::{Lake, ReceiptError, StoreError};
+use crate::lake::names::{self, ObjectName};
+use crate::lake::{Lake, Receipt, ReceiptError, StoreError};
 use crate::record::Roll;
 
 /// Files of other writers asked for at a time.
 const AT_A_TIME: usize = 64;
+/// Files of other writers that are held until they are asked for.
+const MOST_ASKED_FOR: usize = 4096;
 
 /// The tables of a lake that have a log, and files of them that may have been replaced.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
-    /// Tables that were asked for or seen: true for those that have one.
-    tables: BTreeMap<String, bool>,
-    /// Files that receipts name and that are not in the lake, with the receipt.
-    missing: BTreeMap<String, Arc<str>>,
+    /// Tables that were asked for or seen.
+    tables: BTreeMap<String, Table>,
+    /// Files that receipts name and that are not in the lake.
+    missing: Listed,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    has_log: bool,
+    /// The last roll of each node in the log before receipts were read; none before it is asked for.
+    marks: Option<BTreeMap<String, Roll>>,
 }
 
 impl Logs {
     /// Notes that the lake has the log of `table`.
     pub(super) fn add(&mut self, table: &str) {
         if !self.tables.contains_key(table) {
-            self.tables.insert(table.to_owned(), true);
+            self.tables.insert(table.to_owned(), Table { has_log: true, marks: None });
         }
     }
 
     /// Finds out about `table`, unless it is known.
     pub(super) async fn ask(&mut self, lake: &Lake, table: &str) -> Result<(), StoreError> {
-        if !self.tables.contains_key(table) {
-            let found = lake.has_log(table).await?;
-            self.tables.insert(table.to_owned(), found);
-        }
+        let has_log = match self.tables.get(table) {
+            Some(Table { marks: Some(_), .. }) => return Ok(()),
+            Some(Table { has_log, .. }) => *has_log,
+            None => lake.has_log(table).await?,
+        };
+        // One that cannot be read is a problem when it is read for its files.
+        let log = match has_log {
+            true => TableLog::open(lake, table).await.ok().flatten(),
+            false => None,
+        };
+        let marks = Some(log.map(|log| log.marks).unwrap_or_default());
+        self.tables.insert(table.to_owned(), Table { has_log, marks });
         Ok(())
+    }
+
+    /// Tells whether all tables of a receipt that was asked for have its roll, those without a log by
+    /// themselves.
+    pub(super) fn show(&self, receipt: &Receipt) -> bool {
+        let mut tables = receipt.tables.iter().filter(|table| !table.files.is_empty());
+        tables.all(|table| match self.tables.get(&*table.table) {
+            Some(Table { has_log: true, marks }) => {
+                let mark = marks.as_ref().and_then(|marks| marks.get(&receipt.node));
+                mark.is_some_and(|mark| mark.0 >= receipt.roll)
+            }
+            _ => true,
+        })
     }
 
     /// Notes a file of `table` that is not there. Returns false if the table has no log, which could
     /// say that the file was replaced.
-    pub(super) fn note_missing(&mut self, table: &str, path: &str, receipt: &Arc<str>) -> bool {
-        let has_log = self.tables.get(table).is_some_and(|has| *has);
+    pub(super) fn note_missing(&mut self, table: &str, path: &str) -> bool {
+        let has_log = self.tables.get(table).is_some_and(|table| table.has_log);
         // Rejects are in no log.
         let is_data = matches!(ObjectName::parse(path), ObjectName::Data { .. });
-        if has_log && is_data {
-            self.missing.insert(path.to_owned(), Arc::clone(receipt));
-        }
-        has_log && is_data
+        has_log && is_data && self.missing.add(path, 0)
     }
 
-    /// Holds the logs against the files and receipts that were looked at.
+    /// Holds the logs against the files and receipts that were looked at. Returns the nodes that some log
+    /// has a mark of.
     pub(super) async fn check(
         mut self,
         report: &mut Report,
         lake: &Lake,
         listed: &mut Listed,
         nodes: &[Rolls],
-    ) -> Result<(), StoreError> {
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let mut marked = BTreeSet::new();
+        self.missing.sort();
         let tables = std::mem::take(&mut self.tables).into_iter();
-        for table in tables.filter(|(_, has)| *has).map(|(table, _)| table) {
+        for table in tables.filter(|(_, table)| table.has_log).map(|(table, _)| table) {
             let log = match TableLog::open(lake, &table).await {
                 Ok(Some(log)) => log,
                 // It has no commit yet, so that everything waits.
@@ -92,6 +124,7 @@ impl Logs {
                 }
             };
             let marks = log.marks.clone();
+            marked.extend(marks.keys().cloned());
             let of = LogReport {
                 table: table.clone(),
                 version: log.version,
@@ -104,6 +137,7 @@ impl Logs {
                 listed,
                 nodes,
                 missing: &mut self.missing,
+                marks,
                 others: HashSet::new(),
                 foreign: Vec::new(),
                 asked: 0,
@@ -116,13 +150,13 @@ impl Logs {
                     continue;
                 }
             }
-            check.rest(&marks).await?;
+            check.rest().await?;
         }
         // Those of tables whose log could not be read.
-        for (path, receipt) in self.missing {
-            report.no_file(&path, &receipt);
+        for Unnamed { path, node, roll, .. } in self.missing.unnamed() {
+            report.no_file(&path, &names::receipt(node, roll));
         }
-        Ok(())
+        Ok(marked)
     }
 }
 
@@ -132,10 +166,11 @@ struct Check<'a> {
     lake: &'a Lake,
     listed: &'a mut Listed,
     nodes: &'a [Rolls],
-    missing: &'a mut BTreeMap<String, Arc<str>>,
-    /// Live files that are not in the listing.
-    others: HashSet<String>,
-    /// Those of them that others wrote, with their sizes.
+    missing: &'a mut Listed,
+    marks: BTreeMap<String, Roll>,
+    /// Live files that are not in the listing, by the hashes of their names.
+    others: HashSet<u128>,
+    /// Those of them that others wrote and that are still to be asked for, with their sizes.
     foreign: Vec<(String, u64)>,
     /// How many receipts were asked for again.
     asked: usize,
@@ -152,21 +187,14 @@ impl Check<'_> {
             }
             _ => None,
         };
-        let Some((node, roll)) = ours else {
-            self.of.foreign_files += 1;
-            // A shallow clone names files of other tables by their URL.
-            if file.path.contains("://") || file.path.starts_with('/') {
-                return Ok(());
-            }
-            if self.others.insert(path.clone()) {
-                self.foreign.push((path, file.bytes));
-            } else {
-                self.twice(&path);
-            }
-            return Ok(());
-        };
+        let Some((node, roll)) = ours else { return self.foreign(file, path).await };
         let after = |of: &&Rolls| *of.node == node;
         let of_node = self.nodes.iter().find(after);
+        if of_node.is_none() && !self.marks.contains_key(&node) {
+            // For those that no receipt names.
+            self.listed.live(&path);
+            return self.foreign(file, path).await;
+        }
         if of_node.is_some_and(|of| roll.0 <= of.sequence.after_roll()) {
             return Ok(());
         }
@@ -182,13 +210,14 @@ impl Check<'_> {
                     self.no_receipt(&path, &node, roll);
                 }
             }
-            Live::Absent => match self.missing.remove(&path) {
-                Some(receipt) => {
-                    self.others.insert(path.clone());
+            Live::Absent => match self.missing.take(&path) {
+                Found::Bytes(_) => {
+                    self.others.insert(hash(&path));
+                    let receipt = names::receipt(&node, roll);
                     let why = format!("{receipt} and the log name it, and it is not there");
                     self.report.problem(ProblemKind::NoFile, &path, why);
                 }
-                None => {
+                Found::Again | Found::Absent => {
                     if self.stands(&path, file.bytes).await?
                         && !self.has_receipt(&path, &node, roll).await?
                     {
@@ -200,10 +229,37 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Takes note of a live file that another program wrote. It is asked for with others.
+    async fn foreign(&mut self, file: LiveFile, path: String) -> Result<(), StoreError> {
+        self.of.foreign_files += 1;
+        // A shallow clone names files of other tables by their URL.
+        if file.path.contains("://") || file.path.starts_with('/') {
+            return Ok(());
+        }
+        if !self.others.insert(hash(&path)) {
+            self.twice(&path);
+            return Ok(());
+        }
+        self.foreign.push((path, file.bytes));
+        if self.foreign.len() >= MOST_ASKED_FOR { self.ask_for_foreign().await } else { Ok(()) }
+    }
+
+    /// Asks for the files of other programs.
+    async fn ask_for_foreign(&mut self) -> Result<(), StoreError> {
+        let lake = self.lake;
+        let mut heads = stream::iter(std::mem::take(&mut self.foreign))
+            .map(|(path, says)| async move { (lake.head(&path).await, path, says) })
+            .buffer_unordered(AT_A_TIME);
+        while let Some((found, path, says)) = heads.next().await {
+            self.compare_found(&path, says, found?.map(|object| object.bytes));
+        }
+        Ok(())
+    }
+
     /// Checks that a file that is not in the listing is in the lake, and live once. Returns whether it is
     /// there.
     async fn stands(&mut self, path: &str, bytes: u64) -> Result<bool, StoreError> {
-        if !self.others.insert(path.to_owned()) {
+        if !self.others.insert(hash(path)) {
             self.twice(path);
             return Ok(false);
         }
@@ -259,52 +315,40 @@ impl Check<'_> {
     }
 
     /// Checks the files of receipts that are not live, and adds the report of the table.
-    async fn rest(mut self, marks: &BTreeMap<String, Roll>) -> Result<(), StoreError> {
-        let lake = self.lake;
-        let mut heads = stream::iter(std::mem::take(&mut self.foreign))
-            .map(|(path, says)| async move { (lake.head(&path).await, path, says) })
-            .buffer_unordered(AT_A_TIME);
-        while let Some((found, path, says)) = heads.next().await {
-            self.compare_found(&path, says, found?.map(|object| object.bytes));
-        }
-        let mark = |node: &str| marks.get(node).copied().unwrap_or(Roll(0));
-        let (mut gone, mut waiting) = (BTreeSet::new(), BTreeSet::new());
-        for file in self.listed.not_live(&self.of.table) {
-            if file.roll <= mark(file.node) {
-                gone.insert(file.path);
-            } else {
-                waiting.insert((file.node.to_owned(), file.roll));
+    async fn rest(mut self) -> Result<(), StoreError> {
+        self.ask_for_foreign().await?;
+        let table = self.of.table.clone();
+        let mark = |node: &str| self.marks.get(node).copied().unwrap_or(Roll(0));
+        let (mut gone, mut waiting) = (HashSet::new(), BTreeSet::new());
+        for file in self.listed.not_live(&table) {
+            match file.roll <= mark(file.node) {
+                true => drop(gone.insert(hash(&file.path))),
+                false => drop(waiting.insert((file.node.to_owned(), file.roll))),
             }
         }
-        let of_table = |path: &str| match ObjectName::parse(path) {
-            ObjectName::Data { table, node, roll, .. } if table == self.of.table => {
-                Some((node.to_owned(), roll))
-            }
-            _ => None,
-        };
-        for (path, receipt) in std::mem::take(self.missing) {
-            match of_table(&path) {
-                None => drop(self.missing.insert(path, receipt)),
-                Some((node, roll)) if roll <= mark(&node) => drop(gone.insert(path)),
-                Some(of) => {
-                    waiting.insert(of);
-                    self.report.no_file(&path, &receipt);
+        for file in self.missing.unnamed_of(&table) {
+            match file.roll <= mark(file.node) {
+                true => drop(gone.insert(hash(&file.path))),
+                false => {
+                    waiting.insert((file.node.to_owned(), file.roll));
+                    self.report.no_file(&file.path, &names::receipt(file.node, file.roll));
                 }
             }
         }
         if !gone.is_empty() {
-            let (table, version) = (&self.of.table, self.of.version);
-            let history = History::read(self.lake, table, version, &gone).await?;
-            for path in gone.iter().filter(|_| history.is_whole) {
-                if !history.removed.contains(path) {
-                    let why = "the mark of its node in the log is at or above its roll, and the log has \
-                               never had it";
-                    self.report.problem(ProblemKind::Log, path, why);
-                }
+            let history = History::read(self.lake, &table, self.of.version, &gone).await?;
+            let never = history.is_whole.then_some(()).map(|()| &history.removed);
+            let files = self.listed.not_live(&table).chain(self.missing.unnamed_of(&table));
+            let files = files.filter(|file| file.roll <= mark(file.node));
+            for file in files.filter(|file| never.is_some_and(|r| !r.contains(&hash(&file.path)))) {
+                let why = "the mark of its node in the log is at or above its roll, and the log has never \
+                           had it";
+                self.report.problem(ProblemKind::Log, &file.path, why);
             }
             let replaced = if history.is_whole { history.removed.len() } else { gone.len() };
             self.of.replaced = replaced as u64;
         }
+        self.missing.take_all_of(&table);
         for (node, _) in waiting {
             *self.of.waiting_rolls.entry(node).or_default() += 1;
         }

@@ -90,6 +90,10 @@ pub struct NodeReport {
     /// The depth that the rolls before were looked at with, by the checkpoint.
     #[serde(skip)]
     pub(super) before: Option<Depth>,
+    /// The sums before the first roll that readers of a table with a log may not see yet; none if there
+    /// is no such roll.
+    #[serde(skip)]
+    pub(super) visible: Option<Box<NodeReport>>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -180,11 +184,6 @@ impl Report {
     /// Returns the rolls that wait for the log of a table, summed over tables.
     fn waiting_rolls(&self) -> u64 {
         self.logs.iter().flat_map(|log| log.waiting_rolls.values()).sum()
-    }
-
-    /// Returns whether rolls of `node` wait for the log of a table.
-    pub(super) fn waits(&self, node: &str) -> bool {
-        self.logs.iter().any(|log| log.waiting_rolls.contains_key(node))
     }
 
     /// Returns true if every received line is accounted for.

@@ -48,6 +48,14 @@ impl Sequence {
         self.sums.after_roll
     }
 
+    /// Takes note that the next receipt is of a roll that waits for the log of a table: a checkpoint goes
+    /// no further.
+    pub(super) fn waits(&mut self) {
+        if self.sums.visible.is_none() {
+            self.sums.visible = Some(Box::new(self.sums.clone()));
+        }
+    }
+
     pub(super) fn report(self) -> NodeReport {
         self.sums
     }

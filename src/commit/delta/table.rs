@@ -116,6 +116,12 @@ impl DeltaTable {
         Ok(self.state_of(&self.evolve(snapshot)?)?)
     }
 
+    /// Returns a number that changes when another table is taken: marks that were read before it are of
+    /// no use.
+    pub(crate) fn generation(&self) -> u64 {
+        self.known.generation()
+    }
+
     /// Forgets the id of the table: the next one that is seen is taken, or a new one created. Blocks.
     ///
     /// # Errors

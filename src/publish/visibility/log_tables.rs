@@ -48,6 +48,8 @@ pub(crate) struct WaitingRolls {
     rolls: BTreeMap<Roll, Option<Micros>>,
     /// For each table the roll up to which it lacks nothing, once it was asked.
     marks: Vec<Option<Roll>>,
+    /// For each table which one it was when its mark was read.
+    generations: Vec<u64>,
     /// For each table what it has got.
     added: Vec<Added>,
 }
@@ -74,7 +76,13 @@ pub(crate) struct Failure {
 impl WaitingRolls {
     /// Begins with nothing known of the rolls of `node`.
     pub(crate) fn of(node: Arc<str>) -> WaitingRolls {
-        WaitingRolls { node, rolls: BTreeMap::new(), marks: Vec::new(), added: Vec::new() }
+        WaitingRolls {
+            node,
+            rolls: BTreeMap::new(),
+            marks: Vec::new(),
+            generations: Vec::new(),
+            added: Vec::new(),
+        }
     }
 
     /// Adds a roll that has landed at `at`.
@@ -169,6 +177,7 @@ impl LogTables {
     /// the tables that it failed for. Blocks.
     pub(crate) fn attempt(&self, waiting: &mut WaitingRolls) -> Vec<Failure> {
         waiting.marks.resize(self.tables.len(), None);
+        waiting.generations.resize(self.tables.len(), 0);
         waiting.added.resize_with(self.tables.len(), Added::default);
         let mut failures = Vec::new();
         for (at, table) in self.tables.iter().enumerate() {
@@ -189,6 +198,7 @@ impl LogTables {
         waiting: &mut WaitingRolls,
     ) -> Result<(), Failure> {
         let node = Arc::clone(&waiting.node);
+        waiting.forget_old_mark(at, table.log.generation());
         let mut mark = match waiting.marks.get(at).copied().flatten() {
             Some(mark) => mark,
             None => {
@@ -289,6 +299,14 @@ struct Chunk {
 }
 
 impl WaitingRolls {
+    /// Forgets the mark of a table that is another one since.
+    fn forget_old_mark(&mut self, at: usize, generation: u64) {
+        let known = self.generations.get_mut(at).zip(self.marks.get_mut(at));
+        if let Some((known, mark)) = known.filter(|(known, _)| **known != generation) {
+            (*known, *mark) = (generation, None);
+        }
+    }
+
     fn count(&mut self, at: usize, receipts: &[Receipt], table: &str, version: u64) {
         let Some(added) = self.added.get_mut(at) else { return };
         added.version = Some(version);

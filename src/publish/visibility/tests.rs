@@ -321,6 +321,39 @@ fn the_thread_commits_what_lands_and_what_waits_of_all_nodes_and_survives_an_out
 }
 
 #[test]
+fn a_table_that_is_made_anew_on_purpose_gets_all_rolls_from_a_process_that_runs() {
+    let store = FakeStore::new(1);
+    let lake = Lake::on(Arc::new(store.clone()), 1 << 20);
+    let tables = log_tables(&store);
+    let mut waiting = WaitingRolls::of("n1".into());
+    for roll in 1..=3 {
+        land(&lake, &receipt("n1", Roll(roll), 1));
+        waiting.landed(Roll(roll), Micros(1));
+        assert_eq!(tables.attempt(&mut waiting), []);
+    }
+    RUNTIME.block_on(async {
+        for name in objects(&store.objects).keys().filter(|name| name.contains("_delta_log")) {
+            store.objects.delete(&(&**name).into()).await.expect("memory");
+        }
+    });
+    land(&lake, &receipt("n1", Roll(4), 1));
+    waiting.landed(Roll(4), Micros(1));
+    let refused = tables.attempt(&mut waiting);
+    assert!(matches!(&refused[..], [failure] if failure.is_final), "{refused:?}");
+    assert_eq!(added(&objects(&store.objects)).len(), 0);
+    // As `table create --anew` of another process.
+    let others = log_tables(&store);
+    let [other] = others.tables() else { panic!("one table") };
+    assert_eq!(other.forget_id(), Ok(()));
+    assert!(other.prepare().is_ok());
+    for _ in 0..2 {
+        tables.attempt(&mut waiting);
+    }
+    assert_eq!(tables.attempt(&mut waiting), []);
+    assert_eq!(added(&objects(&store.objects)).len(), 4);
+}
+
+#[test]
 fn a_table_that_refuses_is_reported_and_the_thread_ends_all_the_same() {
     let store = FakeStore::new(1);
     let lake = Lake::on(Arc::new(store.clone()), 1 << 20);

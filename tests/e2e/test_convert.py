@@ -1,0 +1,150 @@
+"""Plain lakes that become tables with a log by `convert`, and tables made by `table create|upgrade`."""
+
+import json
+import shutil
+
+from harness import place, stores
+from harness.delta import DeltaLake, by_deltalake, by_files, differences, rows
+from harness.documents import body
+from harness.process import kill_until_done, wait_until
+from sessions import Sessions
+
+FORMAT = ("--table-format", "delta")
+EVERY_SECOND = ("--roll-age", "1s")
+
+
+def verify(lake, command):
+    report = json.loads(command("verify", lake.at.uri, "--json", env=lake.at.env))
+    assert report["problems"] == [], report["problems"][:10]
+    return report
+
+
+def trouble(server):
+    reply = server.get("/health/ready")
+    assert reply.status == 200
+    return reply.text
+
+
+def test_a_plain_lake_is_converted_beside_its_receiver(make_server, command, lake, folder):
+    """The running receiver of plain files takes bodies, lands none, says why, and loses nothing."""
+    lake = DeltaLake(lake.at)
+    ids, data = Sessions("imported", days=3).bulk(150)
+    (folder / "a.ndjson").write_bytes(data)
+    command("import", "a.ndjson", "--lake", lake.at.uri, env=lake.at.env)
+    server = make_server(lake, *EVERY_SECOND).start()
+    some, data = Sessions("served", days=2).bulk(40)
+    assert server.put(data).status == 200
+    ids += some
+    lake.wait_landed(len(ids))
+    to = ("convert", "--to", "delta", "--lake", lake.at.uri)
+    said = command(*to, env=lake.at.env)
+    assert "created; " in said and "of 2 nodes added" in said and "table_format = \"delta\"" in said, said
+    assert sorted(lake.session_ids()) == sorted(ids)
+    assert not differences(rows(by_deltalake(lake)), rows(by_files(lake)))
+    # Again: nothing is added.
+    version = lake.table().version()
+    assert "no roll waited" in command(*to, env=lake.at.env)
+    assert lake.table().version() == version
+    verify(lake, command)
+    kept, data = Sessions("kept").bulk(30)
+    assert server.put(data).status == 200
+    wait_until(lambda: "table_format" in trouble(server), 60, "readiness says why nothing lands")
+    before = lake.data_files()
+    assert server.put(body("kept-too")).status == 200
+    server.kill()
+    assert lake.data_files() == before
+    server.flags += FORMAT
+    server.start()
+    wait_until(lambda: len(lake.session_ids()) >= len(ids) + 31, 60, "what was kept is in the table")
+    server.drain()
+    assert sorted(lake.session_ids()) == sorted([*ids, *kept, "kept-too"])
+    lake.check_log()
+    verify(lake, command)
+
+
+def test_the_lake_of_the_earlier_build_is_converted(command, folder):
+    """Its receipts have no statistics and no partition values."""
+    shutil.copytree(place.ROOT / "tests/data/build-0.1.0", folder / "before")
+    lake = DeltaLake(stores.LocalStore(folder / "before").lake("lake"))
+    at = ("--lake", lake.at.uri, "--config", folder / "before/sessionlake.toml")
+    assert "created; " in command("convert", "--to", "delta", *at, cwd=folder / "before")
+    ids = lake.session_ids()
+    assert {"s1", "s6", "i1", "i2"} <= set(ids) and len(ids) == len(set(ids))
+    landed = [row for row in rows(by_files(lake)) if row["userSessionId"] in ids]
+    assert not differences(rows(by_deltalake(lake)), landed)
+    lake.check_log()
+
+
+def test_a_killed_conversion_goes_on(command, delta_lake, folder):
+    """Killed over and over at growing times; each file is in the table once."""
+    ids = []
+    for n in range(6):
+        some, data = Sessions(f"k{n}", days=30).bulk(600)
+        ids += some
+        (folder / f"{n}.ndjson").write_bytes(data)
+        command("import", f"{n}.ndjson", "--roll-rows", "100", "--lake", delta_lake.at.uri)
+    arguments = ["convert", "--to", "delta", "--lake", delta_lake.at.uri]
+    kill_until_done([place.binary(), *arguments], folder, 1.25, b"no roll waited")
+    command(*arguments)
+    assert sorted(delta_lake.session_ids()) == sorted(ids)
+    delta_lake.check_log()
+    verify(delta_lake, command)
+
+
+def test_a_table_is_created_then_upgraded(command, delta_lake, folder):
+    at = ("--lake", delta_lake.at.uri, *FORMAT)
+    few = {"type": "record", "name": "t", "fields": [
+        {"name": "userSessionId", "type": ["null", "string"]},
+        {"name": "startTime", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}]},
+    ]}  # fmt: skip
+    (folder / "few.avsc").write_text(json.dumps(few))
+    assert "would be created" in command("table", "create", "--dry-run", *at)
+    assert not (folder / "lake").exists()
+    assert "created" in command("table", "create", *at, "--schema", "few.avsc")
+    assert delta_lake.table().version() == 0 and delta_lake.session_ids() == []
+    assert "is there, and lacks " in command("table", "create", *at)
+    assert "would get " in command("table", "upgrade", "--dry-run", *at)
+    assert delta_lake.table().version() == 0
+    assert "has got " in command("table", "upgrade", *at)
+    assert delta_lake.table().version() == 1
+    assert "with all columns" in command("table", "upgrade", *at)
+    assert "userActions" in [field.name for field in delta_lake.table().schema().fields]
+    (folder / "a.ndjson").write_bytes(body("a"))
+    assert "is of the format delta" in command(
+        "import", "a.ndjson", "--lake", delta_lake.at.uri, expect=1
+    )
+    command("import", "a.ndjson", *at)
+    assert delta_lake.session_ids() == ["a"]
+
+
+def test_a_table_that_was_deleted_is_refused_over_restarts(make_server, command, delta_lake, folder):
+    """Its rolls would all be added again to what somebody has made in its place."""
+    server = make_server(delta_lake, *FORMAT, *EVERY_SECOND).start()
+    assert server.put(body("a", "b")).status == 200
+    wait_until(lambda: len(delta_lake.session_ids()) == 2, 30, "visible")
+    server.drain()
+    shutil.rmtree(folder / "lake/user_sessions/_delta_log")
+    server.start()
+    assert server.put(body("c")).status == 200
+    wait_until(lambda: "--anew" in trouble(server), 60, "readiness says that the table is gone")
+    delta_lake.wait_landed(3)
+    assert not (folder / "lake/user_sessions/_delta_log").exists()
+    at = ("--lake", delta_lake.at.uri, *FORMAT)
+    assert "--anew" in command("table", "create", *at, expect=1)
+    command("table", "create", "--anew", *at)
+    wait_until(lambda: len(delta_lake.session_ids()) == 3, 60, "the receiver goes on with the new table")
+    server.drain()
+    assert sorted(delta_lake.session_ids()) == ["a", "b", "c"]
+    delta_lake.check_log()
+    verify(delta_lake, command)
+
+
+def test_an_import_into_a_plain_lake_adds_what_others_have_landed(make_server, command, delta_lake, folder):
+    server = make_server(delta_lake).start()
+    assert server.put(body("served")).status == 200
+    server.drain()
+    (folder / "a.ndjson").write_bytes(body("a"))
+    said = command("import", "a.ndjson", *FORMAT, "--lake", delta_lake.at.uri)
+    assert "rolls of 1 other nodes" in said, said
+    assert sorted(delta_lake.session_ids()) == ["a", "served"]
+    delta_lake.check_log()
