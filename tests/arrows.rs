@@ -57,8 +57,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "auth", "commit", "encode", "http", "import", "journal", "lake", "maintain",
-            "privacy", "roll", "server", "tls",
+            "auth", "commit", "encode", "http", "import", "journal", "lake", "maintain", "privacy",
+            "roll", "server", "tls",
         ],
     ),
     (

@@ -68,7 +68,9 @@ fn way_out(table: &str, found: Format, wanted: Format) -> String {
     let rows = format!("rows that were deleted in the {found} table are there again then");
     match wanted {
         Format::Plain => {
-            format!("To make it a plain table for good, move its {folder} and {identity} away: {rows}")
+            format!(
+                "To make it a plain table for good, move its {folder} and {identity} away: {rows}"
+            )
         }
         wanted => format!(
             "To make it {} for good, stop all writers of it and move its {folder} and {identity} away: \
@@ -183,7 +185,9 @@ mod tests {
         assert_eq!((made().await.unwrap(), made().await.unwrap()), (Some(true), Some(false)));
         for wanted in [Format::Plain, Format::Iceberg] {
             let refused = lake.check_format(&spec("t", wanted)).await.unwrap().unwrap().to_string();
-            for said in ["a Delta table", "(_tables/t/identity.json)", "_delta_log and _tables/t/id"] {
+            for said in
+                ["a Delta table", "(_tables/t/identity.json)", "_delta_log and _tables/t/id"]
+            {
                 assert!(refused.contains(said), "{said}: {refused}");
             }
         }

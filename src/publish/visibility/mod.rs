@@ -31,6 +31,6 @@ mod log_tables;
 mod tests;
 
 pub(crate) use self::keeper::Keeper;
-pub(crate) use self::log_tables::{Failure, LogTable, LogTables};
 #[cfg(test)]
 pub(crate) use self::log_tables::WaitingRolls;
+pub(crate) use self::log_tables::{Failure, LogTable, LogTables};
