@@ -51,8 +51,8 @@ pub(super) struct State {
     before: Option<Json>,
     late: Vec<Post>,
     done: Vec<Post>,
-    /// The data files that commits have added, in their order.
-    pub(super) added: Vec<String>,
+    /// The data files that each commit has added.
+    pub(super) added: Vec<Vec<String>>,
     pub(super) faults: Faults,
 }
 
@@ -107,8 +107,9 @@ impl FakeCatalog {
         (state.one_in, state.away) = (one_in, 0);
     }
 
-    /// Carries out what was given up.
+    /// Carries out what was given up, and forgets what was to be done meanwhile.
     pub(super) fn settle(&self) {
+        *self.meanwhile.lock() = None;
         let mut state = self.state.lock();
         for post in std::mem::take(&mut state.late) {
             state.apply(&post, &self.objects);
@@ -305,10 +306,9 @@ impl State {
                 let snapshot = &update["snapshot"];
                 let id = snapshot["snapshot-id"].as_i64().expect("an id");
                 let manifests = objects_at::manifests(objects, &snapshot["manifest-list"]);
-                for manifest in manifests.iter().filter(|m| m.added_snapshot_id == id) {
-                    let entries = objects_at::entries(objects, manifest);
-                    self.added.extend(entries.into_iter().map(|entry| entry.path));
-                }
+                let new = manifests.iter().filter(|m| m.added_snapshot_id == id);
+                let entries = new.flat_map(|manifest| objects_at::entries(objects, manifest));
+                self.added.push(entries.map(|entry| entry.path).collect());
             }
         }
     }

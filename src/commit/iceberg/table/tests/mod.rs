@@ -2,6 +2,8 @@
 
 mod fake;
 mod objects_at;
+mod others;
+mod search;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -107,7 +109,7 @@ impl World {
     }
 
     fn added(&self) -> Vec<String> {
-        self.catalog.state.lock().added.clone()
+        self.catalog.state.lock().added.concat()
     }
 }
 

@@ -1,5 +1,8 @@
 //! Objects of the lake by their addresses.
 
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
@@ -16,6 +19,12 @@ pub(super) fn key(address: &str) -> Path {
 fn bytes(objects: &InMemory, address: &str) -> Vec<u8> {
     let got = async { objects.get(&key(address)).await?.bytes().await };
     futures::executor::block_on(got).expect("an object that is named is there").to_vec()
+}
+
+/// Returns the names of all objects.
+pub(super) fn names(objects: &InMemory) -> BTreeSet<String> {
+    let listed = objects.list(None).map_ok(|object| object.location.to_string());
+    futures::executor::block_on(listed.try_collect()).expect("memory")
 }
 
 pub(super) fn put(objects: &InMemory, address: &str, bytes: Vec<u8>) {
