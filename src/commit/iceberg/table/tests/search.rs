@@ -73,7 +73,7 @@ impl History<'_> {
         let Some(last) = rolls.last().map(|last| last.roll) else { return true };
         if self.dice.one_in(4) {
             let other = Arc::clone(&self.processes[self.dice.below(PROCESSES as u64) as usize]);
-            let node = if self.dice.one_in(3) { NODES[0] } else { node };
+            let (node, mark) = if self.dice.one_in(3) { (NODES[0], 0) } else { (node, mark) };
             let rolls = self.part(node, mark);
             if !rolls.is_empty() {
                 // Two at once: the other one is whole between a load and a commit of the first.
