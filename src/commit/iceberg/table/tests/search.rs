@@ -100,7 +100,7 @@ impl History<'_> {
         let at = self.dice.below(PROCESSES as u64) as usize;
         match self.dice.below(16) {
             0 => self.processes[at].store.inject_faults([0, 6, 20][self.dice.below(3) as usize]),
-            1 => self.catalog.inject_faults([0, 3, 6, 20][self.dice.below(4) as usize]),
+            1 => self.catalog.inject_faults([0, 2, 3, 6][self.dice.below(4) as usize]),
             2 => {
                 // What the process before has sent may still be on its way.
                 let late = self.processes[at].store.clone();
@@ -190,7 +190,7 @@ impl History<'_> {
 fn rolls_are_in_the_table_once_whatever_store_and_catalog_answer() {
     let runtime = runtime();
     let (mut steps, mut unknown, mut faults, mut acts) = (0, 0, Vec::new(), 0);
-    let whole = histories(4, inputs(600), |seed| {
+    let whole = histories(6, inputs(900), |seed| {
         let objects = Arc::new(InMemory::new());
         let mut history = History {
             dice: Dice(seed),
@@ -202,6 +202,7 @@ fn rolls_are_in_the_table_once_whatever_store_and_catalog_answer() {
             others: Others::default(),
         };
         history.processes = (0..PROCESSES).map(|_| history.process()).collect();
+        history.catalog.inject_faults(4);
         let mut names = BTreeSet::new();
         for step in 0..150 {
             steps += 1;
