@@ -13,6 +13,7 @@ use super::created::BeforeStart;
 use super::{Failure, Outcome, check, lake_at_start, listen, manual, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::server::{RunError, Server, Settings};
+use crate::table::Format;
 use crate::{descriptors, http, metrics};
 
 /// Connections that wait in the kernel's queue to be accepted.
@@ -151,11 +152,16 @@ fn announce(settings: &Settings, address: &str) -> anyhow::Result<()> {
     writeln!(out, "landing in   {lake}, at the latest every {:?}", settings.roll_age)?;
     if let Some(table) = settings.tables.first() {
         let name = &table.name;
-        writeln!(
-            out,
-            "look at it   SELECT * FROM read_parquet('{lake}/{name}/**/*.parquet', \
-             hive_partitioning=true, union_by_name=true)"
-        )?;
+        let query = match table.format {
+            Format::Plain => format!(
+                "SELECT * FROM read_parquet('{lake}/{name}/**/*.parquet', hive_partitioning=true, \
+                 union_by_name=true)"
+            ),
+            // Files in the directory are not the table: some wait, and others were replaced.
+            Format::Delta => format!("SELECT * FROM delta_scan('{lake}/{name}')"),
+            Format::Iceberg => format!("the table {name} of the catalog"),
+        };
+        writeln!(out, "look at it   {query}")?;
     }
     Ok(out.flush()?)
 }

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from harness import place, stores
+from harness import spark as spark_harness
 from harness.delta import DeltaLake, by_deltalake, by_duckdb, by_files, by_polars, by_spark, differences, rows
 from harness.documents import body
 from harness.lake import Lake
@@ -165,8 +166,9 @@ LONG = {"receivers": 4, "kills": 40, "rate": 8}
         pytest.param(LONG, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
     ],
 )
-def test_receivers_of_one_table_are_killed(make_server, store, command, form):
-    """Several nodes commit to one table side by side, each killed at any moment."""
+def test_receivers_of_one_table_are_killed(make_server, request, store, command, form):
+    """Several nodes commit to one table side by side, each killed at any moment. The long form reads the
+    table with Spark, too."""
     lake = DeltaLake(store.lake(f"delta-kills-{form['kills']}"))
     servers = [make_server(lake, *ROLLS, name=f"r{n}").start() for n in range(form["receivers"])]
     loads = [Load(server, form["rate"], threads=1, tag=f"r{n}-").start() for n, server in enumerate(servers)]
@@ -182,6 +184,12 @@ def test_receivers_of_one_table_are_killed(make_server, store, command, form):
     for server in servers:
         server.drain(timeout_s=250)
     visible_once(lake, loads, f"{form['receivers']} receivers, {form['kills']} kills, {store.name}")
+    if form is LONG and not place.left_out("spark"):
+        spark = request.getfixturevalue("spark")
+        at = spark_harness.reach(spark, lake.at)
+        frame = spark.read.format("delta").load(at).select("userSessionId")
+        ids = frame.toArrow()["userSessionId"].to_pylist()
+        print(f"by Spark: {check_all(loads, ids)} sessions, 0 missing, 0 doubled")
     verify(lake, command)
     lake.no_leftovers()
 

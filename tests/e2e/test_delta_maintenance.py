@@ -1,7 +1,7 @@
 """Others rewrite the table: what is deleted stays so, what is moved is not added again.
 
 OPTIMIZE, DELETE, UPDATE and VACUUM by Spark, between restarts of the server, also as a new node, then
-more rolls.
+more rolls. Spark takes its time: `tests/run soak` runs what it does.
 """
 
 import pytest
@@ -70,6 +70,7 @@ def test_deltalake_reads_and_does_not_write(make_server, command, folder, delta_
     table.finish()
 
 
+@pytest.mark.soak
 @pytest.mark.spark
 def test_spark_maintains_the_table(spark, make_server, delta_lake):
     table = Table(make_server, delta_lake)

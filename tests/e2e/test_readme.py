@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand there.
+"""The README's commands, and the queries of docs/delta.md, run as they stand there.
 
 A fenced block in the README is run when the line before it is `<!-- test: shell -->` (with a
 server on port 3000 and data in ./data, as the README's reader has them), `<!-- test: sql -->` (by
@@ -13,6 +13,7 @@ import sys
 
 import pytest
 from harness import place, stores
+from harness.delta import DeltaLake
 from harness.lake import Lake, connect
 from harness.server import Server
 from test_first_look import port_is_free
@@ -24,9 +25,9 @@ print(duckdb.connect().execute(sys.stdin.read()).fetchall())
 BLOCK = re.compile(r"^<!-- test: (\w+) -->\n+```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def blocks():
-    readme = place.ROOT / "README.md"
-    return BLOCK.findall(readme.read_text()) if readme.exists() else []
+def blocks(of="README.md"):
+    text = place.ROOT / of
+    return BLOCK.findall(text.read_text()) if text.exists() else []
 
 
 def test_the_commands_of_the_readme(folder, monkeypatch):
@@ -64,3 +65,32 @@ def test_the_commands_of_the_readme(folder, monkeypatch):
             cwd=folder, env=env, check=True, timeout=60, stdout=subprocess.PIPE, text=True,
         ).stdout  # fmt: skip
         assert "United States" in told, told
+
+
+@pytest.fixture
+def delta_docs(folder, make_server, monkeypatch):
+    """The blocks of docs/delta.md by kind, in a folder with the lake that they name; sessions in it."""
+    lake = DeltaLake(stores.LocalStore(folder / "data").lake("lake"))
+    server = make_server(lake, "--table-format", "delta").start()
+    assert "SELECT * FROM delta_scan('" in server.process.output(), "it says how to look at the table"
+    assert server.put(place.CURL_CHECK.read_bytes()).status == 200
+    assert server.put(place.CLASSIC.read_bytes()).status == 200
+    server.drain()
+    monkeypatch.chdir(folder)
+    return dict(blocks("docs/delta.md"))
+
+
+def test_the_queries_of_the_page_on_delta_tables(delta_docs):
+    connection = connect()
+    # The tests' extension is installed.
+    assert connection.execute(delta_docs["duckdb"].replace("INSTALL delta;", "")).fetchall() == [(4,)]
+    found = {}
+    exec(delta_docs["python"], found)  # noqa: S102
+    assert found["table"].num_rows == len(found["frame"]) == 4
+
+
+@pytest.mark.spark
+def test_the_query_of_the_page_on_delta_tables_by_spark(spark, delta_docs, folder):
+    # A relative path is below where Java was started.
+    query = delta_docs["spark"].replace("data/lake", f"{folder}/data/lake").strip().rstrip(";")
+    assert [tuple(row) for row in spark.sql(query).collect()] == [(4,)]

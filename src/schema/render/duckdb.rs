@@ -14,7 +14,8 @@ pub fn duckdb_ddl(schema: &TableSchema) -> String {
     let types = if partitioned { ", hive_types = {'date': DATE}" } else { "" };
     let mut text = sql_comment(&format!(
         "{name}: schema {}. Change the place to where the lake is (s3://bucket/lake/…).\n\
-         The view reads the lake's files; it can be made once the first one has landed.",
+         The view reads the lake's files; it can be made once the first one has landed.\n\
+         It is for plain tables. A Delta table: SELECT * FROM delta_scan('data/lake/{name}')",
         schema.fingerprint
     ));
     text.push_str(&format!(

@@ -12,8 +12,9 @@ pub fn spark_ddl(schema: &TableSchema) -> String {
     let mut text = sql_comment(&format!(
         "{}: schema {}. Change LOCATION to where the lake is, s3a://bucket/lake/… or an\n\
          absolute path: Spark looks for a relative one in its warehouse.\n\
-         When new partitions have landed: MSCK REPAIR TABLE `{}`",
-        schema.name, schema.fingerprint, schema.name
+         When new partitions have landed: MSCK REPAIR TABLE `{}`\n\
+         It is for plain tables. A Delta table needs none: SELECT * FROM delta.`data/lake/{}`",
+        schema.name, schema.fingerprint, schema.name, schema.name
     ));
     let partitioned = has_default_partition(schema);
     if !partitioned {
