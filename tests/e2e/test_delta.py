@@ -5,12 +5,13 @@ runs the long ones. Maintenance by others (OPTIMIZE, DELETE, VACUUM) is in test_
 """
 
 import json
+import os
 import random
 import shutil
 import time
 
 import pytest
-from harness import place, stores
+from harness import mounts, place, stores
 from harness import spark as spark_harness
 from harness.delta import DeltaLake, by_deltalake, by_duckdb, by_files, by_polars, by_spark, differences, rows
 from harness.documents import body
@@ -255,6 +256,52 @@ def test_a_lake_of_the_earlier_build_becomes_a_table(make_server, command, folde
     landed = [row for row in rows(by_files(lake)) if row["userSessionId"] in ids]
     assert not differences(rows(by_deltalake(lake)), landed)
     lake.check_log()
+
+
+AWAY_SHORT = {"before_s": 3, "away_s": 6, "rate": 10}
+AWAY_LONG = {"before_s": 60, "away_s": 300, "rate": float(os.environ.get("SESSIONLAKE_AWAY_RATE", "32"))}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(AWAY_SHORT, id="short"),
+        pytest.param(AWAY_LONG, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
+    ],
+)
+def test_the_log_cannot_be_written(make_server, delta_lake, command, form):
+    """Answers stay 200 and as quick, rolls land and wait, and then one commit takes all of them."""
+    server = make_server(delta_lake, *ROLLS).start()
+    load = Load(server, form["rate"]).start()
+    wait_until(delta_lake.session_ids, 30, "something is visible", 0.3)
+    begin = time.monotonic()
+    time.sleep(form["before_s"])
+    with mounts.read_only(f"{delta_lake.at.base}/user_sessions/_delta_log") as reason:
+        if reason is not None:
+            load.stop()
+            pytest.skip(f"the log cannot be made read-only: {reason}")
+        away, version, landed = time.monotonic(), delta_lake.table().version(), delta_lake.landed()
+        time.sleep(form["away_s"])
+        assert delta_lake.landed() > landed, "nothing lands without the log"
+        ready = server.get("/health/ready")
+        assert ready.status == 200 and "tables" in json.dumps(ready.json["trouble"]), ready.json
+        waiting = server.metrics()["sessionlake_waiting_rolls"]
+        assert waiting > 1 and delta_lake.table().version() == version
+        back = time.monotonic()
+    wait_until(lambda: server.metrics()["sessionlake_waiting_rolls"] <= 1, 60, "all is visible", 0.2)
+    load.stop()
+    server.drain(timeout_s=200)
+    assert set(load.statuses) == {200} and load.broken == 0, load.statuses
+    visible_once(delta_lake, [load], f"no log for {back - away:.0f} s, {waiting:.0f} rolls waited")
+    rolls = delta_lake.rolls_of_commit(version + 1)
+    p99 = load.latency_s(0.99, begin, away), load.latency_s(0.99, away, back)
+    print(
+        f"{load.megabytes_per_s():.1f} MB/s; answers within {p99[0] * 1e3:.0f} ms (p99) before and"
+        f" {p99[1] * 1e3:.0f} ms without the log; {len(rolls)} rolls in the first commit afterwards"
+    )
+    assert len(rolls) >= waiting, "what waited is not one commit"
+    assert p99[1] < 2 * p99[0] + 0.2, p99
+    verify(delta_lake, command)
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])

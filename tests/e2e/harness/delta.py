@@ -43,6 +43,13 @@ class DeltaLake(Lake):
         """The files of the newest version, from the table's folder, as the log writes them."""
         return pa.table(self.table(table=table).get_add_actions(flatten=True))["path"].to_pylist()
 
+    def rolls_of_commit(self, version, table=TABLE):
+        """The rolls, as (node, roll), whose files a version of the log adds."""
+        entry = self.read(f"{table}/_delta_log/{version:020}.json").splitlines()
+        paths = [add["path"] for add in (json.loads(line).get("add") for line in entry) if add]
+        names = [path.rsplit("/", 1)[1].removesuffix(".parquet") for path in paths]
+        return {tuple(name.rsplit("-", 1)) for name in names}
+
     def check_log(self, table=TABLE):
         """The log has the files of all receipts, each once, and every mark is at its node's last roll."""
         told = [

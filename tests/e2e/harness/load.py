@@ -32,6 +32,7 @@ class Load:
         self.broken = 0  # Connections that ended without an answer.
         self.duplicates = 0
         self.slowest_s = 0.0
+        self.answers = []  # (when, seconds) of each.
         self.threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(threads)]
 
     def start(self):
@@ -54,6 +55,11 @@ class Load:
 
     def sessions(self):
         return sum(self.acked)
+
+    def latency_s(self, share, begin, end):
+        """The time that such a share of the answers took at most, of those asked for from begin to end."""
+        took = sorted(took for at, took in self.answers if begin <= at < end)
+        return took[min(len(took) - 1, int(share * len(took)))]
 
     def _bulk(self, thread, number):
         parts, last = self.bulks[number // PER_BULK % len(self.bulks)]
@@ -100,7 +106,9 @@ class Load:
             return None, None
         with self.lock:
             self.statuses[reply.status] += 1
-            self.slowest_s = max(self.slowest_s, time.monotonic() - at)
+            took = time.monotonic() - at
+            self.slowest_s = max(self.slowest_s, took)
+            self.answers.append((at, took))
         return client, reply
 
     def check(self, lake):

@@ -69,3 +69,17 @@ def folding(folder):
         yield inside, kind
     finally:
         subprocess.run(["umount", mounted], check=True, timeout=60)
+
+
+@contextlib.contextmanager
+def read_only(folder):
+    """Nothing can be written to `folder` within. Yields None, or the reason why that cannot be had."""
+    reason = "only root mounts file systems" if os.geteuid() != 0 else None
+    reason = reason or _run("mount", "--bind", str(folder), str(folder))
+    if reason is not None:
+        yield reason
+        return
+    try:
+        yield _run("mount", "-o", "remount,bind,ro", str(folder))
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True, timeout=60)
