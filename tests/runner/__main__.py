@@ -203,7 +203,14 @@ def unit(tally, more=(), limit_s=CARGO_TIME_LIMIT_S):
 
 def searches(tally):
     """The long forms of the searches on broken disks and stores, and of reading broken bytes."""
-    steps = {"journal::tests::search": "1000000", "publish::tests::search": "1000000", "fuzz": "10000000"}
+    steps = {
+        "journal::tests::search": "1000000",
+        "publish::tests::search": "1000000",
+        "publish::tests::visible": "1000000",
+        "publish::visibility::tests": "1000000",
+        "commit::delta::tests::search": "1000000",
+        "fuzz": "10000000",
+    }
     for name, count in steps.items():
         os.environ["SESSIONLAKE_SEARCH_STEPS"] = count
         unit(tally, ["--lib", name, "--", "--nocapture"])
