@@ -286,7 +286,7 @@ def test_the_log_cannot_be_written(make_server, delta_lake, command, form):
         ready = server.get("/health/ready")
         assert ready.status == 200 and "tables" in json.dumps(ready.json["trouble"]), ready.json
         waiting = server.metrics()["sessionlake_waiting_rolls"]
-        assert waiting > 1 and delta_lake.table().version() == version
+        assert waiting >= 1 and delta_lake.table().version() == version
         back = time.monotonic()
     wait_until(lambda: server.metrics()["sessionlake_waiting_rolls"] <= 1, 60, "all is visible", 0.2)
     load.stop()
