@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 
 use crate::lake::{Lake, RecordError, StoreError, names};
 use crate::table::Format;
@@ -34,32 +33,26 @@ pub(crate) enum UnknownTable {
     Away(String),
 }
 
-/// The table of one name, as it is known. Methods block, and make at most two requests; none once the
-/// table was seen.
+/// The table of one name, as it is known. Methods make at most two requests; none once the table was seen.
+///
+/// Dropping a future leaves the memory as it was; the lake may have the identity then, of a table that was
+/// seen.
 #[derive(Debug)]
 pub(crate) struct KnownTable {
     lake: Lake,
-    runtime: Handle,
     name: Arc<str>,
     format: Format,
     /// The id, once the table was seen.
     id: Mutex<Option<String>>,
-    /// Relaxed: it is changed under the mutex, by the thread that looks at it next.
+    /// Relaxed: it is read by the thread that changes it.
     generation: AtomicU64,
 }
 
 impl KnownTable {
-    /// Makes the memory of a table that was not seen yet. `runtime` is not the one of the calling thread.
-    pub(crate) fn new(lake: &Lake, name: &Arc<str>, format: Format, runtime: Handle) -> KnownTable {
+    /// Makes the memory of a table that was not seen yet.
+    pub(crate) fn new(lake: &Lake, name: &Arc<str>, format: Format) -> KnownTable {
         let (lake, name) = (lake.clone(), Arc::clone(name));
-        KnownTable {
-            lake,
-            runtime,
-            name,
-            format,
-            id: Mutex::default(),
-            generation: AtomicU64::new(0),
-        }
+        KnownTable { lake, name, format, id: Mutex::default(), generation: AtomicU64::new(0) }
     }
 
     /// Returns a number that changes when another table is taken: marks that were read before it are of
@@ -72,51 +65,45 @@ impl KnownTable {
     ///
     /// # Errors
     /// It is another table than before; it is one, and was taken on purpose just now; the lake.
-    pub(crate) fn found(&self, id: &str) -> Result<(), UnknownTable> {
-        let mut known = self.id.lock();
+    pub(crate) async fn found(&self, id: &str) -> Result<(), UnknownTable> {
+        let known = self.id.lock().clone();
         if known.as_deref() == Some(id) {
             return Ok(());
         }
-        let recorded = match self.recorded()? {
+        let recorded = match self.recorded().await? {
             Some(Some(recorded)) => Some(recorded),
             Some(None) => {
-                let set = self.lake.set_table_id(&self.name, self.format, id);
-                self.runtime.block_on(set).map_err(|error| away(&error))?;
+                let set = self.lake.set_table_id(&self.name, self.format, id).await;
+                set.map_err(|error| away(&error))?;
                 Some(id.to_owned())
             }
-            None if known.is_none() => self.create(id)?,
+            None if known.is_none() => self.create(id).await?,
             None => known.clone(),
         };
-        match recorded {
-            Some(recorded) if recorded != id => Err(UnknownTable::Refused(format!(
+        if let Some(recorded) = recorded.filter(|recorded| recorded != id) {
+            return Err(UnknownTable::Refused(format!(
                 "is another table now: its id is {id}, and it was {recorded} before ({}). Bring that one \
                  back, or have this one get all rolls: `sessionlake table create --anew`",
                 names::table_identity(&self.name)
-            ))),
-            _ => match known.replace(id.to_owned()) {
-                None => Ok(()),
-                Some(_) => {
-                    self.generation.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(
-                        "table {} is another one from now on, with the id {id}",
-                        self.name
-                    );
-                    let why = "it was made anew, and is asked for its marks again";
-                    Err(UnknownTable::Away(why.to_owned()))
-                }
-            },
+            )));
         }
+        *self.id.lock() = Some(id.to_owned());
+        if known.is_none() {
+            return Ok(());
+        }
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!("table {} is another one from now on, with the id {id}", self.name);
+        Err(UnknownTable::Away("it was made anew, and is asked for its marks again".to_owned()))
     }
 
     /// Takes note that there is no table.
     ///
     /// # Errors
     /// There was one before; the lake.
-    pub(crate) fn missing(&self) -> Result<(), UnknownTable> {
-        let known = self.id.lock();
-        let before = match self.recorded()? {
+    pub(crate) async fn missing(&self) -> Result<(), UnknownTable> {
+        let before = match self.recorded().await? {
             Some(recorded) => recorded,
-            None => known.clone(),
+            None => self.id.lock().clone(),
         };
         match before {
             None => Ok(()),
@@ -132,18 +119,16 @@ impl KnownTable {
     ///
     /// # Errors
     /// The lake. Trying again is safe.
-    pub(crate) fn forget(&self) -> Result<(), UnknownTable> {
-        let mut known = self.id.lock();
-        let forget = self.lake.forget_table_id(&self.name, self.format);
-        self.runtime.block_on(forget).map_err(|error| away(&error))?;
-        *known = None;
+    pub(crate) async fn forget(&self) -> Result<(), UnknownTable> {
+        let forgot = self.lake.forget_table_id(&self.name, self.format).await;
+        forgot.map_err(|error| away(&error))?;
+        *self.id.lock() = None;
         Ok(())
     }
 
     /// Reads the id of the identity in the lake; `Some(None)` is one without an id.
-    fn recorded(&self) -> Result<Option<Option<String>>, UnknownTable> {
-        let read = self.runtime.block_on(self.lake.table_identity(&self.name));
-        let identity = match read {
+    async fn recorded(&self) -> Result<Option<Option<String>>, UnknownTable> {
+        let identity = match self.lake.table_identity(&self.name).await {
             Ok(Some(identity)) => identity,
             Ok(None) => return Ok(None),
             Err(RecordError::Store(error)) => return Err(away(&error)),
@@ -163,12 +148,12 @@ impl KnownTable {
     }
 
     /// Creates the identity. Returns the id that it has then; none if it cannot be created.
-    fn create(&self, id: &str) -> Result<Option<String>, UnknownTable> {
-        let created = self.lake.create_table_identity(&self.name, self.format, id);
-        match self.runtime.block_on(created).map_err(|error| away(&error))? {
+    async fn create(&self, id: &str) -> Result<Option<String>, UnknownTable> {
+        let created = self.lake.create_table_identity(&self.name, self.format, id).await;
+        match created.map_err(|error| away(&error))? {
             Some(true) => Ok(Some(id.to_owned())),
             // Of another process that has seen the table, or of an attempt whose answer was lost.
-            Some(false) => Ok(self.recorded()?.flatten()),
+            Some(false) => Ok(self.recorded().await?.flatten()),
             None => {
                 tracing::warn!(
                     "the id of table {} is not remembered beyond this process: these credentials may not \

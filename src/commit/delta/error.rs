@@ -45,7 +45,7 @@ impl LogError {
 
 impl LogError {
     /// Makes the error of a table, as people write it, that is not the known one.
-    pub(super) fn of_unknown(table: &str, error: UnknownTable) -> LogError {
+    pub(in crate::commit) fn of_unknown(table: &str, error: UnknownTable) -> LogError {
         match error {
             UnknownTable::Refused(what) => LogError::Refused(format!("{table} {what}")),
             UnknownTable::Away(why) => {

@@ -18,7 +18,7 @@ use super::error::LogError;
 use super::log::Log;
 use super::{actions, evolve, marks, schema};
 use crate::clock::{Clock as _, SystemClock};
-use crate::commit::known_table::KnownTable;
+use crate::commit::known_table::{KnownTable, UnknownTable};
 use crate::commit::{TableState, Visible};
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::Roll;
@@ -37,6 +37,7 @@ pub(crate) struct DeltaTable {
     schema: Arc<TableSchema>,
     partition: Template,
     known: KnownTable,
+    runtime: Handle,
 }
 
 impl From<LogError> for Visible {
@@ -60,9 +61,9 @@ impl DeltaTable {
         partition: Template,
         runtime: Handle,
     ) -> Result<DeltaTable, url::ParseError> {
-        let known = KnownTable::new(lake, name, Format::Delta, runtime.clone());
-        let log = Log::new(lake, name, runtime)?;
-        Ok(DeltaTable { log, name: Arc::clone(name), schema, partition, known })
+        let known = KnownTable::new(lake, name, Format::Delta);
+        let log = Log::new(lake, name, runtime.clone())?;
+        Ok(DeltaTable { log, name: Arc::clone(name), schema, partition, known, runtime })
     }
 
     /// Returns the mark of `node`: the last of its rolls that the table has, and the version that was
@@ -127,8 +128,7 @@ impl DeltaTable {
     /// # Errors
     /// The lake. Trying again is safe.
     pub(crate) fn forget_id(&self) -> Result<(), Visible> {
-        let forgot = self.known.forget();
-        Ok(forgot.map_err(|error| LogError::of_unknown(&self.log.table, error))?)
+        Ok(self.ask(self.known.forget())?)
     }
 
     fn state_of(&self, snapshot: &SnapshotRef) -> Result<TableState, LogError> {
@@ -190,9 +190,7 @@ impl DeltaTable {
                 Ok(Some(snapshot))
             }
             None => {
-                self.known
-                    .missing()
-                    .map_err(|error| LogError::of_unknown(&self.log.table, error))?;
+                self.ask(self.known.missing())?;
                 Ok(None)
             }
         }
@@ -226,8 +224,7 @@ impl DeltaTable {
     /// Checks that the table is the one that was seen before, and can take rolls.
     fn check(&self, snapshot: &SnapshotRef) -> Result<(), LogError> {
         let table = snapshot.table_configuration();
-        let found = self.known.found(table.metadata().id());
-        found.map_err(|error| LogError::of_unknown(&self.log.table, error))?;
+        self.ask(self.known.found(table.metadata().id()))?;
         if snapshot.table_properties().set_transaction_retention_duration.is_some() {
             return Err(self.refused(
                 "has delta.setTransactionRetentionDuration: it forgets which rolls it has, and they \
@@ -348,6 +345,12 @@ impl DeltaTable {
         {
             tracing::warn!(table = &*self.name, "no checkpoint of {}: {error}", self.log.table);
         }
+    }
+
+    /// Waits for what is asked about the id of the table.
+    fn ask(&self, about: impl Future<Output = Result<(), UnknownTable>>) -> Result<(), LogError> {
+        let known = self.runtime.block_on(about);
+        known.map_err(|error| LogError::of_unknown(&self.log.table, error))
     }
 
     fn failed(&self, doing: &str, error: &KernelError) -> LogError {

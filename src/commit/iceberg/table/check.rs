@@ -11,18 +11,9 @@ const FORMAT_VERSION: i32 = 2;
 
 impl IcebergTable {
     /// Checks that the table is the one that was seen before, and can take rolls.
-    pub(super) fn check(&self, table: &Metadata) -> Result<(), LogError> {
-        let uuid = &table.table_uuid;
-        match &mut *self.uuid.lock() {
-            Some(known) if known != uuid => {
-                return Err(self.refused(&format!(
-                    "is another table now: its id is {uuid}, and it was {known} before. Rename it, or \
-                     restart to add all rolls to it"
-                )));
-            }
-            Some(_) => {}
-            unknown => *unknown = Some(uuid.clone()),
-        }
+    pub(super) async fn check(&self, table: &Metadata) -> Result<(), LogError> {
+        let found = self.known.found(&table.table_uuid).await;
+        found.map_err(|error| LogError::of_unknown(&self.shown, error))?;
         if table.format_version != FORMAT_VERSION {
             return Err(self.refused(&format!(
                 "has version {} of the table format, and this version writes {FORMAT_VERSION}: give the \

@@ -2,18 +2,18 @@
 //!
 //! * `check`: what is asked of a table before anything is added. `create`: a new one.
 //! * `evolve`: columns, the name mapping, the spec without fields, each in a commit of its own.
-//! * `snapshot`: the commit that adds files.
+//! * `prepare`: what is done without rolls. `snapshot`: the commit that adds files.
 
 mod check;
 mod create;
 mod evolve;
+mod prepare;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::addresses::Addresses;
@@ -23,10 +23,11 @@ use super::rest::{Catalog, RestError};
 use super::view::IcebergView;
 use crate::commit::Visible;
 use crate::commit::delta::LogError;
+use crate::commit::known_table::KnownTable;
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::Roll;
 use crate::schema::TableSchema;
-use crate::table::Template;
+use crate::table::{Format, Template};
 
 /// Most loads of an attempt: one each after the table was created, was moved, got columns and got a spec,
 /// and the one that the commit rests on.
@@ -46,8 +47,7 @@ pub(crate) struct IcebergTable {
     addresses: Addresses,
     /// The table, as people write it.
     shown: String,
-    /// The id of the table, once it was seen.
-    uuid: Mutex<Option<String>>,
+    known: KnownTable,
 }
 
 impl IcebergTable {
@@ -66,8 +66,18 @@ impl IcebergTable {
         let addresses = Addresses::of(lake.location())?;
         let shown = format!("the Iceberg table {}", catalog.full_name(name));
         let (lake, name) = (lake.clone(), Arc::clone(name));
-        let uuid = Mutex::default();
-        Ok(IcebergTable { lake, name, schema, partition, catalog, runtime, addresses, shown, uuid })
+        let known = KnownTable::new(&lake, &name, Format::Iceberg);
+        Ok(IcebergTable {
+            lake,
+            name,
+            schema,
+            partition,
+            catalog,
+            runtime,
+            addresses,
+            shown,
+            known,
+        })
     }
 
     /// Returns the mark of `node`: the last of its rolls that the table has, and the sequence number
@@ -156,14 +166,14 @@ impl IcebergTable {
         let loaded = self.catalog.load(&self.name).await;
         match loaded.map_err(|error| self.failed("loading", &error))? {
             Some(loaded) => {
-                self.check(&loaded.metadata)?;
+                self.check(&loaded.metadata).await?;
                 Ok(Some(loaded.metadata))
             }
-            None if self.uuid.lock().is_some() => Err(self.refused(
-                "is not in the catalog any more: it was there before. Register it again, or restart to \
-                 create the table anew from all receipts",
-            )),
-            None => Ok(None),
+            None => {
+                let missing = self.known.missing().await;
+                missing.map_err(|error| LogError::of_unknown(&self.shown, error))?;
+                Ok(None)
+            }
         }
     }
 
