@@ -115,6 +115,14 @@ impl KnownTable {
         }
     }
 
+    /// Tells whether the id was forgotten on purpose, and no table was seen since.
+    ///
+    /// # Errors
+    /// The identity cannot be read; the lake.
+    pub(crate) async fn is_forgotten(&self) -> Result<bool, UnknownTable> {
+        Ok(matches!(self.recorded().await?, Some(None)))
+    }
+
     /// Forgets the id, so that the next table that is seen, or created, is taken.
     ///
     /// # Errors

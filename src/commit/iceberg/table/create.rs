@@ -23,7 +23,10 @@ impl IcebergTable {
         let schema = Schema::of(&self.schema);
         let fields = fields_of(&self.partition, &self.schema, &schema)
             .map_err(|why| self.refused(&format!("cannot be created: {why}")))?;
-        self.check_empty().await?;
+        let forgotten = self.known.is_forgotten().await;
+        if !forgotten.map_err(|error| LogError::of_unknown(&self.shown, error))? {
+            self.check_empty().await?;
+        }
         let time = self.partition.time_columns().next();
         let time = time.and_then(|at| schema.id_of(&self.schema.fields.get(at)?.name));
         let properties = [
@@ -104,7 +107,7 @@ impl IcebergTable {
             None => Ok(()),
             Some(object) => Err(self.refused(&format!(
                 "is not in the catalog, and {} is of a table that was: register that with the last file \
-                 of its metadata, or move {folder} away to create the table anew from all receipts",
+                 of its metadata, or have a new one get all rolls: `sessionlake table create --anew`",
                 object.name
             ))),
         }

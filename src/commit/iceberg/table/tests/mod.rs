@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use self::fake::FakeCatalog;
 use super::IcebergTable;
 use crate::clock::ManualClock;
-use crate::commit::Visible;
+use crate::commit::{TableState, Visible};
 use crate::commit::delta::LiveFile;
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::{Micros, Roll};
@@ -274,13 +274,43 @@ fn a_table_that_cannot_take_rolls_is_refused() {
     world.catalog.state.lock().table = None;
     let gone = table.commit("n1", &[receipt("n1", 2)]);
     assert!(matches!(&gone, Visible::Refused(why) if why.contains("any more")), "{gone:?}");
-    // Another process does not know that it was there. Its manifests tell.
+    // Another process knows it by the identity in the lake, or else by the manifests.
+    let gone = world.table().commit("n1", &[receipt("n1", 2)]);
+    assert!(matches!(&gone, Visible::Refused(why) if why.contains("any more")), "{gone:?}");
+    use object_store::ObjectStoreExt as _;
+    let identity = object_store::path::Path::from("lake/_tables/t/identity.json");
+    world.runtime.block_on(world.objects.delete(&identity)).expect("memory");
     let gone = world.table().commit("n1", &[receipt("n1", 2)]);
     assert!(
         matches!(&gone, Visible::Refused(why) if why.contains("of a table that was")),
         "{gone:?}"
     );
     assert!(world.catalog.state.lock().table.is_none());
+    // On purpose.
+    assert_eq!(world.table().forget_id(), Ok(()));
+    let anew = world.table();
+    assert!(is_added(&anew.commit("n1", &[receipt("n1", 1), receipt("n1", 2)]), 2));
+    assert_eq!(anew.marks(), Ok(BTreeMap::from([("n1".to_owned(), Roll(2))])));
+}
+
+#[test]
+fn a_table_without_rolls_is_created_and_says_what_it_lacks() {
+    let world = World::new();
+    assert_eq!(world.table().state(), Ok(None));
+    let created = world.table().prepare().expect("created");
+    assert_eq!(created, TableState { version: 0, missing_columns: Vec::new() });
+    assert_eq!(world.table().state(), Ok(Some(created)));
+    let more = FIELDS.replace(
+        r#"{"name":"name","type""#,
+        r#"{"name":"x","type":["null","long"]},{"name":"name","type""#,
+    );
+    let more = format!(r#"{more}, {{"name":"y","type":["null","long"]}}"#);
+    let lacks = world.table_of(&more).state().expect("a table").expect("one");
+    assert_eq!(lacks.missing_columns, ["actions.element.x", "y"]);
+    let upgraded = world.table_of(&more).prepare().expect("upgraded");
+    assert_eq!(upgraded.missing_columns, Vec::<String>::new());
+    assert_eq!(world.added().len(), 0);
+    assert!(is_added(&world.table_of(&more).commit("n1", &[receipt("n1", 1)]), 1));
 }
 
 #[test]
