@@ -230,7 +230,7 @@ pub const ALL: &[Metric] = &[
         WAITING_ROLLS,
         Gauge,
         Unit::Count,
-        "Landed rolls that a table with a log does not have yet",
+        "Landed rolls that a Delta or Iceberg table does not have yet",
     ),
     metric(
         OLDEST_WAITING_ROLL,

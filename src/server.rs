@@ -15,6 +15,7 @@ mod settings;
 mod state_dir;
 #[cfg(test)]
 mod tests;
+mod visible;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use crate::publish::fence;
 use crate::publish::lake_file::LakeFile;
 use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
-use crate::publish::visibility::{Keeper, LogTables};
+use crate::publish::visibility::Keeper;
 use crate::record::Micros;
 use crate::roll::RollLimits;
 use crate::status::{Board, LogObserver, MetricsObserver, Observer, Observers, Readiness};
@@ -46,6 +47,7 @@ use crate::{http, metrics, privacy};
 
 pub(crate) use self::landable::check_settings;
 pub use self::settings::Settings;
+pub(crate) use self::visible::{Looked, look_at_tables};
 
 /// Interval at which a running server checks its journal and its landing thread.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
@@ -214,17 +216,6 @@ impl Server {
             );
         }
         Ok(())
-    }
-
-    /// Starts the thread that commits landed rolls to the tables with a log, if there are any.
-    ///
-    /// # Errors
-    /// A table without a place in the lake; the system has no thread to give.
-    fn keeper(&self, runtime: &Handle) -> Result<Option<Keeper>, RunError> {
-        let tables = LogTables::of(&self.lake, &self.tables, runtime).map_err(RunError::Landing)?;
-        let node = || self.journal.node().into();
-        let start = |tables| Keeper::start(tables, node(), self.readiness());
-        Ok(tables.map(start).transpose()?)
     }
 
     /// Reports bodies that wait for too long as trouble, as long as it is polled.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 
+use super::check_tables::check_tables;
 use super::created::TemporaryDirectory;
 use super::read_only_disk::ReadOnlyDisk;
 use super::{Outcome, error_report, listen, manual, out, runtime, warn};
@@ -22,7 +23,7 @@ use crate::lake::{ColumnError, Lake, Left, Location, PartitionError, Probe, Repl
 use crate::privacy;
 use crate::schema::TableSchema;
 use crate::server::{Settings, check_lake, check_settings};
-use crate::table::Spec;
+use crate::table::{Format, Spec};
 use crate::tls::Tls;
 use crate::{descriptors, http};
 
@@ -30,8 +31,8 @@ use crate::{descriptors, http};
 ///
 /// Takes the settings of serve. Reads the configuration, binds the address, reads certificates,
 /// credentials and keys, writes to the state directory and takes its lock, reads the journal,
-/// creates, replaces, reads back and deletes an object in the lake, and reads the schemas; says for each how
-/// it went. Nothing is left behind: directories that were made for it are removed, and an object
+/// creates, replaces, reads back and deletes an object in the lake, looks at the tables that have a log or
+/// are in a catalog, and reads the schemas; says for each how it went. Nothing is left behind: directories that were made for it are removed, and an object
 /// that may not be deleted is named.
 ///
 /// While only the lake cannot be written, serve would start and keep what comes in its journal;
@@ -47,13 +48,15 @@ pub(super) struct Args {
 }
 
 /// Result of one of the checks.
-enum CheckResult {
+pub(super) enum CheckResult {
     /// It passed; a phrase for the report.
     Passed(String),
     /// It keeps serve from starting.
     Fatal(anyhow::Error),
     /// It keeps rows from landing; serve starts and takes bodies.
     NotLanding(anyhow::Error),
+    /// It keeps rows that have landed from the readers of their table; serve starts, and they land.
+    NotVisible(anyhow::Error),
 }
 
 impl From<anyhow::Result<String>> for CheckResult {
@@ -78,6 +81,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     ];
     checks.extend(journal.map(|found| ("journal", found.into())));
     checks.push(("lake", check_store(settings)));
+    checks.extend(check_tables(settings).into_iter().map(|looked| ("table", looked)));
     // The settings' table is the first.
     let files = std::iter::once(loaded.schema_file.as_deref()).chain(std::iter::repeat(None));
     let schemas = settings.tables.iter().zip(files).map(|(table, file)| schema(table, file));
@@ -89,14 +93,17 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
 
 /// Returns a line for each check, and the verdict.
 fn report(checks: &[(&str, CheckResult)]) -> String {
-    let (mut text, mut fatal, mut away) = (String::new(), false, false);
+    let (mut text, mut fatal, mut away, mut hidden) = (String::new(), false, false, false);
     for (name, found) in checks {
         fatal |= matches!(found, CheckResult::Fatal(_));
         away |= matches!(found, CheckResult::NotLanding(_));
+        hidden |= matches!(found, CheckResult::NotVisible(_));
         // Writing to a String cannot fail.
         let _ = match found {
             CheckResult::Passed(said) => writeln!(text, "ok      {name:<9} {said}"),
-            CheckResult::Fatal(error) | CheckResult::NotLanding(error) => {
+            CheckResult::Fatal(error)
+            | CheckResult::NotLanding(error)
+            | CheckResult::NotVisible(error) => {
                 let _ =
                     writeln!(text, "failed  {name:<9} {}", error_report::lines(error).join(": "));
                 match error_report::advice(error) {
@@ -106,13 +113,17 @@ fn report(checks: &[(&str, CheckResult)]) -> String {
             }
         };
     }
-    text.push_str(match (fatal, away) {
-        (true, _) => "This configuration would not start.\n",
-        (false, true) => {
+    text.push_str(match (fatal, away, hidden) {
+        (true, _, _) => "This configuration would not start.\n",
+        (false, true, _) => {
             "This configuration would start, but could not write to the lake: data would wait in \
              the journal.\n"
         }
-        (false, false) => "This configuration would start.\n",
+        (false, false, true) => {
+            "This configuration would start and land data, but readers of a table would not see it: it \
+             would wait in the lake for its table.\n"
+        }
+        (false, false, false) => "This configuration would start.\n",
     });
     text
 }
@@ -350,7 +361,12 @@ fn schema(table: &Spec, file: Option<&FilePath>) -> String {
         template => format!("partitioned by {template}"),
     };
     let (name, columns) = (&table.name, table.schema.fields.len());
-    let mut said = format!("{name} with {columns} columns ({origin}), {partition}");
+    let format = match table.format {
+        Format::Plain => "plain files",
+        Format::Delta => "a Delta table",
+        Format::Iceberg => "an Iceberg table",
+    };
+    let mut said = format!("{name} with {columns} columns ({origin}), {partition}, {format}");
     let untreated = table.privacy.untreated(&table.schema);
     if !untreated.is_empty() {
         let _ = write!(
@@ -402,7 +418,10 @@ mod tests {
         };
         let loaded = config::serve(&args.flags, &Environment::new::<&str, &str>([])).unwrap();
         let said = schema(&loaded.settings.tables[0], loaded.schema_file.as_deref());
-        assert_eq!(said, "orders with 5 columns (examples/orders.avsc), no partitions");
+        assert_eq!(
+            said,
+            "orders with 5 columns (examples/orders.avsc), no partitions, plain files"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod cert;
 mod check;
+mod check_tables;
 mod convert;
 mod created;
 mod error_report;

@@ -16,7 +16,7 @@ use super::{claims, index};
 use crate::lake::{ColumnError, Lake};
 use crate::privacy;
 use crate::publish::pauses::Pauses;
-use crate::publish::visibility::LogTables;
+use crate::publish::visibility::{LogTables, Looked};
 use crate::record::Roll;
 use crate::table::{Format, PartitionLimits, Tables};
 
@@ -157,7 +157,10 @@ impl Importer {
     /// The table cannot take the rolls of the import.
     fn make_visible(&self, node: &str, tables: &Tables) -> anyhow::Result<()> {
         let Manifests { lake, runtime, .. } = &self.manifests;
-        let Some(logs) = LogTables::of(lake, tables, runtime)? else { return Ok(()) };
+        let catalog = self.options.catalog.as_ref();
+        let Some(logs) = LogTables::of(lake, tables.specs(), catalog, runtime)? else {
+            return Ok(());
+        };
         // Not known is not new; the commit tells what is wrong.
         let is_new = logs.is_new().unwrap_or(false);
         logs.commit_all(&node.into()).context(
@@ -176,6 +179,25 @@ impl Importer {
         Ok(())
     }
 
+    /// Looks at the table of an import that has a log, before anything lands.
+    ///
+    /// # Errors
+    /// The table cannot take the rolls. One that is away is waited for once they have landed.
+    fn check_log(&self, tables: &Tables) -> anyhow::Result<()> {
+        let Manifests { lake, runtime, .. } = &self.manifests;
+        let logs = LogTables::of(lake, tables.specs(), self.options.catalog.as_ref(), runtime)?;
+        for (table, looked) in logs.map(|logs| logs.look()).unwrap_or_default() {
+            match looked {
+                Looked::Can(_) => {}
+                Looked::Refused(why) => anyhow::bail!("table {table}: {why}"),
+                Looked::Away(why) => tracing::warn!(
+                    "table {table} cannot be committed to yet: {why}; rows land, and wait for it"
+                ),
+            }
+        }
+        Ok(())
+    }
+
     /// Compares the partition columns of the import's table, and the types of all columns, with those of
     /// the lake, before anything of it is there.
     ///
@@ -183,6 +205,7 @@ impl Importer {
     /// They differ; the lake.
     fn check_partitions(&self, planned: &PlannedImport) -> anyhow::Result<()> {
         let tables = self.tables_of(&planned.manifest)?;
+        self.check_log(&tables)?;
         for table in tables.specs() {
             let lake = &self.manifests.lake;
             if let Ok(Some(conflict)) = self.manifests.runtime.block_on(lake.check_format(table)) {

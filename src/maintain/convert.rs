@@ -59,7 +59,7 @@ pub(crate) fn convert(
     for spec in &specs {
         runtime.block_on(check(&lake, spec))?;
     }
-    let logs = log_tables(&lake, specs, &runtime)?;
+    let logs = log_tables(&lake, specs, options.catalog.as_ref(), &runtime)?;
     let mut done = Vec::new();
     for table in logs.tables() {
         let before = settle(table, |table| table.state())?;

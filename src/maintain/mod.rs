@@ -21,6 +21,7 @@ use tokio::runtime::Runtime;
 pub(crate) use self::convert::{Converted, convert};
 pub(crate) use self::options::Options;
 pub(crate) use self::prepare::{Prepared, Step, create, upgrade};
+use crate::commit::CatalogOptions;
 use crate::lake::{ColumnError, Lake, StoreError};
 use crate::publish::visibility::{Failure, LogTable, LogTables};
 use crate::table::{Spec, Tables};
@@ -37,8 +38,13 @@ fn runtime() -> anyhow::Result<Runtime> {
 }
 
 /// Returns those of `specs` that have a log.
-fn log_tables(lake: &Lake, specs: Vec<Spec>, runtime: &Runtime) -> anyhow::Result<LogTables> {
-    let logs = LogTables::of(lake, &Tables::new(specs)?, runtime.handle())?;
+fn log_tables(
+    lake: &Lake,
+    specs: Vec<Spec>,
+    catalog: Option<&CatalogOptions>,
+    runtime: &Runtime,
+) -> anyhow::Result<LogTables> {
+    let logs = LogTables::of(lake, Tables::new(specs)?.specs(), catalog, runtime.handle())?;
     logs.context("all tables are plain")
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 
+use crate::commit::CatalogOptions;
 use crate::lake;
 use crate::table::{Format, Spec};
 
@@ -12,6 +13,8 @@ pub(crate) struct Options {
     pub(crate) lake: lake::Options,
     /// The tables of the configuration.
     pub(crate) tables: Vec<Spec>,
+    /// The catalog of Iceberg tables, if one is configured.
+    pub(crate) catalog: Option<CatalogOptions>,
 }
 
 impl Options {

@@ -60,7 +60,7 @@ pub(crate) fn create(
     for spec in &specs {
         runtime.block_on(check(&lake, spec))?;
     }
-    let logs = log_tables(&lake, specs, &runtime)?;
+    let logs = log_tables(&lake, specs, options.catalog.as_ref(), &runtime)?;
     let mut done = Vec::new();
     for table in logs.tables() {
         if anew {
@@ -88,7 +88,7 @@ pub(crate) fn upgrade(
 ) -> anyhow::Result<Vec<Prepared>> {
     let (specs, runtime) = (options.with_log(named)?, runtime()?);
     let lake = Lake::open_existing(&options.lake)?;
-    let logs = log_tables(&lake, specs, &runtime)?;
+    let logs = log_tables(&lake, specs, options.catalog.as_ref(), &runtime)?;
     let mut done = Vec::new();
     for table in logs.tables() {
         let (step, version) = match settle(table, |table| table.state())? {

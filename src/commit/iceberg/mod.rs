@@ -40,12 +40,10 @@ mod metrics;
 mod partition;
 mod rest;
 mod schema;
-mod table;
+pub(crate) mod table;
 mod view;
 
-#[allow(unused_imports, reason = "not wired yet")]
 pub(crate) use self::rest::Catalog;
-#[allow(unused_imports, reason = "not wired yet")]
 pub(crate) use self::table::IcebergTable;
 #[allow(unused_imports, reason = "not wired yet")]
 pub(crate) use self::view::{Deletes, IcebergView};

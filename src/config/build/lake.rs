@@ -33,7 +33,9 @@ pub(in crate::config) fn maintain(layers: &Layers) -> Result<(maintain::Options,
     let lake = builder.lake();
     let (first, more) = builder.tables();
     let tables = std::iter::once(first).chain(more).collect();
-    let built = (maintain::Options { lake, tables }, builder.log());
+    // The format may be given by the command, so a catalog may be for it.
+    let catalog = builder.catalog();
+    let built = (maintain::Options { lake, tables, catalog }, builder.log());
     builder.done(built)
 }
 

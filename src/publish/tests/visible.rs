@@ -38,7 +38,7 @@ const LAST_ATTEMPTS: usize = 3;
 fn log_tables(table: &Spec, store: &FakeStore) -> Option<LogTables> {
     let lake = Lake::on(Arc::new(store.clone()), 1 << 20);
     let tables = Tables::new(vec![table.clone()]).expect("one table");
-    LogTables::of(&lake, &tables, RUNTIME.handle()).expect("a name")
+    LogTables::of(&lake, tables.specs(), None, RUNTIME.handle()).expect("a name")
 }
 
 struct Announcer(Sender<Roll>);

@@ -1,19 +1,22 @@
-//! One attempt to commit the rolls of a node to the tables that have a log.
+//! One attempt to commit the rolls of a node to the tables that have a log: a Delta log, or snapshots in a
+//! catalog.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::{StreamExt as _, pin_mut};
 use tokio::runtime::Handle;
 
-use crate::commit::delta::DeltaTable;
-use crate::commit::{TableState, Visible};
+use super::table_log::TableLog;
+use crate::clock::SystemClock;
+use crate::commit::iceberg::Catalog;
+use crate::commit::{CatalogOptions, TableState, Visible};
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::{Micros, Roll};
-use crate::table::{Format, Tables};
+use crate::table::Spec;
 
 /// Most files of a commit. More rolls wait for the next one.
 const MOST_FILES: usize = 4096;
@@ -36,7 +39,7 @@ pub(crate) struct LogTables {
 /// A table that has a log.
 pub(crate) struct LogTable {
     name: Arc<str>,
-    log: DeltaTable,
+    log: TableLog,
 }
 
 /// The rolls of a node that some table may lack.
@@ -73,6 +76,17 @@ pub(crate) struct Failure {
     pub(crate) is_final: bool,
 }
 
+/// The result of a look at a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// It could be committed to, as far as a look tells: a phrase about it.
+    Can(String),
+    /// It cannot take rolls, or the catalog does not let this program in. Trying again does not help.
+    Refused(String),
+    /// The log or the catalog did not answer.
+    Away(String),
+}
+
 impl WaitingRolls {
     /// Begins with nothing known of the rolls of `node`.
     pub(crate) fn of(node: Arc<str>) -> WaitingRolls {
@@ -97,30 +111,54 @@ impl WaitingRolls {
 }
 
 impl LogTables {
-    /// Returns those of `tables` that have a log in `lake`, or `None` if all are plain. Asks nothing.
-    /// `runtime` has several threads.
+    /// Returns those of `tables` that have a log, or `None` if all are plain. Asks nothing. `runtime` has
+    /// several threads.
     ///
     /// # Errors
-    /// A name of a table that makes no URL.
-    pub(crate) fn of(
+    /// A table that has no place in the lake; an Iceberg table without a catalog; options of a catalog
+    /// that no client can be made of.
+    pub(crate) fn of<'a>(
         lake: &Lake,
-        tables: &Tables,
+        tables: impl IntoIterator<Item = &'a Spec>,
+        catalog: Option<&CatalogOptions>,
+        runtime: &Handle,
+    ) -> anyhow::Result<Option<LogTables>> {
+        let catalog = catalog.map(|options| Catalog::new(options.clone(), Arc::new(SystemClock)));
+        let catalog = catalog.transpose().map_err(|why| anyhow!("the catalog: {why}"))?;
+        LogTables::in_catalog(lake, tables, catalog.map(Arc::new).as_ref(), runtime)
+    }
+
+    /// Returns those of `tables` that have a log, as [`LogTables::of`] does, with this client of a catalog.
+    ///
+    /// # Errors
+    /// A table that has no place in the lake; an Iceberg table without a catalog.
+    pub(super) fn in_catalog<'a>(
+        lake: &Lake,
+        tables: impl IntoIterator<Item = &'a Spec>,
+        catalog: Option<&Arc<Catalog>>,
         runtime: &Handle,
     ) -> anyhow::Result<Option<LogTables>> {
         let mut logs = Vec::new();
-        for spec in tables.specs() {
-            match spec.format {
-                Format::Plain => continue,
-                Format::Iceberg => anyhow::bail!("table {}: not built yet", spec.name),
-                Format::Delta => {}
+        for table in tables {
+            if let Some(log) = TableLog::of(lake, table, catalog, runtime)? {
+                logs.push(LogTable { name: Arc::clone(&table.name), log });
             }
-            let (schema, partition) = (Arc::clone(&spec.schema), spec.partition.clone());
-            let log = DeltaTable::new(lake, &spec.name, schema, partition, runtime.clone())
-                .with_context(|| format!("table {}", spec.name))?;
-            logs.push(LogTable { name: Arc::clone(&spec.name), log });
         }
         let (lake, runtime) = (lake.clone(), runtime.clone());
         Ok((!logs.is_empty()).then_some(LogTables { lake, runtime, tables: logs }))
+    }
+
+    /// Looks at each table as a commit does. Writes nothing but the identity of a table that has none. Blocks.
+    pub(crate) fn look(&self) -> Vec<(Arc<str>, Looked)> {
+        let look = |table: &LogTable| {
+            let looked = match table.log.look() {
+                Ok(said) => Looked::Can(said),
+                Err(Visible::Refused(why)) => Looked::Refused(why),
+                Err(outcome) => Looked::Away(table.failure(outcome).why),
+            };
+            (Arc::clone(&table.name), looked)
+        };
+        self.tables.iter().map(look).collect()
     }
 
     /// Returns the nodes that have receipts in the lake.

@@ -1,8 +1,8 @@
-//! Landed rolls into the tables that have a log: Delta tables.
+//! Landed rolls into the tables that have a log: Delta tables, and Iceberg tables in a catalog.
 //!
 //! A roll has landed once its receipt is in the lake, and its bodies leave the journal then. Readers of
 //! a table with a log see its files once they are committed there, which is done here, apart from
-//! landing: a log that cannot be written costs neither answers nor journal.
+//! landing: a log that cannot be written, or a catalog that is away, costs neither answers nor journal.
 //!
 //! # Promise
 //! The rolls of a node are committed to a table in the order of their numbers, all that wait in one
@@ -11,8 +11,8 @@
 //! listed. Any process may commit the rolls of any node; two at once find each other's marks.
 //!
 //! # Failure modes
-//! * The log cannot be read or written, or another commit was first: tried again, for as long as it
-//!   takes. The outcome of an attempt is never trusted; the next one looks at the mark.
+//! * The log or the catalog cannot be read or written, or another commit was first: tried again, for as
+//!   long as it takes. The outcome of an attempt is never trusted; the next one looks at the mark.
 //! * The table cannot take the rolls ([`Visible::Refused`](crate::commit::Visible)): reported,
 //!   and tried again at leisure, since somebody may mend the table. Landing goes on.
 //! * A receipt that cannot be read keeps the rolls of its node after it from the table.
@@ -20,6 +20,7 @@
 //!   Receipts are created in order, so it was there and was removed.
 //! * The process ends: the next start of any node goes on.
 //!
+//! * `table_log`: the log of one table, by its format.
 //! * `log_tables`: one attempt at the rolls of a node.
 //! * `left_behind`: nodes whose rolls landed before the table had a log.
 //! * `keeper`: the thread of a running server.
@@ -27,10 +28,11 @@
 mod keeper;
 mod left_behind;
 mod log_tables;
+mod table_log;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::keeper::Keeper;
 #[cfg(test)]
 pub(crate) use self::log_tables::WaitingRolls;
-pub(crate) use self::log_tables::{Failure, LogTable, LogTables};
+pub(crate) use self::log_tables::{Failure, LogTable, LogTables, Looked};

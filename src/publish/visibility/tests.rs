@@ -8,6 +8,8 @@
 //! A short search runs with every `cargo test`. The long one: `SESSIONLAKE_SEARCH_STEPS=200000 cargo
 //! test --release publish::visibility -- --nocapture`.
 
+mod iceberg;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
@@ -18,7 +20,7 @@ use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 
 use super::log_tables::{LogTables, WaitingRolls};
-use super::{Keeper, keeper};
+use super::{Keeper, Looked, keeper};
 use crate::commit::Committer;
 use crate::journal::tests::fake::FakeDisk;
 use crate::lake::{FileReceipt, Lake, Receipt, names};
@@ -54,7 +56,9 @@ fn tables() -> Tables {
 
 fn log_tables(store: &FakeStore) -> LogTables {
     let lake = Lake::on(Arc::new(store.clone()), 1 << 20);
-    LogTables::of(&lake, &tables(), RUNTIME.handle()).expect("a name").expect("one with a log")
+    LogTables::of(&lake, tables().specs(), None, RUNTIME.handle())
+        .expect("a name")
+        .expect("one with a log")
 }
 
 /// A receipt with a file for each of `days`.
@@ -365,7 +369,9 @@ fn a_table_that_refuses_is_reported_and_the_thread_ends_all_the_same() {
     let partition = Template::parse("d={on}", &schema).expect("a template");
     let table = Spec { format: Format::Delta, ..Spec::new(TABLE, schema, partition) };
     let other = Tables::new(vec![table]).expect("one table");
-    let other = LogTables::of(&lake, &other, RUNTIME.handle()).expect("a name").expect("a log");
+    let other = LogTables::of(&lake, other.specs(), None, RUNTIME.handle())
+        .expect("a name")
+        .expect("a log");
     let readiness = Arc::new(Readiness::new());
     let keeper = Keeper::start(other, "n1".into(), Arc::clone(&readiness)).expect("a thread");
     assert!(RUNTIME.block_on(keeper.finish(Duration::from_secs(30))));

@@ -41,8 +41,7 @@ pub(crate) struct Catalog {
 
 /// Answers a request with status and body in place of a server; none breaks the connection.
 #[cfg(test)]
-pub(in crate::commit::iceberg) type Fake =
-    Arc<dyn Fn(&Request) -> Option<(u16, Vec<u8>)> + Send + Sync>;
+pub(crate) type Fake = Arc<dyn Fn(&Request) -> Option<(u16, Vec<u8>)> + Send + Sync>;
 
 enum Auth {
     None,
@@ -69,10 +68,7 @@ impl Catalog {
     ///
     /// # Errors
     /// The option that is wrong, as the end of a sentence about the catalog.
-    pub(in crate::commit::iceberg) fn new(
-        options: Options,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Catalog, String> {
+    pub(crate) fn new(options: Options, clock: Arc<dyn Clock>) -> Result<Catalog, String> {
         let url = parse_url(&options.uri, options.allow_http)?;
         let auth = match &options.credentials {
             Credentials::None => Auth::None,
@@ -108,7 +104,7 @@ impl Catalog {
 
     /// Returns the same client with `fake` in place of the server.
     #[cfg(test)]
-    pub(in crate::commit::iceberg) fn with_fake(self, fake: Fake) -> Catalog {
+    pub(crate) fn with_fake(self, fake: Fake) -> Catalog {
         Catalog { fake: Some(fake), ..self }
     }
 
@@ -173,6 +169,24 @@ impl Catalog {
         }
     }
 
+    /// Tells whether the namespace exists.
+    ///
+    /// # Errors
+    /// [`RestError::Refused`] and [`RestError::Away`].
+    pub(in crate::commit::iceberg) async fn has_namespace(&self) -> Result<bool, RestError> {
+        let path = self.namespace_path().await?;
+        let answer = self.send(Method::GET, &path, "", None, Effect::Read).await?;
+        if error::is_missing(answer.status, &answer.body) {
+            return Ok(false);
+        }
+        answer.parsed::<Json>(Effect::Read).map(|_| true)
+    }
+
+    /// Returns the address of the catalog.
+    pub(in crate::commit::iceberg) fn uri(&self) -> &str {
+        self.url.as_str()
+    }
+
     /// Creates the namespace and those above it, unless they exist.
     ///
     /// # Errors
@@ -226,7 +240,16 @@ impl Catalog {
             None => String::new(),
         };
         let answer = self.send(Method::GET, "v1/config", &query, None, Effect::Read).await?;
-        let config: Config = answer.parsed(Effect::Read)?;
+        // Those who are not let in are told so.
+        let is_let_in = !matches!(answer.status.as_u16(), 401 | 403 | 419);
+        let config: Config = answer.parsed(Effect::Read).map_err(|error| match error {
+            RestError::Refused(why) if is_let_in => RestError::Refused(format!(
+                "its configuration, at {}/v1/config: {why}; is the uri under [catalog] right, without /v1, \
+                 and the warehouse one that the catalog has?",
+                self.url.as_str().trim_end_matches('/')
+            )),
+            other => other,
+        })?;
         let value = |key: &str, ours: Option<&String>| {
             config.overrides.get(key).or(ours).or(config.defaults.get(key)).cloned()
         };

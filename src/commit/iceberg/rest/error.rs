@@ -80,8 +80,19 @@ fn message(status: StatusCode, body: &[u8]) -> String {
         Ok(ErrorBody { error: ErrorModel { message, kind } }) => format!("{kind}: {message}"),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
-    match said.trim() {
+    let said = match said.trim() {
         "" => format!("the catalog answers {status}"),
         said => format!("the catalog answers {status}: {}", bounded(said, MOST_CHARACTERS)),
+    };
+    match status.as_u16() {
+        401 | 419 => format!(
+            "{said}; it does not know who asks: give the credential, token or signing_name under \
+             [catalog] that it wants"
+        ),
+        403 => format!(
+            "{said}; let the credentials under [catalog] create namespaces and tables, and read and change \
+             tables, in the namespace"
+        ),
+        _ => said,
     }
 }

@@ -360,7 +360,8 @@ async fn a_token_that_is_refused_again_ends_the_request() {
     })
     .await;
     let error = server.catalog(oauth2()).load("t").await.unwrap_err();
-    let why = "the catalog answers 401 Unauthorized: NotAuthorizedException: never";
+    let why = "the catalog answers 401 Unauthorized: NotAuthorizedException: never; it does not know \
+               who asks: give the credential, token or signing_name under [catalog] that it wants";
     assert_eq!(error, RestError::Refused(why.to_owned()));
     assert_eq!(server.lines().len(), 4);
 }
@@ -392,8 +393,26 @@ async fn a_client_that_the_endpoint_does_not_know_is_refused() {
     })
     .await;
     let error = server.catalog(oauth2()).load("t").await.unwrap_err();
-    let why = "the token endpoint answers 401 Unauthorized: invalid_client who?";
+    let why = "the token endpoint answers 401 Unauthorized: invalid_client who?; are credential, scope and \
+               oauth2_uri under [catalog] right?";
     assert_eq!(error, RestError::Refused(why.to_owned()));
+}
+
+#[tokio::test]
+async fn a_wrong_address_or_warehouse_is_refused_with_what_to_look_at() {
+    for status in [400, 404, 405] {
+        let server = Server::start(move |_, _| (status, "no such page".to_owned())).await;
+        let error = server.catalog(Credentials::None).load("t").await.unwrap_err();
+        let RestError::Refused(why) = &error else { panic!("{error:?}") };
+        let asked =
+            format!("http://{}/base/v1/config: the catalog answers {status}", server.address);
+        assert!(why.contains(&asked) && why.contains("warehouse"), "{why}");
+        let known = server.catalog(Credentials::None).has_namespace().await;
+        assert!(matches!(known, Err(RestError::Refused(_))), "{known:?}");
+    }
+    let server = Server::start(configured(|_| (403, error_body("Forbidden", "no")))).await;
+    let error = server.catalog(Credentials::None).load("t").await.unwrap_err().to_string();
+    assert!(error.contains("let the credentials under [catalog]"), "{error}");
 }
 
 #[tokio::test]

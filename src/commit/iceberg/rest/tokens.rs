@@ -139,7 +139,10 @@ impl Tokens {
             let NotGranted { error, error_description } =
                 serde_json::from_slice(&body).unwrap_or_default();
             let said = bounded(&format!("{error} {error_description}"), MOST_CHARACTERS);
-            return Err(RestError::Refused(format!("the token endpoint answers {status}: {said}")));
+            return Err(RestError::Refused(format!(
+                "the token endpoint answers {status}: {said}; are credential, scope and oauth2_uri under \
+                 [catalog] right?"
+            )));
         }
         if !status.is_success() {
             return Err(away(format!("the answer is {status}")));

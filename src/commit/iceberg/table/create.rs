@@ -23,10 +23,7 @@ impl IcebergTable {
         let schema = Schema::of(&self.schema);
         let fields = fields_of(&self.partition, &self.schema, &schema)
             .map_err(|why| self.refused(&format!("cannot be created: {why}")))?;
-        let forgotten = self.known.is_forgotten().await;
-        if !forgotten.map_err(|error| LogError::of_unknown(&self.shown, error))? {
-            self.check_empty().await?;
-        }
+        self.check_empty().await?;
         let time = self.partition.time_columns().next();
         let time = time.and_then(|at| schema.id_of(&self.schema.fields.get(at)?.name));
         let properties = [
@@ -99,8 +96,13 @@ impl IcebergTable {
     }
 
     /// Checks that no manifests of another table are in the folder of the new one: its rolls would be
-    /// added again, with rows that somebody has deleted from it.
-    async fn check_empty(&self) -> Result<(), LogError> {
+    /// added again, with rows that somebody has deleted from it. That is meant where the table of before was
+    /// forgotten.
+    pub(super) async fn check_empty(&self) -> Result<(), LogError> {
+        let forgotten = self.known.is_forgotten().await;
+        if forgotten.map_err(|error| LogError::of_unknown(&self.shown, error))? {
+            return Ok(());
+        }
         let folder = format!("{}/{METADATA}", self.name);
         let listed = self.lake.list(&folder).await.map_err(|error| self.away(&error))?;
         match listed.iter().find(|object| object.name.ends_with(".avro")) {

@@ -46,10 +46,7 @@ impl IcebergTable {
         let fields =
             partition::fields_of(&self.partition, &self.schema, &schema).map_err(refused)?;
         let Some(spec) = partition::find(&table.partition_specs, &fields) else {
-            return Err(self.refused(&format!(
-                "is not partitioned by `{}`, as the rolls are. Give the rolls another table",
-                self.partition.as_str()
-            )));
+            return Err(self.other_partitions());
         };
         let unpartitioned = partition::find(&table.partition_specs, &[]);
         if unpartitioned.is_none() && needs_unpartitioned {
@@ -57,6 +54,14 @@ impl IcebergTable {
             return Ok(None);
         }
         Ok(Some(Fitting { schema, schema_json, spec, unpartitioned }))
+    }
+
+    /// Returns the error of a table that is not partitioned as the rolls are.
+    pub(super) fn other_partitions(&self) -> LogError {
+        self.refused(&format!(
+            "is not partitioned by `{}`, as the rolls are. Give the rolls another table",
+            self.partition.as_str()
+        ))
     }
 
     /// Adds columns and their names.

@@ -1,16 +1,18 @@
 //! A table: its marks, and commits of rolls.
 //!
 //! * `check`: what is asked of a table before anything is added. `create`: a new one.
+//! * `look`: the same without a change, for `check` and before an import.
 //! * `evolve`: columns, the name mapping, the spec without fields, each in a commit of its own.
 //! * `prepare`: what is done without rolls. `snapshot`: the commit that adds files.
 
 mod check;
 mod create;
 mod evolve;
+mod look;
 mod prepare;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

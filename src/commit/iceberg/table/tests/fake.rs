@@ -21,15 +21,15 @@ use crate::search::Dice;
 
 /// Counts of faults so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Faults {
-    pub(super) refused: u64,
-    pub(super) lost_answers: u64,
-    pub(super) other_answers: u64,
-    pub(super) doubled: u64,
-    pub(super) late: u64,
-    pub(super) replayed: u64,
-    pub(super) stale: u64,
-    pub(super) away: u64,
+pub(crate) struct Faults {
+    pub(crate) refused: u64,
+    pub(crate) lost_answers: u64,
+    pub(crate) other_answers: u64,
+    pub(crate) doubled: u64,
+    pub(crate) late: u64,
+    pub(crate) replayed: u64,
+    pub(crate) stale: u64,
+    pub(crate) away: u64,
 }
 
 /// A change, as it came.
@@ -39,34 +39,34 @@ struct Post {
     body: Json,
 }
 
-pub(super) struct State {
+pub(crate) struct State {
     dice: Dice,
     one_in: u64,
     away: u64,
     has_namespace: bool,
     /// Tables begin at its own addresses, as those of SeaweedFS do.
-    pub(super) has_own_addresses: bool,
+    pub(crate) has_own_addresses: bool,
     /// The metadata of the table.
-    pub(super) table: Option<Json>,
+    pub(crate) table: Option<Json>,
     before: Option<Json>,
     late: Vec<Post>,
     done: Vec<Post>,
     /// The data files that each commit has added.
-    pub(super) added: Vec<Vec<String>>,
-    pub(super) faults: Faults,
+    pub(crate) added: Vec<Vec<String>>,
+    pub(crate) faults: Faults,
 }
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
 /// See the module.
-pub(super) struct FakeCatalog {
-    pub(super) state: Mutex<State>,
+pub(crate) struct FakeCatalog {
+    pub(crate) state: Mutex<State>,
     objects: Arc<InMemory>,
     meanwhile: Mutex<Option<Meanwhile>>,
 }
 
 impl FakeCatalog {
-    pub(super) fn new(seed: u64, objects: Arc<InMemory>) -> Arc<FakeCatalog> {
+    pub(crate) fn new(seed: u64, objects: Arc<InMemory>) -> Arc<FakeCatalog> {
         let state = State {
             dice: Dice(seed),
             one_in: 0,
@@ -85,7 +85,7 @@ impl FakeCatalog {
     }
 
     /// A client of it.
-    pub(super) fn client(self: &Arc<FakeCatalog>, clock: Arc<dyn Clock>) -> Arc<Catalog> {
+    pub(crate) fn client(self: &Arc<FakeCatalog>, clock: Arc<dyn Clock>) -> Arc<Catalog> {
         let catalog = Catalog::new(Options::new("http://localhost", "db"), clock).expect("options");
         let fake = Arc::clone(self);
         Arc::new(catalog.with_fake(Arc::new(move |request| {
@@ -102,13 +102,18 @@ impl FakeCatalog {
     }
 
     /// One request in so many goes wrong from now on; 0: none.
-    pub(super) fn inject_faults(&self, one_in: u64) {
+    pub(crate) fn inject_faults(&self, one_in: u64) {
         let mut state = self.state.lock();
         (state.one_in, state.away) = (one_in, 0);
     }
 
+    /// Answers so many requests with 503.
+    pub(crate) fn go_away(&self, requests: u64) {
+        self.state.lock().away = requests;
+    }
+
     /// Carries out what was given up, and forgets what was to be done meanwhile.
-    pub(super) fn settle(&self) {
+    pub(crate) fn settle(&self) {
         *self.meanwhile.lock() = None;
         let mut state = self.state.lock();
         for post in std::mem::take(&mut state.late) {
@@ -117,12 +122,12 @@ impl FakeCatalog {
     }
 
     /// Does something else right before the next change is carried out.
-    pub(super) fn meanwhile(&self, work: Meanwhile) {
+    pub(crate) fn meanwhile(&self, work: Meanwhile) {
         *self.meanwhile.lock() = Some(work);
     }
 
     /// Changes the metadata as another writer does.
-    pub(super) fn alter(&self, change: impl FnOnce(&mut Json)) {
+    pub(crate) fn alter(&self, change: impl FnOnce(&mut Json)) {
         let mut state = self.state.lock();
         state.before = state.table.clone();
         if let Some(table) = &mut state.table {
@@ -362,7 +367,7 @@ fn created(body: &Json, number: u64) -> Json {
 }
 
 /// Returns the table after a commit, or the refusal.
-pub(super) fn committed(table: &Json, body: &Json) -> Result<Json, (u16, &'static str)> {
+pub(crate) fn committed(table: &Json, body: &Json) -> Result<Json, (u16, &'static str)> {
     assert_eq!(body["identifier"], json!({"namespace": ["db"], "name": "t"}));
     let main = table["refs"]["main"]["snapshot-id"].clone();
     for requirement in body["requirements"].as_array().expect("requirements") {

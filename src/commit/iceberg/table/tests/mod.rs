@@ -1,6 +1,6 @@
 //! Iceberg tables of a catalog and a store in memory.
 
-mod fake;
+pub(crate) mod fake;
 mod objects_at;
 mod others;
 mod search;
