@@ -127,7 +127,7 @@ def test_days_are_pruned_and_nothing_is_lost(landed):
     days = lake.connection.execute(
         f'SELECT date_trunc(\'day\', "startTime") AS day, count(*) FROM {lake.files_source()} GROUP BY 1'
     ).fetchall()
-    assert len(days) == 6 and None in dict(days)
+    assert len(days) == 7 and None in dict(days)
     for day, count in days:
         if day is None:
             sql, condition = '"startTime" IS NULL', "startTime is null"
@@ -183,15 +183,15 @@ def test_partitions_of_any_text_are_read(command, iceberg_lake, folder):
     lake.check_table()
 
 
-def test_more_days_than_a_roll_may_have(make_server, iceberg_lake):
-    """Rows of the overflow partition have their own days, and are found by them."""
+def test_rows_of_the_overflow_are_found_by_their_days(make_server, iceberg_lake):
+    """They are of days that are too far from now: in files of no day, that every reader looks into."""
     lake = iceberg_lake
-    server = make_server(lake, *FORMAT, "--roll-age", "1h", "--max-partitions", "3").start()
-    first = 1_793_534_400_000
+    server = make_server(lake, *FORMAT, "--roll-age", "1h").start()
+    first = 1_793_534_400_000  # 2026-11-01
     lines = [document(f"s{n}", first + n * 86_400_000) + b"\n" for n in range(40)]
     assert server.put(b"".join(lines)).status == 200
     server.drain()
-    assert len(lake.data_files()) == 4
+    assert any("/date=0001-01-01/" in path for path in lake.data_files())
     assert sorted(lake.session_ids()) == sorted(f"s{n}" for n in range(40))
     for n in (0, 1, 17, 39):
         at = first + n * 86_400_000
@@ -428,6 +428,8 @@ def test_a_lake_of_the_earlier_build_becomes_a_table(make_server, folder):
         server.state = before / "state"
         server.start()
         server.put(b'{"userSessionId":"new","startTime":1767268800000}\n')
+        # A server that ends does not begin with the rolls of others.
+        wait_until(lambda: {"s1", "i1"} <= set(lake.session_ids()), 30, "rolls of before are in the table", 0.3)
         server.drain()
         # What an interrupted import left has no receipt: it is in the folder, and not in the table.
         ids = lake.session_ids()

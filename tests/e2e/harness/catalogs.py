@@ -33,6 +33,10 @@ class RestCatalog:
         return f"http://127.0.0.1:{self.own_port}"
 
     @property
+    def token_uri(self):
+        return f"{self.uri}/v1/oauth/tokens"
+
+    @property
     def env(self):
         """The program's settings."""
         settings = {"URI": f"http://127.0.0.1:{self.port}"}
@@ -54,7 +58,12 @@ class RestCatalog:
             "s3.secret-access-key": stores.SECRET,
             "s3.region": "us-east-1",
         }
-        return load_catalog("tests", type="rest", uri=self.uri, **self.flags, **(s3 if s3["s3.endpoint"] else {}))
+        more = dict(self.flags)
+        if self.credential:
+            more["oauth2-server-uri"] = self.token_uri
+        if s3["s3.endpoint"]:
+            more |= s3
+        return load_catalog("tests", type="rest", uri=self.uri, **more)
 
     def attach(self, connection, name="catalog"):
         """Attaches it to DuckDB. Returns what the name of a namespace follows."""
@@ -62,7 +71,7 @@ class RestCatalog:
             key, secret = self.credential.split(":")
             connection.execute(
                 f"CREATE OR REPLACE SECRET of_{name} (TYPE iceberg, CLIENT_ID '{key}', CLIENT_SECRET '{secret}',"
-                f" OAUTH2_SERVER_URI '{self.uri}/v1/oauth/tokens')"
+                f" OAUTH2_SERVER_URI '{self.token_uri}')"
             )
             how = f"SECRET of_{name}"
         else:
@@ -94,7 +103,7 @@ class RestCatalog:
             **{f".{flag}": value for flag, value in self.flags.items()},
         }
         if self.credential:
-            settings |= {".oauth2-server-uri": f"{self.uri}/v1/oauth/tokens", ".scope": "catalog"}
+            settings |= {".oauth2-server-uri": self.token_uri, ".scope": "catalog"}
         for key, value in settings.items():
             spark.conf.set(f"spark.sql.catalog.{name}{key}", value)
         return name

@@ -30,6 +30,10 @@ class IcebergLake(Lake):
     def data_files(self, table=TABLE):
         return [path for path in super().data_files(table) if f"{table}/metadata/" not in path]
 
+    def hidden(self):
+        # Hadoop's checksums, beside what a catalog in Java writes in a folder.
+        return [path for path in super().hidden() if not (path.endswith(".crc") and "/metadata/" in path)]
+
     def table(self, table=TABLE):
         """The table by pyiceberg, as it is now. None before it is created."""
         try:

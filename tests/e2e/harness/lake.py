@@ -146,9 +146,12 @@ class Lake:
     def size(self, path):
         return self.at.files.get_file_info(f"{self.at.base}/{path}").size
 
+    def hidden(self):
+        return [path for path in self.files() if any(p.startswith(".") for p in path.split("/"))]
+
     def no_leftovers(self):
         """No staging file is left where readers might meet it."""
-        hidden = [path for path in self.files() if any(p.startswith(".") for p in path.split("/"))]
+        hidden = self.hidden()
         # The lock of a fence stays.
         odd = [path for path in hidden if not (path.startswith("_nodes/.") and path.endswith(".json.lock"))]
         assert not odd, odd
