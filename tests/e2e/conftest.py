@@ -17,7 +17,7 @@ from harness.process import Process, clean_environment
 from harness.server import Server
 
 STORES = ["local", "seaweedfs", "minio"]
-CATALOGS = ["seaweedfs", "java", "java-s3"]
+CATALOGS = ["seaweedfs", "java"]
 COUNTER = itertools.count(1)
 
 
@@ -98,6 +98,12 @@ def java_catalog(tmp_path_factory, seaweedfs_catalog):
 @pytest.fixture(scope="session", params=CATALOGS)
 def catalog(request):
     """Every catalog in turn, with a place for lakes."""
+    return request.getfixturevalue(f"{request.param}_catalog")
+
+
+@pytest.fixture(scope="session", params=[*CATALOGS, "java-s3"])
+def catalog_and_place(request):
+    """Every catalog in turn, and the Java one with lakes in a bucket too."""
     if request.param != "java-s3":
         return request.getfixturevalue(f"{request.param}_catalog")
     catalog = copy.copy(request.getfixturevalue("java_catalog"))

@@ -59,8 +59,9 @@ def there(lake, reader="duckdb", without=HIDDEN):
 
 
 @pytest.fixture(scope="module")
-def landed(catalog, tmp_path_factory):
+def landed(catalog_and_place, tmp_path_factory):
     """The same bodies in an Iceberg table and, by another server, in a plain lake: (table, plain lake)."""
+    catalog = catalog_and_place
     name = f"landed-{catalog.name}"
     lake = IcebergLake(catalog.lake(name), catalog, name.replace("-", "_"))
     plain = Lake(catalog.lake(f"{name}-plain"))

@@ -6,8 +6,8 @@
 //! Readers pass over a file whose partition does not match, so a file is only in a partition that all of
 //! its rows are in. Those that are not go under the spec without fields, which a table has besides
 //! ([`of_file`] returns none): files of the overflow; files of another template; those of the null
-//! partition with values that are not null, as an empty text is null in a path; and whatever statistics
-//! contradict.
+//! partition with values that are not null, as an empty text is null in a path; of times before 1970, where
+//! readers do not agree about the value; and whatever statistics contradict.
 //!
 //! Format: <https://iceberg.apache.org/spec/#partitioning>.
 
@@ -140,6 +140,11 @@ fn value_of(
         Part::Time { format, .. } => {
             let unit = Unit::of_format(format)?;
             let parsed = unit.parse(value, format)?;
+            if parsed < 0 {
+                // Not all readers round down before 1970: DuckDB 1.5 takes the last day of 1969 for the
+                // first of 1970, and passes over its files.
+                return None;
+            }
             let fits = move |bound: &Bound| match bound.value {
                 Scalar::TimestampMicros(micros) => unit.of_micros(micros) == Some(parsed),
                 _ => false,
@@ -281,6 +286,10 @@ mod tests {
         let empty = file([Some("2017-11-16"), None], Some(vec![time(NOON, NOON), text("")]));
         assert_eq!(of(&empty), None);
         assert_eq!(of(&FileReceipt { statistics: None, ..nulls }), None);
+        // Readers do not agree about days before 1970.
+        let of_day = |day| of(&file([Some(day), Some("a")], None));
+        assert_eq!(of_day("1969-12-31"), None);
+        assert_eq!(of_day("1970-01-01").unwrap()[0], Some(PartitionValue::Int(0)));
         // A receipt of an earlier version has no values.
         assert_eq!(of(&FileReceipt { partition_values: BTreeMap::new(), ..whole }), None);
     }
