@@ -26,11 +26,11 @@ PYICEBERG = {
 
 
 @pytest.fixture(scope="module")
-def edges(tmp_path_factory, catalog):
-    """A table of many small files, each a roll of its own."""
+def edges(tmp_path_factory, seaweedfs_catalog):
+    """A table of many small files, each a roll of its own. In one catalog: bounds are not its business."""
     folder = tmp_path_factory.mktemp("iceberg-edges")
     (folder / "edges.avsc").write_text(json.dumps(SCHEMA))
-    lake = IcebergLake(catalog.lake(f"edges-{catalog.name}"), catalog, f"edges_{catalog.name.replace('-', '_')}")
+    lake = IcebergLake(seaweedfs_catalog.lake("edges"), seaweedfs_catalog, "edges")
     flags = ["--table", TABLE, "--schema", folder / "edges.avsc", "--partition", "date={at:%Y-%m-%d}"]
     flags += ["--table-format", "iceberg", "--roll-rows", "1"]
     server = Server(folder / "server", lake.at, flags)
