@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 
+use super::check_report::{CheckResult, report};
 use super::check_tables::check_tables;
 use super::created::TemporaryDirectory;
 use super::read_only_disk::ReadOnlyDisk;
-use super::{Outcome, error_report, listen, manual, out, runtime, warn};
+use super::{Outcome, listen, manual, out, runtime, warn};
 use crate::audit::inspect::human;
 use crate::auth::Auth;
 use crate::clock::SystemClock;
@@ -47,24 +48,6 @@ pub(super) struct Args {
     flags: Flags<{ list::SERVE }>,
 }
 
-/// Result of one of the checks.
-pub(super) enum CheckResult {
-    /// It passed; a phrase for the report.
-    Passed(String),
-    /// It keeps serve from starting.
-    Fatal(anyhow::Error),
-    /// It keeps rows from landing; serve starts and takes bodies.
-    NotLanding(anyhow::Error),
-    /// It keeps rows that have landed from the readers of their table; serve starts, and they land.
-    NotVisible(anyhow::Error),
-}
-
-impl From<anyhow::Result<String>> for CheckResult {
-    fn from(outcome: anyhow::Result<String>) -> CheckResult {
-        outcome.map_or_else(CheckResult::Fatal, CheckResult::Passed)
-    }
-}
-
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::serve(&args.flags, environment)?;
     warn(&loaded.warnings);
@@ -80,8 +63,12 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         ("state", state.into()),
     ];
     checks.extend(journal.map(|found| ("journal", found.into())));
-    checks.push(("lake", check_store(settings)));
-    checks.extend(check_tables(settings).into_iter().map(|looked| ("table", looked)));
+    let lake = check_store(settings);
+    // Of a lake that cannot be opened, no table can be.
+    let is_open = !matches!(lake, CheckResult::Fatal(_));
+    checks.push(("lake", lake));
+    let tables = if is_open { check_tables(settings) } else { Vec::new() };
+    checks.extend(tables.into_iter().map(|looked| ("table", looked)));
     // The settings' table is the first.
     let files = std::iter::once(loaded.schema_file.as_deref()).chain(std::iter::repeat(None));
     let schemas = settings.tables.iter().zip(files).map(|(table, file)| schema(table, file));
@@ -89,43 +76,6 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     out::report(&report(&checks))?;
     let failed = checks.iter().any(|(_, found)| !matches!(found, CheckResult::Passed(_)));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Returns a line for each check, and the verdict.
-fn report(checks: &[(&str, CheckResult)]) -> String {
-    let (mut text, mut fatal, mut away, mut hidden) = (String::new(), false, false, false);
-    for (name, found) in checks {
-        fatal |= matches!(found, CheckResult::Fatal(_));
-        away |= matches!(found, CheckResult::NotLanding(_));
-        hidden |= matches!(found, CheckResult::NotVisible(_));
-        // Writing to a String cannot fail.
-        let _ = match found {
-            CheckResult::Passed(said) => writeln!(text, "ok      {name:<9} {said}"),
-            CheckResult::Fatal(error)
-            | CheckResult::NotLanding(error)
-            | CheckResult::NotVisible(error) => {
-                let _ =
-                    writeln!(text, "failed  {name:<9} {}", error_report::lines(error).join(": "));
-                match error_report::advice(error) {
-                    Some(advice) => writeln!(text, "{:18}{advice}", ""),
-                    None => Ok(()),
-                }
-            }
-        };
-    }
-    text.push_str(match (fatal, away, hidden) {
-        (true, _, _) => "This configuration would not start.\n",
-        (false, true, _) => {
-            "This configuration would start, but could not write to the lake: data would wait in \
-             the journal.\n"
-        }
-        (false, false, true) => {
-            "This configuration would start and land data, but readers of a table would not see it: it \
-             would wait in the lake for its table.\n"
-        }
-        (false, false, false) => "This configuration would start.\n",
-    });
-    text
 }
 
 /// Binds the listening address.

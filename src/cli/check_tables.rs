@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, anyhow};
 
-use super::check::CheckResult;
+use super::check_report::CheckResult;
 use super::created::TemporaryDirectory;
 use super::runtime;
 use crate::lake::{Lake, Location};

@@ -6,6 +6,7 @@
 
 mod cert;
 mod check;
+mod check_report;
 mod check_tables;
 mod convert;
 mod created;

@@ -159,7 +159,13 @@ fn announce(settings: &Settings, address: &str) -> anyhow::Result<()> {
             ),
             // Files in the directory are not the table: some wait, and others were replaced.
             Format::Delta => format!("SELECT * FROM delta_scan('{lake}/{name}')"),
-            Format::Iceberg => format!("the table {name} of the catalog"),
+            Format::Iceberg => match &settings.catalog {
+                Some(catalog) => {
+                    let namespace = catalog.namespace.join(".");
+                    format!("{namespace}.{name} in the catalog {}", catalog.uri)
+                }
+                None => format!("the table {name} of a catalog"),
+            },
         };
         writeln!(out, "look at it   {query}")?;
     }
