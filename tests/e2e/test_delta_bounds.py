@@ -236,7 +236,9 @@ def test_spark_prunes_nothing_that_is_looked_for(spark, edges, scanned, one_in):
     """A few of each kind: Spark takes its time for each, so that the usual run has one in twelve."""
     frame = spark.read.format("delta").load(spark_harness.reach(spark, edges.at, TABLE))
     found = {}
-    for column, how, value in list(conditions())[::one_in]:
+    # Booleans have bounds that Spark itself does not write.
+    booleans = [one for one in conditions() if one[0] == "yes"]
+    for column, how, value in {*list(conditions())[::one_in], *booleans}:
         # PySpark hands dates before 1582 over in the calendar of then, as other dates.
         is_early = isinstance(value, datetime.datetime) and value.year < 1583
         if how in ("=", "<") and not is_early:
@@ -244,5 +246,5 @@ def test_spark_prunes_nothing_that_is_looked_for(spark, edges, scanned, one_in):
             found[column, how, value] = frame.where(condition).count()
     for column in COLUMNS if one_in == 1 else ["yes"]:
         found[column, "IS NULL", None] = frame.where(frame[column].isNull()).count()
-    assert len(found) > 12
+    assert len(found) > 9
     assert not different(found, scanned)
