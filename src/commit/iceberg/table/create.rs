@@ -107,6 +107,8 @@ impl IcebergTable {
         let listed = self.lake.list(&folder).await.map_err(|error| self.away(&error))?;
         match listed.iter().find(|object| object.name.ends_with(".avro")) {
             None => Ok(()),
+            // Of a process that was first, and has created the table meanwhile.
+            Some(_) if self.latest().await?.is_some() => Ok(()),
             Some(object) => Err(self.refused(&format!(
                 "is not in the catalog, and {} is of a table that was: register that with the last file \
                  of its metadata, or have a new one get all rolls: `sessionlake table create --anew`",

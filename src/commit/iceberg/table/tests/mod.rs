@@ -175,6 +175,15 @@ fn a_new_table_has_the_columns_partitions_and_properties_of_its_rolls() {
 }
 
 #[test]
+fn a_process_that_comes_second_finds_the_table_that_the_first_has_created() {
+    let world = World::new();
+    assert!(is_added(&world.table().commit("n1", &[receipt("n1", 1)]), 1));
+    // It had found none, and finds manifests now.
+    assert_eq!(world.runtime.block_on(world.table().create()), Ok(()));
+    assert_eq!(world.added().len(), 2);
+}
+
+#[test]
 fn a_table_that_begins_elsewhere_is_moved_to_the_lake() {
     let world = World::new();
     world.catalog.state.lock().has_own_addresses = true;
