@@ -99,8 +99,8 @@ def by_pyiceberg(lake, table=TABLE, **scan):
     return lake.table(table).scan(**scan).to_arrow()
 
 
-def by_spark(spark, lake, table=TABLE):
-    return spark.sql(f"SELECT * FROM {name_in_spark(spark, lake, table)}").toArrow()
+def by_spark(spark, lake, table=TABLE, columns="*"):
+    return spark.sql(f"SELECT {columns} FROM {name_in_spark(spark, lake, table)}").toArrow()
 
 
 def name_in_spark(spark, lake, table=TABLE):
