@@ -8,3 +8,5 @@ pub mod inspect;
 pub mod sample;
 mod table_log;
 pub mod verify;
+
+pub use table_log::TableLogs;

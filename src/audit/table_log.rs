@@ -1,49 +1,171 @@
-//! The log of a table, as the commands that read a lake look at it.
+//! The logs of tables, as the commands that read a lake look at them: Delta logs in the lake, and
+//! snapshots in a catalog.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 
-use crate::commit::delta::{LiveFile, LogView};
-use crate::lake::Lake;
-use crate::lake::names::TABLE_LOG;
+use crate::clock::SystemClock;
+use crate::commit::CatalogOptions;
+use crate::commit::delta::{LiveFile, LogError, LogView};
+use crate::commit::iceberg::{Catalog, IcebergTable, IcebergView};
+use crate::error_text::shown;
+use crate::lake::names::{self, TABLE_LOG, TABLE_METADATA};
+use crate::lake::{Lake, RecordError, StoreError};
 use crate::record::Roll;
+use crate::schema::TableSchema;
+use crate::table::{Format, Template};
 
 /// Live files between the thread that reads a log and the task that looks at them.
 const FILES_AHEAD: usize = 1024;
 
-/// A table as of one version of its log.
-pub(super) struct TableLog {
-    pub(super) version: u64,
-    /// The last roll of each node that the table has.
-    pub(super) marks: BTreeMap<String, Roll>,
-    view: LogView,
+/// The logs of a lake's tables.
+#[derive(Clone)]
+pub struct TableLogs {
+    lake: Lake,
+    /// The catalog of its Iceberg tables, or the reason that no client could be made of its options; none
+    /// if none is configured.
+    catalog: Option<Result<Arc<Catalog>, String>>,
 }
 
-impl TableLog {
-    /// Opens the log of the table in the folder `table`. Returns `None` if there is none.
+impl TableLogs {
+    /// Makes it for a lake, and the options of the catalog of its Iceberg tables. Asks nothing.
+    #[must_use]
+    pub fn of(lake: &Lake, catalog: Option<&CatalogOptions>) -> TableLogs {
+        let client = |options: &CatalogOptions| {
+            let client = Catalog::new(options.clone(), Arc::new(SystemClock));
+            client.map(Arc::new).map_err(|why| format!("the catalog: {why}"))
+        };
+        TableLogs { lake: lake.clone(), catalog: catalog.map(client) }
+    }
+
+    /// Returns the format of `table` if it has a log: by its identity, or else by the objects that only a
+    /// table of the format has. The reason if the identity cannot be read.
+    ///
+    /// # Errors
+    /// The lake.
+    pub(super) async fn format(
+        &self,
+        table: &str,
+    ) -> Result<(Option<Format>, Option<String>), StoreError> {
+        let (identity, why) = match self.lake.table_identity(table).await {
+            Ok(identity) => (identity, None),
+            Err(RecordError::Store(error)) => return Err(error),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        if let Some(identity) = identity {
+            return Ok((Some(identity.format), None));
+        }
+        for format in [Format::Delta, Format::Iceberg] {
+            if self.lake.has_format(table, format).await? {
+                return Ok((Some(format), why));
+            }
+        }
+        Ok((None, why))
+    }
+
+    /// Opens the log of `table`, which is of `format`. Returns `None` if there is none yet.
     ///
     /// # Errors
     /// The reason that it cannot be read, as a sentence.
-    pub(super) async fn open(lake: &Lake, table: &str) -> Result<Option<TableLog>, String> {
+    pub(super) async fn open(
+        &self,
+        table: &str,
+        format: Format,
+    ) -> Result<Option<TableLog>, String> {
         let runtime = Handle::current();
         // The library waits for the store on a thread of its own while the runtime's threads read.
         if runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
             return Err("a log is read by a runtime of several threads alone".to_owned());
         }
-        let (lake, table) = (lake.clone(), table.to_owned());
-        blocking(move || {
-            let Some(view) = LogView::open(&lake, &table, runtime)? else { return Ok(None) };
-            let (version, marks) = (view.version(), view.marks()?);
-            Ok(Some(TableLog { version, marks, view }))
-        })
-        .await
+        let (lake, name) = (self.lake.clone(), table.to_owned());
+        match format {
+            Format::Plain => Ok(None),
+            Format::Delta => {
+                blocking(move || {
+                    let Some(view) = LogView::open(&lake, &name, runtime)? else { return Ok(None) };
+                    let (version, marks) = (view.version(), view.marks()?);
+                    Ok(Some(TableLog { version, marks, view: View::Delta(view) }))
+                })
+                .await
+            }
+            Format::Iceberg => {
+                let catalog = match &self.catalog {
+                    Some(catalog) => Arc::clone(catalog.as_ref().map_err(Clone::clone)?),
+                    None => {
+                        return Err(
+                            "it is an Iceberg table, and its catalog is not known: give the \
+                                    address under [catalog], or as SESSIONLAKE_CATALOG_URI"
+                                .to_owned(),
+                        );
+                    }
+                };
+                let (schema, partition) = (Arc::<TableSchema>::default(), Template::default());
+                // Neither is asked for by a view.
+                let name = Arc::from(name);
+                let log = IcebergTable::new(&lake, &name, schema, partition, catalog, runtime)?;
+                let view = blocking(move || log.view()).await?;
+                let opened = view.map(|view| {
+                    let (version, marks) = (view.version(), view.marks());
+                    let view = View::Iceberg(Box::new(view));
+                    TableLog { version, marks, view }
+                });
+                match opened {
+                    Some(log) => Ok(Some(log)),
+                    None if self.was_seen(table).await => Err(format!(
+                        "it is not in the catalog, and was there before ({})",
+                        names::table_identity(table)
+                    )),
+                    None => Ok(None),
+                }
+            }
+        }
     }
 
+    async fn was_seen(&self, table: &str) -> bool {
+        let identity = self.lake.table_identity(table).await.ok().flatten();
+        identity.is_some_and(|identity| identity.id.is_some())
+    }
+}
+
+/// A table as of one version of its log.
+pub(super) struct TableLog {
+    /// The version, or the sequence number of the snapshot.
+    pub(super) version: u64,
+    /// The last roll of each node that the table has.
+    pub(super) marks: BTreeMap<String, Roll>,
+    view: View,
+}
+
+enum View {
+    Delta(LogView),
+    Iceberg(Box<IcebergView>),
+}
+
+/// What only a snapshot of an Iceberg table has.
+pub(super) struct SnapshotFacts {
+    /// Its id; none of a table without one.
+    pub(super) id: Option<i64>,
+    /// The address of the table.
+    pub(super) location: String,
+    /// Delete files, and the rows in them.
+    pub(super) deletes: (u64, u64),
+}
+
+impl TableLog {
     /// Returns the last roll of `node` that the table has; 0 if it has none.
     pub(super) fn mark(&self, node: &str) -> Roll {
         self.marks.get(node).copied().unwrap_or(Roll(0))
+    }
+
+    /// Returns the facts of the snapshot of an Iceberg table.
+    pub(super) fn snapshot(&self) -> Option<SnapshotFacts> {
+        let View::Iceberg(view) = &self.view else { return None };
+        let (location, deletes) = (shown(view.location()), view.deletes());
+        let deletes = (deletes.files, deletes.rows);
+        Some(SnapshotFacts { id: view.snapshot_id(), location, deletes })
     }
 
     /// Hands each live file to `each`, in no order. The log is read ahead by a bounded number.
@@ -59,10 +181,14 @@ impl TableLog {
     ) -> Result<Result<(), E>, String> {
         let (send, files) = mpsc::channel(FILES_AHEAD);
         let reader = blocking(move || {
-            self.view.each_file(|file| {
+            let hand_over = |file| {
                 // Nobody looks at them any more.
                 let _ = send.blocking_send(file);
-            })
+            };
+            match self.view {
+                View::Delta(view) => view.each_file(hand_over),
+                View::Iceberg(view) => view.each_file(hand_over),
+            }
         });
         let looker = async move {
             // Dropped at the end, so that the reader does not wait for room.
@@ -78,7 +204,7 @@ impl TableLog {
 }
 
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, crate::commit::delta::LogError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(|error| error.to_string()),
@@ -87,6 +213,9 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Returns the folder of the log of a table.
-pub(super) fn folder(table: &str) -> String {
-    format!("{table}/{TABLE_LOG}")
+pub(super) fn folder(table: &str, format: Format) -> String {
+    match format {
+        Format::Iceberg => format!("{table}/{TABLE_METADATA}"),
+        Format::Plain | Format::Delta => format!("{table}/{TABLE_LOG}"),
+    }
 }

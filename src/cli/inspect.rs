@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::{Failure, Outcome, manual, out, runtime, warn};
+use crate::audit::TableLogs;
 use crate::audit::inspect::{LogReport, file_text, inspect_file, inspect_lake, lake_text};
 use crate::config::{self, Environment, Flags, list};
 use crate::lake::{Lake, Location, Options};
@@ -12,8 +13,9 @@ use crate::lake::{Lake, Location, Options};
 /// Show what is in a lake, or in a Parquet file.
 ///
 /// Of a lake: its tables, their partitions, and for each the files, rows, bytes and row groups.
-/// Of a Delta table also the version of its log, the last roll of each node in it, and how many rolls
-/// that have landed are not in it yet.
+/// Of a Delta or Iceberg table also the version of its log, or the snapshot in its catalog ([catalog] of
+/// the configuration), the last roll of each node in it, and how many rolls that have landed are not in it
+/// yet.
 /// Of a file: its row groups, its largest columns with compression and encodings, Bloom filters,
 /// page indexes, key-value metadata and schema. Only the ends of files are read.
 ///
@@ -50,8 +52,12 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let loaded = config::lake(&args.flags, environment, args.what.clone())?;
     warn(&loaded.warnings);
     let runtime = runtime::with_log_threads()?;
+    let catalog = loaded.settings.catalog;
     match target(loaded.settings.lake)? {
-        Target::Lake(lake) => runtime.block_on(show_lake(&lake, &args)),
+        Target::Lake(lake) => {
+            let logs = TableLogs::of(&lake, catalog.as_ref());
+            runtime.block_on(show_lake(&lake, &logs, &args))
+        }
         Target::File { lake, file, name } => {
             runtime.block_on(show_file(&lake, &file, &name, &args))
         }
@@ -88,8 +94,8 @@ fn target(mut options: Options) -> anyhow::Result<Target> {
     Ok(Target::File { lake: Lake::open_existing(&options)?, file, name })
 }
 
-async fn show_lake(lake: &Lake, args: &Args) -> Outcome {
-    let report = inspect_lake(lake, args.files)
+async fn show_lake(lake: &Lake, logs: &TableLogs, args: &Args) -> Outcome {
+    let report = inspect_lake(lake, logs, args.files)
         .await
         .with_context(|| format!("cannot list the lake {}", lake.location()))?;
     match args.json {

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use chrono::DateTime;
 
 use super::{Failure, Outcome, manual, out, runtime, warn};
+use crate::audit::TableLogs;
 use crate::audit::verify::{self, Depth, Scope, Since};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, Flags, list};
@@ -21,7 +22,8 @@ use crate::lake::{Lake, names};
 /// and its rows are counted. --footers opens every file, --rows reads every row's lineage. What is
 /// off is listed, and makes the exit code 1; so does a place where there is nothing at all.
 ///
-/// Of a Delta table, the files of its log are held against both: every file of a receipt is in the log,
+/// Of a Delta or Iceberg table, the files of its log, or of the latest snapshot in its catalog ([catalog]
+/// of the configuration), are held against both: every file of a receipt is in the log,
 /// unless other writers have replaced it, and every file of the log is there once. Rolls that have landed
 /// and wait for their commit are counted, and are no problem.
 ///
@@ -101,9 +103,11 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let now = DateTime::from_timestamp_micros(SystemClock.now().0).unwrap_or_default();
     let scope = args.since.map_or(Scope::All, |since| since.scope(now));
     let lake = Lake::open_existing(&loaded.settings.lake)?;
+    let logs = TableLogs::of(&lake, loaded.settings.catalog.as_ref());
     let runtime = runtime::with_log_threads()?;
-    let report =
-        runtime.block_on(verify::verify(&lake, scope, depth)).context("cannot verify the lake")?;
+    let report = runtime
+        .block_on(verify::verify(&lake, &logs, scope, depth))
+        .context("cannot verify the lake")?;
     if args.json {
         let text = serde_json::to_string_pretty(&report)
             .context("cannot make JSON of the report")

@@ -70,7 +70,6 @@ pub(crate) struct LakeSettings {
     /// The lake.
     pub(crate) lake: lake::Options,
     /// The catalog of its Iceberg tables, if one is configured.
-    #[cfg_attr(not(test), expect(dead_code, reason = "inspect and verify do not ask it yet"))]
     pub(crate) catalog: Option<CatalogOptions>,
 }
 

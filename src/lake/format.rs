@@ -106,18 +106,12 @@ impl Lake {
         Ok(None)
     }
 
-    /// Tells whether the table in the folder `table` has a Delta log: an object of one. Lists no further
-    /// than the first.
+    /// Tells whether the table in the folder `table` has an object that only a table of `format` has.
+    /// Lists no further than the first.
     ///
     /// # Errors
     /// The store would not list.
-    pub(crate) async fn has_log(&self, table: &str) -> Result<bool, StoreError> {
-        self.has_format(table, Format::Delta).await
-    }
-
-    /// Tells whether the table in the folder `table` has an object that only a table of `format` has.
-    /// Lists no further than the first.
-    async fn has_format(&self, table: &str, format: Format) -> Result<bool, StoreError> {
+    pub(crate) async fn has_format(&self, table: &str, format: Format) -> Result<bool, StoreError> {
         let name = format!("{table}/{}", folder(format));
         let mut listed = self.store.list(Some(&self.path(&name)?));
         while let Some(meta) =

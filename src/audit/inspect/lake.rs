@@ -9,6 +9,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::TypePtr;
 use serde::Serialize;
 
+use super::super::table_log::TableLogs;
 use super::log::{self, LogReport};
 use super::{codec_name, show_time, span, time_column, times, unsigned};
 use crate::error_text::shown;
@@ -141,7 +142,11 @@ pub struct Broken {
 ///
 /// # Cancel safety
 /// Reads only; dropping the future leaves nothing behind.
-pub async fn inspect_lake(lake: &Lake, files: bool) -> Result<LakeReport, StoreError> {
+pub async fn inspect_lake(
+    lake: &Lake,
+    table_logs: &TableLogs,
+    files: bool,
+) -> Result<LakeReport, StoreError> {
     let mut listed = Listed::default();
     let skipped = lake.list_each("", Detail::Size, |_| true, |object| listed.add(&object)).await?;
     let Listed { folders, files: found, other, logs, .. } = listed;
@@ -182,7 +187,7 @@ pub async fn inspect_lake(lake: &Lake, files: bool) -> Result<LakeReport, StoreE
         }
     }
     for table in logs {
-        let report = log::report(lake, &table).await?;
+        let report = log::report(lake, table_logs, &table).await?;
         tables.entry(table).or_default().log = report;
     }
     broken.sort_by(|a, b| a.path.cmp(&b.path));
@@ -218,7 +223,9 @@ struct File {
 
 impl Listed {
     fn add(&mut self, object: &Object) {
-        if let ObjectName::TableLog { table, .. } = ObjectName::parse(&object.name)
+        if let ObjectName::TableLog { table, .. }
+        | ObjectName::TableMetadata { table, .. }
+        | ObjectName::TableIdentity { table } = ObjectName::parse(&object.name)
             && !self.logs.contains(table)
         {
             self.logs.insert(table.to_owned());

@@ -6,18 +6,31 @@ use std::sync::Arc;
 use futures::{TryStreamExt as _, pin_mut};
 use serde::Serialize;
 
-use super::super::table_log::TableLog;
+use super::super::table_log::TableLogs;
 use crate::error_text::shown;
 use crate::lake::{Lake, StoreError};
 use crate::record::Roll;
+use crate::table::Format;
 
 /// The log of a table.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LogReport {
-    /// The format of the table: `delta`.
+    /// The format of the table: `delta` or `iceberg`.
     pub format: &'static str,
-    /// Its version; `None` if it cannot be read.
+    /// Its version, or the sequence number of the snapshot; `None` if it cannot be read.
     pub version: Option<u64>,
+    /// The snapshot of an Iceberg table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot_id: Option<i64>,
+    /// The address of an Iceberg table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// Delete files of an Iceberg table, which other writers have added.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delete_files: u64,
+    /// Rows in these: positions that are deleted, or values of rows that are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub deletes: u64,
     /// The last roll of each node that it has.
     pub marks: BTreeMap<String, u64>,
     /// Rolls of each node that have landed and that it does not have yet.
@@ -27,13 +40,22 @@ pub struct LogReport {
     pub error: Option<String>,
 }
 
-/// Reports on the log of the table in the folder `table`. Returns `None` if it has no commit.
+/// Reports on the log of the table in the folder `table`. Returns `None` if it has none, or no commit.
 ///
 /// # Errors
 /// Receipts cannot be listed or read. A log that cannot be read is in the report.
-pub(super) async fn report(lake: &Lake, table: &str) -> Result<Option<LogReport>, StoreError> {
-    let mut report = LogReport { format: "delta", ..LogReport::default() };
-    let log = match TableLog::open(lake, table).await {
+pub(super) async fn report(
+    lake: &Lake,
+    logs: &TableLogs,
+    table: &str,
+) -> Result<Option<LogReport>, StoreError> {
+    let (format, why) = logs.format(table).await?;
+    let Some(format) = format.filter(|format| *format != Format::Plain) else {
+        let error = why.map(|why| shown(&why));
+        return Ok(error.map(|why| LogReport { error: Some(why), ..LogReport::default() }));
+    };
+    let mut report = LogReport { format: format.as_str(), ..LogReport::default() };
+    let log = match logs.open(table, format).await {
         Ok(Some(log)) => log,
         Ok(None) => return Ok(None),
         Err(why) => {
@@ -42,6 +64,11 @@ pub(super) async fn report(lake: &Lake, table: &str) -> Result<Option<LogReport>
         }
     };
     report.version = Some(log.version);
+    if let Some(snapshot) = log.snapshot() {
+        report.snapshot_id = snapshot.id;
+        report.location = Some(snapshot.location);
+        (report.delete_files, report.deletes) = snapshot.deletes;
+    }
     report.marks = log.marks.iter().map(|(node, roll)| (node.clone(), roll.0)).collect();
     for node in lake.receipt_nodes().await? {
         let rolls = lake.rolls_after(&node, log.mark(&node)).await?;
@@ -60,4 +87,9 @@ pub(super) async fn report(lake: &Lake, table: &str) -> Result<Option<LogReport>
         }
     }
     Ok(Some(report))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

@@ -19,6 +19,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
 use super::*;
+use crate::audit::TableLogs;
 use crate::lake::{Lake, TAIL_BYTES};
 
 const SECOND: i64 = 1_000_000;
@@ -93,8 +94,12 @@ fn small_lake() -> LakeReport {
     ];
     run(async {
         let store = store(&files).await;
-        inspect_lake(&Lake::below(store, "lake"), true).await.unwrap()
+        inspected(&Lake::below(store, "lake")).await
     })
+}
+
+async fn inspected(lake: &Lake) -> LakeReport {
+    inspect_lake(lake, &TableLogs::of(lake, None), true).await.unwrap()
 }
 
 #[test]
@@ -138,7 +143,7 @@ fn a_table_can_be_looked_at_by_itself() {
     let files = [("lake/user_sessions/date=1970-01-01/a.parquet", parquet(&[1]))];
     let report = run(async {
         let store = store(&files).await;
-        inspect_lake(&Lake::below(store, "lake/user_sessions"), true).await.unwrap()
+        inspected(&Lake::below(store, "lake/user_sessions")).await
     });
     assert_eq!(report.tables[0].table, "user_sessions");
     assert_eq!(report.tables[0].partitions[0].partition, "date=1970-01-01");
@@ -256,7 +261,7 @@ fn any_damage_to_the_end_of_a_file_is_an_error_or_a_report() {
             let mut bytes = whole.to_vec();
             bytes[at] ^= 0x55;
             let store = store(&[("l/t/a.parquet", bytes.into())]).await;
-            let report = inspect_lake(&Lake::below(store, "l"), true).await.unwrap();
+            let report = inspected(&Lake::below(store, "l")).await;
             assert_eq!(report.totals.files + report.broken.len() as u64, 1, "byte {at}");
         }
     });

@@ -100,6 +100,15 @@ fn log_text(text: &mut String, log: &LogReport) {
         return;
     };
     let _ = writeln!(text, "format {}, version {version}", log.format);
+    if let Some(location) = &log.location {
+        let snapshot = log.snapshot_id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        let _ = writeln!(text, "  snapshot {snapshot}, at {}", shown(location));
+    }
+    if log.delete_files > 0 {
+        let files = counted(log.delete_files, "delete file");
+        let _ =
+            writeln!(text, "  {files} of other writers, with {}", counted(log.deletes, "entry"));
+    }
     for (node, roll) in &log.marks {
         let _ = writeln!(text, "  last roll of {} in the log: {roll}", shown(node));
     }

@@ -110,7 +110,7 @@ pub(super) async fn check(
     depth: Depth,
     expected: Vec<Expected>,
     seen: &mut Seen,
-    logs: &mut Logs,
+    logs: &mut Logs<'_>,
 ) {
     let at_a_time = if depth == Depth::Rows { ROWS_AT_A_TIME } else { AT_A_TIME };
     let mut looks = stream::iter(expected)

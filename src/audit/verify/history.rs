@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::super::table_log;
 use crate::lake::names::ObjectName;
 use crate::lake::{Lake, StoreError};
+use crate::table::Format;
 
 /// Commits read at a time.
 const AT_A_TIME: usize = 8;
@@ -47,7 +48,7 @@ impl History {
         version: u64,
         files: &HashSet<u128>,
     ) -> Result<History, StoreError> {
-        let listed = lake.list(&table_log::folder(table)).await?;
+        let listed = lake.list(&table_log::folder(table, Format::Delta)).await?;
         let mut commits: Vec<(u64, String)> = listed
             .into_iter()
             .filter_map(|object| Some((number(&object.name)?, object.name)))

@@ -1,12 +1,12 @@
-//! Tables with a log (Delta): receipts, the log and the files against each other.
+//! Tables with a log (Delta, Iceberg): receipts, the log and the files against each other.
 //!
-//! The mark of a node in the log is its last roll that the table has, and is moved by the commits that
+//! The log of an Iceberg table is the latest snapshot in its catalog. The mark of a node in the log is its last roll that the table has, and is moved by the commits that
 //! add the files of rolls. So of a file that a receipt names:
 //! * Its roll is at or below the mark: it was added. It is live, or another writer's commit has removed
 //!   it: rows were put into other files (`OPTIMIZE`) or deleted. That is counted as replaced and is no
 //!   problem, nor is it one that it is gone from the lake then (`VACUUM`). Which of these happened is in
-//!   the commits as long as the log keeps them: a log that has all of its commits, of which none removes
-//!   the file, never had it, and that is a problem.
+//!   the commits as long as the log keeps them: a Delta log that has all of its commits, of which none
+//!   removes the file, never had it, and that is a problem.
 //! * Its roll is above the mark: it waits for its commit, and is counted. No reader sees it yet; it has to
 //!   be there.
 //!
@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::{StreamExt as _, stream};
 
-use super::super::table_log::{self, TableLog};
+use super::super::table_log::{self, TableLogs};
 use super::history::{History, hash};
 use super::listed::{Found, Listed, Live, Unnamed};
 use super::report::{LogReport, ProblemKind, Report};
@@ -32,6 +32,7 @@ use crate::commit::delta::LiveFile;
 use crate::lake::names::{self, ObjectName};
 use crate::lake::{Lake, Receipt, ReceiptError, StoreError};
 use crate::record::Roll;
+use crate::table::Format;
 
 /// Files of other writers asked for at a time.
 const AT_A_TIME: usize = 64;
@@ -39,43 +40,53 @@ const AT_A_TIME: usize = 64;
 const MOST_ASKED_FOR: usize = 4096;
 
 /// The tables of a lake that have a log, and files of them that may have been replaced.
-#[derive(Debug, Default)]
-pub(super) struct Logs {
+pub(super) struct Logs<'a> {
+    logs: &'a TableLogs,
     /// Tables that were asked for or seen.
     tables: BTreeMap<String, Table>,
+    /// Identities of tables that cannot be read, with the reason.
+    doubtful: Vec<(String, String)>,
     /// Files that receipts name and that are not in the lake.
     missing: Listed,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    has_log: bool,
+    /// Its format, if it has a log.
+    format: Option<Format>,
     /// The last roll of each node in the log before receipts were read; none before it is asked for.
     marks: Option<BTreeMap<String, Roll>>,
 }
 
-impl Logs {
-    /// Notes that the lake has the log of `table`.
-    pub(super) fn add(&mut self, table: &str) {
+impl<'a> Logs<'a> {
+    pub(super) fn new(logs: &'a TableLogs) -> Logs<'a> {
+        let (tables, doubtful) = (BTreeMap::new(), Vec::new());
+        Logs { logs, tables, doubtful, missing: Listed::default() }
+    }
+
+    /// Notes that the lake has objects of the log of `table`, which is of `format`.
+    pub(super) fn add(&mut self, table: &str, format: Format) {
         if !self.tables.contains_key(table) {
-            self.tables.insert(table.to_owned(), Table { has_log: true, marks: None });
+            self.tables.insert(table.to_owned(), Table { format: Some(format), marks: None });
         }
     }
 
     /// Finds out about `table`, unless it is known.
-    pub(super) async fn ask(&mut self, lake: &Lake, table: &str) -> Result<(), StoreError> {
-        let has_log = match self.tables.get(table) {
-            Some(Table { marks: Some(_), .. }) => return Ok(()),
-            Some(Table { has_log, .. }) => *has_log,
-            None => lake.has_log(table).await?,
-        };
+    pub(super) async fn ask(&mut self, table: &str) -> Result<(), StoreError> {
+        let known = self.tables.get(table);
+        if known.is_some_and(|known| known.marks.is_some()) {
+            return Ok(());
+        }
+        // What was seen of it may be left over: the identity says what it is.
+        let (format, why) = self.logs.format(table).await?;
+        self.doubtful.extend(why.map(|why| (names::table_identity(table), why)));
         // One that cannot be read is a problem when it is read for its files.
-        let log = match has_log {
-            true => TableLog::open(lake, table).await.ok().flatten(),
-            false => None,
+        let log = match format {
+            Some(format) => self.logs.open(table, format).await.ok().flatten(),
+            None => None,
         };
         let marks = Some(log.map(|log| log.marks).unwrap_or_default());
-        self.tables.insert(table.to_owned(), Table { has_log, marks });
+        self.tables.insert(table.to_owned(), Table { format, marks });
         Ok(())
     }
 
@@ -84,7 +95,7 @@ impl Logs {
     pub(super) fn show(&self, receipt: &Receipt) -> bool {
         let mut tables = receipt.tables.iter().filter(|table| !table.files.is_empty());
         tables.all(|table| match self.tables.get(&*table.table) {
-            Some(Table { has_log: true, marks }) => {
+            Some(Table { format: Some(_), marks }) => {
                 let mark = marks.as_ref().and_then(|marks| marks.get(&receipt.node));
                 mark.is_some_and(|mark| mark.0 >= receipt.roll)
             }
@@ -95,7 +106,7 @@ impl Logs {
     /// Notes a file of `table` that is not there. Returns false if the table has no log, which could
     /// say that the file was replaced.
     pub(super) fn note_missing(&mut self, table: &str, path: &str) -> bool {
-        let has_log = self.tables.get(table).is_some_and(|table| table.has_log);
+        let has_log = self.tables.get(table).is_some_and(|table| table.format.is_some());
         // Rejects are in no log.
         let is_data = matches!(ObjectName::parse(path), ObjectName::Data { .. });
         has_log && is_data && self.missing.add(path, 0)
@@ -112,14 +123,17 @@ impl Logs {
     ) -> Result<BTreeSet<String>, StoreError> {
         let mut marked = BTreeSet::new();
         self.missing.sort();
-        let tables = std::mem::take(&mut self.tables).into_iter();
-        for table in tables.filter(|(_, table)| table.has_log).map(|(table, _)| table) {
-            let log = match TableLog::open(lake, &table).await {
+        for (path, why) in std::mem::take(&mut self.doubtful) {
+            report.problem(ProblemKind::Log, &path, why);
+        }
+        for (table, Table { format, .. }) in std::mem::take(&mut self.tables) {
+            let Some(format) = format.filter(|format| *format != Format::Plain) else { continue };
+            let log = match self.logs.open(&table, format).await {
                 Ok(Some(log)) => log,
                 // It has no commit yet, so that everything waits.
                 Ok(None) => continue,
                 Err(why) => {
-                    report.problem(ProblemKind::Log, &table_log::folder(&table), why);
+                    report.problem(ProblemKind::Log, &table_log::folder(&table, format), why);
                     continue;
                 }
             };
@@ -127,6 +141,7 @@ impl Logs {
             marked.extend(marks.keys().cloned());
             let of = LogReport {
                 table: table.clone(),
+                format: format.as_str(),
                 version: log.version,
                 marks: marks.iter().map(|(node, roll)| (node.clone(), roll.0)).collect(),
                 ..LogReport::default()
@@ -146,7 +161,8 @@ impl Logs {
             match log.each_file(async |file| check.live(file).await).await {
                 Ok(looked) => looked?,
                 Err(why) => {
-                    check.report.problem(ProblemKind::Log, &table_log::folder(&table), why);
+                    let folder = table_log::folder(&table, format);
+                    check.report.problem(ProblemKind::Log, &folder, why);
                     continue;
                 }
             }
@@ -336,7 +352,11 @@ impl Check<'_> {
             }
         }
         if !gone.is_empty() {
-            let history = History::read(self.lake, &table, self.of.version, &gone).await?;
+            // Of the snapshots of an Iceberg table the latest is read alone.
+            let history = match self.of.format == Format::Delta.as_str() {
+                true => History::read(self.lake, &table, self.of.version, &gone).await?,
+                false => History::default(),
+            };
             let never = history.is_whole.then_some(()).map(|()| &history.removed);
             let files = self.listed.not_live(&table).chain(self.missing.unnamed_of(&table));
             let files = files.filter(|file| file.roll <= mark(file.node));

@@ -52,6 +52,8 @@ pub use checkpoint::write_checkpoints;
 pub use report::{LogReport, MOST_PROBLEMS, NodeReport, Problem, ProblemKind, Report};
 pub use since::Since;
 
+use super::table_log::TableLogs;
+
 use self::checkpoint::Known;
 use self::listed::{Found, Listed};
 use self::logs::Logs;
@@ -59,6 +61,7 @@ use self::sequence::Sequence;
 use crate::lake::names::{self, ObjectName};
 use crate::lake::{Detail, Lake, Object, ReceiptError, Skipped, StoreError};
 use crate::record::Roll;
+use crate::table::Format;
 
 /// How files are looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,7 +102,7 @@ struct Rolls {
     doubtful: Option<String>,
 }
 
-/// Verifies a lake.
+/// Verifies a lake, and the logs of its tables.
 ///
 /// # Errors
 /// The store cannot be listed, or a receipt cannot be read. What is wrong with the lake is in the
@@ -107,9 +110,14 @@ struct Rolls {
 ///
 /// # Cancel safety
 /// Reads only; dropping the future leaves nothing behind.
-pub async fn verify(lake: &Lake, scope: Scope, depth: Depth) -> Result<Report, StoreError> {
+pub async fn verify(
+    lake: &Lake,
+    logs: &TableLogs,
+    scope: Scope,
+    depth: Depth,
+) -> Result<Report, StoreError> {
     let mut report = Report { lake: lake.location().to_string(), depth, ..Report::default() };
-    let (mut listed, mut logs) = (Listed::default(), Logs::default());
+    let (mut listed, mut logs) = (Listed::default(), Logs::new(logs));
     let mut nodes = match scope {
         Scope::All => {
             // Files before receipts: of a roll that lands meanwhile, the receipt may be known and not
@@ -156,12 +164,13 @@ async fn list_all(
     report: &mut Report,
     lake: &Lake,
     listed: &mut Listed,
-    logs: &mut Logs,
+    logs: &mut Logs<'_>,
 ) -> Result<(), StoreError> {
     let wanted = |top: &str| top == names::QUARANTINE || !top.starts_with(['_', '.']);
     let add = |object: Object| {
         match ObjectName::parse(&object.name) {
-            ObjectName::TableLog { table, .. } => return logs.add(table),
+            ObjectName::TableLog { table, .. } => return logs.add(table, Format::Delta),
+            ObjectName::TableMetadata { table, .. } => return logs.add(table, Format::Iceberg),
             ObjectName::LogCompanion(_) => return,
             _ => {}
         }
@@ -238,7 +247,7 @@ async fn check_receipts(
     nodes: &mut [Rolls],
     listed: &mut Listed,
     asked: &mut HashSet<String>,
-    logs: &mut Logs,
+    logs: &mut Logs<'_>,
 ) -> Result<(), StoreError> {
     let wanted: Vec<(Arc<str>, Vec<u64>)> =
         nodes.iter_mut().map(|of| (Arc::clone(&of.node), std::mem::take(&mut of.rolls))).collect();
@@ -262,7 +271,7 @@ async fn check_receipts(
                 }
             };
             for table in receipt.tables.iter().filter(|table| !table.files.is_empty()) {
-                logs.ask(lake, &table.table).await?;
+                logs.ask(&table.table).await?;
             }
             if let Some(of) = nodes.peek_mut() {
                 if !logs.show(&receipt) {

@@ -106,7 +106,9 @@ fn is_zero(number: &u64) -> bool {
 pub struct LogReport {
     /// The table.
     pub table: String,
-    /// Version of the log that was read.
+    /// Its format: `delta` or `iceberg`.
+    pub format: &'static str,
+    /// Version of the log that was read, or sequence number of the snapshot.
     pub version: u64,
     /// The last roll of each node that the table has.
     pub marks: BTreeMap<String, u64>,
@@ -145,7 +147,7 @@ pub struct Report {
     pub pending_rolls: Vec<String>,
     /// The files of these.
     pub pending_files: u64,
-    /// Tables with a log (Delta), by name.
+    /// Tables with a log (Delta, Iceberg), by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogReport>,
     /// Links and directories that were not looked into. Files that receipts name are looked at there, too.
@@ -289,7 +291,7 @@ impl Report {
         let named = [
             (self.nodes.iter().any(|node| !node.lost.is_empty()), "the bodies that were given up"),
             (!self.pending_rolls.is_empty(), "the rolls on their way"),
-            (self.waiting_rolls() > 0, "the rolls that readers of a Delta table do not see yet"),
+            (self.waiting_rolls() > 0, "the rolls that readers of a table do not see yet"),
         ];
         let named: Vec<&str> = named.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
         match named.split_last() {
@@ -302,7 +304,8 @@ impl Report {
 
 fn write_log(out: &mut String, log: &LogReport) -> std::fmt::Result {
     let (table, version, files) = (shown(&log.table), log.version, log.files);
-    write!(out, "  Delta table {table}, version {version}: {files} files of rolls")?;
+    let format = log.format;
+    write!(out, "  {format} table {table}, version {version}: {files} files of rolls")?;
     for (count, what) in [
         (log.foreign_files, "that others wrote"),
         (log.replaced, "of rolls replaced or deleted by other writers"),

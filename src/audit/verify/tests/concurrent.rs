@@ -131,7 +131,7 @@ fn a_lake_that_is_written_meanwhile_is_well() {
         after_receipts: Arc::new(parking_lot::Mutex::new(receipt.to_vec())),
     };
     let lake = Lake::below(Arc::new(busy), "lake");
-    let report = bench.runtime.block_on(verify(&lake, Scope::All, Depth::Rows)).expect("memory");
+    let report = bench.runtime.block_on(verified(&lake, Scope::All, Depth::Rows)).expect("memory");
     assert!(report.is_well(), "{report:#?}");
     assert_eq!((report.nodes[0].rolls, report.nodes[0].last_seq, report.rows_read), (4, 7, 14));
     assert_eq!(report.foreign, 0);

@@ -88,8 +88,10 @@ impl DeltaBench {
     }
 
     fn verify(&self, scope: Scope) -> Report {
-        let report =
-            self.runtime.block_on(verify(&self.lake, scope, Depth::Rows)).expect("a report");
+        let report = self
+            .runtime
+            .block_on(verify(&self.lake, &TableLogs::of(&self.lake, None), scope, Depth::Rows))
+            .expect("a report");
         print!("{}", report.text());
         report
     }
@@ -141,10 +143,7 @@ fn rolls_above_the_mark_wait_and_the_checkpoint_is_of_those_before() {
     assert_eq!(report.logs[0].waiting_rolls, [(NODE.to_owned(), 1)].into());
     let text = report.text();
     assert!(text.contains("1 roll waits to be added"), "{text}");
-    assert!(
-        text.contains("but for the rolls that readers of a Delta table do not see yet"),
-        "{text}"
-    );
+    assert!(text.contains("but for the rolls that readers of a table do not see yet"), "{text}");
     let write = |report: &Report| {
         bench
             .runtime
@@ -300,7 +299,11 @@ fn a_log_that_cannot_be_read_is_a_problem() {
 fn an_inspection_has_version_and_marks() {
     let bench = bench();
     bench.roll(3, 6, 6);
-    let report = bench.runtime.block_on(crate::audit::inspect::inspect_lake(&bench.lake, false));
+    let report = bench.runtime.block_on(crate::audit::inspect::inspect_lake(
+        &bench.lake,
+        &TableLogs::of(&bench.lake, None),
+        false,
+    ));
     let report = report.expect("a report");
     let log = report.tables[0].log.as_ref().expect("a log");
     assert_eq!((log.format, log.version), ("delta", Some(bench.last_version())));

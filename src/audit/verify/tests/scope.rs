@@ -10,7 +10,7 @@ fn now() -> DateTime<Utc> {
 
 impl Bench {
     fn of(&self, scope: Scope, depth: Depth) -> Report {
-        self.runtime.block_on(verify(&self.lake(), scope, depth)).expect("memory")
+        self.runtime.block_on(verified(&self.lake(), scope, depth)).expect("memory")
     }
 
     fn checkpoint(&self, report: &Report) -> u64 {
