@@ -93,7 +93,8 @@ fn added(before: &Schema, after: &Schema) -> Vec<String> {
     let columns: BTreeSet<String> = new
         .map(|path| match path.split('.').next() {
             Some(first) if !is_column(first) => first.to_owned(),
-            _ => path,
+            // As they are told of elsewhere: leaves have the names of files.
+            _ => path.replace(".list.element", ".element").replace(".key_value.", "."),
         })
         .collect();
     columns.into_iter().collect()
