@@ -1,4 +1,5 @@
-"""Plain lakes that become tables with a log by `convert`, and tables made by `table create|upgrade`."""
+"""Plain lakes that become tables with a log by `convert`, tables made by `table create|upgrade`, and what
+`verify` and `inspect` say of them."""
 
 import json
 import shutil
@@ -6,10 +7,13 @@ import shutil
 from harness import place, stores
 from harness.delta import DeltaLake, by_deltalake, by_files, differences, rows
 from harness.documents import body
+from harness.iceberg import IcebergLake
+from harness.iceberg import by_duckdb as iceberg_by_duckdb
 from harness.process import kill_until_done, wait_until
 from sessions import Sessions
 
 FORMAT = ("--table-format", "delta")
+ICEBERG = ("--table-format", "iceberg")
 EVERY_SECOND = ("--roll-age", "1s")
 
 
@@ -148,3 +152,122 @@ def test_an_import_into_a_plain_lake_adds_what_others_have_landed(make_server, c
     assert "rolls of 1 other nodes" in said, said
     assert sorted(delta_lake.session_ids()) == ["a", "served"]
     delta_lake.check_log()
+
+
+def log_of(report):
+    """The only table with a log."""
+    [log] = report["logs"]
+    return log
+
+
+def test_a_plain_lake_is_converted_to_iceberg(make_server, command, iceberg_lake, folder):
+    lake = iceberg_lake
+    plain = lake.plain()
+    ids, data = Sessions("imported", days=3).bulk(150)
+    (folder / "a.ndjson").write_bytes(data)
+    command("import", "a.ndjson", "--lake", plain.at.uri, env=plain.at.env)
+    server = make_server(plain, *EVERY_SECOND).start()
+    some, data = Sessions("served", days=2).bulk(40)
+    assert server.put(data).status == 200
+    ids += some
+    plain.wait_landed(len(ids))
+    to = ("convert", "--to", "iceberg", "--lake", lake.at.uri)
+    assert "and no catalog is configured" in command(*to, env=plain.at.env, expect=1)
+    said = command(*to, env=lake.at.env)
+    assert "created; " in said and "of 2 nodes added" in said, said
+    assert sorted(lake.session_ids()) == sorted(ids)
+    hidden = ("date",)
+    assert not differences(rows(iceberg_by_duckdb(lake), without=hidden), rows(by_files(lake), without=hidden))
+    snapshots = len(lake.snapshots())
+    assert "no roll waited" in command(*to, env=lake.at.env)
+    assert len(lake.snapshots()) == snapshots
+    log = log_of(verify(lake, command))
+    files = lake.check_table()
+    assert (log["format"], log["files"], log["foreign_files"], log["waiting_rolls"]) == ("iceberg", files, 0, {})
+    # The receiver of plain files goes on taking bodies, and lands none.
+    assert server.put(body("kept")).status == 200
+    wait_until(lambda: "table_format" in trouble(server), 60, "readiness says why nothing lands")
+    server.kill()
+    server.lake, server.flags = lake.at, [*server.flags, *ICEBERG]
+    server.start()
+    wait_until(lambda: "kept" in lake.session_ids(), 60, "what was kept is in the table")
+    server.drain()
+    assert sorted(lake.session_ids()) == sorted([*ids, "kept"])
+    lake.check_table()
+
+
+def test_verify_and_inspect_look_into_the_catalog(command, iceberg_lake, folder):
+    """Other people's appends are told and no error; a table that nobody can ask for is one."""
+    lake = iceberg_lake
+    (folder / "a.ndjson").write_bytes(body("a", "b"))
+    # pyiceberg writes tables without partitions alone, by what is installed here.
+    command("import", "a.ndjson", *ICEBERG, "--partition", "", "--lake", lake.at.uri, env=lake.at.env)
+    report = json.loads(command("inspect", lake.at.uri, "--json", env=lake.at.env))
+    [log] = [table["log"] for table in report["tables"] if table.get("log")]
+    snapshot = lake.table().current_snapshot()
+    assert log["format"] == "iceberg" and log["snapshot_id"] == snapshot.snapshot_id
+    assert log["version"] == snapshot.sequence_number and list(log["marks"].values()) == [1]
+    assert f"snapshot {snapshot.snapshot_id}" in command("inspect", lake.at.uri, env=lake.at.env)
+    table = lake.table()
+    table.append(table.scan(row_filter="userSessionId == 'a'").to_arrow())
+    log = log_of(verify(lake, command))
+    assert (log["files"], log["foreign_files"]) == (1, 1)
+    # A rewrite by another writer: our file is replaced, and no row is missed.
+    table = lake.table()
+    table.overwrite(table.scan().to_arrow())
+    log = log_of(verify(lake, command))
+    assert (log["files"], log["replaced"]) == (0, 1) and log["foreign_files"] >= 1
+    # Without the catalog nothing is known, and that is said.
+    plain = lake.plain()
+    assert "[catalog]" in command("verify", lake.at.uri, env=plain.at.env, expect=1)
+    assert "[catalog]" in command("inspect", lake.at.uri, env=plain.at.env, expect=1)
+
+
+def test_rolls_that_wait_for_a_catalog_are_counted_and_added_by_convert(make_server, command, own_catalog):
+    if own_catalog.name != "java":
+        return  # The catalog is the store as well: nothing lands without it.
+    lake = IcebergLake(own_catalog.lake("waiting"), own_catalog)
+    server = make_server(lake, *ICEBERG, *EVERY_SECOND).start()
+    assert server.put(body("a")).status == 200
+    wait_until(lambda: lake.session_ids() == ["a"], 60, "visible")
+    assert "checkpoints written" in command("verify", lake.at.uri, "--checkpoint", env=lake.at.env)
+    own_catalog.kill()
+    for name in ("b", "c"):
+        assert server.put(body(name)).status == 200
+        wait_until(lambda: lake.landed() >= 1 + " bc".index(name), 60, "landed")  # noqa: B023
+    server.kill()
+    assert "metadata" in command("verify", lake.at.uri, env=lake.at.env, expect=1)
+    own_catalog.start_again()
+    log = log_of(verify(lake, command))
+    assert list(log["waiting_rolls"].values()) == [2] and log["files"] == 1
+    since = json.loads(
+        command("verify", lake.at.uri, "--json", "--since", "checkpoint", "--checkpoint", env=lake.at.env).split("\n}")[0]
+        + "\n}"
+    )
+    assert list(log_of(since)["waiting_rolls"].values()) == [2]
+    said = command("convert", *ICEBERG, "--lake", lake.at.uri, env=lake.at.env)
+    assert "2 rolls" in said and "of 1 node added" in said, said
+    assert sorted(lake.session_ids()) == ["a", "b", "c"]
+    assert log_of(verify(lake, command))["waiting_rolls"] == {}
+    lake.check_table()
+
+
+def test_an_iceberg_table_that_was_dropped_is_refused_over_restarts(make_server, command, iceberg_lake):
+    lake = iceberg_lake
+    server = make_server(lake, *ICEBERG, *EVERY_SECOND).start()
+    assert server.put(body("a", "b")).status == 200
+    wait_until(lambda: len(lake.session_ids()) == 2, 60, "visible")
+    server.drain()
+    lake.catalog.load(lake.at).drop_table(f"{lake.namespace}.user_sessions")
+    server.start()
+    assert server.put(body("c")).status == 200
+    wait_until(lambda: "--anew" in trouble(server), 60, "readiness says that the table is gone")
+    assert lake.table() is None
+    at = ("--lake", lake.at.uri, *ICEBERG)
+    assert "--anew" in command("table", "create", *at, env=lake.at.env, expect=1)
+    assert "created" in command("table", "create", "--anew", *at, env=lake.at.env)
+    wait_until(lambda: len(lake.session_ids()) == 3, 60, "the receiver goes on with the new table")
+    server.drain()
+    assert sorted(lake.session_ids()) == ["a", "b", "c"]
+    lake.check_table()
+    verify(lake, command)
