@@ -7,6 +7,7 @@ use super::created::TemporaryDirectory;
 use super::runtime;
 use crate::lake::{Lake, Location};
 use crate::server::{Looked, Settings, look_at_tables};
+use crate::table::Format;
 
 /// Looks at each table that has a log as the commit of a roll would. Creates no table, namespace or file of
 /// one.
@@ -15,6 +16,9 @@ pub(super) fn check_tables(settings: &Settings) -> Vec<CheckResult> {
 }
 
 fn look(settings: &Settings) -> anyhow::Result<Vec<CheckResult>> {
+    if settings.tables.iter().all(|table| table.format == Format::Plain) {
+        return Ok(Vec::new());
+    }
     let name = &settings.lake.location;
     let _made = match name {
         Location::Local(dir) => {

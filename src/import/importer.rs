@@ -205,7 +205,6 @@ impl Importer {
     /// They differ; the lake.
     fn check_partitions(&self, planned: &PlannedImport) -> anyhow::Result<()> {
         let tables = self.tables_of(&planned.manifest)?;
-        self.check_log(&tables)?;
         for table in tables.specs() {
             let lake = &self.manifests.lake;
             if let Ok(Some(conflict)) = self.manifests.runtime.block_on(lake.check_format(table)) {
@@ -220,7 +219,7 @@ impl Importer {
                 Err(ColumnError::Store(_)) | Ok(()) => {}
             }
         }
-        Ok(())
+        self.check_log(&tables)
     }
 
     /// Claims the files of a new import, and takes those out of it that another import has.

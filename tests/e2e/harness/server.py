@@ -47,7 +47,7 @@ class Server:
         ]
 
     def environment(self):
-        return clean_environment(**self.lake.env, **self.env)
+        return clean_environment(**{**self.lake.env, **self.env})
 
     def start(self):
         assert self.process is None or not self.process.running(), "it runs already"
