@@ -53,6 +53,16 @@ impl Encoder {
         self.bytes(value.as_bytes());
     }
 
+    /// Appends what was encoded before.
+    pub(super) fn encoded(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Returns what was encoded so far.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Appends a value of a union of null and another type, in this order.
     pub(super) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Encoder, T)) {
         self.long(value.is_some().into());
@@ -137,16 +147,32 @@ fn unreadable<T>(why: impl Into<String>) -> Result<T, Unreadable> {
 #[derive(Debug)]
 pub(super) struct Contents {
     /// Its metadata.
-    pub(super) metadata: BTreeMap<String, Vec<u8>>,
+    pub(super) metadata: Metadata,
     /// Its rows.
     pub(super) rows: Vec<Value>,
 }
+
+/// The metadata of a file.
+pub(super) type Metadata = BTreeMap<String, Vec<u8>>;
 
 /// Reads a file.
 ///
 /// # Errors
 /// [`Unreadable`]: it is cut, is no such file, or has a type or codec that this version does not read.
 pub(super) fn read(file: &[u8]) -> Result<Contents, Unreadable> {
+    let mut rows = Vec::new();
+    let metadata = read_each(file, |row, _| rows.push(row))?;
+    Ok(Contents { metadata, rows })
+}
+
+/// Reads a file, hands each row with its bytes to `each`, and returns its metadata.
+///
+/// # Errors
+/// Those of [`read`]; some rows were handed over then.
+pub(super) fn read_each(
+    file: &[u8],
+    mut each: impl FnMut(Value, &[u8]),
+) -> Result<Metadata, Unreadable> {
     let Some(rest) = file.strip_prefix(MAGIC) else { return unreadable("it begins otherwise") };
     let mut input = Input { rest };
     let mut metadata = BTreeMap::new();
@@ -162,7 +188,7 @@ pub(super) fn read(file: &[u8]) -> Result<Contents, Unreadable> {
     };
     let schema = Type::parse(&schema)?;
     let codec = metadata.get("avro.codec").map_or("null".into(), |c| String::from_utf8_lossy(c));
-    let (mut rows, mut inflated) = (Vec::new(), 0);
+    let mut inflated = 0;
     while !input.rest.is_empty() {
         let count = input.long()?;
         let stored = input.bytes()?;
@@ -170,17 +196,18 @@ pub(super) fn read(file: &[u8]) -> Result<Contents, Unreadable> {
         inflated += block.len();
         let mut block = Input { rest: &block };
         for _ in 0..block.count(count)? {
-            let before = block.rest.len();
-            rows.push(schema.read(&mut block)?);
-            if block.rest.len() == before {
-                return unreadable("a row has no bytes");
+            let before = block.rest;
+            let row = schema.read(&mut block)?;
+            match before.get(..before.len() - block.rest.len()) {
+                None | Some([]) => return unreadable("a row has no bytes"),
+                Some(bytes) => each(row, bytes),
             }
         }
         if !block.rest.is_empty() || input.take(SYNC_BYTES)? != sync {
             return unreadable("a block ends in the wrong place");
         }
     }
-    Ok(Contents { metadata, rows })
+    Ok(metadata)
 }
 
 fn inflate(codec: &str, stored: &[u8], most: usize) -> Result<Vec<u8>, Unreadable> {
@@ -386,116 +413,4 @@ impl Type {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use super::*;
-
-    fn encoded(write: impl FnOnce(&mut Encoder)) -> Vec<u8> {
-        let mut encoder = Encoder::default();
-        write(&mut encoder);
-        encoder.0
-    }
-
-    #[test]
-    fn values_have_the_bytes_of_the_specification() {
-        // The table of the specification, and the ends of the range.
-        for (value, bytes) in [
-            (0, vec![0]),
-            (-1, vec![1]),
-            (1, vec![2]),
-            (-2, vec![3]),
-            (2, vec![4]),
-            (-64, vec![0x7f]),
-            (64, vec![0x80, 0x01]),
-            (i64::MAX, vec![0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
-            (i64::MIN, vec![0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
-        ] {
-            assert_eq!(encoded(|e| e.long(value)), bytes, "{value}");
-            assert_eq!(Input { rest: &bytes }.long(), Ok(value));
-        }
-        assert_eq!(encoded(|e| e.text("foo")), [6, 0x66, 0x6f, 0x6f]);
-        assert_eq!(encoded(|e| e.optional(None, Encoder::long)), [0]);
-        assert_eq!(encoded(|e| e.optional(Some("a"), Encoder::text)), [2, 2, 0x61]);
-        // The array of 3 and 27 of the specification.
-        assert_eq!(encoded(|e| e.items([3, 27].into_iter(), Encoder::long)), [4, 6, 0x36, 0]);
-        assert_eq!(encoded(|e| e.items([0; 0].into_iter(), Encoder::long)), [0]);
-    }
-
-    const SCHEMA: &str = r#"{"type":"record","name":"r","fields":[
-        {"name":"a","type":["null","string"],"field-id":7},{"name":"b","type":"double"},
-        {"name":"c","type":{"type":"array","items":{"type":"int"}},"field-id":9}]}"#;
-
-    /// One row: "x", 1.5, [-2], with the array in the form that tells its bytes.
-    const ROW: [u8; 15] = [2, 2, b'x', 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 1, 2, 3, 0];
-
-    fn row() -> Value {
-        Value::Record(BTreeMap::from([
-            (7, Value::Bytes(b"x".to_vec())),
-            (9, Value::Items(vec![Value::Long(-2)])),
-        ]))
-    }
-
-    fn file(codec: &str, block: &[u8]) -> Vec<u8> {
-        let mut file = Encoder(MAGIC.to_vec());
-        file.items([("avro.schema", SCHEMA), ("avro.codec", codec)].into_iter(), |e, (k, v)| {
-            e.text(k);
-            e.text(v);
-        });
-        file.0.extend([5; 16]);
-        file.long(1);
-        file.bytes(block);
-        file.0.extend([5; 16]);
-        file.0
-    }
-
-    #[test]
-    fn files_of_other_writers_are_read_by_the_ids_of_their_fields() {
-        let mut deflate =
-            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
-        deflate.write_all(&ROW).unwrap();
-        let zstd = zstd::encode_all(&ROW[..], 1).unwrap();
-        for (codec, block) in
-            [("null", ROW.to_vec()), ("deflate", deflate.finish().unwrap()), ("zstandard", zstd)]
-        {
-            assert_eq!(read(&file(codec, &block)).unwrap().rows, [row()], "{codec}");
-        }
-        let error = read(&file("snappy", &ROW)).unwrap_err().to_string();
-        assert!(error.ends_with("its codec is `snappy`"), "{error}");
-    }
-
-    #[test]
-    fn a_file_that_is_cut_or_changed_is_refused_and_never_read_in_part() {
-        let whole = file("null", &ROW);
-        let header = whole.len() - (1 + 1 + ROW.len() + 16);
-        for end in (0..whole.len()).filter(|end| *end != header) {
-            assert!(read(&whole[..end]).is_err(), "{end}");
-        }
-        let mut other = whole.clone();
-        *other.last_mut().unwrap() = 6;
-        assert!(read(&other).is_err());
-        // A length of 2^62 takes no memory.
-        let mut long = MAGIC.to_vec();
-        long.extend(encoded(|e| e.long(1 << 62)));
-        assert!(read(&long).is_err());
-        for at in 0..whole.len() {
-            for byte in [0, 0x7f, 0x80, 0xff] {
-                let mut changed = whole.clone();
-                changed[at] = byte;
-                let _ = read(&changed);
-            }
-        }
-    }
-
-    #[test]
-    fn the_same_rows_are_the_same_bytes() {
-        let body = Encoder(ROW.to_vec());
-        let one = container(SCHEMA, &[("format-version", "2".to_owned())], 1, &body);
-        assert_eq!(one, container(SCHEMA, &[("format-version", "2".to_owned())], 1, &body));
-        let read = read(&one).unwrap();
-        assert_eq!(read.rows, [row()]);
-        assert_eq!(read.metadata["format-version"], b"2");
-        let none = container(SCHEMA, &[], 0, &Encoder::default());
-        assert!(super::read(&none).unwrap().rows.is_empty());
-    }
-}
+mod tests;

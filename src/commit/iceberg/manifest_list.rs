@@ -6,6 +6,7 @@
 //!
 //! Format: <https://iceberg.apache.org/spec/#manifest-lists>.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::avro::{self, Encoder, Value, container};
@@ -63,6 +64,46 @@ impl FieldSummary {
         let upper = bounds.map(|(_, upper)| upper.bytes());
         FieldSummary { contains_null, contains_nan: Some(false), lower, upper }
     }
+
+    /// Summarises the values of several manifests. Those that are no `texts` are numbers of 32 bits. A bound
+    /// that one of them does not say is none.
+    pub(super) fn merged<'a>(
+        all: impl Iterator<Item = &'a FieldSummary> + Clone,
+        texts: bool,
+    ) -> FieldSummary {
+        let least = bound(all.clone(), |one| one.lower.as_deref(), texts, Ordering::Less);
+        let most = bound(all.clone(), |one| one.upper.as_deref(), texts, Ordering::Greater);
+        FieldSummary {
+            contains_null: all.clone().any(|one| one.contains_null),
+            contains_nan: all.map(|one| one.contains_nan).reduce(|a, b| Some(a? || b?)).flatten(),
+            lower: least,
+            upper: most,
+        }
+    }
+}
+
+/// Returns the outermost bound in the direction `outward`.
+fn bound<'a>(
+    all: impl Iterator<Item = &'a FieldSummary>,
+    of: fn(&FieldSummary) -> Option<&[u8]>,
+    texts: bool,
+    outward: Ordering,
+) -> Option<Vec<u8>> {
+    let number = |bytes: &[u8]| bytes.try_into().map(i32::from_le_bytes).ok();
+    let mut outermost: Option<&[u8]> = None;
+    // One without any bound has nulls alone.
+    for one in all.filter(|one| one.lower.is_some() || one.upper.is_some()) {
+        let bytes = of(one)?;
+        let order = |than: &[u8]| match texts {
+            true => Some(bytes.cmp(than)),
+            false => Some(number(bytes)?.cmp(&number(than)?)),
+        };
+        match outermost {
+            Some(than) if order(than)? != outward => {}
+            _ => outermost = Some(bytes),
+        }
+    }
+    outermost.map(<[u8]>::to_vec)
 }
 
 /// The snapshot of a list.
@@ -201,6 +242,30 @@ fn summary(item: &Value) -> Option<FieldSummary> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn summaries_of_several_manifests_hold_for_all() {
+        let of = |null, nan, bounds: Option<[&[u8]; 2]>| FieldSummary {
+            contains_null: null,
+            contains_nan: nan,
+            lower: bounds.map(|[lower, _]| lower.to_vec()),
+            upper: bounds.map(|[_, upper]| upper.to_vec()),
+        };
+        let day = |day: i32| day.to_le_bytes();
+        let (a, b, c) = (day(-2), day(3), day(300));
+        let days = [of(false, Some(false), Some([&b, &b])), of(false, Some(false), Some([&a, &c]))];
+        // By their bytes, −2 and 300 would be in the wrong order.
+        let merged = FieldSummary::merged(days.iter(), false);
+        assert_eq!(merged, of(false, Some(false), Some([&a, &c])));
+        let texts = [of(false, None, Some([b"b", b"c"])), of(true, Some(false), None)];
+        let merged = FieldSummary::merged(texts.iter(), true);
+        assert_eq!(merged, of(true, None, Some([b"b", b"c"])));
+        let half = [FieldSummary { upper: None, ..texts[0].clone() }, texts[0].clone()];
+        let merged = FieldSummary::merged(half.iter(), true);
+        assert_eq!((merged.lower, merged.upper), (Some(b"b".to_vec()), None));
+        let nulls = [texts[1].clone(), texts[1].clone()];
+        assert_eq!(FieldSummary::merged(nulls.iter(), true), of(true, Some(false), None));
+    }
 
     fn manifest() -> ManifestFile {
         ManifestFile {

@@ -1,12 +1,14 @@
 //! Manifests: files that list data files (version 2 of the table format).
 //!
-//! Every entry is an added one. Its sequence numbers are null, and so inherited from the manifest list: they
-//! are known once the commit is, and the same manifest serves each attempt. All files of a manifest are
-//! under one partition spec. The same files make the same bytes.
+//! Entries of new files are added ones. Their sequence numbers are null, and so inherited from the manifest
+//! list. Manifests of this program are merged into one, whose entries are existing ones, with all that they had
+//! (`existing`). All files of a manifest are under one partition spec. The same files make the same
+//! bytes.
 //!
 //! Format: <https://iceberg.apache.org/spec/#manifests>.
 
 mod entry_schema;
+mod existing;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,7 @@ mod tests;
 use serde_json::{Value as Json, json};
 
 use self::entry_schema::entry_schema;
+pub(super) use self::existing::Existing;
 pub(super) use self::read::{Entry, read};
 use super::avro::{Encoder, container};
 use super::manifest_list::{FieldSummary, ManifestFile};
@@ -32,6 +35,18 @@ pub(super) struct DataFile {
     pub(super) metrics: Metrics,
 }
 
+impl DataFile {
+    /// Returns the approximate size of its entry.
+    pub(super) fn entry_bytes(&self) -> usize {
+        let metrics = &self.metrics;
+        let counts = [&metrics.column_sizes, &metrics.values, &metrics.nulls, &metrics.nans];
+        let counts: usize = counts.iter().map(|counts| 5 * counts.len()).sum();
+        let bounds = metrics.lower.values().chain(metrics.upper.values());
+        let bounds: usize = bounds.map(|bound| 4 + bound.len()).sum();
+        64 + self.path.len() + counts + bounds
+    }
+}
+
 /// The parts of a table that a manifest repeats.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table<'a> {
@@ -42,14 +57,34 @@ pub(super) struct Table<'a> {
     pub(super) spec: &'a Spec,
 }
 
+impl Table<'_> {
+    /// Returns the manifest file with `rows` entries.
+    fn container(&self, rows: usize, body: &Encoder) -> Result<Vec<u8>, String> {
+        let fields = &self.spec.fields;
+        let metadata = [
+            ("schema", self.schema.to_string()),
+            ("schema-id", self.schema_id.to_string()),
+            ("partition-spec", json!(fields).to_string()),
+            ("partition-spec-id", self.spec.spec_id.to_string()),
+            ("format-version", "2".to_owned()),
+            ("content", "data".to_owned()),
+        ];
+        Ok(container(&entry_schema(fields)?, &metadata, rows, body))
+    }
+}
+
 /// A manifest that is not put yet.
 #[derive(Debug)]
 pub(super) struct Manifest {
     pub(super) bytes: Vec<u8>,
-    rows: i64,
-    files: i64,
+    /// Numbers of files that are added, and that were there before.
+    files: [i64; 2],
+    /// Numbers of their rows.
+    rows: [i64; 2],
     spec_id: i32,
     partitions: Vec<FieldSummary>,
+    /// The least sequence number of a file; none: the manifest's.
+    least: Option<i64>,
 }
 
 /// Status of an entry whose file is new.
@@ -80,18 +115,11 @@ impl Manifest {
             rows = rows.checked_add(counts[0]).ok_or_else(too_large)?;
             entry(&mut body, snapshot_id, file, counts);
         }
-        let metadata = [
-            ("schema", table.schema.to_string()),
-            ("schema-id", table.schema_id.to_string()),
-            ("partition-spec", json!(fields).to_string()),
-            ("partition-spec-id", table.spec.spec_id.to_string()),
-            ("format-version", "2".to_owned()),
-            ("content", "data".to_owned()),
-        ];
-        let bytes = container(&entry_schema(fields)?, &metadata, files.len(), &body);
+        let bytes = table.container(files.len(), &body)?;
         let partitions = (0..fields.len()).map(|at| FieldSummary::of(values(files, at))).collect();
         let files = i64::try_from(files.len()).map_err(|_| "too many files".to_owned())?;
-        Ok(Manifest { bytes, rows, files, spec_id: table.spec.spec_id, partitions })
+        let (files, rows, spec_id) = ([files, 0], [rows, 0], table.spec.spec_id);
+        Ok(Manifest { bytes, files, rows, spec_id, partitions, least: None })
     }
 
     /// Returns the entry of this manifest in the list of the snapshot, once it is put at `path`.
@@ -107,10 +135,10 @@ impl Manifest {
             spec_id: self.spec_id.into(),
             content: DATA,
             sequence_number,
-            min_sequence_number: sequence_number,
+            min_sequence_number: self.least.unwrap_or(sequence_number),
             added_snapshot_id: snapshot_id,
-            files: [self.files, 0, 0],
-            rows: [self.rows, 0, 0],
+            files: [self.files[0], self.files[1], 0],
+            rows: [self.rows[0], self.rows[1], 0],
             partitions: Some(self.partitions.clone()),
             key_metadata: None,
         }
@@ -122,12 +150,27 @@ fn values(files: &[DataFile], at: usize) -> impl Iterator<Item = Option<&Partiti
     files.iter().map(move |file| file.partition.get(at).and_then(Option::as_ref))
 }
 
+/// The part of an entry before its file.
+#[derive(Clone, Copy)]
+struct Head {
+    status: i64,
+    snapshot_id: Option<i64>,
+    /// Sequence numbers of the rows and of the file.
+    numbers: [Option<i64>; 2],
+}
+
+impl Head {
+    fn write(self, to: &mut Encoder) {
+        to.long(self.status);
+        for number in [self.snapshot_id].into_iter().chain(self.numbers) {
+            to.optional(number, Encoder::long);
+        }
+    }
+}
+
 /// Appends the entry of a file with `counts` of rows and bytes, in the order of [`entry_schema`].
 fn entry(to: &mut Encoder, snapshot_id: i64, file: &DataFile, counts: [i64; 2]) {
-    to.long(ADDED);
-    to.optional(Some(snapshot_id), Encoder::long);
-    to.optional(None, Encoder::long);
-    to.optional(None, Encoder::long);
+    Head { status: ADDED, snapshot_id: Some(snapshot_id), numbers: [None; 2] }.write(to);
     to.long(DATA);
     to.text(&file.path);
     to.text("PARQUET");

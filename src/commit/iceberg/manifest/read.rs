@@ -1,5 +1,6 @@
 //! Reading of manifests, whoever wrote them.
 
+use super::ADDED;
 use crate::commit::iceberg::avro::{self, Value};
 
 /// Status of an entry whose file is there no longer.
@@ -12,6 +13,12 @@ pub(in crate::commit::iceberg) struct Entry {
     pub(in crate::commit::iceberg) path: String,
     pub(in crate::commit::iceberg) rows: u64,
     pub(in crate::commit::iceberg) bytes: u64,
+    /// Sequence number of its rows; none: the manifest's.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for tests"))]
+    pub(in crate::commit::iceberg) sequence_number: Option<i64>,
+    /// The snapshot of the manifest has added it.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for tests"))]
+    pub(in crate::commit::iceberg) is_added: bool,
 }
 
 /// Reads the entries of a manifest whose files are in the table, in their order.
@@ -45,5 +52,10 @@ fn entry(row: &Value) -> Option<(i64, Entry)> {
         Value::Bytes(path) => String::from_utf8(path.clone()).ok()?,
         _ => return None,
     };
-    Some((*status, Entry { path, rows: number(103)?, bytes: number(104)? }))
+    let sequence_number = match fields.get(&3) {
+        Some(Value::Long(number)) => Some(*number),
+        _ => None,
+    };
+    let (rows, bytes, is_added) = (number(103)?, number(104)?, *status == ADDED);
+    Some((*status, Entry { path, rows, bytes, sequence_number, is_added }))
 }

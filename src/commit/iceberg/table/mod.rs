@@ -3,18 +3,21 @@
 //! * `check`: what is asked of a table before anything is added. `create`: a new one.
 //! * `look`: the same without a change, for `check` and before an import.
 //! * `evolve`: columns, the name mapping, the spec without fields, each in a commit of its own.
-//! * `prepare`: what is done without rolls. `snapshot`: the commit that adds files.
+//! * `prepare`: what is done without rolls. `snapshot`: the commit that adds files. `merge`: one manifest in
+//!   place of many.
 
 mod check;
 mod create;
 mod evolve;
 mod look;
+mod merge;
 mod prepare;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use tokio::runtime::Handle;
 
@@ -50,6 +53,8 @@ pub(crate) struct IcebergTable {
     /// The table, as people write it.
     shown: String,
     known: KnownTable,
+    /// Version from which manifests are merged again, after they could not be. Relaxed: it guards nothing.
+    merges_from: AtomicI64,
 }
 
 impl IcebergTable {
@@ -79,6 +84,7 @@ impl IcebergTable {
             addresses,
             shown,
             known,
+            merges_from: AtomicI64::new(0),
         })
     }
 

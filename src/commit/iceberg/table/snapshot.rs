@@ -17,6 +17,9 @@ use crate::commit::iceberg::rest::protocol::{
 use crate::lake::{FileReceipt, StoreError, random_hex};
 use crate::record::Roll;
 
+/// Bytes of a manifest after which another one is begun.
+const PART_BYTES: usize = 4 << 20;
+
 /// Sums of a commit, for the summary of its snapshot.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
@@ -38,7 +41,7 @@ impl IcebergTable {
         files: Files<'_>,
         (node, last): (&str, Roll),
     ) -> Result<Visible, LogError> {
-        let mut manifests = self.read_list(table).await?;
+        let mut kept = self.read_list(table).await?;
         let sequence_number = table.last_sequence_number.checked_add(1);
         let sequence_number =
             sequence_number.ok_or_else(|| self.refused("has no more versions"))?;
@@ -46,16 +49,17 @@ impl IcebergTable {
         let ids = SnapshotIds { id: self.new_id(table)?, parent, sequence_number };
         let attempt = random_hex().map_err(|error| self.away(&error))?;
         let sums = sums(&files);
-        let mut added = Vec::new();
-        for manifest in self.manifests(fitting, files, ids)? {
-            let name = format!("{}/{METADATA}/{attempt}-m{}.avro", self.name, added.len());
-            let listed = manifest.listed(self.addresses.of_name(&name), ids.id, sequence_number);
+        let mut new = self.manifests(fitting, files, ids)?;
+        new.append(&mut self.merge(table, fitting, &mut kept).await);
+        let mut all = Vec::with_capacity(new.len() + kept.len());
+        for manifest in new {
+            let name = self.manifest_name(&attempt, all.len());
+            all.push(manifest.listed(self.addresses.of_name(&name), ids.id, sequence_number));
             self.put(&name, manifest.bytes).await?;
-            added.push(listed);
         }
-        added.append(&mut manifests);
+        all.append(&mut kept);
         let list = format!("{}/{METADATA}/snap-{}-1-{attempt}.avro", self.name, ids.id);
-        self.put(&list, manifest_list::write(ids, &added)).await?;
+        self.put(&list, manifest_list::write(ids, &all)).await?;
         let mark = (mark_of(node), last.to_string());
         let mut summary = summary(table, sums);
         summary.insert(mark.0.clone(), mark.1.clone());
@@ -84,7 +88,7 @@ impl IcebergTable {
         Ok(Visible::At { roll: last, version, added: true })
     }
 
-    /// Writes the manifests of files: one a spec.
+    /// Writes the manifests of files: one a spec, or several if it would be large.
     fn manifests(
         &self,
         fitting: &Fitting<'_>,
@@ -112,11 +116,15 @@ impl IcebergTable {
             }
         }
         let schema_id = fitting.schema.schema_id;
-        let manifest = |(spec, files): (&Spec, Vec<DataFile>)| {
+        let mut manifests = Vec::new();
+        for (spec, files) in of_specs {
             let table = Table { schema: fitting.schema_json, schema_id, spec };
-            Manifest::of(table, ids.id, &files).map_err(|what| self.refused(&what))
-        };
-        of_specs.into_iter().filter(|(_, files)| !files.is_empty()).map(manifest).collect()
+            for files in parts(&files) {
+                let manifest = Manifest::of(table, ids.id, files);
+                manifests.push(manifest.map_err(|what| self.refused(&what))?);
+            }
+        }
+        Ok(manifests)
     }
 
     /// Reads the manifests of the snapshot that readers see.
@@ -141,6 +149,23 @@ impl IcebergTable {
         manifest_list::read(&bytes).map_err(|what| self.refused(&format!("has {name}: {what}")))
     }
 
+    /// Returns the name of a manifest of an attempt: 32 hexadecimal digits and a number.
+    fn manifest_name(&self, attempt: &str, number: usize) -> String {
+        format!("{}/{METADATA}/{attempt}-m{number}.avro", self.name)
+    }
+
+    /// Tells whether a name is of a manifest of this program.
+    pub(super) fn is_ours(&self, name: &str) -> bool {
+        let name = name.strip_prefix(&*self.name).and_then(|name| name.strip_prefix('/'));
+        let name = name.and_then(|name| name.strip_prefix(METADATA)?.strip_prefix('/'));
+        let parts = name.and_then(|name| name.strip_suffix(".avro")?.split_once("-m"));
+        parts.is_some_and(|(attempt, number)| {
+            let is_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+            let is_number = number.bytes().all(|c| c.is_ascii_digit()) && !number.is_empty();
+            attempt.len() == 32 && attempt.bytes().all(is_hex) && is_number
+        })
+    }
+
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), LogError> {
         // One that exists is of this attempt, whose answer was lost: the name is new.
         self.lake.create_bytes(name, bytes).await.map(drop).map_err(|error| self.away(&error))
@@ -161,6 +186,19 @@ impl IcebergTable {
     pub(super) fn away(&self, error: &StoreError) -> LogError {
         self.unknown(&error.to_string())
     }
+}
+
+/// Divides files into parts, whose manifests have about the size that merged ones have.
+fn parts(files: &[DataFile]) -> Vec<&[DataFile]> {
+    let (mut parts, mut begin, mut bytes) = (Vec::new(), 0, 0);
+    for (at, file) in files.iter().enumerate() {
+        bytes += file.entry_bytes();
+        if bytes >= PART_BYTES || at + 1 == files.len() {
+            parts.extend(files.get(begin..=at));
+            (begin, bytes) = (at + 1, 0);
+        }
+    }
+    parts
 }
 
 fn sums((within, without): &Files<'_>) -> Sums {

@@ -8,6 +8,7 @@
 //! it was perhaps asked for again; it works and happens once more much later; the catalog goes away. Of a
 //! load: it works; no answer; a state that is the last one no longer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -53,6 +54,10 @@ pub(crate) struct State {
     done: Vec<Post>,
     /// The data files that each commit has added.
     pub(crate) added: Vec<Vec<String>>,
+    /// The sequence number of each of them.
+    pub(crate) numbers: BTreeMap<String, i64>,
+    /// Manifests that have taken the place of others.
+    pub(crate) merges: u64,
     pub(crate) faults: Faults,
 }
 
@@ -78,6 +83,8 @@ impl FakeCatalog {
             late: Vec::new(),
             done: Vec::new(),
             added: Vec::new(),
+            numbers: BTreeMap::new(),
+            merges: 0,
             faults: Faults::default(),
         };
         let (state, meanwhile) = (Mutex::new(state), Mutex::default());
@@ -311,16 +318,24 @@ impl State {
                 let snapshot = &update["snapshot"];
                 let id = snapshot["snapshot-id"].as_i64().expect("an id");
                 let manifests = objects_at::manifests(objects, &snapshot["manifest-list"]);
-                let new = manifests.iter().filter(|m| m.added_snapshot_id == id);
-                let entries = new.flat_map(|manifest| objects_at::entries(objects, manifest));
-                self.added.push(entries.map(|entry| entry.path).collect());
+                let mut added = Vec::new();
+                for manifest in manifests.iter().filter(|m| m.added_snapshot_id == id) {
+                    self.merges += u64::from(manifest.files[1] > 0);
+                    for entry in objects_at::entries(objects, manifest) {
+                        if entry.is_added {
+                            self.numbers.insert(entry.path.clone(), manifest.sequence_number);
+                            added.push(entry.path);
+                        }
+                    }
+                }
+                self.added.push(added);
             }
         }
     }
 }
 
 /// Gives new ids, from 11 on: those of a struct's members before those below them.
-fn renew(fields: &mut Json, last: &mut i64, ids: &mut std::collections::BTreeMap<i64, i64>) {
+fn renew(fields: &mut Json, last: &mut i64, ids: &mut BTreeMap<i64, i64>) {
     let fields = fields.as_array_mut().expect("fields");
     for field in &mut *fields {
         *last += 1;
@@ -332,7 +347,7 @@ fn renew(fields: &mut Json, last: &mut i64, ids: &mut std::collections::BTreeMap
     }
 }
 
-fn renew_type(of: &mut Json, last: &mut i64, ids: &mut std::collections::BTreeMap<i64, i64>) {
+fn renew_type(of: &mut Json, last: &mut i64, ids: &mut BTreeMap<i64, i64>) {
     if of["type"] == "struct" {
         renew(&mut of["fields"], last, ids);
     }

@@ -1,6 +1,7 @@
 //! Iceberg tables of a catalog and a store in memory.
 
 pub(crate) mod fake;
+mod merge;
 mod objects_at;
 mod others;
 mod search;

@@ -33,7 +33,16 @@ impl Others {
 
     /// Does one thing to the table, if there is one.
     pub(super) fn act(&mut self, dice: &mut Dice, catalog: &FakeCatalog, objects: &InMemory) {
-        let what = dice.below(6);
+        self.act_with(dice.below(7), dice, catalog, objects);
+    }
+
+    pub(super) fn act_with(
+        &mut self,
+        what: u64,
+        dice: &mut Dice,
+        catalog: &FakeCatalog,
+        objects: &InMemory,
+    ) {
         let number = dice.roll() >> 16;
         catalog.alter(|table| {
             self.acts += 1;
@@ -60,6 +69,11 @@ impl Others {
                 4 => {
                     let next = table["last-sequence-number"].as_i64().expect("a number") + 1;
                     table["last-sequence-number"] = next.into();
+                }
+                5 => {
+                    let count = 2 + dice.below(5);
+                    table["properties"]["commit.manifest.min-count-to-merge"] =
+                        count.to_string().into();
                 }
                 _ => table["properties"]["theirs"] = number.to_string().into(),
             }

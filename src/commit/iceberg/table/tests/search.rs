@@ -177,10 +177,20 @@ impl History<'_> {
         .expect("manifests");
         all.extend(self.others.own.iter().cloned());
         assert_eq!(live, all, "files in the table");
-        let metadata = self.catalog.state.lock().table.clone().expect("a table");
+        let (metadata, numbers) = {
+            let state = self.catalog.state.lock();
+            (state.table.clone().expect("a table"), state.numbers.clone())
+        };
         let main = &metadata["refs"]["main"]["snapshot-id"];
         let snapshots = metadata["snapshots"].as_array().expect("snapshots");
         let Some(main) = snapshots.iter().find(|s| s["snapshot-id"] == *main) else { return };
+        for manifest in objects_at::manifests(&self.objects, &main["manifest-list"]) {
+            for entry in objects_at::entries(&self.objects, &manifest) {
+                let number = entry.sequence_number.unwrap_or(manifest.sequence_number);
+                let expected = numbers.get(&entry.path).copied();
+                assert_eq!(number, expected.unwrap_or(number), "the number of {}", entry.path);
+            }
+        }
         assert_eq!(main["summary"]["total-records"], rows.to_string());
         assert_eq!(main["summary"]["total-data-files"], files.to_string());
     }
@@ -189,7 +199,7 @@ impl History<'_> {
 #[test]
 fn rolls_are_in_the_table_once_whatever_store_and_catalog_answer() {
     let runtime = runtime();
-    let (mut steps, mut unknown, mut faults, mut acts) = (0, 0, Vec::new(), 0);
+    let (mut steps, mut unknown, mut faults, mut acts, mut merges) = (0, 0, Vec::new(), 0, 0);
     let whole = histories(6, inputs(900), |seed| {
         let objects = Arc::new(InMemory::new());
         let mut history = History {
@@ -216,7 +226,9 @@ fn rolls_are_in_the_table_once_whatever_store_and_catalog_answer() {
         }
         history.end();
         acts += history.others.acts;
-        faults.push(history.catalog.state.lock().faults);
+        let state = history.catalog.state.lock();
+        faults.push(state.faults);
+        merges += state.merges;
         steps
     });
     let all = |of: fn(&Faults) -> u64| faults.iter().map(of).sum::<u64>();
@@ -231,6 +243,7 @@ fn rolls_are_in_the_table_once_whatever_store_and_catalog_answer() {
         all(|f| f.away),
         unknown,
         acts,
+        merges,
     ];
     println!("{steps} steps; {kinds:?}");
     assert!(!whole || kinds.iter().all(|kind| *kind > 0), "{kinds:?}");
