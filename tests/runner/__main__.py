@@ -209,6 +209,7 @@ def searches(tally):
         "publish::tests::visible": "1000000",
         "publish::visibility::tests": "1000000",
         "commit::delta::tests::search": "1000000",
+        "commit::iceberg::table::tests::search": "200000",
         "fuzz": "10000000",
     }
     for name, count in steps.items():

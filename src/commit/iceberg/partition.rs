@@ -18,6 +18,7 @@ use crate::columnar::statistics::{Bound, Scalar};
 use crate::lake::FileReceipt;
 use crate::schema::TableSchema;
 use crate::table::Template;
+use crate::table::hive_path::values_of_path;
 use crate::table::partition::Part;
 use crate::table::partition::transform::Unit;
 
@@ -104,14 +105,26 @@ pub(super) fn of_file(
     if file.overflow || written_by != template.as_str() {
         return None;
     }
-    template
-        .segments
-        .iter()
-        .map(|segment| {
-            let [part] = &*segment.parts else { return None };
-            value_of(part, table, file, file.partition_values.get(&segment.name)?.as_deref())
-        })
-        .collect()
+    // Receipts of the first build have the path of the partition alone.
+    let of_path = match file.partition_values.is_empty() {
+        true => Some(values_of_path(template, &file.partition)?),
+        false => None,
+    };
+    let values = template.segments.iter().enumerate().map(|(at, segment)| {
+        let [part] = &*segment.parts else { return None };
+        let value = match &of_path {
+            Some(values) => values.get(at)?.as_deref().filter(|value| !is_cut(value)),
+            None => file.partition_values.get(&segment.name)?.as_deref(),
+        };
+        value_of(part, table, file, value)
+    });
+    values.collect()
+}
+
+/// Tells whether a value of a path may have been cut, and ends in a hash.
+fn is_cut(value: &str) -> bool {
+    let hash = value.rsplit_once('~').map(|(_, hash)| hash);
+    hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// Returns the value of a segment, unless statistics contradict it; the outer none is no value.
@@ -290,7 +303,23 @@ mod tests {
         let of_day = |day| of(&file([Some(day), Some("a")], None));
         assert_eq!(of_day("1969-12-31"), None);
         assert_eq!(of_day("1970-01-01").unwrap()[0], Some(PartitionValue::Int(0)));
-        // A receipt of an earlier version has no values.
-        assert_eq!(of(&FileReceipt { partition_values: BTreeMap::new(), ..whole }), None);
+        // A receipt of an earlier version has a path alone, and no statistics.
+        let earlier = |path: &str| {
+            of(&FileReceipt {
+                partition: path.to_owned(),
+                partition_values: BTreeMap::new(),
+                statistics: None,
+                ..whole.clone()
+            })
+        };
+        let values = of(&FileReceipt { statistics: None, ..whole.clone() });
+        assert_eq!(earlier("date=2017-11-16/tenant=a"), values);
+        let cut = format!("date=2017-11-16/tenant={}~0123456789abcdef", "a".repeat(160));
+        for path in [&*cut, "date=2017-11-16", "date=2017-11-16/tenant=__HIVE_DEFAULT_PARTITION__"] {
+            assert_eq!(earlier(path), None, "{path}");
+        }
+        // Rows of the overflow, which were of any day, were there before receipts said so.
+        assert_eq!(earlier("date=__HIVE_DEFAULT_PARTITION__/tenant=a"), None);
+        assert_eq!(earlier("date=0001-01-01/tenant=a"), None);
     }
 }

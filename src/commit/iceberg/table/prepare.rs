@@ -89,7 +89,9 @@ impl IcebergTable {
 fn added(before: &Schema, after: &Schema) -> Vec<String> {
     let known = before.leaves();
     let is_column = |name: &str| before.fields.iter().any(|field| field.name == name);
-    let new = after.leaves().into_keys().filter(|path| !known.contains_key(path));
+    // Entries of maps have two names in files.
+    let new = after.leaves().into_keys().filter(|path| !path.contains(".entries."));
+    let new = new.filter(|path| !known.contains_key(path));
     let columns: BTreeSet<String> = new
         .map(|path| match path.split('.').next() {
             Some(first) if !is_column(first) => first.to_owned(),

@@ -187,16 +187,16 @@ impl FakeCatalog {
         }
         let status = [500, 502, 503, 504, 429][state.dice.below(5) as usize];
         match state.dice.below(10) {
-            0 | 1 => {
+            0 => {
                 state.faults.refused += 1;
                 (!state.dice.one_in(3)).then(|| (status, json!("")))
             }
-            2 | 3 => {
+            1 | 2 => {
                 state.faults.lost_answers += 1;
                 state.apply(&post, &self.objects);
                 None
             }
-            4 | 5 => {
+            3 | 4 => {
                 state.faults.other_answers += 1;
                 state.apply(&post, &self.objects);
                 let others = [(409, "CommitFailedException"), (400, "ValidationException")];
@@ -210,12 +210,12 @@ impl FakeCatalog {
                     }
                 })
             }
-            6 => {
+            5 => {
                 state.faults.doubled += 1;
                 state.apply(&post, &self.objects);
                 Some(state.apply(&post, &self.objects))
             }
-            7 => {
+            6 | 7 => {
                 state.faults.late += 1;
                 state.late.push(post);
                 state.dice.one_in(2).then(|| (504, json!("")))
