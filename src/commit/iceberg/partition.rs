@@ -315,7 +315,8 @@ mod tests {
         let values = of(&FileReceipt { statistics: None, ..whole.clone() });
         assert_eq!(earlier("date=2017-11-16/tenant=a"), values);
         let cut = format!("date=2017-11-16/tenant={}~0123456789abcdef", "a".repeat(160));
-        for path in [&*cut, "date=2017-11-16", "date=2017-11-16/tenant=__HIVE_DEFAULT_PARTITION__"] {
+        for path in [&*cut, "date=2017-11-16", "date=2017-11-16/tenant=__HIVE_DEFAULT_PARTITION__"]
+        {
             assert_eq!(earlier(path), None, "{path}");
         }
         // Rows of the overflow, which were of any day, were there before receipts said so.

@@ -64,8 +64,7 @@ fn file(codec: &str, block: &[u8]) -> Vec<u8> {
 
 #[test]
 fn files_of_other_writers_are_read_by_the_ids_of_their_fields() {
-    let mut deflate =
-        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
     deflate.write_all(&ROW).unwrap();
     let zstd = zstd::encode_all(&ROW[..], 1).unwrap();
     for (codec, block) in

@@ -6,10 +6,10 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Request, StatusCode, Url};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use tokio::sync::OnceCell;
 
+use super::answer::Answer;
 use super::bounded_body::beginning;
 use super::error::{self, Effect, RestError};
 use super::names;
@@ -55,12 +55,6 @@ enum Auth {
 struct Paths {
     prefix: String,
     namespace: String,
-}
-
-/// An answer.
-struct Answer {
-    status: StatusCode,
-    body: Vec<u8>,
 }
 
 impl Catalog {
@@ -377,20 +371,6 @@ impl Catalog {
 impl std::fmt::Debug for Catalog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Catalog").field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-impl Answer {
-    fn parsed<T: DeserializeOwned>(self, effect: Effect) -> Result<T, RestError> {
-        if !self.status.is_success() {
-            return Err(error::of_answer(self.status, &self.body, effect));
-        }
-        serde_json::from_slice(&self.body).map_err(|error| match effect {
-            Effect::Read => {
-                RestError::Refused(format!("the answer is none of a catalog: {}", one_line(&error)))
-            }
-            Effect::Write => RestError::Unknown("the answer is none of a catalog".to_owned()),
-        })
     }
 }
 

@@ -17,11 +17,12 @@
 //! Requests hold no lock but that of the token's renewal. Dropping a future of a commit leaves its outcome
 //! unknown.
 //!
-//! * `client`: requests and answers (`bounded_body`). `options`: addresses and credentials. `tokens`: OAuth2.
+//! * `client`: requests and answers (`answer`, `bounded_body`). `options`: addresses and credentials. `tokens`: OAuth2.
 //! * `sigv4`: AWS. `names`: names in paths. `protocol`: JSON. `error`: outcomes.
 //!
 //! Format: <https://github.com/apache/iceberg/blob/main/open-api/rest-catalog-open-api.yaml>.
 
+mod answer;
 mod bounded_body;
 mod client;
 mod error;

@@ -2,8 +2,8 @@
 
 use super::IcebergTable;
 use crate::commit::delta::LogError;
-use crate::commit::iceberg::mark_of;
 use crate::commit::iceberg::rest::protocol::Metadata;
+use crate::commit::iceberg::{mark_of, node_of};
 use crate::record::Roll;
 
 /// The version of the table format that is written.
@@ -21,25 +21,34 @@ impl IcebergTable {
                 table.format_version
             )));
         }
+        self.check_marks(table)
+    }
+
+    /// Checks that the table has kept the marks that its latest snapshot was committed with. One that lost
+    /// them would get rolls again.
+    fn check_marks(&self, table: &Metadata) -> Result<(), LogError> {
+        let Some(main) = table.main() else { return Ok(()) };
+        for (key, text) in &main.summary {
+            let Some(node) = node_of(key) else { continue };
+            let Ok(roll) = text.parse().map(Roll) else { continue };
+            if self.marked(table, node)?.is_none_or(|mark| mark < roll) {
+                return Err(self.refused(&format!(
+                    "has lost its property {key}, by which it is known which rolls it has, and they would be                      added again. If somebody has changed it, set it to {roll}, and look for others that                      are gone (`sessionlake verify`); if the catalog does not keep properties, take                      another one"
+                )));
+            }
+        }
         Ok(())
     }
 
-    /// Returns the last roll of `node` that the table has.
-    ///
-    /// The property counts, since snapshots expire. The one in the latest snapshot is for those who take
-    /// the property away.
+    /// Returns the last roll of `node` that the table has. The property counts, since snapshots expire.
     pub(super) fn marked(&self, table: &Metadata, node: &str) -> Result<Option<Roll>, LogError> {
         let key = mark_of(node);
-        let summary = table.main().and_then(|main| main.summary.get(&key));
-        let mut mark = None;
-        for text in table.properties.get(&key).into_iter().chain(summary) {
-            let wrong = || {
-                let text = crate::error_text::shown(text);
-                self.refused(&format!("has {key} = {text}, which is no roll: mend the property"))
-            };
-            mark = mark.max(Some(Roll(text.parse().map_err(|_| wrong())?)));
-        }
-        Ok(mark)
+        let Some(text) = table.properties.get(&key) else { return Ok(None) };
+        let wrong = |_| {
+            let text = crate::error_text::shown(text);
+            self.refused(&format!("has {key} = {text}, which is no roll: mend the property"))
+        };
+        Ok(Some(Roll(text.parse().map_err(wrong)?)))
     }
 }
 

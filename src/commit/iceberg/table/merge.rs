@@ -68,11 +68,8 @@ impl IcebergTable {
             if small.is_empty() {
                 continue;
             }
-            let parts = Table {
-                schema: fitting.schema_json,
-                schema_id: fitting.schema.schema_id,
-                spec,
-            };
+            let parts =
+                Table { schema: fitting.schema_json, schema_id: fitting.schema.schema_id, spec };
             match self.merged(&small, parts, settings).await {
                 Some((manifest, paths)) => {
                     manifests.retain(|manifest| !paths.contains(&manifest.path));

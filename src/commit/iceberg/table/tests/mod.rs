@@ -250,7 +250,13 @@ fn files_of_no_partition_are_under_a_spec_without_fields() {
 /// Nothing that stops a table changes it.
 #[test]
 fn a_table_that_cannot_take_rolls_is_refused() {
-    let change: [(&str, fn(&mut Json)); 6] = [
+    let change: [(&str, fn(&mut Json)); 8] = [
+        ("has lost its property sessionlake.roll.n1", |t| {
+            t["properties"].as_object_mut().expect("an object").remove("sessionlake.roll.n1");
+        }),
+        ("has lost its property sessionlake.roll.n1", |t| {
+            t["properties"]["sessionlake.roll.n1"] = "0".into();
+        }),
         ("has version 3 of the table format", |t| t["format-version"] = 3.into()),
         ("is another table now", |t| t["table-uuid"] = "other".into()),
         ("is not partitioned by `date=", |t| t["partition-specs"] = json!([])),

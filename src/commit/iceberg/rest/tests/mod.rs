@@ -1,15 +1,17 @@
 //! A client against a server that answers as it is told.
 
+mod server;
+mod tokens;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use self::server::{Got, Server};
 use super::options::OAuth2;
 use super::protocol::{Commit, CreateTable, Requirement, Snapshot, SortOrder, Update};
 use super::sigv4::Keys;
@@ -17,95 +19,7 @@ use super::{Catalog, Credentials, Options, RestError};
 use crate::clock::ManualClock;
 use crate::commit::iceberg::partition::{PartitionField, Spec};
 use crate::commit::iceberg::schema::Schema;
-use crate::record::Micros;
 use crate::schema::TableSchema;
-
-/// A request as it came over the wire.
-#[derive(Clone, Debug)]
-struct Got {
-    /// Method and path.
-    line: String,
-    head: String,
-    body: String,
-}
-
-impl Got {
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-}
-
-struct Server {
-    address: SocketAddr,
-    got: Arc<Mutex<Vec<Got>>>,
-}
-
-impl Server {
-    /// Starts a server. A status of 0 closes the connection without an answer, of 1 in the middle of one,
-    /// and of 2 never answers.
-    async fn start(
-        answer: impl Fn(&Got, usize) -> (u16, String) + Send + Sync + 'static,
-    ) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let got: Arc<Mutex<Vec<Got>>> = Arc::default();
-        let (seen, answer) = (Arc::clone(&got), Arc::new(answer));
-        tokio::spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
-                tokio::spawn(async move {
-                    let mut bytes = Vec::new();
-                    let request = loop {
-                        let mut more = [0; 4096];
-                        let n = socket.read(&mut more).await.unwrap_or(0);
-                        bytes.extend_from_slice(&more[..n]);
-                        let text = String::from_utf8_lossy(&bytes).into_owned();
-                        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-                            assert_ne!(n, 0, "a request that is cut");
-                            continue;
-                        };
-                        let line = head.lines().next().unwrap().replace(" HTTP/1.1", "");
-                        let got = Got { line, head: head.to_owned(), body: body.to_owned() };
-                        let length = got.header("content-length").map_or(0, |n| n.parse().unwrap());
-                        if body.len() >= length {
-                            break got;
-                        }
-                    };
-                    let number = seen.lock().len();
-                    let (status, body) = answer(&request, number);
-                    seen.lock().push(request);
-                    let length = body.len() + usize::from(status == 1);
-                    let code = if status == 1 { 200 } else { status };
-                    let text = format!(
-                        "HTTP/1.1 {code} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-                    );
-                    match status {
-                        0 => {}
-                        2 => tokio::time::sleep(Duration::from_secs(60)).await,
-                        _ => drop(socket.write_all(text.as_bytes()).await),
-                    }
-                    let _ = socket.shutdown().await;
-                });
-            }
-        });
-        Server { address, got }
-    }
-
-    fn catalog(&self, credentials: Credentials) -> Catalog {
-        let mut options = Options::new(&format!("http://{}/base/", self.address), "db");
-        options.namespace.push("a b".to_owned());
-        options.warehouse = Some("s3://w/".to_owned());
-        options.credentials = credentials;
-        options.timeout = Duration::from_millis(500);
-        let clock = ManualClock::at(Micros(1_440_938_160_000_000));
-        Catalog::new(options, Arc::new(clock)).unwrap()
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.got.lock().iter().map(|got| got.line.clone()).collect()
-    }
-}
 
 fn error_body(kind: &str, message: &str) -> String {
     json!({"error": {"message": message, "type": kind, "code": 1}}).to_string()
@@ -300,102 +214,6 @@ async fn a_catalog_that_does_not_answer_is_away_and_asked_anew() {
     let catalog = Catalog::new(options, Arc::new(ManualClock::default())).unwrap();
     let error = catalog.commit("t", &commit()).await.unwrap_err();
     assert!(matches!(error, RestError::Away(_)), "{error:?}");
-}
-
-fn oauth2() -> Credentials {
-    Credentials::OAuth2(OAuth2::parse("id:se:c&ret"))
-}
-
-/// Grants tokens t1, t2, …, as long as `is_there`; knows only the last one.
-async fn token_server(
-    expires_in: u64,
-    is_there: impl Fn(usize) -> bool + Send + Sync + 'static,
-) -> Server {
-    let granted = Mutex::new(0);
-    Server::start(move |got, number| {
-        if got.line.contains("/oauth/tokens") {
-            if !is_there(number) {
-                return (504, String::new());
-            }
-            *granted.lock() += 1;
-            let token = format!("t{}", granted.lock());
-            return (200, json!({"access_token": token, "expires_in": expires_in}).to_string());
-        }
-        let last = format!("Bearer t{}", granted.lock());
-        match got.header("authorization") == Some(&last) {
-            true if got.line.contains("config") => (200, "{}".to_owned()),
-            true => (200, loaded()),
-            false => (401, error_body("NotAuthorizedException", "expired")),
-        }
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_token_is_fetched_once_and_renewed_when_it_is_refused() {
-    let server = token_server(3_600, |_| true).await;
-    let catalog = server.catalog(oauth2());
-    for _ in 0..3 {
-        catalog.load("t").await.unwrap().unwrap();
-    }
-    let tokens = || server.lines().iter().filter(|line| line.contains("/oauth/")).count();
-    assert_eq!(tokens(), 1);
-    let asked = server.got.lock()[0].clone();
-    assert_eq!(asked.line, "POST /base/v1/oauth/tokens");
-    let form =
-        "grant_type=client_credentials&client_id=id&client_secret=se%3Ac%26ret&scope=catalog";
-    assert_eq!(asked.body, form);
-    // Somebody else's renewal makes the token void.
-    let other = server.catalog(oauth2());
-    other.load("t").await.unwrap();
-    catalog.commit("t", &commit()).await.unwrap();
-    assert_eq!(tokens(), 3);
-}
-
-#[tokio::test]
-async fn a_token_that_is_refused_again_ends_the_request() {
-    let server = Server::start(|got, _| match got.line.contains("/oauth/") {
-        true => (200, r#"{"access_token":"t"}"#.to_owned()),
-        false => (401, error_body("NotAuthorizedException", "never")),
-    })
-    .await;
-    let error = server.catalog(oauth2()).load("t").await.unwrap_err();
-    let why = "the catalog answers 401 Unauthorized: NotAuthorizedException: never; it does not know \
-               who asks: give the credential, token or signing_name under [catalog] that it wants";
-    assert_eq!(error, RestError::Refused(why.to_owned()));
-    assert_eq!(server.lines().len(), 4);
-}
-
-#[tokio::test]
-async fn a_token_endpoint_that_was_away_is_of_no_consequence() {
-    // Away at first: each request fails, and the next one asks again.
-    let server = token_server(3_600, |number| number > 1).await;
-    let catalog = server.catalog(oauth2());
-    for _ in 0..2 {
-        let error = catalog.load("t").await.unwrap_err();
-        assert!(matches!(error, RestError::Away(_)), "{error:?}");
-    }
-    catalog.load("t").await.unwrap().unwrap();
-    // Away when the token is due, of 4 s after 3 s: it is used while it is valid.
-    let server = token_server(4, |number| number == 0).await;
-    let catalog = server.catalog(oauth2());
-    catalog.load("t").await.unwrap().unwrap();
-    tokio::time::sleep(Duration::from_millis(3_100)).await;
-    catalog.load("t").await.unwrap().unwrap();
-    let asked = server.lines().iter().filter(|line| line.contains("/oauth/")).count();
-    assert_eq!(asked, 2);
-}
-
-#[tokio::test]
-async fn a_client_that_the_endpoint_does_not_know_is_refused() {
-    let server = Server::start(|_, _| {
-        (401, r#"{"error":"invalid_client","error_description":"who?"}"#.to_owned())
-    })
-    .await;
-    let error = server.catalog(oauth2()).load("t").await.unwrap_err();
-    let why = "the token endpoint answers 401 Unauthorized: invalid_client who?; are credential, scope and \
-               oauth2_uri under [catalog] right?";
-    assert_eq!(error, RestError::Refused(why.to_owned()));
 }
 
 #[tokio::test]
