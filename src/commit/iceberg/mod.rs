@@ -45,6 +45,7 @@ mod view;
 
 pub(crate) use self::rest::Catalog;
 pub(crate) use self::table::IcebergTable;
+#[allow(unused_imports, reason = "not wired yet")]
 pub(crate) use self::view::{Deletes, IcebergView};
 
 /// Begin of the names of the table properties that mark rolls.

@@ -126,26 +126,17 @@ pub(super) fn container(
     file.0
 }
 
-/// The content of a file.
-#[derive(Debug)]
-pub(super) struct Contents {
-    /// Its metadata.
-    pub(super) metadata: Metadata,
-    /// Its rows.
-    pub(super) rows: Vec<Value>,
-}
-
 /// The metadata of a file.
 pub(super) type Metadata = BTreeMap<String, Vec<u8>>;
 
-/// Reads a file.
+/// Reads the rows of a file.
 ///
 /// # Errors
 /// [`Unreadable`]: it is cut, is no such file, or has a type or codec that this version does not read.
-pub(super) fn read(file: &[u8]) -> Result<Contents, Unreadable> {
+pub(super) fn read(file: &[u8]) -> Result<Vec<Value>, Unreadable> {
     let mut rows = Vec::new();
-    let metadata = read_each(file, |row, _| rows.push(row))?;
-    Ok(Contents { metadata, rows })
+    read_each(file, |row, _| rows.push(row))?;
+    Ok(rows)
 }
 
 /// Reads a file, hands each row with its bytes to `each`, and returns its metadata.

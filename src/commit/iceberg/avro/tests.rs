@@ -70,7 +70,7 @@ fn files_of_other_writers_are_read_by_the_ids_of_their_fields() {
     for (codec, block) in
         [("null", ROW.to_vec()), ("deflate", deflate.finish().unwrap()), ("zstandard", zstd)]
     {
-        assert_eq!(read(&file(codec, &block)).unwrap().rows, [row()], "{codec}");
+        assert_eq!(read(&file(codec, &block)).unwrap(), [row()], "{codec}");
     }
     let error = read(&file("snappy", &ROW)).unwrap_err().to_string();
     assert!(error.ends_with("its codec is `snappy`"), "{error}");
@@ -104,9 +104,9 @@ fn the_same_rows_are_the_same_bytes() {
     let body = Encoder(ROW.to_vec());
     let one = container(SCHEMA, &[("format-version", "2".to_owned())], 1, &body);
     assert_eq!(one, container(SCHEMA, &[("format-version", "2".to_owned())], 1, &body));
-    let read = read(&one).unwrap();
-    assert_eq!(read.rows, [row()]);
-    assert_eq!(read.metadata["format-version"], b"2");
+    assert_eq!(read(&one).unwrap(), [row()]);
+    let metadata = read_each(&one, |_, bytes| assert_eq!(bytes, ROW)).unwrap();
+    assert_eq!(metadata["format-version"], b"2");
     let none = container(SCHEMA, &[], 0, &Encoder::default());
-    assert!(super::read(&none).unwrap().rows.is_empty());
+    assert!(read(&none).unwrap().is_empty());
 }

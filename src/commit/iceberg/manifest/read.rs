@@ -26,9 +26,9 @@ pub(in crate::commit::iceberg) struct Entry {
 /// # Errors
 /// It is no manifest that this version reads.
 pub(in crate::commit::iceberg) fn read(file: &[u8]) -> Result<Vec<Entry>, String> {
-    let contents = avro::read(file).map_err(|error| error.to_string())?;
+    let rows = avro::read(file).map_err(|error| error.to_string())?;
     let mut entries = Vec::new();
-    for row in &contents.rows {
+    for row in &rows {
         match entry(row) {
             Some((DELETED, _)) => {}
             Some((_, entry)) => entries.push(entry),

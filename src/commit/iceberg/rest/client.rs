@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Request, StatusCode, Url};
+use reqwest::{Client, Method, Request, Url};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::OnceCell;
@@ -343,7 +343,7 @@ impl Catalog {
         if let Some(fake) = &self.fake {
             let broken = || effect.unanswered("the connection is broken".to_owned());
             let (status, body) = fake(&request).ok_or_else(broken)?;
-            let status = StatusCode::from_u16(status).unwrap_or_default();
+            let status = reqwest::StatusCode::from_u16(status).unwrap_or_default();
             return Ok(Answer { status, body });
         }
         let mut answer = match self.http.execute(request).await {

@@ -49,8 +49,6 @@ pub(in crate::commit::iceberg) struct Metadata {
     #[serde(default)]
     pub(in crate::commit::iceberg) partition_specs: Vec<Spec>,
     #[serde(default)]
-    pub(in crate::commit::iceberg) sort_orders: Vec<SortOrder>,
-    #[serde(default)]
     pub(in crate::commit::iceberg) properties: BTreeMap<String, String>,
     #[serde(default)]
     current_snapshot_id: Option<i64>,
@@ -178,7 +176,6 @@ pub(in crate::commit::iceberg) struct Commit {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub(in crate::commit::iceberg) enum Requirement {
-    AssertCreate,
     AssertTableUuid {
         uuid: String,
     },

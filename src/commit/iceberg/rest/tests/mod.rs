@@ -151,8 +151,6 @@ async fn a_commit_has_the_json_of_the_protocol() {
     assert_eq!(set, r#"{"action":"set-current-schema","schema-id":-1}"#);
     let spec = text(Update::AddSpec { spec: Spec::default() });
     assert_eq!(spec, r#"{"action":"add-spec","spec":{"fields":[],"spec-id":0}}"#);
-    let create = serde_json::to_value(Requirement::AssertCreate).unwrap();
-    assert_eq!(create, json!({"type": "assert-create"}));
 }
 
 #[tokio::test]
