@@ -339,7 +339,7 @@ def test_answers_of_the_catalog_are_lost(make_server, catalog, form):
         proxy.close()
 
 
-AWAY_SHORT = {"before_s": 2, "away_s": 8, "rate": 6}
+AWAY_SHORT = {"before_s": 2, "away_s": 8, "rate": 3}
 AWAY_LONG = {"before_s": 60, "away_s": 300, "rate": float(os.environ.get("SESSIONLAKE_AWAY_RATE", "32"))}
 
 
@@ -372,7 +372,7 @@ def test_the_catalog_is_away(make_server, own_catalog, command, how, form):
     lake.forget()
     time.sleep(2)
     load.stop()
-    wait_until(lambda: len(lake.session_ids()) >= load.sessions(), 90, "all is visible", 1)
+    wait_until(lambda: len(lake.session_ids()) >= load.sessions(), 200, "all is visible", 1)
     server.drain(timeout_s=200)
     assert set(load.statuses) == {200} and load.broken == 0, load.statuses
     visible_once(lake, [load], f"{own_catalog.name} {how}")
