@@ -5,6 +5,7 @@ every time, `tests/run soak` runs the long ones. Maintenance by Spark is in test
 """
 
 import datetime
+import functools
 import json
 import os
 import random
@@ -22,6 +23,7 @@ from harness.load import Load, check_all
 from harness.process import kill_until_done, wait_until
 from harness.server import Server
 from harness.unsure import UnsureCatalog
+from pyiceberg.catalog import load_catalog
 from pyiceberg.transforms import DayTransform, IdentityTransform
 from sessions import Sessions
 
@@ -111,6 +113,33 @@ def test_the_table_says_what_its_columns_are(landed):
     mapped = {field.field_id for field in table.name_mapping().root}
     assert mapped == {field.field_id for field in fields.values()}
     assert lake.check_table() == len(lake.data_files())
+
+
+def test_the_queries_of_the_document(landed):
+    """Those of docs/iceberg.md, with the addresses and names of the catalog at hand."""
+    lake, _ = landed
+    if lake.catalog.credential is None:
+        pytest.skip("they are for a catalog with credentials")
+    key, secret = lake.catalog.credential.split(":")
+    text = (place.ROOT / "docs/iceberg.md").read_text()
+    for a, b in {
+        "https://catalog.example.com/api/catalog": lake.catalog.uri,
+        "'id'": f"'{key}'",
+        "'secret'": f"'{secret}'",
+        "id:secret": lake.catalog.credential,
+        "ATTACH 'lake'": f"ATTACH '{lake.catalog.warehouse}'",
+        'warehouse="lake"': f'warehouse="{lake.catalog.warehouse}"',
+        "sessionlake.user_sessions": f"{lake.namespace}.user_sessions",
+    }.items():
+        text = text.replace(a, b)
+    by_duckdb, by_python = (text.split(start)[1].split("```")[0] for start in ("-- DuckDB\n", "# pyiceberg\n"))
+    lake.forget()
+    sql = by_duckdb.replace("INSTALL iceberg; LOAD iceberg;", "")
+    assert lake.connection.execute(sql).fetchall() == [(208,)]
+    *_, query = by_python.strip().splitlines()
+    names = {"load_catalog": functools.partial(load_catalog, **lake.catalog.s3_of(lake.at))}
+    exec(by_python.replace(query, f"found = {query}"), names)
+    assert len(names["found"]) == 208
 
 
 def test_nothing_but_metadata_is_new_in_the_lake(landed):

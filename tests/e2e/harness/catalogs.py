@@ -50,19 +50,22 @@ class RestCatalog:
         flags = {"warehouse": self.warehouse, "credential": self.credential}
         return {name: value for name, value in flags.items() if value}
 
-    def load(self, at):
-        """The catalog by pyiceberg, for tables whose files are where the lake is."""
-        s3 = {
-            "s3.endpoint": at.env.get("AWS_ENDPOINT_URL"),
+    def s3_of(self, at):
+        """Settings of pyiceberg for the bucket of a lake; none for a folder."""
+        if "AWS_ENDPOINT_URL" not in at.env:
+            return {}
+        return {
+            "s3.endpoint": at.env["AWS_ENDPOINT_URL"],
             "s3.access-key-id": stores.KEY,
             "s3.secret-access-key": stores.SECRET,
             "s3.region": "us-east-1",
         }
-        more = dict(self.flags)
+
+    def load(self, at):
+        """The catalog by pyiceberg, for tables whose files are where the lake is."""
+        more = {**self.flags, **self.s3_of(at)}
         if self.credential:
             more["oauth2-server-uri"] = self.token_uri
-        if s3["s3.endpoint"]:
-            more |= s3
         return load_catalog("tests", type="rest", uri=self.uri, **more)
 
     def attach(self, connection, name="catalog"):
