@@ -426,10 +426,10 @@ def test_a_killed_import_goes_on(folder, command, iceberg_lake):
     source = Sessions("killed", days=3)
     ids = []
     for name in ("a", "b"):
-        some, data = source.bulk(3000)
+        some, data = source.bulk(1500)
         ids += some
         (folder / name).write_bytes(data)
-    arguments = ["import", "a", "b", *FORMAT, "--roll-rows", "500", "--lake", lake.at.uri]
+    arguments = ["import", "a", "b", *FORMAT, "--roll-rows", "300", "--lake", lake.at.uri]
     kill_until_done([place.binary(), *arguments], folder, 1.35, b"left out: a, b.", lake.at.env)
     assert sorted(lake.session_ids()) == sorted(ids)
     lake.check_table()
