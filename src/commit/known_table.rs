@@ -10,18 +10,24 @@
 //! processes notice, since they read the identity again before they refuse. What they know of marks is of
 //! the table before: the attempt that notices fails, and [`KnownTable::generation`] has changed then.
 //!
+//! A table that was set back to an earlier state, as from a copy, has lower marks than before: rolls that it
+//! had are in it no longer. That is noticed alike, and they are added again, since a later mark would hide
+//! that they are not there.
+//!
 //! # Failure modes
 //! * The process ends between the creation of the table and that of the identity: the next one takes the
 //!   table as it finds it.
 //! * The identity cannot be created, as to credentials without the right: this process remembers the id,
 //!   and says so once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::lake::{Lake, RecordError, StoreError, names};
+use crate::record::Roll;
 use crate::table::Format;
 
 /// The reason that a table is not taken.
@@ -44,6 +50,8 @@ pub(crate) struct KnownTable {
     format: Format,
     /// The id, once the table was seen.
     id: Mutex<Option<String>>,
+    /// The last roll of each node that was asked for, as the table had it then.
+    marks: Mutex<BTreeMap<String, Roll>>,
     /// Relaxed: it is read by the thread that changes it.
     generation: AtomicU64,
 }
@@ -52,11 +60,12 @@ impl KnownTable {
     /// Makes the memory of a table that was not seen yet.
     pub(crate) fn new(lake: &Lake, name: &Arc<str>, format: Format) -> KnownTable {
         let (lake, name) = (lake.clone(), Arc::clone(name));
-        KnownTable { lake, name, format, id: Mutex::default(), generation: AtomicU64::new(0) }
+        let (id, marks) = (Mutex::default(), Mutex::default());
+        KnownTable { lake, name, format, id, marks, generation: AtomicU64::new(0) }
     }
 
-    /// Returns a number that changes when another table is taken: marks that were read before it are of
-    /// no use.
+    /// Returns a number that changes when another table is taken, or this one was set back: marks that were
+    /// read before it are of no use.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
     }
@@ -91,9 +100,43 @@ impl KnownTable {
         if known.is_none() {
             return Ok(());
         }
+        self.marks.lock().clear();
         self.generation.fetch_add(1, Ordering::Relaxed);
         tracing::warn!("table {} is another one from now on, with the id {id}", self.name);
         Err(UnknownTable::Away("it was made anew, and is asked for its marks again".to_owned()))
+    }
+
+    /// Takes note that the table has the rolls of `node` up to `mark`.
+    ///
+    /// # Errors
+    /// It had more before: marks are to be asked for again. A state that was not the latest looks like this,
+    /// too.
+    pub(crate) fn marked(&self, node: &str, mark: Option<Roll>) -> Result<(), UnknownTable> {
+        let before = {
+            let mut marks = self.marks.lock();
+            match mark {
+                Some(mark) => marks.insert(node.to_owned(), mark),
+                None => marks.remove(node),
+            }
+        };
+        let Some(before) = before.filter(|before| mark.is_none_or(|mark| mark < *before)) else {
+            return Ok(());
+        };
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        let now = mark.map_or("none".to_owned(), |mark| mark.to_string());
+        let why = format!(
+            "it had rolls of {node} up to {before} before, and has them up to {now} now: it was set back to an \
+             earlier state, or that is not the latest one; it is asked again, and gets what it lacks"
+        );
+        tracing::warn!("table {}: {why}", self.name);
+        Err(UnknownTable::Away(why))
+    }
+
+    /// Takes note that the table has got the rolls of `node` up to `last`.
+    pub(crate) fn committed(&self, node: &str, last: Roll) {
+        let mut marks = self.marks.lock();
+        let mark = marks.get(node).map_or(last, |mark| last.max(*mark));
+        marks.insert(node.to_owned(), mark);
     }
 
     /// Takes note that there is no table.

@@ -49,7 +49,7 @@ impl LogError {
         match error {
             UnknownTable::Refused(what) => LogError::Refused(format!("{table} {what}")),
             UnknownTable::Away(why) => {
-                LogError::Unknown(format!("asking for the id of {table}: {why}"))
+                LogError::Unknown(format!("asking which table {table} is: {why}"))
             }
         }
     }

@@ -30,7 +30,7 @@ pub(super) const CHECKPOINT_EVERY: u64 = 100;
 /// The writer, as commits name it.
 const WRITER: &str = concat!("sessionlake/", env!("CARGO_PKG_VERSION"));
 
-/// A Delta table in a lake. Keeps the id of the table and nothing else between calls.
+/// A Delta table in a lake. Keeps the id and the last marks of the table and nothing else between calls.
 pub(crate) struct DeltaTable {
     log: Log,
     name: Arc<str>,
@@ -167,6 +167,7 @@ impl DeltaTable {
             commit.add_files(Box::new(ArrowEngineData::new(add)));
         }
         let committed = self.settled("adding files to", commit.commit(&self.log.engine))?;
+        self.known.committed(node, last);
         Ok(Visible::At { roll: last, version: committed.commit_version(), added: true })
     }
 
@@ -261,7 +262,10 @@ impl DeltaTable {
             let wrong = || format!("has the mark {mark} of node {node}, which is no roll");
             u64::try_from(mark).map(Roll).map_err(|_| self.refused(&wrong()))
         };
-        mark.map(roll).transpose()
+        let mark = mark.map(roll).transpose()?;
+        let noted = self.known.marked(node, mark);
+        noted.map_err(|error| LogError::of_unknown(&self.log.table, error))?;
+        Ok(mark)
     }
 
     /// Adds the columns that the rolls have and the table lacks, in a commit of its own.

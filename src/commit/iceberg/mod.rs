@@ -48,6 +48,9 @@ pub(crate) use self::table::IcebergTable;
 #[allow(unused_imports, reason = "not wired yet")]
 pub(crate) use self::view::{Deletes, IcebergView};
 
+/// The table property with the id of the lake whose rolls the table has.
+const LAKE: &str = "sessionlake.lake";
+
 /// Begin of the names of the table properties that mark rolls.
 const MARK: &str = "sessionlake.roll.";
 

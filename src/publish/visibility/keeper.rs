@@ -29,7 +29,7 @@ enum Message {
 }
 
 /// The thread that commits landed rolls to the tables with a log. Dropped, it is told to end, and is not
-/// waited for: what it has not committed is found by the next start.
+/// waited for: it ends after an attempt or two, and what it has not committed is found by the next start.
 pub(crate) struct Keeper {
     thread: Option<JoinHandle<()>>,
     messages: Sender<Message>,
@@ -49,7 +49,10 @@ impl Keeper {
         // Unbounded: a roll takes a few bytes, and landing waits for nothing here.
         let (messages, inbox) = crossbeam_channel::unbounded();
         let thread = std::thread::Builder::new().name("visible".into());
-        let thread = thread.spawn(move || Work::new(tables, node, readiness).run(&inbox))?;
+        let thread = thread.spawn(move || {
+            let _panic = PanicReport(Arc::clone(&readiness));
+            Work::new(tables, node, readiness).run(&inbox);
+        })?;
         Ok(Keeper { thread: Some(thread), messages })
     }
 
@@ -62,7 +65,7 @@ impl Keeper {
     /// Returns false if some are not: the next start of any node goes on with them.
     ///
     /// # Cancel safety
-    /// Dropped, the thread goes on by itself until all are visible or the process ends.
+    /// Dropped, the thread ends after an attempt or two.
     pub(crate) async fn finish(mut self, most: Duration) -> bool {
         let _ = self.messages.send(Message::Close);
         let Some(thread) = self.thread.take() else { return true };
@@ -81,6 +84,20 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         let _ = self.messages.send(Message::Close);
+    }
+}
+
+/// Tells of a panic of the thread, since nothing becomes visible after it.
+struct PanicReport(Arc<Readiness>);
+
+impl Drop for PanicReport {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let why = "the thread that makes landed rolls visible panicked: what lands is safe in the lake, and \
+                       is visible after another start";
+            tracing::error!("{why}");
+            self.0.set_trouble(PART, Err(why.to_owned()));
+        }
     }
 }
 
@@ -113,7 +130,7 @@ impl Work {
     }
 
     fn run(mut self, inbox: &Receiver<Message>) {
-        let (mut closing, mut waits) = (false, pauses(LONGEST_PAUSE));
+        let (mut closing, mut is_alone, mut waits) = (false, false, pauses(LONGEST_PAUSE));
         loop {
             let failed = self.attempt(closing);
             self.report(&failed);
@@ -121,7 +138,8 @@ impl Work {
                 waits = pauses(LONGEST_PAUSE);
             }
             let is_final = failed.iter().all(|failure| failure.is_final);
-            if closing && is_final {
+            // Nobody waits for what is left.
+            if closing && (is_final || is_alone) {
                 return;
             }
             let pause = match (failed.is_empty(), self.is_done_with_others()) {
@@ -136,7 +154,10 @@ impl Work {
             let first = match first {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => Some(Message::Close),
+                Err(RecvTimeoutError::Disconnected) => {
+                    is_alone = true;
+                    Some(Message::Close)
+                }
             };
             for message in first.into_iter().chain(inbox.try_iter()) {
                 match message {

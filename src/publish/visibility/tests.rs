@@ -358,6 +358,64 @@ fn a_table_that_is_made_anew_on_purpose_gets_all_rolls_from_a_process_that_runs(
 }
 
 #[test]
+fn the_thread_ends_with_its_server_and_tells_of_a_panic() {
+    let store = FakeStore::new(1);
+    land(&Lake::on(store.objects.clone(), 1 << 20), &receipt("n1", Roll(1), 1));
+    store.go_away(u64::MAX);
+    let readiness = Arc::new(Readiness::new());
+    let keeper = Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness));
+    let wait_for = |what: &str, holds: &dyn Fn() -> bool| {
+        let until = std::time::Instant::now() + Duration::from_secs(30);
+        while !holds() {
+            assert!(std::time::Instant::now() < until, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_for("trouble", &|| !readiness.trouble().is_empty());
+    drop(keeper);
+    // The server is dropped, and the store is away for good.
+    std::thread::sleep(Duration::from_millis(500));
+    let calls = store.faults().calls;
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(store.faults().calls, calls, "it goes on");
+    let store = FakeStore::over(Arc::clone(&store.objects), 1);
+    store.die_at(Some(1), &Arc::new(FakeDisk::default()));
+    let readiness = Arc::new(Readiness::new());
+    let keeper = Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness));
+    wait_for("a panic", &|| readiness.trouble().iter().any(|(_, why)| why.contains("panicked")));
+    assert!(!RUNTIME.block_on(keeper.expect("a thread").finish(Duration::from_secs(30))));
+}
+
+#[test]
+fn a_table_that_is_set_back_gets_again_what_it_lacks() {
+    let store = FakeStore::new(1);
+    let lake = Lake::on(Arc::new(store.clone()), 1 << 20);
+    let tables = log_tables(&store);
+    let mut waiting = WaitingRolls::of("n1".into());
+    let land = |roll, waiting: &mut WaitingRolls| {
+        land(&lake, &receipt("n1", Roll(roll), 1));
+        waiting.landed(Roll(roll), Micros(1));
+    };
+    for roll in 1..=3 {
+        land(roll, &mut waiting);
+        assert_eq!(tables.attempt(&mut waiting), []);
+    }
+    // The log as it was after the first roll, as from a copy.
+    RUNTIME.block_on(async {
+        for name in objects(&store.objects).keys().filter(|name| name.contains("_delta_log")) {
+            if ["2.json", "3.json", "2.crc", "3.crc"].iter().any(|end| name.ends_with(end)) {
+                store.objects.delete(&(&**name).into()).await.expect("memory");
+            }
+        }
+    });
+    land(4, &mut waiting);
+    // A mark at 4 would hide that 2 and 3 are not there.
+    tables.attempt(&mut waiting);
+    assert_eq!(tables.attempt(&mut waiting), []);
+    assert_eq!(added(&objects(&store.objects)).len(), 4);
+}
+
+#[test]
 fn a_table_that_refuses_is_reported_and_the_thread_ends_all_the_same() {
     let store = FakeStore::new(1);
     let lake = Lake::on(Arc::new(store.clone()), 1 << 20);

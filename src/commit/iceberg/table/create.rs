@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{IcebergTable, METADATA};
 use crate::commit::delta::LogError;
+use crate::commit::iceberg::LAKE;
 use crate::commit::iceberg::partition::{Spec, fields_of};
 use crate::commit::iceberg::rest::RestError;
 use crate::commit::iceberg::rest::protocol::{
@@ -33,13 +34,16 @@ impl IcebergTable {
             ("write.metadata.delete-after-commit.enabled", "true".to_owned()),
             ("write.metadata.previous-versions-max", "100".to_owned()),
         ];
+        let mut properties =
+            BTreeMap::from(properties.map(|(key, value)| (key.to_owned(), value)));
+        properties.extend(self.lake_id().await?.map(|id| (LAKE.to_owned(), id.to_string())));
         let mut table = CreateTable {
             name: self.name.to_string(),
             location: Some(self.addresses.of_name(&self.name)),
             schema,
             partition_spec: Spec { spec_id: 0, fields },
             write_order: time.map(SortOrder::by),
-            properties: BTreeMap::from(properties.map(|(key, value)| (key.to_owned(), value))),
+            properties,
         };
         // Those who may not create namespaces may have one.
         let namespace = match self.catalog.create_namespace().await {

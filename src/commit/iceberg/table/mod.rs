@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 
 use super::addresses::Addresses;
 use super::partition;
@@ -29,7 +30,7 @@ use super::view::IcebergView;
 use crate::commit::Visible;
 use crate::commit::delta::LogError;
 use crate::commit::known_table::KnownTable;
-use crate::lake::{FileReceipt, Lake, Receipt};
+use crate::lake::{FileReceipt, Lake, LakeId, Receipt};
 use crate::record::Roll;
 use crate::schema::TableSchema;
 use crate::table::{Format, Template};
@@ -40,8 +41,8 @@ const MOST_LOADS: usize = 5;
 /// Folder of manifests and lists in the folder of a table.
 const METADATA: &str = "metadata";
 
-/// An Iceberg table of a catalog, whose files are in a lake. Keeps the id of the table and nothing else
-/// between calls.
+/// An Iceberg table of a catalog, whose files are in a lake. Keeps the id and the last marks of the table and
+/// nothing else between calls.
 pub(crate) struct IcebergTable {
     lake: Lake,
     name: Arc<str>,
@@ -55,6 +56,8 @@ pub(crate) struct IcebergTable {
     known: KnownTable,
     /// Version from which manifests are merged again, after they could not be. Relaxed: it guards nothing.
     merges_from: AtomicI64,
+    /// The id of the lake, once it has one.
+    lake_id: OnceCell<LakeId>,
 }
 
 impl IcebergTable {
@@ -85,6 +88,7 @@ impl IcebergTable {
             shown,
             known,
             merges_from: AtomicI64::new(0),
+            lake_id: OnceCell::new(),
         })
     }
 

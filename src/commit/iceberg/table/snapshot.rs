@@ -8,12 +8,12 @@ use crate::commit::Visible;
 use crate::commit::delta::LogError;
 use crate::commit::iceberg::manifest::{DataFile, Manifest, Table};
 use crate::commit::iceberg::manifest_list::{self, ManifestFile, SnapshotIds};
-use crate::commit::iceberg::mark_of;
 use crate::commit::iceberg::metrics::Metrics;
 use crate::commit::iceberg::partition::{PartitionValue, Spec};
 use crate::commit::iceberg::rest::protocol::{
     Commit, MAIN, Metadata, Requirement, Snapshot, Update,
 };
+use crate::commit::iceberg::{LAKE, mark_of};
 use crate::lake::{FileReceipt, StoreError, random_hex};
 use crate::record::Roll;
 
@@ -63,6 +63,8 @@ impl IcebergTable {
         let mark = (mark_of(node), last.to_string());
         let mut summary = summary(table, sums);
         summary.insert(mark.0.clone(), mark.1.clone());
+        let mut properties = BTreeMap::from([mark]);
+        properties.extend(self.lake_id().await?.map(|id| (LAKE.to_owned(), id.to_string())));
         let snapshot = Snapshot {
             snapshot_id: ids.id,
             parent_snapshot_id: parent,
@@ -80,10 +82,11 @@ impl IcebergTable {
             updates: vec![
                 Update::AddSnapshot { snapshot },
                 Update::set_main(ids.id),
-                Update::SetProperties { updates: BTreeMap::from([mark]) },
+                Update::SetProperties { updates: properties },
             ],
         };
         self.change("adding files to", table, &commit).await?;
+        self.known.committed(node, last);
         let version = u64::try_from(sequence_number).unwrap_or(0);
         Ok(Visible::At { roll: last, version, added: true })
     }

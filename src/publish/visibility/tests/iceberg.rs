@@ -166,6 +166,25 @@ fn a_catalog_that_is_away_keeps_no_roll_from_a_delta_table() {
 }
 
 #[test]
+fn a_table_that_is_set_back_gets_again_what_it_lacks() {
+    let world = World::start(&[table("t", Format::Iceberg)]);
+    world.land(1, &["t"]);
+    wait_for("the first commit", || world.commits() == (1, 1));
+    let copy = world.catalog.state.lock().table.clone().expect("a table");
+    for roll in 2..=3 {
+        world.land(roll, &["t"]);
+        wait_for("a commit", || world.commits().0 == roll);
+    }
+    // As a catalog that is restored from a copy. A mark at 4 would hide that 2 and 3 are not there.
+    world.catalog.alter(|table| *table = copy);
+    world.land(4, &["t"]);
+    wait_for("another commit", || world.commits().0 == 2);
+    let added = world.catalog.state.lock().added.last().cloned().expect("a commit");
+    assert_eq!(added.len(), 3, "{added:?}");
+    assert!(RUNTIME.block_on(world.keeper.finish(SOON)));
+}
+
+#[test]
 fn a_look_changes_nothing_and_says_what_a_commit_would_do() {
     let world = World::start(&[table("t", Format::Iceberg)]);
     let look = |tables: &[Spec]| {

@@ -17,7 +17,7 @@ use super::IcebergTable;
 use crate::clock::ManualClock;
 use crate::commit::delta::LiveFile;
 use crate::commit::{TableState, Visible};
-use crate::lake::{FileReceipt, Lake, Receipt};
+use crate::lake::{FileReceipt, Lake, LakeId, Receipt};
 use crate::record::{Micros, Roll};
 use crate::schema::TableSchema;
 use crate::table::Template;
@@ -194,6 +194,32 @@ fn a_table_that_begins_elsewhere_is_moved_to_the_lake() {
     world.catalog.alter(|table| table["location"] = json!("s3://tables/db/t"));
     assert!(is_added(&world.table().commit("n1", &[receipt("n1", 2)]), 2));
     assert_eq!(world.metadata()["location"], "s3://tables/db/t");
+}
+
+/// One lake is within the other, so that the addresses of the one are also addresses of the other.
+#[test]
+fn two_lakes_do_not_mix_in_one_table() {
+    for is_empty in [false, true] {
+        let world = World::new();
+        let inner = Lake::below(world.objects.clone(), "lake/inner");
+        for lake in [&world.lake, &inner] {
+            let id = LakeId::random().expect("a number");
+            world.runtime.block_on(lake.identify(&id)).expect("memory");
+        }
+        let theirs = table(&inner, FIELDS, &world.catalog, 2_000_000, &world.runtime);
+        match is_empty {
+            true => drop(theirs.prepare().expect("created")),
+            false => assert!(is_added(&theirs.commit("n2", &[receipt("n2", 1)]), 1)),
+        }
+        let before = world.metadata();
+        let refused = world.table().commit("n1", &[receipt("n1", 1)]);
+        let Visible::Refused(why) = refused else { panic!("{refused:?}") };
+        assert!(why.contains("rolls of another lake") && why.contains("namespace"), "{why}");
+        assert_eq!(world.metadata(), before);
+        let known = world.runtime.block_on(world.lake.table_identity("t")).expect("memory");
+        assert!(known.is_none(), "{known:?}");
+        assert!(is_added(&theirs.commit("n2", &[receipt("n2", 1), receipt("n2", 2)]), 2));
+    }
 }
 
 #[test]

@@ -90,12 +90,15 @@ impl History<'_> {
             let refused = process.table.commit(node, &reversed);
             assert!(matches!(refused, Visible::Refused(_)), "rolls out of order: {refused:?}");
         }
+        let stale = self.catalog.state.lock().faults.stale;
         match process.table.commit(node, &rolls) {
             Visible::At { roll, added, .. } => {
                 assert!(roll.0 >= last && (!added || roll.0 == last), "{roll} of {last}");
                 true
             }
             Visible::Unknown(_) => false,
+            // It was refused for one state of long ago, which another load has shown again.
+            Visible::Refused(_) if self.catalog.state.lock().faults.stale >= stale + 2 => false,
             outcome @ Visible::Refused(_) => panic!("{outcome:?}"),
         }
     }
