@@ -34,8 +34,7 @@ impl IcebergTable {
             ("write.metadata.delete-after-commit.enabled", "true".to_owned()),
             ("write.metadata.previous-versions-max", "100".to_owned()),
         ];
-        let mut properties =
-            BTreeMap::from(properties.map(|(key, value)| (key.to_owned(), value)));
+        let mut properties = BTreeMap::from(properties.map(|(key, value)| (key.to_owned(), value)));
         properties.extend(self.lake_id().await?.map(|id| (LAKE.to_owned(), id.to_string())));
         let mut table = CreateTable {
             name: self.name.to_string(),
