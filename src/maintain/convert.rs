@@ -93,8 +93,14 @@ fn commit_all(logs: &LogTables, done: &mut [Converted]) -> anyhow::Result<()> {
     for _ in 0..PASSES {
         let mut found = false;
         done.iter_mut().for_each(|table| table.failures.clear());
-        for node in nodes(logs)? {
-            let (added, failures) = logs.commit_node(&node);
+        // Read once: a log is read once more for each node that has rolls to add, and for no other.
+        let marks = settle(logs, LogTables::marks)?;
+        for node in settle(logs, nodes)? {
+            let waiting = settle(logs, |logs| logs.waiting_after(&node, &marks))?;
+            if waiting.is_empty() {
+                continue;
+            }
+            let (added, failures) = logs.commit_waiting(waiting);
             for ((table, nodes), added) in done.iter_mut().zip(&mut nodes_of).zip(added) {
                 found |= added.rolls > 0;
                 table.rolls += added.rolls;
@@ -121,9 +127,8 @@ fn commit_all(logs: &LogTables, done: &mut [Converted]) -> anyhow::Result<()> {
 }
 
 /// Lists the nodes that have receipts, in order.
-fn nodes(logs: &LogTables) -> anyhow::Result<Vec<Arc<str>>> {
-    let listed = logs.tables().first().map(|table| settle(table, |_| logs.nodes())).transpose()?;
-    let mut nodes = listed.unwrap_or_default();
+fn nodes(logs: &LogTables) -> Result<Vec<Arc<str>>, Failure> {
+    let mut nodes = logs.nodes()?;
     nodes.sort();
     Ok(nodes)
 }

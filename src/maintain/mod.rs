@@ -23,7 +23,7 @@ pub(crate) use self::options::Options;
 pub(crate) use self::prepare::{Prepared, Step, create, upgrade};
 use crate::commit::CatalogOptions;
 use crate::lake::{ColumnError, Lake, StoreError};
-use crate::publish::visibility::{Failure, LogTable, LogTables};
+use crate::publish::visibility::{Failure, LogTables};
 use crate::table::{Spec, Tables};
 
 /// Attempts at a table before a failure is told.
@@ -66,14 +66,12 @@ async fn check(lake: &Lake, table: &Spec) -> anyhow::Result<()> {
     }
 }
 
-/// Attempts `work` on a table again while it may have failed for another commit, or for the lake.
-fn settle<T>(
-    table: &LogTable,
-    work: impl Fn(&LogTable) -> Result<T, Failure>,
-) -> anyhow::Result<T> {
+/// Attempts `work` on a table, or on all, again while it may have failed for another commit, or for the
+/// lake.
+fn settle<W, T>(on: &W, work: impl Fn(&W) -> Result<T, Failure>) -> anyhow::Result<T> {
     let (mut tries, mut pause) = (1, FIRST_PAUSE);
     loop {
-        match work(table) {
+        match work(on) {
             Ok(done) => return Ok(done),
             Err(failure) if failure.is_final || tries == TRIES => {
                 anyhow::bail!("table {}: {}", failure.table, failure.why);

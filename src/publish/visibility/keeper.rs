@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::log_tables::{Failure, LogTables, QUIET_FAILURES, WaitingRolls, pauses};
+use super::log_tables::{Failure, LogTables, Marks, QUIET_FAILURES, WaitingRolls, pauses};
 use crate::metrics as names;
 use crate::record::{Micros, Roll};
 use crate::status::{Observer, Readiness, RollEvent};
@@ -118,8 +118,10 @@ struct Work {
     readiness: Arc<Readiness>,
     own: WaitingRolls,
     node: Arc<str>,
-    /// Nodes of other processes whose rolls are still to be looked at; none until they are listed.
-    others: Option<VecDeque<Arc<str>>>,
+    /// Nodes of other processes whose rolls are still to be looked at, with the marks that were read when
+    /// they were listed; none until then. A lake has a node for each import: a table is asked for all of
+    /// them once.
+    others: Option<(VecDeque<Arc<str>>, Marks)>,
     failures: u32,
 }
 
@@ -175,17 +177,25 @@ impl Work {
             return failed;
         }
         match &mut self.others {
-            None => match self.tables.nodes() {
-                Ok(mut nodes) => {
-                    nodes.retain(|node| *node != self.node);
-                    self.others = Some(nodes.into());
-                    Vec::new()
+            None => {
+                let listed =
+                    self.tables.nodes().and_then(|nodes| Ok((nodes, self.tables.marks()?)));
+                match listed {
+                    Ok((mut nodes, marks)) => {
+                        nodes.retain(|node| *node != self.node);
+                        self.others = Some((nodes.into(), marks));
+                        Vec::new()
+                    }
+                    Err(failed) => vec![failed],
                 }
-                Err(failed) => vec![failed],
-            },
-            Some(nodes) => {
+            }
+            Some((nodes, marks)) => {
                 let Some(node) = nodes.front() else { return Vec::new() };
-                let failed = self.tables.attempt(&mut WaitingRolls::of(Arc::clone(node)));
+                let failed = match self.tables.waiting_after(node, marks) {
+                    Ok(waiting) if waiting.is_empty() => Vec::new(),
+                    Ok(mut waiting) => self.tables.attempt(&mut waiting),
+                    Err(failed) => vec![failed],
+                };
                 let is_away = failed.iter().any(|failure| !failure.is_final);
                 if is_away {
                     return failed;
@@ -200,7 +210,7 @@ impl Work {
     }
 
     fn is_done_with_others(&self) -> bool {
-        self.others.as_ref().is_some_and(VecDeque::is_empty)
+        self.others.as_ref().is_some_and(|(nodes, _)| nodes.is_empty())
     }
 
     fn report(&mut self, failed: &[Failure]) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 
-use super::log_tables::{Failure, LogTables};
+use super::log_tables::{Failure, LogTables, WaitingRolls};
 use crate::record::Roll;
 
 /// Most nodes without a mark that are looked at.
@@ -45,7 +45,7 @@ impl LogTables {
             }
         };
         for node in nodes {
-            let (got, failures) = self.commit_node(&node);
+            let (got, failures) = self.commit_waiting(WaitingRolls::of(Arc::clone(&node)));
             added += usize::from(got.iter().any(|got| got.rolls > 0));
             wait.extend(failures.into_iter().map(|Failure { table, why, .. }| {
                 format!("rolls of {node} wait for table {table}: {why}")

@@ -67,6 +67,10 @@ pub(crate) struct Added {
     pub(crate) version: Option<u64>,
 }
 
+/// The marks of all nodes in each table, with which table it was.
+#[derive(Debug)]
+pub(crate) struct Marks(Vec<(u64, BTreeMap<String, Roll>)>);
+
 /// A table that could not be committed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -97,6 +101,11 @@ impl WaitingRolls {
             generations: Vec::new(),
             added: Vec::new(),
         }
+    }
+
+    /// Tells whether no roll waits, as far as is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rolls.is_empty()
     }
 
     /// Adds a roll that has landed at `at`.
@@ -174,9 +183,44 @@ impl LogTables {
         Ok(nodes?.into_iter().map(Arc::from).collect())
     }
 
-    /// Returns the tables, in the order of [`LogTables::commit_node`]'s figures.
+    /// Returns the tables, in the order of [`LogTables::commit_waiting`]'s figures.
     pub(crate) fn tables(&self) -> &[LogTable] {
         &self.tables
+    }
+
+    /// Reads for each table the last roll of each node that it has. Blocks.
+    ///
+    /// # Errors
+    /// A table that cannot take rolls; the lake or the catalog.
+    pub(crate) fn marks(&self) -> Result<Marks, Failure> {
+        let marks = |table: &LogTable| Ok((table.log.generation(), table.marks()?));
+        Ok(Marks(self.tables.iter().map(marks).collect::<Result<_, Failure>>()?))
+    }
+
+    /// Lists the rolls of `node` that some table lacks by `marks`, which were read before. Of tables that
+    /// have got more since, the commit finds out. Blocks.
+    ///
+    /// # Errors
+    /// The lake.
+    pub(crate) fn waiting_after(
+        &self,
+        node: &Arc<str>,
+        marks: &Marks,
+    ) -> Result<WaitingRolls, Failure> {
+        let Marks(marks) = marks;
+        let of_node = marks.iter().map(|(_, of)| of.get(&**node).copied().unwrap_or(Roll(0)));
+        let of_node: Vec<Roll> = of_node.collect();
+        let least = of_node.iter().min().copied().unwrap_or(Roll(0));
+        let landed = self.runtime.block_on(self.lake.rolls_after(node, least));
+        let landed = landed.map_err(|error| match self.tables.first() {
+            Some(table) => table.away(&error),
+            None => Failure { table: "".into(), why: error.to_string(), is_final: false },
+        })?;
+        let mut waiting = WaitingRolls::of(Arc::clone(node));
+        waiting.rolls.extend(landed.into_iter().map(|roll| (Roll(roll), None)));
+        waiting.marks = of_node.into_iter().map(Some).collect();
+        waiting.generations = marks.iter().map(|(generation, _)| *generation).collect();
+        Ok(waiting)
     }
 
     /// Commits all rolls of `node` that have landed. Tries for as long as the lake fails. Blocks.
@@ -184,16 +228,15 @@ impl LogTables {
     /// # Errors
     /// A table cannot take them. Those of other tables are committed.
     pub(crate) fn commit_all(&self, node: &Arc<str>) -> anyhow::Result<()> {
-        match self.commit_node(node).1.first() {
+        match self.commit_waiting(WaitingRolls::of(Arc::clone(node))).1.first() {
             None => Ok(()),
             Some(Failure { table, why, .. }) => anyhow::bail!("table {table}: {why}"),
         }
     }
 
-    /// Commits as [`LogTables::commit_all`] does. Returns what each table has got, and those that cannot
-    /// take the rolls.
-    pub(crate) fn commit_node(&self, node: &Arc<str>) -> (Vec<Added>, Vec<Failure>) {
-        let mut waiting = WaitingRolls::of(Arc::clone(node));
+    /// Commits rolls of a node as [`LogTables::commit_all`] does. Returns what each table has got, and
+    /// those that cannot take the rolls.
+    pub(crate) fn commit_waiting(&self, mut waiting: WaitingRolls) -> (Vec<Added>, Vec<Failure>) {
         let mut pauses = pauses(LONGEST_PAUSE);
         let mut failures = 0;
         loop {

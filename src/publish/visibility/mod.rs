@@ -35,4 +35,4 @@ mod tests;
 pub(crate) use self::keeper::Keeper;
 #[cfg(test)]
 pub(crate) use self::log_tables::WaitingRolls;
-pub(crate) use self::log_tables::{Failure, LogTable, LogTables, Looked};
+pub(crate) use self::log_tables::{Failure, LogTables, Looked};
