@@ -222,7 +222,7 @@ impl Landed {
         if name == "_lake.json" || name.starts_with("_nodes/") || name.starts_with("_tables/") {
             return;
         }
-        if name.contains("/_delta_log/") {
+        if name.contains("/_delta_log/") || name.starts_with("visits/metadata/") {
             return;
         }
         self.sizes.insert(name.clone(), bytes.len() as u64);

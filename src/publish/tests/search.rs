@@ -26,7 +26,8 @@ use std::sync::Arc;
 
 use super::harness::{Harness, land, line};
 use super::store::Faults;
-use super::visible::{self, Committing, Kept};
+use super::visible::{self, Committing, Kept, Place};
+use crate::commit::iceberg::table::tests::fake::Faults as CatalogFaults;
 use crate::encode::Compression;
 use crate::journal::tests::fake::{FakeDisk, FaultEffect, PlannedFault};
 use crate::journal::{AppendError, Journal, JournalError};
@@ -66,6 +67,8 @@ pub(super) struct Tally {
     /// Commits to the log of the table, and attempts of the landing process that failed.
     pub(super) commits: u64,
     pub(super) commits_failed: u64,
+    /// Faults of the catalog.
+    pub(super) catalog: CatalogFaults,
 }
 
 /// A copy of the state directory.
@@ -94,6 +97,7 @@ pub(super) struct History {
     faults: Vec<&'static str>,
     deaths: u64,
     kept: Kept,
+    place: Place,
 }
 
 impl History {
@@ -113,8 +117,8 @@ impl History {
             _ => Vec::new(),
         };
         let (asked, acked, copies) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let kept = Kept::default();
-        History { dice, harness, asked, acked, copies, faults, deaths: 0, kept }
+        let (kept, place) = (Kept::default(), Place::of(&harness, seed));
+        History { dice, harness, asked, acked, copies, faults, deaths: 0, kept, place }
     }
 
     /// A new body, or one that was asked for before.
@@ -206,7 +210,8 @@ impl History {
         let disk = Arc::clone(&self.harness.disk);
         let bodies = self.dice.below(16);
         let in_order = self.dice.one_in(2);
-        let committing = Committing::of(&self.harness, journal.node());
+        self.place.plan_faults(&mut self.dice);
+        let committing = Committing::of(&self.harness, &self.place, journal.node());
         let beside =
             committing.as_ref().and_then(|_| self.dice.one_in(4).then(|| self.dice.roll()));
         let (ended, failed) = std::thread::scope(|scope| {
@@ -215,11 +220,8 @@ impl History {
                 supervisor.observers = observers;
                 scope.spawn(|| committing.run())
             });
-            let (objects, table) = (&self.harness.store.objects, &self.harness.table);
-            let beside = beside.map(|seed| {
-                let (objects, table) = (Arc::clone(objects), table.clone());
-                scope.spawn(move || visible::catch_up(&objects, &table, &mut Dice(seed)))
-            });
+            let place = self.place.clone();
+            let beside = beside.map(|seed| scope.spawn(move || place.catch_up(&mut Dice(seed))));
             let disk = &disk;
             // Dropped at its end, of which the thread that commits hears.
             let supervisor = scope.spawn(move || land(&supervisor, disk));
@@ -440,10 +442,9 @@ impl History {
                 3 => self.find_another_lake(tally),
                 _ => {}
             }
-            if self.harness.table.format != Format::Plain {
+            if self.place.has_log() {
                 if self.dice.one_in(3) {
-                    let Harness { store, table, .. } = &self.harness;
-                    visible::catch_up(&store.objects, table, &mut self.dice);
+                    self.place.catch_up(&mut self.dice);
                 }
                 self.kept.check(&self.harness);
             }
@@ -501,7 +502,8 @@ impl History {
             landed.check_sizes();
         }
         tally.rolls += landed.receipts.len() as u64;
-        tally.commits += visible::check(&self.harness);
+        tally.commits += visible::check(&self.harness, &self.place);
+        tally.catalog.add(self.place.faults());
         self.kept.check(&self.harness);
         let faults = self.harness.store.faults();
         tally.steps += faults.calls;

@@ -1,10 +1,11 @@
-//! The search of [`super::search`] with a Delta table: of each step that a row takes, appended, sealed,
-//! put, landed, committed to the log, the process may die, and the next one goes on.
+//! The search of [`super::search`] with a Delta table, or an Iceberg one: of each step that a row takes,
+//! appended, sealed, put, landed, committed to the log, the process may die, and the next one goes on.
 //!
 //! While a life lands rolls, a thread commits them to the table, as the one of a server does, through
 //! the same store, which dies with the process. Other processes that know nothing of the node commit
-//! what it has landed, between lives and beside them, with faults of their own. At the end, the log has
-//! each file of each receipt once, by node in the order of rolls, marks only grow, and what was in the
+//! what it has landed, between lives and beside them, with faults of their own. The catalog of an Iceberg
+//! table loses answers, carries requests out twice, later and once more, and goes away. At the end, the log
+//! has each file of each receipt once, by node in the order of rolls, marks only grow, and what was in the
 //! lake once is there as it was.
 //!
 //! The long one: `SESSIONLAKE_SEARCH_STEPS=200000 cargo test --release publish::tests::visible --
@@ -21,6 +22,8 @@ use object_store::memory::InMemory;
 use super::harness::{Harness, RUNTIME};
 use super::search::{History, Tally};
 use super::store::FakeStore;
+use crate::clock::SystemClock;
+use crate::commit::iceberg::table::tests::fake::{FakeCatalog, Faults};
 use crate::lake::Lake;
 use crate::publish::visibility::{LogTables, WaitingRolls};
 use crate::record::{Micros, Roll};
@@ -34,11 +37,76 @@ const STEPS: u64 = 4_000;
 /// Attempts that a process makes while it ends, as one that may wait no longer.
 const LAST_ATTEMPTS: usize = 3;
 
-/// Returns the table as one with a log, if it is one, through `store`.
-fn log_tables(table: &Spec, store: &FakeStore) -> Option<LogTables> {
-    let lake = Lake::on(Arc::new(store.clone()), 1 << 20);
-    let tables = Tables::new(vec![table.clone()]).expect("one table");
-    LogTables::of(&lake, tables.specs(), None, RUNTIME.handle()).expect("a name")
+/// The table, where its log is.
+#[derive(Clone)]
+pub(super) struct Place {
+    table: Spec,
+    objects: Arc<InMemory>,
+    catalog: Arc<FakeCatalog>,
+}
+
+impl Place {
+    pub(super) fn of(harness: &Harness, seed: u64) -> Place {
+        let objects = Arc::clone(&harness.store.objects);
+        let catalog = FakeCatalog::new(seed, Arc::clone(&objects));
+        Place { table: harness.table.clone(), objects, catalog }
+    }
+
+    pub(super) fn has_log(&self) -> bool {
+        self.table.format != Format::Plain
+    }
+
+    pub(super) fn faults(&self) -> Faults {
+        self.catalog.state.lock().faults
+    }
+
+    /// Lets the catalog fail as in a new life.
+    pub(super) fn plan_faults(&self, dice: &mut Dice) {
+        if self.table.format == Format::Iceberg {
+            self.catalog.inject_faults([0, 2, 5, 10][dice.below(4) as usize]);
+            if dice.one_in(6) {
+                self.catalog.go_away(dice.below(60));
+            }
+        }
+    }
+
+    /// Returns the table as a process has it that comes to the lake by `store`; `None` if it is plain.
+    fn log_tables(&self, store: &FakeStore) -> Option<LogTables> {
+        let lake = Lake::on(Arc::new(store.clone()), 1 << 20);
+        let client = self.catalog.client(Arc::new(SystemClock));
+        let tables = Tables::new(vec![self.table.clone()]).expect("one table");
+        LogTables::in_catalog(&lake, tables.specs(), Some(&client), RUNTIME.handle())
+            .expect("a name")
+    }
+
+    /// Another process commits once what it finds of all nodes, and may die of it.
+    pub(super) fn catch_up(&self, dice: &mut Dice) {
+        let store = FakeStore::over(Arc::clone(&self.objects), dice.roll());
+        store.inject_faults([0, 2, 5][dice.below(3) as usize]);
+        let nth = 1 + dice.below(20);
+        store.die_at(dice.one_in(2).then_some(nth), &Arc::default());
+        let Some(tables) = self.log_tables(&store) else { return };
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            for node in tables.nodes().into_iter().flatten() {
+                tables.attempt(&mut WaitingRolls::of(node));
+            }
+        }));
+        RUNTIME.block_on(store.settle());
+    }
+
+    /// Returns the paths that each commit has added, from the folder of the table.
+    fn added(&self, harness: &Harness) -> Vec<Vec<String>> {
+        match self.table.format {
+            Format::Plain => Vec::new(),
+            Format::Delta => added_by_delta(harness),
+            Format::Iceberg => {
+                let below =
+                    |path: &String| path.rsplit("/visits/").next().expect("a path").to_owned();
+                let state = self.catalog.state.lock();
+                state.added.iter().map(|paths| paths.iter().map(below).collect()).collect()
+            }
+        }
+    }
 }
 
 struct Announcer(Sender<Roll>);
@@ -61,8 +129,12 @@ pub(super) struct Committing {
 impl Committing {
     /// Returns what commits the rolls of `node`, and the observers that tell of them; `None` for plain
     /// tables.
-    pub(super) fn of(harness: &Harness, node: &str) -> Option<(Committing, Observers)> {
-        let tables = log_tables(&harness.table, &harness.store)?;
+    pub(super) fn of(
+        harness: &Harness,
+        place: &Place,
+        node: &str,
+    ) -> Option<(Committing, Observers)> {
+        let tables = place.log_tables(&harness.store)?;
         let (tell, landed) = crossbeam_channel::unbounded();
         let observers = Observers::new(harness.clock.clone(), vec![Arc::new(Announcer(tell))]);
         Some((Committing { tables, node: node.into(), landed }, observers))
@@ -93,27 +165,12 @@ impl Committing {
     }
 }
 
-/// Another process commits once what it finds of all nodes, and may die of it.
-pub(super) fn catch_up(objects: &Arc<InMemory>, table: &Spec, dice: &mut Dice) {
-    let store = FakeStore::over(Arc::clone(objects), dice.roll());
-    store.inject_faults([0, 2, 5][dice.below(3) as usize]);
-    let nth = 1 + dice.below(20);
-    store.die_at(dice.one_in(2).then_some(nth), &Arc::default());
-    let Some(tables) = log_tables(table, &store) else { return };
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        for node in tables.nodes().into_iter().flatten() {
-            tables.attempt(&mut WaitingRolls::of(node));
-        }
-    }));
-    RUNTIME.block_on(store.settle());
-}
-
 /// What was in the lake before: receipts and entries of the log with their bytes, and the names of files.
 #[derive(Debug, Default)]
 pub(super) struct Kept(BTreeMap<String, Bytes>);
 
 impl Kept {
-    /// Checks that nothing is gone and no receipt or entry of the log is another, and remembers what is
+    /// Checks that nothing is gone and no receipt or object of the log is another, and remembers what is
     /// new.
     pub(super) fn check(&mut self, harness: &Harness) {
         let now = harness.all_objects();
@@ -135,35 +192,21 @@ impl Kept {
 
 /// Checks the log of the table against the receipts, once the last process has made all visible.
 /// Returns the number of commits.
-pub(super) fn check(harness: &Harness) -> u64 {
+pub(super) fn check(harness: &Harness, place: &Place) -> u64 {
+    place.catalog.inject_faults(0);
+    place.catalog.settle();
     // Another process: what was planned for the store of the last one is none of its.
     let store = FakeStore::over(Arc::clone(&harness.store.objects), 1);
-    let Some(tables) = log_tables(&harness.table, &store) else { return 0 };
+    let Some(tables) = place.log_tables(&store) else { return 0 };
     for node in tables.nodes().expect("no faults") {
         tables.commit_all(&node).expect("committed");
     }
-    let all = harness.all_objects();
+    let commits = place.added(harness);
     let mut added: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut marks = BTreeMap::<String, i64>::new();
-    let mut commits = 0;
-    let is_entry = |name: &str| name.contains("visits/_delta_log/") && name.ends_with(".json");
-    for (version, (name, entry)) in all.iter().filter(|(name, _)| is_entry(name)).enumerate() {
-        assert!(name.ends_with(&format!("/{version:020}.json")), "a version is missing: {name}");
-        commits += 1;
-        for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let action: serde_json::Value = serde_json::from_slice(line).expect("an action");
-            assert!(action["remove"].is_null(), "{action}");
-            if let Some(path) = action["add"]["path"].as_str() {
-                let (node, _) =
-                    path.rsplit('/').next().and_then(|name| name.rsplit_once('-')).expect("a name");
-                added.entry(node.to_owned()).or_default().push(path.to_owned());
-            }
-            if let Some(node) = action["txn"]["appId"].as_str() {
-                let mark = action["txn"]["version"].as_i64().expect("a number");
-                let before = marks.insert(node.to_owned(), mark);
-                assert!(before.is_none_or(|before| before < mark), "{node}: {before:?}, {mark}");
-            }
-        }
+    for path in commits.iter().flatten() {
+        let name = path.rsplit('/').next().and_then(|name| name.rsplit_once('-'));
+        let (node, _) = name.expect("a node and a roll");
+        added.entry(node.to_owned()).or_default().push(path.clone());
     }
     let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for receipt in harness.landed().receipts {
@@ -179,27 +222,64 @@ pub(super) fn check(harness: &Harness) -> u64 {
     }
     added.values_mut().chain(expected.values_mut()).for_each(|paths| paths.sort());
     assert_eq!(added, expected, "the log and the receipts differ");
-    commits
+    commits.len() as u64
+}
+
+/// Returns the paths that each version of the log of a Delta table adds. Versions have no gap, marks
+/// grow, and nothing is removed.
+fn added_by_delta(harness: &Harness) -> Vec<Vec<String>> {
+    let (mut added, mut marks) = (Vec::new(), BTreeMap::<String, i64>::new());
+    let is_entry = |name: &str| name.contains("visits/_delta_log/") && name.ends_with(".json");
+    let all = harness.all_objects();
+    for (version, (name, entry)) in all.iter().filter(|(name, _)| is_entry(name)).enumerate() {
+        assert!(name.ends_with(&format!("/{version:020}.json")), "a version is missing: {name}");
+        let mut paths = Vec::new();
+        for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let action: serde_json::Value = serde_json::from_slice(line).expect("an action");
+            assert!(action["remove"].is_null(), "{action}");
+            paths.extend(action["add"]["path"].as_str().map(str::to_owned));
+            if let Some(node) = action["txn"]["appId"].as_str() {
+                let mark = action["txn"]["version"].as_i64().expect("a number");
+                let before = marks.insert(node.to_owned(), mark);
+                assert!(before.is_none_or(|before| before < mark), "{node}: {before:?}, {mark}");
+            }
+        }
+        added.push(paths);
+    }
+    added
 }
 
 fn roll_of(path: &str) -> &str {
     path.rsplit('-').next().expect("a roll")
 }
 
-#[test]
-fn no_history_loses_or_doubles_a_row_of_a_table_with_a_log() {
+fn search(format: Format) -> Option<Tally> {
     let mut tally = Tally::default();
     let all = histories(HISTORIES, STEPS, |seed| {
-        History::new(seed, Format::Delta).run(&mut tally);
+        History::new(seed, format).run(&mut tally);
         tally.histories += 1;
         tally.steps
     });
     println!("{tally:#?}");
-    if all {
-        let all = [tally.kills, tally.power_cuts, tally.commits, tally.commits_failed];
-        assert!(all.iter().all(|n| *n > 0), "{tally:?}");
-        let store = tally.store;
-        let all = [store.refused, store.lost_answers, store.late, store.exists, store.away];
-        assert!(all.iter().all(|n| *n > 0) && store.deaths > 0, "{tally:?}");
-    }
+    all.then_some(tally)
+}
+
+#[test]
+fn no_history_loses_or_doubles_a_row_of_a_delta_table() {
+    let Some(tally) = search(Format::Delta) else { return };
+    let all = [tally.kills, tally.power_cuts, tally.commits, tally.commits_failed];
+    assert!(all.iter().all(|n| *n > 0), "{tally:?}");
+    let store = tally.store;
+    let all = [store.refused, store.lost_answers, store.late, store.exists, store.away];
+    assert!(all.iter().all(|n| *n > 0) && store.deaths > 0, "{tally:?}");
+}
+
+#[test]
+fn no_history_loses_or_doubles_a_row_of_an_iceberg_table() {
+    let Some(tally) = search(Format::Iceberg) else { return };
+    let all = [tally.kills, tally.power_cuts, tally.commits, tally.commits_failed];
+    assert!(all.iter().all(|n| *n > 0), "{tally:?}");
+    let catalog = tally.catalog;
+    let all = [catalog.lost_answers, catalog.other_answers, catalog.doubled, catalog.late];
+    assert!(all.iter().all(|n| *n > 0) && catalog.away > 0, "{tally:?}");
 }

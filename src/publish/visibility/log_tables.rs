@@ -141,7 +141,7 @@ impl LogTables {
     ///
     /// # Errors
     /// A table that has no place in the lake; an Iceberg table without a catalog.
-    pub(super) fn in_catalog<'a>(
+    pub(in crate::publish) fn in_catalog<'a>(
         lake: &Lake,
         tables: impl IntoIterator<Item = &'a Spec>,
         catalog: Option<&Arc<Catalog>>,

@@ -36,6 +36,20 @@ pub(crate) struct Faults {
     pub(crate) away: u64,
 }
 
+impl Faults {
+    /// Adds those of another catalog.
+    pub(crate) fn add(&mut self, other: Faults) {
+        self.refused += other.refused;
+        self.lost_answers += other.lost_answers;
+        self.other_answers += other.other_answers;
+        self.doubled += other.doubled;
+        self.late += other.late;
+        self.replayed += other.replayed;
+        self.stale += other.stale;
+        self.away += other.away;
+    }
+}
+
 /// A change, as it came.
 #[derive(Clone, Debug)]
 struct Post {
@@ -297,7 +311,7 @@ impl State {
                 self.table = Some(created(&post.body, self.dice.roll()));
                 (200, loaded(self.table.as_ref()))
             }
-            "namespaces/db/tables/t" => {
+            path if path.starts_with("namespaces/db/tables/") => {
                 let Some(table) = &self.table else { return error(404, "NoSuchTableException") };
                 match committed(table, &post.body) {
                     Ok(new) => {
