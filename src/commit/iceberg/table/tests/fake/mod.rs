@@ -312,6 +312,8 @@ impl State {
                 (200, loaded(self.table.as_ref()))
             }
             path if path.starts_with("namespaces/db/tables/") => {
+                let named = path.rsplit('/').next();
+                assert_eq!(post.body["identifier"], json!({"namespace": ["db"], "name": named}));
                 let Some(table) = &self.table else { return error(404, "NoSuchTableException") };
                 match committed(table, &post.body) {
                     Ok(new) => {
