@@ -62,7 +62,9 @@ fn commits_to_a_directory() {
     let dirs = [few, many].map(|versions| {
         let dir = tempfile::tempdir().expect("a directory");
         let delta = table(&lake_in(dir.path()).syncing(Box::new(NoSyncs)), FIELDS, &runtime);
-        (1..=versions).for_each(|roll| drop(commit(&delta, roll)));
+        for roll in 1..=versions {
+            commit(&delta, roll);
+        }
         dir
     });
     let tables = dirs.each_ref().map(|dir| table(&lake_in(dir.path()), FIELDS, &runtime));
