@@ -4,13 +4,21 @@ take, and tables that have another format."""
 import json
 
 import pytest
+from conftest import unique
+from harness import place
 from harness.documents import body
+from harness.iceberg import IcebergLake
 from harness.process import wait_until
 from pyiceberg.exceptions import NoSuchNamespaceError
 
 FORMAT = ("--table-format", "iceberg")
 ROLLS = (*FORMAT, "--roll-age", "1s")
 SECRET = "not-the-secret-of-anybody"
+
+
+def lake_of(catalog, request):
+    name = unique(request)
+    return IcebergLake(catalog.lake(name), catalog, f"of_{name.replace('-', '_')}")
 
 
 def sessions(number, name="s"):
@@ -82,10 +90,7 @@ def trouble(server):
 def test_credentials_that_the_catalog_does_not_take_are_told_of_at_once(
     make_server, command, seaweedfs_catalog, folder, request, credentials
 ):
-    from conftest import unique
-    from harness.iceberg import IcebergLake
-
-    lake = IcebergLake(seaweedfs_catalog.lake(unique(request)), seaweedfs_catalog, unique(request).replace("-", "_"))
+    lake = lake_of(seaweedfs_catalog, request)
     env = {"SESSIONLAKE_CATALOG_CREDENTIAL": "", **credentials}
     printed = check(command, lake, folder, *FORMAT, expect=1, **env)
     assert "failed  table     user_sessions: " in printed and "under [catalog]" in printed, printed
@@ -107,10 +112,7 @@ def test_credentials_that_the_catalog_does_not_take_are_told_of_at_once(
 
 
 def test_a_table_of_another_format_is_refused(make_server, command, java_catalog, folder, request):
-    from conftest import unique
-    from harness.iceberg import IcebergLake
-
-    lake = IcebergLake(java_catalog.lake(unique(request)), java_catalog, unique(request).replace("-", "_"))
+    lake = lake_of(java_catalog, request)
     server = make_server(lake, *ROLLS).start()
     assert server.put(sessions(10)).status == 200
     wait_until(lambda: lake.rows() == 10, 30, "rows are visible", 0.3)
@@ -124,3 +126,25 @@ def test_a_table_of_another_format_is_refused(make_server, command, java_catalog
         printed = command("import", "more.ndjson", *flags, env=plain.at.env, expect=1)
         assert "is an Iceberg table in" in printed
     assert lake.rows() == 10 and not any("_delta_log" in path for path in lake.files())
+
+
+def test_a_table_that_is_taken_out_of_the_configuration_waits_for_its_return(make_server, java_catalog, folder, request):
+    """Bodies in the journal land without a catalog, and are in the table once it is configured again."""
+    lake = lake_of(java_catalog, request)
+    config = folder / "orders.toml"
+    config.write_text(
+        'table_format = "plain"\n[[endpoint]]\npath = "/orders"\ntable = "orders"\n'
+        f'[[tables]]\nname = "orders"\nschema = "{place.ROOT}/examples/orders.avsc"\nformat = "iceberg"\n'
+    )
+    flags = ("--config", config, "--roll-age", "1h")
+    server = make_server(lake, *flags).start()
+    assert server.put(b'{"id":"1"}\n{"id":"2"}\n').status == 200
+    server.kill()
+    server.lake, server.flags = lake.plain().at, ["--roll-age", "1h"]
+    server.start()
+    server.drain()
+    assert "table orders is an Iceberg table of before" in server.log.read_text()
+    assert len(lake.receipts()) == 1 and lake.table("orders") is None
+    server.lake, server.flags = lake.at, [str(flag) for flag in flags]
+    server.start()
+    wait_until(lambda: lake.rows("orders") == 2, 30, "rows are visible", 0.3)
