@@ -99,6 +99,59 @@ def test_snapshots_expire(make_server, iceberg_lake):
     table.finish()
 
 
+def merge_manifests(lake, count):
+    """Has the program list one manifest in place of so many small ones."""
+    with lake.table().transaction() as change:
+        change.set_properties({"commit.manifest.min-count-to-merge": str(count)})
+
+
+def manifests(lake):
+    table = lake.table()
+    return table.current_snapshot().manifests(table.io)
+
+
+def test_many_manifests_become_one(make_server, iceberg_lake):
+    """Each file is in the table once, before and after, and in every snapshot that is still there."""
+    table = Table(make_server, iceberg_lake)
+    table.send("a0")
+    merge_manifests(iceberg_lake, 3)
+    for n in range(1, 7):
+        table.send(f"a{n}", 5)
+    found = manifests(iceberg_lake)
+    assert len(found) <= 4 and any(manifest.existing_files_count for manifest in found)
+    added = sum(manifest.added_files_count for manifest in found)
+    existing = sum(manifest.existing_files_count for manifest in found)
+    assert iceberg_lake.check_table() == added + existing
+    counts = []
+    for snapshot in iceberg_lake.snapshots():
+        scan = iceberg_lake.table().scan(snapshot_id=snapshot.snapshot_id)
+        counts.append(len(scan.to_arrow()))
+    assert counts == sorted(counts) and counts[-1] == len(table.wanted)
+    assert len(rows(by_duckdb(iceberg_lake))) == len(table.wanted)
+    table.restart("new node")
+    table.send("b")
+    table.finish()
+
+
+@pytest.mark.spark
+def test_deletes_of_spark_hold_for_files_of_merged_manifests(spark, make_server, iceberg_lake):
+    """A delete goes by the sequence numbers of files: with others, rows that it took would be there again."""
+    table = Table(make_server, iceberg_lake)
+    table.send("a0")
+    merge_manifests(iceberg_lake, 3)
+    table.send("a1")
+    name = name_in_spark(spark, iceberg_lake)
+    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')")
+    spark.sql(f"DELETE FROM {name} WHERE country = 'Peru'")
+    table.erase("Peru")
+    for n in range(2, 7):
+        table.send(f"a{n}", 5)
+    assert any(manifest.existing_files_count for manifest in manifests(iceberg_lake))
+    found = spark.sql(f"SELECT userSessionId, country FROM {name} ORDER BY 1").collect()
+    assert [tuple(row) for row in found] == sorted(table.wanted.items())
+    table.finish()
+
+
 @pytest.mark.spark
 def test_spark_maintains_the_table(spark, make_server, iceberg_lake):
     table = Table(make_server, iceberg_lake)

@@ -322,6 +322,10 @@ impl State {
                         (200, loaded(self.table.as_ref()))
                     }
                     Err((status, why)) => {
+                        if status == 400 {
+                            // A refusal is final if the state is the same: see `IcebergTable::change`.
+                            self.before = None;
+                        }
                         (status, json!({"error": {"message": why, "type": "E", "code": status}}))
                     }
                 }
