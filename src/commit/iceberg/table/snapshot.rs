@@ -209,8 +209,8 @@ fn sums((within, without): &Files<'_>) -> Sums {
     let partitions: BTreeSet<_> = within.iter().map(|(_, values)| values).collect();
     Sums {
         files: all().count() as u64,
-        rows: all().map(|file| file.rows).sum(),
-        bytes: all().map(|file| file.bytes).sum(),
+        rows: all().fold(0, |sum, file| sum.saturating_add(file.rows)),
+        bytes: all().fold(0, |sum, file| sum.saturating_add(file.bytes)),
         partitions: partitions.len() + usize::from(!without.is_empty()),
     }
 }
