@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::log_tables::{Failure, LogTables, Marks, QUIET_FAILURES, WaitingRolls, pauses};
+use super::log_table::Failure;
+use super::log_tables::{LogTables, QUIET_FAILURES, pauses};
+use super::waiting_rolls::{Marks, WaitingRolls};
 use crate::metrics as names;
 use crate::record::{Micros, Roll};
 use crate::status::{Observer, Readiness, RollEvent};

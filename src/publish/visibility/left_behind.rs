@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 
-use super::log_tables::{Failure, LogTables, WaitingRolls};
+use super::log_table::Failure;
+use super::log_tables::LogTables;
+use super::waiting_rolls::WaitingRolls;
 use crate::record::Roll;
 
 /// Most nodes without a mark that are looked at.

@@ -1,7 +1,6 @@
 //! One attempt to commit the rolls of a node to the tables that have a log: a Delta log, or snapshots in a
 //! catalog.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +9,14 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::{StreamExt as _, pin_mut};
 use tokio::runtime::Handle;
 
+use super::log_table::{Failure, LogTable};
 use super::table_log::TableLog;
+use super::waiting_rolls::{Added, Marks, WaitingRolls};
 use crate::clock::SystemClock;
 use crate::commit::iceberg::Catalog;
-use crate::commit::{CatalogOptions, TableState, Visible};
+use crate::commit::{CatalogOptions, Visible};
 use crate::lake::{FileReceipt, Lake, Receipt};
-use crate::record::{Micros, Roll};
+use crate::record::Roll;
 use crate::table::Spec;
 
 /// Most files of a commit. More rolls wait for the next one.
@@ -36,50 +37,6 @@ pub(crate) struct LogTables {
     tables: Vec<LogTable>,
 }
 
-/// A table that has a log.
-pub(crate) struct LogTable {
-    name: Arc<str>,
-    log: TableLog,
-}
-
-/// The rolls of a node that some table may lack.
-#[derive(Debug)]
-pub(crate) struct WaitingRolls {
-    node: Arc<str>,
-    /// Rolls that have landed, with the time if it is known. Of those that a listing alone has named, a
-    /// receipt may be missing.
-    rolls: BTreeMap<Roll, Option<Micros>>,
-    /// For each table the roll up to which it lacks nothing, once it was asked.
-    marks: Vec<Option<Roll>>,
-    /// For each table which one it was when its mark was read.
-    generations: Vec<u64>,
-    /// For each table what it has got.
-    added: Vec<Added>,
-}
-
-/// Rolls of a node that a table has got, by this process or another one, since it was asked for the mark.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Added {
-    pub(crate) rolls: u64,
-    pub(crate) files: u64,
-    pub(crate) rows: u64,
-    /// The last version that was seen; none if nothing was committed.
-    pub(crate) version: Option<u64>,
-}
-
-/// The marks of all nodes in each table, with which table it was.
-#[derive(Debug)]
-pub(crate) struct Marks(Vec<(u64, BTreeMap<String, Roll>)>);
-
-/// A table that could not be committed to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) table: Arc<str>,
-    pub(crate) why: String,
-    /// Trying again does not help, unless somebody mends the table.
-    pub(crate) is_final: bool,
-}
-
 /// The result of a look at a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Looked {
@@ -89,34 +46,6 @@ pub(crate) enum Looked {
     Refused(String),
     /// The log or the catalog did not answer.
     Away(String),
-}
-
-impl WaitingRolls {
-    /// Begins with nothing known of the rolls of `node`.
-    pub(crate) fn of(node: Arc<str>) -> WaitingRolls {
-        WaitingRolls {
-            node,
-            rolls: BTreeMap::new(),
-            marks: Vec::new(),
-            generations: Vec::new(),
-            added: Vec::new(),
-        }
-    }
-
-    /// Tells whether no roll waits, as far as is known.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rolls.is_empty()
-    }
-
-    /// Adds a roll that has landed at `at`.
-    pub(crate) fn landed(&mut self, roll: Roll, at: Micros) {
-        self.rolls.insert(roll, Some(at));
-    }
-
-    /// Returns the number of rolls, and the time at which the first of them landed, if it is known.
-    pub(crate) fn status(&self) -> (usize, Option<Micros>) {
-        (self.rolls.len(), self.rolls.values().flatten().min().copied())
-    }
 }
 
 impl LogTables {
@@ -377,101 +306,4 @@ struct Chunk {
     receipts: Vec<Receipt>,
     /// The last roll that was looked at; `None` when there is none.
     last: Option<Roll>,
-}
-
-impl WaitingRolls {
-    /// Forgets the mark of a table that is another one since.
-    fn forget_old_mark(&mut self, at: usize, generation: u64) {
-        let known = self.generations.get_mut(at).zip(self.marks.get_mut(at));
-        if let Some((known, mark)) = known.filter(|(known, _)| **known != generation) {
-            (*known, *mark) = (generation, None);
-        }
-    }
-
-    fn count(&mut self, at: usize, receipts: &[Receipt], table: &str, version: u64) {
-        let Some(added) = self.added.get_mut(at) else { return };
-        added.version = Some(version);
-        added.rolls += receipts.len() as u64;
-        for file in receipts.iter().flat_map(|receipt| receipt.files_of(table)) {
-            added.files += 1;
-            added.rows += file.rows;
-        }
-    }
-
-    fn set_mark(&mut self, at: usize, mark: Roll) {
-        if let Some(known) = self.marks.get_mut(at) {
-            *known = Some(mark);
-        }
-    }
-}
-
-impl LogTable {
-    /// Returns the name.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns the state of the table, or `None` if there is none. Blocks.
-    ///
-    /// # Errors
-    /// The table cannot take rolls, or its log cannot be read.
-    pub(crate) fn state(&self) -> Result<Option<TableState>, Failure> {
-        self.log.state().map_err(|outcome| self.failure(outcome))
-    }
-
-    /// Returns the last roll of each node that the table has. Blocks.
-    ///
-    /// # Errors
-    /// As [`LogTable::state`].
-    pub(crate) fn marks(&self) -> Result<BTreeMap<String, Roll>, Failure> {
-        self.log.marks().map_err(|outcome| self.failure(outcome))
-    }
-
-    /// Creates the table if there is none, and adds the columns that it lacks. One attempt, which may
-    /// have happened although it failed. Blocks.
-    ///
-    /// # Errors
-    /// As [`LogTable::state`].
-    pub(crate) fn prepare(&self) -> Result<TableState, Failure> {
-        self.log.prepare().map_err(|outcome| self.failure(outcome))
-    }
-
-    /// Forgets the id of the table, so that another one is taken. Blocks.
-    ///
-    /// # Errors
-    /// The lake. Trying again is safe.
-    pub(crate) fn forget_id(&self) -> Result<(), Failure> {
-        self.log.forget_id().map_err(|outcome| self.failure(outcome))
-    }
-
-    fn failure(&self, outcome: Visible) -> Failure {
-        let (why, is_final) = match outcome {
-            Visible::Refused(why) => (why, true),
-            Visible::Unknown(why) => (why, false),
-            Visible::At { .. } => ("it was committed".to_owned(), false),
-        };
-        Failure { table: Arc::clone(&self.name), why, is_final }
-    }
-
-    fn away(&self, error: &dyn std::fmt::Display) -> Failure {
-        Failure { table: Arc::clone(&self.name), why: error.to_string(), is_final: false }
-    }
-
-    fn unreadable(&self, name: &str, why: &str) -> Failure {
-        let why = format!("{name}: {why}; rolls after it wait for somebody to mend it");
-        Failure { table: Arc::clone(&self.name), why, is_final: true }
-    }
-
-    fn tell(&self, node: &str, receipts: &[Receipt], version: u64, added: bool) {
-        let (Some(first), Some(last)) = (receipts.first(), receipts.last()) else { return };
-        let (table, first, last) = (&self.name, first.roll, last.roll);
-        match added {
-            true => tracing::info!(
-                "table {table} has rolls {first} to {last} of {node}, as of version {version}"
-            ),
-            false => tracing::info!(
-                "table {table} had rolls {first} to {last} of {node} before, as of version {version}"
-            ),
-        }
-    }
 }

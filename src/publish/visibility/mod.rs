@@ -21,18 +21,22 @@
 //! * The process ends: the next start of any node goes on.
 //!
 //! * `table_log`: the log of one table, by its format.
+//! * `log_table`: one table. `waiting_rolls`: rolls of a node, and marks.
 //! * `log_tables`: one attempt at the rolls of a node.
 //! * `left_behind`: nodes whose rolls landed before the table had a log.
 //! * `keeper`: the thread of a running server.
 
 mod keeper;
 mod left_behind;
+mod log_table;
 mod log_tables;
 mod table_log;
 #[cfg(test)]
 mod tests;
+mod waiting_rolls;
 
 pub(crate) use self::keeper::Keeper;
+pub(crate) use self::log_table::Failure;
+pub(crate) use self::log_tables::{LogTables, Looked};
 #[cfg(test)]
-pub(crate) use self::log_tables::WaitingRolls;
-pub(crate) use self::log_tables::{Failure, LogTables, Looked};
+pub(crate) use self::waiting_rolls::WaitingRolls;

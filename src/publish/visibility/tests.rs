@@ -19,7 +19,8 @@ use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 
-use super::log_tables::{LogTables, WaitingRolls};
+use super::log_tables::LogTables;
+use super::waiting_rolls::WaitingRolls;
 use super::{Keeper, Looked, keeper};
 use crate::commit::Committer;
 use crate::journal::tests::fake::FakeDisk;
