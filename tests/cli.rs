@@ -281,7 +281,7 @@ fn check_tells_a_start_that_cannot_land_from_none_at_all() {
         "{said}"
     );
     assert!(said.contains("AWS_ALLOW_HTTP=true"), "{said}");
-    assert!(said.contains(", partitioned by date={startTime:%Y-%m-%d}\n"), "{said}");
+    assert!(said.contains(", partitioned by date={startTime:%Y-%m-%d}, plain files\n"), "{said}");
 
     let segment = dir.path().join("state/00000000000000000001.seg");
     std::fs::create_dir(dir.path().join("state")).unwrap();
