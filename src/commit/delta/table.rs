@@ -82,7 +82,11 @@ impl DeltaTable {
     /// [`Visible::Refused`] or [`Visible::Unknown`].
     pub(crate) fn marks(&self) -> Result<BTreeMap<String, Roll>, Visible> {
         let Some(snapshot) = self.latest()? else { return Ok(BTreeMap::new()) };
-        Ok(marks::of(&self.log, &snapshot)?)
+        let marks = marks::of(&self.log, &snapshot)?;
+        for (node, roll) in &marks {
+            self.note_mark(node, Some(*roll))?;
+        }
+        Ok(marks)
     }
 
     /// Adds the files of `rolls`, receipts of one node in the order of their numbers, to the table, which
@@ -263,9 +267,13 @@ impl DeltaTable {
             u64::try_from(mark).map(Roll).map_err(|_| self.refused(&wrong()))
         };
         let mark = mark.map(roll).transpose()?;
-        let noted = self.known.marked(node, mark);
-        noted.map_err(|error| LogError::of_unknown(&self.log.table, error))?;
+        self.note_mark(node, mark)?;
         Ok(mark)
+    }
+
+    fn note_mark(&self, node: &str, mark: Option<Roll>) -> Result<(), LogError> {
+        let noted = self.known.marked(node, mark);
+        noted.map_err(|error| LogError::of_unknown(&self.log.table, error))
     }
 
     /// Adds the columns that the rolls have and the table lacks, in a commit of its own.

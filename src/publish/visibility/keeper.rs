@@ -14,6 +14,9 @@ use crate::metrics as names;
 use crate::record::{Micros, Roll};
 use crate::status::{Observer, Readiness, RollEvent};
 
+/// The pause after which nodes of other processes are tried again whose rolls a table could not take.
+const LATER: Duration =
+    if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(600) };
 /// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Interval at which an end is looked for.
@@ -124,13 +127,30 @@ struct Work {
     /// they were listed; none until then. A lake has a node for each import: a table is asked for all of
     /// them once.
     others: Option<(VecDeque<Arc<str>>, Marks)>,
+    /// What waits of the first of them.
+    other: Option<WaitingRolls>,
+    /// Those of them whose rolls a table could not take.
+    refused: Vec<Arc<str>>,
+    /// The time at which these are tried again.
+    again: Instant,
     failures: u32,
 }
 
 impl Work {
     fn new(tables: LogTables, node: Arc<str>, readiness: Arc<Readiness>) -> Work {
         let own = WaitingRolls::of(Arc::clone(&node));
-        Work { tables, readiness, own, node, others: None, failures: 0 }
+        let (refused, again) = (Vec::new(), Instant::now());
+        Work {
+            tables,
+            readiness,
+            own,
+            node,
+            others: None,
+            other: None,
+            refused,
+            again,
+            failures: 0,
+        }
     }
 
     fn run(mut self, inbox: &Receiver<Message>) {
@@ -148,7 +168,8 @@ impl Work {
             }
             let pause = match (failed.is_empty(), self.is_done_with_others()) {
                 (true, false) => Duration::ZERO,
-                (true, true) => Duration::MAX,
+                (true, true) if self.refused.is_empty() => Duration::MAX,
+                (true, true) => self.again.saturating_duration_since(Instant::now()),
                 (false, _) => waits.next().unwrap_or(LONGEST_PAUSE),
             };
             let first = match pause {
@@ -192,19 +213,37 @@ impl Work {
                 }
             }
             Some((nodes, marks)) => {
-                let Some(node) = nodes.front() else { return Vec::new() };
-                let failed = match self.tables.waiting_after(node, marks) {
-                    Ok(waiting) if waiting.is_empty() => Vec::new(),
-                    Ok(mut waiting) => self.tables.attempt(&mut waiting),
-                    Err(failed) => vec![failed],
+                let Some(node) = nodes.front().cloned() else {
+                    if !self.refused.is_empty() && Instant::now() >= self.again {
+                        match self.tables.marks() {
+                            Ok(read) => *marks = read,
+                            Err(failed) => return vec![failed],
+                        }
+                        nodes.extend(self.refused.drain(..));
+                    }
+                    return Vec::new();
                 };
+                if self.other.is_none() {
+                    match self.tables.waiting_after(&node, marks) {
+                        Ok(waiting) => self.other = Some(waiting),
+                        Err(failed) => return vec![failed],
+                    }
+                }
+                let Some(waiting) = &mut self.other else { return Vec::new() };
+                // In parts, so that what lands here does not wait for all that another node has left.
+                let (failed, is_done) = self.tables.attempt_part(waiting);
                 let is_away = failed.iter().any(|failure| !failure.is_final);
-                if is_away {
-                    return failed;
+                if is_away || !is_done {
+                    return failed.into_iter().filter(|failure| !failure.is_final).collect();
                 }
                 for Failure { table, why, .. } in &failed {
                     tracing::error!("rolls of {node} are not in table {table}: {why}");
                 }
+                if !failed.is_empty() {
+                    self.again = Instant::now() + LATER;
+                    self.refused.push(node);
+                }
+                self.other = None;
                 let _ = nodes.pop_front();
                 Vec::new()
             }

@@ -186,27 +186,40 @@ impl LogTables {
     /// Commits the rolls that wait, and, at the first time, those after the mark of each table. Returns
     /// the tables that it failed for. Blocks.
     pub(crate) fn attempt(&self, waiting: &mut WaitingRolls) -> Vec<Failure> {
+        self.attempt_some(waiting, usize::MAX).0
+    }
+
+    /// Attempts as [`LogTables::attempt`] does, with one commit a table at most. Returns whether there is
+    /// nothing more to commit, but for the tables that it failed for. Blocks.
+    pub(crate) fn attempt_part(&self, waiting: &mut WaitingRolls) -> (Vec<Failure>, bool) {
+        self.attempt_some(waiting, 1)
+    }
+
+    fn attempt_some(&self, waiting: &mut WaitingRolls, commits: usize) -> (Vec<Failure>, bool) {
         waiting.marks.resize(self.tables.len(), None);
         waiting.generations.resize(self.tables.len(), 0);
         waiting.added.resize_with(self.tables.len(), Added::default);
-        let mut failures = Vec::new();
+        let (mut failures, mut is_done) = (Vec::new(), true);
         for (at, table) in self.tables.iter().enumerate() {
-            if let Err(failure) = self.commit_to(table, at, waiting) {
-                failures.push(failure);
+            match self.commit_to(table, at, waiting, commits) {
+                Ok(done) => is_done &= done,
+                Err(failure) => failures.push(failure),
             }
         }
         let marks = waiting.marks.iter().map(|mark| mark.unwrap_or(Roll(0)));
         let least = marks.min().unwrap_or(Roll(u64::MAX));
         waiting.rolls.retain(|roll, _| *roll > least);
-        failures
+        (failures, is_done)
     }
 
+    /// Commits to one table, with at most so many commits. Returns whether nothing is left.
     fn commit_to(
         &self,
         table: &LogTable,
         at: usize,
         waiting: &mut WaitingRolls,
-    ) -> Result<(), Failure> {
+        commits: usize,
+    ) -> Result<bool, Failure> {
         let node = Arc::clone(&waiting.node);
         waiting.forget_old_mark(at, table.log.generation());
         let mut mark = match waiting.marks.get(at).copied().flatten() {
@@ -222,9 +235,9 @@ impl LogTables {
             }
         };
         waiting.set_mark(at, mark);
-        loop {
+        for _ in 0..commits {
             let Chunk { receipts, last } = self.chunk(table, mark, waiting)?;
-            let Some(last) = last else { return Ok(()) };
+            let Some(last) = last else { return Ok(true) };
             if !receipts.is_empty() {
                 match table.log.commit(&node, &receipts) {
                     Visible::At { version, added, .. } => {
@@ -237,6 +250,7 @@ impl LogTables {
             mark = last;
             waiting.set_mark(at, mark);
         }
+        Ok(waiting.rolls.range(mark.next()..).next().is_none())
     }
 
     /// Reads the receipts of the next rolls after `mark`, as many as one commit takes.

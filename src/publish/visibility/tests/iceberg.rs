@@ -185,6 +185,38 @@ fn a_table_that_is_set_back_gets_again_what_it_lacks() {
 }
 
 #[test]
+fn rolls_of_another_node_that_were_refused_are_tried_again() {
+    let world = World::start(&[table("t", Format::Iceberg)]);
+    world.land(1, &["t"]);
+    wait_for("the first commit", || world.commits() == (1, 1));
+    let world = {
+        let mark = |value: &str| {
+            let value = value.to_owned();
+            world
+                .catalog
+                .alter(|table| table["properties"]["sessionlake.roll.gone"] = value.into());
+        };
+        mark("x");
+        let mut receipt = Receipt::of_files("gone", 1, "t", vec![file("t", "gone", 1)]);
+        receipt.tables[0].partition_template = TEMPLATE.to_owned();
+        land(&world.lake, &receipt);
+        // As after another start.
+        let client = world.catalog.client(Arc::new(crate::clock::SystemClock));
+        let catalog = Arc::clone(&world.catalog);
+        let next =
+            World::with(world.store.clone(), &[table("t", Format::Iceberg)], catalog, &client);
+        next.land(2, &["t"]);
+        wait_for("the own roll", || next.commits() == (2, 2));
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(next.commits(), (2, 2));
+        mark("0");
+        next
+    };
+    wait_for("the roll of the other node", || world.commits() == (3, 3));
+    assert!(RUNTIME.block_on(world.keeper.finish(SOON)));
+}
+
+#[test]
 fn a_look_changes_nothing_and_says_what_a_commit_would_do() {
     let world = World::start(&[table("t", Format::Iceberg)]);
     let look = |tables: &[Spec]| {
