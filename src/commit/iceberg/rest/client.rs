@@ -14,7 +14,7 @@ use super::bounded_body::beginning;
 use super::error::{self, Effect, RestError};
 use super::names;
 use super::options::{Credentials, Options, parse_url};
-use super::protocol::{Commit, Config, CreateTable, LoadedTable};
+use super::protocol::{Commit, Committed, Config, CreateTable, LoadedTable};
 use super::sigv4::{self, Keys};
 use super::tokens::Tokens;
 use crate::clock::Clock;
@@ -76,7 +76,14 @@ impl Catalog {
                 Auth::OAuth2(Tokens::new(client.clone(), endpoint))
             }
         };
-        let http = Client::builder()
+        // A proxy of the environment could read what is sent without TLS.
+        let token_url = match &auth {
+            Auth::OAuth2(tokens) => tokens.endpoint(),
+            _ => &url,
+        };
+        let is_plain = [&url, token_url].iter().any(|url| url.scheme() == "http");
+        let http = if is_plain { Client::builder().no_proxy() } else { Client::builder() };
+        let http = http
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .timeout(options.timeout)
@@ -156,10 +163,12 @@ impl Catalog {
             request.insert("identifier".to_owned(), identifier);
         }
         // What answers without it is no catalog.
-        let committed: Json = self.post(&path, &request).await?.parsed(Effect::Write)?;
-        match committed.get("metadata") {
-            Some(Json::Object(_)) => Ok(()),
-            _ => Err(RestError::Unknown("the answer to a commit is none of a catalog".to_owned())),
+        let committed: Committed = self.post(&path, &request).await?.parsed(Effect::Write)?;
+        match committed.metadata.is_empty() {
+            false => Ok(()),
+            true => {
+                Err(RestError::Unknown("the answer to a commit is none of a catalog".to_owned()))
+            }
         }
     }
 

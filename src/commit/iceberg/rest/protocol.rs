@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -25,6 +26,12 @@ pub(super) struct Config {
 #[serde(rename_all = "kebab-case")]
 pub(in crate::commit::iceberg) struct LoadedTable {
     pub(in crate::commit::iceberg) metadata: Metadata,
+}
+
+/// The answer to a commit. Its metadata has all snapshots, and nothing of it is kept.
+#[derive(Debug, Deserialize)]
+pub(super) struct Committed {
+    pub(super) metadata: BTreeMap<String, IgnoredAny>,
 }
 
 /// The metadata of a table.

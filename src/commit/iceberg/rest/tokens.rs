@@ -7,7 +7,8 @@
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Url};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value as Json;
 use tokio::sync::Mutex;
 
 use super::bounded_body::beginning;
@@ -62,8 +63,19 @@ impl Token {
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u64>,
+}
+
+/// Deserialises a time in seconds, which some endpoints give as a text or with a fraction. One that is
+/// neither is not known.
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let text = match Json::deserialize(from)? {
+        Json::Number(number) => number.to_string(),
+        Json::String(text) => text,
+        _ => return Ok(None),
+    };
+    Ok(text.split('.').next().and_then(|whole| whole.trim().parse().ok()))
 }
 
 #[derive(Default, Deserialize)]
@@ -77,6 +89,11 @@ struct NotGranted {
 impl Tokens {
     pub(super) fn new(client: OAuth2, endpoint: Url) -> Tokens {
         Tokens { client, endpoint, token: Mutex::new(None) }
+    }
+
+    /// Returns the address of the endpoint.
+    pub(super) fn endpoint(&self) -> &Url {
+        &self.endpoint
     }
 
     /// Returns a token.
@@ -160,6 +177,22 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_life_of_a_token_is_read_in_the_forms_that_endpoints_have() {
+        for (text, expected) in [
+            ("3600", Some(3_600)),
+            ("3599.0", Some(3_599)),
+            (r#""3599""#, Some(3_599)),
+            ("null", None),
+            (r#""soon""#, None),
+        ] {
+            let granted = format!(r#"{{"access_token": "t", "expires_in": {text}}}"#);
+            let granted: Granted = serde_json::from_str(&granted).unwrap();
+            assert_eq!(granted.expires_in, expected, "{text}");
+        }
+        assert!(serde_json::from_str::<Granted>(r#"{"access_token": "t"}"#).is_ok());
+    }
 
     #[test]
     fn a_token_is_renewed_before_it_ends() {

@@ -186,33 +186,24 @@ fn a_table_that_is_set_back_gets_again_what_it_lacks() {
 
 #[test]
 fn rolls_of_another_node_that_were_refused_are_tried_again() {
-    let world = World::start(&[table("t", Format::Iceberg)]);
-    world.land(1, &["t"]);
-    wait_for("the first commit", || world.commits() == (1, 1));
-    let world = {
-        let mark = |value: &str| {
-            let value = value.to_owned();
-            world
-                .catalog
-                .alter(|table| table["properties"]["sessionlake.roll.gone"] = value.into());
-        };
-        mark("x");
-        let mut receipt = Receipt::of_files("gone", 1, "t", vec![file("t", "gone", 1)]);
-        receipt.tables[0].partition_template = TEMPLATE.to_owned();
-        land(&world.lake, &receipt);
-        // As after another start.
-        let client = world.catalog.client(Arc::new(crate::clock::SystemClock));
-        let catalog = Arc::clone(&world.catalog);
-        let next =
-            World::with(world.store.clone(), &[table("t", Format::Iceberg)], catalog, &client);
-        next.land(2, &["t"]);
-        wait_for("the own roll", || next.commits() == (2, 2));
-        std::thread::sleep(Duration::from_millis(100));
-        assert_eq!(next.commits(), (2, 2));
-        mark("0");
-        next
+    let store = FakeStore::new(1);
+    let name = object_store::path::Path::from(format!("lake/{}", names::receipt("gone", Roll(1))));
+    let put = |bytes: Vec<u8>| {
+        let put = store.objects.put(&name, bytes.into());
+        RUNTIME.block_on(put).expect("memory");
     };
-    wait_for("the roll of the other node", || world.commits() == (3, 3));
+    put(b"{".to_vec());
+    let catalog = FakeCatalog::new(1, Arc::clone(&store.objects));
+    let client = catalog.client(Arc::new(crate::clock::SystemClock));
+    let world = World::with(store.clone(), &[table("t", Format::Iceberg)], catalog, &client);
+    world.land(1, &["t"]);
+    wait_for("the own roll", || world.commits() == (1, 1));
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(world.readiness.trouble(), [], "it is none of this node");
+    let mut receipt = Receipt::of_files("gone", 1, "t", vec![file("t", "gone", 1)]);
+    receipt.tables[0].partition_template = TEMPLATE.to_owned();
+    put(serde_json::to_vec(&receipt).expect("JSON"));
+    wait_for("the roll of the other node", || world.commits() == (2, 2));
     assert!(RUNTIME.block_on(world.keeper.finish(SOON)));
 }
 

@@ -292,6 +292,22 @@ async fn a_namespace_and_a_table_are_created() {
     assert!(body.get("location").is_none());
 }
 
+/// The same test in a process whose environment has a proxy, at which nobody listens.
+#[test]
+fn no_proxy_is_told_what_is_sent_without_tls() {
+    let test = "commit::iceberg::rest::tests::tokens::a_token_is_fetched_once_and_renewed_when_it_is_refused";
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        again.env(name, "http://127.0.0.1:9");
+    }
+    for name in ["NO_PROXY", "no_proxy", "REQUEST_METHOD"] {
+        again.env_remove(name);
+    }
+    let done = again.args(["--exact", test]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("1 passed"), "{said}");
+}
+
 #[test]
 fn credentials_go_to_no_address_that_others_can_read() {
     let of = |uri: &str, allow_http| {
