@@ -35,7 +35,13 @@ pub(super) fn list_after(
         };
         for entry in entries {
             let entry = entry?;
-            let (name, kind) = (entry.file_name(), entry.file_type()?);
+            let name = entry.file_name();
+            let kind = match entry.file_type() {
+                Ok(kind) => kind,
+                // Hidden files are renamed all the time; some file systems have to be asked for the kind.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
             if kind.is_file() && name.as_bytes() <= skipped.as_bytes() {
                 continue;
             }
