@@ -110,10 +110,10 @@ impl Reader<'_> {
     }
 
     fn credentials(&mut self) -> CatalogCredentials {
-        let has = |key: &&str| self.section.has(key);
-        let kinds: [&[&str]; 3] = [&["credential"], &["token"], &AWS];
-        let given: Vec<&str> =
-            kinds.iter().filter_map(|kind| kind.iter().copied().find(|key| has(&key))).collect();
+        let section = self.section;
+        let first = |keys: &[&'static str]| keys.iter().copied().find(|key| section.has(key));
+        let kinds: [&[&'static str]; 3] = [&["credential"], &["token"], &AWS];
+        let given: Vec<&str> = kinds.into_iter().filter_map(first).collect();
         if let [first, second, ..] = &given[..] {
             let why = format!(
                 "there is {first} as well: give one, since a request has one kind of credentials \

@@ -5,6 +5,8 @@
 //! whose keys and types are right is deserialised into its struct of [`typed`]; what the values mean
 //! is checked by [`build`](super::build).
 
+mod catalog_keys;
+mod key;
 pub(crate) mod list;
 mod reader;
 mod section;
