@@ -18,7 +18,6 @@
 //! it later.
 
 pub(crate) mod delta;
-#[allow(dead_code, reason = "not wired yet")]
 pub(crate) mod iceberg;
 mod known_table;
 mod plain;

@@ -45,8 +45,7 @@ mod view;
 
 pub(crate) use self::rest::Catalog;
 pub(crate) use self::table::IcebergTable;
-#[allow(unused_imports, reason = "not wired yet")]
-pub(crate) use self::view::{Deletes, IcebergView};
+pub(crate) use self::view::IcebergView;
 
 /// The table property with the id of the lake whose rolls the table has.
 const LAKE: &str = "sessionlake.lake";

@@ -46,6 +46,7 @@ impl IcebergView {
     }
 
     /// Returns the id of the table.
+    #[cfg(test)]
     pub(crate) fn id(&self) -> &str {
         &self.table.table_uuid
     }
