@@ -149,7 +149,7 @@ fn value_of(
         Some(_) => return None,
     };
     let mut bounds = column.into_iter().flat_map(|column| [&column.min, &column.max]).flatten();
-    let (value, fits): (_, Box<dyn Fn(&Bound) -> bool>) = match part {
+    match part {
         Part::Time { format, .. } => {
             let unit = Unit::of_format(format)?;
             let parsed = unit.parse(value, format)?;
@@ -158,21 +158,20 @@ fn value_of(
                 // first of 1970, and passes over its files.
                 return None;
             }
-            let fits = move |bound: &Bound| match bound.value {
+            let fits = |bound: &Bound| match bound.value {
                 Scalar::TimestampMicros(micros) => unit.of_micros(micros) == Some(parsed),
                 _ => false,
             };
-            (PartitionValue::Int(parsed), Box::new(fits))
+            bounds.all(fits).then_some(Some(PartitionValue::Int(parsed)))
         }
         _ => {
-            let fits = move |bound: &Bound| match &bound.value {
+            let fits = |bound: &Bound| match &bound.value {
                 Scalar::Text(text) => !bound.exact || text == value,
                 _ => false,
             };
-            (PartitionValue::Text(value.to_owned()), Box::new(fits))
+            bounds.all(fits).then_some(Some(PartitionValue::Text(value.to_owned())))
         }
-    };
-    bounds.all(|bound| fits(bound)).then_some(Some(value))
+    }
 }
 
 /// Files by their partition, and those under the spec without fields.

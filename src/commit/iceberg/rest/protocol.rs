@@ -182,6 +182,7 @@ pub(in crate::commit::iceberg) struct Commit {
 /// A condition of a commit; one that does not hold is a conflict.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[expect(clippy::enum_variant_names, reason = "the names of the protocol")]
 pub(in crate::commit::iceberg) enum Requirement {
     AssertTableUuid {
         uuid: String,

@@ -259,7 +259,7 @@ fn files_of_no_partition_are_under_a_spec_without_fields() {
         receipt_of("n1", 2, vec![file("n1", 2, "0001-01-01")]),
     ];
     for roll in rolls {
-        assert!(is_added(&table.commit("n1", &[roll.clone()]), roll.roll));
+        assert!(is_added(&table.commit("n1", std::slice::from_ref(&roll)), roll.roll));
     }
     let metadata = world.metadata();
     let specs = metadata["partition-specs"].as_array().expect("specs");
@@ -276,7 +276,8 @@ fn files_of_no_partition_are_under_a_spec_without_fields() {
 /// Nothing that stops a table changes it.
 #[test]
 fn a_table_that_cannot_take_rolls_is_refused() {
-    let change: [(&str, fn(&mut Json)); 8] = [
+    type Change = fn(&mut Json);
+    let change: [(&str, Change); 8] = [
         ("has lost its property sessionlake.roll.n1", |t| {
             t["properties"].as_object_mut().expect("an object").remove("sessionlake.roll.n1");
         }),

@@ -77,9 +77,9 @@ impl History<'_> {
             let rolls = self.part(node, mark);
             if !rolls.is_empty() {
                 // Two at once: the other one is whole between a load and a commit of the first.
-                let work = move || match other.table.commit(node, &rolls) {
-                    Visible::Refused(why) => panic!("{why}"),
-                    _ => {}
+                let work = move || {
+                    let outcome = other.table.commit(node, &rolls);
+                    assert!(!matches!(outcome, Visible::Refused(_)), "{outcome:?}");
                 };
                 let work = || std::thread::spawn(work).join().expect("a commit");
                 self.catalog.meanwhile(Box::new(work));
