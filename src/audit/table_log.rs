@@ -69,12 +69,31 @@ impl TableLogs {
     /// Opens the log of `table`, which is of `format`. Returns `None` if there is none yet.
     ///
     /// # Errors
-    /// The reason that it cannot be read, as a sentence.
+    /// The reason that it cannot be read, or is of another table than the lake's, as a sentence.
     pub(super) async fn open(
         &self,
         table: &str,
         format: Format,
     ) -> Result<Option<TableLog>, String> {
+        let Some(log) = self.open_any(table, format).await? else { return Ok(None) };
+        let identity = match self.lake.table_identity(table).await {
+            Ok(identity) => identity,
+            Err(RecordError::Store(error)) => return Err(error.to_string()),
+            // `format` tells of it.
+            Err(_) => None,
+        };
+        match identity.and_then(|identity| identity.id) {
+            Some(known) if known != log.id() => Err(format!(
+                "another table stands in its place, with the id {}: the lake's has {} ({})",
+                shown(log.id()),
+                shown(&known),
+                names::table_identity(table)
+            )),
+            _ => Ok(Some(log)),
+        }
+    }
+
+    async fn open_any(&self, table: &str, format: Format) -> Result<Option<TableLog>, String> {
         let runtime = Handle::current();
         // The library waits for the store on a thread of its own while the runtime's threads read.
         if runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
@@ -155,6 +174,13 @@ pub(super) struct SnapshotFacts {
 }
 
 impl TableLog {
+    fn id(&self) -> &str {
+        match &self.view {
+            View::Delta(view) => view.id(),
+            View::Iceberg(view) => view.id(),
+        }
+    }
+
     /// Returns the last roll of `node` that the table has; 0 if it has none.
     pub(super) fn mark(&self, node: &str) -> Roll {
         self.marks.get(node).copied().unwrap_or(Roll(0))

@@ -55,7 +55,6 @@ impl LogView {
     }
 
     /// Returns the id of the table.
-    #[cfg(test)]
     pub(crate) fn id(&self) -> &str {
         self.snapshot.table_configuration().metadata().id()
     }

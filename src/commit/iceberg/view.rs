@@ -46,7 +46,6 @@ impl IcebergView {
     }
 
     /// Returns the id of the table.
-    #[cfg(test)]
     pub(crate) fn id(&self) -> &str {
         &self.table.table_uuid
     }

@@ -277,7 +277,11 @@ impl Work {
             format!("table {table} cannot be committed to: {why}")
         });
         let told = told.collect::<Vec<_>>().join("; ");
-        let text = format!("{told}; {waiting} rolls of this node have landed and are not visible");
+        let rolls = match waiting {
+            1 => "1 roll of this node has landed and is not visible".to_owned(),
+            _ => format!("{waiting} rolls of this node have landed and are not visible"),
+        };
+        let text = format!("{told}; {rolls}");
         if !is_told || self.failures.is_power_of_two() {
             tracing::warn!("{text}");
         }

@@ -135,6 +135,19 @@ fn a_lake_with_a_log_is_well_and_its_log_is_no_data() {
 }
 
 #[test]
+fn another_table_in_the_place_of_the_known_one_is_a_problem() {
+    let bench = bench();
+    assert_eq!(bench.verify(Scope::All).problems, []);
+    let identity = br#"{"version":1,"format":"delta","id":"the one before"}"#;
+    bench.put(&names::table_identity("t"), identity.to_vec());
+    let report = bench.verify(Scope::All);
+    let [problem] = &*report.problems else { panic!("{:?}", report.problems) };
+    assert_eq!(problem.kind, ProblemKind::Log);
+    assert!(problem.why.contains("another table stands in its place"), "{}", problem.why);
+    assert!(problem.why.contains("the one before"), "{}", problem.why);
+}
+
+#[test]
 fn rolls_above_the_mark_wait_and_the_checkpoint_is_of_those_before() {
     let bench = bench();
     let receipt = bench.roll(3, 6, 6);

@@ -35,7 +35,10 @@ impl IcebergTable {
             let Ok(roll) = text.parse().map(Roll) else { continue };
             if self.property(table, node)?.is_none_or(|mark| mark < roll) {
                 return Err(self.refused(&format!(
-                    "has lost its property {key}, by which it is known which rolls it has, and they would be                      added again. If somebody has changed it, set it to {roll}, and look for others that                      are gone (`sessionlake verify`); if the catalog does not keep properties, take                      another one"
+                    "has lost its property {key}, by which it is known which rolls it has, and they would be \
+                     added again. If somebody has changed it, set it to {roll}, and look for others that \
+                     are gone (`sessionlake verify`); if the catalog does not keep properties, take \
+                     another one"
                 )));
             }
         }

@@ -11,7 +11,8 @@ use crate::commit::{TableState, Visible};
 use crate::record::Roll;
 
 impl IcebergTable {
-    /// Returns the marks of all nodes. Blocks.
+    /// Returns the marks of all nodes. One that is no roll is left out: it stops the rolls of its node
+    /// alone. Blocks.
     ///
     /// # Errors
     /// [`Visible::Refused`] or [`Visible::Unknown`].
@@ -19,7 +20,11 @@ impl IcebergTable {
         let Some(table) = self.runtime.block_on(self.latest())? else { return Ok(BTreeMap::new()) };
         let mut marks = BTreeMap::new();
         for node in table.properties.keys().filter_map(|key| node_of(key)) {
-            marks.extend(self.marked(&table, node)?.map(|roll| (node.to_owned(), roll)));
+            match self.marked(&table, node) {
+                Ok(mark) => marks.extend(mark.map(|roll| (node.to_owned(), roll))),
+                Err(LogError::Refused(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(marks)
     }

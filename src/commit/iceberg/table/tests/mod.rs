@@ -273,6 +273,20 @@ fn files_of_no_partition_are_under_a_spec_without_fields() {
     assert_eq!(world.added().len(), 3);
 }
 
+#[test]
+fn a_mark_that_is_no_roll_stops_its_node_alone() {
+    let world = World::new();
+    let table = world.table();
+    for node in ["n1", "n2"] {
+        assert!(is_added(&table.commit(node, &[receipt(node, 1)]), 1));
+    }
+    world.catalog.alter(|t| t["properties"]["sessionlake.roll.n1"] = "x".into());
+    assert_eq!(table.marks(), Ok(BTreeMap::from([("n2".to_owned(), Roll(1))])));
+    assert!(is_added(&table.commit("n2", &[receipt("n2", 2)]), 2));
+    let refused = table.commit("n1", &[receipt("n1", 2)]);
+    assert!(matches!(&refused, Visible::Refused(why) if why.contains("is no roll")), "{refused:?}");
+}
+
 /// Nothing that stops a table changes it.
 #[test]
 fn a_table_that_cannot_take_rolls_is_refused() {
