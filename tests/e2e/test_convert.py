@@ -89,7 +89,7 @@ def test_a_killed_conversion_goes_on(command, delta_lake, folder):
         (folder / f"{n}.ndjson").write_bytes(data)
         command("import", f"{n}.ndjson", "--roll-rows", "100", "--lake", delta_lake.at.uri)
     arguments = ["convert", "--to", "delta", "--lake", delta_lake.at.uri]
-    kill_until_done([place.binary(), *arguments], folder, 1.25, b"no roll waited")
+    kill_until_done([place.binary(), *arguments], folder, 1.35, b"no roll waited", first_s=0.01)
     command(*arguments)
     assert sorted(delta_lake.session_ids()) == sorted(ids)
     delta_lake.check_log()

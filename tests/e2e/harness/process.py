@@ -27,11 +27,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def kill_until_done(command, cwd, growth, ends, env=None):
-    """Starts `command` again and again and kills it, each time later, until it ends by itself: with 0, or,
+def kill_until_done(command, cwd, growth, ends, env=None, first_s=0.05):
+    """Starts `command` again and again and kills it, first after `first_s` and each time later, until it ends by itself: with 0, or,
     after a kill at its very end, with `ends` in its output."""
     kills, printed = 0, b""
-    for wait in (0.05 * growth**n for n in range(20)):
+    for wait in (first_s * growth**n for n in range(20)):
         output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         process = subprocess.Popen(command, cwd=cwd, env=env and clean_environment(**env), **output)
         try:

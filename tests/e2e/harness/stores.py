@@ -189,9 +189,25 @@ def _ready(store):
     return store
 
 
+TAKEN = ("is not available on", "address already in use")
+
+
 def start_seaweedfs(folder, with_catalog=False):
-    """Starts a SeaweedFS; with its catalog of Iceberg tables, and the bucket of their metadata, if asked."""
-    folder = Path(folder)
+    """Starts a SeaweedFS; with its catalog of Iceberg tables, and the bucket of their metadata, if asked.
+
+    Of its ports, one may be taken between its choice and its use: it is tried again with others then.
+    """
+    for _ in range(3):
+        try:
+            return _start_seaweedfs(Path(folder), with_catalog)
+        except AssertionError as error:
+            if not any(words in str(error) for words in TAKEN):
+                raise
+            shutil.rmtree(folder)
+    return _start_seaweedfs(Path(folder), with_catalog)
+
+
+def _start_seaweedfs(folder, with_catalog):
     (folder / "data").mkdir(parents=True)
     sockets = Path(tempfile.mkdtemp(prefix="lake-tests-"))  # The path of a socket must be short.
     identity = {
