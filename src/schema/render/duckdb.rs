@@ -4,7 +4,7 @@
 //! once the first file has landed, since DuckDB looks at the files to know the columns. The table,
 //! `…_local`, has every column of the schema in its exact type, and the docs as COMMENTs.
 
-use super::{NO_PARTITION, PARTITION, has_default_partition, sql_comment};
+use super::{NO_PARTITION, PARTITION, has_default_partition, literal, quoted, sql_comment};
 use crate::schema::{EXTRA, INGEST_ID, INGEST_TIME, Kind, TableSchema};
 
 /// Returns CREATE VIEW over `read_parquet`, CREATE TABLE, and COMMENTs on its columns.
@@ -70,13 +70,4 @@ fn sql_type(kind: &Kind, depth: usize) -> String {
             format!("STRUCT({}\n{})", members.join(","), "  ".repeat(depth))
         }
     }
-}
-
-/// Quotes a name, which holds no quotes; always, since some are words of SQL.
-fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

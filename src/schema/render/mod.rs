@@ -74,5 +74,15 @@ fn sql_comment(text: &str) -> String {
     text.lines().map(|line| format!("-- {}\n", line.trim_end())).collect()
 }
 
+/// Quotes a name of standard SQL, which holds no quotes; always, since some are words of SQL.
+fn quoted(name: &str) -> String {
+    format!("\"{name}\"")
+}
+
+/// Returns a string literal of standard SQL, in which nothing but a quote is escaped.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! words of SQL; Trino shows them in small letters. Docs stand as COMMENTs of columns; members of a row
 //! cannot have one.
 
-use super::{NO_PARTITION, PARTITION, has_default_partition, sql_comment};
+use super::{NO_PARTITION, PARTITION, has_default_partition, literal, quoted, sql_comment};
 use crate::schema::{EXTRA, Field, INGEST_ID, INGEST_TIME, Kind, TableSchema};
 
 /// Returns CREATE TABLE … WITH (external_location = …).
@@ -24,7 +24,7 @@ pub fn trino_ddl(schema: &TableSchema) -> String {
     } else {
         text.push_str(NO_PARTITION);
     }
-    text.push_str(&format!("CREATE TABLE IF NOT EXISTS {} (\n", name(&schema.name)));
+    text.push_str(&format!("CREATE TABLE IF NOT EXISTS {} (\n", quoted(&schema.name)));
     for field in &schema.fields {
         column(&mut text, &field.name, &field.kind, &field.doc);
     }
@@ -33,7 +33,7 @@ pub fn trino_ddl(schema: &TableSchema) -> String {
     column(&mut text, EXTRA, &Kind::String, "JSON object of what fits no column, by JSON Pointer.");
     if partitioned {
         // Partition columns are the last ones.
-        text.push_str(&format!("  {} DATE COMMENT 'UTC day of startTime.'\n", name(PARTITION)));
+        text.push_str(&format!("  {} DATE COMMENT 'UTC day of startTime.'\n", quoted(PARTITION)));
     } else {
         text.truncate(text.trim_end_matches([',', '\n']).len());
         text.push('\n');
@@ -56,7 +56,7 @@ fn column(text: &mut String, column: &str, kind: &Kind, doc: &str) {
         "" => String::new(),
         doc => format!(" COMMENT {}", literal(doc)),
     };
-    text.push_str(&format!("  {} {}{comment},\n", name(column), sql_type(kind, 1)));
+    text.push_str(&format!("  {} {}{comment},\n", quoted(column), sql_type(kind, 1)));
 }
 
 fn sql_type(kind: &Kind, depth: usize) -> String {
@@ -71,20 +71,10 @@ fn sql_type(kind: &Kind, depth: usize) -> String {
         Kind::Struct(fields) => {
             let member = |field: &Field| {
                 let kind = sql_type(&field.kind, depth + 1);
-                format!("\n{}{} {kind}", "  ".repeat(depth + 1), name(&field.name))
+                format!("\n{}{} {kind}", "  ".repeat(depth + 1), quoted(&field.name))
             };
             let members: Vec<String> = fields.iter().map(member).collect();
             format!("ROW({}\n{})", members.join(","), "  ".repeat(depth))
         }
     }
-}
-
-/// Returns a quoted name.
-fn name(of: &str) -> String {
-    format!("\"{}\"", of.replace('"', "\"\""))
-}
-
-/// Returns a string literal, in which nothing but a quote is escaped.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
