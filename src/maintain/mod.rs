@@ -15,7 +15,8 @@ mod tests;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use backon::{BlockingRetryable as _, ExponentialBuilder};
 use tokio::runtime::Runtime;
 
 pub(crate) use self::convert::{Converted, convert};
@@ -27,7 +28,7 @@ use crate::publish::visibility::{Failure, LogTables};
 use crate::table::{Spec, Tables};
 
 /// Attempts at a table before a failure is told.
-const TRIES: u32 = 6;
+const TRIES: usize = 6;
 /// The pause after the first failure; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -69,18 +70,15 @@ async fn check(lake: &Lake, table: &Spec) -> anyhow::Result<()> {
 /// Attempts `work` on a table, or on all, again while it may have failed for another commit, or for the
 /// lake.
 fn settle<W, T>(on: &W, work: impl Fn(&W) -> Result<T, Failure>) -> anyhow::Result<T> {
-    let (mut tries, mut pause) = (1, FIRST_PAUSE);
-    loop {
-        match work(on) {
-            Ok(done) => return Ok(done),
-            Err(failure) if failure.is_final || tries == TRIES => {
-                anyhow::bail!("table {}: {}", failure.table, failure.why);
-            }
-            Err(failure) => {
-                tracing::debug!("table {}: {}; tried again", failure.table, failure.why);
-                std::thread::sleep(pause);
-                (tries, pause) = (tries + 1, pause * 2);
-            }
-        }
-    }
+    let pauses = ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_times(TRIES - 1);
+    let attempt = || work(on);
+    let settled = attempt
+        .retry(pauses)
+        .sleep(std::thread::sleep)
+        .when(|failure: &Failure| !failure.is_final)
+        .notify(|Failure { table, why, .. }, _| {
+            tracing::debug!("table {table}: {why}; tried again")
+        })
+        .call();
+    settled.map_err(|Failure { table, why, .. }| anyhow!("table {table}: {why}"))
 }

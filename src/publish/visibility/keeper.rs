@@ -1,6 +1,5 @@
 //! The thread that makes the rolls of a running server visible.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,14 +8,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::log_table::Failure;
 use super::log_tables::{LogTables, QUIET_FAILURES, pauses};
-use super::waiting_rolls::{Marks, WaitingRolls};
+use super::other_nodes::OtherNodes;
+use super::waiting_rolls::WaitingRolls;
 use crate::metrics as names;
 use crate::record::{Micros, Roll};
 use crate::status::{Observer, Readiness, RollEvent};
 
-/// The pause after which nodes of other processes are tried again whose rolls a table could not take.
-const LATER: Duration =
-    if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(600) };
 /// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Interval at which an end is looked for.
@@ -122,35 +119,14 @@ struct Work {
     tables: LogTables,
     readiness: Arc<Readiness>,
     own: WaitingRolls,
-    node: Arc<str>,
-    /// Nodes of other processes whose rolls are still to be looked at, with the marks that were read when
-    /// they were listed; none until then. A lake has a node for each import: a table is asked for all of
-    /// them once.
-    others: Option<(VecDeque<Arc<str>>, Marks)>,
-    /// What waits of the first of them.
-    other: Option<WaitingRolls>,
-    /// Those of them whose rolls a table could not take.
-    refused: Vec<Arc<str>>,
-    /// The time at which these are tried again.
-    again: Instant,
+    others: OtherNodes,
     failures: u32,
 }
 
 impl Work {
     fn new(tables: LogTables, node: Arc<str>, readiness: Arc<Readiness>) -> Work {
         let own = WaitingRolls::of(Arc::clone(&node));
-        let (refused, again) = (Vec::new(), Instant::now());
-        Work {
-            tables,
-            readiness,
-            own,
-            node,
-            others: None,
-            other: None,
-            refused,
-            again,
-            failures: 0,
-        }
+        Work { tables, readiness, own, others: OtherNodes::new(node), failures: 0 }
     }
 
     fn run(mut self, inbox: &Receiver<Message>) {
@@ -166,11 +142,9 @@ impl Work {
             if closing && (is_final || is_alone) {
                 return;
             }
-            let pause = match (failed.is_empty(), self.is_done_with_others()) {
-                (true, false) => Duration::ZERO,
-                (true, true) if self.refused.is_empty() => Duration::MAX,
-                (true, true) => self.again.saturating_duration_since(Instant::now()),
-                (false, _) => waits.next().unwrap_or(LONGEST_PAUSE),
+            let pause = match failed.is_empty() {
+                true => self.others.pause(),
+                false => waits.next().unwrap_or(LONGEST_PAUSE),
             };
             let first = match pause {
                 Duration::MAX => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -199,59 +173,7 @@ impl Work {
         if !failed.is_empty() || closing {
             return failed;
         }
-        match &mut self.others {
-            None => {
-                let listed =
-                    self.tables.nodes().and_then(|nodes| Ok((nodes, self.tables.marks()?)));
-                match listed {
-                    Ok((mut nodes, marks)) => {
-                        nodes.retain(|node| *node != self.node);
-                        self.others = Some((nodes.into(), marks));
-                        Vec::new()
-                    }
-                    Err(failed) => vec![failed],
-                }
-            }
-            Some((nodes, marks)) => {
-                let Some(node) = nodes.front().cloned() else {
-                    if !self.refused.is_empty() && Instant::now() >= self.again {
-                        match self.tables.marks() {
-                            Ok(read) => *marks = read,
-                            Err(failed) => return vec![failed],
-                        }
-                        nodes.extend(self.refused.drain(..));
-                    }
-                    return Vec::new();
-                };
-                if self.other.is_none() {
-                    match self.tables.waiting_after(&node, marks) {
-                        Ok(waiting) => self.other = Some(waiting),
-                        Err(failed) => return vec![failed],
-                    }
-                }
-                let Some(waiting) = &mut self.other else { return Vec::new() };
-                // In parts, so that what lands here does not wait for all that another node has left.
-                let (failed, is_done) = self.tables.attempt_part(waiting);
-                let is_away = failed.iter().any(|failure| !failure.is_final);
-                if is_away || !is_done {
-                    return failed.into_iter().filter(|failure| !failure.is_final).collect();
-                }
-                for Failure { table, why, .. } in &failed {
-                    tracing::error!("rolls of {node} are not in table {table}: {why}");
-                }
-                if !failed.is_empty() {
-                    self.again = Instant::now() + LATER;
-                    self.refused.push(node);
-                }
-                self.other = None;
-                let _ = nodes.pop_front();
-                Vec::new()
-            }
-        }
-    }
-
-    fn is_done_with_others(&self) -> bool {
-        self.others.as_ref().is_some_and(|(nodes, _)| nodes.is_empty())
+        self.others.attempt(&self.tables)
     }
 
     fn report(&mut self, failed: &[Failure]) {

@@ -11,11 +11,11 @@ use tokio::runtime::Handle;
 
 use super::log_table::{Failure, LogTable};
 use super::table_log::TableLog;
-use super::waiting_rolls::{Added, Marks, WaitingRolls};
+use super::waiting_rolls::{Added, Marks, OfTable, WaitingRolls};
 use crate::clock::SystemClock;
 use crate::commit::iceberg::Catalog;
 use crate::commit::{CatalogOptions, Visible};
-use crate::lake::{FileReceipt, Lake, Receipt};
+use crate::lake::{FileReceipt, Lake, Receipt, StoreError};
 use crate::record::Roll;
 use crate::table::Spec;
 
@@ -105,11 +105,14 @@ impl LogTables {
     /// The lake.
     pub(crate) fn nodes(&self) -> Result<Vec<Arc<str>>, Failure> {
         let nodes = self.runtime.block_on(self.lake.receipt_nodes());
-        let nodes = nodes.map_err(|error| {
-            let table = self.tables.first().map(|table| Arc::clone(&table.name));
-            Failure { table: table.unwrap_or_default(), why: error.to_string(), is_final: false }
-        });
-        Ok(nodes?.into_iter().map(Arc::from).collect())
+        let nodes = nodes.map_err(|error| self.away(&error))?;
+        Ok(nodes.into_iter().map(Arc::from).collect())
+    }
+
+    /// Makes the failure of a request that is about no table, as that of the first.
+    fn away(&self, error: &StoreError) -> Failure {
+        let table = self.tables.first().map(|table| Arc::clone(&table.name));
+        Failure { table: table.unwrap_or_default(), why: error.to_string(), is_final: false }
     }
 
     /// Returns the tables, in the order of [`LogTables::commit_waiting`]'s figures.
@@ -136,19 +139,9 @@ impl LogTables {
         node: &Arc<str>,
         marks: &Marks,
     ) -> Result<WaitingRolls, Failure> {
-        let Marks(marks) = marks;
-        let of_node = marks.iter().map(|(_, of)| of.get(&**node).copied().unwrap_or(Roll(0)));
-        let of_node: Vec<Roll> = of_node.collect();
-        let least = of_node.iter().min().copied().unwrap_or(Roll(0));
-        let landed = self.runtime.block_on(self.lake.rolls_after(node, least));
-        let landed = landed.map_err(|error| match self.tables.first() {
-            Some(table) => table.away(&error),
-            None => Failure { table: "".into(), why: error.to_string(), is_final: false },
-        })?;
-        let mut waiting = WaitingRolls::of(Arc::clone(node));
-        waiting.rolls.extend(landed.into_iter().map(|roll| (Roll(roll), None)));
-        waiting.marks = of_node.into_iter().map(Some).collect();
-        waiting.generations = marks.iter().map(|(generation, _)| *generation).collect();
+        let mut waiting = WaitingRolls::after(Arc::clone(node), marks);
+        let landed = self.runtime.block_on(self.lake.rolls_after(node, waiting.least_mark()));
+        waiting.listed(landed.map_err(|error| self.away(&error))?);
         Ok(waiting)
     }
 
@@ -171,7 +164,7 @@ impl LogTables {
         loop {
             let failed = self.attempt(&mut waiting);
             if failed.iter().all(|failure| failure.is_final) {
-                return (waiting.added, failed);
+                return (waiting.into_added(), failed);
             }
             failures += 1;
             if failures > QUIET_FAILURES {
@@ -196,19 +189,17 @@ impl LogTables {
     }
 
     fn attempt_some(&self, waiting: &mut WaitingRolls, commits: usize) -> (Vec<Failure>, bool) {
-        waiting.marks.resize(self.tables.len(), None);
-        waiting.generations.resize(self.tables.len(), 0);
-        waiting.added.resize_with(self.tables.len(), Added::default);
         let (mut failures, mut is_done) = (Vec::new(), true);
-        for (at, table) in self.tables.iter().enumerate() {
-            match self.commit_to(table, at, waiting, commits) {
+        let mut all = std::mem::take(&mut waiting.tables);
+        all.resize_with(self.tables.len(), OfTable::default);
+        for (table, of) in self.tables.iter().zip(&mut all) {
+            match self.commit_to(table, of, waiting, commits) {
                 Ok(done) => is_done &= done,
                 Err(failure) => failures.push(failure),
             }
         }
-        let marks = waiting.marks.iter().map(|mark| mark.unwrap_or(Roll(0)));
-        let least = marks.min().unwrap_or(Roll(u64::MAX));
-        waiting.rolls.retain(|roll, _| *roll > least);
+        waiting.tables = all;
+        waiting.forget_committed();
         (failures, is_done)
     }
 
@@ -216,25 +207,23 @@ impl LogTables {
     fn commit_to(
         &self,
         table: &LogTable,
-        at: usize,
+        of: &mut OfTable,
         waiting: &mut WaitingRolls,
         commits: usize,
     ) -> Result<bool, Failure> {
         let node = Arc::clone(&waiting.node);
-        waiting.forget_old_mark(at, table.log.generation());
-        let mut mark = match waiting.marks.get(at).copied().flatten() {
+        of.forget_old_mark(table.log.generation());
+        let mut mark = match of.mark {
             Some(mark) => mark,
             None => {
                 let mark = table.log.mark(&node).map_err(|outcome| table.failure(outcome))?;
                 let mark = mark.map_or(Roll(0), |(roll, _)| roll);
                 let landed = self.runtime.block_on(self.lake.rolls_after(&node, mark));
-                for roll in landed.map_err(|error| table.away(&error))? {
-                    waiting.rolls.entry(Roll(roll)).or_default();
-                }
+                waiting.listed(landed.map_err(|error| table.away(&error))?);
+                of.mark = Some(mark);
                 mark
             }
         };
-        waiting.set_mark(at, mark);
         for _ in 0..commits {
             let Chunk { receipts, last } = self.chunk(table, mark, waiting)?;
             let Some(last) = last else { return Ok(true) };
@@ -242,13 +231,13 @@ impl LogTables {
                 match table.log.commit(&node, &receipts) {
                     Visible::At { version, added, .. } => {
                         table.tell(&node, &receipts, version, added);
-                        waiting.count(at, &receipts, &table.name, version);
+                        of.added.count(&receipts, &table.name, version);
                     }
                     outcome => return Err(table.failure(outcome)),
                 }
             }
             mark = last;
-            waiting.set_mark(at, mark);
+            of.mark = Some(mark);
         }
         Ok(waiting.rolls.range(mark.next()..).next().is_none())
     }

@@ -24,12 +24,14 @@
 //! * `log_table`: one table. `waiting_rolls`: rolls of a node, and marks.
 //! * `log_tables`: one attempt at the rolls of a node.
 //! * `left_behind`: nodes whose rolls landed before the table had a log.
-//! * `keeper`: the thread of a running server.
+//! * `keeper`: the thread of a running server. `other_nodes`: the rolls of other nodes, which it commits after
+//!   its own.
 
 mod keeper;
 mod left_behind;
 mod log_table;
 mod log_tables;
+mod other_nodes;
 mod table_log;
 #[cfg(test)]
 mod tests;

@@ -13,12 +13,19 @@ pub(crate) struct WaitingRolls {
     /// Rolls that have landed, with the time if it is known. Of those that a listing alone has named, a
     /// receipt may be missing.
     pub(super) rolls: BTreeMap<Roll, Option<Micros>>,
-    /// For each table the roll up to which it lacks nothing, once it was asked.
-    pub(super) marks: Vec<Option<Roll>>,
-    /// For each table which one it was when its mark was read.
-    pub(super) generations: Vec<u64>,
-    /// For each table what it has got.
-    pub(super) added: Vec<Added>,
+    /// For each table what is known of it; none of any before the first attempt.
+    pub(super) tables: Vec<OfTable>,
+}
+
+/// A table, as far as the rolls of a node are about it.
+#[derive(Debug, Default)]
+pub(super) struct OfTable {
+    /// The roll up to which it lacks nothing, once it was asked.
+    pub(super) mark: Option<Roll>,
+    /// The number of the table that it was when its mark was read.
+    generation: u64,
+    /// The rolls that it has got.
+    pub(super) added: Added,
 }
 
 /// Rolls of a node that a table has got, by this process or another one, since it was asked for the mark.
@@ -38,13 +45,17 @@ pub(crate) struct Marks(pub(super) Vec<(u64, BTreeMap<String, Roll>)>);
 impl WaitingRolls {
     /// Begins with nothing known of the rolls of `node`.
     pub(crate) fn of(node: Arc<str>) -> WaitingRolls {
-        WaitingRolls {
-            node,
-            rolls: BTreeMap::new(),
-            marks: Vec::new(),
-            generations: Vec::new(),
-            added: Vec::new(),
-        }
+        WaitingRolls { node, rolls: BTreeMap::new(), tables: Vec::new() }
+    }
+
+    /// Begins with the marks of `node` in each table.
+    pub(super) fn after(node: Arc<str>, Marks(marks): &Marks) -> WaitingRolls {
+        let tables = marks.iter().map(|(generation, of)| OfTable {
+            mark: Some(of.get(&*node).copied().unwrap_or(Roll(0))),
+            generation: *generation,
+            added: Added::default(),
+        });
+        WaitingRolls { tables: tables.collect(), ..WaitingRolls::of(node) }
     }
 
     /// Tells whether no roll waits, as far as is known.
@@ -57,32 +68,53 @@ impl WaitingRolls {
         self.rolls.insert(roll, Some(at));
     }
 
+    /// Adds rolls that a listing has named.
+    pub(super) fn listed(&mut self, rolls: Vec<u64>) {
+        for roll in rolls {
+            self.rolls.entry(Roll(roll)).or_default();
+        }
+    }
+
     /// Returns the number of rolls, and the time at which the first of them landed, if it is known.
     pub(crate) fn status(&self) -> (usize, Option<Micros>) {
         (self.rolls.len(), self.rolls.values().flatten().min().copied())
     }
 
+    /// Returns the roll up to which no table lacks one, as far as is known.
+    pub(super) fn least_mark(&self) -> Roll {
+        let marks = self.tables.iter().map(|table| table.mark.unwrap_or(Roll(0)));
+        marks.min().unwrap_or(Roll(0))
+    }
+
+    /// Takes out the rolls that no table lacks.
+    pub(super) fn forget_committed(&mut self) {
+        let least = self.least_mark();
+        self.rolls.retain(|roll, _| *roll > least);
+    }
+
+    /// Returns for each table what it has got.
+    pub(super) fn into_added(self) -> Vec<Added> {
+        self.tables.into_iter().map(|table| table.added).collect()
+    }
+}
+
+impl OfTable {
     /// Forgets the mark of a table that is another one since.
-    pub(super) fn forget_old_mark(&mut self, at: usize, generation: u64) {
-        let known = self.generations.get_mut(at).zip(self.marks.get_mut(at));
-        if let Some((known, mark)) = known.filter(|(known, _)| **known != generation) {
-            (*known, *mark) = (generation, None);
+    pub(super) fn forget_old_mark(&mut self, generation: u64) {
+        if self.generation != generation {
+            (self.generation, self.mark) = (generation, None);
         }
     }
+}
 
-    pub(super) fn count(&mut self, at: usize, receipts: &[Receipt], table: &str, version: u64) {
-        let Some(added) = self.added.get_mut(at) else { return };
-        added.version = Some(version);
-        added.rolls += receipts.len() as u64;
+impl Added {
+    /// Adds the rolls of a commit.
+    pub(super) fn count(&mut self, receipts: &[Receipt], table: &str, version: u64) {
+        self.version = Some(version);
+        self.rolls += receipts.len() as u64;
         for file in receipts.iter().flat_map(|receipt| receipt.files_of(table)) {
-            added.files += 1;
-            added.rows += file.rows;
-        }
-    }
-
-    pub(super) fn set_mark(&mut self, at: usize, mark: Roll) {
-        if let Some(known) = self.marks.get_mut(at) {
-            *known = Some(mark);
+            self.files += 1;
+            self.rows += file.rows;
         }
     }
 }
