@@ -313,8 +313,7 @@ fn schema(table: &Spec, file: Option<&FilePath>) -> String {
     let (name, columns) = (&table.name, table.schema.fields.len());
     let format = match table.format {
         Format::Plain => "plain files",
-        Format::Delta => "a Delta table",
-        Format::Iceberg => "an Iceberg table",
+        format => format.phrase(),
     };
     let mut said = format!("{name} with {columns} columns ({origin}), {partition}, {format}");
     let untreated = table.privacy.untreated(&table.schema);

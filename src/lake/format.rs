@@ -21,8 +21,8 @@ use crate::table::{Format, Spec};
 #[error(
     "table {table} is {} in {lake} ({seen}), and {} in this configuration: {}. Set table_format = \
      \"{}\" (or format, in [[tables]]), or give the table another name. {}",
-    kind(*found),
-    kind(*wanted),
+    found.phrase(),
+    wanted.phrase(),
     harm(*wanted),
     found.as_str(),
     way_out(table, *found, *wanted)
@@ -34,14 +34,6 @@ pub struct FormatConflict {
     seen: String,
     found: Format,
     wanted: Format,
-}
-
-fn kind(format: Format) -> &'static str {
-    match format {
-        Format::Plain => "plain",
-        Format::Delta => "a Delta table",
-        Format::Iceberg => "an Iceberg table",
-    }
 }
 
 fn folder(format: Format) -> &'static str {
@@ -75,7 +67,7 @@ fn way_out(table: &str, found: Format, wanted: Format) -> String {
         wanted => format!(
             "To make it {} for good, stop all writers of it and move its {folder} and {identity} away: \
              all that has landed is added to the new table; {rows}",
-            kind(wanted)
+            wanted.phrase()
         ),
     }
 }

@@ -118,6 +118,16 @@ impl Format {
         self != Format::Plain
     }
 
+    /// Returns words for a table of this format: `a Delta table`. Those for a plain one are `plain`.
+    #[must_use]
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Format::Plain => "plain",
+            Format::Delta => "a Delta table",
+            Format::Iceberg => "an Iceberg table",
+        }
+    }
+
     /// Checks that a table of this format can have these columns and partitions.
     ///
     /// # Errors
@@ -125,15 +135,14 @@ impl Format {
     /// column's, which those of rows in the overflow partition are not, and Iceberg has no such table.
     /// Nor has it one that is partitioned by parts of times or of texts.
     pub fn check(self, schema: &TableSchema, partition: &Template) -> Result<(), String> {
-        let readers = match self {
-            Format::Plain => return Ok(()),
-            Format::Delta => "a Delta table",
-            Format::Iceberg => "an Iceberg table",
-        };
+        if self == Format::Plain {
+            return Ok(());
+        }
         if let Some(name) = partition.ambiguous(schema) {
             return Err(format!(
-                "{name} is a column of the table, and readers of {readers} cannot tell a partition \
-                 column of the same name from it: give that another name, as in {name}_part={{…}}"
+                "{name} is a column of the table, and readers of {} cannot tell a partition column of \
+                 the same name from it: give that another name, as in {name}_part={{…}}",
+                self.phrase()
             ));
         }
         match self {
