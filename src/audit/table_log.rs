@@ -8,9 +8,9 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 
 use crate::clock::SystemClock;
-use crate::commit::CatalogOptions;
-use crate::commit::delta::{LiveFile, LogError, LogView};
+use crate::commit::delta::{LiveFile, LogView};
 use crate::commit::iceberg::{Catalog, IcebergTable, IcebergView};
+use crate::commit::{CatalogOptions, LogError};
 use crate::error_text::shown;
 use crate::lake::names::{self, TABLE_LOG, TABLE_METADATA};
 use crate::lake::{Lake, RecordError, StoreError};
@@ -75,21 +75,25 @@ impl TableLogs {
         table: &str,
         format: Format,
     ) -> Result<Option<TableLog>, String> {
-        let Some(log) = self.open_any(table, format).await? else { return Ok(None) };
         let identity = match self.lake.table_identity(table).await {
             Ok(identity) => identity,
             Err(RecordError::Store(error)) => return Err(error.to_string()),
             // `format` tells of it.
             Err(_) => None,
         };
-        match identity.and_then(|identity| identity.id) {
-            Some(known) if known != log.id() => Err(format!(
+        let known = identity.and_then(|identity| identity.id);
+        match (self.open_any(table, format).await?, known) {
+            (Some(log), Some(known)) if known != log.id() => Err(format!(
                 "another table stands in its place, with the id {}: the lake's has {} ({})",
                 shown(log.id()),
                 shown(&known),
                 names::table_identity(table)
             )),
-            _ => Ok(Some(log)),
+            (None, Some(_)) if format == Format::Iceberg => Err(format!(
+                "it is not in the catalog, and was there before ({})",
+                names::table_identity(table)
+            )),
+            (log, _) => Ok(log),
         }
     }
 
@@ -114,11 +118,9 @@ impl TableLogs {
                 let catalog = match &self.catalog {
                     Some(catalog) => Arc::clone(catalog.as_ref().map_err(Clone::clone)?),
                     None => {
-                        return Err(
-                            "it is an Iceberg table, and its catalog is not known: give the \
-                                    address under [catalog], or as SESSIONLAKE_CATALOG_URI"
-                                .to_owned(),
-                        );
+                        let why = "it is an Iceberg table, and its catalog is not known: give the address \
+                                   under [catalog], or as SESSIONLAKE_CATALOG_URI";
+                        return Err(why.to_owned());
                     }
                 };
                 let (schema, partition) = (Arc::<TableSchema>::default(), Template::default());
@@ -126,26 +128,13 @@ impl TableLogs {
                 let name = Arc::from(name);
                 let log = IcebergTable::new(&lake, &name, schema, partition, catalog, runtime)?;
                 let view = blocking(move || log.view()).await?;
-                let opened = view.map(|view| {
+                Ok(view.map(|view| {
                     let (version, marks) = (view.version(), view.marks());
                     let view = View::Iceberg(Box::new(view));
                     TableLog { version, marks, view }
-                });
-                match opened {
-                    Some(log) => Ok(Some(log)),
-                    None if self.was_seen(table).await => Err(format!(
-                        "it is not in the catalog, and was there before ({})",
-                        names::table_identity(table)
-                    )),
-                    None => Ok(None),
-                }
+                }))
             }
         }
-    }
-
-    async fn was_seen(&self, table: &str) -> bool {
-        let identity = self.lake.table_identity(table).await.ok().flatten();
-        identity.is_some_and(|identity| identity.id.is_some())
     }
 }
 
@@ -163,7 +152,7 @@ enum View {
     Iceberg(Box<IcebergView>),
 }
 
-/// What only a snapshot of an Iceberg table has.
+/// Facts of the snapshot of an Iceberg table.
 pub(super) struct SnapshotFacts {
     /// Its id; none of a table without one.
     pub(super) id: Option<i64>,

@@ -10,7 +10,8 @@
 //! if the format of the table has them.
 //!
 //! * `plain`: plain files, whose commit is the receipt itself.
-//! * `known_table`: the id of a table with a log, which is remembered in the lake.
+//! * `known_table`: the id of a table with a log, which is remembered in the lake. `visible`, `log_error`:
+//!   outcomes of commits to such tables.
 //! * `delta`: Delta tables, whose log gets landed rolls afterwards, from their receipts.
 //! * `iceberg`: Iceberg tables, which get them by snapshots in a REST catalog, from receipts too.
 //!
@@ -20,6 +21,7 @@
 pub(crate) mod delta;
 pub(crate) mod iceberg;
 mod known_table;
+mod log_error;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ pub use self::iceberg::{
     Credentials as CatalogCredentials, Keys as AwsKeys, OAuth2 as CatalogClient,
     Options as CatalogOptions,
 };
+pub(crate) use self::log_error::LogError;
 pub(crate) use self::visible::{TableState, Visible};
 use crate::lake::{Lake, Receipt, StoreError};
 use crate::record::{BodiesDigest, Roll, SeqRange};

@@ -79,6 +79,15 @@ pub fn values_of_path(template: &Template, path: &str) -> Option<PartitionValues
     parts.next().is_none().then(|| values.into())
 }
 
+/// Tells whether a value that was read out of a path may have been cut, and ends in a hash.
+#[must_use]
+pub fn may_be_cut(value: &str) -> bool {
+    let hash = value.rsplit_once('~').map(|(_, hash)| hash);
+    hash.is_some_and(|hash| {
+        hash.len() == HASH_BYTES - 1 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 /// Bytes of a hash: `~` and 16 hex digits.
 const HASH_BYTES: usize = 17;
 

@@ -106,8 +106,7 @@ fn log_text(text: &mut String, log: &LogReport) {
     }
     if log.delete_files > 0 {
         let files = counted(log.delete_files, "delete file");
-        let _ =
-            writeln!(text, "  {files} of other writers, with {}", counted(log.deletes, "entry"));
+        let _ = writeln!(text, "  {files} of other writers, with {}", counted(log.deletes, "row"));
     }
     for (node, roll) in &log.marks {
         let _ = writeln!(text, "  last roll of {} in the log: {roll}", shown(node));

@@ -77,7 +77,7 @@ impl<'a> Logs<'a> {
         if known.is_some_and(|known| known.marks.is_some()) {
             return Ok(());
         }
-        // What was seen of it may be left over: the identity says what it is.
+        // Objects of a log may be left over from another format: the identity says which one it has.
         let (format, why) = self.logs.format(table).await?;
         self.doubtful.extend(why.map(|why| (names::table_identity(table), why)));
         // One that cannot be read is a problem when it is read for its files.

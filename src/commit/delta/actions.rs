@@ -8,8 +8,8 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 
-use super::error::LogError;
 use super::{path, statistics};
+use crate::commit::LogError;
 use crate::lake::FileReceipt;
 use crate::record::Micros;
 use crate::schema::TableSchema;

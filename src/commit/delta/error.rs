@@ -1,22 +1,10 @@
-//! Errors by what the caller does: gives up on the table, or tries again.
+//! Errors of the library, by what the caller does.
 
 use std::fmt::Display;
 
 use delta_kernel::KernelError;
 
-use crate::commit::known_table::UnknownTable;
-
-/// The reason that a log was not read or not written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum LogError {
-    /// The table cannot take the rolls, or cannot be read by this version. Trying again does not help.
-    #[error("{0}")]
-    Refused(String),
-    /// The store failed, or another commit was first. After a write it is unknown whether it happened.
-    /// Trying again finds out.
-    #[error("{0}")]
-    Unknown(String),
-}
+use crate::commit::LogError;
 
 impl LogError {
     /// Makes the error of the library's, after words for what was done.
@@ -39,18 +27,6 @@ impl LogError {
                  the rolls another one"
             )),
             _ => LogError::Unknown(format!("{done}: {cause}")),
-        }
-    }
-}
-
-impl LogError {
-    /// Makes the error of a table, as people write it, that is not the known one.
-    pub(in crate::commit) fn of_unknown(table: &str, error: UnknownTable) -> LogError {
-        match error {
-            UnknownTable::Refused(what) => LogError::Refused(format!("{table} {what}")),
-            UnknownTable::Away(why) => {
-                LogError::Unknown(format!("asking which table {table} is: {why}"))
-            }
         }
     }
 }

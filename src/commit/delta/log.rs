@@ -9,7 +9,8 @@ use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::error::{LogError, is_missing};
+use super::error::is_missing;
+use crate::commit::LogError;
 use crate::lake::Lake;
 use crate::lake::names::TABLE_LOG;
 

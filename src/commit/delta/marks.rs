@@ -11,8 +11,8 @@ use delta_kernel::expressions::ColumnName;
 use delta_kernel::schema::DataType;
 use delta_kernel::snapshot::SnapshotRef;
 
-use super::error::LogError;
 use super::log::Log;
+use crate::commit::LogError;
 use crate::record::Roll;
 
 /// Begin of the names of transactions that mark rolls.

@@ -50,6 +50,5 @@ mod table;
 mod tests;
 mod view;
 
-pub(crate) use self::error::LogError;
 pub(crate) use self::table::DeltaTable;
 pub(crate) use self::view::{LiveFile, LogView};

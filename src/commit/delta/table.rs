@@ -14,11 +14,11 @@ use delta_kernel::transaction::{CommitResult, CommittedTransaction, UpdateTableO
 use delta_kernel::{KernelError, KernelResult};
 use tokio::runtime::Handle;
 
-use super::error::LogError;
 use super::log::Log;
 use super::{actions, evolve, marks, schema};
 use crate::clock::{Clock as _, SystemClock};
 use crate::commit::known_table::{KnownTable, UnknownTable};
+use crate::commit::log_error::{LogError, last_in_order};
 use crate::commit::{TableState, Visible};
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::Roll;
@@ -38,15 +38,6 @@ pub(crate) struct DeltaTable {
     partition: Template,
     known: KnownTable,
     runtime: Handle,
-}
-
-impl From<LogError> for Visible {
-    fn from(error: LogError) -> Visible {
-        match error {
-            LogError::Refused(why) => Visible::Refused(why),
-            LogError::Unknown(why) => Visible::Unknown(why),
-        }
-    }
 }
 
 impl DeltaTable {
@@ -142,7 +133,7 @@ impl DeltaTable {
     }
 
     fn attempt(&self, node: &str, rolls: &[Receipt]) -> Result<Visible, LogError> {
-        let last = self.check_rolls(node, rolls)?;
+        let last = last_in_order(&self.log.table, node, rolls)?;
         let snapshot = match self.latest()? {
             Some(snapshot) => snapshot,
             None => self.create()?,
@@ -173,18 +164,6 @@ impl DeltaTable {
         let committed = self.settled("adding files to", commit.commit(&self.log.engine))?;
         self.known.committed(node, last);
         Ok(Visible::At { roll: last, version: committed.commit_version(), added: true })
-    }
-
-    /// Checks that rolls are of `node` and in order, without which a mark proves nothing. Returns the
-    /// last one.
-    fn check_rolls(&self, node: &str, rolls: &[Receipt]) -> Result<Roll, LogError> {
-        let wrong = |what: &str| LogError::Refused(format!("rolls for {}: {what}", self.log.table));
-        let ascending = rolls.is_sorted_by(|a, b| a.roll < b.roll);
-        if !ascending || rolls.iter().any(|receipt| receipt.node != node) {
-            return Err(wrong("receipts are of several nodes, or not in the order of their rolls"));
-        }
-        let last = rolls.last().ok_or_else(|| wrong("there is none"))?;
-        Ok(Roll(last.roll))
     }
 
     /// Reads the latest state of the table and checks it. Returns `None` if there is no table.

@@ -8,9 +8,9 @@ use delta_kernel::scan::state::ScanFile;
 use delta_kernel::snapshot::SnapshotRef;
 use tokio::runtime::Handle;
 
-use super::error::LogError;
 use super::log::Log;
 use super::{marks, path};
+use crate::commit::LogError;
 use crate::lake::Lake;
 use crate::record::Roll;
 

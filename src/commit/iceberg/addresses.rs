@@ -7,7 +7,7 @@ use crate::lake::Location;
 pub(super) struct Addresses {
     /// The address of the lake, without a slash at its end.
     root: String,
-    /// What other writers put before the names of the same objects.
+    /// Roots that other writers put before the names of the same objects.
     others: Vec<String>,
 }
 

@@ -18,7 +18,7 @@ use crate::columnar::statistics::{Bound, Scalar};
 use crate::lake::FileReceipt;
 use crate::schema::TableSchema;
 use crate::table::Template;
-use crate::table::hive_path::values_of_path;
+use crate::table::hive_path::{may_be_cut, values_of_path};
 use crate::table::partition::Part;
 use crate::table::partition::transform::Unit;
 
@@ -113,18 +113,12 @@ pub(super) fn of_file(
     let values = template.segments.iter().enumerate().map(|(at, segment)| {
         let [part] = &*segment.parts else { return None };
         let value = match &of_path {
-            Some(values) => values.get(at)?.as_deref().filter(|value| !is_cut(value)),
+            Some(values) => values.get(at)?.as_deref().filter(|value| !may_be_cut(value)),
             None => file.partition_values.get(&segment.name)?.as_deref(),
         };
         value_of(part, table, file, value)
     });
     values.collect()
-}
-
-/// Tells whether a value of a path may have been cut, and ends in a hash.
-fn is_cut(value: &str) -> bool {
-    let hash = value.rsplit_once('~').map(|(_, hash)| hash);
-    hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// Returns the value of a segment, unless statistics contradict it; the outer none is no value.

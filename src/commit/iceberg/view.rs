@@ -9,7 +9,8 @@ use super::manifest;
 use super::manifest_list::ManifestFile;
 use super::node_of;
 use super::rest::protocol::Metadata;
-use crate::commit::delta::{LiveFile, LogError};
+use crate::commit::LogError;
+use crate::commit::delta::LiveFile;
 use crate::lake::Lake;
 use crate::record::Roll;
 

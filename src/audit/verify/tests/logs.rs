@@ -164,7 +164,7 @@ fn rolls_above_the_mark_wait_and_the_checkpoint_is_of_those_before() {
             .expect("written")
     };
     assert_eq!(write(&report), 1);
-    // What waited is looked at again, with what it is held against, and the sums go on.
+    // Rolls that waited are looked at again, against the log as it is then, and the sums go on.
     let report = bench.verify(Scope::SinceCheckpoint);
     assert!(report.is_well());
     assert_eq!((report.nodes[0].after_roll, report.nodes[0].last_roll), (2, 3));

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use object_store::memory::InMemory;
 
-use super::{DeltaTable, LiveFile, LogError, LogView};
+use super::{DeltaTable, LiveFile, LogView};
+use crate::commit::LogError;
 use crate::commit::Visible;
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::publish::tests::store::objects;

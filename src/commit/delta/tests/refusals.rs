@@ -58,7 +58,7 @@ fn another_table_is_taken_on_purpose_also_by_those_that_run() {
     let created = restarted().prepare().expect("created");
     assert_eq!((created.version, created.missing_columns.len()), (0, 0));
     // Of the mark nothing is left, and the roll is added to the new table, once.
-    // What the one that runs knows of marks is of the table before: it has to ask again.
+    // The marks that the running one knows are of the table before: it has to ask again.
     assert_eq!(delta.generation(), 0);
     assert!(matches!(delta.commit("n1", &[receipt("n1", 2)]), Visible::Unknown(_)));
     assert_eq!((delta.generation(), added(&store).len()), (1, 0));

@@ -14,7 +14,9 @@ use super::bounded_body::beginning;
 use super::error::{self, Effect, RestError};
 use super::names;
 use super::options::{Credentials, Options, parse_url};
-use super::protocol::{Commit, Committed, Config, CreateTable, LoadedTable};
+use super::protocol::{
+    Commit, CommitRequest, Committed, Config, CreateTable, Identifier, LoadedTable,
+};
 use super::sigv4::{self, Keys};
 use super::tokens::Tokens;
 use crate::clock::Clock;
@@ -157,12 +159,9 @@ impl Catalog {
         commit: &Commit,
     ) -> Result<(), RestError> {
         let path = self.table_path(table).await?;
-        let mut request = serde_json::to_value(commit).map_err(not_written)?;
-        if let Some(request) = request.as_object_mut() {
-            let identifier = json!({"namespace": self.options.namespace, "name": table});
-            request.insert("identifier".to_owned(), identifier);
-        }
-        // What answers without it is no catalog.
+        let identifier = Identifier { namespace: &self.options.namespace, name: table };
+        let request = CommitRequest { identifier, commit };
+        // A catalog answers with the metadata.
         let committed: Committed = self.post(&path, &request).await?.parsed(Effect::Write)?;
         match committed.metadata.is_empty() {
             false => Ok(()),
@@ -208,7 +207,9 @@ impl Catalog {
     }
 
     async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, RestError> {
-        let body = serde_json::to_vec(body).map_err(not_written)?;
+        let body = serde_json::to_vec(body).map_err(|error| {
+            RestError::Refused(format!("the request cannot be written: {error}"))
+        })?;
         self.send(Method::POST, path, "", Some(body), Effect::Write).await
     }
 
@@ -393,9 +394,4 @@ fn secret_header(value: &str) -> Result<HeaderValue, RestError> {
     let mut value = HeaderValue::from_str(value).map_err(no_header)?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn not_written(error: serde_json::Error) -> RestError {
-    RestError::Refused(format!("the request cannot be written: {error}"))
 }

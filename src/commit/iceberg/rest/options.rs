@@ -19,7 +19,7 @@ pub struct Options {
     pub prefix: Option<String>,
     /// Levels of the namespace that tables are in.
     pub namespace: Vec<String>,
-    /// What requests are authorised with.
+    /// The credentials of requests.
     pub credentials: Credentials,
     /// Allows addresses without TLS that are not loopback.
     pub allow_http: bool,

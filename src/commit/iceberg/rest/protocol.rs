@@ -174,6 +174,21 @@ pub(in crate::commit::iceberg) struct CreateTable {
 
 /// The request to change a table.
 #[derive(Debug, Serialize)]
+pub(super) struct CommitRequest<'a> {
+    pub(super) identifier: Identifier<'a>,
+    #[serde(flatten)]
+    pub(super) commit: &'a Commit,
+}
+
+/// The name of a table, with the levels of its namespace.
+#[derive(Debug, Serialize)]
+pub(super) struct Identifier<'a> {
+    pub(super) namespace: &'a [String],
+    pub(super) name: &'a str,
+}
+
+/// The changes of a commit, with their conditions.
+#[derive(Debug, Serialize)]
 pub(in crate::commit::iceberg) struct Commit {
     pub(in crate::commit::iceberg) requirements: Vec<Requirement>,
     pub(in crate::commit::iceberg) updates: Vec<Update>,

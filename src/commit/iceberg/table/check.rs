@@ -1,7 +1,7 @@
 //! What is asked of a table before anything is added to it, and its marks.
 
 use super::IcebergTable;
-use crate::commit::delta::LogError;
+use crate::commit::LogError;
 use crate::commit::iceberg::rest::protocol::Metadata;
 use crate::commit::iceberg::{LAKE, mark_of, node_of};
 use crate::lake::{LakeId, RecordError, StoreError};
@@ -51,7 +51,7 @@ impl IcebergTable {
         let Some(theirs) = table.properties.get(LAKE) else { return Ok(()) };
         let ours = match self.lake_id().await? {
             Some(ours) if ours.to_string() == *theirs => return Ok(()),
-            // Who may not read it cannot compare it.
+            // Credentials that may not read it cannot compare it.
             None => return Ok(()),
             Some(ours) => ours,
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{IcebergTable, METADATA};
-use crate::commit::delta::LogError;
+use crate::commit::LogError;
 use crate::commit::iceberg::LAKE;
 use crate::commit::iceberg::partition::{Spec, fields_of};
 use crate::commit::iceberg::rest::RestError;
@@ -11,19 +11,16 @@ use crate::commit::iceberg::rest::protocol::{
     Commit, CreateTable, MAIN, Metadata, Requirement, SortOrder, Update,
 };
 use crate::commit::iceberg::schema::{NAME_MAPPING, Schema};
+use crate::table::Format;
 
 impl IcebergTable {
     /// Creates the table, unless another process is first. The next load tells what it has become: ids of
     /// columns are the catalog's to give.
     pub(super) async fn create(&self) -> Result<(), LogError> {
-        if let Some(name) = self.partition.ambiguous(&self.schema) {
-            return Err(self.refused(&format!(
-                "cannot have the partition column {name}: a column has the same name"
-            )));
-        }
+        let refused = |why: String| self.refused(&format!("cannot be created: {why}"));
+        Format::Iceberg.check(&self.schema, &self.partition).map_err(refused)?;
         let schema = Schema::of(&self.schema);
-        let fields = fields_of(&self.partition, &self.schema, &schema)
-            .map_err(|why| self.refused(&format!("cannot be created: {why}")))?;
+        let fields = fields_of(&self.partition, &self.schema, &schema).map_err(refused)?;
         self.check_empty().await?;
         let time = self.partition.time_columns().next();
         let time = time.and_then(|at| schema.id_of(&self.schema.fields.get(at)?.name));

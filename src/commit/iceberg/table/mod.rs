@@ -28,8 +28,8 @@ use super::rest::protocol::{Commit, Metadata};
 use super::rest::{Catalog, RestError};
 use super::view::IcebergView;
 use crate::commit::Visible;
-use crate::commit::delta::LogError;
 use crate::commit::known_table::KnownTable;
+use crate::commit::log_error::{LogError, last_in_order};
 use crate::lake::{FileReceipt, Lake, LakeId, Receipt};
 use crate::record::Roll;
 use crate::schema::TableSchema;
@@ -135,7 +135,7 @@ impl IcebergTable {
     }
 
     async fn attempt(&self, node: &str, rolls: &[Receipt]) -> Result<Visible, LogError> {
-        let last = self.check_rolls(node, rolls)?;
+        let last = last_in_order(&self.shown, node, rolls)?;
         for _ in 0..MOST_LOADS {
             let Some(table) = self.latest().await? else {
                 self.create().await?;
@@ -159,18 +159,6 @@ impl IcebergTable {
             return self.add(&table, &fitting, files, (node, last)).await;
         }
         Err(LogError::Unknown(format!("{} is being changed by others", self.shown)))
-    }
-
-    /// Checks that rolls are of `node` and in order, without which a mark proves nothing. Returns the
-    /// last one.
-    fn check_rolls(&self, node: &str, rolls: &[Receipt]) -> Result<Roll, LogError> {
-        let wrong = |what: &str| LogError::Refused(format!("rolls for {}: {what}", self.shown));
-        let ascending = rolls.is_sorted_by(|a, b| a.roll < b.roll);
-        if !ascending || rolls.iter().any(|receipt| receipt.node != node) {
-            return Err(wrong("receipts are of several nodes, or not in the order of their rolls"));
-        }
-        let last = rolls.last().ok_or_else(|| wrong("there is none"))?;
-        Ok(Roll(last.roll))
     }
 
     /// Loads the table and checks it. Returns `None` if there is no table.

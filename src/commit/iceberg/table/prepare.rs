@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{IcebergTable, MOST_LOADS, check};
-use crate::commit::delta::LogError;
+use crate::commit::LogError;
 use crate::commit::iceberg::node_of;
 use crate::commit::iceberg::rest::protocol::Metadata;
 use crate::commit::iceberg::schema::Schema;
@@ -78,11 +78,8 @@ impl IcebergTable {
     }
 
     fn state_of(&self, table: &Metadata) -> Result<TableState, LogError> {
-        let refused = |what: String| self.refused(&what);
-        let (schema, _) = table.schema().map_err(refused)?;
-        let evolved = schema.evolved(&Schema::of(&self.schema), table.last_column_id);
-        let evolved =
-            evolved.map_err(|what| self.refused(&format!("cannot take rolls: {what}")))?;
+        let (schema, _) = table.schema().map_err(|what| self.refused(&what))?;
+        let evolved = self.evolved(table, &schema, &Schema::of(&self.schema))?;
         let missing_columns =
             evolved.map_or_else(Vec::new, |(evolved, _)| added(&schema, &evolved));
         Ok(TableState { version: check::version(table), missing_columns })

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::evolve::Fitting;
 use super::{Files, IcebergTable, METADATA};
+use crate::commit::LogError;
 use crate::commit::Visible;
-use crate::commit::delta::LogError;
 use crate::commit::iceberg::manifest::{DataFile, Manifest, Table};
 use crate::commit::iceberg::manifest_list::{self, ManifestFile, SnapshotIds};
 use crate::commit::iceberg::metrics::Metrics;
