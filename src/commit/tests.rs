@@ -5,6 +5,7 @@ use object_store::memory::InMemory;
 use super::*;
 use crate::lake::names;
 use crate::record::Seq;
+use crate::schema::TableSchema;
 
 fn receipt(first: u64, last: u64) -> Receipt {
     let text = format!(
@@ -65,4 +66,19 @@ async fn what_is_no_receipt_or_a_newer_one_is_refused_and_stays() {
         assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
         assert_eq!(lake.get(&name).await.unwrap(), Some(bytes));
     }
+}
+
+/// A runtime of several threads.
+pub(super) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// The schema of a table t with these fields.
+pub(super) fn schema(fields: &str) -> Arc<TableSchema> {
+    let text = format!(r#"{{"type":"record","name":"t","fields":[{fields}]}}"#);
+    Arc::new(TableSchema::parse(&text).expect("a schema"))
 }

@@ -75,6 +75,22 @@ impl Receipt {
 }
 
 #[cfg(test)]
+impl FileReceipt {
+    /// Makes the receipt of a file of 10 rows in the partition of one column.
+    pub(crate) fn in_partition(path: String, column: &str, value: &str) -> FileReceipt {
+        let values = [(column.to_owned(), Some(value.to_owned()))];
+        FileReceipt {
+            path,
+            partition: format!("{column}={value}"),
+            partition_values: values.into(),
+            rows: 10,
+            bytes: 1_000,
+            ..FileReceipt::default()
+        }
+    }
+}
+
+#[cfg(test)]
 impl Receipt {
     /// Makes the receipt of a roll of one body with `files` of one table.
     pub(crate) fn of_files(node: &str, roll: u64, table: &str, files: Vec<FileReceipt>) -> Receipt {

@@ -64,13 +64,9 @@ fn log_tables(store: &FakeStore) -> LogTables {
 
 /// A receipt with a file for each of `days`.
 fn receipt(node: &str, roll: Roll, days: u64) -> Receipt {
-    let file = |day: u64| FileReceipt {
-        path: names::data(TABLE, &format!("day={day}"), node, roll),
-        partition: format!("day={day}"),
-        partition_values: BTreeMap::from([("day".to_owned(), Some(day.to_string()))]),
-        rows: 10,
-        bytes: 1_000,
-        ..FileReceipt::default()
+    let file = |day: u64| {
+        let path = names::data(TABLE, &format!("day={day}"), node, roll);
+        FileReceipt::in_partition(path, "day", &day.to_string())
     };
     Receipt::of_files(node, roll.0, TABLE, (0..days).map(file).collect())
 }

@@ -13,26 +13,12 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 
 use super::{DeltaTable, LiveFile, LogView};
-use crate::commit::LogError;
-use crate::commit::Visible;
+use crate::commit::tests::{runtime, schema};
+use crate::commit::{LogError, Visible};
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::publish::tests::store::objects;
 use crate::record::Roll;
-use crate::schema::TableSchema;
 use crate::table::Template;
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime")
-}
-
-fn schema(fields: &str) -> Arc<TableSchema> {
-    let text = format!(r#"{{"type":"record","name":"t","fields":[{fields}]}}"#);
-    Arc::new(TableSchema::parse(&text).expect("a schema"))
-}
 
 const FIELDS: &str = r#"
     {"name":"startTime","type":["null",{"type":"long","logicalType":"timestamp-millis"}]},
@@ -47,13 +33,9 @@ fn table(lake: &Lake, fields: &str, runtime: &tokio::runtime::Runtime) -> DeltaT
 }
 
 fn receipt(node: &str, roll: u64) -> Receipt {
-    let day = |day: &str| FileReceipt {
-        path: format!("t/date={day}/{node}-{roll:010}.parquet"),
-        partition: format!("date={day}"),
-        partition_values: BTreeMap::from([("date".to_owned(), Some(day.to_owned()))]),
-        rows: 10,
-        bytes: 1_000,
-        ..FileReceipt::default()
+    let day = |day: &str| {
+        let path = format!("t/date={day}/{node}-{roll:010}.parquet");
+        FileReceipt::in_partition(path, "date", day)
     };
     receipt_of(node, roll, vec![day("2026-11-28"), day("2026-11-29")])
 }

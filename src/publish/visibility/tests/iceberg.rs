@@ -23,14 +23,8 @@ fn table(name: &str, format: Format) -> Spec {
 }
 
 fn file(table: &str, node: &str, roll: u64) -> FileReceipt {
-    FileReceipt {
-        path: names::data(table, "day=2026-11-29", node, Roll(roll)),
-        partition: "day=2026-11-29".to_owned(),
-        partition_values: BTreeMap::from([("day".to_owned(), Some("2026-11-29".to_owned()))]),
-        rows: 10,
-        bytes: 1_000,
-        ..FileReceipt::default()
-    }
+    let path = names::data(table, "day=2026-11-29", node, Roll(roll));
+    FileReceipt::in_partition(path, "day", "2026-11-29")
 }
 
 /// A lake with a store and a catalog in memory, and the thread of a server.

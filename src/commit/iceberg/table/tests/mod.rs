@@ -16,32 +16,19 @@ use self::fake::FakeCatalog;
 use super::IcebergTable;
 use crate::clock::ManualClock;
 use crate::commit::delta::LiveFile;
+use crate::commit::tests::{runtime, schema};
 use crate::commit::{TableState, Visible};
 use crate::lake::{FileReceipt, Lake, LakeId, Receipt};
 use crate::record::{Micros, Roll};
-use crate::schema::TableSchema;
 use crate::table::Template;
 
 const TEMPLATE: &str = "date={startTime:%Y-%m-%d}";
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime")
-}
 
 const FIELDS: &str = r#"
     {"name":"startTime","type":["null",{"type":"long","logicalType":"timestamp-millis"}]},
     {"name":"country","type":["null","string"],"doc":"its country"},
     {"name":"actions","type":["null",{"type":"array","items":{"type":"record","name":"a","fields":[
         {"name":"name","type":["null","string"]}]}}]}"#;
-
-fn schema(fields: &str) -> Arc<TableSchema> {
-    let text = format!(r#"{{"type":"record","name":"t","fields":[{fields}]}}"#);
-    Arc::new(TableSchema::parse(&text).expect("a schema"))
-}
 
 /// The table, as another process comes to it with a clock that stands at `at`.
 fn table(
@@ -59,15 +46,9 @@ fn table(
 }
 
 fn file(node: &str, roll: u64, day: &str) -> FileReceipt {
-    FileReceipt {
-        path: format!("t/date={day}/{node}-{roll:010}.parquet"),
-        partition: format!("date={day}"),
-        partition_values: BTreeMap::from([("date".to_owned(), Some(day.to_owned()))]),
-        overflow: day.starts_with("0001"),
-        rows: 10,
-        bytes: 1_000,
-        ..FileReceipt::default()
-    }
+    let path = format!("t/date={day}/{node}-{roll:010}.parquet");
+    let file = FileReceipt::in_partition(path, "date", day);
+    FileReceipt { overflow: day.starts_with("0001"), ..file }
 }
 
 fn receipt_of(node: &str, roll: u64, files: Vec<FileReceipt>) -> Receipt {
