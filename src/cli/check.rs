@@ -31,10 +31,10 @@ use crate::{descriptors, http};
 /// Say whether serve would start with a configuration, and why not.
 ///
 /// Takes the settings of serve. Reads the configuration, binds the address, reads certificates,
-/// credentials and keys, writes to the state directory and takes its lock, reads the journal,
-/// creates, replaces, reads back and deletes an object in the lake, looks at the tables that have a log or
-/// are in a catalog, and reads the schemas; says for each how it went. Nothing is left behind: directories that were made for it are removed, and an object
-/// that may not be deleted is named.
+/// credentials and keys, writes to the state directory and takes its lock, reads the journal, creates,
+/// replaces, reads back and deletes an object in the lake, looks at the tables that have a log or are in
+/// a catalog, and reads the schemas; says for each how it went. Nothing is left behind: directories that
+/// were made for it are removed, and an object that may not be deleted is named.
 ///
 /// While only the lake cannot be written, serve would start and keep what comes in its journal;
 /// this says so, with exit code 1 as well. With a server already running on the same

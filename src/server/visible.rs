@@ -37,7 +37,8 @@ impl Server {
     }
 }
 
-/// Looks at those tables of `settings` that have a log, as commits of their rolls would. Creates none. Blocks; `runtime` has several threads.
+/// Looks at those tables of `settings` that have a log, as commits of their rolls would. Creates none.
+/// Blocks; `runtime` has several threads.
 ///
 /// # Errors
 /// A table that has no place in the lake or the catalog.

@@ -1,10 +1,11 @@
 //! Checkpoints: the roll up to which a node was verified, `_verified/<node>.json`.
 //!
-//! A checkpoint is written only when it is asked for, after a verification that found nothing wrong. Where
-//! rolls of a node wait for the log of a table, it is of the last roll before them, so that they are held
-//! against the log by a later verification; a node of which every roll waits gets none. It is used only
-//! when it is asked for, and only if the receipt of its roll is the one it was written for, byte for byte. What happened to earlier rolls since is not noticed; a verification of
-//! everything looks at no checkpoint.
+//! A checkpoint is written only when it is asked for, after a verification that found nothing wrong.
+//! Where rolls of a node wait for the log of a table, it is of the last roll before them, so that they
+//! are held against the log by a later verification; a node of which every roll waits gets none. It is
+//! used only when it is asked for, and only if the receipt of its roll is the one it was written for,
+//! byte for byte. What happened to earlier rolls since is not noticed; a verification of everything looks
+//! at no checkpoint.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};

@@ -1,7 +1,8 @@
 //! Tables with a log (Delta, Iceberg): receipts, the log and the files against each other.
 //!
-//! The log of an Iceberg table is the latest snapshot in its catalog. The mark of a node in the log is its last roll that the table has, and is moved by the commits that
-//! add the files of rolls. So of a file that a receipt names:
+//! The log of an Iceberg table is the latest snapshot in its catalog. The mark of a node in the log is
+//! its last roll that the table has, and is moved by the commits that add the files of rolls. So of a
+//! file that a receipt names:
 //! * Its roll is at or below the mark: it was added. It is live, or another writer's commit has removed
 //!   it: rows were put into other files (`OPTIMIZE`) or deleted. That is counted as replaced and is no
 //!   problem, nor is it one that it is gone from the lake then (`VACUUM`). Which of these happened is in
