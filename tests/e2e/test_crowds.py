@@ -115,6 +115,8 @@ def test_refusals_are_in_the_log_with_their_text(make_server, local_lake):
     with socket.create_connection(("127.0.0.1", server.port)) as raw:
         raw.sendall(b"PUT / HTTP/1.1\r\nbad\x01header\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
+    # The answer to a head is the library's; the line follows when the connection ends.
+    wait_until(lambda: any('reason="head"' in line for line in warnings(server)), 10, "the head is told")
     said = warnings(server)
     for reason, status, word in [
         ("media_type", 415, 'Content-Type "text/html" is not taken'),
