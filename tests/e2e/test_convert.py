@@ -10,6 +10,7 @@ from harness.delta import DeltaLake, by_deltalake, by_files, differences, rows
 from harness.documents import body
 from harness.iceberg import IcebergLake
 from harness.iceberg import by_duckdb as iceberg_by_duckdb
+from harness.log_table import copy_of_earlier_build, land_plain
 from harness.process import kill_until_done, wait_until
 from sessions import Sessions
 
@@ -33,14 +34,7 @@ def trouble(server):
 def test_a_plain_lake_is_converted_beside_its_receiver(make_server, command, lake, folder):
     """The running receiver of plain files takes bodies, lands none, says why, and loses nothing."""
     lake = DeltaLake(lake.at)
-    ids, data = Sessions("imported", days=3).bulk(150)
-    (folder / "a.ndjson").write_bytes(data)
-    command("import", "a.ndjson", "--lake", lake.at.uri, env=lake.at.env)
-    server = make_server(lake, *EVERY_SECOND).start()
-    some, data = Sessions("served", days=2).bulk(40)
-    assert server.put(data).status == 200
-    ids += some
-    lake.wait_landed(len(ids))
+    ids, server = land_plain(make_server, command, lake, folder, 1)
     to = ("convert", "--to", "delta", "--lake", lake.at.uri)
     said = command(*to, env=lake.at.env)
     assert "created; " in said and "of 2 nodes added" in said and "table_format = \"delta\"" in said, said
@@ -63,13 +57,13 @@ def test_a_plain_lake_is_converted_beside_its_receiver(make_server, command, lak
     wait_until(lambda: len(lake.session_ids()) >= len(ids) + 31, 60, "what was kept is in the table")
     server.drain()
     assert sorted(lake.session_ids()) == sorted([*ids, *kept, "kept-too"])
-    lake.check_log()
+    lake.check_table()
     verify(lake, command)
 
 
 def test_the_lake_of_the_earlier_build_is_converted(command, folder):
     """Its receipts have no statistics and no partition values."""
-    shutil.copytree(place.ROOT / "tests/data/build-0.1.0", folder / "before")
+    copy_of_earlier_build(folder / "before")
     lake = DeltaLake(stores.LocalStore(folder / "before").lake("lake"))
     at = ("--lake", lake.at.uri, "--config", folder / "before/sessionlake.toml")
     assert "created; " in command("convert", "--to", "delta", *at, cwd=folder / "before")
@@ -77,7 +71,7 @@ def test_the_lake_of_the_earlier_build_is_converted(command, folder):
     assert {"s1", "s6", "i1", "i2"} <= set(ids) and len(ids) == len(set(ids))
     landed = [row for row in rows(by_files(lake)) if row["userSessionId"] in ids]
     assert not differences(rows(by_deltalake(lake)), landed)
-    lake.check_log()
+    lake.check_table()
 
 
 def test_a_killed_conversion_goes_on(command, delta_lake, folder):
@@ -92,7 +86,7 @@ def test_a_killed_conversion_goes_on(command, delta_lake, folder):
     kill_until_done([place.binary(), *arguments], folder, 1.35, b"no roll waited", first_s=0.01)
     command(*arguments)
     assert sorted(delta_lake.session_ids()) == sorted(ids)
-    delta_lake.check_log()
+    delta_lake.check_table()
     verify(delta_lake, command)
 
 
@@ -140,7 +134,7 @@ def test_a_table_that_was_deleted_is_refused_over_restarts(make_server, command,
     wait_until(lambda: len(delta_lake.session_ids()) == 3, 60, "the receiver goes on with the new table")
     server.drain()
     assert sorted(delta_lake.session_ids()) == ["a", "b", "c"]
-    delta_lake.check_log()
+    delta_lake.check_table()
     verify(delta_lake, command)
 
 
@@ -152,7 +146,7 @@ def test_an_import_into_a_plain_lake_adds_what_others_have_landed(make_server, c
     said = command("import", "a.ndjson", *FORMAT, "--lake", delta_lake.at.uri)
     assert "rolls of 1 other nodes" in said, said
     assert sorted(delta_lake.session_ids()) == ["a", "served"]
-    delta_lake.check_log()
+    delta_lake.check_table()
 
 
 def log_of(report):
@@ -164,14 +158,7 @@ def log_of(report):
 def test_a_plain_lake_is_converted_to_iceberg(make_server, command, iceberg_lake, folder):
     lake = iceberg_lake
     plain = lake.plain()
-    ids, data = Sessions("imported", days=3).bulk(150)
-    (folder / "a.ndjson").write_bytes(data)
-    command("import", "a.ndjson", "--lake", plain.at.uri, env=plain.at.env)
-    server = make_server(plain, *EVERY_SECOND).start()
-    some, data = Sessions("served", days=2).bulk(40)
-    assert server.put(data).status == 200
-    ids += some
-    plain.wait_landed(len(ids))
+    ids, server = land_plain(make_server, command, plain, folder, 1)
     to = ("convert", "--to", "iceberg", "--lake", lake.at.uri)
     assert "and no catalog is configured" in command(*to, env=plain.at.env, expect=1)
     said = command(*to, env=lake.at.env)

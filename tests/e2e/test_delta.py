@@ -6,38 +6,32 @@ runs the long ones. Maintenance by others (OPTIMIZE, DELETE, VACUUM) is in test_
 
 import json
 import os
-import random
-import shutil
 import time
 
 import pytest
-from harness import mounts, place, stores
-from harness import spark as spark_harness
+from harness import mounts, stores
 from harness.delta import DeltaLake, by_deltalake, by_duckdb, by_files, by_polars, by_spark, differences, rows
 from harness.documents import body
 from harness.lake import Lake
-from harness.load import Load, check_all
-from harness.process import kill_until_done, wait_until
-from harness.server import Server
-from sessions import Sessions
+from harness.load import Load
+from harness.log_table import (
+    KILLS,
+    LANDS,
+    become_a_table,
+    become_a_table_of_today,
+    bodies,
+    check_killed_import,
+    check_kills,
+    copy_of_earlier_build,
+    verify,
+    write_lands,
+)
+from harness.process import wait_until
+from harness.server import land
 
 FORMAT = ("--table-format", "delta")
 ROLLS = (*FORMAT, "--roll-age", "1s", "--roll-rows", "2500", "--decode-threads", "2")
 READERS = {"duckdb": by_duckdb, "deltalake": by_deltalake, "polars": by_polars}
-FIXTURE = place.ROOT / "tests/data/build-0.1.0"
-
-ODD = b"""{"userSessionId":"no time"}
-{"userSessionId":"too late","startTime":9223372036854775807}
-{"userSessionId":"long ago","startTime":-1,"city":"","isp":null,"bounce":false,"notAColumn":{"a":[1]}}
-{"userSessionId":"tags","startTime":1793534400001,"stringTags":{"a":"b","":"\\u0000"},"numTags":{"x":-0.0}}
-"""
-
-
-def bodies():
-    yield place.CURL_CHECK.read_bytes()
-    yield place.CLASSIC.read_bytes()
-    yield Sessions("delta", days=3).bulk(200)[1]
-    yield ODD
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +39,7 @@ def landed(request, store, tmp_path_factory):
     """The same bodies in a Delta table and, by another server, in a plain lake: (table, plain lake)."""
     delta_lake, plain = DeltaLake(store.lake("delta")), Lake(store.lake("delta-plain"))
     for lake, flags in ((delta_lake, FORMAT), (plain, ())):
-        server = Server(tmp_path_factory.mktemp("delta-server"), lake.at, ["--roll-age", "1h", *flags])
-        server.start()
-        try:
-            for one in bodies():
-                assert server.put(one).status == 200
-            server.drain()
-        finally:
-            server.close()
+        land(tmp_path_factory.mktemp("delta-server"), lake.at, ["--roll-age", "1h", *flags], bodies("delta"))
     return delta_lake, plain
 
 
@@ -85,7 +72,7 @@ def test_the_table_says_what_its_columns_are(landed):
     documented = [name for name, field in fields.items() if field["metadata"].get("comment")]
     assert {"userSessionId", "startTime", "userActions"} <= set(documented)
     assert all(field["nullable"] for field in fields.values())
-    assert lake.check_log() == len(lake.data_files())
+    assert lake.check_table() == len(lake.data_files())
 
 
 def test_nothing_but_the_log_is_new_in_the_lake(landed):
@@ -117,14 +104,10 @@ def test_each_version_is_a_table_of_its_own(make_server, delta_lake):
         assert sorted(value for (value,) in found) == wanted
 
 
-LANDS = ["Trinidad & Tobago", "a+b c%20d", "a=b", "a/b?c#d", "Côte d'Ivoire", '"x"', "日本", "..", "%47ermany", None]
-
-
 def test_partitions_of_any_text_are_read(command, lake, folder):
     """The log's paths are of files whose names are escaped themselves."""
     lake = DeltaLake(lake.at)
-    lines = [{"userSessionId": f"s{n}", "startTime": 1793534400000, "country": v} for n, v in enumerate(LANDS)]
-    (folder / "a.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_lands(folder / "a.ndjson", LANDS)
     partition = ("--partition", "land={country}/date={startTime:%Y-%m-%d}")
     command("import", "a.ndjson", *FORMAT, *partition, "--lake", lake.at.uri, env=lake.at.env)
     for name, reader in READERS.items():
@@ -136,126 +119,37 @@ def test_partitions_of_any_text_are_read(command, lake, folder):
         same = "IS NOT DISTINCT FROM"
         counted = lake.connection.execute(f"SELECT count(*) FROM {lake.source()} WHERE land {same} ?", [value])
         assert counted.fetchall() == [(1,)], value
-    lake.check_log()
+    lake.check_table()
 
 
-def visible_once(lake, loads, what):
-    """After the last drain: DuckDB and deltalake see each acked session once; the log has each file once."""
-    total = check_all(loads, lake.session_ids())
-    by_python = lake.table().to_pyarrow_table(columns=["userSessionId"])["userSessionId"].to_pylist()
-    assert check_all(loads, by_python) == total
-    files, version = lake.check_log(), lake.table().version()
-    acked = sum(load.sessions() for load in loads)
-    print(f"\n{what}: {acked} sessions acked, {total} in the table, {files} files, version {version}: 0 missing, 0 doubled")
-    assert acked > 500, "too little was sent for this to mean anything"
-    return total
-
-
-def verify(lake, command):
-    report = json.loads(command("verify", lake.at.uri, "--json", "--rows", env=lake.at.env, timeout_s=600))
-    assert report["problems"] == [], report["problems"][:10]
-
-
-SHORT = {"receivers": 3, "kills": 7, "rate": 6}
-LONG = {"receivers": 4, "kills": 40, "rate": 8}
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        pytest.param(SHORT, id="short"),
-        pytest.param(LONG, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
-    ],
-)
+@KILLS
 def test_receivers_of_one_table_are_killed(make_server, request, store, command, form):
-    """Several nodes commit to one table side by side, each killed at any moment. The long form reads the
-    table with Spark, too."""
+    """Several nodes commit to one table side by side, each killed at any moment."""
     lake = DeltaLake(store.lake(f"delta-kills-{form['kills']}"))
-    servers = [make_server(lake, *ROLLS, name=f"r{n}").start() for n in range(form["receivers"])]
-    loads = [Load(server, form["rate"], threads=1, tag=f"r{n}-").start() for n, server in enumerate(servers)]
-    chance = random.Random(form["kills"])
-    for number in range(form["kills"]):
-        time.sleep(0.2 + chance.random())
-        server = servers[number % len(servers)]
-        server.kill()
-        server.start()
-    time.sleep(1)
-    for load in loads:
-        load.stop()
-    for server in servers:
-        server.drain(timeout_s=250)
-    visible_once(lake, loads, f"{form['receivers']} receivers, {form['kills']} kills, {store.name}")
-    if form is LONG and not place.left_out("spark"):
-        spark = request.getfixturevalue("spark")
-        at = spark_harness.reach(spark, lake.at)
-        frame = spark.read.format("delta").load(at).select("userSessionId")
-        ids = frame.toArrow()["userSessionId"].to_pylist()
-        print(f"by Spark: {check_all(loads, ids)} sessions, 0 missing, 0 doubled")
+    check_kills(request, make_server, lake, ROLLS, form, store.name)
     verify(lake, command)
     lake.no_leftovers()
 
 
 def test_a_killed_import_goes_on(folder, command, delta_lake):
     """Killed over and over at growing times: with the same command, every row is in the table once."""
-    source = Sessions("killed", days=3)
-    ids = []
-    for name in ("a", "b"):
-        some, data = source.bulk(3000)
-        ids += some
-        (folder / name).write_bytes(data)
-    arguments = ["import", "a", "b", *FORMAT, "--roll-rows", "500", "--lake", delta_lake.at.uri]
-    kill_until_done([place.binary(), *arguments], folder, 1.35, b"left out: a, b.")
-    assert sorted(delta_lake.session_ids()) == sorted(ids)
-    delta_lake.check_log()
-    verify(delta_lake, command)
-    assert "--again" in command(*arguments, expect=1)
-    assert sorted(delta_lake.session_ids()) == sorted(ids)
+    check_killed_import(command, delta_lake, folder, FORMAT, 3000, 500)
 
 
 def test_a_plain_lake_becomes_a_table_whole(make_server, command, lake, folder):
     """Rolls of a server and of an import that landed before are in the table with the first start."""
     lake = DeltaLake(lake.at)
-    ids, data = Sessions("earlier", days=3).bulk(150)
-    (folder / "a.ndjson").write_bytes(data)
-    command("import", "a.ndjson", "--lake", lake.at.uri, env=lake.at.env)
-    server = make_server(lake, "--roll-age", "1s").start()
-    for n in range(3):
-        some, data = Sessions(f"served{n}", days=2).bulk(40)
-        assert server.put(data).status == 200
-        ids += some
-        lake.wait_landed(len(ids))
-    waiting, data = Sessions("waiting").bulk(10)
-    assert server.put(data).status == 200
-    server.kill()
-    before = lake.data_files()
-    server.flags += FORMAT
-    server.start()
-    wait_until(lambda: set(lake.session_ids()) >= {*ids, *waiting}, 60, "all is in the table")
-    server.drain()
-    assert sorted(lake.session_ids()) == sorted([*ids, *waiting])
-    assert set(before) <= set(lake.data_files())
+    become_a_table(make_server, command, lake, lake, folder, FORMAT)
     assert not differences(rows(by_deltalake(lake)), rows(by_files(lake)))
-    lake.check_log()
-    verify(lake, command)
 
 
-def test_a_lake_of_the_earlier_build_becomes_a_table(make_server, command, folder):
+def test_a_lake_of_the_earlier_build_becomes_a_table(make_server, folder):
     """Its receipts have no statistics and no partition values: its rows are in the table all the same."""
-    before = folder / "before"
-    shutil.copytree(FIXTURE, before)
+    before = copy_of_earlier_build(folder / "before")
     lake = DeltaLake(stores.LocalStore(before).lake("lake"))
-    server = make_server(lake, "--config", "sessionlake.toml", *FORMAT, cwd=before)
-    server.state = before / "state"
-    server.start()
-    server.put(b'{"userSessionId":"new","startTime":1767268800000}\n')
-    server.drain()
-    # What an interrupted import left has no receipt: it is in the folder, and not in the table.
-    ids = lake.session_ids()
-    assert {"s1", "s6", "s7", "s12", "i1", "i2", "new"} <= set(ids) and len(ids) == len(set(ids))
-    assert not {"a1", "a2", "a3", "b1", "b2", "b3"} & set(ids)
+    ids = become_a_table_of_today(make_server, lake, before, FORMAT)
     landed = [row for row in rows(by_files(lake)) if row["userSessionId"] in ids]
     assert not differences(rows(by_deltalake(lake)), landed)
-    lake.check_log()
 
 
 AWAY_SHORT = {"before_s": 3, "away_s": 6, "rate": 10}
@@ -292,7 +186,7 @@ def test_the_log_cannot_be_written(make_server, delta_lake, command, form):
     load.stop()
     server.drain(timeout_s=200)
     assert set(load.statuses) == {200} and load.broken == 0, load.statuses
-    visible_once(delta_lake, [load], f"no log for {back - away:.0f} s, {waiting:.0f} rolls waited")
+    delta_lake.check_visible([load], f"no log for {back - away:.0f} s, {waiting:.0f} rolls waited")
     rolls = delta_lake.rolls_of_commit(version + 1)
     p99 = load.latency_s(0.99, begin, away), load.latency_s(0.99, away, back)
     print(
@@ -323,7 +217,7 @@ def test_the_store_is_away(make_server, own_store, command, how):
     wait_until(lambda: len(lake.session_ids()) >= load.sessions(), 90, "all is visible", 1)
     server.drain(timeout_s=200)
     assert set(load.statuses) == {200} and load.broken == 0, load.statuses
-    visible_once(lake, [load], f"store {how}")
+    lake.check_visible([load], f"store {how}")
     verify(lake, command)
 
 
@@ -341,4 +235,4 @@ def test_what_landed_before_a_kill_is_visible_after_it(make_server, delta_lake):
     wait_until(lambda: len(delta_lake.session_ids()) >= len(sent), 30, "visible")
     server.drain()
     assert sorted(delta_lake.session_ids()) == sorted(sent)
-    delta_lake.check_log()
+    delta_lake.check_table()

@@ -16,7 +16,7 @@ import pytest
 from harness import delta
 from harness import spark as spark_harness
 from harness.delta import DeltaLake
-from harness.server import Server
+from harness.server import land
 from harness.stores import LocalStore
 
 TABLE = "edges"
@@ -86,14 +86,7 @@ def edges(tmp_path_factory):
     lake = DeltaLake(LocalStore(folder).lake("lake"))
     flags = ["--table", TABLE, "--schema", folder / "edges.avsc", "--partition", "date={at:%Y-%m-%d}"]
     flags += ["--table-format", "delta", "--roll-rows", "1"]
-    server = Server(folder / "server", lake.at, flags)
-    server.start()
-    try:
-        for lines in files():
-            assert server.put(lines).status == 200
-        server.drain()
-    finally:
-        server.close()
+    land(folder / "server", lake.at, flags, files())
     return lake
 
 

@@ -8,8 +8,6 @@ import datetime
 import functools
 import json
 import os
-import random
-import shutil
 import time
 
 import pytest
@@ -19,34 +17,31 @@ from harness.delta import by_files, differences, rows
 from harness.documents import body, document
 from harness.iceberg import MARK, IcebergLake, by_duckdb, by_pyiceberg, by_spark, without_empty_lists
 from harness.lake import Lake
-from harness.load import Load, check_all
-from harness.process import kill_until_done, wait_until
-from harness.server import Server
+from harness.load import Load
+from harness.log_table import (
+    KILLS,
+    LANDS,
+    become_a_table,
+    become_a_table_of_today,
+    bodies,
+    check_killed_import,
+    check_kills,
+    copy_of_earlier_build,
+    verify,
+    write_lands,
+)
+from harness.process import wait_until
+from harness.server import land
 from harness.unsure import UnsureCatalog
 from pyiceberg.catalog import load_catalog
 from pyiceberg.transforms import DayTransform, IdentityTransform
-from sessions import Sessions
 
 FORMAT = ("--table-format", "iceberg")
 ROLLS = (*FORMAT, "--roll-age", "1s", "--roll-rows", "2500", "--decode-threads", "2")
 READERS = {"duckdb": by_duckdb, "pyiceberg": by_pyiceberg}
-FIXTURE = place.ROOT / "tests/data/build-0.1.0"
 # The day of a session is a hidden partition of an Iceberg table, and a column of a plain one.
 HIDDEN = ("date",)
 DAY = datetime.timedelta(days=1)
-
-ODD = b"""{"userSessionId":"no time"}
-{"userSessionId":"too late","startTime":9223372036854775807}
-{"userSessionId":"long ago","startTime":-1,"city":"","isp":null,"bounce":false,"notAColumn":{"a":[1]}}
-{"userSessionId":"tags","startTime":1793534400001,"stringTags":{"a":"b","":"\\u0000"},"numTags":{"x":-0.0}}
-"""
-
-
-def bodies():
-    yield place.CURL_CHECK.read_bytes()
-    yield place.CLASSIC.read_bytes()
-    yield Sessions("iceberg", days=3).bulk(200)[1]
-    yield ODD
 
 
 def seen_by(reader, lake, without=HIDDEN):
@@ -69,14 +64,7 @@ def landed(catalog_and_place, tmp_path_factory):
     lake = IcebergLake(catalog.lake(name), catalog, name.replace("-", "_"))
     plain = Lake(catalog.lake(f"{name}-plain"))
     for one, flags in ((lake, FORMAT), (plain, ())):
-        server = Server(tmp_path_factory.mktemp("iceberg-server"), one.at, ["--roll-age", "1h", *flags])
-        server.start()
-        try:
-            for bulk in bodies():
-                assert server.put(bulk).status == 200
-            server.drain()
-        finally:
-            server.close()
+        land(tmp_path_factory.mktemp("iceberg-server"), one.at, ["--roll-age", "1h", *flags], bodies("iceberg"))
     return lake, plain
 
 
@@ -194,20 +182,17 @@ def test_each_snapshot_is_a_table_of_its_own(make_server, iceberg_lake):
         assert sorted(value for (value,) in found) == wanted
 
 
-LANDS = ["Trinidad & Tobago", "a+b c%20d", "a=b", "a/b?c#d", "Côte d'Ivoire", '"x"', "日本", "..", "%47ermany", "", None]
-
-
 def test_partitions_of_any_text_are_read(command, iceberg_lake, folder):
     """Names of files are escaped; the catalog has them as they are. An empty text is not null."""
     lake = iceberg_lake
-    lines = [{"userSessionId": f"s{n}", "startTime": 1793534400000, "country": v} for n, v in enumerate(LANDS)]
-    (folder / "a.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lands = ["", *LANDS]
+    write_lands(folder / "a.ndjson", lands)
     partition = ("--partition", "land={country}/date={startTime:%Y-%m-%d}")
     command("import", "a.ndjson", *FORMAT, *partition, "--lake", lake.at.uri, env=lake.at.env)
     for reader in READERS:
         found = [row["country"] for row in seen_by(reader, lake)]
-        assert sorted(found, key=str) == sorted(LANDS, key=str), reader
-    for value in LANDS:
+        assert sorted(found, key=str) == sorted(lands, key=str), reader
+    for value in lands:
         sql = f"SELECT count(*) FROM {lake.source()} WHERE country IS NOT DISTINCT FROM ?"
         assert lake.connection.execute(sql, [value]).fetchall() == [(1,)], value
     assert [field.transform for field in lake.table().spec().fields] == [IdentityTransform(), DayTransform()]
@@ -279,58 +264,12 @@ def test_a_new_column_is_null_in_older_rows(make_server, iceberg_lake, folder):
     assert len(lake.table("orders").schemas()) == 2
 
 
-def visible_once(lake, loads, what, spark=None):
-    """After the last drain: DuckDB and pyiceberg, and Spark if it is there, see each acked session once; the
-    table has each file once."""
-    total = check_all(loads, lake.session_ids())
-    by_python = by_pyiceberg(lake, selected_fields=("userSessionId",))["userSessionId"].to_pylist()
-    assert check_all(loads, by_python) == total
-    if spark is not None:
-        assert check_all(loads, by_spark(spark, lake, columns="userSessionId")["userSessionId"].to_pylist()) == total
-    files, snapshots = lake.check_table(), len(lake.snapshots())
-    acked = sum(load.sessions() for load in loads)
-    told = f"{acked} sessions acked, {total} in the table, {files} files, {snapshots} snapshots"
-    print(f"\n{what}: {told}: 0 missing, 0 doubled")
-    assert acked > 500, "too little was sent for this to mean anything"
-    return total
-
-
-def verify(lake, command):
-    report = json.loads(command("verify", lake.at.uri, "--json", "--rows", env=lake.at.env, timeout_s=600))
-    assert report["problems"] == [], report["problems"][:10]
-
-
-SHORT = {"receivers": 3, "kills": 7, "rate": 6}
-LONG = {"receivers": 4, "kills": 40, "rate": 8}
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        pytest.param(SHORT, id="short"),
-        pytest.param(LONG, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
-    ],
-)
+@KILLS
 def test_receivers_of_one_table_are_killed(request, make_server, iceberg_lake, command, form):
     """Several nodes commit to one table side by side, each killed at any moment."""
-    lake = iceberg_lake
-    servers = [make_server(lake, *ROLLS, name=f"r{n}").start() for n in range(form["receivers"])]
-    loads = [Load(server, form["rate"], threads=1, tag=f"r{n}-").start() for n, server in enumerate(servers)]
-    chance = random.Random(form["kills"])
-    for number in range(form["kills"]):
-        time.sleep(0.2 + chance.random())
-        server = servers[number % len(servers)]
-        server.kill()
-        server.start()
-    time.sleep(1)
-    for load in loads:
-        load.stop()
-    for server in servers:
-        server.drain(timeout_s=250)
-    spark = request.getfixturevalue("spark") if form is LONG and not place.left_out("spark") else None
-    visible_once(lake, loads, f"{form['receivers']} receivers, {form['kills']} kills, {lake.catalog.name}", spark)
-    verify(lake, command)
-    lake.no_leftovers()
+    check_kills(request, make_server, iceberg_lake, ROLLS, form, iceberg_lake.catalog.name)
+    verify(iceberg_lake, command)
+    iceberg_lake.no_leftovers()
 
 
 @pytest.mark.parametrize(
@@ -362,7 +301,7 @@ def test_answers_of_the_catalog_are_lost(make_server, catalog, form):
         assert len(proxy.met) >= 4, proxy.met
         # What came late is carried out by now.
         time.sleep(1)
-        visible_once(lake, loads, f"unsure answers of {catalog.name}")
+        lake.check_visible(loads, f"unsure answers of {catalog.name}")
     finally:
         catalog.port = before
         proxy.close()
@@ -404,7 +343,7 @@ def test_the_catalog_is_away(make_server, own_catalog, command, how, form):
     wait_until(lambda: len(lake.session_ids()) >= load.sessions(), 200, "all is visible", 1)
     server.drain(timeout_s=200)
     assert set(load.statuses) == {200} and load.broken == 0, load.statuses
-    visible_once(lake, [load], f"{own_catalog.name} {how}")
+    lake.check_visible([load], f"{own_catalog.name} {how}")
     before, away = load.latency_s(0.99, begin, left), load.latency_s(0.99, left, back)
     print(f"99 % of answers within {before * 1000:.0f} ms before, {away * 1000:.0f} ms without the catalog")
     if how == "killed" and landed is not None:
@@ -422,74 +361,27 @@ def marks_of_snapshots(lake):
 
 def test_a_killed_import_goes_on(folder, command, iceberg_lake):
     """Killed over and over at growing times: with the same command, every row is in the table once."""
-    lake = iceberg_lake
-    source = Sessions("killed", days=3)
-    ids = []
-    for name in ("a", "b"):
-        some, data = source.bulk(1500)
-        ids += some
-        (folder / name).write_bytes(data)
-    arguments = ["import", "a", "b", *FORMAT, "--roll-rows", "300", "--lake", lake.at.uri]
-    kill_until_done([place.binary(), *arguments], folder, 1.35, b"left out: a, b.", lake.at.env)
-    assert sorted(lake.session_ids()) == sorted(ids)
-    lake.check_table()
-    verify(lake, command)
-    assert "--again" in command(*arguments, expect=1, env=lake.at.env)
-    assert sorted(lake.session_ids()) == sorted(ids)
+    check_killed_import(command, iceberg_lake, folder, FORMAT, 1500, 300)
 
 
 def test_a_plain_lake_becomes_a_table_whole(make_server, command, iceberg_lake, folder):
     """Rolls of a server and of an import that landed before are in the table with the first start."""
     lake = iceberg_lake
-    plain = lake.plain()
-    ids, data = Sessions("earlier", days=3).bulk(150)
-    (folder / "a.ndjson").write_bytes(data)
-    command("import", "a.ndjson", "--lake", plain.at.uri, env=plain.at.env)
-    server = make_server(plain, "--roll-age", "1s").start()
-    for n in range(3):
-        some, data = Sessions(f"served{n}", days=2).bulk(40)
-        assert server.put(data).status == 200
-        ids += some
-        plain.wait_landed(len(ids))
-    waiting, data = Sessions("waiting").bulk(10)
-    assert server.put(data).status == 200
-    server.kill()
-    before = plain.data_files()
-    server.flags += FORMAT
-    server.lake = lake.at
-    server.start()
-    wait_until(lambda: set(lake.session_ids()) >= {*ids, *waiting}, 60, "all is in the table")
-    server.drain()
-    assert sorted(lake.session_ids()) == sorted([*ids, *waiting])
-    assert set(before) <= set(lake.data_files())
+    become_a_table(make_server, command, lake.plain(), lake, folder, FORMAT)
     for reader in READERS:
         assert not differences(seen_by(reader, lake), there(lake, reader)), reader
-    lake.check_table()
-    verify(lake, command)
 
 
 def test_a_lake_of_the_earlier_build_becomes_a_table(make_server, folder):
     """Its receipts have no statistics and no partition values: its rows are in the table all the same."""
     need("catalog")
-    before = folder / "before"
-    shutil.copytree(FIXTURE, before)
+    before = copy_of_earlier_build(folder / "before")
     catalog = catalogs.JavaCatalog(folder / "catalog")
     lake = IcebergLake(stores.LocalStore(before).lake("lake"), catalog)
     try:
-        server = make_server(lake, "--config", "sessionlake.toml", *FORMAT, cwd=before)
-        server.state = before / "state"
-        server.start()
-        server.put(b'{"userSessionId":"new","startTime":1767268800000}\n')
-        # A server that ends does not begin with the rolls of others.
-        wait_until(lambda: {"s1", "i1"} <= set(lake.session_ids()), 30, "rolls of before are in the table", 0.3)
-        server.drain()
-        # What an interrupted import left has no receipt: it is in the folder, and not in the table.
-        ids = lake.session_ids()
-        assert {"s1", "s6", "s7", "s12", "i1", "i2", "new"} <= set(ids) and len(ids) == len(set(ids))
-        assert not {"a1", "a2", "a3", "b1", "b2", "b3"} & set(ids)
+        ids = become_a_table_of_today(make_server, lake, before, FORMAT)
         for reader in READERS:
             landed = [row for row in there(lake, reader) if row["userSessionId"] in ids]
             assert not differences(seen_by(reader, lake), landed), reader
-        lake.check_table()
     finally:
         catalog.close()

@@ -11,7 +11,7 @@ import math
 import pyarrow.parquet as parquet
 import pytest
 from harness.iceberg import IcebergLake, by_pyiceberg, name_in_spark
-from harness.server import Server
+from harness.server import land
 from pyiceberg import expressions
 from pyiceberg.conversions import from_bytes
 from test_delta_bounds import COLUMNS, COMPARED, SCHEMA, TABLE, conditions, different, files
@@ -33,14 +33,7 @@ def edges(tmp_path_factory, seaweedfs_catalog):
     lake = IcebergLake(seaweedfs_catalog.lake("edges"), seaweedfs_catalog, "edges")
     flags = ["--table", TABLE, "--schema", folder / "edges.avsc", "--partition", "date={at:%Y-%m-%d}"]
     flags += ["--table-format", "iceberg", "--roll-rows", "1"]
-    server = Server(folder / "server", lake.at, flags)
-    server.start()
-    try:
-        for lines in files():
-            assert server.put(lines).status == 200
-        server.drain()
-    finally:
-        server.close()
+    land(folder / "server", lake.at, flags, files())
     return lake
 
 

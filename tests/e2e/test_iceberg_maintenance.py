@@ -6,50 +6,10 @@ also as a new node, then more rolls.
 
 import pytest
 from harness.delta import rows
-from harness.documents import document
 from harness.iceberg import MARK, by_duckdb, name_in_spark
-from harness.process import wait_until
+from harness.log_table import Maintained
 
-FORMAT = ("--table-format", "iceberg", "--roll-age", "1s")
-LANDS = ["Austria", "Peru", "Kenya"]
-
-
-class Table:
-    """A table under maintenance, and what must be in it."""
-
-    def __init__(self, make_server, lake):
-        self.make_server, self.lake = make_server, lake
-        self.wanted = {}  # country by session
-        self.server = make_server(lake, *FORMAT).start()
-
-    def send(self, name, count=30):
-        """So many more sessions, visible."""
-        lines = []
-        for n in range(count):
-            session = f"{name}-{n}"
-            self.wanted[session] = LANDS[n % len(LANDS)]
-            lines.append(document(session, country=self.wanted[session]))
-        assert self.server.put(b"\n".join(lines)).status == 200
-        wait_until(lambda: f"{name}-0" in self.lake.session_ids(), 30, f"{name} is visible", 0.2)
-
-    def erase(self, country):
-        self.wanted = {session: land for session, land in self.wanted.items() if land != country}
-
-    def check(self):
-        found = self.lake.query('SELECT "userSessionId", country FROM {t} ORDER BY 1')
-        assert found == sorted(self.wanted.items())
-        assert self.lake.marks() == self.lake.last_rolls()
-
-    def restart(self, how):
-        """The server ends one way or the other and starts again: with its journal, or as a new node."""
-        self.server.drain() if how == "drained" else self.server.kill()
-        if how == "new node":
-            self.server = self.make_server(self.lake, *FORMAT, name=f"node{len(self.wanted)}")
-        self.server.start()
-
-    def finish(self):
-        self.server.drain()
-        self.check()
+FORMAT = ("--table-format", "iceberg")
 
 
 class Spark:
@@ -75,7 +35,7 @@ class Spark:
 
 def test_snapshots_expire(make_server, iceberg_lake):
     """By pyiceberg: the mark of a node is in no snapshot any more, and it starts again. The property has it."""
-    table = Table(make_server, iceberg_lake)
+    table = Maintained(make_server, iceberg_lake, FORMAT)
     for n in range(3):
         table.send(f"a{n}")
     first = table.server
@@ -112,7 +72,7 @@ def manifests(lake):
 
 def test_many_manifests_become_one(make_server, iceberg_lake):
     """Each file is in the table once, before and after, and in every snapshot that is still there."""
-    table = Table(make_server, iceberg_lake)
+    table = Maintained(make_server, iceberg_lake, FORMAT)
     table.send("a0")
     merge_manifests(iceberg_lake, 3)
     for n in range(1, 7):
@@ -136,7 +96,7 @@ def test_many_manifests_become_one(make_server, iceberg_lake):
 @pytest.mark.spark
 def test_deletes_of_spark_hold_for_files_of_merged_manifests(spark, make_server, iceberg_lake):
     """A delete goes by the sequence numbers of files: with others, rows that it took would be there again."""
-    table = Table(make_server, iceberg_lake)
+    table = Maintained(make_server, iceberg_lake, FORMAT)
     table.send("a0")
     merge_manifests(iceberg_lake, 3)
     table.send("a1")
@@ -147,14 +107,13 @@ def test_deletes_of_spark_hold_for_files_of_merged_manifests(spark, make_server,
     for n in range(2, 7):
         table.send(f"a{n}", 5)
     assert any(manifest.existing_files_count for manifest in manifests(iceberg_lake))
-    found = spark.sql(f"SELECT userSessionId, country FROM {name} ORDER BY 1").collect()
-    assert [tuple(row) for row in found] == sorted(table.wanted.items())
+    table.check_by_spark(spark, name)
     table.finish()
 
 
 @pytest.mark.spark
 def test_spark_maintains_the_table(spark, make_server, iceberg_lake):
-    table = Table(make_server, iceberg_lake)
+    table = Maintained(make_server, iceberg_lake, FORMAT)
     for n in range(3):
         table.send(f"a{n}")
     table.server.kill()
@@ -180,7 +139,6 @@ def test_spark_maintains_the_table(spark, make_server, iceberg_lake):
     by_spark.expire()
     table.server.start()
     table.send("e")
-    found = spark.sql(f"SELECT userSessionId, country FROM {by_spark.name} ORDER BY 1").collect()
-    assert [tuple(row) for row in found] == sorted(table.wanted.items())
+    table.check_by_spark(spark, by_spark.name)
     table.finish()
     assert len(rows(by_duckdb(iceberg_lake))) == len(table.wanted)

@@ -6,7 +6,7 @@ import pytest
 from harness import place
 from harness import spark as spark_harness
 from harness.lake import Lake
-from harness.server import Server
+from harness.server import land
 from sessions import Sessions
 
 pytestmark = pytest.mark.spark
@@ -16,18 +16,9 @@ pytestmark = pytest.mark.spark
 def landed(request, store, tmp_path_factory):
     """A lake with the documented samples and 300 sessions of three days in it."""
     lake = Lake(store.lake("spark"))
-    server = Server(tmp_path_factory.mktemp("spark-server"), lake.at, ["--roll-age", "1h"])
-    server.start()
-    try:
-        for body in (
-            place.CURL_CHECK.read_bytes(),
-            place.CLASSIC.read_bytes(),
-            Sessions("spark", days=3).bulk(300)[1],
-        ):
-            assert server.put(body).status == 200
-        server.drain()
-    finally:
-        server.close()
+    samples = place.CURL_CHECK.read_bytes(), place.CLASSIC.read_bytes()
+    sessions = Sessions("spark", days=3).bulk(300)[1]
+    land(tmp_path_factory.mktemp("spark-server"), lake.at, ["--roll-age", "1h"], (*samples, sessions))
     return lake
 
 

@@ -14,7 +14,7 @@ from harness import trino as trino_harness
 from harness.delta import DeltaLake, differences, plain, rows
 from harness.iceberg import IcebergLake
 from harness.lake import TABLE, Lake
-from harness.server import Server
+from harness.server import land
 from sessions import Sessions
 
 pytestmark = [pytest.mark.trino, pytest.mark.timeout(900)]
@@ -34,6 +34,9 @@ def catalogs(seaweedfs_catalog, java_catalog):
 def lakes(seaweedfs_catalog, catalogs, tmp_path_factory):
     """The same bodies in a table of each format."""
     made = {}
+    samples = place.CURL_CHECK.read_bytes(), place.CLASSIC.read_bytes()
+    others = Sessions("trino", days=3).bulk(300)[1], b'{"userSessionId":"no time","stringTags":{"a":"b"}}\n'
+    sent = (*samples, *others)
     for form in FORMATS:
         at = seaweedfs_catalog.store.lake(f"trino-{form.replace('_', '-')}")
         if form in catalogs:
@@ -41,19 +44,7 @@ def lakes(seaweedfs_catalog, catalogs, tmp_path_factory):
         else:
             lake = DeltaLake(at) if form == "delta" else Lake(at)
         flags = ["--table-format", form.split("_")[0], "--roll-age", "1h"]
-        server = Server(tmp_path_factory.mktemp("trino-server"), lake.at, flags)
-        server.start()
-        try:
-            for bulk in (
-                place.CURL_CHECK.read_bytes(),
-                place.CLASSIC.read_bytes(),
-                Sessions("trino", days=3).bulk(300)[1],
-                b'{"userSessionId":"no time","stringTags":{"a":"b"}}\n',
-            ):
-                assert server.put(bulk).status == 200
-            server.drain()
-        finally:
-            server.close()
+        land(tmp_path_factory.mktemp("trino-server"), lake.at, flags, sent)
         made[form] = lake
     return made
 

@@ -141,39 +141,22 @@ def _elasticsearch(version):
     return Part(f"elasticsearch-{version}", {}, made_from, make)
 
 
+def _jars_of(call, pom, folder):
+    """Fills a folder with the jars of a Maven project, and nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
+    call(["mvn", "-q", "-B", "-f", TESTS / pom, *copy])
+
+
 def _jars(call):
-    jars = CACHE / "jars"
-    shutil.rmtree(jars, ignore_errors=True)
-    call(
-        [
-            "mvn",
-            "-q",
-            "-B",
-            "-f",
-            TESTS / "spark-jars/pom.xml",
-            "dependency:copy-dependencies",
-            "-DincludeScope=runtime",
-            f"-DoutputDirectory={jars}",
-        ]
-    )
+    _jars_of(call, "spark-jars/pom.xml", CACHE / "jars")
 
 
 def _catalog(call):
     """The jars of Iceberg's own REST catalog, and the program that serves it."""
     folder = CACHE / "catalog"
     shutil.rmtree(folder, ignore_errors=True)
-    call(
-        [
-            "mvn",
-            "-q",
-            "-B",
-            "-f",
-            TESTS / "catalog/pom.xml",
-            "dependency:copy-dependencies",
-            "-DincludeScope=runtime",
-            f"-DoutputDirectory={folder / 'jars'}",
-        ]
-    )
+    _jars_of(call, "catalog/pom.xml", folder / "jars")
     program = TESTS / "catalog/RestCatalog.java"
     call(["javac", "-cp", f"{folder / 'jars'}/*", "-d", folder / "classes", program])
 

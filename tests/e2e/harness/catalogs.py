@@ -13,12 +13,12 @@ from pathlib import Path
 from pyiceberg.catalog import load_catalog
 
 from . import place, stores
-from .process import Process, clean_environment, free_port, wait_until
+from .process import Process, Stoppable, clean_environment, free_port, wait_until
 
 READY_S = 60
 
 
-class RestCatalog:
+class RestCatalog(Stoppable):
     """A catalog. `port` is where the program finds it, which a relay may have taken over."""
 
     warehouse = None
@@ -144,17 +144,6 @@ class RestCatalog:
 
         wait_until(asked, READY_S, f"{self.name} did not get ready:\n{self.process.tail()}", 0.1)
         return self
-
-    def pause(self):
-        """Stops its process where it stands: connections hang."""
-        self.process.signal(19)  # SIGSTOP
-
-    def resume(self):
-        self.process.signal(18)  # SIGCONT
-
-    def kill(self):
-        """Kills it. What it answered for is in its files."""
-        self.process.kill()
 
 
 class SeaweedCatalog(RestCatalog):

@@ -9,10 +9,11 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from . import spark as spark_harness
-from .lake import TABLE, Lake
+from .lake import TABLE
+from .log_table import LoggedLake
 
 
-class DeltaLake(Lake):
+class DeltaLake(LoggedLake):
     """A lake whose table is a Delta table: rows are what the log says, files are what is there."""
 
     def source(self, table=TABLE):
@@ -39,10 +40,6 @@ class DeltaLake(Lake):
         nodes = {receipt["node"] for receipt in self.receipts()}
         return {node: delta.transaction_version(f"sessionlake/{node}") for node in nodes}
 
-    def log_paths(self, table=TABLE):
-        """The files of the newest version, from the table's folder, as the log writes them."""
-        return pa.table(self.table(table=table).get_add_actions(flatten=True))["path"].to_pylist()
-
     def rolls_of_commit(self, version, table=TABLE):
         """The rolls, as (node, roll), whose files a version of the log adds."""
         entry = self.read(f"{table}/_delta_log/{version:020}.json").splitlines()
@@ -50,17 +47,20 @@ class DeltaLake(Lake):
         names = [path.rsplit("/", 1)[1].removesuffix(".parquet") for path in paths]
         return {tuple(name.rsplit("-", 1)) for name in names}
 
-    def check_log(self, table=TABLE):
-        """The log has the files of all receipts, each once, and every mark is at its node's last roll."""
-        told = [
-            file["path"] for receipt in self.receipts() for t in receipt["tables"] for file in t["files"]
-        ]
-        root = f"{table}/"
-        paths = [root + urllib.parse.unquote(path) for path in self.log_paths(table)]
-        assert len(paths) == len(set(paths)), "a file is in the table twice"
-        assert sorted(paths) == sorted(path for path in told if path.startswith(root))
-        assert self.marks(table) == self.last_rolls()
-        return len(paths)
+    def paths(self, table=TABLE):
+        """The files of the newest version, from the lake's root."""
+        actions = pa.table(self.table(table=table).get_add_actions(flatten=True))
+        return [f"{table}/{urllib.parse.unquote(path)}" for path in actions["path"].to_pylist()]
+
+    def history(self):
+        return f"version {self.table().version()}"
+
+    def ids_by_python(self):
+        return self.table().to_pyarrow_table(columns=["userSessionId"])["userSessionId"].to_pylist()
+
+    def ids_by_spark(self, spark):
+        frame = spark.read.format("delta").load(spark_harness.reach(spark, self.at))
+        return frame.select("userSessionId").toArrow()["userSessionId"].to_pylist()
 
 
 def by_files(lake, table=TABLE):

@@ -5,12 +5,13 @@ import dataclasses
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
 from .lake import TABLE, Lake
+from .log_table import LoggedLake
 
 MARK = "sessionlake.roll."
 NAMESPACE = "sessionlake"
 
 
-class IcebergLake(Lake):
+class IcebergLake(LoggedLake):
     """A lake whose table is an Iceberg table: rows are what the catalog's snapshot says."""
 
     def __init__(self, at, catalog, namespace=NAMESPACE):
@@ -80,15 +81,14 @@ class IcebergLake(Lake):
     def snapshots(self, table=TABLE):
         return self.table(table).metadata.snapshots
 
-    def check_table(self, table=TABLE):
-        """The table has the files of all receipts, each once, and every mark is at its node's last roll.
-        Returns the number of files."""
-        told = [file["path"] for receipt in self.receipts() for t in receipt["tables"] for file in t["files"]]
-        paths = self.paths(table)
-        assert len(paths) == len(set(paths)), "a file is in the table twice"
-        assert sorted(paths) == sorted(path for path in told if path.startswith(f"{table}/"))
-        assert self.marks(table) == self.last_rolls()
-        return len(paths)
+    def history(self):
+        return f"{len(self.snapshots())} snapshots"
+
+    def ids_by_python(self):
+        return by_pyiceberg(self, selected_fields=("userSessionId",))["userSessionId"].to_pylist()
+
+    def ids_by_spark(self, spark):
+        return by_spark(spark, self, columns="userSessionId")["userSessionId"].to_pylist()
 
 
 def by_duckdb(lake, table=TABLE):

@@ -130,3 +130,18 @@ def clean_environment(**more):
     }
     env.update({name: str(value) for name, value in more.items()})
     return env
+
+
+class Stoppable:
+    """A service of the tests with a `process`, which is stopped where it stands or killed."""
+
+    def pause(self):
+        """Stops its process where it stands: connections hang."""
+        self.process.signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.signal(signal.SIGCONT)
+
+    def kill(self):
+        """Kills it. What it answered for is in its files."""
+        self.process.kill()

@@ -118,3 +118,15 @@ class Server:
     def close(self):
         if self.process is not None:
             self.process.end(5)
+
+
+def land(folder, at, flags, bodies):
+    """Has a server of its own land all of the bodies in a lake."""
+    server = Server(folder, at, flags)
+    server.start()
+    try:
+        for body in bodies:
+            assert server.put(body).status == 200
+        server.drain()
+    finally:
+        server.close()

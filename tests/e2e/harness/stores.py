@@ -21,7 +21,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from . import place
-from .process import Process, clean_environment, free_port, wait_until
+from .process import Process, Stoppable, clean_environment, free_port, wait_until
 
 KEY, SECRET = "lake-tests-key", "lake-tests-secret"
 TABLE_BUCKET = "warehouse"
@@ -57,7 +57,7 @@ class LocalStore:
         raise NotImplementedError("a folder cannot be stopped")
 
 
-class S3Store:
+class S3Store(Stoppable):
     """A bucket of an S3 server of ours."""
 
     def __init__(self, name, process, port):
@@ -133,17 +133,6 @@ class S3Store:
         url = f"http://{host}/{self.bucket}?{query}&X-Amz-Signature={signature}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             return re.findall("<Upload>.*?<Key>(.*?)</Key>", answer.read().decode(), re.DOTALL)
-
-    def pause(self):
-        """Stops the server's process where it stands: connections hang."""
-        self.process.signal(19)  # SIGSTOP
-
-    def resume(self):
-        self.process.signal(18)  # SIGCONT
-
-    def kill(self):
-        """Kills the server. What it answered for is in its files."""
-        self.process.kill()
 
     def start_again(self):
         """Starts a killed server on the same data and ports."""
