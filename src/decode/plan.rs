@@ -175,11 +175,8 @@ mod tests {
 
     fn field(name: &str, aliases: &[&str]) -> Field {
         Field {
-            name: name.into(),
             aliases: aliases.iter().map(|a| (*a).into()).collect(),
-            doc: String::new(),
-            kind: Kind::Long,
-            bloom: false,
+            ..Field::new(name, Kind::Long)
         }
     }
 

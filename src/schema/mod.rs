@@ -17,6 +17,7 @@ use std::sync::{Arc, LazyLock};
 
 mod fingerprint;
 mod json;
+mod member;
 mod parse;
 #[cfg(test)]
 mod parse_tests;
@@ -40,6 +41,7 @@ pub const INGEST_ID: &str = "_ingest_id";
 /// there are none.
 pub const EXTRA: &str = "_extra";
 
+pub use member::{Form, JsonPath, Member};
 pub use render::{Format, cli_text};
 pub use required::declared_without_null;
 
@@ -134,6 +136,27 @@ pub struct Field {
     /// True when files carry a Bloom filter for the column (property `"bloom": true` of the Avro
     /// field).
     pub bloom: bool,
+    /// The members of documents that the value is read from; by default that of the field's name.
+    pub json: Member,
+    /// The forms that documents may have it in, the one that it is written back in first; empty for
+    /// the only form of its kind without the property `"from"`.
+    pub from: Vec<Form>,
+}
+
+impl Field {
+    /// Creates a field of this name and kind, without docs, aliases or a Bloom filter.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: Kind) -> Field {
+        Field {
+            name: name.into(),
+            aliases: Vec::new(),
+            doc: String::new(),
+            kind,
+            bloom: false,
+            json: Member::default(),
+            from: Vec::new(),
+        }
+    }
 }
 
 /// The types a value can have. Every value may be null.

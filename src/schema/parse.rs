@@ -28,7 +28,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::fingerprint::fingerprint;
 use super::json::Node;
-use super::{Field, Kind, SchemaError, TableSchema};
+use super::{Field, Kind, Member, SchemaError, TableSchema};
 
 const SUPPORTED: &str = "supported are string, long, double, boolean, long with logicalType \
      timestamp-millis, array, map (of those scalars) and record, alone or in a union with null";
@@ -144,6 +144,8 @@ impl Parser {
             doc: doc_of(node, &at)?,
             kind,
             bloom,
+            json: Member::default(),
+            from: Vec::new(),
         })
     }
 

@@ -10,13 +10,7 @@ use crate::table::TemplateError;
 use crate::table::hive_path::{NULL_PARTITION, values_of_path};
 
 fn schema() -> TableSchema {
-    let field = |name: &str, kind| Field {
-        name: name.into(),
-        aliases: vec![],
-        doc: String::new(),
-        kind,
-        bloom: false,
-    };
+    let field = |name: &str, kind| Field::new(name, kind);
     TableSchema {
         name: "t".into(),
         doc: String::new(),

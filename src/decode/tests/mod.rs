@@ -23,11 +23,8 @@ use crate::schema::{EXTRA, Field, INGEST_ID, Kind, TableSchema};
 
 fn field(name: &str, aliases: &[&str], kind: Kind) -> Field {
     Field {
-        name: name.into(),
         aliases: aliases.iter().map(|a| (*a).into()).collect(),
-        doc: String::new(),
-        kind,
-        bloom: false,
+        ..Field::new(name, kind)
     }
 }
 

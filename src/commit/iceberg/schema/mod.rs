@@ -163,13 +163,7 @@ impl Schema {
             (INGEST_ID, Kind::String),
             (EXTRA, Kind::String),
         ];
-        let lineage = lineage.map(|(name, kind)| crate::schema::Field {
-            name: name.to_owned(),
-            aliases: Vec::new(),
-            doc: String::new(),
-            kind,
-            bloom: false,
-        });
+        let lineage = lineage.map(|(name, kind)| crate::schema::Field::new(name, kind));
         let columns: Vec<_> = schema.fields.iter().cloned().chain(lineage).collect();
         let (kind, identifier_field_ids) = (type_of_schemas(), Vec::new());
         Schema { kind, schema_id: 0, identifier_field_ids, fields: Ids(0).fields(&columns) }
