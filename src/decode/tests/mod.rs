@@ -22,10 +22,7 @@ use crate::record::{Body, Form, Micros, Seq};
 use crate::schema::{EXTRA, Field, INGEST_ID, Kind, TableSchema};
 
 fn field(name: &str, aliases: &[&str], kind: Kind) -> Field {
-    Field {
-        aliases: aliases.iter().map(|a| (*a).into()).collect(),
-        ..Field::new(name, kind)
-    }
+    Field { aliases: aliases.iter().map(|a| (*a).into()).collect(), ..Field::new(name, kind) }
 }
 
 /// A small schema that has everything.
