@@ -10,7 +10,7 @@ use super::quarantine_writer::{Rejects, StagedRejects};
 use crate::batch::Router;
 use crate::decode::Reject;
 use crate::encode::{FileForm, Layout, MapGroup};
-use crate::table::{Revision, Rows, Spec, TableId, Tables};
+use crate::table::{Revision, Spec, TableId, Tables};
 
 /// One table of the open roll.
 pub(crate) struct OpenTable {
@@ -29,9 +29,9 @@ impl OpenTable {
         node: &str,
         threads: &Arc<rayon::ThreadPool>,
     ) -> anyhow::Result<OpenTable> {
-        if let Rows::Exploded { parent, column } = &spec.rows {
+        if let Some(parent) = spec.rows.parent() {
             bail!(
-                "the rows of table {} come from column {column} of table {parent}, which this \
+                "the rows of table {} come from lists of table {parent}, which this \
                  version does not write: take the table out of the configuration, or go back to \
                  the version that sealed the roll",
                 spec.name
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::encode::{Compression, Encodings};
     use crate::schema::TableSchema;
-    use crate::table::Template;
+    use crate::table::{Rows, Template};
 
     #[test]
     fn a_table_of_derived_rows_is_refused_and_not_left_empty() {
@@ -165,6 +165,6 @@ mod tests {
         let open = |specs| OpenTables::new(&Tables::new(specs).unwrap(), &options, "n", &threads);
         open(vec![parent.clone()]).unwrap();
         let refused = open(vec![parent, child]).err().unwrap().to_string();
-        assert!(refused.contains("table c") && refused.contains("userActions"), "{refused}");
+        assert!(refused.contains("table c") && refused.contains("table p"), "{refused}");
     }
 }

@@ -25,6 +25,7 @@ pub mod render;
 mod required;
 #[cfg(test)]
 mod tests;
+pub(crate) mod write;
 
 /// The lineage column with the time when the row's body was written to the journal.
 ///
@@ -156,6 +157,14 @@ impl Field {
             json: Member::default(),
             from: Vec::new(),
         }
+    }
+}
+
+impl Field {
+    /// Creates a field with one name and no Bloom filter.
+    #[must_use]
+    pub fn new(name: impl Into<String>, doc: impl Into<String>, kind: Kind) -> Field {
+        Field { name: name.into(), aliases: Vec::new(), doc: doc.into(), kind, bloom: false }
     }
 }
 

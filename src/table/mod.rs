@@ -2,6 +2,7 @@
 //!
 //! * `spec`: the specification of one table.
 //! * `tables`: an ordered list of specifications, by id and by name.
+//! * [`flat`]: tables that are derived from another: a row for each element of a list.
 //! * `serialized`: the one serialised form of a list, in seals, `tables.json` and import manifests.
 //! * `registry`: the tables that a state directory remembers.
 //! * [`partition`]: the partition template (`date={startTime:%Y-%m-%d}`), checked against a schema.
@@ -15,6 +16,7 @@
 //! the configuration says by then.
 
 mod file_names;
+pub mod flat;
 pub mod hive_path;
 pub mod partition;
 mod partition_limits;
@@ -26,6 +28,7 @@ mod spec;
 mod tables;
 
 pub use file_names::FileNames;
+pub use flat::Flat;
 pub use partition::{Template, TemplateError};
 pub use partition_limits::{Distance, MAX_PARTITIONS, OutsideWindow, PartitionLimits, TimeWindow};
 pub use privacy_rules::{Action, Rules};

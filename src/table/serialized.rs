@@ -4,7 +4,8 @@
 //! ```json
 //! [{"table": "user_sessions", "partition": "date={startTime:%Y-%m-%d}", "avsc": "…",
 //!   "privacy": "ip=truncate", "format": "plain",
-//!   "exploded": {"parent": "user_sessions", "column": "userActions"}, "revision": 4,
+//!   "exploded": {"parent": "user_sessions", "column": "userActions"},
+//!   "properties": {"parent": "user_sessions"}, "revision": 4,
 //!   "line_limit": 8388608, "folded_names": true,
 //!   "partitions": {"max": 1000, "window_ms": 86400000, "outside": "quarantine"}}]
 //! ```
@@ -16,7 +17,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 use super::file_names::FileNames;
@@ -41,6 +42,8 @@ pub(super) struct Serialized {
     format: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exploded: Option<Exploded>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    properties: Option<Properties>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revision: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,14 +94,25 @@ struct Exploded {
     column: String,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Properties {
+    parent: String,
+}
+
 impl Serialized {
     fn of(spec: &Spec) -> Serialized {
-        let exploded = match &spec.rows {
-            Rows::Documents => None,
+        let (mut exploded, mut properties) = (None, None);
+        match &spec.rows {
+            Rows::Documents => {}
             Rows::Exploded { parent, column } => {
-                Some(Exploded { parent: parent.to_string(), column: column.clone() })
+                let (parent, column) = (parent.to_string(), column.clone());
+                exploded = Some(Exploded { parent, column });
             }
-        };
+            Rows::Properties { parent } => {
+                properties = Some(Properties { parent: parent.to_string() });
+            }
+        }
         Serialized {
             table: spec.name.to_string(),
             partition: spec.partition.as_str().to_owned(),
@@ -106,6 +120,7 @@ impl Serialized {
             privacy: spec.privacy.to_string(),
             format: (spec.format != Format::Plain).then(|| spec.format.as_str().to_owned()),
             exploded,
+            properties,
             revision: spec.revision.number(),
             line_limit: spec.line_limit_bytes,
             folded_names: spec.file_names.are_folded(),
@@ -128,9 +143,13 @@ impl Serialized {
         let privacy = Rules::parse(&self.privacy).map_err(anyhow::Error::msg)?;
         let format = self.format.as_deref().map(Format::parse).transpose();
         let format = format.map_err(anyhow::Error::msg)?.unwrap_or_default();
-        let rows = match self.exploded {
-            None => Rows::Documents,
-            Some(Exploded { parent, column }) => Rows::Exploded { parent: parent.into(), column },
+        let rows = match (self.exploded, self.properties) {
+            (None, None) => Rows::Documents,
+            (Some(Exploded { parent, column }), None) => {
+                Rows::Exploded { parent: parent.into(), column }
+            }
+            (None, Some(Properties { parent })) => Rows::Properties { parent: parent.into() },
+            (Some(_), Some(_)) => bail!("its rows are elements of a list and properties at once"),
         };
         let revision = Revision::parse(self.revision).map_err(anyhow::Error::msg)?;
         let file_names = match self.folded_names {
@@ -188,6 +207,16 @@ mod tests {
         format!(r#"{{"table":"{name}","partition":"d={{day}}","avsc":"{AVSC}"{more}}}"#)
     }
 
+    /// Returns a parent with properties, `b`, and the table of them, `c`.
+    fn with_properties(more: &str) -> String {
+        let property = r#"{\"type\": \"record\", \"name\": \"p\", \"fields\": [{\"name\": \"key\", \"type\": \"string\"}, {\"name\": \"value\", \"type\": \"string\"}]}"#;
+        let list = format!(r#"{{\"type\": \"array\", \"items\": {property}}}"#);
+        let parent = format!(
+            r#"{{"table":"b","partition":"","avsc":"{{\"type\": \"record\", \"name\": \"t\", \"fields\": [{{\"name\": \"stringProperties\", \"type\": {list}}}]}}"}}"#
+        );
+        format!("[{parent},{}]", table("c", more))
+    }
+
     fn read(json: &str) -> anyhow::Result<Tables> {
         Tables::from_json(json.as_bytes())
     }
@@ -201,6 +230,7 @@ mod tests {
             format!("[{}]", table("a", "")),
             format!("[{},{}]", table("a", rules), table("b", "")),
             format!("[{},{}]", table("a", exploded), table("b", rules)),
+            with_properties(r#","properties":{"parent":"b"}"#),
             format!("[{}]", table("a", r#","privacy":"day=hash","revision":2"#)),
             format!("[{}]", table("a", r#","revision":2,"folded_names":true"#)),
             format!("[{}]", table("a", r#","privacy":"day=hash","revision":3"#)),
@@ -255,6 +285,10 @@ mod tests {
         let format = refused(r#","format":"hudi""#);
         assert!(format.contains("table a") && format.contains("`hudi`"), "{format}");
         assert!(refused(r#","promoted":[]"#).contains("promoted"));
+        let both =
+            r#","exploded":{"parent":"b","column":"stringProperties"},"properties":{"parent":"b"}"#;
+        let both = format!("{:#}", read(&with_properties(both)).unwrap_err());
+        assert!(both.contains("table c") && both.contains("at once"), "{both}");
         let revision = refused(r#","revision":5"#);
         assert!(revision.contains("table a") && revision.contains("later version"), "{revision}");
     }

@@ -166,12 +166,27 @@ pub enum Rows {
         /// Name of its list column.
         column: String,
     },
+    /// A row is an entry of a list of properties of another table, or of one in its user actions
+    /// ([`super::flat`]). Such rows are derived as well.
+    Properties {
+        /// Name of the table that has the lists.
+        parent: Arc<str>,
+    },
 }
 
 impl Rows {
     /// Returns true when the rows come from another table and not from documents.
     #[must_use]
     pub fn is_derived(&self) -> bool {
-        matches!(self, Rows::Exploded { .. })
+        self.parent().is_some()
+    }
+
+    /// Returns the name of the table that the rows come from, unless they are documents.
+    #[must_use]
+    pub fn parent(&self) -> Option<&Arc<str>> {
+        match self {
+            Rows::Documents => None,
+            Rows::Exploded { parent, .. } | Rows::Properties { parent } => Some(parent),
+        }
     }
 }

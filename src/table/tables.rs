@@ -6,9 +6,11 @@ use std::sync::Arc;
 use anyhow::ensure;
 
 use super::file_names::FileNames;
+use super::flat;
 use super::partition_limits::PartitionLimits;
 use super::revision::Revision;
 use super::spec::{Format, LINE_LIMIT_BYTES, Rows, Spec};
+use crate::schema::TableSchema;
 
 /// Identifies a table of one [`Tables`]: its index in the list. Another list may give the same table
 /// another id, so ids are neither stored nor compared across lists.
@@ -52,13 +54,22 @@ impl Tables {
     }
 
     fn check_parent(&self, spec: &Spec) -> anyhow::Result<()> {
-        let Rows::Exploded { parent, column } = &spec.rows else { return Ok(()) };
-        let found = self.by_name(parent);
-        let found = found.filter(|found| !found.rows.is_derived());
+        let (name, what, has): (_, _, &dyn Fn(&TableSchema) -> bool) = match &spec.rows {
+            Rows::Documents => return Ok(()),
+            Rows::Exploded { parent, column } => {
+                let has = |schema: &TableSchema| schema.fields.iter().any(|f| f.name == *column);
+                (parent, format!("column {column}"), &{ has })
+            }
+            Rows::Properties { parent } => {
+                let has = |schema: &TableSchema| !flat::property_lists(schema).is_empty();
+                (parent, "lists of properties".to_owned(), &{ has })
+            }
+        };
+        let found = self.by_name(name).filter(|found| !found.rows.is_derived());
         ensure!(
-            found.is_some_and(|found| found.schema.fields.iter().any(|f| f.name == *column)),
-            "the rows of table {} are to come from column {column} of table {parent}, and there is \
-             no such column of a table of documents",
+            found.is_some_and(|found| has(&found.schema)),
+            "the rows of table {} are to come from {what} of table {name}, and there is no such \
+             column of a table of documents",
             spec.name
         );
         Ok(())
@@ -129,7 +140,6 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::TableSchema;
     use crate::table::Template;
 
     fn spec(name: &str, rows: Rows) -> Spec {

@@ -53,7 +53,8 @@ fn write(text: &mut String, node: &Node, indent: usize, used: usize, tail: usize
     text.push(close);
 }
 
-fn one_line(node: &Node) -> String {
+/// Returns `node` on one line.
+pub(in crate::schema) fn one_line(node: &Node) -> String {
     match node {
         Node::Null => "null".to_owned(),
         Node::Bool(value) => value.to_string(),
