@@ -160,14 +160,6 @@ impl Field {
     }
 }
 
-impl Field {
-    /// Creates a field with one name and no Bloom filter.
-    #[must_use]
-    pub fn new(name: impl Into<String>, doc: impl Into<String>, kind: Kind) -> Field {
-        Field { name: name.into(), aliases: Vec::new(), doc: doc.into(), kind, bloom: false }
-    }
-}
-
 /// The types a value can have. Every value may be null.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {

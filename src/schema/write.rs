@@ -124,9 +124,9 @@ mod tests {
 
     #[test]
     fn records_of_one_path_get_names_of_their_own() {
-        let item = |name: &str| Kind::Struct(vec![Field::new(name, "", Kind::Long)]);
+        let item = |name: &str| Kind::Struct(vec![Field::new(name, Kind::Long)]);
         let list = |kind| Kind::List(Box::new(kind));
-        let inner = Kind::Struct(vec![Field::new("b", "", list(item("x")))]);
+        let inner = Kind::Struct(vec![Field::new("b", list(item("x")))]);
         let (ab, a) = (list(item("y")), list(inner));
         let column =
             |name: &str, kind| Column { name: name.to_owned(), doc: "", kind, bloom: false };
