@@ -41,6 +41,7 @@ pub mod decode;
 mod descriptors;
 pub mod encode;
 mod error_text;
+pub mod fields;
 mod foreign_format;
 pub mod http;
 pub mod import;

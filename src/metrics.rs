@@ -70,6 +70,11 @@ pub const ROLL_RETRIES: &str = "sessionlake_roll_retries_total";
 pub const ROWS: &str = "sessionlake_rows_total";
 /// Rows committed that are null in every column.
 pub const UNMATCHED_ROWS: &str = "sessionlake_unmatched_rows_total";
+/// Rows committed that have a field without a column, or a value that did not fit its column: labels
+/// `table`, and `field`, a JSON Pointer whose list indexes are `*`; those past 50 are [`OTHER_FIELDS`].
+pub const UNKNOWN_FIELD_ROWS: &str = "sessionlake_unknown_field_rows_total";
+/// The label of fields that have no series of their own in [`UNKNOWN_FIELD_ROWS`].
+pub const OTHER_FIELDS: &str = "other";
 /// Rows committed to the overflow partition of their table.
 pub const OVERFLOW_ROWS: &str = "sessionlake_overflow_rows_total";
 /// Lines committed to quarantine.
@@ -208,6 +213,13 @@ pub const ALL: &[Metric] = &[
         "Rows committed that are null in every column, as their documents have no field of the table's",
     ),
     metric(
+        UNKNOWN_FIELD_ROWS,
+        Counter,
+        Unit::Count,
+        "Rows committed with a field that has no column, or that did not fit it, by table and field; \
+         fields past 50 are other",
+    ),
+    metric(
         OVERFLOW_ROWS,
         Counter,
         Unit::Count,
@@ -307,8 +319,9 @@ fn start_at_zero() {
                     metrics::counter!(HTTP_REQUESTS, "status" => status).absolute(0);
                 }
             }
-            // By labels that are not known here: see `start_endpoint` and `start_refused`.
-            (ENDPOINT_REQUESTS | ENDPOINT_LINES | REFUSED, _) => {}
+            // By labels that are not known here: see `start_endpoint`, `start_refused` and
+            // `start_unknown_fields`.
+            (ENDPOINT_REQUESTS | ENDPOINT_LINES | REFUSED | UNKNOWN_FIELD_ROWS, _) => {}
             (BUILD_INFO, _) => {
                 let version = env!("CARGO_PKG_VERSION");
                 metrics::gauge!(BUILD_INFO, "version" => version).set(1.0);
@@ -335,6 +348,12 @@ pub fn start_refused(reasons: impl IntoIterator<Item = &'static str>) {
     for reason in reasons {
         metrics::counter!(REFUSED, "reason" => reason).absolute(0);
     }
+}
+
+/// Starts the count of fields without a column of one table at zero.
+pub fn start_unknown_fields(table: &str) {
+    let table = table.to_owned();
+    metrics::counter!(UNKNOWN_FIELD_ROWS, "table" => table, "field" => OTHER_FIELDS).absolute(0);
 }
 
 /// Returns the class of a status, as a label.
@@ -369,6 +388,7 @@ mod tests {
         let (first, second) = (install(), install());
         start_endpoint("default");
         start_refused(["rate"]);
+        start_unknown_fields("t");
         metrics::histogram!(ACK_SECONDS).record(0.004);
         metrics::histogram!(JOURNAL_SYNC_SECONDS).record(0.004);
         metrics::histogram!(JOURNAL_GROUP_BODIES).record(3.0);

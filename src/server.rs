@@ -173,6 +173,9 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
+        for table in self.tables.specs() {
+            metrics::start_unknown_fields(&table.name);
+        }
         let keeper = self.keeper(&Handle::current())?;
         let supervisor = self.supervisor(Handle::current(), keeper.as_ref());
         let asked = supervisor.asked.clone();
@@ -267,7 +270,7 @@ impl Server {
 
     fn supervisor(&self, runtime: Handle, keeper: Option<&Keeper>) -> Supervisor {
         let mut observers: Vec<Arc<dyn Observer>> =
-            vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver), self.board()];
+            vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver::default()), self.board()];
         observers.extend(keeper.map(Keeper::observer));
         let observers = Observers::new(Arc::clone(&self.clock), observers);
         Supervisor {

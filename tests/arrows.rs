@@ -17,6 +17,7 @@ const SHARED: &[&str] = &[
     "clock",
     "columnar",
     "error_text",
+    "fields",
     "foreign_format",
     "json",
     "metrics",

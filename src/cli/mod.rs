@@ -11,6 +11,7 @@ mod check_tables;
 mod convert;
 mod created;
 mod error_report;
+mod fields;
 mod flag_hints;
 mod import;
 mod inspect;
@@ -125,6 +126,7 @@ enum Command {
     Simulate(Box<simulate::Args>),
     Sample(sample::Args),
     Schema(schema::Args),
+    Fields(fields::Args),
     Verify(verify::Args),
     Quarantine(quarantine::Args),
     Table(table::Args),
@@ -213,6 +215,7 @@ where
         Command::Simulate(args) => simulate::run(&args),
         Command::Sample(args) => sample::run(&args, environment),
         Command::Schema(args) => schema::run(&args),
+        Command::Fields(args) => fields::run(&args, environment),
         Command::Verify(args) => verify::run(args, environment),
         Command::Quarantine(args) => quarantine::run(args, environment),
         Command::Table(args) => table::run(&args, environment),

@@ -58,6 +58,15 @@ pub use importer::GivenUp;
 pub use options::{Input, Options};
 pub use replay::{Replay, Replayed};
 
+/// Opens the file at `path`; gzip and zstd are inflated.
+///
+/// # Errors
+/// The file cannot be read; the error names it.
+pub fn open_sample(path: &std::path::Path) -> anyhow::Result<Box<dyn std::io::Read + Send>> {
+    let file = reader::open(path)?;
+    reader::decompress(Box::new(file)).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// Imports the files of `options`. Blocks until all of them have landed, and prints progress and a
 /// summary unless the options are `quiet`.
 ///

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::columnar::statistics::FileStatistics;
+use crate::fields;
 use crate::json::number;
 
 /// Version of the form of receipts that is written. Optional keys are added without a new one.
@@ -102,6 +103,7 @@ impl Receipt {
             derived: false,
             files,
             quarantine: None,
+            fields: None,
         };
         Receipt {
             version: RECEIPT_VERSION,
@@ -154,6 +156,10 @@ pub struct TableReceipt {
     pub files: Vec<FileReceipt>,
     /// Quarantine file, if there were rejects.
     pub quarantine: Option<QuarantineReceipt>,
+    /// Counts of the fields that the table has no column for, and of values that did not fit. Left out when
+    /// there were none, and by earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<fields::Counts>,
 }
 
 /// One data file.

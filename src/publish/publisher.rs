@@ -234,6 +234,15 @@ impl<'a> Publisher<'a> {
             self.observers.emit(&RollEvent::Unmatched { roll, rows, unmatched });
         }
         for table in &receipt.tables {
+            if let Some(fields) = &table.fields {
+                self.observers.emit(&RollEvent::UnknownFields {
+                    roll,
+                    table: table.table.clone(),
+                    rows: fields.rows,
+                    fields: fields.of.iter().map(|of| (of.pointer.clone(), of.rows)).collect(),
+                    others: fields.others,
+                });
+            }
             for file in table.files.iter().filter(|file| file.overflow) {
                 self.observers.emit(&RollEvent::Overflowed {
                     roll,

@@ -26,6 +26,7 @@ use super::set_aside;
 use super::stored_window;
 use crate::decode::{Counts, Decoded, Decoder, Progress, ReadLimit, Reject};
 use crate::error_text;
+use crate::fields::Tally;
 use crate::privacy::Applied;
 use crate::record::{Body, BodyRows};
 use crate::table::{TableId, Tables};
@@ -75,6 +76,8 @@ pub(crate) struct Part {
     pub(crate) rejects: Vec<(TableId, Vec<Reject>)>,
     /// Counts of documents, over all tables.
     pub(crate) counts: Counts,
+    /// Counts of fields without a column, of tables that have any.
+    pub(crate) fields: Vec<(TableId, Tally)>,
     /// Bodies that were set aside. Their entries are among the rejects.
     pub(crate) set_aside: SetAside,
 }
@@ -334,6 +337,10 @@ impl Decoders<'_> {
                 decoded.rejects = self.joiner.join(*table, std::mem::take(&mut decoded.rejects));
             }
             worker.protect(*table, &mut decoded)?;
+            if is_kept && let Some(spec) = worker.tables.get(*table) {
+                let fields = Tally::of(&decoded.batch, &spec.schema);
+                part.fields.extend((!fields.is_empty()).then_some((*table, fields)));
+            }
             part.counts += decoded.counts;
             let Decoded { batch, bodies, rejects, .. } = decoded;
             part.rows.push(TableRows { table: *table, batch, bodies });

@@ -14,6 +14,7 @@ use super::quarantine_writer::StagedRejects;
 use crate::columnar::statistics::FileStatistics;
 use crate::decode::Counts;
 use crate::encode::EncodedFile;
+use crate::fields;
 use crate::lake::{
     FileReceipt, LostBodies, QuarantineReceipt, RECEIPT_VERSION, Receipt, TableReceipt, names,
 };
@@ -78,6 +79,8 @@ pub(crate) struct TableManifest {
     has_statistics: bool,
     pub(crate) files: Vec<DataFile>,
     pub(crate) quarantine: Option<QuarantineFile>,
+    /// Counts of fields without a column.
+    pub(crate) fields: Option<fields::Counts>,
 }
 
 /// A Parquet file.
@@ -177,6 +180,7 @@ impl Manifest {
             has_statistics: spec.format.has_statistics(),
             files: Vec::new(),
             quarantine: None,
+            fields: None,
         };
         let tables = tables.specs().iter().map(table).collect();
         let statistics = StatisticsBudget::default();
@@ -224,6 +228,12 @@ impl Manifest {
             bytes: staged.bytes,
             origin: Origin::Staged(staged.path),
         });
+    }
+
+    /// Sets the counts of the fields that a table has no column for.
+    pub(crate) fn add_fields(&mut self, table: TableId, fields: Option<fields::Counts>) {
+        let Some(table) = self.tables.get_mut(table.index()) else { return };
+        table.fields = fields;
     }
 
     /// Returns the number of data files.
@@ -409,6 +419,7 @@ impl TableManifest {
                 entries: file.entries,
                 bytes: file.bytes,
             }),
+            fields: self.fields.clone(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The open roll: rows and rejects from its first body until it is handed to the publisher.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,8 +16,9 @@ use super::options::Options;
 use super::spill::{self, Spill};
 use crate::batch::{Buffers, Due, RollState};
 use crate::decode::Counts;
+use crate::fields::Tally;
 use crate::record::{BodiesDigest, Micros, Roll, SeqRange};
-use crate::table::Tables;
+use crate::table::{TableId, Tables};
 
 /// The open roll.
 pub(crate) struct OpenRoll {
@@ -27,6 +29,8 @@ pub(crate) struct OpenRoll {
     digest: BodiesDigest,
     since: Option<Micros>,
     counts: Counts,
+    /// Counts of fields without a column.
+    fields: BTreeMap<TableId, Tally>,
     set_aside: SetAside,
     source_bytes: u64,
     buffers: Buffers,
@@ -64,6 +68,7 @@ impl OpenRoll {
             digest: BodiesDigest::default(),
             since: None,
             counts: Counts::default(),
+            fields: BTreeMap::new(),
             set_aside: SetAside::new(),
             source_bytes: 0,
             buffers: Buffers::new(bytes(options.row_group_bytes), bytes(options.memory_bytes / 2)),
@@ -118,6 +123,9 @@ impl OpenRoll {
             self.is_faulty |= super::test_faults::pushed(&self.node, &part)?;
         }
         self.counts += part.counts;
+        for (id, fields) in part.fields {
+            self.fields.entry(id).or_default().add(fields);
+        }
         self.set_aside.extend(part.set_aside);
         for (id, rejects) in part.rejects {
             self.tables.get_mut(id)?.quarantine(&rejects, || self.files.path("ndjson"))?;
@@ -222,6 +230,9 @@ impl OpenRoll {
                 .with_context(|| format!("partition {} is none of the roll's", key.partition))?;
             let overflow = router.overflows(&key.partition);
             manifest.add_file(key.table, key.partition, values, overflow, encoded);
+        }
+        for (table, mut fields) in std::mem::take(&mut self.fields) {
+            manifest.add_fields(table, fields.take());
         }
         for (table, staged) in self.tables.finish()? {
             manifest.add_quarantine(table, staged);

@@ -177,6 +177,7 @@ impl Observer for Board {
             | RollEvent::Recovered { roll, .. }
             | RollEvent::SetAside { roll, .. }
             | RollEvent::Unmatched { roll, .. }
+            | RollEvent::UnknownFields { roll, .. }
             | RollEvent::Overflowed { roll, .. } => {
                 self.update(roll, at, |_| {});
             }

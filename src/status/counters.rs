@@ -1,13 +1,36 @@
 //! The metrics of rolls.
 
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+
 use super::events::RollEvent;
 use super::observers::Observer;
 use crate::metrics as names;
 use crate::record::Micros;
 
+/// Most fields without a column that have a series of their own. Further ones are `other`.
+const MOST_FIELDS: usize = 50;
+
 /// Counts rolls, their rows, rejects, files and retries in the process-wide recorder.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MetricsObserver;
+#[derive(Debug, Default)]
+pub struct MetricsObserver {
+    /// Tables and fields that have a series.
+    fields: Mutex<BTreeSet<(String, String)>>,
+}
+
+impl MetricsObserver {
+    /// Counts the rows of `table` that have a field without a column.
+    fn count_field(&self, table: &str, field: &str, rows: u64) {
+        let mut known = self.fields.lock();
+        let key = (table.to_owned(), field.to_owned());
+        let has_series =
+            known.contains(&key) || (known.len() < MOST_FIELDS && known.insert(key.clone()));
+        let label = if has_series { key.1 } else { names::OTHER_FIELDS.to_owned() };
+        metrics::counter!(names::UNKNOWN_FIELD_ROWS, "table" => key.0, "field" => label)
+            .increment(rows);
+    }
+}
 
 impl Observer for MetricsObserver {
     fn observe(&self, at: Micros, event: &RollEvent) {
@@ -28,6 +51,17 @@ impl Observer for MetricsObserver {
             RollEvent::SetAside { .. } => metrics::counter!(names::SET_ASIDE).increment(1),
             RollEvent::Unmatched { unmatched, .. } => {
                 metrics::counter!(names::UNMATCHED_ROWS).increment(*unmatched);
+            }
+            RollEvent::UnknownFields { table, fields, others, .. } => {
+                for (field, rows) in fields {
+                    self.count_field(table, field, *rows);
+                }
+                if *others > 0 {
+                    let table = table.clone();
+                    let of = names::OTHER_FIELDS;
+                    metrics::counter!(names::UNKNOWN_FIELD_ROWS, "table" => table, "field" => of)
+                        .increment(*others);
+                }
             }
             RollEvent::Overflowed { rows, .. } => {
                 metrics::counter!(names::OVERFLOW_ROWS).increment(*rows);
@@ -68,8 +102,9 @@ mod tests {
             RollEvent::SetAside { roll, seq: Seq(9), why: String::new() },
         ];
         metrics::with_local_recorder(&recorder, || {
+            let observer = MetricsObserver::default();
             for event in &events {
-                MetricsObserver.observe(Micros(1_500_000), event);
+                observer.observe(Micros(1_500_000), event);
             }
         });
         let text = handle.render();
@@ -90,5 +125,31 @@ mod tests {
             let line = format!("{name} {value}\n");
             assert!(text.contains(&line), "{line:?} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn fields_without_a_column_have_a_bounded_number_of_series() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let of = |name: &str, rows| RollEvent::UnknownFields {
+            roll: Roll(1),
+            table: "t".to_owned(),
+            rows,
+            fields: vec![(format!("/{name}"), rows)],
+            others: 0,
+        };
+        metrics::with_local_recorder(&recorder, || {
+            let observer = MetricsObserver::default();
+            for number in 0..200 {
+                observer.observe(Micros(0), &of(&format!("field{number}"), 2));
+            }
+            observer.observe(Micros(0), &of("field0", 5));
+        });
+        let text = handle.render();
+        let name = names::UNKNOWN_FIELD_ROWS;
+        let series = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+        assert_eq!(series.count(), MOST_FIELDS + 1);
+        assert!(text.contains(&format!("{name}{{table=\"t\",field=\"/field0\"}} 7\n")), "{text}");
+        assert!(text.contains(&format!("{name}{{table=\"t\",field=\"other\"}} 300\n")), "{text}");
     }
 }

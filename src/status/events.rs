@@ -7,7 +7,7 @@ use crate::record::{Roll, Seq, SeqRange};
 /// One step of a roll, or of the engine that makes rolls.
 ///
 /// A roll that goes well emits `Opened`, `Filling` (many), `Finished`, `Sealed`, `Landed`,
-/// `Committed`, in this order; `Unmatched`, `Overflowed` and `SetAside` may follow. Steps of a roll and of the next one interleave, since a roll is filled
+/// `Committed`, in this order; `Unmatched`, `UnknownFields`, `Overflowed` and `SetAside` may follow. Steps of a roll and of the next one interleave, since a roll is filled
 /// while the one before it is published.
 ///
 /// `Redone` begins the steps of a roll that an earlier attempt has sealed; no `Sealed` follows.
@@ -126,6 +126,20 @@ pub enum RollEvent {
         /// Those of them that are null in every column.
         unmatched: u64,
     },
+    /// The roll is over, and rows of a table have fields that it has no column for, or values that did not
+    /// fit their column.
+    UnknownFields {
+        /// The number of the roll.
+        roll: Roll,
+        /// The table.
+        table: String,
+        /// Rows with at least one such field.
+        rows: u64,
+        /// Rows by field: patterns of JSON Pointers, those of the most rows first.
+        fields: Vec<(String, u64)>,
+        /// Values of fields that are not among them.
+        others: u64,
+    },
     /// The roll is over, and rows of a table are in its overflow partition: their bodies were of times
     /// far from their receipt, or had more partitions than they may open.
     Overflowed {
@@ -180,6 +194,7 @@ impl RollEvent {
             | RollEvent::Committed { roll, .. }
             | RollEvent::SetAside { roll, .. }
             | RollEvent::Unmatched { roll, .. }
+            | RollEvent::UnknownFields { roll, .. }
             | RollEvent::Overflowed { roll, .. } => Some(*roll),
             RollEvent::EngineFailed { .. } | RollEvent::EngineStopped { .. } => None,
         }

@@ -104,6 +104,13 @@ impl Observer for LogObserver {
                      does its schema need their fields?"
                 );
             }
+            RollEvent::UnknownFields { roll, table, rows, fields, .. } => {
+                let most = fields.first().map_or("", |(pointer, _)| pointer.as_str());
+                tracing::debug!(
+                    "{rows} rows of table {table} in roll {roll} have fields without a column, most \
+                     of them {most}: `sessionlake fields` lists them"
+                );
+            }
             RollEvent::Overflowed { roll, table, partition, rows } => {
                 tracing::warn!(
                     "{rows} rows of table {table} in roll {roll} are in its overflow partition \

@@ -235,6 +235,7 @@ fn rows_of_a_derived_table_are_in_no_sum() {
         derived,
         files: vec![file.clone()],
         quarantine: None,
+        fields: None,
     };
     bench.change(1, |receipt| receipt.tables.push(children(true)));
     let report = bench.verify();

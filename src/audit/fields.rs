@@ -1,0 +1,127 @@
+//! Fields that no column has, by table: summed over the receipts of a lake, or counted in samples.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{TryStreamExt as _, pin_mut};
+
+use crate::decode::{Decoder, Progress, ReadLimit};
+use crate::fields::{Counts, Sum, Tally};
+use crate::lake::{Lake, StoreError};
+use crate::record::{Body, Form, Micros, Roll, Seq};
+use crate::schema::TableSchema;
+
+/// Most lines that are decoded at a time.
+const LINES: u64 = 4_096;
+/// Most bytes that are decoded at a time.
+const BYTES: usize = 4 << 20;
+
+/// The sums over the receipts of a lake.
+#[derive(Debug, Default)]
+pub struct LakeFields {
+    /// Counts by table; tables without any are left out.
+    pub tables: BTreeMap<String, Counts>,
+    /// Receipts that were read.
+    pub receipts: u64,
+    /// Older receipts that were left out.
+    pub older: u64,
+    /// Receipts that cannot be read: node, roll, and what is wrong.
+    pub unreadable: Vec<(String, u64, String)>,
+}
+
+/// Sums the counts in the receipts of `lake`: of each node, those of the last `rolls` rolls. Receipts of
+/// versions that did not count have none.
+///
+/// # Errors
+/// The store.
+pub async fn of_lake(
+    lake: &Lake,
+    table: Option<&str>,
+    rolls: usize,
+) -> Result<LakeFields, StoreError> {
+    let mut found = LakeFields::default();
+    let mut wanted: Vec<(Arc<str>, Roll)> = Vec::new();
+    for (node, of_node) in lake.receipt_names().await?.by_node {
+        let node: Arc<str> = node.into();
+        let first = of_node.len().saturating_sub(rolls);
+        found.older += first as u64;
+        wanted.extend(of_node.into_iter().skip(first).map(|roll| (Arc::clone(&node), Roll(roll))));
+    }
+    let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
+    let read = lake.read_receipts(wanted.into_iter());
+    pin_mut!(read);
+    while let Some(chunk) = read.try_next().await? {
+        for read in chunk {
+            let receipt = match read.receipt {
+                Ok(Some(receipt)) => receipt,
+                Ok(None) => continue,
+                Err(why) => {
+                    found.unreadable.push((read.node.to_string(), read.roll.0, why));
+                    continue;
+                }
+            };
+            found.receipts += 1;
+            let tables = receipt.tables.into_iter();
+            for of in tables.filter(|of| table.is_none_or(|table| of.table == table)) {
+                if let Some(counts) = &of.fields {
+                    sums.entry(of.table).or_default().add(counts);
+                }
+            }
+        }
+    }
+    found.tables = sums.into_iter().map(|(table, sum)| (table, sum.counts())).collect();
+    Ok(found)
+}
+
+/// Fields of samples.
+#[derive(Debug)]
+pub struct Sample {
+    schema: Arc<TableSchema>,
+    decoder: Decoder,
+    tally: Tally,
+    /// Documents that were read.
+    pub rows: u64,
+    /// Lines that are no documents.
+    pub rejects: u64,
+}
+
+impl Sample {
+    /// Begins with documents of `schema`.
+    #[must_use]
+    pub fn new(schema: Arc<TableSchema>) -> Sample {
+        let decoder = Decoder::new(Arc::clone(&schema), "sample".into());
+        Sample { schema, decoder, tally: Tally::default(), rows: 0, rejects: 0 }
+    }
+
+    /// Adds the documents of a file, as they would be received at `time`.
+    pub fn add(&mut self, text: Bytes, time: Micros) {
+        let body = Body {
+            seq: Seq(1),
+            received_at: time,
+            table: self.schema.name.as_str().into(),
+            form: Form::Ndjson,
+            first_line: 1,
+            bytes: text,
+            stored: None,
+        };
+        let mut progress = Progress::NEW;
+        let limit = ReadLimit { lines: LINES, bytes: BYTES, column_bytes: BYTES };
+        loop {
+            let ended = self.decoder.read(&body, &mut progress, limit);
+            let decoded = self.decoder.finish();
+            self.rows += decoded.counts.rows;
+            self.rejects += decoded.counts.rejects;
+            self.tally.add(Tally::of(&decoded.batch, &self.schema));
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// Returns the counts.
+    #[must_use]
+    pub fn counts(mut self) -> Counts {
+        self.tally.take().unwrap_or_default()
+    }
+}
