@@ -7,6 +7,7 @@
 //!
 //! # Promises
 //! - Rows without `_extra` cost a look at a bitmap. Nothing is parsed twice but `_extra` itself.
+//! - A row counts once for a field, however many values it has there. A null counts as missing.
 //! - What is counted is what the privacy rules left of `_extra`.
 //! - A tally is bounded ([`MOST_TALLIED`]), and the counts in a receipt are ([`MOST_COUNTED`]), whatever
 //!   documents bring. Past the bounds the fields of the fewest rows give way, and their values are counted

@@ -57,7 +57,8 @@ impl Tally {
             let time = times.map_or(0, |times| times.value(row));
             let mut has_any = false;
             for (pointer, value) in Entries::of(extra) {
-                if pattern::write(pointer, &mut pattern) {
+                // A null is as good as missing.
+                if value != b"null" && pattern::write(pointer, &mut pattern) {
                     has_any = true;
                     tally.count(&pattern, schema, row as u64 + 1, Micros(time), value);
                 }
