@@ -7,7 +7,7 @@
 //!  sender ─PUT/POST─▶ http ─▶ intake ─body─▶ journal ─Receipt─▶ intake ─▶ http ─200─▶ sender
 //!                                              │ bodies in sequence order
 //!                                              ▼
-//!   roll:      decode, privacy ─▶ batch ─▶ encode ─▶ manifest of a finished roll
+//!   roll:      decode, privacy, derive ─▶ batch ─▶ encode ─▶ manifest of a finished roll
 //!                 └─ rejects ─▶ quarantine file ─┘        │
 //!                                                         ▼
 //!   publish:   seal ─▶ put objects (lake) ─▶ commit ─▶ journal release
@@ -18,8 +18,8 @@
 //!   every module from flags, environment and file.
 //! * Receiving: [`server`] (a receiver with all that is behind it), [`http`] with [`auth`], [`tls`]
 //!   and [`peers`], [`intake`], [`journal`].
-//! * Landing: [`roll`] with [`decode`], [`privacy`], [`batch`] and [`encode`]; [`publish`] with
-//!   [`commit`]; [`lake`].
+//! * Landing: [`roll`] with [`decode`], [`privacy`], [`derive`](mod@derive), [`batch`] and [`encode`]; [`publish`]
+//!   with [`commit`]; [`lake`].
 //! * Beside the receiver: [`import`], [`audit`] (`verify`, `inspect`, `sample`), `maintain` (`table`,
 //!   `convert`), [`simulate`].
 //! * Of the process: `descriptors`, its limit of open files and sockets, and no core dumps.
@@ -38,6 +38,7 @@ pub mod columnar;
 pub mod commit;
 pub mod config;
 pub mod decode;
+pub mod derive;
 mod descriptors;
 pub mod encode;
 mod error_text;

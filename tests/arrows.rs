@@ -77,9 +77,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &[]),
     // From bodies to a visible roll.
     ("publish", &["commit", "encode", "journal", "lake", "privacy", "roll"]),
-    ("roll", &["batch", "decode", "encode", "lake", "privacy"]),
+    ("roll", &["batch", "decode", "derive", "encode", "lake", "privacy"]),
     ("decode", &["bulk_action"]),
     ("privacy", &["decode"]),
+    ("derive", &[]),
     ("batch", &[]),
     ("encode", &[]),
     ("commit", &["lake", "roll"]),

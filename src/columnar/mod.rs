@@ -10,6 +10,7 @@
 //! | `null_arrays` | an array of nulls that takes no memory |
 //! | `sizes` | bytes in memory, of rows, and in plain pages |
 //! | [`gather`] | rows of several batches, copied in runs |
+//! | `repeat` | rows repeated, if flat tables may have it of the session |
 //! | `spill_format` | bytes of a spilled batch |
 //! | `projection` | leaves below it, if it is nested |
 //! | `rewrite` | replacing what is below it, if it is nested |
@@ -24,8 +25,10 @@ pub(crate) mod builders;
 pub(crate) mod compare;
 pub(crate) mod describe;
 pub mod gather;
+pub(crate) mod lists;
 pub(crate) mod null_arrays;
 pub(crate) mod projection;
+pub(crate) mod repeat;
 pub(crate) mod rewrite;
 pub(crate) mod sizes;
 pub(crate) mod spill_format;

@@ -62,12 +62,13 @@ impl Applied {
         Applied { rules: rules.resolve(schema), key, revision }
     }
 
-    /// Prepares the rules of every table of `tables`, by table id; `None` for a table without rules.
+    /// Prepares the rules of every table of `tables`, by table id; `None` for a table without rules,
+    /// and for a flat one, whose rows are made of treated ones.
     ///
     /// # Errors
     /// A table has rules and there is no key.
     pub fn by_table(tables: &Tables, key: Option<&Key>) -> anyhow::Result<Vec<Option<Applied>>> {
-        let prepare = |spec: &Spec| match (spec.privacy.is_empty(), key) {
+        let prepare = |spec: &Spec| match (spec.privacy.is_empty() || spec.rows.is_derived(), key) {
             (true, _) => Ok(None),
             (false, Some(key)) => {
                 let (rules, schema) = (&spec.privacy, &spec.schema);

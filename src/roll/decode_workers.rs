@@ -25,6 +25,7 @@ use super::joined_rejects::Joiner;
 use super::set_aside;
 use super::stored_window;
 use crate::decode::{Counts, Decoded, Decoder, Progress, ReadLimit, Reject};
+use crate::derive::{Derived, Explosion, FlatTables};
 use crate::error_text;
 use crate::fields::Tally;
 use crate::privacy::Applied;
@@ -38,6 +39,10 @@ const PART_LINES: u64 = 32_768;
 /// Most bytes of columns in a part that elements of lists and fields without a column take. Real
 /// sessions are far below it at [`PART_BYTES`] of JSON.
 const PART_COLUMN_BYTES: usize = 8 << 20;
+
+/// Most bytes of rows of flat tables that a decode worker makes for a part. Real sessions are far below
+/// it; a few hundred short ones with many empty elements are not.
+const PART_FLAT_BYTES: usize = 16 << 20;
 
 /// The limit of an empty part.
 const PART: ReadLimit =
@@ -65,13 +70,25 @@ pub(crate) struct TableRows {
     pub(crate) batch: RecordBatch,
     /// The bodies of the rows, in their order.
     pub(crate) bodies: Vec<BodyRows>,
+    /// Of a flat table: for each row the index of its parent's row in the part's batch of that table.
+    pub(crate) of: Option<Vec<u32>>,
+}
+
+impl From<Derived> for TableRows {
+    fn from(derived: Derived) -> TableRows {
+        let Derived { table, batch, bodies, of } = derived;
+        TableRows { table, batch, bodies, of: Some(of) }
+    }
 }
 
 /// Rows, rejects and counts of a run of lines, for several tables.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
-    /// Rows by table. A table derived from documents could add its own, outside of the counts.
+    /// Rows by table, those of a flat table behind their parent's. Flat ones are outside of the counts.
     pub(crate) rows: Vec<TableRows>,
+    /// Rows of flat tables that are made when the part is taken in, batch by batch: too many to be held
+    /// all at once.
+    pub(crate) late: Vec<Explosion>,
     /// Rejected lines by table.
     pub(crate) rejects: Vec<(TableId, Vec<Reject>)>,
     /// Counts of documents, over all tables.
@@ -80,6 +97,27 @@ pub(crate) struct Part {
     pub(crate) fields: Vec<(TableId, Tally)>,
     /// Bodies that were set aside. Their entries are among the rejects.
     pub(crate) set_aside: SetAside,
+}
+
+impl Part {
+    /// Adds the rows of a flat table, as long as they take no more than `left` bytes.
+    fn explode(&mut self, mut explosion: Explosion, left: &mut usize) -> anyhow::Result<()> {
+        let Some(after) = left.checked_sub(explosion.bytes()) else {
+            self.late.push(explosion);
+            return Ok(());
+        };
+        *left = after;
+        while let Some(derived) = explosion.next_batch()? {
+            self.rows.push(derived.into());
+        }
+        Ok(())
+    }
+}
+
+/// Makes the rows of a flat table for nothing.
+fn try_out(mut explosion: Explosion) -> anyhow::Result<()> {
+    while explosion.next_batch()?.is_some() {}
+    Ok(())
 }
 
 /// Times that a body is tried by itself before it counts as one that cannot be decoded.
@@ -95,6 +133,7 @@ pub(crate) struct DecodeWorker<'a> {
     pub(crate) tables: &'a Tables,
     /// Rules of each table, by id.
     pub(crate) privacy: &'a [Option<Applied>],
+    pub(crate) flat: &'a FlatTables,
     pub(crate) node: &'a Arc<str>,
     /// The short rejects that may stand alone.
     pub(crate) allowance: &'a EntryAllowance,
@@ -265,7 +304,11 @@ impl Decoders<'_> {
 
     fn table(&self, body: &Body) -> Result<TableId, UnknownTable> {
         let unknown = || UnknownTable { seq: body.seq, table: body.table.to_string() };
-        self.worker.tables.id(&body.table).ok_or_else(unknown)
+        let table = self.worker.tables.id(&body.table);
+        // No document is of a flat table.
+        let is_flat =
+            |id: &TableId| self.worker.tables.get(*id).is_some_and(|spec| spec.rows.is_derived());
+        table.filter(|id| !is_flat(id)).ok_or_else(unknown)
     }
 
     /// Forgets what was decoded and not handed on.
@@ -326,7 +369,7 @@ impl Decoders<'_> {
 
     fn part_of(&mut self, is_kept: bool) -> anyhow::Result<Part> {
         self.limit = PART;
-        let mut part = Part::default();
+        let (mut part, mut flat_bytes) = (Part::default(), PART_FLAT_BYTES);
         let worker = self.worker;
         for (table, decoder) in &mut self.decoders {
             let mut decoded = decoder.finish();
@@ -343,7 +386,15 @@ impl Decoders<'_> {
             }
             part.counts += decoded.counts;
             let Decoded { batch, bodies, rejects, .. } = decoded;
-            part.rows.push(TableRows { table: *table, batch, bodies });
+            let explosions = worker.flat.explode(*table, &batch, &bodies)?;
+            part.rows.push(TableRows { table: *table, batch, bodies, of: None });
+            for explosion in explosions {
+                if is_kept {
+                    part.explode(explosion, &mut flat_bytes)?;
+                } else {
+                    try_out(explosion)?;
+                }
+            }
             if !rejects.is_empty() {
                 part.rejects.push((*table, rejects));
             }
@@ -420,8 +471,9 @@ mod tests {
         jobs.send(Job { bodies, output }).unwrap();
         drop(jobs);
         let node = Arc::from("n");
+        let (node, flat) = (&node, &FlatTables::new(tables).unwrap());
         let worker =
-            DecodeWorker { tables, privacy: &[], node: &node, allowance, care, decides: false };
+            DecodeWorker { tables, privacy: &[], flat, node, allowance, care, decides: false };
         worker.run(&waiting);
         outputs.iter().collect()
     }

@@ -35,6 +35,7 @@ use super::options::Options;
 use super::source::Source;
 use crate::batch::{RollLimits, RollReason, decide};
 use crate::clock::Clock;
+use crate::derive::FlatTables;
 use crate::privacy::{self, Applied};
 use crate::record::{Roll, SeqRange};
 use crate::status::{Observers, RollEvent};
@@ -115,6 +116,7 @@ impl Engine<'_> {
 
         let privacy = &Applied::by_table(self.tables, self.privacy_key)?;
         let workers = self.options.decode_threads.get();
+        let flat = &FlatTables::new(self.tables)?;
         let (jobs, jobs_out) = bounded::<Job>(workers);
         let (slots, slots_out) = bounded::<anyhow::Result<Dispatched>>(workers);
         // Never more in it than slots.
@@ -139,6 +141,7 @@ impl Engine<'_> {
         let worker = DecodeWorker {
             tables: self.tables,
             privacy,
+            flat,
             node: &self.node,
             allowance,
             care: self.care,

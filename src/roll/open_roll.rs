@@ -130,10 +130,29 @@ impl OpenRoll {
         for (id, rejects) in part.rejects {
             self.tables.get_mut(id)?.quarantine(&rejects, || self.files.path("ndjson"))?;
         }
-        for TableRows { table, batch, bodies } in part.rows {
-            let routed = self.tables.get_mut(table)?.router.route(&batch, &bodies)?;
-            self.buffers.push(table, batch, routed)?;
+        for rows in part.rows {
+            self.push_rows(rows)?;
         }
+        self.relieve()?;
+        for mut explosion in part.late {
+            while let Some(derived) = explosion.next_batch()? {
+                self.push_rows(derived.into())?;
+                self.relieve()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push_rows(&mut self, rows: TableRows) -> anyhow::Result<()> {
+        let TableRows { table, batch, bodies, of } = rows;
+        debug_assert!(of.is_none_or(|of| of.len() == batch.num_rows()));
+        let routed = self.tables.get_mut(table)?.router.route(&batch, &bodies)?;
+        self.buffers.push(table, batch, routed)?;
+        Ok(())
+    }
+
+    /// Encodes row groups that are full, and spills rows past the memory budget.
+    fn relieve(&mut self) -> anyhow::Result<()> {
         while let Some(due) = self.buffers.due()? {
             match due {
                 Due::Encode(group) => self.files.encode(&group, &self.tables, &self.spill)?,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use super::options::Options;
 use super::quarantine_writer::{Rejects, StagedRejects};
@@ -29,14 +29,6 @@ impl OpenTable {
         node: &str,
         threads: &Arc<rayon::ThreadPool>,
     ) -> anyhow::Result<OpenTable> {
-        if let Some(parent) = spec.rows.parent() {
-            bail!(
-                "the rows of table {} come from lists of table {parent}, which this \
-                 version does not write: take the table out of the configuration, or go back to \
-                 the version that sealed the roll",
-                spec.name
-            );
-        }
         let privacy = spec.privacy.to_string();
         let metadata = [
             ("sessionlake.version", env!("CARGO_PKG_VERSION")),
@@ -92,7 +84,7 @@ impl OpenTables {
     /// Opens every table of `tables`. `node` goes into the footers; `threads` encode.
     ///
     /// # Errors
-    /// A schema that Parquet cannot hold, or rows that this version cannot make.
+    /// A schema that Parquet cannot hold.
     pub(crate) fn new(
         tables: &Tables,
         options: &Options,
@@ -136,35 +128,4 @@ impl OpenTables {
 
 fn no_table(id: TableId) -> String {
     format!("the roll has no table with the id {}", id.index())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::encode::{Compression, Encodings};
-    use crate::schema::TableSchema;
-    use crate::table::{Rows, Template};
-
-    #[test]
-    fn a_table_of_derived_rows_is_refused_and_not_left_empty() {
-        let schema = TableSchema::builtin("user_sessions").unwrap();
-        let parent = Spec::new("p", Arc::clone(&schema), Template::default());
-        let rows = Rows::Exploded { parent: "p".into(), column: "userActions".into() };
-        let child = Spec { rows, ..Spec::new("c", schema, Template::default()) };
-        let options = Options {
-            roll_bytes: 1 << 30,
-            roll_rows: None,
-            compression: Compression::None,
-            encodings: Encodings::Delta,
-            row_group_bytes: 1 << 20,
-            memory_bytes: 1 << 26,
-            disk_reserve_bytes: 0,
-            decode_threads: 1.try_into().unwrap(),
-        };
-        let threads = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap());
-        let open = |specs| OpenTables::new(&Tables::new(specs).unwrap(), &options, "n", &threads);
-        open(vec![parent.clone()]).unwrap();
-        let refused = open(vec![parent, child]).err().unwrap().to_string();
-        assert!(refused.contains("table c") && refused.contains("table p"), "{refused}");
-    }
 }

@@ -34,6 +34,7 @@ use super::spec::{Rows, Spec};
 use crate::schema::write::{self, Column};
 use crate::schema::{Field, Kind, TableSchema};
 
+pub(crate) use properties::ACTIONS;
 pub use properties::{Level, PropertyList, PropertyType, property_lists};
 
 /// Keys of a session, and of a part of one.
@@ -212,7 +213,7 @@ pub(crate) fn element<'a>(parent: &'a TableSchema, list: &str) -> Option<&'a [Fi
 }
 
 /// Returns the fields of the records of a list.
-fn records(kind: &Kind) -> Option<&[Field]> {
+pub(crate) fn records(kind: &Kind) -> Option<&[Field]> {
     let Kind::List(item) = kind else { return None };
     let Kind::Struct(fields) = item.as_ref() else { return None };
     Some(fields)

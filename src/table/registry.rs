@@ -64,8 +64,21 @@ pub(crate) fn recall(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).with_context(failed),
     };
-    // Bodies of a table that is configured are landed as it is configured now.
-    let before = before.into_iter().filter(|table| configured.id(&table.table).is_none());
+    for table in &before {
+        let now = configured.by_name(&table.table).map(|now| now.rows.is_derived());
+        anyhow::ensure!(
+            table.parent().is_some() || now != Some(true),
+            "table {} is a flat table now, and was one of documents before, of which bodies may wait: \
+             take it out of flat_tables until they have landed, which a stop in order sees to",
+            table.table
+        );
+    }
+    // Bodies of a table that is configured are landed as it is configured now, with its flat tables of
+    // now.
+    let is_now = |table: &str| configured.id(table).is_some();
+    let before = before.into_iter().filter(|table| {
+        !is_now(&table.table) && !table.parent().is_some_and(|parent| is_now(parent))
+    });
     let before = before.map(|table| {
         let name = table.table.clone();
         let waiting = || format!("bodies may wait for {name}, which was configured before");

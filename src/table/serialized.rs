@@ -101,6 +101,12 @@ struct Properties {
 }
 
 impl Serialized {
+    /// Returns the name of the table that its rows come from, unless they are documents.
+    pub(super) fn parent(&self) -> Option<&str> {
+        let list = self.exploded.as_ref().map(|exploded| exploded.parent.as_str());
+        list.or(self.properties.as_ref().map(|properties| properties.parent.as_str()))
+    }
+
     fn of(spec: &Spec) -> Serialized {
         let (mut exploded, mut properties) = (None, None);
         match &spec.rows {

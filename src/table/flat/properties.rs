@@ -96,7 +96,7 @@ pub struct PropertyList {
 }
 
 /// The list of user actions, whose elements have lists of properties as well.
-pub(super) const ACTIONS: &str = "userActions";
+pub(crate) const ACTIONS: &str = "userActions";
 
 /// Returns the lists of properties of a parent, in the order in which the rows of a session stand: the
 /// session's, then those of each action. A list whose values are of another type is none.
