@@ -21,6 +21,7 @@ mod listen;
 mod log_writer;
 mod out;
 mod passwd;
+mod promote;
 mod quarantine;
 mod read_only_disk;
 mod rescue;
@@ -214,7 +215,7 @@ where
         Command::Inspect(args) => inspect::run(args, environment),
         Command::Simulate(args) => simulate::run(&args),
         Command::Sample(args) => sample::run(&args, environment),
-        Command::Schema(args) => schema::run(&args),
+        Command::Schema(args) => schema::run(&args, environment),
         Command::Fields(args) => fields::run(&args, environment),
         Command::Verify(args) => verify::run(args, environment),
         Command::Quarantine(args) => quarantine::run(args, environment),

@@ -39,7 +39,7 @@ mod types;
 pub use counts::{Counts, FieldCounts, Sum};
 pub use pattern::Fit;
 pub(crate) use tally::Tally;
-pub use types::{ColumnType, Types};
+pub use types::Types;
 
 /// Most fields of a tally between two times that it is cut.
 const MOST_TALLIED: usize = 2_048;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::entries::elements;
+use crate::schema::ColumnType;
 
 /// Most bytes of a list that are looked at for the type of its elements.
 const MOST_LIST_BYTES: usize = 4_096;
@@ -10,29 +11,6 @@ const MOST_LIST_BYTES: usize = 4_096;
 /// A set of the types that values had. Its text form names them: `long`, `double`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Types(u16);
-
-/// The type of a column that a field could have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnType {
-    /// Text.
-    String,
-    /// An integer of 64 bits.
-    Long,
-    /// A double.
-    Double,
-    /// true or false.
-    Boolean,
-    /// Milliseconds since the epoch. Never told from values, which are integers like any others.
-    Time,
-    /// A list of texts.
-    StringList,
-    /// A list of integers.
-    LongList,
-    /// A list of doubles.
-    DoubleList,
-    /// A list of booleans.
-    BooleanList,
-}
 
 /// Names of types, by the number of their bit.
 const NAMES: [&str; 11] = [
@@ -142,42 +120,5 @@ fn list(value: &[u8]) -> u16 {
         STRING | LONG | DOUBLE | BOOLEAN => of_elements << OF_LIST,
         bits if bits == LONG | DOUBLE => DOUBLE << OF_LIST,
         _ => LIST,
-    }
-}
-
-impl ColumnType {
-    /// All types, in the order of the command's help.
-    pub const ALL: [ColumnType; 9] = [
-        ColumnType::String,
-        ColumnType::Long,
-        ColumnType::Double,
-        ColumnType::Boolean,
-        ColumnType::Time,
-        ColumnType::StringList,
-        ColumnType::LongList,
-        ColumnType::DoubleList,
-        ColumnType::BooleanList,
-    ];
-
-    /// Returns the name, as in `--type`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            ColumnType::String => "string",
-            ColumnType::Long => "long",
-            ColumnType::Double => "double",
-            ColumnType::Boolean => "boolean",
-            ColumnType::Time => "timestamp-millis",
-            ColumnType::StringList => "string[]",
-            ColumnType::LongList => "long[]",
-            ColumnType::DoubleList => "double[]",
-            ColumnType::BooleanList => "boolean[]",
-        }
-    }
-
-    /// Parses the name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<ColumnType> {
-        ColumnType::ALL.into_iter().find(|column| column.name() == name)
     }
 }

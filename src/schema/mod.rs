@@ -21,6 +21,7 @@ mod member;
 mod parse;
 #[cfg(test)]
 mod parse_tests;
+mod promote;
 pub mod render;
 mod required;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub const INGEST_ID: &str = "_ingest_id";
 pub const EXTRA: &str = "_extra";
 
 pub use member::{Form, JsonPath, Member};
+pub use promote::{ColumnType, PromoteError, Promoted};
 pub use render::{Format, cli_text};
 pub use required::declared_without_null;
 
@@ -142,6 +144,9 @@ pub struct Field {
     /// The forms that documents may have it in, the one that it is written back in first; empty for
     /// the only form of its kind without the property `"from"`.
     pub from: Vec<Form>,
+    /// True when the field was promoted (property `"promoted": true`): rows of before may have its
+    /// values in `_extra`.
+    pub promoted: bool,
 }
 
 impl Field {
@@ -156,6 +161,7 @@ impl Field {
             bloom: false,
             json: Member::default(),
             from: Vec::new(),
+            promoted: false,
         }
     }
 }

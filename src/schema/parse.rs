@@ -133,6 +133,7 @@ impl Parser {
                 return refuse(&at, format!("\"bloom\" is true or false, not {}", other.what()));
             }
         };
+        let promoted = node.get("promoted") == Some(&Node::Bool(true));
         let can_bloom =
             matches!(kind, Kind::String | Kind::Long | Kind::Double | Kind::TimestampMillis);
         if bloom && !can_bloom {
@@ -146,6 +147,7 @@ impl Parser {
             bloom,
             json: Member::default(),
             from: Vec::new(),
+            promoted,
         })
     }
 

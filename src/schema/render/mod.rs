@@ -20,7 +20,7 @@ pub use arrow_text::arrow_text;
 pub use avro::avro;
 pub use duckdb::duckdb_ddl;
 pub use elasticsearch::elasticsearch_mapping;
-pub(super) use pretty::one_line;
+pub(super) use pretty::{one_line, pretty};
 pub use spark::spark_ddl;
 pub use trino::trino_ddl;
 

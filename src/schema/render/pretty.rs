@@ -9,7 +9,7 @@ use crate::schema::json::Node;
 const WIDTH: usize = 160;
 
 /// Returns `node` as text, ending in a newline.
-pub(super) fn pretty(node: &Node) -> String {
+pub(in crate::schema) fn pretty(node: &Node) -> String {
     let mut text = String::new();
     write(&mut text, node, 0, 0, 0);
     text.push('\n');
