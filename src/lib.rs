@@ -23,6 +23,7 @@
 //! * Beside the receiver: [`import`], [`audit`] (`verify`, `inspect`, `sample`), `maintain` (`table`,
 //!   `convert`), [`simulate`].
 //! * Of the process: `descriptors`, its limit of open files and sockets, and no core dumps.
+//! * For readers: [`views`], SQL over a table of sessions.
 //! * Shared: [`table`], [`schema`], [`columnar`], [`record`], [`clock`], [`metrics`], [`status`].
 //!
 //! `docs/design.md` says who may use whom (`tests/arrows.rs` holds the sources to it) and where a new
@@ -68,4 +69,5 @@ mod spelling;
 pub mod status;
 pub mod table;
 pub mod tls;
+pub mod views;
 mod zstd_context;

@@ -53,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "server",
             "simulate",
             "tls",
+            "views",
         ],
     ),
     (
@@ -89,6 +90,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("import", &["bulk_action", "commit", "decode", "lake", "privacy", "publish", "roll"]),
     ("maintain", &["commit", "lake", "publish"]),
     ("audit", &["commit", "decode", "lake", "simulate"]),
+    // SQL for readers.
+    ("views", &[]),
     // An outsider that shares only the schema.
     ("simulate", &[]),
     ("bulk_action", &[]),

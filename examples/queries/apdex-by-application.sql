@@ -1,10 +1,10 @@
--- Apdex of each application: satisfied actions, and half of the tolerating ones, of all. DuckDB.
+-- Apdex of each application: satisfied actions, and half of the tolerating ones, of all. DuckDB and Spark.
 SELECT
-    action.application AS application,
+    application,
     count(*) AS actions,
-    round((count(*) FILTER (action.apdexCategory = 'SATISFIED')
-        + count(*) FILTER (action.apdexCategory = 'TOLERATING') / 2) / count(*), 3) AS apdex
-FROM (SELECT unnest(userActions) AS action FROM user_sessions)
-WHERE action.apdexCategory IN ('SATISFIED', 'TOLERATING', 'FRUSTRATED')
-GROUP BY action.application
+    round((sum(CASE WHEN apdexCategory = 'SATISFIED' THEN 1 ELSE 0 END)
+        + sum(CASE WHEN apdexCategory = 'TOLERATING' THEN 1 ELSE 0 END) / 2) / count(*), 3) AS apdex
+FROM user_actions
+WHERE apdexCategory IN ('SATISFIED', 'TOLERATING', 'FRUSTRATED')
+GROUP BY application
 ORDER BY apdex, application;

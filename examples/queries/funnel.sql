@@ -1,11 +1,8 @@
--- A funnel: sessions that came to each page of the way, in this order, at any time. DuckDB.
+-- A funnel: sessions that came to each page of the way, in this order, at any time. DuckDB and Spark.
 WITH visits AS (
-    SELECT session, action.startTime AS began, action.targetUrl AS url
-    FROM (
-        SELECT concat(tenantId, '-', userSessionId) AS session, unnest(userActions) AS action
-        FROM user_sessions
-        WHERE userType = 'REAL_USER'
-    ) AS actions
+    SELECT concat(tenantId, '-', userSessionId) AS session, startTime AS began, targetUrl AS url
+    FROM user_actions
+    WHERE sessionUserType = 'REAL_USER'
 ),
 searched AS (
     SELECT session, min(began) AS began FROM visits

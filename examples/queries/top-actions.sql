@@ -1,6 +1,6 @@
--- The user actions that happen most. DuckDB.
-SELECT action.application AS application, action.name AS name, count(*) AS times
-FROM (SELECT unnest(userActions) AS action FROM user_sessions)
-GROUP BY action.application, action.name
+-- The user actions that happen most. DuckDB and Spark.
+SELECT application, name, count(*) AS times
+FROM user_actions
+GROUP BY application, name
 ORDER BY times DESC, application, name
 LIMIT 20;

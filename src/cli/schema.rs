@@ -1,30 +1,40 @@
 //! The command `sessionlake schema`.
 
-use super::{Outcome, manual, out, promote};
-use crate::config::Environment;
-use crate::schema::{self, Format, TableSchema};
+use clap::ValueEnum;
 
-/// Print the schema of a table, or its DDL or mapping.
+use super::{Failure, Outcome, manual, out, promote, warn};
+use crate::config::{self, Environment, Flags, list};
+use crate::schema::{self, TableSchema};
+use crate::table::flat::FLAT_COLUMNS;
+use crate::views::{self, Dialect, Place};
+
+/// Print the schema of a table, or its DDL or mapping, or views over it.
 ///
-/// All forms are made from one source, the Avro schema that is compiled in.
+/// All forms are made from one source, the Avro schema that is compiled in. Views (views-duckdb, views-spark,
+/// views-trino) are over a table of the configuration: its lake, format, partitions and schema are
+/// those of the settings below, which other forms do without.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, after_long_help = manual!("\
   sessionlake schema --format duckdb
       SQL for DuckDB that reads what has landed.
+
+  sessionlake schema --format views-duckdb --lake s3://bucket/prefix
+      Views for DuckDB: sessions whose parts are joined, actions as rows, ….
 
   sessionlake schema user_sessions > user_sessions.avsc
       The Avro schema itself."))]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Name of a built-in table.
-    #[arg(default_value = "user_sessions", value_parser = clap::builder::PossibleValuesParser::new(
-        schema::BUILTIN
-    ))]
-    table: String,
+    /// Name of a built-in table; of views, of a table of the configuration [default: user_sessions; of
+    /// views, the setting table].
+    #[arg(value_name = "TABLE")]
+    name: Option<String>,
     /// The form to print it in.
     #[arg(long, short, value_enum, default_value = "avro", value_name = "FORMAT")]
-    format: Format,
+    format: Form,
+    #[command(flatten)]
+    flags: Flags<{ list::TABLES }>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -32,11 +42,70 @@ enum Command {
     Promote(promote::Args),
 }
 
+/// What can be printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// The Avro schema itself, evenly laid out.
+    Avro,
+    /// The Arrow schema of batches and files, as an indented tree.
+    Arrow,
+    /// CREATE TABLE for Spark SQL, over the lake's files.
+    Spark,
+    /// CREATE TABLE for Trino's Hive connector, over the lake's files.
+    Trino,
+    /// CREATE VIEW over the lake's files, and CREATE TABLE for a copy, for DuckDB.
+    Duckdb,
+    /// The body of a request that creates an Elasticsearch index with a mapping.
+    Elasticsearch,
+    /// Views of sessions, actions, events, errors and properties, for DuckDB.
+    ViewsDuckdb,
+    /// The same for Spark SQL.
+    ViewsSpark,
+    /// The same for Trino, over a table that it knows.
+    ViewsTrino,
+}
+
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     if let Some(Command::Promote(args)) = &args.command {
         return promote::run(args, environment);
     }
-    let schema = TableSchema::builtin(&args.table)
-        .ok_or_else(|| anyhow::anyhow!("no schema of {} is built in", args.table))?;
-    out::print(&schema::cli_text(&schema, args.format))
+    let format = match args.format {
+        Form::Avro => schema::Format::Avro,
+        Form::Arrow => schema::Format::Arrow,
+        Form::Spark => schema::Format::Spark,
+        Form::Trino => schema::Format::Trino,
+        Form::Duckdb => schema::Format::Duckdb,
+        Form::Elasticsearch => schema::Format::Elasticsearch,
+        Form::ViewsDuckdb => return print_views(Dialect::Duckdb, args, environment),
+        Form::ViewsSpark => return print_views(Dialect::Spark, args, environment),
+        Form::ViewsTrino => return print_views(Dialect::Trino, args, environment),
+    };
+    if let Some(flag) = args.flags.first() {
+        return Err(Failure::Usage(anyhow::anyhow!(
+            "{flag} is for views only (--format views-duckdb, views-spark or views-trino)"
+        )));
+    }
+    let name = args.name.as_deref().unwrap_or("user_sessions");
+    let schema = TableSchema::builtin(name).ok_or_else(|| {
+        let known = schema::BUILTIN.join(", ");
+        Failure::Usage(anyhow::anyhow!("no schema of {name} is built in: there is {known}"))
+    })?;
+    out::print(&schema::cli_text(&schema, format))
+}
+
+fn print_views(dialect: Dialect, args: &Args, environment: &Environment) -> Outcome {
+    let loaded = config::tables(&args.flags, environment)?;
+    warn(&loaded.warnings);
+    let options = loaded.settings;
+    let named: Vec<String> = args.name.iter().cloned().collect();
+    let tables = options.named(&named).map_err(Failure::Usage)?;
+    let Some(table) = tables.first() else {
+        return Err(Failure::Running(anyhow::anyhow!("there is no table in this configuration")));
+    };
+    let lake = options.lake.location.to_string();
+    let namespace = options.catalog.map_or_else(|| vec!["sessionlake".to_owned()], |catalog| catalog.namespace);
+    let place = Place { lake: &lake, namespace: &namespace };
+    let text = views::sql(dialect, table, place, FLAT_COLUMNS)
+        .map_err(|why| Failure::Usage(anyhow::anyhow!(why)))?;
+    out::print(&text)
 }

@@ -19,6 +19,11 @@ impl<const COMMANDS: u8> Flags<COMMANDS> {
         found.map(|(_, text)| text.clone())
     }
 
+    /// Returns the first flag that was given, as it is written.
+    pub(crate) fn first(&self) -> Option<String> {
+        self.given.first().map(|(setting, _)| setting.flag())
+    }
+
     fn settings() -> impl Iterator<Item = &'static Setting> {
         SETTINGS.iter().copied().filter(|setting| setting.commands & COMMANDS != 0)
     }

@@ -1,22 +1,15 @@
-"""The queries in examples/queries over a simulated lake, by DuckDB and, where they are for it, Spark."""
+"""The queries in examples/queries over the views of a simulated lake, by DuckDB and Spark."""
 
 import json
+import subprocess
 
 import pytest
 from harness import place
-from harness import spark as spark_harness
-from harness.lake import Lake, connect
+from harness.lake import connect
 from harness.process import Process, clean_environment
-from harness.stores import LocalStore
 
 QUERIES = place.ROOT / "examples" / "queries"
-EVERY = sorted(path.name for path in QUERIES.glob("*.sql") if path.name != "view.sql")
-DUCKDB = [name for name in EVERY if not name.endswith(".spark.sql")]
-SPARK = [
-    name
-    for name in EVERY
-    if name.endswith(".spark.sql") or name.replace(".sql", ".spark.sql") not in EVERY
-]
+EVERY = sorted(path.name for path in QUERIES.glob("*.sql"))
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +26,16 @@ def simulated(tmp_path_factory):
     return folder
 
 
+def views(folder, engine):
+    """The statements that the program prints for the lake of a folder."""
+    command = [place.binary(), "schema", "--format", f"views-{engine}", "--lake", f"{folder}/data/lake"]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+
 @pytest.fixture(scope="module")
 def duckdb(simulated):
     connection = connect()
-    view = (QUERIES / "view.sql").read_text()
-    assert "'data/lake/" in view
-    connection.execute(view.replace("'data/lake/", f"'{simulated}/data/lake/"))
+    connection.execute(views(simulated, "duckdb"))
     return connection
 
 
@@ -46,7 +43,7 @@ def rows(duckdb, name):
     return duckdb.execute((QUERIES / name).read_text()).fetchall()
 
 
-@pytest.mark.parametrize("name", DUCKDB)
+@pytest.mark.parametrize("name", EVERY)
 def test_duckdb_answers(duckdb, name):
     assert len(rows(duckdb, name)) > 1
 
@@ -73,12 +70,13 @@ def test_the_answers_make_sense(duckdb):
 
 @pytest.mark.spark
 def test_spark_answers_the_same(spark, simulated, duckdb):
-    lake = Lake(LocalStore(simulated / "data").lake("lake"))
-    spark_harness.read(spark, lake.at).createOrReplaceTempView("user_sessions")
-    for name in SPARK:
+    for statement in views(simulated, "spark").split(";\n"):
+        if statement.strip():
+            spark.sql(statement)
+    for name in EVERY:
         sql = (QUERIES / name).read_text().rstrip().rstrip(";")
         by_spark = [tuple(map(str, row)) for row in spark.sql(sql).collect()]
-        by_duckdb = rows(duckdb, name.replace(".spark.sql", ".sql"))
+        by_duckdb = rows(duckdb, name)
         assert len(by_spark) == len(by_duckdb), name
         # Percentiles and averages may differ in the last digit; names and counts not.
         names = [row[0] for row in by_spark]
@@ -116,8 +114,7 @@ def answers(folder, sessions):
     process = Process([place.binary(), "import", "s.ndjson"], folder / "log", clean_environment(), folder)
     assert process.wait(60) == 0, process.tail()
     connection = connect()
-    view = (QUERIES / "view.sql").read_text()
-    connection.execute(view.replace("'data/lake/", f"'{folder}/data/lake/"))
+    connection.execute(views(folder, "duckdb"))
     return lambda name: rows(connection, name)
 
 

@@ -2,8 +2,8 @@
 
 A fenced block in the README is run when the line before it is `<!-- test: shell -->` (with a
 server on port 3000 and data in ./data, as the README's reader has them), `<!-- test: sql -->` (by
-DuckDB, in the same folder) or `<!-- test: queries -->` (a shell again, with a `duckdb` command that
-is the Python module, once everything has landed). Blocks run in their order, in one folder.
+DuckDB, in the same folder) or `<!-- test: queries -->` (a shell again, with `sessionlake`, and a
+`duckdb` command that is the Python module, once everything has landed). Blocks run in their order, in one folder.
 """
 
 import os
@@ -58,6 +58,7 @@ def test_the_commands_of_the_readme(folder, monkeypatch):
     duckdb.parent.mkdir()
     duckdb.write_text(f"#!{sys.executable}\n{DUCKDB}")
     duckdb.chmod(0o755)
+    (duckdb.parent / "sessionlake").symlink_to(place.binary().resolve())
     env = {**os.environ, "PATH": f"{duckdb.parent}:{os.environ['PATH']}"}
     for text in (text for kind, text in found if kind == "queries"):
         told = subprocess.run(

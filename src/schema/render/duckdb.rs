@@ -52,7 +52,8 @@ pub fn duckdb_ddl(schema: &TableSchema) -> String {
     text
 }
 
-fn sql_type(kind: &Kind, depth: usize) -> String {
+/// Writes the name of a type, whose members are `depth` levels further in.
+pub(crate) fn sql_type(kind: &Kind, depth: usize) -> String {
     match kind {
         Kind::String => "VARCHAR".to_owned(),
         Kind::Long => "BIGINT".to_owned(),

@@ -19,15 +19,18 @@ mod trino;
 pub use arrow_text::arrow_text;
 pub use avro::avro;
 pub use duckdb::duckdb_ddl;
+pub(crate) use duckdb::sql_type as duckdb_type;
 pub use elasticsearch::elasticsearch_mapping;
 pub(super) use pretty::{one_line, pretty};
 pub use spark::spark_ddl;
+pub(crate) use spark::{literal as spark_literal, sql_type as spark_type};
+pub(crate) use trino::sql_type as trino_type;
 pub use trino::trino_ddl;
 
 use super::{Kind, TableSchema};
 
 /// The formats in which a schema can be printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The Avro schema itself, evenly laid out.
     Avro,
@@ -71,17 +74,17 @@ fn has_default_partition(schema: &TableSchema) -> bool {
 }
 
 /// Returns `text` as a comment of SQL: each line after `-- `.
-fn sql_comment(text: &str) -> String {
+pub(crate) fn sql_comment(text: &str) -> String {
     text.lines().map(|line| format!("-- {}\n", line.trim_end())).collect()
 }
 
-/// Quotes a name of standard SQL, which holds no quotes; always, since some are words of SQL.
-fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
+/// Quotes a name of standard SQL; always, since some are words of SQL.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Returns a string literal of standard SQL, in which nothing but a quote is escaped.
-fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

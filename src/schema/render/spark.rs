@@ -46,7 +46,8 @@ fn column(text: &mut String, name: &str, kind: &Kind, doc: &str) {
     text.push_str(&format!("  `{name}` {}{},\n", sql_type(kind, 1), comment(doc)));
 }
 
-fn sql_type(kind: &Kind, depth: usize) -> String {
+/// Writes the name of a type, whose members are `depth` levels further in.
+pub(crate) fn sql_type(kind: &Kind, depth: usize) -> String {
     match kind {
         Kind::String => "STRING".to_owned(),
         Kind::Long => "BIGINT".to_owned(),
@@ -71,7 +72,7 @@ fn comment(doc: &str) -> String {
 }
 
 /// Returns a string literal of Spark SQL, in which a backslash escapes.
-fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n");
     format!("'{text}'")
 }

@@ -59,7 +59,8 @@ fn column(text: &mut String, column: &str, kind: &Kind, doc: &str) {
     text.push_str(&format!("  {} {}{comment},\n", quoted(column), sql_type(kind, 1)));
 }
 
-fn sql_type(kind: &Kind, depth: usize) -> String {
+/// Writes the name of a type, whose members are `depth` levels further in.
+pub(crate) fn sql_type(kind: &Kind, depth: usize) -> String {
     match kind {
         Kind::String => "VARCHAR".to_owned(),
         Kind::Long => "BIGINT".to_owned(),

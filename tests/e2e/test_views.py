@@ -1,0 +1,294 @@
+"""The views that `schema --format views-…` prints, by DuckDB and Spark, over tables of each format: row by row and
+value by value what the model in harness/views.py makes of the table's rows."""
+
+import collections
+import json
+import random
+import re
+
+import pytest
+from harness import place
+from harness import spark as spark_harness
+from harness import views as model
+from harness.delta import DeltaLake, differences
+from harness.iceberg import IcebergLake
+from harness.lake import TABLE, Lake, connect
+from harness.process import Process, clean_environment
+from harness.stores import LocalStore
+
+VIEWS = ["user_sessions_latest", "sessions", "user_actions", "user_events", "user_errors", "user_properties"]
+SESSIONS = 1500
+PARTS = place.ROOT / "tests/data/parts-and-doubles.ndjson"
+DAY_MS = 86_400_000
+NOON = 1_795_608_000_000
+
+
+def run(folder, *arguments, env=None):
+    process = Process([place.binary(), *arguments], folder / "log", clean_environment(**(env or {})), folder)
+    assert process.wait(300) == 0, process.tail()
+    return process.output()
+
+
+def in_parts(document, rng):
+    """A session as the exporter splits it: 2 to 4 parts with their actions, now and then over midnight."""
+    actions = document.get("userActions") or []
+    count = rng.randrange(2, 5)
+    step = rng.choice([60_000, 3_600_000, DAY_MS // 2])
+    for number in range(count):
+        part = document | {"partNumber": number, "userActions": actions[number::count]}
+        for name in ("startTime", "endTime"):
+            if isinstance(part.get(name), int):
+                part[name] += number * step
+        if number < count - 1:
+            part |= {"endReason": "USER_ACTION_LIMIT", "matchingConversionGoalsCount": 0, "bounce": False}
+        if rng.random() < 0.3:
+            part["country"] = None
+        yield part
+
+
+def drifted(folder, count, seed):
+    """Generated and drifted sessions, some of them in parts, in any order, some twice, one in a later import:
+    two lists of documents, and the number of sessions that they are of."""
+    arguments = ["--sessions", str(count), "--seed", str(seed), "--days", "4", "--drift", "5%", "--format", "mixed"]
+    run(folder, "simulate", *arguments, "--out", "made.ndjson")
+    rng, first = random.Random(seed), []
+    with open(folder / "made.ndjson") as lines:
+        for line in lines:
+            document = json.loads(line)
+            split = "partNumber" not in document and "userSessionId" in document and rng.random() < 0.1
+            first.extend(in_parts(document, rng) if split else [document])
+    later = [changed(document, rng) for document in rng.sample(first, count // 10)]
+    rng.shuffle(first)
+    ids = {(d.get("tenantId"), d.get("userSessionId", d.get("visitId"))) for d in first}
+    ids |= {id(d) for d in first if d.get("userSessionId", d.get("visitId")) is None}
+    return first, later, len(ids)
+
+
+def changed(document, rng):
+    """A session that comes once more: as it was, or with what was not known before."""
+    return document | ({"country": "Liechtenstein"} if rng.random() < 0.5 and "country" in document else {})
+
+
+def odd():
+    """Sessions with what generated ones do not have."""
+    base = {"tenantId": "odd", "startTime": NOON, "endTime": NOON + 1000}
+    action = {"name": "a", "startTime": NOON, "stringProperties": [{"key": "k", "value": "v"}, None, {"key": "n"}]}
+    many = [action | {"newInAction": number} for number in range(12)]
+    return [
+        base | {"note": "no id of the session"},
+        base | {"note": "no id of the session"},
+        {"userSessionId": "no tenant and no time"},
+        {"userSessionId": "no tenant and no time", "country": "Austria"},
+        base | {"userSessionId": "null elements", "userActions": [None, action, None, 5, {}], "events": [None], "errors": []},
+        base | {"userSessionId": "many", "userActions": many, "events": [{"x/y~\"'": {"deep": [1.5, "1.50", None]}}]},
+        base | {"userSessionId": "tags", "partNumber": 1, "stringTags": {"a": "1", "b": "1"}, "numTags": {"x": 1.5}},
+        base | {"userSessionId": "tags", "partNumber": 0, "stringTags": {"a": "0", "c": "'0\\"}, "dateTags": {"d": NOON}},
+        base | {"userSessionId": "huge", "partNumber": 0, "userActionCount": 2**62},
+        base | {"userSessionId": "huge", "partNumber": 1, "userActionCount": 2**60, "replayStart": NOON, "hasCrash": True},
+        base | {"userSessionId": "bounce", "partNumber": 0, "bounce": False, "duration": 1},
+        base | {"userSessionId": "bounce", "partNumber": 1, "bounce": True, "endTime": NOON + 5000, "duration": 1},
+        base | {"userSessionId": "extras", "partNumber": 0, "more": {"a": 1}, "longProperties": [{"key": "k", "value": 5.5}]},
+        base | {"userSessionId": "extras", "partNumber": 1, "doubleProperties": [{"key": "k", "value": 0.5, "more": []}]},
+    ]  # fmt: skip
+
+
+def land(folder, documents, name, *flags, env=None):
+    (folder / name).write_text("".join(json.dumps(document) + "\n" for document in documents))
+    run(folder, "import", name, *flags, env=env)
+
+
+def landed(folder, lake, form, count=SESSIONS, seed=1):
+    """Has a lake of the format land the documents, in two imports. Returns the number of sessions."""
+    first, later, sessions = drifted(folder, count, seed)
+    flags = ["--lake", lake.at.uri, "--table-format", form]
+    land(folder, first + odd(), "first.ndjson", *flags, env=lake.at.env)
+    land(folder, later, "later.ndjson", *flags, env=lake.at.env)
+    extra = {d.get("userSessionId") for d in odd()} - {None}
+    return sessions + len(extra) + 2
+
+
+def printed(folder, lake, engine, form):
+    flags = ["--lake", lake.at.uri, "--table-format", form]
+    return run(folder, "schema", "--format", f"views-{engine}", *flags, env=lake.at.env)
+
+
+def shown(table):
+    """The rows of an Arrow table in the model's shape."""
+    return model.in_order(model.shape(row) for row in table.to_pylist())
+
+
+def agree(found, wanted):
+    """Every view has the rows and values of the model."""
+    for view in VIEWS:
+        assert wanted[view], view
+        assert not differences(found(view), wanted[view]), view
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A plain lake, a DuckDB with its views, and the number of its sessions."""
+    folder = tmp_path_factory.mktemp("views")
+    lake = Lake(LocalStore(folder).lake("it's a lake"))
+    sessions = landed(folder, lake, "plain")
+    lake.connection.execute(printed(folder, lake, "duckdb", "plain"))
+    return folder, lake, sessions
+
+
+def rows_of(connection, source):
+    return connection.execute(f"SELECT * FROM {source}").to_arrow_table().to_pylist()
+
+
+def by_duckdb(connection):
+    return lambda view: shown(connection.execute(f"SELECT * FROM {view}").to_arrow_table())
+
+
+@pytest.fixture(scope="module")
+def wanted(plain):
+    return model.expected(rows_of(plain[1].connection, TABLE))
+
+
+def test_duckdb_over_plain_files(plain, wanted):
+    agree(by_duckdb(plain[1].connection), wanted)
+
+
+def test_the_count_of_sessions_is_that_of_the_documents(plain):
+    _, lake, sessions = plain
+    count = lake.connection.execute("SELECT count(*), sum(parts) FROM sessions").fetchone()
+    rows = lake.connection.execute("SELECT count(*) FROM user_sessions").fetchone()[0]
+    assert count[0] == sessions and count[1] < rows, (count, rows)
+    assert lake.connection.execute("SELECT max(parts) FROM sessions").fetchone() == (4,)
+
+
+def test_columns_stand_in_the_documented_order(plain):
+    connection = plain[1].connection
+    columns = [row[0] for row in connection.execute("DESCRIBE user_actions").fetchall()]
+    assert columns[:5] == ["tenantId", "userSessionId", "partNumber", "sessionStartTime", "sessionUserType"]
+    assert columns[columns.index("position") :][:3] == ["position", "name", "domain"]
+    assert columns[-4:] == ["_ingest_time", "_ingest_id", "_extra", "date"]
+    columns = [row[0] for row in connection.execute("DESCRIBE sessions").fetchall()]
+    assert columns[-5:] == ["parts", "_ingest_time", "_ingest_id", "_extras", "date"]
+
+
+def plan(connection, sql):
+    """The text of the plan of a query that was run, as JSON."""
+    return connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {sql}").fetchall()[0][1]
+
+
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "sessions"])
+def test_a_filter_on_the_day_reads_the_files_of_that_day(plain, view):
+    connection = plain[1].connection
+    days = connection.execute("SELECT count(DISTINCT date) FROM user_sessions").fetchone()[0]
+    day = connection.execute("SELECT max(date) FROM user_sessions WHERE date < '2026-11-20'").fetchone()[0]
+    files = connection.execute(
+        f"SELECT count(*) FROM glob('{escaped(plain[1].uri(TABLE))}/date={day}/*.parquet')"
+    ).fetchone()[0]
+    told = plan(connection, f"SELECT count(*), count(tenantId) FROM {view} WHERE date = '{day}'")
+    read = [int(number) for number in re.findall(r'"Total Files Read": "(\d+)"', told)]
+    assert days > 3 and read and max(read) <= files, told
+
+
+def test_a_query_reads_its_columns_and_the_keys(plain):
+    told = plan(plain[1].connection, "SELECT country, count(*) FROM sessions GROUP BY country")
+    assert "country" in told and "browserFamily" not in told and "userActions" not in told, told
+    told = plan(plain[1].connection, "SELECT name, count(*) FROM user_actions GROUP BY name")
+    assert "userActions" in told and "country" not in told and "events" not in told, told
+
+
+def escaped(path):
+    return path.replace("'", "''")
+
+
+def test_a_sample_of_parts_and_doubles(tmp_path):
+    """One session in three parts, the middle one twice."""
+    lake = Lake(LocalStore(tmp_path).lake("lake"))
+    run(tmp_path, "import", str(PARTS), "--lake", lake.at.uri)
+    lake.connection.execute(printed(tmp_path, lake, "duckdb", "plain"))
+    asked = "SELECT parts, userActionCount, matchingConversionGoalsCount, duration, len(userActions), endReason FROM {}"
+    assert lake.connection.execute(asked.format("sessions")).fetchall() == [(3, 417, 1, 7000, 3, "TIMEOUT")]
+    assert lake.connection.execute("SELECT count(*) FROM user_actions").fetchone() == (3,)
+
+
+def test_a_table_of_another_name_and_partition(tmp_path):
+    """Its views begin with its name, and a partition that is not of startTime stays a column."""
+    lake = Lake(LocalStore(tmp_path).lake("lake"))
+    land(tmp_path, odd(), "odd.ndjson", "--lake", lake.at.uri, *OTHER)
+    text = run(tmp_path, "schema", "--format", "views-duckdb", "--lake", lake.at.uri, *OTHER)
+    lake.connection.execute(text)
+    views = {row[0] for row in lake.connection.execute("SHOW TABLES").fetchall()}
+    assert views == {"eu", "eu_latest", "eu_sessions", "eu_actions", "eu_events", "eu_errors", "eu_properties"}
+    assert lake.connection.execute("SELECT count(*), count(land) FROM eu_sessions").fetchone() == (9, 1)
+
+
+SCHEMA = place.ROOT / "schemas/user_sessions.avsc"
+OTHER = ["--table", "eu", "--schema", str(SCHEMA), "--partition", "land={country}/month={startTime:%Y-%m}"]
+
+
+def test_a_table_that_has_no_sessions_has_no_views(command):
+    orders = ["--table", "orders", "--schema", str(place.ROOT / "examples/orders.avsc"), "--partition", ""]
+    told = command("schema", "--format", "views-trino", *orders, expect=2)
+    assert "orders has no column userSessionId" in told
+    assert "--lake is for views only" in command("schema", "--format", "avro", "--lake", "x", expect=2)
+
+
+@pytest.mark.parametrize("form", ["delta", "iceberg"])
+def test_duckdb_over_tables_with_a_log(form, tmp_path, request):
+    if form == "delta":
+        lake = DeltaLake(LocalStore(tmp_path).lake("lake"))
+        connection = lake.connection
+    else:
+        catalog = request.getfixturevalue("seaweedfs_catalog")
+        lake = IcebergLake(catalog.lake("views"), catalog, "of_views")
+        connection = lake.connection
+        catalog.attach(connection, "lake")
+    landed(tmp_path, lake, form, 300)
+    connection.execute(printed(tmp_path, lake, "duckdb", form))
+    agree(by_duckdb(connection), model.expected(rows_of(connection, lake.source())))
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("form", ["plain", "delta", "iceberg"])
+def test_spark(spark, form, tmp_path, request):
+    if form == "iceberg":
+        catalog = request.getfixturevalue("java_catalog")
+        lake = IcebergLake(catalog.lake("spark-views"), catalog, "of_spark_views")
+    else:
+        lake = (DeltaLake if form == "delta" else Lake)(LocalStore(tmp_path).lake("lake"))
+    landed(tmp_path, lake, form, 300)
+    script = printed(tmp_path, lake, "spark", form)
+    if form == "iceberg":
+        script = script.replace("`lake`.", f"`{catalog.attach_spark(spark, lake.at)}`.")
+    else:
+        spark_harness.reach(spark, lake.at)
+    for statement in script.split(";\n"):
+        if statement.strip():
+            spark.sql(statement)
+    wanted = model.expected(rows_of(lake.connection, lake.source()))
+    agree(lambda view: shown(spark.table(view).toArrow()), wanted)
+    for view in [*VIEWS, TABLE]:
+        spark.catalog.dropTempView(view)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_hundred_thousand_sessions(tmp_path):
+    lake = Lake(LocalStore(tmp_path).lake("lake"))
+    sessions = landed(tmp_path, lake, "plain", 100_000, seed=7)
+    connection = connect()
+    connection.execute(printed(tmp_path, lake, "duckdb", "plain"))
+    assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (sessions,)
+    counted = collections.Counter()
+    for day in connection.execute("SELECT DISTINCT date FROM user_sessions").fetchall():
+        # The model holds the rows of a day at a time.
+        rows = rows_of(connection, f"{TABLE} WHERE date IS NOT DISTINCT FROM {literal(day[0])}")
+        wanted = model.expected(rows)
+        for view in VIEWS:
+            if view != "sessions":
+                source = f"{view} WHERE date IS NOT DISTINCT FROM {literal(day[0])}"
+                found = shown(connection.execute(f"SELECT * FROM {source}").to_arrow_table())
+                assert not differences(found, wanted[view]), (view, day)
+                counted[view] += len(found)
+    assert min(counted.values()) > 10_000, counted
+
+
+def literal(day):
+    return "NULL" if day is None else f"'{day}'"
