@@ -103,7 +103,8 @@ fn print_views(dialect: Dialect, args: &Args, environment: &Environment) -> Outc
         return Err(Failure::Running(anyhow::anyhow!("there is no table in this configuration")));
     };
     let lake = options.lake.location.to_string();
-    let namespace = options.catalog.map_or_else(|| vec!["sessionlake".to_owned()], |catalog| catalog.namespace);
+    let namespace =
+        options.catalog.map_or_else(|| vec!["sessionlake".to_owned()], |catalog| catalog.namespace);
     let place = Place { lake: &lake, namespace: &namespace };
     let text = views::sql(dialect, table, place, FLAT_COLUMNS)
         .map_err(|why| Failure::Usage(anyhow::anyhow!(why)))?;
