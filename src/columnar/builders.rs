@@ -8,13 +8,15 @@
 //!
 //! `R` is what the reader of records keeps with each of them, such as an index of its field names.
 
-use crate::schema::{Field, Kind};
+use crate::schema::{Field, Form, Kind};
 
 use super::sizes::element_bytes;
 
 mod finish;
+mod formed;
 
 pub(crate) use finish::timestamps;
+pub(crate) use formed::FormedBuilder;
 
 /// The most rows, elements and string bytes of one column: Arrow's offsets have 32 bits.
 pub(crate) const MAX_LEN: usize = i32::MAX as usize - 1;
@@ -42,6 +44,10 @@ pub(crate) enum ColumnBuilder<R> {
     Struct(Box<StructBuilder<R>>),
     /// Objects with free keys.
     Map(Box<MapBuilder<R>>),
+    /// Numbers, booleans or times that come in the forms of their field.
+    Formed(Box<FormedBuilder<R>>),
+    /// The nanoseconds of the time in the column of this index, which the builder of that one has.
+    NanosOf(usize),
 }
 
 /// Runs of null rows, in order, not touching one another.
@@ -113,6 +119,11 @@ impl NullRuns {
         }
     }
 
+    /// Tells whether the last of `len` rows is null.
+    fn end_at(&self, len: usize) -> bool {
+        self.0.last().is_some_and(|run| run.1 as usize == len)
+    }
+
     fn truncate(&mut self, len: usize) {
         let len = len as u32;
         while self.0.last().is_some_and(|run| run.0 >= len) {
@@ -143,7 +154,7 @@ impl<T: Copy + Default> PrimitiveBuilder<T> {
     /// Returns the value of the last row if that is `row`, and has one.
     #[inline]
     pub(crate) fn get(&self, row: usize) -> Option<T> {
-        let null = self.nulls.0.last().is_some_and(|run| run.1 as usize == self.values.len());
+        let null = self.nulls.end_at(self.values.len());
         self.values.get(row).copied().filter(|_| self.values.len() == row + 1 && !null)
     }
 
@@ -256,6 +267,11 @@ impl<R> MapBuilder<R> {
         pad_offsets(&mut self.offsets, &mut self.nulls, row);
     }
 
+    /// Tells whether entries were written since the last row was closed.
+    pub(crate) fn has_open_entries(&self) -> bool {
+        self.offsets.last().is_some_and(|end| self.keys.len() > *end as usize)
+    }
+
     /// Ends the open row after the keys written so far.
     ///
     /// # Errors
@@ -272,7 +288,7 @@ impl<R> StructBuilder<R> {
     pub(crate) fn new(fields: &[Field], reader: &impl Fn(&[Field]) -> R) -> StructBuilder<R> {
         StructBuilder {
             reader: reader(fields),
-            columns: fields.iter().map(|field| ColumnBuilder::new(&field.kind, reader)).collect(),
+            columns: fields.iter().map(|field| ColumnBuilder::of(field, fields, reader)).collect(),
             len: 0,
             nulls: NullRuns::default(),
         }
@@ -309,9 +325,31 @@ impl<R> StructBuilder<R> {
 }
 
 impl<R> ColumnBuilder<R> {
-    /// Creates an empty builder for values of `kind`; for `reader` see [`StructBuilder::new`].
-    pub(crate) fn new(kind: &Kind, reader: &impl Fn(&[Field]) -> R) -> ColumnBuilder<R> {
+    /// Creates an empty builder for `field`, one of `fields`; for `reader` see [`StructBuilder::new`].
+    fn of(field: &Field, fields: &[Field], reader: &impl Fn(&[Field]) -> R) -> ColumnBuilder<R> {
+        if let Some(time) = &field.json.nanos_of {
+            let time = fields.iter().position(|other| other.name == *time);
+            return ColumnBuilder::NanosOf(time.unwrap_or(usize::MAX));
+        }
+        let mut builder = ColumnBuilder::new(&field.kind, &field.from, reader);
+        if let ColumnBuilder::Formed(formed) = &mut builder {
+            let has_nanos =
+                fields.iter().any(|other| other.json.nanos_of.as_ref() == Some(&field.name));
+            formed.nanos = has_nanos.then(PrimitiveBuilder::default);
+        }
+        builder
+    }
+
+    /// Creates an empty builder for values of `kind`, whose scalars come in the forms `from`; for
+    /// `reader` see [`StructBuilder::new`].
+    fn new(kind: &Kind, from: &[Form], reader: &impl Fn(&[Field]) -> R) -> ColumnBuilder<R> {
         match kind {
+            Kind::Long | Kind::Double | Kind::Boolean | Kind::TimestampMillis
+                if !from.is_empty() =>
+            {
+                let column = ColumnBuilder::new(kind, &[], reader);
+                ColumnBuilder::Formed(Box::new(FormedBuilder::new(column, from)))
+            }
             Kind::String => ColumnBuilder::String(StringBuilder::default()),
             Kind::Long => ColumnBuilder::Long(PrimitiveBuilder::default()),
             Kind::Double => ColumnBuilder::Double(PrimitiveBuilder::default()),
@@ -322,7 +360,7 @@ impl<R> ColumnBuilder<R> {
                 nulls: NullRuns::default(),
                 items: 0,
                 element_bytes: element_bytes(element),
-                values: ColumnBuilder::new(element, reader),
+                values: ColumnBuilder::new(element, from, reader),
             })),
             Kind::Struct(fields) => {
                 ColumnBuilder::Struct(Box::new(StructBuilder::new(fields, reader)))
@@ -332,7 +370,7 @@ impl<R> ColumnBuilder<R> {
                 nulls: NullRuns::default(),
                 value_bytes: element_bytes(value),
                 keys: StringBuilder::default(),
-                values: ColumnBuilder::new(value, reader),
+                values: ColumnBuilder::new(value, from, reader),
             })),
         }
     }
@@ -348,6 +386,33 @@ impl<R> ColumnBuilder<R> {
             ColumnBuilder::List(lists) => lists.offsets.len() - 1,
             ColumnBuilder::Struct(structs) => structs.len,
             ColumnBuilder::Map(maps) => maps.offsets.len() - 1,
+            ColumnBuilder::Formed(formed) => formed.column.len(),
+            ColumnBuilder::NanosOf(_) => 0,
+        }
+    }
+
+    /// Tells whether row `row` is the last one, and not null.
+    pub(crate) fn has_value(&self, row: usize) -> bool {
+        let nulls = match self {
+            ColumnBuilder::String(strings) => &strings.nulls,
+            ColumnBuilder::Long(plain) | ColumnBuilder::Timestamp(plain) => &plain.nulls,
+            ColumnBuilder::Double(plain) => &plain.nulls,
+            ColumnBuilder::Boolean(plain) => &plain.nulls,
+            ColumnBuilder::List(lists) => &lists.nulls,
+            ColumnBuilder::Struct(structs) => &structs.nulls,
+            ColumnBuilder::Map(maps) => &maps.nulls,
+            ColumnBuilder::Formed(formed) => return formed.column.has_value(row),
+            ColumnBuilder::NanosOf(_) => return false,
+        };
+        self.len() == row + 1 && !nulls.end_at(row + 1)
+    }
+
+    /// Returns the time in row `row`, in microseconds since the epoch, if that is the last row.
+    pub(crate) fn time(&self, row: usize) -> Option<i64> {
+        match self {
+            ColumnBuilder::Timestamp(times) => times.get(row),
+            ColumnBuilder::Formed(formed) => formed.column.time(row),
+            _ => None,
         }
     }
 
@@ -363,6 +428,8 @@ impl<R> ColumnBuilder<R> {
             ColumnBuilder::List(lists) => pad_offsets(&mut lists.offsets, &mut lists.nulls, rows),
             ColumnBuilder::Struct(structs) => structs.pad(rows),
             ColumnBuilder::Map(maps) => pad_offsets(&mut maps.offsets, &mut maps.nulls, rows),
+            ColumnBuilder::Formed(formed) => formed.column.pad(rows),
+            ColumnBuilder::NanosOf(_) => {}
         }
     }
 
@@ -383,6 +450,8 @@ impl<R> ColumnBuilder<R> {
                 maps.keys.truncate(entries);
                 maps.values.truncate(entries);
             }
+            ColumnBuilder::Formed(formed) => formed.truncate(rows),
+            ColumnBuilder::NanosOf(_) => {}
         }
     }
 }

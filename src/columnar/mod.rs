@@ -15,7 +15,7 @@
 //! | `projection` | leaves below it, if it is nested |
 //! | `rewrite` | replacing what is below it, if it is nested |
 //! | [`statistics`] | bounds of a column, from a footer |
-//! | `values` | a cell as JSON |
+//! | `values`, `forms` | a cell as JSON |
 //! | `describe` | its name in reports about files |
 //! | `decode::value` | the JSON that it takes |
 //! | `table::partition`, `table::privacy_rules` | whether it can be in a partition, and which rules are for it |
@@ -24,6 +24,7 @@
 pub(crate) mod builders;
 pub(crate) mod compare;
 pub(crate) mod describe;
+mod forms;
 pub mod gather;
 pub(crate) mod lists;
 pub(crate) mod null_arrays;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray as _, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray as _, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::schema::Kind;
+use super::forms;
+use crate::schema::{Field, Form, Kind};
 
 /// A column is not of the type that its [`Kind`] has.
 #[derive(Debug)]
@@ -49,15 +50,76 @@ impl Serialize for Value {
     }
 }
 
-/// Returns the value of `column` in row `row`, which exists; `None` for null. A field of a record
-/// that the array lacks, as one of an older schema does, is left out like a null.
+/// Returns the members of the document of a record in row `row`, which exists, each under its path.
+/// `column` finds an array by the name of its field. A field whose array is missing, as that of an older
+/// schema is, is left out like a null.
+///
+/// # Errors
+/// The name of a field whose array, or one below it, is not of its kind's type.
+pub(crate) fn members<'c>(
+    fields: &[Field],
+    row: usize,
+    column: impl Fn(&str) -> Option<&'c ArrayRef>,
+) -> Result<BTreeMap<String, Value>, String> {
+    let mut members = BTreeMap::new();
+    for field in fields {
+        let mismatch = |TypeMismatch| field.name.clone();
+        let Some(array) = column(&field.name).filter(|_| field.json.nanos_of.is_none()) else {
+            continue;
+        };
+        if let Some(prefix) = &field.json.prefix {
+            let cell = cell(array.as_ref(), row, &field.kind, &field.from).map_err(mismatch)?;
+            let Some(Value::Object(entries)) = cell else { continue };
+            members.extend(entries.into_iter().map(|(key, of)| (format!("{prefix}{key}"), of)));
+            continue;
+        }
+        let beyond = fields.iter().find(|of| of.json.nanos_of.as_ref() == Some(&field.name));
+        let nanos = match beyond.and_then(|of| column(&of.name)).filter(|_| array.is_valid(row)) {
+            None => 0,
+            Some(nanos) => match nanos.as_primitive_opt::<Int64Type>() {
+                Some(nanos) if nanos.is_valid(row) => nanos.value(row),
+                Some(_) => 0,
+                None => return Err(beyond.map_or_else(String::new, |of| of.name.clone())),
+            },
+        };
+        let value = match nanos {
+            0 => cell(array.as_ref(), row, &field.kind, &field.from).map_err(mismatch)?,
+            nanos => {
+                let micros = timestamps(array.as_ref()).ok_or(TypeMismatch).map_err(mismatch)?;
+                Some(forms::time(&field.from, micros.value(row), nanos))
+            }
+        };
+        if let Some(value) = value {
+            insert(&mut members, field.json_path(), value);
+        }
+    }
+    Ok(members)
+}
+
+/// Sets the member at `path`, which no other field has.
+fn insert(members: &mut BTreeMap<String, Value>, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [name] => drop(members.insert(name.clone(), value)),
+        [name, below @ ..] => {
+            let object = || Value::Object(BTreeMap::new());
+            if let Value::Object(within) = members.entry(name.clone()).or_insert_with(object) {
+                insert(within, below, value);
+            }
+        }
+    }
+}
+
+/// Returns the value of `column` in row `row`, which exists, as its field writes it (in the first form
+/// of `from` that can say it); `None` for null.
 ///
 /// # Errors
 /// [`TypeMismatch`] when the column, or one below it, is not of `kind`'s type.
-pub(crate) fn cell(
+fn cell(
     column: &dyn Array,
     row: usize,
     kind: &Kind,
+    from: &[Form],
 ) -> Result<Option<Value>, TypeMismatch> {
     if column.is_null(row) {
         return Ok(None);
@@ -66,38 +128,36 @@ pub(crate) fn cell(
         Kind::String => Value::String(strings(column).ok_or(TypeMismatch)?.value(row).to_owned()),
         Kind::Long => {
             let longs = column.as_primitive_opt::<Int64Type>();
-            Value::Long(longs.ok_or(TypeMismatch)?.value(row))
+            forms::written(from, Value::Long(longs.ok_or(TypeMismatch)?.value(row)))
         }
         Kind::Double => {
             let doubles = column.as_primitive_opt::<Float64Type>();
-            Value::Double(doubles.ok_or(TypeMismatch)?.value(row))
+            forms::written(from, Value::Double(doubles.ok_or(TypeMismatch)?.value(row)))
         }
-        Kind::Boolean => Value::Boolean(column.as_boolean_opt().ok_or(TypeMismatch)?.value(row)),
+        Kind::Boolean => {
+            let booleans = column.as_boolean_opt().ok_or(TypeMismatch)?;
+            forms::written(from, Value::Boolean(booleans.value(row)))
+        }
         Kind::TimestampMillis => {
-            Value::Long(timestamps(column).ok_or(TypeMismatch)?.value(row).div_euclid(1000))
+            let micros = timestamps(column).ok_or(TypeMismatch)?.value(row);
+            forms::time(from, micros, 0)
         }
         Kind::List(element) => {
             let items = column.as_list_opt::<i32>().ok_or(TypeMismatch)?.value(row);
-            let item = |at| Ok(cell(items.as_ref(), at, element)?.unwrap_or(Value::Null));
+            let item = |at| Ok(cell(items.as_ref(), at, element, from)?.unwrap_or(Value::Null));
             Value::Array((0..items.len()).map(item).collect::<Result<_, _>>()?)
         }
         Kind::Struct(fields) => {
             let columns = column.as_struct_opt().ok_or(TypeMismatch)?;
-            let mut members = BTreeMap::new();
-            for field in fields {
-                let Some(column) = columns.column_by_name(&field.name) else { continue };
-                if let Some(value) = cell(column.as_ref(), row, &field.kind)? {
-                    members.insert(field.name.clone(), value);
-                }
-            }
-            Value::Object(members)
+            let members = members(fields, row, |name| columns.column_by_name(name));
+            Value::Object(members.map_err(|_| TypeMismatch)?)
         }
         Kind::Map(kind) => {
             let entries = column.as_map_opt().ok_or(TypeMismatch)?.value(row);
             let keys = strings(entries.column(0)).ok_or(TypeMismatch)?;
             let mut members = BTreeMap::new();
             for entry in 0..entries.len() {
-                let value = cell(entries.column(1).as_ref(), entry, kind)?;
+                let value = cell(entries.column(1).as_ref(), entry, kind, from)?;
                 members.insert(keys.value(entry).to_owned(), value.unwrap_or(Value::Null));
             }
             Value::Object(members)

@@ -8,13 +8,13 @@
 //!   name does not come before it; it is in `_extra` under the name it came with.
 //! - A null is as good as missing. It is kept only where it says something: after a value.
 
-use super::extra::{LastStep, Path, PathStep};
+use super::extra::{LastStep, Path, PathStep, Pointer};
 use super::parser::{AliasedColumn, Parsed, Parser, Scratch};
 use super::plan::{Column, FieldNames, Name};
 
 /// A value whose name is an alias, or whose column already has a value in this row.
 pub(super) struct Conflict<'c> {
-    /// The names of the record.
+    /// The names of the record, or of the object within it that the value is a member of.
     pub(super) names: &'c FieldNames,
     /// The number of the value's name.
     pub(super) id: u16,
@@ -33,8 +33,8 @@ pub(super) struct Conflict<'c> {
 struct Names<'c> {
     /// The name that the value came with.
     own: &'c Name,
-    /// The current name of the column.
-    current: &'c Name,
+    /// The pointer of the column's current name.
+    current: &'c Pointer,
 }
 
 impl Parser<'_> {
@@ -51,7 +51,7 @@ impl Parser<'_> {
     ) -> Parsed<usize> {
         let end = self.skip(at)?;
         column.pad(row + 1);
-        self.scratch.extra.push(path, LastStep::Key(name.text.as_bytes()), at..end);
+        self.scratch.extra.push(path, LastStep::Field(&name.pointer), at..end);
         self.check_extra_cost(at)?;
         Ok(end)
     }
@@ -68,9 +68,8 @@ impl Parser<'_> {
 
     fn resolve(&mut self, conflict: Conflict<'_>) -> Parsed<usize> {
         let Conflict { names, id, ref column, row, start, path, first_aliased } = conflict;
-        // Current names have the numbers of their fields.
         let Some((own, current)) =
-            names.name(id).and_then(|own| Some((own, names.name(own.field as u16)?)))
+            names.name(id).and_then(|own| Some((own, names.current(own.field)?)))
         else {
             return self.skip(start);
         };
@@ -84,7 +83,7 @@ impl Parser<'_> {
         let open = self.scratch.aliased.get(first_aliased..).unwrap_or_default();
         let Some(found) = open.iter().position(|aliased| aliased.field == own.field) else {
             let end = self.skip(start)?;
-            self.scratch.extra.push(path, LastStep::Key(own.text.as_bytes()), start..end);
+            self.scratch.extra.push(path, LastStep::Field(&own.pointer), start..end);
             return Ok(end);
         };
         let aliased = first_aliased + found;
@@ -98,7 +97,7 @@ impl Parser<'_> {
         self.displace_alias(&aliased, names, path);
         let column = conflict.column;
         column.truncate(row);
-        match self.value(column, row, start, path, PathStep::Field(own))? {
+        match self.value(column, row, start, path, PathStep::Field(&own.pointer))? {
             Some(end) => Ok(end),
             None => self.type_mismatch(own, column, row, start, path),
         }
@@ -106,7 +105,7 @@ impl Parser<'_> {
 
     /// Reads the first value of a column, which comes under an alias.
     fn first_alias(&mut self, conflict: Conflict<'_>, names: &Names<'_>) -> Parsed<usize> {
-        let Conflict { id, column, row, start, path, .. } = conflict;
+        let Conflict { column, row, start, path, .. } = conflict;
         let entry = self.scratch.extra.reserve();
         // After every entry: entries within the value could step over the next check.
         self.check_extra_cost(start)?;
@@ -116,7 +115,7 @@ impl Parser<'_> {
             None => {
                 let end = self.skip(start)?;
                 column.pad(row + 1);
-                let own = LastStep::Key(names.own.text.as_bytes());
+                let own = LastStep::Field(&names.own.pointer);
                 self.scratch.extra.fill(entry, path, own, start..end);
                 end
             }
@@ -124,7 +123,7 @@ impl Parser<'_> {
         let Scratch { extra, aliased, .. } = &mut self.scratch;
         aliased.push(AliasedColumn {
             field: names.own.field,
-            alias: id,
+            alias: names.own.number,
             fitted: fitted.is_some(),
             entries: entry..extra.len(),
             value: start..end,
@@ -140,26 +139,31 @@ impl Parser<'_> {
         names: &Names<'_>,
         aliased: usize,
     ) -> Parsed<usize> {
-        let Conflict { id, start, path, .. } = *conflict;
+        let Conflict { start, path, .. } = *conflict;
         let end = self.skip(start)?;
         let Scratch { extra, aliased: all, .. } = &mut self.scratch;
-        match all.get(aliased).filter(|first| first.alias == id && first.fitted) {
+        match all.get(aliased).filter(|first| first.alias == names.own.number && first.fitted) {
             // It has to come over the first one, which the column has under the current name.
             Some(first) => {
-                extra.push(path, LastStep::Key(names.current.text.as_bytes()), start..end);
+                extra.push(path, LastStep::Field(names.current), start..end);
                 extra.mark_repeat(first.entries.start);
             }
-            None => extra.push(path, LastStep::Key(names.own.text.as_bytes()), start..end),
+            None => extra.push(path, LastStep::Field(&names.own.pointer), start..end),
         }
         Ok(end)
     }
 
     /// Moves the value of an alias from its column into `_extra`, under the alias.
-    fn displace_alias(&mut self, aliased: &AliasedColumn, names: &FieldNames, path: &Path<'_>) {
-        let Some(alias) = names.name(aliased.alias).filter(|_| aliased.fitted) else { return };
+    pub(super) fn displace_alias(
+        &mut self,
+        aliased: &AliasedColumn,
+        names: &FieldNames,
+        path: &Path<'_>,
+    ) {
+        let Some(alias) = names.pointer(aliased.alias).filter(|_| aliased.fitted) else { return };
         let extra = &mut self.scratch.extra;
         extra.discard(aliased.entries.start + 1..aliased.entries.end);
-        let own = LastStep::Key(alias.text.as_bytes());
+        let own = LastStep::Field(alias);
         extra.fill(aliased.entries.start, path, own, aliased.value.clone());
         extra.rename_repeats(aliased.entries.start);
     }

@@ -1,15 +1,15 @@
 //! Rows → documents: the inverse of the decoder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array as _, RecordBatch};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::extra::ACTION_ID;
-use crate::columnar::values::{Value, cell, strings};
+use crate::columnar::values::{Value, members, strings};
 use crate::json::{Members, pointer_tokens};
-use crate::schema::{EXTRA, TableSchema};
+use crate::schema::{EXTRA, Field, Kind, TableSchema};
 
 /// The reason why a row gives no document.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +95,9 @@ impl Serialize for Document {
 /// only the batch has is left out.
 ///
 /// The document equals the one that came in, but for the order of keys, null against missing (nulls
-/// keep their place in lists), the spelling of numbers in columns, and the names of aliases that
-/// gave their value to the current name's column.
+/// keep their place in lists), the spelling of numbers in columns, the names of aliases that
+/// gave their value to the current name's column, and the form of a value whose field takes several: it
+/// has the first one that can say it, times as text in UTC.
 ///
 /// # Errors
 /// When the batch has a column of another type, has no such row, or has an `_extra` that the
@@ -109,14 +110,9 @@ pub fn to_document(
     if row >= batch.num_rows() {
         return Err(DocumentError::Row { row, rows: batch.num_rows() });
     }
-    let mut members = BTreeMap::new();
-    for field in &schema.fields {
-        let Some(column) = batch.column_by_name(&field.name) else { continue };
-        let other = || DocumentError::Column { name: field.name.clone() };
-        if let Some(value) = cell(column.as_ref(), row, &field.kind).map_err(|_| other())? {
-            members.insert(field.name.clone(), value);
-        }
-    }
+    let members = members(&schema.fields, row, |name| batch.column_by_name(name));
+    let members = members.map_err(|name| DocumentError::Column { name })?;
+    let groups = groups(schema);
     let mut document = Value::Object(members);
     let mut action_id = None;
     if let Some(extra) = batch.column_by_name(EXTRA) {
@@ -129,7 +125,7 @@ pub fn to_document(
                 action_id = Some(serde_json::from_str(raw.get()).map_err(wrong)?);
                 continue;
             }
-            if overlay(&mut document, &pointer, raw).is_none()
+            if overlay(&mut document, &pointer, raw, &groups).is_none()
                 && !is_foreign(batch, &pointer, schema)
             {
                 return Err(DocumentError::Pointer { row, pointer });
@@ -145,19 +141,72 @@ pub fn to_document(
 /// Returns whether `pointer` leads into a column that is not of the schema's type. It may then lead
 /// to a value that the document lacks.
 fn is_foreign(batch: &RecordBatch, pointer: &str, schema: &TableSchema) -> bool {
-    let name = pointer_tokens(pointer).next().unwrap_or_default();
-    let theirs = batch.column_by_name(&name).map(|column| column.data_type().clone());
-    let arrow = schema.arrow();
-    theirs.as_ref() != arrow.field_with_name(&name).ok().map(|field| field.data_type())
+    let tokens: Vec<String> = pointer_tokens(pointer).collect();
+    let leads = |path: &[String]| !path.is_empty() && tokens.starts_with(path);
+    let field = schema.fields.iter().find(|field| leads(field.json_path()));
+    let Some(field) = field else {
+        return tokens.first().is_some_and(|name| batch.column_by_name(name).is_some());
+    };
+    let theirs = batch.column_by_name(&field.name).map(|column| column.data_type());
+    theirs != Some(&field.kind.arrow())
 }
 
-/// Sets the value at `pointer`; returns `None` when the pointer leads nowhere.
-fn overlay(document: &mut Value, pointer: &str, value: Box<RawValue>) -> Option<()> {
+/// Returns the paths of the objects that members of fields lie in, each name after a `/`, with `*` for
+/// the element of a list.
+fn groups(schema: &TableSchema) -> BTreeSet<String> {
+    fn visit(fields: &[Field], at: &str, groups: &mut BTreeSet<String>) {
+        for field in fields {
+            for path in field.json_paths() {
+                let mut group = at.to_owned();
+                for name in path.iter().take(path.len().saturating_sub(1)) {
+                    step(&mut group, name);
+                    groups.insert(group.clone());
+                }
+            }
+            let mut own = at.to_owned();
+            field.json_path().iter().for_each(|name| step(&mut own, name));
+            let mut kind = &field.kind;
+            while let Kind::List(element) = kind {
+                step(&mut own, "*");
+                kind = element;
+            }
+            if let Kind::Struct(fields) = kind {
+                visit(fields, &own, groups);
+            }
+        }
+    }
+    let mut groups = BTreeSet::new();
+    if schema.has_members() {
+        visit(&schema.fields, "", &mut groups);
+    }
+    groups
+}
+
+fn step(path: &mut String, name: &str) {
+    path.push('/');
+    path.push_str(&name.replace('~', "~0").replace('/', "~1"));
+}
+
+/// Sets the value at `pointer`; returns `None` when the pointer leads nowhere. Objects of `groups` that
+/// no column has shown are made on the way.
+fn overlay(
+    document: &mut Value,
+    pointer: &str,
+    value: Box<RawValue>,
+    groups: &BTreeSet<String>,
+) -> Option<()> {
     let mut target = document;
+    let mut at = String::new();
     let mut tokens = pointer_tokens(pointer.starts_with('/').then_some(pointer)?).peekable();
     while let Some(token) = tokens.next() {
+        if !groups.is_empty() {
+            step(&mut at, if matches!(target, Value::Array(_)) { "*" } else { &token });
+        }
         target = match target {
             Value::Object(members) => match tokens.peek() {
+                Some(_) if groups.contains(&at) => {
+                    members.entry(token).or_insert_with(|| Value::Object(BTreeMap::new()))
+                }
                 Some(_) => members.get_mut(&token)?,
                 None => members.entry(token).or_insert(Value::Null),
             },

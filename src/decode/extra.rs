@@ -11,10 +11,22 @@ use std::io::Write;
 use std::ops::Range;
 
 use super::cost;
-use super::plan::Name;
 
 /// The key of the `_id` that an action gave its document. It is no pointer, since it has no slash.
 pub(super) const ACTION_ID: &str = "_id";
+
+/// The JSON Pointer of a member from its record on, as it stands in a JSON string.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pointer(Box<[u8]>);
+
+impl Pointer {
+    /// Creates the pointer of the member at `path`.
+    pub(super) fn new(path: &[String]) -> Pointer {
+        let mut pointer = Vec::new();
+        path.iter().for_each(|name| write_key(name.as_bytes(), &mut pointer));
+        Pointer(pointer.into())
+    }
+}
 
 /// The path of a value in a document: a chain from the value up to the root.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +38,8 @@ pub(super) struct Path<'a> {
 /// One step of a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PathStep<'a> {
-    /// The field with this current name.
-    Field(&'a Name),
+    /// The member of a record with this pointer.
+    Field(&'a Pointer),
     /// The element with this number, counted from 0.
     Index(usize),
 }
@@ -47,7 +59,7 @@ impl<'a> Path<'a> {
         if let Some((parent, step)) = self.parent {
             parent.write(out);
             match step {
-                PathStep::Field(name) => write_key(name.text.as_bytes(), out),
+                PathStep::Field(pointer) => out.extend_from_slice(&pointer.0),
                 PathStep::Index(index) => write_index(index, out),
             }
         }
@@ -59,6 +71,8 @@ impl<'a> Path<'a> {
 pub(super) enum LastStep<'a> {
     /// The field with this name, decoded.
     Key(&'a [u8]),
+    /// The member of a record with this pointer.
+    Field(&'a Pointer),
     /// The element with this number, counted from 0.
     Index(usize),
 }
@@ -167,6 +181,7 @@ impl Extra {
         path.write(&mut self.pointers);
         match last {
             LastStep::Key(key) => write_key(key, &mut self.pointers),
+            LastStep::Field(pointer) => self.pointers.extend_from_slice(&pointer.0),
             LastStep::Index(index) => write_index(index, &mut self.pointers),
         }
         start..self.pointers.len()

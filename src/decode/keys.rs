@@ -24,6 +24,12 @@ impl Keys {
         }
     }
 
+    /// Returns whether `key` is there.
+    pub(super) fn contains(&self, key: &[u8]) -> bool {
+        let few = self.few.iter().any(|range| self.bytes.get(range.clone()) == Some(key));
+        few || (!self.many.is_empty() && self.many.contains(key))
+    }
+
     /// Adds a key; returns whether it is new.
     pub(super) fn insert(&mut self, key: &[u8]) -> bool {
         if self.few.iter().any(|range| self.bytes.get(range.clone()) == Some(key)) {

@@ -134,6 +134,27 @@ impl<'a> Token<'a> {
         self.whole.iter().chain(self.fraction).map(|digit| digit - b'0')
     }
 
+    /// Returns the value times ten to the power of `places`, if that is an integer of 127 bits.
+    pub(super) fn scaled(&self, places: i64) -> Option<i128> {
+        let whole = self.whole.len() as i64 + self.exponent.unwrap_or(0) + places;
+        let mut value = 0i128;
+        let mut place = 0i64;
+        for digit in self.digits() {
+            if place < whole {
+                value = value.checked_mul(10)?.checked_add(i128::from(digit))?;
+            } else if digit != 0 {
+                return None;
+            }
+            place += 1;
+        }
+        if value != 0 {
+            for _ in place..whole {
+                value = value.checked_mul(10)?;
+            }
+        }
+        Some(if self.negative { -value } else { value })
+    }
+
     /// Returns the value if it is an integer of 64 bits, however it is written.
     pub(super) fn long(&self) -> Option<i64> {
         // Only digits before this place may be other than zero.
@@ -239,6 +260,19 @@ mod tests {
         ] {
             assert_eq!(long(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_are_scaled_exactly_or_not_at_all() {
+        let scaled = |text: &str, places| Token::read(text.as_bytes(), 0).unwrap().scaled(places);
+        assert_eq!(scaled("1764064800.123456789", 9), Some(1_764_064_800_123_456_789));
+        assert_eq!(scaled("-1.5e-3", 9), Some(-1_500_000));
+        assert_eq!(scaled("1764064800123456789", 0), Some(1_764_064_800_123_456_789));
+        assert_eq!(scaled("1.0", 0), Some(1));
+        assert_eq!(scaled("0.1234567891", 9), None);
+        assert_eq!(scaled("1.5", 0), None);
+        assert_eq!(scaled("1e60", 9), None);
+        assert_eq!(scaled("0e999999999999999999", 9), Some(0));
     }
 
     #[test]

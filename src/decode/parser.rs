@@ -37,8 +37,8 @@ pub(super) struct Scratch {
 pub(super) struct AliasedColumn {
     /// The index of the column in its record.
     pub(super) field: usize,
-    /// The number of the alias.
-    pub(super) alias: u16,
+    /// The number of the alias among the names of its record.
+    pub(super) alias: usize,
     /// True when the value was of the column's type; if not, it is in `_extra` under the alias
     /// already.
     pub(super) fitted: bool,

@@ -3,9 +3,14 @@
 //! The fast way is a guess: for each name, the name that followed it in the document before,
 //! compared as `"name"` against the bytes in one step. The other is a small hash table. Aliases are
 //! names like others; they lead to the same column.
+//!
+//! A name may also be that of a [`Group`], an object that has no column of its own: its members are
+//! columns of the record around it.
 
 use std::sync::Arc;
 
+use super::extra::Pointer;
+use super::keys::Keys;
 use super::scan;
 use crate::columnar::builders::{ColumnBuilder, StructBuilder};
 use crate::schema::Field;
@@ -22,37 +27,200 @@ pub(super) struct FieldIndex {
     pub(super) names: Arc<FieldNames>,
     /// For each name, the one that followed it in the record before; last, the one that came first.
     pub(super) guesses: Vec<u16>,
+    /// What few records have; boxed, so that others are as small as without.
+    pub(super) beyond: Option<Box<Beyond>>,
+}
+
+/// The members of a record that are no columns as they are.
+#[derive(Debug)]
+pub(super) struct Beyond {
+    pub(super) groups: Vec<Group>,
+    /// Of the record itself; the groups have none.
+    pub(super) prefixes: Vec<Prefix>,
+}
+
+/// An object whose members are columns of the record around it.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) index: FieldIndex,
+    pub(super) pointer: Pointer,
+    /// The fields whose current names lead through it.
+    pub(super) fields: Vec<usize>,
+    pub(super) state: GroupState,
+}
+
+/// The state of a group in the record that is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GroupState {
+    /// It has not come.
+    Absent,
+    /// It came once, and its members are in columns and in `_extra`, one by one.
+    Taken,
+    /// `_extra` has a value for all of it, which columns cannot show: it came twice, without members,
+    /// or was no object.
+    Whole,
+}
+
+/// Members that are entries of maps, by the beginning of their names.
+#[derive(Debug)]
+pub(super) struct Prefix {
+    pub(super) text: Box<[u8]>,
+    /// The maps, in the order in which a value is offered to them.
+    pub(super) columns: Vec<usize>,
+    /// The keys of the record that is being read.
+    pub(super) keys: Keys,
+}
+
+/// A name with the path that it stands at the end of.
+struct Planned<'s> {
+    path: &'s [String],
+    field: usize,
+    alias: bool,
+    number: usize,
 }
 
 impl FieldIndex {
     /// Compiles the names of a record with these fields.
     pub(super) fn new(fields: &[Field]) -> FieldIndex {
-        let names = FieldNames::new(fields);
-        FieldIndex { guesses: names.first_guesses(), names: Arc::new(names) }
+        let current = fields.iter().enumerate().filter_map(|(field, of)| {
+            Some((of.json_path(), field, false)).filter(|(path, ..)| !path.is_empty())
+        });
+        let aliases = fields
+            .iter()
+            .enumerate()
+            .flat_map(|(field, of)| of.json_aliases().map(move |path| (path, field, true)));
+        let planned: Vec<Planned<'_>> = current
+            .chain(aliases)
+            .enumerate()
+            .map(|(number, (path, field, alias))| Planned { path, field, alias, number })
+            .collect();
+        let record = RecordPointers {
+            names: planned.iter().map(|name| Pointer::new(name.path)).collect(),
+            current: fields.iter().map(|field| Pointer::new(field.json_path())).collect(),
+        };
+        let planned: Vec<&Planned<'_>> = planned.iter().collect();
+        let mut index = FieldIndex::level(&planned, 0, &Arc::new(record));
+        let mut prefixes: Vec<Prefix> = Vec::new();
+        for (column, field) in fields.iter().enumerate() {
+            let Some(prefix) = &field.json.prefix else { continue };
+            let text = prefix.as_bytes();
+            match prefixes.iter_mut().find(|known| &*known.text == text) {
+                Some(known) => known.columns.push(column),
+                None => {
+                    let (columns, keys) = (vec![column], Keys::default());
+                    prefixes.push(Prefix { text: text.into(), columns, keys });
+                }
+            }
+        }
+        if !prefixes.is_empty() {
+            let beyond = Beyond { groups: Vec::new(), prefixes: Vec::new() };
+            index.beyond.get_or_insert_with(|| Box::new(beyond)).prefixes = prefixes;
+        }
+        index
     }
+
+    /// Compiles the names that stand below the first `depth` names of their paths.
+    fn level(planned: &[&Planned<'_>], depth: usize, record: &Arc<RecordPointers>) -> FieldIndex {
+        let mut names: Vec<Name> = Vec::new();
+        let mut groups: Vec<(&str, Vec<&Planned<'_>>)> = Vec::new();
+        for name in planned {
+            let Some((text, below)) = name.path.get(depth..).and_then(<[String]>::split_first)
+            else {
+                continue;
+            };
+            if below.is_empty() {
+                let pointer = Pointer::new(name.path);
+                let Planned { field, alias, number, .. } = **name;
+                names.push(Name { alias, number, ..Name::new(text, field, pointer) });
+            } else if let Some((_, within)) = groups.iter_mut().find(|(group, _)| group == text) {
+                within.push(name);
+            } else {
+                let pointer = Pointer::new(name.path.get(..=depth).unwrap_or_default());
+                names.push(Name { group: groups.len(), ..Name::new(text, NO_FIELD, pointer) });
+                groups.push((text, vec![name]));
+            }
+        }
+        let group = |(_, within): (&str, Vec<&Planned<'_>>)| Group {
+            index: FieldIndex::level(&within, depth + 1, record),
+            pointer: within
+                .first()
+                .map(|name| Pointer::new(name.path.get(..=depth).unwrap_or_default()))
+                .unwrap_or_default(),
+            fields: within.iter().filter(|name| !name.alias).map(|name| name.field).collect(),
+            state: GroupState::Absent,
+        };
+        let groups: Vec<Group> = groups.into_iter().map(group).collect();
+        let beyond = Beyond { groups, prefixes: Vec::new() };
+        let names = FieldNames::new(names, Arc::clone(record));
+        FieldIndex {
+            guesses: names.first_guesses(),
+            names: Arc::new(names),
+            beyond: (!beyond.groups.is_empty()).then(|| Box::new(beyond)),
+        }
+    }
+}
+
+impl Beyond {
+    /// Begins a record.
+    pub(super) fn begin(&mut self) {
+        for group in &mut self.groups {
+            group.state = GroupState::Absent;
+            if let Some(beyond) = &mut group.index.beyond {
+                beyond.begin();
+            }
+        }
+        self.prefixes.iter_mut().for_each(|prefix| prefix.keys.clear());
+    }
+
+    /// Returns whether the current name of `field` leads through a group that is in `_extra` as a whole.
+    pub(super) fn covers(&self, field: usize) -> bool {
+        self.groups.iter().any(|group| {
+            let within = || group.index.beyond.as_ref().is_some_and(|below| below.covers(field));
+            group.fields.contains(&field) && (group.state == GroupState::Whole || within())
+        })
+    }
+}
+
+/// The pointers of all names of a record, of its groups too.
+#[derive(Debug)]
+struct RecordPointers {
+    /// By the number of the name.
+    names: Vec<Pointer>,
+    /// Of current names, by the field.
+    current: Vec<Pointer>,
 }
 
 /// The bytes of a quoted name that are compared in one step.
 const WINDOW: usize = 32;
 
-/// The names of one record: those of the fields, in order, then the aliases.
+/// The field of a name that is a group's: no record has so many.
+const NO_FIELD: usize = usize::MAX;
+
+/// The names of one record, or of one group of it.
 #[derive(Debug)]
 pub(super) struct FieldNames {
     names: Vec<Name>,
     /// Numbers of names by [`hash`], with open addressing; [`EMPTY`] in free slots. Its length is a
     /// power of two, and at most half of it is used.
     table: Vec<u16>,
+    record: Arc<RecordPointers>,
 }
 
 /// A name that a document may use for a column.
 #[derive(Debug)]
 pub(super) struct Name {
     /// The name itself.
-    pub(super) text: Box<str>,
-    /// The index of the column that it stands for, in its record.
+    text: Box<str>,
+    /// Its pointer, from the record on.
+    pub(super) pointer: Pointer,
+    /// The index of the column that it stands for, in its record; none has that of a group's name.
     pub(super) field: usize,
+    /// The index of the group that it stands for, if it is one's.
+    pub(super) group: usize,
     /// True for an alias, an old name of that column.
     pub(super) alias: bool,
+    /// Its number among the names of the record.
+    pub(super) number: usize,
     /// `"name"`, as far as the window holds it.
     window: [u8; WINDOW],
     mask: u32,
@@ -63,21 +231,12 @@ pub(super) struct Name {
 const EMPTY: u16 = u16::MAX;
 
 impl FieldNames {
-    /// Compiles the names of a record. Past 65,535 names the rest is not known: such fields are
+    /// Makes the names findable. Past 65,535 names the rest is not known: such fields are
     /// read as unknown ones.
-    pub(super) fn new(fields: &[Field]) -> FieldNames {
-        let current = fields.iter().enumerate().map(|(i, field)| (&field.name, i, false));
-        let aliases = fields
-            .iter()
-            .enumerate()
-            .flat_map(|(i, field)| field.aliases.iter().map(move |alias| (alias, i, true)));
-        let names: Vec<Name> = current
-            .chain(aliases)
-            .take(usize::from(EMPTY))
-            .map(|(text, field, alias)| Name::new(text, field, alias))
-            .collect();
-        let mut scope =
-            FieldNames { table: vec![EMPTY; (names.len() * 2).next_power_of_two()], names };
+    fn new(mut names: Vec<Name>, record: Arc<RecordPointers>) -> FieldNames {
+        names.truncate(usize::from(EMPTY));
+        let table = vec![EMPTY; (names.len() * 2).next_power_of_two()];
+        let mut scope = FieldNames { table, names, record };
         for id in 0..scope.names.len() {
             let text = scope.names[id].text.clone();
             // The first of equal names keeps the place: a current name before any alias.
@@ -102,7 +261,17 @@ impl FieldNames {
         self.names.len()
     }
 
-    /// Returns the name with this number.
+    /// Returns the pointer of the record's name with this number, which may be a group's.
+    pub(super) fn pointer(&self, number: usize) -> Option<&Pointer> {
+        self.record.names.get(number)
+    }
+
+    /// Returns the pointer of the current name of the record's column `field`.
+    pub(super) fn current(&self, field: usize) -> Option<&Pointer> {
+        self.record.current.get(field)
+    }
+
+    /// Returns the name with this number in the scope.
     #[inline]
     pub(super) fn name(&self, id: u16) -> Option<&Name> {
         self.names.get(usize::from(id))
@@ -134,7 +303,7 @@ fn hash(text: &[u8]) -> u64 {
 }
 
 impl Name {
-    fn new(text: &str, field: usize, alias: bool) -> Name {
+    fn new(text: &str, field: usize, pointer: Pointer) -> Name {
         let quoted = format!("\"{text}\"").into_bytes();
         let in_window = quoted.len().min(WINDOW);
         let mut window = [0; WINDOW];
@@ -145,8 +314,11 @@ impl Name {
         }
         Name {
             text: text.into(),
+            pointer,
             field,
-            alias,
+            group: usize::MAX,
+            alias: false,
+            number: 0,
             window,
             mask: u32::MAX >> (WINDOW - in_window),
             rest: quoted[in_window..].into(),
@@ -186,7 +358,7 @@ mod tests {
         let mut fields: Vec<Field> = (0..300).map(|i| field(&format!("field{i}"), &[])).collect();
         fields.push(field(&long, &["older", "field7"]));
         fields.push(field("", &[]));
-        let scope = FieldNames::new(&fields);
+        let scope = FieldIndex::new(&fields).names;
         for (i, f) in fields.iter().enumerate() {
             let id = scope.find(f.name.as_bytes()).unwrap();
             let name = scope.name(id).unwrap();

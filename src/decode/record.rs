@@ -8,13 +8,14 @@ use std::ops::Range;
 
 use super::conflicts::Conflict;
 use super::extra::{LastStep, Path, PathStep};
+use super::members::Reading;
 use super::parser::{Parsed, Parser, Scratch};
-use super::plan::{FieldIndex, FieldNames, RecordBuilder};
+use super::plan::{Column, FieldIndex, FieldNames, RecordBuilder};
 use super::reject::Defect;
 use super::scan;
 
 /// A key of a record, as it was found.
-enum Key {
+pub(super) enum Key {
     /// The number of the name.
     Known(u16),
     /// The range of an unknown name in the body, without quotes and without escapes.
@@ -53,15 +54,40 @@ impl Parser<'_> {
     ) -> Parsed<usize> {
         self.descend(at)?;
         into.open(row);
-        let RecordBuilder { reader: FieldIndex { names, guesses }, columns, .. } = into;
-        let names: &FieldNames = names;
+        let RecordBuilder { reader: index, columns, .. } = into;
         let first_aliased = self.scratch.aliased.len();
+        if let Some(beyond) = &mut index.beyond {
+            beyond.begin();
+        }
+        let reading = Reading { row, path, first_aliased };
+        let at = self.members(index, columns, at, path, reading)?;
+        if let Some(beyond) = &index.beyond {
+            self.settle(beyond, &index.names, columns, at, reading)?;
+        }
+        self.scratch.aliased.truncate(first_aliased);
+        self.depth -= 1;
+        Ok(at)
+    }
+
+    /// Reads the members of the object whose `{` is at `at` and whose path is `own` into columns of the
+    /// record: it is the record's object, or one of its groups. Returns the position after it.
+    #[inline(always)]
+    pub(super) fn members(
+        &mut self,
+        index: &mut FieldIndex,
+        columns: &mut [Column],
+        at: usize,
+        own: &Path<'_>,
+        record: Reading<'_>,
+    ) -> Parsed<usize> {
+        let Reading { row, path, first_aliased } = record;
+        let FieldIndex { names, guesses, beyond } = index;
+        let names: &FieldNames = names;
         let mut before = names.start();
         let mut at = at + 1;
         if self.byte(at) != b'"' {
             at = self.blank(at);
             if self.byte(at) == b'}' {
-                self.depth -= 1;
                 return Ok(at + 1);
             }
         }
@@ -89,30 +115,44 @@ impl Parser<'_> {
                             names.name(id).map(|name| (id, name))
                         }
                         unknown => {
-                            at = self.unknown(unknown, at, after, path)?;
+                            at = match beyond {
+                                Some(beyond) if !beyond.prefixes.is_empty() => {
+                                    self.beyond(unknown, at, after, beyond, columns, record)?
+                                }
+                                _ => self.unknown(unknown, at, after, own)?,
+                            };
                             None
                         }
                     }
                 }
             };
-            if let Some((id, name)) = known
-                && let Some(column) = columns.get_mut(name.field)
-            {
-                if self.byte(at) <= b' ' {
-                    at = self.blank(at);
-                }
-                at = if name.alias || column.len() > row {
-                    let start = at;
-                    let conflict = Conflict { names, id, column, row, start, path, first_aliased };
-                    self.conflict(conflict)?
-                } else if self.byte(at) == b'n' {
-                    self.literal(at, b"null")?
-                } else {
-                    match self.value(column, row, at, path, PathStep::Field(name))? {
-                        Some(after) => after,
-                        None => self.type_mismatch(name, column, row, at, path)?,
+            if let Some((id, name)) = known {
+                if let Some(column) = columns.get_mut(name.field) {
+                    if self.byte(at) <= b' ' {
+                        at = self.blank(at);
                     }
-                };
+                    at = if name.alias || column.len() > row {
+                        let start = at;
+                        let conflict =
+                            Conflict { names, id, column, row, start, path, first_aliased };
+                        self.conflict(conflict)?
+                    } else if self.byte(at) == b'n' {
+                        self.literal(at, b"null")?
+                    } else {
+                        match self.value(column, row, at, path, PathStep::Field(&name.pointer))? {
+                            Some(after) => after,
+                            None => self.type_mismatch(name, column, row, at, path)?,
+                        }
+                    };
+                } else if let Some(group) =
+                    beyond.as_mut().and_then(|b| b.groups.get_mut(name.group))
+                {
+                    at = self.group(group, columns, at, record)?;
+                } else {
+                    // No name is without a column or a group.
+                    let start = self.blank(at);
+                    at = self.skip(start)?;
+                }
             }
             if self.byte(at) <= b' ' {
                 at = self.blank(at);
@@ -123,8 +163,6 @@ impl Parser<'_> {
                 _ => return self.fail(Defect::CommaOrBrace, at),
             }
         }
-        self.scratch.aliased.truncate(first_aliased);
-        self.depth -= 1;
         Ok(at + 1)
     }
 
@@ -152,7 +190,13 @@ impl Parser<'_> {
     }
 
     /// Reads the value of a field without a column into `_extra`; returns the position after it.
-    fn unknown(&mut self, key: Key, key_at: usize, at: usize, path: &Path<'_>) -> Parsed<usize> {
+    pub(super) fn unknown(
+        &mut self,
+        key: Key,
+        key_at: usize,
+        at: usize,
+        path: &Path<'_>,
+    ) -> Parsed<usize> {
         let start = self.blank(at);
         if let Key::Plain(range) = key {
             let text = self.src.get(range).unwrap_or_default();

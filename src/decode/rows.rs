@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use super::extra::Extra;
 use super::plan::{FieldIndex, RecordBuilder};
 use super::reject::Reject;
-use crate::columnar::builders::{ColumnBuilder, Full, MAX_LEN, StringBuilder, timestamps};
+use crate::columnar::builders::{Full, MAX_LEN, StringBuilder, timestamps};
 use crate::record::{Body, BodyRows, Micros};
 use crate::schema::TableSchema;
 use crate::table::{Revision, TimeWindow};
@@ -158,10 +158,8 @@ impl Rows {
     /// window.
     pub(super) fn is_far(&self, received_at: Micros) -> bool {
         let Some(TimeWindow { columns, .. }) = &self.window else { return false };
-        let mut times = columns.iter().filter_map(|column| match self.root.columns.get(*column) {
-            Some(ColumnBuilder::Timestamp(times)) => times.get(self.count),
-            _ => None,
-        });
+        let mut times =
+            columns.iter().filter_map(|column| self.root.columns.get(*column)?.time(self.count));
         times.any(|time| self.window.as_ref().is_some_and(|w| w.is_outside(time, received_at)))
     }
 

@@ -113,6 +113,9 @@ impl Parser<'_> {
                 }
                 self.map(maps, row, at, &parent.to(step)).map(Some)
             }
+            Column::Formed(formed) => self.formed(formed, row, at),
+            // It is written with its time, and no name leads to it.
+            Column::NanosOf(_) => Ok(None),
         }
     }
 

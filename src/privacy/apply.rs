@@ -17,7 +17,7 @@ use crate::columnar::rewrite;
 use crate::columnar::values::strings;
 use crate::decode::{Decoded, RawForm, Reject};
 use crate::json::{Members, pointer_tokens};
-use crate::schema::{EXTRA, TableSchema};
+use crate::schema::{EXTRA, JsonPath, TableSchema};
 use crate::table::privacy_rules::{Step, TAG_EVENTS};
 use crate::table::{Revision, Spec, Tables};
 
@@ -108,7 +108,14 @@ impl Applied {
         let batch = &decoded.batch;
         let mut columns = batch.columns().to_vec();
         for (steps, action) in &self.rules {
-            let Some((Step::Field(place, _), rest)) = steps.split_first() else { continue };
+            let (place, rest) = match steps.split_first() {
+                Some((Step::Field(place, _), rest)) => (place, rest.to_vec()),
+                Some((Step::Prefixed { column, key, .. }, _)) => {
+                    (column, key.iter().cloned().map(Step::Entry).collect())
+                }
+                _ => continue,
+            };
+            let rest = rest.as_slice();
             if let Some(column) = columns.get_mut(*place) {
                 *column = match self.rows_with_keys_in_extra(batch, steps) {
                     None => self.treat(column, rest, *action, false)?,
@@ -181,6 +188,13 @@ impl Applied {
             Step::Field(place, _) => rewrite::members(array, |columns| {
                 if let Some(column) = columns.get_mut(*place) {
                     *column = self.treat(column, rest, action, every)?;
+                }
+                Ok(())
+            }),
+            Step::Prefixed { column, key, .. } => rewrite::members(array, |columns| {
+                let entry: Vec<Step> = key.iter().cloned().map(Step::Entry).collect();
+                if let Some(column) = columns.get_mut(*column) {
+                    *column = self.treat(column, &entry, action, every)?;
                 }
                 Ok(())
             }),
@@ -314,40 +328,81 @@ fn named(keys: &ArrayRef, names: &[&str], every: bool) -> BooleanArray {
     }
 }
 
-/// Tells whether `part` of a pointer is this step.
-fn meets(step: &Step, part: &String) -> bool {
+/// What a step makes of the rest of a pointer.
+enum Met<'p> {
+    /// The pointer goes this way, and this is what follows.
+    On(&'p [String]),
+    /// The pointer ends before: its value holds the one that the step leads to, and others with it.
+    Above,
+    /// The pointer goes another way.
+    Not,
+}
+
+/// Follows a step along the tokens of a pointer.
+fn meet<'p>(step: &Step, tokens: &'p [String]) -> Met<'p> {
+    let Some((first, rest)) = tokens.split_first() else { return Met::Above };
+    let one = |met: bool| if met { Met::On(rest) } else { Met::Not };
     match step {
-        Step::Field(_, names) => names.contains(part),
-        Step::Elements => part.bytes().all(|b| b.is_ascii_digit()),
-        Step::Property { names, .. } | Step::Tag { kind_names: names, .. } => names.contains(part),
-        Step::Entry(name) => name == part,
+        Step::Field(_, names)
+        | Step::Property { names, .. }
+        | Step::Tag { kind_names: names, .. } => meet_names(names, tokens),
+        Step::Prefixed { prefix, key: Some(key), .. } => {
+            one(first.strip_prefix(prefix.as_str()) == Some(key))
+        }
+        Step::Prefixed { prefix, key: None, .. } => one(first.starts_with(prefix)),
+        Step::Elements => one(first.bytes().all(|b| b.is_ascii_digit())),
+        Step::Entry(name) => one(first == name),
+    }
+}
+
+fn meet_names<'p>(names: &[JsonPath], tokens: &'p [String]) -> Met<'p> {
+    let rest = names.iter().find_map(|path| tokens.strip_prefix(path.as_slice()));
+    match rest {
+        Some(rest) => Met::On(rest),
+        None if names.iter().any(|path| path.starts_with(tokens)) => Met::Above,
+        None => Met::Not,
     }
 }
 
 /// Tells whether the value at `pointer` of `_extra` is a key of one of the properties that the steps
 /// lead to.
 fn is_key(pointer: &str, steps: &[Step]) -> bool {
-    let mut parts = pointer_tokens(pointer);
-    steps.iter().all(|step| parts.next().is_some_and(|part| meets(step, &part)))
+    let tokens: Vec<String> = pointer_tokens(pointer).collect();
+    let mut tokens = tokens.as_slice();
+    for step in steps {
+        match meet(step, tokens) {
+            Met::On(rest) => tokens = rest,
+            Met::Above | Met::Not => return false,
+        }
+    }
+    true
 }
 
 /// Returns the overlap of the value at `pointer` of `_extra` with the rule of these steps.
 fn overlap(pointer: &str, steps: &[Step]) -> Overlap {
-    let mut parts = pointer_tokens(pointer);
+    let tokens: Vec<String> = pointer_tokens(pointer).collect();
+    let mut tokens = tokens.as_slice();
     for step in steps {
-        // The pointer ends above the value: it holds it, and others with it.
-        let Some(part) = parts.next() else { return Overlap::Partial };
+        if tokens.is_empty() {
+            // The pointer ends above the value: it holds it, and others with it.
+            return Overlap::Partial;
+        }
         // Which property it is, an entry does not say.
         if matches!(step, Step::Property { .. }) {
             return Overlap::Partial;
         }
         // Of an event, only the name may be a tag.
         if let Step::Tag { value_names, .. } = step {
-            return if value_names.contains(&part) { Overlap::Partial } else { Overlap::None };
+            return match meet_names(value_names, tokens) {
+                Met::On(_) | Met::Above => Overlap::Partial,
+                Met::Not => Overlap::None,
+            };
         }
-        if !meets(step, &part) {
-            return Overlap::None;
+        match meet(step, tokens) {
+            Met::On(rest) => tokens = rest,
+            Met::Above => return Overlap::Partial,
+            Met::Not => return Overlap::None,
         }
     }
-    if parts.next().is_none() { Overlap::Whole } else { Overlap::Partial }
+    if tokens.is_empty() { Overlap::Whole } else { Overlap::Partial }
 }

@@ -19,6 +19,7 @@ mod fingerprint;
 mod json;
 mod member;
 mod parse;
+mod parse_member;
 #[cfg(test)]
 mod parse_tests;
 mod promote;

@@ -23,11 +23,14 @@
 //! not tell the columns apart. Every error names the path of the field:
 //! `user_sessions.userActions[].name`, with `[]` for the items of a list and `{}` for the values of
 //! a map.
+//!
+//! The attributes that say where a value is in documents, and in which forms: see `parse_member.rs`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::fingerprint::fingerprint;
 use super::json::Node;
+use super::parse_member::{check_members, forms_of, member_of};
 use super::{Field, Kind, Member, SchemaError, TableSchema};
 
 const SUPPORTED: &str = "supported are string, long, double, boolean, long with logicalType \
@@ -42,6 +45,19 @@ impl TableSchema {
     /// [`SchemaError::Json`] for text that is not JSON or says a key twice,
     /// [`SchemaError::Refused`] for a schema that cannot be a table, with the field's path.
     pub fn parse(avsc: &str) -> Result<TableSchema, SchemaError> {
+        TableSchema::parse_with(avsc, Parser::default())
+    }
+
+    /// Reads an Avro schema as builds did that knew no members and forms of fields: those attributes
+    /// are metadata.
+    ///
+    /// # Errors
+    /// Those of [`TableSchema::parse`].
+    pub(crate) fn parse_without_members(avsc: &str) -> Result<TableSchema, SchemaError> {
+        TableSchema::parse_with(avsc, Parser { without_members: true, ..Parser::default() })
+    }
+
+    fn parse_with(avsc: &str, mut parser: Parser) -> Result<TableSchema, SchemaError> {
         // Editors on Windows begin a file with a byte order mark, which is no JSON.
         let text = avsc.strip_prefix('\u{feff}').unwrap_or(avsc);
         let node: Node = serde_json::from_str(text).map_err(SchemaError::Json)?;
@@ -56,7 +72,7 @@ impl TableSchema {
                 "a table's name cannot begin with `_`: readers skip such folders as hidden",
             );
         }
-        let fields = Parser::default().record(&node, "", &name)?;
+        let fields = parser.record(&node, "", &name)?;
         let doc = doc_of(&node, &name)?;
         let fingerprint = fingerprint(&name, &fields);
         Ok(TableSchema { name, doc, fields, fingerprint, avsc: avsc.to_owned() })
@@ -69,6 +85,8 @@ struct Parser {
     done: HashMap<String, Vec<Field>>,
     /// Full names of the records that are being read, outermost first.
     open: Vec<String>,
+    /// True when the attributes of members and forms are metadata.
+    without_members: bool,
 }
 
 impl Parser {
@@ -139,14 +157,18 @@ impl Parser {
         if bloom && !can_bloom {
             return refuse(&at, "\"bloom\" is for string, long, double and time fields");
         }
+        let (json, from) = match self.without_members {
+            true => (Member::default(), Vec::new()),
+            false => (member_of(node, &kind, &at)?, forms_of(node, &kind, &at)?),
+        };
         Ok(Field {
             name: name.clone(),
             aliases: aliases_of(node, &at)?,
             doc: doc_of(node, &at)?,
             kind,
             bloom,
-            json: Member::default(),
-            from: Vec::new(),
+            json,
+            from,
             promoted,
         })
     }
@@ -240,7 +262,7 @@ impl Parser {
     }
 }
 
-fn refuse<T>(at: &str, why: impl Into<String>) -> Result<T, SchemaError> {
+pub(super) fn refuse<T>(at: &str, why: impl Into<String>) -> Result<T, SchemaError> {
     Err(SchemaError::Refused { at: at.to_owned(), why: why.into() })
 }
 
@@ -285,7 +307,7 @@ fn check_name(name: &str, at: &str) -> Result<(), SchemaError> {
     refuse(at, format!("\"{name}\" is no Avro name: [A-Za-z_][A-Za-z0-9_]*"))
 }
 
-/// Checks that each name and alias means one field, and that names differ in more than case.
+/// Checks that names differ in more than case, and that each member of documents means one field.
 fn check_names(fields: &[Field], at: &str) -> Result<(), SchemaError> {
     let mut folded: HashMap<String, &str> = HashMap::new();
     for field in fields {
@@ -300,18 +322,7 @@ fn check_names(fields: &[Field], at: &str) -> Result<(), SchemaError> {
             );
         }
     }
-    let mut taken: HashSet<&str> = fields.iter().map(|f| f.name.as_str()).collect();
-    for field in fields {
-        for alias in &field.aliases {
-            if !taken.insert(alias) {
-                return refuse(
-                    &format!("{at}.{}", field.name),
-                    format!("its alias {alias} is a name or an alias in the record already"),
-                );
-            }
-        }
-    }
-    Ok(())
+    check_members(fields, at)
 }
 
 fn aliases_of(node: &Node, at: &str) -> Result<Vec<String>, SchemaError> {

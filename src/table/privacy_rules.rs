@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::schema::{EXTRA, Field, Kind, TableSchema};
+use crate::schema::{EXTRA, Field, JsonPath, Kind, TableSchema};
 use crate::spelling;
 
 /// A treatment of a value.
@@ -37,16 +37,19 @@ pub struct Rules(BTreeMap<String, Action>);
 /// A step on the path from a column to a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Into the field of a record at this index, which has these names (its aliases included).
-    Field(usize, Vec<String>),
+    /// Into the field of a record at this index, whose members in documents have these paths.
+    Field(usize, Vec<JsonPath>),
+    /// Into the map at index `column` whose entries are members of the record by their prefix: into the
+    /// entry of this key, or all of them.
+    Prefixed { column: usize, prefix: String, key: Option<String> },
     /// Into the elements of a list.
     Elements,
     /// Into the field at index `value` of the records whose field at index `key` (called any of
     /// `names`) equals `name`.
-    Property { key: usize, names: Vec<String>, value: usize, name: String },
+    Property { key: usize, names: Vec<JsonPath>, value: usize, name: String },
     /// Into the field at index `value` (called any of `value_names`) of the records whose field at
     /// index `kind` (called any of `kind_names`) says that they are of a user tag ([`TAG_EVENTS`]).
-    Tag { kind: usize, kind_names: Vec<String>, value: usize, value_names: Vec<String> },
+    Tag { kind: usize, kind_names: Vec<JsonPath>, value: usize, value_names: Vec<JsonPath> },
     /// Into the values of a map under this key.
     Entry(String),
 }
@@ -57,8 +60,8 @@ const USER_TAG: &str = "userId";
 const OLD_USER_TAG: &str = "sessionTag";
 /// Types of the events that have the user tag as their name.
 pub(crate) const TAG_EVENTS: [&str; 3] = ["UserTag", "UserTagFromMetaData", "VisitTag"];
-/// Columns that hold personal data in the exporter's sessions, or may.
-const PERSONAL: [&str; 2] = ["ip", USER_TAG];
+/// Columns that hold personal data in the exporter's sessions and those of its successor, or may.
+const PERSONAL: [&str; 4] = ["ip", USER_TAG, "client_ip", "dt_rum_user_tag"];
 
 impl Rules {
     /// Adds a rule; the action `keep` adds none.
@@ -152,10 +155,12 @@ impl Rules {
                 if let Some(Step::Field(_, names)) = steps.first_mut()
                     && !schema.fields.iter().any(|field| field.name == OLD_USER_TAG)
                 {
-                    names.push(OLD_USER_TAG.to_owned());
+                    names.push(vec![OLD_USER_TAG.to_owned()]);
                 }
                 rules.extend(tag_steps(schema).map(|steps| (steps, *action)));
             }
+            rules
+                .extend(siblings(&schema.fields, &steps).into_iter().map(|steps| (steps, *action)));
             rules.push((steps, *action));
         }
         rules
@@ -196,6 +201,16 @@ fn resolve(fields: &[Field], path: &str) -> Option<(Vec<Step>, Kind)> {
         None => path.split_once('.').map(|(first, rest)| (first, Some(rest)))?,
     };
     let (place, field) = fields.iter().enumerate().find(|(_, field)| field.name == first)?;
+    if let Some(prefix) = &field.json.prefix {
+        let prefixed = |key| vec![Step::Prefixed { column: place, prefix: prefix.clone(), key }];
+        return match (rest, &field.kind) {
+            (None, kind) => Some((prefixed(None), kind.clone())),
+            (Some(key), Kind::Map(value)) => {
+                Some((prefixed(Some(key.to_owned())), (**value).clone()))
+            }
+            _ => None,
+        };
+    }
     let mut steps = vec![Step::Field(place, all_names(field))];
     match rest {
         None => Some((steps, field.kind.clone())),
@@ -207,13 +222,54 @@ fn resolve(fields: &[Field], path: &str) -> Option<(Vec<Step>, Kind)> {
     }
 }
 
+/// Returns steps to what a value may also be in than the field that `steps` lead to: the nanoseconds of a
+/// time, the other maps of a prefix.
+fn siblings(fields: &[Field], steps: &[Step]) -> Vec<Vec<Step>> {
+    let within = |place: usize, rest: &[Step]| {
+        let elements = rest.iter().take_while(|step| **step == Step::Elements).count();
+        let mut kind = &fields.get(place)?.kind;
+        while let Kind::List(element) = kind {
+            kind = element;
+        }
+        let Kind::Struct(fields) = kind else { return None };
+        let (before, below) = rest.split_at(elements);
+        Some((before.to_vec(), siblings(fields, below)))
+    };
+    match steps {
+        [Step::Field(place, names)] => {
+            let name = fields.get(*place).map(|field| &field.name);
+            let nanos = fields.iter().position(|field| {
+                field.json.nanos_of.is_some() && field.json.nanos_of.as_ref() == name
+            });
+            nanos.into_iter().map(|place| vec![Step::Field(place, names.clone())]).collect()
+        }
+        [Step::Prefixed { column, prefix, key }] => {
+            let same = |(place, field): &(usize, &Field)| {
+                place != column && field.json.prefix.as_ref() == Some(prefix)
+            };
+            let others = fields.iter().enumerate().filter(same);
+            let step = |(column, _)| {
+                vec![Step::Prefixed { column, prefix: prefix.clone(), key: key.clone() }]
+            };
+            others.map(step).collect()
+        }
+        [first @ Step::Field(place, _), rest @ ..] => {
+            let Some((before, below)) = within(*place, rest) else { return Vec::new() };
+            let whole = |steps| [vec![first.clone()], before.clone(), steps].concat();
+            below.into_iter().map(whole).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Returns the paths of all columns, under each of their names, with the path that a rule has for it.
 fn paths(schemas: &[&TableSchema]) -> Vec<(String, String)> {
     fn visit(fields: &[Field], before: &str, found: &mut Vec<(String, String)>) {
         for field in fields {
             let path = format!("{before}{}", field.name);
-            for name in all_names(field) {
-                found.push((format!("{before}{name}"), path.clone()));
+            found.push((path.clone(), path.clone()));
+            for member in field.json_paths() {
+                found.push((format!("{before}{}", member.join(".")), path.clone()));
             }
             let below = match &field.kind {
                 Kind::List(element) => element.as_ref(),
@@ -245,10 +301,8 @@ fn position<'a>(fields: &'a [Field], name: &str) -> Option<(usize, &'a Field)> {
     fields.iter().enumerate().find(|(_, field)| field.name == name)
 }
 
-fn all_names(field: &Field) -> Vec<String> {
-    let mut names = vec![field.name.clone()];
-    names.extend(field.aliases.iter().cloned());
-    names
+fn all_names(field: &Field) -> Vec<JsonPath> {
+    field.json_paths().map(<[String]>::to_vec).collect()
 }
 
 fn within(kind: &Kind, path: &str) -> Option<(Vec<Step>, Kind)> {
@@ -319,7 +373,7 @@ mod tests {
             {"name": "userId", "type": ["null", "string"], "default": null}]}"#;
         let schema = TableSchema::parse(avsc).unwrap();
         let resolved = Rules::parse("userId=hash").unwrap().resolve(&schema);
-        let names = ["userId", "sessionTag"].map(str::to_owned).to_vec();
+        let names = ["userId", "sessionTag"].map(|name| vec![name.to_owned()]).to_vec();
         assert_eq!(resolved, [(vec![Step::Field(0, names)], Action::Hash)]);
     }
 }

@@ -3,12 +3,17 @@
 //! A JSON list, in the order of names:
 //! ```json
 //! [{"table": "user_sessions", "partition": "date={startTime:%Y-%m-%d}", "avsc": "…",
-//!   "privacy": "ip=truncate", "format": "plain",
+//!   "members": true, "privacy": "ip=truncate", "format": "plain",
 //!   "exploded": {"parent": "user_sessions", "column": "userActions"},
 //!   "properties": {"parent": "user_sessions"}, "revision": 4,
 //!   "line_limit": 8388608, "folded_names": true,
 //!   "partitions": {"max": 1000, "window_ms": 86400000, "outside": "quarantine"}}]
 //! ```
+//! `members` is true where the attributes of the schema that say where values are in documents, and in
+//! which forms, are more than metadata; builds that know no such attributes refuse the key, since they
+//! would make other rows. A schema without `members` that has them is of such a build, and read as it
+//! read it.
+//!
 //! `table`, `partition` and `avsc` are always there. Every other key is left out at its default (no
 //! rules, plain files, rows that are documents, the first [`Revision`], lines of any length, names that
 //! are told apart, [`PartitionLimits::RECEIVED`]), so a list that needs nothing
@@ -36,6 +41,8 @@ pub(super) struct Serialized {
     pub(super) table: String,
     partition: String,
     avsc: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    members: bool,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     privacy: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +130,7 @@ impl Serialized {
             table: spec.name.to_string(),
             partition: spec.partition.as_str().to_owned(),
             avsc: spec.schema.avsc.clone(),
+            members: spec.schema.has_members(),
             privacy: spec.privacy.to_string(),
             format: (spec.format != Format::Plain).then(|| spec.format.as_str().to_owned()),
             exploded,
@@ -144,7 +152,10 @@ impl Serialized {
     }
 
     fn checked(self, name: Arc<str>) -> anyhow::Result<Spec> {
-        let schema = Arc::new(TableSchema::parse(&self.avsc)?);
+        let schema = Arc::new(match self.members {
+            true => TableSchema::parse(&self.avsc)?,
+            false => TableSchema::parse_without_members(&self.avsc)?,
+        });
         let partition = Template::parse(&self.partition, &schema)?;
         let privacy = Rules::parse(&self.privacy).map_err(anyhow::Error::msg)?;
         let format = self.format.as_deref().map(Format::parse).transpose();
@@ -283,6 +294,30 @@ mod tests {
         let spelled = format!("[{}]", table("a", r#","privacy":"","format":"plain""#));
         let short = format!("[{}]", table("a", ""));
         assert_eq!(read(&spelled).unwrap().to_json(), short.into_bytes());
+    }
+
+    #[test]
+    fn members_of_a_schema_count_where_the_list_says_so() {
+        let avsc = |attribute: &str| {
+            format!(
+                r#"{{\"type\": \"record\", \"name\": \"t\", \"fields\": [{{\"name\": \"day\", \"type\": \"string\", {attribute}}}]}}"#
+            )
+        };
+        let list = |attribute: &str, more: &str| {
+            let avsc = avsc(attribute);
+            format!(r#"[{{"table":"a","partition":"d={{day}}","avsc":"{avsc}"{more}}}]"#)
+        };
+        // Builds before wrote no key, whatever the attributes said, if only to their authors.
+        for attribute in [r#"\"json\": \"the.day\""#, r#"\"json\": 5, \"from\": \"a file\""#] {
+            let earlier = list(attribute, "");
+            let tables = read(&earlier).unwrap();
+            assert_eq!(tables.specs()[0].schema.fields[0].json_path(), ["day"]);
+            assert_eq!(String::from_utf8(tables.to_json()).unwrap(), earlier);
+        }
+        let now = list(r#"\"json\": \"the.day\""#, r#","members":true"#);
+        let tables = read(&now).unwrap();
+        assert_eq!(tables.specs()[0].schema.fields[0].json_path(), ["the.day"]);
+        assert_eq!(String::from_utf8(tables.to_json()).unwrap(), now);
     }
 
     #[test]

@@ -92,7 +92,27 @@ impl<R> StructBuilder<R> {
         types: impl Iterator<Item = &'a DataType>,
     ) -> Result<Vec<ArrayRef>, ArrowError> {
         self.len = 0;
-        self.columns.iter_mut().zip(types).map(|(column, kind)| column.finish(rows, kind)).collect()
+        let mut nanos: Vec<(usize, PrimitiveBuilder<i64>)> = Vec::new();
+        for (place, column) in self.columns.iter_mut().enumerate() {
+            if let ColumnBuilder::Formed(formed) = column
+                && let Some(beyond) = &mut formed.nanos
+            {
+                nanos.push((place, std::mem::take(beyond)));
+            }
+        }
+        let column = |(column, kind): (&mut ColumnBuilder<R>, &DataType)| match column {
+            ColumnBuilder::NanosOf(time) => {
+                let of = nanos.iter_mut().find(|(place, _)| place == time);
+                let Some((_, beyond)) = of.filter(|(_, beyond)| beyond.len() > 0) else {
+                    return null_array(kind, rows);
+                };
+                let (values, nulls) = beyond.finish(rows);
+                let array: ArrayRef = Arc::new(Int64Array::try_new(values.into(), nulls)?);
+                Ok(array)
+            }
+            column => column.finish(rows, kind),
+        };
+        self.columns.iter_mut().zip(types).map(column).collect()
     }
 }
 
@@ -130,12 +150,15 @@ impl<R> ColumnBuilder<R> {
                 maps.keys = StringBuilder::default();
                 maps.values.release();
             }
+            ColumnBuilder::Formed(formed) => formed.column.release(),
+            ColumnBuilder::NanosOf(_) => {}
         }
     }
 
     fn finish_values(&mut self, rows: usize, kind: &DataType) -> Result<ArrayRef, ArrowError> {
         Ok(match (self, kind) {
             (ColumnBuilder::String(strings), _) => strings.finish(rows)?,
+            (ColumnBuilder::Formed(formed), _) => formed.column.finish_values(rows, kind)?,
             (ColumnBuilder::Long(plain), _) => {
                 let (values, nulls) = plain.finish(rows);
                 Arc::new(Int64Array::try_new(values.into(), nulls)?)
