@@ -50,10 +50,7 @@ impl Parser<'_> {
             self.descend(start)?;
             let end = self.members(&mut group.index, columns, start, &path, record)?;
             self.depth -= 1;
-            let has_value = |field: &usize| {
-                columns.get(*field).is_some_and(|column| column.has_value(record.row))
-            };
-            if self.scratch.extra.len() > entries || group.fields.iter().any(has_value) {
+            if self.scratch.extra.len() > entries || self.shows(group, columns, record) {
                 return Ok(end);
             }
         }
@@ -62,6 +59,15 @@ impl Parser<'_> {
         self.scratch.extra.push(record.path, LastStep::Field(&group.pointer), start..end);
         self.check_extra_cost(start)?;
         Ok(end)
+    }
+
+    /// Returns whether a column has a value that came under its current name through the group.
+    fn shows(&self, group: &Group, columns: &[Column], record: Reading<'_>) -> bool {
+        let aliased = self.scratch.aliased.get(record.first_aliased..).unwrap_or_default();
+        group.fields.iter().any(|field| {
+            let has_value = columns.get(*field).is_some_and(|column| column.has_value(record.row));
+            has_value && !aliased.iter().any(|aliased| aliased.field == *field)
+        })
     }
 
     /// Reads the value of a member without a column, whose key is at `key_at` and whose colon ends at

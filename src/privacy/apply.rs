@@ -365,14 +365,16 @@ fn meet_names<'p>(names: &[JsonPath], tokens: &'p [String]) -> Met<'p> {
 }
 
 /// Tells whether the value at `pointer` of `_extra` is a key of one of the properties that the steps
-/// lead to.
+/// lead to, or may hold one.
 fn is_key(pointer: &str, steps: &[Step]) -> bool {
     let tokens: Vec<String> = pointer_tokens(pointer).collect();
     let mut tokens = tokens.as_slice();
     for step in steps {
         match meet(step, tokens) {
             Met::On(rest) => tokens = rest,
-            Met::Above | Met::Not => return false,
+            // A whole object of `_extra` may hold the key.
+            Met::Above => return !tokens.is_empty(),
+            Met::Not => return false,
         }
     }
     true

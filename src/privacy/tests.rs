@@ -249,3 +249,78 @@ fn case_12_the_rule_of_the_user_reaches_the_tag_wherever_the_exporter_puts_it() 
     let events = decoded.batch.column_by_name("events").unwrap();
     assert!(format!("{events:?}").contains("ann@x.org"));
 }
+
+#[test]
+fn rules_reach_values_by_the_names_that_documents_have_for_them() {
+    let time = r#"{"type":"long","logicalType":"timestamp-millis"}"#;
+    let avsc = format!(
+        r#"{{"type":"record","name":"t","fields":[
+        {{"name":"tag","type":"string","json":"dt.user.tag"}},
+        {{"name":"mail","type":"string","json":["user","mail"],"json_aliases":["old.mail"]}},
+        {{"name":"at","type":{time},"from":["iso8601"],"json":"the.time"}},
+        {{"name":"at_nanos","type":"long","nanos_of":"at"}},
+        {{"name":"props","type":{{"type":"map","values":"string"}},"json_prefix":"props."}},
+        {{"name":"numbers","type":{{"type":"map","values":"double"}},"json_prefix":"props."}}]}}"#
+    );
+    let schema = Arc::new(TableSchema::parse(&avsc).unwrap());
+    let treated = |rules: &[(&str, &str)], line: &str| {
+        let mut all = Rules::default();
+        for (path, action) in rules {
+            all.add(path, action, &[&schema]).unwrap();
+        }
+        let mut decoder = Decoder::new(Arc::clone(&schema), "n".into());
+        decoder.push(&Body {
+            seq: Seq(1),
+            received_at: Micros(0),
+            table: "t".into(),
+            form: Form::Ndjson,
+            first_line: 1,
+            bytes: line.to_owned().into(),
+            stored: None,
+        });
+        let mut decoded = decoder.finish();
+        Applied::new(&all, &schema, key(), Revision::LATEST).apply(&mut decoded).unwrap();
+        serde_json::to_value(to_document(&decoded.batch, 0, &schema).unwrap()).unwrap()
+    };
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let none = serde_json::json!({});
+    for line in [r#"{"dt.user.tag":"ann"}"#, r#"{"dt.user.tag":["ann"]}"#] {
+        assert_eq!(treated(&[("tag", "drop")], line), none, "{line}");
+    }
+    let hashed = treated(&[("tag", "hash")], r#"{"dt.user.tag":5}"#);
+    assert_eq!(hashed, serde_json::json!({"dt.user.tag": hash("5")}));
+    for (line, left) in [
+        (r#"{"user":{"mail":"a@x"}}"#, "{}"),
+        (r#"{"user":{"mail":5,"x":1}}"#, r#"{"user":{"x":1}}"#),
+        (r#"{"old.mail":"a@x"}"#, "{}"),
+        (r#"{"old.mail":"a@x","user":{"mail":"b@x"}}"#, "{}"),
+        // A whole object may hold the value: it comes twice, or is none.
+        (r#"{"user":{"mail":"a@x"},"user":{"mail":"b@x"}}"#, "{}"),
+        (r#"{"user":"a@x"}"#, "{}"),
+        (r#"{"users":"a@x"}"#, r#"{"users":"a@x"}"#),
+    ] {
+        assert_eq!(treated(&[("mail", "drop")], line), json(left), "{line}");
+    }
+    for line in [r#"{"the.time":"2026-11-25T10:00:00.123456789Z"}"#, r#"{"the.time":"yesterday"}"#]
+    {
+        assert_eq!(treated(&[("at", "drop")], line), none, "{line}");
+    }
+    let nanos = r#"{"the.time":"2026-11-25T10:00:00.123456789Z"}"#;
+    let left = json(r#"{"the.time":"2026-11-25T10:00:00.123456Z"}"#);
+    assert_eq!(treated(&[("at_nanos", "drop")], nanos), left);
+    let line = r#"{"props.mail":"a@x","props.plan":"gold","props.n":1.5,"props.l":[1]}"#;
+    let left = json(r#"{"props.plan":"gold","props.n":1.5,"props.l":[1]}"#);
+    assert_eq!(treated(&[("props.mail", "drop")], line), left);
+    for line in [
+        r#"{"props.mail":7.5}"#,
+        r#"{"props.mail":["a@x"]}"#,
+        r#"{"props.mail":"a","props.mail":"b"}"#,
+    ] {
+        assert_eq!(treated(&[("props.mail", "drop")], line), none, "{line}");
+    }
+    let hashed = treated(&[("props.mail", "hash")], r#"{"props.mail":7.5,"props.plan":"x"}"#);
+    assert_eq!(hashed, json(r#"{"props.plan":"x"}"#));
+    assert_eq!(treated(&[("props", "drop")], line), none);
+    let said = Rules::default().add("dt.user.tag", "drop", &[&schema]).unwrap_err();
+    assert!(said.ends_with("did you mean `tag`?"), "{said}");
+}

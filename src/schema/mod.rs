@@ -126,12 +126,26 @@ pub struct TableSchema {
     pub avsc: String,
 }
 
+impl TableSchema {
+    /// Returns the time column of the default partition `date`: that of a built-in table, or one of its
+    /// name; `None` where there is none, or a column `date`, which engines would see twice.
+    #[must_use]
+    pub fn start_column(&self) -> Option<&'static str> {
+        let is_time = |name: &&str| {
+            self.fields.iter().any(|f| f.name == *name && f.kind == Kind::TimestampMillis)
+        };
+        let start = ["startTime", "start_time"].into_iter().find(is_time)?;
+        let taken = self.fields.iter().any(|field| field.name.eq_ignore_ascii_case("date"));
+        (!taken).then_some(start)
+    }
+}
+
 /// One named value: a column, or a member of a struct.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// The exporter's current name.
+    /// The name of the column, and of the member of documents unless [`Field::json`] has another.
     pub name: String,
-    /// The older names of the same value.
+    /// The older names of the same value in documents.
     pub aliases: Vec<String>,
     /// The documentation of the value, with its unit.
     pub doc: String,

@@ -284,3 +284,135 @@ fn the_fingerprint_follows_meaning_and_nothing_else() {
     prints.dedup();
     assert_eq!(prints.len(), other.len() + 1);
 }
+
+#[test]
+fn members_and_forms_of_a_field_are_read() {
+    let table = table(&format!(
+        r#"{{"name":"a","type":"long","json":"x.y/ ä","json_aliases":["b",["c","d"]],"aliases":["e"],"from":["text","number"]}},
+           {{"name":"x","type":"long","json":["p","q"]}},
+           {{"name":"t","type":{TIME},"from":["iso8601","millis"]}},
+           {{"name":"t_ns","type":"long","nanos_of":"t"}},
+           {{"name":"u","type":{TIME},"from":["millis"]}},
+           {{"name":"m","type":{{"type":"map","values":"string"}},"json_prefix":"props."}},
+           {{"name":"n","type":{{"type":"map","values":"long"}},"json_prefix":"props.","from":["text"]}}"#
+    ))
+    .expect("parses");
+    let paths = |at: usize| table.fields[at].json_paths().map(<[_]>::to_vec).collect::<Vec<_>>();
+    assert_eq!(paths(0), [vec!["x.y/ ä"], vec!["e"], vec!["b"], vec!["c", "d"]]);
+    assert_eq!(table.fields[0].from, [Form::Text, Form::Number]);
+    assert_eq!(paths(1), [["p", "q"]]);
+    assert_eq!(
+        (paths(2), &table.fields[2].from),
+        (vec![vec!["t".to_owned()]], &vec![Form::Iso8601, Form::Millis])
+    );
+    assert_eq!(paths(3), [[""; 0]; 0]);
+    assert!(table.fields[4].from.is_empty(), "the only form of its kind");
+    assert_eq!(paths(5), [[""; 0]; 0]);
+    assert!(table.has_members());
+}
+
+#[test]
+fn members_with_two_columns_and_forms_of_other_types_are_refused() {
+    let long = |name: &str, more: &str| format!(r#"{{"name":"{name}","type":"long"{more}}}"#);
+    let two = |a: &str, b: &str| table(&format!("{},{}", long("a", a), long("b", b)));
+    let one = |kind: &str, more: &str| table(&format!(r#"{{"name":"a","type":{kind}{more}}}"#));
+    let map = r#"{"type":"map","values":"long"}"#;
+    for (schema, at, why) in [
+        (two(r#","json":"x""#, r#","json":"x""#), "t.b", r#"read from "x", as a is"#),
+        (
+            two(r#","json":["x","y"]"#, r#","json":["x","y"]"#),
+            "t.b",
+            r#"read from ["x", "y"], as a is"#,
+        ),
+        (two(r#","json":"b""#, ""), "t.b", r#"read from "b", as a is"#),
+        (
+            two(r#","json":["x","y"]"#, r#","json":"x""#),
+            "t.b",
+            "a member that is a column has none within",
+        ),
+        (
+            two(r#","json":"x""#, r#","json":["x","y","z"]"#),
+            "t.b",
+            "a member that is a column has none within",
+        ),
+        (two(r#","json":["x","y"]"#, r#","aliases":["x"]"#), "t.b", "has none within"),
+        (two("", r#","json_aliases":["a"]"#), "t.b", "its alias a is a name or an alias"),
+        (one(r#""long""#, r#","json":[]"#), "t.a", "not an empty list"),
+        (
+            one(r#""long""#, r#","json":["x",5]"#),
+            "t.a",
+            "a name in \"json\" is a string, not a number",
+        ),
+        (one(r#""long""#, r#","json":{}"#), "t.a", "not an object"),
+        (one(r#""long""#, r#","json_aliases":"x""#), "t.a", "is a list of names and paths"),
+        (one(r#""long""#, r#","json_prefix":"x""#), "t.a", "is for a map"),
+        (one(map, r#","json_prefix":"""#), "t.a", "is empty"),
+        (one(map, r#","json_prefix":"x","json":"y""#), "t.a", "has no other names"),
+        (one(r#""string""#, r#","from":["text"]"#), "t.a", "is for numbers, booleans and times"),
+        (one(r#""long""#, r#","from":["millis"]"#), "t.a", "for this type: number, text"),
+        (one(r#""long""#, r#","from":"text""#), "t.a", "is a list of forms"),
+        (one(r#""long""#, r#","from":["text","text"]"#), "t.a", "is twice"),
+        (one(TIME, r#","from":["millis","nanos"]"#), "t.a", "have one unit"),
+        (one(TIME, r#","from":["text","iso8601"]"#), "t.a", "needs the unit"),
+        (two("", r#","nanos_of":"a""#), "t.b", "names no time of its record: a"),
+        (
+            table(&format!(r#"{{"name":"a","type":{TIME}}},{}"#, long("b", r#","nanos_of":"a""#))),
+            "t.b",
+            "never has nanoseconds",
+        ),
+        (
+            table(&format!(
+                r#"{{"name":"a","type":{map},"json_prefix":"x."}},{{"name":"b","type":{map},"json_prefix":"x."}}"#
+            )),
+            "t.b",
+            "that of a, a map of the same type",
+        ),
+        (
+            table(&format!(
+                r#"{{"name":"a","type":{map},"json_prefix":"x."}},{{"name":"b","type":{map},"json_prefix":"x.y."}}"#
+            )),
+            "t.b",
+            "whose prefix begins like it",
+        ),
+    ] {
+        assert_refused(schema, at, why);
+    }
+    // A path leads through a column of another record, and two records may have one member each.
+    let record =
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":"long","json":["x","y"]}]}"#;
+    one(record, r#","json":"x""#).expect("parses");
+}
+
+#[test]
+fn members_and_forms_change_the_fingerprint_and_nothing_else_does() {
+    let of = |more: &str| {
+        let time = format!(r#"{{"name":"b","type":{TIME},"from":["iso8601"]}}"#);
+        table(&format!(r#"{{"name":"a","type":"long"{more}}},{time}"#)).expect(more).fingerprint
+    };
+    let all = [
+        of(""),
+        of(r#","json":"x""#),
+        of(r#","json":["x","y"]"#),
+        of(r#","json":"x|y""#),
+        of(r#","json_aliases":["x"]"#),
+        of(r#","json_aliases":[["x","y"]]"#),
+        of(r#","from":["text"]"#),
+        of(r#","from":["text","number"]"#),
+        of(r#","from":["number","text"]"#),
+        of(r#","nanos_of":"b""#),
+    ];
+    let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len());
+    assert_eq!(of(r#","from":["number"]"#), of(""));
+}
+
+#[test]
+fn a_schema_of_builds_without_members_is_read_as_they_read_it() {
+    let text = r#"{"type":"record","name":"t","fields":[
+        {"name":"a","type":"long","json":{"any":"thing"},"from":"a file"}]}"#;
+    assert!(TableSchema::parse(text).is_err());
+    let earlier = TableSchema::parse_without_members(text).expect("parses");
+    assert!(!earlier.has_members());
+    let plain = r#"{"type":"record","name":"t","fields":[{"name":"a","type":"long"}]}"#;
+    assert_eq!(earlier.fingerprint, TableSchema::parse(plain).expect("parses").fingerprint);
+}

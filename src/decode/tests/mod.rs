@@ -6,6 +6,7 @@ mod forms;
 mod fuzz;
 mod generate;
 mod long;
+mod members;
 mod property;
 mod unread;
 mod values;

@@ -4,7 +4,7 @@
 //! same schema gives the same text, byte for byte.
 //!
 //! The DDL describes the lake as it is laid out by default: partitioned by `date`, the UTC day
-//! of `startTime`. For a schema without such a column, or with a `date` of its own, it names no
+//! of `startTime` (of `start_time` in the tables of Grail). For a schema without such a column, or with a `date` of its own, it names no
 //! partition column and says so; the columns of a configuration's own template are for its owner to
 //! add. Locations are those of the default lake, each on a line of its own to be changed.
 
@@ -27,7 +27,7 @@ pub(crate) use spark::{literal as spark_literal, sql_type as spark_type};
 pub(crate) use trino::sql_type as trino_type;
 pub use trino::trino_ddl;
 
-use super::{Kind, TableSchema};
+use super::TableSchema;
 
 /// The formats in which a schema can be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +65,14 @@ const PARTITION: &str = "date";
 const NO_PARTITION: &str = "-- The default partition (date, the UTC day of startTime) does not fit this schema: \
      add the\n-- partition columns of your own template.\n";
 
-/// Returns whether the default layout fits the schema: it has a time `startTime`, and no column
-/// that engines would take for the partition column.
+/// Returns whether the default layout fits the schema: see [`TableSchema::start_column`].
 fn has_default_partition(schema: &TableSchema) -> bool {
-    let start =
-        schema.fields.iter().any(|f| f.name == "startTime" && f.kind == Kind::TimestampMillis);
-    start && !schema.fields.iter().any(|f| f.name.eq_ignore_ascii_case(PARTITION))
+    schema.start_column().is_some()
+}
+
+/// Returns the documentation of the partition column.
+fn partition_doc(schema: &TableSchema) -> String {
+    format!("UTC day of {}.", schema.start_column().unwrap_or_default())
 }
 
 /// Returns `text` as a comment of SQL: each line after `-- `.

@@ -4,7 +4,7 @@
 //! words of SQL. Docs stand as COMMENTs at every level. Nothing is NOT NULL: Spark makes every
 //! column of a table over files nullable, whatever is said.
 
-use super::{NO_PARTITION, PARTITION, has_default_partition, sql_comment};
+use super::{NO_PARTITION, PARTITION, has_default_partition, partition_doc, sql_comment};
 use crate::schema::{EXTRA, Field, INGEST_ID, INGEST_TIME, Kind, TableSchema};
 
 /// Returns CREATE TABLE … USING parquet.
@@ -32,7 +32,8 @@ pub fn spark_ddl(schema: &TableSchema) -> String {
     text.push_str("\n)\nUSING parquet\n");
     if partitioned {
         text.push_str(&format!(
-            "PARTITIONED BY (`{PARTITION}` DATE COMMENT 'UTC day of startTime.')\n"
+            "PARTITIONED BY (`{PARTITION}` DATE COMMENT '{}')\n",
+            partition_doc(schema)
         ));
     }
     text.push_str(&format!("LOCATION 'data/lake/{}'\n", schema.name));

@@ -4,7 +4,9 @@
 //! words of SQL; Trino shows them in small letters. Docs stand as COMMENTs of columns; members of a row
 //! cannot have one.
 
-use super::{NO_PARTITION, PARTITION, has_default_partition, literal, quoted, sql_comment};
+use super::{
+    NO_PARTITION, PARTITION, has_default_partition, literal, partition_doc, quoted, sql_comment,
+};
 use crate::schema::{EXTRA, Field, INGEST_ID, INGEST_TIME, Kind, TableSchema};
 
 /// Returns CREATE TABLE … WITH (external_location = …).
@@ -33,7 +35,11 @@ pub fn trino_ddl(schema: &TableSchema) -> String {
     column(&mut text, EXTRA, &Kind::String, "JSON object of what fits no column, by JSON Pointer.");
     if partitioned {
         // Partition columns are the last ones.
-        text.push_str(&format!("  {} DATE COMMENT 'UTC day of startTime.'\n", quoted(PARTITION)));
+        text.push_str(&format!(
+            "  {} DATE COMMENT '{}'\n",
+            quoted(PARTITION),
+            partition_doc(schema)
+        ));
     } else {
         text.truncate(text.trim_end_matches([',', '\n']).len());
         text.push('\n');
