@@ -70,7 +70,9 @@ pub(crate) fn members<'c>(
         if let Some(prefix) = &field.json.prefix {
             let cell = cell(array.as_ref(), row, &field.kind, &field.from).map_err(mismatch)?;
             let Some(Value::Object(entries)) = cell else { continue };
-            members.extend(entries.into_iter().map(|(key, of)| (format!("{prefix}{key}"), of)));
+            // A null is as good as missing here: privacy rules make some.
+            let entries = entries.into_iter().filter(|(_, of)| !matches!(of, Value::Null));
+            members.extend(entries.map(|(key, of)| (format!("{prefix}{key}"), of)));
             continue;
         }
         let beyond = fields.iter().find(|of| of.json.nanos_of.as_ref() == Some(&field.name));

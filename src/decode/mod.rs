@@ -68,6 +68,21 @@
 //! | record | objects | |
 //! | map | objects; a value that does not fit leaves no key | |
 //!
+//! A field of the schema may take other forms besides (`"from"`), or instead:
+//!
+//! | form | column | takes | else `_extra` |
+//! |---|---|---|---|
+//! | `text` | long, double, boolean, time | a string that is the JSON of the other form: `"42"` | `" 42"`, `"042"` |
+//! | `seconds` | time | numbers, with a fraction too | |
+//! | `micros`, `nanos` | time | integers | nanoseconds that no field has |
+//! | `iso8601` | time | text by RFC 3339, with an offset | `2026-11-25`, a time without an offset |
+//!
+//! A time has microseconds; the nanoseconds beyond go to the field that has them (`"nanos_of"`), and without
+//! one such a time does not fit. A value in one of several forms comes back in the first of them that can
+//! say it, times in UTC: like the spelling of a number, that is no difference. Values are read from the
+//! members that the schema names (`"json"`), objects without a column of their own among their paths, and
+//! by the beginning of their names (`"json_prefix"`): see `members.rs`.
+//!
 //! Repeated names and aliases: see `conflicts.rs`; in short, the first value of a name has the
 //! column, and a current name comes before its aliases.
 
@@ -76,6 +91,7 @@
 //! ```text
 //!  decoder ─▶ body (+ array, documents, unread) ─▶ record ⇄ value ─▶ {string, number, skip} ─▶ scan
 //!                │                │  conflicts: repeated names, aliases, other types
+//!                │                │  members: groups, prefixes; formed, rfc3339: forms of values
 //!                ▼                ▼
 //!        rows, progress       parser: state, faults, cost ─▶ {extra, keys, plan, reject}
 //! ```
