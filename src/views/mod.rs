@@ -28,6 +28,7 @@ mod rules;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod unnest;
 
 pub use dialect::Dialect;
 

@@ -1,8 +1,8 @@
 //! The view of properties: a query for each list, so that a filter on `level` and `type` reads one.
 
 use super::dialect::Writer;
-use super::elements::{ELEMENT, INDEX, Session, index, member, named, pointer, unnested};
 use super::latest_name;
+use super::unnest::{ELEMENT, INDEX, Session, index, member, named, pointer, unnested};
 use crate::schema::{Field, Kind};
 use crate::table::flat::{Flat, Level, POSITION, PropertyList, element, property_lists};
 

@@ -1,0 +1,99 @@
+//! Lists as rows, with the session's columns beside each element.
+
+use super::columns::{of_session, partitions};
+use super::dialect::{Dialect, Writer};
+use crate::schema::{EXTRA, Field, INGEST_ID, INGEST_TIME};
+use crate::table::flat::session_column;
+
+/// The names of an element and its index within a statement.
+pub(super) const ELEMENT: &str = "_element";
+pub(super) const INDEX: &str = "_index";
+
+/// The parts of a query of elements that do not depend on the list.
+pub(super) struct Session<'a> {
+    /// The session's columns, each by its name and the flat table's.
+    pub(super) columns: Vec<(&'a str, &'a str)>,
+    partitions: Vec<&'a str>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(writer: &Writer<'a>, fields: &'a [Field]) -> Session<'a> {
+        let columns = of_session(writer, fields, session_column);
+        Session { columns, partitions: partitions(writer) }
+    }
+
+    /// Lists what an inner query takes along.
+    pub(super) fn taken(&self, writer: &Writer<'_>) -> Vec<String> {
+        let columns = self.columns.iter().map(|(source, _)| *source);
+        let lineage = [INGEST_TIME, INGEST_ID, EXTRA];
+        let all = columns.chain(lineage).chain(self.partitions.iter().copied());
+        all.map(|name| writer.name(name)).collect()
+    }
+
+    /// Lists the outer query's columns of the session.
+    pub(super) fn begin(&self, writer: &Writer<'_>) -> Vec<String> {
+        let columns = self.columns.iter();
+        columns.map(|(source, name)| named(writer, &writer.name(source), name)).collect()
+    }
+
+    /// Lists the outer query's last columns; `prefix` gives the pointer of the element.
+    pub(super) fn end(&self, writer: &Writer<'_>, prefix: &str) -> Vec<String> {
+        let name = |name: &&str| writer.name(name);
+        let mut columns: Vec<String> = [INGEST_TIME, INGEST_ID].iter().map(name).collect();
+        let extra = writer.extra_below(&writer.name(EXTRA), prefix);
+        columns.push(named(writer, &extra, EXTRA));
+        columns.extend(self.partitions.iter().map(name));
+        columns
+    }
+}
+
+/// Writes a column with its name.
+pub(super) fn named(writer: &Writer<'_>, what: &str, name: &str) -> String {
+    format!("{what} AS {}", writer.name(name))
+}
+
+/// Writes an index as a long.
+pub(super) fn index(writer: &Writer<'_>, index: &str) -> String {
+    format!("CAST({} AS BIGINT)", writer.name(index))
+}
+
+/// Writes a member of a record.
+pub(super) fn member(writer: &Writer<'_>, record: &str, field: &str) -> String {
+    // A name alone before a dot may be taken for a relation's.
+    format!("x.{}.{}", writer.name(record), writer.name(field))
+}
+
+/// Writes a query with a row for each element of a list, named with its index from 0 by `names`, and
+/// the columns `taken`.
+pub(super) fn unnested(
+    writer: &Writer<'_>,
+    from: &str,
+    list: &str,
+    names: [&str; 2],
+    taken: &[String],
+) -> String {
+    let [element, index] = names.map(|name| writer.name(name));
+    let taken = taken.join(", ");
+    match writer.dialect {
+        // Far cheaper than a lateral join.
+        Dialect::Duckdb => format!(
+            "SELECT {taken}, unnest({list}) AS {element}, generate_subscripts({list}, 1) - 1 AS {index}\n\
+             FROM {from}"
+        ),
+        Dialect::Spark => format!(
+            "SELECT {taken}, {element}, {index}\nFROM {from}\n\
+             LATERAL VIEW posexplode({list}) AS {index}, {element}"
+        ),
+        // Of records, the members would become columns, and a null be a record of nulls.
+        Dialect::Trino => format!(
+            "SELECT {taken}, {element}, {index} - 1 AS {index}\nFROM {from}\n\
+             CROSS JOIN UNNEST(transform({list}, e -> ROW(e))) WITH ORDINALITY AS u ({element}, {index})"
+        ),
+    }
+}
+
+/// Writes the start of an element's pointers, up to and with the slash.
+pub(super) fn pointer(writer: &Writer<'_>, list: &str, index: &str) -> String {
+    let start = writer.text(&format!("/{list}/"));
+    format!("{start} || CAST({} AS VARCHAR(20)) || '/'", writer.name(index))
+}
