@@ -5,17 +5,20 @@ Trino is large and slow to start: only `tests/run trino` runs this.
 
 import copy
 import datetime
+import json
 import subprocess
 
 import pytest
 from conftest import need
 from harness import place
 from harness import trino as trino_harness
+from harness import views as model
 from harness.delta import DeltaLake, differences, plain, rows
 from harness.iceberg import IcebergLake
 from harness.lake import TABLE, Lake
 from harness.server import land
 from sessions import Sessions
+from test_views import PARTS, odd
 
 pytestmark = [pytest.mark.trino, pytest.mark.timeout(900)]
 
@@ -36,7 +39,8 @@ def lakes(seaweedfs_catalog, catalogs, tmp_path_factory):
     made = {}
     samples = place.CURL_CHECK.read_bytes(), place.CLASSIC.read_bytes()
     others = Sessions("trino", days=3).bulk(300)[1], b'{"userSessionId":"no time","stringTags":{"a":"b"}}\n'
-    sent = (*samples, *others)
+    parts = "".join(json.dumps(document) + "\n" for document in odd()).encode(), PARTS.read_bytes()
+    sent = (*samples, *others, *parts)
     for form in FORMATS:
         at = seaweedfs_catalog.store.lake(f"trino-{form.replace('_', '-')}")
         if form in catalogs:
@@ -82,7 +86,7 @@ def tables(trino, lakes):
 @pytest.mark.parametrize("form", FORMATS)
 def test_all_values_of_all_columns(trino, lakes, tables, form):
     wanted = rows(lakes[form].connection.execute(f"SELECT * FROM {lakes[form].source()}").to_arrow_table())
-    assert len(wanted) == 305
+    assert len(wanted) == 305 + 14 + 4
     found = trino.rows(f"SELECT * FROM {tables[form]}")
     by_id = lambda row: row["_ingest_id"]  # noqa: E731
     found = sorted((folded(plain(row)) for row in found), key=by_id)
@@ -111,6 +115,26 @@ def test_filters_and_lists(trino, lakes, tables, form):
         by_duckdb = (other or sql).format(t=lakes[form].source())
         expected = [list(row) for row in lakes[form].connection.execute(by_duckdb).fetchall()]
         assert trino.query(sql.format(t=tables[form])) == expected, sql
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_views(trino, lakes, tables, form):
+    """The views that the program prints show what the model makes of the table's rows."""
+    lake, schema = lakes[form], tables[form].rsplit(".", 1)[0]
+    flags = ["--lake", lake.at.uri, "--table-format", form.split("_")[0]]
+    printed = subprocess.run(
+        [place.binary(), "schema", "--format", "views-trino", *flags], capture_output=True, check=True
+    ).stdout.decode()
+    for statement in printed.split(";\n"):
+        if statement.strip():
+            trino.query(statement, schema=schema)
+    kept = lake.connection.execute(f"SELECT * FROM {lake.source()}").to_arrow_table().to_pylist()
+    if not form.startswith("iceberg"):
+        kept = [row | {"_ingest_time": in_millis(row["_ingest_time"])} for row in kept]
+    for view, rows_of_view in model.expected(kept).items():
+        found = [model.shape(row) for row in trino.rows(f"SELECT * FROM {schema}.{view}")]
+        found = [folded(row) for row in model.in_order(found)]
+        assert found and not differences(found, [folded(row) for row in rows_of_view]), view
 
 
 def in_millis(time):

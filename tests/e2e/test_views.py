@@ -245,6 +245,10 @@ def test_duckdb_over_tables_with_a_log(form, tmp_path, request):
     agree(by_duckdb(connection), model.expected(rows_of(connection, lake.source())))
 
 
+# Reading a handful of rows takes as long as compiling a query of many scans.
+QUICK = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+
+
 @pytest.mark.spark
 @pytest.mark.parametrize("form", ["plain", "delta", "iceberg"])
 def test_spark(spark, form, tmp_path, request):
@@ -253,7 +257,7 @@ def test_spark(spark, form, tmp_path, request):
         lake = IcebergLake(catalog.lake("spark-views"), catalog, "of_spark_views")
     else:
         lake = (DeltaLake if form == "delta" else Lake)(LocalStore(tmp_path).lake("lake"))
-    landed(tmp_path, lake, form, 300)
+    landed(tmp_path, lake, form, 100)
     script = printed(tmp_path, lake, "spark", form)
     if form == "iceberg":
         script = script.replace("`lake`.", f"`{catalog.attach_spark(spark, lake.at)}`.")
@@ -263,9 +267,16 @@ def test_spark(spark, form, tmp_path, request):
         if statement.strip():
             spark.sql(statement)
     wanted = model.expected(rows_of(lake.connection, lake.source()))
-    agree(lambda view: shown(spark.table(view).toArrow()), wanted)
-    for view in [*VIEWS, TABLE]:
-        spark.catalog.dropTempView(view)
+    before = {name: spark.conf.get(name) for name in QUICK}
+    for name, value in QUICK.items():
+        spark.conf.set(name, value)
+    try:
+        agree(lambda view: shown(spark.table(view).toArrow()), wanted)
+    finally:
+        for view in [*VIEWS, TABLE]:
+            spark.catalog.dropTempView(view)
+        for name, value in before.items():
+            spark.conf.set(name, value)
 
 
 @pytest.mark.soak

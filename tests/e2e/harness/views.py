@@ -169,13 +169,14 @@ def shape(row):
             value = json.loads(value)
         if name == "_extras" and value:
             value = [json.loads(extra) if isinstance(extra, str) else extra for extra in value]
-        if name.endswith("Tags") and value is not None:
+        if name.lower().endswith("tags") and value is not None:
             value = sorted(pairs(value))
         made[name] = plain(value)
     return dict(sorted(made.items()))
 
 
 def in_order(rows):
-    """Rows in an order that every engine's have."""
+    """Rows in an order that every engine's have, whatever the case of its names."""
     order = ("_ingest_id", "level", "actionPosition", "type", "position")
-    return sorted(rows, key=lambda row: [str(row.get(name)).rjust(6) for name in order])
+    value = lambda row, name: str(row.get(name, row.get(name.lower()))).rjust(6)  # noqa: E731
+    return sorted(rows, key=lambda row: [value(row, name) for name in order])
