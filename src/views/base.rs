@@ -7,7 +7,9 @@
 //! read only the files of the day that a query asks for, on both sides. Rows that a roll has put into
 //! the overflow partition are compared with one another only.
 
+use super::columns::partitions;
 use super::dialect::{Dialect, Writer};
+use super::promoted::with_old_values;
 use super::{PART, SESSION, START, TENANT, has_partition_columns, latest_name};
 use crate::schema::render::{duckdb_type, sql_comment};
 use crate::schema::{EXTRA, INGEST_ID, INGEST_TIME, Kind};
@@ -140,9 +142,10 @@ pub(super) fn latest(writer: &Writer<'_>) -> String {
     let session = writer.name(SESSION);
     group.push(format!("CASE WHEN {session} IS NULL THEN {id} END"));
     let newest = writer.last(&id, &writer.row(&[writer.name(INGEST_TIME), id.clone()]));
+    let columns = all_columns(writer);
     let query = |filter: &str, on: &str| {
         format!(
-            "SELECT t.* FROM {table} AS t JOIN (\n  SELECT {day} AS k_day, {newest} AS k_id\n  FROM {table}\
+            "SELECT {columns} FROM {table} AS t JOIN (\n  SELECT {day} AS k_day, {newest} AS k_id\n  FROM {table}\
              {filter}\n  GROUP BY {}\n) AS k ON t.{id} = k.k_id AND {on}",
             group.join(", ")
         )
@@ -151,6 +154,22 @@ pub(super) fn latest(writer: &Writer<'_>) -> String {
     let undated = query(&format!(" WHERE {day} IS NULL"), &format!("t.{day} IS NULL"));
     let name = latest_name(&writer.table.name);
     format!("{}\n{dated}\nUNION ALL\n{undated};\n\n", writer.create(&name))
+}
+
+/// Lists the table's columns: all that it has, unless some were promoted and have values of before.
+fn all_columns(writer: &Writer<'_>) -> String {
+    let fields = &writer.table.schema.fields;
+    if !fields.iter().any(|field| field.promoted) {
+        return "t.*".to_owned();
+    }
+    let own = |name: &str| format!("t.{}", writer.name(name));
+    let start = writer.text("/");
+    let columns = fields.iter().map(|field| {
+        let column = with_old_values(writer, field, own(&field.name), &start);
+        format!("{column} AS {}", writer.name(&field.name))
+    });
+    let lineage = [INGEST_TIME, INGEST_ID, EXTRA].into_iter().chain(partitions(writer));
+    columns.chain(lineage.map(own)).collect::<Vec<_>>().join(",\n  ")
 }
 
 /// Returns the column by which files are left out: the partition by `startTime`, or else that itself.

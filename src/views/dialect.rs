@@ -159,6 +159,14 @@ impl Writer<'_> {
         }
     }
 
+    /// Writes whether a text has another within it.
+    pub(super) fn contains(&self, text: &str, part: &str) -> String {
+        match self.dialect {
+            Dialect::Duckdb | Dialect::Spark => format!("contains({text}, {part})"),
+            Dialect::Trino => format!("strpos({text}, {part}) > 0"),
+        }
+    }
+
     /// Writes the members of the JSON object `extra` below a pointer, which `prefix` gives with its last
     /// slash: keyed by what follows the pointer. Null if there are none.
     pub(super) fn extra_below(&self, extra: &str, prefix: &str) -> String {
@@ -178,10 +186,7 @@ impl Writer<'_> {
                  (k, v) -> substr(k, length({prefix}))) AS JSON))"
             ),
         };
-        let contains = match self.dialect {
-            Dialect::Duckdb | Dialect::Spark => format!("contains({extra}, {prefix})"),
-            Dialect::Trino => format!("strpos({extra}, {prefix}) > 0"),
-        };
+        let contains = self.contains(extra, prefix);
         // Most rows have nothing there, and nothing of theirs is parsed.
         format!("CASE WHEN {contains} THEN nullif({object}, '{{}}') END")
     }

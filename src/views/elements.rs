@@ -4,6 +4,7 @@
 //! flat table in the lake is partitioned by the element's own time.
 
 use super::dialect::Writer;
+use super::promoted::with_old_values;
 use super::unnest::{ELEMENT, INDEX, Session, index, member, named, pointer, unnested};
 use super::{latest_name, properties};
 use crate::schema::Field;
@@ -42,9 +43,13 @@ fn of_list(writer: &Writer<'_>, list: &str, fields: &[Field]) -> String {
         unnested(writer, &from, &writer.name(list), [ELEMENT, INDEX], &session.taken(writer));
     let mut columns = session.begin(writer);
     columns.push(named(writer, &index(writer, INDEX), POSITION));
-    let own = fields.iter().skip(columns.len());
-    columns.extend(own.map(|f| named(writer, &member(writer, ELEMENT, &f.name), &f.name)));
-    columns.extend(session.end(writer, &pointer(writer, list, INDEX)));
+    let before = pointer(writer, list, INDEX);
+    let elements = element(&writer.table.schema, list).unwrap_or_default();
+    columns.extend(elements.iter().map(|field| {
+        let own = member(writer, ELEMENT, &field.name);
+        named(writer, &with_old_values(writer, field, own, &before), &field.name)
+    }));
+    columns.extend(session.end(writer, &before));
     let columns = columns.join(",\n  ");
     let element = writer.name(ELEMENT);
     format!("SELECT\n  {columns}\nFROM (\n{inner}\n) AS x\nWHERE {element} IS NOT NULL")

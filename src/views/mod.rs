@@ -23,6 +23,7 @@ mod base;
 mod columns;
 mod dialect;
 mod elements;
+mod promoted;
 mod properties;
 mod rules;
 mod sessions;

@@ -230,6 +230,69 @@ def test_a_table_that_has_no_sessions_has_no_views(command):
     assert "--lake is for views only" in command("schema", "--format", "avro", "--lake", "x", expect=2)
 
 
+PROMOTED = [
+    ("/plan", "string"),
+    ("/a~1b", "long"),
+    ("/seen", "time"),
+    ("/userActions/*/heap", "double"),
+    ("/events/*/kept", "boolean"),
+]
+
+
+def promote(folder):
+    """Writes a schema with columns for these fields; returns it as flags."""
+    schema = SCHEMA
+    for number, (pointer, kind) in enumerate(PROMOTED):
+        text = run(folder, "schema", "promote", pointer, "--type", kind, "--schema", str(schema))
+        schema = folder / f"schema-{number}.avsc"
+        schema.write_text(text)
+    return ["--schema", str(schema)]
+
+
+def promotable():
+    """Values of the type of the column, and of others: a document for each column of the first kind."""
+    base = {"tenantId": "t", "startTime": NOON}
+    values = [
+        ("gold", 7, NOON, 0.5, True),
+        ("", 2.0, float(NOON), 3, False),
+        (5, "7", "x", "0.5", "true"),
+        ("5", 7.5, 9e15, None, 1),
+        (None, None, None, None, None),
+    ]
+    for number, (plan, ab, seen, heap, kept) in enumerate(values):
+        actions = [{"name": "first"}] * number + [{"name": "last", "heap": heap}]
+        yield base | {"userSessionId": f"S{number}", "plan": plan, "a/b": ab, "seen": seen} | {
+            "userActions": actions,
+            "events": [{"kept": kept}],
+        }
+
+
+SHOWN = [
+    ("SELECT userSessionId, plan, a_b, epoch_ms(seen) FROM {}sessions ORDER BY 1",
+     [("S0", "gold", 7, NOON), ("S1", "", 2, NOON), ("S2", None, None, None), ("S3", "5", None, None), ("S4",) + (None,) * 3]),
+    ("SELECT userSessionId, heap FROM {}user_actions WHERE name = 'last' ORDER BY 1",
+     [("S0", 0.5), ("S1", 3.0), ("S2", None), ("S3", None), ("S4", None)]),
+    ("SELECT userSessionId, kept FROM {}user_events ORDER BY 1",
+     [("S0", True), ("S1", False), ("S2", None), ("S3", None), ("S4", None)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["before", "after", "both"])
+def test_a_promoted_column_has_the_values_of_before(tmp_path, order):
+    """Whether rows landed before the column was there, after, or some before and some after."""
+    lake = Lake(LocalStore(tmp_path).lake("lake"))
+    documents, flags = list(promotable()), ["--lake", lake.at.uri]
+    schema = promote(tmp_path)
+    before = {"before": documents, "after": [], "both": documents[::2]}[order]
+    if before:
+        land(tmp_path, before, "before.ndjson", *flags)
+    if after := [document for document in documents if document not in before]:
+        land(tmp_path, after, "after.ndjson", *flags, *schema)
+    lake.connection.execute(run(tmp_path, "schema", "--format", "views-duckdb", *flags, *schema))
+    for sql, wanted in SHOWN:
+        assert lake.connection.execute(sql.format("")).fetchall() == wanted
+
+
 @pytest.mark.parametrize("form", ["delta", "iceberg"])
 def test_duckdb_over_tables_with_a_log(form, tmp_path, request):
     if form == "delta":
