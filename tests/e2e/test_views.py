@@ -233,7 +233,7 @@ def test_a_table_that_has_no_sessions_has_no_views(command):
 PROMOTED = [
     ("/plan", "string"),
     ("/a~1b", "long"),
-    ("/seen", "time"),
+    ("/seen", "timestamp-millis"),
     ("/userActions/*/heap", "double"),
     ("/events/*/kept", "boolean"),
 ]
