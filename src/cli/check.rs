@@ -304,7 +304,10 @@ fn schema(table: &Spec, file: Option<&FilePath>) -> String {
     let origin = match (file, TableSchema::builtin(&table.name)) {
         (Some(file), _) => file.display().to_string(),
         (None, Some(builtin)) if *builtin == *table.schema => "built in".to_owned(),
-        (None, _) => "from a file".to_owned(),
+        (None, _) => match table.rows.parent() {
+            Some(parent) => format!("flat, of {parent}"),
+            None => "from a file".to_owned(),
+        },
     };
     let partition = match table.partition.as_str() {
         "" => "no partitions".to_owned(),

@@ -168,6 +168,11 @@ fn announce(settings: &Settings, address: &str) -> anyhow::Result<()> {
             },
         };
         writeln!(out, "look at it   {query}")?;
+        let flat = settings.tables.iter().filter(|flat| flat.rows.is_derived());
+        let flat: Vec<&str> = flat.map(|flat| &*flat.name).collect();
+        if !flat.is_empty() {
+            writeln!(out, "flat tables  {}", flat.join(", "))?;
+        }
     }
     Ok(out.flush()?)
 }

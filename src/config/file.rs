@@ -307,6 +307,13 @@ fn plain(kind: Kind, value: &DeValue<'_>) -> Option<String> {
         (Kind::Switch, DeValue::Boolean(on)) => Some(on.to_string()),
         (Kind::Switch, _) => None,
         (_, DeValue::String(text)) => Some(text.as_ref().to_owned()),
+        (Kind::Names, DeValue::Array(names)) => {
+            let name = |name: &Spanned<DeValue<'_>>| match name.get_ref() {
+                DeValue::String(name) => Some(name.as_ref().to_owned()),
+                _ => None,
+            };
+            Some(names.iter().map(name).collect::<Option<Vec<_>>>()?.join(","))
+        }
         (Kind::Size { .. } | Kind::Count { .. }, DeValue::Integer(number)) => {
             // Hexadecimal and the like are spelled out, so that one parser reads every layer.
             let value = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
@@ -358,6 +365,7 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Count { word: None, .. } => "a whole number",
         Kind::Count { word: Some(_), .. } => "a whole number or a word in quotes",
         Kind::Switch => "true or false",
+        Kind::Names => "a list of strings",
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Importer {
     pub(super) options: Options,
     pub(super) manifests: Manifests,
     pub(super) key: Option<privacy::Key>,
-    /// The table of the options, alone.
+    /// The table of the options, and its flat tables.
     pub(super) tables: Tables,
     /// Bytes of a chunk of a new import.
     pub(super) chunk_bytes: usize,
@@ -76,7 +76,8 @@ impl Importer {
         runtime: Handle,
     ) -> anyhow::Result<Importer> {
         let key = options.privacy_key.as_deref().map(privacy::Key::read).transpose()?;
-        let tables = Tables::new(vec![options.table.clone()])?;
+        let table = std::iter::once(&options.table);
+        let tables = Tables::new(table.chain(&options.flat).cloned().collect())?;
         // Files span years, and who imports them has chosen them.
         let tables = tables.with_partition_limits(PartitionLimits::IMPORTED);
         let tables = tables.with_file_names(lake.file_names()?);

@@ -55,7 +55,7 @@ impl Landing<'_> {
         stream: Option<Files>,
         progress: &mut Progress,
     ) -> anyhow::Result<Landed> {
-        let table = self.tables.specs().first().ok_or_else(|| anyhow!("no table"))?;
+        let table = self.tables.of_documents().next().ok_or_else(|| anyhow!("no table"))?;
         let options = ChunkOptions {
             table: Arc::clone(&table.name),
             received_at: Micros(manifest.started_at_us),

@@ -18,6 +18,8 @@ pub struct Options {
     pub lake: lake::Options,
     /// The table of all rows.
     pub table: table::Spec,
+    /// Its flat tables.
+    pub flat: Vec<table::Spec>,
     /// The catalog of Iceberg tables; required if the table is one.
     pub catalog: Option<CatalogOptions>,
     /// File of the secret of the table's privacy rules; required if there are any.

@@ -210,7 +210,8 @@ impl Replay {
             return Ok(Replayed { closed: lines, ..none });
         };
         let line = whole_body::line(entry.line, text);
-        let table = self.importer.tables.specs().first().ok_or_else(|| anyhow!("no table"))?;
+        let table =
+            self.importer.tables.of_documents().next().ok_or_else(|| anyhow!("no table"))?;
         let counts = match whole_body::tried(table, &line) {
             Ok(counts) => counts,
             Err(why) => {
@@ -326,7 +327,7 @@ impl Replay {
 
     /// Decodes the lines and returns the indices of those that are rejected.
     fn rejected(&self, lines: &[Line]) -> anyhow::Result<HashSet<usize>> {
-        let table = self.importer.tables.specs().first();
+        let table = self.importer.tables.of_documents().next();
         let table = table.ok_or_else(|| anyhow!("no table"))?;
         let decoder = Decoder::new(Arc::clone(&table.schema), "replay".into());
         let mut decoder = decoder.with_line_limit(table.line_limit_bytes);

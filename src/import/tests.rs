@@ -30,13 +30,22 @@ use crate::lake::{self, Location, QuarantineEntry};
 use crate::publish::publisher::RollLog as _;
 use crate::record::{Micros, Roll, Seq, SeqRange};
 use crate::schema::TableSchema;
-use crate::table::{Spec, Template};
+use crate::table::{Flat, Spec, Template};
 
 const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
     {"name": "id", "type": ["null", "string"], "default": null}
 ]}"#;
 
+/// The schema of sessions that have a flat table.
+const WITH_EVENTS: &str = r#"{"type": "record", "name": "visits", "fields": [
+    {"name": "id", "type": ["null", "string"], "default": null},
+    {"name": "events", "type": {"type": "array", "items": ["null",
+        {"type": "record", "name": "event", "fields": [{"name": "of", "type": "string"}]}]}}
+]}"#;
+
 struct Bench {
+    /// The table has events, and a flat table of them.
+    is_flat: bool,
     store: Arc<InMemory>,
     runtime: tokio::runtime::Runtime,
     folder: tempfile::TempDir,
@@ -46,6 +55,7 @@ struct Bench {
 impl Bench {
     fn new(name: &str) -> Bench {
         Bench {
+            is_flat: false,
             store: Arc::default(),
             runtime: runtime().unwrap(),
             folder: tempfile::tempdir().unwrap(),
@@ -55,15 +65,19 @@ impl Bench {
     }
 
     fn options(&self, files: &[&str]) -> Options {
-        let schema = Arc::new(TableSchema::parse(SCHEMA).unwrap());
+        let schema = if self.is_flat { WITH_EVENTS } else { SCHEMA };
+        let schema = Arc::new(TableSchema::parse(schema).unwrap());
         let location = Location::S3 { bucket: self.bucket.clone(), prefix: "lake".into() };
         let partition = Template::parse("", &schema).unwrap();
+        let table = Spec::new("visits", schema, partition);
+        let flat = self.is_flat.then(|| Flat::Events.spec(&table, &["id"]).unwrap());
         Options {
             inputs: files.iter().map(|name| Input::File(self.path(name))).collect(),
             again: false,
             quiet: true,
             lake: lake::Options { location, options: Vec::new(), timeout: Duration::from_secs(9) },
-            table: Spec::new("visits", schema, partition),
+            table,
+            flat: flat.into_iter().collect(),
             catalog: None,
             privacy_key: None,
             roll: crate::roll::Options {
@@ -141,8 +155,11 @@ impl Bench {
                 }
             }
         }
+        self.check_flat(&objects, &told);
         for (name, bytes) in objects {
-            let ids = if name.ends_with(".parquet") {
+            let ids = if name.starts_with(FLAT_FOLDER) {
+                continue;
+            } else if name.ends_with(".parquet") {
                 ids_of(bytes)
             } else if name.ends_with(".ndjson") {
                 let text = String::from_utf8(bytes.to_vec()).unwrap();
@@ -163,6 +180,32 @@ impl Bench {
         (accounted, all)
     }
 
+    /// Checks that each row of the files that are `told` of has all of its flat rows, as often as it is
+    /// there itself.
+    fn check_flat(&self, objects: &[(String, bytes::Bytes)], told: &[String]) {
+        let (mut rows, mut flat) = (HashMap::<String, u64>::new(), HashMap::<String, u64>::new());
+        for (name, bytes) in objects {
+            let is_told = told.iter().any(|told| *name == format!("lake/{told}"));
+            if !is_told || !name.ends_with(".parquet") {
+                continue;
+            }
+            let (column, counts) = match name.starts_with(FLAT_FOLDER) {
+                true => ("of", &mut flat),
+                false => ("id", &mut rows),
+            };
+            for id in column_of(bytes.clone(), column) {
+                *counts.entry(id).or_default() += 1;
+            }
+        }
+        let mut expected = HashMap::new();
+        for (id, count) in rows.iter().filter(|_| self.is_flat) {
+            expected.extend(
+                (0..events_of(id)).filter(|at| *at != 1).map(|at| (format!("{id}/{at}"), *count)),
+            );
+        }
+        assert_eq!(flat, expected);
+    }
+
     /// Ids of all rows.
     fn ids(&self) -> Vec<String> {
         let objects = self.runtime.block_on(async {
@@ -180,13 +223,36 @@ impl Bench {
     }
 }
 
+/// The folder of the flat table.
+const FLAT_FOLDER: &str = "lake/visits_events/";
+
+/// Returns the number of a document's events, of which the second is null.
+fn events_of(id: &str) -> u64 {
+    id.bytes().map(u64::from).sum::<u64>() % 4
+}
+
+/// Returns a document with its events.
+fn with_events(id: &str) -> String {
+    let event = |at| match at {
+        1 => "null".to_owned(),
+        _ => format!("{{\"of\":\"{id}/{at}\"}}"),
+    };
+    let events: Vec<String> = (0..events_of(id)).map(event).collect();
+    format!("{{\"id\":\"{id}\",\"events\":[{}]}}\n", events.join(","))
+}
+
 /// Ids of the rows of a Parquet file.
 fn ids_of(object: bytes::Bytes) -> Vec<String> {
+    column_of(object, "id")
+}
+
+/// Texts of a column of a Parquet file.
+fn column_of(object: bytes::Bytes, name: &str) -> Vec<String> {
     let mut ids = Vec::new();
     let rows = ParquetRecordBatchReaderBuilder::try_new(object).unwrap().build().unwrap();
     for batch in rows {
         let batch = batch.unwrap();
-        let column = batch.column_by_name("id").unwrap().as_string::<i32>();
+        let column = batch.column_by_name(name).unwrap().as_string::<i32>();
         ids.extend((0..column.len()).map(|at| column.value(at).to_owned()));
     }
     ids

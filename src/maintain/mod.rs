@@ -25,7 +25,7 @@ pub(crate) use self::prepare::{Prepared, Step, create, upgrade};
 use crate::commit::CatalogOptions;
 use crate::lake::{ColumnError, Lake, StoreError};
 use crate::publish::visibility::{Failure, LogTables};
-use crate::table::{Spec, Tables};
+use crate::table::Spec;
 
 /// Attempts at a table before a failure is told.
 const TRIES: usize = 6;
@@ -41,11 +41,13 @@ fn runtime() -> anyhow::Result<Runtime> {
 /// Returns those of `specs` that have a log.
 fn log_tables(
     lake: &Lake,
-    specs: Vec<Spec>,
+    mut specs: Vec<Spec>,
     catalog: Option<&CatalogOptions>,
     runtime: &Runtime,
 ) -> anyhow::Result<LogTables> {
-    let logs = LogTables::of(lake, Tables::new(specs)?.specs(), catalog, runtime.handle())?;
+    // A flat table may be there without its parent.
+    specs.sort_by(|a, b| a.name.cmp(&b.name));
+    let logs = LogTables::of(lake, &specs, catalog, runtime.handle())?;
     logs.context("all tables are plain")
 }
 

@@ -113,6 +113,11 @@ impl Tables {
         &self.specs
     }
 
+    /// Iterates over the tables whose rows are documents, in the order of their ids.
+    pub fn of_documents(&self) -> impl Iterator<Item = &Spec> {
+        self.specs.iter().filter(|spec| !spec.rows.is_derived())
+    }
+
     /// Iterates over all tables with their ids, in the order of ids.
     pub fn iter(&self) -> impl Iterator<Item = (TableId, &Spec)> {
         (0..).map(TableId).zip(&self.specs)

@@ -3,19 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::Array as _;
 use futures::{StreamExt as _, stream};
-use parquet::errors::ParquetError;
 
 use super::Depth;
 use super::listed::{Found, Listed};
 use super::logs::Logs;
 use super::report::{ProblemKind, Report};
-use crate::columnar::values::strings;
+use super::row_ids::row_ids;
 use crate::lake::names::{self, ObjectName};
-use crate::lake::{DataFile, DataFileError, Lake, Object, Receipt};
+use crate::lake::{DataFileError, Lake, Object, Receipt};
 use crate::record::{Roll, Seq, SeqRange};
-use crate::schema::INGEST_ID;
 
 /// Files looked at at a time.
 const AT_A_TIME: usize = 64;
@@ -28,6 +25,8 @@ pub(super) struct Expected {
     receipt: Arc<str>,
     node: Arc<str>,
     table: String,
+    /// True for a flat table.
+    derived: bool,
     path: String,
     range: SeqRange,
     /// Rows, or entries of the quarantine.
@@ -77,6 +76,7 @@ pub(super) fn named(
                 receipt: Arc::clone(&path),
                 node: Arc::clone(&node),
                 table: table.table.clone(),
+                derived: table.derived,
                 path: name.clone(),
                 range,
                 count,
@@ -211,22 +211,8 @@ async fn look(lake: &Lake, expected: &Expected, depth: Depth) -> Result<Look, Da
         let count = lake.row_count(&object).await?;
         return Ok(Look::Content(Content { count, bytes, ids: Vec::new() }));
     }
-    let ids = lineage(lake, &object).await?;
+    let ids = row_ids(lake, &object, expected.derived).await?;
     Ok(Look::Content(Content { count: ids.len() as u64, bytes, ids }))
-}
-
-/// Returns the lineage column of a file.
-async fn lineage(lake: &Lake, object: &Object) -> Result<Vec<String>, DataFileError> {
-    let file = DataFile::open(lake, object.clone()).await?;
-    let mut batches = file.batches(lake, Some(&[INGEST_ID]), None)?;
-    let mut ids = Vec::new();
-    while let Some(batch) = batches.next().await? {
-        let column = batch.column_by_name(INGEST_ID).and_then(|column| strings(column));
-        let column = column
-            .ok_or_else(|| ParquetError::General(format!("there is no column {INGEST_ID}")))?;
-        ids.extend((0..column.len()).map(|at| column.value(at).to_owned()));
-    }
-    Ok(ids)
 }
 
 /// Returns the reason if a row does not belong in the roll.

@@ -36,6 +36,7 @@ mod history;
 mod listed;
 mod logs;
 mod report;
+mod row_ids;
 mod sequence;
 mod since;
 #[cfg(test)]

@@ -246,6 +246,64 @@ fn rows_of_a_derived_table_are_in_no_sum() {
 }
 
 #[test]
+fn rows_of_a_flat_table_are_told_apart_by_their_place_in_the_session() {
+    use arrow::array::Int64Array;
+    let file = |rows: &[(&str, Option<i64>, i64)], is_property: bool| {
+        let texts =
+            |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; rows.len()])) };
+        let ids: Vec<String> = rows.iter().map(|(id, ..)| format!("{NODE}-{id}")).collect();
+        let ids: ArrayRef = Arc::new(StringArray::from(ids));
+        let actions: ArrayRef = Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.1)));
+        let positions: ArrayRef =
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2)));
+        let mut columns = vec![(INGEST_ID, ids), ("position", positions), ("type", texts("long"))];
+        if is_property {
+            columns.extend([("level", texts("action")), ("actionPosition", actions)]);
+        }
+        let batch = RecordBatch::try_from_iter(columns).expect("a batch");
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).expect("a writer");
+        writer.write(&batch).expect("written");
+        writer.close().expect("closed");
+        bytes
+    };
+    let bench = Bench::new();
+    let path = names::data("children", "", NODE, Roll(1));
+    let off = |rows: &[(&str, Option<i64>, i64)], is_property| {
+        let bytes = file(rows, is_property);
+        let (rows, size) = (rows.len() as u64, bytes.len() as u64);
+        bench.put(&path, bytes);
+        let file = FileReceipt { path: path.clone(), rows, bytes: size, ..FileReceipt::default() };
+        let table = TableReceipt {
+            table: "children".into(),
+            derived: true,
+            files: vec![file],
+            schema: String::new(),
+            partition_template: String::new(),
+            quarantine: None,
+            fields: None,
+        };
+        bench.change(1, |receipt| {
+            receipt.tables.truncate(1);
+            receipt.tables.push(table.clone());
+        });
+        let report = bench.verify();
+        report.problems.first().map(|problem| (problem.kind, problem.why.clone()))
+    };
+    let elements = [("1-1", None, 0), ("1-1", None, 1), ("2-1", None, 0)];
+    assert_eq!(off(&elements, false), None);
+    let properties = [("1-1", None, 0), ("1-1", Some(0), 0), ("1-1", Some(1), 0)];
+    assert_eq!(off(&properties, true), None);
+    let (kind, why) = off(&properties, false).expect("found");
+    assert_eq!(kind, ProblemKind::Overlap);
+    assert!(why.contains("1-1/0"), "{why}");
+    let (kind, why) = off(&[properties[1], properties[1]], true).expect("found");
+    assert!(kind == ProblemKind::Overlap && why.contains("1-1/action/0/long/0"), "{why}");
+    let (kind, why) = off(&[("9-1", None, 0)], false).expect("found");
+    assert!(kind == ProblemKind::File && why.contains("is none of bodies"), "{why}");
+}
+
+#[test]
 fn a_receipt_that_is_none_or_of_another_roll() {
     let bench = Bench::new();
     bench.put(&names::receipt(NODE, Roll(3)), "{");

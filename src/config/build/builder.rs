@@ -131,6 +131,11 @@ impl<'a> Builder<'a> {
         self.parsed(setting, value::switch)
     }
 
+    /// Returns the names of a list.
+    pub(super) fn names(&self, setting: &Setting) -> Vec<String> {
+        list::names_of(&self.given(setting).text).map(str::to_owned).collect()
+    }
+
     /// Returns the path of a file, if the setting has one.
     pub(super) fn file(&self, setting: &Setting) -> Option<PathBuf> {
         let given = self.layers.get(setting).filter(|given| !given.text.is_empty());

@@ -34,7 +34,9 @@ pub(in crate::config) fn import(
     let catalog = builder.catalog_of(&all);
     let privacy_key = builder.file(&list::PRIVACY_KEY);
     let roll = builder.roll();
-    let options = Options { inputs, again, quiet, lake, table, catalog, privacy_key, roll };
+    let is_flat = |flat: &Spec| flat.rows.parent().is_some_and(|parent| *parent == table.name);
+    let flat = more.into_iter().filter(is_flat).collect();
+    let options = Options { flat, inputs, again, quiet, lake, table, catalog, privacy_key, roll };
     let built = (options, builder.log());
     builder.done(built)
 }

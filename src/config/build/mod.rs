@@ -6,6 +6,7 @@
 mod builder;
 mod catalog;
 mod endpoints;
+mod flat;
 mod import;
 mod lake;
 mod server;

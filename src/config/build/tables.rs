@@ -47,6 +47,8 @@ impl Builder<'_> {
             (table.privacy, table.line_limit_bytes) = (rules.clone(), limit);
         }
         (first.privacy, first.line_limit_bytes) = (rules, limit);
+        let flat = self.flat_tables(&first, &more);
+        more.extend(flat);
         (first, more)
     }
 
@@ -103,7 +105,14 @@ impl Builder<'_> {
     pub(super) fn tables_exist(&mut self, endpoints: &[Endpoint], tables: &[Spec]) {
         for endpoint in endpoints {
             for table in endpoint.tables() {
-                if !tables.iter().any(|known| known.name == *table) {
+                let known = tables.iter().find(|known| known.name == *table);
+                if let Some(parent) = known.and_then(|known| known.rows.parent()) {
+                    let why = format!(
+                        "{table} is a flat table, whose rows come from those of {parent}, and takes no \
+                         documents"
+                    );
+                    self.refuse(format!("endpoint {}", endpoint.name), why);
+                } else if known.is_none() {
                     let why = format!(
                         "there is no table {table}; add a section [[tables]] with its name, \
                          schema and partition"

@@ -90,6 +90,38 @@ pub(crate) const TABLE_FORMAT: Setting = Setting {
            iceberg needs the address of the catalog: [catalog] in the file, or SESSIONLAKE_CATALOG_URI.",
 };
 
+/// The setting `flat_tables`.
+pub(crate) const FLAT_TABLES: Setting = Setting {
+    key: "flat_tables",
+    value_name: "TABLES",
+    kind: Kind::Names,
+    default: None,
+    example: "user_actions,user_events,user_errors,user_properties",
+    commands: LANDING | TABLES,
+    heading: LAKE_SECTION,
+    help: "Land these flat tables as well, with commas between: a row for each action, event, error or \
+           property of the sessions.",
+    more: "user_actions, user_events, user_errors and user_properties; those of another table t are \
+           t_actions and so on. docs/flat-tables.md describes them.",
+};
+
+/// The setting `flat_columns`.
+pub(crate) const FLAT_COLUMNS: Setting = Setting {
+    key: "flat_columns",
+    value_name: "COLUMNS",
+    kind: Kind::Names,
+    default: Some(
+        "startTime,userType,applicationType,internalUserId,userId,country,region,city,browserFamily,\
+         browserMajorVersion,osFamily,osVersion,device,appVersion,bounce,newUser,userExperienceScore,\
+         hasError",
+    ),
+    example: "startTime,userType,country",
+    commands: LANDING | TABLES,
+    heading: LAKE_SECTION,
+    help: "Repeat these columns of the session in every row of its flat tables, with commas between.",
+    more: "country is sessionCountry there. The keys and startTime are always there.",
+};
+
 /// The setting `line_limit`.
 pub(crate) const LINE_LIMIT: Setting = Setting {
     key: "line_limit",

@@ -22,6 +22,11 @@ pub(crate) fn by_key(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key).copied()
 }
 
+/// Returns the names of a value of [`Kind::Names`].
+pub(crate) fn names_of(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|name| !name.is_empty())
+}
+
 /// Every setting, in the order of help, reference and example.
 pub(crate) const SETTINGS: &[&Setting] = &[
     &CONFIG,
@@ -49,6 +54,8 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &SCHEMA,
     &PARTITION,
     &TABLE_FORMAT,
+    &FLAT_TABLES,
+    &FLAT_COLUMNS,
     &LINE_LIMIT,
     &MAX_PARTITIONS,
     &TIME_WINDOW,

@@ -53,6 +53,8 @@ pub(crate) enum Kind {
     Count { least: u64, most: u64, word: Option<&'static str> },
     /// On or off.
     Switch,
+    /// Names with commas between them; in the file, a list of names as well.
+    Names,
 }
 
 impl Setting {
@@ -72,6 +74,10 @@ impl Setting {
         match self.kind {
             Kind::Switch => format!("{} = {value}", self.key),
             Kind::Count { .. } if value.parse::<u64>().is_ok() => format!("{} = {value}", self.key),
+            Kind::Names => {
+                let names = super::names_of(value).map(|name| format!("\"{name}\""));
+                format!("{} = [{}]", self.key, names.collect::<Vec<_>>().join(", "))
+            }
             _ => format!("{} = {}", self.key, toml::Value::String(value.to_owned())),
         }
     }

@@ -30,6 +30,8 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("schema", "\"examples/orders.avsc\"", "schema: TableSchema { name: \"orders\""),
     ("partition", "\"day={at:%d}\"", "partition: Template { text: \"day={at:%d}\""),
     ("table_format", "\"delta\"", "format: Delta"),
+    ("flat_tables", "[]", "Settings"),
+    ("flat_columns", "[\"at\"]", "Settings"),
     ("line_limit", "\"2MiB\"", "line_limit_bytes: Some(2097152)"),
     ("max_partitions", "7", "max_partitions: 7"),
     ("time_window", "\"2days\"", "time_window_ms: Some(172800000)"),
@@ -78,7 +80,7 @@ fn every_default_and_every_example_is_right_by_itself() {
         Kind::Size { least, most } => value::size(text, least, most).map(drop),
         Kind::Count { least, most, word } => value::count(text, least, most, word).map(drop),
         Kind::Switch => value::switch(text).map(drop),
-        Kind::Text => Ok(()),
+        Kind::Text | Kind::Names => Ok(()),
     };
     for setting in SETTINGS {
         assert_eq!(check(setting, setting.example), Ok(()), "{}", setting.key);

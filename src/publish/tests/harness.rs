@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use arrow::array::{Array as _, AsArray as _};
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use parking_lot::Mutex;
@@ -31,12 +31,20 @@ use crate::roll;
 use crate::roll::test_faults::{self, Step};
 use crate::schema::TableSchema;
 use crate::status::{Observers, Readiness};
-use crate::table::{Spec, Tables, Template};
+use crate::table::{Flat, Spec, Tables, Template};
 
 const TABLE: &str = "visits";
 const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
     {"name": "id", "type": ["null", "string"], "default": null},
     {"name": "on", "type": ["null", "string"], "default": null}
+]}"#;
+
+/// The schema of sessions that have flat tables.
+const WITH_EVENTS: &str = r#"{"type": "record", "name": "visits", "fields": [
+    {"name": "id", "type": ["null", "string"], "default": null},
+    {"name": "on", "type": ["null", "string"], "default": null},
+    {"name": "events", "type": {"type": "array", "items": ["null",
+        {"type": "record", "name": "event", "fields": [{"name": "of", "type": "string"}]}]}}
 ]}"#;
 
 pub(super) static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
@@ -53,6 +61,9 @@ pub(super) struct Harness {
     pub(super) roll: roll::Options,
     pub(super) clock: Arc<ManualClock>,
     pub(super) table: Spec,
+    /// The flat table of its events, if there is one, and it is configured.
+    pub(super) flat: Option<Spec>,
+    pub(super) is_flat: bool,
     pub(super) staging: TempDir,
 }
 
@@ -65,6 +76,8 @@ pub(super) struct Landed {
     pub(super) rejects: BTreeMap<String, u64>,
     /// Ids of lines of bodies that were set aside whole. They are among the rejects.
     pub(super) set_aside: BTreeSet<String>,
+    /// Positions of the rows of the flat table, by the id of their session's row.
+    pub(super) flat: BTreeMap<String, Vec<i64>>,
     /// Rows, or lines of the quarantine, by file.
     pub(super) files: BTreeMap<String, u64>,
     /// Bytes by file.
@@ -97,8 +110,23 @@ impl Harness {
             roll,
             clock: Arc::new(ManualClock::at(Micros(1_000_000_000))),
             table,
+            flat: None,
+            is_flat: false,
             staging: tempfile::tempdir().expect("a directory"),
         }
+    }
+
+    /// Gives the table a list of events, and a flat table of it.
+    pub(super) fn flatten(&mut self) {
+        self.table.schema = Arc::new(TableSchema::parse(WITH_EVENTS).expect("a schema"));
+        self.flat = Some(Flat::Events.spec(&self.table, &["id"]).expect("a flat table"));
+        self.is_flat = true;
+    }
+
+    /// Returns the table, and its flat table if that is configured.
+    pub(super) fn tables(&self) -> Tables {
+        let flat = self.flat.iter().filter(|_| self.is_flat);
+        Tables::new(std::iter::once(&self.table).chain(flat).cloned().collect()).expect("tables")
     }
 
     pub(super) fn open(&self) -> Result<(Journal, Recovery), JournalError> {
@@ -125,7 +153,7 @@ impl Harness {
             asked: CancellationToken::new(),
             taking_apart: Mutex::default(),
             key: None,
-            tables: Tables::new(vec![self.table.clone()]).expect("one table"),
+            tables: self.tables(),
             journal: journal.clone(),
             runtime: RUNTIME.handle().clone(),
             readiness: Arc::new(Readiness::new()),
@@ -252,6 +280,10 @@ impl Landed {
             let mut rows = 0;
             for batch in batches.expect("Parquet") {
                 let batch = batch.expect("rows");
+                if name.starts_with(FLAT_FOLDER) {
+                    rows += self.add_flat(&batch);
+                    continue;
+                }
                 let ids = batch.column_by_name("id").expect("a column").as_string::<i32>().clone();
                 for id in ids.iter() {
                     *self.rows.entry(id.expect("not null").to_owned()).or_default() += 1;
@@ -260,6 +292,34 @@ impl Landed {
             }
             self.files.insert(name, rows);
         }
+    }
+
+    fn add_flat(&mut self, batch: &RecordBatch) -> u64 {
+        let text =
+            |name: &str| batch.column_by_name(name).expect("a column").as_string::<i32>().clone();
+        let (ids, of) = (text("sessionId"), text("of"));
+        let positions = batch.column_by_name("position").expect("a column");
+        let positions = positions.as_primitive::<arrow::datatypes::Int64Type>();
+        for row in 0..batch.num_rows() {
+            let (id, position) = (ids.value(row), positions.value(row));
+            assert_eq!(of.value(row), format!("{id}/{position}"), "a row of another session");
+            self.flat.entry(id.to_owned()).or_default().push(position);
+        }
+        batch.num_rows() as u64
+    }
+
+    /// Checks that each session has all of its flat rows once; or, if rolls were sealed without the flat
+    /// table, none.
+    pub(super) fn check_flat(&mut self, always: bool) {
+        self.flat.values_mut().for_each(|positions| positions.sort_unstable());
+        for id in self.rows.keys() {
+            let (found, expected) = (self.flat.get(id), rows_of_events(id));
+            let found: &[i64] = found.map_or(&[], Vec::as_slice);
+            let none = !always && found.is_empty();
+            assert!(none || found == expected, "{id} has {found:?} for {expected:?}");
+        }
+        let strange = self.flat.keys().find(|id| !self.rows.contains_key(*id));
+        assert_eq!(strange, None, "flat rows of no session");
     }
 
     /// Returns how often a line is in the lake, as a row or in quarantine.
@@ -297,7 +357,7 @@ impl Landed {
             let (mut rows, mut rejects) = (0, 0);
             for table in &receipt.tables {
                 for file in &table.files {
-                    rows += file.rows;
+                    rows += if table.derived { 0 } else { file.rows };
                     assert_eq!(accounted.insert(file.path.clone(), file.rows), None);
                 }
                 if let Some(file) = &table.quarantine {
@@ -334,6 +394,30 @@ pub(super) fn line(id: &str, day: u64, broken: bool) -> String {
     format!("{{\"id\":\"{id}\",\"on\":\"{day}\"{end}\n")
 }
 
+/// The folder of the flat table.
+pub(super) const FLAT_FOLDER: &str = "visits_events/";
+
+/// Returns a document with events as a line; broken as [`line`] makes it.
+pub(super) fn line_with_events(id: &str, day: u64, broken: bool) -> String {
+    let event = |position| match position {
+        1 => "null".to_owned(),
+        _ => format!("{{\"of\":\"{id}/{position}\"}}"),
+    };
+    let events: Vec<String> = (0..events_of(id)).map(event).collect();
+    let end = if broken { "" } else { "}" };
+    format!("{{\"id\":\"{id}\",\"on\":\"{day}\",\"events\":[{}]{end}\n", events.join(","))
+}
+
+/// Returns the number of a document's events, of which the second is null.
+fn events_of(id: &str) -> i64 {
+    id.bytes().map(i64::from).sum::<i64>() % 4
+}
+
+/// Returns the positions of a document's events in the flat table.
+fn rows_of_events(id: &str) -> Vec<i64> {
+    (0..events_of(id)).filter(|position| *position != 1).collect()
+}
+
 /// The fault of a step of a body, if it has one.
 fn fault(step: &Step<'_>, disk: &FakeDisk, store: &FakeStore) -> anyhow::Result<bool> {
     match step {
@@ -349,7 +433,9 @@ fn fault(step: &Step<'_>, disk: &FakeDisk, store: &FakeStore) -> anyhow::Result<
         Step::Push(part) => {
             let mut finish = false;
             for rows in &part.rows {
-                let ids = rows.batch.column_by_name("id").expect("a column").as_string::<i32>();
+                // Rows of a flat table are behind those of their sessions.
+                let Some(ids) = rows.batch.column_by_name("id") else { continue };
+                let ids = ids.as_string::<i32>();
                 for id in ids.iter().flatten() {
                     anyhow::ensure!(!id.contains("!push"), "a defect of the batcher");
                     finish |= id.contains("!finish");

@@ -15,6 +15,9 @@
 //! dies of them whenever they are decoded. These are set aside, each once and whole, and all others land
 //! as rows and rejects.
 //!
+//! Half of the tables have a flat one, which some lives are configured without: a session's row has all
+//! of its flat rows or, sealed without that table, none.
+//!
 //! A short search runs with every `cargo test`. The long one: `SESSIONLAKE_SEARCH_STEPS=200000 cargo
 //! test --release publish::tests::search -- --nocapture`. A history that breaks something is
 //! printed with its seed, and run again alone with `SESSIONLAKE_SEARCH_SEED` (its threads may take
@@ -24,7 +27,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::harness::{Harness, land, line};
+use super::harness::{Harness, land, line, line_with_events};
 use super::store::Faults;
 use super::visible::{self, Committing, Kept, Place};
 use crate::commit::iceberg::table::tests::fake::Faults as CatalogFaults;
@@ -67,6 +70,8 @@ pub(super) struct Tally {
     /// Commits to the log of the table, and attempts of the landing process that failed.
     pub(super) commits: u64,
     pub(super) commits_failed: u64,
+    /// Rows of flat tables.
+    pub(super) flat_rows: u64,
     /// Faults of the catalog.
     pub(super) catalog: CatalogFaults,
 }
@@ -89,6 +94,8 @@ struct Asked {
 pub(super) struct History {
     dice: Dice,
     harness: Harness,
+    /// All of its rolls are sealed with the flat table.
+    always_flat: bool,
     asked: Vec<Asked>,
     /// Bodies by the sequence numbers of their acks.
     acked: BTreeMap<u64, usize>,
@@ -105,6 +112,11 @@ impl History {
         let mut dice = Dice(seed);
         let mut harness = Harness::new(dice.roll());
         harness.table.format = format;
+        // The catalog that is made for tests has one table.
+        if format != Format::Iceberg && dice.one_in(2) {
+            harness.flatten();
+        }
+        let always_flat = harness.is_flat && dice.one_in(2);
         harness.options.segment_bytes = if dice.one_in(2) { 600 } else { 20_000 };
         harness.rows = 1 + dice.below(30);
         // With little memory, rows are spilled.
@@ -118,7 +130,15 @@ impl History {
         };
         let (asked, acked, copies) = (Vec::new(), BTreeMap::new(), Vec::new());
         let (kept, place) = (Kept::default(), Place::of(&harness, seed));
-        History { dice, harness, asked, acked, copies, faults, deaths: 0, kept, place }
+        let deaths = 0;
+        History { dice, harness, always_flat, asked, acked, copies, faults, deaths, kept, place }
+    }
+
+    fn line(&self, id: &str, day: u64, broken: bool) -> String {
+        match self.harness.flat {
+            Some(_) => line_with_events(id, day, broken),
+            None => line(id, day, broken),
+        }
     }
 
     /// A new body, or one that was asked for before.
@@ -135,7 +155,8 @@ impl History {
         let (mut text, mut ids) = (String::new(), Vec::new());
         for at in 0..1 + self.dice.below(6) {
             let id = format!("b{number}{fault}-{at}");
-            text.push_str(&line(&id, self.dice.below(3), !faulty && self.dice.one_in(8)));
+            let (day, broken) = (self.dice.below(3), !faulty && self.dice.one_in(8));
+            text.push_str(&self.line(&id, day, broken));
             ids.push(id);
         }
         self.asked.push(Asked { text, ids, acked: false, faulty });
@@ -198,6 +219,9 @@ impl History {
             roll.memory_bytes = if self.dice.one_in(2) { 1 << 26 } else { 1 << 14 };
             let codecs = [Compression::None, Compression::Zstd(3), Compression::Snappy];
             roll.compression = codecs[self.dice.below(codecs.len() as u64) as usize];
+        }
+        if self.harness.flat.is_some() && !self.always_flat {
+            self.harness.is_flat = self.dice.one_in(2);
         }
         let (journal, recovery) = match self.harness.open() {
             Ok(opened) => opened,
@@ -272,7 +296,8 @@ impl History {
     /// A body that was not asked for before.
     fn fresh(&mut self) -> usize {
         let (number, id) = (self.asked.len(), format!("c{}-0", self.asked.len()));
-        let text = line(&id, self.dice.below(3), false);
+        let day = self.dice.below(3);
+        let text = self.line(&id, day, false);
         self.asked.push(Asked { text, ids: vec![id], acked: false, faulty: false });
         number
     }
@@ -477,7 +502,11 @@ impl History {
 
     /// Acked ⊆ landed ∪ quarantined, each once, whole, and nothing that was never asked for.
     fn check(&mut self, tally: &mut Tally) {
-        let landed = self.harness.landed();
+        let mut landed = self.harness.landed();
+        if self.harness.flat.is_some() {
+            landed.check_flat(self.always_flat);
+            tally.flat_rows += landed.flat.values().map(|rows| rows.len() as u64).sum::<u64>();
+        }
         let mut known = 0;
         for asked in &self.asked {
             let counts: Vec<u64> = asked.ids.iter().map(|id| landed.count(id)).collect();

@@ -41,6 +41,7 @@ const LAST_ATTEMPTS: usize = 3;
 #[derive(Clone)]
 pub(super) struct Place {
     table: Spec,
+    flat: Option<Spec>,
     objects: Arc<InMemory>,
     catalog: Arc<FakeCatalog>,
 }
@@ -49,7 +50,7 @@ impl Place {
     pub(super) fn of(harness: &Harness, seed: u64) -> Place {
         let objects = Arc::clone(&harness.store.objects);
         let catalog = FakeCatalog::new(seed, Arc::clone(&objects));
-        Place { table: harness.table.clone(), objects, catalog }
+        Place { table: harness.table.clone(), flat: harness.flat.clone(), objects, catalog }
     }
 
     pub(super) fn has_log(&self) -> bool {
@@ -74,7 +75,8 @@ impl Place {
     fn log_tables(&self, store: &FakeStore) -> Option<LogTables> {
         let lake = Lake::on(Arc::new(store.clone()), 1 << 20);
         let client = self.catalog.client(Arc::new(SystemClock));
-        let tables = Tables::new(vec![self.table.clone()]).expect("one table");
+        let tables = std::iter::once(&self.table).chain(&self.flat).cloned().collect();
+        let tables = Tables::new(tables).expect("tables");
         LogTables::in_catalog(&lake, tables.specs(), Some(&client), RUNTIME.handle())
             .expect("a name")
     }
@@ -94,11 +96,11 @@ impl Place {
         RUNTIME.block_on(store.settle());
     }
 
-    /// Returns the paths that each commit has added, from the folder of the table.
-    fn added(&self, harness: &Harness) -> Vec<Vec<String>> {
+    /// Returns the paths that each commit to a table has added, from the folder of the table.
+    fn added(&self, harness: &Harness, table: &str) -> Vec<Vec<String>> {
         match self.table.format {
             Format::Plain => Vec::new(),
-            Format::Delta => added_by_delta(harness),
+            Format::Delta => added_by_delta(harness, table),
             Format::Iceberg => {
                 let below =
                     |path: &String| path.rsplit("/visits/").next().expect("a path").to_owned();
@@ -184,7 +186,8 @@ impl Kept {
             let is_log = name.contains("/_delta_log/");
             name.starts_with("lake/_receipts/")
                 || is_log && name.ends_with(".json")
-                || !is_log && name.starts_with("lake/visits/")
+                || !is_log
+                    && (name.starts_with("lake/visits/") || name.starts_with("lake/visits_events/"))
         };
         self.0 = now.into_iter().filter(|(name, _)| is_kept(name)).collect();
     }
@@ -201,7 +204,13 @@ pub(super) fn check(harness: &Harness, place: &Place) -> u64 {
     for node in tables.nodes().expect("no faults") {
         tables.commit_all(&node).expect("committed");
     }
-    let commits = place.added(harness);
+    let flat = place.flat.as_ref().map_or(0, |flat| check_table(harness, place, &flat.name));
+    check_table(harness, place, &place.table.name) + flat
+}
+
+/// Checks the log of one table against the receipts. Returns the number of commits.
+fn check_table(harness: &Harness, place: &Place, table: &str) -> u64 {
+    let commits = place.added(harness, table);
     let mut added: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for path in commits.iter().flatten() {
         let name = path.rsplit('/').next().and_then(|name| name.rsplit_once('-'));
@@ -210,7 +219,7 @@ pub(super) fn check(harness: &Harness, place: &Place) -> u64 {
     }
     let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for receipt in harness.landed().receipts {
-        let files = receipt.files_of("visits").map(|file| file.path["visits/".len()..].to_owned());
+        let files = receipt.files_of(table).map(|file| file.path[table.len() + 1..].to_owned());
         let files: Vec<String> = files.collect();
         if !files.is_empty() {
             expected.entry(receipt.node.clone()).or_default().extend(files);
@@ -227,9 +236,10 @@ pub(super) fn check(harness: &Harness, place: &Place) -> u64 {
 
 /// Returns the paths that each version of the log of a Delta table adds. Versions have no gap, marks
 /// grow, and nothing is removed.
-fn added_by_delta(harness: &Harness) -> Vec<Vec<String>> {
+fn added_by_delta(harness: &Harness, table: &str) -> Vec<Vec<String>> {
     let (mut added, mut marks) = (Vec::new(), BTreeMap::<String, i64>::new());
-    let is_entry = |name: &str| name.contains("visits/_delta_log/") && name.ends_with(".json");
+    let log = format!("/{table}/_delta_log/");
+    let is_entry = |name: &str| name.contains(&log) && name.ends_with(".json");
     let all = harness.all_objects();
     for (version, (name, entry)) in all.iter().filter(|(name, _)| is_entry(name)).enumerate() {
         assert!(name.ends_with(&format!("/{version:020}.json")), "a version is missing: {name}");
@@ -267,7 +277,7 @@ fn search(format: Format) -> Option<Tally> {
 #[test]
 fn no_history_loses_or_doubles_a_row_of_a_delta_table() {
     let Some(tally) = search(Format::Delta) else { return };
-    let all = [tally.kills, tally.power_cuts, tally.commits, tally.commits_failed];
+    let all = [tally.kills, tally.power_cuts, tally.commits, tally.commits_failed, tally.flat_rows];
     assert!(all.iter().all(|n| *n > 0), "{tally:?}");
     let store = tally.store;
     let all = [store.refused, store.lost_answers, store.late, store.exists, store.away];
