@@ -1,0 +1,123 @@
+"""Flat tables held against the lists that they are made of, by DuckDB and row by row."""
+
+import json
+
+from .lake import TABLE
+
+TABLES = ("user_actions", "user_events", "user_errors", "user_properties")
+FLAT = ("--flat-tables", ",".join(TABLES))
+LISTS = {"user_actions": "userActions", "user_events": "events", "user_errors": "errors"}
+KEYS = ("tenantId", "userSessionId", "partNumber")
+LINEAGE = ("_ingest_time", "_ingest_id")
+TYPES = ("string", "long", "double", "date")
+
+
+def columns(lake, table):
+    """The columns of a table, in order, without those of its partitions."""
+    described = lake.connection.execute(f"DESCRIBE SELECT * FROM {lake.source(table)}").fetchall()
+    return [name for name, *_ in described if name != "date"]
+
+
+def of_session(name):
+    """The session's column that a flat table repeats."""
+    return name if name in KEYS else name[len("session")].lower() + name[len("session") + 1 :]
+
+
+def quoted(names):
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def session_part(lake, table):
+    """The select list of a flat table's columns of the session."""
+    names = columns(lake, table)
+    own = names.index("level" if table == "user_properties" else "position")
+    assert names[: len(KEYS)] == list(KEYS)
+    return ", ".join(f's."{of_session(name)}" AS "{name}"' for name in names[:own])
+
+
+def unnested(lake, table, parent):
+    """The query of what a flat table has, `_extra` aside, from the lists."""
+    lineage = ", ".join(f's."{name}"' for name in LINEAGE)
+    if table in LISTS:
+        each, names = f's."{LISTS[table]}"', columns(lake, table)
+        fields = names[names.index("position") + 1 : names.index("_ingest_time")]
+        fields = ", ".join(f'{each}[s.i]."{name}" AS "{name}"' for name in fields)
+        inner = f"SELECT *, unnest(range(1, len({each[2:]}) + 1)) AS i FROM {parent}"
+        return (
+            f"SELECT {session_part(lake, table)}, s.i - 1 AS position, {fields}, {lineage} "
+            f"FROM ({inner}) s WHERE {each}[s.i] IS NOT NULL"
+        )
+    actions = f'SELECT *, unnest(range(1, len("userActions") + 1)) AS a FROM {parent}'
+    parts = []
+    for level, rows in (("session", parent), ("action", f"({actions})")):
+        of = "" if level == "session" else '"userActions"[a].'
+        at, name = ("NULL", "NULL") if level == "session" else ("s.a - 1", 's."userActions"[s.a]."name"')
+        for kind in TYPES:
+            each = f'{of}"{kind}Properties"'
+            values = ", ".join(
+                f'{"s.p.value" if other == kind else "NULL"} AS "{other}Value"' for other in TYPES
+            )
+            indexed = f"SELECT *, unnest(range(1, len({each}) + 1)) AS i FROM {rows}"
+            inner = f"SELECT *, {each}[i] AS p FROM ({indexed})"
+            parts.append(
+                f"SELECT {session_part(lake, table)}, '{level}' AS level, {at} AS \"actionPosition\", "
+                f"{name} AS \"actionName\", '{kind}' AS type, s.i - 1 AS position, s.p.key AS key, "
+                f"{values}, {lineage} FROM ({inner}) s WHERE s.p IS NOT NULL"
+            )
+    return " UNION ALL ".join(parts)
+
+
+def check(lake, table):
+    """Every row and every value of a flat table is that of an element, and each element has its row.
+    Returns the number of rows."""
+    parent = lake.source(TABLE)
+    names = [name for name in columns(lake, table) if name != "_extra"]
+    flat = f"SELECT {quoted(names)} FROM {lake.source(table)}"
+    wanted = f"SELECT {quoted(names)} FROM ({unnested(lake, table, parent)})"
+    for one, other, what in ((flat, wanted, "no element's"), (wanted, flat, "not there")):
+        odd = lake.connection.execute(f"({one}) EXCEPT ALL ({other}) LIMIT 3").fetchall()
+        assert not odd, f"{table}: rows are {what}: {odd}"
+    check_extra(lake, table)
+    check_unique(lake, table)
+    return lake.rows(table) if table != TABLE else 0
+
+
+def check_unique(lake, table):
+    """The ids of rows that the documentation names are unique."""
+    key = ["_ingest_id", "position"]
+    key += ["level", "actionPosition", "type"] if table == "user_properties" else []
+    query = f"SELECT {quoted(key)} FROM {lake.source(table)} GROUP BY ALL HAVING count(*) > 1 LIMIT 3"
+    assert lake.connection.execute(query).fetchall() == [], table
+
+
+def check_extra(lake, table):
+    """`_extra` of a flat table is the session's, from the element's pointer on."""
+    wanted = {}
+    query = f'SELECT "_ingest_id", "_extra" FROM {lake.source(TABLE)} WHERE "_extra" IS NOT NULL'
+    for row, extra in lake.connection.execute(query).fetchall():
+        for pointer, value in json.loads(extra).items():
+            found = element(table, pointer.split("/")[1:])
+            if found is not None:
+                (*place, rest) = found
+                wanted.setdefault((row, *place), {})["/" + "/".join(rest)] = value
+    key = ["_ingest_id"]
+    key += ["level", "actionPosition", "type"] if table == "user_properties" else []
+    query = f'SELECT {quoted([*key, "position"])}, "_extra" FROM {lake.source(table)}'
+    there = {tuple(row[:-1]): row[-1] for row in lake.connection.execute(query).fetchall()}
+    found = {place: json.loads(extra) for place, extra in there.items() if extra is not None}
+    # What is of an element that is no record has no row.
+    assert found == {place: value for place, value in wanted.items() if place in there}, table
+
+
+def element(table, parts):
+    """The place of a row of a flat table that a pointer leads into, and the rest of the pointer."""
+    if table in LISTS:
+        is_in = len(parts) > 2 and parts[0] == LISTS[table] and parts[1].isdigit()
+        return (int(parts[1]), parts[2:]) if is_in else None
+    level, action = "session", None
+    if len(parts) > 2 and parts[0] == "userActions" and parts[1].isdigit():
+        level, action, parts = "action", int(parts[1]), parts[2:]
+    kinds = {f"{kind}Properties": kind for kind in TYPES}
+    if len(parts) > 2 and parts[0] in kinds and parts[1].isdigit():
+        return (level, action, kinds[parts[0]], int(parts[1]), parts[2:])
+    return None
