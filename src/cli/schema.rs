@@ -1,11 +1,13 @@
 //! The command `sessionlake schema`.
 
+use std::sync::Arc;
+
 use clap::ValueEnum;
 
 use super::{Failure, Outcome, manual, out, promote, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::schema::{self, TableSchema};
-use crate::table::flat::FLAT_COLUMNS;
+use crate::table::flat::{FLAT_COLUMNS, Flat};
 use crate::views::{self, Dialect, Place};
 
 /// Print the schema of a table, or its DDL or mapping, or views over it.
@@ -26,7 +28,7 @@ use crate::views::{self, Dialect, Place};
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Name of a built-in table; of views, of a table of the configuration [default: user_sessions; of
+    /// Name of a built-in table or of a flat table of one; of views, of a table of the configuration [default: user_sessions; of
     /// views, the setting table].
     #[arg(value_name = "TABLE")]
     name: Option<String>,
@@ -86,11 +88,33 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         )));
     }
     let name = args.name.as_deref().unwrap_or("user_sessions");
-    let schema = TableSchema::builtin(name).ok_or_else(|| {
+    let flat = || Some(Arc::new(flat_schema(name)?));
+    let schema = TableSchema::builtin(name).or_else(flat).ok_or_else(|| {
+        let flat = schema::BUILTIN.iter().flat_map(|parent| flat_tables(parent));
+        let flat = flat.map(|(table, ..)| table).collect::<Vec<_>>().join(", ");
         let known = schema::BUILTIN.join(", ");
-        Failure::Usage(anyhow::anyhow!("no schema of {name} is built in: there is {known}"))
+        Failure::Usage(anyhow::anyhow!(
+            "no schema of {name} is built in: there is {known}, and there are the flat tables {flat}"
+        ))
     })?;
     out::print(&schema::cli_text(&schema, format))
+}
+
+/// Returns the flat tables of a built-in table with the columns of the default.
+fn flat_tables(parent: &str) -> Vec<(String, TableSchema)> {
+    let schema = TableSchema::builtin(parent);
+    let of = |flat: Flat| {
+        let table = flat.table(parent);
+        let schema = flat.schema(&table, schema.as_ref()?, FLAT_COLUMNS).ok()?;
+        Some((table, schema))
+    };
+    Flat::ALL.into_iter().filter_map(of).collect()
+}
+
+/// Returns the schema of the flat table `name` of a built-in table.
+fn flat_schema(name: &str) -> Option<TableSchema> {
+    let mut all = schema::BUILTIN.iter().flat_map(|parent| flat_tables(parent));
+    all.find(|(table, _)| table == name).map(|(_, schema)| schema)
 }
 
 fn print_views(dialect: Dialect, args: &Args, environment: &Environment) -> Outcome {

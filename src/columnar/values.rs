@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, ArrayRef, AsArray as _, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray as _, Int64Array, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -171,6 +173,11 @@ fn cell(
 /// Returns `column` as an array of strings, if it has the type of [`Kind::String`].
 pub(crate) fn strings(column: &dyn Array) -> Option<&StringArray> {
     column.as_string_opt::<i32>()
+}
+
+/// Returns `column` as an array of integers, if it has the type of [`Kind::Long`].
+pub(crate) fn longs(column: &dyn Array) -> Option<&Int64Array> {
+    column.as_primitive_opt::<Int64Type>()
 }
 
 /// Returns `column` as an array of microseconds since the epoch, if it has the type of

@@ -127,14 +127,14 @@ pub struct TableSchema {
 }
 
 impl TableSchema {
-    /// Returns the time column of the default partition `date`: that of a built-in table, or one of its
+    /// Returns the time column of the default partition `date`: that of a built-in or flat table, or one of its
     /// name; `None` where there is none, or a column `date`, which engines would see twice.
     #[must_use]
     pub fn start_column(&self) -> Option<&'static str> {
         let is_time = |name: &&str| {
             self.fields.iter().any(|f| f.name == *name && f.kind == Kind::TimestampMillis)
         };
-        let start = ["startTime", "start_time"].into_iter().find(is_time)?;
+        let start = ["startTime", "start_time", "sessionStartTime"].into_iter().find(is_time)?;
         let taken = self.fields.iter().any(|field| field.name.eq_ignore_ascii_case("date"));
         (!taken).then_some(start)
     }

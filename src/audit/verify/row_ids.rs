@@ -1,18 +1,15 @@
 //! The ids of a file's rows: what no two rows of a roll and table have in common.
 
-use std::fmt::Write as _;
-
 use arrow::array::{Array as _, RecordBatch};
 use parquet::errors::ParquetError;
 
-use crate::columnar::values::{Value, cell, strings};
+use crate::columnar::values::{longs, strings};
 use crate::lake::{DataFile, DataFileError, Lake, Object};
-use crate::schema::{INGEST_ID, Kind};
+use crate::schema::INGEST_ID;
 use crate::table::flat::POSITION;
 
 /// Columns with which a property is one of its session: those that its position is not unique without.
-const OF_PROPERTY: [(&str, Kind); 3] =
-    [("level", Kind::String), ("actionPosition", Kind::Long), ("type", Kind::String)];
+const OF_PROPERTY: [&str; 3] = ["level", "actionPosition", "type"];
 
 /// Returns the ids of a file's rows: `n-1-2`, the lineage column. Rows of a flat table have their place in
 /// the session as well: `n-1-2/0`, or of a property `n-1-2/session//string/0`.
@@ -24,7 +21,7 @@ pub(super) async fn row_ids(
     let file = DataFile::open(lake, object.clone()).await?;
     let mut columns = vec![INGEST_ID];
     if derived {
-        columns.extend(OF_PROPERTY.iter().map(|(name, _)| *name).chain([POSITION]));
+        columns.extend(OF_PROPERTY.iter().chain([&POSITION]));
     }
     let mut batches = file.batches(lake, Some(&columns), None)?;
     let mut ids = Vec::new();
@@ -45,18 +42,19 @@ pub(super) async fn row_ids(
 
 /// Adds the place of a row of a flat table in its session.
 fn add_place(id: &mut String, batch: &RecordBatch, row: usize) {
-    let of_property = OF_PROPERTY.iter().map(|(name, kind)| (*name, kind));
     // An element may have one of these by itself: a field of its own.
-    let is_property = of_property.clone().all(|(name, _)| batch.column_by_name(name).is_some());
-    let places = of_property.filter(|_| is_property).chain([(POSITION, &Kind::Long)]);
-    for (name, kind) in places {
+    let is_property = OF_PROPERTY.iter().all(|name| batch.column_by_name(name).is_some());
+    let places = OF_PROPERTY.iter().filter(|_| is_property).chain([&POSITION]);
+    for name in places {
         let Some(column) = batch.column_by_name(name) else { continue };
         id.push('/');
-        // Writing to a string does not fail.
-        let _ = match cell(column.as_ref(), row, kind) {
-            Ok(Some(Value::String(text))) => write!(id, "{text}"),
-            Ok(Some(Value::Long(number))) => write!(id, "{number}"),
-            _ => Ok(()),
-        };
+        if column.is_null(row) {
+            continue;
+        }
+        if let Some(texts) = strings(column) {
+            id.push_str(texts.value(row));
+        } else if let Some(numbers) = longs(column) {
+            id.push_str(&numbers.value(row).to_string());
+        }
     }
 }
