@@ -58,6 +58,7 @@ pub mod peers;
 pub mod privacy;
 pub mod publish;
 pub mod record;
+mod rfc3339;
 pub mod roll;
 pub mod schema;
 #[cfg(test)]

@@ -24,6 +24,7 @@ const SHARED: &[&str] = &[
     "packed_lines",
     "peers",
     "record",
+    "rfc3339",
     "schema",
     "secret_path",
     "spelling",

@@ -14,6 +14,7 @@ mod error_report;
 mod fields;
 mod flag_hints;
 mod import;
+mod infer;
 mod inspect;
 mod lake_at_start;
 mod ledger;

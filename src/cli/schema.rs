@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
-use super::{Failure, Outcome, manual, out, promote, warn};
+use super::{Failure, Outcome, infer, manual, out, promote, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::schema::{self, TableSchema};
 use crate::table::flat::{FLAT_COLUMNS, Flat};
@@ -42,6 +42,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Promote(promote::Args),
+    Infer(infer::Args),
 }
 
 /// What can be printed.
@@ -59,6 +60,8 @@ enum Form {
     Duckdb,
     /// The body of a request that creates an Elasticsearch index with a mapping.
     Elasticsearch,
+    /// The reference page of the table, in Markdown: every column with its types and names.
+    Reference,
     /// Views of sessions, actions, events, errors and properties, for DuckDB.
     ViewsDuckdb,
     /// The same for Spark SQL.
@@ -68,8 +71,10 @@ enum Form {
 }
 
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
-    if let Some(Command::Promote(args)) = &args.command {
-        return promote::run(args, environment);
+    match &args.command {
+        Some(Command::Promote(args)) => return promote::run(args, environment),
+        Some(Command::Infer(args)) => return infer::run(args),
+        None => {}
     }
     let format = match args.format {
         Form::Avro => schema::Format::Avro,
@@ -78,6 +83,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         Form::Trino => schema::Format::Trino,
         Form::Duckdb => schema::Format::Duckdb,
         Form::Elasticsearch => schema::Format::Elasticsearch,
+        Form::Reference => schema::Format::Reference,
         Form::ViewsDuckdb => return print_views(Dialect::Duckdb, args, environment),
         Form::ViewsSpark => return print_views(Dialect::Spark, args, environment),
         Form::ViewsTrino => return print_views(Dialect::Trino, args, environment),

@@ -8,8 +8,8 @@
 use super::number::Token;
 use super::parser::{Parsed, Parser};
 use super::plan::FieldIndex;
-use super::rfc3339;
 use crate::columnar::builders::{ColumnBuilder, FormedBuilder};
+use crate::rfc3339;
 
 /// The microseconds since the epoch of the years 1 to 9999.
 const YEARS_US: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;

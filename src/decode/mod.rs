@@ -91,7 +91,7 @@
 //! ```text
 //!  decoder ─▶ body (+ array, documents, unread) ─▶ record ⇄ value ─▶ {string, number, skip} ─▶ scan
 //!                │                │  conflicts: repeated names, aliases, other types
-//!                │                │  members: groups, prefixes; formed, rfc3339: forms of values
+//!                │                │  members: groups, prefixes; formed: forms of values
 //!                ▼                ▼
 //!        rows, progress       parser: state, faults, cost ─▶ {extra, keys, plan, reject}
 //! ```
@@ -117,7 +117,6 @@ mod plan;
 mod progress;
 mod record;
 mod reject;
-mod rfc3339;
 mod rows;
 mod scan;
 mod skip;

@@ -27,6 +27,7 @@ mod chunk_source;
 mod chunker;
 mod claims;
 mod content_hash;
+mod documents;
 mod examine;
 mod extent;
 mod files;
@@ -54,6 +55,7 @@ use self::importer::{Importer, Run};
 use self::report::Report;
 use self::staging::Staging;
 
+pub use documents::{Read, read_documents};
 pub use importer::GivenUp;
 pub use options::{Input, Options};
 pub use replay::{Replay, Replayed};

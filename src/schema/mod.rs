@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 mod fingerprint;
+mod infer;
 mod json;
 mod member;
 mod parse;
@@ -44,17 +45,27 @@ pub const INGEST_ID: &str = "_ingest_id";
 /// there are none.
 pub const EXTRA: &str = "_extra";
 
+pub use infer::{Inference, Inferred};
 pub use member::{Form, JsonPath, Member};
 pub use promote::{ColumnType, PromoteError, Promoted};
 pub use render::{Format, cli_text};
 pub use required::declared_without_null;
 
 /// The names of the tables whose schemas are compiled in.
-pub const BUILTIN: &[&str] = &["user_sessions"];
+pub const BUILTIN: &[&str] = &["user_sessions", "grail_user_sessions", "grail_user_events"];
 
-static USER_SESSIONS: LazyLock<Option<Arc<TableSchema>>> = LazyLock::new(|| {
-    TableSchema::parse(include_str!("../../schemas/user_sessions.avsc")).ok().map(Arc::new)
-});
+type Compiled = LazyLock<Option<Arc<TableSchema>>>;
+
+fn compiled(avsc: &str) -> Option<Arc<TableSchema>> {
+    TableSchema::parse(avsc).ok().map(Arc::new)
+}
+
+static USER_SESSIONS: Compiled =
+    LazyLock::new(|| compiled(include_str!("../../schemas/user_sessions.avsc")));
+static GRAIL_USER_SESSIONS: Compiled =
+    LazyLock::new(|| compiled(include_str!("../../schemas/grail_user_sessions.avsc")));
+static GRAIL_USER_EVENTS: Compiled =
+    LazyLock::new(|| compiled(include_str!("../../schemas/grail_user_events.avsc")));
 
 impl TableSchema {
     /// Returns the compiled-in schema of the table `name`, one of [`BUILTIN`].
@@ -62,6 +73,8 @@ impl TableSchema {
         match name {
             // A test parses every one of them, so there is always something to clone.
             "user_sessions" => USER_SESSIONS.clone(),
+            "grail_user_sessions" => GRAIL_USER_SESSIONS.clone(),
+            "grail_user_events" => GRAIL_USER_EVENTS.clone(),
             _ => None,
         }
     }
@@ -137,6 +150,13 @@ impl TableSchema {
         let start = ["startTime", "start_time", "sessionStartTime"].into_iter().find(is_time)?;
         let taken = self.fields.iter().any(|field| field.name.eq_ignore_ascii_case("date"));
         (!taken).then_some(start)
+    }
+
+    /// Returns the default partition template of a table that has no `startTime`, by its `start_time`.
+    #[must_use]
+    pub fn own_partition(&self) -> Option<String> {
+        let start = self.start_column().filter(|start| *start == "start_time")?;
+        Some(format!("date={{{start}:%Y-%m-%d}}"))
     }
 }
 

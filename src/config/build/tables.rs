@@ -81,7 +81,8 @@ impl Builder<'_> {
             }
         };
         let given = self.given(&list::PARTITION);
-        match new_template(&given.text, &schema) {
+        let own = schema.own_partition().filter(|_| given.source == Source::Default);
+        match new_template(own.as_deref().unwrap_or(&given.text), &schema) {
             Ok(template) => (schema, template),
             Err(error) => {
                 self.refuse(given.source.place(&list::PARTITION), error.to_string());
@@ -149,7 +150,9 @@ impl Builder<'_> {
                     format!("no schema of the table {name} is built in; name a file")
                 }),
             };
-            let partition = keys.partition.as_ref().map_or("", |Text(template)| template);
+            let own = schema.as_ref().ok().and_then(|schema| schema.own_partition());
+            let own = own.filter(|_| keys.schema.is_none()).unwrap_or_default();
+            let partition = keys.partition.as_ref().map_or(&*own, |Text(template)| template);
             let format = keys.format.as_ref().map(|Text(format)| Format::parse(format));
             let format = format.transpose().unwrap_or_else(|why| {
                 reader.refuse("format", why);

@@ -72,7 +72,7 @@ pub(crate) const PARTITION: Setting = Setting {
     heading: LAKE_SECTION,
     help: "Directories below the table: {column} for text, {column:FORMAT} for a time (UTC, \
            strftime).",
-    more: "",
+    more: "The default of a table without startTime is that of its start_time, if it has one.",
 };
 
 /// The setting `table_format`.

@@ -171,7 +171,7 @@ pub(crate) const TABLES: SectionList = SectionList {
         Key {
             name: "partition",
             kind: KeyKind::Text,
-            default: "no directories",
+            default: "no directories; of the built-in tables of Grail, `date={start_time:%Y-%m-%d}`",
             example: "\"date={at:%Y-%m-%d}\"",
             help: "Directories below the table, as the setting partition has them.",
             note: "without it, no directories below the table",

@@ -13,6 +13,7 @@ mod avro;
 mod duckdb;
 mod elasticsearch;
 mod pretty;
+mod reference;
 mod spark;
 mod trino;
 
@@ -22,6 +23,7 @@ pub use duckdb::duckdb_ddl;
 pub(crate) use duckdb::sql_type as duckdb_type;
 pub use elasticsearch::elasticsearch_mapping;
 pub(super) use pretty::{one_line, pretty};
+pub use reference::reference_page;
 pub use spark::spark_ddl;
 pub(crate) use spark::{literal as spark_literal, sql_type as spark_type};
 pub(crate) use trino::sql_type as trino_type;
@@ -44,6 +46,8 @@ pub enum Format {
     Duckdb,
     /// The body of a request that creates an Elasticsearch index with a mapping.
     Elasticsearch,
+    /// The reference page of the table, in Markdown.
+    Reference,
 }
 
 /// Returns the text of `schema` in `format`, ending in a newline.
@@ -55,6 +59,7 @@ pub fn cli_text(schema: &TableSchema, format: Format) -> String {
         Format::Trino => trino_ddl(schema),
         Format::Duckdb => duckdb_ddl(schema),
         Format::Elasticsearch => elasticsearch_mapping(schema),
+        Format::Reference => reference_page(schema),
     }
 }
 

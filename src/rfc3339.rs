@@ -5,7 +5,7 @@
 //! `z`.
 
 /// Returns the microseconds since the epoch and the nanoseconds beyond, below 1000.
-pub(super) fn parse(text: &[u8]) -> Option<(i64, i64)> {
+pub(crate) fn parse(text: &[u8]) -> Option<(i64, i64)> {
     let (head, rest) = text.split_first_chunk::<19>()?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, between, h1, h2, b':', n1, n2, b':', s1, s2] =
         *head
