@@ -1,5 +1,6 @@
 //! The command `sessionlake schema infer`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
@@ -61,7 +62,9 @@ pub(super) fn run(args: &Args) -> Outcome {
         .map_err(Failure::Usage)?;
     warn(&inferred.notes);
     if let Some(time) = inferred.times.first() {
-        warn(&[format!("partitions by day: --partition 'date={{{time}:%Y-%m-%d}}'")]);
+        // Standard output has the schema.
+        let hint = format!("for partitions by day: --partition 'date={{{time}:%Y-%m-%d}}'");
+        let _ = writeln!(std::io::stderr(), "{hint}");
     }
     out::print(&inferred.avsc)
 }

@@ -120,8 +120,10 @@ def test_objects_of_the_pipeline_are_imported_once(command, local_lake, folder):
         path = folder / f"bucket/2026112{number % 5}/{number:02}/bulk-{number}.json.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(ndjson(records[number::10])))
-    for _ in range(2):
-        command("import", folder / "bucket", "--table", SESSIONS, "--lake", local_lake.at.uri, expect=None)
+    objects = sorted(folder.glob("bucket/*/*/*.json.gz"))
+    command("import", *objects, "--table", SESSIONS, "--lake", local_lake.at.uri)
+    # Once more is not twice.
+    command("import", *objects, "--table", SESSIONS, "--lake", local_lake.at.uri, expect=None)
     check_made(local_lake, expected)
     days = local_lake.query("SELECT DISTINCT date FROM {t}", SESSIONS)
     assert len(days) == 20
@@ -159,7 +161,7 @@ table = "{EVENTS}"
         "event_properties.step": "pay",
     }
     assert server.put(ndjson([event]), path="/events").status == 200
-    server.stop()
+    server.drain()
     check_made(local_lake, expected)
     row = local_lake.query(
         """SELECT CAST(date AS VARCHAR), start_time_nanos, characteristics_has_request, http_response_status_code,
@@ -176,3 +178,50 @@ def test_schemas_and_checks_know_them(command, local_lake, table):
     assert table in said and "date={start_time:%Y-%m-%d}" in said, said
     for form in ("avro", "duckdb", "spark", "trino", "elasticsearch", "reference"):
         assert "start_time" in command("schema", table, "--format", form)
+
+
+def infer(command, folder, *files, table="made"):
+    """The inferred schema, and what else was said."""
+    out = command("schema", "infer", *files, "--table", table)
+    start, end = out.index('{\n  "type"'), out.rindex("\n}") + 2
+    (folder / f"{table}.avsc").write_text(out[start:end])
+    return json.loads(out[start:end]), out[:start] + out[end:]
+
+
+def test_an_inferred_schema_lands_what_it_was_inferred_from(command, local_lake, folder):
+    records, expected = made(500)
+    (folder / "some.json.gz").write_bytes(gzip.compress(ndjson(records[:250])))
+    (folder / "more.json").write_text(json.dumps(records[250:]))
+    schema, said = infer(command, folder, "some.json.gz", "more.json")
+    columns = {field.get("json", field["name"]): field for field in schema["fields"]}
+    assert columns["start_time"]["from"] == ["iso8601"]
+    assert columns["start_time_nanos"]["nanos_of"] == "start_time"
+    assert columns["duration"]["from"] == ["number", "text"]
+    assert columns["dt.rum.session.id"]["name"] == "dt_rum_session_id"
+    assert "In 500 of 500 documents" in columns["start_time"]["doc"]
+    assert "--partition 'date={start_time:%Y-%m-%d}'" in said, said
+    flags = ["--table", "made", "--schema", "made.avsc", "--lake", local_lake.at.uri]
+    command("check", *flags)
+    command("import", "some.json.gz", "more.json", *flags)
+    sql = """SELECT dt_rum_session_id, start_time, start_time_nanos, duration, user_action_count, new_field, date
+        FROM {t} WHERE _extra IS NULL"""
+    rows = local_lake.query(sql, "made")
+    assert len(rows) == 500
+    for ident, start, nanos, duration, actions, field, day in rows:
+        of = expected[ident]
+        assert (start, nanos, duration, actions, day) == (*of[:4], of[-1])
+        assert (field is None) == (of[8] is None)
+
+
+def test_infer_tells_what_it_left_out_and_no_value(command, folder):
+    (folder / "odd.ndjson").write_text('{"a":"geheim","b":1}\nno document\n{"b":"geheim","c":null}\n')
+    schema, said = infer(command, folder, "odd.ndjson")
+    assert [field["name"] for field in schema["fields"]] == ["a"]
+    assert "1 lines of odd.ndjson are no documents; the first is line 2" in said, said
+    assert "b has no column: its values have no one type" in said, said
+    assert "geheim" not in json.dumps(schema) + said
+    (folder / "none.ndjson").write_text("{}\n")
+    assert "no field" in command("schema", "infer", "none.ndjson", expect=1)
+    (folder / "table.parquet").write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    assert "Parquet" in command("schema", "infer", "table.parquet", expect=1)
+    assert "1st" in command("schema", "infer", "odd.ndjson", "--table", "1st", expect=2)

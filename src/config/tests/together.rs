@@ -42,14 +42,38 @@ fn settings_have_to_go_together() {
     assert!(load(&["--state=./data/lake/x", "--lake=s3://data/lake"], &[], None).is_ok());
     assert_eq!(
         said(&["--table=orders"]),
-        "--table: no schema of the table orders is built in (there is user_sessions); name a \
-         file: --schema examples/orders.avsc"
+        "--table: no schema of the table orders is built in (there is user_sessions, \
+         grail_user_sessions, grail_user_events); name a file: --schema examples/orders.avsc"
     );
     let own = ["--table=orders", "--schema=examples/orders.avsc", "--partition=at={at:%Y}"];
     let error = load(&own, &[], None).unwrap_err().to_string();
     assert!(error.contains("`at` is a column of table orders as well"), "{error}");
     let own = ["--table=orders", "--schema=examples/orders.avsc", "--partition=year={at:%Y}"];
     assert!(load(&own, &[], None).is_ok());
+}
+
+#[test]
+fn tables_of_grail_are_partitioned_by_their_own_time() {
+    let by = |typed: &[&str], text: &str| {
+        let settings = load(typed, &[], Some(text)).unwrap().settings;
+        settings.tables.iter().map(|table| table.partition.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    let own = "date={start_time:%Y-%m-%d}";
+    assert_eq!(by(&["--table=grail_user_sessions"], ""), [own]);
+    assert_eq!(
+        by(&["--table=grail_user_events", "--partition=y={end_time:%Y}"], ""),
+        ["y={end_time:%Y}"]
+    );
+    let more = "[[tables]]\nname = \"grail_user_events\"";
+    assert_eq!(by(&[], more), ["date={startTime:%Y-%m-%d}", own]);
+    assert_eq!(by(&[], &format!("{more}\npartition = \"\"")), ["date={startTime:%Y-%m-%d}", ""]);
+    let error = load(
+        &["--table=grail_user_sessions"],
+        &[],
+        Some("partition = \"date={startTime:%Y-%m-%d}\""),
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(error.ends_with("has no column `startTime`; did you mean `start_time`?"), "{error}");
 }
 
 #[test]

@@ -238,6 +238,24 @@ fn rows_that_are_cut_back_leave_nothing_in_maps_and_nanoseconds() {
     assert_eq!([came(0), came(1), came(2)], [good.clone(), json!({}), good]);
 }
 
+#[test]
+fn a_line_that_breaks_off_anywhere_leaves_its_neighbours_alone() {
+    let good = r#"{"dt":{"rum":{"id":7,"m":[]},"name":"n"},"sub.ject":{"in":{"x":1}},"p.a":"x","p.\u0062":2.5,"t":"2026-11-25T10:00:00.000000001Z","lt":["2026-11-25T10:00:00Z"],"n":"7","items":[{"meta":{"k~/\"":"k"}}]}"#;
+    let expected: Value = serde_json::from_str(good).unwrap();
+    for end in 1..good.len() {
+        for change in ["", "}", "x", "\\"] {
+            let bad = format!("{}{change}", &good[..end]);
+            let decoded = decode_as(&odd(), format!("{good}\n{bad}\n{good}").as_bytes());
+            let rows = decoded.batch.num_rows();
+            let came = |row| to_document(&decoded.batch, row, &odd()).unwrap();
+            for row in [0, rows - 1] {
+                assert_eq!(serde_json::to_value(came(row)).unwrap(), expected, "{bad}");
+            }
+            (0..rows).for_each(|row| drop(came(row)));
+        }
+    }
+}
+
 /// JSON as it was sent, so that repeated names and spellings show.
 #[derive(Clone, Debug)]
 enum Sent {
