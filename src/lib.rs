@@ -39,6 +39,7 @@ pub mod columnar;
 pub mod commit;
 pub mod config;
 pub mod decode;
+mod dedup;
 pub mod derive;
 mod descriptors;
 pub mod encode;

@@ -79,6 +79,14 @@ pub const OTHER_FIELDS: &str = "other";
 pub const OVERFLOW_ROWS: &str = "sessionlake_overflow_rows_total";
 /// Lines committed to quarantine.
 pub const REJECTS: &str = "sessionlake_rejects_total";
+/// Rows left out since they equal one that has landed.
+pub const DOUBLED: &str = "sessionlake_doubled_rows_total";
+/// Rows in the index of `dedup`.
+pub const DEDUP_ROWS: &str = "sessionlake_dedup_index_rows";
+/// Rows deleted from it within the window because it was full.
+pub const DEDUP_EVICTED: &str = "sessionlake_dedup_evicted_rows_total";
+/// Failures to read or write it: doubles land meanwhile.
+pub const DEDUP_FAILURES: &str = "sessionlake_dedup_index_failures_total";
 /// Bodies of which no roll could be made, committed to quarantine whole.
 pub const SET_ASIDE: &str = "sessionlake_set_aside_bodies_total";
 /// Data files committed.
@@ -226,6 +234,20 @@ pub const ALL: &[Metric] = &[
         "Rows committed to the overflow partition, as their bodies may not open partitions of their own",
     ),
     metric(REJECTS, Counter, Unit::Count, "Lines committed to quarantine"),
+    metric(DOUBLED, Counter, Unit::Count, "Rows left out since they equal one that has landed"),
+    metric(DEDUP_ROWS, Gauge, Unit::Count, "Rows in the index of dedup"),
+    metric(
+        DEDUP_EVICTED,
+        Counter,
+        Unit::Count,
+        "Rows deleted from the index of dedup within the window because it was full",
+    ),
+    metric(
+        DEDUP_FAILURES,
+        Counter,
+        Unit::Count,
+        "Failures to read or write the index of dedup: doubles land meanwhile",
+    ),
     metric(
         SET_ASIDE,
         Counter,

@@ -43,7 +43,7 @@ use crate::roll::RollLimits;
 use crate::status::{Board, LogObserver, MetricsObserver, Observer, Observers, Readiness};
 use crate::table::{FileNames, Tables, registry};
 use crate::tls::Tls;
-use crate::{http, metrics, privacy};
+use crate::{dedup, http, metrics, privacy};
 
 pub(crate) use self::landable::check_settings;
 pub use self::settings::Settings;
@@ -86,6 +86,7 @@ pub struct Server {
     recovery: Recovery,
     lake: Lake,
     tables: Tables,
+    dedup: Option<Arc<dedup::Index>>,
     clock: Arc<dyn Clock>,
     readiness: Arc<Readiness>,
     board: Arc<Board>,
@@ -123,6 +124,7 @@ impl Server {
         let tables = tables.with_file_names(file_names(&lake));
         landable::check(settings.state(), &recovery, &tables, key.as_ref())?;
         landable::remember_key(settings.state(), key.as_ref())?;
+        let dedup = open_dedup(&settings, &tables, journal.node())?;
         Ok(Server {
             settings,
             access,
@@ -131,6 +133,7 @@ impl Server {
             recovery,
             lake,
             tables,
+            dedup,
             clock,
             readiness: Arc::default(),
             board: Arc::default(),
@@ -283,6 +286,7 @@ impl Server {
             taking_apart: Mutex::default(),
             key: self.key.clone(),
             tables: self.tables.clone(),
+            dedup: self.dedup.clone(),
             journal: self.journal.clone(),
             runtime,
             readiness: Arc::clone(&self.readiness),
@@ -361,6 +365,28 @@ fn open_lake(settings: &Settings) -> anyhow::Result<Lake> {
 pub async fn check_lake(settings: &Settings) -> anyhow::Result<()> {
     let file = LakeFile::new(Arc::new(RealDisk), settings.state());
     fence::check_lake(&settings.lake, &file).await
+}
+
+/// Opens the index of rows that have landed if a table leaves doubles out, and deletes it otherwise.
+///
+/// # Errors
+/// It is not needed, and cannot be deleted.
+fn open_dedup(
+    settings: &Settings,
+    tables: &Tables,
+    node: &str,
+) -> anyhow::Result<Option<Arc<dedup::Index>>> {
+    let windows = tables.specs().iter().filter_map(|spec| spec.dedup_window_ms);
+    let Some(window_ms) = windows.max() else {
+        dedup::remove(settings.state())?;
+        return Ok(None);
+    };
+    let options = dedup::IndexOptions {
+        window_us: i64::try_from(window_ms.saturating_mul(1000)).unwrap_or(i64::MAX),
+        max_rows: settings.dedup_max_rows,
+        memory_bytes: settings.roll.memory_bytes,
+    };
+    dedup::Index::open(settings.state(), node, options).map(|index| Some(Arc::new(index)))
 }
 
 fn open_access(settings: &Settings) -> anyhow::Result<http::Access> {

@@ -60,15 +60,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "auth", "commit", "encode", "http", "import", "journal", "lake", "maintain", "privacy",
+            "auth", "commit", "dedup", "encode", "http", "import", "journal", "lake", "maintain", "privacy",
             "roll", "server", "tls",
         ],
     ),
     (
         "server",
         &[
-            "auth", "commit", "http", "intake", "journal", "lake", "privacy", "publish", "roll",
-            "tls",
+            "auth", "commit", "dedup", "http", "intake", "journal", "lake", "privacy", "publish",
+            "roll", "tls",
         ],
     ),
     // Sources of bodies.
@@ -78,8 +78,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("intake", &["bulk_action", "journal"]),
     ("journal", &[]),
     // From bodies to a visible roll.
-    ("publish", &["commit", "encode", "journal", "lake", "privacy", "roll"]),
-    ("roll", &["batch", "decode", "derive", "encode", "lake", "privacy"]),
+    ("publish", &["commit", "dedup", "encode", "journal", "lake", "privacy", "roll"]),
+    ("roll", &["batch", "decode", "dedup", "derive", "encode", "lake", "privacy"]),
+    ("dedup", &[]),
     ("decode", &["bulk_action"]),
     ("privacy", &["decode"]),
     ("derive", &[]),

@@ -46,6 +46,8 @@ pub enum RollReason {
     Footers,
     /// Spilled rows take too much of the disk.
     Spilled,
+    /// As many rows as may be are compared with later ones, or left out.
+    Doubles,
     /// A roll is taken apart: it has as many bodies as it may.
     Apart,
     /// The staging files take too much of the disk.
@@ -65,6 +67,7 @@ impl RollReason {
             RollReason::Source => "source",
             RollReason::Footers => "footers",
             RollReason::Spilled => "spilled",
+            RollReason::Doubles => "doubles",
             RollReason::Apart => "apart",
             RollReason::Disk => "disk",
             RollReason::End => "end",

@@ -14,6 +14,7 @@
 //! | `spill_format` | bytes of a spilled batch |
 //! | `projection` | leaves below it, if it is nested |
 //! | `rewrite` | replacing what is below it, if it is nested |
+//! | `row_bytes` | bytes by which rows are told apart |
 //! | [`statistics`] | bounds of a column, from a footer |
 //! | `values`, `forms` | a cell as JSON |
 //! | `describe` | its name in reports about files |
@@ -31,6 +32,7 @@ pub(crate) mod null_arrays;
 pub(crate) mod projection;
 pub(crate) mod repeat;
 pub(crate) mod rewrite;
+pub(crate) mod row_bytes;
 pub(crate) mod sizes;
 pub(crate) mod spill_format;
 pub mod statistics;

@@ -19,6 +19,7 @@ use crate::publish::pauses::Pauses;
 use crate::publish::publisher::Publisher;
 use crate::record::{Micros, Seq};
 use crate::roll::care::Care;
+use crate::roll::doubles::Dedup;
 use crate::roll::engine::{Engine, Mode};
 use crate::roll::{self, RollLimits};
 use crate::status::{LogObserver, Observer, Observers, Readiness};
@@ -169,6 +170,8 @@ impl Landing<'_> {
             staging: &staging.files,
             clock,
             observers: &observers,
+            // Its seals name no rows.
+            dedup: Dedup::Off,
             // Its seals name no bodies, and somebody sees the error.
             care: &Care::default(),
         };

@@ -1,6 +1,6 @@
 //! Receipts: the account of a roll beside its data, at `_receipts/<node>/<roll>.json`.
 //!
-//! A receipt accounts for every line of its roll: `lines = rows + rejects`. It is created once all of
+//! A receipt accounts for every line of its roll: `lines = rows + rejects + doubled`. It is created once all of
 //! its files are in the lake, and never replaced. Keys may be added, but not renamed or taken away:
 //! every version reads the receipts of every other. A number above 2^53 − 1 is no receipt's: what reads
 //! them can add to it.
@@ -48,6 +48,10 @@ pub struct Receipt {
     /// Usually 0, and then left out.
     #[serde(default, deserialize_with = "number", skip_serializing_if = "is_zero")]
     pub unmatched: u64,
+    /// Number of the documents that were left out, since they equal one that has landed. Usually 0, and then
+    /// left out.
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "is_zero")]
+    pub doubled: u64,
     /// Digest of its bodies; left out if some are gone, and by earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bodies: Option<String>,
@@ -55,7 +59,7 @@ pub struct Receipt {
     /// was damaged, and the options said to go on without it. Usually none, and then left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostBodies>,
-    /// Files by table; tables without any are left out.
+    /// Files and counts by table; tables without any are left out.
     pub tables: Vec<TableReceipt>,
 }
 
@@ -101,6 +105,7 @@ impl Receipt {
             schema: String::new(),
             partition_template: String::new(),
             derived: false,
+            doubled: 0,
             files,
             quarantine: None,
             fields: None,
@@ -116,6 +121,7 @@ impl Receipt {
             rejects: 0,
             actions: 0,
             unmatched: 0,
+            doubled: 0,
             bodies: None,
             lost: Vec::new(),
             tables: vec![table],
@@ -152,6 +158,10 @@ pub struct TableReceipt {
     /// Left out when false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub derived: bool,
+    /// Number of its rows that were left out, since they equal one that has landed. Usually 0, and then
+    /// left out.
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "is_zero")]
+    pub doubled: u64,
     /// Data files.
     pub files: Vec<FileReceipt>,
     /// Quarantine file, if there were rejects.

@@ -27,7 +27,7 @@ use crate::record::{BodiesDigest, Roll, SeqRange};
 use crate::roll::manifest::{Manifest, Standing, StatisticsBudget, Upload};
 use crate::status::{Observers, Readiness, RollEvent};
 use crate::table::Tables;
-use crate::{error_text, lake};
+use crate::{dedup, error_text, lake};
 
 /// Objects looked up at a time.
 const LOOK_UPS: usize = 8;
@@ -58,6 +58,8 @@ pub(crate) struct Publisher<'a> {
     concurrency: Concurrency,
     committer: Committer,
     claimed_tables: ClaimedTables,
+    /// The rows that have landed, if a table leaves doubles out.
+    dedup: Option<Arc<dedup::Index>>,
     /// The fence of the node; none for imports, whose seals are in the lake.
     fence: Option<Arc<HeldFence>>,
     /// Cancelled when no roll is to be published any more.
@@ -90,6 +92,7 @@ impl<'a> Publisher<'a> {
             // The one format that there is.
             committer: Committer::Plain,
             claimed_tables: ClaimedTables::default(),
+            dedup: None,
             fence: None,
             stop: CancellationToken::new(),
         }
@@ -98,6 +101,11 @@ impl<'a> Publisher<'a> {
     /// Replaces the pauses between attempts.
     pub(crate) fn with_pauses(self, pauses: Pauses) -> Publisher<'a> {
         Publisher { pauses, ..self }
+    }
+
+    /// Keeps the index of rows that have landed up to date.
+    pub(crate) fn with_dedup(self, dedup: Option<Arc<dedup::Index>>) -> Publisher<'a> {
+        Publisher { dedup, ..self }
     }
 
     /// Publishes behind `fence` only.
@@ -150,7 +158,11 @@ impl<'a> Publisher<'a> {
                 }
             })?;
             self.check_new(roll, range)?;
-            let settings = SealedSettings::to_json(self.tables, &manifest.set_aside)?;
+            if let Some(index) = &self.dedup {
+                index.store(roll, range.last);
+            }
+            let Manifest { set_aside, left_out, .. } = &manifest;
+            let settings = SealedSettings::to_json(self.tables, set_aside, left_out)?;
             log.seal(&Seal { roll, range, settings })?;
             self.observers.emit(&RollEvent::Sealed { roll, range });
         }
@@ -163,6 +175,13 @@ impl<'a> Publisher<'a> {
         missing.retain(|lost| sealed && lost.last >= range.first);
         if !missing.is_empty() {
             manifest.bodies = None;
+        }
+        if let Some(index) = &self.dedup
+            && sealed
+            && (!missing.is_empty() || !manifest.set_aside.is_empty())
+        {
+            let is_missing = |seq| missing.iter().any(|lost| (lost.first..=lost.last).contains(&seq));
+            index.forget(|seq| is_missing(seq) || manifest.set_aside.contains_key(&seq))?;
         }
         let found = if sealed { self.find(roll, range, &lost, manifest.bodies)? } else { None };
         let receipt = match found {
@@ -226,6 +245,7 @@ impl<'a> Publisher<'a> {
             roll,
             rows: receipt.rows,
             rejects: receipt.rejects,
+            doubled: receipt.doubled,
             files: files().count(),
             bytes: files().map(|file| file.bytes).sum(),
         });

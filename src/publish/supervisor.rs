@@ -24,12 +24,14 @@ use super::publisher::{self, Publisher, RollLog};
 use super::sealed_settings::SealedSettings;
 use super::taking_apart::{self, Decision, TakenApart, TakingApart};
 use crate::clock::Clock;
+use crate::dedup;
 use crate::journal::{self, Journal, Reader, Recovery, Seal};
 use crate::lake::Lake;
 use crate::privacy;
 use crate::record::{BodiesDigest, Roll, Seq, SeqRange};
 use crate::roll;
 use crate::roll::RollLimits;
+use crate::roll::doubles::Dedup;
 use crate::roll::care::{Care, RollFailure, SetAside};
 use crate::roll::engine::{Engine, Mode};
 use crate::roll::source::{Next, Source};
@@ -77,6 +79,8 @@ pub(crate) struct Supervisor {
     /// Hashes as the privacy rules of a roll ask.
     pub(crate) key: Option<privacy::Key>,
     pub(crate) tables: Tables,
+    /// The rows that have landed, if a table leaves doubles out.
+    pub(crate) dedup: Option<Arc<dedup::Index>>,
     pub(crate) journal: Journal,
     pub(crate) runtime: Handle,
     pub(crate) readiness: Arc<Readiness>,
@@ -185,7 +189,7 @@ impl Supervisor {
         for seal in self.pending().sealed {
             let settings = SealedSettings::from_json(&seal.settings)
                 .with_context(|| format!("the settings that roll {} was sealed with", seal.roll))?;
-            let SealedSettings { tables, set_aside } = settings;
+            let SealedSettings { tables, set_aside, left_out } = settings;
             self.observers.emit(&RollEvent::Redone { roll: seal.roll, range: seal.range });
             let publisher = self.publisher(&tables);
             self.look_at_first(seal.range.first);
@@ -196,13 +200,21 @@ impl Supervisor {
             }
             let source = self.source(seal.range.first, Some(seal.range.last));
             let care = apart.care(set_aside);
-            self.engine(&tables, source, Mode::Redo(seal.roll, seal.range), &care)?;
+            let dedup = Dedup::Sealed(left_out);
+            self.engine(&tables, source, Mode::Redo(seal.roll, seal.range), dedup, &care)?;
         }
         let pending = self.pending();
         self.readiness.set_trouble("landing", Ok(()));
         let source = self.source(pending.unsealed_from, None);
         let care = apart.care(SetAside::new());
-        self.engine(&self.tables, source, Mode::Live(pending.next_roll), &care)
+        let dedup = match &self.dedup {
+            Some(index) => {
+                index.begin(pending.unsealed_from)?;
+                Dedup::Decide(Arc::clone(index))
+            }
+            None => Dedup::Off,
+        };
+        self.engine(&self.tables, source, Mode::Live(pending.next_roll), dedup, &care)
     }
 
     /// Reads the first body of a sealed roll for its age, since the lake is asked before the roll is
@@ -286,6 +298,7 @@ impl Supervisor {
         let publisher =
             Publisher::new(lake, node, tables, runtime, readiness, self.observers.clone())
                 .with_pauses(self.pauses)
+                .with_dedup(self.dedup.clone())
                 .with_stop(self.stop.clone());
         match &*self.fence.lock() {
             Some(fence) => publisher.with_fence(Arc::clone(fence)),
@@ -298,6 +311,7 @@ impl Supervisor {
         tables: &Tables,
         mut source: JournalSource,
         mode: Mode,
+        dedup: Dedup,
         care: &Care<'_>,
     ) -> anyhow::Result<()> {
         let engine = Engine {
@@ -309,6 +323,7 @@ impl Supervisor {
             staging: &self.staging,
             clock: Arc::clone(&self.clock),
             observers: &self.observers,
+            dedup,
             care,
         };
         let publisher = self.publisher(tables);

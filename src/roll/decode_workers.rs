@@ -24,6 +24,7 @@ use super::entry_allowance::EntryAllowance;
 use super::joined_rejects::Joiner;
 use super::set_aside;
 use super::stored_window;
+use crate::dedup::{Fingerprint, Fingerprints};
 use crate::decode::{Counts, Decoded, Decoder, Progress, ReadLimit, Reject};
 use crate::derive::{Derived, Explosion, FlatTables};
 use crate::error_text;
@@ -72,12 +73,14 @@ pub(crate) struct TableRows {
     pub(crate) bodies: Vec<BodyRows>,
     /// Of a flat table: for each row the index of its parent's row in the part's batch of that table.
     pub(crate) of: Option<Vec<u32>>,
+    /// What the rows are compared by, each; empty if they are not compared.
+    pub(crate) fingerprints: Vec<Option<Fingerprint>>,
 }
 
 impl From<Derived> for TableRows {
     fn from(derived: Derived) -> TableRows {
         let Derived { table, batch, bodies, of } = derived;
-        TableRows { table, batch, bodies, of: Some(of) }
+        TableRows { table, batch, bodies, of: Some(of), fingerprints: Vec::new() }
     }
 }
 
@@ -138,6 +141,8 @@ pub(crate) struct DecodeWorker<'a> {
     /// The short rejects that may stand alone.
     pub(crate) allowance: &'a EntryAllowance,
     pub(crate) care: &'a Care<'a>,
+    /// What makes the fingerprints of each table, by id.
+    pub(crate) fingerprints: &'a [Option<Fingerprints>],
     /// True when a body that cannot be decoded may be set aside at once.
     pub(crate) decides: bool,
 }
@@ -151,6 +156,18 @@ impl DecodeWorker<'_> {
             ArrowError::IoError(..) => SourceFailure(error.into()).into(),
             error => error.into(),
         })
+    }
+
+    /// Makes the fingerprints of rows of a table, if it has a use for them.
+    fn fingerprints_of(
+        &self,
+        table: TableId,
+        batch: &RecordBatch,
+    ) -> anyhow::Result<Vec<Option<Fingerprint>>> {
+        match self.fingerprints.get(table.index()) {
+            Some(Some(fingerprints)) => Ok(fingerprints.of(batch)?),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Decodes jobs until there are no more.
@@ -387,7 +404,8 @@ impl Decoders<'_> {
             part.counts += decoded.counts;
             let Decoded { batch, bodies, rejects, .. } = decoded;
             let explosions = worker.flat.explode(*table, &batch, &bodies)?;
-            part.rows.push(TableRows { table: *table, batch, bodies, of: None });
+            let fingerprints = worker.fingerprints_of(*table, &batch)?;
+            part.rows.push(TableRows { table: *table, batch, bodies, of: None, fingerprints });
             for explosion in explosions {
                 if is_kept {
                     part.explode(explosion, &mut flat_bytes)?;
@@ -473,7 +491,16 @@ mod tests {
         let node = Arc::from("n");
         let (node, flat) = (&node, &FlatTables::new(tables).unwrap());
         let worker =
-            DecodeWorker { tables, privacy: &[], flat, node, allowance, care, decides: false };
+            DecodeWorker {
+                tables,
+                privacy: &[],
+                flat,
+                node,
+                allowance,
+                care,
+                fingerprints: &[],
+                decides: false,
+            };
         worker.run(&waiting);
         outputs.iter().collect()
     }

@@ -28,6 +28,7 @@ use super::care::{
 use super::decode_workers::{DecodeWorker, Job, Output, PART_BYTES};
 use super::disk_space::{NoRoom, Room};
 use super::dispatcher::{Dispatched, Dispatcher, Slot, TICK};
+use super::doubles::Dedup;
 use super::entry_allowance::EntryAllowance;
 use super::manifest::Manifest;
 use super::open_roll::OpenRoll;
@@ -66,6 +67,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) clock: Arc<dyn Clock>,
     /// Observers that are notified of every step of the rolls.
     pub(crate) observers: &'a Observers,
+    /// The way in which it is decided what rolls leave out.
+    pub(crate) dedup: Dedup,
     /// The care taken with bodies of which no roll can be made.
     pub(crate) care: &'a Care<'a>,
 }
@@ -138,6 +141,7 @@ impl Engine<'_> {
             abandoned,
             care: self.care,
         };
+        let fingerprints = &*self.dedup.fingerprints(self.tables);
         let worker = DecodeWorker {
             tables: self.tables,
             privacy,
@@ -145,6 +149,7 @@ impl Engine<'_> {
             node: &self.node,
             allowance,
             care: self.care,
+            fingerprints,
             decides: self.care.decides && matches!(mode, Mode::Live(_)),
         };
         std::thread::scope(|scope| {
@@ -202,9 +207,9 @@ struct Batcher<'a> {
 
 impl Batcher<'_> {
     fn batch(&self, rolls: Sender<Manifest>) -> anyhow::Result<()> {
-        let Engine { tables, options, staging, node, .. } = self.engine;
+        let Engine { tables, options, staging, node, dedup, .. } = self.engine;
         let (Mode::Redo(first, _) | Mode::Live(first)) = self.mode;
-        let mut open = OpenRoll::new(first, tables, options, node, staging)?;
+        let mut open = OpenRoll::new(first, tables, options, node, staging, dedup.clone())?;
         let batched = self.fill(&mut open, &rolls);
         if batched.is_err() {
             // Now and not by the next engine: the publisher may wait for the disk space.
@@ -391,6 +396,7 @@ impl Batcher<'_> {
             .or(crowded.then_some(RollReason::Footers))
             .or(open.spilled_too_much(MAX_SPILLED_BYTES).then_some(RollReason::Spilled))
             .or(self.room(open).is_ok_and(|room| room == Room::Scarce).then_some(RollReason::Disk))
+            .or(open.has_most_doubles().then_some(RollReason::Doubles))
             .or(self.is_cut_short(open).then_some(RollReason::Apart));
         due.map_or(Ok(()), |reason| self.end_roll(open, rolls, reason))
     }

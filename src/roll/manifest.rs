@@ -13,6 +13,7 @@ use super::care::SetAside;
 use super::quarantine_writer::StagedRejects;
 use crate::columnar::statistics::FileStatistics;
 use crate::decode::Counts;
+use crate::dedup::LeftOut;
 use crate::encode::EncodedFile;
 use crate::fields;
 use crate::lake::{
@@ -32,13 +33,16 @@ pub(crate) struct Manifest {
     pub(crate) node: Arc<str>,
     pub(crate) roll: Roll,
     pub(crate) range: SeqRange,
-    /// Documents, broken lines and action lines. Derived rows are not in it.
+    /// Documents, broken lines and action lines. Derived rows are not in it, and rows that are left out
+    /// are only among the lines.
     pub(crate) counts: Counts,
     pub(crate) tables: Vec<TableManifest>,
     /// Digest of its bodies; none once some that it was sealed with are gone.
     pub(crate) bodies: Option<BodiesDigest>,
     /// Bodies that were set aside.
     pub(crate) set_aside: SetAside,
+    /// Rows that are left out, to be sealed; empty for a roll that is sealed.
+    pub(crate) left_out: LeftOut,
     statistics: StatisticsBudget,
 }
 
@@ -77,6 +81,8 @@ pub(crate) struct TableManifest {
     pub(crate) derived: bool,
     /// True when the receipt has the statistics of its files.
     has_statistics: bool,
+    /// Rows that are left out, since they equal others.
+    doubled: u64,
     pub(crate) files: Vec<DataFile>,
     pub(crate) quarantine: Option<QuarantineFile>,
     /// Counts of fields without a column.
@@ -178,6 +184,7 @@ impl Manifest {
             overflow: overflow(spec),
             derived: spec.rows.is_derived(),
             has_statistics: spec.format.has_statistics(),
+            doubled: 0,
             files: Vec::new(),
             quarantine: None,
             fields: None,
@@ -192,6 +199,7 @@ impl Manifest {
             tables,
             bodies: None,
             set_aside: SetAside::new(),
+            left_out: LeftOut::default(),
             statistics,
         }
     }
@@ -234,6 +242,18 @@ impl Manifest {
     pub(crate) fn add_fields(&mut self, table: TableId, fields: Option<fields::Counts>) {
         let Some(table) = self.tables.get_mut(table.index()) else { return };
         table.fields = fields;
+    }
+
+    /// Adds rows of a table that are left out.
+    pub(crate) fn add_doubled(&mut self, table: TableId, rows: u64) {
+        if let Some(table) = self.tables.get_mut(table.index()) {
+            table.doubled += rows;
+        }
+    }
+
+    /// Returns the number of rows that are left out.
+    fn doubled(&self) -> u64 {
+        self.tables.iter().filter(|table| !table.derived).map(|table| table.doubled).sum()
     }
 
     /// Returns the number of data files.
@@ -354,7 +374,7 @@ impl Manifest {
         let rows = documents.flat_map(|table| &table.files).map(|file| file.rows).sum();
         let rejects = self.tables.iter().flat_map(|table| &table.quarantine);
         let rejects = rejects.map(|file| file.entries).sum();
-        self.counts = Counts { lines: rows + rejects, rows, rejects, ..self.counts };
+        self.counts = Counts { lines: rows + rejects + self.doubled(), rows, rejects, ..self.counts };
     }
 
     /// Writes the receipt. `lost` are the bodies of the range, or right before it, that are gone.
@@ -363,7 +383,9 @@ impl Manifest {
     /// 10,000 files would have a receipt of some 50 MB. Commits of other formats need them.
     pub(crate) fn receipt(&self, lost: &[SeqRange]) -> Receipt {
         let tables = self.tables.iter().map(TableManifest::receipt);
-        let tables = tables.filter(|table| !table.files.is_empty() || table.quarantine.is_some());
+        let tables = tables.filter(|table| {
+            !table.files.is_empty() || table.quarantine.is_some() || table.doubled > 0
+        });
         let lost = lost.iter();
         Receipt {
             version: RECEIPT_VERSION,
@@ -376,6 +398,7 @@ impl Manifest {
             rejects: self.counts.rejects,
             actions: self.counts.actions,
             unmatched: self.counts.unmatched,
+            doubled: self.doubled(),
             bodies: self.bodies.map(|digest| digest.to_string()),
             lost: lost
                 .map(|lost| LostBodies { first_seq: lost.first.0, last_seq: lost.last.0 })
@@ -413,6 +436,7 @@ impl TableManifest {
             schema: self.schema.clone(),
             partition_template: self.partition.as_str().to_owned(),
             derived: self.derived,
+            doubled: self.doubled,
             files: self.files.iter().map(file).collect(),
             quarantine: self.quarantine.as_ref().map(|file| QuarantineReceipt {
                 path: file.name.clone(),

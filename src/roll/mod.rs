@@ -7,6 +7,7 @@
 //! * `stored_window`: the windows in which they decode what is too large to be held.
 //! * `joined_rejects`: short rejects, joined; `entry_allowance`: those that may stand alone.
 //! * `open_roll`: the rows and rejects of the roll that is being filled.
+//! * `doubles`: the rows that it leaves out.
 //! * `open_tables`: its tables, by id.
 //! * `data_files`: its Parquet files.
 //! * `manifest`: its files, once it is finished.
@@ -22,6 +23,7 @@ pub(crate) mod data_files;
 pub(crate) mod decode_workers;
 pub(crate) mod disk_space;
 pub(crate) mod dispatcher;
+pub(crate) mod doubles;
 pub(crate) mod engine;
 mod entry_allowance;
 mod joined_rejects;

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use super::care::SetAside;
 use super::data_files::DataFiles;
 use super::decode_workers::{Part, TableRows};
+use super::doubles::{Dedup, Doubles};
 use super::disk_space::{NoRoom, Room, free_bytes, room, staged_bytes};
 use super::manifest::Manifest;
 use super::open_tables::OpenTables;
@@ -31,6 +32,7 @@ pub(crate) struct OpenRoll {
     counts: Counts,
     /// Counts of fields without a column.
     fields: BTreeMap<TableId, Tally>,
+    doubles: Doubles,
     set_aside: SetAside,
     source_bytes: u64,
     buffers: Buffers,
@@ -53,6 +55,7 @@ impl OpenRoll {
         options: &Options,
         node: &str,
         staging: &Path,
+        dedup: Dedup,
     ) -> anyhow::Result<OpenRoll> {
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(options.decode_threads.get())
@@ -69,6 +72,7 @@ impl OpenRoll {
             since: None,
             counts: Counts::default(),
             fields: BTreeMap::new(),
+            doubles: Doubles::new(dedup, tables),
             set_aside: SetAside::new(),
             source_bytes: 0,
             buffers: Buffers::new(bytes(options.row_group_bytes), bytes(options.memory_bytes / 2)),
@@ -130,6 +134,7 @@ impl OpenRoll {
         for (id, rejects) in part.rejects {
             self.tables.get_mut(id)?.quarantine(&rejects, || self.files.path("ndjson"))?;
         }
+        self.doubles.begin_part();
         for rows in part.rows {
             self.push_rows(rows)?;
         }
@@ -143,8 +148,9 @@ impl OpenRoll {
         Ok(())
     }
 
-    fn push_rows(&mut self, rows: TableRows) -> anyhow::Result<()> {
-        let TableRows { table, batch, bodies, of } = rows;
+    fn push_rows(&mut self, mut rows: TableRows) -> anyhow::Result<()> {
+        self.counts.rows -= self.doubles.leave_out(self.files.roll(), &mut rows)?;
+        let TableRows { table, batch, bodies, of, .. } = rows;
         debug_assert!(of.is_none_or(|of| of.len() == batch.num_rows()));
         let routed = self.tables.get_mut(table)?.router.route(&batch, &bodies)?;
         self.buffers.push(table, batch, routed)?;
@@ -177,6 +183,11 @@ impl OpenRoll {
             rows: self.counts.rows,
             source_bytes: self.source_bytes,
         }
+    }
+
+    /// Returns true when the roll has as many rows as may be compared with later ones, or left out.
+    pub(crate) fn has_most_doubles(&self) -> bool {
+        self.doubles.is_full(self.roll())
     }
 
     /// Returns the number of data files that the roll has so far.
@@ -242,6 +253,11 @@ impl OpenRoll {
         let mut manifest = Manifest::new(Arc::clone(&self.node), roll, range, counts, &self.specs);
         manifest.bodies = Some(digest);
         manifest.set_aside = std::mem::take(&mut self.set_aside);
+        let (left_out, doubled) = self.doubles.finish();
+        manifest.left_out = left_out;
+        for (table, rows) in doubled {
+            manifest.add_doubled(table, rows);
+        }
         for (key, encoded) in files {
             let router = &self.tables.get_mut(key.table)?.router;
             let values = router

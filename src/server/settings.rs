@@ -34,6 +34,8 @@ pub struct Settings {
     pub tables: Vec<table::Spec>,
     /// The catalog of Iceberg tables; required if a table is one.
     pub catalog: Option<CatalogOptions>,
+    /// Most rows that `dedup` remembers.
+    pub dedup_max_rows: u64,
     /// File of the secret of the privacy rules and of the journal's encryption; required if a
     /// table has such rules.
     pub privacy_key: Option<PathBuf>,

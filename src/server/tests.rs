@@ -69,6 +69,7 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
         },
         tables: vec![Spec::new("visits", schema, partition)],
         catalog: None,
+        dedup_max_rows: 1_000,
         privacy_key: None,
         roll: crate::roll::Options {
             roll_bytes: 1 << 30,

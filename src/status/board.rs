@@ -187,7 +187,7 @@ impl Observer for Board {
                     status.error = Some(shown(error));
                 });
             }
-            RollEvent::Committed { roll, rows, rejects, files, bytes } => {
+            RollEvent::Committed { roll, rows, rejects, files, bytes, .. } => {
                 self.update(roll, at, |status| {
                     status.state = RollState::Committed;
                     (status.rows, status.rejects) = (rows, rejects);
@@ -263,7 +263,7 @@ mod tests {
         let [sealed] = &board.rolls()[..] else { panic!("one roll") };
         assert_eq!((sealed.state, sealed.retries), (RollState::Sealed, 1));
         assert_eq!(sealed.error.as_deref(), Some("away"));
-        let committed = RollEvent::Committed { roll, rows: 10, rejects: 2, files: 3, bytes: 700 };
+        let committed = RollEvent::Committed { roll, rows: 10, rejects: 2, doubled: 0, files: 3, bytes: 700 };
         board.observe(Micros(50), &RollEvent::Landed { roll });
         board.observe(Micros(60), &committed);
         let expected = RollStatus {

@@ -40,10 +40,11 @@ impl Observer for MetricsObserver {
                 metrics::gauge!(names::OPEN_PARTITIONS).set(*open_partitions as f64);
             }
             RollEvent::Retrying { .. } => metrics::counter!(names::ROLL_RETRIES).increment(1),
-            RollEvent::Committed { rows, rejects, files, bytes, .. } => {
+            RollEvent::Committed { rows, rejects, doubled, files, bytes, .. } => {
                 metrics::counter!(names::ROLLS).increment(1);
                 metrics::counter!(names::ROWS).increment(*rows);
                 metrics::counter!(names::REJECTS).increment(*rejects);
+                metrics::counter!(names::DOUBLED).increment(*doubled);
                 metrics::counter!(names::FILES).increment(*files as u64);
                 metrics::counter!(names::FILE_BYTES).increment(*bytes);
                 metrics::gauge!(names::LAST_COMMIT).set(at.0 as f64 / 1e6);
@@ -95,8 +96,8 @@ mod tests {
                 pause: Duration::ZERO,
                 error: String::new(),
             },
-            RollEvent::Committed { roll, rows: 5, rejects: 1, files: 2, bytes: 900 },
-            RollEvent::Committed { roll, rows: 6, rejects: 0, files: 1, bytes: 100 },
+            RollEvent::Committed { roll, rows: 5, rejects: 1, doubled: 4, files: 2, bytes: 900 },
+            RollEvent::Committed { roll, rows: 6, rejects: 0, doubled: 3, files: 1, bytes: 100 },
             RollEvent::Unmatched { roll, rows: 6, unmatched: 4 },
             RollEvent::Overflowed { roll, table: String::new(), partition: String::new(), rows: 3 },
             RollEvent::SetAside { roll, seq: Seq(9), why: String::new() },
@@ -115,6 +116,7 @@ mod tests {
             (names::ROLLS, "2"),
             (names::ROWS, "11"),
             (names::REJECTS, "1"),
+            (names::DOUBLED, "7"),
             (names::UNMATCHED_ROWS, "4"),
             (names::OVERFLOW_ROWS, "3"),
             (names::SET_ASIDE, "1"),

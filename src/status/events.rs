@@ -111,6 +111,8 @@ pub enum RollEvent {
         rows: u64,
         /// Its lines in quarantine.
         rejects: u64,
+        /// Its rows that were left out, since they equal one that has landed.
+        doubled: u64,
         /// Its data files.
         files: usize,
         /// Bytes of its data files.

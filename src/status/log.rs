@@ -81,7 +81,7 @@ impl Observer for LogObserver {
                     );
                 }
             }
-            RollEvent::Committed { roll, rows, rejects, files, bytes } => {
+            RollEvent::Committed { roll, rows, rejects, doubled, files, bytes } => {
                 if let Some(run) = self.engine.lock().succeeded() {
                     let (failures, lasted) = (run.count, run.lasted(at));
                     tracing::info!(
@@ -90,10 +90,12 @@ impl Observer for LogObserver {
                 }
                 match self.commits {
                     Level::Info => {
-                        tracing::info!(roll = roll.0, rows, rejects, files, bytes, "landed");
+                        let roll = roll.0;
+                        tracing::info!(roll, rows, rejects, doubled, files, bytes, "landed");
                     }
                     Level::Debug => {
-                        tracing::debug!(roll = roll.0, rows, rejects, files, bytes, "landed");
+                        let roll = roll.0;
+                        tracing::debug!(roll, rows, rejects, doubled, files, bytes, "landed");
                     }
                 }
             }

@@ -102,6 +102,12 @@ impl Rules {
         Ok(())
     }
 
+    /// Tells whether the values of a column are replaced with null.
+    #[must_use]
+    pub fn drops(&self, column: &str) -> bool {
+        self.0.get(column) == Some(&Action::Drop)
+    }
+
     /// Returns true when there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -59,6 +59,9 @@ pub(super) struct Serialized {
     folded_names: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     partitions: Option<Partitions>,
+    /// The window of `dedup`, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dedup: Option<u64>,
 }
 
 /// Limits on partitions. Without `window_ms` there is no window.
@@ -139,6 +142,7 @@ impl Serialized {
             line_limit: spec.line_limit_bytes,
             folded_names: spec.file_names.are_folded(),
             partitions: Partitions::of(spec.partition_limits),
+            dedup: spec.dedup_window_ms,
         }
     }
 
@@ -187,6 +191,7 @@ impl Serialized {
             line_limit_bytes,
             file_names,
             partition_limits,
+            dedup_window_ms: self.dedup,
         })
     }
 }
@@ -256,6 +261,7 @@ mod tests {
             format!("[{}]", table("a", r#","format":"delta","revision":4"#)),
             format!("[{}]", table("a", r#","format":"iceberg","revision":4"#)),
             format!("[{}]", table("a", r#","revision":4,"partitions":{"max":10000}"#)),
+            format!("[{}]", table("a", r#","revision":4,"dedup":86400000"#)),
             format!(
                 "[{}]",
                 table(

@@ -37,6 +37,9 @@ pub struct Spec {
     pub file_names: FileNames,
     /// Limits on the partitions that bodies may open.
     pub partition_limits: PartitionLimits,
+    /// The time within which a row that equals an earlier one is left out, in milliseconds. `None`: no
+    /// row is.
+    pub dedup_window_ms: Option<u64>,
 }
 
 impl Spec {
@@ -55,6 +58,7 @@ impl Spec {
             line_limit_bytes: Some(LINE_LIMIT_BYTES),
             file_names: FileNames::Exact,
             partition_limits: PartitionLimits::RECEIVED,
+            dedup_window_ms: None,
         }
     }
 

@@ -48,6 +48,8 @@ pub(super) fn named(
     let node: Arc<str> = receipt.node.as_str().into();
     let range = SeqRange { first: Seq(receipt.first_seq), last: Seq(receipt.last_seq) };
     let (mut rows, mut rejects) = (0_u64, 0_u64);
+    let tables = receipt.tables.iter().filter(|table| !table.derived);
+    let doubled = tables.fold(0_u64, |sum, table| sum.saturating_add(table.doubled));
     let mut expected = Vec::new();
     for table in &receipt.tables {
         let of_files = table.files.iter().map(|file| (&file.path, file.rows, file.bytes, false));
@@ -85,12 +87,18 @@ pub(super) fn named(
             });
         }
     }
-    if (receipt.lines, receipt.rows, receipt.rejects)
-        != (rows.saturating_add(rejects), rows, rejects)
+    let lines = rows.saturating_add(rejects).saturating_add(doubled);
+    if (receipt.lines, receipt.rows, receipt.rejects, receipt.doubled)
+        != (lines, rows, rejects, doubled)
     {
+        let says = |total: u64, of: u64| match (total, of) {
+            (0, 0) => Default::default(),
+            _ => [format!(", {total} of them doubles"), format!(", of {of} doubles by table")],
+        };
+        let [total, of] = says(receipt.doubled, doubled);
         let why = format!(
-            "it says {} lines, {} rows and {} rejects; its files have {rows} rows and {rejects} \
-             rejects",
+            "it says {} lines{total}, {} rows and {} rejects; its files have {rows} rows and \
+             {rejects} rejects{of}",
             receipt.lines, receipt.rows, receipt.rejects
         );
         report.problem(ProblemKind::Sum, &path, why);

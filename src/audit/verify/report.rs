@@ -72,6 +72,10 @@ pub struct NodeReport {
     /// Lines that are in quarantine.
     #[serde(deserialize_with = "number")]
     pub rejects: u64,
+    /// Rows that were left out, since they equal one that has landed; left out when 0, as by earlier
+    /// versions.
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "is_zero")]
+    pub doubled: u64,
     /// Bulk actions that were left out, not among the lines.
     #[serde(deserialize_with = "number")]
     pub actions: u64,
@@ -233,6 +237,9 @@ impl Report {
                 "  {:<width$} {:>8} {:>12} {:>14} {:>14} {:>12} {:>8}",
                 name, node.rolls, node.last_seq, node.lines, node.rows, node.rejects, node.files
             )?;
+            if node.doubled > 0 {
+                writeln!(out, "    left out, as they equal rows that have landed: {}", node.doubled)?;
+            }
             for lost in &node.lost {
                 let (first, last) = (lost.first_seq, lost.last_seq);
                 writeln!(out, "    given up with a damaged segment: bodies {first} to {last}")?;

@@ -98,6 +98,7 @@ impl Sequence {
             (&mut sums.lines, receipt.lines),
             (&mut sums.rows, receipt.rows),
             (&mut sums.rejects, receipt.rejects),
+            (&mut sums.doubled, receipt.doubled),
             (&mut sums.actions, receipt.actions),
             (&mut sums.files, files),
         ];

@@ -233,6 +233,7 @@ fn rows_of_a_derived_table_are_in_no_sum() {
         schema: String::new(),
         partition_template: String::new(),
         derived,
+        doubled: 0,
         files: vec![file.clone()],
         quarantine: None,
         fields: None,
@@ -277,6 +278,7 @@ fn rows_of_a_flat_table_are_told_apart_by_their_place_in_the_session() {
         let table = TableReceipt {
             table: "children".into(),
             derived: true,
+            doubled: 0,
             files: vec![file],
             schema: String::new(),
             partition_template: String::new(),

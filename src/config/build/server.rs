@@ -55,6 +55,7 @@ impl Builder<'_> {
             lake,
             tables: tables.map(|table| Spec { partition_limits: limits, ..table }).collect(),
             catalog,
+            dedup_max_rows: self.count(&list::DEDUP_MAX_ROWS).unwrap_or_default(),
             privacy_key: self.file(&list::PRIVACY_KEY),
             roll: self.serve_roll(),
             roll_age,

@@ -8,6 +8,8 @@ use crate::config::list;
 use crate::config::names::table_name;
 use crate::config::sections::{SectionReader, Text};
 use crate::config::source::Source;
+use crate::config::value;
+use crate::dedup;
 use crate::http::Endpoint;
 use crate::privacy;
 use crate::schema::{self, TableSchema};
@@ -20,6 +22,25 @@ fn new_template(text: &str, schema: &TableSchema) -> Result<Template, TemplateEr
     Ok(template)
 }
 
+/// Parses the window of `dedup`, in milliseconds.
+fn dedup_window(text: &str) -> Result<Option<u64>, String> {
+    if text.trim() == "off" {
+        return Ok(None);
+    }
+    let window = value::duration(text, 60_000, 366 * 86_400_000);
+    let window = window.map_err(|why| format!("{why}, or `off`"))?;
+    Ok(u64::try_from(window.as_millis()).ok())
+}
+
+fn check_dedup(window_ms: Option<u64>, schema: &TableSchema) -> Result<(), String> {
+    window_ms.map_or(Ok(()), |_| dedup::check_table(schema)).map_err(|column| {
+        format!(
+            "the table has no column {column}, by which documents are compared (with {})",
+            dedup::KEY.join(", ")
+        )
+    })
+}
+
 impl Builder<'_> {
     /// Builds the table of the settings, and those of `[[tables]]`.
     pub(super) fn tables(&mut self) -> (Spec, Vec<Spec>) {
@@ -30,8 +51,12 @@ impl Builder<'_> {
         if let Err(why) = format.check(&schema, &partition) {
             self.refuse(self.place(&list::PARTITION), why);
         }
-        let mut first = Spec { format, ..Spec::new(name, schema, partition) };
-        let mut more = self.more_tables(&first.name, format);
+        let dedup_window_ms = self.parsed(&list::DEDUP, dedup_window);
+        if let Err(why) = check_dedup(dedup_window_ms, &schema) {
+            self.refuse(self.place(&list::DEDUP), why);
+        }
+        let mut first = Spec { format, dedup_window_ms, ..Spec::new(name, schema, partition) };
+        let mut more = self.more_tables(&first.name, format, dedup_window_ms);
         let mut schemas = vec![&*first.schema];
         schemas.extend(more.iter().map(|table| &*table.schema));
         let rules = self.privacy(&schemas);
@@ -41,6 +66,12 @@ impl Builder<'_> {
                 Source::Flag.example(&list::PRIVACY_KEY)
             );
             self.refuse(self.place(&list::PRIVACY_KEY), why);
+        }
+        if let Some(column) = dedup::KEY.iter().find(|column| rules.drops(column))
+            && std::iter::once(&first).chain(&more).any(|table| table.dedup_window_ms.is_some())
+        {
+            let why = format!("[privacy] drops {column}, without which no document is compared");
+            self.refuse(self.place(&list::DEDUP), why);
         }
         let limit = Some(self.size(&list::LINE_LIMIT));
         for table in &mut more {
@@ -124,8 +155,9 @@ impl Builder<'_> {
         }
     }
 
-    /// Builds the tables of `[[tables]]`; `first` is the name of the settings' table, `usual` its format.
-    fn more_tables(&mut self, first: &str, usual: Format) -> Vec<Spec> {
+    /// Builds the tables of `[[tables]]`; `first` is the name of the settings' table, `usual` its
+    /// format and `usual_dedup` its window of `dedup`.
+    fn more_tables(&mut self, first: &str, usual: Format, usual_dedup: Option<u64>) -> Vec<Spec> {
         let mut tables: Vec<Spec> = Vec::new();
         let layers = self.layers;
         for section in &layers.sections.tables {
@@ -159,6 +191,12 @@ impl Builder<'_> {
                 None
             });
             let format = format.unwrap_or(usual);
+            let dedup = keys.dedup.as_ref().map(|Text(text)| dedup_window(text));
+            let dedup = dedup.transpose().unwrap_or_else(|why| {
+                reader.refuse("dedup", why);
+                None
+            });
+            let dedup = dedup.unwrap_or(usual_dedup);
             match schema {
                 Err(why) => reader.refuse("schema", why),
                 Ok(schema) => match new_template(partition, &schema) {
@@ -167,7 +205,11 @@ impl Builder<'_> {
                         if let Err(why) = format.check(&schema, &partition) {
                             reader.refuse("partition", why);
                         }
-                        tables.push(Spec { format, ..Spec::new(name, schema, partition) });
+                        if let Err(why) = check_dedup(dedup, &schema) {
+                            reader.refuse("dedup", format!("{why}; or give dedup = \"off\""));
+                        }
+                        let spec = Spec::new(name, schema, partition);
+                        tables.push(Spec { format, dedup_window_ms: dedup, ..spec });
                     }
                 },
             }

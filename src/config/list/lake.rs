@@ -136,6 +136,33 @@ pub(crate) const LINE_LIMIT: Setting = Setting {
            many.",
 };
 
+/// The setting `dedup`.
+pub(crate) const DEDUP: Setting = Setting {
+    key: "dedup",
+    value_name: "DURATION",
+    kind: Kind::Text,
+    default: Some("off"),
+    example: "24h",
+    commands: SERVE,
+    heading: LAKE_SECTION,
+    help: "Land one of equal documents of this long, and leave the others out.",
+    more: "Equal are those whose rows are, with tenantId, userSessionId and startTime. Receipts count those \
+           that are left out; docs/dedup.md says what holds.",
+};
+
+/// The setting `dedup_max_rows`.
+pub(crate) const DEDUP_MAX_ROWS: Setting = Setting {
+    key: "dedup_max_rows",
+    value_name: "N",
+    kind: Kind::Count { least: 1_000, most: 1_000_000_000, word: None },
+    default: Some("10000000"),
+    example: "50000000",
+    commands: SERVE,
+    heading: LAKE_SECTION,
+    help: "Remember at most so many rows for dedup, the latest ones, in the state directory.",
+    more: "A row takes about 60 bytes of disk there, and twice that for a moment.",
+};
+
 /// The setting `max_partitions`.
 pub(crate) const MAX_PARTITIONS: Setting = Setting {
     key: "max_partitions",

@@ -57,6 +57,8 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &FLAT_TABLES,
     &FLAT_COLUMNS,
     &LINE_LIMIT,
+    &DEDUP,
+    &DEDUP_MAX_ROWS,
     &MAX_PARTITIONS,
     &TIME_WINDOW,
     &OUTSIDE_WINDOW,

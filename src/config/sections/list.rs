@@ -184,12 +184,21 @@ pub(crate) const TABLES: SectionList = SectionList {
             help: "Format of the table: plain, delta or iceberg, which needs [catalog].",
             note: "plain, delta or iceberg",
         },
+        Key {
+            name: "dedup",
+            kind: KeyKind::Text,
+            default: "the setting `dedup`",
+            example: "\"off\"",
+            help: "Time within which one of equal documents lands; off for all of them.",
+            note: "a time as in the setting dedup, or off",
+        },
     ],
     examples: &[&[
         ("name", "\"orders\""),
         ("schema", "\"examples/orders.avsc\""),
         ("partition", "\"date={at:%Y-%m-%d}\""),
         ("format", "\"iceberg\""),
+        ("dedup", "\"off\""),
     ]],
 };
 

@@ -37,6 +37,7 @@ pub(crate) struct TableSection {
     pub(crate) schema: Option<Text>,
     pub(crate) partition: Option<Text>,
     pub(crate) format: Option<Text>,
+    pub(crate) dedup: Option<Text>,
 }
 
 /// `[privacy]`: the name of an action by path of a column.

@@ -33,6 +33,8 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("flat_tables", "[]", "Settings"),
     ("flat_columns", "[\"at\"]", "Settings"),
     ("line_limit", "\"2MiB\"", "line_limit_bytes: Some(2097152)"),
+    ("dedup", "\"off\"", "dedup_window_ms: None"),
+    ("dedup_max_rows", "5000", "dedup_max_rows: 5000"),
     ("max_partitions", "7", "max_partitions: 7"),
     ("time_window", "\"2days\"", "time_window_ms: Some(172800000)"),
     ("outside_window", "\"quarantine\"", "outside_window: Quarantine"),

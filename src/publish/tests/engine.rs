@@ -87,6 +87,7 @@ fn run(
         staging: &supervisor.staging,
         clock: Arc::new(SystemClock),
         observers: &supervisor.observers,
+        dedup: crate::roll::doubles::Dedup::Off,
         care: &Care::default(),
     };
     let publisher = supervisor.publisher(&supervisor.tables);

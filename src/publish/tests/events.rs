@@ -51,7 +51,7 @@ fn a_roll_emits_each_step_once_and_in_order() {
         RollEvent::Finished { roll, range, reason: "end", lines: 2, rows, rejects, files, bytes },
         RollEvent::Sealed { roll, range },
         RollEvent::Landed { roll },
-        RollEvent::Committed { roll, rows, rejects, files, bytes },
+        RollEvent::Committed { roll, rows, rejects, doubled: 0, files, bytes },
     ];
     assert_eq!(events, expected);
     let rolls = board.rolls();

@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::store::{FakeStore, objects};
 use crate::batch::RollLimits;
 use crate::clock::ManualClock;
+use crate::dedup::tests::fake::FakeFile;
+use crate::dedup::{Index, IndexOptions};
 use crate::encode::Compression;
 use crate::journal::tests::fake::FakeDisk;
 use crate::journal::{AppendError, Journal, JournalError, NewBody, Options, Receipt, Recovery};
@@ -64,6 +66,9 @@ pub(super) struct Harness {
     /// The flat table of its events, if there is one, and it is configured.
     pub(super) flat: Option<Spec>,
     pub(super) is_flat: bool,
+    /// The file of the index, if the table has `dedup`.
+    pub(super) index: FakeFile,
+    pub(super) max_rows: u64,
     pub(super) staging: TempDir,
 }
 
@@ -112,6 +117,8 @@ impl Harness {
             table,
             flat: None,
             is_flat: false,
+            index: FakeFile::default(),
+            max_rows: 1_000_000,
             staging: tempfile::tempdir().expect("a directory"),
         }
     }
@@ -154,6 +161,7 @@ impl Harness {
             taking_apart: Mutex::default(),
             key: None,
             tables: self.tables(),
+            dedup: self.dedup(journal.node()),
             journal: journal.clone(),
             runtime: RUNTIME.handle().clone(),
             readiness: Arc::new(Readiness::new()),
@@ -164,6 +172,19 @@ impl Harness {
             observers: Observers::none(),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// Opens the index, if the table has `dedup`. It dies with the disk.
+    fn dedup(&self, node: &str) -> Option<Arc<Index>> {
+        let window_ms = self.table.dedup_window_ms?;
+        let options = IndexOptions {
+            window_us: i64::try_from(window_ms).expect("not for ever") * 1_000,
+            max_rows: self.max_rows,
+            memory_bytes: 1 << 26,
+        };
+        let disk = Arc::clone(&self.disk);
+        self.index.dies_with(move || disk.is_off() || disk.is_gone());
+        Some(Arc::new(Index::on_fake(self.index.clone(), node, options)))
     }
 
     /// Returns the memory of rolls that could not be made.
@@ -345,7 +366,10 @@ impl Landed {
         let mut accounted = BTreeMap::new();
         let mut next_seq = 1;
         for receipt in &self.receipts {
-            assert_eq!(receipt.lines, receipt.rows + receipt.rejects, "{receipt:?}");
+            let accounted_for = receipt.rows + receipt.rejects + receipt.doubled;
+            assert_eq!(receipt.lines, accounted_for, "{receipt:?}");
+            let doubled: u64 = receipt.tables.iter().map(|table| table.doubled).sum();
+            assert_eq!(doubled, receipt.doubled, "{receipt:?}");
             for lost in &receipt.lost {
                 if lost.first_seq == next_seq {
                     next_seq = next_seq.max(lost.last_seq + 1);

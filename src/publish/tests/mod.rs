@@ -1,6 +1,8 @@
 //! Everything behind the receiver, on a disk and a store that break.
 
 mod apart;
+mod doubles;
+mod doubles_search;
 mod engine;
 mod events;
 mod formats;

@@ -125,7 +125,9 @@ class Lake:
         told, next_seq = {}, {}
         for receipt in self.receipts():
             node = receipt["node"]
-            assert receipt["lines"] == receipt["rows"] + receipt["rejects"], receipt
+            doubled = receipt.get("doubled", 0)
+            assert doubled == sum(table.get("doubled", 0) for table in receipt["tables"]), receipt
+            assert receipt["lines"] == receipt["rows"] + receipt["rejects"] + doubled, receipt
             if node in next_seq:
                 assert receipt["first_seq"] == next_seq[node], f"a gap before {receipt}"
             next_seq[node] = receipt["last_seq"] + 1

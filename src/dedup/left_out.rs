@@ -1,0 +1,149 @@
+//! The rows that a roll leaves out, and their form in its seal.
+//!
+//! ```text
+//! base64 of zstd of: for each body u64 + number of its rows; for each of these u64, and
+//!                    0 or 1 + the distance of the body of its first
+//! ```
+//! Bodies and rows are in order, each as the distance from the one before, and numbers are LEB128. A row
+//! has the number that it has among the rows of its body.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::record::Seq;
+
+/// Most bytes of a list before it is compressed.
+const MOST_BYTES: usize = 64 << 20;
+
+/// The rows that a roll leaves out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// Number of the row, and the body of its first if that is of the same roll.
+    bodies: BTreeMap<Seq, Vec<(u64, Option<Seq>)>>,
+    rows: usize,
+}
+
+impl LeftOut {
+    /// Adds a row of a body, which comes after those that were added. Its first is in the body `first` of
+    /// the same roll, or in an earlier roll.
+    pub(crate) fn add(&mut self, body: Seq, row: u64, first: Option<Seq>) {
+        self.bodies.entry(body).or_default().push((row, first));
+        self.rows += 1;
+    }
+
+    /// Returns the number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Returns true when there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Writes the list as text.
+    ///
+    /// # Errors
+    /// The compressor, of which no failure is known.
+    pub(crate) fn to_text(&self) -> std::io::Result<String> {
+        let (mut bytes, mut before) = (Vec::new(), 0);
+        for (Seq(body), rows) in &self.bodies {
+            put(body.saturating_sub(before), &mut bytes);
+            put(rows.len() as u64, &mut bytes);
+            before = *body;
+            let mut row_before = 0;
+            for (row, first) in rows {
+                put(row.saturating_sub(row_before), &mut bytes);
+                put(first.map_or(0, |first| 1 + body.saturating_sub(first.0)), &mut bytes);
+                row_before = *row;
+            }
+        }
+        Ok(STANDARD.encode(zstd::bulk::compress(&bytes, 3)?))
+    }
+
+    /// Reads the list.
+    ///
+    /// # Errors
+    /// The text is no such list.
+    pub(crate) fn from_text(text: &str) -> anyhow::Result<LeftOut> {
+        let bytes = STANDARD.decode(text).context("the rows that are left out are no base64")?;
+        let bytes = zstd::bulk::decompress(&bytes, MOST_BYTES);
+        let bytes = bytes.context("the rows that are left out cannot be unpacked")?;
+        let (mut list, mut rest, mut body) = (LeftOut::default(), &bytes[..], 0_u64);
+        while !rest.is_empty() {
+            body = body.checked_add(take(&mut rest)?).context(OTHER)?;
+            let (rows, mut row) = (take(&mut rest)?, 0_u64);
+            for _ in 0..rows {
+                row = row.checked_add(take(&mut rest)?).context(OTHER)?;
+                let first = match take(&mut rest)? {
+                    0 => None,
+                    distance => Some(Seq(body.checked_sub(distance - 1).context(OTHER)?)),
+                };
+                list.add(Seq(body), row, first);
+            }
+        }
+        Ok(list)
+    }
+}
+
+const OTHER: &str = "the rows that are left out are of another form";
+
+fn put(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push((number & 0x7f) as u8);
+}
+
+fn take(rest: &mut &[u8]) -> anyhow::Result<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, after) = rest.split_first().context(OTHER)?;
+        *rest = after;
+        let bits = u64::from(byte & 0x7f);
+        ensure!(bits << shift >> shift == bits, OTHER);
+        number |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Ok(number);
+        }
+    }
+    anyhow::bail!(OTHER)
+}
+
+/// The rows that a sealed roll leaves out when it is made again.
+#[derive(Debug, Default)]
+pub(crate) struct Redone {
+    list: LeftOut,
+    /// Bodies that have firsts of doubles of the same roll.
+    firsts: BTreeSet<Seq>,
+    /// Those of them that have given rows to the roll.
+    there: BTreeSet<Seq>,
+}
+
+impl Redone {
+    /// Makes a roll again that left out the rows of `list`.
+    pub(crate) fn new(list: LeftOut) -> Redone {
+        let firsts = list.bodies.values().flatten().filter_map(|(_, first)| *first).collect();
+        Redone { list, firsts, there: BTreeSet::new() }
+    }
+
+    /// Takes note that the roll has rows of `body`.
+    pub(crate) fn begin(&mut self, body: Seq) {
+        if self.firsts.contains(&body) {
+            self.there.insert(body);
+        }
+    }
+
+    /// Tells whether a row of a body that was begun is left out. One whose first is in a body that is
+    /// gone or set aside since is not.
+    pub(crate) fn leaves_out(&self, body: Seq, row: u64) -> bool {
+        let Some(rows) = self.list.bodies.get(&body) else { return false };
+        let Ok(at) = rows.binary_search_by_key(&row, |(row, _)| *row) else { return false };
+        let first = rows.get(at).and_then(|(_, first)| *first);
+        first.is_none_or(|first| self.there.contains(&first))
+    }
+}
