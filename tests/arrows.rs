@@ -60,8 +60,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "auth", "commit", "dedup", "encode", "http", "import", "journal", "lake", "maintain", "privacy",
-            "roll", "server", "tls",
+            "auth", "commit", "dedup", "encode", "http", "import", "journal", "lake", "maintain",
+            "privacy", "roll", "server", "tls",
         ],
     ),
     (

@@ -177,8 +177,7 @@ impl Index {
             let state = self.state.lock();
             (state.open.sorted(roll), state.file.clone())
         };
-        let limits =
-            Limits { window_us: self.options.window_us, max_rows: self.options.max_rows };
+        let limits = Limits { window_us: self.options.window_us, max_rows: self.options.max_rows };
         if rows.is_empty() {
             return self.state.lock().open.remove(roll);
         }
@@ -207,10 +206,7 @@ impl Index {
     }
 
     /// Changes the file, or deletes it.
-    fn change(
-        &self,
-        change: impl Fn(&IndexFile) -> Result<(), IndexError>,
-    ) -> anyhow::Result<()> {
+    fn change(&self, change: impl Fn(&IndexFile) -> Result<(), IndexError>) -> anyhow::Result<()> {
         let file = self.state.lock().file.take();
         let file = file.map_or_else(|| self.reopen_file().map(Arc::new), Ok);
         let changed = file.and_then(|file| change(&file).map(|()| file));
@@ -218,8 +214,9 @@ impl Index {
             Ok(file) => Some(file),
             Err(error) => {
                 told("bring up to date", &error);
-                put_away(&self.place, false)
-                    .context("the index of dedup has rows that do not land, and cannot be deleted")?;
+                put_away(&self.place, false).context(
+                    "the index of dedup has rows that do not land, and cannot be deleted",
+                )?;
                 self.or_told(self.reopen_file()).map(Arc::new)
             }
         };

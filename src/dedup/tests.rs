@@ -41,9 +41,15 @@ const KEYS: &str = r#""tenantId":"t","userSessionId":"s","startTime":17000000000
 #[test]
 fn rows_are_equal_by_names_and_values_whatever_the_document_looks_like() {
     let equal = [
-        format!("{{{KEYS},\"stringProperties\":[{{\"key\":\"a\",\"value\":\"b\"}}],\"bounce\":true}}"),
-        format!("{{ \"bounce\":true, {KEYS} , \"stringProperties\":[{{\"value\":\"b\",\"key\":\"a\"}}] }}"),
-        format!("{{{KEYS},\"bounce\":true,\"city\":null,\"stringProperties\":[{{\"key\":\"a\",\"value\":\"b\"}}]}}"),
+        format!(
+            "{{{KEYS},\"stringProperties\":[{{\"key\":\"a\",\"value\":\"b\"}}],\"bounce\":true}}"
+        ),
+        format!(
+            "{{ \"bounce\":true, {KEYS} , \"stringProperties\":[{{\"value\":\"b\",\"key\":\"a\"}}] }}"
+        ),
+        format!(
+            "{{{KEYS},\"bounce\":true,\"city\":null,\"stringProperties\":[{{\"key\":\"a\",\"value\":\"b\"}}]}}"
+        ),
     ];
     let equal: Vec<&str> = equal.iter().map(String::as_str).collect();
     let found = fingerprints("", &equal);
@@ -94,9 +100,8 @@ fn rows_that_differ_anywhere_have_other_fingerprints() {
 fn another_column_in_the_schema_changes_no_row_without_it_and_other_tables_and_seeds_all() {
     let fields = r#"{"name": "tenantId", "type": "string"}, {"name": "userSessionId", "type": "string"},
         {"name": "startTime", "type": "long"}, {"name": "m", "type": {"type": "map", "values": "long"}}"#;
-    let schema = |more: &str| {
-        format!(r#"{{"type": "record", "name": "t", "fields": [{more}{fields}]}}"#)
-    };
+    let schema =
+        |more: &str| format!(r#"{{"type": "record", "name": "t", "fields": [{more}{fields}]}}"#);
     let documents = [
         format!(r#"{{{KEYS},"m":{{"a":1,"b":2}}}}"#),
         format!(r#"{{{KEYS},"m":{{"b":2,"a":1}}}}"#),
@@ -128,7 +133,8 @@ fn another_column_in_the_schema_changes_no_row_without_it_and_other_tables_and_s
 fn a_table_without_the_key_is_refused_by_the_column() {
     let schema = TableSchema::builtin("user_sessions").unwrap();
     assert_eq!(check_table(&schema), Ok(()));
-    let text = r#"{"type": "record", "name": "t", "fields": [{"name": "tenantId", "type": "string"}]}"#;
+    let text =
+        r#"{"type": "record", "name": "t", "fields": [{"name": "tenantId", "type": "string"}]}"#;
     assert_eq!(check_table(&TableSchema::parse(text).unwrap()), Err("userSessionId"));
 }
 
@@ -137,7 +143,8 @@ fn roll(first_seq: u64, rows: u64, latest: i64) -> StoredRoll {
 }
 
 #[test]
-fn rolls_that_left_the_window_go_when_they_are_a_quarter_and_the_oldest_ones_when_there_are_too_many() {
+fn rolls_that_left_the_window_go_when_they_are_a_quarter_and_the_oldest_ones_when_there_are_too_many()
+ {
     let rolls = [roll(1, 10, 0), roll(11, 30, 50), roll(41, 60, 100)];
     let of = |len, window_us, max_rows| cut(&rolls, len, Limits { window_us, max_rows });
     assert_eq!(of(100, 100, 100), None);

@@ -180,7 +180,8 @@ impl<'a> Publisher<'a> {
             && sealed
             && (!missing.is_empty() || !manifest.set_aside.is_empty())
         {
-            let is_missing = |seq| missing.iter().any(|lost| (lost.first..=lost.last).contains(&seq));
+            let is_missing =
+                |seq| missing.iter().any(|lost| (lost.first..=lost.last).contains(&seq));
             index.forget(|seq| is_missing(seq) || manifest.set_aside.contains_key(&seq))?;
         }
         let found = if sealed { self.find(roll, range, &lost, manifest.bodies)? } else { None };

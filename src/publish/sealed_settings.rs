@@ -107,7 +107,8 @@ mod tests {
     fn a_seal_names_the_bodies_that_are_set_aside_and_is_as_ever_without_any() {
         let schema = TableSchema::builtin("user_sessions").unwrap();
         let tables = Tables::new(vec![Spec::new("t", schema, Template::default())]).unwrap();
-        let plain = SealedSettings::to_json(&tables, &SetAside::new(), &LeftOut::default()).unwrap();
+        let plain =
+            SealedSettings::to_json(&tables, &SetAside::new(), &LeftOut::default()).unwrap();
         assert_eq!(plain, tables.to_json());
         assert!(SealedSettings::from_json(&plain).unwrap().set_aside.is_empty());
         let set_aside: SetAside = [(7, "a \"reason\""), (9, "other"), (u64::MAX, "other")]

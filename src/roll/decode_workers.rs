@@ -24,8 +24,8 @@ use super::entry_allowance::EntryAllowance;
 use super::joined_rejects::Joiner;
 use super::set_aside;
 use super::stored_window;
-use crate::dedup::{Fingerprint, Fingerprints};
 use crate::decode::{Counts, Decoded, Decoder, Progress, ReadLimit, Reject};
+use crate::dedup::{Fingerprint, Fingerprints};
 use crate::derive::{Derived, Explosion, FlatTables};
 use crate::error_text;
 use crate::fields::Tally;
@@ -490,17 +490,16 @@ mod tests {
         drop(jobs);
         let node = Arc::from("n");
         let (node, flat) = (&node, &FlatTables::new(tables).unwrap());
-        let worker =
-            DecodeWorker {
-                tables,
-                privacy: &[],
-                flat,
-                node,
-                allowance,
-                care,
-                fingerprints: &[],
-                decides: false,
-            };
+        let worker = DecodeWorker {
+            tables,
+            privacy: &[],
+            flat,
+            node,
+            allowance,
+            care,
+            fingerprints: &[],
+            decides: false,
+        };
         worker.run(&waiting);
         outputs.iter().collect()
     }

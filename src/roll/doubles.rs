@@ -162,10 +162,7 @@ fn numbered(bodies: &[BodyRows], last: &mut Option<(Seq, u64)>) -> Vec<(BodyRows
     all
 }
 
-fn candidates(
-    rows: &[(BodyRows, u64)],
-    fingerprints: &[Option<u128>],
-) -> Vec<Option<Candidate>> {
+fn candidates(rows: &[(BodyRows, u64)], fingerprints: &[Option<u128>]) -> Vec<Option<Candidate>> {
     let pairs = rows.iter().zip(fingerprints);
     let candidate = |((body, _), fingerprint): (&(BodyRows, u64), &Option<u128>)| {
         let fingerprint = (*fingerprint)?;
@@ -206,11 +203,7 @@ fn leave_out_of(
 }
 
 /// Keeps the rows that stay.
-fn keep(
-    stays: &[bool],
-    batch: &mut RecordBatch,
-    bodies: &mut Vec<BodyRows>,
-) -> anyhow::Result<()> {
+fn keep(stays: &[bool], batch: &mut RecordBatch, bodies: &mut Vec<BodyRows>) -> anyhow::Result<()> {
     let mut from = 0;
     for body in bodies.iter_mut() {
         let end = from + body.rows;

@@ -374,7 +374,8 @@ impl Manifest {
         let rows = documents.flat_map(|table| &table.files).map(|file| file.rows).sum();
         let rejects = self.tables.iter().flat_map(|table| &table.quarantine);
         let rejects = rejects.map(|file| file.entries).sum();
-        self.counts = Counts { lines: rows + rejects + self.doubled(), rows, rejects, ..self.counts };
+        self.counts =
+            Counts { lines: rows + rejects + self.doubled(), rows, rejects, ..self.counts };
     }
 
     /// Writes the receipt. `lost` are the bodies of the range, or right before it, that are gone.

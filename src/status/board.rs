@@ -263,7 +263,8 @@ mod tests {
         let [sealed] = &board.rolls()[..] else { panic!("one roll") };
         assert_eq!((sealed.state, sealed.retries), (RollState::Sealed, 1));
         assert_eq!(sealed.error.as_deref(), Some("away"));
-        let committed = RollEvent::Committed { roll, rows: 10, rejects: 2, doubled: 0, files: 3, bytes: 700 };
+        let committed =
+            RollEvent::Committed { roll, rows: 10, rejects: 2, doubled: 0, files: 3, bytes: 700 };
         board.observe(Micros(50), &RollEvent::Landed { roll });
         board.observe(Micros(60), &committed);
         let expected = RollStatus {

@@ -238,7 +238,11 @@ impl Report {
                 name, node.rolls, node.last_seq, node.lines, node.rows, node.rejects, node.files
             )?;
             if node.doubled > 0 {
-                writeln!(out, "    left out, as they equal rows that have landed: {}", node.doubled)?;
+                writeln!(
+                    out,
+                    "    left out, as they equal rows that have landed: {}",
+                    node.doubled
+                )?;
             }
             for lost in &node.lost {
                 let (first, last) = (lost.first_seq, lost.last_seq);

@@ -54,7 +54,11 @@ impl std::fmt::Debug for FakeFile {
 impl FakeFile {
     /// Makes the `nth` call that changes the file fail. With `on_failure`, which is told, all calls after it
     /// fail as well.
-    pub(crate) fn fail_at(&self, nth: Option<u64>, on_failure: Option<Arc<dyn Fn() + Send + Sync>>) {
+    pub(crate) fn fail_at(
+        &self,
+        nth: Option<u64>,
+        on_failure: Option<Arc<dyn Fn() + Send + Sync>>,
+    ) {
         let mut state = self.0.lock();
         (state.fails_in, state.on_failure) = (nth, on_failure);
     }

@@ -70,8 +70,14 @@ fn one_of_equal_sessions_lands_within_a_body_over_bodies_rolls_and_restarts() {
     let again: serde_json::Value = serde_json::from_str(&a).expect("JSON");
     let again = format!("{again}\n");
     assert_ne!(again, a);
-    bodies(&harness, &[format!("{a}{b}{a}"), format!("{c}{again}broken\n")
-        .replace("broken", "{\"id\":\"x\""), format!("{b}{a}")]);
+    bodies(
+        &harness,
+        &[
+            format!("{a}{b}{a}"),
+            format!("{c}{again}broken\n").replace("broken", "{\"id\":\"x\""),
+            format!("{b}{a}"),
+        ],
+    );
     let landed = harness.landed();
     assert_eq!(rows(&landed), [("a", 1), ("b", 1), ("c", 1)]);
     assert_eq!(doubled(&landed), [4]);
@@ -167,8 +173,7 @@ fn a_full_index_forgets_the_oldest_rows() {
         let texts: Vec<String> = (0..4).map(|at| session(&format!("r{roll}-{at}"), 1)).collect();
         bodies(&harness, &[texts.concat()]);
     }
-    let doubles: Vec<String> =
-        (0..6).map(|roll| session(&format!("r{roll}-0"), 1)).collect();
+    let doubles: Vec<String> = (0..6).map(|roll| session(&format!("r{roll}-0"), 1)).collect();
     bodies(&harness, &[doubles.concat()]);
     let landed = harness.landed();
     assert_eq!(landed.rows["r0-0"], 2);

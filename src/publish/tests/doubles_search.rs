@@ -279,8 +279,13 @@ impl History {
         }
         landed.check_receipts();
         landed.check_sizes();
-        let sum = |of: fn(&crate::lake::Receipt) -> u64| landed.receipts.iter().map(of).sum::<u64>();
-        assert_eq!(sum(|receipt| receipt.lines), lines, "received = landed + quarantined + doubled");
+        let sum =
+            |of: fn(&crate::lake::Receipt) -> u64| landed.receipts.iter().map(of).sum::<u64>();
+        assert_eq!(
+            sum(|receipt| receipt.lines),
+            lines,
+            "received = landed + quarantined + doubled"
+        );
         tally.doubled += sum(|receipt| receipt.doubled);
         tally.rolls += landed.receipts.len() as u64;
         tally.index_faults += self.harness.index.hits();

@@ -299,8 +299,14 @@ fn the_thread_commits_what_lands_and_what_waits_of_all_nodes_and_survives_an_out
     wait_for(2);
     let observer = keeper.observer();
     let committed = |roll| {
-        let event =
-            RollEvent::Committed { roll: Roll(roll), rows: 1, rejects: 0, doubled: 0, files: 1, bytes: 1 };
+        let event = RollEvent::Committed {
+            roll: Roll(roll),
+            rows: 1,
+            rejects: 0,
+            doubled: 0,
+            files: 1,
+            bytes: 1,
+        };
         observer.observe(Micros(7), &event);
     };
     land(&lake, &receipt("n1", Roll(2), 2));

@@ -70,8 +70,14 @@ impl World {
             receipt.tables.push(one);
         }
         land(&self.lake, &receipt);
-        let event =
-            RollEvent::Committed { roll: Roll(roll), rows: 1, rejects: 0, doubled: 0, files: 1, bytes: 1 };
+        let event = RollEvent::Committed {
+            roll: Roll(roll),
+            rows: 1,
+            rejects: 0,
+            doubled: 0,
+            files: 1,
+            bytes: 1,
+        };
         self.keeper.observer().observe(Micros(7), &event);
     }
 
