@@ -256,6 +256,22 @@ fn a_line_that_breaks_off_anywhere_leaves_its_neighbours_alone() {
     }
 }
 
+#[test]
+fn a_time_in_any_form_may_be_far() {
+    let odd = odd();
+    let place = odd.fields.iter().position(|field| field.name == "t").unwrap();
+    let window = std::time::Duration::from_secs(86_400);
+    let window = crate::table::TimeWindow { columns: vec![place], window };
+    let mut decoder = Decoder::new(odd, "node".into()).within(Some(window));
+    // The body was received on 14 November 2023.
+    let lines = r#"{"t":"2023-11-14T10:00:00.000000001Z"}
+{"t":"2021-01-01T00:00:00Z"}
+{"t":1}"#;
+    decoder.push(&body(Form::Ndjson, lines.as_bytes()));
+    let decoded = decoder.finish();
+    assert_eq!((decoded.counts.rows, decoded.counts.rejects), (1, 2));
+}
+
 /// JSON as it was sent, so that repeated names and spellings show.
 #[derive(Clone, Debug)]
 enum Sent {

@@ -49,7 +49,8 @@ pub struct Inferred {
     pub avsc: String,
     /// Sentences about what got no column.
     pub notes: Vec<String>,
-    /// The time columns of documents, those in most documents first: one may make a partition.
+    /// The time columns of documents, those in most documents first, and of these the starts: one may make
+    /// a partition.
     pub times: Vec<String>,
 }
 

@@ -52,7 +52,10 @@ pub(super) fn schema(root: &Shape, table: &str) -> Option<Inferred> {
         ("doc", text(&doc)),
         ("fields", fields),
     ]);
-    writer.times.sort_by(|a, b| b.0.cmp(&a.0));
+    let rank = |(count, name): &(u64, String)| {
+        (std::cmp::Reverse(*count), !name.to_ascii_lowercase().contains("start"))
+    };
+    writer.times.sort_by_key(rank);
     let times = writer.times.into_iter().map(|(_, name)| name).collect();
     Some(Inferred { avsc: render::pretty(&node), notes: writer.notes, times })
 }

@@ -156,13 +156,18 @@ fn scalar(kind: &Kind, from: &[Form]) -> Node {
         Kind::Long => object(vec![("type", text("long"))]),
         Kind::Double => object(vec![("type", text("double"))]),
         Kind::Boolean => object(vec![("type", text("boolean"))]),
+        // It has times of 1970 to 2262 only, and reads no numbers of all units.
+        Kind::TimestampMillis if from.contains(&Form::Iso8601) => object(vec![
+            ("type", text("date_nanos")),
+            ("format", text(&date_format(from))),
+            ("ignore_malformed", Node::Bool(true)),
+        ]),
         // Elasticsearch reads no numbers of these units as times.
         Kind::TimestampMillis if from.contains(&Form::Micros) || from.contains(&Form::Nanos) => {
-            object(vec![("type", text("keyword")), ("ignore_above", ignore_above())])
+            object(vec![("type", text("long"))])
         }
         Kind::TimestampMillis => {
-            let kind = if from.contains(&Form::Iso8601) { "date_nanos" } else { "date" };
-            object(vec![("type", text(kind)), ("format", text(&date_format(from)))])
+            object(vec![("type", text("date")), ("format", text(&date_format(from)))])
         }
         // The rest are no scalars, and do not come here.
         Kind::String | Kind::List(_) | Kind::Struct(_) | Kind::Map(_) => {

@@ -107,3 +107,61 @@ fn the_elasticsearch_mapping_nests_lists_of_records_and_keeps_maps_apart() {
     // The limit of Elasticsearch 8 is 50 nested fields an index.
     assert_eq!(elasticsearch_mapping(&schema).matches("\"nested\"").count(), 12);
 }
+
+#[test]
+fn the_elasticsearch_mapping_has_the_names_and_forms_of_documents() {
+    let time = r#"{"type":"long","logicalType":"timestamp-millis"}"#;
+    let avsc = format!(
+        r#"{{"type":"record","name":"t","fields":[
+        {{"name":"a","type":"long","json":["x","y","a"]}},
+        {{"name":"b","type":"string","json":["x","b"]}},
+        {{"name":"c","type":{time},"json":"when","from":["iso8601","nanos"]}},
+        {{"name":"c_nanos","type":"long","nanos_of":"c"}},
+        {{"name":"d","type":{time},"from":["seconds"]}},
+        {{"name":"e","type":{time},"from":["nanos"]}},
+        {{"name":"p","type":{{"type":"map","values":"string"}},"json_prefix":"props."}},
+        {{"name":"q","type":{{"type":"map","values":"double"}},"json_prefix":"props."}}]}}"#
+    );
+    let schema = TableSchema::parse(&avsc).expect("parses");
+    let body: Value = serde_json::from_str(&elasticsearch_mapping(&schema)).expect("JSON");
+    let names = |at: &str| {
+        let members = body.pointer(at).and_then(Value::as_object).expect(at);
+        let mut names: Vec<&str> = members.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!(names("/mappings/properties"), "d e props when x");
+    assert_eq!(names("/mappings/properties/x/properties"), "b y");
+    assert_eq!(
+        body["mappings"]["properties"]["x"]["properties"]["y"]["properties"]["a"]["type"],
+        "long"
+    );
+    let when = &body["mappings"]["properties"]["when"];
+    assert_eq!((&when["type"], &when["ignore_malformed"]), (&"date_nanos".into(), &true.into()));
+    assert_eq!(body["mappings"]["properties"]["d"]["format"], "epoch_second");
+    assert_eq!(body["mappings"]["properties"]["e"]["type"], "long");
+    let templates = body["mappings"]["dynamic_templates"].as_array().expect("a list");
+    let found: Vec<&str> = templates
+        .iter()
+        .flat_map(|of| of.as_object().expect("one").keys().map(String::as_str))
+        .collect();
+    assert_eq!(found, ["props.string", "props.long", "props.double"]);
+    assert_eq!(templates[1]["props.long"]["mapping"]["type"], "double");
+}
+
+#[test]
+fn no_member_of_a_built_in_table_is_an_object_around_another_to_elasticsearch() {
+    for name in BUILTIN {
+        let schema = TableSchema::builtin(name).expect(name);
+        let names: Vec<String> = schema
+            .fields
+            .iter()
+            .map(|f| f.json_path().join("."))
+            .filter(|n| !n.is_empty())
+            .collect();
+        for one in &names {
+            let within = names.iter().find(|other| other.starts_with(&format!("{one}.")));
+            assert_eq!(within, None, "{one}");
+        }
+    }
+}
