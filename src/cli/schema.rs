@@ -94,6 +94,9 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         )));
     }
     let name = args.name.as_deref().unwrap_or("user_sessions");
+    if let (schema::Format::Reference, Some(flat)) = (format, flat_schema(name)) {
+        return out::print(&schema::render::flat_reference_page(&flat));
+    }
     let flat = || Some(Arc::new(flat_schema(name)?));
     let schema = TableSchema::builtin(name).or_else(flat).ok_or_else(|| {
         let flat = schema::BUILTIN.iter().flat_map(|parent| flat_tables(parent));
@@ -139,4 +142,34 @@ fn print_views(dialect: Dialect, args: &Args, environment: &Environment) -> Outc
     let text = views::sql(dialect, table, place, FLAT_COLUMNS)
         .map_err(|why| Failure::Usage(anyhow::anyhow!(why)))?;
     out::print(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_of_tables_are_those_of_their_schemas() {
+        let mut pages = Vec::new();
+        for name in schema::BUILTIN {
+            let built_in = TableSchema::builtin(name).unwrap();
+            pages.push(((*name).to_owned(), schema::render::reference_page(&built_in)));
+            for (table, flat) in flat_tables(name) {
+                pages.push((table, schema::render::flat_reference_page(&flat)));
+            }
+        }
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tables");
+        // There is nothing to compare in a package made of the crate alone.
+        let Ok(kept) = std::fs::read_dir(&folder) else { return };
+        assert_eq!(kept.count(), pages.len(), "a page for each table, and for no other");
+        for (name, page) in pages {
+            let kept =
+                std::fs::read_to_string(folder.join(format!("{name}.md"))).unwrap_or_default();
+            assert!(
+                kept == page,
+                "docs/tables/{name}.md is stale: sessionlake schema {name} --format reference > \
+                 docs/tables/{name}.md"
+            );
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub use duckdb::duckdb_ddl;
 pub(crate) use duckdb::sql_type as duckdb_type;
 pub use elasticsearch::elasticsearch_mapping;
 pub(super) use pretty::{one_line, pretty};
-pub use reference::reference_page;
+pub use reference::{flat_reference_page, reference_page};
 pub use spark::spark_ddl;
 pub(crate) use spark::{literal as spark_literal, sql_type as spark_type};
 pub(crate) use trino::sql_type as trino_type;

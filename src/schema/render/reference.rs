@@ -1,36 +1,59 @@
 //! The reference page of a table: every column, and every field below it, with its names in documents
 //! and its types.
 //!
-//! `docs/tables/` has those of the built-in tables; a test holds them to what this prints.
+//! `docs/tables/` has those of the built-in tables and of their flat tables; a test of the command `schema`
+//! holds them to what this prints.
 
 use crate::schema::{EXTRA, Field, INGEST_ID, INGEST_TIME, Kind, Member, TableSchema};
 
 /// Returns the page as Markdown.
 pub fn reference_page(schema: &TableSchema) -> String {
+    let partitions = match schema.start_column() {
+        Some(start) => format!(
+            "Partitioned by `date`, the UTC day of `{start}`, unless the configuration says otherwise."
+        ),
+        None => "Partitioned as the configuration says.".to_owned(),
+    };
+    let names = "In documents: the members that a column is read from, the current one first; after a colon, \
+         the forms of the value that are taken, where they are others than the type's own.";
+    page(schema, &partitions, Some(names))
+}
+
+/// Returns the page of a flat table, whose rows are made of those of another one.
+pub fn flat_reference_page(schema: &TableSchema) -> String {
+    let partitions = "[Flat tables](../flat-tables.md) says how it is partitioned, and which columns of the \
+         session are a setting.";
+    page(schema, partitions, None)
+}
+
+/// `names` explains the columns of names in documents, for a table that has some.
+fn page(schema: &TableSchema, partitions: &str, names: Option<&str>) -> String {
     let name = &schema.name;
     let mut text = format!("# `{name}`\n\n");
     if !schema.doc.is_empty() {
         text.push_str(&format!("{}\n\n", schema.doc));
     }
+    let fingerprint = &schema.fingerprint;
     text.push_str(&format!(
-        "Schema {}, printed by `sessionlake schema {name}`. ",
-        schema.fingerprint
+        "Schema {fingerprint}, printed by `sessionlake schema {name}`. {partitions}\n\n"
     ));
-    match schema.start_column() {
-        Some(start) => text.push_str(&format!(
-            "Partitioned by `date`, the UTC day of `{start}`, unless the configuration says otherwise.\n\n"
-        )),
-        None => text.push_str("Partitioned as the configuration says.\n\n"),
-    }
     text.push_str(
-        "`[]` is an element of a list. Every column may be null but `_ingest_time` and `_ingest_id`. \
-         In documents: the members that a column is read from, the current one first; after a colon, the \
-         forms of the value that are taken, where they are others than the type's own.\n\n\
-         | column | in documents | other names | unit | Arrow | Parquet | Spark | DuckDB | meaning |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
+        "`[]` is an element of a list. Every column may be null but `_ingest_time` and `_ingest_id`.",
     );
+    let (own, dashes) = match names {
+        Some(names) => {
+            text.push_str(&format!(" {names}"));
+            (" in documents | other names |", "---|---|")
+        }
+        None => ("", ""),
+    };
+    text.push_str(&format!(
+        "\n\n| column |{own} unit | Arrow | Parquet | Spark | DuckDB | meaning |\n\
+         |---|{dashes}---|---|---|---|---|---|\n"
+    ));
+    let named = names.is_some();
     for field in &schema.fields {
-        rows(&mut text, field, "");
+        rows(&mut text, field, "", named);
     }
     let lineage = [
         (INGEST_TIME, Kind::TimestampMillis, "Time when the row's body was received."),
@@ -42,13 +65,18 @@ pub fn reference_page(schema: &TableSchema) -> String {
         (EXTRA, Kind::String, "JSON object, by JSON Pointer, of the values that no column has."),
     ];
     for (name, kind, doc) in lineage {
-        row(&mut text, name, ["", ""], &kind, doc);
+        // Of a flat table, it is the id of the row that it was made of.
+        let doc = match (name, named) {
+            (INGEST_ID, false) => "Origin of the session's row, unique in its table.",
+            _ => doc,
+        };
+        row(&mut text, name, named.then_some(["", ""]), &kind, doc);
     }
     text
 }
 
 /// Appends the row of a field, and those of the fields below.
-fn rows(text: &mut String, field: &Field, before: &str) {
+fn rows(text: &mut String, field: &Field, before: &str, named: bool) {
     let name = format!("{before}{}", field.name);
     let mut members = member(field);
     if !field.from.is_empty() {
@@ -56,14 +84,16 @@ fn rows(text: &mut String, field: &Field, before: &str) {
         members.push_str(&format!(": {}", forms.join(", ")));
     }
     let others: Vec<String> = field.json_aliases().map(path).collect();
-    row(text, &name, [&members, &others.join(", ")], &field.kind, &field.doc);
+    let others = others.join(", ");
+    let names: Option<[&str; 2]> = named.then_some([&members, &others]);
+    row(text, &name, names, &field.kind, &field.doc);
     let (mut kind, mut name) = (&field.kind, name);
     while let Kind::List(element) = kind {
         kind = element;
         name.push_str("[]");
     }
     if let Kind::Struct(fields) = kind {
-        fields.iter().for_each(|field| rows(text, field, &format!("{name}.")));
+        fields.iter().for_each(|field| rows(text, field, &format!("{name}."), named));
     }
 }
 
@@ -82,21 +112,15 @@ fn path(path: &[String]) -> String {
     }
 }
 
-fn row(text: &mut String, name: &str, names: [&str; 2], kind: &Kind, doc: &str) {
-    let types = types(kind);
-    let cells = [
-        format!("`{name}`"),
-        names[0].to_owned(),
-        names[1].to_owned(),
-        unit(kind, doc).to_owned(),
-        types[0].clone(),
-        types[1].clone(),
-        types[2].clone(),
-        types[3].clone(),
-        doc.to_owned(),
-    ];
+fn row(text: &mut String, name: &str, names: Option<[&str; 2]>, kind: &Kind, doc: &str) {
+    let mut cells = vec![format!("`{name}`")];
+    cells.extend(names.into_iter().flatten().map(str::to_owned));
+    cells.push(unit(kind, doc).to_owned());
+    cells.extend(types(kind));
+    cells.push(doc.to_owned());
     // A bar would end the cell, in code too.
-    let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
+    let cells: Vec<String> =
+        cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
     text.push_str(&format!("| {} |\n", cells.join(" | ")));
 }
 
@@ -157,24 +181,6 @@ fn unit(kind: &Kind, doc: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::BUILTIN;
-
-    #[test]
-    fn the_pages_of_built_in_tables_are_those_of_their_schemas() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tables");
-        for name in BUILTIN {
-            let page = reference_page(&TableSchema::builtin(name).unwrap());
-            let path = folder.join(format!("{name}.md"));
-            let kept = std::fs::read_to_string(&path).unwrap_or_default();
-            assert!(
-                kept == page,
-                "{} is stale: sessionlake schema {name} --format reference > docs/tables/{name}.md",
-                path.display()
-            );
-        }
-        let pages = std::fs::read_dir(folder).unwrap().count();
-        assert_eq!(pages, BUILTIN.len(), "pages of tables that are not built in");
-    }
 
     #[test]
     fn every_name_form_and_type_of_a_field_is_on_the_page() {
