@@ -166,13 +166,10 @@ fn unit(kind: &Kind, doc: &str) -> &'static str {
             };
             let said = doc.split(" in ").skip(1).map(words);
             let mut units = said.filter_map(|word| UNITS.into_iter().find(|unit| *unit == word));
-            let counted = |start: &&str| doc.starts_with(*start);
-            units.next().unwrap_or_else(|| {
-                ["Number of", "Bytes"].into_iter().find(counted).map_or("", |start| match start {
-                    "Bytes" => "bytes",
-                    _ => "count",
-                })
-            })
+            let counted = doc.starts_with("Number of") && !doc.starts_with("Number of this");
+            let bytes = doc.starts_with("Bytes");
+            let other = [(counted, "count"), (bytes, "bytes")].into_iter().find(|(is, _)| *is);
+            units.next().or(other.map(|(_, unit)| unit)).unwrap_or_default()
         }
         _ => "",
     }
