@@ -28,6 +28,10 @@ pub struct Explosion {
     repeated: Vec<ArrayRef>,
     /// Bytes of text in them, by row of the parent.
     text_bytes: Vec<usize>,
+    /// The names of all actions, where rows repeat those too.
+    names: Option<ArrayRef>,
+    /// Bytes of text in them.
+    name_bytes: Vec<usize>,
     lists: Lists,
     extras: Extras,
     bodies: Vec<BodyRows>,
@@ -55,15 +59,35 @@ impl Explosion {
             bound_texts(column, &mut text_bytes)?;
         }
         repeated.extend([column(time)?, column(id)?]);
+        let title = child.actions.as_ref().and_then(|actions| actions.title);
+        let names = lists.actions.as_ref().and_then(|actions| actions.member(title?));
+        let mut names = names.map(Arc::clone);
+        let mut name_bytes = vec![0; names.as_ref().map_or(0, |names| names.len())];
+        if let Some(names) = &mut names {
+            bound_texts(names, &mut name_bytes)?;
+        }
         let extras = match runs.is_empty() {
             true => Extras::default(),
             false => Extras::of(child, &column(extra)?),
         };
-        let of_run = |run: &Run| run.elements.len().saturating_mul(row_bytes(&text_bytes, run));
-        let bytes = runs.iter().map(of_run).fold(0, usize::saturating_add);
         runs.reverse();
         let (child, bodies) = (Arc::clone(child), bodies.to_vec());
-        Ok(Explosion { child, repeated, text_bytes, lists, extras, bodies, runs, bytes })
+        let mut explosion = Explosion {
+            child,
+            repeated,
+            text_bytes,
+            names,
+            name_bytes,
+            lists,
+            extras,
+            bodies,
+            runs,
+            bytes: 0,
+        };
+        let of_run = |run: &Run| run.elements.len().saturating_mul(explosion.row_bytes(run));
+        let bytes = explosion.runs.iter().map(of_run).fold(0, usize::saturating_add);
+        explosion.bytes = bytes;
+        Ok(explosion)
     }
 
     /// Returns about the bytes that all of its rows take, beside the arrays that they share with the
@@ -109,7 +133,7 @@ impl Explosion {
         while bytes < CHUNK_BYTES
             && let Some(mut run) = self.runs.pop()
         {
-            let of_row = row_bytes(&self.text_bytes, &run);
+            let of_row = self.row_bytes(&run);
             let room = (CHUNK_BYTES - bytes).div_ceil(of_row);
             if run.elements.len() > room {
                 let split = run.elements.start + room;
@@ -153,10 +177,8 @@ impl Explosion {
                 positions.append_option(run.action.map(|(position, _)| position as i64));
             }
         }
-        let title = self.child.actions.as_ref().and_then(|actions| actions.title);
-        let all = self.lists.actions.as_ref().and_then(|actions| actions.member(title?));
         let text = crate::schema::Kind::String.arrow();
-        let Some(all) = all else {
+        let Some(all) = &self.names else {
             return Ok([Arc::new(positions.finish()), null_array(&text, len)?]);
         };
         // The session's properties have a null behind all names.
@@ -211,6 +233,13 @@ impl Explosion {
         Ok(())
     }
 
+    /// Returns about the bytes of a row, beside the arrays that it shares.
+    fn row_bytes(&self, run: &Run) -> usize {
+        let text = self.text_bytes.get(run.row).copied().unwrap_or(0);
+        let name = run.action.and_then(|(_, action)| self.name_bytes.get(action).copied());
+        ROW_BYTES + text + name.unwrap_or(0)
+    }
+
     /// Returns the bodies of the rows that repeat these rows of the parent.
     fn bodies_of(&self, by_row: &[Repeat]) -> Vec<BodyRows> {
         let mut bodies: Vec<BodyRows> = Vec::new();
@@ -231,11 +260,6 @@ impl Explosion {
         }
         bodies
     }
-}
-
-/// Returns about the bytes of a row, beside the arrays that it shares.
-fn row_bytes(text_bytes: &[usize], run: &Run) -> usize {
-    ROW_BYTES + text_bytes.get(run.row).copied().unwrap_or(0)
 }
 
 /// Joins what repeats one row.

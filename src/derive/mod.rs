@@ -12,7 +12,7 @@
 //! - A short session can have many elements, and each of them repeats columns of the session. A batch has
 //!   a bounded size ([`CHUNK_BYTES`]), so that the caller decides how many there are at a time; and the
 //!   texts that a session repeats are [`SESSION_TEXT_BYTES`] at most together: those past it are null, in
-//!   flat tables only.
+//!   flat tables only. So is the name of an action that has more, which each of its properties repeats.
 //!
 //! Arrays of elements are shared with the parent's batch, not copied, where no element is null.
 //!
@@ -39,7 +39,7 @@ use crate::table::{TableId, Tables};
 /// About the bytes of a batch of a flat table, beside the arrays that it shares with its parent's.
 pub const CHUNK_BYTES: usize = 8 << 20;
 
-/// Most bytes of text that a session repeats in each row of a flat table.
+/// Most bytes of text that a session repeats in each row of a flat table, and an action beside it.
 pub const SESSION_TEXT_BYTES: usize = 2 << 10;
 
 /// Rows of a flat table.

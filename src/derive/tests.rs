@@ -306,3 +306,27 @@ fn a_table_whose_columns_its_parent_cannot_give_is_refused() {
     );
     assert!(why.contains("other columns"), "{why}");
 }
+
+#[test]
+fn the_name_of_an_action_that_is_too_long_to_be_repeated_is_null() {
+    let text = |name: usize, properties: usize| {
+        format!(
+            "{{\"userActions\":[{{\"name\":\"{}\",\"longProperties\":[{}]}},{{\"name\":\"b\",\"longProperties\":[{{}}]}}]}}\n",
+            "a".repeat(name),
+            vec!["{}"; properties].join(",")
+        )
+    };
+    let rows = rows("user_properties", &[&text(SESSION_TEXT_BYTES, 1)], &["actionName"]);
+    assert_eq!(rows, ["a".repeat(SESSION_TEXT_BYTES).as_str(), "b"]);
+    // All names together are more than an array of texts can hold.
+    let (name, properties) = (1 << 20, 5_000);
+    let decoded = decode(&[&text(name, properties)]);
+    let made = batches("user_properties", &decoded.batch, &decoded.bodies);
+    assert_eq!(made.iter().map(|derived| derived.batch.num_rows()).sum::<usize>(), properties + 1);
+    let names = made.iter().flat_map(|derived| rows_of(&derived.batch, &["actionName"]));
+    assert_eq!(names.filter(|name| !name.is_empty()).collect::<Vec<_>>(), ["b"]);
+    // What is repeated counts towards the size of a batch.
+    let decoded = decode(&[&text(SESSION_TEXT_BYTES, 10_000)]);
+    let made = batches("user_properties", &decoded.batch, &decoded.bodies);
+    assert!(made.len() > 2, "{}", made.len());
+}

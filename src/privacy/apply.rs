@@ -43,6 +43,8 @@ pub struct Applied {
     rules: Vec<(Vec<Step>, Action)>,
     key: Key,
     revision: Revision,
+    /// True where a dot in the name of a member may as well be an object around it.
+    dotted: bool,
 }
 
 /// The overlap of an entry of `_extra` with the value that a rule is for.
@@ -59,7 +61,7 @@ impl Applied {
     /// Prepares `rules` for batches of `schema`, to be applied by the rules of `revision`.
     #[must_use]
     pub fn new(rules: &Rules, schema: &TableSchema, key: Key, revision: Revision) -> Applied {
-        Applied { rules: rules.resolve(schema), key, revision }
+        Applied { rules: rules.resolve(schema), key, revision, dotted: schema.has_members() }
     }
 
     /// Prepares the rules of every table of `tables`, by table id; `None` for a table without rules,
@@ -169,7 +171,7 @@ impl Applied {
             let Some(extra) = extra else { return false };
             // What cannot be read could be anything.
             let Ok(Members(entries)) = serde_json::from_str(extra) else { return true };
-            entries.iter().any(|(pointer, _)| is_key(pointer, steps))
+            entries.iter().any(|(pointer, _)| is_key(pointer, steps, self.dotted))
         };
         let with_keys: Vec<bool> = extras.iter().map(with_keys).collect();
         with_keys.contains(&true).then_some(with_keys)
@@ -295,7 +297,7 @@ impl Applied {
         for (pointer, value) in entries.iter().filter(|(pointer, _)| pointer.starts_with('/')) {
             let mut kept = Some(value.get().to_owned());
             for (steps, action) in &self.rules {
-                kept = match (overlap(pointer, steps), action) {
+                kept = match (overlap(pointer, steps, self.dotted), action) {
                     (Overlap::None, _) => continue,
                     (Overlap::Whole, Action::Drop) | (Overlap::Partial, _) => None,
                     (Overlap::Whole, action) => {
@@ -339,38 +341,59 @@ enum Met<'p> {
 }
 
 /// Follows a step along the tokens of a pointer.
-fn meet<'p>(step: &Step, tokens: &'p [String]) -> Met<'p> {
+fn meet<'p>(step: &Step, tokens: &'p [String], dotted: bool) -> Met<'p> {
     let Some((first, rest)) = tokens.split_first() else { return Met::Above };
     let one = |met: bool| if met { Met::On(rest) } else { Met::Not };
     match step {
         Step::Field(_, names)
         | Step::Property { names, .. }
-        | Step::Tag { kind_names: names, .. } => meet_names(names, tokens),
+        | Step::Tag { kind_names: names, .. } => meet_names(names, tokens, dotted),
         Step::Prefixed { prefix, key: Some(key), .. } => {
-            one(first.strip_prefix(prefix.as_str()) == Some(key))
+            meet_dotted(&format!("{prefix}{key}"), false, tokens)
         }
-        Step::Prefixed { prefix, key: None, .. } => one(first.starts_with(prefix)),
+        Step::Prefixed { prefix, key: None, .. } => meet_dotted(prefix, true, tokens),
         Step::Elements => one(first.bytes().all(|b| b.is_ascii_digit())),
         Step::Entry(name) => one(first == name),
     }
 }
 
-fn meet_names<'p>(names: &[JsonPath], tokens: &'p [String]) -> Met<'p> {
+fn meet_names<'p>(names: &[JsonPath], tokens: &'p [String], dotted: bool) -> Met<'p> {
     let rest = names.iter().find_map(|path| tokens.strip_prefix(path.as_slice()));
     match rest {
         Some(rest) => Met::On(rest),
         None if names.iter().any(|path| path.starts_with(tokens)) => Met::Above,
+        None if dotted => {
+            let mut met = names.iter().map(|path| meet_dotted(&path.join("."), false, tokens));
+            met.find(|met| !matches!(met, Met::Not)).unwrap_or(Met::Not)
+        }
         None => Met::Not,
     }
 }
 
+/// Follows the member `name`, or those whose names begin so, along tokens. The same value may be sent as
+/// `{"a.b": …}` and as `{"a": {"b": …}}`; that which the schema does not name is in `_extra`.
+fn meet_dotted<'p>(name: &str, is_prefix: bool, tokens: &'p [String]) -> Met<'p> {
+    let mut joined = String::new();
+    for (at, token) in tokens.iter().enumerate() {
+        joined.push_str(token);
+        if joined == name || (is_prefix && joined.starts_with(name)) {
+            return Met::On(tokens.get(at + 1..).unwrap_or_default());
+        }
+        joined.push('.');
+        if !name.starts_with(&joined) {
+            return Met::Not;
+        }
+    }
+    Met::Above
+}
+
 /// Tells whether the value at `pointer` of `_extra` is a key of one of the properties that the steps
 /// lead to, or may hold one.
-fn is_key(pointer: &str, steps: &[Step]) -> bool {
+fn is_key(pointer: &str, steps: &[Step], dotted: bool) -> bool {
     let tokens: Vec<String> = pointer_tokens(pointer).collect();
     let mut tokens = tokens.as_slice();
     for step in steps {
-        match meet(step, tokens) {
+        match meet(step, tokens, dotted) {
             Met::On(rest) => tokens = rest,
             // A whole object of `_extra` may hold the key.
             Met::Above => return !tokens.is_empty(),
@@ -381,7 +404,7 @@ fn is_key(pointer: &str, steps: &[Step]) -> bool {
 }
 
 /// Returns the overlap of the value at `pointer` of `_extra` with the rule of these steps.
-fn overlap(pointer: &str, steps: &[Step]) -> Overlap {
+fn overlap(pointer: &str, steps: &[Step], dotted: bool) -> Overlap {
     let tokens: Vec<String> = pointer_tokens(pointer).collect();
     let mut tokens = tokens.as_slice();
     for step in steps {
@@ -395,12 +418,12 @@ fn overlap(pointer: &str, steps: &[Step]) -> Overlap {
         }
         // Of an event, only the name may be a tag.
         if let Step::Tag { value_names, .. } = step {
-            return match meet_names(value_names, tokens) {
+            return match meet_names(value_names, tokens, dotted) {
                 Met::On(_) | Met::Above => Overlap::Partial,
                 Met::Not => Overlap::None,
             };
         }
-        match meet(step, tokens) {
+        match meet(step, tokens, dotted) {
             Met::On(rest) => tokens = rest,
             Met::Above => return Overlap::Partial,
             Met::Not => return Overlap::None,

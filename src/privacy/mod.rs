@@ -23,6 +23,11 @@
 //! old name `sessionTag`, and in the `name` of `events` whose `type` is UserTag, UserTagFromMetaData
 //! or VisitTag, or is no text.
 //!
+//! Where a schema names members of documents, a dot in such a name may as well be an object around it: the
+//! rule for the member `a.b` is one for `{"a": {"b": …}}` too, which is in `_extra`. A column that was
+//! promoted is treated as the rules treated its values in `_extra`: one beside the values of properties by
+//! the rules for these, one whose member has the prefix of a map by those for the map.
+//!
 //! Rules do not reach a field that no schema has: such a value is in `_extra` as it came. The `_id` that
 //! a bulk action gave a document, which the exporter makes of columns, is dropped under any rule.
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::decode::{Decoded, Decoder, to_document};
 use crate::record::{Body, Form, Micros, Seq};
-use crate::schema::{EXTRA, TableSchema};
+use crate::schema::{ColumnType, EXTRA, TableSchema};
 use crate::table::{Revision, Spec, Tables, Template};
 
 fn key() -> Key {
@@ -321,6 +321,64 @@ fn rules_reach_values_by_the_names_that_documents_have_for_them() {
     let hashed = treated(&[("props.mail", "hash")], r#"{"props.mail":7.5,"props.plan":"x"}"#);
     assert_eq!(hashed, json(r#"{"props.plan":"x"}"#));
     assert_eq!(treated(&[("props", "drop")], line), none);
+    // A dot may as well be an object.
+    for (rule, line) in [
+        ("tag", r#"{"dt":{"user":{"tag":"ann"}}}"#),
+        ("tag", r#"{"dt":{"user.tag":"ann"}}"#),
+        ("tag", r#"{"dt.user":{"tag":"ann"}}"#),
+        ("mail", r#"{"user.mail":"a@x"}"#),
+        ("mail", r#"{"old":{"mail":"a@x"}}"#),
+        ("props.mail", r#"{"props":{"mail":"a@x"}}"#),
+        ("props", r#"{"props":{"mail":"a@x"}}"#),
+    ] {
+        assert_eq!(treated(&[(rule, "drop")], line), none, "{rule}: {line}");
+    }
+    let other =
+        r#"{"dt.user":"x","dt.users":{"tag":"x"},"users":{"mail":"x"},"propsx":{"mail":"x"}}"#;
+    let left = treated(&[("mail", "drop"), ("props.mail", "drop")], other);
+    assert_eq!(left, json(other));
     let said = Rules::default().add("dt.user.tag", "drop", &[&schema]).unwrap_err();
     assert!(said.ends_with("did you mean `tag`?"), "{said}");
+}
+
+#[test]
+fn a_promoted_column_is_no_way_around_the_rule_that_its_values_had_in_extra() {
+    let map = r#"{"type":"map","values":"string"}"#;
+    let property = r#"{"type":"record","name":"P","fields":[{"name":"key","type":["null","string"]},
+        {"name":"value","type":["null","string"]}]}"#;
+    let avsc = format!(
+        r#"{{"type":"record","name":"t","fields":[
+        {{"name":"props","type":{map},"json_prefix":"props."}},
+        {{"name":"stringProperties","type":{{"type":"array","items":{property}}}}}]}}"#
+    );
+    let schema = TableSchema::parse(&avsc).unwrap();
+    let schema = schema.promote("/props.mail", ColumnType::StringList).unwrap();
+    let schema = schema.promote("/stringProperties/*/raw", ColumnType::String).unwrap();
+    let schema = Arc::new(schema);
+    let line = r#"{"props.mail":["a@x"],"props.plan":"x","stringProperties":[
+        {"key":"mail","raw":"a@x"},{"key":"plan","value":"gold","raw":"Gold"}]}"#;
+    let treated = |rule: &str, action: &str| {
+        let mut rules = Rules::default();
+        rules.add(rule, action, &[&schema]).unwrap();
+        let mut decoder = Decoder::new(Arc::clone(&schema), "n".into());
+        decoder.push(&Body {
+            seq: Seq(1),
+            received_at: Micros(0),
+            table: "t".into(),
+            form: Form::Ndjson,
+            first_line: 1,
+            bytes: line.replace('\n', " ").into(),
+            stored: None,
+        });
+        let mut decoded = decoder.finish();
+        Applied::new(&rules, &schema, key(), Revision::LATEST).apply(&mut decoded).unwrap();
+        serde_json::to_string(&to_document(&decoded.batch, 0, &schema).unwrap()).unwrap()
+    };
+    for (rule, action) in [("props.mail", "drop"), ("props.mail", "hash"), ("props", "drop")] {
+        let text = treated(rule, action);
+        assert!(!text.contains(r#"["a@x"]"#) && text.contains("Gold"), "{rule}: {text}");
+    }
+    let text = treated("stringProperties.mail", "hash");
+    assert!(text.contains(&hash("a@x")) && text.contains("Gold"), "{text}");
+    assert!(!text.contains(r#""raw":"a@x""#) && text.contains(r#"["a@x"]"#), "{text}");
 }

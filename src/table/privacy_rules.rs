@@ -229,7 +229,8 @@ fn resolve(fields: &[Field], path: &str) -> Option<(Vec<Step>, Kind)> {
 }
 
 /// Returns steps to what a value may also be in than the field that `steps` lead to: the nanoseconds of a
-/// time, the other maps of a prefix.
+/// time, the other maps of a prefix, and columns that were promoted out of reach of the rule for them in
+/// `_extra`: members with the prefix, and fields beside the value of a property.
 fn siblings(fields: &[Field], steps: &[Step]) -> Vec<Vec<Step>> {
     let within = |place: usize, rest: &[Step]| {
         let elements = rest.iter().take_while(|step| **step == Step::Elements).count();
@@ -257,7 +258,23 @@ fn siblings(fields: &[Field], steps: &[Step]) -> Vec<Vec<Step>> {
             let step = |(column, _)| {
                 vec![Step::Prefixed { column, prefix: prefix.clone(), key: key.clone() }]
             };
-            others.map(step).collect()
+            let whole = |path: &[String]| match (path, key) {
+                ([name], Some(key)) => name.strip_prefix(prefix.as_str()) == Some(key),
+                ([name], None) => name.starts_with(prefix.as_str()),
+                _ => false,
+            };
+            let promoted = fields.iter().enumerate().filter(|(_, field)| field.promoted);
+            let promoted = promoted.filter(|(_, field)| field.json_paths().any(whole));
+            let field = |(place, field)| vec![Step::Field(place, all_names(field))];
+            others.map(step).chain(promoted.map(field)).collect()
+        }
+        [Step::Property { key, names, name, .. }] => {
+            let promoted = fields.iter().enumerate().filter(|(_, field)| field.promoted);
+            let beside = |(value, _)| {
+                let (key, names, name) = (*key, names.clone(), name.clone());
+                vec![Step::Property { key, names, value, name }]
+            };
+            promoted.map(beside).collect()
         }
         [first @ Step::Field(place, _), rest @ ..] => {
             let Some((before, below)) = within(*place, rest) else { return Vec::new() };

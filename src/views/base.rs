@@ -141,7 +141,8 @@ pub(super) fn latest(writer: &Writer<'_>) -> String {
     // A row without an id of its session is like no other.
     let session = writer.name(SESSION);
     group.push(format!("CASE WHEN {session} IS NULL THEN {id} END"));
-    let newest = writer.last(&id, &writer.row(&[writer.name(INGEST_TIME), id.clone()]));
+    let [body, line] = writer.place(&id);
+    let newest = writer.last(&id, &writer.row(&[writer.name(INGEST_TIME), body, line, id.clone()]));
     let columns = all_columns(writer);
     let query = |filter: &str, on: &str| {
         format!(

@@ -73,6 +73,18 @@ impl Writer<'_> {
         }
     }
 
+    /// Writes the body's number and the line's, which `_ingest_id` ends in: as text, 9 comes after 12.
+    pub(super) fn place(&self, id: &str) -> [String; 2] {
+        let cast = match self.dialect {
+            Dialect::Duckdb | Dialect::Trino => "TRY_CAST",
+            Dialect::Spark => "try_cast",
+        };
+        ["-([0-9]+)-[0-9]+$", "-([0-9]+)$"].map(|pattern| {
+            let pattern = self.text(pattern);
+            format!("coalesce({cast}(regexp_extract({id}, {pattern}, 1) AS BIGINT), -1)")
+        })
+    }
+
     /// Writes a value with members that can be compared, in their order.
     pub(super) fn row(&self, members: &[String]) -> String {
         let function = match self.dialect {
@@ -168,21 +180,32 @@ impl Writer<'_> {
     }
 
     /// Writes the members of the JSON object `extra` below a pointer, which `prefix` gives with its last
-    /// slash: keyed by what follows the pointer. Null if there are none.
+    /// slash: keyed by what follows the pointer. Null if there are none. Of equal keys, which a document
+    /// may have, DuckDB gives all and Spark the last.
     pub(super) fn extra_below(&self, extra: &str, prefix: &str) -> String {
         let object = match self.dialect {
+            // As texts, since equal keys are none of a map's.
             Dialect::Duckdb => format!(
-                "CAST(to_json(map_from_entries(list_transform(list_filter(map_entries(CAST(CAST({extra} \
-                 AS JSON) AS MAP(VARCHAR, JSON))), lambda x: starts_with(x.key, {prefix})), \
-                 lambda x: struct_pack(k := substr(x.key, length({prefix})), v := x.value)))) AS VARCHAR)"
+                "'{{' || array_to_string(list_transform(list_filter(list_zip(json_keys({extra}), \
+                 json_extract({extra}, '$.*')), lambda x: starts_with(x[1], {prefix})), lambda x: \
+                 CAST(to_json(substr(x[1], length({prefix}))) AS VARCHAR) || ':' || \
+                 CAST(x[2] AS VARCHAR)), ',') || '}}'"
             ),
-            Dialect::Spark => format!(
-                "to_json(transform_keys(map_filter(from_json({extra}, 'MAP<STRING, VARIANT>'), \
-                 (k, v) -> startswith(k, {prefix})), (k, v) -> substr(k, length({prefix}))))"
-            ),
+            Dialect::Spark => {
+                let all = format!(
+                    "map_entries(map_filter(from_json({extra}, 'MAP<STRING, VARIANT>'), \
+                     (k, v) -> startswith(k, {prefix})))"
+                );
+                format!(
+                    "to_json(map_from_entries(transform(filter({all}, (x, i) -> NOT \
+                     exists(slice({all}, i + 2, size({all})), y -> y.key = x.key)), \
+                     x -> struct(substr(x.key, length({prefix})), x.value))))"
+                )
+            }
+            // Null where it has equal keys, of which it makes no map.
             Dialect::Trino => format!(
-                "json_format(CAST(transform_keys(map_filter(CAST(json_parse({extra}) AS MAP(VARCHAR, \
-                 JSON)), (k, v) -> starts_with(k, {prefix})), \
+                "json_format(CAST(transform_keys(map_filter(TRY(CAST(json_parse({extra}) AS MAP(VARCHAR, \
+                 JSON))), (k, v) -> starts_with(k, {prefix})), \
                  (k, v) -> substr(k, length({prefix}))) AS JSON))"
             ),
         };

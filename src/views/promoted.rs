@@ -107,7 +107,7 @@ fn spark(extra: &str, kind: &Kind, key: &str) -> Option<String> {
 }
 
 fn trino(extra: &str, kind: &Kind, key: &str) -> Option<String> {
-    let json = format!("element_at(CAST(json_parse({extra}) AS MAP(VARCHAR, JSON)), {key})");
+    let json = format!("element_at(TRY(CAST(json_parse({extra}) AS MAP(VARCHAR, JSON))), {key})");
     let text = format!("json_format({json})");
     let double = format!("TRY_CAST({text} AS DOUBLE)");
     Some(match kind {

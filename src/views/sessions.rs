@@ -74,8 +74,10 @@ fn part_order(writer: &Writer<'_>) -> String {
         members.push(format!("coalesce({}, -1)", writer.name(PART)));
     }
     members.push(format!("coalesce({}, -100000000000000)", writer.millis(&writer.name(START))));
+    let id = writer.name(INGEST_ID);
     members.push(writer.name(INGEST_TIME));
-    members.push(writer.name(INGEST_ID));
+    members.extend(writer.place(&id));
+    members.push(id);
     writer.row(&members)
 }
 

@@ -159,6 +159,22 @@ def test_the_count_of_sessions_is_that_of_the_documents(plain):
     assert lake.connection.execute("SELECT max(parts) FROM sessions").fetchone() == (4,)
 
 
+def test_equal_keys_without_a_column_and_equal_sessions_of_one_body(tmp_path):
+    """A document may have a key twice, and a body more than nine sessions of one key: the last is the newest."""
+    twice = '{"zz":1,"zz":[2],"yy":"\\""}'
+    documents = ['{"userSessionId":"twice","userActions":[%s],"stringProperties":[{"key":"k",%s]}' % (twice, twice[1:])]
+    documents += [json.dumps({"userSessionId": "equal", "startTime": NOON, "userType": f"v{n}"}) for n in range(12)]
+    (tmp_path / "in.ndjson").write_text("".join(f"{document}\n" for document in documents))
+    run(tmp_path, "import", "in.ndjson", "--lake", "lake")
+    connection = connect()
+    connection.execute(run(tmp_path, "schema", "--format", "views-duckdb", "--lake", str(tmp_path / "lake")))
+    for view in ("user_actions", "user_properties"):
+        (extra,) = connection.execute(f"SELECT _extra FROM {view}").fetchone()
+        assert json.loads(extra, object_pairs_hook=tuple) == (("/zz", 1), ("/zz", [2]), ("/yy", "\"")), view
+    found = connection.execute("SELECT userType FROM sessions WHERE userSessionId = 'equal'").fetchall()
+    assert found == [("v11",)]
+
+
 def test_columns_stand_in_the_documented_order(plain):
     connection = plain[1].connection
     columns = [row[0] for row in connection.execute("DESCRIBE user_actions").fetchall()]

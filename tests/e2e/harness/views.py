@@ -38,10 +38,16 @@ def latest(rows):
         key = tuple(row[name] for name in KEYS)
         if row["userSessionId"] is None:
             key = row["_ingest_id"]
-        order = (row["_ingest_time"], row["_ingest_id"])
+        order = (row["_ingest_time"], *place(row))
         if key not in newest or order > newest[key][0]:
             newest[key] = (order, row)
     return [row for _, row in newest.values()]
+
+
+def place(row):
+    """Body, line and node of a row, as they follow one another."""
+    node, body, line = row["_ingest_id"].rsplit("-", 2)
+    return int(body), int(line), node
 
 
 def of_session(row):
@@ -95,7 +101,7 @@ def of_owner(row, owner, level, action, pointer):
 
 def part_order(part):
     number = -1 if part["partNumber"] is None else part["partNumber"]
-    return number, part["startTime"] or LONG_AGO, part["_ingest_time"], part["_ingest_id"]
+    return number, part["startTime"] or LONG_AGO, part["_ingest_time"], *place(part)
 
 
 def sessions(rows):
