@@ -69,7 +69,9 @@ fn primitive<T: ArrowPrimitiveType>(
 }
 
 fn text(array: &StringArray, wanted: &[Repeat], len: usize) -> Result<ArrayRef, ArrowError> {
-    let total = wanted.iter().map(|(row, times)| array.value(*row).len().saturating_mul(*times));
+    // A null may have a text below it, which is nobody's.
+    let value = |row: usize| if array.is_null(row) { "" } else { array.value(row) };
+    let total = wanted.iter().map(|(row, times)| value(*row).len().saturating_mul(*times));
     let total = total.fold(0, usize::saturating_add);
     if i32::try_from(total).is_err() {
         return Err(ArrowError::OffsetOverflowError(total));
@@ -78,7 +80,7 @@ fn text(array: &StringArray, wanted: &[Repeat], len: usize) -> Result<ArrayRef, 
     let mut offsets: Vec<i32> = Vec::with_capacity(len + 1);
     offsets.push(0);
     for (row, times) in wanted {
-        let value = array.value(*row).as_bytes();
+        let value = value(*row).as_bytes();
         for _ in 0..*times {
             bytes.extend_from_slice(value);
             // Within an i32: the sum of all is.
@@ -102,6 +104,7 @@ fn validity(array: &dyn Array, wanted: &[Repeat], len: usize) -> Option<NullBuff
 #[cfg(test)]
 mod tests {
     use arrow::array::{Float64Array, Int64Array, ListArray, TimestampMicrosecondArray};
+    use arrow::compute::nullif;
 
     use super::*;
 
@@ -139,5 +142,13 @@ mod tests {
                 assert!(is_null(&part) || repeat(&part, &[(5, 1)]).is_err());
             }
         }
+    }
+
+    #[test]
+    fn what_lies_below_a_null_is_not_repeated() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["secret", "b"]));
+        let texts = nullif(&texts, &BooleanArray::from(vec![true, false])).unwrap();
+        let repeated = repeat(&texts, &[(0, 1 << 20), (1, 1)]);
+        assert_eq!(repeated.unwrap().as_string::<i32>().value_data(), b"b");
     }
 }

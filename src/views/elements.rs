@@ -43,7 +43,7 @@ fn of_list(writer: &Writer<'_>, list: &str, fields: &[Field]) -> String {
         unnested(writer, &from, &writer.name(list), [ELEMENT, INDEX], &session.taken(writer));
     let mut columns = session.begin(writer);
     columns.push(named(writer, &index(writer, INDEX), POSITION));
-    let before = pointer(writer, list, INDEX);
+    let before = pointer(writer, &writer.table.schema.fields, list, INDEX);
     let elements = element(&writer.table.schema, list).unwrap_or_default();
     columns.extend(elements.iter().map(|field| {
         let own = member(writer, ELEMENT, &field.name);

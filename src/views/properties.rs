@@ -23,10 +23,11 @@ fn of_list(writer: &Writer<'_>, list: PropertyList, fields: &[Field]) -> String 
     let taken = session.taken(writer);
     let name = list.of.list();
     let actions = Flat::Actions.list().unwrap_or_default();
+    let schema = &writer.table.schema;
     let (inner, prefix) = match list.level {
         Level::Session => (
             unnested(writer, &latest, &writer.name(name), [ELEMENT, INDEX], &taken),
-            pointer(writer, name, INDEX),
+            pointer(writer, &schema.fields, name, INDEX),
         ),
         Level::Action => {
             let of_actions =
@@ -35,8 +36,9 @@ fn of_list(writer: &Writer<'_>, list: PropertyList, fields: &[Field]) -> String 
             taken.extend([ACTION, ACTION_INDEX].map(|name| writer.name(name)));
             let from = format!("(\n{of_actions}\n) AS x");
             let list = member(writer, ACTION, name);
-            let outer = pointer(writer, actions, ACTION_INDEX);
-            let within = pointer(writer, name, INDEX);
+            let outer = pointer(writer, &schema.fields, actions, ACTION_INDEX);
+            let fields = element(schema, actions).unwrap_or_default();
+            let within = pointer(writer, fields, name, INDEX);
             // The slash is at the end of the one and at the beginning of the other.
             let prefix = format!("rtrim({outer}, '/') || {within}");
             (unnested(writer, &from, &list, [ELEMENT, INDEX], &taken), prefix)

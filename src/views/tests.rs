@@ -138,3 +138,20 @@ fn a_table_without_the_keys_of_sessions_is_refused() {
         assert!(why.contains("t has no column "), "{why}");
     }
 }
+
+#[test]
+fn what_is_in_extra_is_found_by_the_members_of_documents() {
+    let avsc = r#"{"type":"record","name":"t","fields":[
+        {"name":"userSessionId","type":"string"},
+        {"name":"startTime","type":{"type":"long","logicalType":"timestamp-millis"}},
+        {"name":"userActions","json":["the","actions"],"type":{"type":"array","items":
+            {"type":"record","name":"A","fields":[{"name":"stringProperties","json":"props","type":
+                {"type":"array","items":{"type":"record","name":"P","fields":[
+                    {"name":"key","type":"string"},{"name":"value","type":"string"}]}}}]}}}]}"#;
+    let table = spec("t", Arc::new(TableSchema::parse(avsc).unwrap()), "");
+    for dialect in ENGINES {
+        let text = text(dialect, &table);
+        assert!(text.contains("'/the/actions/'") && text.contains("'/props/'"), "{text}");
+        assert!(!text.contains("/userActions/") && !text.contains("/stringProperties/"), "{text}");
+    }
+}

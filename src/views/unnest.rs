@@ -92,8 +92,13 @@ pub(super) fn unnested(
     }
 }
 
-/// Writes the start of an element's pointers, up to and with the slash.
-pub(super) fn pointer(writer: &Writer<'_>, list: &str, index: &str) -> String {
-    let start = writer.text(&format!("/{list}/"));
+/// Writes the start of an element's pointers, up to and with the slash. `fields` are those of the record that
+/// has the list.
+pub(super) fn pointer(writer: &Writer<'_>, fields: &[Field], list: &str, index: &str) -> String {
+    let own = [list.to_owned()];
+    let field = fields.iter().find(|field| field.name == list);
+    let member = field.map_or(own.as_slice(), Field::json_path).iter();
+    let escaped = |name: &String| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+    let start = writer.text(&format!("{}/", member.map(escaped).collect::<String>()));
     format!("{start} || CAST({} AS VARCHAR(20)) || '/'", writer.name(index))
 }
