@@ -36,6 +36,7 @@ use crate::lake::{ColumnError, Lake, Location, PartitionError};
 use crate::publish::fence;
 use crate::publish::lake_file::LakeFile;
 use crate::publish::pauses::Pauses;
+use crate::publish::promotion::Promotion;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::publish::visibility::Keeper;
 use crate::record::Micros;
@@ -87,6 +88,7 @@ pub struct Server {
     lake: Lake,
     tables: Tables,
     dedup: Option<Arc<dedup::Index>>,
+    promotion: Arc<Promotion>,
     clock: Arc<dyn Clock>,
     readiness: Arc<Readiness>,
     board: Arc<Board>,
@@ -122,6 +124,11 @@ impl Server {
         let waiting = recovery.unsealed_from < recovery.next;
         let tables = registry::remember(settings.state(), configured, waiting, MAX_SETTINGS_BYTES)?;
         let tables = tables.with_file_names(file_names(&lake));
+        let lake_file = LakeFile::new(Arc::new(RealDisk), settings.state());
+        let promotion = Promotion::open(&lake_file, tables)?
+            .after(settings.promote_after.clone())
+            .with_catalog(settings.catalog.clone());
+        let tables = Tables::clone(&promotion.tables());
         landable::check(settings.state(), &recovery, &tables, key.as_ref())?;
         landable::remember_key(settings.state(), key.as_ref())?;
         let dedup = open_dedup(&settings, &tables, journal.node())?;
@@ -134,6 +141,7 @@ impl Server {
             lake,
             tables,
             dedup,
+            promotion: Arc::new(promotion),
             clock,
             readiness: Arc::default(),
             board: Arc::default(),
@@ -275,6 +283,7 @@ impl Server {
         let mut observers: Vec<Arc<dyn Observer>> =
             vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver::default()), self.board()];
         observers.extend(keeper.map(Keeper::observer));
+        self.promotion.tell(keeper.map(Keeper::schemas).unwrap_or_default());
         let observers = Observers::new(Arc::clone(&self.clock), observers);
         Supervisor {
             options: self.settings.roll,
@@ -287,6 +296,7 @@ impl Server {
             key: self.key.clone(),
             tables: self.tables.clone(),
             dedup: self.dedup.clone(),
+            promotion: Some(Arc::clone(&self.promotion)),
             journal: self.journal.clone(),
             runtime,
             readiness: Arc::clone(&self.readiness),

@@ -67,9 +67,15 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     warn(&loaded.warnings);
     let name = loaded.settings.lake.location.to_string();
     let lake = Lake::open_existing(&loaded.settings.lake)?;
-    let schema = schema()?;
+    let runtime = runtime::current_thread()?;
+    let mut schema = TableSchema::clone(&*schema()?);
+    let promoted = runtime.block_on(lake.promoted_columns(TABLE));
+    for (pointer, column) in promoted.with_context(|| format!("cannot take a sample of {name}"))? {
+        // One that the schema has by now, or cannot have, changes nothing.
+        schema = schema.promote(&pointer, column).unwrap_or(schema);
+    }
     let table = table(&lake, &schema);
-    let sample = runtime::current_thread()?
+    let sample = runtime
         .block_on(table.newest(args.sessions, args.days))
         .with_context(|| format!("cannot take a sample of {name}"))?;
     for column in &sample.unknown {

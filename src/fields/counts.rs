@@ -96,6 +96,11 @@ impl Sum {
         }
     }
 
+    /// Forgets the counts of one field.
+    pub fn forget(&mut self, pointer: &str) {
+        self.fields.remove(pointer);
+    }
+
     fn cut(&mut self) {
         let mut fields = self.sorted();
         let rest = fields.split_off(MOST_TALLIED / 2);

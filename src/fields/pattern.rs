@@ -1,5 +1,6 @@
 //! Pointers of `_extra` as patterns: indexes are `*`, and keys that look like data are `{key}`.
 
+use crate::json::pointer_tokens;
 use crate::schema::{Field, Kind, TableSchema};
 
 /// The token of any key that is no name of a field.
@@ -52,39 +53,61 @@ fn is_name(key: &str) -> bool {
 /// Holds a pattern against the schema. Returns the pattern, in which keys of maps are `{key}`, and its
 /// relation to the schema.
 pub(super) fn held_against(schema: &TableSchema, pattern: &str) -> (String, Fit) {
-    let mut held = String::with_capacity(pattern.len());
-    let mut at = At::Record(&schema.fields);
-    let mut fit = Fit::Misfit;
-    for token in pattern.split('/').skip(1) {
-        held.push('/');
-        let next = match at {
-            At::Record(fields) => fields.iter().find(|f| has_name(f, token)).map(|f| &f.kind),
-            At::Value(Kind::List(element)) => Some(element.as_ref()),
-            At::Value(Kind::Map(value)) => Some(value.as_ref()),
-            At::Value(_) | At::Nowhere => None,
-        };
-        let is_key = matches!(at, At::Value(Kind::Map(_)));
-        held.push_str(if is_key { ANY_KEY } else { token });
-        at = match next {
-            Some(Kind::Struct(fields)) => At::Record(fields),
-            Some(kind) => At::Value(kind),
-            None => {
-                fit = Fit::Unknown;
-                At::Nowhere
+    let tokens: Vec<String> = pointer_tokens(pattern).collect();
+    let (mut rest, mut at) = (tokens.as_slice(), At::Record(&schema.fields));
+    // Tokens that are keys of maps.
+    let mut keys = Vec::new();
+    while let Some((first, after)) = rest.split_first() {
+        let place = tokens.len() - rest.len();
+        (at, rest) = match at {
+            At::Record(fields) => {
+                let found = fields.iter().find_map(|field| {
+                    let own = field.json_paths().find(|path| rest.starts_with(path))?;
+                    Some((field, rest.get(own.len()..)?))
+                });
+                match found {
+                    Some((field, left)) => (within(&field.kind), left),
+                    None if fields.iter().any(|field| is_of_prefix(field, first)) => {
+                        keys.push(place);
+                        (At::Known, after)
+                    }
+                    None => (At::Nowhere, &[][..]),
+                }
             }
+            At::Value(Kind::List(element)) => (within(element), after),
+            At::Value(Kind::Map(value)) => {
+                keys.push(place);
+                (within(value), after)
+            }
+            At::Value(_) | At::Known | At::Nowhere => (At::Nowhere, &[][..]),
         };
     }
-    (held, fit)
+    let mut held = String::with_capacity(pattern.len());
+    for (place, token) in pattern.split('/').skip(1).enumerate() {
+        held.push('/');
+        held.push_str(if keys.contains(&place) { ANY_KEY } else { token });
+    }
+    (held, if matches!(at, At::Nowhere) { Fit::Unknown } else { Fit::Misfit })
 }
 
 enum At<'a> {
     Record(&'a [Field]),
     Value(&'a Kind),
+    /// An entry of a map.
+    Known,
     Nowhere,
 }
 
-fn has_name(field: &Field, token: &str) -> bool {
-    field.name == token || field.aliases.iter().any(|alias| alias == token)
+fn within(kind: &Kind) -> At<'_> {
+    match kind {
+        Kind::Struct(fields) => At::Record(fields),
+        kind => At::Value(kind),
+    }
+}
+
+/// Tells whether `name` is that of an entry of a map whose entries are members of the record.
+fn is_of_prefix(field: &Field, name: &str) -> bool {
+    field.json.prefix.as_ref().is_some_and(|prefix| name.starts_with(prefix.as_str()))
 }
 
 /// Returns the pattern of the parent, up to the last slash.

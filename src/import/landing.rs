@@ -174,6 +174,7 @@ impl Landing<'_> {
             dedup: Dedup::Off,
             // Its seals name no bodies, and somebody sees the error.
             care: &Care::default(),
+            is_last: None,
         };
         let publisher = Publisher::new(
             manifests.lake.clone(),
@@ -189,6 +190,7 @@ impl Landing<'_> {
         let again = matches!(mode, Mode::Redo(..));
         engine.run(source, mode, &mut |manifest| {
             publisher.publish(&mut log, manifest, again).map(drop)
-        })
+        })?;
+        Ok(())
     }
 }

@@ -33,6 +33,7 @@ mod open;
 pub mod options;
 mod partitions;
 mod probe;
+mod promoted_columns;
 mod quarantine;
 pub mod receipt;
 mod receipts;

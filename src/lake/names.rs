@@ -21,6 +21,7 @@
 //! _verified/<node>.json                          the roll up to which a node was verified
 //! _tables/<table>.json                           partition columns of a table
 //! _tables/<table>/identity.json                  format and id of a table with a log
+//! _tables/<table>/columns/<hash>.json            a column that was promoted, by the hash of its pointer
 //! _nodes/<node>.json                             fence of a node
 //! _lake.json                                     identity of the lake
 //! _sessionlake_check/<token>                     written, read and deleted by `check` and `serve`
@@ -61,6 +62,8 @@ pub const VERIFIED: &str = "_verified";
 pub const TABLES: &str = "_tables";
 /// Last part of the name of [`ObjectName::TableIdentity`].
 const TABLE_IDENTITY: &str = "identity.json";
+/// Folder of [`ObjectName::PromotedColumn`] in that of a table's records.
+const PROMOTED: &str = "columns";
 /// Folder of the fences.
 pub const NODES: &str = "_nodes";
 /// The identity of a lake.
@@ -177,6 +180,13 @@ pub enum ObjectName<'a> {
         /// The table.
         table: &'a str,
     },
+    /// A column that was promoted.
+    PromotedColumn {
+        /// The table.
+        table: &'a str,
+        /// Hash of its pointer: 32 hexadecimal digits.
+        hash: &'a str,
+    },
     /// The fence of a node.
     Fence {
         /// The node.
@@ -241,6 +251,9 @@ impl fmt::Display for ObjectName<'_> {
             ObjectName::TableIdentity { table } => {
                 write!(f, "{TABLES}/{table}/{TABLE_IDENTITY}")
             }
+            ObjectName::PromotedColumn { table, hash } => {
+                write!(f, "{TABLES}/{table}/{PROMOTED}/{hash}.json")
+            }
             ObjectName::Fence { node } => write!(f, "{NODES}/{node}.json"),
             ObjectName::Identity => f.write_str(IDENTITY),
             ObjectName::Probe { token } => write!(f, "{PROBES}/{token}"),
@@ -297,6 +310,12 @@ pub fn table(table: &str) -> String {
 #[must_use]
 pub fn table_identity(table: &str) -> String {
     ObjectName::TableIdentity { table }.to_string()
+}
+
+/// Returns the folder of the columns of a table that were promoted.
+#[must_use]
+pub fn promoted_columns(table: &str) -> String {
+    format!("{TABLES}/{table}/{PROMOTED}")
 }
 
 /// Returns the name of a node's fence.

@@ -28,7 +28,9 @@
 //! promoted is treated as the rules treated its values in `_extra`: one beside the values of properties by
 //! the rules for these, one whose member has the prefix of a map by those for the map.
 //!
-//! Rules do not reach a field that no schema has: such a value is in `_extra` as it came. The `_id` that
+//! A rule that names a field by its JSON Pointer (`/userActions/*/newField`) is for it in `_extra`, as long as
+//! no column has it, and for the column from then on: a column that is promoted is no way around. Other rules
+//! do not reach a field that no schema has: such a value is in `_extra` as it came. The `_id` that
 //! a bulk action gave a document, which the exporter makes of columns, is dropped under any rule.
 
 mod address;

@@ -382,3 +382,61 @@ fn a_promoted_column_is_no_way_around_the_rule_that_its_values_had_in_extra() {
     assert!(text.contains(&hash("a@x")) && text.contains("Gold"), "{text}");
     assert!(!text.contains(r#""raw":"a@x""#) && text.contains(r#"["a@x"]"#), "{text}");
 }
+
+/// What a rule does to a field does not depend on whether a column has it.
+#[test]
+fn a_promoted_column_is_treated_as_the_field_was_in_extra() {
+    use crate::schema::ColumnType;
+    let before = TableSchema::builtin("user_sessions").unwrap();
+    let text = r#"{"plan":"ann","userActions":[{"name":"a"},{"to":"203.0.113.77"}],"visitor":"ann","n":5}
+{"plan":7,"visitor":["ann"],"userActions":[{"to":"x"}]}"#;
+    let rules = [
+        ("/plan", "hash"),
+        ("/userActions/*/to", "truncate"),
+        ("/visitor", "drop"),
+        ("/n", "hash"),
+        ("userActions.name", "drop"),
+    ];
+    let mut all = Rules::default();
+    for (path, action) in rules {
+        all.add(path, action, &[&before]).unwrap();
+    }
+    let mut after = before.as_ref().clone();
+    for pointer in ["/plan", "/userActions/*/to", "/visitor", "/n"] {
+        after = after.promote(pointer, ColumnType::String).unwrap();
+    }
+    let documents = |schema: &TableSchema| -> Vec<serde_json::Value> {
+        let schema = Arc::new(schema.clone());
+        let mut decoder = Decoder::new(Arc::clone(&schema), "n".into());
+        decoder.push(&Body {
+            seq: Seq(1),
+            received_at: Micros(0),
+            table: "user_sessions".into(),
+            form: Form::Ndjson,
+            first_line: 1,
+            bytes: text.to_owned().into(),
+            stored: None,
+        });
+        let mut decoded = decoder.finish();
+        Applied::new(&all, &schema, key(), Revision::LATEST).apply(&mut decoded).unwrap();
+        let extras = decoded.batch.column_by_name(EXTRA).unwrap();
+        let extras = crate::columnar::values::strings(extras).unwrap();
+        assert!(
+            !extras.iter().flatten().any(|extra| extra.contains("ann") || extra.contains(".77"))
+        );
+        let document =
+            |row| serde_json::to_value(to_document(&decoded.batch, row, &schema).unwrap()).unwrap();
+        (0..2).map(document).collect()
+    };
+    let expected = [
+        serde_json::json!({"plan": hash("ann"), "userActions": [{}, {"to": "203.0.113.0"}], "n": hash("5")}),
+        serde_json::json!({"plan": hash("7"), "userActions": [{}]}),
+    ];
+    assert_eq!(documents(&before), expected);
+    assert_eq!(documents(&after), expected);
+    // The rules of a column of another type are for text: such a promotion is refused.
+    let long = before.promote("/plan", ColumnType::Long).unwrap();
+    assert!(all.fit(&long).unwrap_err().contains("/plan") && all.fit(&after).is_ok());
+    let wrong = Rules::default().add("/plan//x", "drop", &[&before]).unwrap_err();
+    assert!(wrong.contains("pointer"), "{wrong}");
+}

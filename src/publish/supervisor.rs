@@ -20,6 +20,7 @@ use super::fence::{HeldFence, Taking};
 use super::lake_file::LakeFile;
 use super::pauses::Pauses;
 use super::pending_bodies::PendingBodies;
+use super::promotion::Promotion;
 use super::publisher::{self, Publisher, RollLog};
 use super::sealed_settings::SealedSettings;
 use super::taking_apart::{self, Decision, TakenApart, TakingApart};
@@ -33,7 +34,8 @@ use crate::roll;
 use crate::roll::RollLimits;
 use crate::roll::care::{Care, RollFailure, SetAside};
 use crate::roll::doubles::Dedup;
-use crate::roll::engine::{Engine, Mode};
+use crate::roll::engine::{Ended, Engine, Mode};
+use crate::roll::manifest::Manifest;
 use crate::roll::source::{Next, Source};
 use crate::status::{Observers, Readiness, RollEvent};
 use crate::table::Tables;
@@ -81,6 +83,8 @@ pub(crate) struct Supervisor {
     pub(crate) tables: Tables,
     /// The rows that have landed, if a table leaves doubles out.
     pub(crate) dedup: Option<Arc<dedup::Index>>,
+    /// The promotion of fields to columns; none without any.
+    pub(crate) promotion: Option<Arc<Promotion>>,
     pub(crate) journal: Journal,
     pub(crate) runtime: Handle,
     pub(crate) readiness: Arc<Readiness>,
@@ -203,18 +207,32 @@ impl Supervisor {
             let dedup = Dedup::Sealed(left_out);
             self.engine(&tables, source, Mode::Redo(seal.roll, seal.range), dedup, &care)?;
         }
-        let pending = self.pending();
         self.readiness.set_trouble("landing", Ok(()));
-        let source = self.source(pending.unsealed_from, None);
-        let care = apart.care(SetAside::new());
-        let dedup = match &self.dedup {
-            Some(index) => {
-                index.begin(pending.unsealed_from)?;
-                Dedup::Decide(Arc::clone(index))
+        loop {
+            let tables = match &self.promotion {
+                Some(promotion) => {
+                    promotion.promote(&self.lake, &self.runtime)?;
+                    promotion.tables()
+                }
+                None => Arc::new(self.tables.clone()),
+            };
+            let pending = self.pending();
+            let source = self.source(pending.unsealed_from, None);
+            let care = apart.care(SetAside::new());
+            let dedup = match &self.dedup {
+                Some(index) => {
+                    index.begin(pending.unsealed_from)?;
+                    Dedup::Decide(Arc::clone(index))
+                }
+                None => Dedup::Off,
+            };
+            let mode = Mode::Live(pending.next_roll);
+            match self.engine(&tables, source, mode, dedup, &care)? {
+                Ended::Source => return Ok(()),
+                // Something was published, and the next engine has other tables or the same.
+                Ended::Boundary => {}
             }
-            None => Dedup::Off,
-        };
-        self.engine(&self.tables, source, Mode::Live(pending.next_roll), dedup, &care)
+        }
     }
 
     /// Reads the first body of a sealed roll for its age, since the lake is asked before the roll is
@@ -313,7 +331,8 @@ impl Supervisor {
         mode: Mode,
         dedup: Dedup,
         care: &Care<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Ended> {
+        let is_last = |roll: &Manifest| self.promotion.as_ref().is_some_and(|p| p.finished(roll));
         let engine = Engine {
             options: &self.options,
             node: self.journal.node().into(),
@@ -325,6 +344,7 @@ impl Supervisor {
             observers: &self.observers,
             dedup,
             care,
+            is_last: matches!(mode, Mode::Live(_)).then_some(&is_last),
         };
         let publisher = self.publisher(tables);
         let mut log = self.log();

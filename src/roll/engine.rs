@@ -51,6 +51,15 @@ pub(crate) enum Mode {
     Live(Roll),
 }
 
+/// The end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The source has ended, and all of it is published.
+    Source,
+    /// A roll was the last by [`Engine::is_last`]: it is published, and bodies after it were given up.
+    Boundary,
+}
+
 /// Makes rolls of the bodies of a source.
 pub(crate) struct Engine<'a> {
     pub(crate) options: &'a Options,
@@ -71,7 +80,13 @@ pub(crate) struct Engine<'a> {
     pub(crate) dedup: Dedup,
     /// The care taken with bodies of which no roll can be made.
     pub(crate) care: &'a Care<'a>,
+    /// Tells of each roll, once it is finished, whether the run is to end after it: bodies that were
+    /// decoded ahead are given up then, and are still with the source.
+    pub(crate) is_last: Option<&'a IsLast<'a>>,
 }
+
+/// See [`Engine::is_last`].
+pub(crate) type IsLast<'a> = dyn Fn(&Manifest) -> bool + Sync + 'a;
 
 /// Spilled bytes at which a roll ends, for some megabytes of each of a thousand partitions. It ends
 /// earlier when they are a third of the free disk space.
@@ -94,7 +109,7 @@ impl Drop for EndFlag<'_> {
 pub(crate) type Publish<'a> = dyn FnMut(Manifest) -> anyhow::Result<()> + Send + 'a;
 
 impl Engine<'_> {
-    /// Runs until the source ends and every roll is published.
+    /// Runs until the source ends or a roll is the last, and every roll is published.
     ///
     /// # Errors
     /// The source or `publish` fails, or, as a [`RollFailure`], a roll cannot be made. What was not
@@ -107,7 +122,7 @@ impl Engine<'_> {
         source: &mut dyn Source,
         mode: Mode,
         publish: &mut Publish<'_>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Ended> {
         // Staging files of an earlier attempt are of no use.
         let staging = || format!("staging directory {}", self.staging.display());
         if self.staging.exists() {
@@ -172,7 +187,7 @@ impl Engine<'_> {
                 })
             })?;
             let (slots, freed_in) = (&slots_out, &freed);
-            let unpublished = Cell::new(0);
+            let (unpublished, is_over) = (Cell::new(0), Cell::new(false));
             let batcher = Batcher {
                 engine: self,
                 mode,
@@ -180,6 +195,7 @@ impl Engine<'_> {
                 freed: freed_in,
                 published: &published,
                 unpublished,
+                is_over,
                 publisher_ended,
             };
             let batched = batcher.batch(rolls);
@@ -202,11 +218,13 @@ struct Batcher<'a> {
     published: &'a Receiver<()>,
     /// Rolls that were sent to the publisher, less those items that were taken.
     unpublished: Cell<u64>,
+    /// A roll was the last.
+    is_over: Cell<bool>,
     publisher_ended: &'a AtomicBool,
 }
 
 impl Batcher<'_> {
-    fn batch(&self, rolls: Sender<Manifest>) -> anyhow::Result<()> {
+    fn batch(&self, rolls: Sender<Manifest>) -> anyhow::Result<Ended> {
         let Engine { tables, options, staging, node, dedup, .. } = self.engine;
         let (Mode::Redo(first, _) | Mode::Live(first)) = self.mode;
         let mut open = OpenRoll::new(first, tables, options, node, staging, dedup.clone())?;
@@ -218,7 +236,7 @@ impl Batcher<'_> {
         batched
     }
 
-    fn fill(&self, open: &mut OpenRoll, rolls: &Sender<Manifest>) -> anyhow::Result<()> {
+    fn fill(&self, open: &mut OpenRoll, rolls: &Sender<Manifest>) -> anyhow::Result<Ended> {
         let engine = self.engine;
         loop {
             self.wait_for_room(open)?;
@@ -256,6 +274,9 @@ impl Batcher<'_> {
                 open_partitions: open.partitions(),
             });
             self.roll_if_due(open, rolls)?;
+            if self.is_over.get() && open.is_empty() {
+                return Ok(Ended::Boundary);
+            }
             if taken > 0 {
                 // The next suspects begin when nothing else is under way.
                 let _ = self.freed.send(taken);
@@ -265,7 +286,8 @@ impl Batcher<'_> {
             // The roll has the range that was sealed, even if bodies of it were lost since.
             self.begin(open, range, 0);
         }
-        self.end_roll(open, rolls, RollReason::End)
+        self.end_roll(open, rolls, RollReason::End)?;
+        Ok(Ended::Source)
     }
 
     fn is_live(&self) -> bool {
@@ -380,6 +402,10 @@ impl Batcher<'_> {
             files: manifest.file_count(),
             bytes: manifest.file_bytes(),
         });
+        // Work on suspects that was begun is ended in order.
+        let is_suspected = self.engine.care.suspects_at(manifest.range.last.next()).is_some();
+        let is_last = self.engine.is_last.is_some_and(|is_last| is_last(&manifest));
+        self.is_over.set(is_last && self.is_live() && !is_suspected);
         let before = self.published.try_iter().count() as u64;
         self.unpublished.update(|rolls| (rolls + 1).saturating_sub(before));
         rolls.send(manifest).map_err(|_| anyhow!(PUBLISHER_STOPPED))

@@ -168,8 +168,7 @@ impl TableSchema {
         fn visit(fields: &[Field], before: &Promoted, found: &mut Vec<Promoted>) {
             for field in fields {
                 let mut at = before.clone();
-                let own = [field.name.clone()];
-                for token in field.json.path.as_deref().unwrap_or(&own) {
+                for token in field.json_path() {
                     at.pointer.push('/');
                     at.pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
                 }
@@ -224,7 +223,7 @@ fn field(name: &str, pointer: &str, column: ColumnType, is_column: bool) -> Node
         ("promoted", Node::Bool(true)),
     ];
     if safe != name {
-        members.push(("json", Node::List(vec![text(name)])));
+        members.push(("json", text(name)));
     }
     object(members)
 }

@@ -1,7 +1,9 @@
 //! Settings of a server.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -32,6 +34,8 @@ pub struct Settings {
     pub lake: lake::Options,
     /// The tables, with different names; at least one.
     pub tables: Vec<table::Spec>,
+    /// Rows that a field without a column must be in to become one, by table that promotes.
+    pub promote_after: BTreeMap<Arc<str>, u64>,
     /// The catalog of Iceberg tables; required if a table is one.
     pub catalog: Option<CatalogOptions>,
     /// Most rows that `dedup` remembers.

@@ -68,6 +68,7 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
             timeout: SOON,
         },
         tables: vec![Spec::new("visits", schema, partition)],
+        promote_after: [].into(),
         catalog: None,
         dedup_max_rows: 1_000,
         privacy_key: None,

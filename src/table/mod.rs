@@ -4,6 +4,7 @@
 //! * `tables`: an ordered list of specifications, by id and by name.
 //! * [`flat`]: tables that are derived from another: a row for each element of a list.
 //! * `serialized`: the one serialised form of a list, in seals, `tables.json` and import manifests.
+//! * `next_schema`: tables whose schema gets columns.
 //! * `registry`: the tables that a state directory remembers.
 //! * [`partition`]: the partition template (`date={startTime:%Y-%m-%d}`), checked against a schema.
 //! * [`hive_path`]: paths of partitions, written from their values and read back.
@@ -18,6 +19,7 @@
 mod file_names;
 pub mod flat;
 pub mod hive_path;
+mod next_schema;
 pub mod partition;
 mod partition_limits;
 pub(crate) mod privacy_rules;
@@ -29,6 +31,7 @@ mod tables;
 
 pub use file_names::FileNames;
 pub use flat::Flat;
+pub(crate) use next_schema::CurrentSchema;
 pub use partition::{Template, TemplateError};
 pub use partition_limits::{Distance, MAX_PARTITIONS, OutsideWindow, PartitionLimits, TimeWindow};
 pub use privacy_rules::{Action, Rules};

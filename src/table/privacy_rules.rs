@@ -2,10 +2,14 @@
 //!
 //! A rule names a column, one within it (`userActions.targetUrl`), or the value of a property by its
 //! key (`stringProperties.email`). [`crate::privacy`] applies the rules to decoded rows.
+//!
+//! A rule may also name a field by its JSON Pointer (`/userActions/*/newField`), whether a column has it
+//! or not: without one, the value is treated in `_extra`, and in the column once there is one.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::json::pointer_tokens;
 use crate::schema::{EXTRA, Field, JsonPath, Kind, TableSchema};
 use crate::spelling;
 
@@ -82,8 +86,13 @@ impl Rules {
             "truncate" => Some(Action::Truncate),
             _ => return Err(format!("\"{action}\" is none of keep, drop, hash and truncate")),
         };
+        if path.starts_with('/') && pointer_tokens(path).any(|token| token.is_empty()) {
+            return Err(
+                "a pointer is /name, or /list/*/name for a field of a list's items".to_owned()
+            );
+        }
         let mut found = schemas.iter().filter_map(|schema| find(schema, path)).peekable();
-        if found.peek().is_none() {
+        if found.peek().is_none() && !path.starts_with('/') {
             let paths = paths(schemas);
             let meant =
                 spelling::meant(path, paths.iter().map(|(path, of)| (path.as_str(), of.as_str())));
@@ -150,12 +159,44 @@ impl Rules {
         PERSONAL.into_iter().filter(|name| !self.is_empty() && untreated(name)).collect()
     }
 
-    /// Returns the rules that `schema` has columns for, each with the steps to the values it is for.
+    /// Checks that the columns of `schema` take the rules for them.
+    ///
+    /// # Errors
+    /// A rule is for text, and its column has another type. The text says which.
+    pub(crate) fn fit(&self, schema: &TableSchema) -> Result<(), String> {
+        for (path, action) in self.0.iter().filter(|(_, action)| **action != Action::Drop) {
+            if find(schema, path).is_some_and(|(_, kind)| kind != Kind::String) {
+                let name = action.name();
+                return Err(format!("the privacy rule {path} = {name} is for text"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns those rules that name fields by their pointers, and those that do not.
+    pub(crate) fn divide(&self) -> (Rules, Rules) {
+        let (pointers, others) =
+            self.0.clone().into_iter().partition(|(path, _)| path.starts_with('/'));
+        (Rules(pointers), Rules(others))
+    }
+
+    /// Adds the rules of `more`.
+    pub(crate) fn extend(&mut self, more: Rules) {
+        self.0.extend(more.0);
+    }
+
+    /// Returns the rules that `schema` has columns for, each with the steps to the values it is for, and
+    /// those that name a pointer without a column, whose first step leads to none.
     /// The rule for the user tag is one for every place where the exporter puts the tag.
     pub(crate) fn resolve(&self, schema: &TableSchema) -> Vec<(Vec<Step>, Action)> {
         let mut rules = Vec::new();
         for (path, action) in &self.0 {
-            let Some((mut steps, _)) = find(schema, path) else { continue };
+            let Some((mut steps, _)) = find(schema, path) else {
+                if path.starts_with('/') {
+                    rules.push((steps_in_extra(schema, path), *action));
+                }
+                continue;
+            };
             if path == USER_TAG {
                 // Seals of earlier versions have a schema without that alias.
                 if let Some(Step::Field(_, names)) = steps.first_mut()
@@ -196,7 +237,67 @@ fn find(schema: &TableSchema, path: &str) -> Option<(Vec<Step>, Kind)> {
     if path == EXTRA {
         return Some((Vec::new(), Kind::Struct(Vec::new())));
     }
+    if path.starts_with('/') {
+        let (steps, kind) = walk(schema, path);
+        return Some((steps, kind?));
+    }
     resolve(&schema.fields, path)
+}
+
+/// Returns the steps of a pointer in `_extra`. The first leads to no column.
+fn steps_in_extra(schema: &TableSchema, pointer: &str) -> Vec<Step> {
+    let (mut steps, _) = walk(schema, pointer);
+    if let Some(Step::Field(place, _)) = steps.first_mut() {
+        *place = usize::MAX;
+    }
+    steps
+}
+
+/// Returns the steps of a pointer, and the kind of the column that it leads to, if there is one.
+fn walk(schema: &TableSchema, pointer: &str) -> (Vec<Step>, Option<Kind>) {
+    let tokens: Vec<String> = pointer_tokens(pointer).collect();
+    let (mut rest, mut steps) = (tokens.as_slice(), Vec::new());
+    let mut at = Some(Kind::Struct(schema.fields.clone()));
+    while let Some((token, after)) = rest.split_first() {
+        let found = match &at {
+            Some(Kind::Struct(fields)) => field_at(fields, rest),
+            _ => None,
+        };
+        let (step, next, left) = match (&at, found) {
+            (_, Some((step, kind, left))) => (step, Some(kind), left),
+            (Some(Kind::List(element)), _) if token == "*" => {
+                (Step::Elements, Some((**element).clone()), after)
+            }
+            (Some(Kind::Map(value)), _) => {
+                (Step::Entry(token.clone()), Some((**value).clone()), after)
+            }
+            (_, None) if token == "*" => (Step::Elements, None, after),
+            (_, None) => (Step::Field(usize::MAX, vec![vec![token.clone()]]), None, after),
+        };
+        steps.push(step);
+        (at, rest) = (next, left);
+    }
+    (steps, at)
+}
+
+/// Returns the step to the field that has the member at the beginning of `path`, its kind, and the rest of
+/// the path.
+fn field_at<'a>(fields: &[Field], path: &'a [String]) -> Option<(Step, Kind, &'a [String])> {
+    for (place, field) in fields.iter().enumerate() {
+        if let Some(own) = field.json_paths().find(|own| path.starts_with(own)) {
+            let step = Step::Field(place, all_names(field));
+            return Some((step, field.kind.clone(), path.get(own.len()..)?));
+        }
+    }
+    let (first, rest) = path.split_first()?;
+    fields.iter().enumerate().find_map(|(column, field)| {
+        let prefix = field.json.prefix.as_ref()?;
+        let (key, Kind::Map(value)) = (first.strip_prefix(prefix.as_str())?, &field.kind) else {
+            return None;
+        };
+        let step = Step::Prefixed { column, prefix: prefix.clone(), key: Some(key.to_owned()) };
+        Some((step, (**value).clone(), rest))
+    })
 }
 
 /// Returns the steps from `fields` to `path`, and the kind there.

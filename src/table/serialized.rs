@@ -45,6 +45,9 @@ pub(super) struct Serialized {
     members: bool,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     privacy: String,
+    /// Rules that name fields by their pointers. Versions that do not know them would not treat `_extra`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    privacy_of_fields: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,12 +132,14 @@ impl Serialized {
                 properties = Some(Properties { parent: parent.to_string() });
             }
         }
+        let (of_fields, rules) = spec.privacy.divide();
         Serialized {
             table: spec.name.to_string(),
             partition: spec.partition.as_str().to_owned(),
             avsc: spec.schema.avsc.clone(),
             members: spec.schema.has_members(),
-            privacy: spec.privacy.to_string(),
+            privacy: rules.to_string(),
+            privacy_of_fields: of_fields.to_string(),
             format: (spec.format != Format::Plain).then(|| spec.format.as_str().to_owned()),
             exploded,
             properties,
@@ -161,7 +166,8 @@ impl Serialized {
             false => TableSchema::parse_without_members(&self.avsc)?,
         });
         let partition = Template::parse(&self.partition, &schema)?;
-        let privacy = Rules::parse(&self.privacy).map_err(anyhow::Error::msg)?;
+        let mut privacy = Rules::parse(&self.privacy).map_err(anyhow::Error::msg)?;
+        privacy.extend(Rules::parse(&self.privacy_of_fields).map_err(anyhow::Error::msg)?);
         let format = self.format.as_deref().map(Format::parse).transpose();
         let format = format.map_err(anyhow::Error::msg)?.unwrap_or_default();
         let rows = match (self.exploded, self.properties) {
@@ -256,6 +262,13 @@ mod tests {
             format!("[{}]", table("a", r#","privacy":"day=hash","revision":2"#)),
             format!("[{}]", table("a", r#","revision":2,"folded_names":true"#)),
             format!("[{}]", table("a", r#","privacy":"day=hash","revision":3"#)),
+            format!(
+                "[{}]",
+                table(
+                    "a",
+                    r#","privacy":"day=hash","privacy_of_fields":"/x/*/y=drop","revision":4"#
+                )
+            ),
             format!("[{}]", table("a", r#","revision":4,"line_limit":8388608"#)),
             format!("[{}]", table("a", r#","revision":4"#)),
             format!("[{}]", table("a", r#","format":"delta","revision":4"#)),

@@ -23,7 +23,7 @@ use crate::commit::{TableState, Visible};
 use crate::lake::{FileReceipt, Lake, Receipt};
 use crate::record::Roll;
 use crate::schema::TableSchema;
-use crate::table::{Format, Template};
+use crate::table::{CurrentSchema, Format, Template};
 
 /// Commits between checkpoints.
 pub(super) const CHECKPOINT_EVERY: u64 = 100;
@@ -34,7 +34,7 @@ const WRITER: &str = concat!("sessionlake/", env!("CARGO_PKG_VERSION"));
 pub(crate) struct DeltaTable {
     log: Log,
     name: Arc<str>,
-    schema: Arc<TableSchema>,
+    schema: CurrentSchema,
     partition: Template,
     known: KnownTable,
     runtime: Handle,
@@ -54,6 +54,7 @@ impl DeltaTable {
     ) -> Result<DeltaTable, url::ParseError> {
         let known = KnownTable::new(lake, name, Format::Delta);
         let log = Log::new(lake, name, runtime.clone())?;
+        let schema = schema.into();
         Ok(DeltaTable { log, name: Arc::clone(name), schema, partition, known, runtime })
     }
 
@@ -112,6 +113,11 @@ impl DeltaTable {
         Ok(self.state_of(&self.evolve(snapshot)?)?)
     }
 
+    /// Returns the schema of the rolls, which may get columns.
+    pub(crate) fn schema(&self) -> &CurrentSchema {
+        &self.schema
+    }
+
     /// Returns a number that changes when another table is taken: marks that were read before it are of
     /// no use.
     pub(crate) fn generation(&self) -> u64 {
@@ -158,7 +164,7 @@ impl DeltaTable {
             commit.build(&self.log.engine, Box::new(FileSystemCommitter::new())).map_err(failed)?;
         if !files.is_empty() {
             let now = SystemClock.now();
-            let add = actions::of(&self.name, &self.schema, &self.partition, &files, now)?;
+            let add = actions::of(&self.name, &self.schema.get(), &self.partition, &files, now)?;
             commit.add_files(Box::new(ArrowEngineData::new(add)));
         }
         let committed = self.settled("adding files to", commit.commit(&self.log.engine))?;
@@ -182,7 +188,7 @@ impl DeltaTable {
 
     /// Creates the table, unless another process is first.
     fn create(&self) -> Result<SnapshotRef, LogError> {
-        Format::Delta.check(&self.schema, &self.partition).map_err(LogError::Refused)?;
+        Format::Delta.check(&self.schema.get(), &self.partition).map_err(LogError::Refused)?;
         let schema = Arc::new(self.columns()?);
         let columns: Vec<String> = self.partition.names().map(str::to_owned).collect();
         let table = create_table(self.log.root.as_str(), schema, WRITER, false)
@@ -289,7 +295,7 @@ impl DeltaTable {
     }
 
     fn columns(&self) -> Result<delta_kernel::schema::StructType, LogError> {
-        schema::of(&self.schema, &self.partition)
+        schema::of(&self.schema.get(), &self.partition)
             .map_err(|error| self.failed("making the columns of", &error))
     }
 

@@ -43,6 +43,7 @@ impl Builder<'_> {
         let all: Vec<&Spec> = std::iter::once(&first).chain(&more).collect();
         let catalog = self.catalog_of(&all);
         let limits = self.partition_limits();
+        let promote_after = self.promote_after(&first.name);
         let tables = std::iter::once(first).chain(more);
         let roll_age = self.duration(&list::ROLL_AGE);
         let settings = server::Settings {
@@ -54,6 +55,7 @@ impl Builder<'_> {
             journal,
             lake,
             tables: tables.map(|table| Spec { partition_limits: limits, ..table }).collect(),
+            promote_after,
             catalog,
             dedup_max_rows: self.count(&list::DEDUP_MAX_ROWS).unwrap_or_default(),
             privacy_key: self.file(&list::PRIVACY_KEY),

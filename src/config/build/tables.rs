@@ -1,5 +1,6 @@
 //! Tables, and the rules for personal data in them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,6 +40,15 @@ fn check_dedup(window_ms: Option<u64>, schema: &TableSchema) -> Result<(), Strin
             dedup::KEY.join(", ")
         )
     })
+}
+
+/// Parses the word that says whether fields become columns.
+fn promotes(word: &str) -> Result<bool, String> {
+    match word {
+        "auto" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("\"{word}\" is neither auto nor off")),
+    }
 }
 
 impl Builder<'_> {
@@ -131,6 +141,34 @@ impl Builder<'_> {
             time_window_ms: Some(u64::try_from(window.as_millis()).unwrap_or(u64::MAX)),
             outside_window: self.parsed(&list::OUTSIDE_WINDOW, OutsideWindow::parse),
         }
+    }
+
+    /// Builds the rows after which a field becomes a column, by table that promotes; `first` is the name of
+    /// the settings' table.
+    pub(super) fn promote_after(&mut self, first: &Arc<str>) -> BTreeMap<Arc<str>, u64> {
+        let usual = self.parsed(&list::PROMOTE, promotes);
+        let after = self.count(&list::PROMOTE_AFTER).unwrap_or(u64::MAX);
+        let mut promoting = BTreeMap::new();
+        if usual {
+            promoting.insert(Arc::clone(first), after);
+        }
+        let layers = self.layers;
+        for section in &layers.sections.tables {
+            let mut reader = SectionReader::new(section);
+            let keys = reader.values();
+            let own = keys.promote.as_ref().map(|Text(when)| promotes(when)).transpose();
+            let own = own.unwrap_or_else(|why| {
+                reader.refuse("promote", why);
+                None
+            });
+            if let Some(Text(name)) = &keys.name
+                && own.unwrap_or(usual)
+            {
+                promoting.insert(name.as_str().into(), after);
+            }
+            self.problems.extend(reader.problems);
+        }
+        promoting
     }
 
     /// Refuses endpoints whose tables are not among `tables`.

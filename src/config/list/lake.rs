@@ -207,6 +207,34 @@ pub(crate) const OUTSIDE_WINDOW: Setting = Setting {
     more: "",
 };
 
+/// The setting `promote`.
+pub(crate) const PROMOTE: Setting = Setting {
+    key: "promote",
+    value_name: "WHEN",
+    kind: Kind::Text,
+    default: Some("off"),
+    example: "auto",
+    commands: SERVE,
+    heading: LAKE_SECTION,
+    help: "Make a column of a field that has none once promote_after sessions had it with one type (auto), \
+           or never (off).",
+    more: "At most 100 columns a table. A column stays, whatever is configured later; rows from before \
+           keep the value in _extra.",
+};
+
+/// The setting `promote_after`.
+pub(crate) const PROMOTE_AFTER: Setting = Setting {
+    key: "promote_after",
+    value_name: "N",
+    kind: Kind::Count { least: 1, most: 1_000_000_000, word: None },
+    default: Some("1000"),
+    example: "1000",
+    commands: SERVE,
+    heading: LAKE_SECTION,
+    help: "Make a column of a field once this many sessions had it since the start, if promote says so.",
+    more: "",
+};
+
 /// The setting `roll_age`.
 pub(crate) const ROLL_AGE: Setting = Setting {
     key: "roll_age",

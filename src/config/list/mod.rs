@@ -62,6 +62,8 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &MAX_PARTITIONS,
     &TIME_WINDOW,
     &OUTSIDE_WINDOW,
+    &PROMOTE,
+    &PROMOTE_AFTER,
     &ROLL_AGE,
     &OVERDUE_AFTER,
     &ROLL_BYTES,

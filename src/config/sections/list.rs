@@ -192,6 +192,14 @@ pub(crate) const TABLES: SectionList = SectionList {
             help: "Time within which one of equal documents lands; off for all of them.",
             note: "a time as in the setting dedup, or off",
         },
+        Key {
+            name: "promote",
+            kind: KeyKind::Text,
+            default: "the setting `promote`",
+            example: "\"auto\"",
+            help: "Make columns of fields that have none: auto or off.",
+            note: "or off",
+        },
     ],
     examples: &[&[
         ("name", "\"orders\""),
@@ -199,6 +207,7 @@ pub(crate) const TABLES: SectionList = SectionList {
         ("partition", "\"date={at:%Y-%m-%d}\""),
         ("format", "\"iceberg\""),
         ("dedup", "\"off\""),
+        ("promote", "\"auto\""),
     ]],
 };
 

@@ -38,6 +38,7 @@ pub(crate) struct TableSection {
     pub(crate) partition: Option<Text>,
     pub(crate) format: Option<Text>,
     pub(crate) dedup: Option<Text>,
+    pub(crate) promote: Option<Text>,
 }
 
 /// `[privacy]`: the name of an action by path of a column.

@@ -38,6 +38,8 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("max_partitions", "7", "max_partitions: 7"),
     ("time_window", "\"2days\"", "time_window_ms: Some(172800000)"),
     ("outside_window", "\"quarantine\"", "outside_window: Quarantine"),
+    ("promote", "\"auto\"", "promote_after: {\"orders\""),
+    ("promote_after", "7", "\"orders\": 7"),
     ("roll_age", "\"1h\"", "roll_age: 3600s"),
     ("overdue_after", "\"2h\"", "overdue_after: 7200s"),
     ("roll_bytes", "\"2MiB\"", "roll_bytes: 2097152"),

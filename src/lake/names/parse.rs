@@ -1,7 +1,7 @@
 //! The parts of names in a lake.
 
 use super::{
-    IDENTITY, IMPORTS, INDEX, LEASES, NODES, ObjectName, PROBES, QUARANTINE, RECEIPTS,
+    IDENTITY, IMPORTS, INDEX, LEASES, NODES, ObjectName, PROBES, PROMOTED, QUARANTINE, RECEIPTS,
     TABLE_CHANGES, TABLE_IDENTITY, TABLE_LOG, TABLE_METADATA, TABLES, VERIFIED, is_hidden,
 };
 use crate::json::MOST;
@@ -56,6 +56,7 @@ impl<'a> ObjectName<'a> {
             (TABLES, table) if file == TABLE_IDENTITY && is_part(table) => {
                 Some(ObjectName::TableIdentity { table })
             }
+            (TABLES, folder) => parse_promoted(folder, file),
             (NODES, "") => json(file).map(|node| ObjectName::Fence { node }),
             (PROBES, "") => Some(ObjectName::Probe { token: file }),
             _ => parse_log(name, file)
@@ -69,6 +70,12 @@ impl<'a> ObjectName<'a> {
 fn parse_quarantine<'a>(table: &'a str, file: &'a str) -> Option<ObjectName<'a>> {
     let (node, roll) = node_and_roll(file.strip_suffix(".ndjson")?)?;
     is_part(table).then_some(ObjectName::Quarantine { table, node, roll })
+}
+
+fn parse_promoted<'a>(folder: &'a str, file: &'a str) -> Option<ObjectName<'a>> {
+    let table = folder.strip_suffix(PROMOTED)?.strip_suffix('/')?;
+    let hash = json(file).filter(|hash| is_hash(hash))?;
+    is_part(table).then_some(ObjectName::PromotedColumn { table, hash })
 }
 
 fn parse_claim(file: &str) -> Option<ObjectName<'_>> {

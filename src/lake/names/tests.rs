@@ -37,6 +37,7 @@ proptest! {
                 ObjectName::Probe { token: node },
                 ObjectName::Table { table: node },
                 ObjectName::TableIdentity { table: node },
+                ObjectName::PromotedColumn { table: node, hash },
                 ObjectName::Fence { node },
                 ObjectName::Identity,
             ] {

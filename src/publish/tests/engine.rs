@@ -89,10 +89,12 @@ fn run(
         observers: &supervisor.observers,
         dedup: crate::roll::doubles::Dedup::Off,
         care: &Care::default(),
+        is_last: None,
     };
     let publisher = supervisor.publisher(&supervisor.tables);
     let again = matches!(mode, Mode::Redo(..));
-    engine.run(source, mode, &mut |manifest| publisher.publish(log, manifest, again).map(drop))
+    engine.run(source, mode, &mut |manifest| publisher.publish(log, manifest, again).map(drop))?;
+    Ok(())
 }
 
 #[test]

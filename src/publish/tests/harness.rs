@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::array::{Array as _, AsArray as _, RecordBatch, StringArray};
 use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use parking_lot::Mutex;
@@ -27,11 +27,12 @@ use crate::lake::{Lake, QuarantineEntry};
 use crate::publish::error::{ErrorKind, PublishError};
 use crate::publish::lake_file::LakeFile;
 use crate::publish::pauses::Pauses;
+use crate::publish::promotion::Promotion;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::record::{Form, Micros};
 use crate::roll;
 use crate::roll::test_faults::{self, Step};
-use crate::schema::TableSchema;
+use crate::schema::{EXTRA, TableSchema};
 use crate::status::{Observers, Readiness};
 use crate::table::{Flat, Spec, Tables, Template};
 
@@ -69,6 +70,8 @@ pub(super) struct Harness {
     /// The file of the index, if the table has `dedup`.
     pub(super) index: FakeFile,
     pub(super) max_rows: u64,
+    /// Rows that a field must be in to become a column.
+    pub(super) promote_after: Option<u64>,
     pub(super) staging: TempDir,
 }
 
@@ -77,6 +80,10 @@ pub(super) struct Harness {
 pub(super) struct Landed {
     /// Ids of rows, and how often each is there.
     pub(super) rows: BTreeMap<String, u64>,
+    /// The values of `plan` in the column and in `_extra`, by id of the row.
+    pub(super) plans: BTreeMap<String, Vec<String>>,
+    /// Ids of rows in files that have the column.
+    pub(super) in_column: BTreeSet<String>,
     /// Ids of lines in quarantine, and how often each is there.
     pub(super) rejects: BTreeMap<String, u64>,
     /// Ids of lines of bodies that were set aside whole. They are among the rejects.
@@ -119,6 +126,7 @@ impl Harness {
             is_flat: false,
             index: FakeFile::default(),
             max_rows: 1_000_000,
+            promote_after: None,
             staging: tempfile::tempdir().expect("a directory"),
         }
     }
@@ -162,6 +170,7 @@ impl Harness {
             key: None,
             tables: self.tables(),
             dedup: self.dedup(journal.node()),
+            promotion: self.promotion(),
             journal: journal.clone(),
             runtime: RUNTIME.handle().clone(),
             readiness: Arc::new(Readiness::new()),
@@ -185,6 +194,14 @@ impl Harness {
         let disk = Arc::clone(&self.disk);
         self.index.dies_with(move || disk.is_off() || disk.is_gone());
         Some(Arc::new(Index::on_fake(self.index.clone(), node, options)))
+    }
+
+    /// Returns the promotion of fields, if the table promotes.
+    fn promotion(&self) -> Option<Arc<Promotion>> {
+        let after = [(Arc::clone(&self.table.name), self.promote_after?)];
+        let tables = self.tables();
+        let file = LakeFile::new(self.disk.clone(), &self.options.dir);
+        Some(Arc::new(Promotion::open(&file, tables).ok()?.after(after.into())))
     }
 
     /// Returns the memory of rolls that could not be made.
@@ -306,6 +323,7 @@ impl Landed {
                     continue;
                 }
                 let ids = batch.column_by_name("id").expect("a column").as_string::<i32>().clone();
+                self.add_plans(&batch, &ids);
                 for id in ids.iter() {
                     *self.rows.entry(id.expect("not null").to_owned()).or_default() += 1;
                 }
@@ -341,6 +359,26 @@ impl Landed {
         }
         let strange = self.flat.keys().find(|id| !self.rows.contains_key(*id));
         assert_eq!(strange, None, "flat rows of no session");
+    }
+
+    fn add_plans(&mut self, batch: &RecordBatch, ids: &StringArray) {
+        let column = batch.column_by_name("plan");
+        let extras = batch.column_by_name(EXTRA).expect("a column").as_string::<i32>();
+        for (row, id) in ids.iter().enumerate() {
+            let id = id.expect("not null").to_owned();
+            let mut plans = Vec::new();
+            if let Some(column) = column.filter(|column| column.is_valid(row)) {
+                let text = |column: &StringArray| column.value(row).to_owned();
+                plans.push(column.as_string_opt::<i32>().map_or("no text".to_owned(), text));
+            }
+            if extras.is_valid(row) {
+                let extra: serde_json::Value =
+                    serde_json::from_str(extras.value(row)).expect("JSON");
+                plans.extend(extra["/plan"].as_str().map(str::to_owned));
+            }
+            self.in_column.extend(column.map(|_| id.clone()));
+            self.plans.insert(id, plans);
+        }
     }
 
     /// Returns how often a line is in the lake, as a row or in quarantine.
@@ -440,6 +478,11 @@ fn events_of(id: &str) -> i64 {
 /// Returns the positions of a document's events in the flat table.
 fn rows_of_events(id: &str) -> Vec<i64> {
     (0..events_of(id)).filter(|position| *position != 1).collect()
+}
+
+/// Returns the document with a field that no column has, whose value is the id.
+pub(super) fn with_plan(line: &str, id: &str) -> String {
+    line.replacen(",\"on\"", &format!(",\"plan\":\"{id}\",\"on\""), 1)
 }
 
 /// The fault of a step of a body, if it has one.

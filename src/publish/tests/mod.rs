@@ -9,6 +9,7 @@ mod formats;
 mod harness;
 mod identity;
 mod partitions;
+mod promotion;
 mod regressions;
 mod search;
 mod stop;

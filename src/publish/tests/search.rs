@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::harness::{Harness, land, line, line_with_events};
+use super::harness::{Harness, land, line, line_with_events, with_plan};
 use super::store::Faults;
 use super::visible::{self, Committing, Kept, Place};
 use crate::commit::iceberg::table::tests::fake::Faults as CatalogFaults;
@@ -67,6 +67,8 @@ pub(super) struct Tally {
     /// Bodies that were set aside, and those of them that had no fault.
     set_aside: u64,
     wrongly_set_aside: u64,
+    /// Histories in which a field became a column.
+    promoted: u64,
     /// Commits to the log of the table, and attempts of the landing process that failed.
     pub(super) commits: u64,
     pub(super) commits_failed: u64,
@@ -122,6 +124,9 @@ impl History {
         // With little memory, rows are spilled.
         harness.roll.memory_bytes = if dice.one_in(2) { 1 << 26 } else { 1 << 14 };
         harness.part_bytes = if dice.one_in(2) { 1_000 } else { 1 << 20 };
+        // A field becomes a column in the middle of a history.
+        let promotes = format == Format::Plain && dice.one_in(3);
+        harness.promote_after = promotes.then(|| 1 + dice.below(40));
         let faults = match dice.below(8) {
             0 => vec!["!decode"],
             1 => vec!["!decode", "!push", "!finish"],
@@ -135,9 +140,13 @@ impl History {
     }
 
     fn line(&self, id: &str, day: u64, broken: bool) -> String {
-        match self.harness.flat {
+        let line = match self.harness.flat {
             Some(_) => line_with_events(id, day, broken),
             None => line(id, day, broken),
+        };
+        match self.harness.promote_after {
+            Some(_) if !broken => with_plan(&line, id),
+            _ => line,
         }
     }
 
@@ -526,6 +535,11 @@ impl History {
         }
         assert_eq!(known, landed.rows.len() + landed.rejects.len(), "never asked for");
         landed.check_receipts();
+        // A value is in its column or in `_extra`, and in one of them.
+        for (id, plans) in landed.plans.iter().filter(|_| self.harness.promote_after.is_some()) {
+            assert!(id.starts_with('c') || *plans == [id.clone()], "{id}: {plans:?}");
+        }
+        tally.promoted += u64::from(!landed.in_column.is_empty());
         // An object of several parts may be completed late, over what stands.
         if self.harness.part_bytes > 1_000 {
             landed.check_sizes();
@@ -562,7 +576,7 @@ fn no_history_loses_or_doubles_a_line() {
         assert!(all.iter().all(|n| *n > 0), "{tally:?}");
         let all = [tally.copies_refused, tally.copies_taken, tally.clones, tally.other_lakes];
         assert!(all.iter().all(|n| *n > 0), "{tally:?}");
-        assert!(tally.set_aside > 0, "{tally:?}");
+        assert!(tally.set_aside > 0 && tally.promoted > 0, "{tally:?}");
         let store = tally.store;
         let all = [store.refused, store.lost_answers, store.late, store.exists, store.away];
         assert!(all.iter().all(|n| *n > 0) && store.deaths > 0, "{tally:?}");

@@ -13,6 +13,7 @@ use super::waiting_rolls::WaitingRolls;
 use crate::metrics as names;
 use crate::record::{Micros, Roll};
 use crate::status::{Observer, Readiness, RollEvent};
+use crate::table::CurrentSchema;
 
 /// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -33,6 +34,7 @@ enum Message {
 /// The thread that commits landed rolls to the tables with a log. Dropped, it is told to end, and is not
 /// waited for: it ends after an attempt or two, and what it has not committed is found by the next start.
 pub(crate) struct Keeper {
+    schemas: Vec<(Arc<str>, CurrentSchema)>,
     thread: Option<JoinHandle<()>>,
     messages: Sender<Message>,
 }
@@ -50,12 +52,18 @@ impl Keeper {
     ) -> std::io::Result<Keeper> {
         // Unbounded: a roll takes a few bytes, and landing waits for nothing here.
         let (messages, inbox) = crossbeam_channel::unbounded();
+        let schemas = tables.schemas();
         let thread = std::thread::Builder::new().name("visible".into());
         let thread = thread.spawn(move || {
             let _panic = PanicReport(Arc::clone(&readiness));
             Work::new(tables, node, readiness).run(&inbox);
         })?;
-        Ok(Keeper { thread: Some(thread), messages })
+        Ok(Keeper { schemas, thread: Some(thread), messages })
+    }
+
+    /// Returns the schemas of the rolls that the thread commits, by table.
+    pub(crate) fn schemas(&self) -> Vec<(Arc<str>, CurrentSchema)> {
+        self.schemas.clone()
     }
 
     /// Returns the observer that tells the thread of landed rolls.

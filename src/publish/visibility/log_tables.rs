@@ -17,7 +17,7 @@ use crate::commit::iceberg::Catalog;
 use crate::commit::{CatalogOptions, Visible};
 use crate::lake::{FileReceipt, Lake, Receipt, StoreError};
 use crate::record::Roll;
-use crate::table::Spec;
+use crate::table::{CurrentSchema, Spec};
 
 /// Most files of a commit. More rolls wait for the next one.
 const MOST_FILES: usize = 4096;
@@ -84,6 +84,13 @@ impl LogTables {
         }
         let (lake, runtime) = (lake.clone(), runtime.clone());
         Ok((!logs.is_empty()).then_some(LogTables { lake, runtime, tables: logs }))
+    }
+
+    /// Returns the schemas of the rolls, by table. A commit reads a schema after the receipts of its rolls,
+    /// so one that is set before a roll lands is known to whoever commits it.
+    pub(crate) fn schemas(&self) -> Vec<(Arc<str>, CurrentSchema)> {
+        let tables = self.tables.iter();
+        tables.map(|table| (Arc::clone(&table.name), table.log.schema().clone())).collect()
     }
 
     /// Looks at each table as a commit does. Writes nothing but the identity of a table that has none. Blocks.

@@ -11,7 +11,7 @@ use crate::commit::iceberg::{Catalog, IcebergTable};
 use crate::commit::{TableState, Visible};
 use crate::lake::{Lake, Receipt};
 use crate::record::Roll;
-use crate::table::{Format, Spec};
+use crate::table::{CurrentSchema, Format, Spec};
 
 /// A log. All calls block.
 pub(super) enum TableLog {
@@ -53,6 +53,14 @@ impl TableLog {
             }
         };
         log.map(Some).with_context(|| format!("table {name}"))
+    }
+
+    /// Returns the schema of the rolls, which may get columns.
+    pub(super) fn schema(&self) -> &CurrentSchema {
+        match self {
+            TableLog::Delta(table) => table.schema(),
+            TableLog::Iceberg(table) => table.schema(),
+        }
     }
 
     /// Returns the mark of `node`, and the version that was looked at.

@@ -18,12 +18,12 @@ impl IcebergTable {
     /// columns are the catalog's to give.
     pub(super) async fn create(&self) -> Result<(), LogError> {
         let refused = |why: String| self.refused(&format!("cannot be created: {why}"));
-        Format::Iceberg.check(&self.schema, &self.partition).map_err(refused)?;
-        let schema = Schema::of(&self.schema);
-        let fields = fields_of(&self.partition, &self.schema, &schema).map_err(refused)?;
+        Format::Iceberg.check(&self.schema.get(), &self.partition).map_err(refused)?;
+        let schema = Schema::of(&self.schema.get());
+        let fields = fields_of(&self.partition, &self.schema.get(), &schema).map_err(refused)?;
         self.check_empty().await?;
         let time = self.partition.time_columns().next();
-        let time = time.and_then(|at| schema.id_of(&self.schema.fields.get(at)?.name));
+        let time = time.and_then(|at| schema.id_of(&self.schema.get().fields.get(at)?.name));
         let properties = [
             ("format-version", "2".to_owned()),
             (NAME_MAPPING, schema.new_mapping()),

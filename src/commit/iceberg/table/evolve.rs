@@ -61,7 +61,7 @@ impl IcebergTable {
     pub(super) fn columns<'a>(&self, table: &'a Metadata) -> Result<Columns<'a>, LogError> {
         let refused = |what: String| self.refused(&what);
         let (schema, schema_json) = table.schema().map_err(refused)?;
-        let ours = Schema::of(&self.schema);
+        let ours = Schema::of(&self.schema.get());
         schema.check_names(&ours, mapping_of(table)).map_err(refused)?;
         let evolved = self.evolved(table, &schema, &ours)?;
         Ok(Columns { schema, schema_json, ours, evolved })
@@ -85,7 +85,7 @@ impl IcebergTable {
         table: &'a Metadata,
         schema: &Schema,
     ) -> Result<&'a Spec, LogError> {
-        let fields = partition::fields_of(&self.partition, &self.schema, schema);
+        let fields = partition::fields_of(&self.partition, &self.schema.get(), schema);
         let fields = fields.map_err(|what| self.refused(&what))?;
         partition::find(&table.partition_specs, &fields).ok_or_else(|| {
             self.refused(&format!(

@@ -33,7 +33,7 @@ use crate::commit::log_error::{LogError, last_in_order};
 use crate::lake::{FileReceipt, Lake, LakeId, Receipt};
 use crate::record::Roll;
 use crate::schema::TableSchema;
-use crate::table::{Format, Template};
+use crate::table::{CurrentSchema, Format, Template};
 
 /// Most loads of an attempt: one each after the table was created, was moved, got columns and got a spec,
 /// and the one that the commit rests on.
@@ -46,7 +46,7 @@ const METADATA: &str = "metadata";
 pub(crate) struct IcebergTable {
     lake: Lake,
     name: Arc<str>,
-    schema: Arc<TableSchema>,
+    schema: CurrentSchema,
     partition: Template,
     catalog: Arc<Catalog>,
     runtime: Handle,
@@ -80,7 +80,7 @@ impl IcebergTable {
         Ok(IcebergTable {
             lake,
             name,
-            schema,
+            schema: schema.into(),
             partition,
             catalog,
             runtime,
@@ -90,6 +90,11 @@ impl IcebergTable {
             merges_from: AtomicI64::new(0),
             lake_id: OnceCell::new(),
         })
+    }
+
+    /// Returns the schema of the rolls, which may get columns.
+    pub(crate) fn schema(&self) -> &CurrentSchema {
+        &self.schema
     }
 
     /// Returns the mark of `node`: the last of its rolls that the table has, and the sequence number
@@ -151,7 +156,7 @@ impl IcebergTable {
             let files = new.flat_map(|receipt| &receipt.tables).filter(|t| *t.table == *self.name);
             let files =
                 files.flat_map(|t| t.files.iter().map(|file| (&*t.partition_template, file)));
-            let files = partition::divide(&self.partition, &self.schema, files);
+            let files = partition::divide(&self.partition, &self.schema.get(), files);
             if self.relocate(&table).await? {
                 continue;
             }

@@ -79,7 +79,7 @@ impl IcebergTable {
 
     fn state_of(&self, table: &Metadata) -> Result<TableState, LogError> {
         let (schema, _) = table.schema().map_err(|what| self.refused(&what))?;
-        let evolved = self.evolved(table, &schema, &Schema::of(&self.schema))?;
+        let evolved = self.evolved(table, &schema, &Schema::of(&self.schema.get()))?;
         let missing_columns =
             evolved.map_or_else(Vec::new, |(evolved, _)| added(&schema, &evolved));
         Ok(TableState { version: check::version(table), missing_columns })
