@@ -23,6 +23,7 @@ mod log_writer;
 mod out;
 mod passwd;
 mod promote;
+mod promoted;
 mod quarantine;
 mod read_only_disk;
 mod rescue;

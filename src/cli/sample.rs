@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
 
+use super::promoted::with_promoted;
 use super::{Outcome, manual, out, runtime, warn};
 use crate::audit::sample::{Table, id};
 use crate::config::{self, Environment, Flags, list};
@@ -67,15 +68,9 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     warn(&loaded.warnings);
     let name = loaded.settings.lake.location.to_string();
     let lake = Lake::open_existing(&loaded.settings.lake)?;
-    let runtime = runtime::current_thread()?;
-    let mut schema = TableSchema::clone(&*schema()?);
-    let promoted = runtime.block_on(lake.promoted_columns(TABLE));
-    for (pointer, column) in promoted.with_context(|| format!("cannot take a sample of {name}"))? {
-        // One that the schema has by now, or cannot have, changes nothing.
-        schema = schema.promote(&pointer, column).unwrap_or(schema);
-    }
+    let schema = with_promoted(&lake, TABLE, &*schema()?)?;
     let table = table(&lake, &schema);
-    let sample = runtime
+    let sample = runtime::current_thread()?
         .block_on(table.newest(args.sessions, args.days))
         .with_context(|| format!("cannot take a sample of {name}"))?;
     for column in &sample.unknown {

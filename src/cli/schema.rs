@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
+use super::promoted::with_promoted;
 use super::{Failure, Outcome, infer, manual, out, promote, warn};
 use crate::config::{self, Environment, Flags, list};
+use crate::lake::Lake;
 use crate::schema::{self, TableSchema};
 use crate::table::flat::{FLAT_COLUMNS, Flat};
 use crate::views::{self, Dialect, Place};
@@ -135,11 +137,19 @@ fn print_views(dialect: Dialect, args: &Args, environment: &Environment) -> Outc
     let Some(table) = tables.first() else {
         return Err(Failure::Running(anyhow::anyhow!("there is no table in this configuration")));
     };
+    let mut table = table.clone();
+    // Where there is no lake yet, nothing was promoted.
+    if let Ok(lake) = Lake::open_existing(&options.lake) {
+        match with_promoted(&lake, &table.name, &table.schema) {
+            Ok(schema) => table.schema = Arc::new(schema),
+            Err(error) => warn(&[format!("{error:#}; the views lack them")]),
+        }
+    }
     let lake = options.lake.location.to_string();
     let namespace =
         options.catalog.map_or_else(|| vec!["sessionlake".to_owned()], |catalog| catalog.namespace);
     let place = Place { lake: &lake, namespace: &namespace };
-    let text = views::sql(dialect, table, place, FLAT_COLUMNS)
+    let text = views::sql(dialect, &table, place, FLAT_COLUMNS)
         .map_err(|why| Failure::Usage(anyhow::anyhow!(why)))?;
     out::print(&text)
 }

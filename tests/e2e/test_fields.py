@@ -169,3 +169,33 @@ def test_what_cannot_become_a_column_is_refused(local_lake, command, arguments, 
     os.makedirs(local_lake.at.uri)
     refused = command("schema", "promote", *arguments, "--lake", local_lake.at.uri, expect=2)
     assert reason in refused
+
+
+def test_a_rule_for_a_field_holds_before_and_after_it_is_a_column(make_server, local_lake, folder):
+    """A promoted column is no way around a rule: its values are those that were in _extra."""
+    lake, key, config = local_lake, folder / "privacy.key", folder / "fields.toml"
+    key.write_bytes(b"k" * 32)
+    rules = '[privacy]\n"/plan" = "hash"\n"/mail" = "drop"\n"/userActions/*/address" = "truncate"\n'
+    config.write_text(f'privacy_key = "{key}"\n{rules}')
+    server = make_server(lake, "--config", config, *AUTO).start()
+    more = {
+        "plan": lambda _: "ann",
+        "mail": lambda _: "ann@example.com",
+        "userActions": lambda _: [{"address": "203.0.113.77"}],
+    }
+    send(server, sessions(0, 70, **more))
+    server.drain()
+    source = lake.files_source()
+    plans = lake.connection.execute(f"""SELECT "plan", _extra->>'$."/plan"' FROM {source}""").fetchall()
+    in_column = {plan for plan, _ in plans if plan is not None}
+    in_extra = {plan for _, plan in plans if plan is not None}
+    assert len(plans) == 70 and in_column == in_extra and len(in_column) == 1
+    assert all((column is None) != (extra is None) for column, extra in plans)
+    assert len(in_column.pop()) == 32
+    actions = lake.connection.execute(f'SELECT to_json("userActions"), CAST(_extra AS VARCHAR) FROM {source}').fetchall()
+    addresses = ["203.0.113.0" in f"{action}{extra}" for action, extra in actions]
+    assert all(addresses) and any('"address":"203' in action for action, _ in actions)
+    everything = str(lake.connection.execute(f"SELECT * FROM {source}").fetchall())
+    assert "ann" not in everything and ".77" not in everything and "mail" not in everything
+    receipts = json.dumps(lake.receipts())
+    assert "/plan" in receipts and "mail" not in receipts
