@@ -89,7 +89,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("commit", &["lake", "roll"]),
     ("lake", &["encode"]),
     // Work on a lake beside the receiver.
-    ("import", &["bulk_action", "commit", "decode", "lake", "privacy", "publish", "roll"]),
+    ("import", &["bulk_action", "commit", "decode", "dedup", "lake", "privacy", "publish", "roll"]),
     ("maintain", &["commit", "lake", "publish"]),
     ("audit", &["commit", "decode", "lake", "simulate"]),
     // SQL for readers.

@@ -296,6 +296,7 @@ fn set_last(write: &WriteTransaction, last: Seq) -> Result<(), IndexError> {
 /// # Errors
 /// The file system.
 pub(super) fn put_away(place: &Place, keep: bool) -> std::io::Result<()> {
+    #[allow(clippy::infallible_destructuring_match, reason = "tests have another place")]
     let path = match place {
         Place::Path(path) => path,
         #[cfg(test)]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::dedup::LeftOut;
 use crate::json::number;
 use crate::record::{Roll, Seq, SeqRange};
 
@@ -72,6 +73,15 @@ pub(super) struct SealedRoll {
     pub(super) range: SeqRange,
     /// Its chunks by file; empty before version 3 of manifests, and for lines of the quarantine.
     pub(super) extents: Vec<Extent>,
+    /// Rows that it leaves out, since they equal others of the import.
+    pub(super) left_out: LeftOut,
+}
+
+impl SealedRoll {
+    /// Returns a roll that leaves nothing out.
+    pub(super) fn new(range: SeqRange, extents: Vec<Extent>) -> SealedRoll {
+        SealedRoll { range, extents, left_out: LeftOut::default() }
+    }
 }
 
 /// The part of a file that is in the lake.
@@ -137,7 +147,7 @@ impl Progress {
         let (first, last) = (self.next, Seq((self.next.0 + chunks).saturating_sub(1)));
         if chunks > 0 {
             let range = SeqRange { first, last };
-            self.landed(&SealedRoll { range, extents: extents.to_vec() });
+            self.landed(&SealedRoll::new(range, extents.to_vec()));
         }
     }
 
@@ -190,7 +200,7 @@ mod tests {
         let mut progress = Progress::none(3);
         let roll = |first, last| {
             let range = range(first, last);
-            SealedRoll { range, extents: log.of(range) }
+            SealedRoll::new(range, log.of(range))
         };
         let one = roll(1, 4);
         let extent = |file, skip, chunks, ends| Extent { file, skip, chunks, ends };

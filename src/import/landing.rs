@@ -14,6 +14,7 @@ use super::report::Report;
 use super::seals::LakeRollLog;
 use super::staging::Staging;
 use crate::clock::{Clock, SystemClock};
+use crate::dedup::{Index, IndexOptions};
 use crate::privacy;
 use crate::publish::pauses::Pauses;
 use crate::publish::publisher::Publisher;
@@ -24,6 +25,9 @@ use crate::roll::engine::{Engine, Mode};
 use crate::roll::{self, RollLimits};
 use crate::status::{LogObserver, Observer, Observers, Readiness};
 use crate::table::Tables;
+
+/// Most rows of an import that are remembered for `dedup`.
+const MOST_ROWS: u64 = 50_000_000;
 
 /// The parts that an import lands with.
 pub(super) struct Landing<'a> {
@@ -79,7 +83,27 @@ impl Landing<'_> {
             }
             (Lines::Quarantine(lines), None) => Origin::Lines(lines.into_iter()),
         };
-        self.land_in_order(origin, options, progress)
+        let dedup = match &origin {
+            Origin::Files(_) => self.dedup()?,
+            // Each line of the quarantine lands.
+            Origin::Lines(_) => Dedup::Off,
+        };
+        self.land_in_order(origin, options, dedup, progress)
+    }
+
+    /// Returns what decides on doubles among the rolls that this process lands, if the table leaves them
+    /// out. What an earlier one has landed of the import is not known to it.
+    fn dedup(&self) -> anyhow::Result<Dedup> {
+        let windows = self.tables.specs().iter().filter_map(|spec| spec.dedup_window_ms);
+        let Some(window_ms) = windows.max() else { return Ok(Dedup::Off) };
+        let options = IndexOptions {
+            window_us: i64::try_from(window_ms.saturating_mul(1000)).unwrap_or(i64::MAX),
+            max_rows: MOST_ROWS,
+            memory_bytes: self.options.memory_bytes,
+        };
+        let index = Index::open(self.staging.private(), self.node, options)?;
+        index.begin(Seq::FIRST)?;
+        Ok(Dedup::Decide(Arc::new(index)))
     }
 
     /// Lands chunks whose numbers follow from the order of the files alone.
@@ -87,6 +111,7 @@ impl Landing<'_> {
         &self,
         origin: Origin,
         options: ChunkOptions,
+        dedup: Dedup,
         progress: &mut Progress,
     ) -> anyhow::Result<Landed> {
         let mut source = ChunkSource::new(origin, options, Seq::FIRST);
@@ -95,11 +120,12 @@ impl Landing<'_> {
         if let Some(sealed) = progress.sealed.take() {
             let range = sealed.range;
             (source.from, source.last) = (range.first, Some(range.last));
-            self.engine(&mut source, Mode::Redo(roll, range), false)?;
+            let dedup = Dedup::Sealed(sealed.left_out);
+            self.engine(&mut source, Mode::Redo(roll, range), false, dedup)?;
             source.last = None;
             roll = roll.next();
         }
-        self.engine(&mut source, Mode::Live(roll), false)?;
+        self.engine(&mut source, Mode::Live(roll), false, dedup)?;
         let first_chunks = source.first_chunks().iter().copied().map(Some).collect();
         Ok(Landed { first_chunks, failures: Vec::new(), complete: true })
     }
@@ -128,14 +154,15 @@ impl Landing<'_> {
             let files = Origin::Files(Box::new(Files::new(parts, true, bar())));
             let mut source = ChunkSource::new(files, options.clone(), sealed.range.first);
             source.last = Some(sealed.range.last);
-            self.engine(&mut source, Mode::Redo(roll, sealed.range), true)?;
+            let dedup = Dedup::Sealed(sealed.left_out.clone());
+            self.engine(&mut source, Mode::Redo(roll, sealed.range), true, dedup)?;
             progress.landed(&sealed);
         }
         let files = progress.files.iter().enumerate().filter(|(_, file)| !file.ended);
         let parts = files.filter_map(|(at, file)| part(at, file.chunks, None)).collect();
         let files = Origin::Files(Box::new(Files::new(parts, false, bar())));
         let mut source = ChunkSource::new(files, options.clone(), progress.next);
-        self.engine(&mut source, Mode::Live(progress.next_roll), true)?;
+        self.engine(&mut source, Mode::Live(progress.next_roll), true, self.dedup()?)?;
         progress.landed_all(source.handed_out());
         for file in source.ended() {
             progress.ended(*file);
@@ -149,7 +176,13 @@ impl Landing<'_> {
     }
 
     /// Makes and publishes rolls of `source` until it ends.
-    fn engine(&self, source: &mut ChunkSource, mode: Mode, name_files: bool) -> anyhow::Result<()> {
+    fn engine(
+        &self,
+        source: &mut ChunkSource,
+        mode: Mode,
+        name_files: bool,
+        dedup: Dedup,
+    ) -> anyhow::Result<()> {
         let Landing { manifests, options, node, tables, staging, report, .. } = *self;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let observers: Vec<Arc<dyn Observer>> =
@@ -161,6 +194,10 @@ impl Landing<'_> {
             rows: options.roll_rows.unwrap_or(u64::MAX),
             source_bytes: u64::MAX,
         };
+        let index = match &dedup {
+            Dedup::Decide(index) => Some(Arc::clone(index)),
+            Dedup::Off | Dedup::Sealed(_) => None,
+        };
         let engine = Engine {
             options,
             node: node.into(),
@@ -170,8 +207,7 @@ impl Landing<'_> {
             staging: &staging.files,
             clock,
             observers: &observers,
-            // Its seals name no rows.
-            dedup: Dedup::Off,
+            dedup,
             // Its seals name no bodies, and somebody sees the error.
             care: &Care::default(),
             is_last: None,
@@ -184,7 +220,8 @@ impl Landing<'_> {
             Arc::new(Readiness::new()),
             observers.clone(),
         )
-        .with_pauses(self.pauses);
+        .with_pauses(self.pauses)
+        .with_dedup(index);
         let extents = name_files.then(|| source.extents.clone());
         let mut log = LakeRollLog { manifests, node, extents };
         let again = matches!(mode, Mode::Redo(..));

@@ -148,6 +148,10 @@ impl Report {
             HumanCount(rejects),
             DecimalBytes(self.bar.position()),
         )?;
+        let doubled = sum(|receipt| receipt.doubled);
+        if doubled > 0 {
+            writeln!(out, "{} documents equal others and were left out", HumanCount(doubled))?;
+        }
         let unmatched = sum(|receipt| receipt.unmatched);
         if unmatched > 0 {
             writeln!(

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::extent::{Extent, ExtentLog, Progress, SealedRoll};
 use super::manifest::{ImportManifest, Manifests};
+use crate::dedup::LeftOut;
 use crate::json::number;
 use crate::lake::names;
 use crate::publish::Seal;
 use crate::publish::publisher::RollLog;
+use crate::publish::sealed_settings::SealedSettings;
 use crate::record::{Roll, Seq, SeqRange};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ struct SealRecord {
     /// Its chunks by file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     files: Vec<Extent>,
+    /// Rows that it leaves out, as [`LeftOut`] writes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left_out: Option<String>,
     /// No roll: the import was given up here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     given_up: bool,
@@ -45,7 +50,9 @@ impl Manifests {
     fn seal(&self, node: &str, seal: &Seal, files: Vec<Extent>) -> anyhow::Result<()> {
         let SeqRange { first, last } = seal.range;
         let by = self.token.clone();
-        let ours = SealRecord { first: first.0, last: last.0, by, files, given_up: false };
+        let left_out = SealedSettings::left_out_of(&seal.settings)?;
+        let (first, last) = (first.0, last.0);
+        let ours = SealRecord { first, last, by, files, left_out, given_up: false };
         let name = names::import_seal(node, seal.roll);
         let bytes = serde_json::to_vec(&ours)?;
         if self.runtime.block_on(self.lake.create_bytes(&name, bytes))? {
@@ -71,7 +78,8 @@ impl Manifests {
     /// The lake.
     pub(super) fn close(&self, node: &str, from: Roll) -> anyhow::Result<()> {
         let by = self.token.clone();
-        let close = SealRecord { first: 1, last: 0, by, files: Vec::new(), given_up: true };
+        let (files, left_out) = (Vec::new(), None);
+        let close = SealRecord { first: 1, last: 0, by, files, left_out, given_up: true };
         let bytes = serde_json::to_vec(&close)?;
         let mut roll = from;
         loop {
@@ -104,7 +112,10 @@ impl Manifests {
             seal.last
         );
         let range = SeqRange { first: Seq(seal.first), last: Seq(seal.last) };
-        Ok(Some(Sealed::Roll(SealedRoll { range, extents: seal.files })))
+        let left_out = seal.left_out.as_deref().map(LeftOut::from_text).transpose();
+        let left_out = left_out.with_context(|| format!("{name} in the lake cannot be read"))?;
+        let left_out = left_out.unwrap_or_default();
+        Ok(Some(Sealed::Roll(SealedRoll { range, extents: seal.files, left_out })))
     }
 
     /// Reads how far the import `node` is in.
@@ -121,7 +132,7 @@ impl Manifests {
             let roll = Roll(receipt.roll);
             let range = SeqRange { first: Seq(receipt.first_seq), last: Seq(receipt.last_seq) };
             let sealed = match manifest.has_extents() {
-                false => Some(Sealed::Roll(SealedRoll { range, extents: Vec::new() })),
+                false => Some(Sealed::Roll(SealedRoll::new(range, Vec::new()))),
                 true => self.sealed(node, roll)?,
             };
             match sealed {

@@ -45,6 +45,11 @@ pub(super) struct Staging {
 }
 
 impl Staging {
+    /// Returns the directory for files that go with the import.
+    pub(super) fn private(&self) -> &Path {
+        &self.private
+    }
+
     /// Takes the lock of the import `node`.
     ///
     /// # Errors

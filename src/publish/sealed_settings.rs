@@ -74,6 +74,20 @@ impl SealedSettings {
         serde_json::to_vec(&Serialized { tables, set_aside: groups.collect(), left_out })
     }
 
+    /// Reads the rows that a roll leaves out, of the settings of its seal, as the list writes them; `None` if
+    /// there are none.
+    ///
+    /// # Errors
+    /// As of [`SealedSettings::from_json`].
+    pub(crate) fn left_out_of(json: &[u8]) -> anyhow::Result<Option<String>> {
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Ok(None);
+        }
+        let serialized: Serialized =
+            serde_json::from_slice(json).context("the settings of the seal cannot be read")?;
+        Ok(serialized.left_out)
+    }
+
     /// Reads the settings of a seal.
     ///
     /// # Errors

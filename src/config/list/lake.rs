@@ -143,7 +143,7 @@ pub(crate) const DEDUP: Setting = Setting {
     kind: Kind::Text,
     default: Some("off"),
     example: "24h",
-    commands: SERVE,
+    commands: LANDING,
     heading: LAKE_SECTION,
     help: "Land one of equal documents of this long, and leave the others out.",
     more: "Equal are those whose rows are, with tenantId, userSessionId and startTime. Receipts count those \
