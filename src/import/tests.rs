@@ -1,5 +1,6 @@
 //! Imports, replays and their manifests, on a lake in memory.
 
+mod doubles;
 mod formats;
 mod forms;
 mod marks;

@@ -53,7 +53,7 @@ impl SealedSettings {
     ///
     /// # Errors
     /// None that is known of.
-    pub(super) fn to_json(
+    pub(crate) fn to_json(
         tables: &Tables,
         set_aside: &SetAside,
         left_out: &LeftOut,
