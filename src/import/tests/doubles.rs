@@ -24,8 +24,7 @@ fn importer(bench: &Bench, files: &[&str]) -> Importer {
     options.table = Spec { dedup_window_ms: Some(60_000), ..spec };
     options.roll.roll_rows = Some(1);
     let lake = Lake::on(bench.store.clone(), 1 << 20);
-    let mut importer =
-        Importer::with_lake(options, lake, bench.runtime.handle().clone()).unwrap();
+    let mut importer = Importer::with_lake(options, lake, bench.runtime.handle().clone()).unwrap();
     importer.chunk_bytes = 100;
     importer
 }
@@ -79,11 +78,8 @@ fn a_roll_of_an_import_that_was_sealed_leaves_out_the_same_rows() {
     let extents = crate::import::extent::ExtentLog::default();
     let extent = crate::import::extent::Extent { file: 0, skip: 0, chunks: 1, ends: true };
     extents.push(Seq(1), extent);
-    let mut log = LakeRollLog {
-        manifests: &import.manifests,
-        node: &planned.node,
-        extents: Some(extents),
-    };
+    let mut log =
+        LakeRollLog { manifests: &import.manifests, node: &planned.node, extents: Some(extents) };
     log.seal(&Seal { roll: Roll(1), range, settings }).unwrap();
     // The next process has no `dedup`.
     let mut options = bench.options(&["one.ndjson"]);
