@@ -11,7 +11,7 @@
 use std::io;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{FieldRef, Schema};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
@@ -21,6 +21,7 @@ use parquet::file::properties::WriterPropertiesPtr;
 use parquet::file::writer::SerializedFileWriter;
 
 use super::pages::{Chunk, ColumnWriter, ColumnWriterFactory};
+use super::runs::Runs;
 use crate::columnar::projection::Projection;
 use crate::columnar::sizes::plain_page_bytes;
 
@@ -32,6 +33,8 @@ const BARE_BYTES: usize = 512;
 pub(super) struct Leaf {
     /// The index of its column in the table.
     column: usize,
+    /// The column is one of text whose values stand in runs.
+    in_runs: bool,
     projection: Projection,
     full: ColumnWriterFactory,
     bare: ColumnWriterFactory,
@@ -56,12 +59,19 @@ impl Leaf {
             let bare = factory(projection.field(), bare)?;
             Ok(Leaf {
                 column,
+                in_runs: false,
                 projection,
                 full: ColumnWriterFactory::new(full, zstd),
                 bare: ColumnWriterFactory::new(bare, None),
             })
         };
         Projection::leaves(field).into_iter().map(make).collect()
+    }
+
+    /// Expects runs of equal values, if its column is one of `columns`, which are of text.
+    pub(super) fn with_runs_in(mut self, columns: &[usize]) -> Leaf {
+        self.in_runs = columns.contains(&self.column);
+        self
     }
 
     /// Encodes its chunks (two for a map) of the row group that `batches` are.
@@ -77,6 +87,13 @@ impl Leaf {
             bytes += plain_page_bytes(&array);
             arrays.push(array);
         }
+        if self.in_runs
+            && bytes >= BARE_BYTES
+            && let Some(runs) = Runs::of(&arrays)
+            && let Some(chunk) = self.encode_runs(&runs)?
+        {
+            return Ok(vec![chunk]);
+        }
         let writers = if bytes < BARE_BYTES { &self.bare } else { &self.full };
         let mut columns = writers.columns()?;
         for array in &arrays {
@@ -86,6 +103,19 @@ impl Leaf {
             }
         }
         columns.into_iter().map(ColumnWriter::close).collect()
+    }
+
+    /// Encodes the chunk of a column of text in runs. Returns `None` if the values have no dictionary.
+    fn encode_runs(&self, runs: &Runs<'_>) -> Result<Option<Chunk>, ParquetError> {
+        let values: ArrayRef = Arc::new(StringArray::from(runs.values.clone()));
+        let mut columns = self.full.columns()?;
+        for levels in compute_leaves(self.projection.field(), &values)? {
+            if let Some(column) = columns.first_mut() {
+                column.writer.write(&levels)?;
+            }
+        }
+        let column = columns.pop().ok_or_else(|| self.missing())?;
+        column.close()?.with_runs(runs)
     }
 
     fn missing(&self) -> ParquetError {

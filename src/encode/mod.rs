@@ -17,6 +17,7 @@ mod compression;
 mod form;
 mod leaf;
 mod pages;
+mod runs;
 mod sink;
 
 use std::io;
@@ -151,6 +152,20 @@ impl Layout {
         let leaves = Arc::new(leaves.into_iter().flatten().collect());
         let (root, columns) = (parquet.root_schema_ptr(), parquet.num_columns());
         Ok(Layout { arrow, root, columns, properties, leaves, threads: None })
+    }
+
+    /// Expects runs of equal values in these columns, which are of text: those that a flat table repeats of
+    /// the session. They are encoded run by run where the codec is Zstandard or none.
+    #[must_use]
+    pub fn with_runs(mut self, columns: &[usize]) -> Layout {
+        let codec = self.properties.compression(&ColumnPath::new(vec![INGEST_ID.to_owned()]));
+        if matches!(codec, Codec::ZSTD(_) | Codec::UNCOMPRESSED)
+            && let Some(leaves) = Arc::get_mut(&mut self.leaves)
+        {
+            let all = std::mem::take(leaves).into_iter();
+            leaves.extend(all.map(|leaf| leaf.with_runs_in(columns)));
+        }
+        self
     }
 
     /// Encodes the leaves of a row group on `threads`, and not on the caller's thread.

@@ -26,13 +26,17 @@ use parking_lot::Mutex;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory,
 };
-use parquet::basic::{Compression as Codec, ZstdLevel};
+use parquet::basic::{Compression as Codec, Type, ZstdLevel};
 use parquet::column::page_store::{PageKey, PageStore, PageStoreArgs, PageStoreFactory};
 use parquet::column::writer::ColumnCloseResult;
+use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnIndexBuilder, OffsetIndexBuilder};
 use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::file::writer::SerializedRowGroupWriter;
 
+use super::runs::Runs;
 use super::sink::Sink;
 use crate::zstd_context::with_compressed;
 
@@ -162,6 +166,112 @@ impl Chunk {
         group.append_column(&self.pages, self.close)
     }
 }
+
+impl Chunk {
+    /// Returns the chunk of a column that `runs` describes; this one is of its distinct values, and keeps
+    /// their dictionary, bounds and Bloom filter. `None` if it has no dictionary.
+    ///
+    /// # Errors
+    /// A page that cannot be compressed; statistics of another type.
+    pub(super) fn with_runs(mut self, runs: &Runs<'_>) -> Result<Option<Chunk>, ParquetError> {
+        let Some(first) = self.pages.dictionary.as_ref().map(Bytes::len) else { return Ok(None) };
+        let bounds = match self.close.metadata.statistics() {
+            Some(Statistics::ByteArray(of)) => {
+                let bounds = [of.min_opt(), of.max_opt()].map(|bound| bound.cloned());
+                let [min, max] = bounds;
+                ValueStatistics::new(min, max, None, Some(runs.nulls as u64), false)
+                    .with_min_is_exact(of.min_is_exact())
+                    .with_max_is_exact(of.max_is_exact())
+            }
+            _ => return Err(unexpected("other statistics than those of text")),
+        };
+        // Of the dictionary page what it holds, and its header.
+        let mut uncompressed = runs.values.len() * 4 + runs.distinct_bytes + DICTIONARY_HEADER;
+        let (mut index, mut at) = (OffsetIndexBuilder::new(), first);
+        // Of each page the bounds of all: values in runs are in no order.
+        let mut of_pages = ColumnIndexBuilder::new(Type::BYTE_ARRAY);
+        let bound =
+            |bound: Option<&ByteArray>| bound.map_or_else(Vec::new, |of| of.data().to_vec());
+        let (min, max) = (bound(bounds.min_opt()), bound(bounds.max_opt()));
+        self.pages.data.clear();
+        for page in runs.pages() {
+            let (before, after) = data_header(page.bytes.len(), page.rows);
+            let header =
+                Header { page_type: DATA_PAGE, uncompressed: 0, before: &before, after: &after };
+            uncompressed += before.len() + after.len() + page.bytes.len();
+            let bytes = match self.pages.zstd {
+                None => header.with(&page.bytes),
+                Some(level) => with_compressed(level.compression_level(), &page.bytes, |bytes| {
+                    header.with(bytes)
+                })?,
+            };
+            match page.nulls == page.rows {
+                true => of_pages.append(true, Vec::new(), Vec::new(), signed(page.nulls)?, None),
+                false => {
+                    of_pages.append(false, min.clone(), max.clone(), signed(page.nulls)?, None);
+                }
+            }
+            index.append_row_count(signed(page.rows)?);
+            let size = i32::try_from(bytes.len()).map_err(|_| unexpected("a page of 2 GiB"))?;
+            index.append_offset_and_size(signed(at)?, size);
+            at += bytes.len();
+            self.pages.data.push(bytes.into());
+        }
+        let mut close = self.close;
+        close.bytes_written = at as u64;
+        close.rows_written = runs.rows as u64;
+        close.column_index = close.column_index.map(|_| of_pages.build()).transpose()?;
+        close.offset_index = Some(index.build());
+        close.metadata = close
+            .metadata
+            .into_builder()
+            .set_num_values(signed(runs.rows)?)
+            .set_total_compressed_size(signed(at)?)
+            .set_total_uncompressed_size(signed(uncompressed)?)
+            .set_data_page_offset(signed(first)?)
+            .set_statistics(Statistics::ByteArray(bounds))
+            .set_definition_level_histogram(None)
+            .set_repetition_level_histogram(None)
+            .set_unencoded_byte_array_data_bytes(Some(signed(runs.text_bytes)?))
+            .build()?;
+        Ok(Some(Chunk { pages: self.pages, close }))
+    }
+}
+
+/// About the bytes of the header of a dictionary page.
+const DICTIONARY_HEADER: usize = 14;
+
+/// Returns the header of a data page (version 1) of dictionary indexes, split around the length of the
+/// compressed page: what is before that length, and what is behind it.
+fn data_header(uncompressed: usize, rows: usize) -> (Vec<u8>, Vec<u8>) {
+    let number = |out: &mut Vec<u8>, number: usize| {
+        out.push(NEXT_I32);
+        // Zigzag: not negative.
+        let mut number = (number as u64) << 1;
+        while number > 0x7f {
+            out.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        out.push(number as u8);
+    };
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    number(&mut before, DATA_PAGE as usize);
+    number(&mut before, uncompressed);
+    before.push(NEXT_I32);
+    // Field 5, a record: its values, their encoding, and that of both kinds of levels.
+    after.push(0x2c);
+    number(&mut after, rows);
+    for encoding in [RLE_DICTIONARY, RLE, RLE] {
+        number(&mut after, encoding);
+    }
+    // The ends of both records.
+    after.extend([0, 0]);
+    (before, after)
+}
+
+/// Encodings, as the format numbers them.
+const RLE: usize = 3;
+const RLE_DICTIONARY: usize = 8;
 
 /// Returns a length as the metadata has it.
 fn signed(bytes: usize) -> Result<i64, ParquetError> {

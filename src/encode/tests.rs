@@ -178,3 +178,86 @@ fn the_form_of_files_is_as_their_readers_need_it() {
     let known = ["PLAIN", "RLE", "RLE_DICTIONARY"].map(str::to_owned);
     assert_eq!(encodings, BTreeSet::from(known));
 }
+
+/// A flat table's rows: of each session as many as its number says, with its texts in each.
+fn flat(rows: usize) -> (Arc<TableSchema>, RecordBatch) {
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    let avsc = r#"{"type": "record", "name": "flat", "fields": [
+        {"name": "id", "type": "string", "bloom": true}, {"name": "country", "type": ["null", "string"]},
+        {"name": "long", "type": ["null", "string"]}, {"name": "none", "type": ["null", "string"]},
+        {"name": "position", "type": "long"}]}"#;
+    let schema = Arc::new(TableSchema::parse(avsc).unwrap());
+    let session = |row: usize| row / 7;
+    let long = "l".repeat(100);
+    let texts = |of: &dyn Fn(usize) -> Option<String>| -> ArrayRef {
+        Arc::new((0..rows).map(|row| of(session(row))).collect::<StringArray>())
+    };
+    let columns = vec![
+        texts(&|session| Some(format!("id-{session}"))),
+        texts(&|session| (session % 3 > 0).then(|| format!("c{}", session % 40))),
+        texts(&|session| (session % 2 > 0).then(|| format!("{long}{}", session % 5))),
+        texts(&|_| None),
+        Arc::new(Int64Array::from_iter_values((0..rows as i64).map(|row| row % 7))) as ArrayRef,
+        crate::columnar::builders::timestamps(vec![1; rows]),
+        texts(&|session| Some(format!("n-1-{session}"))),
+        texts(&|_| None),
+    ];
+    (Arc::clone(&schema), RecordBatch::try_new(schema.arrow(), columns).unwrap())
+}
+
+#[test]
+fn columns_in_runs_are_read_as_they_were_and_described_as_by_the_library() {
+    let folder = tempfile::tempdir().unwrap();
+    for (codec, rows) in
+        [(Compression::Zstd(1), 45_000), (Compression::None, 30_000), (Compression::Snappy, 3_000)]
+    {
+        let (schema, batch) = flat(rows);
+        let write = |in_runs: bool, name: &str| {
+            let path = folder.path().join(format!("{name}-{rows}"));
+            let layout = Layout::new(&schema, codec, &[]).unwrap();
+            let layout = if in_runs { layout.with_runs(&[0, 1, 2, 3]) } else { layout };
+            let mut encoder = Encoder::create(&path, &layout).unwrap();
+            // Runs go on in the next batch.
+            let cut = rows / 2 + 3;
+            let parts = [batch.slice(0, cut), batch.slice(cut, rows - cut)];
+            encoder.row_group(&parts).unwrap();
+            encoder.finish().unwrap()
+        };
+        let (runs, plain) = (write(true, "runs"), write(false, "plain"));
+        assert_eq!(runs.statistics, plain.statistics);
+        let open = |file: &EncodedFile| {
+            let options =
+                ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+            let file = File::open(&file.path).unwrap();
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).unwrap()
+        };
+        let all = |file: &EncodedFile, selection: Option<RowSelection>| {
+            let mut reader = open(file);
+            if let Some(selection) = selection {
+                reader = reader.with_row_selection(selection);
+            }
+            let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
+            concat_batches(&batches[0].schema(), &batches).unwrap()
+        };
+        assert_eq!(all(&runs, None).columns(), batch.columns());
+        let some = || {
+            let (skip, take) = (RowSelector::skip(rows / 2 - 1), RowSelector::select(9));
+            Some(RowSelection::from(vec![skip, take]))
+        };
+        assert_eq!(all(&runs, some()).columns(), batch.slice(rows / 2 - 1, 9).columns());
+        for column in 0..4 {
+            let of = |file: &EncodedFile| {
+                let reader = open(file);
+                let chunk = reader.metadata().row_group(0).column(column);
+                (
+                    chunk.num_values(),
+                    chunk.statistics().cloned(),
+                    chunk.bloom_filter_offset().is_some(),
+                )
+            };
+            assert_eq!(of(&runs), of(&plain), "column {column}");
+        }
+        let bytes = |file: &EncodedFile| file.bytes;
+        assert!(bytes(&runs) <= bytes(&plain) + bytes(&plain) / 10, "{runs:?} {plain:?}");
+    }
+}

@@ -10,6 +10,8 @@ use super::quarantine_writer::{Rejects, StagedRejects};
 use crate::batch::Router;
 use crate::decode::Reject;
 use crate::encode::{FileForm, Layout, MapGroup};
+use crate::schema::Kind;
+use crate::table::flat::POSITION;
 use crate::table::{Revision, Spec, TableId, Tables};
 
 /// One table of the open roll.
@@ -48,6 +50,10 @@ impl OpenTable {
         let layout = Layout::new(&spec.schema, form, &metadata)
             .with_context(|| format!("table {}", spec.name))?
             .with_threads(Arc::clone(threads));
+        let layout = match spec.rows.is_derived() {
+            true => layout.with_runs(&repeated(spec)),
+            false => layout,
+        };
         let router = Router::new(spec.partition.clone())
             .by_rules(spec.path_rules())
             .with_limits(spec.partition_limits);
@@ -75,6 +81,13 @@ impl OpenTable {
         self.router.begin();
         self.quarantine.take().map(Rejects::finish).transpose()
     }
+}
+
+/// Returns the text columns of a flat table whose values stand in runs: those before the element's.
+fn repeated(spec: &Spec) -> Vec<usize> {
+    let columns = spec.schema.fields.iter().enumerate();
+    let before = columns.take_while(|(_, field)| field.name != POSITION);
+    before.filter(|(_, field)| field.kind == Kind::String).map(|(at, _)| at).collect()
 }
 
 /// All tables of the open roll, in the order of their ids.
