@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::schema::TableSchema;
-    use crate::table::{LINE_LIMIT_BYTES, Revision, Rules, Template};
+    use crate::table::{Flat, LINE_LIMIT_BYTES, Revision, Rules, Template};
 
     const MOST: usize = 1 << 20;
 
@@ -136,6 +136,52 @@ mod tests {
         assert_eq!(names(&again(&[("c", "")], true)), ["a", "b", "c"]);
         assert_eq!(names(&again(&[("c", "")], false)), ["c"]);
         assert_eq!(names(&again(&[("c", "")], true)), ["c"]);
+    }
+
+    /// A table with events, and its flat table if it has one.
+    fn with_events(name: &str, is_flat: bool) -> Vec<Spec> {
+        let avsc = r#"{"type": "record", "name": "t", "fields": [{"name": "events", "type":
+            {"type": "array", "items": {"type": "record", "name": "e", "fields": [
+                {"name": "name", "type": "string"}]}}}]}"#;
+        let schema = Arc::new(TableSchema::parse(avsc).unwrap());
+        let parent = Spec::new(name, schema, Template::default());
+        let flat = is_flat.then(|| Flat::Events.spec(&parent, &[]).unwrap());
+        [vec![parent], flat.into_iter().collect()].concat()
+    }
+
+    #[test]
+    fn flat_tables_are_those_of_now_for_a_table_of_now_and_are_remembered_with_one_of_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = |all: Vec<Spec>| {
+            let tables = Tables::new(all).unwrap();
+            remember(dir.path(), tables, true, MOST).map_err(|error| format!("{error:#}"))
+        };
+        let names = |tables: &Tables| -> Vec<String> {
+            tables.specs().iter().map(|spec| spec.name.to_string()).collect()
+        };
+        assert_eq!(names(&start(with_events("a", true)).unwrap()), ["a", "a_events"]);
+        // Taken out of the configuration: bodies that wait land without it.
+        assert_eq!(names(&start(with_events("a", false)).unwrap()), ["a"]);
+        start(with_events("a", true)).unwrap();
+        // Bodies of a table that is gone land as it was configured, with its flat table.
+        let both = start(with_events("b", false)).unwrap();
+        assert_eq!(names(&both), ["a", "a_events", "b"]);
+        assert!(both.by_name("a_events").unwrap().rows.is_derived());
+        let again = start(with_events("b", true)).unwrap();
+        assert_eq!(names(&again), ["a", "a_events", "b", "b_events"]);
+    }
+
+    #[test]
+    fn a_flat_table_does_not_take_the_place_of_documents_that_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = |all: Vec<Spec>, waiting| {
+            let tables = Tables::new(all).unwrap();
+            remember(dir.path(), tables, waiting, MOST).map_err(|error| format!("{error:#}"))
+        };
+        start(vec![table("a_events", "")], false).unwrap();
+        let refused = start(with_events("a", true), true).unwrap_err();
+        assert!(refused.contains("table a_events is a flat table now"), "{refused}");
+        start(with_events("a", true), false).unwrap();
     }
 
     #[test]
