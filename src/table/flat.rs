@@ -175,7 +175,9 @@ impl Flat {
         let partition = Template::parse(&text, &schema).map_err(|why| why.to_string())?;
         parent.format.check(&schema, &partition)?;
         let (name, rows) = (table.into(), self.rows(&parent.name));
-        Ok(Spec { name, schema: Arc::new(schema), partition, rows, ..parent.clone() })
+        // Doubles are left out of the parent, and with them their flat rows.
+        let (schema, dedup_window_ms) = (Arc::new(schema), None);
+        Ok(Spec { name, schema, partition, rows, dedup_window_ms, ..parent.clone() })
     }
 
     /// Returns true if its elements have the time `name` themselves.
