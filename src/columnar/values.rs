@@ -66,7 +66,9 @@ pub(crate) fn members<'c>(
     let mut members = BTreeMap::new();
     for field in fields {
         let mismatch = |TypeMismatch| field.name.clone();
-        let Some(array) = column(&field.name).filter(|_| field.json.nanos_of.is_none()) else {
+        let Some(array) = column(&field.name)
+            .filter(|_| field.json.nanos_of.is_none() && field.json.property.is_none())
+        else {
             continue;
         };
         if let Some(prefix) = &field.json.prefix {

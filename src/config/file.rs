@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::Problem;
 use super::list::{self, Kind, SETTINGS};
 use super::sections::list::{
-    CATALOG, ENDPOINT, KeyKind, PRIVACY, SECTIONS, STORAGE, SectionList, TABLES,
+    CATALOG, ENDPOINT, KeyKind, PRIVACY, PROPERTIES, SECTIONS, STORAGE, SectionList, TABLES,
 };
 use super::sections::{Section, Sections};
 use super::source::{Source, SourcedText};
@@ -118,6 +118,10 @@ impl Parser<'_> {
             (None, DeValue::Table(table)) if name == PRIVACY.name => {
                 self.parsed.sections.privacy = self.section(&PRIVACY, key.span().start, table);
             }
+            (None, DeValue::Table(table)) if name == PROPERTIES.name => {
+                self.parsed.sections.properties =
+                    self.section(&PROPERTIES, key.span().start, table);
+            }
             (None, DeValue::Array(array))
                 if SECTIONS.iter().any(|section| section.repeated && section.name == name)
                     && array.iter().all(|v| matches!(v.get_ref(), DeValue::Table(_))) =>
@@ -180,7 +184,9 @@ impl Parser<'_> {
     fn section_key(&mut self, list: &SectionList, name: &str, line: usize, value: &DeValue<'_>) {
         let (known, kind) = match list.name {
             // Keys of the user's: paths of columns, options of all clouds.
-            section if section == PRIVACY.name => (true, KeyKind::Text),
+            section if section == PRIVACY.name || section == PROPERTIES.name => {
+                (true, KeyKind::Text)
+            }
             section if section == STORAGE.name => (options::is_option(name), KeyKind::Secret),
             _ => (list.key(name).is_some(), list.key(name).map_or(KeyKind::Text, |key| key.kind)),
         };
@@ -204,8 +210,13 @@ impl Parser<'_> {
                 }
             };
             self.unknown(line, full, hint);
-        } else if !takes(kind, value) || (list.name == PRIVACY.name && !is_string(value)) {
+        } else if !takes(kind, value)
+            || ([PRIVACY.name, PROPERTIES.name].contains(&list.name) && !is_string(value))
+        {
             let (expected, example) = match (kind, list.name == PRIVACY.name) {
+                _ if list.name == PROPERTIES.name => {
+                    ("string, long, double or date in quotes", list.assignment("plan"))
+                }
                 (_, true) => (
                     "keep, drop, hash or truncate in quotes (a column within another is one \
                      quoted key)",
@@ -266,7 +277,7 @@ fn hint(name: &str, given: &DeValue<'_>) -> String {
         match section {
             Some(section) => format!("; did you mean {}?", section.header()),
             None => {
-                "; the tables are [storage], [catalog], [privacy], [[endpoint]] and [[tables]]; \
+                "; the tables are [storage], [catalog], [privacy], [properties], [[endpoint]] and [[tables]]; \
                      settings stand above them without one"
                     .to_owned()
             }

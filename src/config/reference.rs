@@ -5,7 +5,9 @@
 use std::fmt::Write as _;
 
 use super::list::{SETTINGS, Setting};
-use super::sections::list::{CATALOG, ENDPOINT, PRIVACY, SECTIONS, STORAGE, SectionList, TABLES};
+use super::sections::list::{
+    CATALOG, ENDPOINT, PRIVACY, PROPERTIES, SECTIONS, STORAGE, SectionList, TABLES,
+};
 
 /// The line before the reference in the README.
 pub const BEGIN: &str = "<!-- settings:begin -->";
@@ -15,7 +17,7 @@ pub const END: &str = "<!-- settings:end -->";
 /// Chapters of the example file after those of the settings. `[storage]` comes last: its header is
 /// no comment.
 const EXAMPLE_CHAPTERS: &[(&str, &[&SectionList])] = &[
-    ("Endpoints, more tables, personal data", &[&ENDPOINT, &TABLES, &PRIVACY]),
+    ("Endpoints, more tables, personal data", &[&ENDPOINT, &TABLES, &PRIVACY, &PROPERTIES]),
     ("Catalog of Iceberg tables", &[&CATALOG]),
     ("Object stores", &[&STORAGE]),
 ];

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use arrow::datatypes::{Schema, SchemaRef};
 
-use crate::schema::{Field, TableSchema};
-use crate::table::flat::{self, Level, PropertyType};
+use crate::schema::{Field, PropertyType, TableSchema};
+use crate::table::flat::{self, Level};
 use crate::table::{Rows, Spec, TableId};
 
 /// A flat table, and where its columns come from.

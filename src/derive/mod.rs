@@ -20,10 +20,12 @@
 //! * `runs`: the elements of a batch, as runs.
 //! * `explosion`: the rows of a flat table, batch by batch.
 //! * `extra`: the part of the parent's `_extra` that is of an element.
+//! * `lift`: columns of properties, filled before flat tables are made.
 
 mod child;
 mod explosion;
 mod extra;
+mod lift;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -33,8 +35,9 @@ use arrow::array::RecordBatch;
 
 use self::child::Child;
 pub use self::explosion::Explosion;
+use self::lift::Lift;
 use crate::record::BodyRows;
-use crate::table::{TableId, Tables};
+use crate::table::{Spec, TableId, Tables};
 
 /// About the bytes of a batch of a flat table, beside the arrays that it shares with its parent's.
 pub const CHUNK_BYTES: usize = 8 << 20;
@@ -57,7 +60,11 @@ pub struct Derived {
 
 /// The flat tables of a list of tables, by the id of their parent.
 #[derive(Debug, Default)]
-pub struct FlatTables(Vec<Vec<std::sync::Arc<Child>>>);
+pub struct FlatTables {
+    children: Vec<Vec<std::sync::Arc<Child>>>,
+    /// The properties that are columns, by table.
+    lifts: Vec<Option<Lift>>,
+}
 
 impl FlatTables {
     /// Finds the flat tables among `tables`, and their columns among those of their parents.
@@ -79,7 +86,21 @@ impl FlatTables {
                 children.push(std::sync::Arc::new(child));
             }
         }
-        Ok(FlatTables(children))
+        // No row of a flat table is decoded; its columns come with its parent's.
+        let lift = |spec: &Spec| Lift::new(&spec.schema).filter(|_| !spec.rows.is_derived());
+        let lifts = tables.specs().iter().map(lift).collect();
+        Ok(FlatTables { children, lifts })
+    }
+
+    /// Fills the columns of a batch of `table` that are lifted from its properties.
+    ///
+    /// # Errors
+    /// The batch is not of the table's schema: a bug.
+    pub fn lift(&self, table: TableId, batch: &mut RecordBatch) -> anyhow::Result<()> {
+        if let Some(Some(lift)) = self.lifts.get(table.index()) {
+            *batch = lift.apply(batch)?;
+        }
+        Ok(())
     }
 
     /// Returns the rows of the flat tables of `table`, for a batch of it, whose rows are of `bodies`: an
@@ -93,7 +114,7 @@ impl FlatTables {
         batch: &RecordBatch,
         bodies: &[BodyRows],
     ) -> anyhow::Result<Vec<Explosion>> {
-        let children = self.0.get(table.index()).map(Vec::as_slice).unwrap_or_default();
+        let children = self.children.get(table.index()).map(Vec::as_slice).unwrap_or_default();
         children.iter().map(|child| Explosion::new(child, batch, bodies)).collect()
     }
 }

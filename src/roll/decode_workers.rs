@@ -397,6 +397,7 @@ impl Decoders<'_> {
                 decoded.rejects = self.joiner.join(*table, std::mem::take(&mut decoded.rejects));
             }
             worker.protect(*table, &mut decoded)?;
+            worker.flat.lift(*table, &mut decoded.batch)?;
             if is_kept && let Some(spec) = worker.tables.get(*table) {
                 let fields = Tally::of(&decoded.batch, &spec.schema);
                 part.fields.extend((!fields.is_empty()).then_some((*table, fields)));

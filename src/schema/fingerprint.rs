@@ -8,7 +8,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Field, Kind, Member};
+use super::{Field, Kind, Member, Property};
 
 /// Returns the fingerprint of a schema: 16 hex digits.
 pub(super) fn fingerprint(table: &str, fields: &[Field]) -> String {
@@ -40,7 +40,7 @@ fn write_fields(text: &mut String, fields: &[Field]) {
 /// Writes nothing for a field that is read from the members of its names, in the form of its kind.
 fn write_member(text: &mut String, field: &Field) {
     let quoted = |names: &[String]| serde_json::Value::from(names).to_string();
-    let Member { path, aliases, prefix, nanos_of } = &field.json;
+    let Member { path, aliases, prefix, nanos_of, property } = &field.json;
     if let Some(path) = path {
         text.push_str(&format!("={}", quoted(path)));
     }
@@ -54,6 +54,9 @@ fn write_member(text: &mut String, field: &Field) {
     }
     if let Some(time) = nanos_of {
         text.push_str(&format!("%{time}"));
+    }
+    if let Some(Property { of, key }) = property {
+        text.push_str(&format!("@{}{}", of.as_str(), serde_json::Value::from(key.as_str())));
     }
     for form in &field.from {
         text.push_str(&format!("~{}", form.as_str()));

@@ -1,6 +1,6 @@
 //! The members of a document that a field is read from, and the forms that they may have.
 
-use super::{Field, Kind, TableSchema};
+use super::{Field, Kind, Property, TableSchema};
 
 /// The path of a member: the names of the objects around it within its record, then its own. Never empty.
 pub type JsonPath = Vec<String>;
@@ -17,6 +17,8 @@ pub struct Member {
     /// Of a long: the name of the time, in the same record, of which this has the nanoseconds beyond
     /// its microseconds. It is no member of its own.
     pub nanos_of: Option<String>,
+    /// The property of the record that this is lifted from. It is no member of its own.
+    pub property: Option<Property>,
 }
 
 /// A form that a value may have in documents.
@@ -86,11 +88,13 @@ impl Form {
 
 impl Field {
     /// Returns the path of the member that the value is written to; empty for one that is no member of
-    /// its own ([`Member::prefix`], [`Member::nanos_of`]).
+    /// its own ([`Member::prefix`], [`Member::nanos_of`], [`Member::property`]).
     #[must_use]
     pub fn json_path(&self) -> &[String] {
         match &self.json {
-            Member { prefix: Some(_), .. } | Member { nanos_of: Some(_), .. } => &[],
+            Member { prefix: Some(_), .. }
+            | Member { nanos_of: Some(_), .. }
+            | Member { property: Some(_), .. } => &[],
             Member { path: Some(path), .. } => path,
             Member { path: None, .. } => std::slice::from_ref(&self.name),
         }

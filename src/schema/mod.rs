@@ -24,6 +24,7 @@ mod parse_member;
 #[cfg(test)]
 mod parse_tests;
 mod promote;
+mod properties;
 pub mod render;
 mod required;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub const EXTRA: &str = "_extra";
 pub use infer::{Inference, Inferred};
 pub use member::{Form, JsonPath, Member};
 pub use promote::{ColumnType, PromoteError, Promoted};
+pub use properties::{Property, PropertyType};
 pub use render::{Format, cli_text};
 pub use required::declared_without_null;
 

@@ -7,6 +7,7 @@
 //! | `"json_aliases": ["c.d", ["c", "d"]]` | any field | other members with the value: names and paths |
 //! | `"json_prefix": "a."` | map of scalars | every member whose name begins so, under the rest of its name |
 //! | `"nanos_of": "time"` | long | the nanoseconds that the time of this name has beyond its microseconds |
+//! | `"property": ["string", "plan"]` | text, long, double | the value of the property `plan` of the record, by its lists of properties |
 //! | `"from": ["millis", "iso8601"]` | number, boolean, time, and lists and maps of them | the forms that are taken; the value is written back in the first one that can say it |
 //!
 //! A member has one column: no two fields of a record are read from the same member, from members of
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use super::json::Node;
 use super::member::{Form, JsonPath, Member};
 use super::parse::refuse;
+use super::properties::{Property, PropertyType};
 use super::{Field, Kind, SchemaError};
 
 /// The most names of a path: each makes the decoder recurse once.
@@ -65,7 +67,40 @@ pub(super) fn member_of(node: &Node, kind: &Kind, at: &str) -> Result<Member, Sc
             );
         }
     }
-    Ok(Member { path, aliases, prefix, nanos_of })
+    let property = property_of(node, kind, at)?;
+    if property.is_some() {
+        let others = named || prefix.is_some() || nanos_of.is_some() || node.get("from").is_some();
+        if others {
+            return refuse(
+                at,
+                "a field with \"property\" has no member of its own, and no \"from\"",
+            );
+        }
+    }
+    Ok(Member { path, aliases, prefix, nanos_of, property })
+}
+
+/// Reads `"property"`, the type and the key of a property.
+fn property_of(node: &Node, kind: &Kind, at: &str) -> Result<Option<Property>, SchemaError> {
+    let (of, key) = match node.get("property") {
+        None => return Ok(None),
+        Some(Node::List(words)) => match words.as_slice() {
+            [Node::Text(of), Node::Text(key)] => (PropertyType::parse(of), key.as_str()),
+            _ => (None, at),
+        },
+        Some(_) => (None, at),
+    };
+    match of {
+        Some(of) if *of.kind() == *kind => Ok(Some(Property { of, key: key.to_owned() })),
+        Some(of) => {
+            let why = format!("a property that is a {} is in no such column", of.as_str());
+            refuse(at, why)
+        }
+        None => refuse(
+            at,
+            "\"property\" has two words: string, long, double or date, and the key of the property",
+        ),
+    }
 }
 
 fn text(node: &Node, attribute: &str, at: &str) -> Result<Option<String>, SchemaError> {

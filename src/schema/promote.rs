@@ -228,17 +228,17 @@ fn field(name: &str, pointer: &str, column: ColumnType, is_column: bool) -> Node
     object(members)
 }
 
-fn nullable(kind: Node) -> Node {
+pub(super) fn nullable(kind: Node) -> Node {
     Node::List(vec![Node::Text("null".to_owned()), kind])
 }
 
-fn object<'a>(members: impl IntoIterator<Item = (&'a str, Node)>) -> Node {
+pub(super) fn object<'a>(members: impl IntoIterator<Item = (&'a str, Node)>) -> Node {
     Node::Object(members.into_iter().map(|(key, node)| (key.to_owned(), node)).collect())
 }
 
 /// A step from a node to one below it.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Member(&'static str),
     Item(usize),
 }
@@ -251,7 +251,7 @@ fn get<'a>(root: &'a Node, place: &[Step]) -> Option<&'a Node> {
     })
 }
 
-fn get_mut<'a>(root: &'a mut Node, place: &[Step]) -> Option<&'a mut Node> {
+pub(super) fn get_mut<'a>(root: &'a mut Node, place: &[Step]) -> Option<&'a mut Node> {
     place.iter().try_fold(root, |node, step| match (step, node) {
         (Step::Member(key), Node::Object(members)) => {
             members.iter_mut().find(|(name, _)| name == key).map(|(_, node)| node)
@@ -313,7 +313,7 @@ fn kind_of(node: Option<&Node>) -> Option<&'static str> {
 }
 
 /// Returns the place of the type that `place` leads to: without null, and by the definition of its name.
-fn resolved(root: &Node, mut place: Vec<Step>) -> Vec<Step> {
+pub(super) fn resolved(root: &Node, mut place: Vec<Step>) -> Vec<Step> {
     if let Some(Node::List(branches)) = get(root, &place) {
         let null = Node::Text("null".to_owned());
         let other = branches.iter().position(|branch| *branch != null);

@@ -35,7 +35,7 @@ use crate::schema::write::{self, Column};
 use crate::schema::{Field, Kind, TableSchema};
 
 pub(crate) use properties::ACTIONS;
-pub use properties::{Level, PropertyList, PropertyType, property_lists};
+pub use properties::{Level, PropertyList, property_lists};
 
 /// Keys of a session, and of a part of one.
 pub const KEYS: [&str; 3] = ["tenantId", "userSessionId", "partNumber"];

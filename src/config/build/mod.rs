@@ -9,6 +9,7 @@ mod endpoints;
 mod flat;
 mod import;
 mod lake;
+mod properties;
 mod server;
 mod tables;
 

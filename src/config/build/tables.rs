@@ -67,6 +67,7 @@ impl Builder<'_> {
         }
         let mut first = Spec { format, dedup_window_ms, ..Spec::new(name, schema, partition) };
         let mut more = self.more_tables(&first.name, format, dedup_window_ms);
+        self.lift_properties(std::iter::once(&mut first).chain(&mut more).collect());
         let mut schemas = vec![&*first.schema];
         schemas.extend(more.iter().map(|table| &*table.schema));
         let rules = self.privacy(&schemas);
@@ -263,6 +264,12 @@ impl Builder<'_> {
         let Some(section) = &layers.sections.privacy else { return rules };
         for (path, source) in &section.lines {
             let Some(action) = section.values.0.get(path) else { continue };
+            if schemas.iter().any(|schema| schema.is_property(path)) {
+                let why = "is a column of [properties], which has what is left of the list of \
+                           properties: name that, as in \"stringProperties.value\"";
+                self.refuse(format!("{source}: privacy.{path}"), why);
+                continue;
+            }
             if let Err(why) = rules.add(path, action, schemas) {
                 self.refuse(format!("{source}: privacy.{path}"), why);
             }

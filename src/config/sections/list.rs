@@ -6,7 +6,8 @@ pub(crate) use super::catalog_keys::CATALOG;
 pub(crate) use super::key::{Key, KeyKind, SectionList};
 
 /// Every section, in the order of reference and example.
-pub(crate) const SECTIONS: &[&SectionList] = &[&ENDPOINT, &TABLES, &PRIVACY, &CATALOG, &STORAGE];
+pub(crate) const SECTIONS: &[&SectionList] =
+    &[&ENDPOINT, &TABLES, &PRIVACY, &PROPERTIES, &CATALOG, &STORAGE];
 
 /// The section `[[endpoint]]`.
 pub(crate) const ENDPOINT: SectionList = SectionList {
@@ -209,6 +210,33 @@ pub(crate) const TABLES: SectionList = SectionList {
         ("dedup", "\"off\""),
         ("promote", "\"auto\""),
     ]],
+};
+
+/// The section `[properties]`.
+pub(crate) const PROPERTIES: SectionList = SectionList {
+    name: "properties",
+    repeated: false,
+    help: "Properties that become columns of sessions and of actions, prop_ and the key, by key: \
+           string, long, double or date. The lists of properties stay as they are.",
+    keys: &[
+        Key {
+            name: "plan",
+            kind: KeyKind::Text,
+            default: "no column",
+            example: "\"string\"",
+            help: "The first text property of that key, or else the tag, as prop_plan.",
+            note: "",
+        },
+        Key {
+            name: "basket",
+            kind: KeyKind::Text,
+            default: "no column",
+            example: "\"double\"",
+            help: "The first double property of that key as prop_basket.",
+            note: "",
+        },
+    ],
+    examples: &[&[("plan", "\"string\""), ("basket", "\"double\"")]],
 };
 
 /// The section `[privacy]`.

@@ -1,4 +1,4 @@
-//! Sections of the configuration file: `[[endpoint]]`, `[[tables]]`, `[privacy]`, `[catalog]` and `[storage]`.
+//! Sections of the configuration file: `[[endpoint]]`, `[[tables]]`, `[privacy]`, `[properties]`, `[catalog]` and `[storage]`.
 //!
 //! Unlike settings, they exist in the file only, but for `[catalog]`, whose secrets have variables.
 //! [`list`] names their keys, with type, default, example and help; error messages, the reference and the

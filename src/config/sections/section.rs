@@ -2,7 +2,8 @@
 
 use super::list::SectionList;
 use super::typed::{
-    CatalogSection, EndpointSection, PrivacySection, SecretText, StorageSection, TableSection,
+    CatalogSection, EndpointSection, PrivacySection, PropertiesSection, SecretText, StorageSection,
+    TableSection,
 };
 use crate::config::source::Source;
 use crate::lake::Secret;
@@ -26,6 +27,7 @@ pub(crate) struct Sections {
     pub(crate) endpoints: Vec<Section<EndpointSection>>,
     pub(crate) tables: Vec<Section<TableSection>>,
     pub(crate) privacy: Option<Section<PrivacySection>>,
+    pub(crate) properties: Option<Section<PropertiesSection>>,
     pub(crate) catalog: Option<Section<CatalogSection>>,
     pub(crate) storage: Option<Section<StorageSection>>,
 }

@@ -46,6 +46,11 @@ pub(crate) struct TableSection {
 #[serde(transparent)]
 pub(crate) struct PrivacySection(pub(crate) BTreeMap<String, String>);
 
+/// `[properties]`: the type of each property that becomes a column, by its key.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct PropertiesSection(pub(crate) BTreeMap<String, String>);
+
 /// `[catalog]`: values by key. Some are secret, so none is shown unless its key says that it may be.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]

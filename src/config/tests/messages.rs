@@ -25,7 +25,7 @@ fn unknown_keys_name_file_line_and_the_nearest_key() {
     assert_eq!(
         complaint("[server]\nlisten = \"x\""),
         "sessionlake.toml:1: unknown key `server`; the tables are [storage], [catalog], \
-         [privacy], [[endpoint]] and [[tables]]; settings stand above them without one"
+         [privacy], [properties], [[endpoint]] and [[tables]]; settings stand above them without one"
     );
     assert_eq!(
         complaint("aws_secret_access_key = \"hunter2\""),

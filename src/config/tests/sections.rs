@@ -238,3 +238,39 @@ fn every_example_of_a_key_is_right_by_its_type() {
         }
     }
 }
+
+#[test]
+fn properties_become_columns_of_the_tables_that_have_them() {
+    let text = "[properties]\nplan = \"string\"\nbasket = \"double\"\n\
+                [[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"";
+    let settings = load(&[], &[], Some(text)).unwrap().settings;
+    let names = |table: usize| -> Vec<String> {
+        settings.tables[table].schema.fields.iter().map(|field| field.name.clone()).collect()
+    };
+    assert!(names(0).ends_with(&["prop_plan".to_owned(), "prop_basket".to_owned()]));
+    assert!(!names(1).iter().any(|name| name.starts_with("prop_")));
+    assert!(!settings.tables[0].partition.as_str().is_empty());
+}
+
+#[test]
+fn properties_that_cannot_be_columns_are_refused_by_their_line() {
+    for (text, expected) in [
+        (
+            "[properties]\n\"my plan\" = \"string\"",
+            ":2: properties.my plan: the key cannot be part",
+        ),
+        ("[properties]\nplan = \"text\"", ":2: properties.plan: `text` is no type of a property"),
+        (
+            "[properties]\nplan = \"string\"\nPlan = \"long\"",
+            ":3: properties.Plan: differs from plan only in case",
+        ),
+        (
+            "privacy_key = \"k\"\n[properties]\nplan = \"string\"\n[privacy]\nprop_plan = \"hash\"",
+            ":5: privacy.prop_plan: is a column of [properties]",
+        ),
+        ("[Properties]\nplan = \"string\"", "did you mean [properties]?"),
+    ] {
+        let told = complaint(text);
+        assert!(told.contains(expected), "{told}");
+    }
+}

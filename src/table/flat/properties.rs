@@ -13,7 +13,7 @@
 
 use super::{POSITION, element, records};
 use crate::schema::write::Column;
-use crate::schema::{Field, Kind, TableSchema};
+use crate::schema::{Field, Kind, PropertyType, TableSchema};
 
 /// Where a list of properties is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,57 +31,6 @@ impl Level {
         match self {
             Level::Session => "session",
             Level::Action => "action",
-        }
-    }
-}
-
-/// The type of a list's properties.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PropertyType {
-    /// Texts.
-    String,
-    /// Integers.
-    Long,
-    /// Numbers.
-    Double,
-    /// Dates, as texts.
-    Date,
-}
-
-impl PropertyType {
-    /// All of them.
-    pub const ALL: [PropertyType; 4] =
-        [PropertyType::String, PropertyType::Long, PropertyType::Double, PropertyType::Date];
-
-    /// Returns the word in the column `type`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            PropertyType::String => "string",
-            PropertyType::Long => "long",
-            PropertyType::Double => "double",
-            PropertyType::Date => "date",
-        }
-    }
-
-    /// Returns the name of the lists.
-    #[must_use]
-    pub fn list(self) -> &'static str {
-        match self {
-            PropertyType::String => "stringProperties",
-            PropertyType::Long => "longProperties",
-            PropertyType::Double => "doubleProperties",
-            PropertyType::Date => "dateProperties",
-        }
-    }
-
-    /// Returns the type of the column that has the values. A date is a text, as it was sent.
-    #[must_use]
-    pub fn kind(self) -> &'static Kind {
-        match self {
-            PropertyType::String | PropertyType::Date => &Kind::String,
-            PropertyType::Long => &Kind::Long,
-            PropertyType::Double => &Kind::Double,
         }
     }
 }

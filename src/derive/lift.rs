@@ -1,0 +1,201 @@
+//! Properties as columns: filled from the lists and the tags beside them, once these are as they land.
+//!
+//! A column has the value of the first entry with its key, and null where that entry has none of the
+//! column's type; without such an entry, the tag of that name. The decoder leaves these columns null, and
+//! nothing but them is written here.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray as _, Int64Array, RecordBatch, new_null_array};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::interleave;
+use arrow::datatypes::Float64Type;
+use arrow::error::ArrowError;
+
+use crate::columnar::rewrite;
+use crate::columnar::values::strings;
+use crate::schema::{Field, Kind, PropertyType, TableSchema};
+use crate::table::flat::{ACTIONS, records};
+
+/// The columns of a table that are lifted from properties.
+#[derive(Debug)]
+pub(super) struct Lift {
+    session: Vec<Lifted>,
+    /// The index of the list of actions, and its columns.
+    actions: Option<(usize, Vec<Lifted>)>,
+}
+
+/// A column of a record that is lifted from its properties.
+#[derive(Debug)]
+struct Lifted {
+    column: usize,
+    key: String,
+    of: PropertyType,
+    /// The list, and the fields of its records with key and value.
+    list: Option<[usize; 3]>,
+    tags: Option<usize>,
+}
+
+impl Lift {
+    /// Finds the columns of `schema`; none if it has none.
+    pub(super) fn new(schema: &TableSchema) -> Option<Lift> {
+        let session = lifted(&schema.fields);
+        let list = schema.fields.iter().position(|field| field.name == ACTIONS);
+        let actions =
+            list.and_then(|at| Some((at, lifted(records(&schema.fields.get(at)?.kind)?))));
+        let actions = actions.filter(|(_, lifted)| !lifted.is_empty());
+        (!session.is_empty() || actions.is_some()).then_some(Lift { session, actions })
+    }
+
+    /// Returns the batch with its columns filled.
+    ///
+    /// # Errors
+    /// The batch is not of the schema: a bug.
+    pub(super) fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let mut columns = batch.columns().to_vec();
+        if let Some((at, lifted)) = &self.actions
+            && let Some(actions) = columns.get_mut(*at)
+        {
+            *actions = rewrite::elements(actions, |actions| {
+                rewrite::members(actions, |columns| fill(lifted, columns))
+            })?;
+        }
+        fill(&self.session, &mut columns)?;
+        RecordBatch::try_new(batch.schema(), columns)
+    }
+}
+
+/// Returns the columns of a record that are lifted.
+fn lifted(fields: &[Field]) -> Vec<Lifted> {
+    let of = |(column, field): (usize, &Field)| {
+        let property = field.json.property.as_ref()?;
+        let find = |name: &str| fields.iter().position(|field| field.name == name);
+        let list = find(property.of.list()).and_then(|list| {
+            let entries = records(&fields.get(list)?.kind)?;
+            let key = entries.iter().position(|f| f.name == "key" && f.kind == Kind::String)?;
+            let value =
+                entries.iter().position(|f| f.name == "value" && f.kind == *property.of.kind())?;
+            Some([list, key, value])
+        });
+        let is_map = |at: &usize| fields.get(*at).is_some_and(|f| matches!(f.kind, Kind::Map(_)));
+        let tags = property.of.tags().and_then(find).filter(is_map);
+        Some(Lifted { column, key: property.key.clone(), of: property.of, list, tags })
+    };
+    fields.iter().enumerate().filter_map(of).collect()
+}
+
+/// Fills the columns of a record.
+fn fill(lifted: &[Lifted], columns: &mut [ArrayRef]) -> Result<(), ArrowError> {
+    for of in lifted {
+        let filled = of.values(columns)?;
+        if let (Some(column), Some(filled)) = (columns.get_mut(of.column), filled) {
+            *column = filled;
+        }
+    }
+    Ok(())
+}
+
+impl Lifted {
+    /// Returns the values of the column; none if no row has one.
+    fn values(&self, columns: &[ArrayRef]) -> Result<Option<ArrayRef>, ArrowError> {
+        let Some(column) = columns.get(self.column) else { return Ok(None) };
+        let missing = || ArrowError::SchemaError("a list of properties is missing".to_owned());
+        // Where the value of each row is: in which of the arrays, and at which index.
+        let nulls = new_null_array(column.data_type(), 1);
+        let mut sources: Vec<ArrayRef> = vec![nulls];
+        let mut places = vec![(0, 0); column.len()];
+        let mut is_found = vec![false; column.len()];
+        if let Some([list, key, value]) = self.list {
+            let lists = columns.get(list).and_then(|list| list.as_list_opt::<i32>());
+            let lists = lists.ok_or_else(missing)?;
+            let entries = lists.values().as_struct_opt().ok_or_else(missing)?;
+            let keys = entries.columns().get(key).ok_or_else(missing)?;
+            let is_there = |entry: usize| entries.is_valid(entry);
+            let spans = Spans { offsets: lists.offsets(), of: lists };
+            self.find(spans, keys, is_there, sources.len(), (&mut places, &mut is_found))?;
+            sources.push(Arc::clone(entries.columns().get(value).ok_or_else(missing)?));
+        }
+        if let Some(tags) = self.tags {
+            let maps = columns.get(tags).and_then(|tags| tags.as_map_opt()).ok_or_else(missing)?;
+            let spans = Spans { offsets: maps.offsets(), of: maps };
+            self.find(spans, maps.keys(), |_| true, sources.len(), (&mut places, &mut is_found))?;
+            sources.push(self.of_tags(maps.values()).ok_or_else(missing)?);
+        }
+        if !is_found.contains(&true) {
+            return Ok(None);
+        }
+        let sources: Vec<&dyn Array> = sources.iter().map(AsRef::as_ref).collect();
+        interleave(&sources, &places).map(Some)
+    }
+
+    /// Finds the first entry with the key of each row that has none yet, and notes its place.
+    fn find(
+        &self,
+        spans: Spans<'_>,
+        keys: &ArrayRef,
+        is_there: impl Fn(usize) -> bool,
+        source: usize,
+        (places, is_found): (&mut [(usize, usize)], &mut [bool]),
+    ) -> Result<(), ArrowError> {
+        let keys = strings(keys.as_ref())
+            .ok_or_else(|| ArrowError::SchemaError("keys are texts".to_owned()))?;
+        let rows = places.iter_mut().zip(is_found);
+        for (row, (place, is_found)) in rows.enumerate().filter(|(_, (_, found))| !**found) {
+            if spans.of.is_null(row) {
+                continue;
+            }
+            let is_it = |entry: &usize| {
+                is_there(*entry) && keys.is_valid(*entry) && keys.value(*entry) == self.key
+            };
+            if let Some(entry) = spans.row(row).find(is_it) {
+                (*place, *is_found) = ((source, entry), true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the values of tags as those of the column: of numbers, the whole ones for a long.
+    fn of_tags(&self, values: &ArrayRef) -> Option<ArrayRef> {
+        if self.of != PropertyType::Long {
+            return Some(Arc::clone(values));
+        }
+        let numbers = values.as_primitive_opt::<Float64Type>()?;
+        Some(Arc::new(numbers.iter().map(|number| number.and_then(whole)).collect::<Int64Array>()))
+    }
+}
+
+/// The ranges of the entries of lists or maps.
+struct Spans<'a> {
+    offsets: &'a OffsetBuffer<i32>,
+    of: &'a dyn Array,
+}
+
+impl Spans<'_> {
+    fn row(&self, row: usize) -> std::ops::Range<usize> {
+        let at = |row: usize| {
+            self.offsets.get(row).and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(0)
+        };
+        at(row)..at(row + 1)
+    }
+}
+
+/// Returns the integer that a double is exactly.
+#[allow(clippy::cast_possible_truncation, reason = "whole numbers below 2^53 are integers")]
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_numbers_that_a_double_has_exactly_are_integers() {
+        assert_eq!(whole(-2.0), Some(-2));
+        assert_eq!(whole(9_007_199_254_740_992.0), Some(9_007_199_254_740_992));
+        for number in [0.5, 1e16, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(whole(number), None, "{number}");
+        }
+    }
+}
