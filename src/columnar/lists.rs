@@ -38,6 +38,11 @@ impl RecordLists {
         }
     }
 
+    /// Returns true if the element at this place is null itself.
+    pub(crate) fn is_null(&self, element: usize) -> bool {
+        self.records.is_null(element)
+    }
+
     /// Returns the number of all elements, those that are in no list included.
     pub(crate) fn len(&self) -> usize {
         self.records.len()

@@ -28,6 +28,7 @@ pub(crate) mod describe;
 mod forms;
 pub mod gather;
 pub(crate) mod lists;
+pub(crate) mod maps;
 pub(crate) mod null_arrays;
 pub(crate) mod projection;
 pub(crate) mod repeat;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray as _, Int64Array, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray as _, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use serde::{Serialize, Serializer};
@@ -180,6 +180,11 @@ pub(crate) fn strings(column: &dyn Array) -> Option<&StringArray> {
 /// Returns `column` as an array of integers, if it has the type of [`Kind::Long`].
 pub(crate) fn longs(column: &dyn Array) -> Option<&Int64Array> {
     column.as_primitive_opt::<Int64Type>()
+}
+
+/// Returns `column` as an array of doubles, if it has the type of [`Kind::Double`].
+pub(crate) fn doubles(column: &dyn Array) -> Option<&Float64Array> {
+    column.as_primitive_opt::<Float64Type>()
 }
 
 /// Returns `column` as an array of microseconds since the epoch, if it has the type of

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray as _, Int64Array, RecordBatch, new_null_array};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, new_null_array};
 use arrow::compute::interleave;
-use arrow::datatypes::Float64Type;
 use arrow::error::ArrowError;
 
+use crate::columnar::lists::RecordLists;
+use crate::columnar::maps::Maps;
 use crate::columnar::rewrite;
-use crate::columnar::values::strings;
+use crate::columnar::values::{doubles, strings};
 use crate::schema::{Field, Kind, PropertyType, TableSchema};
 use crate::table::flat::{ACTIONS, records};
 
@@ -31,7 +31,7 @@ struct Lifted {
     column: usize,
     key: String,
     of: PropertyType,
-    /// The list, and the fields of its records with key and value.
+    /// The list, and the fields of its records with key and value, by index.
     list: Option<[usize; 3]>,
     tags: Option<usize>,
 }
@@ -103,55 +103,35 @@ impl Lifted {
         // Where the value of each row is: in which of the arrays, and at which index.
         let nulls = new_null_array(column.data_type(), 1);
         let mut sources: Vec<ArrayRef> = vec![nulls];
-        let mut places = vec![(0, 0); column.len()];
-        let mut is_found = vec![false; column.len()];
+        let mut places: Vec<Option<(usize, usize)>> = vec![None; column.len()];
         if let Some([list, key, value]) = self.list {
-            let lists = columns.get(list).and_then(|list| list.as_list_opt::<i32>());
-            let lists = lists.ok_or_else(missing)?;
-            let entries = lists.values().as_struct_opt().ok_or_else(missing)?;
-            let keys = entries.columns().get(key).ok_or_else(missing)?;
-            let is_there = |entry: usize| entries.is_valid(entry);
-            let spans = Spans { offsets: lists.offsets(), of: lists };
-            self.find(spans, keys, is_there, sources.len(), (&mut places, &mut is_found))?;
-            sources.push(Arc::clone(entries.columns().get(value).ok_or_else(missing)?));
+            let lists = columns.get(list).and_then(RecordLists::of).ok_or_else(missing)?;
+            let keys = lists.member(key).and_then(|keys| strings(keys.as_ref()));
+            let keys = keys.ok_or_else(missing)?;
+            let is_it = |entry: &usize| {
+                !lists.is_null(*entry) && keys.is_valid(*entry) && keys.value(*entry) == self.key
+            };
+            for (row, place) in places.iter_mut().enumerate() {
+                *place = lists.elements(row).find(is_it).map(|entry| (sources.len(), entry));
+            }
+            sources.push(Arc::clone(lists.member(value).ok_or_else(missing)?));
         }
         if let Some(tags) = self.tags {
-            let maps = columns.get(tags).and_then(|tags| tags.as_map_opt()).ok_or_else(missing)?;
-            let spans = Spans { offsets: maps.offsets(), of: maps };
-            self.find(spans, maps.keys(), |_| true, sources.len(), (&mut places, &mut is_found))?;
+            let maps = columns.get(tags).and_then(Maps::of).ok_or_else(missing)?;
+            let keys = strings(maps.keys().as_ref()).ok_or_else(missing)?;
+            let is_it = |entry: &usize| keys.is_valid(*entry) && keys.value(*entry) == self.key;
+            for (row, place) in places.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
+                *place = maps.entries(row).find(is_it).map(|entry| (sources.len(), entry));
+            }
             sources.push(self.of_tags(maps.values()).ok_or_else(missing)?);
         }
-        if !is_found.contains(&true) {
+        if places.iter().all(Option::is_none) {
             return Ok(None);
         }
+        let places: Vec<(usize, usize)> =
+            places.into_iter().map(|place| place.unwrap_or((0, 0))).collect();
         let sources: Vec<&dyn Array> = sources.iter().map(AsRef::as_ref).collect();
         interleave(&sources, &places).map(Some)
-    }
-
-    /// Finds the first entry with the key of each row that has none yet, and notes its place.
-    fn find(
-        &self,
-        spans: Spans<'_>,
-        keys: &ArrayRef,
-        is_there: impl Fn(usize) -> bool,
-        source: usize,
-        (places, is_found): (&mut [(usize, usize)], &mut [bool]),
-    ) -> Result<(), ArrowError> {
-        let keys = strings(keys.as_ref())
-            .ok_or_else(|| ArrowError::SchemaError("keys are texts".to_owned()))?;
-        let rows = places.iter_mut().zip(is_found);
-        for (row, (place, is_found)) in rows.enumerate().filter(|(_, (_, found))| !**found) {
-            if spans.of.is_null(row) {
-                continue;
-            }
-            let is_it = |entry: &usize| {
-                is_there(*entry) && keys.is_valid(*entry) && keys.value(*entry) == self.key
-            };
-            if let Some(entry) = spans.row(row).find(is_it) {
-                (*place, *is_found) = ((source, entry), true);
-            }
-        }
-        Ok(())
     }
 
     /// Returns the values of tags as those of the column: of numbers, the whole ones for a long.
@@ -159,23 +139,8 @@ impl Lifted {
         if self.of != PropertyType::Long {
             return Some(Arc::clone(values));
         }
-        let numbers = values.as_primitive_opt::<Float64Type>()?;
+        let numbers = doubles(values.as_ref())?;
         Some(Arc::new(numbers.iter().map(|number| number.and_then(whole)).collect::<Int64Array>()))
-    }
-}
-
-/// The ranges of the entries of lists or maps.
-struct Spans<'a> {
-    offsets: &'a OffsetBuffer<i32>,
-    of: &'a dyn Array,
-}
-
-impl Spans<'_> {
-    fn row(&self, row: usize) -> std::ops::Range<usize> {
-        let at = |row: usize| {
-            self.offsets.get(row).and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(0)
-        };
-        at(row)..at(row + 1)
     }
 }
 

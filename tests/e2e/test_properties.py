@@ -117,10 +117,10 @@ def test_nothing_else_of_a_row_is_other(folder, command, local_lake):
     flags = ["--lake", local_lake.at.uri]
     land(folder, command, *flags, *configured(folder))
     named = local_lake.query("SELECT _extra FROM {t} WHERE userSessionId = 'a member of that name'")
-    assert json.loads(named[0][0]) ["/prop_plan"] == "not this"
+    assert json.loads(named[0][0])["/prop_plan"] == "not this"
     lists = local_lake.query("SELECT stringProperties FROM {t} WHERE userSessionId = 'the first of two'")
     assert [entry["value"] for entry in lists[0][0]] == ["a", "b"]
-    given = [json.loads(line) for line in command("sample", "--lake", local_lake.at.uri, "-n", "100").splitlines()]
+    given = [json.loads(line) for line in command("sample", "--lake", local_lake.at.uri, "--days", "1000").splitlines()]
     assert len(given) == len({**CASES, **TAGS})
     by_id = {document["userSessionId"]: document for document in given}
     assert by_id["a member of that name"]["prop_plan"] == "not this"
@@ -130,7 +130,7 @@ def test_nothing_else_of_a_row_is_other(folder, command, local_lake):
 
 def test_rules_for_personal_data_reach_the_columns(folder, command, local_lake):
     (folder / "privacy.key").write_text("x" * 64)
-    flags = configured(folder, 'privacy_key = "privacy.key"\n[privacy]\n"stringProperties.value" = "hash"\n'
+    flags = configured(folder, 'privacy_key = "privacy.key"\n[privacy]\n"stringProperties.plan" = "hash"\n'
                                '"stringTags" = "drop"\n"userActions.stringProperties" = "drop"\n')  # fmt: skip
     land(folder, command, "--lake", local_lake.at.uri, *flags)
     of_sessions, of_actions = lifted(local_lake)

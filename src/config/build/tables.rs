@@ -265,8 +265,8 @@ impl Builder<'_> {
         for (path, source) in &section.lines {
             let Some(action) = section.values.0.get(path) else { continue };
             if schemas.iter().any(|schema| schema.is_property(path)) {
-                let why = "is a column of [properties], which has what is left of the list of \
-                           properties: name that, as in \"stringProperties.value\"";
+                let why = "is a column of [properties], which has what rules leave of the property: \
+                           name that, as in \"stringProperties.plan\"";
                 self.refuse(format!("{source}: privacy.{path}"), why);
                 continue;
             }
