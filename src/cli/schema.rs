@@ -149,7 +149,9 @@ fn print_views(dialect: Dialect, args: &Args, environment: &Environment) -> Outc
     let namespace =
         options.catalog.map_or_else(|| vec!["sessionlake".to_owned()], |catalog| catalog.namespace);
     let place = Place { lake: &lake, namespace: &namespace };
-    let text = views::sql(dialect, &table, place, FLAT_COLUMNS)
+    let flat = options.tables.iter().filter(|flat| flat.rows.parent() == Some(&table.name));
+    let landed: Vec<&str> = flat.map(|flat| &*flat.name).collect();
+    let text = views::sql(dialect, &table, place, FLAT_COLUMNS, &landed)
         .map_err(|why| Failure::Usage(anyhow::anyhow!(why)))?;
     out::print(&text)
 }

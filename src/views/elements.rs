@@ -3,18 +3,25 @@
 //! Partition columns are those of the session's row, so that a filter on the day leaves files out; a
 //! flat table in the lake is partitioned by the element's own time.
 
-use super::dialect::Writer;
+use super::dialect::{Dialect, Writer};
 use super::promoted::with_old_values;
 use super::unnest::{ELEMENT, INDEX, Session, index, member, named, pointer, unnested};
 use super::{latest_name, properties};
 use crate::schema::Field;
+use crate::schema::render::sql_comment;
 use crate::table::flat::{Flat, POSITION, element, property_lists};
 
 /// Returns the views of those flat tables whose lists the table has.
 ///
+/// Trino can have no view by the name of a table: there those of `landed` tables are left out.
+///
 /// # Errors
 /// A field of an element has the name of a column that the view has for the session.
-pub(super) fn views(writer: &Writer<'_>, flat_columns: &[&str]) -> Result<String, String> {
+pub(super) fn views(
+    writer: &Writer<'_>,
+    flat_columns: &[&str],
+    landed: &[&str],
+) -> Result<String, String> {
     let mut text = String::new();
     for flat in Flat::ALL {
         let is_there = match flat.list() {
@@ -25,6 +32,11 @@ pub(super) fn views(writer: &Writer<'_>, flat_columns: &[&str]) -> Result<String
             continue;
         }
         let spec = flat.spec(writer.table, flat_columns)?;
+        if writer.dialect == Dialect::Trino && landed.contains(&&*spec.name) {
+            text.push_str(&sql_comment(&format!("{} is a table of its own.", spec.name)));
+            text.push('\n');
+            continue;
+        }
         let fields = &spec.schema.fields;
         let query = match flat.list() {
             Some(list) => of_list(writer, list, fields),

@@ -47,7 +47,7 @@ pub struct Place<'a> {
 }
 
 /// Returns the statements that create the views over `table`, ending in a newline. `flat_columns` are
-/// those columns of the session that flat tables have.
+/// those columns of the session that flat tables have, `landed` the names of flat tables in the lake.
 ///
 /// # Errors
 /// The table has no `userSessionId` or no `startTime`, so that its rows are no sessions. The text says so.
@@ -56,13 +56,14 @@ pub fn sql(
     table: &Spec,
     place: Place<'_>,
     flat_columns: &[&str],
+    landed: &[&str],
 ) -> Result<String, String> {
     let writer = Writer { dialect, table, place };
     check(&table.schema)?;
     let mut text = base::table(&writer);
     text.push_str(&base::latest(&writer));
     text.push_str(&sessions::view(&writer)?);
-    text.push_str(&elements::views(&writer, flat_columns)?);
+    text.push_str(&elements::views(&writer, flat_columns, landed)?);
     Ok(text)
 }
 

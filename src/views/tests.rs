@@ -23,7 +23,7 @@ fn user_sessions() -> Spec {
 fn text(dialect: Dialect, table: &Spec) -> String {
     let namespace = ["sessionlake".to_owned()];
     let place = Place { lake: "data/lake", namespace: &namespace };
-    sql(dialect, table, place, FLAT_COLUMNS).unwrap()
+    sql(dialect, table, place, FLAT_COLUMNS, &[]).unwrap()
 }
 
 #[test]
@@ -93,16 +93,30 @@ fn every_engine_gets_every_view_and_the_same_text_again() {
 }
 
 #[test]
+fn a_view_has_the_name_of_a_table_only_where_that_can_be() {
+    let place = Place { lake: "data/lake", namespace: &[] };
+    for dialect in ENGINES {
+        let sql = sql(dialect, &user_sessions(), place, FLAT_COLUMNS, &["user_events"]).unwrap();
+        assert_eq!(sql.contains("-- user_events is a table"), dialect == Dialect::Trino);
+        assert_eq!(
+            sql.contains("VIEW \"user_events\"") || sql.contains("VIEW `user_events`"),
+            dialect != Dialect::Trino
+        );
+        assert!(sql.contains("user_errors") && sql.ends_with(";\n"), "{sql}");
+    }
+}
+
+#[test]
 fn a_place_cannot_end_a_literal() {
     let namespace = ["a\"b".to_owned()];
     let place = Place { lake: "it's/\\lake", namespace: &namespace };
     let table = user_sessions();
-    let duckdb = sql(Dialect::Duckdb, &table, place, &[]).unwrap();
+    let duckdb = sql(Dialect::Duckdb, &table, place, &[], &[]).unwrap();
     assert!(duckdb.contains(r"'it''s/\lake/user_sessions/**/*.parquet'"), "{duckdb}");
-    let spark = sql(Dialect::Spark, &table, place, &[]).unwrap();
+    let spark = sql(Dialect::Spark, &table, place, &[], &[]).unwrap();
     assert!(spark.contains(r"(path 'it\'s/\\lake/user_sessions')"), "{spark}");
     let iceberg = Spec { format: Format::Iceberg, ..table };
-    let duckdb = sql(Dialect::Duckdb, &iceberg, place, &[]).unwrap();
+    let duckdb = sql(Dialect::Duckdb, &iceberg, place, &[], &[]).unwrap();
     assert!(duckdb.contains(r#""lake"."a""b"."user_sessions""#), "{duckdb}");
 }
 
@@ -134,7 +148,7 @@ fn a_table_without_the_keys_of_sessions_is_refused() {
         let avsc = format!(r#"{{"type": "record", "name": "t", "fields": [{fields}]}}"#);
         let schema = Arc::new(TableSchema::parse(&avsc).unwrap());
         let place = Place { lake: "data/lake", namespace: &[] };
-        let why = sql(Dialect::Trino, &spec("t", schema, ""), place, &[]).unwrap_err();
+        let why = sql(Dialect::Trino, &spec("t", schema, ""), place, &[], &[]).unwrap_err();
         assert!(why.contains("t has no column "), "{why}");
     }
 }
