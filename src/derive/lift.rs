@@ -140,7 +140,8 @@ impl Lifted {
             return Some(Arc::clone(values));
         }
         let numbers = doubles(values.as_ref())?;
-        Some(Arc::new(numbers.iter().map(|number| number.and_then(whole)).collect::<Int64Array>()))
+        let longs: Int64Array = numbers.iter().map(|number| number.and_then(whole)).collect();
+        Some(Arc::new(longs))
     }
 }
 
