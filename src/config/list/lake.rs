@@ -160,7 +160,7 @@ pub(crate) const DEDUP_MAX_ROWS: Setting = Setting {
     commands: SERVE,
     heading: LAKE_SECTION,
     help: "Remember at most so many rows for dedup, the latest ones, in the state directory.",
-    more: "A row takes about 60 bytes of disk there, and twice that for a moment.",
+    more: "A row takes about 120 bytes of disk there, and twice that for a moment.",
 };
 
 /// The setting `max_partitions`.
