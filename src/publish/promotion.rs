@@ -38,7 +38,7 @@ use crate::fields::Sum;
 use crate::journal::MAX_SETTINGS_BYTES;
 use crate::lake::{ColumnError, Lake, RecordError, StoreError};
 use crate::roll::manifest::Manifest;
-use crate::schema::{ColumnType, PromoteError, TableSchema};
+use crate::schema::{ColumnType, EXTRA, PromoteError};
 use crate::table::{CurrentSchema, Format, Tables};
 
 /// Name of the file in the state directory.
@@ -322,10 +322,15 @@ impl Promotion {
 /// Returns `tables` with a column that was promoted before; `None` for one that the configured schema has by
 /// now, of a table that is not configured, or that it cannot have any more.
 fn with_remembered(tables: &Tables, column: &Column) -> Option<Tables> {
-    let schema: &TableSchema = &tables.by_name(&column.table)?.schema;
+    let spec = tables.by_name(&column.table)?;
     let kind = ColumnType::parse(&column.column)?;
-    let next = match schema.promote(&column.pointer, kind) {
-        Ok(next) => tables.with_schema(&column.table, Arc::new(next)),
+    let next = match spec.schema.promote(&column.pointer, kind) {
+        // Who drops _extra keeps what the schema names, and nobody has named this.
+        Ok(_) if spec.privacy.drops(EXTRA) => Err("[privacy] drops _extra".to_owned()),
+        Ok(next) => spec
+            .privacy
+            .fit(&next)
+            .and_then(|()| tables.with_schema(&column.table, Arc::new(next))),
         Err(PromoteError::Exists(_)) => return None,
         Err(error) => Err(error.to_string()),
     };
@@ -338,4 +343,35 @@ fn with_remembered(tables: &Tables, column: &Column) -> Option<Tables> {
         );
     };
     next.inspect_err(told).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::TableSchema;
+    use crate::table::{Rules, Spec, Template};
+
+    #[test]
+    fn a_column_of_before_is_none_where_the_rules_of_now_would_not_hold_for_it() {
+        let tables = |rules: &str| {
+            let schema = TableSchema::builtin("user_sessions").unwrap();
+            let privacy = Rules::parse(rules).unwrap();
+            let spec = Spec { privacy, ..Spec::new("t", schema, Template::default()) };
+            Tables::new(vec![spec]).unwrap()
+        };
+        let column = |name: &str| Column {
+            table: "t".to_owned(),
+            pointer: "/plan".to_owned(),
+            column: name.to_owned(),
+        };
+        for (rules, column, is_there) in [
+            ("", column("long"), true),
+            ("/plan=drop", column("long"), true),
+            ("/plan=hash", column("string"), true),
+            ("/plan=hash", column("long"), false),
+            ("_extra=drop", column("string"), false),
+        ] {
+            assert_eq!(with_remembered(&tables(rules), &column).is_some(), is_there, "{rules}");
+        }
+    }
 }
