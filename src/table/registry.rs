@@ -77,7 +77,7 @@ pub(crate) fn recall(
     // now.
     let is_now = |table: &str| configured.id(table).is_some();
     let before = before.into_iter().filter(|table| {
-        !is_now(&table.table) && !table.parent().is_some_and(|parent| is_now(parent))
+        !is_now(&table.table) && !table.parent().is_some_and(is_now)
     });
     let before = before.map(|table| {
         let name = table.table.clone();
