@@ -327,10 +327,9 @@ fn with_remembered(tables: &Tables, column: &Column) -> Option<Tables> {
     let next = match spec.schema.promote(&column.pointer, kind) {
         // Who drops _extra keeps what the schema names, and nobody has named this.
         Ok(_) if spec.privacy.drops(EXTRA) => Err("[privacy] drops _extra".to_owned()),
-        Ok(next) => spec
-            .privacy
-            .fit(&next)
-            .and_then(|()| tables.with_schema(&column.table, Arc::new(next))),
+        Ok(next) => {
+            spec.privacy.fit(&next).and_then(|()| tables.with_schema(&column.table, Arc::new(next)))
+        }
         Err(PromoteError::Exists(_)) => return None,
         Err(error) => Err(error.to_string()),
     };

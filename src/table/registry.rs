@@ -76,9 +76,9 @@ pub(crate) fn recall(
     // Bodies of a table that is configured are landed as it is configured now, with its flat tables of
     // now.
     let is_now = |table: &str| configured.id(table).is_some();
-    let before = before.into_iter().filter(|table| {
-        !is_now(&table.table) && !table.parent().is_some_and(is_now)
-    });
+    let before = before
+        .into_iter()
+        .filter(|table| !is_now(&table.table) && !table.parent().is_some_and(is_now));
     let before = before.map(|table| {
         let name = table.table.clone();
         let waiting = || format!("bodies may wait for {name}, which was configured before");
