@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat};
 use serde_json::value::RawValue;
 
-use super::values::Value;
+use super::value::Value;
 use crate::schema::Form;
 
 /// Returns a number or boolean in the first form of `from`; as it is without forms.

@@ -40,4 +40,5 @@ pub mod statistics;
 #[cfg(test)]
 mod tests;
 pub mod types;
+pub(crate) mod value;
 pub(crate) mod values;

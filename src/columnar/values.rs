@@ -6,51 +6,14 @@ use arrow::array::{
     Array, ArrayRef, AsArray as _, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
 
 use super::forms;
+use super::value::Value;
 use crate::schema::{Field, Form, Kind};
 
 /// A column is not of the type that its [`Kind`] has.
 #[derive(Debug)]
 pub(crate) struct TypeMismatch;
-
-/// A cell as JSON has it.
-#[derive(Debug)]
-pub(crate) enum Value {
-    /// Null.
-    Null,
-    /// A boolean.
-    Boolean(bool),
-    /// An integer; of a timestamp, milliseconds since the epoch.
-    Long(i64),
-    /// A double.
-    Double(f64),
-    /// A string.
-    String(String),
-    /// A list, with its nulls.
-    Array(Vec<Value>),
-    /// A record without the fields that are null, or a map.
-    Object(BTreeMap<String, Value>),
-    /// JSON text that did not come from a column, as it was written.
-    Raw(Box<RawValue>),
-}
-
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Value::Null => serializer.serialize_unit(),
-            Value::Boolean(value) => serializer.serialize_bool(*value),
-            Value::Long(value) => serializer.serialize_i64(*value),
-            Value::Double(value) => serializer.serialize_f64(*value),
-            Value::String(text) => serializer.serialize_str(text),
-            Value::Array(items) => serializer.collect_seq(items),
-            Value::Object(members) => serializer.collect_map(members),
-            Value::Raw(raw) => raw.serialize(serializer),
-        }
-    }
-}
 
 /// Returns the members of the document of a record in row `row`, which exists, each under its path.
 /// `column` finds an array by the name of its field. A field whose array is missing, as that of an older

@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::extra::ACTION_ID;
-use crate::columnar::values::{Value, members, strings};
+use crate::columnar::value::Value;
+use crate::columnar::values::{members, strings};
 use crate::json::{Members, pointer_tokens};
 use crate::schema::{EXTRA, Field, Kind, TableSchema};
 

@@ -10,22 +10,12 @@
 //! it; a null is as good as missing.
 
 use super::cost;
-use super::extra::{LastStep, Path, PathStep};
+use super::extra::{LastStep, PathStep};
 use super::parser::{Parsed, Parser};
 use super::plan::{Beyond, Column, FieldNames, Group, GroupState, Prefix};
-use super::record::Key;
+use super::reading::{Key, Reading};
 use super::reject::Defect;
 use crate::columnar::builders::MAX_LEN;
-
-/// A record that is being read.
-#[derive(Clone, Copy)]
-pub(super) struct Reading<'r> {
-    pub(super) row: usize,
-    /// The path of the record.
-    pub(super) path: &'r Path<'r>,
-    /// The first entry of [`super::parser::Scratch::aliased`] that is of this record.
-    pub(super) first_aliased: usize,
-}
 
 impl Parser<'_> {
     /// Reads the value at `at` of a group; returns the position after it.

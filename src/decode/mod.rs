@@ -115,6 +115,7 @@ mod number;
 mod parser;
 mod plan;
 mod progress;
+mod reading;
 mod record;
 mod reject;
 mod rows;

@@ -4,25 +4,13 @@
 //! know is passed over by a loop, so that no input makes the call stack deeper than the schema is.
 //! Records and values ([`Parser::value`]) call each other, as JSON has one within the other.
 
-use std::ops::Range;
-
 use super::conflicts::Conflict;
 use super::extra::{LastStep, Path, PathStep};
-use super::members::Reading;
 use super::parser::{Parsed, Parser, Scratch};
 use super::plan::{Column, FieldIndex, FieldNames, RecordBuilder};
+use super::reading::{Key, Reading};
 use super::reject::Defect;
 use super::scan;
-
-/// A key of a record, as it was found.
-pub(super) enum Key {
-    /// The number of the name.
-    Known(u16),
-    /// The range of an unknown name in the body, without quotes and without escapes.
-    Plain(Range<usize>),
-    /// An unknown name with escapes, decoded in [`Scratch::key`].
-    Escaped,
-}
 
 impl Parser<'_> {
     /// Reads the document at `at` into row `row`; returns the position after it.

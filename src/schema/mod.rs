@@ -126,6 +126,11 @@ pub enum SchemaError {
     },
 }
 
+/// Refuses a schema for what is at this path.
+fn refuse<T>(at: &str, why: impl Into<String>) -> Result<T, SchemaError> {
+    Err(SchemaError::Refused { at: at.to_owned(), why: why.into() })
+}
+
 /// The schema of one table. The default has no columns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableSchema {

@@ -31,7 +31,7 @@ use std::collections::HashMap;
 use super::fingerprint::fingerprint;
 use super::json::Node;
 use super::parse_member::{check_members, forms_of, member_of};
-use super::{Field, Kind, Member, SchemaError, TableSchema};
+use super::{Field, Kind, Member, SchemaError, TableSchema, refuse};
 
 const SUPPORTED: &str = "supported are string, long, double, boolean, long with logicalType \
      timestamp-millis, array, map (of those scalars) and record, alone or in a union with null";
@@ -260,10 +260,6 @@ impl Parser {
         };
         refuse(at, format!("unsupported type {name}{hint}; {SUPPORTED}"))
     }
-}
-
-pub(super) fn refuse<T>(at: &str, why: impl Into<String>) -> Result<T, SchemaError> {
-    Err(SchemaError::Refused { at: at.to_owned(), why: why.into() })
 }
 
 /// Returns `name` with the namespace around it, unless it has its own.

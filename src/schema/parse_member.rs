@@ -18,9 +18,8 @@ use std::collections::BTreeMap;
 
 use super::json::Node;
 use super::member::{Form, JsonPath, Member};
-use super::parse::refuse;
 use super::properties::{Property, PropertyType};
-use super::{Field, Kind, SchemaError};
+use super::{Field, Kind, SchemaError, refuse};
 
 /// The most names of a path: each makes the decoder recurse once.
 const MOST_NAMES: usize = 16;
