@@ -1,9 +1,8 @@
 //! Fingerprints of rows.
 
 use arrow::array::{Array as _, RecordBatch};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::columnar::row_bytes::{OtherType, RowBytes};
+use crate::columnar::row_bytes::{OtherType, RowBytes, RowKey};
 use crate::schema::{INGEST_ID, INGEST_TIME, TableSchema};
 
 /// A hash of the table and the values of a row.
@@ -24,15 +23,15 @@ pub(crate) fn check_table(schema: &TableSchema) -> Result<(), &'static str> {
 /// Makes the fingerprints of the rows of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Fingerprints {
-    seed: u64,
+    key: RowKey,
     /// Name of the table, and its end.
     table: Vec<u8>,
 }
 
 impl Fingerprints {
-    /// Makes fingerprints of rows of `table` with `seed`.
-    pub(crate) fn new(table: &str, seed: u64) -> Fingerprints {
-        Fingerprints { seed, table: [table.as_bytes(), b"\n"].concat() }
+    /// Makes fingerprints of rows of `table` with the key `key`.
+    pub(crate) fn new(table: &str, key: [u64; 2]) -> Fingerprints {
+        Fingerprints { key: RowKey::new(key), table: [table.as_bytes(), b"\n"].concat() }
     }
 
     /// Returns the fingerprint of each row; none of rows that are not compared.
@@ -40,17 +39,17 @@ impl Fingerprints {
     /// # Errors
     /// A column has a type that no table has.
     pub(crate) fn of(&self, batch: &RecordBatch) -> Result<Vec<Option<Fingerprint>>, OtherType> {
-        let rows = RowBytes::new(batch, &[INGEST_TIME, INGEST_ID])?;
-        let key: Option<Vec<_>> = KEY.iter().map(|name| batch.column_by_name(name)).collect();
-        let Some(key) = key else { return Ok(vec![None; batch.num_rows()]) };
+        let rows = RowBytes::new(batch, &[INGEST_TIME, INGEST_ID], self.key)?;
+        let columns: Option<Vec<_>> = KEY.iter().map(|name| batch.column_by_name(name)).collect();
+        let Some(columns) = columns else { return Ok(vec![None; batch.num_rows()]) };
         let mut bytes = self.table.clone();
         let all = (0..batch.num_rows()).map(|row| {
-            if key.iter().any(|column| column.is_null(row)) {
+            if columns.iter().any(|column| column.is_null(row)) {
                 return None;
             }
             bytes.truncate(self.table.len());
             rows.write(row, &mut bytes);
-            Some(xxh3_128_with_seed(&bytes, self.seed))
+            Some(self.key.hash(&bytes))
         });
         Ok(all.collect())
     }

@@ -16,6 +16,8 @@ use crate::record::{Micros, Roll, Seq};
 const NAME: &str = "dedup.redb";
 /// Memory that a row of an open roll takes, at most.
 const ROW_BYTES: u64 = 64;
+/// Rows that a roll may have beyond those at which it ends: it ends between bodies.
+const MORE_ROWS: usize = 100_000;
 
 /// The options of an index.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,7 @@ pub(crate) struct Index {
     place: Place,
     node: Arc<str>,
     options: IndexOptions,
-    seed: u64,
+    key: [u64; 2],
     state: Mutex<State>,
 }
 
@@ -87,18 +89,20 @@ impl Index {
     }
 
     pub(super) fn at(place: Place, node: &str, options: IndexOptions) -> anyhow::Result<Index> {
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(std::io::Error::other).context("no random seed")?;
+        let mut key = [[0; 8]; 2];
+        getrandom::fill(key.as_flattened_mut())
+            .map_err(std::io::Error::other)
+            .context("no random key")?;
         let mut index = Index {
             place,
             node: node.into(),
             options,
-            seed: u64::from_le_bytes(seed),
+            key: key.map(u64::from_le_bytes),
             state: Mutex::new(State { file: None, open: OpenRolls::default() }),
         };
         match index.open_file() {
             Ok(file) => {
-                index.seed = file.seed;
+                index.key = file.key;
                 index.state.lock().file = Some(Arc::new(file));
             }
             Err(error) => told("open", &error),
@@ -106,15 +110,20 @@ impl Index {
         Ok(index)
     }
 
-    /// Returns the seed of fingerprints.
-    pub(crate) fn seed(&self) -> u64 {
-        self.seed
+    /// Returns the key of fingerprints.
+    pub(crate) fn key(&self) -> [u64; 2] {
+        self.key
     }
 
     /// Returns the number of rows at which a roll ends.
     pub(crate) fn most_open_rows(&self) -> usize {
         let rows = self.options.memory_bytes / 32 / ROW_BYTES;
         usize::try_from(rows).unwrap_or(usize::MAX).max(1_000)
+    }
+
+    /// Returns the number of rows of a roll that are held: a body may have millions.
+    fn most_held_rows(&self) -> usize {
+        self.most_open_rows().saturating_add(MORE_ROWS)
     }
 
     /// Begins to fill rolls of the bodies from `from` on, none of which are in a sealed roll. Rolls before
@@ -130,6 +139,14 @@ impl Index {
         })
     }
 
+    /// Forgets all rows: the lake does not have them, or not all of them.
+    ///
+    /// # Errors
+    /// The index cannot be brought up to date, and not be deleted either.
+    pub(crate) fn forget_all(&self) -> anyhow::Result<()> {
+        self.change(IndexFile::forget_all)
+    }
+
     /// Forgets the rows of bodies that are `chosen`: they do not land.
     ///
     /// # Errors
@@ -139,13 +156,15 @@ impl Index {
     }
 
     /// Tells which of `rows`, in the order of the bodies, are left out of `roll`, by their numbers among
-    /// them, with the body of the first if that is in the same roll. The others are firsts from now on.
+    /// them, with the body of the first if that is in the same roll. The others are firsts from now on, as
+    /// long as there is memory for them.
     pub(crate) fn decide(
         &self,
         roll: Roll,
         window_us: i64,
         rows: &[Option<Candidate>],
     ) -> Vec<(usize, Option<Seq>)> {
+        let most = self.most_held_rows();
         let mut state = self.state.lock();
         // Rows that are no longer held in memory are in it.
         let mut stored = state.file.clone().and_then(|file| self.or_told(file.rows()));
@@ -159,7 +178,7 @@ impl Index {
             let is_double = self.is_stored(&mut stored, fingerprint, at, window_us);
             match is_double {
                 true => doubles.push((number, None)),
-                false => state.open.add(roll, fingerprint, First { seq, at }),
+                false => state.open.add(roll, fingerprint, First { seq, at }, most),
             }
         }
         doubles
@@ -173,10 +192,17 @@ impl Index {
     /// Stores the rows of a roll that ends with the body `last` and is about to be sealed. Durable on
     /// return, or the rows are forgotten and reported.
     pub(crate) fn store(&self, roll: Roll, last: Seq) {
-        let (rows, file) = {
+        let (rows, unheld, file) = {
             let state = self.state.lock();
-            (state.open.sorted(roll), state.file.clone())
+            (state.open.sorted(roll), state.open.unheld(roll), state.file.clone())
         };
+        if unheld > 0 {
+            metrics::counter!(names::DEDUP_EVICTED).increment(unheld);
+            tracing::warn!(
+                "roll {roll} has more rows than dedup has memory for: {unheld} are not remembered, and \
+                 doubles of them land"
+            );
+        }
         let limits = Limits { window_us: self.options.window_us, max_rows: self.options.max_rows };
         if rows.is_empty() {
             return self.state.lock().open.remove(roll);
@@ -211,12 +237,18 @@ impl Index {
         let file = file.map_or_else(|| self.reopen_file().map(Arc::new), Ok);
         let changed = file.and_then(|file| change(&file).map(|()| file));
         let file = match changed {
-            Ok(file) => Some(file),
+            Ok(file) => {
+                if let Some(rows) = self.or_told(file.len()) {
+                    metrics::gauge!(names::DEDUP_ROWS).set(rows as f64);
+                }
+                Some(file)
+            }
             Err(error) => {
                 told("bring up to date", &error);
                 put_away(&self.place, false).context(
                     "the index of dedup has rows that do not land, and cannot be deleted",
                 )?;
+                metrics::gauge!(names::DEDUP_ROWS).set(0.0);
                 self.or_told(self.reopen_file()).map(Arc::new)
             }
         };
@@ -228,7 +260,7 @@ impl Index {
     fn open_file(&self) -> Result<IndexFile, IndexError> {
         let cache = usize::try_from(self.options.memory_bytes / 32).unwrap_or(usize::MAX);
         let cache = cache.clamp(1 << 20, 64 << 20);
-        let open = || IndexFile::open(&self.place, &self.node, self.seed, cache);
+        let open = || IndexFile::open(&self.place, &self.node, self.key, cache);
         match open() {
             Err(IndexError::Other(why)) => {
                 tracing::warn!(
@@ -246,7 +278,7 @@ impl Index {
     /// Opens the file of this life. Another one that was put in its place is put away.
     fn reopen_file(&self) -> Result<IndexFile, IndexError> {
         let file = self.open_file()?;
-        if file.seed == self.seed {
+        if file.key == self.key {
             return Ok(file);
         }
         drop(file);

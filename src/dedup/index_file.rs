@@ -21,8 +21,10 @@ const ROWS: TableDefinition<'_, u128, (u64, i64)> = TableDefinition::new("rows")
 const ROLLS: TableDefinition<'_, u64, (u64, i64)> = TableDefinition::new("rolls");
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const NAMES: TableDefinition<'_, &str, &str> = TableDefinition::new("names");
+/// The halves of the key of its hashes.
+const KEY: [&str; 2] = ["key", "key2"];
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// The place of the file.
 #[derive(Clone, Debug)]
@@ -48,7 +50,7 @@ pub(super) enum IndexError {
 /// An index that is open.
 pub(super) struct IndexFile {
     database: Database,
-    pub(super) seed: u64,
+    pub(super) key: [u64; 2],
 }
 
 /// A roll in the index.
@@ -76,14 +78,14 @@ pub(super) struct Stored {
 }
 
 impl IndexFile {
-    /// Opens the index of the node `node`, or begins one with `seed`.
+    /// Opens the index of the node `node`, or begins one with `key`.
     ///
     /// # Errors
     /// [`IndexError`].
     pub(super) fn open(
         place: &Place,
         node: &str,
-        seed: u64,
+        key: [u64; 2],
         cache_bytes: usize,
     ) -> Result<IndexFile, IndexError> {
         guarded(|| {
@@ -101,8 +103,8 @@ impl IndexFile {
                 Place::Fake(file) => builder.create_with_backend(file.clone()),
             };
             let database = database.map_err(|error| of_open(&error))?;
-            let seed = about(&database, node, seed)?;
-            Ok(IndexFile { database, seed })
+            let key = about(&database, node, key)?;
+            Ok(IndexFile { database, key })
         })
     }
 
@@ -117,6 +119,17 @@ impl IndexFile {
         })
     }
 
+    /// Returns the number of rows.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub(super) fn len(&self) -> Result<u64, IndexError> {
+        guarded(|| {
+            let read = self.database.begin_read().map_err(away)?;
+            read.open_table(ROWS).map_err(away)?.len().map_err(away)
+        })
+    }
+
     /// Returns the last body that rows were stored of.
     ///
     /// # Errors
@@ -127,6 +140,19 @@ impl IndexFile {
             let table = read.open_table(ABOUT).map_err(away)?;
             let last = table.get("last").map_err(away)?.map_or(0, |last| last.value());
             Ok(Seq(last))
+        })
+    }
+
+    /// Deletes all rows. Durable on return.
+    ///
+    /// # Errors
+    /// [`IndexError`]. All of them are deleted, or none.
+    pub(super) fn forget_all(&self) -> Result<(), IndexError> {
+        self.write(|write| {
+            write.delete_table(ROWS).map_err(away)?;
+            write.delete_table(ROLLS).map_err(away)?;
+            write.open_table(ROWS).map_err(away)?;
+            write.open_table(ROLLS).map(drop).map_err(away)
         })
     }
 
@@ -259,10 +285,10 @@ pub(super) fn cut(rolls: &[StoredRoll], len: u64, limits: Limits) -> Option<Cut>
     Some(Cut { from, expired })
 }
 
-/// Reads what the index says of itself, or writes it if it is new. Returns the seed.
-fn about(database: &Database, node: &str, seed: u64) -> Result<u64, IndexError> {
+/// Reads what the index says of itself, or writes it if it is new. Returns the key of its hashes.
+fn about(database: &Database, node: &str, key: [u64; 2]) -> Result<[u64; 2], IndexError> {
     let write = database.begin_write().map_err(away)?;
-    let seed = {
+    let key = {
         let mut about = write.open_table(ABOUT).map_err(away)?;
         let mut names = write.open_table(NAMES).map_err(away)?;
         write.open_table(ROWS).map_err(away)?;
@@ -270,7 +296,9 @@ fn about(database: &Database, node: &str, seed: u64) -> Result<u64, IndexError> 
         let version = about.get("version").map_err(away)?.map(|version| version.value());
         if version.is_none() {
             about.insert("version", VERSION).map_err(away)?;
-            about.insert("seed", seed).map_err(away)?;
+            for (name, half) in KEY.into_iter().zip(key) {
+                about.insert(name, half).map_err(away)?;
+            }
             names.insert("node", node).map_err(away)?;
         } else if version != Some(VERSION) {
             return Err(IndexError::Other("it is of another version of this program".to_owned()));
@@ -279,11 +307,15 @@ fn about(database: &Database, node: &str, seed: u64) -> Result<u64, IndexError> 
         if theirs.as_deref() != Some(node) {
             return Err(IndexError::Other("it is of another node".to_owned()));
         }
-        let seed = about.get("seed").map_err(away)?.map(|seed| seed.value());
-        seed.ok_or_else(|| IndexError::Other("it has no seed".to_owned()))?
+        let half = |name| {
+            let half = about.get(name).map_err(away)?.map(|half| half.value());
+            half.ok_or_else(|| IndexError::Other("it has no key".to_owned()))
+        };
+        let [first, second] = KEY;
+        [half(first)?, half(second)?]
     };
     write.commit().map_err(away)?;
-    Ok(seed)
+    Ok(key)
 }
 
 fn set_last(write: &WriteTransaction, last: Seq) -> Result<(), IndexError> {

@@ -7,7 +7,7 @@
 //! Bodies and rows are in order, each as the distance from the one before, and numbers are LEB128. A row
 //! has the number that it has among the rows of its body.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
@@ -20,28 +20,38 @@ const MOST_BYTES: usize = 64 << 20;
 
 /// The rows that a roll leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LeftOut {
-    /// Number of the row, and the body of its first if that is of the same roll.
-    bodies: BTreeMap<Seq, Vec<(u64, Option<Seq>)>>,
-    rows: usize,
+pub(crate) struct LeftOut(Vec<Row>);
+
+/// A row that is left out: 32 bytes, of which a roll has hundreds of thousands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    body: Seq,
+    number: u64,
+    /// The body of its first if that is of the same roll.
+    first: Option<Seq>,
+}
+
+impl Row {
+    fn place(&self) -> (Seq, u64) {
+        (self.body, self.number)
+    }
 }
 
 impl LeftOut {
-    /// Adds a row of a body, which comes after those that were added. Its first is in the body `first` of
-    /// the same roll, or in an earlier roll.
-    pub(crate) fn add(&mut self, body: Seq, row: u64, first: Option<Seq>) {
-        self.bodies.entry(body).or_default().push((row, first));
-        self.rows += 1;
+    /// Adds a row of a body, which comes after those of its body that were added. Its first is in the body
+    /// `first` of the same roll, or in an earlier roll.
+    pub(crate) fn add(&mut self, body: Seq, number: u64, first: Option<Seq>) {
+        self.0.push(Row { body, number, first });
     }
 
     /// Returns the number of rows.
     pub(crate) fn len(&self) -> usize {
-        self.rows
+        self.0.len()
     }
 
     /// Returns true when there are none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.0.is_empty()
     }
 
     /// Writes the list as text.
@@ -49,16 +59,20 @@ impl LeftOut {
     /// # Errors
     /// The compressor, of which no failure is known.
     pub(crate) fn to_text(&self) -> std::io::Result<String> {
+        // Bodies of several tables are not in order.
+        let mut rows = self.0.clone();
+        rows.sort_unstable_by_key(Row::place);
         let (mut bytes, mut before) = (Vec::new(), 0);
-        for (Seq(body), rows) in &self.bodies {
+        for rows in rows.chunk_by(|one, next| one.body == next.body) {
+            let Some(Row { body: Seq(body), .. }) = rows.first() else { continue };
             put(body.saturating_sub(before), &mut bytes);
             put(rows.len() as u64, &mut bytes);
             before = *body;
             let mut row_before = 0;
-            for (row, first) in rows {
-                put(row.saturating_sub(row_before), &mut bytes);
+            for Row { number, first, .. } in rows {
+                put(number.saturating_sub(row_before), &mut bytes);
                 put(first.map_or(0, |first| 1 + body.saturating_sub(first.0)), &mut bytes);
-                row_before = *row;
+                row_before = *number;
             }
         }
         Ok(STANDARD.encode(zstd::bulk::compress(&bytes, 3)?))
@@ -117,7 +131,8 @@ fn take(rest: &mut &[u8]) -> anyhow::Result<u64> {
 /// The rows that a sealed roll leaves out when it is made again.
 #[derive(Debug, Default)]
 pub(crate) struct Redone {
-    list: LeftOut,
+    /// In order.
+    rows: Vec<Row>,
     /// Bodies that have firsts of doubles of the same roll.
     firsts: BTreeSet<Seq>,
     /// Those of them that have given rows to the roll.
@@ -127,8 +142,10 @@ pub(crate) struct Redone {
 impl Redone {
     /// Makes a roll again that left out the rows of `list`.
     pub(crate) fn new(list: LeftOut) -> Redone {
-        let firsts = list.bodies.values().flatten().filter_map(|(_, first)| *first).collect();
-        Redone { list, firsts, there: BTreeSet::new() }
+        let LeftOut(mut rows) = list;
+        rows.sort_unstable_by_key(Row::place);
+        let firsts = rows.iter().filter_map(|row| row.first).collect();
+        Redone { rows, firsts, there: BTreeSet::new() }
     }
 
     /// Takes note that the roll has rows of `body`.
@@ -141,9 +158,8 @@ impl Redone {
     /// Tells whether a row of a body that was begun is left out. One whose first is in a body that is
     /// gone or set aside since is not.
     pub(crate) fn leaves_out(&self, body: Seq, row: u64) -> bool {
-        let Some(rows) = self.list.bodies.get(&body) else { return false };
-        let Ok(at) = rows.binary_search_by_key(&row, |(row, _)| *row) else { return false };
-        let first = rows.get(at).and_then(|(_, first)| *first);
+        let Ok(at) = self.rows.binary_search_by_key(&(body, row), Row::place) else { return false };
+        let first = self.rows.get(at).and_then(|row| row.first);
         first.is_none_or(|first| self.there.contains(&first))
     }
 }

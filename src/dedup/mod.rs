@@ -20,8 +20,9 @@
 //!
 //! The columns, and not the bytes of the document: bytes would have to be put in a canonical form to
 //! be compared, and would be those before the privacy rules. Rows are hashed on the decode threads, to
-//! 128 bits, with a seed that is random and of this index alone: from outside nobody makes two rows with
-//! one fingerprint, and a fingerprint says no more than the row in the lake does.
+//! 128 bits, with a key that is random and of this index alone, by a function that is made for that
+//! (SipHash-1-3; of hashes without such a promise, collisions for any key are published): from outside
+//! nobody makes two rows with one fingerprint, and a fingerprint says no more than the row in the lake does.
 //!
 //! # Where it is decided
 //! In the batcher, which has the rows in the order of their bodies, and only while a roll is filled for
@@ -34,11 +35,12 @@
 //! ```text
 //! <state>/dedup.redb   rows:  fingerprint u128 → (body u64, received at i64 µs) of the first
 //!                      rolls: first body u64 → (rows, latest receipt i64 µs)
-//!                      about: node, seed, last body, version
+//!                      about: node, key, last body, version
 //! ```
 //! redb keeps it: one file, transactions that are whole after a crash, a cache of a size that is given,
 //! no threads and no dependencies. Rows of the open roll and of those that wait for the publisher are
-//! held in memory; a roll ends when they are many.
+//! held in memory; a roll ends when they are many. It ends between bodies, and a body can have millions: of
+//! those past a limit doubles land.
 //!
 //! Before a roll is sealed, its rows are stored in one transaction, with one sync. A roll is sealed when
 //! all rolls before it have landed, so what is stored of earlier rolls has landed by then:
@@ -49,6 +51,10 @@
 //! | before the seal | as above: entries of bodies in no seal are deleted when new rolls begin |
 //! | before the roll has landed | the roll is made again by its seal; its entries are right |
 //! | later | nothing is left to do |
+//!
+//! Before any of that, a start and each engine after it ask the lake for the receipt of the last roll that
+//! has landed. A lake without it is not the one that has the rows, or is an older copy, and all entries are
+//! deleted.
 //!
 //! Entries whose rows will not land, since a sealed roll lost bodies or sets them aside, are deleted
 //! before the roll is put. An index from which entries cannot be deleted is deleted as a whole; if that

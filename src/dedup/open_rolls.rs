@@ -27,6 +27,8 @@ impl First {
 pub(super) struct OpenRoll {
     pub(super) roll: Roll,
     pub(super) rows: HashMap<Fingerprint, First>,
+    /// Rows that are not held, as there were too many.
+    pub(super) unheld: u64,
 }
 
 /// The rolls, in order; the last one is being filled.
@@ -53,14 +55,22 @@ impl OpenRolls {
         found.filter(|(_, first)| first.covers(at, window_us))
     }
 
-    /// Adds a row of `roll`, which is the last one or comes after it.
-    pub(super) fn add(&mut self, roll: Roll, fingerprint: Fingerprint, first: First) {
+    /// Adds a row of `roll`, which is the last one or comes after it, unless `most` of it are held.
+    pub(super) fn add(&mut self, roll: Roll, fingerprint: Fingerprint, first: First, most: usize) {
         if self.0.back().is_none_or(|last| last.roll != roll) {
-            self.0.push_back(OpenRoll { roll, rows: HashMap::new() });
+            self.0.push_back(OpenRoll { roll, rows: HashMap::new(), unheld: 0 });
         }
-        if let Some(last) = self.0.back_mut() {
+        let Some(last) = self.0.back_mut() else { return };
+        if last.rows.len() < most || last.rows.contains_key(&fingerprint) {
             last.rows.insert(fingerprint, first);
+        } else {
+            last.unheld += 1;
         }
+    }
+
+    /// Returns the number of rows of `roll` that are not held.
+    pub(super) fn unheld(&self, roll: Roll) -> u64 {
+        self.0.iter().filter(|open| open.roll == roll).map(|open| open.unheld).sum()
     }
 
     /// Returns the number of rows of `roll`.

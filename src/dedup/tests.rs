@@ -33,7 +33,7 @@ fn fingerprints(schema: &str, documents: &[&str]) -> Vec<Option<Fingerprint>> {
     }
     let decoded = decoder.finish();
     assert_eq!(decoded.batch.num_rows(), documents.len());
-    Fingerprints::new("user_sessions", 7).of(&decoded.batch).unwrap()
+    Fingerprints::new("user_sessions", [7, 8]).of(&decoded.batch).unwrap()
 }
 
 const KEYS: &str = r#""tenantId":"t","userSessionId":"s","startTime":1700000000000"#;
@@ -97,7 +97,7 @@ fn rows_that_differ_anywhere_have_other_fingerprints() {
 }
 
 #[test]
-fn another_column_in_the_schema_changes_no_row_without_it_and_other_tables_and_seeds_all() {
+fn another_column_in_the_schema_changes_no_row_without_it_and_other_tables_and_keys_all() {
     let fields = r#"{"name": "tenantId", "type": "string"}, {"name": "userSessionId", "type": "string"},
         {"name": "startTime", "type": "long"}, {"name": "m", "type": {"type": "map", "values": "long"}}"#;
     let schema =
@@ -124,7 +124,7 @@ fn another_column_in_the_schema_changes_no_row_without_it_and_other_tables_and_s
         stored: None,
     });
     let batch = decoder.finish().batch;
-    let of = |table: &str, seed| Fingerprints::new(table, seed).of(&batch).unwrap()[0];
+    let of = |table: &str, half| Fingerprints::new(table, [half, 0]).of(&batch).unwrap()[0];
     assert_ne!(of("a", 1), of("b", 1));
     assert_ne!(of("a", 1), of("a", 2));
 }
@@ -196,16 +196,16 @@ fn an_index_of_another_node_is_begun_anew() {
     index.begin(Seq(1)).unwrap();
     index.decide(Roll(1), 100, &[candidate(7, 1, 0)]);
     index.store(Roll(1), Seq(1));
-    let seed = index.seed();
+    let key = index.key();
     drop(index);
     let index = Index::on_fake(file.clone(), NODE, OPTIONS);
     index.begin(Seq(2)).unwrap();
-    assert_eq!(index.seed(), seed);
+    assert_eq!(index.key(), key);
     assert_eq!(index.decide(Roll(2), 100, &[candidate(7, 2, 0)]), [(0, None)]);
     drop(index);
     let index = Index::on_fake(file, "other", OPTIONS);
     index.begin(Seq(2)).unwrap();
-    assert_ne!(index.seed(), seed);
+    assert_ne!(index.key(), key);
     assert_eq!(index.decide(Roll(2), 100, &[candidate(7, 2, 0)]), []);
 }
 
@@ -241,6 +241,37 @@ fn an_index_that_can_neither_be_brought_up_to_date_nor_deleted_lands_nothing() {
     file.dies_with(|| false);
     index.begin(Seq(1)).unwrap();
     assert_eq!(index.decide(Roll(1), 100, &[candidate(7, 2, 0)]), []);
+}
+
+#[test]
+fn rows_of_a_roll_that_memory_has_no_room_for_land_again_and_the_others_do_not() {
+    let options = IndexOptions { memory_bytes: 0, max_rows: 1 << 30, ..OPTIONS };
+    let index = Index::on_fake(FakeFile::default(), NODE, options);
+    index.begin(Seq(1)).unwrap();
+    let held = 101_000;
+    let rows: Vec<_> = (0..held + 2).map(|row| candidate(row, 1, 0)).collect();
+    assert_eq!(index.decide(Roll(1), 100, &rows), []);
+    assert_eq!(index.open_rows(Roll(1)), held as usize);
+    let again = [candidate(0, 2, 0), candidate(held - 1, 2, 0), candidate(held, 2, 0)];
+    let of_this_roll = [(0, Some(Seq(1))), (1, Some(Seq(1)))];
+    assert_eq!(index.decide(Roll(1), 100, &again), of_this_roll);
+    // A new roll has room again.
+    index.store(Roll(1), Seq(2));
+    assert_eq!(index.decide(Roll(2), 100, &again), [(0, None), (1, None)]);
+    assert_eq!(index.decide(Roll(2), 100, &again), [(0, None), (1, None), (2, Some(Seq(2)))]);
+}
+
+#[test]
+fn an_index_that_forgets_all_knows_nothing_and_goes_on() {
+    let index = Index::on_fake(FakeFile::default(), NODE, OPTIONS);
+    index.begin(Seq(1)).unwrap();
+    index.decide(Roll(1), 100, &[candidate(7, 1, 0)]);
+    index.store(Roll(1), Seq(1));
+    index.forget_all().unwrap();
+    index.begin(Seq(2)).unwrap();
+    assert_eq!(index.decide(Roll(2), 100, &[candidate(7, 2, 0)]), []);
+    index.store(Roll(2), Seq(2));
+    assert_eq!(index.decide(Roll(3), 100, &[candidate(7, 3, 0)]), [(0, None)]);
 }
 
 /// A step of a life of the index.

@@ -77,8 +77,8 @@ fn lifted(fields: &[Field]) -> Vec<Lifted> {
                 entries.iter().position(|f| f.name == "value" && f.kind == *property.of.kind())?;
             Some([list, key, value])
         });
-        let is_map = |at: &usize| fields.get(*at).is_some_and(|f| matches!(f.kind, Kind::Map(_)));
-        let tags = property.of.tags().and_then(find).filter(is_map);
+        let is_it = |at: &usize| fields.get(*at).is_some_and(|f| property.of.takes_tags(&f.kind));
+        let tags = property.of.tags().and_then(find).filter(is_it);
         Some(Lifted { column, key: property.key.clone(), of: property.of, list, tags })
     };
     fields.iter().enumerate().filter_map(of).collect()
@@ -155,6 +155,36 @@ fn whole(number: f64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Decoder;
+    use crate::record::{Body, Form, Micros, Seq};
+
+    /// A schema of one's own can say anything of the tags.
+    #[test]
+    fn tags_of_another_type_are_none() {
+        for (map, of) in [("long", "string"), ("long", "long"), ("string", "double")] {
+            let tags = if of == "string" { "stringTags" } else { "numTags" };
+            let schema = format!(
+                r#"{{"type": "record", "name": "t", "fields": [
+                    {{"name": "{tags}", "type": {{"type": "map", "values": "{map}"}}}},
+                    {{"name": "p", "type": ["null", "{of}"], "property": ["{of}", "a"]}}]}}"#
+            );
+            let schema = Arc::new(TableSchema::parse(&schema).unwrap());
+            let mut decoder = Decoder::new(Arc::clone(&schema), "n".into());
+            let value = if map == "long" { "1" } else { "\"x\"" };
+            decoder.push(&Body {
+                seq: Seq(1),
+                received_at: Micros(0),
+                table: "t".into(),
+                form: Form::Ndjson,
+                first_line: 1,
+                bytes: format!("{{\"{tags}\":{{\"a\":{value}}}}}").into(),
+                stored: None,
+            });
+            let batch = decoder.finish().batch;
+            let lifted = Lift::new(&schema).unwrap().apply(&batch).unwrap();
+            assert_eq!(lifted.column_by_name("p").unwrap().null_count(), 1, "{map} {of}");
+        }
+    }
 
     #[test]
     fn only_whole_numbers_that_a_double_has_exactly_are_integers() {

@@ -44,9 +44,17 @@ const WITH_EVENTS: &str = r#"{"type": "record", "name": "visits", "fields": [
         {"type": "record", "name": "event", "fields": [{"name": "of", "type": "string"}]}]}}
 ]}"#;
 
+/// The columns by which sessions are compared.
+const KEYS: &str = r#"
+    {"name": "tenantId", "type": ["null", "string"], "default": null},
+    {"name": "userSessionId", "type": ["null", "string"], "default": null},
+    {"name": "startTime", "type": ["null", "long"], "default": null}"#;
+
 struct Bench {
     /// The table has events, and a flat table of them.
     is_flat: bool,
+    /// The table has `dedup`, and documents are sessions ([`keyed`]).
+    has_dedup: bool,
     store: Arc<InMemory>,
     runtime: tokio::runtime::Runtime,
     folder: tempfile::TempDir,
@@ -57,6 +65,7 @@ impl Bench {
     fn new(name: &str) -> Bench {
         Bench {
             is_flat: false,
+            has_dedup: false,
             store: Arc::default(),
             runtime: runtime().unwrap(),
             folder: tempfile::tempdir().unwrap(),
@@ -66,11 +75,15 @@ impl Bench {
     }
 
     fn options(&self, files: &[&str]) -> Options {
-        let schema = if self.is_flat { WITH_EVENTS } else { SCHEMA };
-        let schema = Arc::new(TableSchema::parse(schema).unwrap());
+        let mut schema = if self.is_flat { WITH_EVENTS } else { SCHEMA }.to_owned();
+        if self.has_dedup {
+            schema = schema.replacen("\"fields\": [", &format!("\"fields\": [{KEYS},"), 1);
+        }
+        let schema = Arc::new(TableSchema::parse(&schema).unwrap());
         let location = Location::S3 { bucket: self.bucket.clone(), prefix: "lake".into() };
         let partition = Template::parse("", &schema).unwrap();
-        let table = Spec::new("visits", schema, partition);
+        let mut table = Spec::new("visits", schema, partition);
+        table.dedup_window_ms = self.has_dedup.then_some(60_000);
         let flat = self.is_flat.then(|| Flat::Events.spec(&table, &["id"]).unwrap());
         Options {
             inputs: files.iter().map(|name| Input::File(self.path(name))).collect(),
@@ -207,6 +220,19 @@ impl Bench {
         assert_eq!(flat, expected);
     }
 
+    /// All receipts.
+    fn receipts(&self) -> Vec<crate::lake::Receipt> {
+        self.runtime.block_on(async {
+            let listed: Vec<_> = self.store.list(None).try_collect().await.unwrap();
+            let mut receipts = Vec::new();
+            for one in listed.iter().filter(|one| one.location.as_ref().contains("/_receipts/")) {
+                let bytes = self.store.get(&one.location).await.unwrap().bytes().await.unwrap();
+                receipts.push(serde_json::from_slice(&bytes).unwrap());
+            }
+            receipts
+        })
+    }
+
     /// Ids of all rows.
     fn ids(&self) -> Vec<String> {
         let objects = self.runtime.block_on(async {
@@ -240,6 +266,12 @@ fn with_events(id: &str) -> String {
     };
     let events: Vec<String> = (0..events_of(id)).map(event).collect();
     format!("{{\"id\":\"{id}\",\"events\":[{}]}}\n", events.join(","))
+}
+
+/// Returns the document `line` as a session that `dedup` compares.
+fn keyed(line: &str) -> String {
+    let keys = "\"tenantId\":\"t\",\"userSessionId\":\"s\",\"startTime\":1";
+    format!("{},{keys}}}\n", line.trim_end().trim_end_matches('}'))
 }
 
 /// Ids of the rows of a Parquet file.

@@ -26,7 +26,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -122,10 +122,9 @@ impl Promotion {
             "{} was written by a newer version of this program; use that version",
             file.path().display()
         );
-        let tables = memory
-            .columns
-            .iter()
-            .fold(tables, |tables, column| with_remembered(&tables, column).unwrap_or(tables));
+        let tables = memory.columns.iter().try_fold(tables, |tables, column| {
+            anyhow::Ok(with_remembered(&tables, column)?.unwrap_or(tables))
+        })?;
         let (sums, refused) = (BTreeMap::new(), BTreeSet::new());
         let state = Mutex::new(State { memory, tables: Arc::new(tables), sums, refused });
         let (after, catalog, committed) = (BTreeMap::new(), None, Mutex::default());
@@ -321,16 +320,24 @@ impl Promotion {
 
 /// Returns `tables` with a column that was promoted before; `None` for one that the configured schema has by
 /// now, of a table that is not configured, or that it cannot have any more.
-fn with_remembered(tables: &Tables, column: &Column) -> Option<Tables> {
-    let spec = tables.by_name(&column.table)?;
-    let kind = ColumnType::parse(&column.column)?;
+///
+/// # Errors
+/// A property has its name by now: one column would have the values of both.
+fn with_remembered(tables: &Tables, column: &Column) -> anyhow::Result<Option<Tables>> {
+    let Some(spec) = tables.by_name(&column.table) else { return Ok(None) };
+    let Some(kind) = ColumnType::parse(&column.column) else { return Ok(None) };
     let next = match spec.schema.promote(&column.pointer, kind) {
         // Who drops _extra keeps what the schema names, and nobody has named this.
         Ok(_) if spec.privacy.drops(EXTRA) => Err("[privacy] drops _extra".to_owned()),
         Ok(next) => {
             spec.privacy.fit(&next).and_then(|()| tables.with_schema(&column.table, Arc::new(next)))
         }
-        Err(PromoteError::Exists(_)) => return None,
+        Err(PromoteError::Exists(_)) => return Ok(None),
+        Err(PromoteError::Property { pointer, column: name }) => bail!(
+            "[properties]: table {} has a column {name} already, which was promoted from {pointer}. Take the \
+             key out of [properties], or give it a column of another name, in a schema of your own",
+            column.table
+        ),
         Err(error) => Err(error.to_string()),
     };
     let told = |why: &String| {
@@ -341,13 +348,13 @@ fn with_remembered(tables: &Tables, column: &Column) -> Option<Tables> {
             column.pointer
         );
     };
-    next.inspect_err(told).ok()
+    Ok(next.inspect_err(told).ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::TableSchema;
+    use crate::schema::{Property, PropertyType, TableSchema};
     use crate::table::{Rules, Spec, Template};
 
     #[test]
@@ -370,7 +377,24 @@ mod tests {
             ("/plan=hash", column("long"), false),
             ("_extra=drop", column("string"), false),
         ] {
-            assert_eq!(with_remembered(&tables(rules), &column).is_some(), is_there, "{rules}");
+            let next = with_remembered(&tables(rules), &column).unwrap();
+            assert_eq!(next.is_some(), is_there, "{rules}");
+        }
+    }
+
+    #[test]
+    fn a_column_of_before_that_a_property_would_have_is_refused() {
+        let property = Property { of: PropertyType::String, key: "plan".to_owned() };
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let schema = Arc::new(schema.with_properties(&[property]).unwrap());
+        let tables = Tables::new(vec![Spec::new("t", schema, Template::default())]).unwrap();
+        for (pointer, is_refused) in
+            [("/prop_plan", true), ("/prop-Plan", true), ("/userActions/*/prop_plan", true), ("/plan", false)]
+        {
+            let column =
+                Column { table: "t".into(), pointer: pointer.into(), column: "string".into() };
+            let next = with_remembered(&tables, &column);
+            assert_eq!(next.is_err(), is_refused, "{pointer}");
         }
     }
 }

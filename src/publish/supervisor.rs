@@ -27,7 +27,7 @@ use super::taking_apart::{self, Decision, TakenApart, TakingApart};
 use crate::clock::Clock;
 use crate::dedup;
 use crate::journal::{self, Journal, Reader, Recovery, Seal};
-use crate::lake::Lake;
+use crate::lake::{Lake, StoreError, names};
 use crate::privacy;
 use crate::record::{BodiesDigest, Roll, Seq, SeqRange};
 use crate::roll;
@@ -189,7 +189,44 @@ impl Supervisor {
         self.readiness.set_trouble("set aside", Err(why));
     }
 
+    /// Makes the index forget what it knows if the lake lacks the last roll that has landed: it is another
+    /// lake or an older copy, and a row that is left out for one that it lacks would be lost.
+    fn hold_against_lake(&self, index: &dedup::Index) -> anyhow::Result<()> {
+        let pending = self.pending();
+        let first = pending.sealed.first().map_or(pending.next_roll, |seal| seal.roll);
+        let Some(last) = first.0.checked_sub(1).filter(|last| *last >= Roll::FIRST.0) else {
+            return Ok(());
+        };
+        let name = names::receipt(self.journal.node(), Roll(last));
+        let publisher = self.publisher(&self.tables);
+        let found = publisher.retry("look before dedup for the roll before", first, &[], || async {
+            match self.lake.head(&name).await {
+                // Who may not list is denied what is not there.
+                Err(StoreError::Denied { .. }) => Ok(None),
+                found => Ok(found?),
+            }
+        })?;
+        if found.is_some() {
+            return Ok(());
+        }
+        tracing::warn!(
+            "{name} is not in {}, although that roll has landed: it is another lake, or an older copy. \
+             dedup begins anew, and doubles of rows that landed before now are not known",
+            self.lake.location()
+        );
+        index.forget_all()
+    }
+
+    /// Returns the first body that is in no sealed roll, `from` or one that is lost and was right before it.
+    fn first_unsealed(&self, from: Seq) -> Seq {
+        let lost = self.journal.lost(SeqRange { first: from, last: from });
+        lost.iter().map(|lost| lost.first).fold(from, Seq::min)
+    }
+
     fn publish_all(&self, apart: &TakingApart) -> anyhow::Result<()> {
+        if let Some(index) = &self.dedup {
+            self.hold_against_lake(index)?;
+        }
         for seal in self.pending().sealed {
             let settings = SealedSettings::from_json(&seal.settings)
                 .with_context(|| format!("the settings that roll {} was sealed with", seal.roll))?;
@@ -221,7 +258,7 @@ impl Supervisor {
             let care = apart.care(SetAside::new());
             let dedup = match &self.dedup {
                 Some(index) => {
-                    index.begin(pending.unsealed_from)?;
+                    index.begin(self.first_unsealed(pending.unsealed_from))?;
                     Dedup::Decide(Arc::clone(index))
                 }
                 None => Dedup::Off,

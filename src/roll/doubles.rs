@@ -11,8 +11,11 @@ use crate::dedup::{Candidate, Fingerprints, Index, LeftOut, Redone};
 use crate::record::{BodyRows, Roll, Seq};
 use crate::table::{TableId, Tables};
 
-/// Most rows that a roll leaves out: its seal names them.
-const MOST_LEFT_OUT: usize = 500_000;
+/// Rows that are left out at which a roll ends.
+const MANY_LEFT_OUT: usize = 300_000;
+/// Most rows that a roll leaves out: its seal names them, in a third of what a seal may have. A roll ends
+/// between bodies, and a body may have millions.
+const MOST_LEFT_OUT: usize = 400_000;
 
 /// The way in which it is decided what a roll leaves out.
 #[derive(Clone, Default)]
@@ -31,7 +34,7 @@ impl Dedup {
     pub(super) fn fingerprints(&self, tables: &Tables) -> Vec<Option<Fingerprints>> {
         let Dedup::Decide(index) = self else { return Vec::new() };
         let specs = tables.specs().iter();
-        let of = |name: &str| Fingerprints::new(name, index.seed());
+        let of = |name: &str| Fingerprints::new(name, index.key());
         specs.map(|spec| spec.dedup_window_ms.map(|_| of(&spec.name))).collect()
     }
 }
@@ -45,7 +48,8 @@ pub(super) struct Doubles {
 
 enum How {
     Off,
-    Decide { index: Arc<Index>, left_out: LeftOut },
+    /// At most `most` rows are left out of a roll.
+    Decide { index: Arc<Index>, left_out: LeftOut, most: usize },
     Sealed(Redone),
 }
 
@@ -68,7 +72,9 @@ impl Doubles {
     pub(super) fn new(dedup: Dedup, tables: &Tables) -> Doubles {
         let how = match dedup {
             Dedup::Off => How::Off,
-            Dedup::Decide(index) => How::Decide { index, left_out: LeftOut::default() },
+            Dedup::Decide(index) => {
+                How::Decide { index, left_out: LeftOut::default(), most: MOST_LEFT_OUT }
+            }
             Dedup::Sealed(list) => How::Sealed(Redone::new(list)),
         };
         let window_us = |ms: u64| i64::try_from(ms.saturating_mul(1000)).unwrap_or(i64::MAX);
@@ -99,11 +105,13 @@ impl Doubles {
         let (_, table) = table.context("a table of another list")?;
         let doubles = match &mut self.how {
             How::Off => return Ok(0),
-            How::Decide { index, left_out } => {
+            How::Decide { index, left_out, most } => {
                 let Some(window_us) = table.window_us else { return Ok(0) };
                 let numbered = numbered(&rows.bodies, &mut table.last);
                 let rows = candidates(&numbered, &rows.fingerprints);
-                let doubles = index.decide(roll, window_us, &rows);
+                let mut doubles = index.decide(roll, window_us, &rows);
+                // The others land.
+                doubles.truncate(most.saturating_sub(left_out.len()));
                 for (at, first) in &doubles {
                     let Some((body, number)) = numbered.get(*at) else { continue };
                     left_out.add(body.seq, *number, *first);
@@ -130,8 +138,8 @@ impl Doubles {
     /// Returns true when the roll ends, as it has as many rows as may be held or left out.
     pub(super) fn is_full(&self, roll: Roll) -> bool {
         match &self.how {
-            How::Decide { index, left_out } => {
-                left_out.len() >= MOST_LEFT_OUT || index.open_rows(roll) >= index.most_open_rows()
+            How::Decide { index, left_out, .. } => {
+                left_out.len() >= MANY_LEFT_OUT || index.open_rows(roll) >= index.most_open_rows()
             }
             How::Off | How::Sealed(_) => false,
         }
@@ -219,8 +227,11 @@ fn keep(stays: &[bool], batch: &mut RecordBatch, bodies: &mut Vec<BodyRows>) -> 
 mod tests {
     use super::*;
     use crate::decode::Decoder;
+    use crate::dedup::IndexOptions;
+    use crate::dedup::tests::fake::FakeFile;
     use crate::record::{Body, Form, Micros};
     use crate::schema::TableSchema;
+    use crate::search::Dice;
     use crate::table::{Rows, Spec, Template};
 
     /// Decodes one row for each of `bodies`.
@@ -281,5 +292,43 @@ mod tests {
         let (_, counts) = doubles.finish();
         assert_eq!(counts.iter().find(|(table, _)| *table == id("p")), Some(&(id("p"), 2)));
         assert_eq!(counts.iter().map(|(_, rows)| rows).sum::<u64>(), 2, "documents are counted");
+    }
+
+    #[test]
+    fn a_roll_leaves_out_no_more_rows_than_its_seal_can_name() {
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let spec = Spec::new("p", Arc::clone(&schema), Template::default());
+        let tables = Tables::new(vec![Spec { dedup_window_ms: Some(1_000), ..spec }]).unwrap();
+        let options = IndexOptions { window_us: 1_000_000, max_rows: 1_000, memory_bytes: 1 << 26 };
+        let index = Index::on_fake(FakeFile::default(), "n", options);
+        index.begin(Seq(1)).unwrap();
+        let mut doubles = Doubles::new(Dedup::Decide(Arc::new(index)), &tables);
+        if let How::Decide { most, .. } = &mut doubles.how {
+            *most = 3;
+        }
+        let mut leave_out = |bodies: &[u64]| {
+            doubles.begin_part();
+            let mut rows = rows(TableId::FIRST, bodies, None);
+            rows.fingerprints = vec![Some(7); bodies.len()];
+            let left_out = doubles.leave_out(Roll(1), &mut rows).unwrap();
+            (left_out, seqs(&rows))
+        };
+        assert_eq!(leave_out(&[1, 2, 3]), (2, vec![(1, 1)]));
+        assert_eq!(leave_out(&[4, 5, 6]), (1, vec![(5, 1), (6, 1)]), "the others land");
+        let (list, counts) = doubles.finish();
+        assert_eq!((list.len(), counts[0].1), (3, 3));
+    }
+
+    #[test]
+    fn the_longest_list_takes_half_of_a_seal_at_most() {
+        let (mut list, mut dice) = (LeftOut::default(), Dice(1));
+        // The worst case: each in a body of its own, far behind its first.
+        for at in 0..MOST_LEFT_OUT as u64 {
+            let body = at * 300 + dice.below(300) + (1 << 40);
+            list.add(Seq(body), dice.below(1 << 20), Some(Seq(body - dice.below(1 << 28))));
+        }
+        let bytes = list.to_text().unwrap().len();
+        assert!(bytes < 8 << 20, "{bytes}");
+        assert_eq!(LeftOut::from_text(&list.to_text().unwrap()).unwrap(), list);
     }
 }

@@ -95,6 +95,17 @@ pub enum PromoteError {
     /// There is such a column.
     #[error("{0} has a column already")]
     Exists(String),
+    /// A property has the name that the column would have.
+    #[error(
+        "{pointer} cannot have the column {column}, which is that of a property: it stays in _extra, or \
+         give the property a column of another name, in a schema of your own"
+    )]
+    Property {
+        /// The pointer.
+        pointer: String,
+        /// The column.
+        column: String,
+    },
     /// The field is not one of a record.
     #[error("{at} is {what}: only records get fields")]
     NoRecord {
@@ -148,6 +159,12 @@ impl TableSchema {
         let Some(Node::List(fields)) = fields else {
             return Err(PromoteError::Unknown(pointer.to_owned()));
         };
+        let column_name = column_name(&name, tokens.is_empty());
+        let own = |field: &Node| matches!(field.get("name"), Some(Node::Text(own)) if own.eq_ignore_ascii_case(&column_name));
+        if fields.iter().any(|field| field.get("property").is_some() && own(field)) {
+            let pointer = pointer.to_owned();
+            return Err(PromoteError::Property { pointer, column: column_name });
+        }
         if fields.iter().any(|field| is_called(field, &name)) {
             return Err(PromoteError::Exists(pointer.to_owned()));
         }
@@ -205,8 +222,8 @@ fn is_index(token: &str) -> bool {
     token == "*" || (!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Makes the field. Names of columns that begin with `_` are those of lineage.
-fn field(name: &str, pointer: &str, column: ColumnType, is_column: bool) -> Node {
+/// Returns the name of the column. Those that begin with `_` are of lineage.
+fn column_name(name: &str, is_column: bool) -> String {
     let is_letter =
         |at: usize, c: char| c == '_' || c.is_ascii_alphabetic() || (at > 0 && c.is_ascii_digit());
     let mut safe: String =
@@ -214,6 +231,12 @@ fn field(name: &str, pointer: &str, column: ColumnType, is_column: bool) -> Node
     if is_column && safe.starts_with('_') {
         safe.insert(0, 'x');
     }
+    safe
+}
+
+/// Makes the field.
+fn field(name: &str, pointer: &str, column: ColumnType, is_column: bool) -> Node {
+    let safe = column_name(name, is_column);
     let text = |text: &str| Node::Text(text.to_owned());
     let mut members = vec![
         ("name", text(&safe)),

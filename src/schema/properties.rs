@@ -71,6 +71,17 @@ impl PropertyType {
         }
     }
 
+    /// Returns true if tags of this type have values that it can be.
+    #[must_use]
+    pub fn takes_tags(self, tags: &Kind) -> bool {
+        let Kind::Map(values) = tags else { return false };
+        match self {
+            PropertyType::String => **values == Kind::String,
+            PropertyType::Long | PropertyType::Double => **values == Kind::Double,
+            PropertyType::Date => false,
+        }
+    }
+
     /// Returns the type of the values. A date is a text, as it was sent.
     #[must_use]
     pub fn kind(self) -> &'static Kind {
@@ -200,7 +211,7 @@ fn has(fields: &[Field], of: PropertyType) -> bool {
         fields.iter().any(|field| field.name == name && is(&field.kind))
     };
     is(of.list(), &|kind| is_list(kind, of))
-        || of.tags().is_some_and(|tags| is(tags, &|kind| matches!(kind, Kind::Map(_))))
+        || of.tags().is_some_and(|tags| is(tags, &|kind| of.takes_tags(kind)))
 }
 
 fn is_list(kind: &Kind, of: PropertyType) -> bool {
@@ -263,6 +274,8 @@ mod tests {
         let lifted = schema.with_properties(&[text, property(PropertyType::Long, "b")]).unwrap();
         assert_eq!(lifted.fields.last().unwrap().name, "prop_b");
         assert_eq!(lifted.fields.len(), 3);
+        let other = TableSchema::parse(&avsc.replace("double", "long")).unwrap();
+        assert!(!other.has_properties(PropertyType::Long), "its tags have values of another type");
     }
 
     #[test]

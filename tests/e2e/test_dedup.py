@@ -6,6 +6,7 @@ import random
 import pytest
 
 from harness.documents import FIRST_MS, document
+from harness.process import wait_until
 
 DAY = ["--dedup", "24h", "--retry-window", "0s"]
 FLAT = ["user_actions", "user_properties"]
@@ -121,6 +122,10 @@ def test_metrics(make_server, local_lake):
     assert metrics["sessionlake_doubled_rows_total"] == 1
     assert metrics["sessionlake_dedup_index_rows"] == 3
     assert metrics["sessionlake_dedup_index_failures_total"] == 0
+    server.drain()
+    server.start()
+    known = lambda: server.metrics()["sessionlake_dedup_index_rows"] == 3  # noqa: E731
+    wait_until(known, 10, "the size of the index is known after a restart")
 
 
 def test_a_schema_without_the_columns_is_refused(folder, command):

@@ -5,23 +5,13 @@ use crate::dedup::LeftOut;
 use crate::publish::sealed_settings::SealedSettings;
 use crate::roll::care::SetAside;
 
-const KEYED: &str = r#"{"type": "record", "name": "visits", "fields": [
-    {"name": "id", "type": ["null", "string"], "default": null},
-    {"name": "tenantId", "type": ["null", "string"], "default": null},
-    {"name": "userSessionId", "type": ["null", "string"], "default": null},
-    {"name": "startTime", "type": ["null", "long"], "default": null}
-]}"#;
-
 fn session(id: &str) -> String {
-    format!("{{\"id\":\"{id}\",\"tenantId\":\"t\",\"userSessionId\":\"{id}\",\"startTime\":1}}\n")
+    keyed(&format!("{{\"id\":\"{id}\"}}\n"))
 }
 
 /// An importer of a table with `dedup`, whose rolls have a chunk each.
 fn importer(bench: &Bench, files: &[&str]) -> Importer {
     let mut options = bench.options(files);
-    let schema = Arc::new(TableSchema::parse(KEYED).unwrap());
-    let spec = Spec::new("visits", schema, Template::default());
-    options.table = Spec { dedup_window_ms: Some(60_000), ..spec };
     options.roll.roll_rows = Some(1);
     let lake = Lake::on(bench.store.clone(), 1 << 20);
     let mut importer = Importer::with_lake(options, lake, bench.runtime.handle().clone()).unwrap();
@@ -31,22 +21,17 @@ fn importer(bench: &Bench, files: &[&str]) -> Importer {
 
 fn doubled(bench: &Bench) -> Vec<u64> {
     let mut receipts = Vec::new();
-    bench.runtime.block_on(async {
-        let listed: Vec<_> = bench.store.list(None).try_collect().await.unwrap();
-        for one in listed.iter().filter(|one| one.location.as_ref().contains("/_receipts/")) {
-            let bytes = bench.store.get(&one.location).await.unwrap().bytes().await.unwrap();
-            let receipt: crate::lake::Receipt = serde_json::from_slice(&bytes).unwrap();
-            assert_eq!(receipt.lines, receipt.rows + receipt.rejects + receipt.doubled);
-            receipts.push((receipt.roll, receipt.doubled));
-        }
-    });
+    for receipt in bench.receipts() {
+        assert_eq!(receipt.lines, receipt.rows + receipt.rejects + receipt.doubled);
+        receipts.push((receipt.roll, receipt.doubled));
+    }
     receipts.sort_unstable();
     receipts.into_iter().map(|(_, doubled)| doubled).collect()
 }
 
 #[test]
 fn one_of_equal_documents_of_an_import_lands_over_files_and_rolls() {
-    let bench = Bench::new("doubles");
+    let bench = Bench { has_dedup: true, ..Bench::new("doubles") };
     let [a, b, c] = ["a", "b", "c"].map(session);
     bench.file("one.ndjson", &format!("{a}{a}{b}"));
     bench.file("two.ndjson", &format!("{b}{c}{a}"));
@@ -63,7 +48,7 @@ fn one_of_equal_documents_of_an_import_lands_over_files_and_rolls() {
 
 #[test]
 fn a_roll_of_an_import_that_was_sealed_leaves_out_the_same_rows() {
-    let bench = Bench::new("doubles-sealed");
+    let bench = Bench { has_dedup: true, ..Bench::new("doubles-sealed") };
     let text = ["a", "b"].map(session).concat() + &session("a");
     bench.file("one.ndjson", &text);
     let mut import = importer(&bench, &["one.ndjson"]);

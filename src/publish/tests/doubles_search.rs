@@ -2,8 +2,10 @@
 //! order over rolls, deaths and restarts.
 //!
 //! As [`super::search`], and besides: bodies share sessions; the file of the index fails and dies at any of
-//! its calls; in some histories it is lost or an older one comes back, after which doubles may land and
-//! nothing else may happen. The table has a flat one, whose rows go with their sessions.
+//! its calls; in some histories it is lost, an older one comes back, or a life has no `dedup`, after which
+//! doubles may land and nothing else may happen. In some, time passes: a session then lands once more for
+//! each window at most. Some have room for few rows. The table has a flat one, whose rows go with their
+//! sessions.
 //!
 //! `SESSIONLAKE_SEARCH_STEPS=100000 cargo test --release doubles_search -- --nocapture` is a long one.
 
@@ -11,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::doubles::{harness, session};
+use super::doubles::{WINDOW_MS, harness, session};
 use super::harness::{Harness, land};
 use crate::dedup::tests::fake::FakeFile;
 use crate::encode::Compression;
@@ -34,6 +36,10 @@ struct Tally {
     doubled: u64,
     set_aside: u64,
     landed_doubles: u64,
+    /// Lives without the setting.
+    off: u64,
+    /// Doubles that landed as the window had passed.
+    after_window: u64,
 }
 
 struct Body {
@@ -57,6 +63,9 @@ struct History {
     /// The index was lost: doubles may land.
     lost: bool,
     may_lose: bool,
+    /// Time passes between lives.
+    passes: bool,
+    passed_ms: u64,
     deaths: u64,
 }
 
@@ -74,8 +83,23 @@ impl History {
             _ => Vec::new(),
         };
         let may_lose = dice.one_in(5);
-        let (bodies, copies) = (Vec::new(), Vec::new());
-        History { dice, harness, bodies, faults, copies, lost: false, may_lose, deaths: 0 }
+        let passes = dice.one_in(3);
+        let few = dice.one_in(6);
+        if few {
+            harness.max_rows = 10 + dice.below(20);
+        }
+        History {
+            dice,
+            harness,
+            bodies: Vec::new(),
+            faults,
+            copies: Vec::new(),
+            lost: few,
+            may_lose,
+            passes,
+            passed_ms: 0,
+            deaths: 0,
+        }
     }
 
     fn body(&mut self) -> usize {
@@ -148,6 +172,19 @@ impl History {
     fn live(&mut self, tally: &mut Tally) {
         tally.steps += 1;
         self.plan_faults();
+        if self.passes {
+            let ms = self.dice.below(WINDOW_MS);
+            self.harness.clock.advance(i64::try_from(ms).expect("a day") * 1_000);
+            self.passed_ms += ms;
+        }
+        let is_off = self.may_lose && self.dice.one_in(6);
+        self.harness.table.dedup_window_ms = (!is_off).then_some(WINDOW_MS);
+        if is_off {
+            // As a start without the setting does.
+            self.lost = true;
+            self.harness.index = FakeFile::default();
+            tally.off += 1;
+        }
         if self.dice.one_in(2) {
             let roll = &mut self.harness.roll;
             roll.memory_bytes = if self.dice.one_in(2) { 1 << 26 } else { 1 << 14 };
@@ -252,9 +289,7 @@ impl History {
     /// accounted for.
     fn check(&self, tally: &mut Tally) {
         let mut landed = self.harness.landed();
-        if !self.lost {
-            landed.check_flat(true);
-        }
+        landed.check_flat(true);
         let (mut lines, mut expected) = (0, BTreeMap::<&str, u64>::new());
         for body in &self.bodies {
             let count = landed.count(&body.marker);
@@ -274,8 +309,10 @@ impl History {
             let rows = landed.rows.get(*session).copied().unwrap_or_default();
             assert!(rows >= 1, "{session} is lost: it was sent {sent} times");
             assert!(rows <= *sent, "{session} is there more often than it was sent");
-            assert!(rows == 1 || self.lost, "{session} is there {rows} times");
+            let most = 1 + self.passed_ms / WINDOW_MS;
+            assert!(rows <= most || self.lost, "{session} is there {rows} times, of {most}");
             tally.landed_doubles += rows - 1;
+            tally.after_window += if self.lost { 0 } else { rows - 1 };
         }
         landed.check_receipts();
         landed.check_sizes();
@@ -304,6 +341,7 @@ fn no_history_loses_a_session_or_lands_it_twice() {
         let faults = [tally.kills, tally.power_cuts, tally.index_faults, tally.index_lost];
         assert!(faults.iter().all(|n| *n > 0), "{tally:?}");
         let seen = [tally.doubled, tally.set_aside, tally.landed_doubles];
+        assert!(tally.off > 0 && tally.after_window > 0, "{tally:?}");
         assert!(seen.iter().all(|n| *n > 0), "{tally:?}");
     }
 }

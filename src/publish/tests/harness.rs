@@ -347,12 +347,14 @@ impl Landed {
         batch.num_rows() as u64
     }
 
-    /// Checks that each session has all of its flat rows once; or, if rolls were sealed without the flat
-    /// table, none.
+    /// Checks that each session has all of its flat rows, as often as it is there itself; or, if rolls were
+    /// sealed without the flat table, none.
     pub(super) fn check_flat(&mut self, always: bool) {
         self.flat.values_mut().for_each(|positions| positions.sort_unstable());
-        for id in self.rows.keys() {
-            let (found, expected) = (self.flat.get(id), rows_of_events(id));
+        for (id, count) in &self.rows {
+            let times = usize::try_from(*count).expect("a few");
+            let (found, mut expected) = (self.flat.get(id), rows_of_events(id).repeat(times));
+            expected.sort_unstable();
             let found: &[i64] = found.map_or(&[], Vec::as_slice);
             let none = !always && found.is_empty();
             assert!(none || found == expected, "{id} has {found:?} for {expected:?}");
