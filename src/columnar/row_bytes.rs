@@ -113,11 +113,7 @@ fn fields<'a>(
     Ok(all)
 }
 
-fn column_of<'a>(
-    name: &str,
-    array: &'a dyn Array,
-    key: RowKey,
-) -> Result<Column<'a>, OtherType> {
+fn column_of<'a>(name: &str, array: &'a dyn Array, key: RowKey) -> Result<Column<'a>, OtherType> {
     let values = match array.data_type() {
         DataType::Boolean => Values::Boolean(array.as_boolean()),
         DataType::Int64 => Values::Long(array.as_primitive::<Int64Type>()),

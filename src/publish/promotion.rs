@@ -388,9 +388,12 @@ mod tests {
         let schema = TableSchema::builtin("user_sessions").unwrap();
         let schema = Arc::new(schema.with_properties(&[property]).unwrap());
         let tables = Tables::new(vec![Spec::new("t", schema, Template::default())]).unwrap();
-        for (pointer, is_refused) in
-            [("/prop_plan", true), ("/prop-Plan", true), ("/userActions/*/prop_plan", true), ("/plan", false)]
-        {
+        for (pointer, is_refused) in [
+            ("/prop_plan", true),
+            ("/prop-Plan", true),
+            ("/userActions/*/prop_plan", true),
+            ("/plan", false),
+        ] {
             let column =
                 Column { table: "t".into(), pointer: pointer.into(), column: "string".into() };
             let next = with_remembered(&tables, &column);

@@ -199,13 +199,14 @@ impl Supervisor {
         };
         let name = names::receipt(self.journal.node(), Roll(last));
         let publisher = self.publisher(&self.tables);
-        let found = publisher.retry("look before dedup for the roll before", first, &[], || async {
-            match self.lake.head(&name).await {
-                // Who may not list is denied what is not there.
-                Err(StoreError::Denied { .. }) => Ok(None),
-                found => Ok(found?),
-            }
-        })?;
+        let found =
+            publisher.retry("look before dedup for the roll before", first, &[], || async {
+                match self.lake.head(&name).await {
+                    // Who may not list is denied what is not there.
+                    Err(StoreError::Denied { .. }) => Ok(None),
+                    found => Ok(found?),
+                }
+            })?;
         if found.is_some() {
             return Ok(());
         }

@@ -49,7 +49,11 @@ pub(super) struct Doubles {
 enum How {
     Off,
     /// At most `most` rows are left out of a roll.
-    Decide { index: Arc<Index>, left_out: LeftOut, most: usize },
+    Decide {
+        index: Arc<Index>,
+        left_out: LeftOut,
+        most: usize,
+    },
     Sealed(Redone),
 }
 
