@@ -78,8 +78,12 @@ impl Child {
             Rows::Properties { .. } => {
                 // After level, action's position and name, type, and position.
                 let elements = own.get(5..).unwrap_or_default().to_vec();
-                ensure!(elements.len() == 5, "it has other columns than a table of properties");
-                (elements, properties(parent)?, actions(parent))
+                ensure!(
+                    own.len() >= flat::OWN_COLUMNS,
+                    "it has other columns than a table of properties"
+                );
+                let promoted = own.get(flat::OWN_COLUMNS..).unwrap_or_default();
+                (elements, properties(parent, promoted)?, actions(parent))
             }
         };
         let elements: Vec<_> = elements.into_iter().map(Field::arrow).collect();
@@ -143,8 +147,9 @@ fn pointer(field: &Field) -> String {
     path.iter().map(escaped).collect()
 }
 
-/// Returns the lists of properties, those of actions last.
-fn properties(parent: &TableSchema) -> anyhow::Result<Vec<Source>> {
+/// Returns the lists of properties, those of actions last. `promoted` are the columns of fields that an
+/// entry may have beside its key and its value.
+fn properties(parent: &TableSchema, promoted: &[&Field]) -> anyhow::Result<Vec<Source>> {
     let actions = flat::element(parent, flat::ACTIONS).unwrap_or_default();
     let source = |list: flat::PropertyList| {
         let (fields, is_of_actions) = match list.level {
@@ -155,7 +160,16 @@ fn properties(parent: &TableSchema) -> anyhow::Result<Vec<Source>> {
         let field = |name: &str| records.iter().position(|field| field.name == name);
         let value = |of| if of == list.of { field("value") } else { None };
         let values = PropertyType::ALL.map(value);
-        let fields = [[field("key")].as_slice(), values.as_slice()].concat();
+        let of = |column: &&Field| {
+            let is_it = |field: &Field| {
+                field.promoted
+                    && field.name == column.name
+                    && field.kind.arrow() == column.kind.arrow()
+            };
+            records.iter().position(is_it)
+        };
+        let promoted: Vec<_> = promoted.iter().map(of).collect();
+        let fields = [[field("key")].as_slice(), values.as_slice(), promoted.as_slice()].concat();
         Ok(Source { column, name, is_of_actions, fields, of: Some(list.of) })
     };
     flat::property_lists(parent).into_iter().map(source).collect()

@@ -8,12 +8,15 @@ use bytes::Bytes;
 use super::*;
 use crate::decode::{Decoded, Decoder};
 use crate::record::{Body, Form, Micros, Seq};
-use crate::schema::TableSchema;
+use crate::schema::{ColumnType, TableSchema};
 use crate::table::flat::FLAT_COLUMNS;
 use crate::table::{Flat, Spec, Template};
 
 fn tables() -> Tables {
-    let schema = TableSchema::builtin("user_sessions").unwrap();
+    tables_of(TableSchema::builtin("user_sessions").unwrap())
+}
+
+fn tables_of(schema: Arc<TableSchema>) -> Tables {
     let partition = Template::parse("date={startTime:%Y-%m-%d}", &schema).unwrap();
     let parent = Spec::new("user_sessions", schema, partition);
     let flat = Flat::ALL.map(|flat| flat.spec(&parent, FLAT_COLUMNS).unwrap());
@@ -22,7 +25,10 @@ fn tables() -> Tables {
 
 /// Decodes bodies, numbered from 1.
 fn decode(bodies: &[&str]) -> Decoded {
-    let schema = TableSchema::builtin("user_sessions").unwrap();
+    decode_by(TableSchema::builtin("user_sessions").unwrap(), bodies)
+}
+
+fn decode_by(schema: Arc<TableSchema>, bodies: &[&str]) -> Decoded {
     let mut decoder = Decoder::new(schema, Arc::from("n"));
     for (seq, text) in (1..).zip(bodies) {
         decoder.push(&Body {
@@ -42,8 +48,16 @@ fn decode(bodies: &[&str]) -> Decoded {
 
 /// Returns the batches of a flat table.
 fn batches(table: &str, batch: &RecordBatch, bodies: &[BodyRows]) -> Vec<Derived> {
-    let tables = tables();
-    let flat = FlatTables::new(&tables).unwrap();
+    batches_of(&tables(), table, batch, bodies)
+}
+
+fn batches_of(
+    tables: &Tables,
+    table: &str,
+    batch: &RecordBatch,
+    bodies: &[BodyRows],
+) -> Vec<Derived> {
+    let flat = FlatTables::new(tables).unwrap();
     let parent = tables.id("user_sessions").unwrap();
     let explosions = flat.explode(parent, batch, bodies).unwrap();
     assert_eq!(explosions.len(), 4);
@@ -237,6 +251,44 @@ fn a_property_is_a_row_with_its_value_in_the_column_of_its_type() {
             "b|session|||long|0|z||1||",
         ]
     );
+}
+
+#[test]
+fn a_promoted_field_of_properties_is_a_column_of_theirs() {
+    let promoted = |schema: &TableSchema, pointer: &str, column| schema.promote(pointer, column);
+    let schema = TableSchema::builtin("user_sessions").unwrap();
+    let schema = promoted(&schema, "/stringProperties/*/unit", ColumnType::String).unwrap();
+    let schema = promoted(&schema, "/longProperties/*/unit", ColumnType::String).unwrap();
+    let schema = promoted(&schema, "/longProperties/*/scale", ColumnType::Long).unwrap();
+    let text = concat!(
+        r#"{"stringProperties":[{"key":"s","unit":"a"},null,{"key":"t","unit":5}],"#,
+        r#""doubleProperties":[{"key":"d","unit":"no column"}],"#,
+        r#""userActions":[{"longProperties":[{"key":"l","value":7,"unit":"ms","scale":-3}]}]}"#,
+        "\n"
+    );
+    let columns = ["key", "unit", "scale", "longValue", "_extra"];
+    let rows = |schema: &Arc<TableSchema>, tables: &Tables| {
+        let decoded = decode_by(Arc::clone(schema), &[text]);
+        let made = batches_of(tables, "user_properties", &decoded.batch, &decoded.bodies);
+        made.iter().flat_map(|derived| rows_of(&derived.batch, &columns)).collect::<Vec<_>>()
+    };
+    let schema = Arc::new(schema);
+    let tables = tables_of(Arc::clone(&schema));
+    assert_eq!(
+        rows(&schema, &tables),
+        ["s|a|||", r#"t||||{"/unit":5}"#, r#"d||||{"/unit":"no column"}"#, "l|ms|-3|7|",]
+    );
+    // A table that was sealed without the columns is made without them.
+    let before = tables_of(TableSchema::builtin("user_sessions").unwrap());
+    let specs = tables.specs().iter().map(|spec| match &*spec.name {
+        "user_properties" => before.by_name("user_properties").unwrap().clone(),
+        _ => spec.clone(),
+    });
+    let decoded = decode_by(Arc::clone(&schema), &[text]);
+    let sealed = Tables::new(specs.collect()).unwrap();
+    let made = batches_of(&sealed, "user_properties", &decoded.batch, &decoded.bodies);
+    assert_eq!(rows_of(&made[0].batch, &["key", "longValue"]), ["s|", "t|", "d|", "l|7"]);
+    assert!(made[0].batch.column_by_name("unit").is_none());
 }
 
 #[test]

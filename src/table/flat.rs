@@ -34,7 +34,7 @@ use super::spec::{Rows, Spec};
 use crate::schema::write::{self, Column};
 use crate::schema::{Field, Kind, TableSchema};
 
-pub(crate) use properties::ACTIONS;
+pub(crate) use properties::{ACTIONS, OWN_COLUMNS, entry};
 pub use properties::{Level, PropertyList, property_lists};
 
 /// Keys of a session, and of a part of one.
@@ -145,7 +145,7 @@ impl Flat {
                 if property_lists(parent).is_empty() {
                     return Err(no_list(parent, "stringProperties"));
                 }
-                made.extend(properties::columns());
+                made.extend(properties::columns(parent)?);
                 format!(
                     "Flat: one row for each property of {}, of the session and of its actions.",
                     parent.name

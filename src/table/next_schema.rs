@@ -143,8 +143,28 @@ mod tests {
     }
 
     #[test]
+    fn the_table_of_properties_gets_the_columns_of_each_of_its_lists_once() {
+        let before = tables();
+        let after = promoted(&before, "/stringProperties/*/unit").unwrap();
+        let expected = [names(&before, "user_properties"), vec!["unit".to_owned()]].concat();
+        assert_eq!(names(&after, "user_properties"), expected);
+        assert_eq!(names(&after, "user_actions"), names(&before, "user_actions"));
+        let both = promoted(&after, "/userActions/*/longProperties/*/unit").unwrap();
+        assert_eq!(names(&both, "user_properties"), expected);
+        let json = |tables: &Tables| tables.to_json();
+        assert_eq!(json(&Tables::from_json(&json(&both)).unwrap()), json(&both));
+    }
+
+    #[test]
     fn a_column_that_a_flat_table_cannot_have_is_refused() {
         let refused = promoted(&tables(), "/userActions/*/position").unwrap_err();
         assert!(refused.contains("user_actions") && refused.contains("position"), "{refused}");
+        let refused = promoted(&tables(), "/stringProperties/*/level").unwrap_err();
+        assert!(refused.contains("user_properties") && refused.contains("level"), "{refused}");
+        let first = promoted(&tables(), "/stringProperties/*/unit").unwrap();
+        let schema = &first.by_name("user_sessions").unwrap().schema;
+        let next = schema.promote("/longProperties/*/unit", ColumnType::Long).unwrap();
+        let refused = first.with_schema("user_sessions", Arc::new(next)).unwrap_err();
+        assert!(refused.contains("the field unit of longProperties has another type"), "{refused}");
     }
 }

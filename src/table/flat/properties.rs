@@ -8,6 +8,7 @@
 //! | `position` | index of the entry in its list, from 0 |
 //! | `key` | name of the property |
 //! | `stringValue`, `longValue`, `doubleValue`, `dateValue` | its value, in the column of its type; null in the others |
+//! | others | fields of the entries that were promoted, of whichever list; null where the list has none of the name |
 //!
 //! Together with `_ingest_id`, `level`, `actionPosition`, `type` and `position` are unique.
 
@@ -65,8 +66,51 @@ pub fn property_lists(parent: &TableSchema) -> Vec<PropertyList> {
     [lists(Level::Session, &parent.fields), lists(Level::Action, actions)].concat()
 }
 
+/// Number of the columns after those of the session that every table of properties has.
+pub(crate) const OWN_COLUMNS: usize = 10;
+
 /// Returns the columns after those of the session.
-pub(super) fn columns() -> Vec<Column<'static>> {
+///
+/// # Errors
+/// Two lists have a promoted field of one name and of different types. The text says which.
+pub(super) fn columns(parent: &TableSchema) -> Result<Vec<Column<'_>>, String> {
+    let mut columns = own_columns();
+    for (list, field) in promoted(parent) {
+        match columns.iter().skip(OWN_COLUMNS).find(|column| column.name == field.name) {
+            None => columns.push(super::column(field.name.clone(), field)),
+            Some(column) if *column.kind == field.kind => {}
+            Some(_) => {
+                return Err(format!(
+                    "the field {} of {} has another type than that of another list of properties, \
+                     and a table of properties has one column for both",
+                    field.name,
+                    list.of.list()
+                ));
+            }
+        }
+    }
+    Ok(columns)
+}
+
+/// Iterates over the fields of the entries that were promoted, with their lists.
+fn promoted(parent: &TableSchema) -> impl Iterator<Item = (PropertyList, &Field)> {
+    property_lists(parent).into_iter().flat_map(|list| {
+        let fields = entry(parent, list).iter().filter(|field| field.promoted);
+        fields.map(move |field| (list, field))
+    })
+}
+
+/// Returns the fields of the entries of a list.
+pub(crate) fn entry(parent: &TableSchema, list: PropertyList) -> &[Field] {
+    let fields = match list.level {
+        Level::Session => parent.fields.as_slice(),
+        Level::Action => element(parent, ACTIONS).unwrap_or_default(),
+    };
+    let found = fields.iter().find(|field| field.name == list.of.list());
+    found.and_then(|field| records(&field.kind)).unwrap_or_default()
+}
+
+fn own_columns() -> Vec<Column<'static>> {
     let column = |name: &str, kind, doc| Column { name: name.to_owned(), doc, kind, bloom: false };
     vec![
         column("level", &Kind::String, "Owner of the property: session or action."),
