@@ -151,7 +151,8 @@ fn print_views(dialect: Dialect, args: &Args, environment: &Environment) -> Outc
     let place = Place { lake: &lake, namespace: &namespace };
     let flat = options.tables.iter().filter(|flat| flat.rows.parent() == Some(&table.name));
     let landed: Vec<&str> = flat.map(|flat| &*flat.name).collect();
-    let text = views::sql(dialect, &table, place, FLAT_COLUMNS, &landed)
+    let flat_columns: Vec<&str> = options.flat_columns.iter().map(String::as_str).collect();
+    let text = views::sql(dialect, &table, place, &flat_columns, &landed)
         .map_err(|why| Failure::Usage(anyhow::anyhow!(why)))?;
     out::print(&text)
 }

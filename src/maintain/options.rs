@@ -13,6 +13,8 @@ pub(crate) struct Options {
     pub(crate) lake: lake::Options,
     /// The tables of the configuration.
     pub(crate) tables: Vec<Spec>,
+    /// Columns of the session that flat tables have.
+    pub(crate) flat_columns: Vec<String>,
     /// The catalog of Iceberg tables, if one is configured.
     pub(crate) catalog: Option<CatalogOptions>,
 }

@@ -36,7 +36,7 @@ impl Bench {
         let lake = lake::Options { location, options: Vec::new(), timeout: Duration::from_secs(9) };
         let table = Spec { format, ..Spec::new("visits", schema, partition) };
         let other = Spec { name: "orders".into(), ..table.clone() };
-        Options { lake, tables: vec![table, other], catalog: None }
+        Options { lake, tables: vec![table, other], flat_columns: Vec::new(), catalog: None }
     }
 
     fn lake(&self) -> Lake {

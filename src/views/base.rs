@@ -10,6 +10,7 @@
 use super::columns::partitions;
 use super::dialect::{Dialect, Writer};
 use super::promoted::with_old_values;
+use super::unnest::Prefix;
 use super::{PART, SESSION, START, TENANT, has_partition_columns, latest_name};
 use crate::schema::render::{duckdb_type, sql_comment};
 use crate::schema::{EXTRA, INGEST_ID, INGEST_TIME, Kind};
@@ -57,8 +58,9 @@ pub(super) fn table(writer: &Writer<'_>) -> String {
 
 /// Returns the source of plain files for DuckDB.
 fn duckdb_files(writer: &Writer<'_>, path: &str) -> String {
-    let days = writer.table.partition.segments.iter().filter(|segment| is_day(segment));
-    let types: Vec<String> = days.map(|day| format!("{}: DATE", writer.text(&day.name))).collect();
+    let types: Vec<String> = known_partitions(writer)
+        .map(|(name, kind)| format!("{}: {}", writer.text(name), kind.duckdb()))
+        .collect();
     let types = match types.is_empty() {
         true => String::new(),
         false => format!(", hive_types = {{{}}}", types.join(", ")),
@@ -67,6 +69,46 @@ fn duckdb_files(writer: &Writer<'_>, path: &str) -> String {
         "read_parquet(\n  {},\n  hive_partitioning = true{types}, union_by_name = true\n)",
         writer.text(&format!("{path}/**/*.parquet"))
     )
+}
+
+/// The type of a partition's values. An engine that is not told it takes one that fits all values that
+/// there are: of the texts `007` and `8`, numbers that are equal to `7` and `8`.
+#[derive(Clone, Copy)]
+enum PartitionKind {
+    Day,
+    Text,
+}
+
+impl PartitionKind {
+    fn duckdb(self) -> &'static str {
+        match self {
+            PartitionKind::Day => "DATE",
+            PartitionKind::Text => "VARCHAR",
+        }
+    }
+
+    fn spark(self) -> &'static str {
+        match self {
+            PartitionKind::Day => "DATE",
+            PartitionKind::Text => "STRING",
+        }
+    }
+}
+
+/// Iterates over the partitions of days and of texts. What other formats of a time show goes by the
+/// engine: `hour=07` is a number.
+fn known_partitions<'a>(
+    writer: &Writer<'a>,
+) -> impl Iterator<Item = (&'a str, PartitionKind)> + use<'a> {
+    writer.table.partition.segments.iter().filter_map(|segment| {
+        let has_text = segment.parts.iter().any(|part| matches!(part, Part::Text { .. }));
+        let kind = match has_text {
+            true => PartitionKind::Text,
+            false if is_day(segment) => PartitionKind::Day,
+            false => return None,
+        };
+        Some((segment.name.as_str(), kind))
+    })
 }
 
 /// Returns a query of no rows with all columns, so that those that no file has yet can be named.
@@ -103,9 +145,11 @@ fn spark_table(writer: &Writer<'_>, path: &str) -> String {
                 (INGEST_ID, &Kind::String),
                 (EXTRA, &Kind::String),
             ];
-            let columns = fields
-                .chain(lineage)
-                .map(|(name, kind)| format!("  {} {}", writer.name(name), writer.kind(kind)));
+            let columns = fields.chain(lineage).map(|(name, kind)| (name, writer.kind(kind)));
+            let partitions =
+                known_partitions(writer).map(|(name, kind)| (name, kind.spark().to_owned()));
+            let columns = columns.chain(partitions);
+            let columns = columns.map(|(name, kind)| format!("  {} {kind}", writer.name(name)));
             let columns = columns.collect::<Vec<_>>().join(",\n");
             format!(
                 "CREATE OR REPLACE TEMPORARY VIEW {name} (\n{columns}\n)\nUSING parquet {options};\n\n"
@@ -164,7 +208,7 @@ fn all_columns(writer: &Writer<'_>) -> String {
         return "t.*".to_owned();
     }
     let own = |name: &str| format!("t.{}", writer.name(name));
-    let start = writer.text("/");
+    let start = Prefix::of_session(writer);
     let columns = fields.iter().map(|field| {
         let column = with_old_values(writer, field, own(&field.name), &start);
         format!("{column} AS {}", writer.name(&field.name))

@@ -209,8 +209,6 @@ impl Writer<'_> {
                  (k, v) -> substr(k, length({prefix}))) AS JSON))"
             ),
         };
-        let contains = self.contains(extra, prefix);
-        // Most rows have nothing there, and nothing of theirs is parsed.
-        format!("CASE WHEN {contains} THEN nullif({object}, '{{}}') END")
+        format!("nullif({object}, '{{}}')")
     }
 }

@@ -5,7 +5,7 @@
 
 use super::dialect::{Dialect, Writer};
 use super::promoted::with_old_values;
-use super::unnest::{ELEMENT, INDEX, Session, index, member, named, pointer, unnested};
+use super::unnest::{ELEMENT, INDEX, Prefix, Session, index, member, named, unnested};
 use super::{latest_name, properties};
 use crate::schema::Field;
 use crate::schema::render::sql_comment;
@@ -55,7 +55,7 @@ fn of_list(writer: &Writer<'_>, list: &str, fields: &[Field]) -> String {
         unnested(writer, &from, &writer.name(list), [ELEMENT, INDEX], &session.taken(writer));
     let mut columns = session.begin(writer);
     columns.push(named(writer, &index(writer, INDEX), POSITION));
-    let before = pointer(writer, &writer.table.schema.fields, list, INDEX);
+    let before = Prefix::of_elements(writer, &writer.table.schema.fields, list, INDEX);
     let elements = element(&writer.table.schema, list).unwrap_or_default();
     columns.extend(elements.iter().map(|field| {
         let own = member(writer, ELEMENT, &field.name);

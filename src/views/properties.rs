@@ -2,9 +2,12 @@
 
 use super::dialect::Writer;
 use super::latest_name;
-use super::unnest::{ELEMENT, INDEX, Session, index, member, named, pointer, unnested};
+use super::promoted::with_old_values;
+use super::unnest::{ELEMENT, INDEX, Prefix, Session, index, member, named, unnested};
 use crate::schema::{Field, Kind};
-use crate::table::flat::{Flat, Level, POSITION, PropertyList, element, property_lists};
+use crate::table::flat::{
+    Flat, Level, OWN_COLUMNS, POSITION, PropertyList, element, entry, property_lists,
+};
 
 /// The names of an action and its index within the statement.
 const ACTION: &str = "_action";
@@ -27,7 +30,7 @@ fn of_list(writer: &Writer<'_>, list: PropertyList, fields: &[Field]) -> String 
     let (inner, prefix) = match list.level {
         Level::Session => (
             unnested(writer, &latest, &writer.name(name), [ELEMENT, INDEX], &taken),
-            pointer(writer, &schema.fields, name, INDEX),
+            Prefix::of_elements(writer, &schema.fields, name, INDEX),
         ),
         Level::Action => {
             let of_actions =
@@ -36,17 +39,26 @@ fn of_list(writer: &Writer<'_>, list: PropertyList, fields: &[Field]) -> String 
             taken.extend([ACTION, ACTION_INDEX].map(|name| writer.name(name)));
             let from = format!("(\n{of_actions}\n) AS x");
             let list = member(writer, ACTION, name);
-            let outer = pointer(writer, &schema.fields, actions, ACTION_INDEX);
+            let outer = Prefix::of_elements(writer, &schema.fields, actions, ACTION_INDEX);
             let fields = element(schema, actions).unwrap_or_default();
-            let within = pointer(writer, fields, name, INDEX);
-            // The slash is at the end of the one and at the beginning of the other.
-            let prefix = format!("rtrim({outer}, '/') || {within}");
-            (unnested(writer, &from, &list, [ELEMENT, INDEX], &taken), prefix)
+            let within = Prefix::of_elements(writer, fields, name, INDEX);
+            (unnested(writer, &from, &list, [ELEMENT, INDEX], &taken), outer.then(&within))
         }
     };
     let mut columns = session.begin(writer);
-    let own = fields.iter().skip(columns.len());
+    let (own, promoted) = fields.split_at((columns.len() + OWN_COLUMNS).min(fields.len()));
+    let own = own.iter().skip(columns.len());
     columns.extend(own.map(|field| named(writer, &value(writer, list, field), &field.name)));
+    columns.extend(promoted.iter().map(|column| {
+        let mut entry = entry(schema, list).iter();
+        let value = match entry.find(|field| field.promoted && field.name == column.name) {
+            Some(field) => {
+                with_old_values(writer, field, member(writer, ELEMENT, &field.name), &prefix)
+            }
+            None => writer.null(&column.kind),
+        };
+        named(writer, &value, &column.name)
+    }));
     columns.extend(session.end(writer, &prefix));
     let columns = columns.join(",\n  ");
     let element = writer.name(ELEMENT);

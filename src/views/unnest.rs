@@ -36,12 +36,18 @@ impl<'a> Session<'a> {
         columns.map(|(source, name)| named(writer, &writer.name(source), name)).collect()
     }
 
-    /// Lists the outer query's last columns; `prefix` gives the pointer of the element.
-    pub(super) fn end(&self, writer: &Writer<'_>, prefix: &str) -> Vec<String> {
+    /// Lists the outer query's last columns; `prefix` is that of the element.
+    pub(super) fn end(&self, writer: &Writer<'_>, prefix: &Prefix) -> Vec<String> {
         let name = |name: &&str| writer.name(name);
         let mut columns: Vec<String> = [INGEST_TIME, INGEST_ID].iter().map(name).collect();
-        let extra = writer.extra_below(&writer.name(EXTRA), prefix);
-        columns.push(named(writer, &extra, EXTRA));
+        let extra = writer.name(EXTRA);
+        // Most rows have nothing there, and nothing of theirs is parsed.
+        let below = format!(
+            "CASE WHEN {} THEN {} END",
+            prefix.may_be_in(writer, &extra),
+            writer.extra_below(&extra, &prefix.sql)
+        );
+        columns.push(named(writer, &below, EXTRA));
         columns.extend(self.partitions.iter().map(name));
         columns
     }
@@ -92,13 +98,51 @@ pub(super) fn unnested(
     }
 }
 
-/// Writes the start of an element's pointers, up to and with the slash. `fields` are those of the record that
-/// has the list.
-pub(super) fn pointer(writer: &Writer<'_>, fields: &[Field], list: &str, index: &str) -> String {
-    let own = [list.to_owned()];
-    let field = fields.iter().find(|field| field.name == list);
-    let member = field.map_or(own.as_slice(), Field::json_path).iter();
-    let escaped = |name: &String| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-    let start = writer.text(&format!("{}/", member.map(escaped).collect::<String>()));
-    format!("{start} || CAST({} AS VARCHAR(20)) || '/'", writer.name(index))
+/// The start of pointers, up to and with a slash.
+pub(super) struct Prefix {
+    /// The expression for it.
+    pub(super) sql: String,
+    /// JSON has one spelling for it, so that a text without it has no such pointer.
+    pub(super) is_plain: bool,
+}
+
+impl Prefix {
+    /// The pointers of a session.
+    pub(super) fn of_session(writer: &Writer<'_>) -> Prefix {
+        Prefix { sql: writer.text("/"), is_plain: true }
+    }
+
+    /// The pointers of the elements of a list, by their index. `fields` are those of the record that has the
+    /// list.
+    pub(super) fn of_elements(
+        writer: &Writer<'_>,
+        fields: &[Field],
+        list: &str,
+        index: &str,
+    ) -> Prefix {
+        let own = [list.to_owned()];
+        let field = fields.iter().find(|field| field.name == list);
+        let member = field.map_or(own.as_slice(), Field::json_path).iter();
+        let escaped = |name: &String| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        let start = format!("{}/", member.map(escaped).collect::<String>());
+        let is_plain = start.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+        let start = writer.text(&start);
+        let sql = format!("{start} || CAST({} AS VARCHAR(20)) || '/'", writer.name(index));
+        Prefix { sql, is_plain }
+    }
+
+    /// The pointers of an element that is within the element of this one.
+    pub(super) fn then(&self, within: &Prefix) -> Prefix {
+        // The slash is at the end of the one and at the beginning of the other.
+        let sql = format!("rtrim({}, '/') || {}", self.sql, within.sql);
+        Prefix { sql, is_plain: self.is_plain && within.is_plain }
+    }
+
+    /// Writes whether the JSON text `extra` may have such pointers.
+    pub(super) fn may_be_in(&self, writer: &Writer<'_>, extra: &str) -> String {
+        match self.is_plain {
+            true => writer.contains(extra, &self.sql),
+            false => format!("{extra} IS NOT NULL"),
+        }
+    }
 }

@@ -35,7 +35,8 @@ pub(in crate::config) fn maintain(layers: &Layers) -> Result<(maintain::Options,
     let tables = std::iter::once(first).chain(more).collect();
     // The format may be given by the command, so a catalog may be for it.
     let catalog = builder.catalog();
-    let built = (maintain::Options { lake, tables, catalog }, builder.log());
+    let flat_columns = builder.names(&list::FLAT_COLUMNS);
+    let built = (maintain::Options { lake, tables, flat_columns, catalog }, builder.log());
     builder.done(built)
 }
 

@@ -75,5 +75,7 @@ fn comment(doc: &str) -> String {
 /// Returns a string literal of Spark SQL, in which a backslash escapes.
 pub(crate) fn literal(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n");
+    // Spark replaces `${name}` in the text of a statement, wherever it stands.
+    let text = text.replace("${", "\\u0024{");
     format!("'{text}'")
 }

@@ -12,9 +12,9 @@ LINEAGE = ("_ingest_time", "_ingest_id")
 TYPES = ("string", "long", "double", "date")
 
 
-def columns(lake, table):
+def columns(lake, table, source):
     """The columns of a table, in order, without those of its partitions."""
-    described = lake.connection.execute(f"DESCRIBE SELECT * FROM {lake.source(table)}").fetchall()
+    described = lake.connection.execute(f"DESCRIBE SELECT * FROM {source(table)}").fetchall()
     return [name for name, *_ in described if name != "date"]
 
 
@@ -27,27 +27,28 @@ def quoted(names):
     return ", ".join(f'"{name}"' for name in names)
 
 
-def session_part(lake, table):
+def session_part(names, table):
     """The select list of a flat table's columns of the session."""
-    names = columns(lake, table)
     own = names.index("level" if table == "user_properties" else "position")
     assert names[: len(KEYS)] == list(KEYS)
     return ", ".join(f's."{of_session(name)}" AS "{name}"' for name in names[:own])
 
 
-def unnested(lake, table, parent):
+def unnested(lake, table, source):
     """The query of what a flat table has, `_extra` aside, from the lists."""
+    parent, names = source(TABLE), columns(lake, table, source)
     lineage = ", ".join(f's."{name}"' for name in LINEAGE)
     if table in LISTS:
-        each, names = f's."{LISTS[table]}"', columns(lake, table)
-        fields = names[names.index("position") + 1 : names.index("_ingest_time")]
+        each = f's."{LISTS[table]}"'
+        fields = behind(names, "position")
         fields = ", ".join(f'{each}[s.i]."{name}" AS "{name}"' for name in fields)
         inner = f"SELECT *, unnest(range(1, len({each[2:]}) + 1)) AS i FROM {parent}"
         return (
-            f"SELECT {session_part(lake, table)}, s.i - 1 AS position, {fields}, {lineage} "
+            f"SELECT {session_part(names, table)}, s.i - 1 AS position, {fields}, {lineage} "
             f"FROM ({inner}) s WHERE {each}[s.i] IS NOT NULL"
         )
     actions = f'SELECT *, unnest(range(1, len("userActions") + 1)) AS a FROM {parent}'
+    promoted = behind(names, "dateValue")
     parts = []
     for level, rows in (("session", parent), ("action", f"({actions})")):
         of = "" if level == "session" else '"userActions"[a].'
@@ -57,43 +58,64 @@ def unnested(lake, table, parent):
             values = ", ".join(
                 f'{"s.p.value" if other == kind else "NULL"} AS "{other}Value"' for other in TYPES
             )
+            fields = entry_fields(lake, parent, each)
+            more = "".join(f', {f"s.p.{name}" if name in fields else "NULL"} AS "{name}"' for name in promoted)
             indexed = f"SELECT *, unnest(range(1, len({each}) + 1)) AS i FROM {rows}"
             inner = f"SELECT *, {each}[i] AS p FROM ({indexed})"
             parts.append(
-                f"SELECT {session_part(lake, table)}, '{level}' AS level, {at} AS \"actionPosition\", "
+                f"SELECT {session_part(names, table)}, '{level}' AS level, {at} AS \"actionPosition\", "
                 f"{name} AS \"actionName\", '{kind}' AS type, s.i - 1 AS position, s.p.key AS key, "
-                f"{values}, {lineage} FROM ({inner}) s WHERE s.p IS NOT NULL"
+                f"{values}{more}, {lineage} FROM ({inner}) s WHERE s.p IS NOT NULL"
             )
     return " UNION ALL ".join(parts)
 
 
-def check(lake, table):
+def behind(names, name):
+    """The columns of the element behind a column. Those that only later files have are behind the lineage."""
+    return [other for other in names[names.index(name) + 1 :] if other not in (*LINEAGE, "_extra")]
+
+
+def entry_fields(lake, parent, each):
+    """The names of the fields of the entries of a list of properties."""
+    entry = each.replace('"userActions"[a]', '"userActions"[1]')
+    described = lake.connection.execute(f"DESCRIBE SELECT unnest({entry}[1]) FROM {parent}").fetchall()
+    return {name for name, *_ in described}
+
+
+def same_rows(connection, one, other, what):
+    """Two queries have the same rows, each as often as the other has it."""
+    odd = connection.execute(f"({one}) EXCEPT ALL ({other}) LIMIT 3").fetchall()
+    assert not odd, f"{what}: only in the first are {odd}"
+    # As many rows, and none of them more often: then none is only in the other.
+    counts = [connection.execute(f"SELECT count(*) FROM ({query})").fetchone()[0] for query in (one, other)]
+    assert counts[0] == counts[1], f"{what}: {counts} rows"
+
+
+def check(lake, table, source=None):
     """Every row and every value of a flat table is that of an element, and each element has its row.
-    Returns the number of rows."""
-    parent = lake.source(TABLE)
-    names = [name for name in columns(lake, table) if name != "_extra"]
-    flat = f"SELECT {quoted(names)} FROM {lake.source(table)}"
-    wanted = f"SELECT {quoted(names)} FROM ({unnested(lake, table, parent)})"
-    for one, other, what in ((flat, wanted, "no element's"), (wanted, flat, "not there")):
-        odd = lake.connection.execute(f"({one}) EXCEPT ALL ({other}) LIMIT 3").fetchall()
-        assert not odd, f"{table}: rows are {what}: {odd}"
-    check_extra(lake, table)
-    check_unique(lake, table)
+    `source` is how a table is read. Returns the number of rows."""
+    source = source or lake.source
+    names = [name for name in columns(lake, table, source) if name != "_extra"]
+    flat = f"SELECT {quoted(names)} FROM {source(table)}"
+    wanted = f"SELECT {quoted(names)} FROM ({unnested(lake, table, source)})"
+    same_rows(lake.connection, flat, wanted, f"{table} and its list")
+    check_extra(lake, table, source)
+    check_unique(lake, table, source)
     return lake.rows(table) if table != TABLE else 0
 
 
-def check_unique(lake, table):
+def check_unique(lake, table, source):
     """The ids of rows that the documentation names are unique."""
     key = ["_ingest_id", "position"]
     key += ["level", "actionPosition", "type"] if table == "user_properties" else []
-    query = f"SELECT {quoted(key)} FROM {lake.source(table)} GROUP BY ALL HAVING count(*) > 1 LIMIT 3"
+    query = f"SELECT {quoted(key)} FROM {source(table)} GROUP BY ALL HAVING count(*) > 1 LIMIT 3"
     assert lake.connection.execute(query).fetchall() == [], table
 
 
-def check_extra(lake, table):
+def check_extra(lake, table, source):
     """`_extra` of a flat table is the session's, from the element's pointer on."""
     wanted = {}
-    query = f'SELECT "_ingest_id", "_extra" FROM {lake.source(TABLE)} WHERE "_extra" IS NOT NULL'
+    query = f'SELECT "_ingest_id", "_extra" FROM {source(TABLE)} WHERE "_extra" IS NOT NULL'
     for row, extra in lake.connection.execute(query).fetchall():
         for pointer, value in json.loads(extra).items():
             found = element(table, pointer.split("/")[1:])
@@ -102,7 +124,7 @@ def check_extra(lake, table):
                 wanted.setdefault((row, *place), {})["/" + "/".join(rest)] = value
     key = ["_ingest_id"]
     key += ["level", "actionPosition", "type"] if table == "user_properties" else []
-    query = f'SELECT {quoted([*key, "position"])}, "_extra" FROM {lake.source(table)}'
+    query = f'SELECT {quoted([*key, "position"])}, "_extra" FROM {source(table)}'
     there = {tuple(row[:-1]): row[-1] for row in lake.connection.execute(query).fetchall()}
     found = {place: json.loads(extra) for place, extra in there.items() if extra is not None}
     # What is of an element that is no record has no row.
