@@ -7,15 +7,43 @@ use bytes::Bytes;
 use futures::{TryStreamExt as _, pin_mut};
 
 use crate::decode::{Decoder, Progress, ReadLimit};
-use crate::fields::{Counts, Sum, Tally};
+use crate::fields::{Counts, FieldCounts, Sum, Tally};
 use crate::lake::{Lake, StoreError};
 use crate::record::{Body, Form, Micros, Roll, Seq};
-use crate::schema::TableSchema;
+use crate::schema::{ColumnType, PromoteError, TableSchema};
 
 /// Most lines that are decoded at a time.
 const LINES: u64 = 4_096;
 /// Most bytes that are decoded at a time.
 const BYTES: usize = 4 << 20;
+
+/// The column of a field that was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldColumn {
+    /// The schema has one of the name, which does not take these values.
+    Misfit,
+    /// The schema has one by now.
+    There,
+    /// It can get one, which takes all values.
+    Possible(ColumnType),
+    /// It has none and can get none: its values have no one type, or it is within what is no record.
+    No,
+}
+
+/// Returns the column of a field. Without a schema, its name says nothing.
+#[must_use]
+pub fn column_of(field: &FieldCounts, schema: Option<&TableSchema>) -> FieldColumn {
+    if field.misfit {
+        return FieldColumn::Misfit;
+    }
+    let column = field.types().column();
+    let promoted = |column| schema.map(|schema| schema.promote(&field.pointer, column));
+    match (promoted(column.unwrap_or(ColumnType::String)), column) {
+        (Some(Err(PromoteError::Exists(_))), _) => FieldColumn::There,
+        (Some(Err(_)), _) | (_, None) => FieldColumn::No,
+        (Some(Ok(_)) | None, Some(column)) => FieldColumn::Possible(column),
+    }
+}
 
 /// The sums over the receipts of a lake.
 #[derive(Debug, Default)]
@@ -123,5 +151,46 @@ impl Sample {
     #[must_use]
     pub fn counts(mut self) -> Counts {
         self.tally.take().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_can_get_a_column_where_promotion_gives_it_one() {
+        let schema = TableSchema::builtin("user_sessions").unwrap();
+        let schema = schema.promote("/plan", ColumnType::String).unwrap();
+        let column = |pointer: &str, misfit: bool, types: &[&str]| {
+            let (pointer, types) =
+                (pointer.to_owned(), types.iter().map(|t| (*t).to_owned()).collect());
+            column_of(
+                &FieldCounts { pointer, misfit, types, ..FieldCounts::default() },
+                Some(&schema),
+            )
+        };
+        let text = &["string"];
+        assert_eq!(column("/zz", false, text), FieldColumn::Possible(ColumnType::String));
+        assert_eq!(
+            column("/userActions/*/zz", false, &["long", "double"]),
+            FieldColumn::Possible(ColumnType::Double)
+        );
+        // One that is there by now, whatever its values were.
+        assert_eq!(column("/plan", false, text), FieldColumn::There);
+        assert_eq!(column("/plan", false, &["string", "record"]), FieldColumn::There);
+        assert_eq!(column("/duration", true, text), FieldColumn::Misfit);
+        assert_eq!(column("/zz", false, &["record"]), FieldColumn::No);
+        for pointer in
+            ["/{key}", "/zz/inner", "/stringTags/{key}", "/userActions/*", "/COUNTRY", "/_zz/*"]
+        {
+            assert_eq!(column(pointer, false, text), FieldColumn::No, "{pointer}");
+        }
+        let unknown = FieldCounts {
+            pointer: "/x".to_owned(),
+            types: vec!["long".to_owned()],
+            ..FieldCounts::default()
+        };
+        assert_eq!(column_of(&unknown, None), FieldColumn::Possible(ColumnType::Long));
     }
 }

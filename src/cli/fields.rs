@@ -11,8 +11,9 @@ use anyhow::Context as _;
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 
+use super::promoted::with_promoted;
 use super::{Failure, Outcome, manual, out, runtime, warn};
-use crate::audit::fields::{LakeFields, Sample, of_lake};
+use crate::audit::fields::{FieldColumn, LakeFields, Sample, column_of, of_lake};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, Flags, list};
 use crate::fields::{Counts, FieldCounts};
@@ -26,11 +27,11 @@ use crate::schema::{self, TableSchema};
 /// What has landed and has no column of its own is in _extra. This lists it by JSON Pointer, with
 /// `*` for the indexes of lists: in how many sessions a field was, which types its values had, when
 /// it came first and last, and masked examples (letters are a, digits 0), never values. `misfit`
-/// marks values of a known column that did not fit it. The last column says which column
-/// `sessionlake schema promote` would make of the field.
+/// marks values of a known column that did not fit it. COLUMN says which column
+/// `sessionlake schema promote` would make of the field, `there` for one that has a column by now.
 ///
 /// Of a lake, the counts of its receipts are summed; rolls of versions that did not count have
-/// none. Of files, documents are decoded as they would be received; nothing is written.
+/// none. Its tables have the columns of the configuration, and those that were promoted in the lake. Of files, documents are decoded as they would be received; nothing is written.
 ///
 /// Keys that look like data (ids, addresses, numbers) are one field, {key}. Where there are too many
 /// fields, those of the fewest sessions are counted together.
@@ -76,7 +77,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     if !args.files.is_empty() {
         return of_files(args);
     }
-    let loaded = config::lake(&args.flags, environment, None)?;
+    let loaded = config::lake_and_tables(&args.flags, environment)?;
     warn(&loaded.warnings);
     let lake = Lake::open_existing(&loaded.settings.lake)?;
     let found = runtime::current_thread()?
@@ -86,7 +87,15 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         eprintln!("{}", crate::error_text::printable(&format!("roll {roll} of {node}: {why}")));
     }
     let LakeFields { tables, receipts, older, unreadable } = found;
-    show(args, &tables)?;
+    let mut schemas = BTreeMap::new();
+    for table in tables.keys() {
+        let spec = loaded.settings.tables.iter().find(|spec| *spec.name == **table);
+        let schema = spec.map(|spec| Arc::clone(&spec.schema));
+        if let Some(schema) = schema.or_else(|| TableSchema::builtin(table)) {
+            schemas.insert(table.clone(), with_promoted(&lake, table, &schema)?);
+        }
+    }
+    show(args, &tables, &schemas)?;
     if !args.json {
         let older = if older > 0 {
             format!(", {older} older ones left out (--rolls)")
@@ -110,6 +119,7 @@ fn of_files(args: &Args) -> Outcome {
         }
     };
     let table = args.table.clone().unwrap_or_else(|| schema.name.clone());
+    let schemas = BTreeMap::from([(table.clone(), (*schema).clone())]);
     let (mut sample, now) = (Sample::new(schema), SystemClock.now());
     for path in &args.files {
         let (text, is_cut) = read(path)?;
@@ -119,7 +129,7 @@ fn of_files(args: &Args) -> Outcome {
         sample.add(text.into(), now);
     }
     let (rows, rejects) = (sample.rows, sample.rejects);
-    show(args, &BTreeMap::from([(table, sample.counts())]))?;
+    show(args, &BTreeMap::from([(table, sample.counts())]), &schemas)?;
     if !args.json {
         out::report(&format!("{rows} documents; {rejects} lines are none\n"))?;
     }
@@ -145,6 +155,8 @@ struct FieldReport<'a> {
     sessions: u64,
     types: &'a [String],
     misfit: bool,
+    /// The schema has a column for it by now.
+    has_column: bool,
     first_seen: Option<String>,
     last_seen: Option<String>,
     examples: &'a [String],
@@ -160,17 +172,21 @@ struct TableReport<'a> {
     fields: Vec<FieldReport<'a>>,
 }
 
-fn field(of: &FieldCounts) -> FieldReport<'_> {
-    let column = if of.misfit { None } else { of.types().column() };
+fn field<'a>(of: &'a FieldCounts, schema: Option<&TableSchema>) -> FieldReport<'a> {
+    let column = column_of(of, schema);
     FieldReport {
         pointer: &of.pointer,
         sessions: of.rows,
         types: &of.types,
         misfit: of.misfit,
+        has_column: column == FieldColumn::There,
         first_seen: time(of.first_ms),
         last_seen: time(of.last_ms),
         examples: &of.examples,
-        promotes_to: column.map(|column| column.name()),
+        promotes_to: match column {
+            FieldColumn::Possible(column) => Some(column.name()),
+            FieldColumn::Misfit | FieldColumn::There | FieldColumn::No => None,
+        },
     }
 }
 
@@ -179,29 +195,34 @@ fn time(ms: u64) -> Option<String> {
     Micros(micros).rfc3339()
 }
 
-fn show(args: &Args, tables: &BTreeMap<String, Counts>) -> Result<(), Failure> {
+fn show(
+    args: &Args,
+    tables: &BTreeMap<String, Counts>,
+    schemas: &BTreeMap<String, TableSchema>,
+) -> Result<(), Failure> {
+    let tables = tables.iter().map(|(table, counts)| report(table, counts, schemas));
+    let tables: Vec<TableReport<'_>> = tables.collect();
     if args.json {
-        let tables: Vec<TableReport<'_>> = tables
-            .iter()
-            .map(|(table, counts)| TableReport {
-                table,
-                sessions: counts.rows,
-                others: counts.others,
-                fields: counts.of.iter().map(field).collect(),
-            })
-            .collect();
         let mut text = serde_json::to_string_pretty(&serde_json::json!({ "tables": tables }))
             .context("cannot make JSON of the report")?;
         text.push('\n');
         return out::json(&text);
     }
     let mut text = String::new();
-    for (table, Counts { rows, others, of }) in tables {
-        let fields = of.len();
+    for TableReport { table, sessions, others, fields } in &tables {
+        let there = fields.iter().filter(|field| field.has_column).count();
+        let without = fields.len() - there;
+        let there = match there {
+            0 => String::new(),
+            there => format!(", and {there} that have one by now"),
+        };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{table}: {fields} fields without a column, in {rows} sessions");
-        if fields > 0 {
-            lines(&mut text, of);
+        let _ = writeln!(
+            text,
+            "{table}: {without} fields without a column{there}, in {sessions} sessions"
+        );
+        if !fields.is_empty() {
+            lines(&mut text, fields);
         }
         if *others > 0 {
             let _ = writeln!(text, "  and {others} values of further fields");
@@ -213,21 +234,32 @@ fn show(args: &Args, tables: &BTreeMap<String, Counts>) -> Result<(), Failure> {
     out::report(&text)
 }
 
+fn report<'a>(
+    table: &'a str,
+    counts: &'a Counts,
+    schemas: &BTreeMap<String, TableSchema>,
+) -> TableReport<'a> {
+    let schema = schemas.get(table);
+    let fields = counts.of.iter().map(|of| field(of, schema)).collect();
+    TableReport { table, sessions: counts.rows, others: counts.others, fields }
+}
+
 /// Writes a table of fields: the longest cell of a column, but not of the last, is its width.
-fn lines(text: &mut String, fields: &[FieldCounts]) {
+fn lines(text: &mut String, fields: &[FieldReport<'_>]) {
     let head = ["POINTER", "SESSIONS", "TYPES", "FIRST SEEN", "LAST SEEN", "COLUMN", "EXAMPLES"];
     let mut rows = vec![head.map(str::to_owned)];
-    for of in fields.iter().map(field) {
-        let column = match (of.misfit, of.promotes_to) {
+    for of in fields {
+        let column = match (of.misfit, of.has_column) {
             (true, _) => "misfit",
-            (false, column) => column.unwrap_or("-"),
+            (false, true) => "there",
+            (false, false) => of.promotes_to.unwrap_or("-"),
         };
         rows.push([
             of.pointer.to_owned(),
             of.sessions.to_string(),
             of.types.join(", "),
-            of.first_seen.unwrap_or_default(),
-            of.last_seen.unwrap_or_default(),
+            of.first_seen.clone().unwrap_or_default(),
+            of.last_seen.clone().unwrap_or_default(),
             column.to_owned(),
             of.examples.join("  "),
         ]);

@@ -123,6 +123,16 @@ pub(crate) fn lake(
     Ok(loaded(build::lake(&layers)?, String::new(), layers))
 }
 
+/// Loads the options of a lake and the tables of the configuration.
+pub(crate) fn lake_and_tables(
+    flags: &Flags<{ list::INSPECT }>,
+    environment: &Environment,
+) -> Result<Loaded<maintain::Options>, Error> {
+    let layers = Layers::gather(flags, environment)?;
+    let (settings, log) = build::maintain(&layers)?;
+    Ok(loaded(settings, log, layers))
+}
+
 fn loaded<T>(settings: T, log: String, layers: Layers) -> Loaded<T> {
     let schema = layers.get(&list::SCHEMA).filter(|given| !given.text.is_empty());
     let schema_file = schema.map(|given| PathBuf::from(&given.text));

@@ -102,7 +102,7 @@ def test_a_field_becomes_a_column_of_a_plain_table(make_server, local_lake, comm
     [table] = told["tables"]
     fields = {field["pointer"]: field for field in table["fields"]}
     assert set(fields) == {"/plan", "/userActions/*/step"}
-    assert fields["/plan"]["types"] == ["string"] and fields["/plan"]["promotes_to"] == "string"
+    assert fields["/plan"]["types"] == ["string"] and fields["/plan"]["has_column"] and fields["/plan"]["promotes_to"] is None
     assert fields["/userActions/*/step"]["types"] == ["long"]
     assert fields["/plan"]["examples"] and "p3" not in json.dumps(told)
     assert [json.loads(lake.read(path)) for path in lake.files("_tables") if "/columns/" in path]
