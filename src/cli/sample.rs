@@ -77,6 +77,11 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         let column = shown(column);
         eprintln!("the column {column} is in no schema of this version, and left out");
     }
+    if !sample.properties.is_empty() {
+        let columns: Vec<String> = sample.properties.iter().map(|column| shown(column)).collect();
+        let columns = columns.join(", ");
+        eprintln!("{columns}: left out, as the documents have these properties in their lists");
+    }
     if sample.documents.is_empty() {
         eprintln!("there are no sessions in the lake {name}");
     }

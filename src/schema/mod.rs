@@ -49,7 +49,7 @@ pub const EXTRA: &str = "_extra";
 pub use infer::{Inference, Inferred};
 pub use member::{Form, JsonPath, Member};
 pub use promote::{ColumnType, PromoteError, Promoted};
-pub use properties::{Property, PropertyType};
+pub use properties::{Property, PropertyType, is_lifted};
 pub use render::{Format, cli_text};
 pub use required::declared_without_null;
 

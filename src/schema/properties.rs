@@ -205,6 +205,13 @@ fn place_of_actions(root: &Node, fields: &[Field]) -> Option<Vec<Step>> {
     Some(place)
 }
 
+/// Tells whether a column `name`, which is none of `fields`, is one that [`TableSchema::with_properties`]
+/// adds to a record of these.
+#[must_use]
+pub fn is_lifted(name: &str, fields: &[Field]) -> bool {
+    name.starts_with(PREFIX) && PropertyType::ALL.into_iter().any(|of| has(fields, of))
+}
+
 /// Returns true for a record with a list or with tags of properties of the type.
 fn has(fields: &[Field], of: PropertyType) -> bool {
     let is = |name: &str, is: &dyn Fn(&Kind) -> bool| {

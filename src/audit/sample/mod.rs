@@ -17,11 +17,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{DataType, Fields};
 
 use crate::columnar::values::{strings, timestamps};
 use crate::decode::{Document, DocumentError, to_document};
 use crate::lake::{DataFileError, Lake, StoreError};
-use crate::schema::{EXTRA, INGEST_ID, INGEST_TIME, TableSchema};
+use crate::schema::{EXTRA, Field, INGEST_ID, INGEST_TIME, Kind, TableSchema, is_lifted};
 
 /// A sample that cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +66,11 @@ pub struct Table<'a> {
 pub struct Sample {
     /// The documents, oldest first.
     pub documents: Vec<Document>,
-    /// Columns of their files that the schema does not have. The documents are without them.
+    /// Columns of their files that the schema does not have, members after dots. The documents are without
+    /// them.
     pub unknown: BTreeSet<String>,
+    /// Columns of their files that repeat properties. The documents have those in their lists alone.
+    pub properties: BTreeSet<String>,
 }
 
 const MICROS_OF_DAY: i64 = 86_400_000_000;
@@ -112,15 +116,14 @@ impl Table<'_> {
             wanted.entry(*file).or_default().push(*row);
         }
         let mut documents = BTreeMap::new();
-        let mut unknown = BTreeSet::new();
+        let mut sample = Sample::default();
         for (number, wanted) in &mut wanted {
             wanted.sort_unstable();
             let Some(file) = files.get(*number) else { continue };
             let mut next = wanted.iter();
             let mut batches = file.batches(self.lake, None, Some(wanted))?;
             while let Some(batch) = batches.next().await? {
-                let names = batch.schema_ref().fields().iter().map(|field| field.name());
-                unknown.extend(names.filter(|name| !self.has_column(name)).cloned());
+                sample.look(batch.schema_ref().fields(), &self.schema.fields, "");
                 for row in 0..batch.num_rows() {
                     let document = to_document(&batch, row, self.schema)
                         .map_err(|source| SampleError::Document { file: file.name(), source })?;
@@ -131,12 +134,8 @@ impl Table<'_> {
             }
         }
         let documents = rows.iter().filter_map(|(_, file, row)| documents.remove(&(*file, *row)));
-        Ok(Sample { documents: documents.collect(), unknown })
-    }
-
-    fn has_column(&self, column: &str) -> bool {
-        [INGEST_TIME, INGEST_ID, EXTRA].contains(&column)
-            || self.schema.fields.iter().any(|field| field.name == column)
+        sample.documents = documents.collect();
+        Ok(sample)
     }
 
     /// Calls `found` with the id of every row: see [`id`].
@@ -172,6 +171,51 @@ impl Table<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Sample {
+    /// Takes note of those of a file's columns that `fields` lack, and of members of its records. `before`
+    /// is the path of the record.
+    fn look(&mut self, columns: &Fields, fields: &[Field], before: &str) {
+        for column in columns {
+            let name = column.name().as_str();
+            if before.is_empty() && [INGEST_TIME, INGEST_ID, EXTRA].contains(&name) {
+                continue;
+            }
+            match fields.iter().find(|field| field.name == name) {
+                Some(field) => {
+                    if let (Some(columns), Some(fields)) =
+                        (members_of(column.data_type()), fields_of(&field.kind))
+                    {
+                        self.look(columns, fields, &format!("{before}{name}."));
+                    }
+                }
+                None if is_lifted(name, fields) => {
+                    self.properties.insert(format!("{before}{name}"));
+                }
+                None => {
+                    self.unknown.insert(format!("{before}{name}"));
+                }
+            }
+        }
+    }
+}
+
+/// Returns the members of a record, or of the records of a list.
+fn members_of(kind: &DataType) -> Option<&Fields> {
+    match kind {
+        DataType::Struct(members) => Some(members),
+        DataType::List(item) => members_of(item.data_type()),
+        _ => None,
+    }
+}
+
+fn fields_of(kind: &Kind) -> Option<&[Field]> {
+    match kind {
+        Kind::Struct(fields) => Some(fields),
+        Kind::List(item) => fields_of(item),
+        _ => None,
     }
 }
 

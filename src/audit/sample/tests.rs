@@ -130,3 +130,23 @@ fn files_of_an_older_schema_give_documents_and_unknown_columns_are_reported() {
     assert_eq!(unknown, ["tenantId", "userActions"]);
     assert_eq!(sample.documents[0].text("userSessionId").unwrap(), format!("s{}", DAY_MS + 7));
 }
+
+#[test]
+fn columns_that_repeat_properties_are_no_unknown_ones_and_members_that_are_unknown_are() {
+    let sample = ask(async |table| {
+        let property = crate::schema::Property {
+            of: crate::schema::PropertyType::String,
+            key: "plan".to_owned(),
+        };
+        let schema = table.schema.with_properties(&[property]).unwrap();
+        let pointer = "/userActions/*/step";
+        let schema = schema.promote(pointer, crate::schema::ColumnType::Long).unwrap();
+        let file = file(&Arc::new(schema), &[2 * DAY_MS]);
+        table.lake.put_bytes("user_sessions/date=d/6.parquet", file).await.unwrap();
+        table.newest(1, 7).await.unwrap()
+    });
+    let names = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&sample.properties), ["prop_plan", "userActions.prop_plan"]);
+    assert_eq!(names(&sample.unknown), ["userActions.step"]);
+    assert_eq!(starts_of(&sample), [2 * DAY_MS]);
+}
