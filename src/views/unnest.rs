@@ -102,6 +102,8 @@ pub(super) fn unnested(
 pub(super) struct Prefix {
     /// The expression for it.
     pub(super) sql: String,
+    /// The expression for it without the last slash.
+    element: String,
     /// JSON has one spelling for it, so that a text without it has no such pointer.
     pub(super) is_plain: bool,
 }
@@ -109,7 +111,7 @@ pub(super) struct Prefix {
 impl Prefix {
     /// The pointers of a session.
     pub(super) fn of_session(writer: &Writer<'_>) -> Prefix {
-        Prefix { sql: writer.text("/"), is_plain: true }
+        Prefix { sql: writer.text("/"), element: writer.text(""), is_plain: true }
     }
 
     /// The pointers of the elements of a list, by their index. `fields` are those of the record that has the
@@ -127,15 +129,17 @@ impl Prefix {
         let start = format!("{}/", member.map(escaped).collect::<String>());
         let is_plain = start.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
         let start = writer.text(&start);
-        let sql = format!("{start} || CAST({} AS VARCHAR(20)) || '/'", writer.name(index));
-        Prefix { sql, is_plain }
+        let element = format!("{start} || CAST({} AS VARCHAR(20))", writer.name(index));
+        Prefix { sql: format!("{element} || '/'"), element, is_plain }
     }
 
     /// The pointers of an element that is within the element of this one.
     pub(super) fn then(&self, within: &Prefix) -> Prefix {
-        // The slash is at the end of the one and at the beginning of the other.
-        let sql = format!("rtrim({}, '/') || {}", self.sql, within.sql);
-        Prefix { sql, is_plain: self.is_plain && within.is_plain }
+        Prefix {
+            sql: format!("{} || {}", self.element, within.sql),
+            element: format!("{} || {}", self.element, within.element),
+            is_plain: self.is_plain && within.is_plain,
+        }
     }
 
     /// Writes whether the JSON text `extra` may have such pointers.

@@ -85,7 +85,7 @@ def made(folder, count):
     changed = lambda d: with_fields(spoilt(d, rng) if rng.random() < 0.3 else d, rng)  # noqa: E731
     first = [changed(document) for document in first]
     # Doubles that are equal and doubles that are not, some before and some after the process was killed.
-    first += odd()
+    first += [with_fields(document, rng) for document in odd()]
     sent = first + [changed(document) for document in later] + rng.sample(first, count // 20)
     more = {document.get("userSessionId") for document in odd()} - {None}
     without_id = sum(document.get("userSessionId") is None for document in sent if document.get("tenantId") == "odd")

@@ -86,7 +86,7 @@ def tables(trino, lakes):
 @pytest.mark.parametrize("form", FORMATS)
 def test_all_values_of_all_columns(trino, lakes, tables, form):
     wanted = rows(lakes[form].connection.execute(f"SELECT * FROM {lakes[form].source()}").to_arrow_table())
-    assert len(wanted) == 305 + 14 + 4
+    assert len(wanted) == 305 + 15 + 4
     found = trino.rows(f"SELECT * FROM {tables[form]}")
     by_id = lambda row: row["_ingest_id"]  # noqa: E731
     found = sorted((folded(plain(row)) for row in found), key=by_id)

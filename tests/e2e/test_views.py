@@ -92,6 +92,7 @@ def odd():
         base | {"userSessionId": "bounce", "partNumber": 0, "bounce": False, "duration": 1},
         base | {"userSessionId": "bounce", "partNumber": 1, "bounce": True, "endTime": NOON + 5000, "duration": 1},
         base | {"userSessionId": "extras", "partNumber": 0, "more": {"a": 1}, "longProperties": [{"key": "k", "value": 5.5}]},
+        base | {"userSessionId": "of an action", "userActions": [None, {"longProperties": [None, {"key": "k", "value": 5.5, "more": [1]}]}]},
         base | {"userSessionId": "extras", "partNumber": 1, "doubleProperties": [{"key": "k", "value": 0.5, "more": []}]},
     ]  # fmt: skip
 
@@ -231,12 +232,15 @@ def test_a_sample_of_parts_and_doubles(tmp_path):
 def test_a_table_of_another_name_and_partition(tmp_path):
     """Its views begin with its name, and a partition that is not of startTime stays a column."""
     lake = Lake(LocalStore(tmp_path).lake("lake"))
-    land(tmp_path, odd(), "odd.ndjson", "--lake", lake.at.uri, *OTHER)
+    texts = [{"userSessionId": text, "startTime": NOON, "country": text} for text in ("007", "08")]
+    land(tmp_path, [document | {"country": None} for document in odd()] + texts, "odd.ndjson", "--lake", lake.at.uri, *OTHER)
     text = run(tmp_path, "schema", "--format", "views-duckdb", "--lake", lake.at.uri, *OTHER)
     lake.connection.execute(text)
     views = {row[0] for row in lake.connection.execute("SHOW TABLES").fetchall()}
     assert views == {"eu", "eu_latest", "eu_sessions", "eu_actions", "eu_events", "eu_errors", "eu_properties"}
-    assert lake.connection.execute("SELECT count(*), count(land) FROM eu_sessions").fetchone() == (9, 1)
+    assert lake.connection.execute("SELECT count(*), count(land) FROM eu_sessions").fetchone() == (12, 2)
+    # Texts that look like numbers stay texts.
+    assert set(lake.connection.execute("SELECT land FROM eu").fetchall()) == {(None,), ("007",), ("08",)}
 
 
 SCHEMA = place.ROOT / "schemas/user_sessions.avsc"
@@ -256,6 +260,8 @@ PROMOTED = [
     ("/seen", "timestamp-millis"),
     ("/userActions/*/heap", "double"),
     ("/events/*/kept", "boolean"),
+    ("/marks", "string[]"),
+    ("/userActions/*/sizes", "double[]"),
 ]
 
 
@@ -273,26 +279,29 @@ def promotable():
     """Values of the type of the column, and of others: a document for each column of the first kind."""
     base = {"tenantId": "t", "startTime": NOON}
     values = [
-        ("gold", 7, NOON, 0.5, True),
-        ("", 2.0, float(NOON), 3, False),
-        (5, "7", "x", "0.5", "true"),
-        ("5", 7.5, 9e15, None, 1),
-        (None, None, None, None, None),
+        ("gold", 7, NOON, 0.5, True, ["a", None, "c"], [1, 2.5]),
+        ("", 2.0, float(NOON), 3, False, [], [2**53 + 1, 2**62, None, "7"]),
+        (5, "7", "x", "0.5", "true", "a", {"a": 1}),
+        ("5", 7.5, 9e15, None, 1, ["a", 5, ["b"], True], [[1], 10**25]),
+        (None, None, None, 2**53 + 1, None, None, None),
     ]
-    for number, (plan, ab, seen, heap, kept) in enumerate(values):
-        actions = [{"name": "first"}] * number + [{"name": "last", "heap": heap}]
-        yield base | {"userSessionId": f"S{number}", "plan": plan, "a/b": ab, "seen": seen} | {
+    for number, (plan, ab, seen, heap, kept, marks, sizes) in enumerate(values):
+        actions = [{"name": "first"}] * number + [{"name": "last", "heap": heap, "sizes": sizes}]
+        yield base | {"userSessionId": f"S{number}", "plan": plan, "a/b": ab, "seen": seen, "marks": marks} | {
             "userActions": actions,
             "events": [{"kept": kept}],
         }
 
 
 SHOWN = [
-    ("SELECT userSessionId, plan, a_b, epoch_ms(seen) FROM {}sessions ORDER BY 1",
+    ("SELECT userSessionId, plan, a_b, {ms} FROM sessions ORDER BY 1",
      [("S0", "gold", 7, NOON), ("S1", "", 2, NOON), ("S2", None, None, None), ("S3", "5", None, None), ("S4",) + (None,) * 3]),
-    ("SELECT userSessionId, heap FROM {}user_actions WHERE name = 'last' ORDER BY 1",
-     [("S0", 0.5), ("S1", 3.0), ("S2", None), ("S3", None), ("S4", None)]),
-    ("SELECT userSessionId, kept FROM {}user_events ORDER BY 1",
+    ("SELECT userSessionId, marks FROM sessions ORDER BY 1",
+     [("S0", ["a", None, "c"]), ("S1", []), ("S2", None), ("S3", ["a", None, None, None]), ("S4", None)]),
+    ("SELECT userSessionId, heap, sizes FROM user_actions WHERE name = 'last' ORDER BY 1",
+     [("S0", 0.5, [1.0, 2.5]), ("S1", 3.0, [None, float(2**62), None, None]), ("S2", None, None), ("S3", None, [None, None]),
+      ("S4", None, None)]),
+    ("SELECT userSessionId, kept FROM user_events ORDER BY 1",
      [("S0", True), ("S1", False), ("S2", None), ("S3", None), ("S4", None)]),
 ]  # fmt: skip
 
@@ -301,16 +310,27 @@ SHOWN = [
 def test_a_promoted_column_has_the_values_of_before(tmp_path, order):
     """Whether rows landed before the column was there, after, or some before and some after."""
     lake = Lake(LocalStore(tmp_path).lake("lake"))
-    documents, flags = list(promotable()), ["--lake", lake.at.uri]
-    schema = promote(tmp_path)
+    flags = land_promoted(tmp_path, lake, order)
+    lake.connection.execute(run(tmp_path, "schema", "--format", "views-duckdb", *flags))
+    shows_promoted(lambda sql: lake.connection.execute(sql).fetchall(), "epoch_ms(seen)")
+
+
+def land_promoted(folder, lake, order, form="plain"):
+    """Lands them before fields were promoted, after, or some before and some after. Returns the flags of the table."""
+    documents, flags = list(promotable()), ["--lake", lake.at.uri, "--table-format", form]
+    schema = promote(folder)
     before = {"before": documents, "after": [], "both": documents[::2]}[order]
     if before:
-        land(tmp_path, before, "before.ndjson", *flags)
+        land(folder, before, "before.ndjson", *flags, env=lake.at.env)
     if after := [document for document in documents if document not in before]:
-        land(tmp_path, after, "after.ndjson", *flags, *schema)
-    lake.connection.execute(run(tmp_path, "schema", "--format", "views-duckdb", *flags, *schema))
+        land(folder, after, "after.ndjson", *flags, *schema, env=lake.at.env)
+    return [*flags, *schema]
+
+
+def shows_promoted(query, ms):
+    """The views by `query` have the values of before; `ms` writes the milliseconds of a time."""
     for sql, wanted in SHOWN:
-        assert lake.connection.execute(sql.format("")).fetchall() == wanted
+        assert [tuple(row) for row in query(sql.format(ms=ms))] == wanted, sql
 
 
 HOSTILE = "it's \"a\"\\b`c`/d~e. ü ${env:HOME} --"
@@ -459,6 +479,25 @@ def test_spark(spark, form, tmp_path, request):
             spark.catalog.dropTempView(view)
         for name, value in before.items():
             spark.conf.set(name, value)
+
+
+@pytest.mark.spark
+def test_spark_shows_values_of_before_and_names_of_any_text(spark, tmp_path):
+    lake = Lake(LocalStore(tmp_path).lake("lake"))
+    flags = {"promoted": land_promoted(tmp_path, lake, "both"), "words": land_words(tmp_path, "--lake", lake.at.uri)}
+    query = lambda sql: [tuple(row) for row in spark.sql(sql).collect()]  # noqa: E731
+    made = []
+    for what, of in flags.items():
+        for statement in run(tmp_path, "schema", "--format", "views-spark", *of).split(";\n"):
+            if statement.strip():
+                spark.sql(statement)
+                made += re.findall(r"TEMPORARY VIEW `(\w+)`", statement)
+        if what == "promoted":
+            shows_promoted(query, "unix_millis(seen)")
+        else:
+            words_agree(query, "`")
+    for view in made:
+        spark.catalog.dropTempView(view)
 
 
 FLAT = ["user_actions", "user_events", "user_errors", "user_properties"]
