@@ -117,6 +117,21 @@ impl Rules {
         self.0.get(column) == Some(&Action::Drop)
     }
 
+    /// Tells whether a rule, by name or by pointer, replaces the values of a column of `schema` with null.
+    #[must_use]
+    pub fn drops_column(&self, schema: &TableSchema, column: &str) -> bool {
+        let mut dropped = self.0.iter().filter(|(_, action)| **action == Action::Drop);
+        dropped.any(|(path, _)| match find(schema, path) {
+            Some((steps, _)) => match steps.as_slice() {
+                [Step::Field(place, _)] => {
+                    schema.fields.get(*place).is_some_and(|field| field.name == column)
+                }
+                _ => false,
+            },
+            None => false,
+        })
+    }
+
     /// Returns true when there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -43,7 +43,7 @@ impl Builder<'_> {
         let all: Vec<&Spec> = std::iter::once(&first).chain(&more).collect();
         let catalog = self.catalog_of(&all);
         let limits = self.partition_limits();
-        let promote_after = self.promote_after(&first.name);
+        let promote_after = self.promote_after(&first);
         let tables = std::iter::once(first).chain(more);
         let roll_age = self.duration(&list::ROLL_AGE);
         let settings = server::Settings {

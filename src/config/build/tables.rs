@@ -13,7 +13,7 @@ use crate::config::value;
 use crate::dedup;
 use crate::http::Endpoint;
 use crate::privacy;
-use crate::schema::{self, TableSchema};
+use crate::schema::{self, EXTRA, TableSchema};
 use crate::table::{Format, OutsideWindow, PartitionLimits, Spec, Template, TemplateError};
 
 /// Parses a template that somebody has written.
@@ -51,6 +51,11 @@ fn promotes(word: &str) -> Result<bool, String> {
     }
 }
 
+/// The reason why nothing becomes a column where `_extra` is dropped.
+const NO_EXTRA: &str = "[privacy] drops _extra, and with it every field that has no column before it is \
+                        counted: none would become one. Give off, or drop single fields by their \
+                        pointers (\"/mail\" = \"drop\") instead of _extra";
+
 impl Builder<'_> {
     /// Builds the table of the settings, and those of `[[tables]]`.
     pub(super) fn tables(&mut self) -> (Spec, Vec<Spec>) {
@@ -78,9 +83,11 @@ impl Builder<'_> {
             );
             self.refuse(self.place(&list::PRIVACY_KEY), why);
         }
-        if let Some(column) = dedup::KEY.iter().find(|column| rules.drops(column))
-            && std::iter::once(&first).chain(&more).any(|table| table.dedup_window_ms.is_some())
-        {
+        let compared = std::iter::once(&first).chain(&more).filter(|t| t.dedup_window_ms.is_some());
+        let compared: Vec<_> = compared.collect();
+        let dropped =
+            |column: &&&str| compared.iter().any(|table| rules.drops_column(&table.schema, column));
+        if let Some(column) = dedup::KEY.iter().find(dropped) {
             let why = format!("[privacy] drops {column}, without which no document is compared");
             self.refuse(self.place(&list::DEDUP), why);
         }
@@ -144,14 +151,18 @@ impl Builder<'_> {
         }
     }
 
-    /// Builds the rows after which a field becomes a column, by table that promotes; `first` is the name of
-    /// the settings' table.
-    pub(super) fn promote_after(&mut self, first: &Arc<str>) -> BTreeMap<Arc<str>, u64> {
+    /// Builds the rows after which a field becomes a column, by table that promotes; `first` is the
+    /// settings' table.
+    pub(super) fn promote_after(&mut self, first: &Spec) -> BTreeMap<Arc<str>, u64> {
         let usual = self.parsed(&list::PROMOTE, promotes);
         let after = self.count(&list::PROMOTE_AFTER).unwrap_or(u64::MAX);
+        let no_extra = first.privacy.drops(EXTRA);
         let mut promoting = BTreeMap::new();
         if usual {
-            promoting.insert(Arc::clone(first), after);
+            promoting.insert(Arc::clone(&first.name), after);
+            if no_extra {
+                self.refuse(self.place(&list::PROMOTE), NO_EXTRA.to_owned());
+            }
         }
         let layers = self.layers;
         for section in &layers.sections.tables {
@@ -162,6 +173,9 @@ impl Builder<'_> {
                 reader.refuse("promote", why);
                 None
             });
+            if no_extra && !usual && own == Some(true) {
+                reader.refuse("promote", NO_EXTRA);
+            }
             if let Some(Text(name)) = &keys.name
                 && own.unwrap_or(usual)
             {

@@ -274,3 +274,29 @@ fn properties_that_cannot_be_columns_are_refused_by_their_line() {
         assert!(told.contains(expected), "{told}");
     }
 }
+
+#[test]
+fn fields_do_not_become_columns_where_what_has_none_is_dropped() {
+    let drops = "privacy_key = \"k\"\n[privacy]\n_extra = \"drop\"\n";
+    let orders = "[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\n";
+    let own = format!("{drops}{orders}promote = \"auto\"\n");
+    for (text, place) in [
+        (format!("promote = \"auto\"\n{drops}"), ":1: promote: [privacy] drops _extra"),
+        (own, ":7: tables.promote: [privacy] drops _extra"),
+    ] {
+        let told = complaint(&text);
+        assert!(told.contains(place), "{told}");
+    }
+    let by_pointer = "promote = \"auto\"\nprivacy_key = \"k\"\n[privacy]\n\"/mail\" = \"drop\"\n";
+    assert_eq!(load(&[], &[], Some(by_pointer)).unwrap().settings.promote_after.len(), 1);
+    assert!(load(&[], &[], Some(&format!("{drops}{orders}"))).is_ok());
+}
+
+#[test]
+fn a_rule_that_drops_what_doubles_are_compared_by_is_refused_however_it_names_the_column() {
+    for path in ["tenantId", "\"/tenantId\"", "\"/userSessionId\"", "startTime"] {
+        let text = format!("dedup = \"1h\"\nprivacy_key = \"k\"\n[privacy]\n{path} = \"drop\"\n");
+        let told = complaint(&text);
+        assert!(told.contains("without which no document is compared"), "{told}");
+    }
+}
