@@ -14,7 +14,9 @@
 //! anyway. The first [`RECENT_OF_BODY`] partitions of the last day that a body opens are always opened,
 //! so that no other sender's names keep today's rows out. [`MAX_PARTITIONS`] is a limit on all.
 //!
-//! Without a window, as for an import, all times are within it, and a body has the limits of a roll.
+//! Without a window, as for an import, all times are within it, and a body has the limits of a roll. Rows of
+//! flat tables are then held against the time of their session instead of the receipt: what is within a day
+//! of it is as the session is, and the rest is elsewhere.
 //!
 //! Nothing here depends on how rows are batched, nor on a clock: the decision follows from the order
 //! of rows, their bodies, and the limits that are sealed with the roll.

@@ -50,8 +50,7 @@ impl<'a> Columns<'a> {
                     columns.push(Column::Text(text.ok_or_else(|| wrong(*column))?));
                 }
                 Part::Time { column, unit_us, .. } => {
-                    let micros = timestamps(column_at(batch, *column)?);
-                    let micros = micros.ok_or_else(|| wrong(*column))?;
+                    let micros = times_at(batch, *column)?;
                     columns.push(Column::Time { micros, unit_us: *unit_us });
                 }
             }
@@ -149,6 +148,14 @@ impl RenderedTimes {
         }
         values
     }
+}
+
+/// Returns the times in a column of `batch`.
+///
+/// # Errors
+/// There is no such column of times.
+pub(super) fn times_at(batch: &RecordBatch, column: usize) -> Result<&Times, ArrowError> {
+    timestamps(column_at(batch, column)?).ok_or_else(|| wrong(column))
 }
 
 fn column_at(batch: &RecordBatch, column: usize) -> Result<&ArrayRef, ArrowError> {

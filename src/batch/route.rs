@@ -17,11 +17,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array as _, RecordBatch};
 use arrow::error::ArrowError;
 
 use super::partition_bounds::PartitionBounds;
-use super::partition_values::{Columns, RenderedTimes};
+use super::partition_values::{Columns, RenderedTimes, times_at};
 use crate::record::BodyRows;
 use crate::table::hive_path::{PartitionValues, PathRules, hive_path};
 use crate::table::{Distance, MAX_PARTITIONS, PartitionLimits, Revision, Template};
@@ -45,6 +45,9 @@ pub struct Router {
     /// Partitions that the roll has opened, by their Hive path, each with its values.
     open: HashMap<String, PartitionValues>,
     bounds: PartitionBounds,
+    /// The column with the time of the session that a row is an element of; none where the distance of a
+    /// time is that from the receipt of its body.
+    session_time: Option<usize>,
     /// Values and Hive path of the overflow partition.
     overflow: (PartitionValues, String),
     /// Rows that went to it.
@@ -74,6 +77,7 @@ impl Router {
             times: RenderedTimes::default(),
             open: HashMap::new(),
             bounds,
+            session_time: None,
             overflowed: 0,
             max_partitions: MAX_PARTITIONS,
         }
@@ -91,6 +95,14 @@ impl Router {
     #[must_use]
     pub fn with_limits(mut self, limits: PartitionLimits) -> Router {
         self.bounds = PartitionBounds::new(limits, self.template.has_text());
+        self
+    }
+
+    /// Takes times that are far from the time of their session, in this column, for far ones, whenever the
+    /// body was received.
+    #[must_use]
+    pub fn by_session(mut self, session_time: Option<usize>) -> Router {
+        self.session_time = session_time;
         self
     }
 
@@ -135,6 +147,7 @@ impl Router {
             return Err(ArrowError::InvalidArgumentError(why.to_owned()));
         }
         let columns = Columns::of(&self.template, batch)?;
+        let sessions = self.session_time.map(|column| times_at(batch, column)).transpose()?;
         let (groups, of_rows) = columns.group(rows);
         // Two groups are one partition when the format shows less of a time than its unit.
         let mut indexes: HashMap<String, usize> = HashMap::with_capacity(groups.len());
@@ -159,9 +172,22 @@ impl Router {
             self.bounds.enter(body);
             for (row, group) in of_rows.by_ref().take(body.rows) {
                 let Some(&at) = of_groups.get(group) else { continue };
-                let opens = slots
-                    .get(at)
-                    .is_some_and(|slot| slot.open || self.opens(slot, columns.times(row), body));
+                let opens = slots.get(at).is_some_and(|slot| {
+                    slot.open || {
+                        let times = columns.times(row);
+                        let distance = match sessions {
+                            Some(sessions) => {
+                                let session = sessions.is_valid(row).then(|| sessions.value(row));
+                                times.map(|time| Distance::of_element(time, session)).max()
+                            }
+                            None => {
+                                let (at, window) = (body.received_at, self.bounds.window());
+                                times.map(|time| Distance::of(time, at, window)).max()
+                            }
+                        };
+                        self.opens(slot, distance.unwrap_or(Distance::Recent))
+                    }
+                });
                 let at = if opens { at } else { self.overflow_slot(&mut overflow, &mut slots) };
                 let Some(slot) = slots.get_mut(at) else { continue };
                 slot.open |= opens;
@@ -179,14 +205,10 @@ impl Router {
     }
 
     /// Decides on a partition that is not open, and opens it.
-    fn opens(&mut self, slot: &Slot, times: impl Iterator<Item = i64>, body: &BodyRows) -> bool {
+    fn opens(&mut self, slot: &Slot, distance: Distance) -> bool {
         let opens = match self.rules.revision < Revision::Fourth {
             true => self.open.len() < self.max_partitions,
-            false => {
-                let window = self.bounds.window();
-                let distance = times.map(|time| Distance::of(time, body.received_at, window)).max();
-                self.bounds.opens(distance.unwrap_or(Distance::Recent), self.open.len())
-            }
+            false => self.bounds.opens(distance, self.open.len()),
         };
         if opens {
             self.open.insert(slot.partition.clone(), Arc::clone(&slot.values));

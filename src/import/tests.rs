@@ -4,6 +4,7 @@ mod doubles;
 mod formats;
 mod forms;
 mod marks;
+mod partitions;
 mod replay;
 mod search;
 

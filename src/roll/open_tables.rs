@@ -11,7 +11,7 @@ use crate::batch::Router;
 use crate::decode::Reject;
 use crate::encode::{FileForm, Layout, MapGroup};
 use crate::schema::Kind;
-use crate::table::flat::POSITION;
+use crate::table::flat::{POSITION, session_time};
 use crate::table::{Revision, Spec, TableId, Tables};
 
 /// One table of the open roll.
@@ -54,9 +54,15 @@ impl OpenTable {
             true => layout.with_runs(&repeated(spec)),
             false => layout,
         };
+        // One session of an import would open as many partitions as all of its files otherwise.
+        let is_of_any_time = spec.partition_limits.time_window_ms.is_none();
+        let session_time = (spec.rows.is_derived() && is_of_any_time)
+            .then(|| session_time(&spec.schema))
+            .flatten();
         let router = Router::new(spec.partition.clone())
             .by_rules(spec.path_rules())
-            .with_limits(spec.partition_limits);
+            .with_limits(spec.partition_limits)
+            .by_session(session_time);
         Ok(OpenTable { router, layout, quarantine: None })
     }
 

@@ -117,9 +117,9 @@ impl Observer for LogObserver {
                 tracing::warn!(
                     "{rows} rows of table {table} in roll {roll} are in its overflow partition \
                      {partition}: their times are further from when they were received than \
-                     time_window, or their bodies have more partitions than max_partitions lets them \
-                     open. Is a clock wrong, or does somebody send old data? `sessionlake import` \
-                     takes any time"
+                     time_window (in an import, further from their session than a day), or their bodies \
+                     have more partitions than max_partitions lets them open. Is a clock wrong, or does \
+                     somebody send old data? `sessionlake import` takes sessions of any time"
                 );
             }
             RollEvent::SetAside { roll, seq, why } => {

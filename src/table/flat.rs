@@ -46,6 +46,9 @@ pub const START_TIME: &str = "startTime";
 /// The column with the index of an element in its list.
 pub const POSITION: &str = "position";
 
+/// The columns of which one is the first behind those of the session.
+pub(crate) const FIRST_OF_ELEMENT: [&str; 2] = [POSITION, properties::LEVEL];
+
 /// Columns of the session that flat tables have, unless others are chosen: those that people filter by.
 pub const FLAT_COLUMNS: &[&str] = &[
     START_TIME,
@@ -164,9 +167,11 @@ impl Flat {
     pub fn spec(self, parent: &Spec, columns: &[&str]) -> Result<Spec, String> {
         let table = self.table(&parent.name);
         let own = |name: &str| self.has_time(&parent.schema, name);
+        let has_start = parent.schema.fields.iter().any(|field| field.name == START_TIME);
         let mut columns = columns.to_vec();
         for name in placeholders(parent) {
-            if !own(name) && !columns.contains(&name) {
+            // Some time of the session is there in any case: elements of an import are held against it.
+            if (!own(name) || !has_start) && !columns.contains(&name) {
                 columns.push(name);
             }
         }
@@ -198,6 +203,15 @@ pub fn session_column(name: &str) -> String {
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
     std::iter::once("session").map(str::to_owned).chain(first.map(String::from)).collect::<String>()
         + letters.as_str()
+}
+
+/// Returns the column of a flat table, by its index, that has the time of the session: the first time before
+/// the columns of the element.
+#[must_use]
+pub(crate) fn session_time(flat: &TableSchema) -> Option<usize> {
+    let of_session =
+        flat.fields.iter().take_while(|field| !FIRST_OF_ELEMENT.contains(&&*field.name));
+    of_session.enumerate().find(|(_, field)| field.kind == Kind::TimestampMillis).map(|(at, _)| at)
 }
 
 /// Returns true for a column that flat tables can have of the session: one value, no list or record.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::flat::{Flat, KEYS, POSITION, is_flat_column, session_column};
+use super::flat::{FIRST_OF_ELEMENT, Flat, KEYS, is_flat_column, session_column};
 use super::partition::Template;
 use super::spec::{Rows, Spec};
 use super::tables::Tables;
@@ -77,9 +77,8 @@ fn flat_again(spec: &Spec, parent: &Spec) -> Result<Spec, String> {
     else {
         return Ok(spec.clone());
     };
-    let ends = [POSITION, "level"];
-    // Behind them are columns of the element.
-    let of_session = spec.schema.fields.iter().take_while(|field| !ends.contains(&&*field.name));
+    let of_session =
+        spec.schema.fields.iter().take_while(|field| !FIRST_OF_ELEMENT.contains(&&*field.name));
     let columns: Vec<&str> = of_session
         .filter(|field| !KEYS.contains(&&*field.name))
         .filter_map(|field| {

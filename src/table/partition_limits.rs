@@ -18,7 +18,8 @@ pub struct PartitionLimits {
     /// Partitions of a table that a roll opens, besides those that the bytes of its bodies are worth.
     pub max_partitions: u32,
     /// Time in milliseconds, back from when a body was received, of which partitions are opened freely.
-    /// None for any time: the rows of an import are of whatever years its files are.
+    /// None for any time: the rows of an import are of whatever years its files are, and elements of
+    /// sessions are held against their session's time.
     pub time_window_ms: Option<u64>,
     /// The place of rows whose times are outside of the window.
     pub outside_window: OutsideWindow,
@@ -111,6 +112,17 @@ impl Distance {
             Some(window) if ago > 0 && ago <= window.as_micros().cast_signed() => Distance::Late,
             Some(_) => Distance::Far,
         }
+    }
+
+    /// Returns the distance of a time of an element, in microseconds, from that of its session: within a
+    /// day, or far, as it is where the session has none.
+    #[must_use]
+    pub fn of_element(time_us: i64, session_us: Option<i64>) -> Distance {
+        let near = |session_us: i64| {
+            let ago = i128::from(session_us) - i128::from(time_us);
+            ago.unsigned_abs() <= RECENT.as_micros()
+        };
+        if session_us.is_some_and(near) { Distance::Recent } else { Distance::Far }
     }
 }
 

@@ -16,6 +16,9 @@ use super::{POSITION, element, records};
 use crate::schema::write::Column;
 use crate::schema::{Field, Kind, PropertyType, TableSchema};
 
+/// The first column of [`Flat::Properties`](super::Flat::Properties) behind those of the session.
+pub(super) const LEVEL: &str = "level";
+
 /// Where a list of properties is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -113,7 +116,7 @@ pub(crate) fn entry(parent: &TableSchema, list: PropertyList) -> &[Field] {
 fn own_columns() -> Vec<Column<'static>> {
     let column = |name: &str, kind, doc| Column { name: name.to_owned(), doc, kind, bloom: false };
     vec![
-        column("level", &Kind::String, "Owner of the property: session or action."),
+        column(LEVEL, &Kind::String, "Owner of the property: session or action."),
         column(
             "actionPosition",
             &Kind::Long,
