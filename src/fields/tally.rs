@@ -161,7 +161,11 @@ impl Tally {
         for (pattern, mut field) in joined.collect::<Vec<_>>() {
             let any = format!("{}/{ANY_KEY}", pattern::parent(&pattern));
             match self.fields.get_mut(&*any) {
-                Some(of) => of.add(field),
+                Some(of) => {
+                    of.add(field);
+                    // Several of them may have been of one row.
+                    of.rows = of.rows.min(self.rows);
+                }
                 None => {
                     // Which row it was is not known any more: each key counts as one.
                     field.last_row = 0;

@@ -103,6 +103,15 @@ fn many_keys_of_one_row_each_are_data_and_fields_of_many_rows_are_not() {
 }
 
 #[test]
+fn many_keys_of_one_row_are_of_no_more_rows_than_there_are() {
+    let keys: Vec<String> = ('a'..='z').flat_map(|a| [format!("k{a}"), format!("l{a}")]).collect();
+    let members: Vec<String> = keys.iter().map(|key| format!("\"{key}\":1")).collect();
+    let lines = [format!("{{{}}}", members.join(",")), r#"{"plan":"x"}"#.to_owned()];
+    let counts = tally(&lines).take().unwrap();
+    assert_eq!(told(&counts), told_as(&[("/{key}", false, 2, "string, long")]));
+}
+
+#[test]
 fn a_hostile_stream_of_keys_is_bounded_and_does_not_displace_fields_of_many_rows() {
     let word = |mut number: usize| {
         let mut word = String::from("w");
