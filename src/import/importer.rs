@@ -16,6 +16,7 @@ use super::{claims, index};
 use crate::lake::{ColumnError, Lake};
 use crate::privacy;
 use crate::publish::pauses::Pauses;
+use crate::publish::promoted_columns::with_columns_of;
 use crate::publish::visibility::{LogTables, Looked};
 use crate::record::Roll;
 use crate::table::{Format, PartitionLimits, Tables};
@@ -57,13 +58,23 @@ pub struct GivenUp {
 }
 
 impl Importer {
-    /// Opens the lake. Requests run on `runtime`.
+    /// Opens the lake, and reads which columns were promoted there. Requests run on `runtime`.
     ///
     /// # Errors
     /// The lake or the privacy key.
     pub(super) fn open(options: Options, runtime: Handle) -> anyhow::Result<Importer> {
         let lake = Lake::open(&options.lake)?;
-        Importer::with_lake(options, lake, runtime)
+        Importer::with_lake(options, lake, runtime)?.with_promoted_columns()
+    }
+
+    /// Adds the columns that receivers of the lake have promoted to the tables of new imports.
+    ///
+    /// # Errors
+    /// The lake.
+    pub(super) fn with_promoted_columns(self) -> anyhow::Result<Importer> {
+        let Manifests { lake, runtime, .. } = &self.manifests;
+        let tables = with_columns_of(lake, self.tables.clone(), runtime)?;
+        Ok(Importer { tables, ..self })
     }
 
     /// Makes an importer into `lake`, whatever the location in `options`.

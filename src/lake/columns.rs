@@ -129,7 +129,8 @@ impl Lake {
     async fn first_files(&self, folder: &str) -> Result<Vec<Object>, StoreError> {
         let path = self.path(folder)?;
         let listed = self.store.list(Some(&path)).take(LISTED).map_ok(Object::from);
-        let mut listed: Vec<Object> = listed.try_collect().await.map_err(|e| self.failed(e))?;
+        let listed = listed.try_collect().await.map_err(|e| self.not_answered(folder, e));
+        let mut listed: Vec<Object> = listed?;
         listed.retain(|object| matches!(ObjectName::parse(&object.name), ObjectName::Data { .. }));
         listed.sort();
         let last = listed.pop();

@@ -115,7 +115,8 @@ impl Lake {
     /// directly in it is not asked for its folders: its files would all be in that answer.
     pub(super) async fn has_folders_first(&self, folder: &str) -> Result<bool, StoreError> {
         let path = self.path(folder)?;
-        let first = self.store.list(Some(&path)).try_next().await.map_err(|e| self.failed(e))?;
+        let first = self.store.list(Some(&path)).try_next().await;
+        let first = first.map_err(|e| self.not_answered(folder, e))?;
         Ok(first.is_some_and(|meta| {
             let name = meta.location.as_ref();
             name.get(folder.len() + 1..).is_some_and(|rest| rest.contains('/'))
@@ -125,7 +126,7 @@ impl Lake {
     async fn children(&self, folder: &str) -> Result<Children, StoreError> {
         let path = self.path(folder)?;
         let listed = self.store.list_with_delimiter(Some(&path)).await;
-        let listed = listed.map_err(|e| self.failed(e))?;
+        let listed = listed.map_err(|e| self.not_answered(folder, e))?;
         Ok(Children {
             objects: listed.objects.into_iter().map(Object::from).collect(),
             folders: listed.common_prefixes.into_iter().map(String::from).collect(),

@@ -73,6 +73,7 @@ pub use self::objects::{Earlier, Object};
 pub use self::options::{Options, Secret};
 pub use self::partitions::{PartitionConflict, PartitionError};
 pub use self::probe::{Left, Probe, ProbeError, Replacement};
+pub(crate) use self::promoted_columns::{Claimed, ColumnClaim};
 pub use self::quarantine::{
     QuarantineEntry, QuarantineError, QuarantineFile, Quarantined, texts_of,
 };

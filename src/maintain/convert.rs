@@ -51,11 +51,13 @@ pub(crate) fn convert(
     named: &[String],
     to: Option<Format>,
 ) -> anyhow::Result<Vec<Converted>> {
-    let specs = match to {
-        Some(format) => in_format(options.named(named)?, format)?,
-        None => options.with_log(named)?,
+    let specs_of = |options: &Options| match to {
+        Some(format) => in_format(options.named(named)?, format),
+        None => options.with_log(named),
     };
+    specs_of(options)?;
     let (lake, runtime) = (Lake::open_existing(&options.lake)?, runtime()?);
+    let specs = specs_of(&options.with_columns_of(&lake, &runtime)?)?;
     for spec in &specs {
         runtime.block_on(check(&lake, spec))?;
     }

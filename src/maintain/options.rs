@@ -1,10 +1,12 @@
 //! Options of work on tables.
 
 use anyhow::ensure;
+use tokio::runtime::Runtime;
 
 use crate::commit::CatalogOptions;
-use crate::lake;
-use crate::table::{Format, Spec};
+use crate::lake::{self, Lake};
+use crate::publish::promoted_columns::with_columns_of;
+use crate::table::{Format, Spec, Tables};
 
 /// The tables to work on, and the lake that they are in.
 #[derive(Clone, Debug)]
@@ -20,6 +22,21 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Returns the options with the columns that receivers of `lake` have promoted: files have them, and
+    /// readers of a log see no others than its own.
+    ///
+    /// # Errors
+    /// The lake; tables that do not go together.
+    pub(super) fn with_columns_of(
+        &self,
+        lake: &Lake,
+        runtime: &Runtime,
+    ) -> anyhow::Result<Options> {
+        let tables = Tables::new(self.tables.clone())?;
+        let tables = with_columns_of(lake, tables, runtime.handle())?;
+        Ok(Options { tables: tables.specs().to_vec(), ..self.clone() })
+    }
+
     /// Returns the tables that are `named`; all if none is.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ pub(crate) fn create(
         }
         lake => lake?,
     };
+    let specs = options.with_columns_of(&lake, &runtime)?.with_log(named)?;
     for spec in &specs {
         runtime.block_on(check(&lake, spec))?;
     }
@@ -86,8 +87,9 @@ pub(crate) fn upgrade(
     named: &[String],
     dry_run: bool,
 ) -> anyhow::Result<Vec<Prepared>> {
-    let (specs, runtime) = (options.with_log(named)?, runtime()?);
-    let lake = Lake::open_existing(&options.lake)?;
+    options.with_log(named)?;
+    let (lake, runtime) = (Lake::open_existing(&options.lake)?, runtime()?);
+    let specs = options.with_columns_of(&lake, &runtime)?.with_log(named)?;
     let logs = log_tables(&lake, specs, options.catalog.as_ref(), &runtime)?;
     let mut done = Vec::new();
     for table in logs.tables() {

@@ -5,7 +5,7 @@
 //! * `lake_file`: what the state directory remembers of the lake.
 //! * `recovery`: objects of a sealed roll that stand in the lake when it is made again.
 //! * `supervisor`: everything behind the journal of `serve`; starts again from it after a failure.
-//! * `promotion`: fields without a column that become columns.
+//! * `promotion`: fields without a column that become columns; `promoted_columns`: those that did.
 //! * `visibility`: landed rolls into the logs of their tables.
 //! * `taking_apart`, `suspects`: rolls that cannot be made, so that one body never stops another.
 //! * `sealed_settings`: the settings in a seal.
@@ -27,6 +27,7 @@ mod folded_names;
 pub(crate) mod lake_file;
 pub(crate) mod pauses;
 mod pending_bodies;
+pub(crate) mod promoted_columns;
 pub(crate) mod promotion;
 pub(crate) mod publisher;
 mod recovery;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::harness::{Harness, Landed, RUNTIME, land, line, with_plan};
 use crate::journal::tests::fake::{FaultEffect, PlannedFault};
-use crate::lake::Lake;
+use crate::lake::{Claimed, ColumnClaim, Lake};
 use crate::schema::ColumnType;
 
 /// Returns a harness of rolls of 3 rows, in which a field of 4 rows becomes a column.
@@ -35,6 +35,15 @@ fn check(landed: &Landed, rows: u64) {
         assert_eq!((*count, &landed.plans[id]), (1, &vec![id.clone()]), "{id}");
     }
     landed.check_receipts();
+}
+
+/// Claims the column as another node does.
+fn claim(harness: &Harness, column: ColumnType) {
+    let lake = Lake::on(Arc::new(harness.store.clone()), 1 << 20);
+    let (table, path) = (&*harness.table.name, ["plan".to_owned()]);
+    let claim = ColumnClaim { table, path: &path, pointer: "/plan" };
+    let claimed = RUNTIME.block_on(lake.claim_column(claim, column)).unwrap();
+    assert_eq!(claimed, Claimed::By(column));
 }
 
 /// Returns the first row, by number, that is in a file with the column.
@@ -108,9 +117,7 @@ fn a_value_is_in_one_place_wherever_the_process_dies() {
 #[test]
 fn the_type_that_another_node_has_claimed_is_taken_and_values_that_do_not_fit_stay_in_extra() {
     let harness = harness(3);
-    let lake = Lake::on(Arc::new(harness.store.clone()), 1 << 20);
-    let claim = lake.claim_column(&harness.table.name, "/plan", ColumnType::Long);
-    assert_eq!(RUNTIME.block_on(claim).unwrap(), Some(ColumnType::Long));
+    claim(&harness, ColumnType::Long);
     run(&harness, 0..14);
     let landed = harness.landed();
     check(&landed, 14);
@@ -135,4 +142,58 @@ fn a_column_that_the_lake_has_with_another_type_is_not_made() {
     assert_eq!(landed.rows.len(), 17);
     assert!(landed.plans.iter().all(|(id, plans)| *plans == [id.clone()]), "{:?}", landed.plans);
     assert_eq!(landed.in_column.len(), 3);
+}
+
+#[test]
+fn the_type_that_another_node_has_claimed_and_landed_is_taken() {
+    let mut harness = harness(5);
+    let own = Arc::clone(&harness.table.schema);
+    claim(&harness, ColumnType::Long);
+    harness.table.schema = Arc::new(own.promote("/plan", ColumnType::Long).unwrap());
+    harness.promote_after = None;
+    run(&harness, 0..3);
+    // Another node, which has no such column, and texts in the field.
+    harness.disk = Arc::default();
+    (harness.table.schema, harness.promote_after) = (own, Some(4));
+    run(&harness, 3..17);
+    let landed = harness.landed();
+    assert!(landed.plans.iter().all(|(id, plans)| *plans == [id.clone()]), "{:?}", landed.plans);
+    let schemas: Vec<&str> = landed.receipts.iter().map(|r| &*r.tables[0].schema).collect();
+    let taken = schemas.iter().filter(|schema| **schema == schemas[0]).count();
+    assert!(taken > 1 && taken < schemas.len(), "{schemas:?}");
+}
+
+#[test]
+fn a_lake_that_was_set_back_gets_its_claims_again_and_another_nodes_claim_stands() {
+    let harness = harness(6);
+    run(&harness, 0..14);
+    let claims = || harness.all_objects().keys().filter(|name| name.contains("/columns/")).count();
+    assert_eq!(claims(), 1);
+    assert_eq!(harness.delete(|name| name.contains("/columns/")), 1);
+    run(&harness, 14..16);
+    assert_eq!(claims(), 1);
+    check(&harness.landed(), 16);
+    let in_column = harness.landed().in_column.len();
+    harness.delete(|name| name.contains("/columns/"));
+    claim(&harness, ColumnType::Long);
+    run(&harness, 16..30);
+    let landed = harness.landed();
+    check(&landed, 30);
+    // The files have texts, and the claim is for numbers: neither is a column of this node any more.
+    assert_eq!(landed.in_column.len(), in_column);
+    run(&harness, 30..32);
+    check(&harness.landed(), 32);
+    assert_eq!(harness.landed().in_column.len(), in_column);
+}
+
+#[test]
+fn credentials_that_may_not_list_promote() {
+    let harness = harness(7);
+    harness.store.hide_what_is_missing();
+    run(&harness, 0..14);
+    let landed = harness.landed();
+    check(&landed, 14);
+    assert_eq!(first_in_column(&landed), Some(6));
+    run(&harness, 14..16);
+    check(&harness.landed(), 16);
 }
