@@ -12,8 +12,8 @@ from harness.lake import TABLE
 from harness.process import wait_until
 
 ACTIONS = "user_actions"
-AUTO = ("--promote", "auto", "--promote-after", "20", "--roll-rows", "20", "--roll-age", "1h")
-FLAGS = (*AUTO, "--flat-tables", ACTIONS)
+FLAGS = ("--promote", "auto", "--roll-age", "1h", "--flat-tables", ACTIONS)
+ROLLS = ("--promote-after", "20", "--roll-rows", "20")
 
 
 class Node:
@@ -21,7 +21,7 @@ class Node:
 
     def __init__(self, make_server, lake, name, flags, plan, step):
         self.name, self.plan, self.step = name, plan, step
-        self.server, self.count = make_server(lake, *FLAGS, *flags, name=name).start(), 0
+        self.server, self.count = make_server(lake, *FLAGS, *ROLLS, *flags, name=name).start(), 0
         self.wanted = {}
 
     def send(self, count, fields=True):
