@@ -218,7 +218,7 @@ pub const ALL: &[Metric] = &[
         UNMATCHED_ROWS,
         Counter,
         Unit::Count,
-        "Rows committed that are null in every column, as their documents have no field of the table's",
+        "Rows committed that are null in every column, as their documents have no field of the table's, or none that fits",
     ),
     metric(
         UNKNOWN_FIELD_ROWS,

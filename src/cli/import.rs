@@ -12,8 +12,8 @@ use crate::import::GivenUp;
 /// gzip or zstd (told apart by their content), with or without the action lines of an Elasticsearch
 /// bulk, and lands their rows as serve does. Lines that are no documents are put in quarantine, with
 /// their number and the reason. A file of another format (UTF-16, bzip2, zip, Parquet, …), of which no
-/// line becomes a row, or of whose documents none has a field of the table's is named with the reason
-/// and left out: the others land, and the exit code is 1. An empty file is left out, with 0.
+/// line becomes a row, or of whose documents none fills a column is named with the reason and left out:
+/// the others land, and the exit code is 1. An empty file is left out, with 0.
 ///
 /// The rows of all files of a command share Parquet files, so that many small files do not become
 /// many small objects. An import that was interrupted goes on when the same command is given again.

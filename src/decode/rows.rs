@@ -40,7 +40,8 @@ pub struct Counts {
     pub rejects: u64,
     /// Bulk action lines that were left out. Not among `lines`.
     pub actions: u64,
-    /// Those of the rows that are null in every column: no name in the document is one of the table's.
+    /// Those of the rows that are null in every column: no name in the document is one of the table's, or
+    /// none with a value that fits.
     pub unmatched: u64,
 }
 
@@ -165,7 +166,7 @@ impl Rows {
 
     /// Returns whether the row in progress has a value in no column.
     fn is_unmatched(&self) -> bool {
-        self.root.columns.iter().all(|column| column.len() <= self.count)
+        !self.root.columns.iter().any(|column| column.has_value(self.count))
     }
 
     /// Appends the lineage columns of the row.

@@ -14,6 +14,7 @@ use super::chunker::{ChunkRule, Chunker};
 use super::options::Input;
 use crate::decode::{Decoder, Progress, ReadLimit};
 use crate::record::{Body, Micros, Seq};
+use crate::schema::BUILTIN;
 use crate::table::Spec;
 
 /// Bytes of a chunk.
@@ -75,10 +76,13 @@ pub(super) fn refusal(input: &Input, table: &Spec) -> anyhow::Result<Option<Stri
     Ok(Some(format!("no line of it becomes a row: {why}")))
 }
 
-/// Returns the text for documents that have no field of the table `table`, which are all that there are.
+/// Returns the text for documents that fill no column of the table `table`, which are all that there are.
 pub(super) fn unmatched_reason(documents: u64, table: &str) -> String {
+    let others: Vec<&str> = BUILTIN.iter().copied().filter(|other| *other != table).collect();
     format!(
-        "none of its {documents} documents has a field of the table {table}, so that each would be a row \
-         of nulls: is this the right table, or does it need a --schema of its own?"
+        "none of its {documents} documents has a field of the table {table} with a value that fits, so that \
+         each would be a row of nulls: is it for another --table ({} are built in), or does it need a \
+         --schema of its own (see sessionlake schema infer)?",
+        others.join(", ")
     )
 }

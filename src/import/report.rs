@@ -13,6 +13,7 @@ use crate::error_text::shown;
 use crate::lake::Receipt;
 use crate::record::Micros;
 use crate::status::{Observer, RollEvent};
+use crate::table::hive_path::NULL_PARTITION;
 
 /// Seconds between two lines of progress where there is no terminal.
 const LINE_EVERY_S: u64 = 10;
@@ -161,6 +162,16 @@ impl Report {
                 HumanCount(rows),
             )?;
         }
+        let without = without_value(receipts);
+        if without > 0 {
+            writeln!(
+                out,
+                "{} of {} rows have no value of their partition that fits ({NULL_PARTITION}): \
+                 `sessionlake fields` lists values that do not fit",
+                HumanCount(without),
+                HumanCount(rows),
+            )?;
+        }
         for quarantine in
             receipts.iter().flat_map(|r| &r.tables).filter_map(|t| t.quarantine.as_ref())
         {
@@ -168,6 +179,13 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// Returns the number of rows of documents in partitions of rows without a value.
+fn without_value(receipts: &[Receipt]) -> u64 {
+    let tables = receipts.iter().flat_map(|receipt| &receipt.tables).filter(|of| !of.derived);
+    let files = tables.flat_map(|of| &of.files).filter(|file| file.path.contains(NULL_PARTITION));
+    files.map(|file| file.rows).fold(0, u64::saturating_add)
 }
 
 /// Prints a line of progress every few seconds until the sender is dropped.

@@ -44,7 +44,8 @@ pub struct Receipt {
     /// Number of bulk action lines, which are not counted as lines.
     #[serde(deserialize_with = "number")]
     pub actions: u64,
-    /// Number of the rows that are null in every column, as their documents have no name of the table's.
+    /// Number of the rows that are null in every column, as their documents have no name of the table's,
+    /// or none with a value that fits.
     /// Usually 0, and then left out.
     #[serde(default, deserialize_with = "number", skip_serializing_if = "is_zero")]
     pub unmatched: u64,

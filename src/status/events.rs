@@ -119,7 +119,7 @@ pub enum RollEvent {
         bytes: u64,
     },
     /// The roll is over, and some of its rows are null in every column: their documents have no name
-    /// of the table's.
+    /// of the table's, or none with a value that fits.
     Unmatched {
         /// The number of the roll.
         roll: Roll,

@@ -102,8 +102,8 @@ impl Observer for LogObserver {
             RollEvent::Unmatched { roll, rows, unmatched } => {
                 tracing::warn!(
                     "{unmatched} of the {rows} rows of roll {roll} are null in every column: their \
-                     documents have no field of the table's. Do they belong to another table, or \
-                     does its schema need their fields?"
+                     documents have no field of the table's, or none with a value that fits. Do they \
+                     belong to another table, or does its schema need their fields?"
                 );
             }
             RollEvent::UnknownFields { roll, table, rows, fields, .. } => {

@@ -142,7 +142,8 @@ def test_what_is_packed_without_a_word(server, local_lake, command, folder, form
 
 def test_documents_that_fill_no_column_are_told(server, local_lake, command, folder):
     """Of a receiver in the log, the receipt and a metric; an import refuses them if there are no others."""
-    strange = b'{"dt.rum.session.id":"x","start_time":1}\n'
+    # One name is the table's, with a value that does not fit.
+    strange = b'{"dt.rum.session.id":"x","start_time":1,"duration":"5"}\n'
     assert server.put(body("a") + 2 * strange).status == 200
     server.drain()
     assert [receipt["unmatched"] for receipt in local_lake.receipts()] == [2]
@@ -151,11 +152,13 @@ def test_documents_that_fill_no_column_are_told(server, local_lake, command, fol
     (folder / "some").write_bytes(body("b") + strange)
     printed = command("import", "some", "--lake", local_lake.at.uri)
     assert "1 of 2 documents filled no column: is this the right table or schema?" in printed
+    assert "1 of 2 rows have no value of their partition that fits (__HIVE_DEFAULT_PARTITION__)" in printed
     (folder / "all").write_bytes(3 * strange)
     (folder / "good").write_bytes(body("c"))
     for _ in range(2):
         printed = command("import", "all", "good", "--lake", local_lake.at.uri, "--again", expect=1)
         assert "all: none of its 3 documents has a field of the table user_sessions" in printed
+        assert "grail_user_sessions" in printed, "which table it may be for"
     assert sorted(local_lake.query('SELECT "userSessionId" FROM {t} WHERE "userSessionId" > \'b\'')) == [("c",), ("c",)]
     printed = command("import", "-", "--lake", local_lake.at.uri, stdin=folder / "all", expect=1)
     assert "standard input has landed, but none of its 3 documents" in printed
