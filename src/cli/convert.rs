@@ -39,8 +39,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
-    let to = args.to.as_deref().map(Format::parse).transpose();
-    let to = to.map_err(|why| Failure::Usage(anyhow::anyhow!("--to: {why}")))?;
+    let parse = |to: &str| {
+        let parsed = Format::parse(to);
+        parsed.map_err(|why| Failure::Usage(anyhow::anyhow!("--to: \"{to}\" {why}")))
+    };
+    let to = args.to.as_deref().map(parse).transpose()?;
     let loaded = config::tables(&args.flags, environment)?;
     warn(&loaded.warnings);
     start_log(&loaded.log)?;

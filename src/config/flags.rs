@@ -14,29 +14,26 @@ pub(crate) struct Flags<const COMMANDS: u8> {
 
 impl<const COMMANDS: u8> Flags<COMMANDS> {
     /// Returns the text of the flag of `setting`, if it was given.
-    pub(super) fn get(&self, setting: &Setting) -> Option<String> {
+    pub(crate) fn get(&self, setting: &Setting) -> Option<String> {
         let found = self.given.iter().find(|(given, _)| given.key == setting.key);
         found.map(|(_, text)| text.clone())
     }
 
-    /// Returns the first flag that was given, as it is written.
-    pub(crate) fn first(&self) -> Option<String> {
-        self.given.first().map(|(setting, _)| setting.flag())
+    /// Returns the first flag that was given and is none of `settings`, as it is written.
+    pub(crate) fn first_beside(&self, settings: &[&Setting]) -> Option<String> {
+        let is_other = |given: &Setting| settings.iter().all(|setting| setting.key != given.key);
+        self.given.iter().find(|(given, _)| is_other(given)).map(|(given, _)| given.flag())
     }
 
     fn settings() -> impl Iterator<Item = &'static Setting> {
         SETTINGS.iter().copied().filter(|setting| setting.commands & COMMANDS != 0)
     }
 
-    /// Returns true for the lake of a command that has an argument for it. The hidden flag is for
-    /// those who know it from other commands.
-    fn has_an_argument(setting: &Setting) -> bool {
-        COMMANDS == list::INSPECT && setting.key == list::LAKE.key
-    }
-
-    /// Returns the id of clap's argument. The argument LAKE may have the name of the key.
+    /// Returns the id of clap's argument. The argument LAKE of a command that looks at a lake may have the
+    /// name of the key.
     fn id(setting: &Setting) -> &'static str {
-        if Self::has_an_argument(setting) { "lake_flag" } else { setting.key }
+        let is_lake = COMMANDS == list::INSPECT && setting.key == list::LAKE.key;
+        if is_lake { "lake_flag" } else { setting.key }
     }
 }
 
@@ -46,6 +43,8 @@ fn argument(setting: &'static Setting) -> Arg {
     let more = if setting.more.is_empty() { String::new() } else { format!(" {}", setting.more) };
     let default = match (setting.kind, setting.default) {
         (Kind::Switch, _) | (_, None | Some("")) => String::new(),
+        // With blanks, a terminal of 80 columns can break the line.
+        (Kind::Names, Some(default)) => format!("[default: {}]", default.replace(',', ", ")),
         (_, Some(default)) => format!("[default: {default}]"),
     };
     let short = format!("{} {default}", setting.help.trim_end_matches('.'));
@@ -68,8 +67,16 @@ fn argument(setting: &'static Setting) -> Arg {
 
 impl<const COMMANDS: u8> clap::Args for Flags<COMMANDS> {
     fn augment_args(command: Command) -> Command {
-        let argument =
-            |setting| argument(setting).id(Self::id(setting)).hide(Self::has_an_argument(setting));
+        // Beside an argument LAKE, the flag is for those who know it from other commands.
+        let is_lake = |own: &Arg| {
+            let names = own.get_value_names().unwrap_or_default();
+            names.iter().any(|name| name.starts_with(list::LAKE.value_name))
+        };
+        let has_lake = command.get_positionals().any(is_lake);
+        let argument = |setting: &'static Setting| {
+            let is_hidden = has_lake && setting.key == list::LAKE.key;
+            argument(setting).id(Self::id(setting)).hide(is_hidden)
+        };
         Self::settings().map(argument).fold(command, Command::arg)
     }
 

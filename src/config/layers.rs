@@ -11,7 +11,7 @@ use super::environment::Environment;
 use super::error::Error;
 use super::file;
 use super::flags::Flags;
-use super::list::{CONFIG, SCHEMA, SETTINGS, Setting};
+use super::list::{CONFIG, SCHEMA, SETTINGS, Setting, TABLE};
 use super::sections::{Sections, Text};
 use super::source::{Source, SourcedText};
 use crate::schema;
@@ -20,6 +20,8 @@ use crate::schema;
 #[derive(Debug)]
 pub(crate) struct Layers {
     values: BTreeMap<&'static str, SourcedText>,
+    /// What the file has for the setting `table`, where a flag or a variable outranks it.
+    file_table: Option<SourcedText>,
     pub(crate) sections: Sections,
     /// Warnings for standard error: sentences about settings that are accepted and may be a
     /// mistake.
@@ -54,13 +56,17 @@ impl Layers {
                 values.insert(setting.key, SourcedText { text, source });
             }
         }
-        let mut sections = Sections::default();
+        let (mut sections, mut file_table) = (Sections::default(), None);
         if let Some(path) = values.get(CONFIG.key) {
             let parsed = file::read(Path::new(&path.text));
             problems.extend(parsed.problems);
             sections = parsed.sections;
             for (key, text) in parsed.values {
-                values.entry(key).or_insert(text);
+                if key == TABLE.key && values.contains_key(key) {
+                    file_table = Some(text);
+                } else {
+                    values.entry(key).or_insert(text);
+                }
             }
         }
         environment.lay_over(&mut sections.catalog, &mut problems);
@@ -73,7 +79,10 @@ impl Layers {
         }
         match Error::from_problems(problems) {
             Some(error) => Err(error),
-            None => Ok(Layers { values, sections, warnings: environment.unknown_variables() }),
+            None => {
+                let warnings = environment.unknown_variables();
+                Ok(Layers { values, file_table, sections, warnings })
+            }
         }
     }
 
@@ -90,6 +99,25 @@ impl Layers {
     /// Puts `text` above every layer, for an argument that stands for the setting.
     pub(crate) fn set(&mut self, setting: &Setting, text: String) {
         self.values.insert(setting.key, SourcedText { text, source: Source::Flag });
+    }
+
+    /// Returns the name of the table of `[[tables]]` that a flag or a variable names as the setting `table`, if
+    /// one does. The setting then has the value that it has without them: the section describes the table,
+    /// and all tables are those of the file.
+    pub(crate) fn take_named_section(&mut self) -> Option<String> {
+        let given = self.get(&TABLE)?;
+        let is_typed = matches!(given.source, Source::Flag | Source::Environment);
+        let name = given.text.clone();
+        let mut names = self.sections.tables.iter().filter_map(|table| table.values.name.as_ref());
+        if !is_typed || !names.any(|Text(own)| *own == name) {
+            return None;
+        }
+        let default = || TABLE.default.unwrap_or_default().to_owned();
+        let file = self.file_table.take();
+        let below =
+            file.unwrap_or_else(|| SourcedText { text: default(), source: Source::Default });
+        self.values.insert(TABLE.key, below);
+        Some(name)
     }
 
     /// Returns the value of `setting`, if any layer has one.

@@ -41,6 +41,8 @@ mod tests;
 
 use std::path::PathBuf;
 
+pub(crate) use names::table_name as check_table_name;
+
 pub use environment::Environment;
 pub use error::{Error, Problem};
 pub(crate) use flags::Flags;
@@ -91,8 +93,9 @@ pub(crate) fn import(
     again: bool,
     quiet: bool,
 ) -> Result<Loaded<import::Options>, Error> {
-    let layers = Layers::gather(flags, environment)?;
-    let (settings, log) = build::import(&layers, files, again, quiet)?;
+    let mut layers = Layers::gather(flags, environment)?;
+    let section = layers.take_named_section();
+    let (settings, log) = build::import(&layers, section.as_deref(), files, again, quiet)?;
     Ok(loaded(settings, log, layers.with_schema_warnings()))
 }
 
@@ -101,8 +104,9 @@ pub(crate) fn tables(
     flags: &Flags<{ list::TABLES }>,
     environment: &Environment,
 ) -> Result<Loaded<maintain::Options>, Error> {
-    let layers = Layers::gather(flags, environment)?;
-    let (settings, log) = build::maintain(&layers)?;
+    let mut layers = Layers::gather(flags, environment)?;
+    let section = layers.take_named_section();
+    let (settings, log) = build::maintain(&layers, section.as_deref())?;
     Ok(loaded(settings, log, layers.with_schema_warnings()))
 }
 
@@ -129,7 +133,7 @@ pub(crate) fn lake_and_tables(
     environment: &Environment,
 ) -> Result<Loaded<maintain::Options>, Error> {
     let layers = Layers::gather(flags, environment)?;
-    let (settings, log) = build::maintain(&layers)?;
+    let (settings, log) = build::maintain(&layers, None)?;
     Ok(loaded(settings, log, layers))
 }
 

@@ -42,7 +42,7 @@ pub(super) fn http_path(text: &str) -> Result<String, String> {
 }
 
 /// Checks a table's name, which is a directory that engines must not hide.
-pub(super) fn table_name(text: &str) -> Result<String, String> {
+pub(crate) fn table_name(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let named = (1..=64).contains(&text.len()) && text.chars().all(plain);
     match named && !text.starts_with('_') {

@@ -58,7 +58,8 @@ mod format {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Format, D::Error> {
-        Format::parse(&String::deserialize(from)?).map_err(D::Error::custom)
+        let name = String::deserialize(from)?;
+        Format::parse(&name).map_err(|why| D::Error::custom(format!("`{name}` {why}")))
     }
 }
 

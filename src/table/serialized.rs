@@ -22,7 +22,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::file_names::FileNames;
@@ -168,8 +168,10 @@ impl Serialized {
         let partition = Template::parse(&self.partition, &schema)?;
         let mut privacy = Rules::parse(&self.privacy).map_err(anyhow::Error::msg)?;
         privacy.extend(Rules::parse(&self.privacy_of_fields).map_err(anyhow::Error::msg)?);
-        let format = self.format.as_deref().map(Format::parse).transpose();
-        let format = format.map_err(anyhow::Error::msg)?.unwrap_or_default();
+        let format = match self.format.as_deref() {
+            Some(name) => Format::parse(name).map_err(|why| anyhow!("`{name}` {why}"))?,
+            None => Format::default(),
+        };
         let rows = match (self.exploded, self.properties) {
             (None, None) => Rows::Documents,
             (Some(Exploded { parent, column }), None) => {

@@ -104,15 +104,14 @@ impl Format {
     /// Parses the name in settings and seals.
     ///
     /// # Errors
-    /// The name is not one of a format that this version writes.
+    /// The name is not one of a format that this version writes. The text follows the name: `is no …`.
     pub fn parse(name: &str) -> Result<Format, String> {
         match name {
             "plain" => Ok(Format::Plain),
             "delta" => Ok(Format::Delta),
             "iceberg" => Ok(Format::Iceberg),
-            _ => Err(format!(
-                "`{name}` is no table format that this version writes: plain, delta and iceberg are"
-            )),
+            _ => Err("is no table format that this version writes: plain, delta and iceberg are"
+                .to_owned()),
         }
     }
 

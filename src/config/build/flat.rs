@@ -27,16 +27,16 @@ impl Builder<'_> {
         let mut used: Vec<&Spec> = Vec::new();
         for name in &names {
             let Some((_, parent, flat)) = all.iter().find(|(flat, ..)| flat == name) else {
-                let known = all.iter().map(|(name, ..)| (name.as_str(), name.as_str()));
-                let meant = spelling::meant(name, known);
-                let meant = meant.map(|meant| format!("; did you mean `{meant}`?"));
-                let names: Vec<&str> = all.iter().map(|(name, ..)| name.as_str()).collect();
-                let why = format!(
-                    "there is no flat table {name}{}; those of this configuration are {}",
-                    meant.unwrap_or_default(),
-                    names.join(", ")
-                );
-                self.refuse(place.clone(), why);
+                let can = |of: &&(String, &Spec, Flat)| of.2.spec(of.1, &columns).is_ok();
+                let known: Vec<&str> = all.iter().filter(can).map(|of| of.0.as_str()).collect();
+                let why = match spelling::meant(name, known.iter().map(|known| (*known, *known))) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None if known.is_empty() => {
+                        "no table has the lists of sessions that they are made of".to_owned()
+                    }
+                    None => format!("those of this configuration are {}", known.join(", ")),
+                };
+                self.refuse(place.clone(), format!("there is no flat table {name}; {why}"));
                 continue;
             };
             let taken = |table: &Spec| *table.name == **name;

@@ -9,12 +9,14 @@ use crate::config::list;
 use crate::import::{Input, Options};
 use crate::table::Spec;
 
-/// Builds the options of an import, and the filter of the log.
+/// Builds the options of an import, and the filter of the log. `section` is the table of `[[tables]]` that
+/// the files are for; without it, they are for that of the settings.
 ///
 /// # Errors
 /// Every problem of the settings.
 pub(in crate::config) fn import(
     layers: &Layers,
+    section: Option<&str>,
     files: &[PathBuf],
     again: bool,
     quiet: bool,
@@ -29,7 +31,8 @@ pub(in crate::config) fn import(
         builder.refuse("FILE".to_owned(), "standard input (-) can be read once only");
     }
     let lake = builder.lake();
-    let (table, more) = builder.tables();
+    let (first, mut more) = builder.tables();
+    let table = builder.of_section(section, first, &mut more);
     let all: Vec<&Spec> = std::iter::once(&table).chain(&more).collect();
     let catalog = builder.catalog_of(&all);
     let privacy_key = builder.file(&list::PRIVACY_KEY);

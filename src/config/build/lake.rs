@@ -24,14 +24,19 @@ pub(in crate::config) fn lake(layers: &Layers) -> Result<LakeSettings, Error> {
     builder.done(settings)
 }
 
-/// Builds the options of work on tables, and the filter of the log.
+/// Builds the options of work on tables, and the filter of the log. The table of the section `section` of
+/// `[[tables]]`, if it is named, comes first.
 ///
 /// # Errors
 /// Every problem of the settings.
-pub(in crate::config) fn maintain(layers: &Layers) -> Result<(maintain::Options, String), Error> {
+pub(in crate::config) fn maintain(
+    layers: &Layers,
+    section: Option<&str>,
+) -> Result<(maintain::Options, String), Error> {
     let mut builder = Builder::new(layers);
     let lake = builder.lake();
-    let (first, more) = builder.tables();
+    let (first, mut more) = builder.tables();
+    let first = builder.of_section(section, first, &mut more);
     let tables = std::iter::once(first).chain(more).collect();
     // The format may be given by the command, so a catalog may be for it.
     let catalog = builder.catalog();

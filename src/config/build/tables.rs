@@ -7,13 +7,13 @@ use std::sync::Arc;
 use super::builder::Builder;
 use crate::config::list;
 use crate::config::names::table_name;
-use crate::config::sections::{SectionReader, Text};
+use crate::config::sections::{Section, SectionReader, TableSection, Text};
 use crate::config::source::Source;
 use crate::config::value;
 use crate::dedup;
 use crate::http::Endpoint;
 use crate::privacy;
-use crate::schema::{self, EXTRA, TableSchema};
+use crate::schema::{self, EXTRA, Kind, TableSchema};
 use crate::table::{Format, OutsideWindow, PartitionLimits, Spec, Template, TemplateError};
 
 /// Parses a template that somebody has written.
@@ -21,6 +21,22 @@ fn new_template(text: &str, schema: &TableSchema) -> Result<Template, TemplateEr
     let template = Template::parse(text, schema)?;
     template.check_formats()?;
     Ok(template)
+}
+
+/// Loads a schema file. An error has its cause.
+fn load(file: &Path) -> Result<Arc<TableSchema>, String> {
+    schema::load(file).map(Arc::new).map_err(|error| {
+        let why = std::error::Error::source(&error).map(ToString::to_string);
+        why.map_or_else(|| error.to_string(), |why| format!("{error}: {why}"))
+    })
+}
+
+/// Returns what to give in place of a default of `partition` that the schema does not take.
+fn own_partitions(schema: &TableSchema) -> String {
+    let mut fields = schema.fields.iter();
+    let time = fields.find(|field| field.kind == Kind::TimestampMillis).map(|field| &field.name);
+    let by_day = time.map(|time| format!("--partition 'date={{{time}:%Y-%m-%d}}', or "));
+    format!("; give {}--partition '' for no directories", by_day.unwrap_or_default())
 }
 
 /// Parses the window of `dedup`, in milliseconds.
@@ -47,7 +63,7 @@ fn promotes(word: &str) -> Result<bool, String> {
     match word {
         "auto" => Ok(true),
         "off" => Ok(false),
-        _ => Err(format!("\"{word}\" is neither auto nor off")),
+        _ => Err("is neither auto nor off".to_owned()),
     }
 }
 
@@ -101,15 +117,48 @@ impl Builder<'_> {
         (first, more)
     }
 
+    /// Returns the table of the section `section` of `[[tables]]`, whose place among `more` is then that of
+    /// `first`; `first` if there is no such section. Flags are refused that the section has no use for.
+    pub(super) fn of_section(
+        &mut self,
+        section: Option<&str>,
+        first: Spec,
+        more: &mut [Spec],
+    ) -> Spec {
+        let Some(name) = section else { return first };
+        let layers = self.layers;
+        let is =
+            |of: &&Section<TableSection>| matches!(&of.values.name, Some(Text(own)) if own == name);
+        if let Some(section) = layers.sections.tables.iter().find(is) {
+            let keys = &section.values;
+            for (setting, is_known) in [
+                (&list::SCHEMA, true),
+                (&list::PARTITION, true),
+                (&list::TABLE_FORMAT, keys.format.is_some()),
+                (&list::DEDUP, keys.dedup.is_some()),
+            ] {
+                if is_known && self.source_of(setting) == Source::Flag {
+                    let why = format!(
+                        "the section [[tables]] of {} describes the table {name}: leave the flag out, \
+                         or change the section",
+                        section.source
+                    );
+                    self.refuse(setting.flag(), why);
+                }
+            }
+        }
+        // Where there is none, the problem of the section is told already.
+        match more.iter_mut().find(|table| *table.name == *name) {
+            Some(table) => std::mem::replace(table, first),
+            None => first,
+        }
+    }
+
     /// Loads the schema of the settings' table and parses its partition template.
     fn table(&mut self, table: &str, file: Option<&Path>) -> (Arc<TableSchema>, Template) {
         let harmless = |schema: Arc<TableSchema>| (schema, Template::default());
         let schema = match file {
-            Some(file) => schema::load(file).map(Arc::new).map_err(|error| {
-                let why = std::error::Error::source(&error).map(ToString::to_string);
-                let why = why.map_or_else(|| error.to_string(), |why| format!("{error}: {why}"));
-                (&list::SCHEMA, why)
-            }),
+            Some(file) => load(file).map_err(|why| (&list::SCHEMA, why)),
             None => TableSchema::builtin(table).ok_or_else(|| {
                 let why = format!(
                     "no schema of the table {table} is built in (there is {}); name a file: {}",
@@ -134,7 +183,11 @@ impl Builder<'_> {
         match new_template(own.as_deref().unwrap_or(&given.text), &schema) {
             Ok(template) => (schema, template),
             Err(error) => {
-                self.refuse(given.source.place(&list::PARTITION), error.to_string());
+                let remedy = match given.source {
+                    Source::Default => own_partitions(&schema),
+                    _ => String::new(),
+                };
+                self.refuse(given.source.place(&list::PARTITION), format!("{error}{remedy}"));
                 harmless(schema)
             }
         }
@@ -168,11 +221,7 @@ impl Builder<'_> {
         for section in &layers.sections.tables {
             let mut reader = SectionReader::new(section);
             let keys = reader.values();
-            let own = keys.promote.as_ref().map(|Text(when)| promotes(when)).transpose();
-            let own = own.unwrap_or_else(|why| {
-                reader.refuse("promote", why);
-                None
-            });
+            let own = reader.parse("promote", keys.promote.as_ref(), promotes);
             if no_extra && !usual && own == Some(true) {
                 reader.refuse("promote", NO_EXTRA);
             }
@@ -224,31 +273,32 @@ impl Builder<'_> {
                 self.problems.extend(reader.problems);
                 continue;
             };
-            if name == first || tables.iter().any(|table| *table.name == *name) {
-                reader.refuse("name", format!("there is a table {name} already"));
+            if name == first {
+                let by = self.place(&list::TABLE);
+                let why = format!(
+                    "there is a table {name} already, by {by}: give one of them another name, or leave \
+                     this section out"
+                );
+                reader.refuse("name", why);
+            } else if tables.iter().any(|table| *table.name == *name) {
+                reader.refuse("name", format!("there is a section of the table {name} already"));
             }
             let schema = match &keys.schema {
-                Some(Text(file)) => {
-                    schema::load(Path::new(file)).map(Arc::new).map_err(|error| error.to_string())
-                }
+                Some(Text(file)) => load(Path::new(file)),
                 None => TableSchema::builtin(&name).ok_or_else(|| {
-                    format!("no schema of the table {name} is built in; name a file")
+                    let known = schema::BUILTIN.join(", ");
+                    format!(
+                        "no schema of the table {name} is built in (there is {known}); name a file: \
+                         schema = \"examples/orders.avsc\""
+                    )
                 }),
             };
             let own = schema.as_ref().ok().and_then(|schema| schema.own_partition());
             let own = own.filter(|_| keys.schema.is_none()).unwrap_or_default();
             let partition = keys.partition.as_ref().map_or(&*own, |Text(template)| template);
-            let format = keys.format.as_ref().map(|Text(format)| Format::parse(format));
-            let format = format.transpose().unwrap_or_else(|why| {
-                reader.refuse("format", why);
-                None
-            });
+            let format = reader.parse("format", keys.format.as_ref(), Format::parse);
             let format = format.unwrap_or(usual);
-            let dedup = keys.dedup.as_ref().map(|Text(text)| dedup_window(text));
-            let dedup = dedup.transpose().unwrap_or_else(|why| {
-                reader.refuse("dedup", why);
-                None
-            });
+            let dedup = reader.parse("dedup", keys.dedup.as_ref(), dedup_window);
             let dedup = dedup.unwrap_or(usual_dedup);
             match schema {
                 Err(why) => reader.refuse("schema", why),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::list::IMPORT;
+use crate::table::Format;
 
 #[test]
 fn each_layer_outranks_the_one_below() {
@@ -90,6 +91,37 @@ fn import_takes_its_own_keys_and_accepts_those_of_serve() {
     assert!(settings.again && !settings.quiet);
     let twice = [PathBuf::from("-"), PathBuf::from("-")];
     assert!(super::import(&flags::<IMPORT>(&[]), &environment(&[]), &twice, false, false).is_err());
+}
+
+#[test]
+fn import_may_name_a_table_of_a_section() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("both.toml");
+    let text = "privacy_key = \"k\"\ndedup = \"24h\"\n[privacy]\nip = \"drop\"\n[[tables]]\n\
+                name = \"orders\"\nschema = \"examples/orders.avsc\"\npartition = \"d={at:%Y-%m-%d}\"\n\
+                format = \"delta\"\ndedup = \"off\"\n[[tables]]\nname = \"grail_user_events\"\ndedup = \"off\"";
+    std::fs::write(&path, text).unwrap();
+    let config = format!("--config={}", path.display());
+    let load = |typed: &[&str], variables: &[(&str, &str)]| {
+        let typed = [&[&*config], typed].concat();
+        super::import(&flags::<IMPORT>(&typed), &environment(variables), &[], false, false)
+            .map(|loaded| loaded.settings.table)
+    };
+    assert_eq!(&*load(&[], &[]).unwrap().name, "user_sessions");
+    for table in [load(&["--table=orders"], &[]), load(&[], &[("SESSIONLAKE_TABLE", "orders")])] {
+        let table = table.unwrap();
+        assert_eq!((&*table.name, table.partition.as_str()), ("orders", "d={at:%Y-%m-%d}"));
+        assert_eq!((table.format, table.dedup_window_ms), (Format::Delta, None));
+        assert!(!table.privacy.is_empty(), "the rules are those of the file, as in serve");
+    }
+    let events = load(&["--table=grail_user_events", "--table-format=delta"], &[]).unwrap();
+    assert_eq!(events.format, Format::Delta, "where the section says none");
+    for flag in ["--schema=x.avsc", "--partition=", "--table-format=plain", "--dedup=1h"] {
+        let refused = load(&["--table=orders", flag], &[]).unwrap_err().to_string();
+        let name = flag.split('=').next().unwrap();
+        assert!(refused.contains(&format!("{name}: the section [[tables]] of ")), "{refused}");
+        assert!(refused.contains("both.toml:5 describes the table orders: leave"), "{refused}");
+    }
 }
 
 #[test]

@@ -124,6 +124,12 @@ fn bad_values_say_why_and_how_it_would_be_right() {
             "--table: \"_hidden\" is not 1 to 64 of a-z, 0-9 and _, beginning without _, for \
              example --table user_sessions",
         ),
+        ("--promote=yes", "--promote: \"yes\" is neither auto nor off, for example --promote auto"),
+        (
+            "--table-format=Delta",
+            "--table-format: \"Delta\" is no table format that this version writes: plain, delta and \
+             iceberg are, for example --table-format delta",
+        ),
         ("--node=EU", "--node: \"EU\" is not up to 32 of a-z, 0-9 and -, for example --node eu-1"),
         (
             "--roll-age=60",

@@ -72,7 +72,23 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
         ("[[endpoint]]\ntable = \"orders\"", "there is no table orders; add a section [[tables]]"),
         ("[[endpoint]]\nname = \"a\"\n[[endpoint]]\nname = \"b\"", "is taken by the endpoint a"),
         ("[[endpoint]]\nindices = { \"../x\" = \"user_sessions\" }", "\"../x\" is no index name"),
-        ("[[tables]]\nname = \"user_sessions\"", "there is a table user_sessions already"),
+        (
+            "[[tables]]\nname = \"user_sessions\"",
+            ":2: tables.name: there is a table user_sessions already, by the default of table: give",
+        ),
+        (
+            "[[tables]]\nname = \"orders\"\nschema = \"no.avsc\"",
+            ":3: tables.schema: cannot read the schema file no.avsc: No such file",
+        ),
+        ("[[tables]]\nname = \"ordrs\"", "(there is user_sessions, grail_user_sessions,"),
+        (
+            "[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\ndedup = \"-1h\"",
+            ":4: tables.dedup: \"-1h\" is not a duration (a number and a unit: ms, s, min, h), or `off`",
+        ),
+        (
+            "[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\npromote = \"yes\"",
+            ":4: tables.promote: \"yes\" is neither auto nor off, for example promote = \"auto\"",
+        ),
         ("[endpoint]\npath = \"/a\"", "of which there may be several: [[endpoint]]"),
         ("[[endpoints]]\npath = \"/a\"", ":1: unknown key `endpoints`; did you mean [[endpoint]]?"),
         ("[endpoints]\npath = \"/a\"", "did you mean [[endpoint]]?"),
@@ -98,7 +114,8 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
         ),
         (
             "[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\nformat = \"hudi\"",
-            ":4: tables.format: `hudi` is no table format that this version writes",
+            ":4: tables.format: \"hudi\" is no table format that this version writes: plain, delta and \
+             iceberg are, for example format = \"iceberg\"",
         ),
         (
             "[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\npartition = \

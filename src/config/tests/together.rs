@@ -45,6 +45,11 @@ fn settings_have_to_go_together() {
         "--table: no schema of the table orders is built in (there is user_sessions, \
          grail_user_sessions, grail_user_events); name a file: --schema examples/orders.avsc"
     );
+    assert_eq!(
+        said(&["--table=orders", "--schema=examples/orders.avsc"]),
+        "the default of partition: partition template `date={startTime:%Y-%m-%d}`: table orders has no \
+         column `startTime`; give --partition 'date={at:%Y-%m-%d}', or --partition '' for no directories"
+    );
     let own = ["--table=orders", "--schema=examples/orders.avsc", "--partition=at={at:%Y}"];
     let error = load(&own, &[], None).unwrap_err().to_string();
     assert!(error.contains("`at` is a column of table orders as well"), "{error}");
@@ -74,6 +79,25 @@ fn tables_of_grail_are_partitioned_by_their_own_time() {
     );
     let error = error.unwrap_err().to_string();
     assert!(error.ends_with("has no column `startTime`; did you mean `start_time`?"), "{error}");
+}
+
+#[test]
+fn a_flat_table_that_there_is_not_is_refused_with_those_that_there_are() {
+    let said = |typed: &[&str]| load(typed, &[], None).unwrap_err().to_string();
+    assert_eq!(
+        said(&["--flat-tables=user_action"]),
+        "--flat-tables: there is no flat table user_action; did you mean `user_actions`?"
+    );
+    assert_eq!(
+        said(&["--flat-tables=all"]),
+        "--flat-tables: there is no flat table all; those of this configuration are user_actions, \
+         user_events, user_errors, user_properties"
+    );
+    assert_eq!(
+        said(&["--table=grail_user_sessions", "--flat-tables=user_actions"]),
+        "--flat-tables: there is no flat table user_actions; no table has the lists of sessions that they \
+         are made of"
+    );
 }
 
 #[test]
