@@ -1,6 +1,6 @@
 //! Fields that no column has, by table: summed over the receipts of a lake, or counted in samples.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -50,6 +50,8 @@ pub fn column_of(field: &FieldCounts, schema: Option<&TableSchema>) -> FieldColu
 pub struct LakeFields {
     /// Counts by table; tables without any are left out.
     pub tables: BTreeMap<String, Counts>,
+    /// Names of all tables in the receipts that were read.
+    pub named: BTreeSet<String>,
     /// Receipts that were read.
     pub receipts: u64,
     /// Older receipts that were left out.
@@ -90,6 +92,7 @@ pub async fn of_lake(
                 }
             };
             found.receipts += 1;
+            found.named.extend(receipt.tables.iter().map(|of| of.table.clone()));
             let tables = receipt.tables.into_iter();
             for of in tables.filter(|of| table.is_none_or(|table| of.table == table)) {
                 if let Some(counts) = &of.fields {

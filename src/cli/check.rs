@@ -299,11 +299,20 @@ fn probed(lake: &str, probe: &Probe) -> String {
     said
 }
 
+/// Tells whether `schema` is `plain` and columns of properties.
+fn has_all(schema: &TableSchema, plain: &TableSchema) -> bool {
+    let own = schema.fields.iter().filter(|field| field.json.property.is_none());
+    own.map(|field| &field.name).eq(plain.fields.iter().map(|field| &field.name))
+}
+
 /// Returns a line about a table, whose schema was read from `file` if that is known.
 fn schema(table: &Spec, file: Option<&FilePath>) -> String {
     let origin = match (file, TableSchema::builtin(&table.name)) {
         (Some(file), _) => file.display().to_string(),
         (None, Some(builtin)) if *builtin == *table.schema => "built in".to_owned(),
+        (None, Some(builtin)) if has_all(&table.schema, &builtin) => {
+            "built in, with [properties]".to_owned()
+        }
         (None, _) => match table.rows.parent() {
             Some(parent) => format!("flat, of {parent}"),
             None => "from a file".to_owned(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 
@@ -26,9 +26,9 @@ use crate::schema::{self, TableSchema};
 ///
 /// What has landed and has no column of its own is in _extra. This lists it by JSON Pointer, with
 /// `*` for the indexes of lists: in how many sessions a field was, which types its values had, when
-/// it came first and last, and masked examples (letters are a, digits 0), never values. `misfit`
-/// marks values of a known column that did not fit it. COLUMN says which column
-/// `sessionlake schema promote` would make of the field, `there` for one that has a column by now.
+/// it came first and last, and masked examples (letters are a, digits 0), never values. COLUMN says
+/// which column `sessionlake schema promote` would make of the field; `misfit` there marks values of a
+/// known column that did not fit it, and `there` a field that has a column by now.
 ///
 /// Of a lake, the counts of its receipts are summed; rolls of versions that did not count have
 /// none. Its tables have the columns of the configuration, and those that were promoted in the lake. Of files, documents are decoded as they would be received; nothing is written.
@@ -86,7 +86,17 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     for (node, roll, why) in &found.unreadable {
         eprintln!("{}", crate::error_text::printable(&format!("roll {roll} of {node}: {why}")));
     }
-    let LakeFields { tables, receipts, older, unreadable } = found;
+    let LakeFields { tables, named, receipts, older, unreadable } = found;
+    if let Some(table) = args.table.as_ref().filter(|table| !named.contains(*table))
+        && receipts > 0
+    {
+        let named: Vec<String> = named.into_iter().collect();
+        return Err(Failure::Usage(anyhow!(
+            "no receipt in {} has a table {table}; there is {}",
+            lake.location(),
+            named.join(", ")
+        )));
+    }
     let mut schemas = BTreeMap::new();
     for table in tables.keys() {
         let spec = loaded.settings.tables.iter().find(|spec| *spec.name == **table);
@@ -114,7 +124,10 @@ fn of_files(args: &Args) -> Outcome {
             let table = args.table.as_deref().unwrap_or("user_sessions");
             let builtin = TableSchema::builtin(table);
             builtin
-                .with_context(|| format!("no schema of {table} is built in: give --schema"))
+                .with_context(|| {
+                    let names = schema::BUILTIN.join(", ");
+                    format!("no schema of the table {table} is built in (there is {names}): give --schema FILE")
+                })
                 .map_err(Failure::Usage)?
         }
     };
@@ -131,7 +144,7 @@ fn of_files(args: &Args) -> Outcome {
     let (rows, rejects) = (sample.rows, sample.rejects);
     show(args, &BTreeMap::from([(table, sample.counts())]), &schemas)?;
     if !args.json {
-        out::report(&format!("{rows} documents; {rejects} lines are none\n"))?;
+        out::report(&format!("{rows} documents; {rejects} lines are no documents\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

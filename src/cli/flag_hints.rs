@@ -1,11 +1,14 @@
 //! Flags of other programs, and the flag that does here what they do there.
 //!
-//! clap suggests a flag that is spelled alike, which for `--port` is `--path`. These are meant alike.
+//! clap suggests a flag that is spelled alike, which for `--port` is `--path`. These are meant alike. A flag
+//! of another command of ours is named as one, and a value below 0 as that: clap takes `-1h` for a flag.
 
 use std::ffi::OsString;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::config::list::{SERVE, SETTINGS};
 
 /// Flags of other programs, each with what to give instead.
 const HINTS: &[(&[&str], &str)] = &[
@@ -62,6 +65,9 @@ pub(super) fn add(error: &mut clap::Error, arguments: &[OsString]) {
     }
     let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return };
     let given = given.split('=').next().unwrap_or_default();
+    if let Some(hint) = of_ours(given) {
+        return suggest(error, hint);
+    }
     let hint = HINTS.iter().find(|(flags, _)| flags.contains(&given)).map(|(_, hint)| *hint);
     let command = super::command();
     let command = arguments.get(1).and_then(|name| command.find_subcommand(name));
@@ -69,10 +75,29 @@ pub(super) fn add(error: &mut clap::Error, arguments: &[OsString]) {
         && flags_in(hint)
             .any(|flag| command.get_arguments().any(|own| own.get_long() == Some(flag)))
     {
-        error.remove(ContextKind::SuggestedArg);
-        let hint = ContextValue::StyledStrs(vec![StyledStr::from(hint)]);
-        error.insert(ContextKind::Suggested, hint);
+        suggest(error, hint.to_owned());
     }
+}
+
+/// Puts `hint` in the place of clap's suggestion.
+fn suggest(error: &mut clap::Error, hint: String) {
+    error.remove(ContextKind::SuggestedArg);
+    let hint = ContextValue::StyledStrs(vec![StyledStr::from(hint)]);
+    error.insert(ContextKind::Suggested, hint);
+}
+
+/// Returns a hint about a flag of another command, or about a value below 0.
+fn of_ours(given: &str) -> Option<String> {
+    let digits = given.strip_prefix('-').unwrap_or_default();
+    if digits.starts_with(|first: char| first.is_ascii_digit()) {
+        return Some("no setting takes a value below 0".to_owned());
+    }
+    let setting = SETTINGS.iter().find(|setting| setting.flag() == given)?;
+    let command = match setting.commands & SERVE {
+        0 => "import",
+        _ => "serve",
+    };
+    Some(format!("{given} is a setting of `sessionlake {command}`, and does nothing here"))
 }
 
 /// Returns the flags that a hint names, without their hyphens.
@@ -104,6 +129,13 @@ mod tests {
         assert!(text.contains("--log debug"), "{text}");
         let text = said(&["sessionlake", "import", "--port", "f"]);
         assert!(!text.contains("--listen"), "import has none: {text}");
+        let text = said(&["sessionlake", "import", "--promote", "auto", "f"]);
+        assert!(text.contains("tip: --promote is a setting of `sessionlake serve`, and"), "{text}");
+        assert!(!text.contains("'-- --promote'"), "{text}");
+        let text = said(&["sessionlake", "import", "--dedup-max-rows", "5", "f"]);
+        assert!(text.contains("tip: --dedup-max-rows is a setting of"), "{text}");
+        let text = said(&["sessionlake", "serve", "--dedup", "-1h"]);
+        assert!(text.contains("tip: no setting takes a value below 0"), "{text}");
         let text = said(&["sessionlake", "serve", "--lakke", "x"]);
         assert!(text.contains("'--lake'"), "clap's own: {text}");
     }

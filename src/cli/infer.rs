@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 
 use super::{Failure, Outcome, manual, out, warn};
+use crate::config;
 use crate::import::{Input, read_documents};
 use crate::schema::{Inference, TableSchema};
 
@@ -34,6 +35,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
+    config::check_table_name(&args.table).map_err(|why| {
+        Failure::Usage(anyhow!("--table: \"{}\" {why}, for example --table orders", args.table))
+    })?;
     let mut inference = Inference::default();
     let mut warnings = Vec::new();
     for file in &args.files {
@@ -47,16 +51,27 @@ pub(super) fn run(args: &Args) -> Outcome {
         })?;
         if let Some((line, reason)) = read.first_reject {
             let (name, rejects) = (file.display(), read.rejects);
-            warnings.push(format!(
-                "{rejects} lines of {name} are no documents; the first is line {line}: {reason}"
-            ));
+            warnings.push(match rejects {
+                1 => format!("line {line} of {name} is no document: {reason}"),
+                _ => format!(
+                    "{rejects} lines of {name} are no documents; the first is line {line}: {reason}"
+                ),
+            });
         }
     }
     warn(&warnings);
-    let inferred = inference.schema(&args.table).ok_or_else(|| {
-        anyhow!("{} documents have no field that a column could be made for", inference.documents())
+    let inferred = inference.schema(&args.table).ok_or_else(|| match inference.documents() {
+        0 => anyhow!(
+            "there is no document in what was read: a schema is made of JSON objects, one a line, in a row \
+             or in an array (of CSV and the like, DuckDB makes them: \
+             COPY (FROM 'a.csv') TO 'a.ndjson' (FORMAT json))"
+        ),
+        documents => anyhow!(
+            "no column could be made: none of {documents} documents has a field with a value, or a field \
+             whose values have one type"
+        ),
     })?;
-    // As every command reads it: a name that no table can have is refused here.
+    // As every command reads it.
     TableSchema::parse(&inferred.avsc)
         .with_context(|| format!("no schema can be made for the table {}", args.table))
         .map_err(Failure::Usage)?;

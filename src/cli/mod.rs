@@ -280,4 +280,34 @@ mod tests {
     fn the_definition_holds() {
         command().debug_assert();
     }
+
+    /// Returns the help of a command as a terminal of 80 columns shows it.
+    fn help(names: &[&str]) -> String {
+        let mut command = command().term_width(80);
+        command.build();
+        let of = names.iter().fold(&mut command, |of, name| of.find_subcommand_mut(name).unwrap());
+        of.render_long_help().to_string()
+    }
+
+    #[test]
+    fn the_lake_is_a_flag_in_the_help_of_commands_without_an_argument_for_it() {
+        for names in [&["fields"][..], &["schema", "promote"], &["serve"], &["import"]] {
+            assert!(help(names).contains("--lake <LAKE>"), "{names:?}");
+        }
+        for names in [&["inspect"][..], &["verify"], &["sample"], &["quarantine", "list"]] {
+            let help = help(names);
+            assert!(help.contains("[LAKE") && !help.contains("--lake <LAKE>"), "{help}");
+        }
+    }
+
+    #[test]
+    fn no_line_of_help_is_longer_than_a_terminal_of_80_columns() {
+        let names =
+            command().get_subcommands().map(|of| of.get_name().to_owned()).collect::<Vec<_>>();
+        for name in names.iter().filter(|name| *name != "config-reference") {
+            let help = help(&[name]);
+            let long = help.lines().find(|line| line.chars().count() > 80);
+            assert_eq!(long, None, "{name}");
+        }
+    }
 }

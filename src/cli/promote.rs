@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
 use super::{Failure, Outcome, manual, out, runtime, warn};
 use crate::audit::fields::of_lake;
-use crate::config::{self, Environment, Flags, list};
+use crate::config::{self, Environment, Flags, LakeSettings, list};
 use crate::lake::Lake;
 use crate::schema::{self, ColumnType, TableSchema};
 
@@ -40,7 +40,7 @@ pub(super) struct Args {
         ColumnType::ALL.map(ColumnType::name)
     ).try_map(|name| ColumnType::parse(&name).ok_or("no type")))]
     column: Option<ColumnType>,
-    /// Avro schema to begin with [default: the built-in schema of the table].
+    /// Avro schema to begin with [default: the setting schema, or the built-in one of the table].
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
     /// Table, for the built-in schema and in receipts [default: the name in the schema].
@@ -51,18 +51,26 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
-    let schema = schema(args).map_err(Failure::Usage)?;
+    let loaded = config::lake(&args.flags, environment, None)?;
+    warn(&loaded.warnings);
+    let schema = schema(args, loaded.schema_file).map_err(Failure::Usage)?;
+    let promote = |column| {
+        let next = schema.promote(&args.pointer, column);
+        next.map_err(|error| Failure::Usage(error.into()))
+    };
     let column = match args.column {
         Some(column) => column,
-        None => seen(args, environment, &schema)?,
+        // What no type could become a column needs no lake to be refused.
+        None => promote(ColumnType::String).and_then(|_| seen(args, &loaded.settings, &schema))?,
     };
-    let next = schema.promote(&args.pointer, column);
-    let next = next.map_err(|error| Failure::Usage(error.into()))?;
-    out::print(&schema::cli_text(&next, schema::Format::Avro))
+    out::print(&schema::cli_text(&promote(column)?, schema::Format::Avro))
 }
 
-fn schema(args: &Args) -> anyhow::Result<Arc<TableSchema>> {
-    if let Some(path) = &args.schema {
+/// Returns the schema to begin with. `configured` is the file of the setting `schema`, which is that of no
+/// other table than the setting's.
+fn schema(args: &Args, configured: Option<PathBuf>) -> anyhow::Result<Arc<TableSchema>> {
+    let configured = configured.filter(|_| args.table.is_none());
+    if let Some(path) = args.schema.as_ref().or(configured.as_ref()) {
         return Ok(Arc::new(schema::load(path)?));
     }
     let table = args.table.as_deref().unwrap_or("user_sessions");
@@ -73,15 +81,11 @@ fn schema(args: &Args) -> anyhow::Result<Arc<TableSchema>> {
 }
 
 /// Returns the column for the types that the field's values had, by the receipts of the lake.
-fn seen(
-    args: &Args,
-    environment: &Environment,
-    schema: &TableSchema,
-) -> Result<ColumnType, Failure> {
-    let loaded = config::lake(&args.flags, environment, None)?;
-    warn(&loaded.warnings);
+fn seen(args: &Args, settings: &LakeSettings, schema: &TableSchema) -> Result<ColumnType, Failure> {
     let table = args.table.as_deref().unwrap_or(&schema.name);
-    let lake = Lake::open_existing(&loaded.settings.lake)?;
+    let lake = Lake::open_existing(&settings.lake).context(
+        "the type of the column is that of the field's values in a lake; without one, give --type",
+    )?;
     let found = runtime::current_thread()?
         .block_on(of_lake(&lake, Some(table), usize::MAX))
         .with_context(|| format!("cannot read the receipts of {}", lake.location()))?;
@@ -94,11 +98,18 @@ fn seen(
             lake.location()
         )));
     };
-    of.types().column().ok_or_else(|| {
-        let types = of.types();
-        Failure::Usage(anyhow!(
-            "the values of {pointer} had the types {types}, which no one column takes: give the type of \
-             those that it is to have with --type; the others stay in _extra"
-        ))
+    let types = of.types();
+    types.column().ok_or_else(|| {
+        let is_record = |kind: &str| matches!(kind, "record" | "list");
+        Failure::Usage(match types.names().all(is_record) {
+            true => anyhow!(
+                "the values of {pointer} are records or lists of them, of which no column is made: write \
+                 the field into a schema of your own (sessionlake schema infer prints how it may look)"
+            ),
+            false => anyhow!(
+                "the values of {pointer} had the types {types}, which no one column takes: give the type of \
+                 those that it is to have with --type; the others stay in _extra"
+            ),
+        })
     })
 }

@@ -9,14 +9,16 @@ use super::{Failure, Outcome, infer, manual, out, promote, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::lake::Lake;
 use crate::schema::{self, TableSchema};
+use crate::spelling;
 use crate::table::flat::{FLAT_COLUMNS, Flat};
 use crate::views::{self, Dialect, Place};
 
 /// Print the schema of a table, or its DDL or mapping, or views over it.
 ///
-/// All forms are made from one source, the Avro schema that is compiled in. Views (views-duckdb, views-spark,
-/// views-trino) are over a table of the configuration: its lake, format, partitions and schema are
-/// those of the settings below, which other forms do without.
+/// All forms are made from one source, the Avro schema: the one that is compiled in, or a file (--schema).
+/// Views (views-duckdb, views-spark, views-trino) are over a table of the configuration: its lake,
+/// format, partitions and schema are those of the settings below. Other forms do without them, but for
+/// --schema and --table.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, after_long_help = manual!("\
   sessionlake schema --format duckdb
@@ -24,6 +26,9 @@ use crate::views::{self, Dialect, Place};
 
   sessionlake schema --format views-duckdb --lake s3://bucket/prefix
       Views for DuckDB: sessions whose parts are joined, actions as rows, ….
+
+  sessionlake schema --schema orders.avsc --format trino
+      DDL for a table of one's own.
 
   sessionlake schema user_sessions > user_sessions.avsc
       The Avro schema itself."))]
@@ -90,22 +95,34 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         Form::ViewsSpark => return print_views(Dialect::Spark, args, environment),
         Form::ViewsTrino => return print_views(Dialect::Trino, args, environment),
     };
-    if let Some(flag) = args.flags.first() {
+    if let Some(flag) = args.flags.first_beside(&[&list::SCHEMA, &list::TABLE]) {
         return Err(Failure::Usage(anyhow::anyhow!(
             "{flag} is for views only (--format views-duckdb, views-spark or views-trino)"
         )));
     }
-    let name = args.name.as_deref().unwrap_or("user_sessions");
+    let name = args.name.clone().or_else(|| args.flags.get(&list::TABLE));
+    if let Some(file) = args.flags.get(&list::SCHEMA) {
+        let schema = schema::load(file.as_ref()).map_err(|error| Failure::Usage(error.into()))?;
+        let name = name.unwrap_or_else(|| schema.name.clone());
+        return out::print(&schema::cli_text(&TableSchema { name, ..schema }, format));
+    }
+    let name = name.as_deref().unwrap_or("user_sessions");
     if let (schema::Format::Reference, Some(flat)) = (format, flat_schema(name)) {
         return out::print(&schema::render::flat_reference_page(&flat));
     }
     let flat = || Some(Arc::new(flat_schema(name)?));
     let schema = TableSchema::builtin(name).or_else(flat).ok_or_else(|| {
         let flat = schema::BUILTIN.iter().flat_map(|parent| flat_tables(parent));
-        let flat = flat.map(|(table, ..)| table).collect::<Vec<_>>().join(", ");
-        let known = schema::BUILTIN.join(", ");
+        let flat: Vec<String> = flat.map(|(table, ..)| table).collect();
+        let all = schema::BUILTIN.iter().copied().chain(flat.iter().map(String::as_str));
+        let meant = spelling::meant(name, all.map(|table| (table, table)));
+        let meant = meant.map(|meant| format!("did you mean {meant}? "));
         Failure::Usage(anyhow::anyhow!(
-            "no schema of {name} is built in: there is {known}, and there are the flat tables {flat}"
+            "no schema of {name} is built in; {}there is {}, and there are the flat tables {}; a schema of \
+             your own is named with --schema FILE",
+            meant.unwrap_or_default(),
+            schema::BUILTIN.join(", "),
+            flat.join(", ")
         ))
     })?;
     out::print(&schema::cli_text(&schema, format))

@@ -217,7 +217,7 @@ def test_infer_tells_what_it_left_out_and_no_value(command, folder):
     (folder / "odd.ndjson").write_text('{"a":"geheim","b":1}\nno document\n{"b":"geheim","c":null}\n')
     schema, said = infer(command, folder, "odd.ndjson")
     assert [field["name"] for field in schema["fields"]] == ["a"]
-    assert "1 lines of odd.ndjson are no documents; the first is line 2" in said, said
+    assert "line 2 of odd.ndjson is no document" in said, said
     assert "b has no column: its values have no one type" in said, said
     assert "geheim" not in json.dumps(schema) + said
     (folder / "none.ndjson").write_text("{}\n")
