@@ -336,6 +336,18 @@ fn schema(table: &Spec, file: Option<&FilePath>) -> String {
             untreated.join(", ")
         );
     }
+    let without: Vec<String> = table
+        .privacy
+        .without_column(&table.schema)
+        .into_iter()
+        .map(|(pointer, meant)| match meant {
+            Some(meant) => format!("{pointer} (did you mean {meant}?)"),
+            None => pointer.to_owned(),
+        })
+        .collect();
+    if !without.is_empty() && !table.rows.is_derived() {
+        let _ = write!(said, "; rules for fields that no column has: {}", without.join(", "));
+    }
     said
 }
 

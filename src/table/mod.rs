@@ -12,6 +12,7 @@
 //! * `partition_limits`: the partitions that bodies may open, as sealed.
 //! * `file_names`: the file names that the lake tells apart, as sealed.
 //! * `privacy_rules`: paths of personal data, and the action on each.
+//! * `rule_pointers`: pointers of such rules that most likely mean another one.
 //!
 //! A seal carries its tables as text, so that a roll is made again exactly as it was sealed, whatever
 //! the configuration says by then.
@@ -25,6 +26,7 @@ mod partition_limits;
 pub(crate) mod privacy_rules;
 pub(crate) mod registry;
 mod revision;
+mod rule_pointers;
 mod serialized;
 mod spec;
 mod tables;
@@ -36,5 +38,6 @@ pub use partition::{Template, TemplateError};
 pub use partition_limits::{Distance, MAX_PARTITIONS, OutsideWindow, PartitionLimits, TimeWindow};
 pub use privacy_rules::{Action, Rules};
 pub use revision::Revision;
+pub(crate) use rule_pointers::list_without_items;
 pub use spec::{Format, LINE_LIMIT_BYTES, Rows, Spec};
 pub use tables::{TableId, Tables};

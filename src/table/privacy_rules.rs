@@ -111,6 +111,11 @@ impl Rules {
         Ok(())
     }
 
+    /// Iterates over the paths.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Tells whether the values of a column are replaced with null.
     #[must_use]
     pub fn drops(&self, column: &str) -> bool {
@@ -248,7 +253,7 @@ impl fmt::Display for Rules {
 
 /// Returns the steps from the columns of `schema` to `path`, and the kind there. `_extra` takes no
 /// step: a rule for it covers the whole column, which can only be dropped.
-fn find(schema: &TableSchema, path: &str) -> Option<(Vec<Step>, Kind)> {
+pub(super) fn find(schema: &TableSchema, path: &str) -> Option<(Vec<Step>, Kind)> {
     if path == EXTRA {
         return Some((Vec::new(), Kind::Struct(Vec::new())));
     }
@@ -297,7 +302,10 @@ fn walk(schema: &TableSchema, pointer: &str) -> (Vec<Step>, Option<Kind>) {
 
 /// Returns the step to the field that has the member at the beginning of `path`, its kind, and the rest of
 /// the path.
-fn field_at<'a>(fields: &[Field], path: &'a [String]) -> Option<(Step, Kind, &'a [String])> {
+pub(super) fn field_at<'a>(
+    fields: &[Field],
+    path: &'a [String],
+) -> Option<(Step, Kind, &'a [String])> {
     for (place, field) in fields.iter().enumerate() {
         if let Some(own) = field.json_paths().find(|own| path.starts_with(own)) {
             let step = Step::Field(place, all_names(field));
@@ -402,7 +410,7 @@ fn siblings(fields: &[Field], steps: &[Step]) -> Vec<Vec<Step>> {
 }
 
 /// Returns the paths of all columns, under each of their names, with the path that a rule has for it.
-fn paths(schemas: &[&TableSchema]) -> Vec<(String, String)> {
+pub(super) fn paths(schemas: &[&TableSchema]) -> Vec<(String, String)> {
     fn visit(fields: &[Field], before: &str, found: &mut Vec<(String, String)>) {
         for field in fields {
             let path = format!("{before}{}", field.name);

@@ -14,7 +14,9 @@ use crate::dedup;
 use crate::http::Endpoint;
 use crate::privacy;
 use crate::schema::{self, EXTRA, Kind, TableSchema};
-use crate::table::{Format, OutsideWindow, PartitionLimits, Spec, Template, TemplateError};
+use crate::table::{
+    Format, OutsideWindow, PartitionLimits, Spec, Template, TemplateError, list_without_items,
+};
 
 /// Parses a template that somebody has written.
 fn new_template(text: &str, schema: &TableSchema) -> Result<Template, TemplateError> {
@@ -84,7 +86,7 @@ impl Builder<'_> {
         }
         let dedup_window_ms = self.parsed(&list::DEDUP, dedup_window);
         if let Err(why) = check_dedup(dedup_window_ms, &schema) {
-            self.refuse(self.place(&list::DEDUP), why);
+            self.refuse(self.place(&list::DEDUP), format!("{why}: leave the setting out"));
         }
         let mut first = Spec { format, dedup_window_ms, ..Spec::new(name, schema, partition) };
         let mut more = self.more_tables(&first.name, format, dedup_window_ms);
@@ -171,8 +173,10 @@ impl Builder<'_> {
         let schema = match schema {
             Ok(schema) => schema,
             Err((setting, why)) => {
-                // A name that is no table's was refused already.
-                if !table.is_empty() {
+                // A name that is no table's was refused already, and that of a section will be.
+                let is = |name: &Option<Text>| matches!(name, Some(Text(name)) if name == table);
+                let sections = &self.layers.sections.tables;
+                if !table.is_empty() && !sections.iter().any(|of| is(&of.values.name)) {
                     self.refuse(self.place(setting), why);
                 }
                 return harmless(Arc::new(TableSchema::default()));
@@ -276,8 +280,8 @@ impl Builder<'_> {
             if name == first {
                 let by = self.place(&list::TABLE);
                 let why = format!(
-                    "there is a table {name} already, by {by}: give one of them another name, or leave \
-                     this section out"
+                    "there is a table {name} already, by {by}: leave one of them out, or give it another \
+                     name"
                 );
                 reader.refuse("name", why);
             } else if tables.iter().any(|table| *table.name == *name) {
@@ -309,7 +313,7 @@ impl Builder<'_> {
                             reader.refuse("partition", why);
                         }
                         if let Err(why) = check_dedup(dedup, &schema) {
-                            reader.refuse("dedup", format!("{why}; or give dedup = \"off\""));
+                            reader.refuse("dedup", format!("{why}: give dedup = \"off\""));
                         }
                         let spec = Spec::new(name, schema, partition);
                         tables.push(Spec { format, dedup_window_ms: dedup, ..spec });
@@ -331,6 +335,11 @@ impl Builder<'_> {
             if schemas.iter().any(|schema| schema.is_property(path)) {
                 let why = "is a column of [properties], which has what rules leave of the property: \
                            name that, as in \"stringProperties.plan\"";
+                self.refuse(format!("{source}: privacy.{path}"), why);
+                continue;
+            }
+            if let Some(list) = list_without_items(schemas, path) {
+                let why = format!("{list} is a list, whose items are {list}/*");
                 self.refuse(format!("{source}: privacy.{path}"), why);
                 continue;
             }

@@ -74,7 +74,7 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
         ("[[endpoint]]\nindices = { \"../x\" = \"user_sessions\" }", "\"../x\" is no index name"),
         (
             "[[tables]]\nname = \"user_sessions\"",
-            ":2: tables.name: there is a table user_sessions already, by the default of table: give",
+            ":2: tables.name: there is a table user_sessions already, by the default of table: leave",
         ),
         (
             "[[tables]]\nname = \"orders\"\nschema = \"no.avsc\"",
@@ -127,6 +127,10 @@ fn sections_that_cannot_be_are_refused_with_their_line() {
             ":1: partition: partition template `country={country}`: `country` is a column of table",
         ),
         ("privacy_key = \"k\"\n[privacy]\nduration = \"hash\"", ":3: privacy.duration: only text"),
+        (
+            "privacy_key = \"k\"\n[privacy]\n\"/userActions/visitor\" = \"hash\"",
+            ":3: privacy./userActions/visitor: /userActions is a list, whose items are /userActions/*",
+        ),
         ("encrypt_journal = true", ":1: encrypt_journal: needs a secret: --privacy-key"),
         ("tls_cert = \"cert.pem\"", ":1: tls_cert: it needs a private key as well: --tls-key"),
     ] {
@@ -254,6 +258,15 @@ fn every_example_of_a_key_is_right_by_its_type() {
             assert!(right, "{}.{}", section.name, key.name);
         }
     }
+}
+
+#[test]
+fn serve_takes_no_section_as_the_table_of_the_settings() {
+    let text = "[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"";
+    let told = load(&["--table=orders"], &[], Some(text)).unwrap_err().to_string();
+    let expected = ":2: tables.name: there is a table orders already, by --table: leave one of them out, or \
+                    give it another name";
+    assert!(told.ends_with(expected) && told.lines().count() == 1, "{told}");
 }
 
 #[test]
