@@ -86,12 +86,12 @@ impl Layers {
         }
     }
 
-    /// Adds a warning about each schema file that declares fields without null.
+    /// Adds warnings about schema files that declare fields without null, or misspell an attribute.
     pub(crate) fn with_schema_warnings(mut self) -> Layers {
         let setting = self.get(&SCHEMA).map(|given| given.text.clone());
         let tables = self.sections.tables.iter().filter_map(|table| table.values.schema.clone());
         let files = setting.into_iter().chain(tables.map(|Text(file)| file));
-        let warnings: Vec<String> = files.filter_map(|file| schema_warning(&file)).collect();
+        let warnings: Vec<String> = files.flat_map(|file| schema_warnings(&file)).collect();
         self.warnings.extend(warnings);
         self
     }
@@ -126,14 +126,26 @@ impl Layers {
     }
 }
 
-/// Returns a sentence about the fields that the schema in `file` declares without null, if there are
-/// any.
-fn schema_warning(file: &str) -> Option<String> {
-    let fields = schema::declared_without_null(&std::fs::read_to_string(file).ok()?);
-    let (first, more) = (fields.first()?, fields.len() - 1);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Some(format!(
-        "the schema {file} declares `{first}`{more} without null: documents that lack a value are \
-         taken all the same, with null in its column; declare it as [\"null\", TYPE]"
-    ))
+/// Returns sentences about the fields that the schema in `file` declares without null, and about attributes
+/// that it misspells.
+fn schema_warnings(file: &str) -> Vec<String> {
+    let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
+    let misspelt = schema::misspelt_attributes(&text).into_iter().map(|(field, attribute, meant)| {
+        format!(
+            "the schema {file} gives `{field}` an attribute `{attribute}`, which says nothing; did you mean \
+             `{meant}`?"
+        )
+    });
+    let fields = schema::declared_without_null(&text);
+    let without_null = fields.first().map(|first| {
+        let more = match fields.len() {
+            1 => String::new(),
+            all => format!(" and {} more", all - 1),
+        };
+        format!(
+            "the schema {file} declares `{first}`{more} without null: documents that lack a value are \
+             taken all the same, with null in its column; declare it as [\"null\", TYPE]"
+        )
+    });
+    misspelt.chain(without_null).collect()
 }

@@ -51,7 +51,7 @@ pub use member::{Form, JsonPath, Member};
 pub use promote::{ColumnType, PromoteError, Promoted};
 pub use properties::{Property, PropertyType, is_lifted};
 pub use render::{Format, cli_text};
-pub use required::declared_without_null;
+pub use required::{declared_without_null, misspelt_attributes};
 
 /// The names of the tables whose schemas are compiled in.
 pub const BUILTIN: &[&str] = &["user_sessions", "grail_user_sessions", "grail_user_events"];

@@ -161,7 +161,16 @@ pub(super) fn forms_of(node: &Node, kind: &Kind, at: &str) -> Result<Vec<Form>, 
         match form {
             Some(form) if !forms.contains(&form) => forms.push(form),
             Some(form) => return refuse(at, format!("{} is twice in \"from\"", form.as_str())),
-            None => return refuse(at, format!("the forms in \"from\" are for this type: {taken}")),
+            None => {
+                let word = match word {
+                    Node::Text(word) => word,
+                    other => other.what(),
+                };
+                return refuse(
+                    at,
+                    format!("{word} is no form for this type in \"from\", which are {taken}"),
+                );
+            }
         }
     }
     if *scalar(kind) == Kind::TimestampMillis {

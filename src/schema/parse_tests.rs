@@ -349,7 +349,11 @@ fn members_with_two_columns_and_forms_of_other_types_are_refused() {
         (one(map, r#","json_prefix":"""#), "t.a", "is empty"),
         (one(map, r#","json_prefix":"x","json":"y""#), "t.a", "has no other names"),
         (one(r#""string""#, r#","from":["text"]"#), "t.a", "is for numbers, booleans and times"),
-        (one(r#""long""#, r#","from":["millis"]"#), "t.a", "for this type: number, text"),
+        (
+            one(r#""long""#, r#","from":["millis"]"#),
+            "t.a",
+            "millis is no form for this type in \"from\", which are number, text",
+        ),
         (one(r#""long""#, r#","from":"text""#), "t.a", "is a list of forms"),
         (one(r#""long""#, r#","from":["text","text"]"#), "t.a", "is twice"),
         (one(TIME, r#","from":["millis","nanos"]"#), "t.a", "have one unit"),
