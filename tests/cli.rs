@@ -347,6 +347,36 @@ fn check_says_what_would_keep_serve_from_starting() {
 }
 
 #[test]
+fn a_schema_of_ones_own_is_printed_and_promoted() {
+    let dir = TempDir::new().unwrap();
+    let own = r#"{"type": "record", "name": "own", "fields": [
+        {"name": "id", "type": ["null", "string"], "default": null}]}"#;
+    std::fs::write(dir.path().join("own.avsc"), own).unwrap();
+    std::fs::write(dir.path().join("c.toml"), "schema = \"own.avsc\"\n").unwrap();
+    let run = |arguments: &[&str]| run_with(dir.path(), arguments, &[]);
+    let ddl = run(&["schema", "--schema", "own.avsc", "--format", "duckdb"]);
+    assert!(stdout(&ddl).contains("'data/lake/own/**/*.parquet'"), "{}", stderr(&ddl));
+    let ddl = run(&["schema", "--schema", "own.avsc", "--table", "t", "--format", "duckdb"]);
+    assert!(stdout(&ddl).contains("'data/lake/t/**/*.parquet'"), "{}", stderr(&ddl));
+    let next = run(&["schema", "promote", "/x", "--type", "long", "--config", "c.toml"]);
+    assert!(stdout(&next).contains("\"name\": \"own\""), "{}", stderr(&next));
+    assert!(stdout(&next).contains("Promoted from /x."), "{}", stdout(&next));
+    for (arguments, exit, said) in [
+        (&["schema", "--schema", "none.avsc"][..], 2, "cannot read the schema file none.avsc"),
+        (&["schema", "user_session"], 2, "did you mean user_sessions?"),
+        (&["schema", "promote", "x"], 2, "\"x\" is no pointer to a field"),
+        (&["schema", "promote", "/ip"], 2, "/ip has a column already"),
+        (&["schema", "promote", "/x"], 1, "without one, give --type"),
+        (&["schema", "infer", "--table", "Own", "own.avsc"], 2, "--table: \"Own\" is not 1 to 64"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(code(&output), Some(exit), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+        assert!(stdout(&output).is_empty(), "{}", stdout(&output));
+    }
+}
+
+#[test]
 fn check_refuses_a_schema_or_template_that_cannot_be_used() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("bad.avsc"), "{").unwrap();

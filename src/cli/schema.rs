@@ -116,9 +116,9 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         let flat: Vec<String> = flat.map(|(table, ..)| table).collect();
         let all = schema::BUILTIN.iter().copied().chain(flat.iter().map(String::as_str));
         let meant = spelling::meant(name, all.map(|table| (table, table)));
-        let meant = meant.map(|meant| format!("did you mean {meant}? "));
+        let meant = meant.map(|meant| format!(" (did you mean {meant}?)"));
         Failure::Usage(anyhow::anyhow!(
-            "no schema of {name} is built in; {}there is {}, and there are the flat tables {}; a schema of \
+            "no schema of {name} is built in{}: there is {}, and there are the flat tables {}; a schema of \
              your own is named with --schema FILE",
             meant.unwrap_or_default(),
             schema::BUILTIN.join(", "),

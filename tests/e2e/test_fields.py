@@ -143,6 +143,8 @@ def test_fields_are_listed_and_promoted_by_hand(make_server, local_lake, command
     [table] = json.loads(command("fields", str(sample), "--json"))["tables"]
     assert {field["pointer"] for field in table["fields"]} >= {"/userActions/*/step", "/user"}
     lake_flags = ("--lake", lake.at.uri)
+    refused = command("fields", *lake_flags, "--table", "sessions", env=lake.at.env, expect=2)
+    assert "has a table sessions; there is user_sessions" in refused
     schema = command("schema", "promote", "/userActions/*/step", *lake_flags, env=lake.at.env)
     next_schema = folder / "next.avsc"
     next_schema.write_text(schema)
@@ -162,6 +164,8 @@ def test_fields_are_listed_and_promoted_by_hand(make_server, local_lake, command
         (("/userActions/*/name", "--type", "string"), "has a column already"),
         (("/duration/x", "--type", "long"), "/duration is one value"),
         (("/zz",), "no receipt of table user_sessions"),
+        (("zz",), "is no pointer to a field"),
+        (("/userActions/zz",), "a list, whose items are /*"),
         (("/zz", "--type", "date"), "possible values"),
     ],
 )

@@ -221,7 +221,10 @@ def test_infer_tells_what_it_left_out_and_no_value(command, folder):
     assert "b has no column: its values have no one type" in said, said
     assert "geheim" not in json.dumps(schema) + said
     (folder / "none.ndjson").write_text("{}\n")
-    assert "no field" in command("schema", "infer", "none.ndjson", expect=1)
+    assert "no column could be made" in command("schema", "infer", "none.ndjson", expect=1)
+    (folder / "table.csv").write_text("a,b\n1,2\n")
+    said = command("schema", "infer", "table.csv", expect=1)
+    assert "2 lines of table.csv are no documents" in said and "FORMAT json" in said, said
     (folder / "table.parquet").write_bytes(b"PAR1" + bytes(100) + b"PAR1")
     assert "Parquet" in command("schema", "infer", "table.parquet", expect=1)
     assert "1st" in command("schema", "infer", "odd.ndjson", "--table", "1st", expect=2)
