@@ -1,4 +1,5 @@
-"""The README's commands, and the queries of docs/delta.md, run as they stand there.
+"""The README's commands, and the queries of docs/delta.md, docs/views.md and docs/flat-tables.md, run as they
+stand there.
 
 A fenced block in the README is run when the line before it is `<!-- test: shell -->` (with a
 server on port 3000 and data in ./data, as the README's reader has them), `<!-- test: sql -->` (by
@@ -66,6 +67,22 @@ def test_the_commands_of_the_readme(folder, monkeypatch):
             cwd=folder, env=env, check=True, timeout=60, stdout=subprocess.PIPE, text=True,
         ).stdout  # fmt: skip
         assert "United States" in told, told
+
+
+def test_the_queries_of_the_pages_on_views_and_flat_tables(folder, command, monkeypatch):
+    monkeypatch.chdir(folder)
+    command("simulate", "--seed", "3", "--sessions", "100", "--out", "made.ndjson")
+    command("import", "made.ndjson", "--flat-tables", "user_actions,user_properties")
+    connection = connect()
+    connection.execute(command("schema", "--format", "views-duckdb"))
+    for page in ("docs/views.md", "docs/flat-tables.md"):
+        found = [text for kind, text in blocks(page) if kind == "duckdb"]
+        assert found, page
+        for statement in (one for text in found for one in connection.extract_statements(text)):
+            rows = connection.execute(statement).fetchall()
+    # The last one has the rows of a flat table.
+    landed = connection.execute("SELECT count(*) FROM 'data/lake/user_actions/*/*.parquet'").fetchall()
+    assert rows and landed == [(len(rows),)]
 
 
 @pytest.fixture
