@@ -83,7 +83,7 @@ pub const REJECTS: &str = "sessionlake_rejects_total";
 pub const DOUBLED: &str = "sessionlake_doubled_rows_total";
 /// Rows in the index of `dedup`.
 pub const DEDUP_ROWS: &str = "sessionlake_dedup_index_rows";
-/// Rows deleted from it within the window because it was full.
+/// Rows within the window that it has no room for.
 pub const DEDUP_EVICTED: &str = "sessionlake_dedup_evicted_rows_total";
 /// Failures to read or write it: doubles land meanwhile.
 pub const DEDUP_FAILURES: &str = "sessionlake_dedup_index_failures_total";
@@ -240,7 +240,7 @@ pub const ALL: &[Metric] = &[
         DEDUP_EVICTED,
         Counter,
         Unit::Count,
-        "Rows deleted from the index of dedup within the window because it was full",
+        "Rows within the window that the index of dedup has no room for: doubles of them land",
     ),
     metric(
         DEDUP_FAILURES,
