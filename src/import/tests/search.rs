@@ -412,11 +412,16 @@ impl History {
         }
     }
 
-    /// Returns the documents that were left out, and checks that receipts account for all.
+    /// Returns the documents that were left out, and checks that receipts account for all, and that a roll
+    /// leaves out what its seal says, whoever has made it.
     fn doubled(&self) -> u64 {
-        let receipts = self.bench.receipts();
+        let (receipts, manifests) = (self.bench.receipts(), self.bench.import(&[]).manifests);
         for receipt in &receipts {
             assert_eq!(receipt.lines, receipt.rows + receipt.rejects + receipt.doubled);
+            let seal = manifests.sealed(&receipt.node, Roll(receipt.roll)).unwrap();
+            // Marks may have been deleted.
+            let Some(Sealed::Roll(sealed)) = seal else { continue };
+            assert_eq!(receipt.doubled, sealed.left_out.len() as u64, "{receipt:?}");
         }
         receipts.iter().map(|receipt| receipt.doubled).sum()
     }
