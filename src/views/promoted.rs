@@ -214,9 +214,11 @@ fn trino(format: Format, kind: &Kind, json: &str) -> Option<String> {
             let (first, last) = TIMES_MS;
             // Of plain files by the statement for its Hive connector, which has no times with a zone.
             let zone = if format == Format::Plain { "" } else { " UTC" };
+            // It adds no more than 32 bits of a unit.
             format!(
-                "CASE WHEN {long} BETWEEN {first} AND {last} THEN date_add('millisecond', {long}, \
-                 TIMESTAMP '1970-01-01 00:00:00.000{zone}') END"
+                "CASE WHEN {long} BETWEEN {first} AND {last} THEN \
+                 date_add('millisecond', {long} % 86400000, date_add('day', {long} / 86400000, \
+                 TIMESTAMP '1970-01-01 00:00:00.000{zone}')) END"
             )
         }
         Kind::List(_) | Kind::Struct(_) | Kind::Map(_) => return None,

@@ -18,7 +18,7 @@ from harness.iceberg import IcebergLake
 from harness.lake import TABLE, Lake
 from harness.server import land
 from sessions import Sessions
-from test_views import PARTS, odd
+from test_views import PARTS, land_promoted, land_words, odd, run, shows_promoted, words_agree
 
 pytestmark = [pytest.mark.trino, pytest.mark.timeout(900)]
 
@@ -135,6 +135,29 @@ def test_views(trino, lakes, tables, form):
         found = [model.shape(row) for row in trino.rows(f"SELECT * FROM {schema}.{view}")]
         found = [folded(row) for row in model.in_order(found)]
         assert found and not differences(found, [folded(row) for row in rows_of_view]), view
+
+
+def test_views_show_values_of_before_and_names_of_any_text(trino, seaweedfs_catalog, tmp_path):
+    lake = DeltaLake(seaweedfs_catalog.store.lake("trino-before"))
+    of_words = ["--lake", lake.at.uri, "--table-format", "delta"]
+    flags = {
+        TABLE: land_promoted(tmp_path, lake, "both", "delta"),
+        "words": land_words(tmp_path, *of_words, env=lake.at.env),
+    }
+    for table, of in flags.items():
+        schema = f"delta.before_{table}"
+        trino.query(f"CREATE SCHEMA {schema}")
+        trino.query(f"CALL delta.system.register_table('before_{table}', '{table}', '{lake.uri(table)}')")
+        of = [flag for flag in of if not flag.startswith("words_")]
+        of = [flag for flag in of if flag != "--flat-tables"]
+        for statement in run(tmp_path, "schema", "--format", "views-trino", *of, env=lake.at.env).split(";\n"):
+            if statement.strip():
+                trino.query(statement, schema=schema)
+        query = lambda sql: trino.query(sql, schema=schema)  # noqa: B023, E731
+        if table == TABLE:
+            shows_promoted(query, "CAST(to_unixtime(seen) * 1000 AS BIGINT)")
+        else:
+            words_agree(query, '"')
 
 
 def in_millis(time):

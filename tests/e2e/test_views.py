@@ -375,15 +375,15 @@ def words_documents():
         yield base | {"userSessionId": f"S{number}", "in": {HOSTILE: [None, action, 3]}, "events": events}
 
 
-def land_words(folder, *flags):
+def land_words(folder, *flags, env=None):
     """Lands them in a table `words`, half of them before fields were promoted. Returns the flags of the table."""
     words_schema(folder)
     documents = list(words_documents())
     flags = ["--table", "words", "--partition", "select_={select}/date={startTime:%Y-%m-%d}", *flags]
     flags += ["--flat-columns", ",".join(WORDS), "--flat-tables", "words_actions,words_events,words_properties"]
-    land(folder, documents[:3], "before.ndjson", *flags, "--schema", str(folder / "before.avsc"))
+    land(folder, documents[:3], "before.ndjson", *flags, "--schema", str(folder / "before.avsc"), env=env)
     flags += ["--schema", str(folder / "words.avsc")]
-    land(folder, documents[3:] + documents[:1], "after.ndjson", *flags)
+    land(folder, documents[3:] + documents[:1], "after.ndjson", *flags, env=env)
     return flags
 
 
