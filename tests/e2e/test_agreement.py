@@ -10,6 +10,7 @@ import zlib
 import pytest
 from harness import flat
 from harness.flat import FLAT, TABLES
+from harness.process import wait_until
 from test_flat import bodies, put_through
 from test_views import MANY, drifted, odd
 
@@ -173,7 +174,8 @@ def test_lists_flat_tables_and_views_agree(make_server, local_lake, command, fol
     lines, sessions = made(folder, count)
     properties = "".join(f'{key} = "{kind}"\n' for key, kind in PROPERTIES.items())
     (folder / "c.toml").write_text(f"[properties]\n{properties}")
-    rolls = ("--roll-age", "1h", "--roll-rows", str(max(60, len(lines) // 25)), "--decode-threads", "2")
+    rows = max(60, len(lines) // 25)
+    rolls = ("--roll-age", "1h", "--roll-rows", str(rows), "--decode-threads", "2")
     flags = ("--config", folder / "c.toml", "--promote", "auto", "--promote-after", "50", *FLAT)
     server = make_server(lake, *flags, *rolls).start()
     all_bodies = bodies(lines, max(20, len(lines) // 200))
@@ -182,10 +184,13 @@ def test_lists_flat_tables_and_views_agree(make_server, local_lake, command, fol
     for number, body in enumerate(all_bodies):
         put_through(server, body)
         if number in at:
+            # A body that is always the one at which the process ends is set aside.
+            sent = sum(len(body.splitlines()) for body in all_bodies[:number])
+            wait_until(lambda sent=sent: lake.landed() > sent - 3 * rows, 300, "rolls land between kills", 0.2)
             time.sleep(chance.random() / 2)
             server.kill()
             server.start()
-    server.drain()
+    server.drain(timeout_s=900)
     lake.check_receipts()
     assert lake.rows() == len(lines)
     found = {table: flat.check(lake, table, lake.files_source) for table in TABLES}
