@@ -176,7 +176,8 @@ def test_a_body_that_is_for_a_flat_table_is_refused(make_server, local_lake, fol
 def test_settings_that_name_no_flat_table_say_which_there_are(command, folder):
     for given, says in (
         ("user_action", "did you mean `user_actions`?"),
-        ("orders_errors", "user_actions, user_events, user_errors, user_properties"),
+        ("orders_errors", "did you mean `user_errors`?"),
+        ("all", "user_actions, user_events, user_errors, user_properties"),
     ):
         said = command("check", "--flat-tables", given, expect=None)
         assert f"there is no flat table {given}" in str(said) and says in str(said), said
