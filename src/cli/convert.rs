@@ -41,7 +41,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let parse = |to: &str| {
         let parsed = Format::parse(to);
-        parsed.map_err(|why| Failure::Usage(anyhow::anyhow!("--to: \"{to}\" {why}")))
+        parsed.map_err(|why| Failure::Usage(anyhow::anyhow!("--to: `{to}` {why}")))
     };
     let to = args.to.as_deref().map(parse).transpose()?;
     let loaded = config::tables(&args.flags, environment)?;

@@ -24,7 +24,8 @@ use crate::views::{self, Dialect, Place};
   sessionlake schema --format duckdb
       SQL for DuckDB that reads what has landed.
 
-  sessionlake schema --format views-duckdb --lake s3://bucket/prefix
+  sessionlake schema --format views-duckdb \\
+      --lake s3://bucket/prefix
       Views for DuckDB: sessions whose parts are joined, actions as rows, ….
 
   sessionlake schema --schema orders.avsc --format trino
