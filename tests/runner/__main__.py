@@ -44,7 +44,7 @@ folder is safe. The exit code is 0 only if nothing failed.
 """
 
 CARGO_TIME_LIMIT_S = 40 * 60
-E2E_TIME_LIMIT_S = 40 * 60
+E2E_TIME_LIMIT_S = 55 * 60
 SOAK_TIME_LIMIT_S = 180 * 60
 
 
