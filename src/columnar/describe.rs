@@ -1,6 +1,15 @@
 //! Arrow types as text for people. It knows types of files that other programs wrote.
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+
+/// Returns the members of a record, or of the records of a list.
+pub(crate) fn members_of(kind: &DataType) -> Option<&Fields> {
+    match kind {
+        DataType::Struct(members) => Some(members),
+        DataType::List(item) => members_of(item.data_type()),
+        _ => None,
+    }
+}
 
 /// Returns the name of a type, and the members that a description lists below it.
 pub(crate) fn describe(kind: &DataType) -> (String, Vec<&Field>) {

@@ -17,8 +17,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::{DataType, Fields};
+use arrow::datatypes::Fields;
 
+use crate::columnar::describe::members_of;
 use crate::columnar::values::{strings, timestamps};
 use crate::decode::{Document, DocumentError, to_document};
 use crate::lake::{DataFileError, Lake, StoreError};
@@ -199,15 +200,6 @@ impl Sample {
                 }
             }
         }
-    }
-}
-
-/// Returns the members of a record, or of the records of a list.
-fn members_of(kind: &DataType) -> Option<&Fields> {
-    match kind {
-        DataType::Struct(members) => Some(members),
-        DataType::List(item) => members_of(item.data_type()),
-        _ => None,
     }
 }
 

@@ -380,13 +380,24 @@ fn meant(at: &str, text: &str) -> Option<String> {
             if let Ok(time) = DateTime::parse_from_rfc3339(text) {
                 return Some(format!("{}ns", time.timestamp_nanos_opt()?));
             }
-            Some(format!("{}ns", text.parse::<i64>().ok()?.checked_mul(1_000_000)?))
+            Some(format!("{}ns", whole(text)?.checked_mul(1_000_000)?))
         }
-        "/u" => Some(format!("{}ns", text.parse::<i64>().ok()?)),
+        "/u" => Some(format!("{}ns", whole(text)?)),
         "/n" | "/d" => text.parse::<f64>().ok().filter(|n| n.is_finite()).map(|_| digits(text)),
         "/b" => matches!(text, "true" | "false").then(|| text.to_owned()),
         _ => None,
     }
+}
+
+/// A number without fraction, however it is written.
+fn whole(text: &str) -> Option<i64> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    text.parse::<f64>().ok()?;
+    let digits = digits(text);
+    let (number, exponent) = digits.split_once('e')?;
+    number.parse::<i64>().ok()?.checked_mul(10_i64.checked_pow(exponent.parse().ok()?)?)
 }
 
 /// A number by its digits: `15e-1` for `1.50`.
@@ -411,7 +422,13 @@ fn leaves(value: &Said, into: &mut Vec<Said>) {
     match value {
         Said::List(items) if !items.is_empty() => items.iter().for_each(|item| leaves(item, into)),
         Said::Object(members) if !members.is_empty() => {
-            members.values().for_each(|value| leaves(value, into));
+            for (key, value) in members {
+                // An object that groups members is no value: others may have come into it.
+                let is_group = ["dt", "legacy", "in"].contains(&key.as_str());
+                if !is_group || *value != Said::Object(BTreeMap::new()) {
+                    leaves(value, into);
+                }
+            }
         }
         leaf => into.push(leaf.clone()),
     }

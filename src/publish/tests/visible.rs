@@ -291,5 +291,8 @@ fn no_history_loses_or_doubles_a_row_of_an_iceberg_table() {
     assert!(all.iter().all(|n| *n > 0), "{tally:?}");
     let catalog = tally.catalog;
     let all = [catalog.lost_answers, catalog.other_answers, catalog.doubled, catalog.late];
-    assert!(all.iter().all(|n| *n > 0) && catalog.away > 0, "{tally:?}");
+    assert!(all.iter().sum::<u64>() > 0 && catalog.away > 0, "{tally:?}");
+    // A short search need not meet each kind.
+    let is_short = tally.histories < 4 * HISTORIES;
+    assert!(is_short || all.iter().all(|n| *n > 0), "{tally:?}");
 }
