@@ -61,23 +61,62 @@ impl Log {
             |error| LogError::of(format_args!("listing the log of {}", self.table), &error);
         let folder = self.root.join(&format!("{TABLE_LOG}/")).map_err(|e| failed(e.into()))?;
         let listed = self.engine.storage_handler().list_from(&folder).map_err(failed)?;
+        let mut rest = Rest::None;
         for file in listed {
             let file = file.map_err(failed)?;
             let path = file.location.path();
-            let name = path.strip_prefix(folder.path()).unwrap_or(path);
-            // A file that is being written, or that a killed process left.
-            if name.starts_with('.') {
-                continue;
-            }
-            if name == "00000000000000000000.json" {
-                return Err(LogError::Unknown(format!("{} was created just now", self.table)));
-            }
-            return Err(LogError::Refused(format!(
+            rest = rest.and(path.strip_prefix(folder.path()).unwrap_or(path));
+        }
+        match rest {
+            Rest::None => Ok(()),
+            Rest::Log => Err(LogError::Unknown(format!("{} was created just now", self.table))),
+            Rest::File(name) => Err(LogError::Refused(format!(
                 "{} has {TABLE_LOG}/{name} and no log: it may be the rest of another table, over which none \
                  is created. Restore its log, or move {TABLE_LOG} away",
                 self.table
-            )));
+            ))),
         }
-        Ok(())
+    }
+}
+
+/// What is in the folder of a log that was not there a moment ago.
+#[derive(Debug, PartialEq, Eq)]
+enum Rest {
+    None,
+    /// Files, and no first entry; the name of one.
+    File(String),
+    /// The first entry.
+    Log,
+}
+
+impl Rest {
+    /// Adds a file. The first entry comes after its checksum in a list, and counts all the same: the
+    /// table was created meanwhile.
+    fn and(self, name: &str) -> Rest {
+        match self {
+            Rest::Log => Rest::Log,
+            _ if name == "00000000000000000000.json" => Rest::Log,
+            // A file that is being written, or that a killed process left.
+            rest if name.starts_with('.') => rest,
+            Rest::None => Rest::File(name.to_owned()),
+            rest @ Rest::File(_) => rest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_created_meanwhile_is_no_rest_of_another() {
+        let rest = |names: &[&str]| names.iter().fold(Rest::None, |rest, name| rest.and(name));
+        let zero = "00000000000000000000";
+        let (crc, json) = (&*format!("{zero}.crc"), &*format!("{zero}.json"));
+        assert_eq!(rest(&[]), Rest::None);
+        assert_eq!(rest(&[".x.tmp"]), Rest::None);
+        assert_eq!(rest(&[crc, json]), Rest::Log);
+        assert_eq!(rest(&[json, crc, "00000000000000000001.crc"]), Rest::Log);
+        assert_eq!(rest(&[".x", crc, "_last_checkpoint"]), Rest::File(crc.to_owned()));
     }
 }
