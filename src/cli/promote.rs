@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     };
     let column = match args.column {
         Some(column) => column,
-        // What no type could become a column needs no lake to be refused.
+        // A pointer that no type makes a column of is refused without a lake.
         None => promote(ColumnType::String).and_then(|_| seen(args, &loaded.settings, &schema))?,
     };
     out::print(&schema::cli_text(&promote(column)?, schema::Format::Avro))

@@ -20,7 +20,7 @@ use crate::schema;
 #[derive(Debug)]
 pub(crate) struct Layers {
     values: BTreeMap<&'static str, SourcedText>,
-    /// What the file has for the setting `table`, where a flag or a variable outranks it.
+    /// The value of `table` in the file, where a flag or a variable outranks it.
     file_table: Option<SourcedText>,
     pub(crate) sections: Sections,
     /// Warnings for standard error: sentences about settings that are accepted and may be a

@@ -27,7 +27,7 @@ pub(super) struct FieldIndex {
     pub(super) names: Arc<FieldNames>,
     /// For each name, the one that followed it in the record before; last, the one that came first.
     pub(super) guesses: Vec<u16>,
-    /// What few records have; boxed, so that others are as small as without.
+    /// Groups and maps by prefix, which few records have; boxed, so that other records stay small.
     pub(super) beyond: Option<Box<Beyond>>,
 }
 

@@ -377,7 +377,7 @@ fn the_name_of_an_action_that_is_too_long_to_be_repeated_is_null() {
     assert_eq!(made.iter().map(|derived| derived.batch.num_rows()).sum::<usize>(), properties + 1);
     let names = made.iter().flat_map(|derived| rows_of(&derived.batch, &["actionName"]));
     assert_eq!(names.filter(|name| !name.is_empty()).collect::<Vec<_>>(), ["b"]);
-    // What is repeated counts towards the size of a batch.
+    // Repeated values count towards the size of a batch.
     let decoded = decode(&[&text(SESSION_TEXT_BYTES, 10_000)]);
     let made = batches("user_properties", &decoded.batch, &decoded.bodies);
     assert!(made.len() > 2, "{}", made.len());

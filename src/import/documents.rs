@@ -23,7 +23,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Lines that are decoded at a time.
 const STEP: ReadLimit = ReadLimit { lines: 1000, ..ReadLimit::NONE };
 
-/// What a file was made of.
+/// The documents of a file, and the lines that are none.
 #[derive(Debug, Default)]
 pub struct Read {
     /// The number of documents.
@@ -84,7 +84,7 @@ pub fn read_documents(
                 let text = if extra.is_valid(row) { extra.value(row) } else { "{}" };
                 let Members(members) = serde_json::from_str(text)?;
                 let name = |(pointer, value): (String, _)| {
-                    // What is no pointer is the `_id` of an action.
+                    // A key that is no pointer is the `_id` of an action.
                     pointer_tokens(&pointer).next().map(|name| (name, value))
                 };
                 each(&members.into_iter().filter_map(name).collect::<Vec<_>>())?;

@@ -293,7 +293,7 @@ impl Applied {
         // The decoder wrote it: what cannot be read is not passed on.
         let Members(entries) = serde_json::from_str(text).ok()?;
         let mut out = String::new();
-        // What is no pointer is the `_id` of an action.
+        // A key that is no pointer is the `_id` of an action.
         for (pointer, value) in entries.iter().filter(|(pointer, _)| pointer.starts_with('/')) {
             let mut kept = Some(value.get().to_owned());
             for (steps, action) in &self.rules {

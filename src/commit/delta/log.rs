@@ -79,7 +79,7 @@ impl Log {
     }
 }
 
-/// What is in the folder of a log that was not there a moment ago.
+/// The files in the folder of a log that was not there a moment ago.
 #[derive(Debug, PartialEq, Eq)]
 enum Rest {
     None,

@@ -12,7 +12,7 @@ impl Builder<'_> {
     /// Builds the flat tables of `first` and `more`.
     pub(super) fn flat_tables(&mut self, first: &Spec, more: &[Spec]) -> Vec<Spec> {
         let names = self.names(&list::FLAT_TABLES);
-        // What is wrong with a table is told already.
+        // The errors of a table are told already.
         let parents = || std::iter::once(first).chain(more).filter(|t| !t.schema.fields.is_empty());
         if names.is_empty() || parents().next().is_none() {
             return Vec::new();
