@@ -9,9 +9,11 @@
 //! import finds its chunks again.
 
 use std::io::{Cursor, Read};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use crossbeam_channel::Receiver;
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, bounded};
 use indicatif::ProgressBar;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -19,7 +21,7 @@ use super::options::Input;
 use super::{boundary, reader};
 use crate::bulk_action::BYTE_ORDER_MARK;
 use crate::foreign_format::{ForeignFormat, HEAD_BYTES};
-use crate::record::Form;
+use crate::record::{Body, Form, Micros, Seq};
 
 /// Largest line, and largest file that is one JSON array, in bytes.
 const MAX_LINE_BYTES: usize = 256 << 20;
@@ -109,6 +111,32 @@ impl Chunker {
             ended: false,
             foreign,
         })
+    }
+
+    /// Returns the next chunk as a body of `table` that no journal has; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// Those of [`Chunker::next_chunk`], with the name of the file.
+    pub(super) fn next_body(
+        &mut self,
+        chunk_bytes: usize,
+        table: &Arc<str>,
+    ) -> anyhow::Result<Option<Body>> {
+        let first_line = self.line;
+        let (_, spare) = bounded(0);
+        let chunk = self.next_chunk(chunk_bytes, &spare);
+        let chunk = chunk.with_context(|| format!("cannot read {}", self.name))?;
+        let Some((mut buffer, len)) = chunk else { return Ok(None) };
+        buffer.truncate(len);
+        Ok(Some(Body {
+            seq: Seq::FIRST,
+            received_at: Micros(0),
+            table: Arc::clone(table),
+            form: self.form(),
+            first_line,
+            bytes: Bytes::from(buffer),
+            stored: None,
+        }))
     }
 
     /// Returns the next chunk, as a buffer and the number of its bytes that are the chunk; `None` at

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use arrow::array::Array as _;
-use bytes::Bytes;
-use crossbeam_channel::bounded;
 use indicatif::ProgressBar;
 use serde_json::value::RawValue;
 
@@ -14,7 +12,6 @@ use super::options::Input;
 use crate::columnar::values::strings;
 use crate::decode::{Decoder, Progress, ReadLimit};
 use crate::json::{Members, pointer_tokens};
-use crate::record::{Body, Micros, Seq};
 use crate::schema::{EXTRA, TableSchema};
 use crate::table::LINE_LIMIT_BYTES;
 
@@ -48,26 +45,12 @@ pub fn read_documents(
     if let Some(format) = file.foreign {
         anyhow::bail!("{} is {format}", file.name);
     }
-    let (_, spare) = bounded(0);
     // Without a column, all of a document is in `_extra`.
     let decoder = Decoder::new(Arc::new(TableSchema::default()), "".into());
     let mut decoder = decoder.with_line_limit(Some(LINE_LIMIT_BYTES));
     let mut read = Read::default();
-    loop {
-        let first_line = file.line;
-        let chunk = file.next_chunk(CHUNK_BYTES, &spare);
-        let chunk = chunk.with_context(|| format!("cannot read {}", file.name))?;
-        let Some((mut buffer, len)) = chunk else { break };
-        buffer.truncate(len);
-        let body = Body {
-            seq: Seq::FIRST,
-            received_at: Micros(0),
-            table: "".into(),
-            form: file.form(),
-            first_line,
-            bytes: Bytes::from(buffer),
-            stored: None,
-        };
+    let table: Arc<str> = "".into();
+    while let Some(body) = file.next_body(CHUNK_BYTES, &table)? {
         let mut progress = Progress::NEW;
         let mut ended = false;
         while !ended {

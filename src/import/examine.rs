@@ -5,15 +5,11 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use bytes::Bytes;
-use crossbeam_channel::bounded;
 use indicatif::ProgressBar;
 
 use super::chunker::{ChunkRule, Chunker};
 use super::options::Input;
 use crate::decode::{Decoder, Progress, ReadLimit};
-use crate::record::{Body, Micros, Seq};
 use crate::schema::BUILTIN;
 use crate::table::Spec;
 
@@ -32,25 +28,10 @@ pub(super) fn refusal(input: &Input, table: &Spec) -> anyhow::Result<Option<Stri
     if let Some(format) = file.foreign {
         return Ok(Some(format!("it is {format}")));
     }
-    let (_, spare) = bounded(0);
     let decoder = Decoder::new(Arc::clone(&table.schema), "".into());
     let mut decoder = decoder.with_line_limit(table.line_limit_bytes);
     let (mut first_reject, mut unmatched) = (None, 0);
-    loop {
-        let first_line = file.line;
-        let chunk = file.next_chunk(CHUNK_BYTES, &spare);
-        let chunk = chunk.with_context(|| format!("cannot read {}", file.name))?;
-        let Some((mut buffer, len)) = chunk else { break };
-        buffer.truncate(len);
-        let body = Body {
-            seq: Seq::FIRST,
-            received_at: Micros(0),
-            table: Arc::clone(&table.name),
-            form: file.form(),
-            first_line,
-            bytes: Bytes::from(buffer),
-            stored: None,
-        };
+    while let Some(body) = file.next_body(CHUNK_BYTES, &table.name)? {
         let mut progress = Progress::NEW;
         loop {
             let ended = decoder.read(&body, &mut progress, STEP);
