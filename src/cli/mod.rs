@@ -139,7 +139,7 @@ enum Command {
     Cert(cert::Args),
     Unseal(unseal::Args),
     Rescue(rescue::Args),
-    /// Print the configuration reference, for the README and the example file.
+    /// Print the configuration reference, for docs/settings.md and the example file.
     #[command(hide = true)]
     ConfigReference {
         /// Print the example file instead.

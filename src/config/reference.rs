@@ -1,4 +1,4 @@
-//! The reference of the configuration for the README, and the example file.
+//! The reference of the configuration for docs/settings.md, and the example file.
 //!
 //! Both are made from the lists of settings and of sections.
 
@@ -9,9 +9,9 @@ use super::sections::list::{
     CATALOG, ENDPOINT, PRIVACY, PROPERTIES, SECTIONS, STORAGE, SectionList, TABLES,
 };
 
-/// The line before the reference in the README.
+/// The line before the reference in docs/settings.md.
 pub const BEGIN: &str = "<!-- settings:begin -->";
-/// The line after the reference in the README.
+/// The line after the reference in docs/settings.md.
 pub const END: &str = "<!-- settings:end -->";
 
 /// Chapters of the example file after those of the settings. `[storage]` comes last: its header is

@@ -1,14 +1,14 @@
 """The README's commands, and the queries of docs/delta.md, docs/views.md and docs/flat-tables.md, run as they
 stand there.
 
-A fenced block in the README is run when the line before it is `<!-- test: shell -->` (with a
-server on port 3000 and data in ./data, as the README's reader has them), `<!-- test: sql -->` (by
-DuckDB, in the same folder) or `<!-- test: queries -->` (a shell again, with `sessionlake`, and a
-`duckdb` command that is the Python module, once everything has landed). Blocks run in their order, in one folder.
+A fenced block is run when the line before it is `<!-- test: … -->`. In the README: `first look` alone in an
+empty folder, with commands `sessionlake`, `duckdb` (the Python module) and `cargo` (which does nothing);
+`demo` with a server on port 3000; `queries` once everything has landed, in the same folder.
 """
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -19,11 +19,12 @@ from harness.lake import Lake, connect
 from harness.server import Server
 from test_first_look import port_is_free
 
-# Like the command: runs what comes by standard input, prints what it gives.
+# Like the command: runs what comes by -c or standard input, prints what it gives.
 DUCKDB = """import sys, duckdb
-print(duckdb.connect().execute(sys.stdin.read()).fetchall())
+text = sys.argv[sys.argv.index("-c") + 1] if "-c" in sys.argv else sys.stdin.read()
+print(duckdb.connect().execute(text).fetchall())
 """
-BLOCK = re.compile(r"^<!-- test: (\w+) -->\n+```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^<!-- test: ([\w ]+) -->\n+```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def blocks(of="README.md"):
@@ -31,42 +32,65 @@ def blocks(of="README.md"):
     return BLOCK.findall(text.read_text()) if text.exists() else []
 
 
-def test_the_commands_of_the_readme(folder, monkeypatch):
-    found = blocks()
-    if not found:
-        pytest.skip("README.md marks no block with <!-- test: … -->")
-    if not port_is_free(3000):
-        pytest.skip("port 3000 is taken on this machine")
-    assert {kind for kind, _ in found} <= {"shell", "sql", "queries"}, found
-    monkeypatch.chdir(folder)
+@pytest.fixture
+def shell(folder):
+    """Runs the text of a block in bash as the reader would, and returns what it prints."""
     (folder / "tests").symlink_to(place.TESTS)
     (folder / "examples").symlink_to(place.ROOT / "examples")
+    commands = folder / "bin"
+    commands.mkdir()
+    for name, text in {"duckdb": f"#!{sys.executable}\n{DUCKDB}", "cargo": "#!/bin/sh\n"}.items():
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    (commands / "sessionlake").symlink_to(place.binary().resolve())
+    env = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}"}
+
+    def run(text):
+        bash = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", text], cwd=folder, env=env, text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            told = bash.communicate(timeout=90)[0]
+        finally:
+            # What the block left in the background.
+            try:
+                os.killpg(bash.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        assert bash.returncode == 0, told
+        return told
+
+    return run
+
+
+def only(kind, of="README.md"):
+    (text,) = (text for found, text in blocks(of) if found == kind)
+    return text
+
+
+def test_the_first_look_of_the_readme(folder, shell):
+    if not port_is_free(3000):
+        pytest.skip("port 3000 is taken on this machine")
+    told = shell(only("first look"))
+    assert "United States" in told and '"duplicate":false' in told, told
+    assert '{"status":"OK","lines":1,"bytes":156,"duplicate":false}' in told
+    assert not (folder / "data").exists()
+
+
+def test_the_demo_of_the_readme(folder, shell):
+    if not port_is_free(3000):
+        pytest.skip("port 3000 is taken on this machine")
     server = Server(folder, Lake(stores.LocalStore(folder / "data").lake("lake")).at, cwd=folder)
     server.command = lambda: [place.binary(), "serve", "--roll-age", "1s"]
     server.start()
     try:
-        for text in (text for kind, text in found if kind == "shell"):
-            subprocess.run(
-                ["bash", "-euc", text], cwd=folder, check=True, timeout=60, stdin=subprocess.DEVNULL
-            )
+        shell(only("demo"))
         server.drain()
     finally:
         server.close()
-    connection = connect()
-    for text in (text for kind, text in found if kind == "sql"):
-        assert connection.execute(text).fetchall(), text
-    duckdb = folder / "bin" / "duckdb"
-    duckdb.parent.mkdir()
-    duckdb.write_text(f"#!{sys.executable}\n{DUCKDB}")
-    duckdb.chmod(0o755)
-    (duckdb.parent / "sessionlake").symlink_to(place.binary().resolve())
-    env = {**os.environ, "PATH": f"{duckdb.parent}:{os.environ['PATH']}"}
-    for text in (text for kind, text in found if kind == "queries"):
-        told = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
-            cwd=folder, env=env, check=True, timeout=60, stdout=subprocess.PIPE, text=True,
-        ).stdout  # fmt: skip
-        assert "United States" in told, told
+    told = shell(only("queries"))
+    assert "United States" in told, told
 
 
 def test_the_queries_of_the_pages_on_views_and_flat_tables(folder, command, monkeypatch):

@@ -2,7 +2,7 @@
 //!
 //! Everything that names a setting is made from this list: the flag (`--roll-age`), the
 //! environment variable (`SESSIONLAKE_ROLL_AGE`), the key of the file (`roll_age`), the help, the
-//! reference in the README and `examples/sessionlake.toml`. A new setting is one entry here and
+//! reference in docs/settings.md and `examples/sessionlake.toml`. A new setting is one entry here and
 //! one line in [`build`](super::build).
 
 mod access;

@@ -1,6 +1,6 @@
 //! The one list of sections and their keys.
 //!
-//! Error messages, the reference in the README and `examples/sessionlake.toml` are made from it.
+//! Error messages, the reference in docs/settings.md and `examples/sessionlake.toml` are made from it.
 
 pub(crate) use super::catalog_keys::CATALOG;
 pub(crate) use super::key::{Key, KeyKind, SectionList};

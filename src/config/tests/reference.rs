@@ -135,19 +135,19 @@ fn the_example_shows_only_options_that_exist() {
     assert_eq!(load(&[], &[], Some(&text)).unwrap().settings.lake.options.len(), 6);
 }
 
-/// Fails on a README without the block, or with an old one. There is nothing to compare where
-/// there is no README, as in a package made of the crate alone.
+/// Fails on a page without the block, or with an old one. There is nothing to compare where there
+/// is no page, as in a package made of the crate alone.
 #[test]
-fn the_readme_has_the_reference_that_the_code_makes() {
-    let Ok(readme) = std::fs::read_to_string(format!("{ROOT}/README.md")) else { return };
-    let block = readme
+fn the_page_of_settings_has_the_reference_that_the_code_makes() {
+    let Ok(page) = std::fs::read_to_string(format!("{ROOT}/docs/settings.md")) else { return };
+    let block = page
         .split_once(reference::BEGIN)
         .and_then(|(_, rest)| rest.split_once(reference::END))
         .map(|(block, _)| block.trim());
     assert!(
         block == Some(reference::markdown().trim()),
-        "between {} and {}, README.md is to have what this prints:\n  cargo run --release -q -- \
-         config-reference",
+        "between {} and {}, docs/settings.md is to have what this prints:\n  cargo run --release -q \
+         -- config-reference",
         reference::BEGIN,
         reference::END
     );
