@@ -8,6 +8,7 @@
 //! A poisoned journal ends a server too. Only a start can find out what is on disk, and a supervisor
 //! of processes starts one that has ended with 1: better than to answer 503 for ever.
 
+mod gauges;
 mod landable;
 mod landing;
 mod overdue;
@@ -25,7 +26,9 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use self::gauges::Gauges;
 use self::landing::Landing;
 use self::overdue::{Overdue, Verdict};
 use crate::auth::Auth;
@@ -41,7 +44,7 @@ use crate::publish::supervisor::{Pending, Supervisor};
 use crate::publish::visibility::Keeper;
 use crate::record::Micros;
 use crate::roll::RollLimits;
-use crate::status::{Board, LogObserver, MetricsObserver, Observer, Observers, Readiness};
+use crate::status::{Board, LastRoll, LogObserver, MetricsObserver, Observer, Observers, Readiness};
 use crate::table::{FileNames, Tables, registry};
 use crate::tls::Tls;
 use crate::{dedup, http, metrics, privacy};
@@ -92,6 +95,7 @@ pub struct Server {
     clock: Arc<dyn Clock>,
     readiness: Arc<Readiness>,
     board: Arc<Board>,
+    last_roll: Arc<LastRoll>,
     metrics: metrics::Handle,
 }
 
@@ -145,6 +149,7 @@ impl Server {
             clock,
             readiness: Arc::default(),
             board: Arc::default(),
+            last_roll: Arc::default(),
             metrics,
         })
     }
@@ -184,9 +189,8 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
-        for table in self.tables.specs() {
-            metrics::start_unknown_fields(&table.name);
-        }
+        let gauges = Gauges::start(&self);
+        crate::roll::start_metrics(self.tables.specs().iter().map(|table| &*table.name));
         let keeper = self.keeper(&Handle::current())?;
         let supervisor = self.supervisor(Handle::current(), keeper.as_ref());
         let asked = supervisor.asked.clone();
@@ -201,6 +205,7 @@ impl Server {
             self.journal.close();
             return landing.join().await.map_err(RunError::Landing);
         }
+        let _measured = AbortOnDropHandle::new(tokio::spawn(gauges.clone().keep()));
         let watch = self.watch(Overdue::new(self.settings.overdue_after));
         let Server { settings, access, journal, readiness, metrics, .. } = self;
         let intake = Intake::new(journal.clone());
@@ -221,6 +226,7 @@ impl Server {
             return Err(RunError::JournalPoisoned(anyhow::Error::msg(reason)));
         }
         landing.join().await.map_err(RunError::Landing)?;
+        gauges.note();
         if let Some(keeper) = keeper
             && !keeper.finish(VISIBLE_WITHIN).await
         {
@@ -281,7 +287,7 @@ impl Server {
 
     fn supervisor(&self, runtime: Handle, keeper: Option<&Keeper>) -> Supervisor {
         let mut observers: Vec<Arc<dyn Observer>> =
-            vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver::default()), self.board()];
+            vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver::default()), self.board(), Arc::clone(&self.last_roll) as _];
         observers.extend(keeper.map(Keeper::observer));
         self.promotion.tell(keeper.map(Keeper::schemas).unwrap_or_default());
         let observers = Observers::new(Arc::clone(&self.clock), observers);

@@ -6,6 +6,8 @@
 //!   certificate was replaced before its key), the old configuration stays, and the log says why.
 //! - With client authorities, the handshake fails for a client without a certificate of one of them.
 
+mod validity;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
+use crate::metrics;
+use crate::record::Micros;
 use crate::secret_path::{self, Kept};
 
 /// The time between two reads of the files.
@@ -60,6 +64,15 @@ struct Loaded {
     config: Arc<ServerConfig>,
     /// The digest of all files.
     digest: Vec<u8>,
+    /// The time at which the certificate expires.
+    expires: Option<Micros>,
+}
+
+impl Loaded {
+    fn show_expiry(&self) {
+        let expires = self.expires.map_or(0.0, metrics::timestamp);
+        ::metrics::gauge!(metrics::TLS_CERTIFICATE_EXPIRY).set(expires);
+    }
 }
 
 /// The TLS configuration, renewed when its files change.
@@ -81,7 +94,9 @@ impl Tls {
     /// # Errors
     /// [`TlsError`]: a file cannot be read or used.
     pub fn open(files: &TlsFiles) -> Result<Arc<Tls>, TlsError> {
-        let current = RwLock::new(load(files)?);
+        let current = load(files)?;
+        current.show_expiry();
+        let current = RwLock::new(current);
         Ok(Arc::new(Tls { files: files.clone(), current }))
     }
 
@@ -110,6 +125,7 @@ impl Tls {
                     let mut current = self.current.write();
                     if new.digest != current.digest {
                         tracing::info!("the certificate was read again");
+                        new.show_expiry();
                         *current = new;
                     }
                 }
@@ -166,11 +182,12 @@ fn load(files: &TlsFiles) -> Result<Loaded, TlsError> {
             builder.with_client_cert_verifier(verifier)
         }
     };
+    let expires = chain.first().and_then(|certificate| validity::expires(certificate));
     let mut config = builder.with_single_cert(chain, key).map_err(|error| {
         wrong(&files.cert, format!("it does not go with {}: {error}", files.key.display()))
     })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Loaded { config: Arc::new(config), digest: digest.finish().as_ref().to_vec() })
+    Ok(Loaded { config: Arc::new(config), digest: digest.finish().as_ref().to_vec(), expires })
 }
 
 /// Creates a self-signed certificate for `names`, and returns it and its key as PEM. For trying TLS

@@ -57,6 +57,20 @@ pub enum RollReason {
 }
 
 impl RollReason {
+    /// Every reason.
+    pub const ALL: [RollReason; 10] = [
+        RollReason::Age,
+        RollReason::Bytes,
+        RollReason::Rows,
+        RollReason::Source,
+        RollReason::Footers,
+        RollReason::Spilled,
+        RollReason::Doubles,
+        RollReason::Apart,
+        RollReason::Disk,
+        RollReason::End,
+    ];
+
     /// Returns the name in metrics and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 
-use crate::metrics::{LIMITED, TLS_FAILED};
+use crate::metrics::{LIMITED, TLS_HANDSHAKES_FAILED};
 use crate::peers::{Peer, PeerLimit, PeerPermit};
 use crate::tls::Tls;
 
@@ -163,7 +163,7 @@ pub(super) async fn serve(
 impl Shared<'_> {
     /// Counts a connection that is closed at once: an answer would need the slot that it may not have.
     fn turn_away(&self, peer: SocketAddr, text: &str) {
-        metrics::counter!(LIMITED).increment(1);
+        metrics::counter!(LIMITED, "reason" => "connections").increment(1);
         self.refusals.record(peer.ip(), Reason::Connections, None, text);
     }
 
@@ -221,7 +221,7 @@ impl Shared<'_> {
                     }
                 }
                 () = cut_alone.cancelled() => {
-                    metrics::counter!(LIMITED).increment(1);
+                    metrics::counter!(LIMITED, "reason" => "connections").increment(1);
                     refusals.record(peer.ip(), Reason::Connections, None, CUT);
                 }
                 () = cut.cancelled() => {
@@ -323,7 +323,7 @@ async fn handshake(
         () = policy.evicted.cancelled() => return Err(Ended::because(MADE_ROOM)),
     };
     made.and_then(|made| made).map_err(|error| {
-        metrics::counter!(TLS_FAILED).increment(1);
+        metrics::counter!(TLS_HANDSHAKES_FAILED).increment(1);
         // A probe of a balancer's opens a connection and closes it.
         let gone =
             matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
@@ -375,7 +375,7 @@ where
             reason = policy.state.close_reason(policy.timeouts) => match reason {
                 CloseReason::Idle => {}
                 CloseReason::AnswerUnread => {
-                    metrics::counter!(LIMITED).increment(1);
+                    metrics::counter!(LIMITED, "reason" => "answer_unread").increment(1);
                     return Ended {
                         why: "its answers were not read".to_owned(),
                         refused: Some((Reason::Timeout, None)),

@@ -143,19 +143,24 @@ impl Admission {
 
 /// Counts a denied request, and returns the refusal that it is answered with.
 pub(super) fn refusal(denied: Denied, challenge: &'static str) -> Refusal {
-    metrics::counter!(names::AUTH_REFUSED).increment(1);
-    match denied {
-        Denied::Unauthorized => Refusal::Unauthorized { challenge },
-        Denied::TooMany(wait) => Refusal::TooManyFailures { wait },
-        Denied::Busy => Refusal::AuthBusy,
-    }
+    let (reason, refusal) = match denied {
+        Denied::Unauthorized => ("credentials", Refusal::Unauthorized { challenge }),
+        Denied::TooMany(wait) => {
+            let reason = "failed_attempts";
+            metrics::counter!(names::LIMITED, "reason" => reason).increment(1);
+            (reason, Refusal::TooManyFailures { wait })
+        }
+        Denied::Busy => ("busy", Refusal::AuthBusy),
+    };
+    metrics::counter!(names::AUTH_REFUSED, "reason" => reason).increment(1);
+    refusal
 }
 
 /// Takes a token of the peer at `from`.
 fn take(buckets: Option<&TokenBuckets>, from: IpAddr) -> Result<(), Refusal> {
     let Some(buckets) = buckets else { return Ok(()) };
     buckets.take(Peer::of(from), Instant::now()).map_err(|wait| {
-        metrics::counter!(names::LIMITED).increment(1);
+        metrics::counter!(names::LIMITED, "reason" => "rate").increment(1);
         Refusal::TooManyRequests { wait }
     })
 }

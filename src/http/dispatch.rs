@@ -16,7 +16,7 @@ use super::receiver::Receiver;
 use super::refusal::Refusal;
 use super::reply::{self, Response};
 use super::request::{PeerInfo, RequestHead};
-use super::route::{Class, Route, Target, form_of, route};
+use super::route::{Addressee, Class, Route, Target, route};
 use super::{endpoint_handler, health, token_handler};
 
 /// Characters of an unknown path that a refusal repeats.
@@ -50,7 +50,8 @@ async fn respond(
     let has_clients = receiver.admission.token_issuer().is_some();
     let route = route(&head.method, head.path.as_str(), endpoints, has_clients);
     if let Err(refusal) = check(&receiver, &route, &head) {
-        return endpoint_handler::refused(&refusal, form_of(head.path.as_str(), endpoints));
+        let form = Addressee::of(head.path.as_str(), endpoints).form();
+        return endpoint_handler::refused(&refusal, form);
     }
     let response = match route.target {
         Target::Live => health::live(&head, &route),

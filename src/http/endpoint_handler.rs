@@ -40,9 +40,8 @@ pub(super) async fn respond(
     let endpoint = addressed.endpoint;
     let handled = handle(receiver, addressed, head, route, stream).await;
     let response = handled.unwrap_or_else(|refusal| refused(&refusal, endpoint.form));
-    let (name, class) =
-        (endpoint.name.to_string(), names::status_class(response.status().as_u16()));
-    metrics::counter!(names::ENDPOINT_REQUESTS, "endpoint" => name, "status" => class).increment(1);
+    let (name, code) = (endpoint.name.to_string(), response.status().as_str().to_owned());
+    metrics::counter!(names::REQUESTS, "endpoint" => name, "code" => code).increment(1);
     response
 }
 
@@ -77,7 +76,7 @@ async fn handle(
         let (method, path) = (head.method.clone(), endpoint.path.clone());
         return Err(Refusal::NotPutOrPost { method, path, allow });
     }
-    let began = Instant::now();
+    let began = head.peer.began;
     media::check_headers(&head.headers)?;
     let body = receiver.read_body(head, BodyLimits::of(endpoint), stream).await?;
     media::check_body(&body.bytes, Encoding::of(&head.headers)?)?;
@@ -145,12 +144,20 @@ async fn accept_bulk(
 
 /// Counts a body that an endpoint has accepted.
 fn count(endpoint: &Endpoint, receipt: Receipt, began: Instant) {
-    if receipt.lines == 0 {
+    let Receipt { lines, bytes, duplicate } = receipt;
+    if lines == 0 {
         return;
     }
-    if !receipt.duplicate {
-        let name = endpoint.name.to_string();
-        metrics::counter!(names::ENDPOINT_LINES, "endpoint" => name).increment(receipt.lines);
+    let add = |name: &'static str, count: u64| {
+        metrics::counter!(name, "endpoint" => endpoint.name.to_string()).increment(count);
+    };
+    if duplicate {
+        add(names::DUPLICATES, 1);
+    } else {
+        add(names::RECEIVED_BODIES, 1);
+        add(names::RECEIVED_BYTES, bytes);
+        add(names::RECEIVED_LINES, lines);
     }
-    metrics::histogram!(names::ACK_SECONDS).record(began.elapsed());
+    let name = endpoint.name.to_string();
+    metrics::histogram!(names::ACK_DURATION, "endpoint" => name).record(began.elapsed());
 }

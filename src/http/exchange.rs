@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -29,7 +30,7 @@ use tokio::runtime::Handle;
 use warp::filters::BoxedFilter;
 use warp::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, SERVER};
 
-use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, LIMITED, status_class};
+use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, LIMITED};
 use crate::peers::Peer;
 
 use super::connection_state::{AnswerInProgress, ConnectionState};
@@ -40,7 +41,7 @@ use super::refusal::Refusal;
 use super::refusal_log::RefusalLog;
 use super::reply::{self, Response};
 use super::request::PeerInfo;
-use super::route::{form_of, is_watched};
+use super::route::{Addressee, is_watched};
 use super::slots::Slot;
 use super::socket::LINGER;
 
@@ -88,15 +89,17 @@ pub(super) fn service(
         let mut request =
             request.map(|body| RequestBody { body: Some(body), h1, read: Arc::clone(&read) });
         let authority = request.uri().authority().map(ToString::to_string);
-        request.extensions_mut().insert(PeerInfo { address: peer, authority });
+        request.extensions_mut().insert(PeerInfo { address: peer, authority, began: Instant::now() });
         let is_watched = is_watched(request.uri().path());
-        let form = form_of(request.uri().path(), &connection.endpoints);
+        let addressee = Addressee::of(request.uri().path(), &connection.endpoints);
+        let (form, route, endpoint) =
+            (addressee.form(), addressee.route, addressee.endpoint_name());
         let permit = connection.in_flight.acquire(Peer::of(peer.ip()), is_watched);
         // warp panics on a target without a path, as CONNECT has.
         let admitted = match (request.uri().path_and_query(), &permit) {
             (None, _) => Err(Refusal::NoPath),
             (_, None) => {
-                metrics::counter!(LIMITED).increment(1);
+                metrics::counter!(LIMITED, "reason" => "in_flight").increment(1);
                 Err(Refusal::TooManyInFlight)
             }
             (Some(_), Some(_)) => Ok(request),
@@ -109,7 +112,7 @@ pub(super) fn service(
                 Ok(_) => refused(&Refusal::TooManyConnections, form),
                 Err(refusal) => refused(&refusal, form),
             };
-            refusals.record_response(peer.ip(), &response);
+            refusals.record_response(peer.ip(), &endpoint, &response);
             if permit.is_none() && !h1 {
                 *response.body_mut() = WarpBody::default();
                 response.headers_mut().remove(CONTENT_TYPE);
@@ -120,7 +123,7 @@ pub(super) fn service(
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 request_in_flight.state.leave_body_unread();
             }
-            request_in_flight.count(&response);
+            count(route, &response);
             let guard = Arc::new(ResponseGuard {
                 _permit: permit,
                 _unfinished: request_in_flight.state.track_answer(),
@@ -154,11 +157,11 @@ impl InFlightRequest {
         counted.increment(1.0);
         InFlightRequest { state, number, counted }
     }
+}
 
-    fn count(&self, response: &Response) {
-        let class = status_class(response.status().as_u16());
-        metrics::counter!(HTTP_REQUESTS, "status" => class).increment(1);
-    }
+fn count(route: &'static str, response: &Response) {
+    let code = response.status().as_str().to_owned();
+    metrics::counter!(HTTP_REQUESTS, "route" => route, "code" => code).increment(1);
 }
 
 impl Drop for InFlightRequest {

@@ -129,9 +129,9 @@ pub async fn run(
         endpoints: options.endpoints.as_slice().into(),
     };
     for endpoint in &options.endpoints {
-        metrics::start_endpoint(&endpoint.name);
+        metrics::start_endpoint(&endpoint.name, Reason::ALL.map(Reason::label));
     }
-    metrics::start_refused(Reason::ALL.iter().map(|reason| reason.label()));
+    metrics::start_refused(metrics::NO_ENDPOINT, Reason::ALL.map(Reason::label));
     let refusals = Arc::new(RefusalLog::default());
     let (auth, tls) = (access.auth.clone(), access.tls.clone());
     let flushing = Arc::clone(&refusals);

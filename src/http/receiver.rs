@@ -54,7 +54,10 @@ impl Receiver {
         metrics: metrics::Handle,
     ) -> Receiver {
         let largest = options.endpoints.iter().map(max_memory_bytes).max();
-        let budget = BodyBudget::new(BODY_MEMORY_BYTES.max(largest.unwrap_or_default()))
+        let limit = BODY_MEMORY_BYTES.max(largest.unwrap_or_default());
+        let whole = limit + SMALL_BODY_MEMORY_BYTES;
+        ::metrics::gauge!(metrics::BODY_MEMORY_LIMIT_BYTES).set(whole as f64);
+        let budget = BodyBudget::new(limit)
             .with_small_bodies(SMALL_BODY_MEMORY_BYTES);
         Receiver {
             budget: Arc::new(budget),

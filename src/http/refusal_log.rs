@@ -19,7 +19,7 @@ use tracing::warn;
 use warp::http::StatusCode;
 
 use crate::error_text::bounded;
-use crate::metrics::REFUSED;
+use crate::metrics::{NO_ENDPOINT, REQUESTS_REFUSED};
 use crate::peers::Peer;
 
 use super::refusal_reason::Reason;
@@ -81,13 +81,13 @@ enum Line {
 
 impl RefusalLog {
     /// Records the refusal that a response carries, if it is one.
-    pub(super) fn record_response(&self, address: IpAddr, response: &Response) {
+    pub(super) fn record_response(&self, address: IpAddr, endpoint: &str, response: &Response) {
         if let Some(Refused { reason, text }) = response.extensions().get() {
-            self.record(address, *reason, Some(response.status()), text);
+            self.record_of(endpoint, address, *reason, Some(response.status()), text);
         }
     }
 
-    /// Records a refusal; `status` is that of its answer, if there is one.
+    /// Records a refusal that no endpoint has made; `status` is that of its answer, if there is one.
     pub(super) fn record(
         &self,
         address: IpAddr,
@@ -95,7 +95,19 @@ impl RefusalLog {
         status: Option<StatusCode>,
         text: &str,
     ) {
-        metrics::counter!(REFUSED, "reason" => reason.label()).increment(1);
+        self.record_of(NO_ENDPOINT, address, reason, status, text);
+    }
+
+    fn record_of(
+        &self,
+        endpoint: &str,
+        address: IpAddr,
+        reason: Reason,
+        status: Option<StatusCode>,
+        text: &str,
+    ) {
+        let (endpoint, label) = (endpoint.to_owned(), reason.label());
+        metrics::counter!(REQUESTS_REFUSED, "endpoint" => endpoint, "reason" => label).increment(1);
         let status = status.map(|status| status.as_u16());
         let said = Said { address, status, text: bounded(text, MAX_TEXT) };
         if let Some(line) = self.0.lock().count(reason, said, Instant::now()) {

@@ -1,16 +1,19 @@
 //! The head of a request, as the handlers see it.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use warp::filters::path::FullPath;
 use warp::http::{HeaderMap, Method};
 
-/// The address of a client, and the host that it asks for. An extension of every request.
+/// The address of a client, the host that it asks for, and when. An extension of every request.
 #[derive(Clone, Debug)]
 pub(super) struct PeerInfo {
     pub(super) address: SocketAddr,
     /// The host that the request's target names: always in HTTP/2, seldom in HTTP/1.1.
     pub(super) authority: Option<String>,
+    /// The time at which its head was read.
+    pub(super) began: Instant,
 }
 
 /// A request without its body.

@@ -15,8 +15,11 @@
 //! A method that the path does not take is part of the route and not an error: the handler refuses
 //! it only to clients that were admitted.
 
+use std::sync::Arc;
+
 use warp::http::Method;
 
+use crate::metrics::NO_ENDPOINT;
 use crate::record::Form;
 
 use super::elasticsearch::ClientRequest;
@@ -44,11 +47,36 @@ pub(super) fn is_watched(path: &str) -> bool {
     OWN_PATHS.iter().any(|(own, _, allow)| *own == path && *allow == READ_METHODS)
 }
 
-/// Returns the form in which the client that asks for `path` reads a refusal.
-pub(super) fn form_of(path: &str, endpoints: &[Endpoint]) -> Form {
-    match route(&Method::POST, path, endpoints, true).target {
-        Target::Endpoint { request: EndpointRequest::Elasticsearch(_), .. } => Form::Elasticsearch,
-        _ => Form::Ndjson,
+/// What a path addresses, whatever the method.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Addressee<'e> {
+    /// The label of the route in metrics.
+    pub(super) route: &'static str,
+    /// The endpoint, if it is one.
+    pub(super) endpoint: Option<&'e Endpoint>,
+}
+
+impl<'e> Addressee<'e> {
+    /// Returns what `path` addresses.
+    pub(super) fn of(path: &str, endpoints: &'e [Endpoint]) -> Addressee<'e> {
+        let (route, endpoint) = match route(&Method::POST, path, endpoints, true).target {
+            Target::Live | Target::Ready => ("health", None),
+            Target::Metrics => ("metrics", None),
+            Target::Token => ("token", None),
+            Target::Endpoint { index, .. } => ("ingest", endpoints.get(index)),
+            Target::Unknown => ("other", None),
+        };
+        Addressee { route, endpoint }
+    }
+
+    /// Returns the form in which the client reads a refusal.
+    pub(super) fn form(self) -> Form {
+        self.endpoint.map_or(Form::Ndjson, |endpoint| endpoint.form)
+    }
+
+    /// Returns the label of the endpoint in metrics.
+    pub(super) fn endpoint_name(self) -> Arc<str> {
+        self.endpoint.map_or_else(|| NO_ENDPOINT.into(), |endpoint| Arc::clone(&endpoint.name))
     }
 }
 

@@ -24,7 +24,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::journal::{AppendError, Journal, NewBody};
-use crate::metrics as names;
 use crate::record::Form;
 
 pub use self::index_pattern::IndexPattern;
@@ -60,7 +59,7 @@ impl Intake {
         Intake { journal }
     }
 
-    /// Makes a body of documents durable under `table`, and counts it in the metrics.
+    /// Makes a body of documents durable under `table`.
     ///
     /// A bulk belongs to `table` whole, whatever indices its actions name.
     ///
@@ -106,13 +105,6 @@ impl Intake {
         }
         let new = NewBody { table: Arc::clone(table), form, first_line: 1, bytes };
         let duplicate = self.journal.append(new).await?.duplicate;
-        if duplicate {
-            metrics::counter!(names::DUPLICATES).increment(1);
-        } else {
-            metrics::counter!(names::RECEIVED_BODIES).increment(1);
-            metrics::counter!(names::RECEIVED_BYTES).increment(len);
-            metrics::counter!(names::RECEIVED_LINES).increment(lines);
-        }
         Ok(Receipt { lines, bytes: len, duplicate })
     }
 

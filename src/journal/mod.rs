@@ -198,6 +198,24 @@ pub struct Status {
     pub accepting: Result<(), AppendError>,
 }
 
+/// What the journal takes and what waits in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of all segments on disk.
+    pub size_bytes: u64,
+    /// Bytes of them that are of bodies which have not landed. Within a segment some of whose bodies
+    /// have landed, by their share of its bodies.
+    pub pending_bytes: u64,
+    /// Bodies that have not landed. Those that were given up count until a later one has landed.
+    pub pending_bodies: u64,
+    /// Maximum bytes of all segments.
+    pub quota_bytes: u64,
+    /// Free bytes of the file system, if it tells.
+    pub free_bytes: Option<u64>,
+    /// Bytes of them that are left free.
+    pub reserve_bytes: u64,
+}
+
 /// A handle to the journal. Clones are cheap and share everything.
 ///
 /// The directory stays locked until the last handle and the last [`Reader`] are dropped; the last
@@ -332,6 +350,22 @@ impl Journal {
             committed_seq: Seq(state.committed_seq),
             poisoned: state.poisoned.clone(),
             accepting,
+        }
+    }
+
+    /// Returns what it takes and what waits in it. Asks the file system for its free space.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let shared = &self.inner.shared;
+        let free_bytes = shared.disk.free_bytes(&shared.options.dir).ok();
+        let state = shared.state();
+        Usage {
+            size_bytes: state.bytes,
+            pending_bytes: state.pending_bytes(),
+            pending_bodies: state.last_seq.saturating_sub(state.committed_seq),
+            quota_bytes: shared.options.quota_bytes,
+            free_bytes,
+            reserve_bytes: shared.options.reserve_bytes,
         }
     }
 

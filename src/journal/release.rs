@@ -7,6 +7,7 @@
 use std::io::ErrorKind;
 
 use super::state::Shared;
+use crate::metrics::{JOURNAL_SEGMENTS, JOURNAL_SIZE_BYTES};
 
 /// Removes segments that are no longer needed, on the caller's thread. A segment that cannot be
 /// removed now is tried again at the next release: it takes space, and breaks no promise.
@@ -59,6 +60,6 @@ pub(crate) fn release(shared: &Shared) {
 
 /// Updates the gauges of the journal's size.
 pub(crate) fn record_size(bytes: u64, segments: usize) {
-    metrics::gauge!("sessionlake_journal_backlog_bytes").set(bytes as f64);
-    metrics::gauge!("sessionlake_journal_segments").set(segments as f64);
+    metrics::gauge!(JOURNAL_SIZE_BYTES).set(bytes as f64);
+    metrics::gauge!(JOURNAL_SEGMENTS).set(segments as f64);
 }

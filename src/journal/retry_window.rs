@@ -190,7 +190,7 @@ impl RetryWindow {
 
     fn count_dropped(&mut self) {
         self.dropped += 1;
-        metrics::counter!("sessionlake_retry_window_dropped_total").increment(1);
+        metrics::counter!(crate::metrics::RETRY_WINDOW_DROPPED).increment(1);
         let warned = self.warned_us.is_some_and(|at| self.age_us - at < WARN_INTERVAL_US);
         if !warned {
             self.warned_us = Some(self.age_us);

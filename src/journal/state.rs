@@ -51,6 +51,22 @@ pub(crate) struct State {
     pub(crate) closed: bool,
 }
 
+impl State {
+    /// Returns the bytes of bodies that are not committed, within a segment by their share of its bodies.
+    pub(crate) fn pending_bytes(&self) -> u64 {
+        let committed = self.committed_seq;
+        let of = |(first, segment): (&u64, &Segment)| {
+            let bytes = segment.durable.saturating_sub(segment.frames_at);
+            let bodies = (segment.last_seq + 1).saturating_sub(*first);
+            let pending = segment.last_seq.saturating_sub(committed).min(bodies);
+            // In 128 bits: both factors may be large.
+            let share = u128::from(bytes) * u128::from(pending) / u128::from(bodies.max(1));
+            u64::try_from(share).unwrap_or(bytes)
+        };
+        self.segments.iter().map(of).sum()
+    }
+}
+
 /// Everything behind a [`Journal`](super::Journal).
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,

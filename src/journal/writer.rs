@@ -28,6 +28,7 @@ use super::quota::FreeSpace;
 use super::request::{Answer, BodyRequest, Request};
 use super::state::{Shared, WRITER_GONE};
 use super::{AppendError, JournalError, Seal, release};
+use crate::metrics as names;
 use crate::record::{Roll, Seq};
 
 /// A group is ended when it has this many bytes.
@@ -289,9 +290,9 @@ impl Writer {
             drop(group);
             return Err(error);
         }
-        metrics::histogram!("sessionlake_journal_sync_seconds").record(began.elapsed());
+        metrics::histogram!(names::JOURNAL_SYNC_DURATION).record(began.elapsed());
         if !group.bodies.is_empty() {
-            metrics::histogram!("sessionlake_journal_group_bodies")
+            metrics::histogram!(names::JOURNAL_GROUP_BODIES)
                 .record(group.bodies.len() as f64);
         }
         self.active.len += group.bytes;

@@ -37,6 +37,7 @@ mod promoted_columns;
 mod quarantine;
 pub mod receipt;
 mod receipts;
+mod requests;
 mod rows;
 mod table_identity;
 #[cfg(test)]

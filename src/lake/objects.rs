@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::failure::{is_denied, is_not_implemented};
 use super::names::ObjectName;
+use super::requests::counted_put;
 use super::{Detail, Lake, Location, StoreError};
 
 /// The object of an earlier attempt may have been this many times as large: with another codec.
@@ -81,7 +82,7 @@ impl Lake {
         if let Location::Local(root) = &self.location {
             let (local, file) = (Arc::clone(&self.local), staged.to_owned());
             let (root, name) = (root.clone(), name.to_owned());
-            return blocking(move || local.create_file(&root, &name, &file)).await;
+            return counted_put(blocking(move || local.create_file(&root, &name, &file))).await;
         }
         self.upload(name, staged, parts, &PutMode::Create, earlier).await
     }
@@ -100,7 +101,7 @@ impl Lake {
         if let Location::Local(root) = &self.location {
             let (local, file) = (Arc::clone(&self.local), staged.to_owned());
             let (root, name) = (root.clone(), name.to_owned());
-            return blocking(move || local.put_file(&root, &name, &file)).await;
+            return counted_put(blocking(move || local.put_file(&root, &name, &file))).await;
         }
         self.upload(name, staged, parts, &PutMode::Overwrite, Earlier::None).await.map(drop)
     }
@@ -197,7 +198,7 @@ impl Lake {
     pub async fn put_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         if let Location::Local(root) = &self.location {
             let (local, root, name) = (Arc::clone(&self.local), root.clone(), name.to_owned());
-            return blocking(move || local.put_bytes(&root, &name, &bytes)).await;
+            return counted_put(blocking(move || local.put_bytes(&root, &name, &bytes))).await;
         }
         self.put_object(&self.path(name)?, bytes).await
     }
@@ -223,7 +224,8 @@ impl Lake {
     pub(super) async fn create(&self, name: &str, bytes: Bytes) -> Result<Creation, StoreError> {
         if let Location::Local(root) = &self.location {
             let (local, root, name) = (Arc::clone(&self.local), root.clone(), name.to_owned());
-            let created = blocking(move || local.create_bytes(&root, &name, &bytes)).await?;
+            let created = blocking(move || local.create_bytes(&root, &name, &bytes));
+            let created = counted_put(created).await?;
             return Ok(if created { Creation::Created } else { Creation::Exists });
         }
         if self.no_conditional_puts.load(Ordering::Relaxed) {

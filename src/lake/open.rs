@@ -16,6 +16,7 @@ use super::http_client::Connector;
 use super::local::Local;
 #[cfg(test)]
 use super::local::Syncs;
+use super::requests::CountedStore;
 use super::unfinished::{self, UnfinishedUploads};
 use super::{Lake, Location, Options, StoreError};
 
@@ -64,6 +65,7 @@ impl Lake {
         let prefix = Path::parse(location.prefix().unwrap_or(""));
         let prefix = prefix.map_err(|error| failed(error.into()))?;
         let (store, unfinished) = object_store(options)?;
+        let store: Arc<dyn ObjectStore> = Arc::new(CountedStore(store));
         let store = PrefixStore::new(store, prefix);
         let (store, local) = (Arc::new(store), Arc::new(local));
         Ok(Lake {

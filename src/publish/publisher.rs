@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use backon::Retryable as _;
@@ -22,7 +22,8 @@ use super::sealed_settings::SealedSettings;
 use super::work_list::WorkList;
 use crate::commit::{Committer, Outcome, RollId};
 use crate::journal::Seal;
-use crate::lake::{Earlier, Lake, Receipt, StoreError};
+use crate::lake::{Earlier, Lake, Receipt, StoreError, TableReceipt};
+use crate::metrics::ROLL_DURATION;
 use crate::record::{BodiesDigest, Roll, SeqRange};
 use crate::roll::manifest::{Manifest, Standing, StatisticsBudget, Upload};
 use crate::status::{Observers, Readiness, RollEvent};
@@ -194,11 +195,11 @@ impl<'a> Publisher<'a> {
                 if sealed {
                     self.keep_standing(&mut manifest, &missing)?;
                 }
-                self.upload(&mut manifest, sealed, &missing)?;
-                self.commit(&manifest, &lost)?
+                timed("upload", || self.upload(&mut manifest, sealed, &missing))?;
+                timed("commit", || self.commit(&manifest, &lost))?
             }
         };
-        self.close(log, &receipt)?;
+        self.close(log, &receipt, Some(&manifest))?;
         for (seq, why) in &manifest.set_aside {
             let (seq, why) = (*seq, why.clone());
             self.observers.emit(&RollEvent::SetAside { roll, seq, why });
@@ -233,11 +234,16 @@ impl<'a> Publisher<'a> {
             }
         }
         self.observers.emit(&RollEvent::AlreadyLanded { roll });
-        self.close(log, &receipt).map(|()| true)
+        self.close(log, &receipt, None).map(|()| true)
     }
 
-    /// Marks a roll that is in the table as committed.
-    fn close(&self, log: &mut dyn RollLog, receipt: &Receipt) -> anyhow::Result<()> {
+    /// Marks a roll that is in the table as committed. `made` is what this attempt has made of it.
+    fn close(
+        &self,
+        log: &mut dyn RollLog,
+        receipt: &Receipt,
+        made: Option<&Manifest>,
+    ) -> anyhow::Result<()> {
         let roll = Roll(receipt.roll);
         self.observers.emit(&RollEvent::Landed { roll });
         log.committed(roll)?;
@@ -255,6 +261,7 @@ impl<'a> Publisher<'a> {
             self.observers.emit(&RollEvent::Unmatched { roll, rows, unmatched });
         }
         for table in &receipt.tables {
+            self.observers.emit(&table_landed(roll, table, made));
             if let Some(fields) = &table.fields {
                 self.observers.emit(&RollEvent::UnknownFields {
                     roll,
@@ -470,6 +477,35 @@ impl<'a> Publisher<'a> {
             Err(error) => error,
         };
         Err(anyhow::Error::new(error).context(format!("cannot {step} roll {roll}")))
+    }
+}
+
+/// Does a stage of a roll, and records its time if it succeeds.
+fn timed<T>(
+    stage: &'static str,
+    work: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let began = Instant::now();
+    let done = work()?;
+    metrics::histogram!(ROLL_DURATION, "stage" => stage).record(began.elapsed());
+    Ok(done)
+}
+
+/// Returns the event for a table of a committed roll.
+fn table_landed(roll: Roll, table: &TableReceipt, made: Option<&Manifest>) -> RollEvent {
+    let entries = table.quarantine.as_ref().map_or(0, |file| file.entries);
+    let rejects = match made.and_then(|made| made.rejects_by_code(&table.table)) {
+        Some(made) => made.iter().map(|(code, lines)| (Some(code.as_str()), *lines)).collect(),
+        None => vec![(None, entries)],
+    };
+    RollEvent::TableLanded {
+        roll,
+        table: table.table.clone(),
+        rows: table.files.iter().map(|file| file.rows).sum(),
+        files: table.files.len(),
+        bytes: table.files.iter().map(|file| file.bytes).sum(),
+        doubled: table.doubled,
+        rejects: if entries == 0 { Vec::new() } else { rejects },
     }
 }
 

@@ -18,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
@@ -37,6 +38,7 @@ use super::source::Source;
 use crate::batch::{RollLimits, RollReason, decide};
 use crate::clock::Clock;
 use crate::derive::FlatTables;
+use crate::metrics::ROLL_DURATION;
 use crate::privacy::{self, Applied};
 use crate::record::{Roll, SeqRange};
 use crate::status::{Observers, RollEvent};
@@ -335,7 +337,9 @@ impl Batcher<'_> {
         if let Some(record) = record {
             record.begins(Work::Finish(range));
         }
+        let began = Instant::now();
         let manifest = self.make(open, None, OpenRoll::finish)?;
+        metrics::histogram!(ROLL_DURATION, "stage" => "encode").record(began.elapsed());
         if let Some(record) = record {
             record.ends();
         }

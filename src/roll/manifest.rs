@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::care::SetAside;
-use super::quarantine_writer::StagedRejects;
+use super::quarantine_writer::{RejectLines, StagedRejects};
 use crate::columnar::statistics::FileStatistics;
 use crate::decode::Counts;
 use crate::dedup::LeftOut;
@@ -115,6 +115,8 @@ pub(crate) struct QuarantineFile {
     pub(crate) name: String,
     /// Lines of its entries.
     pub(crate) entries: u64,
+    /// The same by the code of their defect, as far as this attempt has made them.
+    pub(crate) by_code: RejectLines,
     pub(crate) bytes: u64,
     pub(crate) origin: Origin,
 }
@@ -232,7 +234,8 @@ impl Manifest {
         let Some(table) = self.tables.get_mut(table.index()) else { return };
         table.quarantine = Some(QuarantineFile {
             name: names::quarantine(&table.name, &self.node, self.roll),
-            entries: staged.lines,
+            entries: staged.lines.values().sum(),
+            by_code: staged.lines,
             bytes: staged.bytes,
             origin: Origin::Staged(staged.path),
         });
@@ -264,6 +267,13 @@ impl Manifest {
     /// Returns the bytes of all data files.
     pub(crate) fn file_bytes(&self) -> u64 {
         self.tables.iter().flat_map(|table| &table.files).map(|file| file.bytes).sum()
+    }
+
+    /// Returns the lines of a table in quarantine by the code of their defect, if all are of this attempt.
+    pub(crate) fn rejects_by_code(&self, table: &str) -> Option<&RejectLines> {
+        let table = self.tables.iter().find(|of| &*of.name == table)?;
+        let file = table.quarantine.as_ref()?;
+        (file.by_code.values().sum::<u64>() == file.entries).then_some(&file.by_code)
     }
 
     /// Lists the objects that are to be put.
@@ -362,6 +372,7 @@ impl Manifest {
         table.quarantine = Some(QuarantineFile {
             name: names::quarantine(&table.name, &node, roll),
             entries: standing.rows,
+            by_code: RejectLines::new(),
             bytes: standing.bytes,
             origin: Origin::Standing(None),
         });

@@ -43,3 +43,16 @@ pub use options::Options;
 
 /// The limits at which a roll ends.
 pub use crate::batch::RollLimits;
+
+use crate::batch::RollReason;
+use crate::decode::RejectCode;
+use crate::metrics::UNKNOWN_REASON;
+
+/// Starts the metrics of rolls of these tables at zero.
+pub(crate) fn start_metrics<'t>(tables: impl IntoIterator<Item = &'t str>) {
+    crate::metrics::start_rolls(crate::status::causes(&RollReason::ALL.map(RollReason::as_str)));
+    let codes = RejectCode::ALL.map(RejectCode::as_str);
+    for table in tables {
+        crate::metrics::start_table(table, codes.into_iter().chain([UNKNOWN_REASON]));
+    }
+}

@@ -9,6 +9,7 @@
 //! about a third more than its bytes at most. Entries of several lines take at most twice the bytes that
 //! these had in the body, with their ends, and 200 bytes.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
 use super::care::SourceFailure;
-use crate::decode::{RawForm, Reject};
+use crate::decode::{RawForm, Reject, RejectCode};
 use crate::packed_lines;
 use crate::record::{Seq, StoredRange};
 
@@ -37,7 +38,7 @@ const COMPRESSION_LEVEL: i32 = 1;
 pub(crate) struct Rejects {
     path: PathBuf,
     file: BufWriter<File>,
-    lines: u64,
+    lines: RejectLines,
 }
 
 /// A finished quarantine file in the staging directory.
@@ -45,9 +46,12 @@ pub(crate) struct Rejects {
 pub(crate) struct StagedRejects {
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
-    /// Lines of its entries.
-    pub(crate) lines: u64,
+    /// Lines of its entries, by the code of their defect.
+    pub(crate) lines: RejectLines,
 }
+
+/// Lines in quarantine, by the code of their defect.
+pub(crate) type RejectLines = BTreeMap<RejectCode, u64>;
 
 impl Rejects {
     /// Creates a file at `path`.
@@ -56,7 +60,7 @@ impl Rejects {
     /// The file cannot be created.
     pub(crate) fn create(path: PathBuf) -> anyhow::Result<Rejects> {
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        Ok(Rejects { path, file: BufWriter::new(file), lines: 0 })
+        Ok(Rejects { path, file: BufWriter::new(file), lines: RejectLines::new() })
     }
 
     /// Writes an entry for each of `rejects`.
@@ -71,7 +75,7 @@ impl Rejects {
                 Ok(failure) => anyhow::Error::from(failure),
                 Err(error) => anyhow::Error::from(error).context(self.path.display().to_string()),
             })?;
-            self.lines += reject.lines;
+            *self.lines.entry(reject.code).or_default() += reject.lines;
         }
         Ok(())
     }
@@ -282,7 +286,7 @@ mod tests {
         // A staging file that cannot be written is another matter.
         let full = File::options().write(true).open("/dev/full").unwrap();
         let (path, file) = ("/dev/full".into(), BufWriter::with_capacity(1, full));
-        let failed = Rejects { path, file, lines: 0 }.write(&[of(100)]).unwrap_err();
+        let failed = Rejects { path, file, lines: RejectLines::new() }.write(&[of(100)]).unwrap_err();
         assert!(!failed.is::<SourceFailure>(), "{failed:#}");
     }
 

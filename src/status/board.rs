@@ -176,6 +176,7 @@ impl Observer for Board {
             RollEvent::BodiesLost { roll, .. }
             | RollEvent::Recovered { roll, .. }
             | RollEvent::SetAside { roll, .. }
+            | RollEvent::TableLanded { roll, .. }
             | RollEvent::Unmatched { roll, .. }
             | RollEvent::UnknownFields { roll, .. }
             | RollEvent::Overflowed { roll, .. } => {

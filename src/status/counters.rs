@@ -1,13 +1,13 @@
 //! The metrics of rolls.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
 
 use super::events::RollEvent;
 use super::observers::Observer;
 use crate::metrics as names;
-use crate::record::Micros;
+use crate::record::{Micros, Roll};
 
 /// Most fields without a column that have a series of their own. Further ones are `other`.
 const MOST_FIELDS: usize = 50;
@@ -17,9 +17,45 @@ const MOST_FIELDS: usize = 50;
 pub struct MetricsObserver {
     /// Tables and fields that have a series.
     fields: Mutex<BTreeSet<(String, String)>>,
+    /// The causes of rolls that are finished and not committed.
+    causes: Mutex<BTreeMap<Roll, &'static str>>,
+}
+
+/// Most rolls whose cause is remembered: more are never under way at a time.
+const MOST_CAUSES: usize = 64;
+/// The cause of rolls that an earlier attempt had sealed.
+const REDONE: &str = "redone";
+
+/// Returns the causes of rolls, for limits with these names.
+pub(crate) fn causes(limits: &[&'static str]) -> Vec<&'static str> {
+    limits.iter().map(|limit| cause_of(limit)).chain([REDONE]).collect()
+}
+
+/// Returns the cause of a roll that the limit `reason` has ended.
+fn cause_of(reason: &'static str) -> &'static str {
+    // The source of a server ends when it stops.
+    if reason == "end" { "drain" } else { reason }
+}
+
+/// Returns the stage that a step of a roll belongs to.
+fn stage_of(step: &str) -> &'static str {
+    match step {
+        "upload the files of" => "upload",
+        "commit" => "commit",
+        _ => "prepare",
+    }
 }
 
 impl MetricsObserver {
+    /// Remembers the cause of a roll, unless it is known.
+    fn note_cause(&self, roll: Roll, cause: &'static str) {
+        let mut causes = self.causes.lock();
+        causes.entry(roll).or_insert(cause);
+        while causes.len() > MOST_CAUSES {
+            causes.pop_first();
+        }
+    }
+
     /// Counts the rows of `table` that have a field without a column.
     fn count_field(&self, table: &str, field: &str, rows: u64) {
         let mut known = self.fields.lock();
@@ -39,15 +75,30 @@ impl Observer for MetricsObserver {
                 metrics::gauge!(names::BUFFERED_BYTES).set(*buffered_bytes as f64);
                 metrics::gauge!(names::OPEN_PARTITIONS).set(*open_partitions as f64);
             }
-            RollEvent::Retrying { .. } => metrics::counter!(names::ROLL_RETRIES).increment(1),
-            RollEvent::Committed { rows, rejects, doubled, files, bytes, .. } => {
-                metrics::counter!(names::ROLLS).increment(1);
-                metrics::counter!(names::ROWS).increment(*rows);
-                metrics::counter!(names::REJECTS).increment(*rejects);
-                metrics::counter!(names::DOUBLED).increment(*doubled);
-                metrics::counter!(names::FILES).increment(*files as u64);
-                metrics::counter!(names::FILE_BYTES).increment(*bytes);
-                metrics::gauge!(names::LAST_COMMIT).set(at.0 as f64 / 1e6);
+            RollEvent::Redone { roll, .. } => self.note_cause(*roll, REDONE),
+            RollEvent::Finished { roll, reason, .. } => self.note_cause(*roll, cause_of(reason)),
+            RollEvent::EngineFailed { .. } => self.causes.lock().clear(),
+            RollEvent::Retrying { step, .. } => {
+                metrics::counter!(names::ROLL_RETRIES, "stage" => stage_of(step)).increment(1);
+            }
+            RollEvent::Committed { roll, .. } => {
+                let cause = self.causes.lock().remove(roll).unwrap_or(REDONE);
+                metrics::counter!(names::ROLLS, "cause" => cause).increment(1);
+                metrics::gauge!(names::LAST_ROLL).set(names::timestamp(at));
+            }
+            RollEvent::TableLanded { table, rows, files, bytes, doubled, rejects, .. } => {
+                let add = |name: &'static str, count: u64| {
+                    metrics::counter!(name, "table" => table.clone()).increment(count);
+                };
+                add(names::LANDED_ROWS, *rows);
+                add(names::LANDED_FILES, *files as u64);
+                add(names::LANDED_BYTES, *bytes);
+                add(names::DOUBLED, *doubled);
+                for (code, count) in rejects {
+                    let (table, reason) = (table.clone(), code.unwrap_or(names::UNKNOWN_REASON));
+                    metrics::counter!(names::REJECTS, "table" => table, "reason" => reason)
+                        .increment(*count);
+                }
             }
             RollEvent::SetAside { .. } => metrics::counter!(names::SET_ASIDE).increment(1),
             RollEvent::Unmatched { unmatched, .. } => {
@@ -64,8 +115,8 @@ impl Observer for MetricsObserver {
                         .increment(*others);
                 }
             }
-            RollEvent::Overflowed { rows, .. } => {
-                metrics::counter!(names::OVERFLOW_ROWS).increment(*rows);
+            RollEvent::Overflowed { table, rows, .. } => {
+                metrics::counter!(names::OVERFLOW_ROWS, "table" => table.clone()).increment(*rows);
             }
             _ => {}
         }
@@ -79,27 +130,49 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
-    use crate::record::{Roll, Seq};
+    use crate::record::{Seq, SeqRange};
 
     #[test]
     fn a_commit_a_retry_and_the_buffers_are_counted() {
         // A recorder of this test's own: the process-wide one counts for other tests as well.
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
-        let roll = Roll(1);
+        let (roll, range) = (Roll(1), SeqRange { first: Seq(1), last: Seq(1) });
+        let (lines, rows, rejects, files, bytes) = (1, 1, 0, 1, 1);
+        let finished = |roll, reason| RollEvent::Finished {
+            roll,
+            range,
+            reason,
+            lines,
+            rows,
+            rejects,
+            files,
+            bytes,
+        };
+        let landed = |rows, files, bytes, doubled, rejects| {
+            let table = "t".to_owned();
+            RollEvent::TableLanded { roll, table, rows, files, bytes, doubled, rejects }
+        };
         let events = [
             RollEvent::Filling { roll, lines: 3, buffered_bytes: 70, open_partitions: 2 },
             RollEvent::Retrying {
                 roll,
-                step: "commit",
+                step: "upload the files of",
                 tries: 1,
                 pause: Duration::ZERO,
                 error: String::new(),
             },
+            RollEvent::Redone { roll, range },
+            finished(roll, "end"),
             RollEvent::Committed { roll, rows: 5, rejects: 1, doubled: 4, files: 2, bytes: 900 },
+            landed(5, 2, 900, 4, vec![(Some("not_json"), 1)]),
+            finished(roll, "age"),
             RollEvent::Committed { roll, rows: 6, rejects: 0, doubled: 3, files: 1, bytes: 100 },
+            landed(6, 1, 100, 3, vec![(None, 2)]),
+            finished(roll, "end"),
+            RollEvent::Committed { roll, rows: 0, rejects: 0, doubled: 0, files: 0, bytes: 0 },
             RollEvent::Unmatched { roll, rows: 6, unmatched: 4 },
-            RollEvent::Overflowed { roll, table: String::new(), partition: String::new(), rows: 3 },
+            RollEvent::Overflowed { roll, table: "t".to_owned(), partition: String::new(), rows: 3 },
             RollEvent::SetAside { roll, seq: Seq(9), why: String::new() },
         ];
         metrics::with_local_recorder(&recorder, || {
@@ -112,17 +185,20 @@ mod tests {
         for (name, value) in [
             (names::BUFFERED_BYTES, "70"),
             (names::OPEN_PARTITIONS, "2"),
-            (names::ROLL_RETRIES, "1"),
-            (names::ROLLS, "2"),
-            (names::ROWS, "11"),
-            (names::REJECTS, "1"),
-            (names::DOUBLED, "7"),
+            ("sessionlake_roll_retries_total{stage=\"upload\"}", "1"),
+            ("sessionlake_rolls_total{cause=\"redone\"}", "1"),
+            ("sessionlake_rolls_total{cause=\"age\"}", "1"),
+            ("sessionlake_rolls_total{cause=\"drain\"}", "1"),
+            ("sessionlake_landed_rows_total{table=\"t\"}", "11"),
+            ("sessionlake_landed_files_total{table=\"t\"}", "3"),
+            ("sessionlake_landed_bytes_total{table=\"t\"}", "1000"),
+            ("sessionlake_rejects_total{table=\"t\",reason=\"not_json\"}", "1"),
+            ("sessionlake_rejects_total{table=\"t\",reason=\"unknown\"}", "2"),
+            ("sessionlake_doubled_rows_total{table=\"t\"}", "7"),
+            ("sessionlake_overflow_rows_total{table=\"t\"}", "3"),
             (names::UNMATCHED_ROWS, "4"),
-            (names::OVERFLOW_ROWS, "3"),
             (names::SET_ASIDE, "1"),
-            (names::FILES, "3"),
-            (names::FILE_BYTES, "1000"),
-            (names::LAST_COMMIT, "1.5"),
+            (names::LAST_ROLL, "1.5"),
         ] {
             let line = format!("{name} {value}\n");
             assert!(text.contains(&line), "{line:?} is missing in\n{text}");

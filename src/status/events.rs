@@ -7,8 +7,9 @@ use crate::record::{Roll, Seq, SeqRange};
 /// One step of a roll, or of the engine that makes rolls.
 ///
 /// A roll that goes well emits `Opened`, `Filling` (many), `Finished`, `Sealed`, `Landed`,
-/// `Committed`, in this order; `Unmatched`, `UnknownFields`, `Overflowed` and `SetAside` may follow. Steps of a roll and of the next one interleave, since a roll is filled
-/// while the one before it is published.
+/// `Committed`, in this order; `TableLanded` follows for each of its tables, and `Unmatched`,
+/// `UnknownFields`, `Overflowed` and `SetAside` may. Steps of a roll and of the next one interleave,
+/// since a roll is filled while the one before it is published.
 ///
 /// `Redone` begins the steps of a roll that an earlier attempt has sealed; no `Sealed` follows.
 /// After `EngineFailed` every roll that is not sealed begins anew, under the same number.
@@ -118,6 +119,24 @@ pub enum RollEvent {
         /// Bytes of its data files.
         bytes: u64,
     },
+    /// The roll is over, and has landed this in a table.
+    TableLanded {
+        /// The number of the roll.
+        roll: Roll,
+        /// The table.
+        table: String,
+        /// Its rows.
+        rows: u64,
+        /// Its data files.
+        files: usize,
+        /// Bytes of its data files.
+        bytes: u64,
+        /// Its rows that were left out, since they equal one that has landed.
+        doubled: u64,
+        /// Its lines in quarantine by the code of their defect; none for lines that an earlier attempt
+        /// has put.
+        rejects: Vec<(Option<&'static str>, u64)>,
+    },
     /// The roll is over, and some of its rows are null in every column: their documents have no name
     /// of the table's, or none with a value that fits.
     Unmatched {
@@ -194,6 +213,7 @@ impl RollEvent {
             | RollEvent::Recovered { roll, .. }
             | RollEvent::Landed { roll }
             | RollEvent::Committed { roll, .. }
+            | RollEvent::TableLanded { roll, .. }
             | RollEvent::SetAside { roll, .. }
             | RollEvent::Unmatched { roll, .. }
             | RollEvent::UnknownFields { roll, .. }

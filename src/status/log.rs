@@ -143,7 +143,8 @@ impl Observer for LogObserver {
             RollEvent::Opened { .. }
             | RollEvent::Filling { .. }
             | RollEvent::Sealed { .. }
-            | RollEvent::Landed { .. } => {}
+            | RollEvent::Landed { .. }
+            | RollEvent::TableLanded { .. } => {}
         }
     }
 }

@@ -3,13 +3,15 @@
 //! * [`Readiness`]: readiness and trouble of each part.
 //! * [`RollEvent`]: the steps of a roll, from its first row to its commit.
 //! * [`Observers`]: the fan-out that hands each event to every [`Observer`].
-//! * [`LogObserver`], [`MetricsObserver`], [`Board`]: observers that log, count, and keep the last rolls.
+//! * [`LogObserver`], [`MetricsObserver`], [`Board`], [`LastRoll`]: observers that log, count, keep the last
+//!   rolls, and the time of the last.
 //!
 //! The stations that make and publish rolls emit events and know none of the observers.
 
 mod board;
 mod counters;
 mod events;
+mod last_roll;
 mod log;
 mod observers;
 mod readiness;
@@ -17,7 +19,9 @@ mod repeated_failure;
 
 pub use board::{Board, RollState, RollStatus};
 pub use counters::MetricsObserver;
+pub(crate) use counters::causes;
 pub use events::RollEvent;
+pub use last_roll::LastRoll;
 pub use log::LogObserver;
 pub use observers::{Observer, Observers};
-pub use readiness::Readiness;
+pub use readiness::{Readiness, Trouble};

@@ -20,9 +20,13 @@ use std::collections::BTreeMap;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::error_text::shown;
 use crate::metrics as names;
 use crate::record::Micros;
+
+/// The part that requests of rolls to the lake report to.
+const LAKE: &str = "lake";
 
 /// The states of all parts. Shared by `Arc`; no method waits for anything but another one.
 #[derive(Debug, Default)]
@@ -34,8 +38,25 @@ pub struct Readiness {
 #[derive(Debug, Default)]
 struct Parts {
     ready: BTreeMap<&'static str, Result<(), String>>,
-    trouble: BTreeMap<&'static str, String>,
+    trouble: BTreeMap<&'static str, Trouble>,
     oldest_pending: Option<Micros>,
+}
+
+/// A part behind the journal that is in trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The part.
+    pub part: &'static str,
+    /// The time at which it was set while there was none.
+    pub since: Micros,
+    /// What is wrong, and what to do about it.
+    pub why: String,
+}
+
+impl Trouble {
+    fn begun(part: &'static str, since: Micros) -> Trouble {
+        Trouble { part, since, why: String::new() }
+    }
 }
 
 impl Readiness {
@@ -48,31 +69,50 @@ impl Readiness {
     /// Sets the state of `part`: ready, or the reason why not, as a sentence without a subject, such
     /// as `"is replaying the journal"`. Replaces its state before.
     pub fn set(&self, part: &'static str, state: Result<(), String>) {
+        metrics::gauge!(names::READY, "part" => part).set(f64::from(u8::from(state.is_ok())));
         self.parts().ready.insert(part, state.map_err(|why| shown(&why)));
     }
 
     /// Sets or clears the trouble of `part`, which is behind the journal. Readiness stays as it is.
     pub fn set_trouble(&self, part: &'static str, state: Result<(), String>) {
         let mut parts = self.parts();
-        match state {
-            Ok(()) => parts.trouble.remove(part),
-            Err(why) => parts.trouble.insert(part, shown(&why)),
+        let is_well = state.is_ok();
+        let since = match state {
+            Ok(()) => {
+                parts.trouble.remove(part);
+                None
+            }
+            Err(why) => {
+                let now = SystemClock.now();
+                let trouble = parts.trouble.entry(part).or_insert(Trouble::begun(part, now));
+                trouble.why = shown(&why);
+                Some(trouble.since)
+            }
         };
-        let any = !parts.trouble.is_empty();
-        metrics::gauge!(names::LANDING_TROUBLE).set(f64::from(u8::from(any)));
+        metrics::gauge!(names::TROUBLE, "part" => part).set(f64::from(u8::from(!is_well)));
+        if part == LAKE {
+            metrics::gauge!(names::LAKE_UP).set(f64::from(u8::from(is_well)));
+            metrics::gauge!(names::LAKE_TROUBLE_SINCE).set(since.map_or(0.0, names::timestamp));
+        }
     }
 
     /// Returns the parts that are in trouble, sorted by name, each with its reason.
     #[must_use]
     pub fn trouble(&self) -> Vec<(&'static str, String)> {
-        self.parts().trouble.iter().map(|(part, why)| (*part, why.clone())).collect()
+        self.troubles().into_iter().map(|trouble| (trouble.part, trouble.why)).collect()
+    }
+
+    /// Returns the trouble of all parts, sorted by name.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.parts().trouble.values().cloned().collect()
     }
 
     /// Sets the time at which the oldest body that has not landed was received; `None` when all have
     /// landed.
     pub fn set_oldest_pending(&self, received_at: Option<Micros>) {
         self.parts().oldest_pending = received_at;
-        let seconds = received_at.map_or(0.0, |at| at.0 as f64 / 1e6);
+        let seconds = received_at.map_or(0.0, names::timestamp);
         metrics::gauge!(names::JOURNAL_OLDEST_PENDING).set(seconds);
     }
 
@@ -130,9 +170,9 @@ mod tests {
         let said = format!("http://u:SECRET@h said \u{1b}[2J\n{}", "x".repeat(3 << 20));
         readiness.set_trouble("lake", Err(said.clone()));
         readiness.set("journal", Err(said));
-        let mut reasons = readiness.trouble();
-        reasons.extend(readiness.check().unwrap_err());
-        for (_, why) in reasons {
+        let mut reasons: Vec<_> = readiness.trouble().into_iter().map(|(_, why)| why).collect();
+        reasons.extend(readiness.check().unwrap_err().into_iter().map(|(_, why)| why));
+        for why in reasons {
             assert!(why.starts_with("http://[hidden]@h said \\u{1b}[2J\\nxx"), "{why}");
             assert!(why.len() < 1100, "{}", why.len());
         }
@@ -143,7 +183,11 @@ mod tests {
         let readiness = Readiness::new();
         readiness.set_trouble("lake", Err("cannot be reached".into()));
         assert_eq!(readiness.check(), Ok(()));
-        assert_eq!(readiness.trouble(), [("lake", "cannot be reached".to_owned())]);
+        let [trouble] = &readiness.troubles()[..] else { panic!("one part") };
+        assert_eq!((trouble.part, &*trouble.why), ("lake", "cannot be reached"));
+        readiness.set_trouble("lake", Err("cannot be written".into()));
+        let [later] = &readiness.troubles()[..] else { panic!("one part") };
+        assert_eq!((later.since, &*later.why), (trouble.since, "cannot be written"));
         readiness.set_trouble("lake", Ok(()));
         assert_eq!(readiness.trouble(), []);
     }

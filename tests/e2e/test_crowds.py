@@ -130,7 +130,7 @@ def test_refusals_are_in_the_log_with_their_text(make_server, local_lake):
         assert word in lines[0] and f"status={status}" in lines[0] and "peer=127.0.0.1" in lines[0], lines
     wait_until(lambda: any("refused 10 more" in line for line in warnings(server)), 10, "the rest is told")
     assert len(warnings(server)) == len(said) + 1, warnings(server)
-    assert server.metrics()['sessionlake_refused_total{reason="media_type"}'] == 11
+    assert server.metrics()['sessionlake_requests_refused_total{endpoint="default",reason="media_type"}'] == 11
     # What is counted when it ends is told too.
     for _ in range(3):
         server.get("/nowhere")

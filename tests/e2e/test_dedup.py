@@ -119,7 +119,7 @@ def test_metrics(make_server, local_lake):
     server.put(lines(session("c")))
     local_lake.wait_landed(3, timeout_s=15)
     metrics = server.metrics()
-    assert metrics["sessionlake_doubled_rows_total"] == 1
+    assert metrics['sessionlake_doubled_rows_total{table="user_sessions"}'] == 1
     assert metrics["sessionlake_dedup_index_rows"] == 3
     assert metrics["sessionlake_dedup_index_failures_total"] == 0
     server.drain()

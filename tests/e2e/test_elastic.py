@@ -168,7 +168,7 @@ def test_indices_choose_among_tables(make_server, local_lake, folder):
         reply = client.send(data, method="POST", path="/es/_bulk", content_type=TYPE)
     assert reply.status == 200 and not reply.json["errors"], reply
     metrics = server.metrics()
-    assert metrics['sessionlake_endpoint_lines_total{endpoint="es"}'] == 4
+    assert metrics['sessionlake_received_lines_total{endpoint="es"}'] == 4
     # It is killed before it landed anything: the bodies of both tables are in the journal.
     server.kill()
     server.start()

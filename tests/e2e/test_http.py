@@ -262,6 +262,6 @@ def test_metrics(server):
     assert text.status == 200
     assert text.headers["content-type"].startswith("text/plain")
     names = {name.split("{")[0] for name in server.metrics()}
-    assert all(name.startswith("sessionlake_") for name in names), names
-    for word in ("request", "line", "bytes", "ack", "backlog"):
+    assert all(name.startswith(("sessionlake_", "process_")) for name in names), names
+    for word in ("request", "line", "bytes", "ack", "pending"):
         assert any(word in name for name in names), (word, sorted(names))

@@ -70,7 +70,10 @@ def test_acks_go_on_while_the_store_is_away(make_server, seaweedfs, request):
         return [part["part"] for part in ready.json.get("trouble", [])]
 
     wait_until(lambda: trouble() == ["lake"], 60, "it says that the lake is away")
-    assert server.metrics()["sessionlake_landing_trouble"] == 1
+    metrics = server.metrics()
+    assert metrics["sessionlake_lake_up"] == 0
+    assert metrics['sessionlake_trouble{part="lake"}'] == 1
+    assert time.time() - 90 < metrics["sessionlake_lake_trouble_since_timestamp_seconds"] < time.time()
     seaweedfs.resume()
     lake.wait_landed(len(sent), timeout_s=90)
     # Rows are there before the journal knows that they are.

@@ -308,9 +308,10 @@ async fn metrics_count_what_was_taken() {
         let line = answer.body.lines().find(|line| line.starts_with(series));
         line.and_then(|line| line.rsplit(' ').next()).unwrap().parse().unwrap()
     };
-    assert!(value("sessionlake_http_requests_total{status=\"2xx\"}") >= 1.0);
-    assert!(value("sessionlake_received_lines_total") >= 2.0);
-    assert!(value("sessionlake_received_bytes_total") >= 5.0);
-    assert!(value("sessionlake_ack_seconds_count") >= 1.0);
+    assert!(value("sessionlake_http_requests_total{route=\"ingest\",code=\"200\"}") >= 1.0);
+    assert!(value("sessionlake_received_lines_total{endpoint=\"default\"}") >= 2.0);
+    assert!(value("sessionlake_received_bytes_total{endpoint=\"default\"}") >= 5.0);
+    assert!(value("sessionlake_ack_duration_seconds_count{endpoint=\"default\"}") >= 1.0);
+    assert!(value("sessionlake_ready{part=\"receive\"}") >= 0.0);
     assert!(value("sessionlake_http_connections") >= 1.0);
 }

@@ -52,6 +52,15 @@ fn a_roll_emits_each_step_once_and_in_order() {
         RollEvent::Sealed { roll, range },
         RollEvent::Landed { roll },
         RollEvent::Committed { roll, rows, rejects, doubled: 0, files, bytes },
+        RollEvent::TableLanded {
+            roll,
+            table: "visits".to_owned(),
+            rows,
+            files,
+            bytes,
+            doubled: 0,
+            rejects: vec![(Some("truncated"), rejects)],
+        },
     ];
     assert_eq!(events, expected);
     let rolls = board.rolls();
@@ -80,7 +89,7 @@ fn a_sealed_roll_that_is_made_again_says_so_and_is_not_sealed_again() {
     let names: Vec<&str> = events.iter().map(name).collect();
     assert_eq!(
         names,
-        ["redone", "retrying", "recovered", "opened", "finished", "landed", "committed"]
+        ["redone", "retrying", "recovered", "opened", "finished", "landed", "committed", "table landed"]
     );
     assert_eq!(events.first().and_then(RollEvent::roll), Some(Roll::FIRST));
 }
@@ -88,6 +97,7 @@ fn a_sealed_roll_that_is_made_again_says_so_and_is_not_sealed_again() {
 fn name(event: &RollEvent) -> &'static str {
     match event {
         RollEvent::Opened { .. } => "opened",
+        RollEvent::TableLanded { .. } => "table landed",
         RollEvent::Finished { .. } => "finished",
         RollEvent::Sealed { .. } => "sealed",
         RollEvent::Redone { .. } => "redone",
