@@ -44,7 +44,9 @@ use crate::publish::supervisor::{Pending, Supervisor};
 use crate::publish::visibility::Keeper;
 use crate::record::Micros;
 use crate::roll::RollLimits;
-use crate::status::{Board, LastRoll, LogObserver, MetricsObserver, Observer, Observers, Readiness};
+use crate::status::{
+    Board, LastRoll, LogObserver, MetricsObserver, Observer, Observers, Readiness,
+};
 use crate::table::{FileNames, Tables, registry};
 use crate::tls::Tls;
 use crate::{dedup, http, metrics, privacy};
@@ -286,8 +288,12 @@ impl Server {
     }
 
     fn supervisor(&self, runtime: Handle, keeper: Option<&Keeper>) -> Supervisor {
-        let mut observers: Vec<Arc<dyn Observer>> =
-            vec![Arc::new(LogObserver::new()), Arc::new(MetricsObserver::default()), self.board(), Arc::clone(&self.last_roll) as _];
+        let mut observers: Vec<Arc<dyn Observer>> = vec![
+            Arc::new(LogObserver::new()),
+            Arc::new(MetricsObserver::default()),
+            self.board(),
+            Arc::clone(&self.last_roll) as _,
+        ];
         observers.extend(keeper.map(Keeper::observer));
         self.promotion.tell(keeper.map(Keeper::schemas).unwrap_or_default());
         let observers = Observers::new(Arc::clone(&self.clock), observers);

@@ -89,7 +89,11 @@ pub(super) fn service(
         let mut request =
             request.map(|body| RequestBody { body: Some(body), h1, read: Arc::clone(&read) });
         let authority = request.uri().authority().map(ToString::to_string);
-        request.extensions_mut().insert(PeerInfo { address: peer, authority, began: Instant::now() });
+        request.extensions_mut().insert(PeerInfo {
+            address: peer,
+            authority,
+            began: Instant::now(),
+        });
         let is_watched = is_watched(request.uri().path());
         let addressee = Addressee::of(request.uri().path(), &connection.endpoints);
         let (form, route, endpoint) =

@@ -57,8 +57,7 @@ impl Receiver {
         let limit = BODY_MEMORY_BYTES.max(largest.unwrap_or_default());
         let whole = limit + SMALL_BODY_MEMORY_BYTES;
         ::metrics::gauge!(metrics::BODY_MEMORY_LIMIT_BYTES).set(whole as f64);
-        let budget = BodyBudget::new(limit)
-            .with_small_bodies(SMALL_BODY_MEMORY_BYTES);
+        let budget = BodyBudget::new(limit).with_small_bodies(SMALL_BODY_MEMORY_BYTES);
         Receiver {
             budget: Arc::new(budget),
             admission: Admission::new(&options, access.auth.clone()),

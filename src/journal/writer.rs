@@ -292,8 +292,7 @@ impl Writer {
         }
         metrics::histogram!(names::JOURNAL_SYNC_DURATION).record(began.elapsed());
         if !group.bodies.is_empty() {
-            metrics::histogram!(names::JOURNAL_GROUP_BODIES)
-                .record(group.bodies.len() as f64);
+            metrics::histogram!(names::JOURNAL_GROUP_BODIES).record(group.bodies.len() as f64);
         }
         self.active.len += group.bytes;
         self.open_ended = true;

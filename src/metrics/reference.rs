@@ -42,8 +42,7 @@ pub fn reference_page() -> String {
                 format!("histogram: {}", bounds.join(", "))
             }
         };
-        let labels: Vec<String> =
-            metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
         let (name, labels, help) = (metric.name, labels.join(", "), metric.help);
         let _ = writeln!(page, "| `{name}` | {kind} | {labels} | {help} |");
     }

@@ -481,10 +481,7 @@ impl<'a> Publisher<'a> {
 }
 
 /// Does a stage of a roll, and records its time if it succeeds.
-fn timed<T>(
-    stage: &'static str,
-    work: impl FnOnce() -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
+fn timed<T>(stage: &'static str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let began = Instant::now();
     let done = work()?;
     metrics::histogram!(ROLL_DURATION, "stage" => stage).record(began.elapsed());

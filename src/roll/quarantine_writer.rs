@@ -286,7 +286,8 @@ mod tests {
         // A staging file that cannot be written is another matter.
         let full = File::options().write(true).open("/dev/full").unwrap();
         let (path, file) = ("/dev/full".into(), BufWriter::with_capacity(1, full));
-        let failed = Rejects { path, file, lines: RejectLines::new() }.write(&[of(100)]).unwrap_err();
+        let failed =
+            Rejects { path, file, lines: RejectLines::new() }.write(&[of(100)]).unwrap_err();
         assert!(!failed.is::<SourceFailure>(), "{failed:#}");
     }
 

@@ -172,7 +172,12 @@ mod tests {
             finished(roll, "end"),
             RollEvent::Committed { roll, rows: 0, rejects: 0, doubled: 0, files: 0, bytes: 0 },
             RollEvent::Unmatched { roll, rows: 6, unmatched: 4 },
-            RollEvent::Overflowed { roll, table: "t".to_owned(), partition: String::new(), rows: 3 },
+            RollEvent::Overflowed {
+                roll,
+                table: "t".to_owned(),
+                partition: String::new(),
+                rows: 3,
+            },
             RollEvent::SetAside { roll, seq: Seq(9), why: String::new() },
         ];
         metrics::with_local_recorder(&recorder, || {

@@ -89,7 +89,16 @@ fn a_sealed_roll_that_is_made_again_says_so_and_is_not_sealed_again() {
     let names: Vec<&str> = events.iter().map(name).collect();
     assert_eq!(
         names,
-        ["redone", "retrying", "recovered", "opened", "finished", "landed", "committed", "table landed"]
+        [
+            "redone",
+            "retrying",
+            "recovered",
+            "opened",
+            "finished",
+            "landed",
+            "committed",
+            "table landed"
+        ]
     );
     assert_eq!(events.first().and_then(RollEvent::roll), Some(Roll::FIRST));
 }

@@ -36,7 +36,10 @@ fn manifest() -> Manifest {
     manifest.add_file(a, "day=1%2F2".into(), one, false, encoded("s/1", 3, none()));
     let null = "day=__HIVE_DEFAULT_PARTITION__";
     manifest.add_file(a, null.into(), values(&[None]), true, encoded("s/2", 2, none()));
-    manifest.add_quarantine(a, StagedRejects { path: "s/3".into(), bytes: 40, lines: [(RejectCode::NotJson, 1)].into() });
+    manifest.add_quarantine(
+        a,
+        StagedRejects { path: "s/3".into(), bytes: 40, lines: [(RejectCode::NotJson, 1)].into() },
+    );
     manifest.add_file(b, String::new(), values(&[]), false, encoded("s/4", 50, none()));
     manifest
 }
