@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::check_report::{CheckResult, report};
+use super::check_report::{CheckResult, Verdict, json, report};
 use super::check_tables::check_tables;
 use super::created::TemporaryDirectory;
 use super::read_only_disk::ReadOnlyDisk;
@@ -38,12 +38,28 @@ use crate::{descriptors, http};
 ///
 /// While only the lake cannot be written, serve would start and keep what comes in its journal;
 /// this says so, with exit code 1 as well. With a server already running on the same
-/// configuration, address and state directory are taken, and this says so.
+/// configuration, address and state directory are taken, and this says so: with --running it looks at
+/// neither. With --offline it looks at files alone.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake check --config sessionlake.toml
-      Before a start, or a change."))]
+      Before a start, or a change.
+
+  sessionlake check --offline --json --config new.toml
+      In a pipeline that tests configurations."))]
 pub(super) struct Args {
+    /// Look at the configuration and the files that it names alone: no address, state directory or lake.
+    #[arg(long, conflicts_with = "running")]
+    offline: bool,
+
+    /// A server is running on this configuration: leave its address and its state directory alone.
+    #[arg(long)]
+    running: bool,
+
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     flags: Flags<{ list::SERVE }>,
 }
@@ -52,28 +68,38 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::serve(&args.flags, environment)?;
     warn(&loaded.warnings);
     let settings = &loaded.settings;
-    let state = check_state(settings);
-    // Of a directory that cannot be used or is in use, nothing can be said.
-    let journal = if state.is_ok() { check_journal(settings) } else { None };
-    let mut checks: Vec<(&str, CheckResult)> = vec![
-        ("settings", CheckResult::Passed("valid and consistent".to_owned())),
-        ("listen", check_listen(settings).into()),
-        ("limits", CheckResult::Passed(limits(settings.http.max_connections))),
-        ("access", check_access(settings).into()),
-        ("state", state.into()),
-    ];
-    checks.extend(journal.map(|found| ("journal", found.into())));
-    let lake = check_store(settings);
-    // Of a lake that cannot be opened, no table can be.
-    let is_open = !matches!(lake, CheckResult::Fatal(_));
-    checks.push(("lake", lake));
-    let tables = if is_open { check_tables(settings) } else { Vec::new() };
-    checks.extend(tables.into_iter().map(|looked| ("table", looked)));
+    let mut checks: Vec<(&'static str, CheckResult)> =
+        vec![("settings", CheckResult::Passed("valid and consistent".to_owned()))];
+    let is_alone = !args.offline && !args.running;
+    if is_alone {
+        checks.push(("listen", check_listen(settings).into()));
+        checks.push(("limits", CheckResult::Passed(limits(settings.http.max_connections))));
+    }
+    checks.push(("access", check_access(settings).into()));
+    if is_alone {
+        let state = check_state(settings);
+        // Of a directory that cannot be used or is in use, nothing can be said.
+        let journal = if state.is_ok() { check_journal(settings) } else { None };
+        checks.push(("state", state.into()));
+        checks.extend(journal.map(|found| ("journal", found.into())));
+    }
+    if !args.offline {
+        let lake = check_store(settings);
+        // Of a lake that cannot be opened, no table can be.
+        let is_open = !matches!(lake, CheckResult::Fatal(_));
+        checks.push(("lake", lake));
+        let tables = if is_open { check_tables(settings) } else { Vec::new() };
+        checks.extend(tables.into_iter().map(|looked| ("table", looked)));
+    }
     // The settings' table is the first.
     let files = std::iter::once(loaded.schema_file.as_deref()).chain(std::iter::repeat(None));
     let schemas = settings.tables.iter().zip(files).map(|(table, file)| schema(table, file));
     checks.extend(schemas.map(|said| ("schema", CheckResult::Passed(said))));
-    out::report(&report(&checks))?;
+    let verdict = Verdict::of(&checks, args.offline);
+    match args.json {
+        true => out::json(&json(&checks, verdict))?,
+        false => out::report(&report(&checks, verdict))?,
+    }
     let failed = checks.iter().any(|(_, found)| !matches!(found, CheckResult::Passed(_)));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

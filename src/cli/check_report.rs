@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::json;
+
 use super::error_report;
 
 /// Result of one of the checks.
@@ -22,13 +24,72 @@ impl From<anyhow::Result<String>> for CheckResult {
     }
 }
 
+/// What all checks say together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// `serve` would start and land.
+    Starts,
+    /// Settings and files are right; nothing else was looked at.
+    Valid,
+    /// It would not start.
+    DoesNotStart,
+    /// It would start, and rows would wait in the journal.
+    DoesNotLand,
+    /// It would start and land, and rows would wait in the lake for their table.
+    NotVisible,
+}
+
+impl Verdict {
+    /// Returns the verdict of `checks`: the worst of them. `offline` says that only files were looked at.
+    pub(super) fn of(checks: &[(&str, CheckResult)], offline: bool) -> Verdict {
+        let has = |is: fn(&CheckResult) -> bool| checks.iter().any(|(_, found)| is(found));
+        if has(|found| matches!(found, CheckResult::Fatal(_))) {
+            Verdict::DoesNotStart
+        } else if has(|found| matches!(found, CheckResult::NotLanding(_))) {
+            Verdict::DoesNotLand
+        } else if has(|found| matches!(found, CheckResult::NotVisible(_))) {
+            Verdict::NotVisible
+        } else if offline {
+            Verdict::Valid
+        } else {
+            Verdict::Starts
+        }
+    }
+
+    /// Returns the word of the verdict in JSON.
+    fn word(self) -> &'static str {
+        match self {
+            Verdict::Starts => "starts",
+            Verdict::Valid => "valid",
+            Verdict::DoesNotStart => "does_not_start",
+            Verdict::DoesNotLand => "does_not_land",
+            Verdict::NotVisible => "not_visible",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Verdict::Starts => "This configuration would start.",
+            Verdict::Valid => {
+                "This configuration is valid. Address, state directory and lake were not looked at."
+            }
+            Verdict::DoesNotStart => "This configuration would not start.",
+            Verdict::DoesNotLand => {
+                "This configuration would start, but could not write to the lake: data would wait in \
+                 the journal."
+            }
+            Verdict::NotVisible => {
+                "This configuration would start and land data, but readers of a table would not see \
+                 it: it would wait in the lake for its table."
+            }
+        }
+    }
+}
+
 /// Returns a line for each check, and the verdict.
-pub(super) fn report(checks: &[(&str, CheckResult)]) -> String {
-    let (mut text, mut fatal, mut away, mut hidden) = (String::new(), false, false, false);
+pub(super) fn report(checks: &[(&str, CheckResult)], verdict: Verdict) -> String {
+    let mut text = String::new();
     for (name, found) in checks {
-        fatal |= matches!(found, CheckResult::Fatal(_));
-        away |= matches!(found, CheckResult::NotLanding(_));
-        hidden |= matches!(found, CheckResult::NotVisible(_));
         // Writing to a String cannot fail.
         let _ = match found {
             CheckResult::Passed(said) => writeln!(text, "ok      {name:<9} {said}"),
@@ -44,17 +105,26 @@ pub(super) fn report(checks: &[(&str, CheckResult)]) -> String {
             }
         };
     }
-    text.push_str(match (fatal, away, hidden) {
-        (true, _, _) => "This configuration would not start.\n",
-        (false, true, _) => {
-            "This configuration would start, but could not write to the lake: data would wait in \
-             the journal.\n"
-        }
-        (false, false, true) => {
-            "This configuration would start and land data, but readers of a table would not see it: it \
-             would wait in the lake for its table.\n"
-        }
-        (false, false, false) => "This configuration would start.\n",
-    });
+    text.push_str(verdict.sentence());
+    text.push('\n');
     text
+}
+
+/// Returns the report as one JSON object: `verdict`, and `checks` in the order in which they were made,
+/// each with `name`, `ok`, `text` and, where there is some, `advice`. Ends in a newline.
+pub(super) fn json(checks: &[(&str, CheckResult)], verdict: Verdict) -> String {
+    let checks = checks.iter().map(|(name, found)| match found {
+        CheckResult::Passed(said) => json!({"name": name, "ok": true, "text": said}),
+        CheckResult::Fatal(error)
+        | CheckResult::NotLanding(error)
+        | CheckResult::NotVisible(error) => {
+            let text = error_report::lines(error).join(": ");
+            match error_report::advice(error) {
+                Some(advice) => json!({"name": name, "ok": false, "text": text, "advice": advice}),
+                None => json!({"name": name, "ok": false, "text": text}),
+            }
+        }
+    });
+    let checks: Vec<_> = checks.collect();
+    format!("{}\n", json!({"verdict": verdict.word(), "checks": checks}))
 }

@@ -13,6 +13,7 @@ mod created;
 mod error_report;
 mod fields;
 mod flag_hints;
+mod health;
 mod import;
 mod infer;
 mod inspect;
@@ -135,6 +136,7 @@ enum Command {
     Table(table::Args),
     Convert(convert::Args),
     Check(check::Args),
+    Health(health::Args),
     Passwd(passwd::Args),
     Cert(cert::Args),
     Unseal(unseal::Args),
@@ -224,6 +226,7 @@ where
         Command::Table(args) => table::run(&args, environment),
         Command::Convert(args) => convert::run(&args, environment),
         Command::Check(args) => check::run(&args, environment),
+        Command::Health(args) => health::run(&args, environment),
         Command::Passwd(args) => passwd::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Unseal(args) => unseal::run(&args),

@@ -93,10 +93,31 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// Tells whether everything else of the configuration means what it means without the problem.
+    pub(crate) fn leaves_the_rest(&self) -> bool {
+        matches!(self, Problem::UnknownKey { .. })
+    }
+}
+
 impl Error {
     /// Returns an error of `problems`, `None` if there are none.
     pub(crate) fn from_problems(problems: Vec<Problem>) -> Option<Error> {
         (!problems.is_empty()).then_some(Error { problems })
+    }
+
+    /// Returns `built`, unless there are `problems` of before: they come before its own.
+    pub(crate) fn unless<T>(
+        mut problems: Vec<Problem>,
+        built: Result<T, Error>,
+    ) -> Result<T, Error> {
+        match built {
+            Ok(built) => Error::from_problems(problems).map_or(Ok(built), Err),
+            Err(error) => {
+                problems.extend(error.problems);
+                Err(Error { problems })
+            }
+        }
     }
 
     /// Returns every problem, in the order in which they were found.

@@ -145,7 +145,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Parses the section that begins at byte `at`. Returns `None` if a key or type is wrong.
+    /// Parses the section that begins at byte `at`, without the keys that no section of its kind has. Returns
+    /// `None` if a type is wrong.
     fn section<T: DeserializeOwned>(
         &mut self,
         list: &'static SectionList,
@@ -153,18 +154,22 @@ impl Parser<'_> {
         table: &DeTable<'_>,
     ) -> Option<Section<T>> {
         let before = self.parsed.problems.len();
-        let mut lines = Vec::new();
+        let (mut lines, mut unknown) = (Vec::new(), Vec::new());
         for (key, value) in in_order(table) {
             let name = key.get_ref().as_ref();
-            let at = key.span().start;
+            let (at, problems) = (key.span().start, self.parsed.problems.len());
             self.section_key(list, name, self.line(at), value.get_ref());
-            lines.push((name.to_owned(), self.source(at)));
+            match self.parsed.problems.len() > problems {
+                true => unknown.push(name),
+                false => lines.push((name.to_owned(), self.source(at))),
+            }
         }
-        if self.parsed.problems.len() > before {
+        if !self.parsed.problems[before..].iter().all(Problem::leaves_the_rest) {
             return None;
         }
         let source = self.source(at);
         let mut table = table.clone();
+        unknown.iter().for_each(|name| drop(table.remove(*name)));
         if list.name == STORAGE.name || list.name == CATALOG.name {
             spell_out(&mut table);
         }

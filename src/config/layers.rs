@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::environment::Environment;
-use super::error::Error;
+use super::error::{Error, Problem};
 use super::file;
 use super::flags::Flags;
 use super::list::{CONFIG, SCHEMA, SETTINGS, Setting, TABLE};
@@ -26,14 +26,19 @@ pub(crate) struct Layers {
     /// Warnings for standard error: sentences about settings that are accepted and may be a
     /// mistake.
     pub(crate) warnings: Vec<String>,
+    /// Problems of single keys: what is built of the layers adds its own to them, and is an error in any case.
+    pub(crate) problems: Vec<Problem>,
 }
 
 impl Layers {
     /// Lays the four layers over each other.
     ///
+    /// Keys that no setting has are [`Layers::problems`]: the rest of the file is read as if they were not
+    /// there, so that one look tells of everything.
+    ///
     /// # Errors
-    /// The file cannot be read, is not TOML, or has keys or types that no setting has; a variable
-    /// is not UTF-8.
+    /// The file cannot be read, is not TOML, or has types that a setting does not take; a variable is not
+    /// UTF-8.
     pub(crate) fn gather<const COMMANDS: u8>(
         flags: &Flags<COMMANDS>,
         environment: &Environment,
@@ -77,13 +82,18 @@ impl Layers {
                     .or_insert(SourcedText { text: default.to_owned(), source: Source::Default });
             }
         }
-        match Error::from_problems(problems) {
-            Some(error) => Err(error),
-            None => {
-                let warnings = environment.unknown_variables();
-                Ok(Layers { values, file_table, sections, warnings })
-            }
+        if !problems.iter().all(Problem::leaves_the_rest)
+            && let Some(error) = Error::from_problems(problems.split_off(0))
+        {
+            return Err(error);
         }
+        let warnings = environment.unknown_variables();
+        Ok(Layers { values, file_table, sections, warnings, problems })
+    }
+
+    /// Returns what was built of the layers, or every problem: those of the layers come first.
+    pub(crate) fn checked<T>(&mut self, built: Result<T, Error>) -> Result<T, Error> {
+        Error::unless(std::mem::take(&mut self.problems), built)
     }
 
     /// Adds warnings about schema files that declare fields without null, or misspell an attribute.

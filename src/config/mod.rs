@@ -25,6 +25,7 @@ mod environment;
 mod error;
 mod file;
 mod flags;
+mod idle;
 mod layers;
 pub(crate) mod list;
 mod names;
@@ -80,9 +81,12 @@ pub(crate) fn serve(
     flags: &Flags<{ list::SERVE }>,
     environment: &Environment,
 ) -> Result<Loaded<server::Settings>, Error> {
-    let layers = Layers::gather(flags, environment)?;
-    let (settings, log) = build::server(&layers)?;
-    Ok(loaded(settings, log, layers.with_schema_warnings()))
+    let mut layers = Layers::gather(flags, environment)?;
+    let built = build::server(&layers);
+    let (settings, log) = layers.checked(built)?;
+    let mut layers = layers.with_schema_warnings();
+    layers.warnings.extend(idle::warnings(&settings, &layers));
+    Ok(loaded(settings, log, layers))
 }
 
 /// Loads the options of `import` for `files`.
@@ -95,7 +99,8 @@ pub(crate) fn import(
 ) -> Result<Loaded<import::Options>, Error> {
     let mut layers = Layers::gather(flags, environment)?;
     let section = layers.take_named_section();
-    let (settings, log) = build::import(&layers, section.as_deref(), files, again, quiet)?;
+    let built = build::import(&layers, section.as_deref(), files, again, quiet);
+    let (settings, log) = layers.checked(built)?;
     Ok(loaded(settings, log, layers.with_schema_warnings()))
 }
 
@@ -106,7 +111,8 @@ pub(crate) fn tables(
 ) -> Result<Loaded<maintain::Options>, Error> {
     let mut layers = Layers::gather(flags, environment)?;
     let section = layers.take_named_section();
-    let (settings, log) = build::maintain(&layers, section.as_deref())?;
+    let built = build::maintain(&layers, section.as_deref());
+    let (settings, log) = layers.checked(built)?;
     Ok(loaded(settings, log, layers.with_schema_warnings()))
 }
 
@@ -124,7 +130,8 @@ pub(crate) fn lake(
         }
         layers.set(&list::LAKE, named);
     }
-    Ok(loaded(build::lake(&layers)?, String::new(), layers))
+    let built = build::lake(&layers);
+    Ok(loaded(layers.checked(built)?, String::new(), layers))
 }
 
 /// Loads the options of a lake and the tables of the configuration.
@@ -132,8 +139,9 @@ pub(crate) fn lake_and_tables(
     flags: &Flags<{ list::INSPECT }>,
     environment: &Environment,
 ) -> Result<Loaded<maintain::Options>, Error> {
-    let layers = Layers::gather(flags, environment)?;
-    let (settings, log) = build::maintain(&layers, None)?;
+    let mut layers = Layers::gather(flags, environment)?;
+    let built = build::maintain(&layers, None);
+    let (settings, log) = layers.checked(built)?;
     Ok(loaded(settings, log, layers))
 }
 

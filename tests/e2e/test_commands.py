@@ -5,6 +5,7 @@ import re
 
 import pytest
 from harness import place
+from harness.access import certificate
 from harness.documents import body
 from harness.lake import connect
 from sessions import Sessions
@@ -93,6 +94,49 @@ def test_check_says_it_would_start(command, lake, folder):
     assert "would start" in printed
     assert lake.files() == [], "the check left something behind"
     assert not (folder / "state").exists()
+
+
+def test_check_offline_looks_at_files_alone(command, folder):
+    """As a pipeline that tests configurations runs it: no network, nobody's port, nothing made."""
+    config = folder / "ok.toml"
+    config.write_text('listen = "203.0.113.9:80"\ninsecure_listen = true\nlake = "s3://no-such-bucket/x"\nstate = "state"\n')
+    report = json.loads(command("check", "--offline", "--json", "--config", config))
+    assert report["verdict"] == "valid"
+    assert [check["name"] for check in report["checks"]] == ["settings", "access", "schema"]
+    assert all(check["ok"] for check in report["checks"])
+    assert "were not looked at" in command("check", "--offline", "--config", config)
+    config.write_text('rol_age = "1h"\nmemory = "1"\n')
+    said = command("check", "--offline", "--config", config, expect=2)
+    assert "did you mean `roll_age`?" in said and "is not between" in said, said
+    assert not (folder / "state").exists()
+
+
+def test_check_beside_a_running_server(command, server):
+    """Its port and its state directory are left alone."""
+    flags = ["--listen", f"127.0.0.1:{server.port}", "--state", server.state, "--lake", server.lake.uri]
+    report = json.loads(command("check", "--json", *flags, expect=1))
+    assert report["verdict"] == "does_not_start"
+    assert [check["name"] for check in report["checks"] if not check["ok"]] == ["listen", "state"]
+    report = json.loads(command("check", "--running", "--json", *flags))
+    assert report["verdict"] == "starts" and "lake" in [check["name"] for check in report["checks"]]
+    assert server.put(body("a")).status == 200
+
+
+def test_health_of_a_server(command, make_server, local_lake, folder):
+    """The probe of images without a shell: with TLS, on every address, and of nobody."""
+    cert, key = certificate(folder / "tls")
+    flags = ["--tls-cert", cert, "--tls-key", key]
+    server = make_server(local_lake, *flags).start()
+    asked = ["--state", server.state, "--lake", local_lake.at.uri, *flags]
+    listen = f"127.0.0.1:{server.port}"
+    assert command("health", "--listen", listen, *asked) == "live\n"
+    assert command("health", "--ready", *asked, env={"SESSIONLAKE_LISTEN": listen}) == "ready\n"
+    # Without TLS it is another server that is asked.
+    assert "no answer from http://" in command("health", "--listen", listen, expect=1)
+    server.stop()
+    said = command("health", "--listen", listen, *asked, expect=1)
+    assert f"no answer from https://{listen}/health/live within 5s" in said
+    assert "port 0" in command("health", "--listen", "127.0.0.1:0", expect=2)
 
 
 def test_check_says_why_not(command, server, folder, seaweedfs):

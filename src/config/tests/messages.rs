@@ -202,6 +202,16 @@ fn every_problem_is_reported_at_once() {
     assert!(lines[1].starts_with("sessionlake.toml:1: unknown key"), "{said}");
     assert!(lines[2].starts_with("sessionlake.toml:2: `roll_rows` is"), "{said}");
     assert!(lines[3].starts_with("sessionlake.toml:4: unknown key `storage.nope`"), "{said}");
+    // A key that is not known hides nothing of the rest, in sections too.
+    let said = complaint(
+        "rol_age = \"60s\"\nmemory = \"1\"\n[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\n\
+         partitoin = \"\"\n[[endpoints]]\nname = \"o\"\npath = \"/o\"\ntable = \"orders\"\n",
+    );
+    let lines: Vec<&str> = said.lines().skip(1).collect();
+    let [first, second, third] = &lines[..] else { panic!("{said}") };
+    assert!(first.contains(":1: unknown key `rol_age`"), "{said}");
+    assert!(second.contains(":6: unknown key `tables.partitoin`"), "{said}");
+    assert!(third.contains(":2: memory: \"1\" is not between"), "{said}");
     let error = load(&["--roll-age=1", "--memory=1"], &[], None).unwrap_err();
     assert_eq!(error.problems().len(), 2);
     let error = load(&["--encrypt-journal=maybe"], &[], None).unwrap_err();

@@ -142,6 +142,19 @@ fn fields_without_null_are_warned_about() {
     assert!(load(&own, &[], None).unwrap().warnings.is_empty());
 }
 
+#[test]
+fn settings_without_the_one_they_go_with_are_warned_about() {
+    let idle = ["--flat-columns=startTime", "--promote-after=5", "--dedup-max-rows=1000"];
+    let warnings = load(&idle, &[], None).unwrap().warnings;
+    let [flat, promote, dedup] = &warnings[..] else { panic!("{warnings:?}") };
+    assert_eq!(flat, "--flat-columns: has no effect without flat_tables, which no table has");
+    assert!(promote.contains("--promote-after") && promote.contains("promote,"), "{promote}");
+    assert!(dedup.contains("--dedup-max-rows") && dedup.contains("dedup,"), "{dedup}");
+    let used = ["--flat-tables=user_actions", "--promote=auto", "--dedup=1h"];
+    let used: Vec<&str> = idle.into_iter().chain(used).collect();
+    assert_eq!(load(&used, &[], None).unwrap().warnings, Vec::<String>::new());
+}
+
 #[cfg(unix)]
 #[test]
 fn the_state_directory_is_found_in_the_lake_through_a_link() {
