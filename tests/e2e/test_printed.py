@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import socket
 import stat
 import subprocess
 import threading
@@ -16,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from harness import place
 from harness.documents import body
-from harness.process import Process, clean_environment, wait_until
+from harness.process import Process, clean_environment, free_port, wait_until
 from harness.stores import LakeAt
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\n2026-11-28T00:00:00Z ERROR forged \u202egnorw\u2028\x9b31m "
@@ -298,9 +297,7 @@ def test_a_request_for_a_token_is_one_client(make_server, local_lake, folder):
 
 def test_a_log_that_nobody_reads_stops_no_request_and_is_no_failure(folder):
     """As of a service whose journal was restarted, or that was started with `| head`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = ["serve", "--listen", f"127.0.0.1:{port}", "--lake", folder / "lake", "--state", folder / "state"]
     process = subprocess.Popen([place.binary(), *arguments], stderr=subprocess.PIPE, env=clean_environment(), cwd=folder)
     try:

@@ -1,6 +1,9 @@
 """A child process: its output kept in a file, every wait bounded, ended by its own pid only."""
 
+import contextlib
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,11 +23,20 @@ def wait_until(question, timeout_s, what, every_s=0.05):
         time.sleep(every_s)
 
 
+# Below the ports that systems give to connections and to listeners on port 0. Processes that test side by
+# side begin at places of their own, so that none takes a port which another one found and has not opened.
+PORTS = range(10_000, 30_000)
+NEXT_PORT = itertools.count(random.Random(os.getpid()).randrange(len(PORTS)))
+
+
 def free_port():
-    """A port that was free on loopback a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that was free on loopback a moment ago, and that this process was not given before."""
+    for number in itertools.islice(NEXT_PORT, len(PORTS)):
+        port = PORTS[number % len(PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no port of {PORTS} is free")
 
 
 def kill_until_done(command, cwd, growth, ends, env=None, first_s=0.05):
