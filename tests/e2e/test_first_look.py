@@ -1,10 +1,13 @@
 """What a newcomer does: start it, send the documented samples with curl, stop it, look."""
 
 import datetime
+import fcntl
+import pathlib
 import re
 import signal
 import socket
 import subprocess
+import tempfile
 
 import pytest
 from harness import place, stores
@@ -62,12 +65,20 @@ def port_is_free(port):
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_with_no_argument_at_all(folder):
+@pytest.fixture
+def port_3000():
+    """The default port. Tests that run side by side have it one after the other."""
+    with open(pathlib.Path(tempfile.gettempdir(), "sessionlake-tests-port-3000"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not port_is_free(3000):
+            pytest.skip("port 3000 is taken on this machine")
+        yield
+
+
+def test_with_no_argument_at_all(folder, port_3000):
     """`sessionlake serve` in an empty folder; Ctrl-C; DuckDB."""
     lake = Lake(stores.LocalStore(folder / "data").lake("lake"))
     server = Server(folder, lake.at, cwd=folder)
-    if not port_is_free(3000):
-        pytest.skip("port 3000 is taken on this machine")
     server.command = lambda: [place.binary(), "serve"]
     server.start()
     try:

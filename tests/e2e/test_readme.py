@@ -17,7 +17,7 @@ from harness import place, stores
 from harness.delta import DeltaLake
 from harness.lake import Lake, connect
 from harness.server import Server
-from test_first_look import port_is_free
+from test_first_look import port_3000  # noqa: F401
 
 # Like the command: runs what comes by -c or standard input, prints what it gives.
 DUCKDB = """import sys, duckdb
@@ -69,18 +69,14 @@ def only(kind, of="README.md"):
     return text
 
 
-def test_the_first_look_of_the_readme(folder, shell):
-    if not port_is_free(3000):
-        pytest.skip("port 3000 is taken on this machine")
+def test_the_first_look_of_the_readme(folder, shell, port_3000):  # noqa: F811
     told = shell(only("first look"))
     assert "United States" in told and '"duplicate":false' in told, told
     assert '{"status":"OK","lines":1,"bytes":156,"duplicate":false}' in told
     assert not (folder / "data").exists()
 
 
-def test_the_demo_of_the_readme(folder, shell):
-    if not port_is_free(3000):
-        pytest.skip("port 3000 is taken on this machine")
+def test_the_demo_of_the_readme(folder, shell, port_3000):  # noqa: F811
     server = Server(folder, Lake(stores.LocalStore(folder / "data").lake("lake")).at, cwd=folder)
     server.command = lambda: [place.binary(), "serve", "--roll-age", "1s"]
     server.start()
