@@ -12,7 +12,7 @@ from harness import flat
 from harness.flat import FLAT, TABLES
 from harness.process import wait_until
 from test_flat import bodies, put_through
-from test_views import MANY, drifted, odd
+from test_views import MANY, drifted, line_of, odd
 
 PROPERTIES = {"plan": "string", "basket": "double", "level": "long", "birthday": "date"}
 
@@ -81,16 +81,23 @@ def with_fields(document, rng):
 
 def made(folder, count):
     """The lines in the order in which they are sent, and the number of their sessions."""
-    first, later, sessions = drifted(folder, count, 11)
+    sent, later, sessions = drifted(folder, count, 11)
     rng = random.Random(5)
-    changed = lambda d: with_fields(spoilt(d, rng) if rng.random() < 0.3 else d, rng)  # noqa: E731
-    first = [changed(document) for document in first]
+
+    def change(lines):
+        for number, line in enumerate(lines):
+            document = json.loads(line)
+            lines[number] = line_of(with_fields(spoilt(document, rng) if rng.random() < 0.3 else document, rng))
+
+    change(sent)
     # Doubles that are equal and doubles that are not, some before and some after the process was killed.
-    first += [with_fields(document, rng) for document in odd()]
-    sent = first + [changed(document) for document in later] + rng.sample(first, count // 20)
+    sent += [line_of(with_fields(document, rng)) for document in odd()]
+    change(later)
+    sent += later + rng.sample(sent, count // 20)
+    of_odd = [json.loads(line) for line in sent if b'"tenantId": "odd"' in line]
+    without_id = sum(document.get("userSessionId") is None for document in of_odd)
     more = {document.get("userSessionId") for document in odd()} - {None}
-    without_id = sum(document.get("userSessionId") is None for document in sent if document.get("tenantId") == "odd")
-    return [json.dumps(document).encode() for document in sent], sessions + len(more) + without_id
+    return sent, sessions + len(more) + without_id
 
 
 def promoted(lake, table):
@@ -174,11 +181,13 @@ def test_lists_flat_tables_and_views_agree(make_server, local_lake, command, fol
     lines, sessions = made(folder, count)
     properties = "".join(f'{key} = "{kind}"\n' for key, kind in PROPERTIES.items())
     (folder / "c.toml").write_text(f"[properties]\n{properties}")
-    rows = max(60, len(lines) // 25)
+    count_of_lines = len(lines)
+    rows = max(60, count_of_lines // 25)
     rolls = ("--roll-age", "1h", "--roll-rows", str(rows), "--decode-threads", "2")
     flags = ("--config", folder / "c.toml", "--promote", "auto", "--promote-after", "50", *FLAT)
     server = make_server(lake, *flags, *rolls).start()
-    all_bodies = bodies(lines, max(20, len(lines) // 200))
+    all_bodies = bodies(lines, max(20, count_of_lines // 200))
+    del lines
     chance = random.Random(3)
     at = set(chance.sample(range(len(all_bodies)), kills))
     for number, body in enumerate(all_bodies):
@@ -192,7 +201,7 @@ def test_lists_flat_tables_and_views_agree(make_server, local_lake, command, fol
             server.start()
     server.drain(timeout_s=900)
     lake.check_receipts()
-    assert lake.rows() == len(lines)
+    assert lake.rows() == count_of_lines
     found = {table: flat.check(lake, table, lake.files_source) for table in TABLES}
     assert min(found.values()) > count / 10, found
     check_properties(lake)
@@ -204,7 +213,7 @@ def test_lists_flat_tables_and_views_agree(make_server, local_lake, command, fol
     assert lake.connection.execute("SELECT count(*) FROM sessions").fetchone() == (sessions,)
     parts = lake.connection.execute("SELECT sum(parts), max(parts) FROM sessions").fetchone()
     latest = lake.connection.execute("SELECT count(*) FROM user_sessions_latest").fetchone()[0]
-    assert parts[0] == latest < len(lines) and parts[1] > 2
+    assert parts[0] == latest < count_of_lines and parts[1] > 2
     # Fields are columns from the middle on, and views show the values of before in them.
     assert promoted(lake, "user_actions").get("step") == "double"
     assert promoted(lake, "user_properties").get("unit") == "string"

@@ -2,47 +2,30 @@
 
 use std::sync::Arc;
 
-use super::harness::{Harness, Landed, land, line_with_events};
+use super::harness::{Harness, Landed, land};
+use super::lines;
 use crate::clock::ManualClock;
 use crate::dedup::LeftOut;
-use crate::journal::Seal;
 use crate::journal::tests::fake::{FaultEffect, PlannedFault};
+use crate::journal::{Recovery, Seal};
 use crate::publish::sealed_settings::SealedSettings;
 use crate::record::{Micros, Roll, Seq, SeqRange};
 use crate::roll::care::SetAside;
-use crate::schema::TableSchema;
-use crate::table::{Flat, Spec, Template};
 
-const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
-    {"name": "id", "type": ["null", "string"], "default": null},
-    {"name": "on", "type": ["null", "string"], "default": null},
-    {"name": "tenantId", "type": ["null", "string"], "default": null},
-    {"name": "userSessionId", "type": ["null", "string"], "default": null},
-    {"name": "startTime", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}], "default": null},
-    {"name": "events", "type": {"type": "array", "items": ["null",
-        {"type": "record", "name": "event", "fields": [{"name": "of", "type": "string"}]}]}}
-]}"#;
-pub(super) const WINDOW_MS: u64 = 86_400_000;
+const WINDOW_MS: u64 = 86_400_000;
 
 /// A harness whose table has `dedup`, and a flat one of its events.
-pub(super) fn harness(seed: u64) -> Harness {
+fn harness(seed: u64) -> Harness {
     let mut harness = Harness::new(seed);
-    let schema = Arc::new(TableSchema::parse(SCHEMA).expect("a schema"));
-    let partition = Template::parse("day={on}", &schema).expect("a template");
-    let name = Arc::clone(&harness.table.name);
-    harness.table = Spec::new(name, schema, partition);
     harness.table.dedup_window_ms = Some(WINDOW_MS);
-    harness.flat = Some(Flat::Events.spec(&harness.table, &["id"]).expect("a flat table"));
-    harness.is_flat = true;
+    harness.flatten();
     harness.rows = 1_000_000;
     harness
 }
 
 /// A session as a line.
-pub(super) fn session(id: &str, day: u64) -> String {
-    let line = line_with_events(id, day, true);
-    let line = line.trim_end();
-    format!("{line},\"tenantId\":\"t\",\"userSessionId\":\"{id}\",\"startTime\":{day}}}\n")
+fn session(id: &str, day: u64) -> String {
+    lines::session(id, day, false)
 }
 
 fn bodies(harness: &Harness, texts: &[String]) {
@@ -292,41 +275,48 @@ fn a_row_whose_first_is_lost_with_its_segment_lands() {
     landed.check_receipts();
 }
 
+/// Bodies are in segments of their own, and the process dies as it lands them: of a fault that `plan` plans.
+/// The segment of the first one is damaged, so that "a" and "m" are lost. Returns what the next process
+/// has recovered and landed; `None` once they had landed before, or it did not die.
+fn lost_while_landing(seed: u64, plan: impl Fn(&Harness)) -> Option<(Harness, Recovery)> {
+    let mut harness = harness(seed);
+    harness.options.segment_bytes = 200;
+    let (journal, recovery) = harness.open().expect("opens");
+    let supervisor = harness.supervisor(&journal, &recovery);
+    for text in texts("") {
+        harness.append(&journal, &text).expect("taken");
+    }
+    let path = harness.segments().remove(0);
+    plan(&harness);
+    journal.close();
+    let died = land(&supervisor, &harness.disk).is_err();
+    let (disk, index) = (harness.disk.killed(), harness.index.killed());
+    drop((journal, supervisor));
+    (harness.disk, harness.index) = (Arc::new(disk), index);
+    harness.store.next_process();
+    harness.store.die_at(None, &harness.disk);
+    if !died || harness.landed().rows.contains_key("m") {
+        return None;
+    }
+    let mut bytes = harness.disk.bytes(&path);
+    bytes[10] ^= 3;
+    harness.disk.put(&path, &bytes);
+    harness.options.skip_damaged = true;
+    let recovery = harness.drain();
+    assert_eq!(harness.landed().rows.get("m"), None);
+    Some((harness, recovery))
+}
+
 /// The process dies at each call of the store, and the segment of a first is lost: what the index knows of
 /// that body is forgotten where the roll was sealed, and no row is left out for one that did not land.
 #[test]
 fn the_index_forgets_rows_that_a_sealed_roll_has_lost() {
     let (mut were_sealed, mut others) = (0, 0);
     for nth in 1..40 {
-        let mut harness = harness(11);
-        harness.options.segment_bytes = 200;
-        let (journal, recovery) = harness.open().expect("opens");
-        let supervisor = harness.supervisor(&journal, &recovery);
-        for text in texts("") {
-            harness.append(&journal, &text).expect("taken");
-        }
-        let path = harness.segments().remove(0);
-        harness.store.die_at(Some(nth), &harness.disk);
-        journal.close();
-        let died = land(&supervisor, &harness.disk).is_err();
-        let (disk, index) = (harness.disk.killed(), harness.index.killed());
-        drop((journal, supervisor));
-        (harness.disk, harness.index) = (Arc::new(disk), index);
-        harness.store.next_process();
-        harness.store.die_at(None, &harness.disk);
-        let landed = harness.landed();
-        if !died || landed.rows.contains_key("m") {
-            break;
-        }
-        let mut bytes = harness.disk.bytes(&path);
-        bytes[10] ^= 3;
-        harness.disk.put(&path, &bytes);
-        harness.options.skip_damaged = true;
-        let recovery = harness.drain();
+        let plan = |harness: &Harness| harness.store.die_at(Some(nth), &harness.disk);
+        let Some((harness, recovery)) = lost_while_landing(11, plan) else { break };
         were_sealed += recovery.sealed.len();
-        let landed = harness.landed();
-        assert_eq!(landed.rows.get("m"), None, "call {nth}");
-        let has_c = landed.rows.contains_key("c");
+        let has_c = harness.landed().rows.contains_key("c");
         others += u64::from(has_c);
         bodies(&harness, &[session("m", 1), session("c", 2) + "\n"]);
         let landed = harness.landed();
@@ -344,32 +334,11 @@ fn the_index_forgets_rows_that_a_sealed_roll_has_lost() {
 fn the_index_forgets_rows_that_were_lost_before_they_were_sealed() {
     let mut unsealed = 0;
     for nth in 1..40 {
-        let mut harness = harness(13);
-        harness.options.segment_bytes = 200;
-        let (journal, recovery) = harness.open().expect("opens");
-        let supervisor = harness.supervisor(&journal, &recovery);
-        for text in texts("") {
-            harness.append(&journal, &text).expect("taken");
-        }
-        let path = harness.segments().remove(0);
         let planned = PlannedFault { at: nth, what: FaultEffect::Off, seed: 1 };
-        harness.disk.plan_fault(Some(planned));
-        journal.close();
-        let died = land(&supervisor, &harness.disk).is_err();
-        let (disk, index) = (harness.disk.killed(), harness.index.killed());
-        drop((journal, supervisor));
-        (harness.disk, harness.index) = (Arc::new(disk), index);
-        harness.store.next_process();
-        if !died || harness.landed().rows.contains_key("m") {
-            break;
-        }
-        let mut bytes = harness.disk.bytes(&path);
-        bytes[10] ^= 3;
-        harness.disk.put(&path, &bytes);
-        harness.options.skip_damaged = true;
-        let is_unsealed = harness.drain().sealed.is_empty();
+        let plan = |harness: &Harness| harness.disk.plan_fault(Some(planned));
+        let Some((harness, recovery)) = lost_while_landing(13, plan) else { break };
+        let is_unsealed = recovery.sealed.is_empty();
         unsealed += u64::from(is_unsealed);
-        assert_eq!(harness.landed().rows.get("m"), None, "call {nth}");
         let again = ["a", "b", "m"].map(|id| session(id, 1) + "\n\n");
         bodies(&harness, &[again.concat(), session("c", 2) + "\n"]);
         let landed = harness.landed();

@@ -1,20 +1,21 @@
 //! The harness of the tests: a journal on a crashing disk, everything behind it, and a lake in a
-//! crashing store.
+//! crashing store. What has landed in it is [`Landed`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use arrow::array::{Array as _, AsArray as _, RecordBatch, StringArray};
+use arrow::array::AsArray as _;
 use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use parking_lot::Mutex;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use super::landed::Landed;
+pub(super) use super::lines::{SESSIONS, line, session, with_plan};
 use super::store::{FakeStore, objects};
 use crate::batch::RollLimits;
 use crate::clock::ManualClock;
@@ -23,7 +24,7 @@ use crate::dedup::{Index, IndexOptions};
 use crate::encode::Compression;
 use crate::journal::tests::fake::FakeDisk;
 use crate::journal::{AppendError, Journal, JournalError, NewBody, Options, Receipt, Recovery};
-use crate::lake::{Lake, QuarantineEntry};
+use crate::lake::Lake;
 use crate::publish::error::{ErrorKind, PublishError};
 use crate::publish::lake_file::LakeFile;
 use crate::publish::pauses::Pauses;
@@ -32,22 +33,16 @@ use crate::publish::supervisor::{Pending, Supervisor};
 use crate::record::{Form, Micros};
 use crate::roll;
 use crate::roll::test_faults::{self, Step};
-use crate::schema::{EXTRA, TableSchema};
+use crate::schema::TableSchema;
 use crate::status::{Observers, Readiness};
 use crate::table::{Flat, Spec, Tables, Template};
 
-const TABLE: &str = "visits";
+pub(super) const TABLE: &str = "visits";
+/// Name of the second table.
+pub(super) const SECOND: &str = "stays";
 const SCHEMA: &str = r#"{"type": "record", "name": "visits", "fields": [
     {"name": "id", "type": ["null", "string"], "default": null},
     {"name": "on", "type": ["null", "string"], "default": null}
-]}"#;
-
-/// The schema of sessions that have flat tables.
-const WITH_EVENTS: &str = r#"{"type": "record", "name": "visits", "fields": [
-    {"name": "id", "type": ["null", "string"], "default": null},
-    {"name": "on", "type": ["null", "string"], "default": null},
-    {"name": "events", "type": {"type": "array", "items": ["null",
-        {"type": "record", "name": "event", "fields": [{"name": "of", "type": "string"}]}]}}
 ]}"#;
 
 pub(super) static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
@@ -64,37 +59,17 @@ pub(super) struct Harness {
     pub(super) roll: roll::Options,
     pub(super) clock: Arc<ManualClock>,
     pub(super) table: Spec,
-    /// The flat table of its events, if there is one, and it is configured.
-    pub(super) flat: Option<Spec>,
+    /// The second table.
+    pub(super) second: Option<Spec>,
+    /// The flat tables of their events, if there are any, and they are configured.
+    pub(super) flat: Vec<Spec>,
     pub(super) is_flat: bool,
-    /// The file of the index, if the table has `dedup`.
+    /// The file of the index, if a table has `dedup`.
     pub(super) index: FakeFile,
     pub(super) max_rows: u64,
     /// Rows that a field must be in to become a column.
     pub(super) promote_after: Option<u64>,
     pub(super) staging: TempDir,
-}
-
-/// The contents of the lake.
-#[derive(Debug, Default)]
-pub(super) struct Landed {
-    /// Ids of rows, and how often each is there.
-    pub(super) rows: BTreeMap<String, u64>,
-    /// The values of `plan` in the column and in `_extra`, by id of the row.
-    pub(super) plans: BTreeMap<String, Vec<String>>,
-    /// Ids of rows in files that have the column.
-    pub(super) in_column: BTreeSet<String>,
-    /// Ids of lines in quarantine, and how often each is there.
-    pub(super) rejects: BTreeMap<String, u64>,
-    /// Ids of lines of bodies that were set aside whole. They are among the rejects.
-    pub(super) set_aside: BTreeSet<String>,
-    /// Positions of the rows of the flat table, by the id of their session's row.
-    pub(super) flat: BTreeMap<String, Vec<i64>>,
-    /// Rows, or lines of the quarantine, by file.
-    pub(super) files: BTreeMap<String, u64>,
-    /// Bytes by file.
-    sizes: BTreeMap<String, u64>,
-    pub(super) receipts: Vec<crate::lake::Receipt>,
 }
 
 impl Harness {
@@ -122,7 +97,8 @@ impl Harness {
             roll,
             clock: Arc::new(ManualClock::at(Micros(1_000_000_000))),
             table,
-            flat: None,
+            second: None,
+            flat: Vec::new(),
             is_flat: false,
             index: FakeFile::default(),
             max_rows: 1_000_000,
@@ -131,17 +107,35 @@ impl Harness {
         }
     }
 
-    /// Gives the table a list of events, and a flat table of it.
+    /// Gives the table the columns of [`SESSIONS`].
+    pub(super) fn with_sessions(&mut self) {
+        self.table.schema = Arc::new(TableSchema::parse(SESSIONS).expect("a schema"));
+    }
+
+    /// Adds a second table like the first one, which takes sessions.
+    pub(super) fn add_second(&mut self) {
+        self.with_sessions();
+        self.second = Some(Spec { name: SECOND.into(), ..self.table.clone() });
+    }
+
+    /// Gives each table a flat table of its events, when all else is said of them.
     pub(super) fn flatten(&mut self) {
-        self.table.schema = Arc::new(TableSchema::parse(WITH_EVENTS).expect("a schema"));
-        self.flat = Some(Flat::Events.spec(&self.table, &["id"]).expect("a flat table"));
+        self.with_sessions();
+        let flat = |spec: &Spec| Flat::Events.spec(spec, &["id"]).expect("a flat table");
+        self.flat = std::iter::once(&self.table).chain(&self.second).map(flat).collect();
         self.is_flat = true;
     }
 
-    /// Returns the table, and its flat table if that is configured.
+    /// Returns the tables, and their flat tables whether these are configured or not.
+    pub(super) fn all_tables(&self) -> Vec<Spec> {
+        std::iter::once(&self.table).chain(&self.second).chain(&self.flat).cloned().collect()
+    }
+
+    /// Returns the tables, and their flat tables if these are configured.
     pub(super) fn tables(&self) -> Tables {
-        let flat = self.flat.iter().filter(|_| self.is_flat);
-        Tables::new(std::iter::once(&self.table).chain(flat).cloned().collect()).expect("tables")
+        let mut all = self.all_tables();
+        all.retain(|spec| self.is_flat || !spec.rows.is_derived());
+        Tables::new(all).expect("tables")
     }
 
     pub(super) fn open(&self) -> Result<(Journal, Recovery), JournalError> {
@@ -152,7 +146,21 @@ impl Harness {
     /// panic, `!push` and `!finish` fail where their rows are taken in and where their roll is finished,
     /// and `!die` ends the process when it is decoded.
     pub(super) fn supervisor(&self, journal: &Journal, recovery: &Recovery) -> Supervisor {
-        let (disk, store) = (Arc::clone(&self.disk), self.store.clone());
+        self.supervisor_on(&self.disk, &self.index, journal, recovery)
+    }
+
+    /// Makes a supervisor of another state directory: one with `disk` and `index`.
+    pub(super) fn supervisor_on(
+        &self,
+        disk: &Arc<FakeDisk>,
+        index: &FakeFile,
+        journal: &Journal,
+        recovery: &Recovery,
+    ) -> Supervisor {
+        let lake_file = LakeFile::new(Arc::clone(disk) as _, &self.options.dir);
+        let promotion = self.promotion(&lake_file);
+        let dedup = self.dedup(disk, index, journal.node());
+        let (disk, store) = (Arc::clone(disk), self.store.clone());
         test_faults::set(journal.node(), Arc::new(move |step| fault(&step, &disk, &store)));
         Supervisor {
             options: self.roll,
@@ -163,14 +171,14 @@ impl Harness {
                 source_bytes: u64::MAX,
             },
             lake: Lake::on(Arc::new(self.store.clone()), self.part_bytes),
-            lake_file: LakeFile::new(self.disk.clone(), &self.options.dir),
+            lake_file,
             fence: Mutex::default(),
             asked: CancellationToken::new(),
             taking_apart: Mutex::default(),
             key: None,
             tables: self.tables(),
-            dedup: self.dedup(journal.node()),
-            promotion: self.promotion(),
+            dedup,
+            promotion,
             journal: journal.clone(),
             runtime: RUNTIME.handle().clone(),
             readiness: Arc::new(Readiness::new()),
@@ -183,25 +191,24 @@ impl Harness {
         }
     }
 
-    /// Opens the index, if the table has `dedup`. It dies with the disk.
-    fn dedup(&self, node: &str) -> Option<Arc<Index>> {
-        let window_ms = self.table.dedup_window_ms?;
+    /// Opens the index in `file`, if a table has `dedup`. It dies with the disk.
+    fn dedup(&self, disk: &Arc<FakeDisk>, file: &FakeFile, node: &str) -> Option<Arc<Index>> {
+        let tables = self.all_tables();
+        let window_ms = tables.iter().filter_map(|spec| spec.dedup_window_ms).max()?;
         let options = IndexOptions {
             window_us: i64::try_from(window_ms).expect("not for ever") * 1_000,
             max_rows: self.max_rows,
             memory_bytes: 1 << 26,
         };
-        let disk = Arc::clone(&self.disk);
-        self.index.dies_with(move || disk.is_off() || disk.is_gone());
-        Some(Arc::new(Index::on_fake(self.index.clone(), node, options)))
+        let disk = Arc::clone(disk);
+        file.dies_with(move || disk.is_off() || disk.is_gone());
+        Some(Arc::new(Index::on_fake(file.clone(), node, options)))
     }
 
     /// Returns the promotion of fields, if the table promotes.
-    fn promotion(&self) -> Option<Arc<Promotion>> {
+    fn promotion(&self, file: &LakeFile) -> Option<Arc<Promotion>> {
         let after = [(Arc::clone(&self.table.name), self.promote_after?)];
-        let tables = self.tables();
-        let file = LakeFile::new(self.disk.clone(), &self.options.dir);
-        Some(Arc::new(Promotion::open(&file, tables).ok()?.after(after.into())))
+        Some(Arc::new(Promotion::open(file, self.tables()).ok()?.after(after.into())))
     }
 
     /// Returns the memory of rolls that could not be made.
@@ -231,7 +238,16 @@ impl Harness {
         journal: &Journal,
         texts: &[String],
     ) -> Vec<Result<Receipt, AppendError>> {
-        let all = texts.iter().map(|text| journal.append(body(text)));
+        self.append_bodies(journal, texts.iter().map(|text| body(text)))
+    }
+
+    /// Appends bodies at a time.
+    pub(super) fn append_bodies(
+        &self,
+        journal: &Journal,
+        bodies: impl Iterator<Item = NewBody>,
+    ) -> Vec<Result<Receipt, AppendError>> {
+        let all = bodies.map(|body| journal.append(body));
         RUNTIME.block_on(futures::future::join_all(all))
     }
 
@@ -283,158 +299,6 @@ impl Harness {
     }
 }
 
-impl Landed {
-    fn add(&mut self, name: String, bytes: Bytes) {
-        if name == "_lake.json" || name.starts_with("_nodes/") || name.starts_with("_tables/") {
-            return;
-        }
-        if name.contains("/_delta_log/") || name.starts_with("visits/metadata/") {
-            return;
-        }
-        self.sizes.insert(name.clone(), bytes.len() as u64);
-        if name.starts_with("_receipts/") {
-            self.receipts.push(serde_json::from_slice(&bytes).expect("a receipt"));
-        } else if name.starts_with("_quarantine/") {
-            let text = String::from_utf8(bytes.to_vec()).expect("text");
-            let mut lines = 0;
-            for line in text.lines() {
-                let entry: QuarantineEntry = serde_json::from_str(line).expect("an entry");
-                let texts = entry.texts().expect("texts");
-                let [raw] = &texts[..] else { panic!("several lines: {line}") };
-                let raw = String::from_utf8(raw.to_vec()).expect("text");
-                let whole = entry.code.as_deref() == Some("set_aside");
-                assert!(whole || raw.lines().count() == 1, "{raw}");
-                assert_eq!(entry.lines, raw.lines().count() as u64, "{line}");
-                lines += entry.lines;
-                for line in raw.lines() {
-                    let id = line.split('"').nth(3).expect("an id").to_owned();
-                    *self.rejects.entry(id.clone()).or_default() += 1;
-                    self.set_aside.extend(whole.then_some(id));
-                }
-            }
-            self.files.insert(name, lines);
-        } else {
-            let batches = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("Parquet").build();
-            let mut rows = 0;
-            for batch in batches.expect("Parquet") {
-                let batch = batch.expect("rows");
-                if name.starts_with(FLAT_FOLDER) {
-                    rows += self.add_flat(&batch);
-                    continue;
-                }
-                let ids = batch.column_by_name("id").expect("a column").as_string::<i32>().clone();
-                self.add_plans(&batch, &ids);
-                for id in ids.iter() {
-                    *self.rows.entry(id.expect("not null").to_owned()).or_default() += 1;
-                }
-                rows += ids.len() as u64;
-            }
-            self.files.insert(name, rows);
-        }
-    }
-
-    fn add_flat(&mut self, batch: &RecordBatch) -> u64 {
-        let text =
-            |name: &str| batch.column_by_name(name).expect("a column").as_string::<i32>().clone();
-        let (ids, of) = (text("sessionId"), text("of"));
-        let positions = batch.column_by_name("position").expect("a column");
-        let positions = positions.as_primitive::<arrow::datatypes::Int64Type>();
-        for row in 0..batch.num_rows() {
-            let (id, position) = (ids.value(row), positions.value(row));
-            assert_eq!(of.value(row), format!("{id}/{position}"), "a row of another session");
-            self.flat.entry(id.to_owned()).or_default().push(position);
-        }
-        batch.num_rows() as u64
-    }
-
-    /// Checks that each session has all of its flat rows, as often as it is there itself; or, if rolls were
-    /// sealed without the flat table, none.
-    pub(super) fn check_flat(&mut self, always: bool) {
-        self.flat.values_mut().for_each(|positions| positions.sort_unstable());
-        for (id, count) in &self.rows {
-            let times = usize::try_from(*count).expect("a few");
-            let (found, mut expected) = (self.flat.get(id), rows_of_events(id).repeat(times));
-            expected.sort_unstable();
-            let found: &[i64] = found.map_or(&[], Vec::as_slice);
-            let none = !always && found.is_empty();
-            assert!(none || found == expected, "{id} has {found:?} for {expected:?}");
-        }
-        let strange = self.flat.keys().find(|id| !self.rows.contains_key(*id));
-        assert_eq!(strange, None, "flat rows of no session");
-    }
-
-    fn add_plans(&mut self, batch: &RecordBatch, ids: &StringArray) {
-        let column = batch.column_by_name("plan");
-        let extras = batch.column_by_name(EXTRA).expect("a column").as_string::<i32>();
-        for (row, id) in ids.iter().enumerate() {
-            let id = id.expect("not null").to_owned();
-            let mut plans = Vec::new();
-            if let Some(column) = column.filter(|column| column.is_valid(row)) {
-                let text = |column: &StringArray| column.value(row).to_owned();
-                plans.push(column.as_string_opt::<i32>().map_or("no text".to_owned(), text));
-            }
-            if extras.is_valid(row) {
-                let extra: serde_json::Value =
-                    serde_json::from_str(extras.value(row)).expect("JSON");
-                plans.extend(extra["/plan"].as_str().map(str::to_owned));
-            }
-            self.in_column.extend(column.map(|_| id.clone()));
-            self.plans.insert(id, plans);
-        }
-    }
-
-    /// Returns how often a line is in the lake, as a row or in quarantine.
-    pub(super) fn count(&self, id: &str) -> u64 {
-        let of = |ids: &BTreeMap<String, u64>| ids.get(id).copied().unwrap_or_default();
-        of(&self.rows) + of(&self.rejects)
-    }
-
-    /// Holds the sizes in receipts against those of the files.
-    pub(super) fn check_sizes(&self) {
-        for table in self.receipts.iter().flat_map(|receipt| &receipt.tables) {
-            for file in &table.files {
-                assert_eq!(self.sizes.get(&file.path), Some(&file.bytes), "{}", file.path);
-            }
-            if let Some(file) = &table.quarantine {
-                assert_eq!(self.sizes.get(&file.path), Some(&file.bytes), "{}", file.path);
-            }
-        }
-    }
-
-    /// Holds receipts against files and against one another.
-    pub(super) fn check_receipts(&self) {
-        let mut accounted = BTreeMap::new();
-        let mut next_seq = 1;
-        for receipt in &self.receipts {
-            let accounted_for = receipt.rows + receipt.rejects + receipt.doubled;
-            assert_eq!(receipt.lines, accounted_for, "{receipt:?}");
-            let doubled: u64 = receipt.tables.iter().map(|table| table.doubled).sum();
-            assert_eq!(doubled, receipt.doubled, "{receipt:?}");
-            for lost in &receipt.lost {
-                if lost.first_seq == next_seq {
-                    next_seq = next_seq.max(lost.last_seq + 1);
-                }
-            }
-            assert!(receipt.first_seq <= next_seq, "a gap before {receipt:?}");
-            assert!(receipt.last_seq + 1 >= next_seq, "accounted for twice: {receipt:?}");
-            next_seq = receipt.last_seq + 1;
-            let (mut rows, mut rejects) = (0, 0);
-            for table in &receipt.tables {
-                for file in &table.files {
-                    rows += if table.derived { 0 } else { file.rows };
-                    assert_eq!(accounted.insert(file.path.clone(), file.rows), None);
-                }
-                if let Some(file) = &table.quarantine {
-                    rejects += file.entries;
-                    assert_eq!(accounted.insert(file.path.clone(), file.entries), None);
-                }
-            }
-            assert_eq!((rows, rejects), (receipt.rows, receipt.rejects), "{receipt:?}");
-        }
-        assert_eq!(accounted, self.files, "files and receipts differ");
-    }
-}
-
 /// Publishes until the journal is closed and drained, or the process is dead.
 pub(super) fn land(supervisor: &Supervisor, disk: &FakeDisk) -> anyhow::Result<()> {
     loop {
@@ -450,41 +314,6 @@ pub(super) fn land(supervisor: &Supervisor, disk: &FakeDisk) -> anyhow::Result<(
             return Err(error);
         }
     }
-}
-
-/// Returns a document as a line, or with `broken` a line that is none.
-pub(super) fn line(id: &str, day: u64, broken: bool) -> String {
-    let end = if broken { "" } else { "}" };
-    format!("{{\"id\":\"{id}\",\"on\":\"{day}\"{end}\n")
-}
-
-/// The folder of the flat table.
-pub(super) const FLAT_FOLDER: &str = "visits_events/";
-
-/// Returns a document with events as a line; broken as [`line`] makes it.
-pub(super) fn line_with_events(id: &str, day: u64, broken: bool) -> String {
-    let event = |position| match position {
-        1 => "null".to_owned(),
-        _ => format!("{{\"of\":\"{id}/{position}\"}}"),
-    };
-    let events: Vec<String> = (0..events_of(id)).map(event).collect();
-    let end = if broken { "" } else { "}" };
-    format!("{{\"id\":\"{id}\",\"on\":\"{day}\",\"events\":[{}]{end}\n", events.join(","))
-}
-
-/// Returns the number of a document's events, of which the second is null.
-fn events_of(id: &str) -> i64 {
-    id.bytes().map(i64::from).sum::<i64>() % 4
-}
-
-/// Returns the positions of a document's events in the flat table.
-fn rows_of_events(id: &str) -> Vec<i64> {
-    (0..events_of(id)).filter(|position| *position != 1).collect()
-}
-
-/// Returns the document with a field that no column has, whose value is the id.
-pub(super) fn with_plan(line: &str, id: &str) -> String {
-    line.replacen(",\"on\"", &format!(",\"plan\":\"{id}\",\"on\""), 1)
 }
 
 /// The fault of a step of a body, if it has one.
@@ -517,8 +346,13 @@ fn fault(step: &Step<'_>, disk: &FakeDisk, store: &FakeStore) -> anyhow::Result<
 }
 
 fn body(text: &str) -> NewBody {
+    body_of(TABLE, text)
+}
+
+/// Returns a body that was sent to `table`.
+pub(super) fn body_of(table: &str, text: &str) -> NewBody {
     NewBody {
-        table: TABLE.into(),
+        table: table.into(),
         form: Form::Ndjson,
         first_line: 1,
         bytes: Bytes::copy_from_slice(text.as_bytes()),

@@ -2,12 +2,13 @@
 
 mod apart;
 mod doubles;
-mod doubles_search;
 mod engine;
 mod events;
 mod formats;
 mod harness;
 mod identity;
+mod landed;
+mod lines;
 mod partitions;
 mod promotion;
 mod regressions;

@@ -37,11 +37,10 @@ const STEPS: u64 = 4_000;
 /// Attempts that a process makes while it ends, as one that may wait no longer.
 const LAST_ATTEMPTS: usize = 3;
 
-/// The table, where its log is.
+/// The tables, where their logs are.
 #[derive(Clone)]
 pub(super) struct Place {
-    table: Spec,
-    flat: Option<Spec>,
+    tables: Vec<Spec>,
     objects: Arc<InMemory>,
     catalog: Arc<FakeCatalog>,
 }
@@ -50,11 +49,15 @@ impl Place {
     pub(super) fn of(harness: &Harness, seed: u64) -> Place {
         let objects = Arc::clone(&harness.store.objects);
         let catalog = FakeCatalog::new(seed, Arc::clone(&objects));
-        Place { table: harness.table.clone(), flat: harness.flat.clone(), objects, catalog }
+        Place { tables: harness.all_tables(), objects, catalog }
+    }
+
+    fn format(&self) -> Format {
+        self.tables[0].format
     }
 
     pub(super) fn has_log(&self) -> bool {
-        self.table.format != Format::Plain
+        self.format() != Format::Plain
     }
 
     pub(super) fn faults(&self) -> Faults {
@@ -63,7 +66,7 @@ impl Place {
 
     /// Lets the catalog fail as in a new life.
     pub(super) fn plan_faults(&self, dice: &mut Dice) {
-        if self.table.format == Format::Iceberg {
+        if self.format() == Format::Iceberg {
             self.catalog.inject_faults([0, 2, 5, 10][dice.below(4) as usize]);
             if dice.one_in(6) {
                 self.catalog.go_away(dice.below(60));
@@ -71,12 +74,11 @@ impl Place {
         }
     }
 
-    /// Returns the table as a process has it that comes to the lake by `store`; `None` if it is plain.
+    /// Returns the tables as a process has it that comes to the lake by `store`; `None` if it is plain.
     fn log_tables(&self, store: &FakeStore) -> Option<LogTables> {
         let lake = Lake::on(Arc::new(store.clone()), 1 << 20);
         let client = self.catalog.client(Arc::new(SystemClock));
-        let tables = std::iter::once(&self.table).chain(&self.flat).cloned().collect();
-        let tables = Tables::new(tables).expect("tables");
+        let tables = Tables::new(self.tables.clone()).expect("tables");
         LogTables::in_catalog(&lake, tables.specs(), Some(&client), RUNTIME.handle())
             .expect("a name")
     }
@@ -98,7 +100,7 @@ impl Place {
 
     /// Returns the paths that each commit to a table has added, from the folder of the table.
     fn added(&self, harness: &Harness, table: &str) -> Vec<Vec<String>> {
-        match self.table.format {
+        match self.format() {
             Format::Plain => Vec::new(),
             Format::Delta => added_by_delta(harness, table),
             Format::Iceberg => {
@@ -182,12 +184,13 @@ impl Kept {
             let is_same = found == Some(bytes) || found.is_some() && name.ends_with(".parquet");
             assert!(is_same, "{name} is not as it was");
         }
+        let tables = harness.all_tables();
         let is_kept = |name: &str| {
             let is_log = name.contains("/_delta_log/");
             name.starts_with("lake/_receipts/")
                 || is_log && name.ends_with(".json")
                 || !is_log
-                    && (name.starts_with("lake/visits/") || name.starts_with("lake/visits_events/"))
+                    && tables.iter().any(|spec| name.starts_with(&format!("lake/{}/", spec.name)))
         };
         self.0 = now.into_iter().filter(|(name, _)| is_kept(name)).collect();
     }
@@ -204,8 +207,7 @@ pub(super) fn check(harness: &Harness, place: &Place) -> u64 {
     for node in tables.nodes().expect("no faults") {
         tables.commit_all(&node).expect("committed");
     }
-    let flat = place.flat.as_ref().map_or(0, |flat| check_table(harness, place, &flat.name));
-    check_table(harness, place, &place.table.name) + flat
+    place.tables.iter().map(|spec| check_table(harness, place, &spec.name)).sum()
 }
 
 /// Checks the log of one table against the receipts. Returns the number of commits.

@@ -1,7 +1,5 @@
 """Flat tables held against the lists that they are made of, by DuckDB and row by row."""
 
-import json
-
 from .lake import TABLE
 
 TABLES = ("user_actions", "user_events", "user_errors", "user_properties")
@@ -10,6 +8,8 @@ LISTS = {"user_actions": "userActions", "user_events": "events", "user_errors": 
 KEYS = ("tenantId", "userSessionId", "partNumber")
 LINEAGE = ("_ingest_time", "_ingest_id")
 TYPES = ("string", "long", "double", "date")
+# The columns that tell the lists of a flat table apart.
+PLACE = {"user_properties": ("level", "actionPosition", "type")}
 
 
 def columns(lake, table, source):
@@ -106,40 +106,44 @@ def check(lake, table, source=None):
 
 def check_unique(lake, table, source):
     """The ids of rows that the documentation names are unique."""
-    key = ["_ingest_id", "position"]
-    key += ["level", "actionPosition", "type"] if table == "user_properties" else []
+    key = ["_ingest_id", *PLACE.get(table, ()), "position"]
     query = f"SELECT {quoted(key)} FROM {source(table)} GROUP BY ALL HAVING count(*) > 1 LIMIT 3"
     assert lake.connection.execute(query).fetchall() == [], table
 
 
 def check_extra(lake, table, source):
     """`_extra` of a flat table is the session's, from the element's pointer on."""
-    wanted = {}
-    query = f'SELECT "_ingest_id", "_extra" FROM {source(TABLE)} WHERE "_extra" IS NOT NULL'
-    for row, extra in lake.connection.execute(query).fetchall():
-        for pointer, value in json.loads(extra).items():
-            found = element(table, pointer.split("/")[1:])
-            if found is not None:
-                (*place, rest) = found
-                wanted.setdefault((row, *place), {})["/" + "/".join(rest)] = value
-    key = ["_ingest_id"]
-    key += ["level", "actionPosition", "type"] if table == "user_properties" else []
-    query = f'SELECT {quoted([*key, "position"])}, "_extra" FROM {source(table)}'
-    there = {tuple(row[:-1]): row[-1] for row in lake.connection.execute(query).fetchall()}
-    found = {place: json.loads(extra) for place, extra in there.items() if extra is not None}
+    key = ["_ingest_id", *PLACE.get(table, ()), "position"]
+    wanted = f"SELECT {quoted(key)}, rest, value FROM ({in_elements(table, source(TABLE))})"
+    there = f"SELECT {quoted(key)}, * EXCLUDE ({quoted(key)}) FROM {source(table)}"
+    members = "unnest(json_keys(_extra)) AS rest, CAST(unnest(json_extract(_extra, '$.*')) AS VARCHAR) AS value"
+    found = f"SELECT {quoted(key)}, {members} FROM ({there}) WHERE _extra IS NOT NULL"
     # What is of an element that is no record has no row.
-    assert found == {place: value for place, value in wanted.items() if place in there}, table
+    same = " AND ".join(f't."{name}" IS NOT DISTINCT FROM w."{name}"' for name in key)
+    wanted = f"SELECT * FROM ({wanted}) w WHERE EXISTS (SELECT 1 FROM ({there}) t WHERE {same})"
+    same_rows(lake.connection, found, wanted, f"_extra of {table} and that of its list")
+    empty = lake.connection.execute(f"SELECT count(*) FROM {source(table)} WHERE json_array_length(json_keys(_extra)) = 0")
+    assert empty.fetchone() == (0,), table
 
 
-def element(table, parts):
-    """The place of a row of a flat table that a pointer leads into, and the rest of the pointer."""
+def in_elements(table, parent):
+    """The query of the members of `_extra` that lie in elements of a flat table's list, with their places."""
+    members = "unnest(json_keys(_extra)) AS pointer, CAST(unnest(json_extract(_extra, '$.*')) AS VARCHAR) AS value"
+    members = f"SELECT _ingest_id, {members} FROM {parent} WHERE _extra IS NOT NULL"
     if table in LISTS:
-        is_in = len(parts) > 2 and parts[0] == LISTS[table] and parts[1].isdigit()
-        return (int(parts[1]), parts[2:]) if is_in else None
-    level, action = "session", None
-    if len(parts) > 2 and parts[0] == "userActions" and parts[1].isdigit():
-        level, action, parts = "action", int(parts[1]), parts[2:]
-    kinds = {f"{kind}Properties": kind for kind in TYPES}
-    if len(parts) > 2 and parts[0] in kinds and parts[1].isdigit():
-        return (level, action, kinds[parts[0]], int(parts[1]), parts[2:])
-    return None
+        pointer, groups = f"^/{LISTS[table]}/([0-9]+)(/.*)$", ("position", "rest")
+    else:
+        pointer = f"^/(?:userActions/([0-9]+)/)?({'|'.join(TYPES)})Properties/([0-9]+)(/.*)$"
+        groups = ("actionPosition", "type", "position", "rest")
+    # `.` is any character, a new line too.
+    parsed = f"regexp_extract(pointer, '(?s){pointer}', {list(groups)})"
+    position = "CAST(hit.position AS BIGINT) AS position, hit.rest AS rest, value"
+    if table in LISTS:
+        columns = position
+    else:
+        columns = (
+            "CASE WHEN hit.\"actionPosition\" = '' THEN 'session' ELSE 'action' END AS level, "
+            "TRY_CAST(hit.\"actionPosition\" AS BIGINT) AS \"actionPosition\", hit.type AS type, " + position
+        )
+    inner = f"SELECT _ingest_id, {parsed} AS hit, value FROM ({members}) WHERE regexp_full_match(pointer, '(?s){pointer}')"
+    return f"SELECT _ingest_id, {columns} FROM ({inner})"
