@@ -527,14 +527,20 @@ def agree_with_flat_tables(connection, lake):
         assert connection.execute(f"SELECT count(*) FROM {view}").fetchone()[0] > 100, view
 
 
+def land_many(folder, count, at=None, *flags):
+    """Has a lake with flat tables land drifted sessions in two imports. Returns it and the number of sessions."""
+    lake = Lake(at or LocalStore(folder).lake("lake"))
+    first, later, sessions = drifted(folder, count, 7)
+    flags = ["--lake", lake.at.uri, "--flat-tables", ",".join(FLAT), *flags]
+    land(folder, first, "first.ndjson", *flags, env=lake.at.env)
+    land(folder, later, "later.ndjson", *flags, env=lake.at.env)
+    return lake, sessions
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_a_hundred_thousand_sessions(tmp_path):
-    lake = Lake(LocalStore(tmp_path).lake("lake"))
-    first, later, sessions = drifted(tmp_path, MANY, 7)
-    flags = ["--lake", lake.at.uri, "--flat-tables", ",".join(FLAT)]
-    land(tmp_path, first, "first.ndjson", *flags)
-    land(tmp_path, later, "later.ndjson", *flags)
+    lake, sessions = land_many(tmp_path, MANY)
     connection = connect()
     connection.execute(printed(tmp_path, lake, "duckdb", "plain"))
     agree_with_flat_tables(connection, lake)
@@ -555,3 +561,32 @@ def test_a_hundred_thousand_sessions(tmp_path):
 
 def literal(day):
     return "NULL" if day is None else f"'{day}'"
+
+
+@pytest.mark.soak
+@pytest.mark.spark
+@pytest.mark.timeout(7200)
+def test_spark_agrees_with_flat_tables(spark, tmp_path):
+    """As DuckDB's views, which see above: Spark writes its views as files, and DuckDB compares them."""
+    lake, _ = land_many(tmp_path, MANY // 10)
+    made = []
+    spark_harness.reach(spark, lake.at)
+    for statement in printed(tmp_path, lake, "spark", "plain").split(";\n"):
+        if statement.strip():
+            spark.sql(statement)
+            made += re.findall(r"TEMPORARY VIEW `(\w+)`", statement)
+    lake.connection.execute(printed(tmp_path, lake, "duckdb", "plain"))
+    latest = lake.connection.execute("CREATE TABLE latest AS SELECT _ingest_id FROM user_sessions_latest")
+    assert latest.fetchone()[0] > MANY // 10
+    spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+    for view in FLAT:
+        spark.table(view).write.parquet(str(tmp_path / f"of-spark-{view}"))
+        shown = f"read_parquet('{tmp_path}/of-spark-{view}/*.parquet')"
+        names = [name for name, *_ in lake.connection.execute(f"DESCRIBE SELECT * FROM {shown}").fetchall()]
+        names = ", ".join(f'"{name}"' for name in names if name not in ("_extra", "date"))
+        members = "list_sort(list_zip(json_keys(_extra), CAST(json_extract(_extra, '$.*') AS VARCHAR[])))"
+        files = f"read_parquet('{lake.uri(view)}/*/*.parquet', hive_partitioning=true, union_by_name=true)"
+        kept = f"SELECT {names}, {members} FROM {files} WHERE _ingest_id IN (SELECT _ingest_id FROM latest)"
+        same_rows(lake.connection, kept, f"SELECT {names}, {members} FROM {shown}", f"{view} and Spark's view")
+    for view in made:
+        spark.catalog.dropTempView(view)

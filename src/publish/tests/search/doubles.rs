@@ -83,8 +83,8 @@ impl Doubles {
 
     /// Returns the numbers of the sessions that a body has besides its own lines.
     pub(super) fn sessions(&mut self) -> Vec<u64> {
-        let count = if self.has_sessions { self.dice.below(5) } else { 0 };
-        (0..count).map(|_| self.dice.below(40)).collect()
+        let count = if self.has_sessions { self.dice.below(7) } else { 0 };
+        (0..count).map(|_| self.dice.below(30)).collect()
     }
 
     /// Time passes, settings change, and faults are planned.
