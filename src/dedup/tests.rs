@@ -156,6 +156,18 @@ fn rolls_that_left_the_window_go_when_they_are_a_quarter_and_the_oldest_ones_whe
 }
 
 #[test]
+fn a_list_of_several_tables_is_written_in_the_order_of_bodies() {
+    let (mut mixed, mut in_order) = (LeftOut::default(), LeftOut::default());
+    let rows = [(1, 0, None), (1, 4, Some(Seq(1))), (2, 0, None), (3, 1, Some(Seq(2)))];
+    for (at, mixed_at) in [2, 0, 3, 1].into_iter().enumerate() {
+        let ((body, row, first), (other, its_row, its_first)) = (rows[at], rows[mixed_at]);
+        in_order.add(Seq(body), row, first);
+        mixed.add(Seq(other), its_row, its_first);
+    }
+    assert_eq!(LeftOut::from_text(&mixed.to_text().unwrap()).unwrap(), in_order);
+}
+
+#[test]
 fn lists_are_read_as_they_were_written_and_others_are_refused() {
     let mut list = LeftOut::default();
     assert_eq!(LeftOut::from_text(&list.to_text().unwrap()).unwrap(), list);

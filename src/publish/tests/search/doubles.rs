@@ -41,7 +41,11 @@ impl Doubles {
         let has_second = harness.second.is_some();
         let mut window = |on| on && !dice.one_in(3);
         let on = [window(true), window(has_second)];
-        let windows_ms = on.map(|on| on.then(|| [DAY_MS, DAY_MS / 3][dice.below(2) as usize]));
+        let mut windows_ms = on.map(|on| on.then(|| [DAY_MS, DAY_MS / 3][dice.below(2) as usize]));
+        if on == [true; 2] {
+            // Two tables have two windows.
+            windows_ms[1] = windows_ms[0].map(|ms| if ms == DAY_MS { DAY_MS / 3 } else { DAY_MS });
+        }
         let is_on = on.contains(&true);
         if is_on {
             harness.with_sessions();
