@@ -98,7 +98,7 @@ fn main() -> Outcome<()> {
     run("no statistics", &none)?;
     run("no dictionaries", &from().set_dictionary_enabled(false).build())?;
 
-    let columns = parquet::arrow::ArrowSchemaConverter::new().convert(&layout.arrow)?;
+    let columns = parquet::arrow::ArrowSchemaConverter::new().convert(&layout.batches)?;
     for (name, physical, encoding) in [
         ("longs by delta", parquet::basic::Type::INT64, Encoding::DELTA_BINARY_PACKED),
         ("longs plain", parquet::basic::Type::INT64, Encoding::PLAIN),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray as Times};
 use arrow::error::ArrowError;
 
+use crate::columnar::folded::column_of_table;
 use crate::columnar::values::{strings, timestamps};
 use crate::table::hive_path::NULL_PARTITION;
 use crate::table::partition::overflow::show_time;
@@ -14,12 +15,12 @@ use crate::table::partition::{Part, Template};
 const MAX_RENDERED_TIMES: usize = 10_000;
 
 /// The columns of a template's placeholders, in their order.
-pub(super) struct Columns<'a>(Vec<Column<'a>>);
+pub(super) struct Columns(Vec<Column>);
 
 /// The column of a placeholder.
-enum Column<'a> {
-    Text(&'a StringArray),
-    Time { micros: &'a Times, unit_us: i64 },
+enum Column {
+    Text(StringArray),
+    Time { micros: Times, unit_us: i64 },
 }
 
 /// Rows of a batch with equal values, times by the unit that their format shows.
@@ -32,22 +33,20 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 pub(super) struct RenderedTimes(HashMap<(usize, i64), String>);
 
-impl<'a> Columns<'a> {
+impl Columns {
     /// Finds the columns of `template` in `batch`.
     ///
     /// # Errors
     /// The batch has another schema than the template was checked against.
-    pub(super) fn of(
-        template: &Template,
-        batch: &'a RecordBatch,
-    ) -> Result<Columns<'a>, ArrowError> {
+    pub(super) fn of(template: &Template, batch: &RecordBatch) -> Result<Columns, ArrowError> {
         let mut columns = Vec::new();
         for part in template.segments.iter().flat_map(|s| &s.parts) {
             match part {
                 Part::Literal(_) => {}
                 Part::Text { column } => {
-                    let text = strings(column_at(batch, *column)?);
-                    columns.push(Column::Text(text.ok_or_else(|| wrong(*column))?));
+                    let array = column_at(batch, *column)?;
+                    let text = strings(array.as_ref()).ok_or_else(|| wrong(*column))?;
+                    columns.push(Column::Text(text.clone()));
                 }
                 Part::Time { column, unit_us, .. } => {
                     let micros = times_at(batch, *column)?;
@@ -106,7 +105,7 @@ impl RenderedTimes {
     pub(super) fn render(
         &mut self,
         template: &Template,
-        columns: &Columns<'_>,
+        columns: &Columns,
         group: &Group,
     ) -> Vec<Option<String>> {
         let (columns, row) = (&columns.0, group.first);
@@ -150,16 +149,17 @@ impl RenderedTimes {
     }
 }
 
-/// Returns the times in a column of `batch`.
+/// Returns the times in a column of the table of `batch`.
 ///
 /// # Errors
 /// There is no such column of times.
-pub(super) fn times_at(batch: &RecordBatch, column: usize) -> Result<&Times, ArrowError> {
-    timestamps(column_at(batch, column)?).ok_or_else(|| wrong(column))
+pub(super) fn times_at(batch: &RecordBatch, column: usize) -> Result<Times, ArrowError> {
+    let array = column_at(batch, column)?;
+    timestamps(array.as_ref()).cloned().ok_or_else(|| wrong(column))
 }
 
-fn column_at(batch: &RecordBatch, column: usize) -> Result<&ArrayRef, ArrowError> {
-    batch.columns().get(column).ok_or_else(|| wrong(column))
+fn column_at(batch: &RecordBatch, column: usize) -> Result<ArrayRef, ArrowError> {
+    column_of_table(batch, column)?.ok_or_else(|| wrong(column))
 }
 
 fn wrong(column: usize) -> ArrowError {

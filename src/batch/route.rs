@@ -175,7 +175,7 @@ impl Router {
                 let opens = slots.get(at).is_some_and(|slot| {
                     slot.open || {
                         let times = columns.times(row);
-                        let distance = match sessions {
+                        let distance = match &sessions {
                             Some(sessions) => {
                                 let session = sessions.is_valid(row).then(|| sessions.value(row));
                                 times.map(|time| Distance::of_element(time, session)).max()

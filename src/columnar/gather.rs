@@ -21,6 +21,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 
 use crate::columnar::null_arrays::null_array;
+use crate::columnar::run_ends;
 
 /// Consecutive rows of one batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +130,7 @@ impl SourceColumn {
             DataType::Struct(fields) => {
                 fields.iter().map(|f| SourceColumn::new(f.data_type())).collect()
             }
+            DataType::RunEndEncoded(_, values) => vec![SourceColumn::new(values.data_type())],
             DataType::List(element) | DataType::Map(element, _) => {
                 vec![SourceColumn::new(element.data_type())]
             }
@@ -154,6 +156,11 @@ impl SourceColumn {
             DataType::Map(_, _) => {
                 let entries: ArrayRef = Arc::new(array.as_map().entries().clone());
                 self.below.iter_mut().for_each(|below| below.push(&entries));
+            }
+            DataType::RunEndEncoded(_, _) => {
+                if let Some(runs) = run_ends::runs(array) {
+                    self.below.iter_mut().for_each(|below| below.push(runs.values()));
+                }
             }
             _ => {}
         }
@@ -206,6 +213,10 @@ impl SourceColumn {
                 let (pairs, nulls) = (self.below(&inner)?, self.validity(runs, len)?);
                 let pairs = pairs.as_struct().clone();
                 Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted)?)
+            }
+            DataType::RunEndEncoded(_, _) => {
+                let (inner, rows) = runs_of_values(&self.arrays, runs)?;
+                run_ends::encode(&self.below(&inner)?, rows)?
             }
             // No schema compiles to another type: correct is enough.
             _ => {
@@ -308,6 +319,45 @@ impl SourceColumn {
         }
         Ok(Some(NullBuffer::new(valid.finish())).filter(|nulls| nulls.null_count() > 0))
     }
+}
+
+/// Returns the runs of values, and the rows of each, that `wanted` rows of run-end encoded arrays have.
+fn runs_of_values(
+    arrays: &[ArrayRef],
+    wanted: &[Run],
+) -> Result<(Vec<Run>, Vec<usize>), ArrowError> {
+    let wrong = || wrong("runs of no batch");
+    let (mut inner, mut times): (Vec<Run>, Vec<usize>) = (Vec::new(), Vec::new());
+    for run in wanted.iter().filter(|run| !run.rows.is_empty()) {
+        let array =
+            arrays.get(run.batch).and_then(|array| run_ends::runs(array)).ok_or_else(wrong)?;
+        let ends = array.run_ends();
+        let end_of = |at: usize| {
+            let end = ends.values().get(at).map(|end| *end as usize - ends.offset());
+            end.ok_or_else(wrong)
+        };
+        let mut row = run.rows.start;
+        let mut at = array.get_physical_index(row);
+        while row < run.rows.end {
+            let end = end_of(at)?.min(run.rows.end);
+            match inner.last_mut().zip(times.last_mut()) {
+                // The rest of a session whose rows lie in several places.
+                Some((before, times)) if before.batch == run.batch && before.rows.end == at + 1 => {
+                    *times += end - row;
+                }
+                Some((before, _)) if before.batch == run.batch && before.rows.end == at => {
+                    before.rows.end = at + 1;
+                    times.push(end - row);
+                }
+                _ => {
+                    inner.push(Run { batch: run.batch, rows: at..at + 1 });
+                    times.push(end - row);
+                }
+            }
+            (row, at) = (end, at + 1);
+        }
+    }
+    Ok((inner, times))
 }
 
 fn append(to: &mut BooleanBufferBuilder, from: &BooleanBuffer, rows: &Range<usize>) {

@@ -10,6 +10,7 @@
 //! | `null_arrays` | an array of nulls that takes no memory |
 //! | `sizes` | bytes in memory, of rows, and in plain pages |
 //! | [`gather`] | rows of several batches, copied in runs |
+//! | `run_ends`, `folded` | (nothing: what a flat table repeats of the session, of any type) |
 //! | `repeat` | rows repeated, if flat tables may have it of the session |
 //! | `spill_format` | bytes of a spilled batch |
 //! | `projection` | leaves below it, if it is nested |
@@ -25,6 +26,7 @@
 pub(crate) mod builders;
 pub(crate) mod compare;
 pub(crate) mod describe;
+pub(crate) mod folded;
 mod forms;
 pub mod gather;
 pub(crate) mod lists;
@@ -34,6 +36,7 @@ pub(crate) mod projection;
 pub(crate) mod repeat;
 pub(crate) mod rewrite;
 pub(crate) mod row_bytes;
+mod run_ends;
 pub(crate) mod sizes;
 pub(crate) mod spill_format;
 pub mod statistics;

@@ -17,6 +17,8 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffe
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::error::ArrowError;
 
+use super::run_ends;
+
 /// The shared zeros. They are so many that the allocator maps them, as it does with any larger
 /// allocation: zeros of the system that nobody touches take no memory.
 static ZEROS: LazyLock<Buffer> = LazyLock::new(|| fresh_zeros(SHARED_BYTES));
@@ -70,6 +72,11 @@ pub(crate) fn null_array(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowE
         DataType::Map(entries, sorted) => {
             let none = null_array(entries.data_type(), 0)?.as_struct().clone();
             Arc::new(MapArray::try_new(Arc::clone(entries), offsets(), none, nulls(), *sorted)?)
+        }
+        DataType::RunEndEncoded(_, values) => {
+            let one = usize::from(len > 0);
+            let rows = (len > 0).then_some(len);
+            run_ends::encode(&null_array(values.data_type(), one)?, rows)?
         }
         // No schema compiles to another type: correct is enough.
         _ => new_null_array(kind, len),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::DataType;
 
+use super::run_ends;
 use crate::schema::Kind;
 
 /// Memory of an array besides its buffers: its struct, theirs, and the overhead of the allocator.
@@ -41,6 +42,9 @@ pub(super) fn array_bytes(array: &ArrayRef) -> usize {
             let offsets = map.offsets().inner().inner().capacity();
             validity() + offsets + entries + map.keys().len() * ELEMENT_BYTES
         }
+        DataType::RunEndEncoded(_, _) => run_ends::runs(array).map_or(0, |runs| {
+            runs.run_ends().inner().inner().capacity() + array_bytes(runs.values())
+        }),
         _ => array.get_buffer_memory_size(),
     }
 }
@@ -79,6 +83,10 @@ pub(super) fn part_bytes(array: &ArrayRef, rows: &Range<usize>) -> usize {
                 rows.len() * 4 + between(array.as_string::<i32>().value_offsets()).len()
             }
             DataType::Boolean => rows.len().div_ceil(8),
+            DataType::RunEndEncoded(_, _) => run_ends::runs(array).map_or(0, |runs| {
+                let values = run_ends::values_of(runs, rows);
+                values.len() * 4 + part_bytes(runs.values(), &values)
+            }),
             _ => rows.len() * 8,
         }
 }

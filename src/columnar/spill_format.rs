@@ -11,6 +11,7 @@
 //!        list:   offsets │ array of the elements
 //!        map:    offsets │ array of the keys │ array of the values
 //!        record: array of each member
+//!        runs:   number of runs (u64) │ rows of each (i32) │ array of the values
 //! ```
 //! Numbers are little-endian on every machine that this is built for, and the process that writes a
 //! file is the one that reads it. Every part begins at a multiple of 8, so that the arrays of a
@@ -33,6 +34,7 @@ use arrow::datatypes::{
     ToByteSlice as _,
 };
 
+use super::run_ends;
 use crate::columnar::null_arrays::null_array;
 
 const NULL: u64 = 0;
@@ -95,6 +97,13 @@ fn array(array: &ArrayRef, out: &mut Vec<u8>) -> anyhow::Result<()> {
             let (first, last) = offsets(map.offsets(), out);
             self::array(&map.keys().slice(first, last - first), out)?;
             self::array(&map.values().slice(first, last - first), out)?;
+        }
+        DataType::RunEndEncoded(_, _) => {
+            let runs = run_ends::runs(array).context("runs of another form")?;
+            let rows: Vec<i32> = run_ends::rows(runs).iter().map(|rows| *rows as i32).collect();
+            put(out, &(rows.len() as u64).to_le_bytes());
+            put(out, rows.to_byte_slice());
+            self::array(&runs.values_slice(), out)?;
         }
         // No schema compiles to another type.
         other => bail!("{other} cannot be spilled"),
@@ -214,6 +223,16 @@ impl Reader<'_> {
                 let members = self.members(fields, count)?;
                 let pairs = StructArray::try_new_with_length(fields.clone(), members, None, count)?;
                 Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted)?)
+            }
+            DataType::RunEndEncoded(_, values) => {
+                let count = usize::try_from(self.number()?)?;
+                ensure!(count <= len, "{count} runs of {len} rows");
+                let rows = ScalarBuffer::<i32>::new(self.take(count * 4)?, 0, count);
+                let values = self.array(values.data_type(), count)?;
+                let rows = rows.iter().map(|rows| usize::try_from(*rows).unwrap_or(0));
+                let runs = run_ends::encode(&values, rows)?;
+                ensure!(runs.len() == len, "runs of {} rows instead of {len}", runs.len());
+                runs
             }
             other => bail!("{other} cannot be spilled"),
         })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use arrow::datatypes::{Schema, SchemaRef};
 
+use crate::columnar::folded::fold;
 use crate::schema::{Field, PropertyType, TableSchema};
 use crate::table::flat::{self, Level};
 use crate::table::{Rows, Spec, TableId};
@@ -13,6 +14,7 @@ use crate::table::{Rows, Spec, TableId};
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) table: TableId,
+    /// The schema of its batches, which are folded.
     pub(super) schema: SchemaRef,
     /// The columns of the parent that its first columns repeat.
     pub(super) session: Vec<usize>,
@@ -59,11 +61,9 @@ impl Child {
     /// # Errors
     /// One is not there.
     pub(super) fn new(table: TableId, spec: &Spec, parent: &TableSchema) -> anyhow::Result<Child> {
-        let schema = spec.schema.arrow();
         let is_of_properties = matches!(spec.rows, Rows::Properties { .. });
-        let first = if is_of_properties { "level" } else { flat::POSITION };
-        let own = spec.schema.fields.iter().position(|field| field.name == first);
-        let own = own.with_context(|| format!("it has no column {first}"))?;
+        let own = flat::session_columns_of(spec)?;
+        let schema = fold(&spec.schema.arrow(), own);
         let (session, own) = spec.schema.fields.split_at(own);
         let session = session.iter().map(|column| of_session(column, parent));
         let session = session.collect::<anyhow::Result<_>>()?;

@@ -11,6 +11,7 @@ use super::child::Child;
 use super::extra::Extras;
 use super::runs::{Lists, Run};
 use super::{CHUNK_BYTES, Derived, SESSION_TEXT_BYTES};
+use crate::columnar::folded;
 use crate::columnar::gather::{self, Sources};
 use crate::columnar::null_arrays::null_array;
 use crate::columnar::repeat::{Repeat, repeat};
@@ -107,15 +108,9 @@ impl Explosion {
             return Ok(None);
         }
         let by_row = repeats(runs.iter().map(|run| (run.row, run.elements.len())));
-        let mut repeated = self.repeated.iter().map(|column| repeat(column, &by_row));
         let mut columns = Vec::with_capacity(self.child.schema.fields().len());
-        for _ in &self.child.session {
-            columns.extend(repeated.next().transpose()?);
-        }
+        columns.push(self.session(&by_row)?);
         self.own(&runs, &mut columns)?;
-        for column in repeated {
-            columns.push(column?);
-        }
         columns.push(self.extras.column(&runs)?);
         let batch = RecordBatch::try_new(Arc::clone(&self.child.schema), columns)?;
         let mut of = Vec::with_capacity(batch.num_rows());
@@ -125,6 +120,21 @@ impl Explosion {
         }
         let bodies = self.bodies_of(&by_row);
         Ok(Some(Derived { table: self.child.table, batch, bodies, of }))
+    }
+
+    /// Returns the column of the session, folded.
+    fn session(&self, by_row: &[Repeat]) -> anyhow::Result<ArrayRef> {
+        let once: Vec<Repeat> = by_row.iter().map(|(row, _)| (*row, 1)).collect();
+        let ends = once.first().zip(once.last()).map(|((first, _), (last, _))| (*first, *last));
+        let columns = self.repeated.iter().map(|column| match ends {
+            // None is left out: the parent's column is shared.
+            Some((first, last)) if last - first + 1 == once.len() => {
+                Ok(column.slice(first, once.len()))
+            }
+            _ => repeat(column, &once),
+        });
+        let columns = columns.collect::<Result<_, _>>()?;
+        Ok(folded::column(&self.child.schema, columns, by_row.iter().map(|(_, times)| *times))?)
     }
 
     /// Takes the elements of the next batch: at least one, if there are any.

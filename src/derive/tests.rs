@@ -6,6 +6,7 @@ use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 
 use super::*;
+use crate::columnar::folded::unfold;
 use crate::decode::{Decoded, Decoder};
 use crate::record::{Body, Form, Micros, Seq};
 use crate::schema::{ColumnType, TableSchema};
@@ -63,7 +64,9 @@ fn batches_of(
     assert_eq!(explosions.len(), 4);
     let mut made = Vec::new();
     for mut explosion in explosions {
-        while let Some(derived) = explosion.next_batch().unwrap() {
+        while let Some(mut derived) = explosion.next_batch().unwrap() {
+            let schema = tables.get(derived.table).unwrap().schema.arrow();
+            derived.batch = unfold(&derived.batch, &schema).unwrap();
             assert_eq!(derived.of.len(), derived.batch.num_rows());
             assert_eq!(derived.bodies.iter().map(|b| b.rows).sum::<usize>(), derived.of.len());
             if derived.table == tables.id(table).unwrap() {

@@ -15,7 +15,11 @@
 
 mod compression;
 mod form;
+mod hashes;
+mod headers;
+mod hybrid;
 mod leaf;
+mod lookup;
 mod pages;
 mod runs;
 mod sink;
@@ -40,7 +44,9 @@ pub use self::compression::Compression;
 pub use self::form::{Encodings, FileForm, MapGroup};
 use self::leaf::Leaf;
 use self::pages::Chunk;
+use self::runs::DICTIONARY_BYTES;
 use self::sink::Sink;
+use crate::columnar::folded::{self, Folded, Place, fold};
 use crate::columnar::gather::{Run, gather};
 use crate::columnar::sizes::row_bytes;
 use crate::columnar::statistics::FileStatistics;
@@ -70,8 +76,8 @@ pub enum EncodeError {
 /// Columns, codec and properties of the files of one table.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// Columns of the table, lineage included.
-    pub arrow: SchemaRef,
+    /// Columns of the batches: those of the table, lineage included, or these folded.
+    pub batches: SchemaRef,
     root: TypePtr,
     /// Number of leaf columns.
     columns: usize,
@@ -93,7 +99,29 @@ impl Layout {
         form: impl Into<FileForm>,
         metadata: &[(&str, &str)],
     ) -> Result<Layout, ParquetError> {
-        let form: FileForm = form.into();
+        Layout::build(schema, form.into(), metadata, None)
+    }
+
+    /// Builds the layout of a flat table, of whose columns the first `leading` are of the session: its
+    /// batches are folded.
+    ///
+    /// # Errors
+    /// Parquet cannot hold the schema.
+    pub fn flat(
+        schema: &TableSchema,
+        form: impl Into<FileForm>,
+        metadata: &[(&str, &str)],
+        leading: usize,
+    ) -> Result<Layout, ParquetError> {
+        Layout::build(schema, form.into(), metadata, Some(leading))
+    }
+
+    fn build(
+        schema: &TableSchema,
+        form: FileForm,
+        metadata: &[(&str, &str)],
+        leading: Option<usize>,
+    ) -> Result<Layout, ParquetError> {
         let arrow = schema.arrow();
         // The library's name for it: with our types, the names of lists and maps are all it changes.
         let named = form.maps == MapGroup::KeyValue;
@@ -117,6 +145,10 @@ impl Layout {
                 .set_column_bloom_filter_enabled(path.clone(), true)
                 .set_column_bloom_filter_max_ndv(path, 100_000);
         }
+        let place = |at| match leading {
+            Some(leading) => folded::place(at, arrow.fields().len(), leading),
+            None => Place::Own(at),
+        };
         // Hardly any time occurs twice, so that a dictionary is made and given up; as differences
         // times take a third less.
         let is_time = |column: &&ColumnDescPtr| {
@@ -128,11 +160,22 @@ impl Layout {
                 .set_column_dictionary_enabled(column.path().clone(), false)
                 .set_column_encoding(column.path().clone(), Encoding::DELTA_BINARY_PACKED);
         }
-        // Consecutive ids differ in a few bytes.
         let id = ColumnPath::new(vec![INGEST_ID.to_owned()]);
-        properties = properties.set_column_dictionary_enabled(id.clone(), false);
-        if delta {
-            properties = properties.set_column_encoding(id, Encoding::DELTA_BYTE_ARRAY);
+        if leading.is_none() {
+            // Consecutive ids differ in a few bytes.
+            properties = properties.set_column_dictionary_enabled(id.clone(), false);
+            if delta {
+                properties = properties.set_column_encoding(id, Encoding::DELTA_BYTE_ARRAY);
+            }
+        }
+        for (at, field) in arrow.fields().iter().enumerate() {
+            if let Place::Folded(_) = place(at) {
+                // A value of a session is in the dictionary once, and in other pages in each row.
+                let path = ColumnPath::new(vec![field.name().clone()]);
+                properties = properties
+                    .set_column_dictionary_enabled(path.clone(), true)
+                    .set_column_dictionary_page_size_limit(path, 2 * DICTIONARY_BYTES);
+            }
         }
         let mut properties = properties.build();
         add_encoded_arrow_schema_to_metadata(&arrow, &mut properties);
@@ -147,25 +190,17 @@ impl Layout {
             }
             _ => (Arc::clone(&properties), None),
         };
-        let leaves = columns.map(|(at, field)| Leaf::of(at, field, &full, &bare, zstd));
+        let is_flat = leading.is_some();
+        let leaf = |(at, field)| Leaf::of(place(at), field, &full, &bare, zstd, is_flat);
+        let leaves = columns.map(leaf);
         let leaves: Vec<Vec<Leaf>> = leaves.collect::<Result<_, _>>()?;
         let leaves = Arc::new(leaves.into_iter().flatten().collect());
         let (root, columns) = (parquet.root_schema_ptr(), parquet.num_columns());
-        Ok(Layout { arrow, root, columns, properties, leaves, threads: None })
-    }
-
-    /// Expects runs of equal values in these columns, which are of text: those that a flat table repeats of
-    /// the session. They are encoded run by run where the codec is Zstandard or none.
-    #[must_use]
-    pub fn with_runs(mut self, columns: &[usize]) -> Layout {
-        let codec = self.properties.compression(&ColumnPath::new(vec![INGEST_ID.to_owned()]));
-        if matches!(codec, Codec::ZSTD(_) | Codec::UNCOMPRESSED)
-            && let Some(leaves) = Arc::get_mut(&mut self.leaves)
-        {
-            let all = std::mem::take(leaves).into_iter();
-            leaves.extend(all.map(|leaf| leaf.with_runs_in(columns)));
-        }
-        self
+        let batches = match leading {
+            Some(leading) => fold(&arrow, leading),
+            None => arrow,
+        };
+        Ok(Layout { batches, root, columns, properties, leaves, threads: None })
     }
 
     /// Encodes the leaves of a row group on `threads`, and not on the caller's thread.
@@ -239,7 +274,7 @@ impl Encoder {
         let one;
         let few = if rows / MANY_ROWS < batches.len() {
             // Every leaf of every batch has a fixed cost.
-            match concatenate(&self.layout.arrow, batches) {
+            match concatenate(&self.layout.batches, batches) {
                 Ok(batch) => {
                     one = batch;
                     std::slice::from_ref(&one)
@@ -258,10 +293,10 @@ impl Encoder {
         Ok(())
     }
 
-    /// Returns the columns of its rows.
+    /// Returns the columns of its batches.
     #[must_use]
     pub fn schema(&self) -> &SchemaRef {
-        &self.layout.arrow
+        &self.layout.batches
     }
 
     /// Returns the bytes written so far.
@@ -309,10 +344,12 @@ fn write_columns(
     batches: &[RecordBatch],
 ) -> Result<(), ParquetError> {
     let mut group = writer.next_row_group()?;
+    let folded: Vec<Folded> = batches.iter().filter_map(Folded::of).collect();
     let bytes: usize = batches.iter().map(|batch| row_bytes(batch, &(0..batch.num_rows()))).sum();
     match &layout.threads {
         Some(threads) if bytes >= SHARED_BYTES => {
-            let encoded = || layout.leaves.par_iter().map(|leaf| leaf.encode(batches)).collect();
+            let encoded =
+                || layout.leaves.par_iter().map(|leaf| leaf.encode(batches, &folded)).collect();
             let encoded: Vec<Result<Vec<_>, ParquetError>> = threads.install(encoded);
             for chunks in encoded {
                 append(chunks?, &mut group)?;
@@ -320,7 +357,7 @@ fn write_columns(
         }
         _ => {
             for leaf in &*layout.leaves {
-                append(leaf.encode(batches)?, &mut group)?;
+                append(leaf.encode(batches, &folded)?, &mut group)?;
             }
         }
     }

@@ -11,11 +11,6 @@
 //! serialized pages, but no `PageWriter`; and `get_column_writer`, which does take a `PageWriter`,
 //! encodes neither Arrow's byte arrays nor the levels that `compute_leaves` gives, which are
 //! private. When one of these opens, the rewriting of headers below can go.
-//!
-//! A page is a header and the bytes that follow it. The header
-//! (<https://parquet.apache.org/docs/file-format/data-pages/>, in Thrift's compact protocol) begins
-//! with the type of the page and its two lengths; the second, that of the compressed bytes, is
-//! rewritten. A header that does not begin so is an error and never gets into a file.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -26,17 +21,16 @@ use parking_lot::Mutex;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory,
 };
-use parquet::basic::{Compression as Codec, Type, ZstdLevel};
+use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::column::page_store::{PageKey, PageStore, PageStoreArgs, PageStoreFactory};
 use parquet::column::writer::ColumnCloseResult;
-use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnIndexBuilder, OffsetIndexBuilder};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::file::writer::SerializedRowGroupWriter;
 
-use super::runs::Runs;
+use super::headers::{DATA_PAGE, DICTIONARY_PAGE, Header, data_header, unexpected};
 use super::sink::Sink;
 use crate::zstd_context::with_compressed;
 
@@ -167,34 +161,63 @@ impl Chunk {
     }
 }
 
+/// The data pages of a column, before they are compressed: indexes of a dictionary.
+#[derive(Debug)]
+pub(super) struct DictionaryPages {
+    pub(super) rows: usize,
+    pub(super) nulls: usize,
+    /// Bytes of the dictionary page.
+    pub(super) dictionary_bytes: usize,
+    /// Bytes of the values of all rows, of a column of texts.
+    pub(super) text_bytes: Option<usize>,
+    pub(super) pages: Vec<DataPage>,
+}
+
+/// A data page before it is compressed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct DataPage {
+    pub(super) rows: usize,
+    pub(super) nulls: usize,
+    /// Levels and indexes.
+    pub(super) bytes: Vec<u8>,
+    /// Least and most of its values; those of the column if it is not known.
+    pub(super) bounds: Option<[Vec<u8>; 2]>,
+}
+
 impl Chunk {
-    /// Returns the chunk of a column that `runs` describes; this one is of its distinct values, and keeps
+    /// Returns the chunk of a column with these data pages; this one is of its distinct values, and keeps
     /// their dictionary, bounds and Bloom filter. `None` if it has no dictionary.
     ///
     /// # Errors
     /// A page that cannot be compressed; statistics of another type.
-    pub(super) fn with_runs(mut self, runs: &Runs<'_>) -> Result<Option<Chunk>, ParquetError> {
+    pub(super) fn with_pages(
+        mut self,
+        all: &DictionaryPages,
+    ) -> Result<Option<Chunk>, ParquetError> {
         let Some(first) = self.pages.dictionary.as_ref().map(Bytes::len) else { return Ok(None) };
-        let bounds = match self.close.metadata.statistics() {
+        let nulls = Some(all.nulls as u64);
+        let statistics = match self.close.metadata.statistics() {
             Some(Statistics::ByteArray(of)) => {
-                let bounds = [of.min_opt(), of.max_opt()].map(|bound| bound.cloned());
-                let [min, max] = bounds;
-                ValueStatistics::new(min, max, None, Some(runs.nulls as u64), false)
+                let [min, max] = [of.min_opt(), of.max_opt()].map(|bound| bound.cloned());
+                let of = ValueStatistics::new(min, max, None, nulls, false)
                     .with_min_is_exact(of.min_is_exact())
-                    .with_max_is_exact(of.max_is_exact())
+                    .with_max_is_exact(of.max_is_exact());
+                Statistics::ByteArray(of)
             }
-            _ => return Err(unexpected("other statistics than those of text")),
+            Some(Statistics::Int64(of)) => {
+                let [min, max] = [of.min_opt(), of.max_opt()].map(|bound| bound.copied());
+                Statistics::Int64(ValueStatistics::new(min, max, None, nulls, false))
+            }
+            _ => return Err(unexpected("statistics of neither texts nor integers")),
         };
         // Of the dictionary page what it holds, and its header.
-        let mut uncompressed = runs.values.len() * 4 + runs.distinct_bytes + DICTIONARY_HEADER;
+        let mut uncompressed = all.dictionary_bytes + DICTIONARY_HEADER;
         let (mut index, mut at) = (OffsetIndexBuilder::new(), first);
-        // Of each page the bounds of all: values in runs are in no order.
-        let mut of_pages = ColumnIndexBuilder::new(Type::BYTE_ARRAY);
-        let bound =
-            |bound: Option<&ByteArray>| bound.map_or_else(Vec::new, |of| of.data().to_vec());
-        let (min, max) = (bound(bounds.min_opt()), bound(bounds.max_opt()));
+        let mut of_pages = ColumnIndexBuilder::new(self.close.metadata.column_type());
+        let bound = |bound: Option<&[u8]>| bound.unwrap_or_default().to_vec();
+        let (min, max) = (bound(statistics.min_bytes_opt()), bound(statistics.max_bytes_opt()));
         self.pages.data.clear();
-        for page in runs.pages() {
+        for page in &all.pages {
             let (before, after) = data_header(page.bytes.len(), page.rows);
             let header =
                 Header { page_type: DATA_PAGE, uncompressed: 0, before: &before, after: &after };
@@ -205,12 +228,12 @@ impl Chunk {
                     header.with(bytes)
                 })?,
             };
-            match page.nulls == page.rows {
-                true => of_pages.append(true, Vec::new(), Vec::new(), signed(page.nulls)?, None),
-                false => {
-                    of_pages.append(false, min.clone(), max.clone(), signed(page.nulls)?, None);
-                }
-            }
+            let (is_null, [min, max]) = match (page.nulls == page.rows, &page.bounds) {
+                (true, _) => (true, [Vec::new(), Vec::new()]),
+                (false, Some(bounds)) => (false, bounds.clone()),
+                (false, None) => (false, [min.clone(), max.clone()]),
+            };
+            of_pages.append(is_null, min, max, signed(page.nulls)?, None);
             index.append_row_count(signed(page.rows)?);
             let size = i32::try_from(bytes.len()).map_err(|_| unexpected("a page of 2 GiB"))?;
             index.append_offset_and_size(signed(at)?, size);
@@ -219,20 +242,20 @@ impl Chunk {
         }
         let mut close = self.close;
         close.bytes_written = at as u64;
-        close.rows_written = runs.rows as u64;
+        close.rows_written = all.rows as u64;
         close.column_index = close.column_index.map(|_| of_pages.build()).transpose()?;
         close.offset_index = Some(index.build());
         close.metadata = close
             .metadata
             .into_builder()
-            .set_num_values(signed(runs.rows)?)
+            .set_num_values(signed(all.rows)?)
             .set_total_compressed_size(signed(at)?)
             .set_total_uncompressed_size(signed(uncompressed)?)
             .set_data_page_offset(signed(first)?)
-            .set_statistics(Statistics::ByteArray(bounds))
+            .set_statistics(statistics)
             .set_definition_level_histogram(None)
             .set_repetition_level_histogram(None)
-            .set_unencoded_byte_array_data_bytes(Some(signed(runs.text_bytes)?))
+            .set_unencoded_byte_array_data_bytes(all.text_bytes.map(signed).transpose()?)
             .build()?;
         Ok(Some(Chunk { pages: self.pages, close }))
     }
@@ -240,38 +263,6 @@ impl Chunk {
 
 /// About the bytes of the header of a dictionary page.
 const DICTIONARY_HEADER: usize = 14;
-
-/// Returns the header of a data page (version 1) of dictionary indexes, split around the length of the
-/// compressed page: what is before that length, and what is behind it.
-fn data_header(uncompressed: usize, rows: usize) -> (Vec<u8>, Vec<u8>) {
-    let number = |out: &mut Vec<u8>, number: usize| {
-        out.push(NEXT_I32);
-        // Zigzag: not negative.
-        let mut number = (number as u64) << 1;
-        while number > 0x7f {
-            out.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        out.push(number as u8);
-    };
-    let (mut before, mut after) = (Vec::new(), Vec::new());
-    number(&mut before, DATA_PAGE as usize);
-    number(&mut before, uncompressed);
-    before.push(NEXT_I32);
-    // Field 5, a record: its values, their encoding, and that of both kinds of levels.
-    after.push(0x2c);
-    number(&mut after, rows);
-    for encoding in [RLE_DICTIONARY, RLE, RLE] {
-        number(&mut after, encoding);
-    }
-    // The ends of both records.
-    after.extend([0, 0]);
-    (before, after)
-}
-
-/// Encodings, as the format numbers them.
-const RLE: usize = 3;
-const RLE_DICTIONARY: usize = 8;
 
 /// Returns a length as the metadata has it.
 fn signed(bytes: usize) -> Result<i64, ParquetError> {
@@ -383,113 +374,12 @@ impl Read for PagesReader {
     }
 }
 
-/// The type of a data page (version 1), as the format numbers it.
-const DATA_PAGE: u32 = 0;
-/// The type of a dictionary page, as the format numbers it.
-const DICTIONARY_PAGE: u32 = 2;
-
-/// The first byte of a field that is an i32 and has the number after that of the field before it.
-const NEXT_I32: u8 = 0x15;
-
-/// A page's header, split around the length of the compressed page.
-struct Header<'a> {
-    page_type: u32,
-    /// The length of the page before compression.
-    uncompressed: u32,
-    before: &'a [u8],
-    after: &'a [u8],
-}
-
-impl<'a> Header<'a> {
-    /// Parses the header of a page that has `len` bytes.
-    fn read(header: &'a [u8], len: usize) -> Result<Header<'a>, ParquetError> {
-        let mut rest = header;
-        let page_type = field(&mut rest)?;
-        let uncompressed = field(&mut rest)?;
-        let before = header.len() - rest.len() + 1;
-        let compressed = field(&mut rest)?;
-        // The next would be a checksum of the page.
-        if compressed as usize != len || rest.first() == Some(&NEXT_I32) {
-            return Err(unexpected("a header of another page"));
-        }
-        let before = header.get(..before).unwrap_or_default();
-        Ok(Header { page_type, uncompressed, before, after: rest })
-    }
-
-    /// Returns the header, with the new length, and the page `bytes`.
-    fn with(&self, bytes: &[u8]) -> Vec<u8> {
-        let most = self.before.len() + 10 + self.after.len() + bytes.len();
-        let mut out = Vec::with_capacity(most);
-        out.extend_from_slice(self.before);
-        // Zigzag: a length is not negative.
-        let mut number = (bytes.len() as u64) << 1;
-        while number > 0x7f {
-            out.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        out.push(number as u8);
-        out.extend_from_slice(self.after);
-        out.extend_from_slice(bytes);
-        out
-    }
-}
-
-/// Reads a field of Thrift's compact protocol that is an i32, has the number after that of the
-/// field before it, and is not negative.
-fn field(from: &mut &[u8]) -> Result<u32, ParquetError> {
-    let wrong = || unexpected("a header of another form");
-    let (&NEXT_I32, rest) = from.split_first().ok_or_else(wrong)? else { return Err(wrong()) };
-    let (mut number, mut rest) = (0_u64, rest);
-    for shift in (0..35).step_by(7) {
-        let (byte, after) = rest.split_first().ok_or_else(wrong)?;
-        rest = after;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            *from = rest;
-            let even = (number & 1 == 0).then_some(number >> 1);
-            return even.and_then(|number| u32::try_from(number).ok()).ok_or_else(wrong);
-        }
-    }
-    Err(wrong())
-}
-
-fn unexpected(what: &str) -> ParquetError {
-    ParquetError::General(format!("the column writer gave {what}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_header_says_how_long_its_page_has_become() {
-        // Kind 0, 300 bytes, 300 bytes, then the header of a data page.
-        let header = [0x15, 0, 0x15, 0xd8, 4, 0x15, 0xd8, 4, 0x2c, 0x15, 2, 0, 0];
-        let read = Header::read(&header, 300).unwrap();
-        assert_eq!(read.page_type, DATA_PAGE);
-        assert_eq!(
-            read.with(&[7; 5]),
-            [0x15, 0, 0x15, 0xd8, 4, 0x15, 10, 0x2c, 0x15, 2, 0, 0, 7, 7, 7, 7, 7]
-        );
-        let out = read.with(&[7; 300]);
-        assert_eq!(out[..header.len()], header);
-        assert_eq!(out.len(), header.len() + 300);
-    }
-
-    #[test]
-    fn what_is_no_such_header_is_an_error() {
-        let header = [0x15, 0, 0x15, 0xd8, 4, 0x15, 0xd8, 4, 0x2c];
-        assert!(Header::read(&header, 300).is_ok());
-        assert!(Header::read(&header, 301).is_err());
-        for end in 0..8 {
-            assert!(Header::read(&header[..end], 300).is_err(), "{end} bytes of it");
-        }
-        for (at, byte) in [(0, 0x25), (2, 0x16), (3, 0xd9), (6, 0), (7, 5), (8, NEXT_I32)] {
-            let mut other = header;
-            other[at] = byte;
-            assert!(Header::read(&other, 300).is_err(), "{byte} at {at}");
-        }
-        assert!(Header::read(&[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0x15], 0).is_err());
+    fn pages_of_other_types_are_refused() {
         let mut pages = Pages::new(None);
         pages.put(Bytes::from_static(&[0x15, 6, 0x15, 0, 0x15, 0, 0])).unwrap();
         assert!(pages.put(Bytes::new()).is_err(), "a data page of the second version");

@@ -1,88 +1,103 @@
-//! A text column whose values stand in runs, as those that a flat table repeats of the session.
+//! A column whose values stand in runs: those that a flat table repeats of the session.
 //!
 //! The library's writer hashes each value and compares it with the bounds; with a value that stands seven
 //! times in a row, that is done seven times, and was a third of what flat tables cost. Here a value is
-//! compared with the one before it alone, and looked up once a run. The library writes the distinct values
-//! as a column (their dictionary, bounds and Bloom filter are the column's), and the data pages are made
-//! of the runs: levels and indexes in the format's RLE form
-//! (<https://parquet.apache.org/docs/file-format/data-pages/encodings/>).
+//! looked up once a run. The library writes the distinct values as a column (their dictionary, bounds and
+//! Bloom filter are the column's), and the data pages are made of the runs: levels and indexes in the
+//! format's RLE form (<https://parquet.apache.org/docs/file-format/data-pages/encodings/>).
 
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 
-use crate::columnar::values::strings;
+use super::hashes::Seeded;
+use super::hybrid;
+use super::pages::{DataPage, DictionaryPages};
+use crate::columnar::builders;
+use crate::columnar::values::{longs, strings, timestamps};
 
 /// Rows of a data page.
-const PAGE_ROWS: usize = 20_000;
-/// Most bytes of distinct values: the library gives a dictionary up at a megabyte.
-const DISTINCT_BYTES: usize = 256 << 10;
-/// Rows that a run has at least, on average.
-const RUN_ROWS: usize = 2;
+pub(super) const PAGE_ROWS: usize = 20_000;
+/// Most bytes of distinct values in a dictionary. Readers have it in memory as a whole.
+pub(super) const DICTIONARY_BYTES: usize = 16 << 20;
 
-/// A column of text: its distinct values, and its rows as runs of them.
+/// The rows of a column as runs of its distinct values.
 #[derive(Debug, Default)]
-pub(super) struct Runs<'a> {
-    /// The distinct values, in the order in which they occur first.
-    pub(super) values: Vec<&'a str>,
+pub(super) struct Runs {
     /// The value of each run, none for null, and its rows.
     runs: Vec<(Option<u32>, usize)>,
-    pub(super) rows: usize,
-    pub(super) nulls: usize,
-    /// Bytes of the values of all rows.
-    pub(super) text_bytes: usize,
+    /// Number of distinct values.
+    values: usize,
+    rows: usize,
+    nulls: usize,
+    /// Bytes of the values of all rows, as plain pages have them.
+    bytes: usize,
     /// Bytes of the distinct values.
-    pub(super) distinct_bytes: usize,
+    dictionary_bytes: usize,
+    is_text: bool,
+    /// The distinct values of a column that is none of texts.
+    integers: Vec<i64>,
 }
 
-/// A data page before it is compressed: its levels and indexes.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct RunPage {
-    pub(super) rows: usize,
-    pub(super) nulls: usize,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl<'a> Runs<'a> {
-    /// Finds the runs of a column; `None` if there are too many, or too many values, or no value at all.
-    pub(super) fn of(arrays: &'a [ArrayRef]) -> Option<Runs<'a>> {
-        let all: usize = arrays.iter().map(|array| array.len()).sum();
-        let mut found = Runs::default();
-        let mut numbers: HashMap<&str, u32> = HashMap::new();
-        let mut last: Option<Option<&str>> = None;
-        for array in arrays {
-            for value in strings(array)?.iter() {
-                found.text_bytes += value.map_or(0, str::len);
-                found.nulls += usize::from(value.is_none());
-                if last == Some(value) {
-                    if let Some((_, rows)) = found.runs.last_mut() {
-                        *rows += 1;
-                    }
-                    continue;
-                }
-                last = Some(value);
-                let number = value.map(|value| {
-                    *numbers.entry(value).or_insert_with(|| {
-                        found.values.push(value);
-                        found.distinct_bytes += value.len();
-                        found.values.len() as u32 - 1
-                    })
-                });
-                found.runs.push((number, 1));
-                if found.runs.len() * RUN_ROWS > all || found.distinct_bytes > DISTINCT_BYTES {
-                    return None;
-                }
-            }
+impl Runs {
+    /// Finds the runs of a column, of which each array has values, and the number of rows that have each;
+    /// beside them the distinct values, in the order in which they occur first. `None` if it is of another
+    /// type, has too many bytes of distinct values, or no value at all.
+    pub(super) fn of(arrays: &[(&ArrayRef, &[usize])]) -> Option<(ArrayRef, Runs)> {
+        let first = arrays.first()?.0;
+        if strings(first).is_some() {
+            let all = arrays.iter().map(|(array, rows)| Some((strings(*array)?.iter(), *rows)));
+            let bytes = |text: &str| size_of::<u32>() + text.len();
+            let (values, runs) = find(all, bytes)?;
+            return Some((Arc::new(StringArray::from(values)), Runs { is_text: true, ..runs }));
         }
-        found.rows = all;
-        (!found.values.is_empty()).then_some(found)
+        let bytes = |_| size_of::<i64>();
+        if longs(first).is_some() {
+            let all = arrays.iter().map(|(array, rows)| Some((longs(*array)?.iter(), *rows)));
+            let (values, runs) = find(all, bytes)?;
+            let runs = Runs { integers: values.clone(), ..runs };
+            return Some((Arc::new(Int64Array::from(values)), runs));
+        }
+        let all = arrays.iter().map(|(array, rows)| Some((timestamps(*array)?.iter(), *rows)));
+        let (values, runs) = find(all, bytes)?;
+        let runs = Runs { integers: values.clone(), ..runs };
+        Some((builders::timestamps(values), runs))
     }
 
-    /// Makes the data pages.
-    pub(super) fn pages(&self) -> Vec<RunPage> {
-        let most = self.values.len().saturating_sub(1) as u32;
-        // A width of none is allowed, and readers differ on it.
-        let width = (u32::BITS - most.leading_zeros()).max(1);
+    /// Returns the bytes that the values of all rows would have in plain pages.
+    pub(super) fn plain_bytes(&self) -> usize {
+        self.bytes + self.rows / 4
+    }
+
+    fn page(&self, runs: &[(Option<u32>, usize)], width: u32, has_levels: bool) -> DataPage {
+        let nulls = runs.iter().filter(|(value, _)| value.is_none()).map(|(_, rows)| rows).sum();
+        let rows = runs.iter().map(|(_, rows)| rows).sum();
+        let values = || {
+            let indexes = runs.iter().filter_map(|(value, _)| *value);
+            indexes.filter_map(|index| self.integers.get(index as usize))
+        };
+        let bounds = values().min().zip(values().max());
+        let bounds = bounds.map(|(min, max)| [min, max].map(|of| of.to_le_bytes().to_vec()));
+        DataPage { rows, nulls, bytes: data(runs, width, has_levels), bounds }
+    }
+
+    /// Makes the data pages. `has_levels` says that the column may be null.
+    pub(super) fn pages(&self, has_levels: bool) -> DictionaryPages {
+        DictionaryPages {
+            rows: self.rows,
+            nulls: self.nulls,
+            dictionary_bytes: self.dictionary_bytes,
+            text_bytes: self
+                .is_text
+                .then(|| self.bytes - (self.rows - self.nulls) * size_of::<u32>()),
+            pages: self.data_pages(has_levels),
+        }
+    }
+
+    fn data_pages(&self, has_levels: bool) -> Vec<DataPage> {
+        let width = hybrid::width(self.values);
         let mut pages = Vec::new();
         let (mut page, mut rows) = (Vec::new(), 0);
         for (value, of_run) in &self.runs {
@@ -92,95 +107,110 @@ impl<'a> Runs<'a> {
                 page.push((*value, some));
                 (rows, left) = (rows + some, left - some);
                 if rows == PAGE_ROWS {
-                    pages.push(RunPage::of(&page, width));
+                    pages.push(self.page(&page, width, has_levels));
                     (page, rows) = (Vec::new(), 0);
                 }
             }
         }
         if rows > 0 {
-            pages.push(RunPage::of(&page, width));
+            pages.push(self.page(&page, width, has_levels));
         }
         pages
     }
 }
 
-impl RunPage {
-    fn of(runs: &[(Option<u32>, usize)], width: u32) -> RunPage {
-        let nulls = runs.iter().filter(|(value, _)| value.is_none()).map(|(_, rows)| rows).sum();
-        let rows = runs.iter().map(|(_, rows)| rows).sum();
-        RunPage { rows, nulls, bytes: data(runs, width) }
-    }
-}
-
-/// Returns the bytes of a data page: the length of the levels, the levels, the width of indexes, these.
-fn data(runs: &[(Option<u32>, usize)], width: u32) -> Vec<u8> {
-    let mut levels = Vec::new();
-    write(&mut levels, runs.iter().map(|(value, rows)| (u32::from(value.is_some()), *rows)), 1);
-    let mut bytes = (levels.len() as u32).to_le_bytes().to_vec();
-    bytes.extend(levels);
-    bytes.push(width as u8);
-    write(&mut bytes, runs.iter().filter_map(|(value, rows)| Some(((*value)?, *rows))), width);
-    bytes
-}
-
-/// Writes numbers of so many bits, each repeated, as RLE runs. Equal ones that meet are one run.
-fn write(out: &mut Vec<u8>, runs: impl Iterator<Item = (u32, usize)>, width: u32) {
-    let mut write = |number: u32, rows: usize| {
-        let mut header = (rows as u64) << 1;
-        while header > 0x7f {
-            out.push(header as u8 | 0x80);
-            header >>= 7;
-        }
-        out.push(header as u8);
-        let bytes = number.to_le_bytes();
-        out.extend(bytes.iter().take(width.div_ceil(8) as usize));
-    };
-    let mut open: Option<(u32, usize)> = None;
-    for (number, rows) in runs {
-        open = match open {
-            Some((before, count)) if before == number => Some((before, count + rows)),
-            Some((before, count)) => {
-                write(before, count);
-                Some((number, rows))
+/// Finds the distinct values, and the runs.
+fn find<'a, V: Copy + Eq + Hash>(
+    arrays: impl Iterator<Item = Option<(impl Iterator<Item = Option<V>>, &'a [usize])>>,
+    bytes: impl Fn(V) -> usize,
+) -> Option<(Vec<V>, Runs)> {
+    let (mut values, mut found) = (Vec::new(), Runs::default());
+    let mut numbers: HashMap<V, u32, Seeded> = HashMap::default();
+    let mut last: Option<Option<V>> = None;
+    for array in arrays {
+        let (all, rows) = array?;
+        for (value, rows) in all.zip(rows) {
+            found.rows += rows;
+            found.bytes += value.map_or(0, &bytes) * rows;
+            found.nulls += if value.is_none() { *rows } else { 0 };
+            if last == Some(value) {
+                if let Some((_, before)) = found.runs.last_mut() {
+                    *before += rows;
+                }
+                continue;
             }
-            None => Some((number, rows)),
-        };
+            last = Some(value);
+            let number = value.map(|value| {
+                *numbers.entry(value).or_insert_with(|| {
+                    values.push(value);
+                    found.dictionary_bytes += bytes(value);
+                    values.len() as u32 - 1
+                })
+            });
+            found.runs.push((number, *rows));
+            if found.dictionary_bytes > DICTIONARY_BYTES {
+                return None;
+            }
+        }
     }
-    if let Some((number, rows)) = open {
-        write(number, rows);
+    found.values = values.len();
+    (!values.is_empty()).then_some((values, found))
+}
+
+/// Returns the bytes of a data page: the length of the levels and these, if it has any, the width of
+/// indexes, these.
+fn data(runs: &[(Option<u32>, usize)], width: u32, has_levels: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if has_levels {
+        let mut levels = Vec::new();
+        let valid = runs.iter().map(|(value, rows)| (u32::from(value.is_some()), *rows));
+        hybrid::runs(&mut levels, valid, 1);
+        bytes.extend((levels.len() as u32).to_le_bytes());
+        bytes.extend(levels);
     }
+    bytes.push(width as u8);
+    let indexes = runs.iter().filter_map(|(value, rows)| Some(((*value)?, *rows)));
+    hybrid::runs(&mut bytes, indexes, width);
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::StringArray;
-
     use super::*;
+
+    fn runs(arrays: &[(ArrayRef, Vec<usize>)]) -> Option<(ArrayRef, Runs)> {
+        let arrays: Vec<(&ArrayRef, &[usize])> =
+            arrays.iter().map(|(array, rows)| (array, rows.as_slice())).collect();
+        Runs::of(&arrays)
+    }
+
+    fn texts(texts: Vec<Option<&str>>) -> ArrayRef {
+        Arc::new(StringArray::from(texts))
+    }
 
     #[test]
     fn runs_go_on_from_array_to_array_and_nulls_are_runs_too() {
-        let arrays: [ArrayRef; 2] = [
-            Arc::new(StringArray::from(vec![Some("a"), Some("a"), None, None, Some("b")])),
-            Arc::new(StringArray::from(vec![Some("b"), Some("b"), Some("a"), Some("a"), None])),
+        let arrays = [
+            (texts(vec![Some("a"), None, Some("b")]), vec![2, 2, 1]),
+            (texts(vec![Some("b"), Some("b"), Some("a"), None]), vec![1, 1, 2, 1]),
         ];
-        let runs = Runs::of(&arrays).unwrap();
-        assert_eq!(runs.values, ["a", "b"]);
+        let (values, runs) = runs(&arrays).unwrap();
+        assert_eq!(&values, &texts(vec![Some("a"), Some("b")]));
         assert_eq!(runs.runs, [(Some(0), 2), (None, 2), (Some(1), 3), (Some(0), 2), (None, 1)]);
-        assert_eq!((runs.rows, runs.nulls, runs.text_bytes, runs.distinct_bytes), (10, 3, 7, 2));
+        let pages = runs.pages(true);
+        assert_eq!((pages.rows, pages.nulls, pages.dictionary_bytes), (10, 3, 10));
+        assert_eq!(pages.text_bytes, Some(7));
         let levels = [4, 1, 4, 0, 10, 1, 2, 0];
         let indexes = [1, 4, 0, 6, 1, 4, 0];
         let bytes = [[8, 0, 0, 0].as_slice(), &levels, &indexes].concat();
-        assert_eq!(runs.pages(), [RunPage { rows: 10, nulls: 3, bytes }]);
+        assert_eq!(pages.pages, [DataPage { rows: 10, nulls: 3, bytes, bounds: None }]);
     }
 
     #[test]
     fn pages_have_a_bounded_number_of_rows_and_indexes_as_many_bytes_as_they_need() {
-        let texts: Vec<String> =
-            (0..300).flat_map(|n| std::iter::repeat_n(format!("{n}"), 150)).collect();
-        let arrays: [ArrayRef; 1] = [Arc::new(StringArray::from(texts))];
-        let pages = Runs::of(&arrays).unwrap().pages();
+        let all: Vec<String> = (0..300).map(|n| format!("{n}")).collect();
+        let array: ArrayRef = Arc::new(StringArray::from(all));
+        let pages = runs(&[(array, vec![150; 300])]).unwrap().1.data_pages(true);
         let rows: Vec<usize> = pages.iter().map(|page| page.rows).collect();
         assert_eq!(rows, [PAGE_ROWS, PAGE_ROWS, 5_000]);
         // All rows are valid: 20,000 of them; then nine bits, and the first run.
@@ -189,14 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn columns_without_runs_or_values_are_left_to_the_library() {
-        let of = |texts: Vec<Option<&str>>| {
-            let arrays: [ArrayRef; 1] = [Arc::new(StringArray::from(texts))];
-            Runs::of(&arrays).is_some()
-        };
-        assert!(!of(vec![None; 9]) && !of(vec![]) && !of(vec![Some("a"), Some("b"), Some("c")]));
-        assert!(of(vec![Some("a"); 9]));
-        let long = "l".repeat(DISTINCT_BYTES + 1);
-        assert!(!of(vec![Some(&long); 9]));
+    fn columns_without_values_or_with_too_many_are_left_to_the_library() {
+        assert!(runs(&[(texts(vec![None; 9]), vec![1; 9])]).is_none() && runs(&[]).is_none());
+        assert!(runs(&[(texts(vec![Some("a"); 9]), vec![1; 9])]).is_some());
+        let times = builders::timestamps(vec![7, 7, 9]);
+        let (values, _) = runs(&[(times, vec![1, 2, 3])]).unwrap();
+        assert_eq!(&values, &builders::timestamps(vec![7, 9]));
+        let long = "l".repeat(DICTIONARY_BYTES);
+        assert!(runs(&[(texts(vec![Some(&long)]), vec![9])]).is_none());
     }
 }

@@ -196,7 +196,7 @@ fn statistics_of_a_file_hold_for_a_full_scan_of_its_columns() {
         let mut encoder = Encoder::create(&path, &layout).unwrap();
         for _ in 0..1 + dice.below(4) {
             let batches: Vec<_> =
-                (0..1 + dice.below(2)).map(|_| batch(&layout.arrow, &mut dice)).collect();
+                (0..1 + dice.below(2)).map(|_| batch(&layout.batches, &mut dice)).collect();
             encoder.row_group(&batches).unwrap();
         }
         let statistics = encoder.finish().unwrap().statistics.unwrap();

@@ -86,7 +86,7 @@ fn what_is_written_is_read_back_with_every_codec_whole_and_by_its_index() {
             let staged = encoder.finish().unwrap();
             assert_eq!(staged.rows as usize, rows * 3);
             let all =
-                concat_batches(&layout.arrow, [&written[0], &written[1], &written[0]]).unwrap();
+                concat_batches(&layout.batches, [&written[0], &written[1], &written[0]]).unwrap();
             assert!(read(&path, None) == all, "{path:?}");
 
             // From the middle of pages, past others.
@@ -97,7 +97,7 @@ fn what_is_written_is_read_back_with_every_codec_whole_and_by_its_index() {
                 .flat_map(|(skip, take)| [RowSelector::skip(*skip), RowSelector::select(*take)]);
             let part = read(&path, Some(selectors.collect::<Vec<_>>().into()));
             let parts = [all.slice(skip, some), all.slice(skip + some + rows, rows / 3)];
-            assert!(part == concat_batches(&layout.arrow, &parts).unwrap(), "{path:?}");
+            assert!(part == concat_batches(&layout.batches, &parts).unwrap(), "{path:?}");
 
             let file = File::open(&path).unwrap();
             let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
@@ -181,23 +181,41 @@ fn the_form_of_files_is_as_their_readers_need_it() {
 
 /// A flat table's rows: of each session as many as its number says, with its texts in each.
 fn flat(rows: usize) -> (Arc<TableSchema>, RecordBatch) {
-    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
     let avsc = r#"{"type": "record", "name": "flat", "fields": [
         {"name": "id", "type": "string", "bloom": true}, {"name": "country", "type": ["null", "string"]},
         {"name": "long", "type": ["null", "string"]}, {"name": "none", "type": ["null", "string"]},
-        {"name": "position", "type": "long"}]}"#;
+        {"name": "position", "type": "long"}, {"name": "name", "type": ["null", "string"]},
+        {"name": "near", "type": ["null", "long"]}, {"name": "far", "type": ["null", "long"]},
+        {"name": "rare", "type": ["null", "long"]}, {"name": "url", "type": ["null", "string"]},
+        {"name": "most", "type": ["null", "long"]}, {"name": "times", "type": ["null", "double"]}]}"#;
     let schema = Arc::new(TableSchema::parse(avsc).unwrap());
     let session = |row: usize| row / 7;
     let long = "l".repeat(100);
     let texts = |of: &dyn Fn(usize) -> Option<String>| -> ArrayRef {
         Arc::new((0..rows).map(|row| of(session(row))).collect::<StringArray>())
     };
+    let longs = |of: &dyn Fn(i64) -> Option<i64>| -> ArrayRef {
+        Arc::new((0..rows as i64).map(of).collect::<Int64Array>())
+    };
+    let own = |of: &dyn Fn(usize) -> Option<String>| -> ArrayRef {
+        Arc::new((0..rows).map(of).collect::<StringArray>())
+    };
     let columns = vec![
         texts(&|session| Some(format!("id-{session}"))),
         texts(&|session| (session % 3 > 0).then(|| format!("c{}", session % 40))),
         texts(&|session| (session % 2 > 0).then(|| format!("{long}{}", session % 5))),
         texts(&|_| None),
-        Arc::new(Int64Array::from_iter_values((0..rows as i64).map(|row| row % 7))) as ArrayRef,
+        longs(&|row| Some(row % 7)),
+        own(&|row| (row % 4 > 0).then(|| format!("name {}", row % 900 / 3))),
+        longs(&|row| (row % 11 > 2).then_some(row * 7919 % 60_000 - 9)),
+        longs(&|row| Some(row * 7919 % 500 * 1_000_000_007 - (1 << 40))),
+        longs(&|row| (row % 9_000 == 17).then_some(i64::MIN + row)),
+        own(&|row| Some(format!("https://a.test/{row:050}"))),
+        longs(&|row| Some(row.wrapping_mul(i64::MAX / 1000))),
+        Arc::new(
+            (0..rows).map(|row| (row % 2 > 0).then_some(row as f64)).collect::<Float64Array>(),
+        ),
         crate::columnar::builders::timestamps(vec![1; rows]),
         texts(&|session| Some(format!("n-1-{session}"))),
         texts(&|_| None),
@@ -205,17 +223,38 @@ fn flat(rows: usize) -> (Arc<TableSchema>, RecordBatch) {
     (Arc::clone(&schema), RecordBatch::try_new(schema.arrow(), columns).unwrap())
 }
 
+/// Folds a batch whose first `leading` columns, and lineage, are repeated in so many rows.
+fn folded(batch: &RecordBatch, leading: usize, times: usize) -> RecordBatch {
+    use arrow::array::{ArrayRef, UInt32Array};
+    use arrow::compute::take;
+    let (schema, rows) = (batch.schema(), batch.num_rows());
+    let first = UInt32Array::from_iter_values((0..rows as u32).step_by(times));
+    let lineage = batch.num_columns() - 3;
+    let is_folded = |at: &usize| *at < leading || (lineage..lineage + 2).contains(at);
+    let (of, own): (Vec<usize>, Vec<usize>) = (0..batch.num_columns()).partition(is_folded);
+    let of = of.into_iter().map(|at| take(batch.column(at), &first, None).unwrap()).collect();
+    let schema = fold(&schema, leading);
+    let times = (0..rows).step_by(times).map(|first| times.min(rows - first));
+    let sessions = folded::column(&schema, of, times).unwrap();
+    let own: Vec<ArrayRef> = own.into_iter().map(|at| Arc::clone(batch.column(at))).collect();
+    RecordBatch::try_new(schema, [vec![sessions], own].concat()).unwrap()
+}
+
 #[test]
-fn columns_in_runs_are_read_as_they_were_and_described_as_by_the_library() {
+fn folded_columns_are_read_as_they_were_and_described_as_by_the_library() {
     let folder = tempfile::tempdir().unwrap();
     for (codec, rows) in
         [(Compression::Zstd(1), 45_000), (Compression::None, 30_000), (Compression::Snappy, 3_000)]
     {
         let (schema, batch) = flat(rows);
+        let folded = folded(&batch, 4, 7);
         let write = |in_runs: bool, name: &str| {
             let path = folder.path().join(format!("{name}-{rows}"));
-            let layout = Layout::new(&schema, codec, &[]).unwrap();
-            let layout = if in_runs { layout.with_runs(&[0, 1, 2, 3]) } else { layout };
+            let (batch, layout) = match in_runs {
+                true => (&folded, Layout::flat(&schema, codec, &[], 4)),
+                false => (&batch, Layout::new(&schema, codec, &[])),
+            };
+            let layout = layout.unwrap();
             let mut encoder = Encoder::create(&path, &layout).unwrap();
             // Runs go on in the next batch.
             let cut = rows / 2 + 3;
@@ -253,6 +292,13 @@ fn columns_in_runs_are_read_as_they_were_and_described_as_by_the_library() {
                     chunk.statistics().cloned(),
                     chunk.bloom_filter_offset().is_some(),
                 )
+            };
+            assert_eq!(of(&runs), of(&plain), "column {column}");
+        }
+        for column in 4..15 {
+            let of = |file: &EncodedFile| {
+                let chunk = open(file).metadata().row_group(0).column(column).clone();
+                (chunk.num_values(), chunk.statistics().cloned())
             };
             assert_eq!(of(&runs), of(&plain), "column {column}");
         }

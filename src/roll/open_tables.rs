@@ -10,8 +10,7 @@ use super::quarantine_writer::{Rejects, StagedRejects};
 use crate::batch::Router;
 use crate::decode::Reject;
 use crate::encode::{FileForm, Layout, MapGroup};
-use crate::schema::Kind;
-use crate::table::flat::{POSITION, session_time};
+use crate::table::flat::{session_columns_of, session_time};
 use crate::table::{Revision, Spec, TableId, Tables};
 
 /// One table of the open roll.
@@ -47,13 +46,12 @@ impl OpenTable {
                 _ => MapGroup::KeyValue,
             },
         };
-        let layout = Layout::new(&spec.schema, form, &metadata)
-            .with_context(|| format!("table {}", spec.name))?
-            .with_threads(Arc::clone(threads));
         let layout = match spec.rows.is_derived() {
-            true => layout.with_runs(&repeated(spec)),
-            false => layout,
+            true => Layout::flat(&spec.schema, form, &metadata, session_columns_of(spec)?),
+            false => Layout::new(&spec.schema, form, &metadata),
         };
+        let layout = layout.with_context(|| format!("table {}", spec.name))?;
+        let layout = layout.with_threads(Arc::clone(threads));
         // One session of an import would open as many partitions as all of its files otherwise.
         let is_of_any_time = spec.partition_limits.time_window_ms.is_none();
         let session_time = (spec.rows.is_derived() && is_of_any_time)
@@ -87,13 +85,6 @@ impl OpenTable {
         self.router.begin();
         self.quarantine.take().map(Rejects::finish).transpose()
     }
-}
-
-/// Returns the text columns of a flat table whose values stand in runs: those before the element's.
-fn repeated(spec: &Spec) -> Vec<usize> {
-    let columns = spec.schema.fields.iter().enumerate();
-    let before = columns.take_while(|(_, field)| field.name != POSITION);
-    before.filter(|(_, field)| field.kind == Kind::String).map(|(at, _)| at).collect()
 }
 
 /// All tables of the open roll, in the order of their ids.

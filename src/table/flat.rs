@@ -29,6 +29,8 @@ mod properties;
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use super::partition::{Part, Template};
 use super::spec::{Rows, Spec};
 use crate::schema::write::{self, Column};
@@ -212,6 +214,19 @@ pub(crate) fn session_time(flat: &TableSchema) -> Option<usize> {
     let of_session =
         flat.fields.iter().take_while(|field| !FIRST_OF_ELEMENT.contains(&&*field.name));
     of_session.enumerate().find(|(_, field)| field.kind == Kind::TimestampMillis).map(|(at, _)| at)
+}
+
+/// Returns the number of columns of a flat table that are of its session; they are its first.
+///
+/// # Errors
+/// A column that every flat table has of its elements is not there.
+pub fn session_columns_of(spec: &Spec) -> anyhow::Result<usize> {
+    let first = match &spec.rows {
+        Rows::Properties { .. } => "level",
+        _ => POSITION,
+    };
+    let own = spec.schema.fields.iter().position(|field| field.name == first);
+    own.with_context(|| format!("it has no column {first}"))
 }
 
 /// Returns true for a column that flat tables can have of the session: one value, no list or record.
