@@ -79,11 +79,20 @@ pub(crate) fn column(
     columns: Vec<ArrayRef>,
     rows: impl IntoIterator<Item = usize>,
 ) -> Result<ArrayRef, ArrowError> {
+    let fields = members(schema)?;
+    run_ends::encode(&StructArray::try_new(fields.clone(), columns, None)?, rows)
+}
+
+/// Returns the columns that are folded in batches of `schema`.
+///
+/// # Errors
+/// They have no folded column.
+pub(crate) fn members(schema: &Schema) -> Result<&Fields, ArrowError> {
     let wrong = || ArrowError::SchemaError("the batches of the table are not folded".to_owned());
     let kind = schema.fields().first().map(|field| field.data_type());
     let Some(DataType::RunEndEncoded(_, values)) = kind else { return Err(wrong()) };
     let DataType::Struct(fields) = values.data_type() else { return Err(wrong()) };
-    run_ends::encode(&StructArray::try_new(fields.clone(), columns, None)?, rows)
+    Ok(fields)
 }
 
 impl Folded {

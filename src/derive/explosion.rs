@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use arrow::array::{Array as _, ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::nullif;
+use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 
 use super::child::Child;
@@ -124,16 +125,26 @@ impl Explosion {
 
     /// Returns the column of the session, folded.
     fn session(&self, by_row: &[Repeat]) -> anyhow::Result<ArrayRef> {
-        let once: Vec<Repeat> = by_row.iter().map(|(row, _)| (*row, 1)).collect();
-        let ends = once.first().zip(once.last()).map(|((first, _), (last, _))| (*first, *last));
-        let columns = self.repeated.iter().map(|column| match ends {
-            // None is left out: the parent's column is shared.
-            Some((first, last)) if last - first + 1 == once.len() => {
-                Ok(column.slice(first, once.len()))
+        // Sessions that follow one another are copied as one.
+        let mut runs: Vec<gather::Run> = Vec::new();
+        for (row, _) in by_row {
+            match runs.last_mut() {
+                Some(last) if last.rows.end == *row => last.rows.end += 1,
+                _ => runs.push(gather::Run { batch: 0, rows: *row..*row + 1 }),
             }
-            _ => repeat(column, &once),
-        });
-        let columns = columns.collect::<Result<_, _>>()?;
+        }
+        let columns = match runs.as_slice() {
+            // None is left out: the parent's columns are shared.
+            [run] => {
+                let part = |column: &ArrayRef| column.slice(run.rows.start, run.rows.len());
+                self.repeated.iter().map(part).collect()
+            }
+            _ => {
+                let schema = Arc::new(Schema::new(folded::members(&self.child.schema)?.clone()));
+                let all = RecordBatch::try_new(Arc::clone(&schema), self.repeated.clone())?;
+                gather::gather(&schema, &[all], &runs)?.columns().to_vec()
+            }
+        };
         Ok(folded::column(&self.child.schema, columns, by_row.iter().map(|(_, times)| *times))?)
     }
 

@@ -71,8 +71,7 @@ impl Leaf {
         let codec = full.compression(&ColumnPath::new(vec![field.name().clone()]));
         let kinds: &[Kind] = match place {
             Place::Folded(_) => &[Kind::String, Kind::Long, Kind::TimestampMillis],
-            // One that is never null has no levels.
-            Place::Own(_) if is_flat && field.is_nullable() => &[Kind::String, Kind::Long],
+            Place::Own(_) if is_flat => &[Kind::String, Kind::Long],
             // Nested tables' files are settled.
             Place::Own(_) => &[],
         };
@@ -121,7 +120,7 @@ impl Leaf {
         }
         let mut writers = if bytes < BARE_BYTES { &self.bare } else { &self.full };
         if self.by_lookup && bytes >= BARE_BYTES {
-            match look_up(&arrays) {
+            match look_up(&arrays, self.projection.field().is_nullable()) {
                 Some((values, pages)) => {
                     if let Some(chunk) = self.with_pages(&values, &pages)? {
                         return Ok(vec![chunk]);

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::array::{Array, ArrayAccessor, ArrayRef, Int64Array, StringArray};
 
 use super::hashes::Seeded;
 use super::hybrid;
@@ -48,20 +48,16 @@ impl Runs {
     pub(super) fn of(arrays: &[(&ArrayRef, &[usize])]) -> Option<(ArrayRef, Runs)> {
         let first = arrays.first()?.0;
         if strings(first).is_some() {
-            let all = arrays.iter().map(|(array, rows)| Some((strings(*array)?.iter(), *rows)));
-            let bytes = |text: &str| size_of::<u32>() + text.len();
-            let (values, runs) = find(all, bytes)?;
+            let (values, runs) = find(arrays, strings, |text| size_of::<u32>() + text.len())?;
             return Some((Arc::new(StringArray::from(values)), Runs { is_text: true, ..runs }));
         }
         let bytes = |_| size_of::<i64>();
         if longs(first).is_some() {
-            let all = arrays.iter().map(|(array, rows)| Some((longs(*array)?.iter(), *rows)));
-            let (values, runs) = find(all, bytes)?;
+            let (values, runs) = find(arrays, longs, bytes)?;
             let runs = Runs { integers: values.clone(), ..runs };
             return Some((Arc::new(Int64Array::from(values)), runs));
         }
-        let all = arrays.iter().map(|(array, rows)| Some((timestamps(*array)?.iter(), *rows)));
-        let (values, runs) = find(all, bytes)?;
+        let (values, runs) = find(arrays, timestamps, bytes)?;
         let runs = Runs { integers: values.clone(), ..runs };
         Some((builders::timestamps(values), runs))
     }
@@ -120,19 +116,27 @@ impl Runs {
 }
 
 /// Finds the distinct values, and the runs.
-fn find<'a, V: Copy + Eq + Hash>(
-    arrays: impl Iterator<Item = Option<(impl Iterator<Item = Option<V>>, &'a [usize])>>,
+fn find<'a, A: 'a, V: Copy + Eq + Hash>(
+    arrays: &[(&'a ArrayRef, &[usize])],
+    of_type: impl Fn(&'a dyn Array) -> Option<&'a A>,
     bytes: impl Fn(V) -> usize,
-) -> Option<(Vec<V>, Runs)> {
+) -> Option<(Vec<V>, Runs)>
+where
+    &'a A: ArrayAccessor<Item = V>,
+{
     let (mut values, mut found) = (Vec::new(), Runs::default());
     let mut numbers: HashMap<V, u32, Seeded> = HashMap::default();
     let mut last: Option<Option<V>> = None;
-    for array in arrays {
-        let (all, rows) = array?;
-        for (value, rows) in all.zip(rows) {
+    found.runs.reserve(arrays.iter().map(|(_, rows)| rows.len()).sum());
+    for &(array, rows) in arrays {
+        let array: &'a dyn Array = array.as_ref();
+        let (of_type, nulls) = (of_type(array)?, array.nulls());
+        for (at, rows) in rows.iter().enumerate().take(array.len()) {
+            let is_valid = nulls.is_none_or(|nulls| nulls.is_valid(at));
+            let value = is_valid.then(|| of_type.value(at));
             found.rows += rows;
             found.bytes += value.map_or(0, &bytes) * rows;
-            found.nulls += if value.is_none() { *rows } else { 0 };
+            found.nulls += if is_valid { 0 } else { *rows };
             if last == Some(value) {
                 if let Some((_, before)) = found.runs.last_mut() {
                     *before += rows;
