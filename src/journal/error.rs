@@ -211,6 +211,9 @@ pub enum JournalError {
     /// A seal or a commit that does not follow from those before it. Nothing was written.
     #[error("out of order: {0}")]
     OutOfOrder(String),
+    /// The replay was ended by [`ReplayProgress::stop`](super::ReplayProgress::stop).
+    #[error("the replay of the journal was stopped; nothing of it is lost")]
+    Stopped,
     /// The options cannot be used.
     #[error("journal options: {0}")]
     Options(String),

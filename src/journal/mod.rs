@@ -68,6 +68,7 @@ mod error;
 mod frame;
 mod identity;
 mod options;
+mod progress;
 mod quota;
 mod reader;
 mod recovery;
@@ -101,6 +102,7 @@ pub use disk::{Disk, DiskDir, DiskFile, DiskLock, RealDisk};
 pub(crate) use disk::{read_full_at, write_all_at};
 pub use error::{AppendError, JournalError};
 pub use options::{Options, quota_for_body};
+pub use progress::ReplayProgress;
 pub use reader::{Next, Reader};
 pub use rescue::{Rescued, rescue};
 
@@ -245,20 +247,37 @@ impl Drop for Inner {
 
 impl Journal {
     /// Locks the directory, recovers what it holds and starts the writer. Blocks: every byte of
-    /// every segment is read and checked.
+    /// every segment is read and checked. [`replay`](Self::replay) with a progress that nobody sees.
     ///
     /// # Errors
-    /// [`JournalError::Locked`]; [`JournalError::Damaged`] or [`JournalError::Missing`] unless
-    /// [`Options::skip_damaged`]; [`JournalError::NoKey`] or [`JournalError::WrongKey`] if the first
-    /// body that is encrypted and waits cannot be decrypted; [`JournalError::Version`];
-    /// [`JournalError::Options`]; [`JournalError::Io`]. After an error nothing has been lost: at most a torn tail was cut and
-    /// committed segments were deleted.
+    /// Those of [`replay`](Self::replay).
     pub fn open(
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<(Journal, Recovery), JournalError> {
-        let opened = recovery::open(disk, clock, options)?;
+        Journal::replay(disk, clock, options, &Arc::default())
+    }
+
+    /// Locks the directory, recovers what it holds and starts the writer. Blocks: every byte of
+    /// every segment is read and checked, which `progress` shows and can end.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`]; [`JournalError::Damaged`] or [`JournalError::Missing`] unless
+    /// [`Options::skip_damaged`]; [`JournalError::NoKey`] or [`JournalError::WrongKey`] if the first
+    /// body that is encrypted and waits cannot be decrypted; [`JournalError::Version`];
+    /// [`JournalError::Options`]; [`JournalError::Io`]; [`JournalError::Stopped`]. After an error nothing has been
+    /// lost: at most a torn tail was cut and committed segments were deleted.
+    pub fn replay(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        progress: &Arc<ReplayProgress>,
+    ) -> Result<(Journal, Recovery), JournalError> {
+        let opened = recovery::open(disk, clock, options, progress).map_err(|error| {
+            // What else may be wrong is found by the next start.
+            if progress.is_stopped() { JournalError::Stopped } else { error }
+        })?;
         release::release(&opened.shared);
         let (requests, thread) = opened.writer.start()?;
         let inner = Inner {

@@ -16,6 +16,7 @@ use super::active_segment::begin_segment;
 use super::control::{self, Control};
 use super::directory::Directory;
 use super::disk::Disk;
+use super::progress::ReplayProgress;
 use super::retry_window::{RetryEntry, RetryWindow};
 use super::salvage::salvage;
 use super::scan::{Fault, Scan, SegmentFile, is_torn, read_head, scan_frames};
@@ -41,11 +42,12 @@ pub(crate) fn open(
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     options: Options,
+    progress: &Arc<ReplayProgress>,
 ) -> Result<Opened, JournalError> {
     options.check()?;
     let dir = options.dir.clone();
     let directory = Directory::open(&*disk, &dir)?;
-    let replay = Replay::run(Arc::clone(&disk), options.clone())?;
+    let replay = Replay::run(Arc::clone(&disk), options.clone(), Arc::clone(progress))?;
     let (encrypted, waiting_tables) = (replay.encrypted_from(), replay.waiting_tables());
     if let Some((seq, path)) = &encrypted
         && options.cipher.is_none()
@@ -102,6 +104,7 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Journa
 struct Replay {
     disk: Arc<dyn Disk>,
     options: Options,
+    progress: Arc<ReplayProgress>,
     identity: Option<(String, u64)>,
     segments: BTreeMap<u64, Segment>,
     control: Control,
@@ -127,10 +130,15 @@ struct Replay {
 }
 
 impl Replay {
-    fn run(disk: Arc<dyn Disk>, options: Options) -> Result<Replay, JournalError> {
+    fn run(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        progress: Arc<ReplayProgress>,
+    ) -> Result<Replay, JournalError> {
         let mut replay = Replay {
             disk,
             options,
+            progress,
             identity: None,
             segments: BTreeMap::new(),
             control: Control::new(),
@@ -147,6 +155,7 @@ impl Replay {
             unread: 0,
         };
         let firsts = replay.list()?;
+        replay.expect(&firsts)?;
         let newest = replay.newest(&firsts)?;
         if let Some(newest) = &newest {
             replay.identity = Some((newest.head.node.clone(), newest.head.seed));
@@ -203,6 +212,17 @@ impl Replay {
         Ok(firsts)
     }
 
+    /// Sums up the bytes that are to be read.
+    fn expect(&self, firsts: &[u64]) -> Result<(), JournalError> {
+        for first_seq in firsts {
+            self.progress.expect(self.candidate(*first_seq)?.len);
+        }
+        if let Some(newest) = firsts.last() {
+            self.progress.expect(self.candidate(*newest)?.len);
+        }
+        Ok(())
+    }
+
     /// Scans the newest segment whose head and checkpoint can be read: its rolls are the latest that
     /// are known.
     fn newest(&mut self, firsts: &[u64]) -> Result<Option<Scan>, JournalError> {
@@ -217,7 +237,8 @@ impl Replay {
                     continue;
                 }
             };
-            let fault = scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
+            let fault = scan_frames(&it, &mut scan, &self.progress).map_err(it.cannot("read"))?;
+            self.progress.finish(it.len);
             if let Some(fault) = fault
                 && !is_torn(&it, &scan, &fault)?
             {
@@ -236,6 +257,7 @@ impl Replay {
     /// Enters a segment whose bodies are all committed: it is about to be released.
     fn pass_over(&mut self, first_seq: u64, following: Option<u64>) -> Result<(), JournalError> {
         let it = self.candidate(first_seq)?;
+        self.progress.finish(it.len);
         let last_seq = following.map_or(first_seq, |following| following - 1);
         self.enter(it, segment::FORMAT, 0, 0, last_seq);
         self.floor = last_seq + 1;
@@ -261,11 +283,13 @@ impl Replay {
                 (Some(scan), Some(Fault::misplaced(why)))
             }
             Ok(mut scan) => {
-                let fault = scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
+                let fault =
+                    scan_frames(&it, &mut scan, &self.progress).map_err(it.cannot("read"))?;
                 (Some(scan), fault)
             }
             Err(mut fault) => (fault.scan.take().map(|scan| *scan), Some(fault)),
         };
+        self.progress.finish(it.len);
         let is_last = following.is_none();
         match (scan, fault) {
             (Some(scan), None) => {

@@ -14,6 +14,7 @@ use super::control::Control;
 use super::disk::{Disk, read_full_at};
 use super::frame::{BodyHead, HEADER_BYTES, Header};
 use super::salvage::{missing, salvage};
+use super::progress::ReplayProgress;
 use super::scan::{Scan, SegmentFile, read_head, scan_frames};
 use super::segment::{HeadError, SegmentHead};
 use crate::record::{Body, Seq, SeqRange};
@@ -77,7 +78,7 @@ fn open(disk: &dyn Disk, path: &Path) -> Result<(SegmentFile, Scan), JournalErro
     it.first_seq = head.as_ref().map_or(0, |(head, _)| head.first_seq);
     match read_head(&it, None)? {
         Ok(mut scan) => {
-            scan_frames(&it, &mut scan).map_err(it.cannot("read"))?;
+            scan_frames(&it, &mut scan, &ReplayProgress::default()).map_err(it.cannot("read"))?;
             Ok((it, scan))
         }
         Err(fault) => match (fault.scan, fault.head) {

@@ -10,6 +10,7 @@ use super::codec::is_encrypted;
 use super::control::{self, Control};
 use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use super::frame::{BodyHead, Kind, RetryKey};
+use super::progress::ReplayProgress;
 use super::retry_window::RetryEntry;
 use super::segment::{self, FrameScanner, HeadError, ScannedFrame, SegmentHead};
 use crate::record::{Seq, SeqRange};
@@ -220,8 +221,12 @@ fn read_checkpoint(
 }
 
 /// Reads a segment's frames up to its end or the first fault.
-pub(crate) fn scan_frames(it: &SegmentFile, scan: &mut Scan) -> io::Result<Option<Fault>> {
-    let mut scanner = FrameScanner::new(&*it.file, it.len, scan.head.salt);
+pub(crate) fn scan_frames(
+    it: &SegmentFile,
+    scan: &mut Scan,
+    progress: &ReplayProgress,
+) -> io::Result<Option<Fault>> {
+    let mut scanner = FrameScanner::new(&*it.file, it.len, scan.head.salt).watched_by(progress);
     while scan.end < it.len {
         let offset = scan.end;
         let frame = match scanner.frame(offset)? {

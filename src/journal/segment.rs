@@ -26,6 +26,7 @@ use super::codec::encryption::FORMAT_2_PREFIX;
 use super::directory::Directory;
 use super::disk::{Disk, DiskFile, read_full_at, write_all_at};
 use super::frame::{self, ByteReader, HEADER_BYTES, Header, Kind};
+use super::progress::ReplayProgress;
 use crate::record::Micros;
 
 const MAGIC: [u8; 8] = *b"SLJOURNL";
@@ -246,11 +247,18 @@ pub(crate) struct FrameScanner<'a> {
     /// File offset of the buffer, and the number of its bytes that are valid.
     at: u64,
     good: usize,
+    progress: Option<&'a ReplayProgress>,
 }
 
 impl<'a> FrameScanner<'a> {
     pub(crate) fn new(file: &'a dyn DiskFile, len: u64, salt: u64) -> Self {
-        FrameScanner { file, len, salt, buffer: vec![0; SCAN_BYTES], at: 0, good: 0 }
+        let buffer = vec![0; SCAN_BYTES];
+        FrameScanner { file, len, salt, buffer, at: 0, good: 0, progress: None }
+    }
+
+    /// Shows to `progress` what is read, and stops when it says so.
+    pub(crate) fn watched_by(self, progress: &'a ReplayProgress) -> Self {
+        FrameScanner { progress: Some(progress), ..self }
     }
 
     /// Returns the bytes at `offset`: at least `want` of them unless the file ends before.
@@ -258,6 +266,9 @@ impl<'a> FrameScanner<'a> {
         let held = offset >= self.at && offset + want as u64 <= self.at + self.good as u64;
         let at_end = offset >= self.at && self.at + self.good as u64 >= self.len;
         if !held && !at_end {
+            if let Some(progress) = self.progress {
+                progress.at(offset)?;
+            }
             self.at = offset;
             self.good = 0;
             self.good = read_full_at(self.file, &mut self.buffer, offset)?;

@@ -11,6 +11,7 @@ pub(crate) mod fuzz;
 mod group_commit;
 mod model;
 mod read;
+mod replay;
 
 mod rescue;
 mod retry;
