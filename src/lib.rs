@@ -22,7 +22,8 @@
 //!   with [`commit`]; [`lake`].
 //! * Beside the receiver: [`import`], [`audit`] (`verify`, `inspect`, `sample`), `maintain` (`table`,
 //!   `convert`), [`simulate`].
-//! * Of the process: `descriptors`, its limit of open files and sockets, and no core dumps.
+//! * Of the process: `descriptors`, its limit of open files and sockets, and no core dumps; `cgroup`, its
+//!   limit of memory.
 //! * For readers: [`views`], SQL over a table of sessions.
 //! * Shared: [`table`], [`schema`], [`columnar`], [`record`], [`clock`], [`metrics`], [`status`].
 //!
@@ -33,6 +34,7 @@ pub mod audit;
 pub mod auth;
 pub mod batch;
 mod bulk_action;
+mod cgroup;
 pub mod cli;
 pub mod clock;
 pub mod columnar;

@@ -75,6 +75,9 @@ impl Loaded {
     }
 }
 
+/// A configuration that was read and is not in use.
+pub struct ReadTls(Loaded);
+
 /// The TLS configuration, renewed when its files change.
 pub struct Tls {
     files: TlsFiles,
@@ -107,6 +110,26 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&current.config))
     }
 
+    /// Reads the files again. Blocks.
+    ///
+    /// # Errors
+    /// As for [`Tls::open`].
+    pub fn read(&self) -> Result<ReadTls, TlsError> {
+        load(&self.files).map(ReadTls)
+    }
+
+    /// Puts a configuration that was read to use: new connections get it. Returns whether it is not the
+    /// one in use.
+    pub fn put(&self, ReadTls(new): ReadTls) -> bool {
+        let mut current = self.current.write();
+        let is_other = new.digest != current.digest;
+        if is_other {
+            new.show_expiry();
+            *current = new;
+        }
+        is_other
+    }
+
     /// Renews the configuration when the files change, until the future is dropped.
     ///
     /// # Cancel safety
@@ -122,11 +145,8 @@ impl Tls {
             match read {
                 Ok(new) => {
                     failed = None;
-                    let mut current = self.current.write();
-                    if new.digest != current.digest {
+                    if self.put(ReadTls(new)) {
                         tracing::info!("the certificate was read again");
-                        new.show_expiry();
-                        *current = new;
                     }
                 }
                 Err(error) => {

@@ -42,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "audit",
             "auth",
             "bulk_action",
+            "cgroup",
             "config",
             "decode",
             "descriptors",
@@ -98,6 +99,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("simulate", &[]),
     ("bulk_action", &[]),
     ("descriptors", &[]),
+    ("cgroup", &[]),
 ];
 
 /// A place in the sources that names a module which its own may not name.

@@ -56,6 +56,10 @@ pub struct Auth {
     signer: Signer,
 }
 
+/// Credentials that were read and are not in use.
+#[derive(Debug)]
+pub struct ReadCredentials(Credentials);
+
 impl Auth {
     /// Reads the credentials at `path`. Creates the key of the token endpoint's tokens in the directory
     /// `state` if there is none.
@@ -83,6 +87,27 @@ impl Auth {
         Ok(Credentials::read(path)?.summary())
     }
 
+    /// Reads the file again. Blocks.
+    ///
+    /// # Errors
+    /// As for [`Auth::open`].
+    pub fn read(&self) -> Result<ReadCredentials, CredentialsError> {
+        Credentials::read(&self.path).map(ReadCredentials)
+    }
+
+    /// Puts credentials that were read to use. Returns the number of each kind as text if they are not
+    /// those in use.
+    pub fn put(&self, ReadCredentials(new): ReadCredentials) -> Option<String> {
+        let mut current = self.current.write();
+        if new.digest == current.digest {
+            return None;
+        }
+        new.issuers.take_over(&current.issuers);
+        let summary = new.summary();
+        *current = Arc::new(new);
+        Some(summary)
+    }
+
     /// Reads credentials and key sets again when they change, until the future is dropped.
     ///
     /// # Cancel safety
@@ -99,12 +124,8 @@ impl Auth {
             match read {
                 Ok(Ok(new)) => {
                     failed = None;
-                    let old = self.credentials();
-                    if new.digest != old.digest {
-                        new.issuers.take_over(&old.issuers);
-                        tracing::info!("credentials read again: {}", new.summary());
-                        let mut current = self.current.write();
-                        *current = Arc::new(new);
+                    if let Some(summary) = self.put(ReadCredentials(new)) {
+                        tracing::info!("credentials read again: {summary}");
                     }
                 }
                 Ok(Err(error)) => {

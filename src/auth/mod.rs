@@ -37,7 +37,7 @@ mod secret;
 mod tests;
 mod turns;
 
-pub use authenticator::{Auth, FAILURES};
+pub use authenticator::{Auth, FAILURES, ReadCredentials};
 pub use error::{CredentialsError, Denied};
 pub use oauth2::{Granted, NotGranted};
 pub use password::REMEMBER;

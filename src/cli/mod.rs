@@ -1,6 +1,7 @@
 //! The command line. Commands build the stations from the configuration; the work is done there.
 //!
-//! Exit codes: 0 well, 1 failed while running, 2 wrong usage or configuration. Standard output
+//! Exit codes: 0 well, 1 failed while running, 2 wrong usage or configuration, 3 a stop that took longer
+//! than `drain_limit`. Standard output
 //! carries what was asked for, standard error everything else. A reader that goes away (`| head`)
 //! is no failure.
 
@@ -20,18 +21,22 @@ mod inspect;
 mod lake_at_start;
 mod ledger;
 mod listen;
+mod log_level;
 mod log_writer;
+mod notify;
 mod out;
 mod passwd;
 mod promote;
 mod promoted;
 mod quarantine;
 mod read_only_disk;
+mod reload;
 mod rescue;
 mod runtime;
 mod sample;
 mod schema;
 mod serve;
+mod signals;
 mod simulate;
 mod table;
 mod unseal;
@@ -42,6 +47,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use self::log_level::LogLevel;
 use self::log_writer::LogWriter;
 use crate::config::{self, Environment, reference};
 use crate::{descriptors, lake};
@@ -53,22 +59,25 @@ pub enum Failure {
     Usage(anyhow::Error),
     /// Failed while running: exit code 1.
     Running(anyhow::Error),
+    /// A stop that took longer than `drain_limit`: exit code 3.
+    Unfinished(anyhow::Error),
 }
 
 impl Failure {
-    /// Returns 2 for usage, 1 for running.
+    /// Returns 2 for usage, 1 for running, 3 for a stop that is not finished.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Usage(_) => ExitCode::from(2),
             Failure::Running(_) => ExitCode::from(1),
+            Failure::Unfinished(_) => ExitCode::from(3),
         }
     }
 
     /// Returns the error, advice where there is some, and the causes; a line each.
     #[must_use]
     pub fn report(&self) -> String {
-        let (Failure::Usage(error) | Failure::Running(error)) = self;
+        let (Failure::Usage(error) | Failure::Running(error) | Failure::Unfinished(error)) = self;
         let mut lines = error_report::lines(error).into_iter();
         let mut text = format!("error: {}\n", lines.next().unwrap_or_default());
         if let Some(advice) = error_report::advice(error) {
@@ -176,6 +185,7 @@ Exit status:
   0  all went well
   1  something failed while running
   2  wrong usage or configuration
+  3  serve: a stop took longer than drain_limit
 
 `sessionlake COMMAND --help` is the manual page of a command.";
 
@@ -261,18 +271,20 @@ fn warn(warnings: &[String]) {
     }
 }
 
-/// Sends events to standard error, filtered. Only the first call in a process has an effect.
-fn start_log(filter: &str) -> Result<(), Failure> {
+/// Sends events to standard error, filtered, and returns their filter. Only the first call in a process
+/// has an effect.
+fn start_log(filter: &str) -> Result<LogLevel, Failure> {
     use std::io::IsTerminal as _;
     let coloured = std::io::stderr().is_terminal();
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .map_err(|error| Failure::Usage(error.into()))?;
-    let _ = tracing_subscriber::fmt()
+    let filter = LogLevel::parse(filter).map_err(Failure::Usage)?;
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(LogWriter { coloured })
         .with_ansi(coloured)
-        .try_init();
-    Ok(())
+        .with_filter_reloading();
+    let level = LogLevel::of(log.reload_handle());
+    let _ = log.try_init();
+    Ok(level)
 }
 
 #[cfg(test)]

@@ -211,7 +211,9 @@ fn show(args: ShowArgs, environment: &Environment) -> Outcome {
         }
         match out::write(&text) {
             Ok(()) => Ok(left > 0),
-            Err(Failure::Running(error) | Failure::Usage(error)) => Err(error),
+            Err(Failure::Running(error) | Failure::Usage(error) | Failure::Unfinished(error)) => {
+                Err(error)
+            }
         }
     })?;
     Ok(ExitCode::SUCCESS)

@@ -2,19 +2,25 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::created::BeforeStart;
+use super::notify::Notifier;
+use super::reload::Reloader;
+use super::signals::Signals;
 use super::{Failure, Outcome, check, lake_at_start, listen, manual, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
+use crate::http::Access;
 use crate::server::{RunError, Server, Settings};
 use crate::table::Format;
-use crate::{descriptors, http, metrics};
+use crate::{cgroup, descriptors, http, metrics};
 
 /// Connections that wait in the kernel's queue to be accepted.
 const BACKLOG: u32 = 1024;
@@ -25,11 +31,16 @@ const BACKLOG: u32 = 1024;
 /// good, and lands the rows as Parquet files when they are old enough or many enough. With no
 /// argument at all it listens on loopback and lands in ./data/lake.
 ///
-/// SIGTERM and Ctrl-C stop it in order: no new requests, then everything that was answered 200 is
-/// landed. A second signal stops it at once; what was answered 200 is in the journal then, and
-/// lands after the next start.
+/// SIGTERM and Ctrl-C stop it in order: no more bodies (after drain_delay), then everything that was
+/// answered 200 is landed. A second signal stops it at once; what was answered 200 is in the journal
+/// then, and lands after the next start. A stop while the journal is still being read ends at once.
 ///
-/// GET /health/live, /health/ready and /metrics answer on the same address.
+/// GET /health/live, /health/ready and /metrics answer on the same address, from before the journal
+/// is read until all has landed.
+///
+/// SIGHUP reads credentials, certificate and the level of the log again, and says in the log what it has
+/// read and which changed settings need a restart. A service manager is told of the state by sd_notify
+/// (systemd: Type=notify, with WatchdogSec= if wanted).
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
   sessionlake serve
@@ -52,13 +63,24 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().build().context("cannot start the asynchronous runtime")?;
+    // Before anything else: none of them ends a start without a word.
+    let signals = runtime.block_on(async { Signals::listen() });
+    let signals = signals.context("cannot listen to signals")?;
     let loaded = config::serve(&args.flags, environment)?;
     warn(&loaded.warnings);
-    start_log(&loaded.log)?;
+    let log = start_log(&loaded.log)?;
     // A file of the configuration that is missing or wrong is wrong configuration.
     check::check_access(&loaded.settings).map_err(Failure::Usage)?;
     let settings = within_descriptors(loaded.settings, descriptors::raise());
-    serve(&settings)?;
+    warn_of_memory(&settings);
+    let (flags, in_force) = (args.flags.clone(), loaded.snapshot);
+    let reloader = move |access| {
+        let environment = environment.clone();
+        Reloader { flags, environment, in_force, access, log }
+    };
+    serve(&settings, runtime, signals, &Notifier::of(environment), reloader)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,66 +101,84 @@ fn within_descriptors(mut settings: Settings, limit: u64) -> Settings {
     settings
 }
 
+/// Warns of budgets that do not fit in the memory that the system lets this process have.
+fn warn_of_memory(settings: &Settings) {
+    let limit = cgroup::memory_limit();
+    let misfit = limit.and_then(|limit| {
+        cgroup::misfit(limit, settings.roll.memory_bytes, http::BODY_MEMORY_BYTES)
+    });
+    if let Some(misfit) = misfit {
+        tracing::warn!("{misfit}");
+    }
+}
+
+/// The longest time for which the end of the process waits for threads that block.
+const THREADS_END_WITHIN: Duration = Duration::from_secs(1);
+
 /// Runs a server until a signal, or until it cannot go on. One that cannot start leaves nothing behind.
-fn serve(settings: &Settings) -> anyhow::Result<()> {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.enable_all().build().context("cannot start the asynchronous runtime")?;
+fn serve(
+    settings: &Settings,
+    runtime: Runtime,
+    Signals { stop, hangup }: Signals,
+    notifier: &Notifier,
+    reloader: impl FnOnce(Access) -> Reloader,
+) -> Result<(), Failure> {
     let socket = listen::bind(settings)?;
     let before = BeforeStart::note(settings);
-    let ran = run_on(socket, settings, &runtime);
-    if let Some(RunError::JournalPoisoned(_)) =
-        ran.as_ref().err().and_then(|error| error.downcast_ref())
-    {
+    let ran = Server::build(settings.clone(), metrics::install()).and_then(|server| {
+        let (readiness, reloader) = (server.readiness(), reloader(server.access()));
+        runtime.block_on(async {
+            tokio::select! {
+                ran = run_server(socket, settings, server, stop) => ran,
+                never = notifier.run(&readiness) => match never {},
+                () = reload_for_ever(reloader, hangup) => Ok(()),
+            }
+        })
+    });
+    match ran.as_ref().err().and_then(|error| error.downcast_ref()) {
         // A request to the lake may be under way, and is not waited for.
-        runtime.shutdown_background();
+        Some(RunError::JournalPoisoned(_) | RunError::DrainLimit { .. }) => {
+            runtime.shutdown_background();
+        }
+        _ => runtime.shutdown_timeout(THREADS_END_WITHIN),
     }
     if ran.is_err() {
         before.restore();
     }
-    ran
-}
-
-fn run_on(socket: TcpSocket, settings: &Settings, runtime: &Runtime) -> anyhow::Result<()> {
-    let server = Server::build(settings.clone(), metrics::install())?;
-    runtime.block_on(async {
-        lake_at_start::check_directory(server.lake()).await?;
-        // Before anything is tried in the lake: a refusal leaves nothing there.
-        server.check_partitions().await?;
-        let address = listen::address(&socket)?;
-        let listener = socket.listen(BACKLOG).context("cannot listen on the address")?;
-        announce(settings, &address.to_string())?;
-        let watch = lake_at_start::watch(server.lake().clone(), server.readiness());
-        let _watch = AbortOnDropHandle::new(tokio::spawn(watch));
-        Ok(server.run(listener, first_signal()?).await?)
+    ran.map_err(|error| match error.downcast_ref() {
+        Some(RunError::DrainLimit { .. }) => Failure::Unfinished(error),
+        _ => Failure::Running(error),
     })
 }
 
-/// Returns a future that resolves at SIGTERM or SIGINT. Any further signal ends the process at once,
-/// and so does the first one if the future was dropped, since the server is stopping by itself.
-fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let (first, asked) = tokio::sync::oneshot::channel::<()>();
-    tokio::spawn(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        if !first.is_closed() {
-            tracing::info!(
-                "stopping: what was acknowledged is being landed, which waits for the lake; a \
-                 second signal stops at once, and loses nothing"
-            );
-            let _ = first.send(());
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        }
-        tracing::warn!(
-            "stopped at once: what was acknowledged and has not landed is in the journal, and lands \
-             after the next start"
-        );
-        // The journal keeps every acknowledged body, and lands it after the next start.
-        std::process::exit(1);
-    });
-    Ok(async move {
-        let _ = asked.await;
-    })
+/// Runs a server until it has ended. The listener opens first.
+async fn run_server(
+    socket: TcpSocket,
+    settings: &Settings,
+    server: Server,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listen::address(&socket)?;
+    let listener = socket.listen(BACKLOG).context("cannot listen on the address")?;
+    tracing::info!(
+        "{address} answers about health and metrics; bodies are taken once the journal has been \
+             read"
+    );
+    let Some(opened) = server.listen(listener, stop).open().await? else { return Ok(()) };
+    lake_at_start::check_directory(opened.lake()).await?;
+    // Before anything is tried in the lake: a refusal leaves nothing there.
+    opened.check_partitions().await?;
+    let watch = lake_at_start::watch(opened.lake().clone(), opened.readiness());
+    let running = opened.start().await?;
+    announce(settings, &address.to_string())?;
+    let _watch = AbortOnDropHandle::new(tokio::spawn(watch));
+    Ok(running.ended().await?)
+}
+
+/// Reloads at each signal. Never returns.
+async fn reload_for_ever(reloader: Reloader, hangup: Signal) {
+    reloader.run(hangup).await;
+    std::future::pending().await
 }
 
 /// Prints the addresses, the lake, and a query to look at it.

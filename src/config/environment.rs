@@ -40,6 +40,12 @@ impl Environment {
         self.text(setting.variable())
     }
 
+    /// Returns a variable that is not of this program, if it is set.
+    pub(crate) fn foreign(&self, name: &str) -> Option<&OsStr> {
+        let value = self.variables.get(OsStr::new(name)).map(OsString::as_os_str);
+        value.filter(|value| !value.is_empty())
+    }
+
     /// Returns the value of a variable that is not of this program, if it is set.
     ///
     /// # Errors

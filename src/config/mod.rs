@@ -32,6 +32,7 @@ mod names;
 mod paths;
 pub mod reference;
 mod sections;
+mod snapshot;
 mod source;
 pub(crate) mod value;
 
@@ -47,6 +48,7 @@ pub(crate) use names::table_name as check_table_name;
 pub use environment::Environment;
 pub use error::{Error, Problem};
 pub(crate) use flags::Flags;
+pub(crate) use snapshot::Snapshot;
 
 use layers::Layers;
 
@@ -65,6 +67,8 @@ pub(crate) struct Loaded<T> {
     pub(crate) warnings: Vec<String>,
     /// The file of the setting `schema`; `None` if the schema of the setting `table` is built in.
     pub(crate) schema_file: Option<PathBuf>,
+    /// The settings, to be compared with those that are read later.
+    pub(crate) snapshot: Snapshot,
 }
 
 /// Settings of the commands that look at a lake.
@@ -148,5 +152,6 @@ pub(crate) fn lake_and_tables(
 fn loaded<T>(settings: T, log: String, layers: Layers) -> Loaded<T> {
     let schema = layers.get(&list::SCHEMA).filter(|given| !given.text.is_empty());
     let schema_file = schema.map(|given| PathBuf::from(&given.text));
-    Loaded { settings, log, warnings: layers.warnings, schema_file }
+    let snapshot = Snapshot::of(&layers);
+    Loaded { settings, log, warnings: layers.warnings, schema_file, snapshot }
 }

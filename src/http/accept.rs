@@ -1,4 +1,7 @@
 //! The accept loop: a slot for each connection, the protocol on it, and the drain at the end.
+//!
+//! While it drains, and until the server has landed everything, it accepts connections for health and
+//! metrics: an orchestrator that gets no answer would take the process for dead.
 
 use std::future::Future;
 use std::io;
@@ -24,6 +27,7 @@ use crate::peers::{Peer, PeerLimit, PeerPermit};
 use crate::tls::Tls;
 
 use super::connection_state::{CloseReason, ConnectionState, Timeouts};
+use super::ending::Ending;
 use super::endpoint::Endpoint;
 use super::exchange::{self, ConnectionContext, ResponseBody};
 use super::in_flight::InFlightLimits;
@@ -50,6 +54,8 @@ const H2_WINDOW_BYTES: u32 = 256 << 10;
 const H2_PING: Duration = Duration::from_secs(20);
 /// The pause after an `accept` that failed for want of a resource (descriptors, memory).
 const PAUSE: Duration = Duration::from_millis(100);
+/// The longest time for which answers about health and metrics are waited for at the very end.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// The end of a connection that was closed for another one.
 const MADE_ROOM: &str = "it had no request, and others had no room";
 const CUT: &str =
@@ -78,21 +84,24 @@ struct Shared<'a> {
     protocol: Arc<Builder<TokioExecutor>>,
     slots: Arc<Slots>,
     in_flight: InFlightLimits,
+    of_peers: Option<Arc<PeerLimit>>,
     refusals: &'a Arc<RefusalLog>,
     connections: TaskTracker,
     draining: CancellationToken,
     cut: CancellationToken,
+    /// Its connections get answers about health and metrics alone.
+    is_late: bool,
 }
 
-/// Accepts until `shutdown` resolves; then drains, cutting what is left after `drain_timeout`.
+/// Accepts until the stop; then drains, cutting what is left after `drain_timeout`, and answers about
+/// health and metrics until the end.
 pub(super) async fn serve(
     listener: TcpListener,
     routes: &BoxedFilter<(Response,)>,
     limits: &ConnectionLimits,
     refusals: &Arc<RefusalLog>,
-    shutdown: impl Future<Output = ()> + Send,
+    ending: &Ending,
 ) {
-    let per_peer = limits.max_connections_per_peer.map(PeerLimit::new);
     let shared = Shared {
         routes,
         limits,
@@ -102,65 +111,100 @@ pub(super) async fn serve(
             limits.max_connections_per_peer.unwrap_or(limits.max_connections),
             limits.max_connections,
         ),
+        of_peers: limits.max_connections_per_peer.map(PeerLimit::new),
         refusals,
         connections: TaskTracker::new(),
         draining: CancellationToken::new(),
         cut: CancellationToken::new(),
+        is_late: false,
     };
+    let late = shared.late();
     // Dropped, this future leaves no connection behind.
-    let _cut_when_dropped = shared.cut.clone().drop_guard();
+    let _cut_when_dropped = (shared.cut.clone().drop_guard(), late.cut.clone().drop_guard());
     let (in_flight, slots) = (shared.in_flight.clone(), Arc::clone(&shared.slots));
     let _unread =
         AbortOnDropHandle::new(tokio::spawn(async move { in_flight.give_up_unread(&slots).await }));
 
-    let mut shutdown = pin!(shutdown);
-    let failures = LogPace::default();
-    loop {
-        let (stream, peer) = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    shared.pause_after(&error, &failures).await;
-                    continue;
-                }
-            },
-        };
-        let of_peer = match &per_peer {
-            None => None,
-            Some(limit) => match limit.acquire(Peer::of(peer.ip())) {
-                Some(permit) => Some(permit),
-                None => {
-                    shared.turn_away(peer, "the connection is closed: its peer has too many open");
-                    continue;
-                }
-            },
-        };
-        // Meanwhile further connections wait in the kernel's queue.
-        let permit = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            permit = shared.slots.acquire(Peer::of(peer.ip())) => permit,
-        };
-        match permit {
-            Some(permit) => shared.start(stream, peer, permit, of_peer),
-            None => shared.turn_away(peer, NO_ROOM),
+    shared.accept_until(&listener, ending.stop.cancelled()).await;
+    info!(connections = shared.connections.len(), "no more bodies on new connections: draining");
+    let drain = async {
+        shared.drain(limits.drain_timeout).await;
+        ending.drained.cancel();
+    };
+    tokio::join!(drain, late.accept_until(&listener, ending.end.cancelled()));
+    drop(listener);
+    late.drain(LAST_ANSWERS).await;
+}
+
+impl<'a> Shared<'a> {
+    /// Returns the state of the connections that are opened while these drain. They share its limits.
+    fn late(&self) -> Shared<'a> {
+        Shared {
+            routes: self.routes,
+            limits: self.limits,
+            protocol: Arc::clone(&self.protocol),
+            slots: Arc::clone(&self.slots),
+            in_flight: self.in_flight.clone(),
+            of_peers: self.of_peers.clone(),
+            refusals: self.refusals,
+            connections: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            is_late: true,
         }
     }
 
-    drop(listener);
-    let Shared { connections, draining, cut, .. } = shared;
-    connections.close();
-    info!(connections = connections.len(), "no new connections: draining");
-    draining.cancel();
-    if tokio::time::timeout(limits.drain_timeout, connections.wait()).await.is_err() {
-        cut.cancel();
+    /// Accepts connections until `end` resolves.
+    async fn accept_until(&self, listener: &TcpListener, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
+        let failures = LogPace::default();
+        loop {
+            let (stream, peer) = tokio::select! {
+                biased;
+                () = &mut end => return,
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        self.pause_after(&error, &failures).await;
+                        continue;
+                    }
+                },
+            };
+            let of_peer = match &self.of_peers {
+                None => None,
+                Some(limit) => match limit.acquire(Peer::of(peer.ip())) {
+                    Some(permit) => Some(permit),
+                    None => {
+                        let text = "the connection is closed: its peer has too many open";
+                        self.turn_away(peer, text);
+                        continue;
+                    }
+                },
+            };
+            // Meanwhile further connections wait in the kernel's queue.
+            let permit = tokio::select! {
+                biased;
+                () = &mut end => return,
+                permit = self.slots.acquire(Peer::of(peer.ip())) => permit,
+            };
+            match permit {
+                Some(permit) => self.start(stream, peer, permit, of_peer),
+                None => self.turn_away(peer, NO_ROOM),
+            }
+        }
     }
-    connections.wait().await;
-}
 
-impl Shared<'_> {
+    /// Ends all connections: idle ones at once, others when their requests have ended, or `most`
+    /// after.
+    async fn drain(&self, most: Duration) {
+        self.connections.close();
+        self.draining.cancel();
+        if tokio::time::timeout(most, self.connections.wait()).await.is_err() {
+            self.cut.cancel();
+        }
+        self.connections.wait().await;
+    }
+
     /// Counts a connection that is closed at once: an answer would need the slot that it may not have.
     fn turn_away(&self, peer: SocketAddr, text: &str) {
         metrics::counter!(LIMITED, "reason" => "connections").increment(1);
@@ -189,6 +233,7 @@ impl Shared<'_> {
             in_flight: self.in_flight.clone(),
             refusals: Arc::clone(self.refusals),
             endpoints: Arc::clone(&self.limits.endpoints),
+            is_late: self.is_late,
         };
         let service = exchange::service(self.routes.clone(), context);
         let tls = self.limits.tls.as_ref().map(|tls| tls.acceptor());

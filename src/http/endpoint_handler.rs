@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Buf;
 use futures::Stream;
 
-use crate::intake::{Receipt, offload};
+use crate::intake::{Intake, Receipt, offload};
 use crate::metrics as names;
 use crate::record::Form;
 
@@ -76,23 +76,24 @@ async fn handle(
         let (method, path) = (head.method.clone(), endpoint.path.clone());
         return Err(Refusal::NotPutOrPost { method, path, allow });
     }
+    let intake = receiver.intake(head)?;
     let began = head.peer.began;
     media::check_headers(&head.headers)?;
     let body = receiver.read_body(head, BodyLimits::of(endpoint), stream).await?;
     media::check_body(&body.bytes, Encoding::of(&head.headers)?)?;
     match bulk_index {
-        None => accept_documents(receiver, endpoint, body, began).await,
+        None => accept_documents(intake, endpoint, body, began).await,
         Some(index) => {
             let index = index.map(str::to_owned);
             let bulk = Bulk { index, brief: head.query.contains("filter_path=") };
-            accept_bulk(receiver, endpoint, bulk, body, began).await
+            accept_bulk(intake, endpoint, bulk, body, began).await
         }
     }
 }
 
 /// Accepts documents, one a line.
 async fn accept_documents(
-    receiver: &Receiver,
+    intake: &Intake,
     endpoint: &Endpoint,
     ReceivedBody { bytes, mut reservation }: ReceivedBody,
     began: Instant,
@@ -101,14 +102,14 @@ async fn accept_documents(
     reservation.grow_to(len).await?;
     // Work that goes on when the client goes away holds the reservation with the bytes.
     let bytes = Arc::new(reservation).hold(bytes);
-    let receipt = receiver.intake.accept(&endpoint.table, Form::Ndjson, bytes).await?;
+    let receipt = intake.accept(&endpoint.table, Form::Ndjson, bytes).await?;
     count(endpoint, receipt, began);
     Ok(reply::accepted(receipt))
 }
 
 /// Accepts an Elasticsearch bulk: a body for each table that its actions name.
 async fn accept_bulk(
-    receiver: &Receiver,
+    intake: &Intake,
     endpoint: &Endpoint,
     bulk: Bulk,
     ReceivedBody { bytes, mut reservation }: ReceivedBody,
@@ -136,7 +137,7 @@ async fn accept_bulk(
         let of_table = offload(copied as usize, move || part.bytes(&whole)).await?;
         let of_table = if copied == 0 { of_table } else { reservation.hold(of_table) };
         let form = Form::Elasticsearch;
-        let receipt = receiver.intake.accept_counted(&table, form, lines, of_table).await?;
+        let receipt = intake.accept_counted(&table, form, lines, of_table).await?;
         count(endpoint, receipt, began);
     }
     Ok(answer.into_response(began.elapsed(), of_answer))

@@ -55,6 +55,8 @@ pub(super) struct ConnectionContext {
     pub(super) in_flight: InFlightLimits,
     pub(super) refusals: Arc<RefusalLog>,
     pub(super) endpoints: Arc<[Endpoint]>,
+    /// It was opened after the receiver had begun to drain.
+    pub(super) is_late: bool,
 }
 
 /// The body type of warp's responses, which has no public name.
@@ -93,6 +95,7 @@ pub(super) fn service(
             address: peer,
             authority,
             began: Instant::now(),
+            is_late: connection.is_late,
         });
         let is_watched = is_watched(request.uri().path());
         let addressee = Addressee::of(request.uri().path(), &connection.endpoints);

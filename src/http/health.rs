@@ -71,7 +71,9 @@ fn not_ready(receiver: &Receiver) -> Vec<Part> {
     let reported = receiver.readiness.check().err().unwrap_or_default();
     let mut parts: Vec<_> =
         reported.into_iter().map(|(part, reason)| Part { part, reason }).collect();
-    if let Err(error) = receiver.intake.accepting()
+    // One that is not open yet is reported by the start.
+    if let Ok(intake) = receiver.gate.intake()
+        && let Err(error) = intake.accepting()
         && !parts.iter().any(|part| part.part == "journal")
     {
         parts.push(Part { part: "journal", reason: error.to_string() });

@@ -38,6 +38,15 @@
 //! | 429 | too many requests, or too many wrong credentials, of this peer |
 //! | 503 | no capacity (with `Retry-After`), or the journal has failed |
 //!
+//! # From the start to the end
+//! | phase | bodies | health and metrics |
+//! |---|---|---|
+//! | the gate is closed: the journal is being replayed | 503 with `Retry-After`, unread | answered |
+//! | the gate is open | taken | answered |
+//! | [`Ending::stop`]: the receiver drains | requests under way end within the drain time-out; 503 on connections opened since | answered, on new connections |
+//! | [`Ending::drained`]: no request can reach the intake | 503 | answered |
+//! | [`Ending::end`]: the listener is closed | – | – |
+//!
 //! After an answer that leaves a body unread the connection (in HTTP/2: the stream) is closed in
 //! steps: the bytes that the client still sends are read and dropped for a moment, because a reset
 //! can destroy the answer on its way. A client that goes away while its body is being appended
@@ -52,6 +61,7 @@ mod connection_state;
 mod dispatch;
 mod elasticsearch;
 mod encoding;
+mod ending;
 mod endpoint;
 mod endpoint_handler;
 mod eviction;
@@ -74,17 +84,17 @@ mod socket;
 mod tests;
 mod token_handler;
 
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::intake::Intake;
+use crate::intake::Gate;
 use crate::metrics;
 use crate::status::Readiness;
 
+pub use self::ending::Ending;
 pub use self::endpoint::Endpoint;
 pub use self::options::{ANSWER_TIMEOUT, Access, IDLE_TIMEOUT, Options};
 pub use self::receiver::BODY_MEMORY_BYTES;
@@ -96,11 +106,10 @@ use self::receiver::Receiver;
 use self::refusal_log::RefusalLog;
 use self::refusal_reason::Reason;
 
-/// Serves `listener` until `shutdown` resolves, then drains: no new connections, requests in flight
-/// finish (for at most `drain_timeout`; then their connections are cut), idle connections close.
-/// When it returns, none of its requests can reach the intake any more.
-///
-/// Reports its start and its shutdown to `readiness` under `receive`.
+/// Serves `listener`. Bodies are taken once `gate` is open, and until `ending.stop`; then it drains:
+/// requests in flight finish (for at most `drain_timeout`; then their connections are cut), idle
+/// connections close, and `ending.drained` is cancelled once none of its requests can reach the intake
+/// any more. New connections get answers about health and metrics until `ending.end`.
 ///
 /// # Errors
 /// None at present: a failure on one connection ends that connection, and a failing `accept` is
@@ -113,10 +122,10 @@ pub async fn run(
     listener: TcpListener,
     options: Options,
     access: Access,
-    intake: Intake,
+    gate: Gate,
     readiness: Arc<Readiness>,
     metrics: metrics::Handle,
-    shutdown: impl Future<Output = ()> + Send,
+    ending: Ending,
 ) -> io::Result<()> {
     let limits = accept::ConnectionLimits {
         header_timeout: options.header_timeout,
@@ -151,15 +160,8 @@ pub async fn run(
     let _fresh = AbortOnDropHandle::new(tokio::spawn(keep_fresh));
 
     let address = listener.local_addr().ok();
-    let ready = Arc::clone(&readiness);
-    let receiver = Arc::new(Receiver::new(options, access, address, intake, ready, metrics));
-
-    readiness.set("receive", Ok(()));
-    let stopping = async {
-        shutdown.await;
-        readiness.set("receive", Err("is shutting down".into()));
-    };
-    accept::serve(listener, &dispatch::filter(receiver), &limits, &refusals, stopping).await;
+    let receiver = Arc::new(Receiver::new(options, access, address, gate, readiness, metrics));
+    accept::serve(listener, &dispatch::filter(receiver), &limits, &refusals, &ending).await;
     refusals.flush();
     Ok(())
 }

@@ -7,7 +7,7 @@ use bytes::Buf;
 use futures::Stream;
 use warp::http::header::CONTENT_LENGTH;
 
-use crate::intake::Intake;
+use crate::intake::{self, Gate, Intake};
 use crate::metrics;
 use crate::peers::Peer;
 use crate::record::Form;
@@ -35,7 +35,7 @@ const SMALL_BODY_MEMORY_BYTES: u64 = 16 << 20;
 pub(super) struct Receiver {
     pub(super) options: Options,
     pub(super) access: Access,
-    pub(super) intake: Intake,
+    pub(super) gate: Gate,
     pub(super) readiness: Arc<Readiness>,
     pub(super) metrics: metrics::Handle,
     budget: Arc<BodyBudget>,
@@ -49,7 +49,7 @@ impl Receiver {
         options: Options,
         access: Access,
         address: Option<SocketAddr>,
-        intake: Intake,
+        gate: Gate,
         readiness: Arc<Readiness>,
         metrics: metrics::Handle,
     ) -> Receiver {
@@ -64,7 +64,7 @@ impl Receiver {
             browser_guard: BrowserGuard::new(address, &options.host_names),
             options,
             access,
-            intake,
+            gate,
             readiness,
             metrics,
         }
@@ -79,6 +79,17 @@ impl Receiver {
         match self.access.auth {
             Some(_) => Ok(()),
             None => self.browser_guard.check_host(&head.headers, head.peer.authority.as_deref()),
+        }
+    }
+
+    /// Returns the intake for the body of a request.
+    ///
+    /// # Errors
+    /// The receiver is starting, or stopping.
+    pub(super) fn intake(&self, head: &RequestHead) -> Result<&Intake, Refusal> {
+        match head.peer.is_late {
+            true => Err(intake::Refusal::Stopping.into()),
+            false => Ok(self.gate.intake()?),
         }
     }
 

@@ -14,6 +14,8 @@ pub(super) struct PeerInfo {
     pub(super) authority: Option<String>,
     /// The time at which its head was read.
     pub(super) began: Instant,
+    /// The connection was opened after the receiver had begun to drain.
+    pub(super) is_late: bool,
 }
 
 /// A request without its body.

@@ -13,6 +13,7 @@
 //! Where each document is a line, and in a bulk, the two are the same.
 
 pub(crate) mod bulk;
+mod gate;
 mod index_pattern;
 mod lines;
 mod refusal;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use crate::journal::{AppendError, Journal, NewBody};
 use crate::record::Form;
 
+pub use self::gate::Gate;
 pub use self::index_pattern::IndexPattern;
 pub(crate) use self::index_pattern::is_index_name;
 pub use self::refusal::{Refusal, RefusalKind};

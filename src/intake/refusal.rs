@@ -8,6 +8,8 @@ use super::bulk::BulkError;
 
 /// The time after which a body whose processing was aborted is worth sending again.
 const ABORTED_RETRY: Duration = Duration::from_secs(2);
+/// The time after which a body is worth sending again to a receiver that starts or stops.
+const STARTING_RETRY: Duration = Duration::from_secs(5);
 
 /// The reason for which a body was not accepted. Nothing of it was acknowledged.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +20,14 @@ pub enum Refusal {
     /// The journal did not record it.
     #[error(transparent)]
     Journal(#[from] AppendError),
+    /// The journal is not open yet.
+    #[error("the receiver is starting: nothing was kept; send it again a little later")]
+    Starting,
+    /// The journal is being closed.
+    #[error(
+        "the receiver is stopping: nothing was kept; send it again a little later, or to another one"
+    )]
+    Stopping,
     /// The thread that worked on the body did not finish.
     #[error("the body could not be processed: nothing was kept; send it again a little later")]
     Aborted,
@@ -42,7 +52,9 @@ impl Refusal {
             Refusal::Bulk(BulkError::Line { .. }) => RefusalKind::Invalid,
             Refusal::Bulk(BulkError::TooManyActions { .. })
             | Refusal::Journal(AppendError::TooLarge { .. }) => RefusalKind::TooLarge,
-            Refusal::Journal(_) | Refusal::Aborted => RefusalKind::Unavailable,
+            Refusal::Journal(_) | Refusal::Starting | Refusal::Stopping | Refusal::Aborted => {
+                RefusalKind::Unavailable
+            }
         }
     }
 
@@ -52,6 +64,7 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Refusal::Journal(error) => error.retry_after(),
+            Refusal::Starting | Refusal::Stopping => Some(STARTING_RETRY),
             Refusal::Aborted => Some(ABORTED_RETRY),
             Refusal::Bulk(_) => None,
         }

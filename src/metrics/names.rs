@@ -120,5 +120,15 @@ pub const OLDEST_WAITING_ROLL: &str = "sessionlake_oldest_waiting_roll_timestamp
 pub const READY: &str = "sessionlake_ready";
 /// Time of the start.
 pub const START_TIME: &str = "sessionlake_start_time_seconds";
+/// Bytes of the journal that this start has read.
+pub const REPLAY_BYTES: &str = "sessionlake_replay_bytes";
+/// Bytes of the journal that were there to be read.
+pub const REPLAY_TOTAL_BYTES: &str = "sessionlake_replay_total_bytes";
+/// Whether the receiver was asked to stop.
+pub const DRAINING: &str = "sessionlake_draining";
+/// Whether the last reload (SIGHUP), or the start, went well.
+pub const RELOAD_SUCCESS: &str = "sessionlake_reload_last_success";
+/// Time of the last reload, or start, that went well.
+pub const RELOAD_SUCCESS_AT: &str = "sessionlake_reload_last_success_timestamp_seconds";
 /// The program: the value is always 1, the labels say what it is.
 pub const BUILD_INFO: &str = "sessionlake_build_info";

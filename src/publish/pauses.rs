@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::record::Roll;
+
+/// The longest pause while the process is about to end: it waits for nothing but the lake.
+const HURRIED: Duration = Duration::from_secs(1);
 
 /// Lengths of the pauses between attempts.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +46,19 @@ impl Pauses {
     }
 }
 
+/// Sleeps for `pause`, or for [`HURRIED`] at most from the cancellation of `hurry` on. The pause in
+/// which that comes ends at once. A timer takes a millisecond at least, so that no pause takes none.
+pub(super) async fn sleep(pause: Duration, hurry: CancellationToken) {
+    if hurry.is_cancelled() && !pause.is_zero() {
+        tokio::time::sleep(pause.min(HURRIED)).await;
+    } else if !pause.is_zero() {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = hurry.cancelled() => {}
+        }
+    }
+}
+
 fn exponential(first: Duration, most: Duration) -> ExponentialBuilder {
     ExponentialBuilder::new()
         .with_factor(2.0)
@@ -53,6 +70,27 @@ fn exponential(first: Duration, most: Duration) -> ExponentialBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_pause_is_cut_short_when_the_process_is_about_to_end() {
+        let hurry = CancellationToken::new();
+        let slept = async |pause| {
+            let began = std::time::Instant::now();
+            sleep(pause, hurry.clone()).await;
+            began.elapsed()
+        };
+        let (short, long) = (Duration::from_millis(50), Duration::from_secs(60));
+        assert!(slept(short).await >= short);
+        let later = async {
+            tokio::time::sleep(short).await;
+            hurry.cancel();
+        };
+        let cut = tokio::join!(slept(long), later).0;
+        assert!((short..long / 2).contains(&cut), "{cut:?}");
+        let hurried = slept(long).await;
+        assert!((HURRIED..long / 2).contains(&hurried), "{hurried:?}");
+        assert!(slept(Duration::ZERO).await < short);
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest_and_are_spread_by_node() {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use backon::Retryable as _;
@@ -16,7 +16,7 @@ use super::concurrency::Concurrency;
 use super::error::{ErrorKind, PublishError};
 use super::fence::HeldFence;
 use super::folded_names;
-use super::pauses::Pauses;
+use super::pauses::{self, Pauses};
 use super::recovery::{self, Unmade};
 use super::sealed_settings::SealedSettings;
 use super::work_list::WorkList;
@@ -63,6 +63,8 @@ pub(crate) struct Publisher<'a> {
     dedup: Option<Arc<dedup::Index>>,
     /// The fence of the node; none for imports, whose seals are in the lake.
     fence: Option<Arc<HeldFence>>,
+    /// Cancelled when pauses between attempts are to be short.
+    hurry: CancellationToken,
     /// Cancelled when no roll is to be published any more.
     stop: CancellationToken,
 }
@@ -95,6 +97,7 @@ impl<'a> Publisher<'a> {
             claimed_tables: ClaimedTables::default(),
             dedup: None,
             fence: None,
+            hurry: CancellationToken::new(),
             stop: CancellationToken::new(),
         }
     }
@@ -112,6 +115,11 @@ impl<'a> Publisher<'a> {
     /// Publishes behind `fence` only.
     pub(crate) fn with_fence(self, fence: Arc<HeldFence>) -> Publisher<'a> {
         Publisher { fence: Some(fence), ..self }
+    }
+
+    /// Cuts pauses between attempts short once `hurry` is cancelled.
+    pub(crate) fn with_hurry(self, hurry: CancellationToken) -> Publisher<'a> {
+        Publisher { hurry, ..self }
     }
 
     /// Gives up attempts and pauses once `stop` is cancelled. The roll under way stays sealed.
@@ -460,7 +468,8 @@ impl<'a> Publisher<'a> {
                 self.observers.emit(&RollEvent::Retrying { roll, step, tries, pause, error });
                 self.readiness.set_trouble("lake", Err(report));
             });
-        let attempts = attempts.sleep(sleep);
+        let hurry = self.hurry.clone();
+        let attempts = attempts.sleep(move |pause| pauses::sleep(pause, hurry.clone()));
         let done = self.runtime.block_on(self.stop.run_until_cancelled(attempts));
         let error = match done.context(STOPPED)? {
             Ok(done) => {
@@ -503,13 +512,6 @@ fn table_landed(roll: Roll, table: &TableReceipt, made: Option<&Manifest>) -> Ro
         bytes: table.files.iter().map(|file| file.bytes).sum(),
         doubled: table.doubled,
         rejects: if entries == 0 { Vec::new() } else { rejects },
-    }
-}
-
-/// Sleeps for `pause`. A timer takes a millisecond at least, so that no pause takes none.
-pub(super) async fn sleep(pause: Duration) {
-    if !pause.is_zero() {
-        tokio::time::sleep(pause).await;
     }
 }
 

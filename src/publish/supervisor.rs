@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::{ErrorKind, PublishError};
 use super::fence::{HeldFence, Taking};
 use super::lake_file::LakeFile;
-use super::pauses::Pauses;
+use super::pauses::{self, Pauses};
 use super::pending_bodies::PendingBodies;
 use super::promotion::Promotion;
 use super::publisher::{self, Publisher, RollLog};
@@ -63,6 +63,11 @@ impl Pending {
             bodies: PendingBodies::default(),
         }
     }
+
+    /// Returns the number of rolls that are sealed and not committed.
+    pub(crate) fn sealed_rolls(&self) -> usize {
+        self.sealed.len()
+    }
 }
 
 /// Publishes the bodies of a journal, with one engine after the other.
@@ -93,6 +98,8 @@ pub(crate) struct Supervisor {
     pub(crate) pending: Arc<Mutex<Pending>>,
     pub(crate) pauses: Pauses,
     pub(crate) observers: Observers,
+    /// Cancelled when the process is about to end: pauses between attempts are cut short.
+    pub(crate) hurry: CancellationToken,
     /// Cancelled when nothing more is to be landed. What is not committed stays in the journal.
     pub(crate) stop: CancellationToken,
 }
@@ -133,7 +140,7 @@ impl Supervisor {
             }
             let pause = pauses.next().unwrap_or(self.pauses.most);
             self.observers.emit(&RollEvent::EngineFailed { error: text, pause });
-            let sleep = self.stop.run_until_cancelled(publisher::sleep(pause));
+            let sleep = self.stop.run_until_cancelled(pauses::sleep(pause, self.hurry.clone()));
             if self.runtime.block_on(sleep).is_none() {
                 return Err(error);
             }
@@ -355,6 +362,7 @@ impl Supervisor {
             Publisher::new(lake, node, tables, runtime, readiness, self.observers.clone())
                 .with_pauses(self.pauses)
                 .with_dedup(self.dedup.clone())
+                .with_hurry(self.hurry.clone())
                 .with_stop(self.stop.clone());
         match &*self.fence.lock() {
             Some(fence) => publisher.with_fence(Arc::clone(fence)),

@@ -32,7 +32,7 @@ pub(super) struct Gauges {
 
 impl Gauges {
     /// Reads what the last start has left, and sets all gauges.
-    pub(super) fn start(server: &Server) -> Gauges {
+    pub(super) fn start(server: &Server, journal: Journal) -> Gauges {
         let file = server.settings.state().join(FILE);
         let noted = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
         let noted = noted.map(Micros);
@@ -40,10 +40,9 @@ impl Gauges {
             server.last_roll.set(at);
             metrics::gauge!(names::LAST_ROLL).set(names::timestamp(at));
         }
-        metrics::gauge!(names::START_TIME).set(names::timestamp(server.clock.now()));
         metrics::gauge!(names::BUFFERED_LIMIT_BYTES).set(server.settings.roll.memory_bytes as f64);
         let gauges = Gauges {
-            journal: server.journal.clone(),
+            journal,
             last_roll: Arc::clone(&server.last_roll),
             file,
             noted: Arc::new(Mutex::new(noted)),

@@ -22,7 +22,7 @@ use crate::table::{Tables, registry};
 /// Writes nothing.
 ///
 /// # Errors
-/// Those that [`Server::build`](super::Server::build) would have.
+/// Those that a start would have.
 pub(crate) fn check_settings(
     settings: &Settings,
     recovery: &Recovery,

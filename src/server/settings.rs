@@ -47,6 +47,10 @@ pub struct Settings {
     pub roll: roll::Options,
     /// Age of the oldest row at which a roll ends.
     pub roll_age: Duration,
+    /// Time for which bodies are taken after a stop was asked for.
+    pub drain_delay: Duration,
+    /// The most time of a stop; none if it may take as long as the lake is away.
+    pub drain_limit: Option<Duration>,
     /// Age of the oldest body that has not landed from which on it is reported as trouble.
     pub overdue_after: Duration,
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use super::behind::Behind;
 use super::*;
 use crate::encode::{Compression, Encodings};
 use crate::http::Endpoint;
@@ -84,7 +85,16 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
         },
         roll_age: Duration::from_secs(3600),
         overdue_after: Duration::from_secs(3600),
+        drain_delay: Duration::ZERO,
+        drain_limit: None,
     }
+}
+
+/// Opens what a start opens, and nothing runs.
+pub(super) fn open(settings: &Settings) -> anyhow::Result<Behind> {
+    let Server { settings, key, configured, clock, .. } =
+        Server::build(settings.clone(), metrics::install())?;
+    Behind::open(&settings, key.as_ref(), configured, &clock, &Arc::default())
 }
 
 /// A server that runs.
@@ -99,7 +109,18 @@ struct Running {
 }
 
 impl Running {
+    /// Starts a server, and waits until it takes bodies.
     async fn start(settings: Settings) -> Running {
+        let running = Running::begin(settings).await;
+        let began = Instant::now();
+        while running.readiness.stage() != Stage::Running {
+            assert!(began.elapsed() < SOON && !running.task.is_finished(), "it does not start");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        running
+    }
+
+    async fn begin(settings: Settings) -> Running {
         let server = Server::build(settings, metrics::install()).unwrap();
         let (board, readiness) = (server.board(), server.readiness());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -113,6 +134,11 @@ impl Running {
 
     async fn put(&self, body: &'static str) -> u16 {
         let request = self.client.put(format!("http://{}/visits", self.address)).body(body);
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    async fn live(&self) -> u16 {
+        let request = self.client.get(format!("http://{}/health/live", self.address));
         request.send().await.unwrap().status().as_u16()
     }
 
@@ -163,7 +189,7 @@ async fn what_was_put_has_landed_when_a_server_ends() {
     let states: Vec<_> = board.rolls().iter().map(|roll| (roll.state, roll.rows)).collect();
     assert_eq!(states, [(RollState::Committed, 2)]);
     // The state directory is free again at once.
-    Server::build(settings(&dir), metrics::install()).unwrap();
+    open(&settings(&dir)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,16 +201,12 @@ async fn a_run_that_is_dropped_frees_the_state_directory_and_the_next_lands_what
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
     let began = Instant::now();
-    let next = loop {
-        match Server::build(settings(&dir), metrics::install()) {
-            Ok(next) => break next,
-            Err(error) => assert!(began.elapsed() < SOON, "{error:#}"),
-        }
+    while let Err(error) = open(&settings(&dir)) {
+        assert!(began.elapsed() < SOON, "{error:#}");
         tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    }
     assert!(receipts(&dir).is_empty(), "it stopped landing");
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    next.run(listener, std::future::ready(())).await.unwrap();
+    Running::start(settings(&dir)).await.ended().await.unwrap();
     let rows: Vec<u64> = receipts(&dir).iter().map(|receipt| receipt.rows).collect();
     assert_eq!(rows, [1]);
 }
@@ -196,7 +218,7 @@ async fn two_servers_run_in_one_process() {
     let two = Running::start(settings(&dirs[1])).await;
     assert_eq!(one.put("{\"id\":\"a\"}\n").await, 200);
     assert_eq!(two.put("{\"id\":\"b\"}\n{\"id\":\"c\"}\n").await, 200);
-    let again = Server::build(settings(&dirs[0]), metrics::install());
+    let again = open(&settings(&dirs[0]));
     assert!(again.is_err(), "the state directory is taken");
     one.ended().await.unwrap();
     // The other one is not touched by that.
@@ -231,7 +253,7 @@ async fn a_body_that_waits_for_too_long_is_trouble_and_leaves_a_server_ready() {
 
 /// Returns the text of the error with which a start is refused.
 fn refused(dir: &TempDir) -> String {
-    let Err(error) = Server::build(settings(dir), metrics::install()) else { panic!("it starts") };
+    let Err(error) = open(&settings(dir)) else { panic!("it starts") };
     format!("{error:#}")
 }
 
@@ -345,4 +367,67 @@ async fn an_older_copy_of_a_state_directory_takes_no_body() {
     let said = format!("{:#}", anyhow::Error::new(ended.unwrap_err()));
     assert!(said.contains("an older copy or a clone"), "{said}");
     assert_eq!(files(&dir.path().join("lake")), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_before_the_journal_is_open_takes_nothing_and_lands_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(settings(&dir)).await;
+    assert_eq!(server.put("{\"id\":\"a\"}\n").await, 200);
+    server.task.abort();
+    assert!(server.task.await.unwrap_err().is_cancelled());
+    while open(&settings(&dir)).is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let next = Server::build(settings(&dir), metrics::install()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    next.run(listener, std::future::ready(())).await.unwrap();
+    assert!(receipts(&dir).is_empty());
+    Running::start(settings(&dir)).await.ended().await.unwrap();
+    assert_eq!(receipts(&dir).iter().map(|receipt| receipt.rows).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_stop_bodies_are_taken_for_the_delay_while_ready_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let drain_delay = Duration::from_secs(3);
+    let mut server = Running::start(Settings { drain_delay, ..settings(&dir) }).await;
+    let (stop, _) = oneshot::channel();
+    std::mem::replace(&mut server.stop, stop).send(()).unwrap();
+    while server.readiness.check().is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // On a connection that is opened now.
+    assert_eq!(server.put("{\"id\":\"a\"}\n").await, 200);
+    assert!(matches!(server.readiness.stage(), Stage::Stopping(_)));
+    tokio::time::timeout(SOON, server.task).await.expect("it ends").unwrap().unwrap();
+    assert_eq!(receipts(&dir).iter().map(|receipt| receipt.rows).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_takes_longer_than_its_limit_ends_and_the_next_start_lands_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let drain_limit = Some(Duration::from_secs(4));
+    let mut server = Running::start(Settings { drain_limit, ..settings(&dir) }).await;
+    assert_eq!(server.put("{\"id\":\"a\"}\n").await, 200);
+    let (lake, away) = (dir.path().join("lake"), dir.path().join("away"));
+    std::fs::rename(&lake, &away).unwrap();
+    let (stop, _) = oneshot::channel();
+    std::mem::replace(&mut server.stop, stop).send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    // Until the very end.
+    assert_eq!(server.live().await, 200);
+    assert_eq!(server.put("{\"id\":\"b\"}\n").await, 503);
+    let said = server.readiness.sentence();
+    assert!(said.starts_with("stopping: 1 body waits for ") && said.contains("lake: "), "{said}");
+    let ended = tokio::time::timeout(SOON, server.task).await.expect("it ends").unwrap();
+    let said = ended.as_ref().unwrap_err().to_string();
+    assert!(matches!(ended, Err(RunError::DrainLimit { .. })), "{said}");
+    assert!(said.contains("drain_limit (4s): 1 body waits for "), "{said}");
+    std::fs::rename(&away, &lake).unwrap();
+    while open(&settings(&dir)).is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Running::start(settings(&dir)).await.ended().await.unwrap();
+    assert_eq!(receipts(&dir).iter().map(|receipt| receipt.rows).collect::<Vec<_>>(), [1]);
 }

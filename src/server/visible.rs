@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{RunError, Server, Settings};
+use super::{Opened, RunError, Settings};
 use crate::lake::Lake;
 pub(crate) use crate::publish::visibility::Looked;
 use crate::publish::visibility::{Keeper, LogTables};
 use crate::table::Format;
 
-impl Server {
+impl Opened {
     /// Starts the thread that commits landed rolls to the tables with a log, if there are any.
     ///
     /// # Errors
     /// A table without a place in the lake or the catalog; the system has no thread to give.
     pub(super) fn keeper(&self, runtime: &Handle) -> Result<Option<Keeper>, RunError> {
-        let catalog = self.settings.catalog.as_ref();
-        let tables = self.tables.specs().iter().filter(|table| {
+        let catalog = self.settings().catalog.as_ref();
+        let tables = self.behind.tables.specs().iter().filter(|table| {
             // Remembered from before: bodies of it may wait, and land.
             let is_lost = table.format == Format::Iceberg && catalog.is_none();
             if is_lost {
@@ -30,8 +30,8 @@ impl Server {
             !is_lost
         });
         let tables =
-            LogTables::of(&self.lake, tables, catalog, runtime).map_err(RunError::Landing)?;
-        let node = || self.journal.node().into();
+            LogTables::of(self.lake(), tables, catalog, runtime).map_err(RunError::Landing)?;
+        let node = || self.behind.journal.node().into();
         let start = |tables| Keeper::start(tables, node(), self.readiness());
         Ok(tables.map(start).transpose()?)
     }

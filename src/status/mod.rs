@@ -1,6 +1,6 @@
 //! The state of the running program, for load balancers, logs, metrics and status pages.
 //!
-//! * [`Readiness`]: readiness and trouble of each part.
+//! * [`Readiness`]: readiness and trouble of each part, and the [`Stage`] of the server's life.
 //! * [`RollEvent`]: the steps of a roll, from its first row to its commit.
 //! * [`Observers`]: the fan-out that hands each event to every [`Observer`].
 //! * [`LogObserver`], [`MetricsObserver`], [`Board`], [`LastRoll`]: observers that log, count, keep the last
@@ -16,6 +16,7 @@ mod log;
 mod observers;
 mod readiness;
 mod repeated_failure;
+mod stage;
 
 pub use board::{Board, RollState, RollStatus};
 pub use counters::MetricsObserver;
@@ -25,3 +26,4 @@ pub use last_roll::LastRoll;
 pub use log::LogObserver;
 pub use observers::{Observer, Observers};
 pub use readiness::{Readiness, Trouble};
+pub use stage::Stage;

@@ -4,9 +4,8 @@
 //! is away, bodies are acknowledged, and a load balancer that took every node out would lose those
 //! that could have been kept. Their trouble is reported beside the answer, and is a metric.
 //!
-//! Each part sets its own state, under a name of its own. A part that has set nothing does not count,
-//! so the builder of the parts declares those that take time (`set("pipeline", Err("is
-//! starting".into()))`) before the listener is opened.
+//! The server sets its stage: it is not ready while it starts or stops. Each part sets its own state,
+//! under a name of its own; a part that has set nothing does not count.
 //!
 //! Readiness is advice to a load balancer. No promise rests on it: a body that cannot be kept is
 //! refused with 503 in any case.
@@ -17,13 +16,17 @@
 //! that cannot be written keeps all tables waiting, and this shows since when.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::error_text::shown;
 use crate::metrics as names;
 use crate::record::Micros;
+
+use super::stage::Stage;
 
 /// The part that requests of rolls to the lake report to.
 const LAKE: &str = "lake";
@@ -33,6 +36,10 @@ const LAKE: &str = "lake";
 pub struct Readiness {
     // A mutex and not a channel: it is set a few times in a life and read once a probe.
     parts: Mutex<Parts>,
+    /// Grows as long as the server's own loop runs.
+    beats: AtomicU64,
+    /// Woken at each new stage.
+    staged: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +47,7 @@ struct Parts {
     ready: BTreeMap<&'static str, Result<(), String>>,
     trouble: BTreeMap<&'static str, Trouble>,
     oldest_pending: Option<Micros>,
+    stage: Stage,
 }
 
 /// A part behind the journal that is in trouble.
@@ -71,6 +79,63 @@ impl Readiness {
     pub fn set(&self, part: &'static str, state: Result<(), String>) {
         metrics::gauge!(names::READY, "part" => part).set(f64::from(u8::from(state.is_ok())));
         self.parts().ready.insert(part, state.map_err(|why| shown(&why)));
+    }
+
+    /// Sets the stage of the server's life. It is ready in [`Stage::Running`] alone.
+    pub fn set_stage(&self, stage: Stage) {
+        let stopping = matches!(stage, Stage::Stopping(_));
+        metrics::gauge!(names::DRAINING).set(f64::from(u8::from(stopping)));
+        let takes = f64::from(u8::from(stage == Stage::Running));
+        metrics::gauge!(names::READY, "part" => "receive").set(takes);
+        let mut parts = self.parts();
+        let is_new = std::mem::discriminant(&parts.stage) != std::mem::discriminant(&stage);
+        parts.stage = stage.shown();
+        if is_new {
+            self.staged.notify_one();
+        }
+    }
+
+    /// Waits for the next stage, whatever its sentence is. For one waiter: a stage that was set before
+    /// the call is not missed.
+    ///
+    /// # Cancel safety
+    /// Dropped, it may miss the stage that has just been set.
+    pub async fn next_stage(&self) {
+        self.staged.notified().await;
+    }
+
+    /// Returns the stage of the server's life.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.parts().stage.clone()
+    }
+
+    /// Notes that the server's loop runs.
+    pub fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how often [`beat`](Self::beat) was called.
+    #[must_use]
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    /// Returns the state of the server as a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let parts = |list: Vec<(&'static str, String)>| {
+            let list = list.into_iter().map(|(part, why)| format!("{part}: {why}"));
+            list.collect::<Vec<_>>().join("; ")
+        };
+        let trouble = parts(self.trouble());
+        match (self.stage(), self.check()) {
+            (Stage::Starting(why), _) => format!("starting: {why}"),
+            (Stage::Stopping(why), _) => format!("stopping: {why}"),
+            (Stage::Running, Err(waiting)) => format!("takes no bodies: {}", parts(waiting)),
+            (Stage::Running, Ok(())) if trouble.is_empty() => "takes bodies".to_owned(),
+            (Stage::Running, Ok(())) => format!("takes bodies; in trouble: {trouble}"),
+        }
     }
 
     /// Sets or clears the trouble of `part`, which is behind the journal. Readiness stays as it is.
@@ -127,12 +192,17 @@ impl Readiness {
     /// # Errors
     /// The parts that are not ready, sorted by name, each with its reason.
     pub fn check(&self) -> Result<(), Vec<(&'static str, String)>> {
-        let waiting: Vec<_> = self
-            .parts()
-            .ready
-            .iter()
-            .filter_map(|(part, state)| state.as_ref().err().map(|why| (*part, why.clone())))
-            .collect();
+        let parts = self.parts();
+        let stage = match &parts.stage {
+            Stage::Starting(why) => Some(("start", why.clone())),
+            Stage::Running => None,
+            Stage::Stopping(why) => Some(("stop", why.clone())),
+        };
+        let ready = parts.ready.iter();
+        let waiting =
+            ready.filter_map(|(part, state)| state.as_ref().err().map(|why| (*part, why.clone())));
+        let mut waiting: Vec<_> = waiting.chain(stage).collect();
+        waiting.sort_by_key(|(part, _)| *part);
         if waiting.is_empty() { Ok(()) } else { Err(waiting) }
     }
 
@@ -162,6 +232,23 @@ mod tests {
         readiness.set("store", Ok(()));
         readiness.set("journal", Ok(()));
         assert_eq!(readiness.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_server_that_starts_or_stops_is_not_ready_and_says_why() {
+        let readiness = Readiness::new();
+        assert_eq!(readiness.sentence(), "takes bodies");
+        readiness.set_stage(Stage::Starting("replaying the journal: 37 %".into()));
+        let why = vec![("start", "replaying the journal: 37 %".into())];
+        assert_eq!(readiness.check(), Err(why));
+        assert_eq!(readiness.sentence(), "starting: replaying the journal: 37 %");
+        readiness.set_stage(Stage::Running);
+        assert_eq!(readiness.check(), Ok(()));
+        readiness.set_trouble("lake", Err("is away".into()));
+        assert_eq!(readiness.sentence(), "takes bodies; in trouble: lake: is away");
+        readiness.set_stage(Stage::Stopping("2 bodies wait".into()));
+        assert_eq!(readiness.check(), Err(vec![("stop", "2 bodies wait".into())]));
+        assert_eq!(readiness.sentence(), "stopping: 2 bodies wait");
     }
 
     #[test]

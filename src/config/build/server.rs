@@ -61,6 +61,8 @@ impl Builder<'_> {
             privacy_key: self.file(&list::PRIVACY_KEY),
             roll: self.serve_roll(),
             roll_age,
+            drain_delay: self.duration(&list::DRAIN_DELAY),
+            drain_limit: self.drain_limit(),
             overdue_after: self.overdue_after(roll_age),
         };
         if self.problems.is_empty() {
@@ -103,6 +105,18 @@ impl Builder<'_> {
             );
             self.refuse(place, why);
         }
+    }
+
+    /// Returns the limit of a stop, which leaves time for more than its delay.
+    fn drain_limit(&mut self) -> Option<Duration> {
+        let delay = self.duration(&list::DRAIN_DELAY);
+        let limit = self.duration(&list::DRAIN_LIMIT);
+        if !limit.is_zero() && limit <= delay {
+            let why =
+                format!("is not above drain_delay ({delay:?}), after which a stop begins to land");
+            self.refuse(self.place(&list::DRAIN_LIMIT), why);
+        }
+        (!limit.is_zero()).then_some(limit)
     }
 
     /// Returns the age from which on a body is overdue. It follows `roll_age` unless it is given: each

@@ -154,6 +154,33 @@ pub(crate) const DRAIN_TIMEOUT: Setting = Setting {
     more: "",
 };
 
+/// The setting `drain_delay`.
+pub(crate) const DRAIN_DELAY: Setting = Setting {
+    key: "drain_delay",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: 0, most_ms: HOUR },
+    default: Some("0s"),
+    example: "10s",
+    commands: SERVE,
+    heading: RECEIVING,
+    help: "At a stop, go on taking sessions for this long while /health/ready is 503.",
+    more: "For load balancers, which notice by their probes: give it a little more than they take to.",
+};
+
+/// The setting `drain_limit`.
+pub(crate) const DRAIN_LIMIT: Setting = Setting {
+    key: "drain_limit",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: 0, most_ms: 24 * HOUR },
+    default: Some("0s"),
+    example: "5m",
+    commands: SERVE,
+    heading: RECEIVING,
+    help: "End a stop that takes longer than this, with exit code 3; 0s sets no limit.",
+    more: "A stop waits until everything has landed, for as long as the lake is away. What has not \
+           landed then is in the journal, and lands after the next start.",
+};
+
 /// The setting `max_connections`.
 pub(crate) const MAX_CONNECTIONS: Setting = Setting {
     key: "max_connections",

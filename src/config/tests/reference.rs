@@ -16,6 +16,8 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("header_timeout", "\"1s\"", "header_timeout: 1s"),
     ("body_timeout", "\"2s\"", "body_timeout: 2s"),
     ("drain_timeout", "\"0s\"", "drain_timeout: 0ns"),
+    ("drain_delay", "\"1s\"", "drain_delay: 1s"),
+    ("drain_limit", "\"9s\"", "drain_limit: Some(9s)"),
     ("max_connections", "5", "max_connections: 5"),
     ("max_connections_per_peer", "4", "max_connections_per_peer: Some(4)"),
     ("requests_per_second", "6", "requests_per_second: Some(6)"),

@@ -22,6 +22,9 @@ fn settings_have_to_go_together() {
     );
     assert!(load(&["--line-limit=65MiB", "--memory=260MiB"], &[], None).is_ok());
     assert!(said(&["--journal-quota=2MiB"]).contains("is below journal_segment"));
+    let said_of_limit = said(&["--drain-limit=5s", "--drain-delay=5s"]);
+    assert!(said_of_limit.contains("is not above drain_delay (5s)"), "{said_of_limit}");
+    assert!(load(&["--drain-limit=5s", "--drain-delay=4s"], &[], None).is_ok());
     assert_eq!(
         said(&["--journal-quota=300MiB"]),
         "--journal-quota: a journal of 300MiB takes bodies of half of that, and inflated_limit lets \

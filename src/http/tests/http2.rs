@@ -95,7 +95,7 @@ async fn an_idle_connection_outlives_the_time_of_a_head() {
 
 #[tokio::test]
 async fn a_shutdown_lets_a_stream_finish_and_closes_the_connection() {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     let (mut client, connection) = connect(&server).await;
     let request = Request::put(format!("http://test{PATH}")).body(()).unwrap();
     let (response, mut sending) = client.send_request(request, false).unwrap();

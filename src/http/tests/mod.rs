@@ -14,11 +14,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::SystemClock;
+use crate::intake::Intake;
 use crate::journal::{self, Journal, Next, RealDisk};
 use crate::record::Seq;
 
@@ -66,7 +66,8 @@ struct Server {
     address: SocketAddr,
     journal: Journal,
     readiness: Arc<Readiness>,
-    stop: Option<oneshot::Sender<()>>,
+    gate: Gate,
+    ending: Ending,
     running: JoinHandle<io::Result<()>>,
     _dir: tempfile::TempDir,
 }
@@ -77,6 +78,12 @@ impl Server {
     }
 
     async fn with(change: impl FnOnce(&mut Options, &mut journal::Options)) -> Server {
+        let server = Server::with_closed_gate(change).await;
+        server.gate.open(Intake::new(server.journal.clone()));
+        server
+    }
+
+    async fn with_closed_gate(change: impl FnOnce(&mut Options, &mut journal::Options)) -> Server {
         let dir = tempfile::tempdir().unwrap();
         let mut options = options();
         let mut of_journal = journal::Options::new(dir.path().join("journal"));
@@ -88,19 +95,17 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let readiness = Arc::new(Readiness::new());
-        let (stop, stopped) = oneshot::channel::<()>();
+        let (gate, ending) = (Gate::default(), Ending::default());
         let running = tokio::spawn(run(
             listener,
             options,
             Access::default(),
-            Intake::new(journal.clone()),
+            gate.clone(),
             readiness.clone(),
             metrics::install(),
-            async move {
-                let _ = stopped.await;
-            },
+            ending.clone(),
         ));
-        Server { address, journal, readiness, stop: Some(stop), running, _dir: dir }
+        Server { address, journal, readiness, gate, ending, running, _dir: dir }
     }
 
     async fn client(&self) -> Client {
@@ -131,11 +136,12 @@ impl Server {
         bodies
     }
 
-    fn begin_shutdown(&mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
+    fn begin_shutdown(&self) {
+        self.ending.stop.cancel();
     }
 
     async fn ended(self) {
+        self.ending.end.cancel();
         timeout(SOON, self.running).await.expect("run has not returned").unwrap().unwrap();
     }
 }

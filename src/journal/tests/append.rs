@@ -372,6 +372,7 @@ fn nothing_is_written_once_another_thread_has_stopped_the_journal() {
         bench.disk.clone(),
         bench.clock.clone(),
         bench.options.clone(),
+        &Arc::default(),
     );
     let opened = opened.unwrap_or_else(|error| panic!("{error}"));
     let mut writer = opened.writer;

@@ -5,10 +5,9 @@ use tempfile::TempDir;
 
 use crate::clock::SystemClock;
 use crate::journal::{Journal, NewBody, RealDisk, Seal};
-use crate::metrics;
 use crate::record::{Form, Roll, Seq, SeqRange};
-use crate::server::tests::settings;
-use crate::server::{Server, Settings};
+use crate::server::Settings;
+use crate::server::tests::{open, settings};
 use crate::table::{Rules, Tables};
 
 /// Settings of a table with a rule, and of a key of this text.
@@ -23,12 +22,12 @@ fn with_key(dir: &TempDir, key: &str) -> Settings {
 
 /// Starts a server of `settings`, which leaves its files in the state directory, and ends it.
 fn started(settings: &Settings) {
-    Server::build(settings.clone(), metrics::install()).unwrap();
+    open(settings).unwrap();
 }
 
 /// Returns the error of a start.
 fn refused(settings: &Settings) -> String {
-    match Server::build(settings.clone(), metrics::install()) {
+    match open(settings) {
         Ok(_) => panic!("it started"),
         Err(error) => format!("{error:#}"),
     }

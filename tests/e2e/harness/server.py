@@ -8,7 +8,8 @@ from . import place
 from .client import Client
 from .process import Process, clean_environment, peak_memory_bytes, wait_until
 
-LISTENING = re.compile(r"(https?)://127\.0\.0\.1:(\d+)(/[^\s\"'\x1b]*)?")
+# What it says of a store may come before.
+LISTENING = re.compile(r"^listening on (https?)://127\.0\.0\.1:(\d+)(/[^\s\"'\x1b]*)?", re.MULTILINE)
 STARTED_S = 30
 DRAINED_S = 90
 

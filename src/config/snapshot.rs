@@ -1,0 +1,121 @@
+//! The settings in force, to be compared with those that are read later.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::layers::Layers;
+use super::list::{CONFIG, SETTINGS};
+
+/// Digests of all settings and sections by name. It holds no value, of which some are secret.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    digests: BTreeMap<String, u128>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// Takes the settings of `layers`, and the sections of their file.
+    pub(super) fn of(layers: &Layers) -> Snapshot {
+        let settings = SETTINGS.iter().filter_map(|setting| {
+            let given = layers.get(setting)?;
+            Some((setting.key.to_owned(), xxh3_128(given.text.as_bytes())))
+        });
+        let mut digests: BTreeMap<String, u128> = settings.collect();
+        if let Some(path) = layers.get(&CONFIG) {
+            // A file that cannot be read is reported where its settings are.
+            let text = std::fs::read_to_string(Path::new(&path.text)).unwrap_or_default();
+            digests.extend(sections(&text));
+        }
+        Snapshot { digests }
+    }
+
+    /// Returns the names of those settings and sections that are not as in `other`, sorted.
+    pub(crate) fn changed<'a>(&'a self, other: &'a Snapshot) -> Vec<&'a str> {
+        let names = self.digests.keys().chain(other.digests.keys());
+        let changed = names.filter(|name| self.digests.get(*name) != other.digests.get(*name));
+        let mut changed: Vec<&str> = changed.map(String::as_str).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+
+    /// Takes the setting or section of this name over from `other`.
+    pub(crate) fn take(&mut self, name: &str, other: &Snapshot) {
+        match other.digests.get(name) {
+            Some(digest) => self.digests.insert(name.to_owned(), *digest),
+            None => self.digests.remove(name),
+        };
+    }
+}
+
+/// Returns the digest of each section of a file.
+fn sections(text: &str) -> Vec<(String, u128)> {
+    let Ok(root) = DeTable::parse(text) else { return Vec::new() };
+    let entries = root.get_ref().iter().filter_map(|(key, value)| {
+        let name = match value.get_ref() {
+            DeValue::Table(_) => format!("[{}]", key.get_ref()),
+            DeValue::Array(list) if list.iter().any(|item| item.get_ref().is_table()) => {
+                format!("[[{}]]", key.get_ref())
+            }
+            _ => return None,
+        };
+        let mut text = String::new();
+        write(value.get_ref(), &mut text);
+        Some((name, xxh3_128(text.as_bytes())))
+    });
+    entries.collect()
+}
+
+/// Writes a value, whatever blanks and comments stood around it.
+fn write(value: &DeValue<'_>, text: &mut String) {
+    match value {
+        DeValue::Table(table) => {
+            for (key, value) in table.iter() {
+                text.push_str(&format!("{:?}=", key.get_ref()));
+                write(value.get_ref(), text);
+                text.push('\n');
+            }
+        }
+        DeValue::Array(list) => {
+            for value in list.iter() {
+                text.push('-');
+                write(value.get_ref(), text);
+                text.push('\n');
+            }
+        }
+        scalar => text.push_str(&format!("{scalar:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(text: &str) -> Snapshot {
+        Snapshot { digests: sections(text).into_iter().collect() }
+    }
+
+    #[test]
+    fn sections_are_told_apart_by_their_values_alone() {
+        let one = snapshot(
+            "[storage]\nkey = \"a\"\n[[endpoint]]\npath = \"/a\"\n[privacy]\nx = \"hash\"\n",
+        );
+        let same = snapshot(
+            "# why\n[privacy]\nx = 'hash'\n\n[storage]\nkey='a'\n[[endpoint]]\npath=\"/a\"",
+        );
+        assert_eq!(one.changed(&same), [""; 0]);
+        let other = snapshot("[storage]\nkey = \"b\"\n[[endpoint]]\npath = \"/a\"\n[[endpoint]]\n");
+        assert_eq!(one.changed(&other), ["[[endpoint]]", "[privacy]", "[storage]"]);
+        let mut taken = one.clone();
+        taken.take("[storage]", &other);
+        assert_eq!(taken.changed(&other), ["[[endpoint]]", "[privacy]"]);
+    }
+}
