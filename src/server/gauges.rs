@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use crate::journal::Journal;
@@ -51,13 +52,12 @@ impl Gauges {
         gauges
     }
 
-    /// Measures every second.
+    /// Measures every second, until `end` is cancelled. Nothing holds the journal when it returns.
     ///
     /// # Cancel safety
-    /// May be dropped at any time.
-    pub(super) async fn keep(self) {
-        loop {
-            tokio::time::sleep(EVERY).await;
+    /// May be dropped at any time; a measurement that has begun ends.
+    pub(super) async fn keep(self, end: CancellationToken) {
+        while end.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
             let gauges = self.clone();
             // A disk may take its time to tell how much of it is free.
             let _ = tokio::task::spawn_blocking(move || {

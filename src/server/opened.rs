@@ -132,7 +132,8 @@ impl Opened {
             receiving.gate.open(Intake::new(journal.clone()));
             readiness.set_stage(Stage::Running);
         }
-        let measured = AbortOnDropHandle::new(tokio::spawn(gauges.clone().keep()));
+        let measured = tokio::spawn(gauges.clone().keep(receiving.ending.end.clone()));
+        let measured = AbortOnDropHandle::new(measured);
         Ok(Running {
             server,
             stop,
@@ -143,7 +144,7 @@ impl Opened {
             hurry,
             waiting,
             gauges,
-            _measured: measured,
+            measured,
         })
     }
 

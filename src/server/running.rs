@@ -33,7 +33,7 @@ pub struct Running {
     pub(super) hurry: CancellationToken,
     pub(super) waiting: Arc<Waiting>,
     pub(super) gauges: Gauges,
-    pub(super) _measured: AbortOnDropHandle<()>,
+    pub(super) measured: AbortOnDropHandle<()>,
 }
 
 impl Running {
@@ -88,7 +88,7 @@ impl Running {
 
     /// Ends the receiver, and lands what is in the journal.
     async fn drain(self) -> Result<(), RunError> {
-        let Running { receiving, journal, landing, keeper, gauges, _measured, .. } = self;
+        let Running { receiving, journal, landing, keeper, gauges, measured, .. } = self;
         let Receiving { ending, mut task, .. } = receiving;
         ending.stop.cancel();
         tokio::select! {
@@ -112,6 +112,8 @@ impl Running {
             );
         }
         ending.end.cancel();
+        // The journal is free when this returns.
+        let _ = measured.await;
         match task.await {
             Ok(Ok(())) => Ok(()),
             ended => Err(receiver_failed(ended)),

@@ -80,6 +80,7 @@ impl Server {
     async fn with(change: impl FnOnce(&mut Options, &mut journal::Options)) -> Server {
         let server = Server::with_closed_gate(change).await;
         server.gate.open(Intake::new(server.journal.clone()));
+        server.readiness.set_stage(crate::status::Stage::Running);
         server
     }
 
