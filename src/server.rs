@@ -47,6 +47,7 @@ mod state_dir;
 mod tests;
 mod visible;
 mod waiting;
+mod watching;
 
 use std::future::Future;
 use std::pin::pin;
@@ -71,8 +72,9 @@ pub(crate) use self::landable::check_settings;
 pub use self::listening::Listening;
 pub use self::opened::Opened;
 pub use self::running::Running;
-pub use self::settings::Settings;
+pub use self::settings::{Settings, StatusSettings};
 pub(crate) use self::visible::{Looked, look_at_tables};
+use self::watching::Watching;
 
 /// Interval at which a server checks its journal, its landing thread and its progress.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
@@ -115,6 +117,9 @@ pub enum RunError {
 pub struct Server {
     settings: Settings,
     access: http::Access,
+    /// The credentials and certificates of operators; none without a listener of theirs.
+    operators: http::Access,
+    watching: Option<Watching>,
     key: Option<privacy::Key>,
     configured: Tables,
     clock: Arc<dyn Clock>,
@@ -141,6 +146,7 @@ impl Server {
         };
         state_dir::create(settings.state(), lake)?;
         let access = open_access(&settings)?;
+        let operators = open_operators(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         ::metrics::gauge!(metrics::START_TIME).set(metrics::timestamp(clock.now()));
         let readiness = Arc::new(Readiness::new());
@@ -148,6 +154,8 @@ impl Server {
         Ok(Server {
             settings,
             access,
+            operators,
+            watching: None,
             key,
             configured,
             clock,
@@ -174,6 +182,14 @@ impl Server {
     #[must_use]
     pub fn access(&self) -> http::Access {
         self.access.clone()
+    }
+
+    /// Shows what there is to see on `listener`, from when the journal is open to the end, to whom the settings
+    /// of `status` admit.
+    #[must_use]
+    pub fn watched_on(self, listener: TcpListener) -> Server {
+        let watching = Watching { listener, access: self.operators.clone() };
+        Server { watching: Some(watching), ..self }
     }
 
     /// Answers on `listener`: about health and metrics at once, and 503 to bodies. `stop` ends it,
@@ -225,6 +241,15 @@ fn open_access(settings: &Settings) -> anyhow::Result<http::Access> {
     let credentials = settings.credentials.as_deref();
     let auth = credentials.map(|path| Auth::open(path, settings.state())).transpose()?;
     let tls = settings.tls.as_ref().map(Tls::open).transpose()?;
+    Ok(http::Access { auth, tls })
+}
+
+/// Opens the credentials and certificates of operators.
+fn open_operators(settings: &Settings) -> anyhow::Result<http::Access> {
+    let Some(status) = &settings.status else { return Ok(http::Access::default()) };
+    let credentials = status.credentials.as_deref();
+    let auth = credentials.map(|path| Auth::open(path, settings.state())).transpose()?;
+    let tls = status.tls.as_ref().map(Tls::open).transpose()?;
     Ok(http::Access { auth, tls })
 }
 

@@ -134,6 +134,9 @@ pub(super) fn check_access(settings: &Settings) -> anyhow::Result<String> {
         Some(path) => Auth::inspect(path)?,
         None => "authentication is off".to_owned(),
     };
+    if let Some(path) = settings.status.as_ref().and_then(|status| status.credentials.as_deref()) {
+        Auth::inspect(path)?;
+    }
     if let Some(path) = &settings.privacy_key {
         privacy::Key::read(path)?;
     }

@@ -36,7 +36,8 @@ const BACKLOG: u32 = 1024;
 /// then, and lands after the next start. A stop while the journal is still being read ends at once.
 ///
 /// GET /health/live, /health/ready and /metrics answer on the same address, from before the journal
-/// is read until all has landed.
+/// is read until all has landed; with --status-listen a status page and /status.json on one of their
+/// own as well.
 ///
 /// SIGHUP reads credentials, certificate and the level of the log again, and says in the log what it has
 /// read and which changed settings need a restart. A service manager is told of the state by sd_notify
@@ -123,13 +124,13 @@ fn serve(
     notifier: &Notifier,
     reloader: impl FnOnce(Access) -> Reloader,
 ) -> Result<(), Failure> {
-    let socket = listen::bind(settings)?;
+    let sockets = (listen::bind(settings)?, listen::bind_status(settings)?);
     let before = BeforeStart::note(settings);
     let ran = Server::build(settings.clone(), metrics::install()).and_then(|server| {
         let (readiness, reloader) = (server.readiness(), reloader(server.access()));
         runtime.block_on(async {
             tokio::select! {
-                ran = run_server(socket, settings, server, stop) => ran,
+                ran = run_server(sockets, settings, server, stop) => ran,
                 never = notifier.run(&readiness) => match never {},
                 () = reload_for_ever(reloader, hangup) => Ok(()),
             }
@@ -153,9 +154,9 @@ fn serve(
 
 /// Runs a server until it has ended. The listener opens first.
 async fn run_server(
-    socket: TcpSocket,
+    (socket, status): (TcpSocket, Option<TcpSocket>),
     settings: &Settings,
-    server: Server,
+    mut server: Server,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listen::address(&socket)?;
@@ -164,6 +165,11 @@ async fn run_server(
         "{address} answers about health and metrics; bodies are taken once the journal has been \
              read"
     );
+    if let Some(socket) = status {
+        announce_status(settings, &listen::address(&socket)?.to_string())?;
+        let listener = socket.listen(BACKLOG).context("cannot listen on status_listen")?;
+        server = server.watched_on(listener);
+    }
     let Some(opened) = server.listen(listener, stop).open().await? else { return Ok(()) };
     lake_at_start::check_directory(opened.lake()).await?;
     // Before anything is tried in the lake: a refusal leaves nothing there.
@@ -179,6 +185,15 @@ async fn run_server(
 async fn reload_for_ever(reloader: Reloader, hangup: Signal) {
     reloader.run(hangup).await;
     std::future::pending().await
+}
+
+/// Prints the address of the status page.
+fn announce_status(settings: &Settings, address: &str) -> anyhow::Result<()> {
+    let is_encrypted = settings.status.as_ref().is_some_and(|status| status.tls.is_some());
+    let scheme = if is_encrypted { "https" } else { "http" };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "status page  {scheme}://{address}/")?;
+    Ok(out.flush()?)
 }
 
 /// Prints the addresses, the lake, and a query to look at it.

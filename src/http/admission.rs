@@ -124,21 +124,34 @@ impl Admission {
         headers: &HeaderMap,
         from: IpAddr,
     ) -> Result<(), Refusal> {
-        if !rules.is_asked() {
-            return Ok(());
-        }
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        // Different readers would read two of them differently.
-        let value = match (values.next(), values.next()) {
-            (value, None) => value.map(|value| value.as_bytes()),
-            _ => None,
-        };
-        let who = match &self.auth {
-            Some(auth) => auth.check(rules, value, from).await,
-            None => Err(Denied::Unauthorized),
-        };
-        who.map(drop).map_err(|denied| refusal(denied, rules.challenge()))
+        check_credentials(self.auth.as_ref(), rules, headers, from).await
     }
+}
+
+/// Checks the credentials of a request against `auth`, as `rules` ask.
+///
+/// # Errors
+/// The [`Refusal`] of those that are missing or wrong.
+pub(super) async fn check_credentials(
+    auth: Option<&Arc<Auth>>,
+    rules: &Rules,
+    headers: &HeaderMap,
+    from: IpAddr,
+) -> Result<(), Refusal> {
+    if !rules.is_asked() {
+        return Ok(());
+    }
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    // Different readers would read two of them differently.
+    let value = match (values.next(), values.next()) {
+        (value, None) => value.map(|value| value.as_bytes()),
+        _ => None,
+    };
+    let who = match auth {
+        Some(auth) => auth.check(rules, value, from).await,
+        None => Err(Denied::Unauthorized),
+    };
+    who.map(drop).map_err(|denied| refusal(denied, rules.challenge()))
 }
 
 /// Counts a denied request, and returns the refusal that it is answered with.

@@ -72,7 +72,11 @@ impl BrowserGuard {
         self.check(class, &head.method, &head.headers, authority, authenticated)
     }
 
-    fn check(
+    /// Checks a request by its parts, as [`check_page`](Self::check_page) does.
+    ///
+    /// # Errors
+    /// Those of it.
+    pub(super) fn check(
         &self,
         class: Class,
         method: &Method,

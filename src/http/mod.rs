@@ -80,6 +80,8 @@ mod request;
 mod route;
 mod slots;
 mod socket;
+mod status_listener;
+mod status_page;
 #[cfg(test)]
 mod tests;
 mod token_handler;
@@ -99,6 +101,7 @@ pub use self::endpoint::Endpoint;
 pub use self::options::{ANSWER_TIMEOUT, Access, IDLE_TIMEOUT, Options};
 pub use self::receiver::BODY_MEMORY_BYTES;
 pub use self::slots::SPARE_CONNECTIONS;
+pub use self::status_listener::{StatusOptions, serve_status};
 pub use crate::intake::IndexPattern;
 
 use self::connection_state::Timeouts;

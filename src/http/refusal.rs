@@ -48,6 +48,10 @@ pub(super) enum Refusal {
     #[error("nothing is at {asked}: send sessions to {path} by PUT or POST")]
     NotFound { asked: String, path: String },
     #[error(
+        "nothing is at {asked}: this listener has /, /status.json, /metrics, /health/live and /health/ready"
+    )]
+    NoStatus { asked: String },
+    #[error(
         "{method} does nothing at {path}: send sessions by {}, one JSON document a line, for \
          instance: curl -X {first} --data-binary @sessions.json http://HOST:PORT{path}",
         allow.replace(", ", " or "),
@@ -161,7 +165,7 @@ impl Refusal {
     /// Returns the status of the response.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
+            Refusal::NotFound { .. } | Refusal::NoStatus { .. } => StatusCode::NOT_FOUND,
             Refusal::NotPutOrPost { .. } | Refusal::NotGet { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::ContentType { .. }
             | Refusal::Charset { .. }
@@ -247,7 +251,7 @@ impl Refusal {
     /// Returns the reason, for the log and the metrics.
     fn reason(&self) -> Reason {
         match self {
-            Refusal::NotFound { .. } => Reason::NotFound,
+            Refusal::NotFound { .. } | Refusal::NoStatus { .. } => Reason::NotFound,
             Refusal::NotPutOrPost { .. } | Refusal::NotGet { .. } => Reason::Method,
             Refusal::NoPath => Reason::Head,
             Refusal::ContentType { .. } => Reason::MediaType,

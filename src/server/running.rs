@@ -34,6 +34,8 @@ pub struct Running {
     pub(super) waiting: Arc<Waiting>,
     pub(super) gauges: Gauges,
     pub(super) measured: AbortOnDropHandle<()>,
+    /// The listener of operators, which answers to the very end.
+    pub(super) _shown: Option<AbortOnDropHandle<()>>,
 }
 
 impl Running {

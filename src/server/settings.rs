@@ -10,6 +10,7 @@ use anyhow::Context as _;
 
 use crate::commit::CatalogOptions;
 use crate::journal::{self, BodyCipher};
+use crate::status::InForce;
 use crate::tls::TlsFiles;
 use crate::{http, lake, privacy, roll, table};
 
@@ -21,6 +22,10 @@ pub struct Settings {
     /// The addresses that `listen` resolved to, IPv4 first, at least one. The first that can be
     /// bound is.
     pub addresses: Vec<SocketAddr>,
+    /// The listener of operators, if there is one.
+    pub status: Option<StatusSettings>,
+    /// Settings in force, for a status page.
+    pub shown: InForce,
     /// The receiver.
     pub http: http::Options,
     /// File of credentials; none when no request is asked for any.
@@ -53,6 +58,19 @@ pub struct Settings {
     pub drain_limit: Option<Duration>,
     /// Age of the oldest body that has not landed from which on it is reported as trouble.
     pub overdue_after: Duration,
+}
+
+/// Settings of the listener of operators.
+#[derive(Clone, Debug)]
+pub struct StatusSettings {
+    /// The listening address as it was typed, for messages.
+    pub listen: String,
+    /// The addresses that `listen` resolved to, at least one. The first that can be bound is.
+    pub addresses: Vec<SocketAddr>,
+    /// Files of TLS; none for plain HTTP, as on loopback.
+    pub tls: Option<TlsFiles>,
+    /// File of the credentials of operators; none when none are asked for.
+    pub credentials: Option<PathBuf>,
 }
 
 impl Settings {

@@ -84,6 +84,8 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
             decode_threads: 1.try_into().unwrap(),
         },
         roll_age: Duration::from_secs(3600),
+        status: None,
+        shown: crate::status::InForce::default(),
         overdue_after: Duration::from_secs(3600),
         drain_delay: Duration::ZERO,
         drain_limit: None,

@@ -6,15 +6,20 @@
 //! * [`LogObserver`], [`MetricsObserver`], [`Board`], [`LastRoll`]: observers that log, count, keep the last
 //!   rolls, and the time of the last.
 //!
+//! * [`Monitor`]: what a status page shows, with its history.
+//!
 //! The stations that make and publish rolls emit events and know none of the observers.
 
 mod board;
 mod counters;
 mod events;
+mod history;
 mod last_roll;
 mod log;
+mod monitor;
 mod observers;
 mod readiness;
+mod reading;
 mod repeated_failure;
 mod stage;
 
@@ -24,6 +29,7 @@ pub(crate) use counters::causes;
 pub use events::RollEvent;
 pub use last_roll::LastRoll;
 pub use log::LogObserver;
+pub use monitor::{About, InForce, Monitor, ShownSetting};
 pub use observers::{Observer, Observers};
 pub use readiness::{Readiness, Trouble};
 pub use stage::Stage;

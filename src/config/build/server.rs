@@ -6,13 +6,15 @@ use std::time::Duration;
 use super::builder::Builder;
 use crate::config::error::Error;
 use crate::config::layers::Layers;
-use crate::config::list;
+use crate::config::list::{self, Setting};
 use crate::config::names::{node_prefix, resolve};
 use crate::config::paths::is_within;
 use crate::config::source::Source;
 use crate::config::value::show_size;
+use crate::error_text;
 use crate::http::Endpoint;
 use crate::lake::Location;
+use crate::status::{InForce, ShownSetting};
 use crate::table::Spec;
 use crate::tls::TlsFiles;
 use crate::{http, journal, roll, server};
@@ -46,7 +48,10 @@ impl Builder<'_> {
         let promote_after = self.promote_after(&first);
         let tables = std::iter::once(first).chain(more);
         let roll_age = self.duration(&list::ROLL_AGE);
+        let status = self.status(tls.as_ref());
         let settings = server::Settings {
+            status,
+            shown: self.shown(),
             listen,
             addresses,
             http,
@@ -194,6 +199,52 @@ impl Builder<'_> {
             max_connections: count(self.count(&list::MAX_CONNECTIONS)).unwrap_or(1),
             max_connections_per_peer: count(self.count(&list::MAX_CONNECTIONS_PER_PEER)),
         }
+    }
+
+    /// Builds the settings of the listener of operators, if there is to be one.
+    fn status(&mut self, tls: Option<&TlsFiles>) -> Option<server::StatusSettings> {
+        let credentials = self.file(&list::STATUS_CREDENTIALS);
+        let given = self.layers.get(&list::STATUS_LISTEN).filter(|given| !given.text.is_empty());
+        if given.is_none() {
+            if credentials.is_some() {
+                let needed = Source::Flag.example(&list::STATUS_LISTEN);
+                let why = format!("is for the listener of operators, and there is none: {needed}");
+                self.refuse(self.place(&list::STATUS_CREDENTIALS), why);
+            }
+            return None;
+        }
+        let (listen, addresses) = self.parsed(&list::STATUS_LISTEN, |text| {
+            resolve(text).map(|addresses| (text.to_owned(), addresses))
+        });
+        let insecure = self.switch(&list::INSECURE_LISTEN);
+        let open = addresses.iter().find(|address| !address.ip().is_loopback());
+        let lacking = match (tls.is_some(), credentials.is_some()) {
+            (true, true) => None,
+            (false, false) => Some("neither encryption nor authentication"),
+            (false, true) => Some("authentication but no encryption"),
+            (true, false) => Some("encryption but no authentication"),
+        };
+        if let (Some(open), Some(lacking), false) = (open, lacking, insecure) {
+            let why = format!(
+                "{} can be reached from other machines, with {lacking}; listen on 127.0.0.1, give \
+                 it both (tls_cert, tls_key, status_credentials), or allow it: {}",
+                open.ip(),
+                self.source_of(&list::STATUS_LISTEN).example(&list::INSECURE_LISTEN)
+            );
+            self.refuse(self.place(&list::STATUS_LISTEN), why);
+        }
+        Some(server::StatusSettings { listen, tls: open.and(tls).cloned(), addresses, credentials })
+    }
+
+    /// Returns the settings in force, each with its origin, for a status page. Sections of the file, which may
+    /// hold secrets, are not among them.
+    fn shown(&self) -> InForce {
+        let of = |setting: &&'static Setting| {
+            let given = self.layers.get(setting)?;
+            let (value, origin) = (error_text::shown(&given.text), given.source.to_string());
+            Some(ShownSetting { key: setting.key, value, origin })
+        };
+        InForce(list::SETTINGS.iter().filter_map(of).collect())
     }
 
     /// Refuses addresses beyond loopback without encryption and authentication, unless

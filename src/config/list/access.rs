@@ -69,3 +69,33 @@ pub(crate) const HANDSHAKE_TIMEOUT: Setting = Setting {
     help: "Give up on a TLS handshake that takes longer than this.",
     more: "",
 };
+
+const WATCHING: &str = "Watching";
+
+/// The setting `status_listen`.
+pub(crate) const STATUS_LISTEN: Setting = Setting {
+    key: "status_listen",
+    value_name: "HOST:PORT",
+    kind: Kind::Text,
+    default: None,
+    example: "127.0.0.1:3001",
+    commands: SERVE,
+    heading: WATCHING,
+    help: "Show a status page, /status.json, /metrics and /health on this address, apart from the \
+           senders'.",
+    more: "Off unless it is given. On loopback it speaks plain HTTP; elsewhere TLS, with tls_cert, \
+           and needs status_credentials, or insecure_listen.",
+};
+
+/// The setting `status_credentials`.
+pub(crate) const STATUS_CREDENTIALS: Setting = Setting {
+    key: "status_credentials",
+    value_name: "FILE",
+    kind: Kind::Text,
+    default: None,
+    example: "operators.toml",
+    commands: SERVE,
+    heading: WATCHING,
+    help: "Show them only to those whom this TOML file names; it is written as that of credentials.",
+    more: "Senders' credentials are of no use there. It is read again when it changes.",
+};

@@ -50,6 +50,8 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &TLS_KEY,
     &TLS_CLIENT_CA,
     &HANDSHAKE_TIMEOUT,
+    &STATUS_LISTEN,
+    &STATUS_CREDENTIALS,
     &LAKE,
     &STORE_TIMEOUT,
     &TABLE,

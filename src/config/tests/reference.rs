@@ -26,6 +26,12 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("tls_key", "\"key.pem\"", "key: \"key.pem\""),
     ("tls_client_ca", "\"ca.pem\"", "client_ca: Some(\"ca.pem\")"),
     ("handshake_timeout", "\"3s\"", "handshake_timeout: 3s"),
+    (
+        "status_listen",
+        "\"127.0.0.1:4001\"",
+        "status: Some(StatusSettings { listen: \"127.0.0.1:4001\"",
+    ),
+    ("status_credentials", "\"o.toml\"", "credentials: Some(\"o.toml\")"),
     ("lake", "\"s3://b/p\"", "location: S3 { bucket: \"b\", prefix: \"p\" }"),
     ("store_timeout", "\"9s\"", "timeout: 9s"),
     ("table", "\"orders\"", "table: \"orders\""),

@@ -1,0 +1,284 @@
+//! The listener of operators: health, metrics, the status page and its JSON, apart from senders.
+//!
+//! | path | for | |
+//! |---|---|---|
+//! | `/health/live`, `/health/ready` | everybody | without reasons for those without credentials |
+//! | `/metrics`, `/status.json`, `/` | operators | GET, HEAD |
+//!
+//! It shares nothing with the listener of senders but what it shows: not its connections, not its
+//! credentials, not its endpoints. Its own credentials are asked for wherever there are some. The
+//! browser guard is the same. Connections are [`MOST_CONNECTIONS`] at a time and [`LONGEST`] long, and no
+//! body of a request is read.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use warp::http::StatusCode;
+use warp::http::header::{AUTHORIZATION, HeaderValue, SERVER};
+
+use super::admission;
+use super::browser_guard::BrowserGuard;
+use super::endpoint::trimmed;
+use super::log_pace::LogPace;
+use super::options::Access;
+use super::refusal::Refusal;
+use super::refusal_log::RefusalLog;
+use super::reply::{self, Response};
+use super::route::Class;
+use super::status_page;
+use crate::auth::{Rules, Scheme};
+use crate::clock::{Clock as _, SystemClock};
+use crate::metrics::{self as names, NO_ENDPOINT};
+use crate::record::Micros;
+use crate::status::{Monitor, Readiness};
+
+/// The most connections at a time. More wait in the kernel's queue.
+const MOST_CONNECTIONS: usize = 64;
+/// The longest that a connection lives: what does not read its answers keeps no place for longer.
+const LONGEST: Duration = Duration::from_secs(300);
+/// The most time of a TLS handshake, and from the end of a request to the end of the next head.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The most bytes of a head.
+const HEAD_BYTES: usize = 16 << 10;
+/// The pause after an `accept` that failed.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Characters of an unknown path that a refusal repeats.
+const SHOWN_CHARACTERS: usize = 200;
+
+/// What the listener shows, and to whom.
+pub struct StatusOptions {
+    /// Credentials of operators, and the certificate of TLS.
+    pub access: Access,
+    /// Host names that requests may ask for, besides the address and `localhost`.
+    pub host_names: Vec<String>,
+    /// Readiness and trouble.
+    pub readiness: Arc<Readiness>,
+    /// Renders `/metrics`.
+    pub metrics: names::Handle,
+    /// Makes `/status.json`.
+    pub monitor: Arc<Monitor>,
+    /// Tells whether a usual bulk would be taken now, or why not.
+    pub accepting: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+struct Shared {
+    options: StatusOptions,
+    guard: BrowserGuard,
+    refusals: Arc<RefusalLog>,
+    /// The policy of the page, with the digests of its script and style.
+    policy: HeaderValue,
+}
+
+/// Serves `listener` until the future is dropped.
+///
+/// # Cancel safety
+/// Dropped, it closes the listener and cuts open connections.
+pub async fn serve_status(listener: TcpListener, options: StatusOptions) {
+    let guard = BrowserGuard::new(listener.local_addr().ok(), &options.host_names);
+    let auth = options.access.auth.clone();
+    let tls = options.access.tls.clone();
+    let refusals = Arc::new(RefusalLog::default());
+    let policy = status_page::policy();
+    let shared = Arc::new(Shared { options, guard, refusals: Arc::clone(&refusals), policy });
+    let fresh = async {
+        match auth {
+            Some(auth) => auth.keep_fresh().await,
+            None => std::future::pending().await,
+        }
+    };
+    let accept = async {
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let (mut connections, failures) = (JoinSet::new(), LogPace::default());
+        loop {
+            // Never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            while connections.try_join_next().is_some() {}
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if let Some(times) = failures.count(1, std::time::Instant::now()) {
+                        tracing::warn!(%error, times, "cannot accept connections of operators");
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let (shared, tls) = (Arc::clone(&shared), tls.clone());
+            connections.spawn(async move {
+                let _place = place;
+                let served = async {
+                    match tls {
+                        None => converse(stream, shared, peer).await,
+                        Some(tls) => {
+                            let accepted = tls.acceptor().accept(stream);
+                            if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, accepted).await {
+                                converse(stream, shared, peer).await;
+                            }
+                        }
+                    }
+                };
+                let _ = tokio::time::timeout(LONGEST, served).await;
+            });
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = fresh => {}
+        () = refusals.keep_flushing() => {}
+    }
+}
+
+/// Answers the requests of one connection.
+async fn converse<IO>(stream: IO, shared: Arc<Shared>, peer: SocketAddr)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PATIENCE)
+        .max_concurrent_streams(8)
+        .max_header_list_size(HEAD_BYTES as u32);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (route, answer) = answer(&shared, &request, peer).await;
+            let mut response = answer.unwrap_or_else(Refusal::into_response);
+            shared.refusals.record_response(peer.ip(), NO_ENDPOINT, &response);
+            response.headers_mut().insert(SERVER, HeaderValue::from_static(reply::SERVER));
+            let code = response.status().as_str().to_owned();
+            ::metrics::counter!(names::HTTP_REQUESTS, "route" => route, "code" => code)
+                .increment(1);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%peer, %error, "a connection of an operator ended");
+    }
+}
+
+/// Returns the label of the route, and the answer to a request.
+async fn answer(
+    shared: &Shared,
+    request: &Request<Incoming>,
+    peer: SocketAddr,
+) -> (&'static str, Result<Response, Refusal>) {
+    let path = request.uri().path();
+    let (route, class) = match trimmed(path) {
+        "/health/live" | "/health/ready" => ("health", Class::Public),
+        "/metrics" => ("metrics", Class::Operator),
+        "/status.json" | "" | "/" => ("status", Class::Operator),
+        _ => ("other", Class::Operator),
+    };
+    let admitted = admit(shared, request, class, peer).await;
+    let answered = match (admitted, trimmed(path)) {
+        (Err(refusal), _) => Err(refusal),
+        (Ok(()), _) if request.method() != Method::GET && request.method() != Method::HEAD => {
+            Err(Refusal::NotGet { method: request.method().clone() })
+        }
+        (Ok(()), "/health/live") => Ok(reply::json(StatusCode::OK, r#"{"status":"live"}"#)),
+        (Ok(()), "/health/ready") => {
+            // Who sends nothing is not counted as one who guesses.
+            let asked = shared.options.access.auth.is_none()
+                || request.headers().contains_key(AUTHORIZATION);
+            let shown = asked && admit(shared, request, Class::Operator, peer).await.is_ok();
+            Ok(ready(shared, shown))
+        }
+        (Ok(()), "/metrics") => {
+            let content_type = "text/plain; version=0.0.4; charset=utf-8";
+            Ok(reply::typed(StatusCode::OK, content_type, shared.options.metrics.render()))
+        }
+        (Ok(()), "/status.json") => Ok(status(shared, request.uri().query().unwrap_or_default())),
+        (Ok(()), "" | "/") => Ok(status_page::response(&shared.policy)),
+        (Ok(()), _) => {
+            let asked = path.chars().take(SHOWN_CHARACTERS).collect();
+            Err(Refusal::NoStatus { asked })
+        }
+    };
+    (route, answered)
+}
+
+/// Admits a request by the browser guard and, for operators, by credentials.
+async fn admit(
+    shared: &Shared,
+    request: &Request<Incoming>,
+    class: Class,
+    peer: SocketAddr,
+) -> Result<(), Refusal> {
+    if class == Class::Public {
+        return Ok(());
+    }
+    let (headers, auth) = (request.headers(), shared.options.access.auth.as_ref());
+    let authority = request.uri().authority().map(ToString::to_string);
+    let authority = authority.as_deref();
+    shared.guard.check(class, request.method(), headers, authority, auth.is_some())?;
+    match auth {
+        None => shared.guard.check_host(headers, authority),
+        Some(auth) => {
+            // Tokens of the senders' token endpoint are not for here.
+            let rules = Rules::of(vec![Scheme::Basic, Scheme::Token, Scheme::Jwt]);
+            admission::check_credentials(Some(auth), &rules, headers, peer.ip()).await
+        }
+    }
+}
+
+/// Responds with the readiness; with its reasons if they are to be `shown`.
+fn ready(shared: &Shared, shown: bool) -> Response {
+    let reasons = not_ready(shared);
+    let (code, status) = match reasons.is_empty() {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    let list = |parts: &[(&'static str, String)]| -> Vec<_> {
+        parts.iter().map(|(part, reason)| json!({"part": part, "reason": reason})).collect()
+    };
+    let mut body = serde_json::Map::from_iter([("status".to_owned(), json!(status))]);
+    let readiness = &shared.options.readiness;
+    if shown {
+        for (name, parts) in [("parts", reasons), ("trouble", readiness.trouble())] {
+            if !parts.is_empty() {
+                body.insert(name.to_owned(), json!(list(&parts)));
+            }
+        }
+        if let Some(oldest) = readiness.oldest_pending().and_then(Micros::rfc3339) {
+            body.insert("oldest_pending".to_owned(), json!(oldest));
+        }
+    }
+    reply::json(code, reply::to_text(&body))
+}
+
+/// Returns the parts that are not ready, each with its reason.
+fn not_ready(shared: &Shared) -> Vec<(&'static str, String)> {
+    let mut parts = shared.options.readiness.check().err().unwrap_or_default();
+    if let Err(why) = (shared.options.accepting)()
+        && !parts.iter().any(|(part, _)| *part == "journal")
+    {
+        parts.push(("journal", why));
+    }
+    parts
+}
+
+/// Responds with the status as JSON. `after=SECONDS` leaves the history up to then out.
+fn status(shared: &Shared, query: &str) -> Response {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let after = pairs.find(|(name, _)| *name == "after").and_then(|(_, at)| at.parse().ok());
+    let now = SystemClock.now();
+    let report = shared.options.monitor.report(now, after.unwrap_or(0), &not_ready(shared));
+    let mut response = reply::json(StatusCode::OK, report);
+    status_page::protect(response.headers_mut());
+    response
+}
