@@ -59,7 +59,7 @@ impl History {
     /// Returns the points after `after`, Unix time in seconds; of minutes, two more.
     pub(super) fn to_json(&self, after: i64) -> Value {
         let rows = |ring: &VecDeque<Point>, after: i64| -> Vec<Value> {
-            ring.iter().filter(|point| point.at > after).map(Point::to_json).collect()
+            ring.iter().filter(|point| point.at > after).map(Point::row).collect()
         };
         // A minute has the time at which it began, and is known once it has ended.
         let minutes = rows(&self.minutes, after.saturating_sub(120));
@@ -90,7 +90,8 @@ impl Point {
         self.values.get(at).map(|value| f64::from(*value)).filter(|value| value.is_finite())
     }
 
-    fn to_json(&self) -> Value {
+    /// Returns the time and the values, in the order of the columns.
+    fn row(&self) -> Value {
         // What is beside the third place of a second or byte is noise, and bytes on the wire.
         let values = self.values.iter().map(|value| match value.is_finite() {
             true if value.abs() >= 100.0 => json!(f64::from(value.round())),

@@ -236,7 +236,7 @@ fn stations(
     });
     let publishing: Vec<_> = publishing.collect();
     let since = sum(names::OLDEST_WAITING_ROLL);
-    let visible_since = (since > 0.0).then(|| Micros((since * 1e6) as i64));
+    let visible_since = (since > 0.0).then_some(Micros((since * 1e6) as i64));
     let text = |at: Option<Micros>| at.and_then(Micros::rfc3339);
     json!([
         {
