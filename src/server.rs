@@ -51,7 +51,7 @@ mod watching;
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -120,6 +120,8 @@ pub struct Server {
     /// The credentials and certificates of operators; none without a listener of theirs.
     operators: http::Access,
     watching: Option<Watching>,
+    /// The name of the node, once the journal is open.
+    node: Arc<OnceLock<String>>,
     key: Option<privacy::Key>,
     configured: Tables,
     clock: Arc<dyn Clock>,
@@ -156,6 +158,7 @@ impl Server {
             access,
             operators,
             watching: None,
+            node: Arc::default(),
             key,
             configured,
             clock,
@@ -178,14 +181,14 @@ impl Server {
         Arc::clone(&self.readiness)
     }
 
-    /// Returns the credentials and certificates, to read them again.
+    /// Returns the credentials and certificates of senders and of operators, to read them again.
     #[must_use]
-    pub fn access(&self) -> http::Access {
-        self.access.clone()
+    pub fn access(&self) -> [http::Access; 2] {
+        [self.access.clone(), self.operators.clone()]
     }
 
-    /// Shows what there is to see on `listener`, from when the journal is open to the end, to whom the settings
-    /// of `status` admit.
+    /// Shows what there is to see on `listener`, from [`listen`](Self::listen) to the end, to whom the settings of
+    /// `status` admit.
     #[must_use]
     pub fn watched_on(self, listener: TcpListener) -> Server {
         let watching = Watching { listener, access: self.operators.clone() };

@@ -107,6 +107,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
 /// Binds the listening address.
 fn check_listen(settings: &Settings) -> anyhow::Result<String> {
     let address = listen::address(&listen::bind(settings)?)?;
+    listen::bind_status(settings)?;
     Ok(match settings.addresses.iter().any(|address| address.port() == 0) {
         true => format!("{} takes a free port at the start", settings.listen),
         false => format!("{address} can be listened on"),

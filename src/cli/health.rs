@@ -53,6 +53,13 @@ fn wait(text: &str) -> Result<Duration, String> {
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::serve(&args.flags, environment)?;
     warn(&loaded.warnings);
+    if loaded.settings.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()) {
+        return Err(Failure::Usage(anyhow!(
+            "with tls_client_ca this server answers nobody without a client certificate, and health has \
+             none: give status_listen an address on loopback, and ask that with the command's own --listen \
+             and no TLS"
+        )));
+    }
     let url = url(&loaded.settings, args.ready).map_err(Failure::Usage)?;
     let (status, text) = runtime::current_thread()?.block_on(ask(&url, args.timeout))?;
     let said = sentences(&text);

@@ -26,7 +26,8 @@ pub(super) struct Reloader {
     pub(super) environment: Environment,
     /// The settings in force.
     pub(super) in_force: Snapshot,
-    pub(super) access: Access,
+    /// Those of senders, and those of operators.
+    pub(super) access: [Access; 2],
     pub(super) log: LogLevel,
 }
 
@@ -63,20 +64,25 @@ impl Reloader {
     fn reload(&mut self) -> anyhow::Result<String> {
         let read = config::serve(&self.flags, &self.environment)?;
         let filter = LogLevel::parse(&read.log)?;
-        let Access { auth, tls } = &self.access;
-        let credentials = auth.as_ref().map(|auth| auth.read()).transpose()?;
-        let certificate = tls.as_ref().map(|tls| tls.read()).transpose()?;
+        let mut files = Vec::new();
+        for (Access { auth, tls }, whose) in self.access.iter().zip(["", " of operators"]) {
+            let credentials = auth.as_ref().map(|auth| auth.read()).transpose()?;
+            let certificate = tls.as_ref().map(|tls| tls.read()).transpose()?;
+            files.push((auth.as_ref().zip(credentials), tls.as_ref().zip(certificate), whose));
+        }
         // From here on nothing fails.
         let mut reloaded = Vec::new();
-        if let Some((auth, read)) = auth.as_ref().zip(credentials)
-            && let Some(summary) = auth.put(read)
-        {
-            reloaded.push(format!("credentials ({summary})"));
-        }
-        if let Some((tls, read)) = tls.as_ref().zip(certificate)
-            && tls.put(read)
-        {
-            reloaded.push("the certificate".to_owned());
+        for (credentials, certificate, whose) in files {
+            if let Some((auth, read)) = credentials
+                && let Some(summary) = auth.put(read)
+            {
+                reloaded.push(format!("credentials{whose} ({summary})"));
+            }
+            if let Some((tls, read)) = certificate
+                && tls.put(read)
+            {
+                reloaded.push(format!("the certificate{whose}"));
+            }
         }
         let changed = self.in_force.changed(&read.snapshot);
         if changed.contains(&list::LOG.key) {
@@ -136,7 +142,7 @@ mod tests {
             flags,
             environment,
             in_force: loaded.snapshot,
-            access: Access { auth: Some(auth), tls: None },
+            access: [Access { auth: Some(auth), tls: None }, Access::default()],
             log: LogLevel::default(),
         };
         assert_eq!(

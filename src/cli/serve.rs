@@ -122,7 +122,7 @@ fn serve(
     runtime: Runtime,
     Signals { stop, hangup }: Signals,
     notifier: &Notifier,
-    reloader: impl FnOnce(Access) -> Reloader,
+    reloader: impl FnOnce([Access; 2]) -> Reloader,
 ) -> Result<(), Failure> {
     let sockets = (listen::bind(settings)?, listen::bind_status(settings)?);
     let before = BeforeStart::note(settings);
@@ -143,7 +143,11 @@ fn serve(
         }
         _ => runtime.shutdown_timeout(THREADS_END_WITHIN),
     }
-    if ran.is_err() {
+    let is_start = !matches!(
+        ran.as_ref().err().and_then(|error| error.downcast_ref()),
+        Some(RunError::DrainLimit { .. })
+    );
+    if ran.is_err() && is_start {
         before.restore();
     }
     ran.map_err(|error| match error.downcast_ref() {
@@ -166,17 +170,26 @@ async fn run_server(
              read"
     );
     if let Some(socket) = status {
-        announce_status(settings, &listen::address(&socket)?.to_string())?;
+        if let Err(error) = announce_status(settings, &listen::address(&socket)?.to_string()) {
+            tracing::warn!("cannot print the address of the status page: {error:#}");
+        }
         let listener = socket.listen(BACKLOG).context("cannot listen on status_listen")?;
         server = server.watched_on(listener);
     }
-    let Some(opened) = server.listen(listener, stop).open().await? else { return Ok(()) };
-    lake_at_start::check_directory(opened.lake()).await?;
+    let Some(opened) = server.listen(listener, stop.clone()).open().await? else { return Ok(()) };
+    tokio::select! {
+        // A directory that hangs cannot be waited for.
+        () = stop.cancelled() => return Ok(()),
+        checked = lake_at_start::check_directory(opened.lake()) => checked?,
+    }
     // Before anything is tried in the lake: a refusal leaves nothing there.
     opened.check_partitions().await?;
     let watch = lake_at_start::watch(opened.lake().clone(), opened.readiness());
     let running = opened.start().await?;
-    announce(settings, &address.to_string())?;
+    // Bodies are taken already: that nobody reads what is printed is no reason to end.
+    if let Err(error) = announce(settings, &address.to_string()) {
+        tracing::warn!("cannot print the address: {error:#}");
+    }
     let _watch = AbortOnDropHandle::new(tokio::spawn(watch));
     Ok(running.ended().await?)
 }

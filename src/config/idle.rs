@@ -19,6 +19,10 @@ pub(super) fn warnings(settings: &server::Settings, layers: &Layers) -> Vec<Stri
 
 fn warning(layers: &Layers, setting: &'static Setting, of: &Setting) -> Option<String> {
     let given = layers.get(setting).filter(|given| given.source != Source::Default)?;
+    // As in a file that has every setting with its default.
+    if setting.default == Some(given.text.replace(' ', "").as_str()) {
+        return None;
+    }
     let (place, of) = (given.source.place(setting), of.key);
     Some(format!("{place}: has no effect without {of}, which no table has"))
 }

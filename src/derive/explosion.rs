@@ -308,14 +308,20 @@ fn bound_texts(column: &mut ArrayRef, text_bytes: &mut [usize]) -> Result<(), Ar
             *bytes += len;
         }
     }
-    if !dropped.is_empty() {
+    let offsets = texts.value_offsets();
+    let held = offsets.last().zip(offsets.first()).map_or(0, |(end, begin)| end - begin);
+    let is_kept = |row: &usize| texts.is_valid(*row) && dropped.binary_search(row).is_err();
+    let kept: i32 = (0..texts.len()).filter(is_kept).map(|row| texts.value_length(row)).sum();
+    if kept < held {
         let mut mask = vec![false; column.len()];
         for row in dropped {
             if let Some(dropped) = mask.get_mut(row) {
                 *dropped = true;
             }
         }
-        *column = nullif(column, &mask.into())?;
+        // What lies below a null would be held by every slice of the column, and is counted by none.
+        let all: Vec<Repeat> = (0..mask.len()).map(|row| (row, 1)).collect();
+        *column = repeat(&nullif(column, &mask.into())?, &all)?;
     }
     Ok(())
 }
@@ -327,4 +333,21 @@ fn words<'a>(
 ) -> Result<ArrayRef, ArrowError> {
     let all: ArrayRef = Arc::new(StringArray::from(words.to_vec()));
     repeat(&all, &repeats(runs.map(|(word, run)| (word, run.elements.len()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_below_a_null_is_not_held() {
+        let long = "l".repeat(1 << 20);
+        let mut column: ArrayRef = Arc::new(StringArray::from(vec![long.as_str(), "a"]));
+        bound_texts(&mut column, &mut [0, 0]).unwrap();
+        let texts = strings(&column).unwrap();
+        assert_eq!((texts.is_null(0), texts.value(1), texts.value_data().len()), (true, "a", 1));
+        let mut column: ArrayRef = Arc::new(StringArray::from(vec![long.as_str()]));
+        bound_texts(&mut column, &mut [0]).unwrap();
+        assert_eq!(strings(&column).unwrap().value_data().len(), 0);
+    }
 }

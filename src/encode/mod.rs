@@ -44,13 +44,15 @@ pub use self::compression::Compression;
 pub use self::form::{Encodings, FileForm, MapGroup};
 use self::leaf::Leaf;
 use self::pages::Chunk;
-use self::runs::DICTIONARY_BYTES;
 use self::sink::Sink;
 use crate::columnar::folded::{self, Folded, Place, fold};
 use crate::columnar::gather::{Run, gather};
 use crate::columnar::sizes::row_bytes;
 use crate::columnar::statistics::FileStatistics;
 use crate::schema::{INGEST_ID, TableSchema};
+
+/// A limit of a dictionary that no row group reaches: they hold 1 GiB at most.
+const ANY_DICTIONARY: usize = 1 << 30;
 
 /// A staging file that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -170,11 +172,12 @@ impl Layout {
         }
         for (at, field) in arrow.fields().iter().enumerate() {
             if let Place::Folded(_) = place(at) {
-                // A value of a session is in the dictionary once, and in other pages in each row.
+                // A value of a session is in the dictionary once, and in other pages in each row: a row group,
+                // which is bounded by what it holds once, would be many times that.
                 let path = ColumnPath::new(vec![field.name().clone()]);
                 properties = properties
                     .set_column_dictionary_enabled(path.clone(), true)
-                    .set_column_dictionary_page_size_limit(path, 2 * DICTIONARY_BYTES);
+                    .set_column_dictionary_page_size_limit(path, ANY_DICTIONARY);
             }
         }
         let mut properties = properties.build();

@@ -21,11 +21,11 @@ use parking_lot::Mutex;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory,
 };
-use parquet::basic::{Compression as Codec, ZstdLevel};
+use parquet::basic::{Compression as Codec, Encoding, PageType, ZstdLevel};
 use parquet::column::page_store::{PageKey, PageStore, PageStoreArgs, PageStoreFactory};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnIndexBuilder, OffsetIndexBuilder};
+use parquet::file::metadata::{ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::file::writer::SerializedRowGroupWriter;
@@ -253,6 +253,10 @@ impl Chunk {
             .set_total_uncompressed_size(signed(uncompressed)?)
             .set_data_page_offset(signed(first)?)
             .set_statistics(statistics)
+            .set_page_encoding_stats(vec![
+                of_pages_by(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1),
+                of_pages_by(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, all.pages.len()),
+            ])
             .set_definition_level_histogram(None)
             .set_repetition_level_histogram(None)
             .set_unencoded_byte_array_data_bytes(all.text_bytes.map(signed).transpose()?)
@@ -263,6 +267,11 @@ impl Chunk {
 
 /// About the bytes of the header of a dictionary page.
 const DICTIONARY_HEADER: usize = 14;
+
+/// Returns the entry of the metadata that counts pages of a kind.
+fn of_pages_by(page_type: PageType, encoding: Encoding, count: usize) -> PageEncodingStats {
+    PageEncodingStats { page_type, encoding, count: i32::try_from(count).unwrap_or(i32::MAX) }
+}
 
 /// Returns a length as the metadata has it.
 fn signed(bytes: usize) -> Result<i64, ParquetError> {

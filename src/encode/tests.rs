@@ -1,11 +1,14 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 
-use arrow::compute::{cast, concat_batches};
+use arrow::array::{AsArray as _, UInt32Array};
+use arrow::compute::{cast, concat_batches, take};
+use arrow::datatypes::Int64Type;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
 use super::*;
 use crate::decode::Decoder;
@@ -304,5 +307,109 @@ fn folded_columns_are_read_as_they_were_and_described_as_by_the_library() {
         }
         let bytes = |file: &EncodedFile| file.bytes;
         assert!(bytes(&runs) <= bytes(&plain) + bytes(&plain) / 10, "{runs:?} {plain:?}");
+    }
+}
+
+#[test]
+fn random_folded_files_equal_the_librarys_and_their_page_bounds_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let (schema, pool) = flat(45_000);
+    for seed in 0..12 {
+        let mut dice = crate::search::Dice(seed);
+        let long_runs = |dice: &mut crate::search::Dice| if dice.one_in(90) { 25_000 } else { 40 };
+        let times: Vec<usize> = (0..1 + dice.below(900))
+            .map(|_| {
+                let most = long_runs(&mut dice);
+                1 + dice.below(most) as usize
+            })
+            .collect();
+        let rows: usize = times.iter().sum();
+        let of: Vec<u32> = times.iter().map(|_| dice.below(45_000) as u32).collect();
+        let wide = of.iter().zip(&times).flat_map(|(of, times)| std::iter::repeat_n(*of, *times));
+        let wide = UInt32Array::from_iter_values(wide);
+        let (spread, hole) = ([9, 900, 45_000][dice.below(3) as usize], dice.below(3) as usize);
+        let own: UInt32Array = (0..rows)
+            .map(|row| {
+                let is_null = row / 20_000 == hole || dice.one_in(5);
+                (!is_null).then(|| dice.below(spread) as u32)
+            })
+            .collect();
+        let full: UInt32Array = own.iter().map(|of| Some(of.unwrap_or(0))).collect();
+        let (mut all, mut members, mut rest) = (vec![], vec![], vec![]);
+        for (at, field) in pool.schema().fields().iter().enumerate() {
+            let by = |rows: &UInt32Array| take(pool.column(at), rows, None).unwrap();
+            if let Place::Folded(_) = folded::place(at, pool.num_columns(), 4) {
+                members.push(by(&UInt32Array::from(of.clone())));
+                all.push(by(&wide));
+            } else {
+                let column = by(if field.is_nullable() { &own } else { &full });
+                rest.push(Arc::clone(&column));
+                all.push(column);
+            }
+        }
+        let plain = RecordBatch::try_new(pool.schema(), all).unwrap();
+        let schema_of_runs = fold(&pool.schema(), 4);
+        let runs = folded::column(&schema_of_runs, members, times).unwrap();
+        let runs = RecordBatch::try_new(schema_of_runs, [vec![runs], rest].concat()).unwrap();
+        let (skip, cut) = (dice.below(rows as u64) as usize / 2, rows * 2 / 3);
+        let write = |batch: &RecordBatch, layout: &Layout, name: &str| {
+            let path = dir.path().join(format!("{seed}{name}"));
+            let mut encoder = Encoder::create(&path, layout).unwrap();
+            let parts = [batch.slice(skip, cut - skip), batch.slice(cut, rows - cut)];
+            encoder.row_group(&parts).unwrap();
+            let file = File::open(encoder.finish().unwrap().path).unwrap();
+            let options =
+                ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).unwrap()
+        };
+        let zstd = Compression::Zstd(1);
+        let new = write(&runs, &Layout::flat(&schema, zstd, &[], 4).unwrap(), "new");
+        let old = write(&plain, &Layout::new(&schema, zstd, &[]).unwrap(), "old");
+        let written = plain.slice(skip, rows - skip);
+        for at in 0..plain.num_columns() {
+            let of =
+                |metadata: &ParquetMetaData| metadata.row_group(0).column(at).statistics().cloned();
+            assert_eq!(of(new.metadata()), of(old.metadata()), "seed {seed}, column {at}");
+            check_pages(&new, at, written.column(at));
+        }
+        let read: Vec<_> = new.build().unwrap().map(Result::unwrap).collect();
+        let read = concat_batches(&read[0].schema(), &read).unwrap();
+        assert_eq!(read.columns(), written.columns(), "seed {seed}");
+    }
+}
+
+/// Checks that the index has the nulls of each page of a column, bounds that hold, and that the filter of the
+/// first column has every value.
+fn check_pages(
+    file: &ParquetRecordBatchReaderBuilder<File>,
+    at: usize,
+    column: &arrow::array::ArrayRef,
+) {
+    let metadata = file.metadata();
+    let filter = file.get_row_group_column_bloom_filter(0, at).unwrap();
+    let page_index = metadata.page_index().unwrap();
+    let pages = page_index.offset_index(0, at).unwrap().page_locations();
+    let index = page_index.column_index(0, at).unwrap();
+    for (page, place) in pages.iter().enumerate() {
+        let first = place.first_row_index as usize;
+        let end = pages.get(page + 1).map_or(column.len(), |next| next.first_row_index as usize);
+        let part = column.slice(first, end - first);
+        if let Some(nulls) = index.null_count(page) {
+            assert_eq!(nulls as usize, part.null_count());
+        }
+        let (texts, longs) = (part.as_string_opt::<i32>(), part.as_primitive_opt::<Int64Type>());
+        if let (ColumnIndexMetaData::BYTE_ARRAY(index), Some(texts)) = (index, texts) {
+            for text in texts.iter().flatten() {
+                let (least, most) = (index.min_value(page), index.max_value(page));
+                assert!(least.unwrap() <= text.as_bytes() && text.as_bytes() <= most.unwrap());
+                assert!(filter.as_ref().is_none_or(|filter| filter.check(&text)));
+            }
+        }
+        if let (ColumnIndexMetaData::INT64(index), Some(longs)) = (index, longs) {
+            for long in longs.iter().flatten() {
+                assert!(*index.min_value(page).unwrap() <= long);
+                assert!(long <= *index.max_value(page).unwrap());
+            }
+        }
     }
 }

@@ -98,6 +98,13 @@ pub async fn serve_status(listener: TcpListener, options: StatusOptions) {
             None => std::future::pending().await,
         }
     };
+    let certificate = tls.clone();
+    let fresh_certificate = async {
+        match certificate {
+            Some(tls) => tls.keep_fresh().await,
+            None => std::future::pending().await,
+        }
+    };
     let accept = async {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         let (mut connections, failures) = (JoinSet::new(), LogPace::default());
@@ -120,11 +127,12 @@ pub async fn serve_status(listener: TcpListener, options: StatusOptions) {
                 let _place = place;
                 let served = async {
                     match tls {
-                        None => converse(stream, shared, peer).await,
+                        None => converse(stream, false, shared, peer).await,
                         Some(tls) => {
                             let accepted = tls.acceptor().accept(stream);
                             if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, accepted).await {
-                                converse(stream, shared, peer).await;
+                                let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                                converse(stream, is_h2, shared, peer).await;
                             }
                         }
                     }
@@ -136,16 +144,21 @@ pub async fn serve_status(listener: TcpListener, options: StatusOptions) {
     tokio::select! {
         () = accept => {}
         () = fresh => {}
+        () = fresh_certificate => {}
         () = refusals.keep_flushing() => {}
     }
 }
 
-/// Answers the requests of one connection.
-async fn converse<IO>(stream: IO, shared: Arc<Shared>, peer: SocketAddr)
+/// Answers the requests of one connection, of HTTP/2 if TLS has agreed on it.
+async fn converse<IO>(stream: IO, is_h2: bool, shared: Arc<Shared>, peer: SocketAddr)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = Builder::new(TokioExecutor::new());
+    if !is_h2 {
+        // To find out the version would wait for the first bytes, for as long as a peer likes.
+        builder = builder.http1_only();
+    }
     builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEAD_BYTES);
     builder
         .http2()

@@ -388,6 +388,13 @@ impl Journal {
         }
     }
 
+    /// Returns how many bodies wait to be released, and their bytes on disk. Asks no disk.
+    #[must_use]
+    pub fn pending(&self) -> (u64, u64) {
+        let state = self.inner.shared.state();
+        (state.last_seq.saturating_sub(state.committed_seq), state.pending_bytes())
+    }
+
     /// Returns the first failed write or sync, or the loss of the directory, if there was one: final
     /// until the journal is opened again.
     #[must_use]

@@ -32,7 +32,8 @@ const STORE_OPERATIONS: [&str; 6] = ["get", "head", "put", "list", "delete", "co
 /// Results of [`STORE_REQUESTS`].
 const STORE_RESULTS: [&str; 5] = ["ok", "not_found", "conflict", "denied", "error"];
 /// Parts of [`TROUBLE`].
-const TROUBLE_PARTS: [&str; 5] = ["lake", "landing", "overdue", "set aside", "tables"];
+const TROUBLE_PARTS: [&str; 6] =
+    ["lake", "lake_at_start", "landing", "overdue", "set aside", "tables"];
 
 /// Starts what needs no label, and what has labels that are the same in every server.
 pub(super) fn start() {

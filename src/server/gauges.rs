@@ -70,6 +70,8 @@ impl Gauges {
 
     fn measure(&self) {
         let usage = self.journal.usage();
+        let is_accepting = f64::from(u8::from(self.journal.status().accepting.is_ok()));
+        metrics::gauge!(names::READY, "part" => "journal").set(is_accepting);
         metrics::gauge!(names::JOURNAL_SIZE_BYTES).set(usage.size_bytes as f64);
         metrics::gauge!(names::JOURNAL_PENDING_BYTES).set(usage.pending_bytes as f64);
         metrics::gauge!(names::JOURNAL_PENDING_BODIES).set(usage.pending_bodies as f64);

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::behind::Behind;
 use super::opened::Opened;
-use super::receiving::Receiving;
+use super::receiving::{Receiving, receiver_failed};
 use super::{CHECK_EVERY, Server, TELL_EVERY};
 use crate::journal::ReplayProgress;
 use crate::metrics as names;
@@ -26,8 +26,12 @@ pub struct Listening {
 }
 
 impl Listening {
-    pub(super) fn begin(server: Server, listener: TcpListener, stop: CancellationToken) -> Self {
-        let receiving = Receiving::begin(&server, listener);
+    pub(super) fn begin(
+        mut server: Server,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> Self {
+        let receiving = Receiving::begin(&mut server, listener);
         Listening { server, stop, receiving }
     }
 
@@ -39,7 +43,7 @@ impl Listening {
     ///
     /// # Cancel safety
     /// Dropped, the replay ends at the next megabyte.
-    pub async fn open(self) -> anyhow::Result<Option<Opened>> {
+    pub async fn open(mut self) -> anyhow::Result<Option<Opened>> {
         let progress = Arc::new(ReplayProgress::default());
         let _stop_when_dropped = StopWhenDropped(Arc::clone(&progress));
         let Server { settings, key, configured, clock, readiness, .. } = &self.server;
@@ -64,15 +68,18 @@ impl Listening {
                 );
                 return Ok(None);
             }
+            ended = &mut self.receiving.task => return Err(receiver_failed(ended).into()),
             opened = &mut opening => opened,
             never = tell(readiness, &progress) => match never {},
         };
         let behind =
             opened.map_err(|_| anyhow!("the thread that opens the journal panicked"))??;
+        note_progress(&progress);
         if began.elapsed() >= TELL_EVERY {
             let (bytes, seconds) = (progress.bytes().1, began.elapsed().as_secs());
             tracing::info!("the journal was replayed in {seconds} s: {} MB", bytes / 1_000_000);
         }
+        let _ = self.server.node.set(behind.journal.node().to_owned());
         readiness.set_stage(Stage::Starting("asking the lake for what has landed".to_owned()));
         let Listening { server, stop, receiving } = self;
         Ok(Some(Opened { server, stop, receiving, behind }))
@@ -94,9 +101,7 @@ async fn tell(readiness: &Readiness, progress: &ReplayProgress) -> std::convert:
     loop {
         tokio::time::sleep(CHECK_EVERY).await;
         readiness.beat();
-        let (read, total) = progress.bytes();
-        metrics::gauge!(names::REPLAY_BYTES).set(read as f64);
-        metrics::gauge!(names::REPLAY_TOTAL_BYTES).set(total as f64);
+        let (read, total) = note_progress(progress);
         let text = replayed(read, total);
         if told.elapsed() >= TELL_EVERY {
             told = Instant::now();
@@ -104,6 +109,14 @@ async fn tell(readiness: &Readiness, progress: &ReplayProgress) -> std::convert:
         }
         readiness.set_stage(Stage::Starting(text));
     }
+}
+
+/// Sets the gauges of a replay. Returns its bytes: those that were read, and all.
+fn note_progress(progress: &ReplayProgress) -> (u64, u64) {
+    let (read, total) = progress.bytes();
+    metrics::gauge!(names::REPLAY_BYTES).set(read as f64);
+    metrics::gauge!(names::REPLAY_TOTAL_BYTES).set(total as f64);
+    (read, total)
 }
 
 /// Returns how far a replay is, as a sentence.

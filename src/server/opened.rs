@@ -100,10 +100,7 @@ impl Opened {
     ///
     /// # Cancel safety
     /// As for [`Server::run`](super::Server::run).
-    pub async fn start(mut self) -> Result<Running, RunError> {
-        let journal = self.behind.journal.clone();
-        let shown =
-            self.server.watching.take().map(|watching| watching.start(&self.server, &journal));
+    pub async fn start(self) -> Result<Running, RunError> {
         let gauges = Gauges::start(&self.server, self.behind.journal.clone());
         crate::roll::start_metrics(self.behind.tables.specs().iter().map(|table| &*table.name));
         let keeper = self.keeper(&Handle::current())?;
@@ -148,7 +145,6 @@ impl Opened {
             waiting,
             gauges,
             measured,
-            _shown: shown,
         })
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Server;
+use super::{RunError, Server};
 use crate::http;
 use crate::intake::Gate;
 
@@ -14,11 +14,14 @@ pub(super) struct Receiving {
     pub(super) gate: Gate,
     pub(super) ending: http::Ending,
     pub(super) task: AbortOnDropHandle<io::Result<()>>,
+    /// The listener of operators, which answers to the very end.
+    pub(super) shown: Option<AbortOnDropHandle<()>>,
 }
 
 impl Receiving {
-    /// Answers on `listener`, behind a gate that is closed.
-    pub(super) fn begin(server: &Server, listener: TcpListener) -> Receiving {
+    /// Answers on `listener`, behind a gate that is closed, and on the listener of operators if `server` has
+    /// one.
+    pub(super) fn begin(server: &mut Server, listener: TcpListener) -> Receiving {
         let (gate, ending) = (Gate::default(), http::Ending::default());
         let task = tokio::spawn(http::run(
             listener,
@@ -29,6 +32,17 @@ impl Receiving {
             server.metrics.clone(),
             ending.clone(),
         ));
-        Receiving { gate, ending, task: AbortOnDropHandle::new(task) }
+        let shown = server.watching.take().map(|watching| watching.start(server, gate.clone()));
+        Receiving { gate, ending, task: AbortOnDropHandle::new(task), shown }
     }
+}
+
+/// Returns the error of a receiver that has ended and was not told to.
+pub(super) fn receiver_failed(ended: Result<io::Result<()>, tokio::task::JoinError>) -> RunError {
+    let error = match ended {
+        Ok(Ok(())) => io::Error::other("the receiver ended by itself"),
+        Ok(Err(error)) => error,
+        Err(error) => io::Error::other(error),
+    };
+    RunError::Receiver(error)
 }

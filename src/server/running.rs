@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::gauges::Gauges;
 use super::landing::Landing;
 use super::overdue::{Overdue, Verdict};
-use super::receiving::Receiving;
+use super::receiving::{Receiving, receiver_failed};
 use super::waiting::Waiting;
 use super::{CHECK_EVERY, RunError, Server, TELL_EVERY};
 use crate::journal::Journal;
@@ -34,8 +34,6 @@ pub struct Running {
     pub(super) waiting: Arc<Waiting>,
     pub(super) gauges: Gauges,
     pub(super) measured: AbortOnDropHandle<()>,
-    /// The listener of operators, which answers to the very end.
-    pub(super) _shown: Option<AbortOnDropHandle<()>>,
 }
 
 impl Running {
@@ -47,8 +45,9 @@ impl Running {
     ///
     /// # Cancel safety
     /// As for [`Server::run`].
-    pub async fn ended(self) -> Result<(), RunError> {
+    pub async fn ended(mut self) -> Result<(), RunError> {
         let is_broken = tokio::select! {
+            ended = &mut self.receiving.task => return Err(receiver_failed(ended)),
             () = self.stop.cancelled() => false,
             never = watch(&self.server) => match never {},
             () = broken(&self.journal, &self.landing) => {
@@ -63,7 +62,7 @@ impl Running {
         self.hurry.cancel();
         let waiting = Arc::clone(&self.waiting);
         let drain = async {
-            if !is_broken && !delay.is_zero() {
+            if !is_broken && !delay.is_zero() && self.receiving.gate.intake().is_ok() {
                 tracing::info!("bodies are taken for another {delay:?} (drain_delay)");
                 tokio::select! {
                     () = tokio::time::sleep(delay) => {}
@@ -91,7 +90,7 @@ impl Running {
     /// Ends the receiver, and lands what is in the journal.
     async fn drain(self) -> Result<(), RunError> {
         let Running { receiving, journal, landing, keeper, gauges, measured, .. } = self;
-        let Receiving { ending, mut task, .. } = receiving;
+        let Receiving { ending, mut task, shown, .. } = receiving;
         ending.stop.cancel();
         tokio::select! {
             () = ending.drained.cancelled() => {}
@@ -116,20 +115,15 @@ impl Running {
         ending.end.cancel();
         // The journal is free when this returns.
         let _ = measured.await;
+        if let Some(shown) = shown {
+            shown.abort();
+            let _ = shown.await;
+        }
         match task.await {
             Ok(Ok(())) => Ok(()),
             ended => Err(receiver_failed(ended)),
         }
     }
-}
-
-fn receiver_failed(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> RunError {
-    let error = match ended {
-        Ok(Ok(())) => std::io::Error::other("the receiver ended by itself"),
-        Ok(Err(error)) => error,
-        Err(error) => std::io::Error::other(error),
-    };
-    RunError::Receiver(error)
 }
 
 /// Resolves when the journal is poisoned or the landing thread has ended.

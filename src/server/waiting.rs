@@ -20,10 +20,11 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Returns what waits, and for which store, as a sentence.
     pub(super) fn sentence(&self) -> String {
-        let usage = self.journal.usage();
+        // Asks no disk, which may hang: a stop with a limit ends in any case.
+        let (bodies, bytes) = self.journal.pending();
         let sealed = self.pending.lock().sealed_rolls();
         let trouble = self.readiness.trouble();
-        sentence(usage.pending_bodies, usage.pending_bytes, sealed, &self.lake, &trouble)
+        sentence(bodies, bytes, sealed, &self.lake, &trouble)
     }
 }
 

@@ -9,7 +9,7 @@ use super::Server;
 use crate::clock::{Clock as _, SystemClock};
 use crate::error_text::shown;
 use crate::http::{self, Access, StatusOptions};
-use crate::journal::Journal;
+use crate::intake::Gate;
 use crate::status::{About, Monitor};
 
 /// A bound listener of operators, and whom it admits.
@@ -20,24 +20,27 @@ pub(super) struct Watching {
 
 impl Watching {
     /// Shows what there is to see of a server. Ends when what it returns is dropped.
-    pub(super) fn start(self, server: &Server, journal: &Journal) -> AbortOnDropHandle<()> {
+    pub(super) fn start(self, server: &Server, gate: Gate) -> AbortOnDropHandle<()> {
         let (settings, readiness, board) = (&server.settings, server.readiness(), server.board());
         let metrics = server.metrics.clone();
         let about = About {
-            node: journal.node().to_owned(),
+            node: Arc::clone(&server.node),
             lake: shown(&settings.lake.location.to_string()),
             started: SystemClock.now(),
             settings: settings.shown.clone(),
         };
         let monitor = Arc::new(Monitor::new(about, metrics.clone(), Arc::clone(&readiness), board));
-        let asked = journal.clone();
         let options = StatusOptions {
             access: self.access,
             host_names: settings.http.host_names.clone(),
             readiness,
             metrics,
             monitor: Arc::clone(&monitor),
-            accepting: Box::new(move || asked.status().accepting.map_err(|e| e.to_string())),
+            // One that is not open yet is reported by the start.
+            accepting: Box::new(move || match gate.intake() {
+                Ok(intake) => intake.accepting().map_err(|error| error.to_string()),
+                Err(_) => Ok(()),
+            }),
         };
         let listener = self.listener;
         AbortOnDropHandle::new(tokio::spawn(async move {

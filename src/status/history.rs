@@ -1,6 +1,7 @@
 //! Rings of what was measured: every second for ten minutes, every minute for a day. Their memory is
 //! bounded: some 100 KB.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use serde_json::{Value, json};
@@ -43,10 +44,13 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Adds a second. One that is not after the last is left out: the clock was set back.
+    /// Adds a second. One that is there is left out; one before the last, whose clock was set back, begins the
+    /// history anew.
     pub(super) fn push(&mut self, point: Point) {
-        if self.seconds.back().is_some_and(|last| last.at >= point.at) {
-            return;
+        match self.seconds.back().map(|last| last.at.cmp(&point.at)) {
+            Some(Ordering::Equal) => return,
+            Some(Ordering::Greater) => *self = History::default(),
+            Some(Ordering::Less) | None => {}
         }
         if self.minute.first().is_some_and(|first| first.at / 60 != point.at / 60) {
             push(&mut self.minutes, fold(&self.minute), MINUTES);
@@ -136,7 +140,7 @@ mod tests {
             (values[0], values[5], values[6]) = ((at % 60) as f32, at as f32, 2.0 * at as f32);
             history.push(Point { at, values });
         }
-        history.push(Point { at: 5, values: [0.0; WIDTH] });
+        history.push(Point { at: 99_999, values: [0.0; WIDTH] });
         assert_eq!((history.seconds.len(), history.minutes.len()), (SECONDS, MINUTES));
         let minute = history.minutes.back().unwrap();
         assert_eq!((minute.at, minute.values[0]), (99_900, 29.5));
@@ -148,5 +152,8 @@ mod tests {
         assert_eq!(part["seconds"][0][0], json!(99_991));
         assert_eq!(part["seconds"][0][2], Value::Null);
         assert_eq!(part["columns"].as_array().unwrap().len(), WIDTH + 1);
+        // The clock is set back.
+        history.push(Point { at: 5, values: [0.0; WIDTH] });
+        assert_eq!((history.seconds.len(), history.minutes.len()), (1, 0));
     }
 }

@@ -3,7 +3,7 @@
 //! Its figures are those of the metrics, which it reads from their text: nothing on the way of a record
 //! knows of it. One thing calls [`Monitor::sample`]; a viewer costs a JSON text.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -45,8 +45,8 @@ impl std::fmt::Debug for InForce {
 /// What stays as it is.
 #[derive(Clone, Debug)]
 pub struct About {
-    /// The node.
-    pub node: String,
+    /// The node, once it is known.
+    pub node: Arc<OnceLock<String>>,
     /// The lake.
     pub lake: String,
     /// The time of the start.
@@ -128,7 +128,7 @@ impl Monitor {
             "program": {
                 "version": env!("CARGO_PKG_VERSION"),
                 "started": self.about.started.rfc3339(),
-                "node": self.about.node,
+                "node": self.about.node.get(),
                 "lake": self.about.lake,
             },
             "state": {

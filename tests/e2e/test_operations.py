@@ -13,6 +13,7 @@ from harness.load import Load
 from harness.probes import Probes
 from harness.process import Process, free_port, wait_until
 from harness.slow_disk import forget, slow_reads
+from test_status import get
 
 
 def test_a_replay_is_watched_from_outside_and_stopped_at_once(make_server, local_lake, folder):
@@ -28,10 +29,19 @@ def test_a_replay_is_watched_from_outside_and_stopped_at_once(make_server, local
             pytest.skip("reads cannot be made slow here")
         forget(server.state.rglob("*.seg"))
         probes = Probes(server.port).start()
-        process = Process(slowly(server.command()), folder / "slow.log", server.environment())
+        status_port = free_port()
+        command = [*server.command(), "--status-listen", f"127.0.0.1:{status_port}"]
+        process = Process(slowly(command), folder / "slow.log", server.environment())
         try:
             wait_until(lambda: any("replaying the journal" in text for text in probes.texts), 30, "a replay")
             assert "sessionlake_replay_total_bytes" in server.get("/metrics").text
+            # The listener of operators answers as well.
+            watching = f"http://127.0.0.1:{status_port}"
+            assert get(f"{watching}/health/live")[0] == 200
+            code, _, text = get(f"{watching}/health/ready")
+            assert code == 503 and "replaying the journal" in text, text
+            code, _, text = get(f"{watching}/status.json")
+            assert code == 200 and '"ready":false' in text.replace(" ", ""), text
             time.sleep(1.5)
             asked = time.monotonic()
             process.signal(signal.SIGTERM)

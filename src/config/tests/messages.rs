@@ -205,7 +205,7 @@ fn every_problem_is_reported_at_once() {
     // A key that is not known hides nothing of the rest, in sections too.
     let said = complaint(
         "rol_age = \"60s\"\nmemory = \"1\"\n[[tables]]\nname = \"orders\"\nschema = \"examples/orders.avsc\"\n\
-         partitoin = \"\"\n[[endpoints]]\nname = \"o\"\npath = \"/o\"\ntable = \"orders\"\n",
+         partitoin = \"\"\n[[endpoint]]\nname = \"o\"\npath = \"/o\"\ntable = \"orders\"\n",
     );
     let lines: Vec<&str> = said.lines().skip(1).collect();
     let [first, second, third] = &lines[..] else { panic!("{said}") };

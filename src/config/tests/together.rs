@@ -153,6 +153,7 @@ fn settings_without_the_one_they_go_with_are_warned_about() {
     assert_eq!(flat, "--flat-columns: has no effect without flat_tables, which no table has");
     assert!(promote.contains("--promote-after") && promote.contains("promote,"), "{promote}");
     assert!(dedup.contains("--dedup-max-rows") && dedup.contains("dedup,"), "{dedup}");
+    assert!(load(&["--promote-after=1000"], &[], None).unwrap().warnings.is_empty(), "the default");
     let used = ["--flat-tables=user_actions", "--promote=auto", "--dedup=1h"];
     let used: Vec<&str> = idle.into_iter().chain(used).collect();
     assert_eq!(load(&used, &[], None).unwrap().warnings, Vec::<String>::new());

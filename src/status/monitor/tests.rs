@@ -44,7 +44,7 @@ fn a_report_has_every_member_and_no_more_than_was_asked_for() {
         value: "5m".into(),
         origin: "default".into(),
     }]);
-    let (node, lake) = ("n".to_owned(), "/lake".to_owned());
+    let (node, lake) = (std::sync::Arc::new("n".to_owned().into()), "/lake".to_owned());
     let about = About { node, lake, started: NOW, settings };
     let monitor = Monitor::new(about, names::install(), Arc::clone(&readiness), Arc::clone(&board));
     let range = SeqRange { first: Seq(1), last: Seq(2) };
