@@ -137,9 +137,10 @@ fn serve(
         })
     });
     match ran.as_ref().err().and_then(|error| error.downcast_ref()) {
-        // A request to the lake may be under way, and is not waited for.
+        // A request to the lake may be under way, and is not waited for. The process ends it: a runtime that
+        // is shut down below the thread that waits for it makes that thread panic.
         Some(RunError::JournalPoisoned(_) | RunError::DrainLimit { .. }) => {
-            runtime.shutdown_background();
+            std::mem::forget(runtime);
         }
         _ => runtime.shutdown_timeout(THREADS_END_WITHIN),
     }

@@ -184,7 +184,7 @@ def test_lists_flat_tables_and_views_agree(make_server, local_lake, command, fol
     count_of_lines = len(lines)
     rows = max(60, count_of_lines // 25)
     rolls = ("--roll-age", "1h", "--roll-rows", str(rows), "--decode-threads", "2")
-    flags = ("--config", folder / "c.toml", "--promote", "auto", "--promote-after", "50", *FLAT)
+    flags = ("--config", folder / "c.toml", "--promote", "auto", "--promote-after", "20", *FLAT)
     server = make_server(lake, *flags, *rolls).start()
     all_bodies = bodies(lines, max(20, count_of_lines // 200))
     del lines

@@ -9,9 +9,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from harness import access, place
 from harness.attacks import ATTACKS, SLOW_ATTACKS, Attacker, rapid_reset, rebound, stalled_bodies
 from harness.documents import body, document
+
+# It measures how soon others are answered.
+pytestmark = pytest.mark.alone
 
 
 class Good(threading.Thread):

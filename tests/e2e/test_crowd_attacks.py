@@ -14,6 +14,9 @@ from harness.crowd import Crowd
 from harness.documents import body
 from harness.process import resident_memory_bytes
 
+# It measures how soon others are answered.
+pytestmark = pytest.mark.alone
+
 LASTS_S = 8
 MEMORY_BYTES = 512 << 20
 

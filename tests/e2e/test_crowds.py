@@ -12,6 +12,9 @@ from harness.client import Client
 from harness.documents import body, document
 from harness.process import wait_until
 
+# It measures how soon others are answered.
+pytestmark = pytest.mark.alone
+
 
 def idle_connections(port, number, said=b""):
     """So many connections on which at most `said` was sent. Those that are refused are left out."""

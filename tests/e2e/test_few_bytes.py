@@ -1,5 +1,8 @@
 """Few bytes that cost much: several senders with such bodies, beside a good one, in 512 MiB.
 
+# It measures how soon others are answered.
+pytestmark = pytest.mark.alone
+
 Settings are those that come with the program, but for two endpoints and rolls of ten seconds.
 """
 
@@ -10,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import brotli
+import pytest
 from harness import memory_limit
 from harness.documents import document
 from harness.process import wait_until

@@ -7,9 +7,13 @@ import time
 
 import brotli
 import zstandard
+import pytest
 from harness import access
 from harness.documents import body, document
 from harness.process import wait_until
+
+# It measures how soon others are answered.
+pytestmark = pytest.mark.alone
 
 LINE_BYTES = 250 << 20
 MOST_BYTES = 512 << 20
