@@ -1,8 +1,5 @@
 """Few bytes that cost much: several senders with such bodies, beside a good one, in 512 MiB.
 
-# It measures how soon others are answered.
-pytestmark = pytest.mark.alone
-
 Settings are those that come with the program, but for two endpoints and rolls of ten seconds.
 """
 
@@ -17,6 +14,9 @@ import pytest
 from harness import memory_limit
 from harness.documents import document
 from harness.process import wait_until
+
+# It measures how soon others are answered.
+pytestmark = pytest.mark.alone
 
 ROLL_AGE_S = 10
 MEMORY_BYTES = 512 << 20
