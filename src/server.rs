@@ -50,6 +50,7 @@ mod waiting;
 mod watching;
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -65,7 +66,7 @@ use crate::publish::fence;
 use crate::publish::lake_file::LakeFile;
 use crate::status::{Board, LastRoll, Readiness, Stage};
 use crate::table::Tables;
-use crate::tls::Tls;
+use crate::tls::{Tls, TlsFiles};
 use crate::{http, metrics, privacy};
 
 pub(crate) use self::landable::check_settings;
@@ -84,7 +85,7 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// The end of a server that did not land everything.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// What the server needs could not be opened. Nothing was acknowledged.
+    /// Something that the server needs could not be opened. Nothing was acknowledged.
     #[error(transparent)]
     Start(anyhow::Error),
     /// The journal cannot be written any more. A request to the lake may be under way, and ends with
@@ -105,7 +106,7 @@ pub enum RunError {
     DrainLimit {
         /// The limit.
         limit: Duration,
-        /// What had not landed, as a sentence.
+        /// The bodies that had not landed, as a sentence.
         waiting: String,
     },
     /// The receiver failed.
@@ -147,8 +148,11 @@ impl Server {
             _ => None,
         };
         state_dir::create(settings.state(), lake)?;
-        let access = open_access(&settings)?;
-        let operators = open_operators(&settings)?;
+        let access =
+            open_access(&settings, settings.credentials.as_deref(), settings.tls.as_ref())?;
+        let operators = settings.status.as_ref().map_or(Ok(http::Access::default()), |status| {
+            open_access(&settings, status.credentials.as_deref(), status.tls.as_ref())
+        })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         ::metrics::gauge!(metrics::START_TIME).set(metrics::timestamp(clock.now()));
         let readiness = Arc::new(Readiness::new());
@@ -239,21 +243,14 @@ impl Server {
     }
 }
 
-/// Opens the credentials and certificates of `settings`.
-fn open_access(settings: &Settings) -> anyhow::Result<http::Access> {
-    let credentials = settings.credentials.as_deref();
+/// Opens credentials and certificates, of senders or of operators.
+fn open_access(
+    settings: &Settings,
+    credentials: Option<&Path>,
+    tls: Option<&TlsFiles>,
+) -> anyhow::Result<http::Access> {
     let auth = credentials.map(|path| Auth::open(path, settings.state())).transpose()?;
-    let tls = settings.tls.as_ref().map(Tls::open).transpose()?;
-    Ok(http::Access { auth, tls })
-}
-
-/// Opens the credentials and certificates of operators.
-fn open_operators(settings: &Settings) -> anyhow::Result<http::Access> {
-    let Some(status) = &settings.status else { return Ok(http::Access::default()) };
-    let credentials = status.credentials.as_deref();
-    let auth = credentials.map(|path| Auth::open(path, settings.state())).transpose()?;
-    let tls = status.tls.as_ref().map(Tls::open).transpose()?;
-    Ok(http::Access { auth, tls })
+    Ok(http::Access { auth, tls: tls.map(Tls::open).transpose()? })
 }
 
 /// Checks that the lake of `settings` is the one that the state directory remembers, as a start does.

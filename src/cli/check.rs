@@ -100,8 +100,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
         true => out::json(&json(&checks, verdict))?,
         false => out::report(&report(&checks, verdict))?,
     }
-    let failed = checks.iter().any(|(_, found)| !matches!(found, CheckResult::Passed(_)));
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Binds the listening address.

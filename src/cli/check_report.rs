@@ -24,7 +24,7 @@ impl From<anyhow::Result<String>> for CheckResult {
     }
 }
 
-/// What all checks say together.
+/// The verdict of all checks together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Verdict {
     /// `serve` would start and land.
@@ -54,6 +54,11 @@ impl Verdict {
         } else {
             Verdict::Starts
         }
+    }
+
+    /// Tells whether every check has passed.
+    pub(super) fn is_good(self) -> bool {
+        matches!(self, Verdict::Starts | Verdict::Valid)
     }
 
     /// Returns the word of the verdict in JSON.

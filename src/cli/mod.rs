@@ -50,7 +50,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use self::log_level::LogLevel;
 use self::log_writer::LogWriter;
 use crate::config::{self, Environment, reference};
-use crate::{descriptors, lake};
+use crate::{descriptors, lake, metrics};
 
 /// Failure of a command, by its exit code.
 #[derive(Debug)]
@@ -150,12 +150,15 @@ enum Command {
     Cert(cert::Args),
     Unseal(unseal::Args),
     Rescue(rescue::Args),
-    /// Print the configuration reference, for docs/settings.md and the example file.
+    /// Print the configuration reference, for its page and the example file, or that of the metrics.
     #[command(hide = true)]
     ConfigReference {
         /// Print the example file instead.
         #[arg(long)]
         example: bool,
+        /// Print the page of the metrics instead.
+        #[arg(long, conflicts_with = "example")]
+        metrics: bool,
     },
 }
 
@@ -241,8 +244,9 @@ where
         Command::Cert(args) => cert::run(&args),
         Command::Unseal(args) => unseal::run(&args),
         Command::Rescue(args) => rescue::run(&args),
-        Command::ConfigReference { example: true } => out::print(&reference::example()),
-        Command::ConfigReference { example: false } => out::print(&reference::markdown()),
+        Command::ConfigReference { metrics: true, .. } => out::print(&metrics::reference_page()),
+        Command::ConfigReference { example: true, .. } => out::print(&reference::example()),
+        Command::ConfigReference { .. } => out::print(&reference::markdown()),
     }
 }
 

@@ -108,7 +108,7 @@ fn abstract_address(_: &[u8]) -> Option<SocketAddr> {
     None
 }
 
-/// What was told already.
+/// The messages that were sent already.
 #[derive(Debug, Default)]
 struct Told {
     is_ready: bool,

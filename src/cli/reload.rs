@@ -20,7 +20,7 @@ use crate::config::{self, Environment, Flags, Snapshot, list};
 use crate::http::Access;
 use crate::metrics as names;
 
-/// What a reload needs.
+/// The parts that a reload reads again, and the settings that it compares.
 pub(super) struct Reloader {
     pub(super) flags: Flags<{ list::SERVE }>,
     pub(super) environment: Environment,
@@ -112,7 +112,7 @@ fn said(reloaded: &[String], need_restart: &[&str]) -> String {
 fn succeeded(is_success: bool) {
     metrics::gauge!(names::RELOAD_SUCCESS).set(f64::from(u8::from(is_success)));
     if is_success {
-        metrics::gauge!(names::RELOAD_SUCCESS_AT).set(SystemClock.now().0 as f64 / 1e6);
+        metrics::gauge!(names::RELOAD_SUCCESS_AT).set(names::timestamp(SystemClock.now()));
     }
 }
 

@@ -136,25 +136,18 @@ fn serve(
             }
         })
     });
-    match ran.as_ref().err().and_then(|error| error.downcast_ref()) {
+    let ended = ran.as_ref().err().and_then(|error| error.downcast_ref());
+    let is_unfinished = matches!(ended, Some(RunError::DrainLimit { .. }));
+    match is_unfinished || matches!(ended, Some(RunError::JournalPoisoned(_))) {
         // A request to the lake may be under way, and is not waited for. The process ends it: a runtime that
         // is shut down below the thread that waits for it makes that thread panic.
-        Some(RunError::JournalPoisoned(_) | RunError::DrainLimit { .. }) => {
-            std::mem::forget(runtime);
-        }
-        _ => runtime.shutdown_timeout(THREADS_END_WITHIN),
+        true => std::mem::forget(runtime),
+        false => runtime.shutdown_timeout(THREADS_END_WITHIN),
     }
-    let is_start = !matches!(
-        ran.as_ref().err().and_then(|error| error.downcast_ref()),
-        Some(RunError::DrainLimit { .. })
-    );
-    if ran.is_err() && is_start {
+    if ran.is_err() && !is_unfinished {
         before.restore();
     }
-    ran.map_err(|error| match error.downcast_ref() {
-        Some(RunError::DrainLimit { .. }) => Failure::Unfinished(error),
-        _ => Failure::Running(error),
-    })
+    ran.map_err(if is_unfinished { Failure::Unfinished } else { Failure::Running })
 }
 
 /// Runs a server until it has ended. The listener opens first.

@@ -299,27 +299,26 @@ fn repeats(rows: impl Iterator<Item = Repeat>) -> Vec<Repeat> {
 /// becomes null.
 fn bound_texts(column: &mut ArrayRef, text_bytes: &mut [usize]) -> Result<(), ArrowError> {
     let Some(texts) = strings(column) else { return Ok(()) };
-    let mut dropped = Vec::new();
+    let (mut dropped, mut kept) = (Vec::new(), 0);
     for (row, (text, bytes)) in texts.iter().zip(text_bytes).enumerate() {
         let len = text.map_or(0, str::len);
         if *bytes + len > SESSION_TEXT_BYTES {
             dropped.push(row);
         } else {
             *bytes += len;
+            kept += len;
         }
     }
     let offsets = texts.value_offsets();
     let held = offsets.last().zip(offsets.first()).map_or(0, |(end, begin)| end - begin);
-    let is_kept = |row: &usize| texts.is_valid(*row) && dropped.binary_search(row).is_err();
-    let kept: i32 = (0..texts.len()).filter(is_kept).map(|row| texts.value_length(row)).sum();
-    if kept < held {
+    if kept < held as usize {
         let mut mask = vec![false; column.len()];
         for row in dropped {
             if let Some(dropped) = mask.get_mut(row) {
                 *dropped = true;
             }
         }
-        // What lies below a null would be held by every slice of the column, and is counted by none.
+        // The bytes below a null would be held by every slice of the column, and are counted by none.
         let all: Vec<Repeat> = (0..mask.len()).map(|row| (row, 1)).collect();
         *column = repeat(&nullif(column, &mask.into())?, &all)?;
     }

@@ -72,7 +72,7 @@ pub(super) fn bits(out: &mut Vec<u8>, bits: &BooleanBuffer) {
             at += 1;
         }
     }
-    // What is behind the last bit is nobody's.
+    // Bits behind the last one have no meaning.
     flush(out, bytes.get(from..bits.len().div_ceil(8)).unwrap_or_default());
 }
 

@@ -21,7 +21,7 @@ use crate::columnar::values::{longs, strings, timestamps};
 /// Rows of a data page.
 pub(super) const PAGE_ROWS: usize = 20_000;
 /// Most bytes of distinct values in a dictionary. Readers have it in memory as a whole.
-pub(super) const DICTIONARY_BYTES: usize = 16 << 20;
+const DICTIONARY_BYTES: usize = 16 << 20;
 
 /// The rows of a column as runs of its distinct values.
 #[derive(Debug, Default)]

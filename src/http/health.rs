@@ -8,7 +8,9 @@ use super::refusal::Refusal;
 use super::reply::{self, Response};
 use super::request::RequestHead;
 use super::route::Route;
+use crate::intake::Gate;
 use crate::record::Micros;
+use crate::status::Readiness;
 
 /// A part of the program that is not ready, or in trouble.
 #[derive(Serialize)]
@@ -18,12 +20,12 @@ struct Part {
 }
 
 #[derive(Serialize)]
-struct ReadyBody<'a> {
+struct ReadyBody {
     status: &'static str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    parts: &'a [Part],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    trouble: &'a [Part],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<Part>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trouble: Vec<Part>,
     /// The time at which the oldest body that has not landed was received.
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_pending: Option<String>,
@@ -32,7 +34,12 @@ struct ReadyBody<'a> {
 /// Responds that the process runs.
 pub(super) fn live(head: &RequestHead, route: &Route<'_>) -> Result<Response, Refusal> {
     route.check_read(&head.method)?;
-    Ok(reply::json(StatusCode::OK, r#"{"status":"live"}"#))
+    Ok(alive())
+}
+
+/// Returns the answer of a process that runs.
+pub(super) fn alive() -> Response {
+    reply::json(StatusCode::OK, r#"{"status":"live"}"#)
 }
 
 /// Responds with the readiness of the program. Only an operator learns which parts are not ready,
@@ -45,38 +52,41 @@ pub(super) async fn ready(
     let details = receiver.check_host(head).is_ok()
         && receiver.admission.is_operator(&head.headers, head.peer.address.ip()).await;
     route.check_read(&head.method)?;
-    let (parts, trouble) = (not_ready(receiver), trouble(receiver));
-    let (code, status) = match parts.is_empty() {
+    Ok(readiness(&receiver.readiness, &receiver.gate, details))
+}
+
+/// Returns the answer about readiness: with parts, trouble and the oldest body if `details` are to be shown.
+pub(super) fn readiness(readiness: &Readiness, gate: &Gate, details: bool) -> Response {
+    let waiting = not_ready(readiness, gate);
+    let (code, status) = match waiting.is_empty() {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     let body = match details {
-        true => {
-            let oldest_pending = receiver.readiness.oldest_pending().and_then(Micros::rfc3339);
-            ReadyBody { status, parts: &parts, trouble: &trouble, oldest_pending }
-        }
-        false => ReadyBody { status, parts: &[], trouble: &[], oldest_pending: None },
+        true => ReadyBody {
+            status,
+            parts: parts(waiting),
+            trouble: parts(readiness.trouble()),
+            oldest_pending: readiness.oldest_pending().and_then(Micros::rfc3339),
+        },
+        false => ReadyBody { status, parts: vec![], trouble: vec![], oldest_pending: None },
     };
-    Ok(reply::json(code, reply::to_text(&body)))
+    reply::json(code, reply::to_text(&body))
 }
 
-/// Returns the parts behind the journal that are in trouble.
-fn trouble(receiver: &Receiver) -> Vec<Part> {
-    let trouble = receiver.readiness.trouble().into_iter();
-    trouble.map(|(part, reason)| Part { part, reason }).collect()
+fn parts(of: Vec<(&'static str, String)>) -> Vec<Part> {
+    of.into_iter().map(|(part, reason)| Part { part, reason }).collect()
 }
 
-/// Returns the parts that are not ready. The journal is asked, as it need not report itself.
-fn not_ready(receiver: &Receiver) -> Vec<Part> {
-    let reported = receiver.readiness.check().err().unwrap_or_default();
-    let mut parts: Vec<_> =
-        reported.into_iter().map(|(part, reason)| Part { part, reason }).collect();
-    // One that is not open yet is reported by the start.
-    if let Ok(intake) = receiver.gate.intake()
+/// Returns the parts that are not ready, each with its reason. The journal is asked, as it need not report
+/// itself; one that is not open yet is reported by the start.
+pub(super) fn not_ready(readiness: &Readiness, gate: &Gate) -> Vec<(&'static str, String)> {
+    let mut parts = readiness.check().err().unwrap_or_default();
+    if let Ok(intake) = gate.intake()
         && let Err(error) = intake.accepting()
-        && !parts.iter().any(|part| part.part == "journal")
+        && !parts.iter().any(|(part, _)| *part == "journal")
     {
-        parts.push(Part { part: "journal", reason: error.to_string() });
+        parts.push(("journal", error.to_string()));
     }
     parts
 }

@@ -145,22 +145,10 @@ pub async fn run(
     }
     metrics::start_refused(metrics::NO_ENDPOINT, Reason::ALL.map(Reason::label));
     let refusals = Arc::new(RefusalLog::default());
-    let (auth, tls) = (access.auth.clone(), access.tls.clone());
-    let flushing = Arc::clone(&refusals);
-    let keep_fresh = async move {
-        let auth = async {
-            if let Some(auth) = &auth {
-                auth.keep_fresh().await
-            }
-        };
-        let tls = async {
-            if let Some(tls) = &tls {
-                tls.keep_fresh().await
-            }
-        };
-        tokio::join!(auth, tls, flushing.keep_flushing());
-    };
-    let _fresh = AbortOnDropHandle::new(tokio::spawn(keep_fresh));
+    let (renewed, flushing) = (access.clone(), Arc::clone(&refusals));
+    let _fresh = AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::join!(renewed.keep_fresh(), flushing.keep_flushing());
+    }));
 
     let address = listener.local_addr().ok();
     let receiver = Arc::new(Receiver::new(options, access, address, gate, readiness, metrics));

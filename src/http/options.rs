@@ -53,3 +53,23 @@ pub struct Access {
     /// Certificate and key of TLS; none for plain HTTP.
     pub tls: Option<Arc<Tls>>,
 }
+
+impl Access {
+    /// Reads credentials and certificates again as their files change. Ends only if there are none.
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves them as they were last read.
+    pub(super) async fn keep_fresh(&self) {
+        let auth = async {
+            if let Some(auth) = &self.auth {
+                auth.keep_fresh().await
+            }
+        };
+        let tls = async {
+            if let Some(tls) = &self.tls {
+                tls.keep_fresh().await
+            }
+        };
+        tokio::join!(auth, tls);
+    }
+}

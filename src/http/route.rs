@@ -47,7 +47,7 @@ pub(super) fn is_watched(path: &str) -> bool {
     OWN_PATHS.iter().any(|(own, _, allow)| *own == path && *allow == READ_METHODS)
 }
 
-/// What a path addresses, whatever the method.
+/// The target of a path, whatever the method.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Addressee<'e> {
     /// The label of the route in metrics.

@@ -20,7 +20,6 @@ use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -31,6 +30,7 @@ use warp::http::header::{AUTHORIZATION, HeaderValue, SERVER};
 use super::admission;
 use super::browser_guard::BrowserGuard;
 use super::endpoint::trimmed;
+use super::health;
 use super::log_pace::LogPace;
 use super::options::Access;
 use super::refusal::Refusal;
@@ -40,8 +40,8 @@ use super::route::Class;
 use super::status_page;
 use crate::auth::{Rules, Scheme};
 use crate::clock::{Clock as _, SystemClock};
+use crate::intake::Gate;
 use crate::metrics::{self as names, NO_ENDPOINT};
-use crate::record::Micros;
 use crate::status::{Monitor, Readiness};
 
 /// The most connections at a time. More wait in the kernel's queue.
@@ -57,7 +57,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Characters of an unknown path that a refusal repeats.
 const SHOWN_CHARACTERS: usize = 200;
 
-/// What the listener shows, and to whom.
+/// Options of the listener: its contents, and whom it admits.
 pub struct StatusOptions {
     /// Credentials of operators, and the certificate of TLS.
     pub access: Access,
@@ -69,8 +69,8 @@ pub struct StatusOptions {
     pub metrics: names::Handle,
     /// Makes `/status.json`.
     pub monitor: Arc<Monitor>,
-    /// Tells whether a usual bulk would be taken now, or why not.
-    pub accepting: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Leads to the journal, which tells whether a usual bulk would be taken now.
+    pub gate: Gate,
 }
 
 struct Shared {
@@ -87,24 +87,10 @@ struct Shared {
 /// Dropped, it closes the listener and cuts open connections.
 pub async fn serve_status(listener: TcpListener, options: StatusOptions) {
     let guard = BrowserGuard::new(listener.local_addr().ok(), &options.host_names);
-    let auth = options.access.auth.clone();
-    let tls = options.access.tls.clone();
+    let access = options.access.clone();
     let refusals = Arc::new(RefusalLog::default());
     let policy = status_page::policy();
     let shared = Arc::new(Shared { options, guard, refusals: Arc::clone(&refusals), policy });
-    let fresh = async {
-        match auth {
-            Some(auth) => auth.keep_fresh().await,
-            None => std::future::pending().await,
-        }
-    };
-    let certificate = tls.clone();
-    let fresh_certificate = async {
-        match certificate {
-            Some(tls) => tls.keep_fresh().await,
-            None => std::future::pending().await,
-        }
-    };
     let accept = async {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         let (mut connections, failures) = (JoinSet::new(), LogPace::default());
@@ -122,7 +108,7 @@ pub async fn serve_status(listener: TcpListener, options: StatusOptions) {
                     continue;
                 }
             };
-            let (shared, tls) = (Arc::clone(&shared), tls.clone());
+            let (shared, tls) = (Arc::clone(&shared), access.tls.clone());
             connections.spawn(async move {
                 let _place = place;
                 let served = async {
@@ -143,9 +129,8 @@ pub async fn serve_status(listener: TcpListener, options: StatusOptions) {
     };
     tokio::select! {
         () = accept => {}
-        () = fresh => {}
-        () = fresh_certificate => {}
-        () = refusals.keep_flushing() => {}
+        // Without credentials and certificate there is nothing to renew.
+        ((), ()) = async { tokio::join!(access.keep_fresh(), refusals.keep_flushing()) } => {}
     }
 }
 
@@ -203,13 +188,13 @@ async fn answer(
         (Ok(()), _) if request.method() != Method::GET && request.method() != Method::HEAD => {
             Err(Refusal::NotGet { method: request.method().clone() })
         }
-        (Ok(()), "/health/live") => Ok(reply::json(StatusCode::OK, r#"{"status":"live"}"#)),
+        (Ok(()), "/health/live") => Ok(health::alive()),
         (Ok(()), "/health/ready") => {
-            // Who sends nothing is not counted as one who guesses.
+            // A request without credentials is not counted as one that guesses.
             let asked = shared.options.access.auth.is_none()
                 || request.headers().contains_key(AUTHORIZATION);
             let shown = asked && admit(shared, request, Class::Operator, peer).await.is_ok();
-            Ok(ready(shared, shown))
+            Ok(health::readiness(&shared.options.readiness, &shared.options.gate, shown))
         }
         (Ok(()), "/metrics") => {
             let content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -249,48 +234,13 @@ async fn admit(
     }
 }
 
-/// Responds with the readiness; with its reasons if they are to be `shown`.
-fn ready(shared: &Shared, shown: bool) -> Response {
-    let reasons = not_ready(shared);
-    let (code, status) = match reasons.is_empty() {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-    };
-    let list = |parts: &[(&'static str, String)]| -> Vec<_> {
-        parts.iter().map(|(part, reason)| json!({"part": part, "reason": reason})).collect()
-    };
-    let mut body = serde_json::Map::from_iter([("status".to_owned(), json!(status))]);
-    let readiness = &shared.options.readiness;
-    if shown {
-        for (name, parts) in [("parts", reasons), ("trouble", readiness.trouble())] {
-            if !parts.is_empty() {
-                body.insert(name.to_owned(), json!(list(&parts)));
-            }
-        }
-        if let Some(oldest) = readiness.oldest_pending().and_then(Micros::rfc3339) {
-            body.insert("oldest_pending".to_owned(), json!(oldest));
-        }
-    }
-    reply::json(code, reply::to_text(&body))
-}
-
-/// Returns the parts that are not ready, each with its reason.
-fn not_ready(shared: &Shared) -> Vec<(&'static str, String)> {
-    let mut parts = shared.options.readiness.check().err().unwrap_or_default();
-    if let Err(why) = (shared.options.accepting)()
-        && !parts.iter().any(|(part, _)| *part == "journal")
-    {
-        parts.push(("journal", why));
-    }
-    parts
-}
-
 /// Responds with the status as JSON. `after=SECONDS` leaves the history up to then out.
 fn status(shared: &Shared, query: &str) -> Response {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let after = pairs.find(|(name, _)| *name == "after").and_then(|(_, at)| at.parse().ok());
     let now = SystemClock.now();
-    let report = shared.options.monitor.report(now, after.unwrap_or(0), &not_ready(shared));
+    let reasons = health::not_ready(&shared.options.readiness, &shared.options.gate);
+    let report = shared.options.monitor.report(now, after.unwrap_or(0), &reasons);
     let mut response = reply::json(StatusCode::OK, report);
     status_page::protect(response.headers_mut());
     response

@@ -200,7 +200,7 @@ pub struct Status {
     pub accepting: Result<(), AppendError>,
 }
 
-/// What the journal takes and what waits in it.
+/// The sizes of the journal and of its pending bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes of all segments on disk.
@@ -275,7 +275,7 @@ impl Journal {
         progress: &Arc<ReplayProgress>,
     ) -> Result<(Journal, Recovery), JournalError> {
         let opened = recovery::open(disk, clock, options, progress).map_err(|error| {
-            // What else may be wrong is found by the next start.
+            // Other faults are found by the next start.
             if progress.is_stopped() { JournalError::Stopped } else { error }
         })?;
         release::release(&opened.shared);
@@ -378,10 +378,11 @@ impl Journal {
         let shared = &self.inner.shared;
         let free_bytes = shared.disk.free_bytes(&shared.options.dir).ok();
         let state = shared.state();
+        let (pending_bodies, pending_bytes) = state.pending();
         Usage {
             size_bytes: state.bytes,
-            pending_bytes: state.pending_bytes(),
-            pending_bodies: state.last_seq.saturating_sub(state.committed_seq),
+            pending_bytes,
+            pending_bodies,
             quota_bytes: shared.options.quota_bytes,
             free_bytes,
             reserve_bytes: shared.options.reserve_bytes,
@@ -391,8 +392,7 @@ impl Journal {
     /// Returns how many bodies wait to be released, and their bytes on disk. Asks no disk.
     #[must_use]
     pub fn pending(&self) -> (u64, u64) {
-        let state = self.inner.shared.state();
-        (state.last_seq.saturating_sub(state.committed_seq), state.pending_bytes())
+        self.inner.shared.state().pending()
     }
 
     /// Returns the first failed write or sync, or the loss of the directory, if there was one: final

@@ -52,6 +52,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Returns how many bodies are not committed, and their bytes.
+    pub(crate) fn pending(&self) -> (u64, u64) {
+        (self.last_seq.saturating_sub(self.committed_seq), self.pending_bytes())
+    }
+
     /// Returns the bytes of bodies that are not committed, within a segment by their share of its bodies.
     pub(crate) fn pending_bytes(&self) -> u64 {
         let committed = self.committed_seq;

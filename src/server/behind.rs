@@ -1,4 +1,4 @@
-//! What is behind the receiver: the journal, the tables, the lake.
+//! The parts behind the receiver: the journal, the tables, the lake.
 
 use std::sync::Arc;
 

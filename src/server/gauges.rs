@@ -21,7 +21,7 @@ const FILE: &str = "last-roll";
 /// The time between two measurements.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What is measured. Clones share it.
+/// The sources of the gauges. Clones share them.
 #[derive(Clone)]
 pub(super) struct Gauges {
     journal: Journal,

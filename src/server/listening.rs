@@ -60,7 +60,7 @@ impl Listening {
             () = self.stop.cancelled() => {
                 progress.stop();
                 readiness.set_stage(Stage::Stopping("the journal is not open".to_owned()));
-                // What it has opened is dropped.
+                // Everything that it has opened is dropped.
                 let _ = tokio::time::timeout(STOPPED_WITHIN, &mut opening).await;
                 tracing::info!(
                     "stopped while the journal was being opened: this start took no bodies, and what \

@@ -1,4 +1,4 @@
-//! What waits to land, told while a server stops.
+//! The bodies that wait to land, reported while a server stops.
 
 use std::sync::Arc;
 

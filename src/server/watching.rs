@@ -36,11 +36,7 @@ impl Watching {
             readiness,
             metrics,
             monitor: Arc::clone(&monitor),
-            // One that is not open yet is reported by the start.
-            accepting: Box::new(move || match gate.intake() {
-                Ok(intake) => intake.accepting().map_err(|error| error.to_string()),
-                Err(_) => Ok(()),
-            }),
+            gate,
         };
         let listener = self.listener;
         AbortOnDropHandle::new(tokio::spawn(async move {

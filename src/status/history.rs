@@ -25,7 +25,7 @@ const MEANS: usize = 5;
 const SECONDS: usize = 600;
 const MINUTES: usize = 1440;
 
-/// What was measured at one time.
+/// The measurements of one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Point {
     /// Unix time in seconds.
@@ -96,7 +96,7 @@ impl Point {
 
     /// Returns the time and the values, in the order of the columns.
     fn row(&self) -> Value {
-        // What is beside the third place of a second or byte is noise, and bytes on the wire.
+        // Digits beyond the third place of a second or byte are noise, and bytes on the wire.
         let values = self.values.iter().map(|value| match value.is_finite() {
             true if value.abs() >= 100.0 => json!(f64::from(value.round())),
             true => json!((f64::from(*value) * 1e4).round() / 1e4),

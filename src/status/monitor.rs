@@ -42,7 +42,7 @@ impl std::fmt::Debug for InForce {
     }
 }
 
-/// What stays as it is.
+/// Facts that do not change while the program runs.
 #[derive(Clone, Debug)]
 pub struct About {
     /// The node, once it is known.
@@ -55,7 +55,7 @@ pub struct About {
     pub settings: InForce,
 }
 
-/// What a status page shows.
+/// The source of the status page's figures.
 pub struct Monitor {
     about: About,
     metrics: names::Handle,
@@ -175,7 +175,7 @@ fn point(now: Micros, seconds: f64, before: &Reading, reading: &Reading) -> Poin
     Point { at: now.0.div_euclid(1_000_000), values }
 }
 
-/// What the sentence of state says.
+/// The facts that the sentence of state is made of.
 struct Facts {
     reasons: Vec<String>,
     trouble: Option<(Micros, &'static str)>,

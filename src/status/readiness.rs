@@ -57,7 +57,7 @@ pub struct Trouble {
     pub part: &'static str,
     /// The time at which it was set while there was none.
     pub since: Micros,
-    /// What is wrong, and what to do about it.
+    /// The fault, and the remedy.
     pub why: String,
 }
 

@@ -1,4 +1,4 @@
-//! What has landed in a lake.
+//! The contents of a lake.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -187,7 +187,7 @@ impl Work {
     fn report(&mut self, failed: &[Failure]) {
         let (waiting, since) = self.own.status();
         metrics::gauge!(names::WAITING_ROLLS).set(waiting as f64);
-        let since = since.map_or(0.0, |at| at.0 as f64 / 1e6);
+        let since = since.map_or(0.0, names::timestamp);
         metrics::gauge!(names::OLDEST_WAITING_ROLL).set(since);
         let before = self.failures;
         self.failures = if failed.is_empty() { 0 } else { self.failures.saturating_add(1) };

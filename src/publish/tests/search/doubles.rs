@@ -1,4 +1,4 @@
-//! What a history does with doubles.
+//! The treatment of doubles in a history.
 //!
 //! Every table leaves them out within a window, or lands them. The file of the index fails and dies at any
 //! of its calls; in some histories it is lost, an older one comes back, or a life has no `dedup`, after

@@ -1,4 +1,4 @@
-//! What must be in the lake, and what must not.
+//! The lines that must be in the lake, and those that must not.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What a search has met.
+//! Counts of the events that a search has met.
 
 use super::super::store::Faults;
 use crate::commit::iceberg::table::tests::fake::Faults as CatalogFaults;
