@@ -64,7 +64,7 @@ use crate::journal::RealDisk;
 use crate::lake::Location;
 use crate::publish::fence;
 use crate::publish::lake_file::LakeFile;
-use crate::status::{Board, LastRoll, Readiness, Stage};
+use crate::status::{Board, Control, LastRoll, Readiness, Stage};
 use crate::table::Tables;
 use crate::tls::{Tls, TlsFiles};
 use crate::{http, metrics, privacy};
@@ -129,6 +129,7 @@ pub struct Server {
     readiness: Arc<Readiness>,
     board: Arc<Board>,
     last_roll: Arc<LastRoll>,
+    control: Arc<Control>,
     metrics: metrics::Handle,
 }
 
@@ -169,6 +170,7 @@ impl Server {
             readiness,
             board: Arc::default(),
             last_roll: Arc::default(),
+            control: Arc::default(),
             metrics,
         })
     }
@@ -177,6 +179,12 @@ impl Server {
     #[must_use]
     pub fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
+    }
+
+    /// Returns what operators ask it through.
+    #[must_use]
+    pub fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
     }
 
     /// Returns the readiness that `/health/ready` answers with.

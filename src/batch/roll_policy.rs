@@ -52,13 +52,15 @@ pub enum RollReason {
     Apart,
     /// The staging files take too much of the disk.
     Disk,
+    /// Somebody asked for it.
+    Asked,
     /// The source has ended.
     End,
 }
 
 impl RollReason {
     /// Every reason.
-    pub const ALL: [RollReason; 10] = [
+    pub const ALL: [RollReason; 11] = [
         RollReason::Age,
         RollReason::Bytes,
         RollReason::Rows,
@@ -68,6 +70,7 @@ impl RollReason {
         RollReason::Doubles,
         RollReason::Apart,
         RollReason::Disk,
+        RollReason::Asked,
         RollReason::End,
     ];
 
@@ -84,6 +87,7 @@ impl RollReason {
             RollReason::Doubles => "doubles",
             RollReason::Apart => "apart",
             RollReason::Disk => "disk",
+            RollReason::Asked => "asked",
             RollReason::End => "end",
         }
     }

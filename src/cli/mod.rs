@@ -5,6 +5,7 @@
 //! carries what was asked for, standard error everything else. A reader that goes away (`| head`)
 //! is no failure.
 
+mod admin;
 mod cert;
 mod check;
 mod check_report;
@@ -146,6 +147,7 @@ enum Command {
     Convert(convert::Args),
     Check(check::Args),
     Health(health::Args),
+    Admin(admin::Args),
     Passwd(passwd::Args),
     Cert(cert::Args),
     Unseal(unseal::Args),
@@ -240,6 +242,7 @@ where
         Command::Convert(args) => convert::run(&args, environment),
         Command::Check(args) => check::run(&args, environment),
         Command::Health(args) => health::run(&args, environment),
+        Command::Admin(args) => admin::run(&args, environment),
         Command::Passwd(args) => passwd::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Unseal(args) => unseal::run(&args),

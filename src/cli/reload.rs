@@ -14,11 +14,13 @@
 
 use tokio::signal::unix::Signal;
 
+use super::error_report;
 use super::log_level::LogLevel;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, Flags, Snapshot, list};
 use crate::http::Access;
 use crate::metrics as names;
+use crate::status::{ReloadRequests, Reloaded};
 
 /// The parts that a reload reads again, and the settings that it compares.
 pub(super) struct Reloader {
@@ -32,14 +34,19 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// Reloads at each signal. Returns only when no more can come.
+    /// Reloads at each signal and at each request of an operator. Returns only when no more can come.
     ///
     /// # Cancel safety
     /// Dropped, a reload that has begun ends.
-    pub(super) async fn run(self, mut hangup: Signal) {
+    pub(super) async fn run(self, mut hangup: Signal, mut requests: ReloadRequests) {
         succeeded(true);
         let mut reloader = Some(self);
-        while let (Some(mut one), Some(())) = (reloader.take(), hangup.recv().await) {
+        while let Some(mut one) = reloader.take() {
+            let asked = tokio::select! {
+                Some(()) = hangup.recv() => None,
+                Some(asked) = requests.recv() => Some(asked),
+                else => return,
+            };
             let reload = move || {
                 let reloaded = one.reload();
                 (one, reloaded)
@@ -49,19 +56,23 @@ impl Reloader {
             reloader = Some(one);
             succeeded(reloaded.is_ok());
             match reloaded {
-                Ok(said) => tracing::info!("{said}"),
-                Err(error) => {
+                Ok(ref reloaded) => tracing::info!("{}", said(reloaded)),
+                Err(ref error) => {
                     tracing::error!("reload failed, and everything stays as it was: {error:#}");
                 }
+            }
+            if let Some(asked) = asked {
+                // Who asked may be gone.
+                let _ = asked.send(reloaded.map_err(|error| problems(&error)));
             }
         }
     }
 
-    /// Reads everything again. Returns what has changed, as a sentence. Blocks.
+    /// Reads everything again. Returns what has changed. Blocks.
     ///
     /// # Errors
     /// Something cannot be used. Nothing has changed.
-    fn reload(&mut self) -> anyhow::Result<String> {
+    fn reload(&mut self) -> anyhow::Result<Reloaded> {
         let read = config::serve(&self.flags, &self.environment)?;
         let filter = LogLevel::parse(&read.log)?;
         let mut files = Vec::new();
@@ -89,24 +100,32 @@ impl Reloader {
             self.log.set(filter);
             reloaded.push(format!("{} = {:?}", list::LOG.key, read.log));
         }
-        let need_restart: Vec<&str> =
-            changed.into_iter().filter(|name| *name != list::LOG.key).collect();
-        let said = said(&reloaded, &need_restart);
+        let needs_restart = changed.into_iter().filter(|name| *name != list::LOG.key);
+        let needs_restart = needs_restart.map(str::to_owned).collect();
         self.in_force.take(list::LOG.key, &read.snapshot);
-        Ok(said)
+        Ok(Reloaded { reloaded, needs_restart })
     }
 }
 
-fn said(reloaded: &[String], need_restart: &[&str]) -> String {
+/// Returns what a reload has done, as a sentence.
+fn said(Reloaded { reloaded, needs_restart }: &Reloaded) -> String {
     let mut said = match reloaded.is_empty() {
         true => "reloaded: nothing that can be reloaded has changed".to_owned(),
         false => format!("reloaded: {}", reloaded.join(", ")),
     };
-    if !need_restart.is_empty() {
-        let names = need_restart.join(", ");
+    if !needs_restart.is_empty() {
+        let names = needs_restart.join(", ");
         said.push_str(&format!("; these have changed and need a restart: {names}"));
     }
     said
+}
+
+/// Returns every problem of a reload that failed.
+fn problems(error: &anyhow::Error) -> Vec<String> {
+    match error.downcast_ref::<config::Error>() {
+        Some(error) => error.problems().iter().map(ToString::to_string).collect(),
+        None => vec![error_report::lines(error).join(": ")],
+    }
 }
 
 fn succeeded(is_success: bool) {
@@ -146,7 +165,7 @@ mod tests {
             log: LogLevel::default(),
         };
         assert_eq!(
-            reloader.reload().unwrap(),
+            said(&reloader.reload().unwrap()),
             "reloaded: nothing that can be reloaded has changed"
         );
 
@@ -156,12 +175,12 @@ mod tests {
         ));
         let rest = "; these have changed and need a restart: [storage], roll_age";
         assert_eq!(
-            reloader.reload().unwrap(),
+            said(&reloader.reload().unwrap()),
             format!(
                 "reloaded: credentials (0 users, 1 tokens, 0 clients, 0 issuers), log = \"debug\"{rest}"
             )
         );
-        let again = reloader.reload().unwrap();
+        let again = said(&reloader.reload().unwrap());
         assert_eq!(again, format!("reloaded: nothing that can be reloaded has changed{rest}"));
 
         // The credentials are right, and the file is not: neither is taken.
@@ -175,7 +194,7 @@ mod tests {
         let error = reloader.reload().unwrap_err().to_string();
         assert!(error.contains("c.toml"), "{error}");
         hash("c");
-        let said = reloader.reload().unwrap();
+        let said = said(&reloader.reload().unwrap());
         assert!(said.starts_with("reloaded: credentials (") && said.contains("log = "), "{said}");
     }
 }

@@ -19,6 +19,7 @@ use super::{Failure, Outcome, check, lake_at_start, listen, manual, start_log, w
 use crate::config::{self, Environment, Flags, list};
 use crate::http::Access;
 use crate::server::{RunError, Server, Settings};
+use crate::status::ReloadRequests;
 use crate::table::Format;
 use crate::{cgroup, descriptors, http, metrics};
 
@@ -128,11 +129,12 @@ fn serve(
     let before = BeforeStart::note(settings);
     let ran = Server::build(settings.clone(), metrics::install()).and_then(|server| {
         let (readiness, reloader) = (server.readiness(), reloader(server.access()));
+        let requests = server.control().reload_requests();
         runtime.block_on(async {
             tokio::select! {
                 ran = run_server(sockets, settings, server, stop) => ran,
                 never = notifier.run(&readiness) => match never {},
-                () = reload_for_ever(reloader, hangup) => Ok(()),
+                () = reload_for_ever(reloader, hangup, requests) => Ok(()),
             }
         })
     });
@@ -188,9 +190,11 @@ async fn run_server(
     Ok(running.ended().await?)
 }
 
-/// Reloads at each signal. Never returns.
-async fn reload_for_ever(reloader: Reloader, hangup: Signal) {
-    reloader.run(hangup).await;
+/// Reloads at each signal and request. Never returns.
+async fn reload_for_ever(reloader: Reloader, hangup: Signal, requests: Option<ReloadRequests>) {
+    if let Some(requests) = requests {
+        reloader.run(hangup, requests).await;
+    }
     std::future::pending().await
 }
 

@@ -17,6 +17,9 @@ pub(super) fn catalog_variable(key: &str) -> String {
     format!("{ENVIRONMENT_PREFIX}{}_{}", CATALOG.name, key).to_uppercase()
 }
 
+/// Variables that commands read besides the settings.
+const OF_COMMANDS: [&str; 2] = ["SESSIONLAKE_OPERATOR_USER", "SESSIONLAKE_OPERATOR_TOKEN"];
+
 /// The environment variables of a process.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -112,6 +115,7 @@ impl Environment {
 
     /// Returns a sentence about each `SESSIONLAKE_…` variable that no setting reads.
     pub(super) fn unknown_variables(&self) -> Vec<String> {
+        let is_known = |name: &str| OF_COMMANDS.contains(&name);
         let settings = SETTINGS.iter().map(|setting| setting.key.to_owned());
         let keys = CATALOG.keys.iter().map(|key| format!("{}_{}", CATALOG.name, key.name));
         let keys: Vec<String> = settings.chain(keys).collect();
@@ -121,7 +125,8 @@ impl Environment {
             .iter()
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, _)| name.to_string_lossy())
-            .filter(|name| name.starts_with(ENVIRONMENT_PREFIX) && !known.iter().any(|k| k == name))
+            .filter(|name| name.starts_with(ENVIRONMENT_PREFIX) && !is_known(name))
+            .filter(|name| !known.iter().any(|k| k == name))
             .map(|name| {
                 let key = name.trim_start_matches(ENVIRONMENT_PREFIX);
                 let nearest = value::nearest(key, keys.iter().map(String::as_str));

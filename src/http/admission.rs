@@ -138,8 +138,22 @@ pub(super) async fn check_credentials(
     headers: &HeaderMap,
     from: IpAddr,
 ) -> Result<(), Refusal> {
+    identify(auth, rules, headers, from).await.map(drop)
+}
+
+/// Checks the credentials of a request as [`check_credentials`] does, and returns their name; `None` if none
+/// are asked for.
+///
+/// # Errors
+/// The [`Refusal`] of those that are missing or wrong.
+pub(super) async fn identify(
+    auth: Option<&Arc<Auth>>,
+    rules: &Rules,
+    headers: &HeaderMap,
+    from: IpAddr,
+) -> Result<Option<Arc<str>>, Refusal> {
     if !rules.is_asked() {
-        return Ok(());
+        return Ok(None);
     }
     let mut values = headers.get_all(AUTHORIZATION).iter();
     // Different readers would read two of them differently.
@@ -151,7 +165,7 @@ pub(super) async fn check_credentials(
         Some(auth) => auth.check(rules, value, from).await,
         None => Err(Denied::Unauthorized),
     };
-    who.map(drop).map_err(|denied| refusal(denied, rules.challenge()))
+    who.map(Some).map_err(|denied| refusal(denied, rules.challenge()))
 }
 
 /// Counts a denied request, and returns the refusal that it is answered with.

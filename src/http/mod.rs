@@ -53,6 +53,7 @@
 //! changes nothing: the append goes on in the journal, and the body, sent again, is recognised.
 
 mod accept;
+mod admin;
 mod admission;
 mod body;
 mod body_budget;

@@ -48,7 +48,7 @@ pub(super) enum Refusal {
     #[error("nothing is at {asked}: send sessions to {path} by PUT or POST")]
     NotFound { asked: String, path: String },
     #[error(
-        "nothing is at {asked}: this listener has /, /status.json, /metrics, /health/live and /health/ready"
+        "nothing is at {asked}: this listener has /, /status.json, /metrics, /health/live, /health/ready and, by POST, /admin/roll, /admin/reload and /admin/drain"
     )]
     NoStatus { asked: String },
     #[error(
@@ -62,6 +62,17 @@ pub(super) enum Refusal {
     NoPath,
     #[error("{method} does nothing here: use GET")]
     NotGet { method: Method },
+    #[error("{method} does nothing here: use POST")]
+    NotPost { method: Method },
+    #[error(
+        "administration is for operators, and without status_credentials nobody is told from anybody: \
+         configure that file, and use the credentials of one of them"
+    )]
+    NoOperators,
+    #[error("wait is a whole number of seconds, {most} at most")]
+    Wait { most: u64 },
+    #[error("this server was not started by the command serve, and has no configuration to read")]
+    NoReload,
     #[error("Content-Type {got:?} is not taken: send none, or one of {}", CONTENT_TYPES.join(", "))]
     ContentType { got: String },
     #[error("the charset {got:?} is not taken: send JSON in UTF-8")]
@@ -166,7 +177,10 @@ impl Refusal {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Refusal::NotFound { .. } | Refusal::NoStatus { .. } => StatusCode::NOT_FOUND,
-            Refusal::NotPutOrPost { .. } | Refusal::NotGet { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::NotPutOrPost { .. } | Refusal::NotGet { .. } | Refusal::NotPost { .. } => {
+                StatusCode::METHOD_NOT_ALLOWED
+            }
+            Refusal::NoReload => StatusCode::NOT_IMPLEMENTED,
             Refusal::ContentType { .. }
             | Refusal::Charset { .. }
             | Refusal::UndeclaredEncoding { .. }
@@ -181,14 +195,17 @@ impl Refusal {
             | Refusal::BodySilent { .. }
             | Refusal::BodyTooLargeToBeSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::Interrupted { .. } | Refusal::BrokenEncoding { .. } => StatusCode::BAD_REQUEST,
-            Refusal::NoPath => StatusCode::BAD_REQUEST,
+            Refusal::NoPath | Refusal::Wait { .. } => StatusCode::BAD_REQUEST,
             Refusal::Intake(refusal) => match refusal.kind() {
                 RefusalKind::Invalid => StatusCode::BAD_REQUEST,
                 RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
                 RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             },
             Refusal::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
-            Refusal::Forbidden | Refusal::FromPage | Refusal::Host { .. } => StatusCode::FORBIDDEN,
+            Refusal::Forbidden
+            | Refusal::NoOperators
+            | Refusal::FromPage
+            | Refusal::Host { .. } => StatusCode::FORBIDDEN,
             Refusal::TooManyFailures { .. } | Refusal::TooManyRequests { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
@@ -220,6 +237,7 @@ impl Refusal {
                 Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
             }
             Refusal::NotGet { .. } => Some((ALLOW, HeaderValue::from_static("GET, HEAD"))),
+            Refusal::NotPost { .. } => Some((ALLOW, HeaderValue::from_static("POST"))),
             Refusal::ContentEncoding(_) | Refusal::UndeclaredEncoding { .. } => {
                 Some((ACCEPT_ENCODING, HeaderValue::from_static(encoding::NAMES)))
             }
@@ -252,8 +270,11 @@ impl Refusal {
     fn reason(&self) -> Reason {
         match self {
             Refusal::NotFound { .. } | Refusal::NoStatus { .. } => Reason::NotFound,
-            Refusal::NotPutOrPost { .. } | Refusal::NotGet { .. } => Reason::Method,
-            Refusal::NoPath => Reason::Head,
+            Refusal::NotPutOrPost { .. } | Refusal::NotGet { .. } | Refusal::NotPost { .. } => {
+                Reason::Method
+            }
+            Refusal::NoPath | Refusal::Wait { .. } => Reason::Head,
+            Refusal::NoReload => Reason::NotFound,
             Refusal::ContentType { .. } => Reason::MediaType,
             Refusal::Charset { .. } | Refusal::ForeignFormat { .. } => Reason::Format,
             Refusal::TransferEncoding { .. }
@@ -272,7 +293,7 @@ impl Refusal {
             | Refusal::AuthBusy
             | Refusal::TooManyInFlight
             | Refusal::TooManyConnections => Reason::Capacity,
-            Refusal::Unauthorized { .. } => Reason::Credentials,
+            Refusal::Unauthorized { .. } | Refusal::NoOperators => Reason::Credentials,
             Refusal::TooManyFailures { .. } => Reason::FailedAttempts,
             Refusal::Forbidden => Reason::Address,
             Refusal::FromPage => Reason::WebPage,

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `/health/live`, `/health/ready` | everybody | without reasons for those without credentials |
 //! | `/metrics`, `/status.json`, `/` | operators | GET, HEAD |
+//! | `/admin/…` | operators with credentials | POST ([`admin`](super::admin)) |
 //!
 //! It shares nothing with the listener of senders but what it shows: not its connections, not its
 //! credentials, not its endpoints. Its own credentials are asked for wherever there are some. The
@@ -27,6 +28,7 @@ use tokio::task::JoinSet;
 use warp::http::StatusCode;
 use warp::http::header::{AUTHORIZATION, HeaderValue, SERVER};
 
+use super::admin::{self, Administered, Operator};
 use super::admission;
 use super::browser_guard::BrowserGuard;
 use super::endpoint::trimmed;
@@ -42,7 +44,7 @@ use crate::auth::{Rules, Scheme};
 use crate::clock::{Clock as _, SystemClock};
 use crate::intake::Gate;
 use crate::metrics::{self as names, NO_ENDPOINT};
-use crate::status::{Monitor, Readiness};
+use crate::status::{Board, Control, Monitor, Readiness};
 
 /// The most connections at a time. More wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 64;
@@ -71,6 +73,10 @@ pub struct StatusOptions {
     pub monitor: Arc<Monitor>,
     /// Leads to the journal, which tells whether a usual bulk would be taken now.
     pub gate: Gate,
+    /// The last rolls.
+    pub board: Arc<Board>,
+    /// What operators ask a server through.
+    pub control: Arc<Control>,
 }
 
 struct Shared {
@@ -180,29 +186,33 @@ async fn answer(
         "/health/live" | "/health/ready" => ("health", Class::Public),
         "/metrics" => ("metrics", Class::Operator),
         "/status.json" | "" | "/" => ("status", Class::Operator),
+        asked if asked.starts_with(admin::PREFIX) => ("admin", Class::Operator),
         _ => ("other", Class::Operator),
     };
     let admitted = admit(shared, request, class, peer).await;
     let answered = match (admitted, trimmed(path)) {
         (Err(refusal), _) => Err(refusal),
-        (Ok(()), _) if request.method() != Method::GET && request.method() != Method::HEAD => {
+        (Ok(name), path) if path.starts_with(admin::PREFIX) => {
+            administer(shared, request, name, peer).await
+        }
+        (Ok(_), _) if request.method() != Method::GET && request.method() != Method::HEAD => {
             Err(Refusal::NotGet { method: request.method().clone() })
         }
-        (Ok(()), "/health/live") => Ok(health::alive()),
-        (Ok(()), "/health/ready") => {
+        (Ok(_), "/health/live") => Ok(health::alive()),
+        (Ok(_), "/health/ready") => {
             // A request without credentials is not counted as one that guesses.
             let asked = shared.options.access.auth.is_none()
                 || request.headers().contains_key(AUTHORIZATION);
             let shown = asked && admit(shared, request, Class::Operator, peer).await.is_ok();
             Ok(health::readiness(&shared.options.readiness, &shared.options.gate, shown))
         }
-        (Ok(()), "/metrics") => {
+        (Ok(_), "/metrics") => {
             let content_type = "text/plain; version=0.0.4; charset=utf-8";
             Ok(reply::typed(StatusCode::OK, content_type, shared.options.metrics.render()))
         }
-        (Ok(()), "/status.json") => Ok(status(shared, request.uri().query().unwrap_or_default())),
-        (Ok(()), "" | "/") => Ok(status_page::response(&shared.policy)),
-        (Ok(()), _) => {
+        (Ok(_), "/status.json") => Ok(status(shared, request.uri().query().unwrap_or_default())),
+        (Ok(_), "" | "/") => Ok(status_page::response(&shared.policy)),
+        (Ok(_), _) => {
             let asked = path.chars().take(SHOWN_CHARACTERS).collect();
             Err(Refusal::NoStatus { asked })
         }
@@ -210,26 +220,41 @@ async fn answer(
     (route, answered)
 }
 
-/// Admits a request by the browser guard and, for operators, by credentials.
+/// Answers a request to `/admin/…` of an operator. One without a name has no credentials.
+async fn administer(
+    shared: &Shared,
+    request: &Request<Incoming>,
+    name: Option<Arc<str>>,
+    peer: SocketAddr,
+) -> Result<Response, Refusal> {
+    let operator = Operator { name: name.ok_or(Refusal::NoOperators)?, address: peer.ip() };
+    let StatusOptions { control, gate, board, .. } = &shared.options;
+    let on = Administered { control, gate, board };
+    let (uri, method) = (request.uri(), request.method());
+    let query = uri.query().unwrap_or_default();
+    admin::answer(&on, &operator, method, trimmed(uri.path()), query).await
+}
+
+/// Admits a request by the browser guard and, for operators, by credentials, whose name is returned.
 async fn admit(
     shared: &Shared,
     request: &Request<Incoming>,
     class: Class,
     peer: SocketAddr,
-) -> Result<(), Refusal> {
+) -> Result<Option<Arc<str>>, Refusal> {
     if class == Class::Public {
-        return Ok(());
+        return Ok(None);
     }
     let (headers, auth) = (request.headers(), shared.options.access.auth.as_ref());
     let authority = request.uri().authority().map(ToString::to_string);
     let authority = authority.as_deref();
     shared.guard.check(class, request.method(), headers, authority, auth.is_some())?;
     match auth {
-        None => shared.guard.check_host(headers, authority),
+        None => shared.guard.check_host(headers, authority).map(|()| None),
         Some(auth) => {
             // Tokens of the senders' token endpoint are not for here.
             let rules = Rules::of(vec![Scheme::Basic, Scheme::Token, Scheme::Jwt]);
-            admission::check_credentials(Some(auth), &rules, headers, peer.ip()).await
+            admission::identify(Some(auth), &rules, headers, peer.ip()).await
         }
     }
 }

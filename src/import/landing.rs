@@ -23,7 +23,7 @@ use crate::roll::care::Care;
 use crate::roll::doubles::Dedup;
 use crate::roll::engine::{Engine, Mode};
 use crate::roll::{self, RollLimits};
-use crate::status::{LogObserver, Observer, Observers, Readiness};
+use crate::status::{LogObserver, Observer, Observers, Readiness, RollControl};
 use crate::table::Tables;
 
 /// Most rows of an import that are remembered for `dedup`.
@@ -208,6 +208,7 @@ impl Landing<'_> {
             clock,
             observers: &observers,
             dedup,
+            control: &RollControl::default(),
             // Its seals name no bodies, and somebody sees the error.
             care: &Care::default(),
             is_last: None,

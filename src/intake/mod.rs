@@ -25,7 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::journal::{AppendError, Journal, NewBody};
-use crate::record::Form;
+use crate::record::{Form, Seq};
 
 pub use self::gate::Gate;
 pub use self::index_pattern::IndexPattern;
@@ -108,6 +108,11 @@ impl Intake {
         let new = NewBody { table: Arc::clone(table), form, first_line: 1, bytes };
         let duplicate = self.journal.append(new).await?.duplicate;
         Ok(Receipt { lines, bytes: len, duplicate })
+    }
+
+    /// Returns the last body that was acknowledged, and the last that has landed.
+    pub(crate) fn positions(&self) -> (Seq, Seq) {
+        self.journal.positions()
     }
 
     /// Returns whether a small body would be accepted now.

@@ -372,6 +372,13 @@ impl Journal {
         }
     }
 
+    /// Returns the last body that is durable, and the last that is released. Asks no disk.
+    #[must_use]
+    pub(crate) fn positions(&self) -> (Seq, Seq) {
+        let state = self.inner.shared.state();
+        (Seq(state.last_seq), Seq(state.committed_seq))
+    }
+
     /// Returns what it takes and what waits in it. Asks the file system for its free space.
     #[must_use]
     pub fn usage(&self) -> Usage {

@@ -64,7 +64,7 @@ const fn metric(
 #[rustfmt::skip] // A line for the metric and a line for its help.
 pub const ALL: &[Metric] = &[
     metric(HTTP_REQUESTS, Counter, Count, &["route", "code"],
-        "Requests answered; route is ingest, health, metrics, status, token or other"),
+        "Requests answered; route is ingest, health, metrics, status, admin, token or other"),
     metric(HTTP_IN_FLIGHT, Gauge, Count, &[],
         "Requests being worked on"),
     metric(HTTP_CONNECTIONS, Gauge, Count, &[],

@@ -9,10 +9,11 @@ use super::names::*;
 const INGEST_CODES: [&str; 12] =
     ["200", "400", "401", "403", "404", "405", "408", "413", "415", "429", "500", "503"];
 /// Statuses of routes besides the endpoints.
-const OTHER_CODES: [(&str, &[&str]); 5] = [
+const OTHER_CODES: [(&str, &[&str]); 6] = [
     ("health", &["200", "503"]),
     ("metrics", &["200", "401", "403"]),
     ("status", &["200", "401", "403"]),
+    ("admin", &["200", "202", "401", "403", "422"]),
     ("token", &["200", "400", "401", "429"]),
     ("other", &["400", "403", "404", "429", "503"]),
 ];

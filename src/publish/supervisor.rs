@@ -37,7 +37,7 @@ use crate::roll::doubles::Dedup;
 use crate::roll::engine::{Ended, Engine, Mode};
 use crate::roll::manifest::Manifest;
 use crate::roll::source::{Next, Source};
-use crate::status::{Observers, Readiness, RollEvent};
+use crate::status::{Observers, Readiness, RollControl, RollEvent};
 use crate::table::Tables;
 
 /// Most bytes of a body of the journal that is held in memory while it is decoded. Larger ones are read
@@ -98,6 +98,8 @@ pub(crate) struct Supervisor {
     pub(crate) pending: Arc<Mutex<Pending>>,
     pub(crate) pauses: Pauses,
     pub(crate) observers: Observers,
+    /// Limits of rolls that change meanwhile.
+    pub(crate) control: Arc<RollControl>,
     /// Cancelled when the process is about to end: pauses between attempts are cut short.
     pub(crate) hurry: CancellationToken,
     /// Cancelled when nothing more is to be landed. What is not committed stays in the journal.
@@ -389,6 +391,7 @@ impl Supervisor {
             clock: Arc::clone(&self.clock),
             observers: &self.observers,
             dedup,
+            control: &self.control,
             care,
             is_last: matches!(mode, Mode::Live(_)).then_some(&is_last),
         };

@@ -41,7 +41,7 @@ use crate::derive::FlatTables;
 use crate::metrics::ROLL_DURATION;
 use crate::privacy::{self, Applied};
 use crate::record::{Roll, SeqRange};
-use crate::status::{Observers, RollEvent};
+use crate::status::{Observers, RollControl, RollEvent};
 use crate::table::Tables;
 
 /// The rolls to make.
@@ -80,6 +80,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) observers: &'a Observers,
     /// The way in which it is decided what rolls leave out.
     pub(crate) dedup: Dedup,
+    /// Limits that change while it runs.
+    pub(crate) control: &'a RollControl,
     /// The care taken with bodies of which no roll can be made.
     pub(crate) care: &'a Care<'a>,
     /// Tells of each roll, once it is finished, whether the run is to end after it: bodies that were
@@ -422,12 +424,16 @@ impl Batcher<'_> {
             return Ok(());
         }
         let crowded = open.footer_bytes() as u64 > engine.options.memory_bytes / 5 * 2;
-        let due = decide(&engine.limits, &open.state(), engine.clock.now())
+        let source_bytes = engine.limits.source_bytes.min(engine.control.source_bytes());
+        let limits = RollLimits { source_bytes, ..engine.limits };
+        let is_asked = open.range().is_some_and(|range| engine.control.is_asked(range));
+        let due = decide(&limits, &open.state(), engine.clock.now())
             .or(crowded.then_some(RollReason::Footers))
             .or(open.spilled_too_much(MAX_SPILLED_BYTES).then_some(RollReason::Spilled))
             .or(self.room(open).is_ok_and(|room| room == Room::Scarce).then_some(RollReason::Disk))
             .or(open.has_most_doubles().then_some(RollReason::Doubles))
-            .or(self.is_cut_short(open).then_some(RollReason::Apart));
+            .or(self.is_cut_short(open).then_some(RollReason::Apart))
+            .or(is_asked.then_some(RollReason::Asked));
         due.map_or(Ok(()), |reason| self.end_roll(open, rolls, reason))
     }
 

@@ -31,6 +31,7 @@ impl Listening {
         listener: TcpListener,
         stop: CancellationToken,
     ) -> Self {
+        server.control.stopped_by(stop.clone());
         let receiving = Receiving::begin(&mut server, listener);
         Listening { server, stop, receiving }
     }

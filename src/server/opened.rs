@@ -180,6 +180,7 @@ impl Opened {
             staging: settings.staging(),
             pending: Arc::new(Mutex::new(Pending::of(recovery))),
             pauses: Pauses::USUAL,
+            control: Arc::clone(&server.control.rolls),
             observers,
             hurry: CancellationToken::new(),
             stop: CancellationToken::new(),

@@ -29,7 +29,9 @@ impl Watching {
             started: SystemClock.now(),
             settings: settings.shown.clone(),
         };
-        let monitor = Arc::new(Monitor::new(about, metrics.clone(), Arc::clone(&readiness), board));
+        let of_monitor = Arc::clone(&board);
+        let monitor =
+            Arc::new(Monitor::new(about, metrics.clone(), Arc::clone(&readiness), of_monitor));
         let options = StatusOptions {
             access: self.access,
             host_names: settings.http.host_names.clone(),
@@ -37,6 +39,8 @@ impl Watching {
             metrics,
             monitor: Arc::clone(&monitor),
             gate,
+            board,
+            control: server.control(),
         };
         let listener = self.listener;
         AbortOnDropHandle::new(tokio::spawn(async move {

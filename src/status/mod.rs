@@ -6,11 +6,13 @@
 //! * [`LogObserver`], [`MetricsObserver`], [`Board`], [`LastRoll`]: observers that log, count, keep the last
 //!   rolls, and the time of the last.
 //!
+//! * [`Control`]: what operators ask of a server besides.
 //! * [`Monitor`]: what a status page shows, with its history.
 //!
 //! The stations that make and publish rolls emit events and know none of the observers.
 
 mod board;
+mod control;
 mod counters;
 mod events;
 mod history;
@@ -25,6 +27,7 @@ mod stage;
 
 pub use board::{Board, RollState, RollStatus};
 pub use counters::MetricsObserver;
+pub use control::{Control, ReloadAnswer, ReloadRequests, Reloaded, RollControl};
 pub(crate) use counters::causes;
 pub use events::RollEvent;
 pub use last_roll::LastRoll;

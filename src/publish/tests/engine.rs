@@ -88,6 +88,7 @@ fn run(
         clock: Arc::new(SystemClock),
         observers: &supervisor.observers,
         dedup: crate::roll::doubles::Dedup::Off,
+        control: &supervisor.control,
         care: &Care::default(),
         is_last: None,
     };

@@ -187,6 +187,7 @@ impl Harness {
             pending: Arc::new(Mutex::new(Pending::of(recovery))),
             pauses: Pauses { store: Duration::ZERO, restart: Duration::ZERO, most: Duration::ZERO },
             observers: Observers::none(),
+            control: Arc::default(),
             hurry: CancellationToken::new(),
             stop: CancellationToken::new(),
         }

@@ -1,0 +1,163 @@
+//! The command `sessionlake admin`: has a running server roll, reload or drain.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use reqwest::{Certificate, Client, StatusCode};
+use serde_json::Value;
+
+use super::{Failure, Outcome, manual, out, runtime};
+use crate::config::Environment;
+
+/// The variable with an operator's name and password.
+pub(super) const USER: &str = "SESSIONLAKE_OPERATOR_USER";
+/// The variable with an operator's token.
+pub(super) const TOKEN: &str = "SESSIONLAKE_OPERATOR_TOKEN";
+/// The time beyond that of a roll for which an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Have a running server roll, reload or drain.
+///
+/// Asks the listener of operators (status_listen of serve) with the credentials of one of them. roll
+/// lands everything that was acknowledged before, and says what has landed; reload does what SIGHUP
+/// does, and says what has changed and what needs a restart; drain does what SIGTERM does, and does
+/// not wait for the end.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = manual!("\
+  sessionlake admin roll http://127.0.0.1:3001
+      Before a query that has to see everything.
+
+  sessionlake admin reload
+      After a change of the configuration."))]
+pub(super) struct Args {
+    /// What the server is to do.
+    #[arg(value_enum)]
+    action: Action,
+
+    /// The address of its listener of operators.
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1:3001")]
+    url: String,
+
+    /// Name and password of an operator.
+    #[arg(long, value_name = "NAME:PASSWORD", env = USER, hide_env_values = true, conflicts_with = "token")]
+    user: Option<String>,
+
+    /// Token of an operator.
+    #[arg(long, value_name = "TOKEN", env = TOKEN, hide_env_values = true)]
+    token: Option<String>,
+
+    /// Trust the certificates in this PEM file instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// roll: the seconds to wait until all has landed, at most 240.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=240))]
+    wait: u64,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Action {
+    Roll,
+    Reload,
+    Drain,
+}
+
+pub(super) fn run(args: &Args, _: &Environment) -> Outcome {
+    let (status, text) = runtime::current_thread()?.block_on(ask(args))?;
+    let answer: Value = serde_json::from_str(&text)
+        .map_err(|_| anyhow!("{} answered {status}, and not as a listener of operators", args.url))?;
+    match status {
+        StatusCode::OK | StatusCode::ACCEPTED => {
+            out::report(&said(&answer))?;
+            // What was asked for has not happened yet, and may not.
+            let is_late = matches!(args.action, Action::Roll) && status == StatusCode::ACCEPTED;
+            Ok(if is_late { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        _ => Err(Failure::Running(refused(&answer, status))),
+    }
+}
+
+async fn ask(args: &Args) -> anyhow::Result<(StatusCode, String)> {
+    let (action, query) = match args.action {
+        Action::Roll => ("roll", format!("?wait={}", args.wait)),
+        Action::Reload => ("reload", String::new()),
+        Action::Drain => ("drain", String::new()),
+    };
+    let url = format!("{}/admin/{action}{query}", args.url.trim_end_matches('/'));
+    let mut client = Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("sessionlake-admin/", env!("CARGO_PKG_VERSION")))
+        .timeout(PATIENCE + Duration::from_secs(args.wait));
+    if let Some(ca) = &args.ca {
+        let pem = std::fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?;
+        let authorities = Certificate::from_pem_bundle(&pem);
+        let authorities = authorities.with_context(|| format!("no certificates in {}", ca.display()))?;
+        client = client.tls_certs_only(authorities);
+    }
+    let client = client.build().context("cannot set up the HTTP client")?;
+    let mut request = client.post(&url);
+    if let Some((name, password)) = args.user.as_deref().and_then(|user| user.split_once(':')) {
+        request = request.basic_auth(name, Some(password));
+    }
+    if let Some(token) = &args.token {
+        request = request.bearer_auth(token);
+    }
+    let failed = || format!("no answer from {url}");
+    let answer = request.send().await.with_context(failed)?;
+    let status = answer.status();
+    Ok((status, answer.text().await.with_context(failed)?))
+}
+
+/// Returns an answer as lines.
+fn said(answer: &Value) -> String {
+    let mut text = format!("{}\n", answer["status"].as_str().unwrap_or_default());
+    for roll in answer["rolls"].as_array().into_iter().flatten() {
+        text.push_str(&format!(
+            "roll {}: {} rows, {} rejects, {} files, {} bytes\n",
+            roll["roll"], roll["rows"], roll["rejects"], roll["files"], roll["bytes"]
+        ));
+    }
+    if let Some(waiting @ 1..) = answer["bodies_waiting"].as_u64() {
+        text.push_str(&format!("{waiting} bodies wait\n"));
+    }
+    for (key, verb) in [("reloaded", "reloaded"), ("needs_restart", "needs a restart:")] {
+        for name in answer[key].as_array().into_iter().flatten() {
+            text.push_str(&format!("{verb} {}\n", name.as_str().unwrap_or_default()));
+        }
+    }
+    text
+}
+
+/// Returns the error of an answer that is a refusal, with every problem.
+fn refused(answer: &Value, status: StatusCode) -> anyhow::Error {
+    let mut text = answer["error"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+    for problem in answer["problems"].as_array().into_iter().flatten() {
+        text.push_str(&format!("\n  {}", problem.as_str().unwrap_or_default()));
+    }
+    anyhow::Error::msg(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_in_lines() {
+        let answer = serde_json::json!({
+            "status": "landed", "bodies_waiting": 2,
+            "rolls": [{"roll": 7, "rows": 3, "rejects": 1, "files": 1, "bytes": 99}],
+        });
+        let text = "landed\nroll 7: 3 rows, 1 rejects, 1 files, 99 bytes\n2 bodies wait\n";
+        assert_eq!(said(&answer), text);
+        let answer = serde_json::json!({
+            "status": "reloaded", "reloaded": ["log = \"debug\""], "needs_restart": ["lake"],
+        });
+        assert_eq!(said(&answer), "reloaded\nreloaded log = \"debug\"\nneeds a restart: lake\n");
+        let answer = serde_json::json!({"error": "reload failed", "problems": ["a:1: b", "c"]});
+        let error = refused(&answer, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(error.to_string(), "reload failed\n  a:1: b\n  c");
+    }
+}
