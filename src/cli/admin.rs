@@ -66,8 +66,9 @@ enum Action {
 
 pub(super) fn run(args: &Args, _: &Environment) -> Outcome {
     let (status, text) = runtime::current_thread()?.block_on(ask(args))?;
-    let answer: Value = serde_json::from_str(&text)
-        .map_err(|_| anyhow!("{} answered {status}, and not as a listener of operators", args.url))?;
+    let answer: Value = serde_json::from_str(&text).map_err(|_| {
+        anyhow!("{} answered {status}, and not as a listener of operators", args.url)
+    })?;
     match status {
         StatusCode::OK | StatusCode::ACCEPTED => {
             out::report(&said(&answer))?;
@@ -94,7 +95,8 @@ async fn ask(args: &Args) -> anyhow::Result<(StatusCode, String)> {
     if let Some(ca) = &args.ca {
         let pem = std::fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?;
         let authorities = Certificate::from_pem_bundle(&pem);
-        let authorities = authorities.with_context(|| format!("no certificates in {}", ca.display()))?;
+        let authorities =
+            authorities.with_context(|| format!("no certificates in {}", ca.display()))?;
         client = client.tls_certs_only(authorities);
     }
     let client = client.build().context("cannot set up the HTTP client")?;

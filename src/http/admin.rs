@@ -106,9 +106,10 @@ async fn roll(
         let now = Instant::now();
         if intake.positions().1 >= last {
             let at = *left_journal.get_or_insert(now);
-            let is_shown = last <= landed || rolls(on.board, landed, last).any(|roll| {
-                roll.range.is_some_and(|range| range.first <= last && range.last >= last)
-            });
+            let is_shown = last <= landed
+                || rolls(on.board, landed, last).any(|roll| {
+                    roll.range.is_some_and(|range| range.first <= last && range.last >= last)
+                });
             if is_shown || now.duration_since(at) > BOARD_WITHIN {
                 break true;
             }
@@ -123,12 +124,15 @@ async fn roll(
     let waiting = last.0.saturating_sub(intake.positions().1.0.max(landed.0));
     let name = &operator.name;
     tracing::info!(operator = %name, rolls = done.len(), bodies_waiting = waiting, "rolled, as asked");
-    let done: Vec<_> = done.iter().map(|roll| {
-        json!({
-            "roll": roll.roll.0, "rows": roll.rows, "rejects": roll.rejects,
-            "files": roll.files, "bytes": roll.bytes,
+    let done: Vec<_> = done
+        .iter()
+        .map(|roll| {
+            json!({
+                "roll": roll.roll.0, "rows": roll.rows, "rejects": roll.rejects,
+                "files": roll.files, "bytes": roll.bytes,
+            })
         })
-    }).collect();
+        .collect();
     let (status, word) = match is_landed {
         true => (StatusCode::OK, "landed"),
         false => (StatusCode::ACCEPTED, "landing"),

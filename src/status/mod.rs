@@ -26,8 +26,8 @@ mod repeated_failure;
 mod stage;
 
 pub use board::{Board, RollState, RollStatus};
-pub use counters::MetricsObserver;
 pub use control::{Control, ReloadAnswer, ReloadRequests, Reloaded, RollControl};
+pub use counters::MetricsObserver;
 pub(crate) use counters::causes;
 pub use events::RollEvent;
 pub use last_roll::LastRoll;
