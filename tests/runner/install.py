@@ -3,7 +3,8 @@
 Each part has a stamp that holds a hash of what it was made from (pins, versions of the tools), so a
 second run finds everything in place. Parts are independent and are installed side by side, while
 cargo builds: downloads wait for the network, MinIO's build for a core. Registries are reached by
-their ordinary clients as the machine has set them up; nothing needs root.
+their ordinary clients as the machine has set them up; nothing needs root, but for `apt-get update` where
+the lists of the system's packages are missing.
 """
 
 import hashlib
@@ -34,9 +35,10 @@ TRIES = 3
 class Part:
     """One thing to install. `state` ends as "ok", "failed" or "left out"; `detail` says why."""
 
-    def __init__(self, name, needs, made_from, make):
+    def __init__(self, name, needs, made_from, make, cannot=lambda: None):
         self.name = name
         self.needs = needs  # {program: why}: without it the part is left out
+        self.cannot = cannot  # () -> why it cannot be had here, or None
         self.made_from = made_from
         self.make = make
         self.state = None
@@ -67,6 +69,9 @@ class Part:
             return
         stamp.unlink(missing_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if reason := self.cannot():
+            self.state, self.detail = "left out", reason
+            return
         with self.log.open("w") as log:
             self.make(lambda command, **more: _call(command, log, **more))
         stamp.write_text(wanted)
@@ -183,6 +188,29 @@ def _minio(call):
     call(["nice", "go", "install", "-ldflags=-s -w", MINIO], env=env, cwd=CACHE)
 
 
+def _has_no_prometheus():
+    """Why the system's package manager has no Prometheus for us. Root may ask it to look again."""
+    known = lambda: "Candidate: (none)" not in (said := _version("apt-cache", "policy", "prometheus")) and said
+    if not known() and os.geteuid() == 0:
+        subprocess.run(["apt-get", "update", "-qq"], stdin=subprocess.DEVNULL, check=False, timeout=LIMIT_S)
+    return None if known() else "apt-get knows no package prometheus (`apt-get update` by root may help)"
+
+
+def _prometheus(call):
+    """Prometheus and promtool out of Debian's package, which is not installed: no service, no user."""
+    folder, package = CACHE / "prometheus", CACHE / "prometheus-package"
+    for old in (folder, package):
+        shutil.rmtree(old, ignore_errors=True)
+    package.mkdir(parents=True)
+    call(["apt-get", "download", "-q", "prometheus"], cwd=package)
+    [archive] = package.glob("*.deb")
+    call(["dpkg-deb", "-x", archive, package / "all"])
+    (folder / "usr/bin").mkdir(parents=True)
+    for name in ("prometheus", "promtool"):
+        (package / "all/usr/bin" / name).rename(folder / "usr/bin" / name)
+    shutil.rmtree(package)
+
+
 def peers():
     """What `tests/run peers` compares with, apart from what the tests need."""
     needs = ["measure/requirements.txt"]
@@ -228,6 +256,9 @@ def parts(quick, trino=False):
             _catalog,
         ),
     ]
+    debian = {"apt-get": "Prometheus comes from Debian", "dpkg-deb": "Prometheus comes from Debian"}
+    system = lambda: [Path("/etc/os-release").read_text(), "prometheus, promtool"]
+    found.append(Part("prometheus", debian, system, _prometheus, _has_no_prometheus))
     if trino:
         needs = {"mvn": "Maven brings Trino", "tar": "Trino's package is one of tar"}
         found.append(Part("trino", needs, lambda: [TRINO], _trino))
@@ -244,7 +275,7 @@ class Installation:
         lanes = [[part for part in self.parts if part.name in ("python", "spark")]]
         # One after the other: both fill Maven's own store.
         lanes += [[part for part in self.parts if part.name in ("jars", "catalog", "trino")]]
-        lanes += [[by_name[name]] for name in ("minio", *CLIENTS) if name in by_name]
+        lanes += [[by_name[name]] for name in ("minio", "prometheus", *CLIENTS) if name in by_name]
         self.threads = [
             threading.Thread(target=lambda lane=lane: [part.run() for part in lane], daemon=True)
             for lane in lanes

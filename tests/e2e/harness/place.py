@@ -24,13 +24,14 @@ def binary():
 
 
 def left_out(what):
-    """Why `what` ("spark", "minio", "catalog") cannot be used in this run, or None."""
+    """Why `what` ("spark", "minio", "catalog", "prometheus") cannot be used in this run, or None."""
     reason = json.loads(os.environ.get("SESSIONLAKE_TEST_LEFT_OUT", "{}")).get(what)
     there = {
         "minio": CACHE / "bin/minio",
         "spark": CACHE / "jars",
         "catalog": CACHE / "catalog/classes",
         "trino": CACHE / "trino",
+        "prometheus": CACHE / "prometheus",
     }[what]
     if reason is None and not there.exists():
         reason = "not installed (tests/run installs it)"
