@@ -1,0 +1,320 @@
+"""The alert rules of examples/prometheus: a real Prometheus scrapes real programs, in each of which one condition is
+brought about. Its alert fires there, and no other. Lengths of time in the rules are sixty times shorter."""
+
+import contextlib
+import http.client
+import os
+import re
+import resource
+import secrets
+import shutil
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from conftest import need
+from harness import place, prometheus, stores
+from harness.documents import body, document
+from harness.lake import Lake
+from harness.process import Process, wait_until
+from harness.prometheus import RULES, Prometheus, promtool
+from harness.receiver import Authority
+from harness.server import Server
+from harness.slow_disk import forget, slow_reads
+
+FACTOR = 60
+# Alerts whose condition takes a defect of the program, or a million bodies in ten minutes. promtool shows them firing.
+NOT_BROUGHT_ABOUT = {"SessionlakeBodySetAside", "SessionlakeRetriesForgotten"}
+ALERT = re.compile(r"^ +- alert: (\w+)$", re.MULTILINE)
+FAR_MS = 4_000_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def tools():
+    need("prometheus")
+
+
+def test_rules_are_sound_and_tested(folder):
+    code, said = promtool("check", "rules", RULES)
+    assert code == 0, said
+    tests = RULES.with_name("sessionlake.rules_test.yml")
+    code, said = promtool("test", "rules", tests)
+    assert code == 0, said
+    alerts = ALERT.findall(RULES.read_text())
+    assert len(set(alerts)) == len(alerts) > 20
+    untested = [alert for alert in alerts if f'alertname="{alert}"' not in tests.read_text()]
+    assert not untested
+    # The configuration finds its rules, and they stay sound when they are hastened.
+    code, said = promtool("check", "config", RULES.with_name("prometheus.yml"))
+    assert code == 0, said
+    (folder / "hastened.yml").write_text(prometheus.hastened(RULES.read_text(), FACTOR))
+    code, said = promtool("check", "rules", folder / "hastened.yml")
+    assert code == 0, said
+
+
+def test_each_alert_has_its_section(folder):
+    """A heading of docs/alerts.md, which the rule's runbook_url leads to."""
+    page = (place.ROOT / "docs/alerts.md").read_text()
+    headings = re.findall(r"^### (Sessionlake\w+)$", page, re.MULTILINE)
+    alerts = ALERT.findall(RULES.read_text())
+    assert headings == alerts
+    links = re.findall(r"^ +runbook_url: docs/alerts\.md#(\w+)$", RULES.read_text(), re.MULTILINE)
+    assert links == [alert.lower() for alert in alerts]
+
+
+class Scene:
+    """Servers by name, each with the alerts that are to fire there, and what is done to them once they are watched."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.servers, self.expected, self.acts = {}, {}, []
+        self.ending, self.sockets = threading.Event(), []
+
+    def server(self, name, *flags, expect=(), act=None, lake=None, start=True):
+        lake = lake or Lake(stores.LocalStore(self.folder).lake(f"lake-{name}"))
+        server = Server(self.folder / name, lake.at, flags)
+        self.servers[name], self.expected[name] = server, {f"Sessionlake{alert}" for alert in expect}
+        if start:
+            server.start()
+        if act:
+            self.acts.append(threading.Thread(target=act, args=(server,), daemon=True))
+        return server
+
+    def targets(self):
+        return [(name, server.scheme, server.port) for name, server in self.servers.items()]
+
+    def act(self):
+        for thread in self.acts:
+            thread.start()
+
+    def each(self, seconds):
+        """A number each so many seconds, until the end."""
+        number = 0
+        while not self.ending.is_set():
+            yield number
+            number += 1
+            self.ending.wait(seconds)
+
+    def end(self):
+        self.ending.set()
+        for thread in self.acts:
+            thread.join(30) if thread.ident else None
+        for one in self.sockets:
+            one.close()
+        for server in self.servers.values():
+            server.kill()
+
+
+def sends(scene, make_body, seconds=0.3, expect=200, **more):
+    """An act: sends bodies, one after the other."""
+
+    def act(server):
+        for number in scene.each(seconds):
+            with contextlib.suppress(OSError):
+                status = server.put(make_body(number), **more).status
+                assert status in (expect, 503), status
+
+    return act
+
+
+def half_a_head(scene, server, length):
+    one = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    if scene is not None:
+        scene.sockets.append(one)
+    one.sendall(b"PUT %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+                % (server.path.encode(), length))  # fmt: skip
+    return one
+
+
+def build(scene, store, slowly):
+    """All scenes. What is sent begins once they are watched: Prometheus sees growth from its first scrape on."""
+    quick = ("--roll-age", "1s")
+    good = sends(scene, lambda n: body(f"s{n}", f"t{n}"))
+    scene.server("idle", *quick)
+
+    def restarted(server):
+        thread = threading.Thread(target=good, args=(server,), daemon=True)
+        thread.start()
+        time.sleep(4)
+        server.kill()
+        server.start()
+        time.sleep(8)
+        server.drain()
+        server.start()
+        thread.join()
+
+    scene.server("healthy", *quick, act=restarted)
+    scene.server("down", expect=["Down"], act=lambda server: server.kill())
+
+    def loops(server):
+        for _ in range(4):
+            time.sleep(2)
+            server.kill()
+            server.start()
+
+    scene.server("restarts", *quick, expect=["Restarts"], act=loops)
+    scene.server("stop", "--drain-delay", "10min", expect=["StopSlow"], act=lambda server: server.process.signal(signal.SIGTERM))
+    config = scene.folder / "reload.toml"
+    config.write_text('roll_age = "1h"\n')
+
+    def reload(server):
+        config.write_text("roll_age = nonsense\n")
+        server.process.signal(signal.SIGHUP)
+
+    scene.server("reload", "--config", config, expect=["ReloadFailed"], act=reload)
+
+    def crowded(server):
+        """Two bodies that do not end have what one peer may have of the memory for bodies."""
+        two = [half_a_head(scene, server, 33_000_000) for _ in range(2)]
+        for connection in two:
+            connection.sendall(b" " * 32_900_000)
+
+        def one(name):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                server.put(b" " * 3_000_000 + body(name))
+
+        for number in scene.each(0.5):
+            threading.Thread(target=one, args=(f"s{number}",), daemon=True).start()
+            for connection in two:
+                connection.sendall(b" ")
+
+    scene.server("crowd", *quick, "--body-timeout", "10min", expect=["RefusesBodies"], act=crowded)
+
+    def slow_sender(server):
+        def one(name):
+            data = document(name)
+            connection = half_a_head(None, server, len(data))
+            with connection:
+                for byte in (data[:1], data[1:2], data[2:3], data[3:4], data[4:]):
+                    scene.ending.wait(2.5)
+                    connection.sendall(byte)
+                connection.recv(1000)
+
+        for number in scene.each(0.5):
+            threading.Thread(target=one, args=(f"s{number}",), daemon=True).start()
+
+    scene.server("slow", *quick, expect=["AckSlow"], act=slow_sender)
+    wrong = sends(scene, lambda n: body(f"s{n}"), expect=415, content_type="text/html")
+    scene.server("wrong", expect=["SendersRefused"], act=wrong)
+    authority = Authority(scene.folder / "certificates")
+    for days, alert in ((5, "CertificateExpiresSoon"), (1, "CertificateExpires")):
+        authority.context(f"days{days}", days)
+        certificate = (authority.folder / f"days{days}.pem", authority.folder / f"days{days}.key")
+        scene.server(f"days{days}", "--tls-cert", certificate[0], "--tls-key", certificate[1], expect=[alert])
+
+    def few_files(server):
+        most = len(os.listdir(f"/proc/{server.pid}/fd")) + 2
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (most, most))
+
+    scene.server("files", expect=["FilesShort"], act=few_files)
+    reserve = int(shutil.disk_usage(scene.folder).free / 1.25)
+    scene.server("disk", "--disk-reserve", str(reserve), expect=["JournalDiskLow"])
+    small = ("--inflated-limit", "1MiB", "--body-limit", "1MiB", "--journal-segment", "1MiB", "--journal-compression=false")
+    big = lambda n: document(f"s{n}", padding=secrets.token_hex(200_000)) + b"\n"
+
+    def fill(share):
+        def act(server):
+            for number in scene.each(0.2):
+                if server.metrics()["sessionlake_journal_size_bytes"] < share * server.quota:
+                    server.put(big(number))
+
+        return act
+
+    # A store that is stopped where it stands, so that requests to it hang.
+    if store is not None:
+        for name, megabytes, share, alert in (("fills", 48, 0.9, "JournalFullSoon"), ("full", 4, 2, "JournalClosed")):
+            lake = Lake(store.lake(f"alerts-{name}"))
+            flags = (*quick, *small, "--journal-quota", f"{megabytes}MiB")
+            scene.server(name, *flags, expect=[alert], act=fill(share), lake=lake).quota = megabytes << 20
+        lake = Lake(store.lake("alerts-overdue"))
+        flags = (*quick, "--overdue-after", "2s")
+        scene.server("overdue", *flags, expect=["Overdue"], act=lambda server: server.put(body("a")), lake=lake)
+
+    def replaced(path):
+        with contextlib.suppress(OSError):
+            path.rename(path.with_name(f"aside-{time.monotonic_ns()}"))
+            path.write_text("not a directory")
+            return True
+        return False
+
+    def in_the_way(path):
+        def act(server):
+            server.put(body("first"))
+            wait_until(path(server).is_dir, 20, f"{path(server)} is there")
+            wait_until(lambda: replaced(path(server)), 10, "a file is in the way", 0)
+            sends(scene, lambda n: body(f"s{n}"))(server)
+
+        return act
+
+    lake_of = lambda server: scene.folder / f"lake-{server.folder.name}"
+    scene.server("lake", *quick, expect=["LakeDown"], act=in_the_way(lake_of))
+    scene.server("landing", *quick, expect=["LandingFailed"], act=in_the_way(lambda server: server.state / ".sessionlake-staging"))
+    log = lambda server: lake_of(server) / "user_sessions/_delta_log"
+    scene.server("tables", *quick, "--table-format", "delta", expect=["TablesBehind"], act=in_the_way(log))
+    half = lambda n: body(*(f"s{n}-{i}" for i in range(5))) + b"no document\n" * 5
+    scene.server("rejects", *quick, expect=["Rejects"], act=sends(scene, half))
+    scene.server("empty", *quick, expect=["RowsEmpty"], act=sends(scene, lambda n: b'{"another":%d}\n' % n))
+    far = lambda n: b"".join(document(f"s{n}-{i}", FAR_MS + 86_400_000 * (50 * n + i)) + b"\n" for i in range(50))
+    scene.server("overflow", *quick, expect=["Overflow"], act=sends(scene, far))
+    many = lambda n: b"".join(document(f"s{n}-{i}", tenantId="t") + b"\n" for i in range(400))
+    dedup = (*quick, "--dedup", "1h", "--dedup-max-rows", "1000")
+    scene.server("dedup", *dedup, expect=["DoublesLand"], act=sends(scene, many))
+    if slowly is not None:
+        flags = ("--roll-age", "1h", "--journal-compression=false", "--journal-segment", "2MiB")
+        server = scene.server("start", *flags, expect=["StartSlow"])
+        for number in range(20):
+            assert server.put(document(f"s{number}", city="x" * 600_000)).status == 200
+        server.kill()
+        forget(server.state.rglob("*.seg"))
+        server.process = Process(slowly(server.command()), scene.folder / "start.log", server.environment())
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """The Prometheus and the scenes, once every alert has fired that is to, and a little after."""
+    folder = tmp_path_factory.mktemp("alerts")
+    rules = prometheus.hastened(RULES.read_text(), FACTOR)
+    with contextlib.ExitStack() as stack:
+        watcher, scene = Prometheus(folder / "prometheus", rules), Scene(folder)
+        stack.callback(watcher.close)
+        store = stores.start_seaweedfs(folder / "weed")
+        stack.callback(store.close)
+        stack.callback(scene.end)
+        slowly = stack.enter_context(slow_reads(folder, 400_000))
+        build(scene, store, slowly)
+        # Nothing is scraped yet.
+        wait_until(lambda: watcher.fired() == {None: {"SessionlakeAbsent"}}, 30, "the alert of no target", 0.3)
+        watcher.target(scene.targets())
+        wait_until(lambda: len(watcher.query("up == 1")) == len(scene.servers), 20, "all are scraped", 0.2)
+        store.pause()
+        stack.callback(store.resume)
+        scene.act()
+        missing = scene.expected
+        deadline = time.monotonic() + 60
+        while missing and time.monotonic() < deadline:
+            time.sleep(0.5)
+            fired = watcher.fired()
+            missing = {name: alerts - fired.get(name, set()) for name, alerts in scene.expected.items()}
+            missing = {name: alerts for name, alerts in missing.items() if alerts}
+        time.sleep(3)
+        yield watcher, scene
+
+
+def test_each_alert_fires_by_its_condition_and_no_other_with_it(watched):
+    watcher, scene = watched
+    fired = watcher.fired()
+    assert fired.pop(None) == {"SessionlakeAbsent"}
+    for name, server in scene.servers.items():
+        print(name, fired.get(name), server.process.tail(300) if fired.get(name, set()) != scene.expected[name] else "")
+    assert fired == {name: alerts for name, alerts in scene.expected.items() if alerts}
+    all_alerts, shown = set(ALERT.findall(RULES.read_text())), set().union(*scene.expected.values(), {"SessionlakeAbsent"})
+    left_out = {"SessionlakeStartSlow"} - shown
+    assert all_alerts - shown == NOT_BROUGHT_ABOUT | left_out
+    # What people read is whole.
+    for alert in watcher.api("alerts")["alerts"]:
+        texts = alert["annotations"]
+        assert set(texts) == {"summary", "description", "runbook_url"}
+        assert not any("error" in text and "template" in text or "no value" in text for text in texts.values()), texts
+        assert alert["labels"]["severity"] in ("critical", "warning")
