@@ -166,21 +166,20 @@ def build(scene, store, slowly):
     scene.server("reload", "--config", config, expect=["ReloadFailed"], act=reload)
 
     def crowded(server):
-        """Two bodies that do not end have what one peer may have of the memory for bodies."""
-        two = [half_a_head(scene, server, 33_000_000) for _ in range(2)]
-        for connection in two:
-            connection.sendall(b" " * 32_900_000)
+        """Bodies that come byte by byte hold all connections, and others wait for one for 5 s."""
+        slow = [half_a_head(scene, server, 100_000) for _ in range(16)]
 
         def one(name):
             with contextlib.suppress(OSError, http.client.HTTPException):
-                server.put(b" " * 3_000_000 + body(name))
+                server.put(body(name))
 
         for number in scene.each(0.5):
             threading.Thread(target=one, args=(f"s{number}",), daemon=True).start()
-            for connection in two:
-                connection.sendall(b" ")
+            for connection in slow:
+                connection.sendall(b"x")
 
-    scene.server("crowd", *quick, "--body-timeout", "10min", expect=["RefusesBodies"], act=crowded)
+    crowd = (*quick, "--max-connections", "16", "--body-timeout", "10min")
+    scene.server("crowd", *crowd, expect=["RefusesBodies"], act=crowded)
 
     def slow_sender(server):
         def one(name):
