@@ -301,6 +301,7 @@ def watched(tmp_path_factory):
         yield watcher, scene
 
 
+@pytest.mark.alone
 def test_each_alert_fires_by_its_condition_and_no_other_with_it(watched):
     watcher, scene = watched
     fired = watcher.fired()
