@@ -3,6 +3,7 @@ brought about. Its alert fires there, and no other. Lengths of time in the rules
 
 import contextlib
 import http.client
+import math
 import os
 import re
 import resource
@@ -15,7 +16,7 @@ import time
 
 import pytest
 from conftest import need
-from harness import place, prometheus, stores
+from harness import dashboard, place, prometheus, stores
 from harness.documents import body, document
 from harness.lake import Lake
 from harness.process import Process, wait_until
@@ -62,6 +63,44 @@ def test_each_alert_has_its_section(folder):
     assert headings == alerts
     links = re.findall(r"^ +runbook_url: docs/alerts\.md#(\w+)$", RULES.read_text(), re.MULTILINE)
     assert links == [alert.lower() for alert in alerts]
+
+
+def test_names_of_metrics_and_labels_are_documented():
+    """Every name in a rule or a query of the dashboard is one of docs/metrics.md, with such labels."""
+    rows = re.findall(r"^\| `(\w+)` \| (\w+)[^|]*\|(.*)\|$", (place.ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
+    known = {name + end for name, kind, _ in rows for end in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))}
+    labels = {"job", "instance", "le", "alertname"}.union(*(re.findall(r"`(\w+)`", rest) for _, _, rest in rows))
+    texts = [RULES.read_text(), RULES.with_name("sessionlake.rules_test.yml").read_text()]
+    board = dashboard.load()
+    texts += [query for _, query in dashboard.queries(board)] + [series for _, series, _ in dashboard.variables(board)]
+    for text in texts:
+        names = set(re.findall(r"\b(?:sessionlake|process)_\w+", text))
+        names -= {"sessionlake_rules"}
+        assert names <= known, names - known
+        for used in re.findall(r"\b(?:sessionlake|process)_\w+\{([^}]*)\}", text):
+            found = set(re.findall(r"(\w+)(?:=|!)", used))
+            assert found <= labels, found - labels
+
+
+def test_the_dashboard_is_one_of_grafana():
+    board = dashboard.load()
+    assert board["schemaVersion"] == 39 and board["uid"] == "sessionlake"
+    names = [one["name"] for one in board["templating"]["list"]]
+    assert names == ["datasource", "job", "instance", "endpoint", "table"]
+    panels = dashboard.panels(board)
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids) and not dashboard.overlaps(board)
+    titles = [panel["title"] for panel in panels]
+    assert len(set(titles)) == len(titles), "two panels of one title"
+    queries = [query for _, query in dashboard.queries(board)]
+    assert len(set(queries)) == len(queries), "two panels with the same"
+    rows = [panel["title"] for panel in board["panels"] if panel["type"] == "row"]
+    assert len(rows) == 7 and board["panels"][0]["type"] == "row"
+    for panel in panels:
+        assert panel["type"] in ("stat", "timeseries") and panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        sources = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
+        assert all(one == {"type": "prometheus", "uid": "${datasource}"} for one in sources), panel["title"]
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
 
 
 class Scene:
@@ -318,3 +357,20 @@ def test_each_alert_fires_by_its_condition_and_no_other_with_it(watched):
         assert set(texts) == {"summary", "description", "runbook_url"}
         assert not any("error" in text and "template" in text or "no value" in text for text in texts.values()), texts
         assert alert["labels"]["severity"] in ("critical", "warning")
+
+
+@pytest.mark.alone
+def test_every_query_of_the_dashboard_has_an_answer(watched):
+    """Each is parsed, and has figures: of all that it shows there was some."""
+    watcher, _ = watched
+    board, now, without = dashboard.load(), time.time(), []
+    for title, query in dashboard.queries(board):
+        text = dashboard.filled(query)
+        data = watcher.api("query_range", query=text, start=now - 60, end=now, step=2)
+        values = [float(value) for series in data["result"] for _, value in series["values"]]
+        if not any(math.isfinite(value) for value in values):
+            without.append((title, text))
+    for name, series, label in dashboard.variables(board):
+        if not watcher.query(f"count by ({label}) ({dashboard.filled(series)})"):
+            without.append((name, series))
+    assert not without
