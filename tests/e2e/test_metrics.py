@@ -73,7 +73,18 @@ def check_histogram(name, samples):
 
 def documented():
     text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
-    return set(re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE))
+    return set(re.findall(r"^\| `((?:sessionlake|process)_\w+)` \|", text, re.MULTILINE))
+
+
+def documented_values():
+    """The values of labels that docs/metrics.md lists, with `*` for those of the configuration: {label: values}."""
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    section = text.split("## Values of labels", 1)[1].split("\n## ", 1)[0]
+    found = {}
+    for label, values in re.findall(r"^\| (`[^|]*) \|[^|]*\| (.*) \|$", section, re.MULTILINE):
+        for name in re.findall(r"`(\w+)`", label):
+            found.setdefault(name, set()).update(re.findall(r"`([\w ]+)`", values))
+    return found
 
 
 def test_a_scrape_under_load_is_well_formed_and_has_every_series(make_server, local_lake):
@@ -83,6 +94,11 @@ def test_a_scrape_under_load_is_well_formed_and_has_every_series(make_server, lo
         assert promtool("check", "metrics", stdin=text) == (0, "")
     first, kinds = parse(text)
     assert set(kinds) == documented(), set(kinds) ^ documented()
+    listed = documented_values()
+    for name, series in first.items():
+        for key, value in (pair for labels in series for pair in labels):
+            if name != "sessionlake_rejects_total" and key in listed and key not in ("table", "field"):
+                assert value in listed[key], f"{name}: {key}={value} is not in docs/metrics.md"
     for name in ("rejects_total", "requests_refused_total", "rolls_total", "store_requests_total"):
         values = first[f"sessionlake_{name}"]
         assert len(values) > 5, (name, values)

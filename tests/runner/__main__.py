@@ -33,6 +33,7 @@ What to run (everything if nothing is said):
   tests/run growth [ARG...] build, then how cost grows with documents, partitions, connections
   tests/run receipts [ARG...] build, then verify and inspect a lake of a million receipts
   tests/run serving [ARG...] build, then serve under load, with the journal compressed and not
+  tests/run watching [ARG...] build, then what scrapes and the open status page cost
   tests/run soak [ARG...]   build, then the long searches: kills under load, store away, and a
                             million steps each of the unit tests' searches on broken disks and stores
   tests/run trino [ARG...]  build, then read plain, Delta and Iceberg tables with Trino (Java 24 or newer)
@@ -342,7 +343,7 @@ def only_one_run():
     return lock
 
 
-WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "receipts", "shapes", "trino", "install"]
+WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "watching", "receipts", "shapes", "trino", "install"]
 
 
 def arguments():
@@ -363,7 +364,7 @@ def main():
     lock = only_one_run()
     started = time.monotonic()
     tally = Tally()
-    if options.what in ("peers", "growth", "serving", "receipts", "shapes"):
+    if options.what in ("peers", "growth", "serving", "watching", "receipts", "shapes"):
         if options.what == "shapes":
             shapes(tally, more)
         else:
