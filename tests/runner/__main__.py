@@ -189,8 +189,9 @@ RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) igno
 FAILED_TEST = re.compile(r"^test (.+) \.\.\. FAILED$", re.MULTILINE)
 
 
-# The crate's unit tests take half as long to build by this as by optimizing them as the program is.
-SOON_BUILT = ["--config", "profile.release.package.sessionlake.opt-level=1"]
+# The crate's unit tests take a fifth of the time to build by this, over dependencies that are optimized as the
+# program's are: 84 CPU seconds, where level 1 takes more than 600. They run for 4 CPU minutes.
+SOON_BUILT = ["--config", "profile.release.package.sessionlake.opt-level=0"]
 
 
 def unit_tests(tally):
