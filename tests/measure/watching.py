@@ -1,9 +1,9 @@
 """What it costs to watch a server: scrapes under full load and the open status page.
 
-    tests/run watching [--rounds 5] [--seconds 20] [--polls 200]
+    tests/run watching [--rounds 5] [--seconds 20] [--every 1] [--polls 200]
 
 `simulate` is the client, over 8 connections as fast as it goes, on the same machine; rounds without scrapes
-and with one each second in turn. CPU seconds are of the server alone, from its start until all has landed, by GB
+and with one each second (`--every`) in turn. CPU seconds are of the server alone, from its start until all has landed, by GB
 received: unlike MB/s they hardly depend on what else the machine does. Then, on a server that gets 5 MB/s, CPU
 seconds of a scrape and of a poll of the status page, by many of them, one after the other, and those that the
 server takes in the same time without them.
@@ -68,14 +68,14 @@ def sent_mb(client):
     return float(found[1])
 
 
-def round_of(folder, seconds, scraped):
+def round_of(folder, seconds, scraped, every=1):
     """CPU seconds for a GB, MB/s, and the seconds of each scrape."""
     server = start(folder)
     ending, took = threading.Event(), []
 
     def scrape():
         get = Get(server.port)
-        while not ending.wait(1):
+        while not ending.wait(every):
             took.append(get("/metrics")[1])
 
     thread = threading.Thread(target=scrape, daemon=True)
@@ -116,6 +116,7 @@ def main():
     parser.add_argument("--binary", default=ROOT / "target/release/sessionlake")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--every", type=float, default=1, help="seconds between scrapes")
     parser.add_argument("--polls", type=int, default=200)
     options = parser.parse_args()
     os.environ.setdefault("SESSIONLAKE_TEST_BIN", str(options.binary))
@@ -124,12 +125,12 @@ def main():
         costs, rates, took = {False: [], True: []}, {False: [], True: []}, []
         for number in range(options.rounds):
             for scraped in (False, True) if number % 2 == 0 else (True, False):
-                cost, rate, scrapes = round_of(folder / f"{number}-{scraped}", options.seconds, scraped)
+                cost, rate, scrapes = round_of(folder / f"{number}-{scraped}", options.seconds, scraped, options.every)
                 costs[scraped].append(cost)
                 rates[scraped].append(rate)
                 took += scrapes
         for scraped in (False, True):
-            print(f"scraped each second: {scraped}")
+            print("with scrapes" if scraped else "without scrapes")
             print(f"  MB/s {figures(rates[scraped], '.0f')}, CPU s/GB {figures(costs[scraped], '.3f')}", flush=True)
         ratios = [with_ / without for with_, without in zip(costs[True], costs[False], strict=True)]
         print(f"CPU with scrapes, by that without, round by round: {figures(ratios, '.3f')}")
