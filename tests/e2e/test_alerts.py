@@ -29,6 +29,7 @@ FACTOR = 60
 # Alerts whose condition takes a defect of the program, or a million bodies in ten minutes. promtool shows them firing.
 NOT_BROUGHT_ABOUT = {"SessionlakeBodySetAside", "SessionlakeRetriesForgotten"}
 ALERT = re.compile(r"^ +- alert: (\w+)$", re.MULTILINE)
+SHOWN = re.compile(r"status page  http://127\.0\.0\.1:(\d+)/")
 FAR_MS = 4_000_000_000_000
 
 
@@ -122,7 +123,12 @@ class Scene:
         return server
 
     def targets(self):
-        return [(name, server.scheme, server.port) for name, server in self.servers.items()]
+        """Where to scrape: the listener of operators, if there is one, which a crowd of senders leaves alone."""
+        found = []
+        for name, server in self.servers.items():
+            shown = SHOWN.search(server.process.output())
+            found.append((name, server.scheme, int(shown[1]) if shown else server.port))
+        return found
 
     def act(self):
         for thread in self.acts:
@@ -217,7 +223,7 @@ def build(scene, store, slowly):
             for connection in slow:
                 connection.sendall(b"x")
 
-    crowd = (*quick, "--max-connections", "16", "--body-timeout", "10min")
+    crowd = (*quick, "--max-connections", "16", "--body-timeout", "10min", "--status-listen", "127.0.0.1:0")
     scene.server("crowd", *crowd, expect=["RefusesBodies"], act=crowded)
 
     def slow_sender(server):
@@ -243,7 +249,7 @@ def build(scene, store, slowly):
         scene.server(f"days{days}", "--tls-cert", certificate[0], "--tls-key", certificate[1], expect=[alert])
 
     def few_files(server):
-        most = len(os.listdir(f"/proc/{server.pid}/fd")) + 2
+        most = len(os.listdir(f"/proc/{server.pid}/fd")) + 3
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (most, most))
 
     scene.server("files", expect=["FilesShort"], act=few_files)
