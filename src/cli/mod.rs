@@ -10,6 +10,7 @@ mod cert;
 mod check;
 mod check_report;
 mod check_tables;
+mod completions;
 mod convert;
 mod created;
 mod error_report;
@@ -24,6 +25,7 @@ mod ledger;
 mod listen;
 mod log_level;
 mod log_writer;
+mod man;
 mod notify;
 mod out;
 mod passwd;
@@ -152,6 +154,8 @@ enum Command {
     Cert(cert::Args),
     Unseal(unseal::Args),
     Rescue(rescue::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     /// Print the configuration reference, for its page and the example file, or that of the metrics.
     #[command(hide = true)]
     ConfigReference {
@@ -247,6 +251,8 @@ where
         Command::Cert(args) => cert::run(&args),
         Command::Unseal(args) => unseal::run(&args),
         Command::Rescue(args) => rescue::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::ConfigReference { metrics: true, .. } => out::print(&metrics::reference_page()),
         Command::ConfigReference { example: true, .. } => out::print(&reference::example()),
         Command::ConfigReference { .. } => out::print(&reference::markdown()),

@@ -37,6 +37,7 @@ What to run (everything if nothing is said):
   tests/run soak [ARG...]   build, then the long searches: kills under load, store away, and a
                             million steps each of the unit tests' searches on broken disks and stores
   tests/run trino [ARG...]  build, then read plain, Delta and Iceberg tables with Trino (Java 24 or newer)
+  tests/run packages [ARG...] build, then install and run the packages, the image and the chart
   tests/run shapes [MINUTES] build, then search for small bodies that cost much, for an hour
   tests/run install         only install what the tests need
 
@@ -310,7 +311,7 @@ def left_out(quick, parts):
     """What end-to-end tests cannot use here, and why: {"spark": reason, "minio": reason,
     "catalog": reason}."""
     if quick:
-        return dict.fromkeys(("spark", "minio", "catalog"), "left out by --quick")
+        return dict.fromkeys(("spark", "minio", "catalog", "debian", "nfpm"), "left out by --quick")
     reasons = {}
     for part in parts:
         if part.state != "ok":
@@ -344,7 +345,7 @@ def only_one_run():
     return lock
 
 
-WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "watching", "receipts", "shapes", "trino", "install"]
+WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "watching", "receipts", "shapes", "trino", "packages", "install"]
 
 
 def arguments():
@@ -375,7 +376,7 @@ def main():
         sys.exit(code)
     installation = None
     if options.what != "unit":
-        installation = install.Installation(options.quick, options.what == "trino")
+        installation = install.Installation(options.quick, options.what)
         installation.start()
     if options.what == "all":
         cargo_check(tally, "cargo fmt --check", "fmt", ["cargo", "fmt", "--check"])
@@ -387,7 +388,7 @@ def main():
         )
         cargo_check(tally, "cargo deny check", "deny", ["cargo", "deny", "check"])
         cargo_check(tally, "cargo audit", "audit", ["cargo", "audit"])
-    binary = build(tally) if options.what in ("all", "e2e", "perf", "soak", "trino") else None
+    binary = build(tally) if options.what in ("all", "e2e", "perf", "soak", "trino", "packages") else None
     if options.what == "unit" and more:
         unit(tally, more)
     elif options.what in ("all", "unit"):
@@ -427,10 +428,10 @@ def end_to_end(tally, options, binary, parts, more):
         tally.check("end-to-end tests", False, "their Python environment could not be installed")
         return
     of = (tally, binary, options.quick, parts)
-    if options.what in ("perf", "soak", "trino"):
+    if options.what in ("perf", "soak", "trino", "packages"):
         pytest(options.what, *of, ["-m", options.what, "-s", *more])
         return
-    usual, before = "not perf and not soak and not trino", tally.count()
+    usual, before = "not perf and not soak and not trino and not packages", tally.count()
     pytest("end-to-end tests", *of, ["-m", f"{usual} and not alone", *SIDE_BY_SIDE, *more])
     # They say how soon answers come.
     pytest("end-to-end tests that run alone", *of, ["-m", f"{usual} and alone", *more])

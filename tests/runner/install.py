@@ -26,6 +26,13 @@ MINIO = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 TRINO = "io.trino:trino-server:476:tar.gz"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 
+# The package manager's own: a booted Debian for the deb, containers for the image, what checks packages.
+DEBIAN = ["mmdebstrap", "systemd-container", "buildah", "podman", "runc", "lintian", "rpm"]
+NFPM = "github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2"
+HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
+# What a machine has where packages are installed.
+IN_ROOT = "systemd,systemd-sysv,dbus,curl,sudo,ca-certificates,libgcc-s1"
+
 CLIENTS = ("elasticsearch-8", "elasticsearch-9")
 
 LIMIT_S = 20 * 60
@@ -211,14 +218,59 @@ def _prometheus(call):
     shutil.rmtree(package)
 
 
+def _debian(call):
+    """Programs from the package manager, and the Debian that the tests boot. 80 + 70 s."""
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # Of another run in another clone: one has the package manager at a time.
+    apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=600"]
+    call([*apt, "update"])
+    call([*apt, "install", "-y", "--no-install-recommends", *DEBIAN], env=env)
+    root = CACHE / "debian-root"
+    shutil.rmtree(root, ignore_errors=True)
+    call(["nice", "mmdebstrap", "--quiet", "--variant=minbase", f"--include={IN_ROOT}", "bookworm", root])
+
+
+def _has_no_containers():
+    """Why this machine cannot boot a system in namespaces, or None."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        return "only root on Linux installs packages and boots a system in a container"
+    unshare = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork", "true"]
+    if subprocess.run(unshare, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
+        return "this machine gives no namespaces"
+    return None
+
+
+def _go(module):
+    env = {**os.environ, "GOBIN": str(CACHE / "bin")}
+    return lambda call: call(["nice", "go", "install", "-ldflags=-s -w", module], env=env, cwd=CACHE)
+
+
+def packages(long):
+    """What the tests of the packages need; with `long`, of the chart too."""
+    go = {"go": "it is built with `go install`"}
+    found = [
+        Part("debian", {"apt-get": "tests of the deb run on Debian"}, lambda: [*DEBIAN, IN_ROOT], _debian, _has_no_containers),
+        Part("nfpm", go, lambda: [NFPM, _version("go", "version")], _go(NFPM)),
+    ]  # fmt: skip
+    if long:
+        needs = ["requirements-packages.txt"]
+        venv = CACHE / "packages"
+        found += [
+            Part("helm", go, lambda: [HELM, _version("go", "version")], _go(HELM)),
+            Part("packages", {}, _python_from(needs, venv), _python(needs, venv)),
+        ]
+    return found
+
+
 def peers():
     """What `tests/run peers` compares with, apart from what the tests need."""
     needs = ["measure/requirements.txt"]
     return Part("peers", {}, _python_from(needs, PEERS), _python(needs, PEERS))
 
 
-def parts(quick, trino=False):
-    """What to install: with `quick`, no Spark, no MinIO, and no catalog in Java; Trino on demand."""
+def parts(quick, what="all"):
+    """What to install: with `quick`, no Spark, no MinIO, no catalog in Java, no packages; Trino and the tools of
+    the chart on demand."""
     plain = ["requirements.txt"]
     python = Part("python", {}, _python_from(plain), _python(plain))
     clients = [_elasticsearch(8), _elasticsearch(9)]
@@ -259,7 +311,8 @@ def parts(quick, trino=False):
     debian = {"apt-get": "Prometheus comes from Debian", "dpkg-deb": "Prometheus comes from Debian"}
     system = lambda: [Path("/etc/os-release").read_text(), "prometheus, promtool"]
     found.append(Part("prometheus", debian, system, _prometheus, _has_no_prometheus))
-    if trino:
+    found += packages(what == "packages")
+    if what == "trino":
         needs = {"mvn": "Maven brings Trino", "tar": "Trino's package is one of tar"}
         found.append(Part("trino", needs, lambda: [TRINO], _trino))
     return found
@@ -268,14 +321,17 @@ def parts(quick, trino=False):
 class Installation:
     """The parts being installed behind the back of the cargo steps."""
 
-    def __init__(self, quick, trino=False):
-        self.parts = parts(quick, trino)
+    def __init__(self, quick, what="all"):
+        self.parts = parts(quick, what)
         by_name = {part.name: part for part in self.parts}
         # One environment: what shares it goes one after the other.
         lanes = [[part for part in self.parts if part.name in ("python", "spark")]]
         # One after the other: both fill Maven's own store.
         lanes += [[part for part in self.parts if part.name in ("jars", "catalog", "trino")]]
-        lanes += [[by_name[name]] for name in ("minio", "prometheus", *CLIENTS) if name in by_name]
+        # One after the other: both ask the package manager.
+        lanes += [[part for part in self.parts if part.name in ("prometheus", "debian")]]
+        lanes += [[part for part in self.parts if part.name in ("minio", "nfpm", "helm")]]
+        lanes += [[by_name[name]] for name in ("packages", *CLIENTS) if name in by_name]
         self.threads = [
             threading.Thread(target=lambda lane=lane: [part.run() for part in lane], daemon=True)
             for lane in lanes

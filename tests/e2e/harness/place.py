@@ -24,7 +24,7 @@ def binary():
 
 
 def left_out(what):
-    """Why `what` ("spark", "minio", "catalog", "prometheus") cannot be used in this run, or None."""
+    """Why `what` ("spark", "minio", "catalog", "prometheus", "debian", "nfpm", …) cannot be used in this run, or None."""
     reason = json.loads(os.environ.get("SESSIONLAKE_TEST_LEFT_OUT", "{}")).get(what)
     there = {
         "minio": CACHE / "bin/minio",
@@ -32,6 +32,10 @@ def left_out(what):
         "catalog": CACHE / "catalog/classes",
         "trino": CACHE / "trino",
         "prometheus": CACHE / "prometheus",
+        "debian": CACHE / "debian-root/usr/bin/systemctl",
+        "nfpm": CACHE / "bin/nfpm",
+        "helm": CACHE / "bin/helm",
+        "packages": CACHE / "packages/bin/hadolint",
     }[what]
     if reason is None and not there.exists():
         reason = "not installed (tests/run installs it)"
