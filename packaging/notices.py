@@ -56,3 +56,7 @@ def text():
                 of.append(name)
     parts = sorted(by_text.values(), key=lambda part: part[1])
     return HEAD + "".join(lines) + "".join(f"\n---\n\n{', '.join(of)}:\n\n{one}\n" for one, of in parts)
+
+
+if __name__ == "__main__":
+    print(text(), end="")

@@ -431,7 +431,7 @@ def end_to_end(tally, options, binary, parts, more):
     if options.what in ("perf", "soak", "trino", "packages"):
         pytest(options.what, *of, ["-m", options.what, "-s", *more])
         return
-    usual, before = "not perf and not soak and not trino and not packages", tally.count()
+    usual, before = "not perf and not soak and not trino and not long", tally.count()
     pytest("end-to-end tests", *of, ["-m", f"{usual} and not alone", *SIDE_BY_SIDE, *more])
     # They say how soon answers come.
     pytest("end-to-end tests that run alone", *of, ["-m", f"{usual} and alone", *more])

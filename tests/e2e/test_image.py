@@ -1,0 +1,82 @@
+"""The image: made from the program under test by buildah, run by podman. What a reader types is taken from
+docs/installing.md."""
+
+import json
+import subprocess
+
+import pytest
+from harness import place
+from harness.containers import Containers
+from test_first_look import port_3000  # noqa: F401
+from test_packages import kinds, need, version
+
+pytestmark = [pytest.mark.packages, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def docker(tmp_path_factory):
+    need("debian")
+    containers = Containers(tmp_path_factory.mktemp("containers"))
+    try:
+        containers.build(f"sessionlake:{version()}")
+        yield containers
+    finally:
+        containers.close()
+
+
+@pytest.fixture
+def image():
+    return f"sessionlake:{version()}"
+
+
+def test_from_the_image_to_a_landed_session_by_the_steps_of_the_page(docker, folder, port_3000):  # noqa: F811
+    first, second = kinds()["image"]
+    told = docker.run(first, cwd=folder)
+    assert '"status":"OK","lines":1' in told and "\nready\n" in f"\n{told}", told
+    docker.run("docker healthcheck run sessionlake")
+    told = docker.run(second, cwd=folder)
+    assert "user_sessions" in told and " 1 " in told, told
+    state = json.loads(docker.run("docker inspect sessionlake"))[0]["State"]
+    assert state["ExitCode"] == 0, "a stop in order"
+
+
+def test_it_refuses_to_listen_to_others_without_tls_and_credentials(docker, image):
+    told = docker.run(f"docker run --rm {image}", expect=2)
+    assert "tls_cert, tls_key, credentials" in told
+
+
+def test_it_runs_with_nothing_but_its_volume(docker, image, folder, port_3000):  # noqa: F811
+    """Any user, no capability, nothing that can be written but the volume, 512 MiB: and it takes sessions."""
+    bare = "--read-only --read-only-tmpfs=false --cap-drop ALL --security-opt no-new-privileges --user 12345:0 -m 512m"
+    docker.run(f"docker run -d --name bare {bare} -v bare:/var/lib/sessionlake -e SESSIONLAKE_LISTEN=127.0.0.1:3000 {image}")
+    told = docker.run(
+        f"{place.binary()} simulate --seed 5 --sessions 3000 --tries 20 --pause 200ms --ledger ledger && "
+        "docker stop --time 60 bare && docker logs bare",
+        cwd=folder,
+    )
+    assert "below 512 MiB" not in told and "warning" not in told, told
+    told = docker.run(f"docker run --rm {bare} -v bare:/var/lib/sessionlake -v {folder}:/in:ro {image} verify --ledger /in/ledger")
+    assert "accounted for" in told, told
+    inside = docker.run(f"docker run --rm {bare} -v bare:/var/lib/sessionlake {image} inspect")
+    assert "user_sessions" in inside
+
+
+def test_it_has_the_certificates_of_public_authorities_and_the_names_of_its_packages(docker, image, folder):
+    docker.run(f"docker create --name files {image} && docker export files | tar -x -C {folder}")
+    certificates = (folder / "etc/ssl/certs/ca-certificates.crt").read_text().count("BEGIN CERTIFICATE")
+    assert certificates > 100
+    assert {"libc6", "libgcc-s1", "ca-certificates"} <= {path.name for path in (folder / "var/lib/dpkg/status.d").iterdir()}
+    # No shell, nothing to run but the program (and the loader that starts it).
+    assert [path.name for path in (folder / "usr/bin").iterdir()] == ["sessionlake"]
+    assert not (folder / "bin").exists() or not list((folder / "bin").iterdir())
+    assert (folder / "usr/share/doc/sessionlake/THIRD-PARTY.md").stat().st_size > 100_000
+
+
+@pytest.mark.long
+def test_the_recipe_has_no_finding_and_the_image_is_the_same_the_second_time(docker, image, folder):
+    need("packages")
+    hadolint = place.CACHE / "packages/bin/hadolint"
+    subprocess.run([hadolint, place.ROOT / "packaging/image/Containerfile"], check=True)
+    digest = "docker inspect --format '{{{{.RootFS.Layers}}}}' {}"
+    docker.build("again:1")
+    assert docker.run(digest.format("again:1")) == docker.run(digest.format(image))
