@@ -134,7 +134,7 @@ def test_lintian_finds_no_error_in_the_deb(made):
     need("debian")
     [deb] = made.glob("*.deb")
     done = subprocess.run(
-        ["lintian", "--allow-root", "--fail-on", "error", "--no-tag-display-limit", deb],
+        ["lintian", "--allow-root", "--fail-on", "error", deb],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0 and "\nE: " not in f"\n{done.stdout}", done.stdout + done.stderr
@@ -153,7 +153,7 @@ def test_from_the_deb_to_a_landed_session_by_the_steps_of_the_page(machine):
     told = machine.run(steps[0])
     assert "sessionlake is not started" in told and '"status":"OK","lines":1' in told, told
     told = machine.run(steps[1])
-    assert re.search(r"user_sessions\D+1\b", told) and rows(machine) == 1, told
+    assert "1 table, 1 file, 1 row" in told and rows(machine) == 1, told
     assert "takes bodies" in machine.run("systemctl status sessionlake")
     assert machine.run("stat -c '%U %G %a' /etc/sessionlake/sessionlake.toml").split() == ["root", "sessionlake", "640"]
     assert machine.run("stat -c '%U %a' /var/lib/sessionlake").split() == ["sessionlake", "750"]
@@ -171,33 +171,33 @@ def test_from_the_deb_to_a_landed_session_by_the_steps_of_the_page(machine):
 
 
 def sending(machine, ledger, what):
-    """Sends for as long as `what` takes, to be sure that it is under load; then all has to be there, once."""
-    send = "sessionlake simulate --quiet --seed {0} --duration 5s --tries 30 --pause 100ms --ledger /tmp/{1}"
-    sender = machine.start(send.format(len(ledger) * 1000 + ord(ledger[0]), ledger))
-    wait_until(lambda: (machine.root / f"tmp/{ledger}").exists(), 20, "nothing was acknowledged")
+    """Sends while `what` is done. Returns how many sessions were acknowledged; all others count as well as lost."""
+    before = rows(machine)
+    sender = machine.start(
+        f"sessionlake simulate --quiet --seed {len(ledger)} --duration 12s --rate 400/s --tries 30 --pause 100ms "
+        f"--ledger {ledger}"
+    )
+    acknowledged = machine.root / "packages" / ledger
+    wait_until(lambda: acknowledged.exists() and acknowledged.stat().st_size, 20, "nothing was acknowledged")
     what()
+    assert sender.poll() is None, "it was to be under load"
     told, _ = sender.communicate(timeout=100)
     assert sender.returncode == 0, told
-    machine.run("systemctl restart sessionlake")
-    told = machine.run(f"cp /tmp/{ledger} /packages/ledger; sessionlake verify --lake /var/lib/sessionlake/lake", expect=None)
-    ids = [line for line in (machine.root / f"tmp/{ledger}").read_text().splitlines() if line]
-    assert len(ids) > 100
-    return ids
+    machine.run("systemctl restart sessionlake; sudo -u sessionlake sessionlake verify /var/lib/sessionlake/lake")
+    sent = len(acknowledged.read_text().split())
+    assert sent > 1000 and rows(machine) - before == sent
 
 
 def test_restarts_and_stops_under_load_lose_nothing(machine):
-    before = rows(machine)
-
     def restarts():
         machine.run("systemctl restart sessionlake")
         machine.run("systemctl stop sessionlake; sleep 0.3; systemctl start sessionlake")
 
-    ids = sending(machine, "restarts", restarts)
-    assert rows(machine) - before == len(ids)
+    sending(machine, "restarts", restarts)
 
 
 def test_a_downgrade_and_an_upgrade_under_load_keep_data_and_settings(machine):
-    before, settings = rows(machine), machine.run("cat /etc/sessionlake/sessionlake.toml")
+    settings = machine.run("cat /etc/sessionlake/sessionlake.toml")
     [down] = kinds()["deb downgrade"]
     up = kinds()["deb"][0].splitlines()[0]
 
@@ -210,8 +210,7 @@ def test_a_downgrade_and_an_upgrade_under_load_keep_data_and_settings(machine):
         assert "0.0.9" not in machine.run("dpkg-query -W sessionlake")
         assert len({first, second, pid(machine)}) == 3, "an installation restarts what runs"
 
-    ids = sending(machine, "changes", changes)
-    assert rows(machine) - before == len(ids)
+    sending(machine, "changes", changes)
     assert machine.run("cat /etc/sessionlake/sessionlake.toml") == settings and 'log = "debug"' in settings
     assert machine.run("systemctl is-active sessionlake").strip() == "active"
 
@@ -245,7 +244,8 @@ def test_a_purge_leaves_the_lake_and_the_rpm_goes_on_with_it(machine, made):
     install = ["rpm", "--root", machine.root, "--nodeps"]
     subprocess.run([*install, "-i", rpm], check=True, capture_output=True, text=True)
     machine.run("systemctl daemon-reload; systemctl enable --now sessionlake; sessionlake health --ready")
-    machine.run(kinds()["deb"][0].split("--ready\n")[1])
+    # Another session: the same body within ten minutes is a retry.
+    machine.run(kinds()["deb"][0].split("--ready\n")[1].replace("my-first", "by-rpm"))
     machine.run("systemctl restart sessionlake")
     assert rows(machine) == before + 1
     machine.run("systemctl disable --now sessionlake")

@@ -31,7 +31,7 @@ DEBIAN = ["mmdebstrap", "systemd-container", "buildah", "podman", "runc", "linti
 NFPM = "github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2"
 HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
 # What a machine has where packages are installed.
-IN_ROOT = "systemd,systemd-sysv,dbus,curl,sudo,ca-certificates,libgcc-s1"
+IN_ROOT = "systemd,systemd-sysv,dbus,curl,sudo,ca-certificates,libgcc-s1,xz-utils"
 
 CLIENTS = ("elasticsearch-8", "elasticsearch-9")
 

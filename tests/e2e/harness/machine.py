@@ -21,6 +21,7 @@ class Machine:
         self.root = Path(folder) / name
         subprocess.run(["cp", "-a", place.CACHE / "debian-root", self.root], check=True)
         (self.root / "etc/hostname").write_text(f"{name}\n")
+        (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost {name}\n::1 localhost\n")
         self.log = Path(folder) / f"{name}.log"
         self.boot()
 
