@@ -19,8 +19,8 @@ from harness.lake import connect
 
 PAGES = sorted(place.ROOT.glob("docs/**/*.md"))
 ALL = [place.ROOT / "README.md", place.ROOT / "CHANGELOG.md", place.ROOT / "tests/data/README.md", *PAGES]
-# Pages whose blocks test_readme.py and test_iceberg.py run, in their own way.
-ELSEWHERE = {"README.md", "delta.md", "iceberg.md", "views.md", "flat-tables.md"}
+# Pages whose blocks test_readme.py, test_iceberg.py, test_packages.py and test_image.py run, in their own way.
+ELSEWHERE = {"README.md", "installing.md", "delta.md", "iceberg.md", "views.md", "flat-tables.md"}
 # Pages that make their lake themselves.
 FROM_NOTHING = {"getting-started.md"}
 

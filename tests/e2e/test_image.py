@@ -2,11 +2,14 @@
 docs/installing.md."""
 
 import json
+import os
+import re
+import shutil
 import subprocess
 
 import pytest
 from harness import place
-from harness.containers import Containers
+from harness.containers import HERE, Containers
 from test_first_look import port_3000  # noqa: F401
 from test_packages import kinds, need, version
 
@@ -80,3 +83,27 @@ def test_the_recipe_has_no_finding_and_the_image_is_the_same_the_second_time(doc
     digest = "docker inspect --format '{{{{.RootFS.Layers}}}}' {}"
     docker.build("again:1")
     assert docker.run(digest.format("again:1")) == docker.run(digest.format(image))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["minio", "seaweedfs"])
+def test_the_steps_of_compose(docker, folder, port_3000, kind):  # noqa: F811
+    """The compose.yaml as it is, by podman-compose, with the stores of the tests as images."""
+    need("packages", *(["minio"] if kind == "minio" else []))
+    docker.build_store(f"store-{kind}", place.CACHE / "bin/minio" if kind == "minio" else place.tool("weed").resolve())
+    shutil.copytree(place.ROOT / "packaging/compose", folder / "compose")
+    at = folder / "compose" / kind
+    (at / "here.yaml").write_text(HERE)
+    docker.env |= {"STORE_IMAGE": f"localhost/store-{kind}", "SESSIONLAKE_VERSION": version()}
+    [steps] = kinds()["compose"]
+    try:
+        told = docker.run(steps, cwd=at, timeout_s=240)
+    except AssertionError:
+        print(docker.run("docker compose logs", cwd=at, expect=None))
+        docker.run("docker compose down", cwd=at, expect=None)
+        raise
+    assert '"status":"OK","lines":1' in told and "1 table, 1 file, 1 row" in told, told
+    # Made and not guessed, for their owner alone, and nowhere in the file that is shared.
+    assert all((at / name).stat().st_mode & 0o077 == 0 for name in (".env", "credentials.toml", "s3.json"))
+    assert re.search(r"STORE_SECRET=[0-9a-f]{40}\n", (at / ".env").read_text())
+    assert os.listdir(place.ROOT / "packaging/compose" / kind) == ["compose.yaml"]

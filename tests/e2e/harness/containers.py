@@ -15,8 +15,26 @@ DOCKER = """#!/bin/bash
 flags=(--runtime runc --cgroup-manager cgroupfs)
 case "$1" in
     run) shift; set -- run --network host --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --pull never "$@" ;;
+    compose)
+        shift
+        printf '#!/bin/bash\nexec podman %s "$@"\n' "${flags[*]}" > "${0%/*}/podman-here"
+        chmod +x "${0%/*}/podman-here"
+        exec COMPOSE --podman-path "${0%/*}/podman-here" --in-pod false -f compose.yaml -f here.yaml "$@" ;;
 esac
 exec podman "${flags[@]}" "$@"
+"""
+
+# What there is not here: a network of containers, and limits above those of the machine.
+HERE = """services:
+  store: {network_mode: host, extra_hosts: ["store:127.0.0.1"], ulimits: {nofile: 4096, nproc: 4096}}
+  receiver: {network_mode: host, extra_hosts: ["store:127.0.0.1"], ulimits: {nofile: 4096, nproc: 4096}}
+"""
+
+# A store of the tests as an image, on the files that the program's own has below it.
+STORE = """FROM scratch
+COPY base/ /
+COPY store /usr/bin/store
+ENTRYPOINT ["/usr/bin/store"]
 """
 
 
@@ -26,7 +44,7 @@ class Containers:
     def __init__(self, folder):
         self.folder = Path(folder)
         (self.folder / "bin").mkdir()
-        (self.folder / "bin/docker").write_text(DOCKER)
+        (self.folder / "bin/docker").write_text(DOCKER.replace("COMPOSE", str(place.CACHE / "packages/bin/podman-compose")))
         (self.folder / "bin/docker").chmod(0o755)
         store = f'[storage]\ndriver = "vfs"\ngraphroot = "{self.folder}/store"\nrunroot = "{self.folder}/run"\n'
         (self.folder / "storage.conf").write_text(store)
@@ -38,6 +56,16 @@ class Containers:
 
     def build(self, name):
         return self.run(f"{place.ROOT}/packaging/image/build {place.binary()} {name}", timeout_s=300)
+
+    def build_store(self, name, program):
+        """An image whose program is `program`."""
+        context = self.folder / name
+        context.mkdir()
+        (context / "Containerfile").write_text(STORE)
+        shutil.copy(program, context / "store")
+        return self.run(
+            f"{place.ROOT}/packaging/image/base {context}/base && buildah bud --quiet --tag {name} {context}", timeout_s=300
+        )
 
     def run(self, text, expect=0, timeout_s=90, cwd=None):
         """What `text` prints, both outputs together."""
