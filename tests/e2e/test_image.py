@@ -27,6 +27,13 @@ def docker(tmp_path_factory):
         containers.close()
 
 
+@pytest.fixture(autouse=True)
+def ended(docker):
+    """Whatever a test has left running."""
+    yield
+    docker.run("docker rm --all --force")
+
+
 @pytest.fixture
 def image():
     return f"sessionlake:{version()}"
@@ -35,11 +42,12 @@ def image():
 def test_from_the_image_to_a_landed_session_by_the_steps_of_the_page(docker, folder, port_3000):  # noqa: F811
     first, second = kinds()["image"]
     told = docker.run(first, cwd=folder)
-    assert '"status":"OK","lines":1' in told and "\nready\n" in f"\n{told}", told
+    assert '"status":"OK","lines":1' in told and told.endswith("ready\n"), told
     docker.run("docker healthcheck run sessionlake")
     told = docker.run(second, cwd=folder)
-    assert "user_sessions" in told and " 1 " in told, told
-    state = json.loads(docker.run("docker inspect sessionlake"))[0]["State"]
+    assert "1 table, 1 file, 1 row" in told, told
+    # The runtime's complaints about a missing systemd come before.
+    state = json.loads(docker.run("docker inspect sessionlake 2> /dev/null"))[0]["State"]
     assert state["ExitCode"] == 0, "a stop in order"
 
 
@@ -54,12 +62,12 @@ def test_it_runs_with_nothing_but_its_volume(docker, image, folder, port_3000): 
     docker.run(f"docker run -d --name bare {bare} -v bare:/var/lib/sessionlake -e SESSIONLAKE_LISTEN=127.0.0.1:3000 {image}")
     told = docker.run(
         f"{place.binary()} simulate --seed 5 --sessions 3000 --tries 20 --pause 200ms --ledger ledger && "
-        "docker stop --time 60 bare && docker logs bare",
+        "chmod a+r ledger && docker stop --time 60 bare && docker logs bare",
         cwd=folder,
     )
     assert "below 512 MiB" not in told and "warning" not in told, told
-    told = docker.run(f"docker run --rm {bare} -v bare:/var/lib/sessionlake -v {folder}:/in:ro {image} verify --ledger /in/ledger")
-    assert "accounted for" in told, told
+    told = docker.run(f"docker run --rm {bare} -v bare:/var/lib/sessionlake -v {folder}/ledger:/ledger:ro {image} verify --ledger /ledger")
+    assert "Every acknowledged session is in the lake once." in told, told
     inside = docker.run(f"docker run --rm {bare} -v bare:/var/lib/sessionlake {image} inspect")
     assert "user_sessions" in inside
 
