@@ -45,6 +45,7 @@ mod settings;
 mod state_dir;
 #[cfg(test)]
 mod tests;
+mod verifying;
 mod visible;
 mod waiting;
 mod watching;

@@ -68,8 +68,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "auth", "commit", "dedup", "http", "intake", "journal", "lake", "privacy", "publish",
-            "roll", "tls",
+            "audit", "auth", "commit", "dedup", "http", "intake", "journal", "lake", "privacy",
+            "publish", "roll", "tls",
         ],
     ),
     // Sources of bodies.

@@ -21,6 +21,26 @@ use crate::table::{Format, Template};
 /// Live files between the thread that reads a log and the task that looks at them.
 const FILES_AHEAD: usize = 1024;
 
+/// The reason that a log was not read, as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LogFailure {
+    /// It is wrong, or of another table.
+    #[error("{0}")]
+    Wrong(String),
+    /// The store or the catalog gave no answer, or what it has cannot be read now.
+    #[error("{0}")]
+    Away(String),
+}
+
+impl From<LogError> for LogFailure {
+    fn from(error: LogError) -> LogFailure {
+        match error {
+            LogError::Refused(why) => LogFailure::Wrong(why),
+            LogError::Unknown(why) => LogFailure::Away(why),
+        }
+    }
+}
+
 /// The logs of a lake's tables.
 #[derive(Clone)]
 pub struct TableLogs {
@@ -69,39 +89,40 @@ impl TableLogs {
     /// Opens the log of `table`, which is of `format`. Returns `None` if there is none yet.
     ///
     /// # Errors
-    /// The reason that it cannot be read, or is of another table than the lake's, as a sentence.
+    /// [`LogFailure`]: it cannot be read, or is of another table than the lake's.
     pub(super) async fn open(
         &self,
         table: &str,
         format: Format,
-    ) -> Result<Option<TableLog>, String> {
+    ) -> Result<Option<TableLog>, LogFailure> {
         let identity = match self.lake.table_identity(table).await {
             Ok(identity) => identity,
-            Err(RecordError::Store(error)) => return Err(error.to_string()),
+            Err(RecordError::Store(error)) => return Err(LogFailure::Away(error.to_string())),
             // `format` tells of it.
             Err(_) => None,
         };
         let known = identity.and_then(|identity| identity.id);
         match (self.open_any(table, format).await?, known) {
-            (Some(log), Some(known)) if known != log.id() => Err(format!(
+            (Some(log), Some(known)) if known != log.id() => Err(LogFailure::Wrong(format!(
                 "another table stands in its place, with the id {}: the lake's has {} ({})",
                 shown(log.id()),
                 shown(&known),
                 names::table_identity(table)
-            )),
-            (None, Some(_)) if format == Format::Iceberg => Err(format!(
+            ))),
+            (None, Some(_)) if format == Format::Iceberg => Err(LogFailure::Wrong(format!(
                 "it is not in the catalog, and was there before ({})",
                 names::table_identity(table)
-            )),
+            ))),
             (log, _) => Ok(log),
         }
     }
 
-    async fn open_any(&self, table: &str, format: Format) -> Result<Option<TableLog>, String> {
+    async fn open_any(&self, table: &str, format: Format) -> Result<Option<TableLog>, LogFailure> {
         let runtime = Handle::current();
         // The library waits for the store on a thread of its own while the runtime's threads read.
         if runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
-            return Err("a log is read by a runtime of several threads alone".to_owned());
+            let why = "a log is read by a runtime of several threads alone".to_owned();
+            return Err(LogFailure::Away(why));
         }
         let (lake, name) = (self.lake.clone(), table.to_owned());
         match format {
@@ -116,17 +137,21 @@ impl TableLogs {
             }
             Format::Iceberg => {
                 let catalog = match &self.catalog {
-                    Some(catalog) => Arc::clone(catalog.as_ref().map_err(Clone::clone)?),
+                    Some(catalog) => {
+                        let catalog = catalog.as_ref();
+                        Arc::clone(catalog.map_err(|why| LogFailure::Away(why.clone()))?)
+                    }
                     None => {
                         let why = "it is an Iceberg table, and its catalog is not known: give the address \
                                    under [catalog], or as SESSIONLAKE_CATALOG_URI";
-                        return Err(why.to_owned());
+                        return Err(LogFailure::Away(why.to_owned()));
                     }
                 };
                 let (schema, partition) = (Arc::<TableSchema>::default(), Template::default());
                 // Neither is asked for by a view.
                 let name = Arc::from(name);
-                let log = IcebergTable::new(&lake, &name, schema, partition, catalog, runtime)?;
+                let log = IcebergTable::new(&lake, &name, schema, partition, catalog, runtime)
+                    .map_err(LogFailure::Wrong)?;
                 let view = blocking(move || log.view()).await?;
                 Ok(view.map(|view| {
                     let (version, marks) = (view.version(), view.marks());
@@ -186,14 +211,14 @@ impl TableLog {
     /// Hands each live file to `each`, in no order. The log is read ahead by a bounded number.
     ///
     /// # Errors
-    /// The reason that it cannot be read; some files were handed over then.
+    /// [`LogFailure`]; some files were handed over then.
     ///
     /// # Cancel safety
     /// Reads only. The thread that reads ends after the part it is at.
     pub(super) async fn each_file<E>(
         self,
         mut each: impl AsyncFnMut(LiveFile) -> Result<(), E>,
-    ) -> Result<Result<(), E>, String> {
+    ) -> Result<Result<(), E>, LogFailure> {
         let (send, files) = mpsc::channel(FILES_AHEAD);
         let reader = blocking(move || {
             let hand_over = |file| {
@@ -220,10 +245,10 @@ impl TableLog {
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
-) -> Result<T, String> {
+) -> Result<T, LogFailure> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| error.to_string()),
-        Err(error) => Err(format!("reading the log ended early: {error}")),
+        Ok(done) => Ok(done?),
+        Err(error) => Err(LogFailure::Away(format!("reading the log ended early: {error}"))),
     }
 }
 

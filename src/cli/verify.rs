@@ -9,7 +9,7 @@ use chrono::DateTime;
 
 use super::{Failure, Outcome, manual, out, runtime, warn};
 use crate::audit::TableLogs;
-use crate::audit::verify::{self, Depth, Scope, Since};
+use crate::audit::verify::{self, Depth, Pace, Scope, Since};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, Flags, list};
 use crate::lake::{Lake, names};
@@ -106,7 +106,7 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     let logs = TableLogs::of(&lake, loaded.settings.catalog.as_ref());
     let runtime = runtime::with_log_threads()?;
     let report = runtime
-        .block_on(verify::verify(&lake, &logs, scope, depth))
+        .block_on(verify::verify(&lake, &logs, scope, depth, Pace::Swift))
         .context("cannot verify the lake")?;
     if args.json {
         let text = serde_json::to_string_pretty(&report)

@@ -12,6 +12,7 @@ pub(super) fn warnings(settings: &server::Settings, layers: &Layers) -> Vec<Stri
         (&list::FLAT_COLUMNS, &list::FLAT_TABLES, tables.iter().any(|t| t.rows.parent().is_some())),
         (&list::PROMOTE_AFTER, &list::PROMOTE, !settings.promote_after.is_empty()),
         (&list::DEDUP_MAX_ROWS, &list::DEDUP, tables.iter().any(|t| t.dedup_window_ms.is_some())),
+        (&list::VERIFY_WINDOW, &list::VERIFY_EVERY, settings.verify_every.is_some()),
     ];
     let idle = pairs.into_iter().filter(|(_, _, is_used)| !is_used);
     idle.filter_map(|(setting, of, _)| warning(layers, setting, of)).collect()
@@ -24,5 +25,6 @@ fn warning(layers: &Layers, setting: &'static Setting, of: &Setting) -> Option<S
         return None;
     }
     let (place, of) = (given.source.place(setting), of.key);
-    Some(format!("{place}: has no effect without {of}, which no table has"))
+    let none_has = if of == list::VERIFY_EVERY.key { "" } else { ", which no table has" };
+    Some(format!("{place}: has no effect without {of}{none_has}"))
 }

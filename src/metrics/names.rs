@@ -116,6 +116,23 @@ pub const WAITING_ROLLS: &str = "sessionlake_waiting_rolls";
 /// Time at which the first of them landed since the start.
 pub const OLDEST_WAITING_ROLL: &str = "sessionlake_oldest_waiting_roll_timestamp_seconds";
 
+/// Time of the last verification of the lake.
+pub const VERIFY_LAST_RUN: &str = "sessionlake_verify_last_run_timestamp_seconds";
+/// Time of the last one that found everything accounted for.
+pub const VERIFY_LAST_SUCCESS: &str = "sessionlake_verify_last_success_timestamp_seconds";
+/// How long the last one took.
+pub const VERIFY_DURATION: &str = "sessionlake_verify_last_duration_seconds";
+/// Its verdict.
+pub const VERIFY_VERDICT: &str = "sessionlake_verify_verdict";
+/// What it found to be off.
+pub const VERIFY_PROBLEMS: &str = "sessionlake_verify_problems";
+/// Rolls that it looked at.
+pub const VERIFY_ROLLS: &str = "sessionlake_verify_rolls";
+/// Lines of these rolls.
+pub const VERIFY_LINES: &str = "sessionlake_verify_lines";
+/// Verifications, by verdict.
+pub const VERIFY_RUNS: &str = "sessionlake_verify_runs_total";
+
 /// Readiness of a part.
 pub const READY: &str = "sessionlake_ready";
 /// Time of the start.

@@ -33,8 +33,23 @@ const STORE_OPERATIONS: [&str; 6] = ["get", "head", "put", "list", "delete", "co
 /// Results of [`STORE_REQUESTS`].
 const STORE_RESULTS: [&str; 5] = ["ok", "not_found", "conflict", "denied", "error"];
 /// Parts of [`TROUBLE`].
-const TROUBLE_PARTS: [&str; 6] =
-    ["lake", "lake_at_start", "landing", "overdue", "set aside", "tables"];
+const TROUBLE_PARTS: [&str; 7] =
+    ["lake", "lake_at_start", "landing", "overdue", "set aside", "tables", "verify"];
+/// Verdicts of a verification.
+const VERDICTS: [&str; 3] = ["ok", "damaged", "failed"];
+/// Kinds of [`VERIFY_PROBLEMS`].
+const VERIFY_KINDS: [&str; 10] = [
+    "receipt",
+    "gap",
+    "overlap",
+    "sum",
+    "no_file",
+    "no_receipt",
+    "file",
+    "checkpoint",
+    "log",
+    "unread",
+];
 
 /// Starts what needs no label, and what has labels that are the same in every server.
 pub(super) fn start() {
@@ -73,6 +88,13 @@ pub(super) fn start() {
     }
     for part in TROUBLE_PARTS {
         gauge!(TROUBLE, "part" => part).set(0.0);
+    }
+    for verdict in VERDICTS {
+        gauge!(VERIFY_VERDICT, "verdict" => verdict).set(0.0);
+        counter!(VERIFY_RUNS, "verdict" => verdict).absolute(0);
+    }
+    for kind in VERIFY_KINDS {
+        gauge!(VERIFY_PROBLEMS, "kind" => kind).set(0.0);
     }
     gauge!(LAKE_UP).set(1.0);
     let (version, revision) = (env!("CARGO_PKG_VERSION"), option_env!("SESSIONLAKE_REVISION"));

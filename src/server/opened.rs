@@ -134,6 +134,7 @@ impl Opened {
         }
         let measured = tokio::spawn(gauges.clone().keep(receiving.ending.end.clone()));
         let measured = AbortOnDropHandle::new(measured);
+        let verified = super::verifying::start(&server, journal.node());
         Ok(Running {
             server,
             stop,
@@ -145,6 +146,7 @@ impl Opened {
             waiting,
             gauges,
             measured,
+            verified,
         })
     }
 

@@ -58,6 +58,10 @@ pub struct Settings {
     pub drain_limit: Option<Duration>,
     /// Age of the oldest body that has not landed from which on it is reported as trouble.
     pub overdue_after: Duration,
+    /// Time between two verifications of the lake; none if there are to be none.
+    pub verify_every: Option<Duration>,
+    /// Age of the receipts up to which a verification looks at them.
+    pub verify_window: Duration,
 }
 
 /// Settings of the listener of operators.

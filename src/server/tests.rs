@@ -89,6 +89,8 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
         overdue_after: Duration::from_secs(3600),
         drain_delay: Duration::ZERO,
         drain_limit: None,
+        verify_every: None,
+        verify_window: Duration::from_secs(3600),
     }
 }
 
@@ -433,3 +435,5 @@ async fn a_stop_that_takes_longer_than_its_limit_ends_and_the_next_start_lands_t
     Running::start(settings(&dir)).await.ended().await.unwrap();
     assert_eq!(receipts(&dir).iter().map(|receipt| receipt.rows).collect::<Vec<_>>(), [1]);
 }
+
+mod verifying;

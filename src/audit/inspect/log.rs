@@ -59,7 +59,7 @@ pub(super) async fn report(
         Ok(Some(log)) => log,
         Ok(None) => return Ok(None),
         Err(why) => {
-            report.error = Some(shown(&why));
+            report.error = Some(shown(&why.to_string()));
             return Ok(Some(report));
         }
     };

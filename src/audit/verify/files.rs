@@ -14,8 +14,6 @@ use crate::lake::names::{self, ObjectName};
 use crate::lake::{DataFileError, Lake, Object, Receipt};
 use crate::record::{Roll, Seq, SeqRange};
 
-/// Files looked at at a time.
-const AT_A_TIME: usize = 64;
 /// Files whose rows are read at a time: of each a row group's lineage is held.
 const ROWS_AT_A_TIME: usize = 4;
 
@@ -120,7 +118,8 @@ pub(super) async fn check(
     seen: &mut Seen,
     logs: &mut Logs<'_>,
 ) {
-    let at_a_time = if depth == Depth::Rows { ROWS_AT_A_TIME } else { AT_A_TIME };
+    let most = report.pace.files_at_a_time();
+    let at_a_time = if depth == Depth::Rows { ROWS_AT_A_TIME.min(most) } else { most };
     let mut looks = stream::iter(expected)
         .map(|expected| async move {
             let look = look(lake, &expected, depth).await;
@@ -131,7 +130,11 @@ pub(super) async fn check(
         let path = &expected.path;
         let content = match look {
             Err(error) => {
-                report.problem(ProblemKind::File, path, error.to_string());
+                let kind = match error {
+                    DataFileError::Store(_) => ProblemKind::Unread,
+                    _ => ProblemKind::File,
+                };
+                report.problem(kind, path, error.to_string());
                 continue;
             }
             Ok(Look::Missing) => {

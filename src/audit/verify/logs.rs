@@ -24,19 +24,18 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::{StreamExt as _, stream};
 
-use super::super::table_log::{self, TableLogs};
+use super::super::table_log::{self, LogFailure, TableLogs};
+use super::Rolls;
 use super::history::{History, hash};
+use super::late::Late;
 use super::listed::{Found, Listed, Live, Unnamed};
 use super::report::{LogReport, ProblemKind, Report};
-use super::{ASKED_AGAIN, Rolls};
 use crate::commit::delta::LiveFile;
 use crate::lake::names::{self, ObjectName};
-use crate::lake::{Lake, Receipt, ReceiptError, StoreError};
+use crate::lake::{Lake, Receipt, StoreError};
 use crate::record::Roll;
 use crate::table::Format;
 
-/// Files of other writers asked for at a time.
-const AT_A_TIME: usize = 64;
 /// Files of other writers that are held until they are asked for.
 const MOST_ASKED_FOR: usize = 4096;
 
@@ -122,7 +121,7 @@ impl<'a> Logs<'a> {
         listed: &mut Listed,
         nodes: &[Rolls],
     ) -> Result<BTreeSet<String>, StoreError> {
-        let mut marked = BTreeSet::new();
+        let (mut marked, mut unread) = (BTreeSet::new(), BTreeSet::new());
         self.missing.sort();
         for (path, why) in std::mem::take(&mut self.doubtful) {
             report.problem(ProblemKind::Log, &path, why);
@@ -134,7 +133,7 @@ impl<'a> Logs<'a> {
                 // It has no commit yet, so that everything waits.
                 Ok(None) => continue,
                 Err(why) => {
-                    report.problem(ProblemKind::Log, &table_log::folder(&table, format), why);
+                    unread.extend(note_unread(report, &table, format, &why));
                     continue;
                 }
             };
@@ -156,14 +155,13 @@ impl<'a> Logs<'a> {
                 marks,
                 others: HashSet::new(),
                 foreign: Vec::new(),
-                asked: 0,
+                late: Late::default(),
                 of,
             };
             match log.each_file(async |file| check.live(file).await).await {
                 Ok(looked) => looked?,
                 Err(why) => {
-                    let folder = table_log::folder(&table, format);
-                    check.report.problem(ProblemKind::Log, &folder, why);
+                    unread.extend(note_unread(report, &table, format, &why));
                     continue;
                 }
             }
@@ -171,10 +169,38 @@ impl<'a> Logs<'a> {
         }
         // Those of tables whose log could not be read.
         for Unnamed { path, node, roll, .. } in self.missing.unnamed() {
-            report.no_file(&path, &names::receipt(node, roll));
+            let receipt = names::receipt(node, roll);
+            let table = match ObjectName::parse(&path) {
+                ObjectName::Data { table, .. } => table,
+                _ => "",
+            };
+            match unread.contains(table) {
+                true => {
+                    let why = format!(
+                        "{receipt} names it, it is not there, and whether the table has replaced it cannot \
+                         be read now"
+                    );
+                    report.problem(ProblemKind::Unread, &path, why);
+                }
+                false => report.no_file(&path, &receipt),
+            }
         }
         Ok(marked)
     }
+}
+
+/// Notes that the log of `table` was not read. Returns the table if nothing is known of the log: its catalog
+/// gave no answer. A log in the lake that cannot be read, while the lake can, is broken.
+fn note_unread(
+    report: &mut Report,
+    table: &str,
+    format: Format,
+    why: &LogFailure,
+) -> Option<String> {
+    let is_away = matches!(why, LogFailure::Away(_)) && format == Format::Iceberg;
+    let kind = if is_away { ProblemKind::Unread } else { ProblemKind::Log };
+    report.problem(kind, &table_log::folder(table, format), why.to_string());
+    is_away.then(|| table.to_owned())
 }
 
 /// The check of one table.
@@ -189,8 +215,8 @@ struct Check<'a> {
     others: HashSet<u128>,
     /// Those of them that others wrote and that are still to be asked for, with their sizes.
     foreign: Vec<(String, u64)>,
-    /// How many receipts were asked for again.
-    asked: usize,
+    /// Receipts that have come since.
+    late: Late,
     of: LogReport,
 }
 
@@ -266,7 +292,7 @@ impl Check<'_> {
         let lake = self.lake;
         let mut heads = stream::iter(std::mem::take(&mut self.foreign))
             .map(|(path, says)| async move { (lake.head(&path).await, path, says) })
-            .buffer_unordered(AT_A_TIME);
+            .buffer_unordered(self.report.pace.files_at_a_time());
         while let Some((found, path, says)) = heads.next().await {
             self.compare_found(&path, says, found?.map(|object| object.bytes));
         }
@@ -320,15 +346,7 @@ impl Check<'_> {
         node: &str,
         roll: Roll,
     ) -> Result<bool, StoreError> {
-        self.asked += 1;
-        if self.asked > ASKED_AGAIN {
-            return Ok(false);
-        }
-        match self.lake.receipt(node, roll).await {
-            Err(ReceiptError::Store(error)) => Err(error),
-            Ok(Some(receipt)) => Ok(receipt.names(path)),
-            _ => Ok(false),
-        }
+        self.late.receipt_names(self.lake, node, roll, path).await
     }
 
     /// Checks the files of receipts that are not live, and adds the report of the table.

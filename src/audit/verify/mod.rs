@@ -21,7 +21,7 @@
 //! the folders that these rolls wrote to. Nothing is written but by [`write_checkpoints`].
 //!
 //! The lake may be written meanwhile: what seems to be missing is asked for by its name before it is
-//! called so.
+//! called so, and receipts that have come since the others were listed are asked for ([`late`]).
 //!
 //! Tables with a log are held against it, too: [`logs`].
 //!
@@ -33,6 +33,7 @@
 mod checkpoint;
 mod files;
 mod history;
+mod late;
 mod listed;
 mod logs;
 mod report;
@@ -41,6 +42,7 @@ mod sequence;
 mod since;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -52,10 +54,12 @@ use serde::{Deserialize, Serialize};
 pub use checkpoint::write_checkpoints;
 pub use report::{LogReport, MOST_PROBLEMS, NodeReport, Problem, ProblemKind, Report};
 pub use since::Since;
+pub use verdict::Verdict;
 
 use super::table_log::TableLogs;
 
 use self::checkpoint::Known;
+use self::late::Late;
 use self::listed::{Found, Listed};
 use self::logs::Logs;
 use self::sequence::Sequence;
@@ -89,10 +93,30 @@ pub enum Scope {
     SinceCheckpoint,
 }
 
+/// How much is asked for at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// As much as a store takes.
+    #[default]
+    Swift,
+    /// Little: others have work to do in the same lake.
+    Gentle,
+}
+
+impl Pace {
+    /// Files that are looked at at a time.
+    fn files_at_a_time(self) -> usize {
+        match self {
+            Pace::Swift => 64,
+            Pace::Gentle => 8,
+        }
+    }
+}
+
 /// Nodes whose rolls are looked up at a time.
 const NODES: usize = 16;
-/// Files without a receipt whose receipt may have come since, and is asked for.
-const ASKED_AGAIN: usize = 100;
+/// Receipts that are asked for since they may have come after the others were listed.
+const MOST_ASKED_AGAIN: usize = 1000;
 
 /// The rolls of a node that are looked at.
 struct Rolls {
@@ -116,8 +140,10 @@ pub async fn verify(
     logs: &TableLogs,
     scope: Scope,
     depth: Depth,
+    pace: Pace,
 ) -> Result<Report, StoreError> {
-    let mut report = Report { lake: lake.location().to_string(), depth, ..Report::default() };
+    let lake_named = lake.location().to_string();
+    let mut report = Report { lake: lake_named, depth, pace, ..Report::default() };
     let (mut listed, mut logs) = (Listed::default(), Logs::new(logs));
     let mut nodes = match scope {
         Scope::All => {
@@ -328,25 +354,22 @@ async fn check_unnamed<'a>(
     marked: &BTreeSet<String>,
     last: impl Fn(&str) -> Option<&'a Sequence>,
 ) -> Result<(), StoreError> {
-    let (mut pending, mut again) = (BTreeSet::new(), 0);
+    let (mut pending, mut late) = (BTreeSet::new(), Late::default());
     for file in listed.unnamed() {
         let of_node = last(file.node);
         if file.is_live && of_node.is_none() && !marked.contains(file.node) {
             continue;
         }
-        let last = of_node.map_or(0, Sequence::last_roll);
-        if file.roll.0 == last + 1 {
-            pending.insert(format!("{}-{:08}", file.node, file.roll.0));
-            report.pending_files += 1;
-            continue;
-        }
-        if file.roll.0 > last && again < ASKED_AGAIN {
-            again += 1;
-            match lake.receipt(file.node, file.roll).await {
-                Err(ReceiptError::Store(error)) => return Err(error),
-                // It has come since the receipts were listed.
-                Ok(Some(receipt)) if receipt.names(&file.path) => continue,
-                _ => {}
+        let last = Roll(of_node.map_or(0, Sequence::last_roll));
+        // Its roll has landed since the receipts were listed, or is the one on its way.
+        if file.roll > last {
+            if late.names(lake, file.node, last, file.roll, &file.path).await? {
+                continue;
+            }
+            if file.roll == late.last(lake, file.node, last).await?.next() {
+                pending.insert(format!("{}-{:08}", file.node, file.roll.0));
+                report.pending_files += 1;
+                continue;
             }
         }
         let why =

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::Depth;
+use super::{Depth, Pace};
 use crate::error_text::shown;
 use crate::json::number;
 use crate::lake::{LostBodies, Skipped};
@@ -35,6 +35,8 @@ pub enum ProblemKind {
     Checkpoint,
     /// The log of a table cannot be read, or says other than its receipts and files.
     Log,
+    /// The store or the catalog gave no answer about it, or refused one: nothing is known of it.
+    Unread,
 }
 
 /// One problem.
@@ -133,6 +135,9 @@ pub struct Report {
     pub lake: String,
     /// How files were looked at.
     pub depth: Depth,
+    /// How much was asked for at a time.
+    #[serde(skip)]
+    pub(super) pace: Pace,
     /// Receipts were looked at that were written since this time (RFC 3339); all without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,

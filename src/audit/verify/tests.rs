@@ -28,7 +28,7 @@ struct Bench {
 
 /// Without a catalog.
 async fn verified(lake: &Lake, scope: Scope, depth: Depth) -> Result<Report, StoreError> {
-    verify(lake, &TableLogs::of(lake, None), scope, depth).await
+    verify(lake, &TableLogs::of(lake, None), scope, depth, Pace::Swift).await
 }
 
 fn parquet(ids: &[String]) -> Vec<u8> {

@@ -48,6 +48,7 @@ impl Builder<'_> {
         let promote_after = self.promote_after(&first);
         let tables = std::iter::once(first).chain(more);
         let roll_age = self.duration(&list::ROLL_AGE);
+        let (verify_every, verify_window) = self.verify();
         let status = self.status(tls.as_ref());
         let settings = server::Settings {
             status,
@@ -69,6 +70,8 @@ impl Builder<'_> {
             drain_delay: self.duration(&list::DRAIN_DELAY),
             drain_limit: self.drain_limit(),
             overdue_after: self.overdue_after(roll_age),
+            verify_every,
+            verify_window,
         };
         if self.problems.is_empty() {
             self.check_together(&settings);
@@ -136,6 +139,24 @@ impl Builder<'_> {
             self.refuse(self.place(&list::OVERDUE_AFTER), why);
         }
         overdue_after
+    }
+
+    /// Returns how often the lake is verified, if it is, and the age of the rolls that are looked at. A
+    /// window that two runs do not share could leave rolls between them.
+    fn verify(&mut self) -> (Option<Duration>, Duration) {
+        let every = self.duration(&list::VERIFY_EVERY);
+        if self.layers.get(&list::VERIFY_WINDOW).is_none() {
+            let window = (every * 2).max(Duration::from_secs(24 * 3600));
+            return ((!every.is_zero()).then_some(every), window);
+        }
+        let window = self.duration(&list::VERIFY_WINDOW);
+        if window < every * 2 && !window.is_zero() {
+            let why = format!(
+                "is below twice verify_every ({every:?}): rolls could lie between two runs"
+            );
+            self.refuse(self.place(&list::VERIFY_WINDOW), why);
+        }
+        ((!every.is_zero()).then_some(every), window)
     }
 
     /// Refuses a quota that would never take the largest body that an endpoint lets through.

@@ -262,6 +262,33 @@ pub(crate) const OVERDUE_AFTER: Setting = Setting {
            since bodies are taken for as long as the journal has room.",
 };
 
+/// The setting `verify_every`.
+pub(crate) const VERIFY_EVERY: Setting = Setting {
+    key: "verify_every",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: 0, most_ms: 30 * DAY },
+    default: Some("0s"),
+    example: "1h",
+    commands: SERVE,
+    heading: FILES,
+    help: "Verify the lake this often, as `sessionlake verify --since` does, and show the verdict as \
+           metrics; 0s does not.",
+    more: "It runs beside receiving at the lowest priority. Damage is trouble; /health/ready stays 200.",
+};
+
+/// The setting `verify_window`.
+pub(crate) const VERIFY_WINDOW: Setting = Setting {
+    key: "verify_window",
+    value_name: "DURATION",
+    kind: Kind::Duration { least_ms: SECOND, most_ms: 366 * DAY },
+    default: None,
+    example: "2d",
+    commands: SERVE,
+    heading: FILES,
+    help: "Look at what has landed within this time, on any node, at each verification.",
+    more: "Not below twice verify_every; without it, twice verify_every and at least 24 hours.",
+};
+
 /// The setting `roll_bytes`.
 pub(crate) const ROLL_BYTES: Setting = Setting {
     key: "roll_bytes",

@@ -70,6 +70,8 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &PROMOTE_AFTER,
     &ROLL_AGE,
     &OVERDUE_AFTER,
+    &VERIFY_EVERY,
+    &VERIFY_WINDOW,
     &ROLL_BYTES,
     &ROLL_ROWS,
     &COMPRESSION,

@@ -50,6 +50,8 @@ const EVERYTHING: &[(&str, &str, &str)] = &[
     ("promote_after", "7", "\"orders\": 7"),
     ("roll_age", "\"1h\"", "roll_age: 3600s"),
     ("overdue_after", "\"2h\"", "overdue_after: 7200s"),
+    ("verify_every", "\"1h\"", "verify_every: Some(3600s)"),
+    ("verify_window", "\"3days\"", "verify_window: 259200s"),
     ("roll_bytes", "\"2MiB\"", "roll_bytes: 2097152"),
     ("roll_rows", "3", "roll_rows: Some(3)"),
     ("compression", "\"snappy\"", "compression: Snappy"),

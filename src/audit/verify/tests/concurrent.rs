@@ -136,3 +136,33 @@ fn a_lake_that_is_written_meanwhile_is_well() {
     assert_eq!((report.nodes[0].rolls, report.nodes[0].last_seq, report.rows_read), (4, 7, 14));
     assert_eq!(report.foreign, 0);
 }
+
+#[test]
+fn rolls_that_land_after_the_receipts_were_listed_are_on_their_way() {
+    let bench = Bench::new();
+    let (third, fourth) = (bench.taken(3, 6, 6), bench.taken(4, 7, 7));
+    // The fifth has no receipt yet.
+    let fifth = bench.taken(5, 8, 8);
+    let (files, _) = fifth.split_at(2);
+    let busy = |after| {
+        let lake = Busy {
+            objects: Arc::new(bench.store.fork()),
+            before_receipts: parking_lot::Mutex::default(),
+            after_receipts: Arc::new(parking_lot::Mutex::new(after)),
+        };
+        Lake::below(Arc::new(lake), "lake")
+    };
+    let verify = |lake: &Lake| {
+        let verified = verified(lake, Scope::SinceCheckpoint, Depth::Sizes);
+        bench.runtime.block_on(verified).expect("memory")
+    };
+    let lake = busy([&third, &fourth, files].concat());
+    let report = verify(&lake);
+    assert!(report.is_well(), "{report:#?}");
+    assert_eq!((report.nodes[0].last_roll, report.pending_files), (2, 2));
+    assert_eq!(report.pending_rolls, [format!("{NODE}-00000005")]);
+    // A roll beyond the one on its way is nobody's.
+    let report = verify(&busy([&third, files].concat()));
+    let kinds: Vec<_> = report.problems.iter().map(|problem| problem.kind).collect();
+    assert_eq!(kinds, [ProblemKind::NoReceipt, ProblemKind::NoReceipt], "{report:#?}");
+}

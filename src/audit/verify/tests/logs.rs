@@ -88,10 +88,8 @@ impl DeltaBench {
     }
 
     fn verify(&self, scope: Scope) -> Report {
-        let report = self
-            .runtime
-            .block_on(verify(&self.lake, &TableLogs::of(&self.lake, None), scope, Depth::Rows))
-            .expect("a report");
+        let report =
+            self.runtime.block_on(verified(&self.lake, scope, Depth::Rows)).expect("a report");
         print!("{}", report.text());
         report
     }

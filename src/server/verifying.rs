@@ -1,0 +1,348 @@
+//! The lake against its receipts, now and then, while a server runs: the verdict is a metric, and damage is
+//! trouble.
+//!
+//! A run looks at the rolls of the last `verify_window`, of all nodes, by the sizes of their files. It has
+//! a thread and a lake of its own, at the lowest priority, asks for little at a time, and a stop cuts it
+//! short: landing never waits for it. Its memory is that of `audit::verify` for these rolls.
+//!
+//! Damage is told of only if a second look finds it in the same place: rolls, conversions and other
+//! writers may be at work in the lake. What a run could not look at, since the store or the catalog gave no
+//! answer or another directory is mounted, is a verdict of its own, and no damage. While something is
+//! damaged, runs begin at the rolls that they began at when it was found, for a week at most: trouble does
+//! not end because time has passed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
+
+use anyhow::{Context as _, anyhow};
+use chrono::{DateTime, SecondsFormat, Utc};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Server;
+use crate::audit::TableLogs;
+use crate::audit::verify::{self, Depth, Pace, ProblemKind, Report, Scope, Verdict};
+use crate::clock::{Clock, SystemClock};
+use crate::commit::CatalogOptions;
+use crate::error_text::shown;
+use crate::journal::RealDisk;
+use crate::lake::{Lake, Options, names as lake_names};
+use crate::metrics as names;
+use crate::publish::fence;
+use crate::publish::lake_file::LakeFile;
+use crate::record::{Micros, Roll};
+use crate::status::{Board, Readiness, RollState};
+
+/// The part of the program in readiness.
+const PART: &str = "verify";
+/// The file of the state directory that has the times of the last run and of the last success, in
+/// microseconds. It is not synced: what is lost with the power is a gauge.
+const FILE: &str = "last-verify";
+/// The longest time from a start to its first run.
+const FIRST_AFTER: Duration = Duration::from_secs(60);
+/// The time between the two looks that find damage.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 2000 });
+/// The longest time for which runs begin where damage was found.
+const STAY_FOR: chrono::Duration = chrono::Duration::days(7);
+/// Threads of a run that wait for a disk, or for the log of a table.
+const BLOCKING_THREADS: usize = 16;
+/// Problems that the log and the status page name; the others are counted.
+const NAMED: usize = 3;
+
+/// What a run needs.
+#[derive(Clone)]
+struct Job {
+    lake: Options,
+    catalog: Option<CatalogOptions>,
+    state: PathBuf,
+    since: DateTime<Utc>,
+    /// This node, and the last roll that it has landed since its start.
+    landed: Option<(String, Roll)>,
+}
+
+/// Verifies from time to time.
+struct Verifying {
+    job: Job,
+    every: Duration,
+    window: chrono::Duration,
+    node: String,
+    board: Arc<Board>,
+    readiness: Arc<Readiness>,
+    /// The times of the last run and of the last success.
+    times: (Option<Micros>, Option<Micros>),
+    /// The time from which on rolls are looked at while something is damaged.
+    since: Option<DateTime<Utc>>,
+    /// Number of problems at the last run; none if that could not look at everything.
+    problems: Option<usize>,
+    failed: bool,
+}
+
+/// Begins to verify the lake of `server` if the settings ask for it. Dropped, it ends, and a run is cut
+/// short.
+pub(super) fn start(server: &Server, node: &str) -> Option<AbortOnDropHandle<()>> {
+    let every = server.settings.verify_every?;
+    let settings = &server.settings;
+    let window = chrono::Duration::from_std(settings.verify_window);
+    let verifying = Verifying {
+        job: Job {
+            lake: settings.lake.clone(),
+            catalog: settings.catalog.clone(),
+            state: settings.state().to_owned(),
+            since: DateTime::UNIX_EPOCH,
+            landed: None,
+        },
+        every,
+        window: window.unwrap_or(STAY_FOR),
+        node: node.to_owned(),
+        board: server.board(),
+        readiness: server.readiness(),
+        times: (None, None),
+        since: None,
+        problems: Some(0),
+        failed: false,
+    };
+    Some(AbortOnDropHandle::new(tokio::spawn(verifying.keep())))
+}
+
+impl Verifying {
+    async fn keep(mut self) {
+        self.times = self.read_times();
+        self.show_times();
+        let mut pause = self.first_pause();
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = self.every;
+            let now = now();
+            let before = |ago| now.checked_sub_signed(ago).unwrap_or(DateTime::UNIX_EPOCH);
+            let (first, earliest) = (before(self.window), before(STAY_FOR.max(self.window)));
+            let kept = self.since.map(|since| since.max(earliest));
+            self.job.since = kept.map_or(first, |kept| kept.min(first));
+            self.job.landed = self.last_landed().map(|roll| (self.node.clone(), roll));
+            let began = Instant::now();
+            let looked = look(self.job.clone()).await;
+            self.tell(looked, began.elapsed());
+        }
+    }
+
+    /// A server that is started often verifies no more often, and one that is started seldom soon.
+    fn first_pause(&self) -> Duration {
+        let soon = self.every.min(FIRST_AFTER);
+        let since = self.times.0.map(|at| SystemClock.now().0.saturating_sub(at.0));
+        let since = since.and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros);
+        since.map_or(soon, |since| self.every.saturating_sub(since).max(soon))
+    }
+
+    fn last_landed(&self) -> Option<Roll> {
+        let rolls = self.board.rolls().into_iter();
+        let landed =
+            rolls.filter(|roll| matches!(roll.state, RollState::Landed | RollState::Committed));
+        landed.map(|roll| roll.roll).max()
+    }
+
+    /// Tells the metrics, the log and readiness what a run has found.
+    fn tell(&mut self, looked: anyhow::Result<Report>, took: Duration) {
+        let at = SystemClock.now();
+        let verdict = looked.as_ref().map_or(Verdict::Failed, Report::verdict);
+        self.times.0 = Some(at);
+        if verdict == Verdict::Ok {
+            self.times.1 = Some(at);
+        }
+        for one in Verdict::ALL {
+            let is_it = f64::from(u8::from(one == verdict));
+            metrics::gauge!(names::VERIFY_VERDICT, "verdict" => one.as_str()).set(is_it);
+        }
+        metrics::counter!(names::VERIFY_RUNS, "verdict" => verdict.as_str()).increment(1);
+        metrics::gauge!(names::VERIFY_DURATION).set(took.as_secs_f64());
+        if let Ok(report) = &looked {
+            let (rolls, lines) = report.sums();
+            metrics::gauge!(names::VERIFY_ROLLS).set(rolls as f64);
+            metrics::gauge!(names::VERIFY_LINES).set(lines as f64);
+            for kind in ProblemKind::ALL {
+                let count = report.count(kind) as f64;
+                metrics::gauge!(names::VERIFY_PROBLEMS, "kind" => kind.as_str()).set(count);
+            }
+        }
+        self.show_times();
+        if let Err(error) = self.write_times() {
+            tracing::debug!(%error, "cannot note the last verification");
+        }
+        match (looked, verdict) {
+            (Ok(report), Verdict::Ok) => self.tell_well(&report, took),
+            (Ok(report), Verdict::Damaged) => self.tell_damaged(&report),
+            (Ok(report), Verdict::Failed) => {
+                self.tell_failed(&named(&report, ProblemKind::Unread));
+            }
+            (Err(why), _) => self.tell_failed(&shown(&format!("{why:#}"))),
+        }
+    }
+
+    fn tell_well(&mut self, report: &Report, took: Duration) {
+        let since = text(self.job.since);
+        if self.since.take().is_some() {
+            tracing::info!(
+                "verification: what was off is so no more, or was written before {since} and is not looked at \
+                 any more"
+            );
+        }
+        (self.problems, self.failed) = (Some(0), false);
+        self.readiness.set_trouble(PART, Ok(()));
+        let (rolls, lines) = report.sums();
+        tracing::info!(
+            "verification: {lines} lines in {rolls} rolls, all since {since}, are accounted for ({took:.1?})"
+        );
+    }
+
+    fn tell_damaged(&mut self, report: &Report) {
+        let since = self.job.since;
+        self.since.get_or_insert(since);
+        self.failed = false;
+        let lake = shown(&report.lake);
+        let count = report.problems.len();
+        let things =
+            if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") };
+        let damage = report.problems.iter().find(|problem| problem.kind != ProblemKind::Unread);
+        let kind = damage.map_or(ProblemKind::Unread, |problem| problem.kind);
+        let why = format!(
+            "{things} off in the lake: {}; look with `sessionlake verify {lake} --since {}` (with the \
+             settings of this server), and at the troubleshooting page for what to do",
+            named(report, kind),
+            text(since)
+        );
+        if self.problems != Some(count) {
+            tracing::error!("verification: {why}");
+        }
+        self.problems = Some(count);
+        self.readiness.set_trouble(PART, Err(why));
+    }
+
+    /// Says once that a run could not look. Damage that an earlier one has found stays trouble.
+    fn tell_failed(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.failed, true) {
+            tracing::warn!(
+                "verification could not look at everything, and will look again in {:?}: {why}",
+                self.every
+            );
+        }
+    }
+
+    fn show_times(&self) {
+        let gauges = [names::VERIFY_LAST_RUN, names::VERIFY_LAST_SUCCESS];
+        for (gauge, time) in gauges.into_iter().zip([self.times.0, self.times.1]) {
+            metrics::gauge!(gauge).set(time.map_or(0.0, names::timestamp));
+        }
+    }
+
+    fn read_times(&self) -> (Option<Micros>, Option<Micros>) {
+        let text = fs::read_to_string(self.job.state.join(FILE)).unwrap_or_default();
+        let mut times = text.split_whitespace().map(|time| {
+            let time = time.parse().ok();
+            // Clocks are set back; a time to come is none.
+            time.map(Micros).filter(|at| at.0 > 0 && *at <= SystemClock.now())
+        });
+        (times.next().flatten(), times.next().flatten())
+    }
+
+    fn write_times(&self) -> io::Result<()> {
+        let file = self.job.state.join(FILE);
+        let new = file.with_extension("new");
+        let us = |time: Option<Micros>| time.map_or(0, |at| at.0);
+        fs::write(&new, format!("{} {}\n", us(self.times.0), us(self.times.1)))?;
+        fs::rename(&new, &file)
+    }
+}
+
+/// Returns the first problems of a report, those of `kind` before others, as a sentence.
+fn named(report: &Report, kind: ProblemKind) -> String {
+    let (of_kind, others): (Vec<_>, Vec<_>) =
+        report.problems.iter().partition(|problem| problem.kind == kind);
+    let all = of_kind.into_iter().chain(others);
+    let named = all.take(NAMED).map(|problem| format!("{}: {}", shown(&problem.path), problem.why));
+    let mut text = named.collect::<Vec<_>>().join("; ");
+    let rest = report.problems.len().saturating_sub(NAMED);
+    if rest > 0 {
+        text.push_str(&format!("; and {rest} more"));
+    }
+    text
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(SystemClock.now().0).unwrap_or_default()
+}
+
+fn text(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Runs a job on a thread of its own.
+///
+/// # Cancel safety
+/// Dropped, the run ends at its next request to the store.
+async fn look(job: Job) -> anyhow::Result<Report> {
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    let (send, receive) = oneshot::channel();
+    let work = move || {
+        lower_priority();
+        let _ = send.send(run(job, &stop));
+    };
+    let thread = thread::Builder::new().name("verify".into()).spawn(work);
+    thread.context("the system has no thread to give")?;
+    receive.await.map_err(|_| anyhow!("the thread of the verification panicked"))?
+}
+
+/// Gives the calling thread, and those that it starts, the lowest priority.
+fn lower_priority() {
+    // Elsewhere it would be the whole process that is meant.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        tracing::debug!(%error, "the verification runs at the usual priority");
+    }
+}
+
+fn run(job: Job, stop: &CancellationToken) -> anyhow::Result<Report> {
+    // The log of a table is read by a thread that waits for others.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("verify")
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let done = runtime.block_on(stop.run_until_cancelled(verified(job)));
+    // A request that hangs is not waited for.
+    runtime.shutdown_background();
+    done.unwrap_or_else(|| Err(anyhow!("the server stops")))
+}
+
+async fn verified(job: Job) -> anyhow::Result<Report> {
+    // Of this runtime: connections of another one's client end with it.
+    let lake = Lake::open_existing(&job.lake)?;
+    let file = LakeFile::new(Arc::new(RealDisk), &job.state);
+    fence::check_lake(&job.lake, &file).await?;
+    let logs = TableLogs::of(&lake, job.catalog.as_ref());
+    let first = once(&lake, &logs, &job).await?;
+    if first.problems.is_empty() {
+        return Ok(first);
+    }
+    tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+    let mut report = once(&lake, &logs, &job).await?;
+    report.confirm(&first);
+    // An empty directory, where the lake was mounted a moment ago, has nothing of what it should have.
+    fence::check_lake(&job.lake, &file).await?;
+    Ok(report)
+}
+
+async fn once(lake: &Lake, logs: &TableLogs, job: &Job) -> anyhow::Result<Report> {
+    let scope = Scope::Since(job.since);
+    let mut report = verify::verify(lake, logs, scope, Depth::Sizes, Pace::Gentle).await?;
+    // What was deleted behind the last roll leaves no gap.
+    if let Some((node, roll)) = &job.landed
+        && lake.receipt(node, *roll).await?.is_none()
+    {
+        report.lost_receipt(&lake_names::receipt(node, *roll));
+    }
+    Ok(report)
+}
