@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context as _;
 
@@ -9,7 +10,7 @@ use chrono::DateTime;
 
 use super::{Failure, Outcome, manual, out, runtime, warn};
 use crate::audit::TableLogs;
-use crate::audit::verify::{self, Depth, Pace, Scope, Since};
+use crate::audit::verify::{self, Depth, Pace, Report, Scope, Since};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, Flags, list};
 use crate::lake::{Lake, names};
@@ -50,6 +51,10 @@ use crate::lake::{Lake, names};
   sessionlake verify --since checkpoint --checkpoint
       Every night: what has landed since the night before. Writes to the lake.
 
+  sessionlake verify --since 2d \
+      --metrics-file /var/lib/node_exporter/sessionlake.prom
+      By a timer, where no server runs that has verify_every.
+
   sessionlake verify --ledger ledger.txt
       What `sessionlake simulate --ledger ledger.txt` was promised."))]
 pub(super) struct Args {
@@ -73,8 +78,12 @@ pub(super) struct Args {
     /// checkpoint.
     #[arg(long)]
     checkpoint: bool,
+    /// Write the verdict as metrics to this file, whatever it is: for the textfile collector of
+    /// node_exporter, which reads files that end with .prom.
+    #[arg(long, value_name = "FILE")]
+    metrics_file: Option<PathBuf>,
     /// Compare with this ledger of a sender; may be given several times.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "footers", "rows", "since", "checkpoint"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "footers", "rows", "since", "checkpoint", "metrics_file"])]
     ledger: Vec<PathBuf>,
     /// With --ledger, show at most so many ids of each kind.
     #[arg(long, value_name = "N", default_value_t = 20, requires = "ledger")]
@@ -102,12 +111,20 @@ pub(super) fn run(args: Args, environment: &Environment) -> Outcome {
     };
     let now = DateTime::from_timestamp_micros(SystemClock.now().0).unwrap_or_default();
     let scope = args.since.map_or(Scope::All, |since| since.scope(now));
-    let lake = Lake::open_existing(&loaded.settings.lake)?;
-    let logs = TableLogs::of(&lake, loaded.settings.catalog.as_ref());
-    let runtime = runtime::with_log_threads()?;
-    let report = runtime
-        .block_on(verify::verify(&lake, &logs, scope, depth, Pace::Swift))
-        .context("cannot verify the lake")?;
+    let (runtime, began) = (runtime::with_log_threads()?, Instant::now());
+    let look = || -> anyhow::Result<(Report, Lake)> {
+        let lake = Lake::open_existing(&loaded.settings.lake)?;
+        let logs = TableLogs::of(&lake, loaded.settings.catalog.as_ref());
+        let report = verify::verify(&lake, &logs, scope, depth, Pace::Swift);
+        Ok((runtime.block_on(report).context("cannot verify the lake")?, lake))
+    };
+    let looked = look();
+    if let Some(file) = &args.metrics_file {
+        let report = looked.as_ref().ok().map(|(report, _)| report);
+        verify::write_textfile(file, report, SystemClock.now(), began.elapsed())
+            .with_context(|| format!("cannot write the metrics to {}", file.display()))?;
+    }
+    let (report, lake) = looked?;
     if args.json {
         let text = serde_json::to_string_pretty(&report)
             .context("cannot make JSON of the report")

@@ -6,11 +6,12 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from harness.documents import body
 from harness.lake import Lake
-from harness.load import Load
+from harness.load import Load, check_all
 from harness.probes import Probes
 from harness.process import Process, free_port, wait_until
 from harness.slow_disk import forget, slow_reads
@@ -64,40 +65,89 @@ def test_a_replay_is_watched_from_outside_and_stopped_at_once(make_server, local
     assert sorted(local_lake.session_ids()) == sent
 
 
-def test_no_moment_without_an_answer(make_server, local_lake):
-    """Under load: start, signals that are ignored, reloads, drain_delay, drain. Every 50 ms from outside."""
-    server = make_server(local_lake, "--roll-age", "1s", "--drain-delay", "1s")
-    server.port = free_port()
-    probes = Probes(server.port).start()
-    server.start()
-    load = Load(server, 2, threads=2).start()
-    for _ in range(5):
-        for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2):
-            server.process.signal(number)
-        time.sleep(0.2)
-    asked = time.monotonic()
-    server.process.signal(signal.SIGTERM)
-    time.sleep(0.6)
-    # It takes bodies for load balancers that have not noticed yet.
-    assert server.get("/health/ready").status == 503
-    assert server.put(body("late")).status == 200
-    load.stopping.set()
-    code = server.process.wait(60)
-    ended = time.monotonic()
-    probes.stop()
-    load.stop()
-    log = server.process.output()
-    assert code == 0, log
-    assert log.count("reloaded: nothing that can be reloaded has changed") >= 1, log
-    within = probes.check(ended)
+def ready_without_a_gap(within, asked, began):
+    """Ready from soon after the start on, without a gap, until the stop was asked for. Returns the rounds after."""
     ready = [row[2] for row in within]
     first, last = ready.index(200), len(ready) - 1 - ready[::-1].index(200)
     assert set(ready[first : last + 1]) == {200}, "ready came and went"
+    assert within[first][0] < began + 10, f"ready {within[first][0] - began} s after the start"
     assert within[last][0] < asked + 0.3, "ready after the stop"
+    refused = [row for row in within[first:last] if row[3] != 200]
+    assert not refused, f"not taken while ready: {refused}"
+    return within[last + 1 :]
+
+
+@pytest.mark.parametrize("lives", [1, pytest.param(4, marks=pytest.mark.soak)])
+def test_no_moment_without_an_answer(make_server, local_lake, folder, lives):
+    """Under load, probed from outside every 50 ms: a start, signals that are ignored, reloads, the lake away, kill -9
+    with a replay, drain_delay and drain, and the same again. The lake is verified meanwhile, and never called damaged."""
+    flags = ("--roll-age", "1s", "--drain-delay", "1s", "--verify-every", "1s")
+    server = make_server(local_lake, *flags)
+    server.port = free_port()
+    probes = Probes(server.port).start()
+    load = Load(server, 2, threads=2).start()
+    lake, away = Path(local_lake.at.base), folder / "away"
+    late = set()
+    for life in range(lives):
+        began = time.monotonic()
+        server.start()
+        for _ in range(5):
+            for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2):
+                server.process.signal(number)
+            time.sleep(0.2)
+        wait_until(lambda: verdicts(server)["ok"] >= 1, 30, "a verification")
+        # Bodies are taken while the lake is away, and trouble is said of it alone.
+        lake.rename(away)
+        failed = verdicts(server)["failed"]
+        wait_until(lambda: server.metrics()['sessionlake_trouble{part="lake"}'] == 1, 20, "trouble")
+        wait_until(lambda: verdicts(server)["failed"] > failed, 20, "a verification that could not look")
+        assert server.get("/health/ready").status == 200
+        away.rename(lake)
+        well = verdicts(server)["ok"]
+        wait_until(lambda: verdicts(server)["ok"] > well, 40, "a verification after it")
+        assert verdicts(server)["damaged"] == 0, server.process.output()
+        log = server.process.output()
+        assert log.count("reloaded: nothing that can be reloaded has changed") >= 1, log
+        killed = time.monotonic()
+        server.kill()
+        # Until then ready is not over.
+        after = ready_without_a_gap(probes.check(killed, began, within_s=1), killed, began)
+        assert not after, after
+        began = time.monotonic()
+        server.start()
+        time.sleep(1)
+        asked = time.monotonic()
+        server.process.signal(signal.SIGTERM)
+        time.sleep(0.6)
+        # It takes bodies for load balancers that have not noticed yet.
+        assert server.get("/health/ready").status == 503
+        assert server.put(body(f"late{life}")).status == 200
+        late.add(f"late{life}")
+        code = server.process.wait(60)
+        ended = time.monotonic()
+        log = server.process.output()
+        assert code == 0, log
+        assert "panicked" not in log, log
+        after = ready_without_a_gap(probes.check(ended, began, within_s=1), asked, began)
+        assert {row[2] for row in after} <= {503}, after
+    server.start()
+    load.stop()
+    probes.stop()
+    server.drain()
     assert set(load.statuses) <= {200, 503}, load.statuses
     found = local_lake.session_ids()
-    own = sorted(name for name in found if name.startswith("probe-"))
-    assert own == sorted(probes.acked) and "late" in found
+    own = [name for name in found if name.startswith("probe-")]
+    assert len(own) == len(set(own)), "a probe's body is there twice"
+    assert set(probes.acked) <= set(own) <= set(probes.acked) | probes.unsure
+    assert late <= set(found)
+    check_all([load], [name for name in found if not name.startswith(("probe-", "late"))])
+
+
+def verdicts(server):
+    """How often the running server has verified the lake with which verdict."""
+    name = "sessionlake_verify_runs_total"
+    found = server.metrics()
+    return {word: found[f'{name}{{verdict="{word}"}}'] for word in ("ok", "damaged", "failed")}
 
 
 def test_a_stop_with_the_store_away(make_server, seaweedfs, request):

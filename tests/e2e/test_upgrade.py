@@ -2,14 +2,20 @@
 
 Its README line says how it was made. No later build writes into the fixture: each test works on a
 copy, from a folder in which the settings' relative paths hold.
+
+And the ways of docs/upgrade.md, there and back, under load: with the program of an earlier version where
+`tests/run upgrade` names one, else with the same program for both.
 """
 
 import json
 import shutil
+import time
 
 import pytest
 from harness import place, stores
 from harness.lake import Lake
+from harness.load import Load, check_all
+from harness.process import Process, clean_environment, free_port
 
 FIXTURE = place.ROOT / "tests/data/build-0.1.0"
 NODE = "fixture-ta3bv6tk"
@@ -105,3 +111,68 @@ def test_earlier_imports_are_known_and_gone_on_with(command, before):
     printed = command("import", *settings, "files/open-b.ndjson", cwd=before, expect=1)
     assert "imported before" in printed
     assert "Every received line" in command("verify", "lake", "--rows", cwd=before)
+
+
+def verified(binary, lake, folder):
+    """What `verify` of one of the programs says of the lake."""
+    process = Process([binary, "verify", lake.at.uri, "--json"], folder / "verify.log", clean_environment())
+    code = process.wait(60)
+    report = json.loads(process.output())
+    assert code == 0 and not report["problems"], report
+    return report
+
+
+def test_upgrade_and_downgrade_lose_nothing_under_load(make_server, local_lake, command, folder):
+    """Docs/upgrade.md step by step, senders trying again meanwhile as the exporter does: a stop in order, and a kill
+    with a full journal, to the later program; back to the earlier one with an empty state directory; there again."""
+    earlier, later = place.earlier_binary(), place.binary()
+    flags = ("--roll-age", "1s")
+    server = make_server(local_lake, *flags, binary=earlier)
+    server.port = free_port()
+    server.start()
+    load = Load(server, 2, threads=2, tag="u").start()
+    time.sleep(2)
+    trial = ("--listen", "127.0.0.1:0", "--state", folder / "trial", "--lake", local_lake.at.uri)
+    command("check", *trial, *flags)
+    # In order.
+    server.drain()
+    server.binary = later
+    server.start()
+    assert server.get("/health/ready").status == 200
+    verified(later, local_lake, folder)
+    time.sleep(2)
+    # Back: a new node of the same lake.
+    server.drain()
+    report = verified(later, local_lake, folder)
+    assert not report["pending_rolls"], report
+    server.binary, upgraded = earlier, server.state
+    server.state = folder / "downgraded"
+    server.start()
+    time.sleep(2)
+    # There again, with what waits in its journal.
+    server.flags[1] = "1h"
+    server.drain()
+    server.start()
+    time.sleep(1.5)
+    server.kill()
+    server.flags[1] = "1s"
+    server.binary = later
+    server.start()
+    time.sleep(1)
+    load.stop()
+    server.drain()
+    report = verified(later, local_lake, folder)
+    assert len(report["nodes"]) == 2 and not report["pending_rolls"], report
+    # The state directory of before is empty of data, and its node is gone on with as any other.
+    before = make_server(local_lake, *flags, name="before", binary=later)
+    before.state = upgraded
+    before.start()
+    other = Load(before, 2, threads=1, tag="v").start()
+    time.sleep(1)
+    other.stop()
+    before.drain()
+    verified(later, local_lake, folder)
+    assert load.sessions() > 0 and other.sessions() > 0
+    rows = check_all([load, other], local_lake.session_ids())
+    local_lake.check_receipts()
+    print(f"{rows} sessions, each once; from {earlier} to {later} and back", end=" ")

@@ -1,9 +1,16 @@
 """`verify` and `quarantine`: whether all is accounted for, what was rejected, and landing it again."""
 
 import json
+import re
+import time
+from pathlib import Path
 
 from harness.documents import body, document
-from harness.process import Process, wait_until
+from harness.load import Load, check_all
+from harness.process import Process, free_port, wait_until
+from test_metrics import parse
+
+VERDICTS = ("ok", "damaged", "failed")
 
 
 def report_of(command, lake, *flags, expect=0):
@@ -53,6 +60,76 @@ def test_a_lake_with_something_off(make_server, local_lake, command):
     receipt = sorted(local_lake.files("_receipts"))[1]
     local_lake.at.files.delete_file(f"{base}/{receipt}")
     assert "gap" in off(report_of(command, local_lake, expect=1))
+
+
+def test_damage_is_found_by_the_running_server(make_server, local_lake, command, folder):
+    """Two nodes of one lake: what is gone is trouble of both, in metrics, health, status and log, until it is mended; the command
+    writes the same metrics to a file."""
+    flags = ("--roll-age", "1s", "--verify-every", "1s", "--verify-window", "1h")
+    one = make_server(local_lake, *flags, "--status-listen", f"127.0.0.1:{free_port()}", name="one").start()
+    two = make_server(local_lake, *flags, name="two").start()
+    for number, server in enumerate((one, two)):
+        assert server.put(body(*(f"s{number}-{n}" for n in range(9)))).status == 200
+    local_lake.wait_landed(18)
+
+    def verdict(server, word):
+        return server.metrics()[f'sessionlake_verify_verdict{{verdict="{word}"}}'] == 1
+
+    for server in (one, two):
+        wait_until(lambda: server.metrics()["sessionlake_verify_lines"] == 18, 20, "both rolls are looked at")
+        assert verdict(server, "ok")
+    file = Path(local_lake.at.base) / local_lake.data_files()[0]
+    bytes_of = file.read_bytes()
+    file.unlink()
+    for server in (one, two):
+        wait_until(lambda: verdict(server, "damaged"), 20, "it is found")
+        metrics = server.metrics()
+        assert metrics['sessionlake_verify_problems{kind="no_file"}'] == 1
+        assert metrics['sessionlake_trouble{part="verify"}'] == 1
+        assert metrics["sessionlake_verify_last_success_timestamp_seconds"] > 0
+        ready = server.get("/health/ready")
+        assert ready.status == 200 and file.name in ready.text, ready.text
+    (said,) = re.findall(r"ERROR .*verification: .*", one.process.output())
+    assert "1 thing is off" in said and file.name in said and "names it, and it is not there" in said, said
+    advised = re.search(r"`sessionlake (verify .*?)`", said).group(1).split()
+    assert "1 thing is off." in command(*advised, "--metrics-file", folder / "verify.prom", expect=1)
+    written, kinds = parse((folder / "verify.prom").read_text())
+    assert written["sessionlake_verify_verdict"][(("verdict", "damaged"),)] == 1
+    assert set(kinds) < set(parse(one.get("/metrics").text)[1])
+    file.write_bytes(bytes_of)
+    for server in (one, two):
+        wait_until(lambda: verdict(server, "ok"), 20, "it is mended")
+        assert server.metrics()['sessionlake_trouble{part="verify"}'] == 0
+    well = one.metrics()["sessionlake_verify_last_success_timestamp_seconds"]
+    for server in (one, two):
+        server.drain()
+    one.start()
+    assert one.metrics()["sessionlake_verify_last_success_timestamp_seconds"] >= well
+    one.drain()
+
+
+def test_a_lake_that_is_worked_on_is_never_called_damaged(make_server, delta_lake, command):
+    """Two nodes under load on Delta tables, flat ones too, with promotion; conversion and upgrades of tables beside them."""
+    tables = ("--table-format", "delta", "--flat-tables", "user_actions,user_events")
+    flags = (*tables, "--roll-age", "1s", "--promote", "auto", "--promote-after", "1", "--verify-every", "1s")
+    servers = [make_server(delta_lake, *flags, name=name).start() for name in ("one", "two")]
+    loads = [Load(server, 1, threads=1, tag=tag).start() for server, tag in zip(servers, "ab", strict=True)]
+    for number in range(4):
+        unknown = body(f"p{number}").replace(b"}", b',"unknown%d":"x"}' % number)
+        assert servers[number % 2].put(unknown).status == 200
+        command("convert", "--to", "delta", "--lake", delta_lake.at.uri, env=delta_lake.at.env)
+        time.sleep(1)
+    for server in servers:
+        wait_until(lambda: server.metrics()["sessionlake_verify_rolls"] >= 4, 60, "rolls of both are looked at")
+    for load in loads:
+        load.stop()
+    for server in servers:
+        metrics = server.metrics()
+        runs = {word: metrics[f'sessionlake_verify_runs_total{{verdict="{word}"}}'] for word in VERDICTS}
+        assert runs["ok"] >= 2 and runs["damaged"] == runs["failed"] == 0, (runs, server.process.output())
+    for server in servers:
+        server.drain()
+    check_all(loads, [name for name in delta_lake.session_ids() if not name.startswith("p")])
 
 
 def test_damage_in_the_middle_is_refused_skipped_and_told(make_server, local_lake, command, folder):

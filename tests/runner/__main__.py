@@ -38,6 +38,8 @@ What to run (everything if nothing is said):
                             million steps each of the unit tests' searches on broken disks and stores
   tests/run trino [ARG...]  build, then read plain, Delta and Iceberg tables with Trino (Java 24 or newer)
   tests/run packages [ARG...] build, then install and run the packages, the image and the chart
+  tests/run upgrade OLD [ARG...] build, then upgrade from OLD and back under load; OLD is a program of an
+                            earlier version, or a revision of git, which is built in tests/.cache
   tests/run shapes [MINUTES] build, then search for small bodies that cost much, for an hour
   tests/run install         only install what the tests need
 
@@ -345,7 +347,10 @@ def only_one_run():
     return lock
 
 
-WHAT = ["all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "watching", "receipts", "shapes", "trino", "packages", "install"]
+WHAT = [
+    *("all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "watching", "receipts", "shapes"),
+    *("trino", "packages", "upgrade", "install"),
+]
 
 
 def arguments():
@@ -363,6 +368,8 @@ def main():
         sys.exit(f"tests/run: unknown argument {more[0]} (see tests/run --help)")
     if not shutil.which("cargo"):
         sys.exit("tests/run needs cargo: install Rust with rustup, see rust-version in Cargo.toml")
+    if options.what == "upgrade" and not more:
+        sys.exit("tests/run upgrade needs a program of an earlier version, or a revision (see tests/run --help)")
     lock = only_one_run()
     started = time.monotonic()
     tally = Tally()
@@ -388,7 +395,8 @@ def main():
         )
         cargo_check(tally, "cargo deny check", "deny", ["cargo", "deny", "check"])
         cargo_check(tally, "cargo audit", "audit", ["cargo", "audit"])
-    binary = build(tally) if options.what in ("all", "e2e", "perf", "soak", "trino", "packages") else None
+    built = ("all", "e2e", "perf", "soak", "trino", "packages", "upgrade")
+    binary = build(tally) if options.what in built else None
     if options.what == "unit" and more:
         unit(tally, more)
     elif options.what in ("all", "unit"):
@@ -423,6 +431,22 @@ def measurement(tally, what, more):
             tally.check(what, code == 0, f"exit code {code}")
 
 
+def earlier(tally, given):
+    """The program of an earlier version: a file, or what a revision builds."""
+    if Path(given).is_file():
+        return Path(given).resolve()
+    with Step(tally, f"cargo build of {given}"):
+        tree, target = CACHE / "earlier/source", CACHE / "earlier/target"
+        shutil.rmtree(tree, ignore_errors=True)
+        tree.mkdir(parents=True)
+        archive = subprocess.run(["git", "archive", given], cwd=ROOT, capture_output=True, check=True)
+        subprocess.run(["tar", "-x"], cwd=tree, input=archive.stdout, check=True)
+        command = ["cargo", "build", "--release", "--bins", "--manifest-path", tree / "Cargo.toml"]
+        code, _ = run([*command, "--target-dir", target], CARGO_TIME_LIMIT_S)
+        tally.check(f"cargo build of {given}", code == 0, f"exit code {code}")
+    return target / "release/sessionlake"
+
+
 def end_to_end(tally, options, binary, parts, more):
     if any(part.name == "python" and part.state != "ok" for part in parts):
         tally.check("end-to-end tests", False, "their Python environment could not be installed")
@@ -430,6 +454,10 @@ def end_to_end(tally, options, binary, parts, more):
     of = (tally, binary, options.quick, parts)
     if options.what in ("perf", "soak", "trino", "packages"):
         pytest(options.what, *of, ["-m", options.what, "-s", *more])
+        return
+    if options.what == "upgrade":
+        os.environ["SESSIONLAKE_TEST_OLD_BIN"] = str(earlier(tally, more[0]))
+        pytest("upgrade", *of, [TESTS / "e2e/test_upgrade.py", "-s", *more[1:]])
         return
     usual, before = "not perf and not soak and not trino and not long", tally.count()
     pytest("end-to-end tests", *of, ["-m", f"{usual} and not alone", *SIDE_BY_SIDE, *more])

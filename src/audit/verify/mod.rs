@@ -42,6 +42,7 @@ mod sequence;
 mod since;
 #[cfg(test)]
 mod tests;
+mod textfile;
 mod verdict;
 
 use std::collections::{BTreeSet, HashSet};
@@ -54,6 +55,7 @@ use serde::{Deserialize, Serialize};
 pub use checkpoint::write_checkpoints;
 pub use report::{LogReport, MOST_PROBLEMS, NodeReport, Problem, ProblemKind, Report};
 pub use since::Since;
+pub use textfile::write_textfile;
 pub use verdict::Verdict;
 
 use super::table_log::TableLogs;

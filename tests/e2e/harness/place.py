@@ -23,6 +23,13 @@ def binary():
     return Path(path) if path else Path(target) / "release" / "sessionlake"
 
 
+def earlier_binary():
+    """The program of an earlier version, from which `tests/run upgrade` upgrades and to which it goes back; the
+    program under test itself where none is given."""
+    path = os.environ.get("SESSIONLAKE_TEST_OLD_BIN")
+    return Path(path) if path else binary()
+
+
 def left_out(what):
     """Why `what` ("spark", "minio", "catalog", "prometheus", "debian", "nfpm", …) cannot be used in this run, or None."""
     reason = json.loads(os.environ.get("SESSIONLAKE_TEST_LEFT_OUT", "{}")).get(what)

@@ -21,7 +21,7 @@ class Server:
     senders find it after a restart.
     """
 
-    def __init__(self, folder, lake, flags=(), env=None, cwd=None):
+    def __init__(self, folder, lake, flags=(), env=None, cwd=None, binary=None):
         self.folder = Path(folder)
         self.lake = lake
         self.state = self.folder / "state"
@@ -33,10 +33,11 @@ class Server:
         self.scheme = "http"
         self.path = "/export/events"
         self.process = None
+        self.binary = binary or place.binary()
 
     def command(self):
         return [
-            place.binary(),
+            self.binary,
             "serve",
             "--listen",
             f"127.0.0.1:{self.port}",
