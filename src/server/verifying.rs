@@ -2,7 +2,7 @@
 //! trouble.
 //!
 //! A run looks at the rolls of the last `verify_window`, of all nodes, by the sizes of their files. It has
-//! a thread and a lake of its own, at the lowest priority, asks for little at a time, and a stop cuts it
+//! a thread and a lake of its own, at a low priority, asks for little at a time, and a stop cuts it
 //! short: landing never waits for it. Its memory is that of `audit::verify` for these rolls.
 //!
 //! Damage is told of only if a second look finds it in the same place: rolls, conversions and other
@@ -49,6 +49,10 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 100 } e
 const STAY_FOR: chrono::Duration = chrono::Duration::days(7);
 /// Threads of a run that wait for a disk, or for the log of a table.
 const BLOCKING_THREADS: usize = 16;
+/// The priority of a run, from 0, as others have it, to 19: on a machine that is busy with others it would not come
+/// to an end at 19.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 /// Problems that the log and the status page name; the others are counted.
 const NAMED: usize = 3;
 
@@ -293,11 +297,11 @@ async fn look(job: Job) -> anyhow::Result<Report> {
     receive.await.map_err(|_| anyhow!("the thread of the verification panicked"))?
 }
 
-/// Gives the calling thread, and those that it starts, the lowest priority.
+/// Gives the calling thread, and those that it starts, a low priority.
 fn lower_priority() {
     // Elsewhere it would be the whole process that is meant.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "the verification runs at the usual priority");
     }
 }

@@ -273,7 +273,7 @@ pub(crate) const VERIFY_EVERY: Setting = Setting {
     heading: FILES,
     help: "Verify the lake this often, as `sessionlake verify --since` does, and show the verdict as \
            metrics; 0s does not.",
-    more: "It runs beside receiving at the lowest priority. Damage is trouble; /health/ready stays 200.",
+    more: "It runs beside receiving at a low priority. Damage is trouble; /health/ready stays 200.",
 };
 
 /// The setting `verify_window`.
