@@ -88,7 +88,7 @@ mod tests {
     fn the_last_success_is_kept_and_a_failure_says_nothing_of_problems() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("sessionlake.prom");
-        let write = |report: Option<&Report>, at| {
+        let write = |report: Option<&Report>, at: i64| {
             let took = Duration::from_millis(1500);
             write_textfile(&file, report, Micros(at * 1_000_000), took).expect("written");
             fs::read_to_string(&file).expect("there")
