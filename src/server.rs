@@ -45,7 +45,6 @@ mod settings;
 mod state_dir;
 #[cfg(test)]
 mod tests;
-mod verifying;
 mod visible;
 mod waiting;
 mod watching;
@@ -186,6 +185,12 @@ impl Server {
     #[must_use]
     pub fn control(&self) -> Arc<Control> {
         Arc::clone(&self.control)
+    }
+
+    /// Returns the name of the node, which is there once the journal is open.
+    #[must_use]
+    pub fn node(&self) -> Arc<OnceLock<String>> {
+        Arc::clone(&self.node)
     }
 
     /// Returns the readiness that `/health/ready` answers with.

@@ -68,8 +68,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "audit", "auth", "commit", "dedup", "http", "intake", "journal", "lake", "privacy",
-            "publish", "roll", "tls",
+            "auth", "commit", "dedup", "http", "intake", "journal", "lake", "privacy", "publish",
+            "roll", "tls",
         ],
     ),
     // Sources of bodies.

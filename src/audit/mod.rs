@@ -4,11 +4,13 @@
 //! * [`inspect`]: tables, partitions and files, by footers.
 //! * [`verify`]: receipts and files against each other.
 //! * [`sample`]: rows as documents.
+//! * [`watch`]: the verification now and then, while a server runs.
 
 pub mod fields;
 pub mod inspect;
 pub mod sample;
 mod table_log;
 pub mod verify;
+pub(crate) mod watch;
 
 pub use table_log::TableLogs;

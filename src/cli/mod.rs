@@ -44,6 +44,7 @@ mod simulate;
 mod table;
 mod unseal;
 mod verify;
+mod verifying;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

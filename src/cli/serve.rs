@@ -15,7 +15,7 @@ use super::created::BeforeStart;
 use super::notify::Notifier;
 use super::reload::Reloader;
 use super::signals::Signals;
-use super::{Failure, Outcome, check, lake_at_start, listen, manual, start_log, warn};
+use super::{Failure, Outcome, check, lake_at_start, listen, manual, start_log, verifying, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::http::Access;
 use crate::server::{RunError, Server, Settings};
@@ -172,6 +172,7 @@ async fn run_server(
         let listener = socket.listen(BACKLOG).context("cannot listen on status_listen")?;
         server = server.watched_on(listener);
     }
+    let verifying = verifying::watch(settings, &server);
     let Some(opened) = server.listen(listener, stop.clone()).open().await? else { return Ok(()) };
     tokio::select! {
         // A directory that hangs cannot be waited for.
@@ -187,7 +188,13 @@ async fn run_server(
         tracing::warn!("cannot print the address: {error:#}");
     }
     let _watch = AbortOnDropHandle::new(tokio::spawn(watch));
-    Ok(running.ended().await?)
+    let verifying = verifying.map(|verifying| {
+        let verifying = async move { stop.run_until_cancelled(verifying.run()).await };
+        AbortOnDropHandle::new(tokio::spawn(verifying))
+    });
+    let ended = running.ended().await;
+    drop(verifying);
+    Ok(ended?)
 }
 
 /// Reloads at each signal and request. Never returns.

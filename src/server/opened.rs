@@ -134,7 +134,6 @@ impl Opened {
         }
         let measured = tokio::spawn(gauges.clone().keep(receiving.ending.end.clone()));
         let measured = AbortOnDropHandle::new(measured);
-        let verified = super::verifying::start(&server, journal.node());
         Ok(Running {
             server,
             stop,
@@ -146,7 +145,6 @@ impl Opened {
             waiting,
             gauges,
             measured,
-            verified,
         })
     }
 

@@ -34,8 +34,6 @@ pub struct Running {
     pub(super) waiting: Arc<Waiting>,
     pub(super) gauges: Gauges,
     pub(super) measured: AbortOnDropHandle<()>,
-    /// Verifies the lake now and then.
-    pub(super) verified: Option<AbortOnDropHandle<()>>,
 }
 
 impl Running {
@@ -62,7 +60,6 @@ impl Running {
         let readiness = self.server.readiness();
         readiness.set_stage(Stage::Stopping("stopping".to_owned()));
         self.hurry.cancel();
-        drop(self.verified.take());
         let waiting = Arc::clone(&self.waiting);
         let drain = async {
             if !is_broken && !delay.is_zero() && self.receiving.gate.intake().is_ok() {

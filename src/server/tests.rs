@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::behind::Behind;
 use super::*;
@@ -110,6 +111,8 @@ struct Running {
     readiness: Arc<Readiness>,
     stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<Result<(), RunError>>,
+    /// Verifies the lake, if the settings ask for it.
+    _watch: Option<AbortOnDropHandle<()>>,
 }
 
 impl Running {
@@ -125,7 +128,8 @@ impl Running {
     }
 
     async fn begin(settings: Settings) -> Running {
-        let server = Server::build(settings, metrics::install()).unwrap();
+        let server = Server::build(settings.clone(), metrics::install()).unwrap();
+        let watch = verifying::watch(settings, &server);
         let (board, readiness) = (server.board(), server.readiness());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -133,7 +137,8 @@ impl Running {
         let task = tokio::spawn(server.run(listener, async {
             let _ = stopped.await;
         }));
-        Running { client: reqwest::Client::new(), address, board, readiness, stop, task }
+        let client = reqwest::Client::new();
+        Running { client, address, board, readiness, stop, task, _watch: watch }
     }
 
     async fn put(&self, body: &'static str) -> u16 {

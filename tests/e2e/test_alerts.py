@@ -297,6 +297,22 @@ def build(scene, store, slowly):
     scene.server("landing", *quick, expect=["LandingFailed"], act=in_the_way(lambda server: server.state / ".sessionlake-staging"))
     log = lambda server: lake_of(server) / "user_sessions/_delta_log"
     scene.server("tables", *quick, "--table-format", "delta", expect=["TablesBehind"], act=in_the_way(log))
+    verified = (*quick, "--verify-every", "1s")
+
+    def deleted(server):
+        server.put(body("first"))
+        lake = Lake(server.lake)
+        (file,) = wait_until(lambda: lake.data_files(), 20, "a file")
+        (lake_of(server) / file).unlink()
+
+    scene.server("damaged", *verified, expect=["LakeDamaged"], act=deleted)
+
+    def another(server):
+        """As if another lake were mounted, while nothing lands."""
+        wait_until(lambda: server.metrics()['sessionlake_verify_runs_total{verdict="ok"}'] > 0, 30, "a verification")
+        (lake_of(server) / "_lake.json").write_text('{"version":1,"id":"ff"}')
+
+    scene.server("another", *verified, expect=["LakeNotVerified"], act=another)
     half = lambda n: body(*(f"s{n}-{i}" for i in range(5))) + b"no document\n" * 5
     scene.server("rejects", *quick, expect=["Rejects"], act=sends(scene, half))
     scene.server("empty", *quick, expect=["RowsEmpty"], act=sends(scene, lambda n: b'{"another":%d}\n' % n))

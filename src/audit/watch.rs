@@ -12,27 +12,23 @@
 //! not end because time has passed.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use anyhow::{Context as _, anyhow};
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::Server;
-use crate::audit::TableLogs;
-use crate::audit::verify::{self, Depth, Pace, ProblemKind, Report, Scope, Verdict};
+use super::TableLogs;
+use super::verify::{self, Depth, Pace, ProblemKind, Report, Scope, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::commit::CatalogOptions;
 use crate::error_text::shown;
-use crate::journal::RealDisk;
 use crate::lake::{Lake, Options, names as lake_names};
 use crate::metrics as names;
-use crate::publish::fence;
-use crate::publish::lake_file::LakeFile;
 use crate::record::{Micros, Roll};
 use crate::status::{Board, Readiness, RollState};
 
@@ -56,12 +52,33 @@ const NICE: i32 = 10;
 /// Problems that the log and the status page name; the others are counted.
 const NAMED: usize = 3;
 
+/// Checks that what stands in the place of the lake is the lake that the server knows. Fails if not.
+pub(crate) type IsTheLake = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
+
+/// What a verification of a server needs to know of it.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    pub(crate) lake: Options,
+    pub(crate) catalog: Option<CatalogOptions>,
+    pub(crate) is_the_lake: IsTheLake,
+    /// The state directory, which keeps the times of the last runs.
+    pub(crate) state: PathBuf,
+    /// The name of the node, once it is known.
+    pub(crate) node: Arc<OnceLock<String>>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) readiness: Arc<Readiness>,
+    /// Time between two runs.
+    pub(crate) every: Duration,
+    /// Age of the receipts up to which a run looks at them.
+    pub(crate) window: Duration,
+}
+
 /// What a run needs.
 #[derive(Clone)]
 struct Job {
     lake: Options,
     catalog: Option<CatalogOptions>,
-    state: PathBuf,
+    is_the_lake: IsTheLake,
     since: DateTime<Utc>,
     /// This node, and the last roll that it has landed since its start.
     landed: Option<(String, Roll)>,
@@ -70,11 +87,8 @@ struct Job {
 /// Verifies from time to time.
 struct Verifying {
     job: Job,
-    every: Duration,
+    of: Watch,
     window: chrono::Duration,
-    node: String,
-    board: Arc<Board>,
-    readiness: Arc<Readiness>,
     /// The times of the last run and of the last success.
     times: (Option<Micros>, Option<Micros>),
     /// The time from which on rolls are looked at while something is damaged.
@@ -84,31 +98,31 @@ struct Verifying {
     failed: bool,
 }
 
-/// Begins to verify the lake of `server` if the settings ask for it. Dropped, it ends, and a run is cut
-/// short.
-pub(super) fn start(server: &Server, node: &str) -> Option<AbortOnDropHandle<()>> {
-    let every = server.settings.verify_every?;
-    let settings = &server.settings;
-    let window = chrono::Duration::from_std(settings.verify_window);
-    let verifying = Verifying {
-        job: Job {
-            lake: settings.lake.clone(),
-            catalog: settings.catalog.clone(),
-            state: settings.state().to_owned(),
+impl Watch {
+    /// Verifies the lake from time to time. Never returns.
+    ///
+    /// # Cancel safety
+    /// Dropped, a run is cut short at its next request to the store.
+    pub(crate) async fn run(self) {
+        let window = chrono::Duration::from_std(self.window).unwrap_or(STAY_FOR);
+        let job = Job {
+            lake: self.lake.clone(),
+            catalog: self.catalog.clone(),
+            is_the_lake: Arc::clone(&self.is_the_lake),
             since: DateTime::UNIX_EPOCH,
             landed: None,
-        },
-        every,
-        window: window.unwrap_or(STAY_FOR),
-        node: node.to_owned(),
-        board: server.board(),
-        readiness: server.readiness(),
-        times: (None, None),
-        since: None,
-        problems: Some(0),
-        failed: false,
-    };
-    Some(AbortOnDropHandle::new(tokio::spawn(verifying.keep())))
+        };
+        let verifying = Verifying {
+            job,
+            of: self,
+            window,
+            times: (None, None),
+            since: None,
+            problems: Some(0),
+            failed: false,
+        };
+        verifying.keep().await;
+    }
 }
 
 impl Verifying {
@@ -118,13 +132,13 @@ impl Verifying {
         let mut pause = self.first_pause();
         loop {
             tokio::time::sleep(pause).await;
-            pause = self.every;
+            pause = self.of.every;
             let now = now();
             let before = |ago| now.checked_sub_signed(ago).unwrap_or(DateTime::UNIX_EPOCH);
             let (first, earliest) = (before(self.window), before(STAY_FOR.max(self.window)));
             let kept = self.since.map(|since| since.max(earliest));
             self.job.since = kept.map_or(first, |kept| kept.min(first));
-            self.job.landed = self.last_landed().map(|roll| (self.node.clone(), roll));
+            self.job.landed = self.last_landed();
             let began = Instant::now();
             let looked = look(self.job.clone()).await;
             self.tell(looked, began.elapsed());
@@ -133,17 +147,18 @@ impl Verifying {
 
     /// A server that is started often verifies no more often, and one that is started seldom soon.
     fn first_pause(&self) -> Duration {
-        let soon = self.every.min(FIRST_AFTER);
+        let soon = self.of.every.min(FIRST_AFTER);
         let since = self.times.0.map(|at| SystemClock.now().0.saturating_sub(at.0));
         let since = since.and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros);
-        since.map_or(soon, |since| self.every.saturating_sub(since).max(soon))
+        since.map_or(soon, |since| self.of.every.saturating_sub(since).max(soon))
     }
 
-    fn last_landed(&self) -> Option<Roll> {
-        let rolls = self.board.rolls().into_iter();
+    /// Returns this node, and the last roll that it has landed since its start.
+    fn last_landed(&self) -> Option<(String, Roll)> {
+        let rolls = self.of.board.rolls().into_iter();
         let landed =
             rolls.filter(|roll| matches!(roll.state, RollState::Landed | RollState::Committed));
-        landed.map(|roll| roll.roll).max()
+        Some((self.of.node.get()?.clone(), landed.map(|roll| roll.roll).max()?))
     }
 
     /// Tells the metrics, the log and readiness what a run has found.
@@ -192,7 +207,7 @@ impl Verifying {
             );
         }
         (self.problems, self.failed) = (Some(0), false);
-        self.readiness.set_trouble(PART, Ok(()));
+        self.of.readiness.set_trouble(PART, Ok(()));
         let (rolls, lines) = report.sums();
         tracing::info!(
             "verification: {lines} lines in {rolls} rolls, all since {since}, are accounted for ({took:.1?})"
@@ -219,7 +234,7 @@ impl Verifying {
             tracing::error!("verification: {why}");
         }
         self.problems = Some(count);
-        self.readiness.set_trouble(PART, Err(why));
+        self.of.readiness.set_trouble(PART, Err(why));
     }
 
     /// Says once that a run could not look. Damage that an earlier one has found stays trouble.
@@ -227,7 +242,7 @@ impl Verifying {
         if !std::mem::replace(&mut self.failed, true) {
             tracing::warn!(
                 "verification could not look at everything, and will look again in {:?}: {why}",
-                self.every
+                self.of.every
             );
         }
     }
@@ -240,7 +255,7 @@ impl Verifying {
     }
 
     fn read_times(&self) -> (Option<Micros>, Option<Micros>) {
-        let text = fs::read_to_string(self.job.state.join(FILE)).unwrap_or_default();
+        let text = fs::read_to_string(self.of.state.join(FILE)).unwrap_or_default();
         let mut times = text.split_whitespace().map(|time| {
             let time = time.parse().ok();
             // Clocks are set back; a time to come is none.
@@ -250,7 +265,7 @@ impl Verifying {
     }
 
     fn write_times(&self) -> io::Result<()> {
-        let file = self.job.state.join(FILE);
+        let file = self.of.state.join(FILE);
         let new = file.with_extension("new");
         let us = |time: Option<Micros>| time.map_or(0, |at| at.0);
         fs::write(&new, format!("{} {}\n", us(self.times.0), us(self.times.1)))?;
@@ -324,8 +339,7 @@ fn run(job: Job, stop: &CancellationToken) -> anyhow::Result<Report> {
 async fn verified(job: Job) -> anyhow::Result<Report> {
     // Of this runtime: connections of another one's client end with it.
     let lake = Lake::open_existing(&job.lake)?;
-    let file = LakeFile::new(Arc::new(RealDisk), &job.state);
-    fence::check_lake(&job.lake, &file).await?;
+    (job.is_the_lake)().await?;
     let logs = TableLogs::of(&lake, job.catalog.as_ref());
     let first = once(&lake, &logs, &job).await?;
     if first.problems.is_empty() {
@@ -335,7 +349,7 @@ async fn verified(job: Job) -> anyhow::Result<Report> {
     let mut report = once(&lake, &logs, &job).await?;
     report.confirm(&first);
     // An empty directory, where the lake was mounted a moment ago, has nothing of what it should have.
-    fence::check_lake(&job.lake, &file).await?;
+    (job.is_the_lake)().await?;
     Ok(report)
 }
 
