@@ -57,7 +57,8 @@ def simulate(server, *words):
     from harness import place
     from harness.process import Process, clean_environment
 
-    words = [place.binary(), "simulate", "--seed", "5", "--to", server.url, *words]
+    # Senders are on other machines: the server goes before.
+    words = ["nice", "-n", "10", place.binary(), "simulate", "--seed", "5", "--to", server.url, *words]
     return Process(words, server.folder / "simulate.log", clean_environment())
 
 
@@ -69,14 +70,14 @@ def sent_mb(client):
 
 
 def round_of(folder, seconds, scraped, every=1):
-    """CPU seconds for a GB, MB/s, and the seconds of each scrape."""
+    """CPU seconds for a GB, MB/s, and the seconds of each scrape and of a question about health after it."""
     server = start(folder)
     ending, took = threading.Event(), []
 
     def scrape():
         get = Get(server.port)
         while not ending.wait(every):
-            took.append(get("/metrics")[1])
+            took.append((get("/metrics")[1], get("/health/live")[1]))
 
     thread = threading.Thread(target=scrape, daemon=True)
     if scraped:
@@ -135,8 +136,10 @@ def main():
         ratios = [with_ / without for with_, without in zip(costs[True], costs[False], strict=True)]
         print(f"CPU with scrapes, by that without, round by round: {figures(ratios, '.3f')}")
         if took:
-            ms = [one * 1e3 for one in took]
-            print(f"{len(ms)} scrapes: median {statistics.median(ms):.1f} ms, p99 {quantile(ms, 0.99):.1f} ms, most {max(ms):.1f} ms")
+            for what, values in zip(("scrapes", "/health/live"), zip(*took, strict=True), strict=True):
+                ms = [one * 1e3 for one in values]
+                middle, high = statistics.median(ms), quantile(ms, 0.99)
+                print(f"{len(ms)} {what}: median {middle:.1f} ms, p99 {high:.1f} ms, most {max(ms):.1f} ms")
 
         from harness.process import wait_until
 
