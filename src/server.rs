@@ -117,6 +117,7 @@ pub enum RunError {
 /// A server that is built and does not listen yet.
 pub struct Server {
     settings: Settings,
+    rules: http::LiveRules,
     access: http::Access,
     /// The credentials and certificates of operators; none without a listener of theirs.
     operators: http::Access,
@@ -158,7 +159,9 @@ impl Server {
         ::metrics::gauge!(metrics::START_TIME).set(metrics::timestamp(clock.now()));
         let readiness = Arc::new(Readiness::new());
         readiness.set_stage(Stage::Starting("opening the journal".to_owned()));
+        let rules = http::LiveRules::new(settings.http.clone(), access.clone());
         Ok(Server {
+            rules,
             settings,
             access,
             operators,
@@ -179,6 +182,12 @@ impl Server {
     #[must_use]
     pub fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
+    }
+
+    /// Returns the rules that requests are judged by, to replace them.
+    #[must_use]
+    pub fn rules(&self) -> http::LiveRules {
+        self.rules.clone()
     }
 
     /// Returns what operators ask it through.
@@ -255,6 +264,12 @@ impl Server {
             }
         }
     }
+}
+
+/// Returns the most bytes of bodies in a roll by the quota of the journal, which is let go well before that.
+#[must_use]
+pub fn source_bytes(quota_bytes: u64) -> u64 {
+    quota_bytes / 4
 }
 
 /// Opens credentials and certificates, of senders or of operators.

@@ -64,8 +64,14 @@ enum Action {
     Drain,
 }
 
-pub(super) fn run(args: &Args, _: &Environment) -> Outcome {
-    let (status, text) = runtime::current_thread()?.block_on(ask(args))?;
+pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
+    let given = |typed: &Option<String>, name| match typed {
+        Some(typed) => Ok(Some(typed.clone())),
+        None => environment.secret(name).map_err(|problem| Failure::Usage(problem.into())),
+    };
+    let token = given(&args.token, TOKEN)?;
+    let user = if token.is_some() { None } else { given(&args.user, USER)? };
+    let (status, text) = runtime::current_thread()?.block_on(ask(args, user, token))?;
     let answer: Value = serde_json::from_str(&text).map_err(|_| {
         anyhow!("{} answered {status}, and not as a listener of operators", args.url)
     })?;
@@ -80,7 +86,11 @@ pub(super) fn run(args: &Args, _: &Environment) -> Outcome {
     }
 }
 
-async fn ask(args: &Args) -> anyhow::Result<(StatusCode, String)> {
+async fn ask(
+    args: &Args,
+    user: Option<String>,
+    token: Option<String>,
+) -> anyhow::Result<(StatusCode, String)> {
     let (action, query) = match args.action {
         Action::Roll => ("roll", format!("?wait={}", args.wait)),
         Action::Reload => ("reload", String::new()),
@@ -101,10 +111,10 @@ async fn ask(args: &Args) -> anyhow::Result<(StatusCode, String)> {
     }
     let client = client.build().context("cannot set up the HTTP client")?;
     let mut request = client.post(&url);
-    if let Some((name, password)) = args.user.as_deref().and_then(|user| user.split_once(':')) {
+    if let Some((name, password)) = user.as_deref().and_then(|user| user.split_once(':')) {
         request = request.basic_auth(name, Some(password));
     }
-    if let Some(token) = &args.token {
+    if let Some(token) = &token {
         request = request.bearer_auth(token);
     }
     let failed = || format!("no answer from {url}");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::check_report::{CheckResult, Verdict, json, report};
+use super::check_report::{CheckResult, Scope, Verdict, invalid, json, report};
 use super::check_tables::check_tables;
 use super::created::TemporaryDirectory;
 use super::read_only_disk::ReadOnlyDisk;
@@ -37,7 +37,8 @@ use crate::{descriptors, http};
 /// were made for it are removed, and an object that may not be deleted is named.
 ///
 /// While only the lake cannot be written, serve would start and keep what comes in its journal;
-/// this says so, with exit code 1 as well. With a server already running on the same
+/// this says so, with exit code 1 as well. A configuration that cannot be read has exit code 2, and
+/// with --json a report as well. With a server already running on the same
 /// configuration, address and state directory are taken, and this says so: with --running it looks at
 /// neither. With --offline it looks at files alone.
 #[derive(Debug, clap::Args)]
@@ -65,12 +66,23 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
-    let loaded = config::serve(&args.flags, environment)?;
+    let loaded = match config::serve(&args.flags, environment) {
+        Err(error) if args.json => {
+            out::json(&invalid(&error))?;
+            return Ok(ExitCode::from(2));
+        }
+        loaded => loaded?,
+    };
     warn(&loaded.warnings);
     let settings = &loaded.settings;
     let mut checks: Vec<(&'static str, CheckResult)> =
         vec![("settings", CheckResult::Passed("valid and consistent".to_owned()))];
-    let is_alone = !args.offline && !args.running;
+    let scope = match (args.offline, args.running) {
+        (true, _) => Scope::Files,
+        (false, true) => Scope::BesideServer,
+        (false, false) => Scope::All,
+    };
+    let is_alone = scope == Scope::All;
     if is_alone {
         checks.push(("listen", check_listen(settings).into()));
         checks.push(("limits", CheckResult::Passed(limits(settings.http.max_connections))));
@@ -95,7 +107,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let files = std::iter::once(loaded.schema_file.as_deref()).chain(std::iter::repeat(None));
     let schemas = settings.tables.iter().zip(files).map(|(table, file)| schema(table, file));
     checks.extend(schemas.map(|said| ("schema", CheckResult::Passed(said))));
-    let verdict = Verdict::of(&checks, args.offline);
+    let verdict = Verdict::of(&checks, scope);
     match args.json {
         true => out::json(&json(&checks, verdict))?,
         false => out::report(&report(&checks, verdict))?,

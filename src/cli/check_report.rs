@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::error_report;
+use crate::{config, error_text};
 
 /// Result of one of the checks.
 pub(super) enum CheckResult {
@@ -24,6 +25,17 @@ impl From<anyhow::Result<String>> for CheckResult {
     }
 }
 
+/// What was looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Scope {
+    /// The configuration and the files that it names.
+    Files,
+    /// Everything but the address and the state directory.
+    BesideServer,
+    /// Everything.
+    All,
+}
+
 /// The verdict of all checks together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Verdict {
@@ -31,6 +43,9 @@ pub(super) enum Verdict {
     Starts,
     /// Settings and files are right; nothing else was looked at.
     Valid,
+    /// Settings and files are right, and the lake can be written; address and state directory, which a
+    /// running server has, were not looked at.
+    Lands,
     /// It would not start.
     DoesNotStart,
     /// It would start, and rows would wait in the journal.
@@ -40,8 +55,8 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// Returns the verdict of `checks`: the worst of them. `offline` says that only files were looked at.
-    pub(super) fn of(checks: &[(&str, CheckResult)], offline: bool) -> Verdict {
+    /// Returns the verdict of `checks`, made within `scope`: the worst of them.
+    pub(super) fn of(checks: &[(&str, CheckResult)], scope: Scope) -> Verdict {
         let has = |is: fn(&CheckResult) -> bool| checks.iter().any(|(_, found)| is(found));
         if has(|found| matches!(found, CheckResult::Fatal(_))) {
             Verdict::DoesNotStart
@@ -49,16 +64,18 @@ impl Verdict {
             Verdict::DoesNotLand
         } else if has(|found| matches!(found, CheckResult::NotVisible(_))) {
             Verdict::NotVisible
-        } else if offline {
-            Verdict::Valid
         } else {
-            Verdict::Starts
+            match scope {
+                Scope::Files => Verdict::Valid,
+                Scope::BesideServer => Verdict::Lands,
+                Scope::All => Verdict::Starts,
+            }
         }
     }
 
     /// Tells whether every check has passed.
     pub(super) fn is_good(self) -> bool {
-        matches!(self, Verdict::Starts | Verdict::Valid)
+        matches!(self, Verdict::Starts | Verdict::Lands | Verdict::Valid)
     }
 
     /// Returns the word of the verdict in JSON.
@@ -66,6 +83,7 @@ impl Verdict {
         match self {
             Verdict::Starts => "starts",
             Verdict::Valid => "valid",
+            Verdict::Lands => "lands",
             Verdict::DoesNotStart => "does_not_start",
             Verdict::DoesNotLand => "does_not_land",
             Verdict::NotVisible => "not_visible",
@@ -77,6 +95,10 @@ impl Verdict {
             Verdict::Starts => "This configuration would start.",
             Verdict::Valid => {
                 "This configuration is valid. Address, state directory and lake were not looked at."
+            }
+            Verdict::Lands => {
+                "This configuration is valid, and the lake can be written. Address and state directory, which \
+                 the running server has, were not looked at."
             }
             Verdict::DoesNotStart => "This configuration would not start.",
             Verdict::DoesNotLand => {
@@ -132,4 +154,16 @@ pub(super) fn json(checks: &[(&str, CheckResult)], verdict: Verdict) -> String {
     });
     let checks: Vec<_> = checks.collect();
     format!("{}\n", json!({"verdict": verdict.word(), "checks": checks}))
+}
+
+/// Returns the report on a configuration that cannot be read, in the form of [`json()`]: a check for each
+/// problem, and the verdict `invalid`.
+pub(super) fn invalid(error: &config::Error) -> String {
+    let problems = error.problems().iter();
+    let problems = problems.map(|problem| {
+        let text = error_text::printable_error(&error_text::lines(problem).join(": "));
+        json!({"name": "settings", "ok": false, "text": text})
+    });
+    let checks: Vec<_> = problems.collect();
+    format!("{}\n", json!({"verdict": "invalid", "checks": checks}))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::{Failure, Outcome, manual, out, start_log, warn};
+use super::{Failure, LogFormat, Outcome, manual, out, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::maintain::{self, Converted};
 use crate::table::Format;
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let to = args.to.as_deref().map(parse).transpose()?;
     let loaded = config::tables(&args.flags, environment)?;
     warn(&loaded.warnings);
-    start_log(&loaded.log)?;
+    start_log(&loaded.log, LogFormat::Text, environment)?;
     let options = loaded.settings;
     let wanted = match to {
         Some(Format::Plain) => {

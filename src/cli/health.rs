@@ -4,17 +4,19 @@
 //! file of the lake or of the state directory is opened.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
-use reqwest::{Client, StatusCode};
+use anyhow::{Context as _, anyhow, bail};
+use reqwest::{Client, Identity, StatusCode};
 use serde_json::Value;
 
 use super::{Failure, Outcome, manual, out, runtime, warn};
 use crate::config::value::duration;
 use crate::config::{self, Environment, Flags, list};
 use crate::server::Settings;
+use crate::tls::TlsFiles;
 
 /// Bytes of an answer that are read.
 const ANSWER_BYTES: usize = 65_536;
@@ -24,6 +26,9 @@ const ANSWER_BYTES: usize = 65_536;
 /// Takes the settings of serve, and asks the address that they listen on, from this machine. Prints
 /// what the server says: its parts that are not ready, and its trouble, where it tells (to an operator,
 /// or if it needs no credentials). A certificate is not checked: the server is on this machine.
+///
+/// A server with tls_client_ca answers nobody without a certificate: --client-cert and --client-key
+/// give one; without them the listener of operators (status_listen) is asked, if it asks for none.
 ///
 /// A server that replays its journal, or drains, lives and is not ready.
 #[derive(Debug, clap::Args)]
@@ -42,6 +47,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = wait)]
     timeout: Duration,
 
+    /// Certificate to present to a server with tls_client_ca, with its chain (PEM).
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
+
     #[command(flatten)]
     flags: Flags<{ list::SERVE }>,
 }
@@ -53,15 +66,10 @@ fn wait(text: &str) -> Result<Duration, String> {
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::serve(&args.flags, environment)?;
     warn(&loaded.warnings);
-    if loaded.settings.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()) {
-        return Err(Failure::Usage(anyhow!(
-            "with tls_client_ca this server answers nobody without a client certificate, and health has \
-             none: give status_listen an address on loopback, and ask that with the command's own --listen \
-             and no TLS"
-        )));
-    }
-    let url = url(&loaded.settings, args.ready).map_err(Failure::Usage)?;
-    let (status, text) = runtime::current_thread()?.block_on(ask(&url, args.timeout))?;
+    let identity = identity(args).map_err(Failure::Usage)?;
+    let url = url(&loaded.settings, args.ready, identity.is_some()).map_err(Failure::Usage)?;
+    let asked = ask(&url, args.timeout, identity);
+    let (status, text) = runtime::current_thread()?.block_on(asked)?;
     let said = sentences(&text);
     out::report(&said)?;
     match status {
@@ -71,16 +79,41 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     }
 }
 
-/// Returns the URL to ask. A server that listens on every address of the machine is asked on loopback.
-fn url(settings: &Settings, ready: bool) -> anyhow::Result<String> {
-    let first = settings.addresses.first().context("there is no address to ask")?;
+/// Reads the certificate to present, with its key.
+fn identity(args: &Args) -> anyhow::Result<Option<Identity>> {
+    let (Some(cert), Some(key)) = (&args.client_cert, &args.client_key) else { return Ok(None) };
+    let mut pem = Vec::new();
+    for path in [key, cert] {
+        let read = std::fs::read(path);
+        pem.extend(read.with_context(|| format!("cannot read {}", path.display()))?);
+        pem.push(b'\n');
+    }
+    let names =
+        || format!("{} and {} are no certificate with its key", cert.display(), key.display());
+    Identity::from_pem(&pem).map(Some).with_context(names)
+}
+
+/// Returns the URL to ask. A server that listens on every address of the machine is asked on loopback, and
+/// one that asks for a certificate on its listener of operators, unless there is one to present.
+fn url(settings: &Settings, ready: bool, has_certificate: bool) -> anyhow::Result<String> {
+    let asks = |tls: &Option<TlsFiles>| tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let (addresses, tls) = match &settings.status {
+        _ if has_certificate || !asks(&settings.tls) => (&settings.addresses, &settings.tls),
+        Some(status) if !asks(&status.tls) => (&status.addresses, &status.tls),
+        _ => bail!(
+            "with tls_client_ca this server answers nobody without a client certificate: give one \
+             (--client-cert, --client-key), or give the server a listener of operators on loopback \
+             (status_listen = \"127.0.0.1:3001\"), which is asked then"
+        ),
+    };
+    let first = addresses.first().context("there is no address to ask")?;
     let address = SocketAddr::new(reachable(first.ip()), first.port());
     if address.port() == 0 {
         return Err(anyhow!(
             "port 0 takes a free port at each start, and nobody else knows it: give one with --listen"
         ));
     }
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let path = if ready { "ready" } else { "live" };
     Ok(format!("{scheme}://{address}/health/{path}"))
 }
@@ -94,15 +127,21 @@ fn reachable(address: IpAddr) -> IpAddr {
 }
 
 /// Returns the status and the text of the answer of `url`.
-async fn ask(url: &str, timeout: Duration) -> anyhow::Result<(StatusCode, String)> {
-    let client = Client::builder()
+async fn ask(
+    url: &str,
+    timeout: Duration,
+    identity: Option<Identity>,
+) -> anyhow::Result<(StatusCode, String)> {
+    let mut client = Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("sessionlake-health/", env!("CARGO_PKG_VERSION")))
         .timeout(timeout)
-        .tls_danger_accept_invalid_certs(true)
-        .build()
-        .context("cannot set up the HTTP client")?;
+        .tls_danger_accept_invalid_certs(true);
+    if let Some(identity) = identity {
+        client = client.identity(identity);
+    }
+    let client = client.build().context("cannot set up the HTTP client")?;
     let failed = || format!("no answer from {url} within {timeout:?}");
     let mut answer = client.get(url).send().await.with_context(failed)?;
     let status = answer.status();

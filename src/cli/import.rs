@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, Outcome, manual, out, start_log, warn};
+use super::{Failure, LogFormat, Outcome, manual, out, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::import::GivenUp;
 
@@ -57,7 +57,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let loaded = config::import(&args.flags, environment, &args.files, args.again, args.quiet)?;
     warn(&loaded.warnings);
-    start_log(&loaded.log)?;
+    start_log(&loaded.log, LogFormat::Text, environment)?;
     if let Some(path) = &loaded.settings.privacy_key {
         crate::privacy::Key::read(path).map_err(|why| Failure::Usage(why.into()))?;
     }

@@ -3,9 +3,14 @@
 //! Events hold texts of stores, lakes and senders. These are cut and escaped where they come in; what
 //! was missed there, and in the events of libraries, is caught here. So whatever a line says, it is
 //! one: it cannot begin another one, turn itself around, steer a terminal, or be of megabytes.
+//!
+//! Where standard error leads to the journal of systemd, a line begins with its priority (`<4>`), which that
+//! takes off again.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::error_text;
@@ -19,6 +24,12 @@ pub(super) struct LogWriter {
     /// The formatter colours its own words. It escapes the character that begins a colour in the text
     /// of events itself.
     pub(super) coloured: bool,
+    /// The formatter writes JSON, and bounds and escapes the texts in it.
+    pub(super) is_json: bool,
+    /// Standard error leads to the journal of systemd.
+    pub(super) is_journal: bool,
+    /// Priority of the event, as syslog counts.
+    pub(super) priority: u8,
 }
 
 impl MakeWriter<'_> for LogWriter {
@@ -26,6 +37,31 @@ impl MakeWriter<'_> for LogWriter {
 
     fn make_writer(&self) -> LogWriter {
         *self
+    }
+
+    fn make_writer_for(&self, metadata: &Metadata<'_>) -> LogWriter {
+        LogWriter { priority: priority(*metadata.level()), ..*self }
+    }
+}
+
+/// Returns the priority of a level, as syslog counts.
+pub(super) fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+/// Returns whether standard error leads to the journal of systemd: `stream`, its variable JOURNAL_STREAM, names
+/// device and inode of the socket. One that was redirected has others.
+pub(super) fn leads_to_journal(stream: Option<&OsStr>) -> bool {
+    let own =
+        rustix::fs::fstat(io::stderr()).map(|found| format!("{}:{}", found.st_dev, found.st_ino));
+    match (stream.and_then(OsStr::to_str), own) {
+        (Some(stream), Ok(own)) => stream == own,
+        _ => false,
     }
 }
 
@@ -35,7 +71,14 @@ impl Write for LogWriter {
     /// An event that cannot be written is lost, since nobody reads it: the formatter would tell standard
     /// error of the failure, and panic in the middle of a request when that fails as well.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let _ = io::stderr().lock().write_all(line(event, self.coloured).as_bytes());
+        let mut text = match self.is_json {
+            true => String::from_utf8_lossy(event).into_owned(),
+            false => line(event, self.coloured),
+        };
+        if self.is_journal {
+            text.insert_str(0, &format!("<{}>", self.priority));
+        }
+        let _ = io::stderr().lock().write_all(text.as_bytes());
         Ok(event.len())
     }
 

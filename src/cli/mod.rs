@@ -23,9 +23,11 @@ mod inspect;
 mod lake_at_start;
 mod ledger;
 mod listen;
+mod log_json;
 mod log_level;
 mod log_writer;
 mod man;
+mod memory;
 mod notify;
 mod out;
 mod passwd;
@@ -51,6 +53,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use self::log_json::JsonEvents;
 use self::log_level::LogLevel;
 use self::log_writer::LogWriter;
 use crate::config::{self, Environment, reference};
@@ -285,20 +288,70 @@ fn warn(warnings: &[String]) {
     }
 }
 
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl LogFormat {
+    /// Returns the form of this name, which the settings have checked.
+    fn of(name: &str) -> LogFormat {
+        if name == "json" { LogFormat::Json } else { LogFormat::Text }
+    }
+}
+
 /// Sends events to standard error, filtered, and returns their filter. Only the first call in a process
 /// has an effect.
-fn start_log(filter: &str) -> Result<LogLevel, Failure> {
+fn start_log(
+    filter: &str,
+    format: LogFormat,
+    environment: &Environment,
+) -> Result<LogLevel, Failure> {
     use std::io::IsTerminal as _;
-    let coloured = std::io::stderr().is_terminal();
+    let is_json = format == LogFormat::Json;
+    let coloured = !is_json && std::io::stderr().is_terminal();
+    let is_journal = log_writer::leads_to_journal(environment.foreign("JOURNAL_STREAM"));
     let filter = LogLevel::parse(filter).map_err(Failure::Usage)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(LogWriter { coloured })
-        .with_ansi(coloured)
-        .with_filter_reloading();
+        .with_writer(LogWriter { coloured, is_json, is_journal, priority: 6 })
+        .with_ansi(coloured);
+    if is_json {
+        let log = log.event_format(JsonEvents).with_filter_reloading();
+        let level = LogLevel::of(log.reload_handle());
+        let _ = log.try_init();
+        return Ok(level);
+    }
+    if is_journal {
+        // It has a time of its own for each line.
+        let log = log.without_time().with_filter_reloading();
+        let level = LogLevel::of(log.reload_handle());
+        let _ = log.try_init();
+        return Ok(level);
+    }
+    let log = log.with_filter_reloading();
     let level = LogLevel::of(log.reload_handle());
     let _ = log.try_init();
     Ok(level)
+}
+
+/// Prints a failure as a line of the log in JSON, and returns its exit code.
+fn print_json(failure: &Failure) -> ExitCode {
+    use std::io::Write as _;
+    let report = failure.report();
+    let mut lines = report.trim_start_matches("error: ").lines().map(str::trim);
+    let message = lines.next().unwrap_or_default();
+    let rest = lines.collect::<Vec<_>>().join("; ");
+    let mut fields = std::collections::BTreeMap::new();
+    if !rest.is_empty() {
+        fields.insert("details".to_owned(), rest.into());
+    }
+    let line = log_json::line(tracing::Level::ERROR, "sessionlake::cli", message, &fields);
+    // The exit code says it as well when nobody reads standard error.
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    failure.exit_code()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
 
-use super::{Failure, Outcome, manual, out, runtime, start_log, warn};
+use super::{Failure, LogFormat, Outcome, manual, out, runtime, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::decode::RejectCode;
 use crate::error_text::{in_json, shown};
@@ -268,7 +268,7 @@ fn read(
 fn replay(args: &ReplayArgs, environment: &Environment) -> Outcome {
     let loaded = config::import(&args.flags, environment, &[], false, args.quiet)?;
     warn(&loaded.warnings);
-    start_log(&loaded.log)?;
+    start_log(&loaded.log, LogFormat::Text, environment)?;
     let settings = loaded.settings;
     let (lake, table) = (settings.lake.clone(), Arc::clone(&settings.table.name));
     // A lake that is not there is not made.

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,13 +16,15 @@ use super::created::BeforeStart;
 use super::notify::Notifier;
 use super::reload::Reloader;
 use super::signals::Signals;
-use super::{Failure, Outcome, check, lake_at_start, listen, manual, start_log, verifying, warn};
+use super::{
+    Failure, LogFormat, Outcome, check, lake_at_start, listen, manual, memory, print_json,
+    start_log, verifying, warn,
+};
 use crate::config::{self, Environment, Flags, list};
-use crate::http::Access;
-use crate::server::{RunError, Server, Settings};
+use crate::server::{RunError, Running, Server, Settings};
 use crate::status::ReloadRequests;
 use crate::table::Format;
-use crate::{cgroup, descriptors, http, metrics};
+use crate::{descriptors, http, metrics};
 
 /// Connections that wait in the kernel's queue to be accepted.
 const BACKLOG: u32 = 1024;
@@ -65,22 +68,47 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
+    match start(args, environment) {
+        Err(failure)
+            if LogFormat::of(&config::log_format(&args.flags, environment)) == LogFormat::Json =>
+        {
+            Ok(print_json(&failure))
+        }
+        ended => ended,
+    }
+}
+
+fn start(args: &Args, environment: &Environment) -> Outcome {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().build().context("cannot start the asynchronous runtime")?;
     // Before anything else: none of them ends a start without a word.
     let signals = runtime.block_on(async { Signals::listen() });
     let signals = signals.context("cannot listen to signals")?;
     let loaded = config::serve(&args.flags, environment)?;
-    warn(&loaded.warnings);
-    let log = start_log(&loaded.log)?;
+    let format = LogFormat::of(&loaded.log_format);
+    if format == LogFormat::Text {
+        warn(&loaded.warnings);
+    }
+    let log = start_log(&loaded.log, format, environment)?;
+    if format == LogFormat::Json {
+        loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
     // A file of the configuration that is missing or wrong is wrong configuration.
     check::check_access(&loaded.settings).map_err(Failure::Usage)?;
-    let settings = within_descriptors(loaded.settings, descriptors::raise());
-    warn_of_memory(&settings);
+    let mut settings = within_descriptors(loaded.settings, descriptors::raise());
+    memory::fit(&mut settings);
+    memory::tell(&settings);
     let (flags, in_force) = (args.flags.clone(), loaded.snapshot);
-    let reloader = move |access| {
-        let environment = environment.clone();
-        Reloader { flags, environment, in_force, access, log }
+    let of_start = settings.clone();
+    let reloader = move |server: &Server| Reloader {
+        flags,
+        environment: environment.clone(),
+        in_force,
+        settings: of_start,
+        access: server.access(),
+        rules: server.rules(),
+        rolls: Arc::clone(&server.control().rolls),
+        log,
     };
     serve(&settings, runtime, signals, &Notifier::of(environment), reloader)?;
     Ok(ExitCode::SUCCESS)
@@ -103,17 +131,6 @@ fn within_descriptors(mut settings: Settings, limit: u64) -> Settings {
     settings
 }
 
-/// Warns of budgets that do not fit in the memory that the system lets this process have.
-fn warn_of_memory(settings: &Settings) {
-    let limit = cgroup::memory_limit();
-    let misfit = limit.and_then(|limit| {
-        cgroup::misfit(limit, settings.roll.memory_bytes, http::BODY_MEMORY_BYTES)
-    });
-    if let Some(misfit) = misfit {
-        tracing::warn!("{misfit}");
-    }
-}
-
 /// The longest time for which the end of the process waits for threads that block.
 const THREADS_END_WITHIN: Duration = Duration::from_secs(1);
 
@@ -123,12 +140,12 @@ fn serve(
     runtime: Runtime,
     Signals { stop, hangup }: Signals,
     notifier: &Notifier,
-    reloader: impl FnOnce([Access; 2]) -> Reloader,
+    reloader: impl FnOnce(&Server) -> Reloader,
 ) -> Result<(), Failure> {
     let sockets = (listen::bind(settings)?, listen::bind_status(settings)?);
     let before = BeforeStart::note(settings);
     let ran = Server::build(settings.clone(), metrics::install()).and_then(|server| {
-        let (readiness, reloader) = (server.readiness(), reloader(server.access()));
+        let (readiness, reloader) = (server.readiness(), reloader(&server));
         let requests = server.control().reload_requests();
         runtime.block_on(async {
             tokio::select! {
@@ -183,6 +200,7 @@ async fn run_server(
     opened.check_partitions().await?;
     let watch = lake_at_start::watch(opened.lake().clone(), opened.readiness());
     let running = opened.start().await?;
+    tell_start(settings, &running, &address.to_string());
     // Bodies are taken already: that nobody reads what is printed is no reason to end.
     if let Err(error) = announce(settings, &address.to_string()) {
         tracing::warn!("cannot print the address: {error:#}");
@@ -195,6 +213,25 @@ async fn run_server(
     let ended = running.ended().await;
     drop(verifying);
     Ok(ended?)
+}
+
+/// Logs the line of a start: what runs, and by which limits.
+fn tell_start(settings: &Settings, running: &Running, address: &str) {
+    let tables: Vec<&str> = settings.tables.iter().map(|table| &*table.name).collect();
+    let roll_age = settings.roll_age.as_secs();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        node = running.node(),
+        lake = crate::error_text::shown(&settings.lake.location.to_string()),
+        tables = tables.join(","),
+        listen = address,
+        roll_age_seconds = roll_age,
+        memory_bytes = settings.roll.memory_bytes,
+        body_memory_bytes = settings.http.memory_bytes(),
+        journal_quota_bytes = settings.journal.quota_bytes,
+        max_connections = settings.http.max_connections,
+        "takes bodies"
+    );
 }
 
 /// Reloads at each signal and request. Never returns.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use super::{Outcome, manual, out, start_log, warn};
+use super::{LogFormat, Outcome, manual, out, start_log, warn};
 use crate::config::{self, Environment, Flags, list};
 use crate::maintain::{self, Prepared, Step};
 
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     };
     let loaded = config::tables(flags, environment)?;
     warn(&loaded.warnings);
-    start_log(&loaded.log)?;
+    start_log(&loaded.log, LogFormat::Text, environment)?;
     let options = loaded.settings;
     // Names and formats that do not fit are wrong usage.
     options.with_log(&which.tables).map_err(super::Failure::Usage)?;

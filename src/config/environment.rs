@@ -7,7 +7,8 @@ use std::ffi::{OsStr, OsString};
 
 use super::error::Problem;
 use super::list::{ENVIRONMENT_PREFIX, SETTINGS, Setting};
-use super::sections::list::CATALOG;
+use super::secret_files::{self, SUFFIX};
+use super::sections::list::{CATALOG, KeyKind};
 use super::sections::{CatalogSection, Section};
 use super::source::Source;
 use super::value;
@@ -18,7 +19,12 @@ pub(super) fn catalog_variable(key: &str) -> String {
 }
 
 /// Variables that commands read besides the settings.
-const OF_COMMANDS: [&str; 2] = ["SESSIONLAKE_OPERATOR_USER", "SESSIONLAKE_OPERATOR_TOKEN"];
+const OF_COMMANDS: [&str; 4] = [
+    "SESSIONLAKE_OPERATOR_USER",
+    "SESSIONLAKE_OPERATOR_USER_FILE",
+    "SESSIONLAKE_OPERATOR_TOKEN",
+    "SESSIONLAKE_OPERATOR_TOKEN_FILE",
+];
 
 /// The environment variables of a process.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +68,38 @@ impl Environment {
         }
     }
 
+    /// Returns the value of a variable that is a secret, or the secret in the file that `<name>_FILE` names.
+    ///
+    /// # Errors
+    /// The value is not UTF-8, the file cannot be read, or there are both.
+    pub(crate) fn secret(&self, name: &str) -> Result<Option<String>, Problem> {
+        let of_file = format!("{name}{}", SUFFIX.to_uppercase());
+        let given = self.text(name.to_owned())?;
+        let Some(path) = self.text(of_file.clone())? else { return Ok(given) };
+        let refused = |why| Problem::Refused { place: of_file.clone(), why };
+        match given {
+            Some(_) => Err(refused(format!("{name} is given as well: give one of them"))),
+            None => secret_files::read(&path).map(Some).map_err(refused),
+        }
+    }
+
+    /// Returns the secrets of object stores that are in files, by the key of `[storage]`. A variable of the
+    /// cloud itself is read by the library of the store.
+    pub(super) fn secrets_of_stores(&self, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
+        let mut secrets = Vec::new();
+        for key in secret_files::OF_STORES {
+            let name = key.to_uppercase();
+            if self.variables.contains_key(OsStr::new(&format!("{name}{}", SUFFIX.to_uppercase())))
+            {
+                match self.secret(&name) {
+                    Ok(secret) => secrets.extend(secret.map(|secret| (key.to_owned(), secret))),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+        }
+        secrets
+    }
+
     /// Lays the variables of a catalog's keys over the section of the file, and those of AWS below it.
     pub(super) fn lay_over(
         &self,
@@ -69,7 +107,12 @@ impl Environment {
         problems: &mut Vec<Problem>,
     ) {
         for key in CATALOG.keys {
-            match self.text(catalog_variable(key.name)) {
+            let name = catalog_variable(key.name);
+            let read = match key.kind {
+                KeyKind::Secret => self.secret(&name),
+                _ => self.text(name),
+            };
+            match read {
                 Err(problem) => problems.push(problem),
                 Ok(None) => {}
                 Ok(Some(text)) => {
@@ -103,7 +146,7 @@ impl Environment {
             ("secret_access_key", "AWS_SECRET_ACCESS_KEY", !has_key),
             ("session_token", "AWS_SESSION_TOKEN", !has_key),
         ] {
-            match self.text(variable.to_owned()) {
+            match self.secret(variable) {
                 Err(problem) => problems.push(problem),
                 Ok(Some(text)) if is_wanted && !section.has(key) => {
                     section.put(key, text, Source::Environment);
@@ -118,7 +161,9 @@ impl Environment {
         let is_known = |name: &str| OF_COMMANDS.contains(&name);
         let settings = SETTINGS.iter().map(|setting| setting.key.to_owned());
         let keys = CATALOG.keys.iter().map(|key| format!("{}_{}", CATALOG.name, key.name));
-        let keys: Vec<String> = settings.chain(keys).collect();
+        let files = CATALOG.keys.iter().filter(|key| key.kind == KeyKind::Secret);
+        let files = files.map(|key| format!("{}_{}{SUFFIX}", CATALOG.name, key.name));
+        let keys: Vec<String> = settings.chain(keys).chain(files).collect();
         let variable = |key: &str| format!("{ENVIRONMENT_PREFIX}{}", key.to_uppercase());
         let known: Vec<String> = keys.iter().map(|key| variable(key)).collect();
         self.variables

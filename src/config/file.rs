@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
 use super::list::{self, Kind, SETTINGS};
+use super::secret_files;
 use super::sections::list::{
     CATALOG, ENDPOINT, KeyKind, PRIVACY, PROPERTIES, SECTIONS, STORAGE, SectionList, TABLES,
 };
@@ -192,7 +193,13 @@ impl Parser<'_> {
             section if section == PRIVACY.name || section == PROPERTIES.name => {
                 (true, KeyKind::Text)
             }
-            section if section == STORAGE.name => (options::is_option(name), KeyKind::Secret),
+            section if section == STORAGE.name => {
+                let is_file = secret_files::of_store(name).is_some();
+                (is_file || options::is_option(name), KeyKind::Secret)
+            }
+            section if section == CATALOG.name && secret_files::of_catalog(name).is_some() => {
+                (true, KeyKind::Text)
+            }
             _ => (list.key(name).is_some(), list.key(name).map_or(KeyKind::Text, |key| key.kind)),
         };
         let full = format!("{}.{name}", list.name);

@@ -12,8 +12,9 @@ use super::error::{Error, Problem};
 use super::file;
 use super::flags::Flags;
 use super::list::{CONFIG, SCHEMA, SETTINGS, Setting, TABLE};
-use super::sections::{Sections, Text};
+use super::sections::{SecretText, Sections, Text};
 use super::source::{Source, SourcedText};
+use crate::lake::Secret;
 use crate::schema;
 
 /// Every setting that has a value, and the sections of the file.
@@ -23,6 +24,8 @@ pub(crate) struct Layers {
     /// The value of `table` in the file, where a flag or a variable outranks it.
     file_table: Option<SourcedText>,
     pub(crate) sections: Sections,
+    /// Secrets of object stores from files that variables name, by key.
+    pub(crate) store_secrets: Vec<(String, SecretText)>,
     /// Warnings for standard error: sentences about settings that are accepted and may be a
     /// mistake.
     pub(crate) warnings: Vec<String>,
@@ -74,7 +77,11 @@ impl Layers {
                 }
             }
         }
+        sections.read_secret_files(&mut problems);
         environment.lay_over(&mut sections.catalog, &mut problems);
+        let secrets = environment.secrets_of_stores(&mut problems).into_iter();
+        let store_secrets =
+            secrets.map(|(key, text)| (key, SecretText(Secret::new(text)))).collect();
         for setting in SETTINGS {
             if let Some(default) = setting.default {
                 values
@@ -88,7 +95,7 @@ impl Layers {
             return Err(error);
         }
         let warnings = environment.unknown_variables();
-        Ok(Layers { values, file_table, sections, warnings, problems })
+        Ok(Layers { values, file_table, sections, store_secrets, warnings, problems })
     }
 
     /// Returns what was built of the layers, or every problem: those of the layers come first.

@@ -31,6 +31,7 @@ pub(crate) mod list;
 mod names;
 mod paths;
 pub mod reference;
+pub(crate) mod secret_files;
 mod sections;
 mod snapshot;
 mod source;
@@ -62,6 +63,8 @@ pub(crate) struct Loaded<T> {
     pub(crate) settings: T,
     /// Filter of the log for `tracing-subscriber`, known to parse; empty for commands without one.
     pub(crate) log: String,
+    /// Form of the log: `text` or `json`.
+    pub(crate) log_format: String,
     /// Warnings for standard error: sentences about settings that are accepted and may be a
     /// mistake.
     pub(crate) warnings: Vec<String>,
@@ -91,6 +94,15 @@ pub(crate) fn serve(
     let mut layers = layers.with_schema_warnings();
     layers.warnings.extend(idle::warnings(&settings, &layers));
     Ok(loaded(settings, log, layers))
+}
+
+/// Returns the form of the log that `serve` has, as far as it can be told while settings are wrong.
+pub(crate) fn log_format(flags: &Flags<{ list::SERVE }>, environment: &Environment) -> String {
+    let layers = Layers::gather(flags, environment).ok();
+    let given = layers.and_then(|layers| Some(layers.get(&list::LOG_FORMAT)?.text.clone()));
+    let flag = || flags.get(&list::LOG_FORMAT);
+    let variable = || environment.value(&list::LOG_FORMAT).ok().flatten();
+    given.or_else(flag).or_else(variable).unwrap_or_default()
 }
 
 /// Loads the options of `import` for `files`.
@@ -153,5 +165,7 @@ fn loaded<T>(settings: T, log: String, layers: Layers) -> Loaded<T> {
     let schema = layers.get(&list::SCHEMA).filter(|given| !given.text.is_empty());
     let schema_file = schema.map(|given| PathBuf::from(&given.text));
     let snapshot = Snapshot::of(&layers);
-    Loaded { settings, log, warnings: layers.warnings, schema_file, snapshot }
+    let log_format = layers.get(&list::LOG_FORMAT).map(|given| given.text.clone());
+    let log_format = log_format.unwrap_or_default();
+    Loaded { settings, log, log_format, warnings: layers.warnings, schema_file, snapshot }
 }

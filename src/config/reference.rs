@@ -49,7 +49,13 @@ pub fn markdown() -> String {
     text.push_str(
         "The environment variable of a setting is its key in capitals after `SESSIONLAKE_`: \
          `SESSIONLAKE_ROLL_AGE`; that of a key of `[catalog]` is `SESSIONLAKE_CATALOG_` and the key \
-         in capitals. A flag outranks the environment, the environment the file, the \
+         in capitals. With `_FILE` after it, the variable of a secret names a file that has it: \
+         `SESSIONLAKE_CATALOG_TOKEN_FILE`, and of the clouds' `AWS_ACCESS_KEY_ID_FILE`, \
+         `AWS_SECRET_ACCESS_KEY_FILE`, `AWS_SESSION_TOKEN_FILE`, `GOOGLE_SERVICE_ACCOUNT_KEY_FILE`, \
+         `GOOGLE_BEARER_TOKEN_FILE`, `AZURE_STORAGE_ACCOUNT_KEY_FILE`, `AZURE_STORAGE_SAS_TOKEN_FILE`, \
+         `AZURE_CLIENT_ID_FILE`, `AZURE_CLIENT_SECRET_FILE`; so does the key in `[storage]` or \
+         `[catalog]` with `_file`: `aws_secret_access_key_file`. A line feed at the end of the file is \
+         no part of the secret. A flag outranks the environment, the environment the file, the \
          file the default.\n",
     );
     text

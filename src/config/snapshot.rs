@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::layers::Layers;
 use super::list::{CONFIG, SETTINGS};
+use super::sections::{SecretText, Sections};
 
 /// Digests of all settings and sections by name. It holds no value, of which some are secret.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -33,6 +34,24 @@ impl Snapshot {
             // A file that cannot be read is reported where its settings are.
             let text = std::fs::read_to_string(Path::new(&path.text)).unwrap_or_default();
             digests.extend(sections(&text));
+        }
+        // Secrets that stand in files of their own: with the same name they may be others.
+        let secrets = |values: &BTreeMap<String, SecretText>| {
+            let texts = values.iter().map(|(key, SecretText(text))| (key, text.reveal()));
+            texts.fold(String::new(), |all, (key, text)| format!("{all}{key:?}={text:?}\n"))
+        };
+        let Sections { storage, catalog, .. } = &layers.sections;
+        for (name, values) in [
+            ("[storage]", storage.as_ref().map(|section| &section.values.0)),
+            ("[catalog]", catalog.as_ref().map(|section| &section.values.0)),
+        ] {
+            if let Some(values) = values {
+                digests.insert(name.to_owned(), xxh3_128(secrets(values).as_bytes()));
+            }
+        }
+        for (key, SecretText(text)) in &layers.store_secrets {
+            let name = format!("{}_FILE", key.to_uppercase());
+            digests.insert(name, xxh3_128(text.reveal().as_bytes()));
         }
         Snapshot { digests }
     }

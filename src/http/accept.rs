@@ -28,9 +28,9 @@ use crate::tls::Tls;
 
 use super::connection_state::{CloseReason, ConnectionState, Timeouts};
 use super::ending::Ending;
-use super::endpoint::Endpoint;
 use super::exchange::{self, ConnectionContext, ResponseBody};
 use super::in_flight::InFlightLimits;
+use super::live_rules::LiveRules;
 use super::log_pace::LogPace;
 use super::refusal_log::RefusalLog;
 use super::refusal_reason::Reason;
@@ -73,8 +73,8 @@ pub(super) struct ConnectionLimits {
     pub(super) timeouts: Timeouts,
     /// None for plain HTTP.
     pub(super) tls: Option<Arc<Tls>>,
-    /// For the form of what is refused before it is routed.
-    pub(super) endpoints: Arc<[Endpoint]>,
+    /// The rules that requests are judged by.
+    pub(super) rules: LiveRules,
 }
 
 /// The state that all connections share.
@@ -232,7 +232,7 @@ impl<'a> Shared<'a> {
             slot: Arc::downgrade(&slot),
             in_flight: self.in_flight.clone(),
             refusals: Arc::clone(self.refusals),
-            endpoints: Arc::clone(&self.limits.endpoints),
+            rules: self.limits.rules.clone(),
             is_late: self.is_late,
         };
         let service = exchange::service(self.routes.clone(), context);

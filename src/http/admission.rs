@@ -13,42 +13,67 @@ use crate::metrics as names;
 use crate::peers::{Peer, TokenBuckets};
 
 use super::endpoint::Endpoint;
+use super::live_rules::RequestRules;
 use super::options::Options;
 use super::refusal::Refusal;
 
 /// The seconds' worth of requests that a peer may send at once.
 const BURST_SECONDS: f64 = 2.0;
 
+/// A rate limit, and how far peers have used it.
+#[derive(Clone, Debug)]
+struct Rate {
+    per_second: u32,
+    buckets: Arc<TokenBuckets>,
+}
+
+impl Rate {
+    /// Returns `before` if that has the same limit, which goes on counting then, or a new one.
+    fn of(per_second: u32, before: Option<&Rate>) -> Rate {
+        if let Some(same) = before.filter(|before| before.per_second == per_second) {
+            return same.clone();
+        }
+        let rate = f64::from(per_second);
+        let buckets = TokenBuckets::new(rate, (rate * BURST_SECONDS).max(1.0));
+        Rate { per_second, buckets: Arc::new(buckets) }
+    }
+}
+
 /// The rate limits, and the credentials that requests are checked against.
 #[derive(Debug)]
 pub(super) struct Admission {
     auth: Option<Arc<Auth>>,
-    all: Option<TokenBuckets>,
+    all: Option<Rate>,
     /// Rate limits by the endpoint's position in the options.
-    endpoints: Vec<Option<TokenBuckets>>,
+    endpoints: Vec<Option<Rate>>,
     /// The networks of peers for routes besides the endpoints: those of all endpoints together. None
     /// admits every peer.
     peers: Option<Vec<IpNet>>,
 }
 
 impl Admission {
-    /// Creates the admission for `options`, with the credentials `auth`.
-    pub(super) fn new(options: &Options, auth: Option<Arc<Auth>>) -> Admission {
-        let buckets = |rate: u32| {
-            let rate = f64::from(rate);
-            TokenBuckets::new(rate, (rate * BURST_SECONDS).max(1.0))
+    /// Creates the admission for `options`, with the credentials `auth`. Limits that are as in the rules
+    /// `before` go on counting.
+    pub(super) fn new(
+        options: &Options,
+        auth: Option<Arc<Auth>>,
+        before: Option<&RequestRules>,
+    ) -> Admission {
+        let of_endpoint = |endpoint: &Endpoint| {
+            let before = before.and_then(|before| {
+                let index = before.endpoints.iter().position(|one| one.name == endpoint.name)?;
+                before.admission.endpoints.get(index)?.as_ref()
+            });
+            endpoint.requests_per_second.map(|rate| Rate::of(rate, before))
         };
+        let of_all = before.and_then(|before| before.admission.all.as_ref());
         let limited = options.endpoints.iter().all(|endpoint| !endpoint.peers.is_empty());
         let peers = options.endpoints.iter().flat_map(|endpoint| endpoint.peers.clone());
         Admission {
             peers: limited.then(|| peers.collect()),
             auth,
-            all: options.requests_per_second.map(buckets),
-            endpoints: options
-                .endpoints
-                .iter()
-                .map(|endpoint| endpoint.requests_per_second.map(buckets))
-                .collect(),
+            all: options.requests_per_second.map(|rate| Rate::of(rate, of_all)),
+            endpoints: options.endpoints.iter().map(of_endpoint).collect(),
         }
     }
 
@@ -184,9 +209,9 @@ pub(super) fn refusal(denied: Denied, challenge: &'static str) -> Refusal {
 }
 
 /// Takes a token of the peer at `from`.
-fn take(buckets: Option<&TokenBuckets>, from: IpAddr) -> Result<(), Refusal> {
-    let Some(buckets) = buckets else { return Ok(()) };
-    buckets.take(Peer::of(from), Instant::now()).map_err(|wait| {
+fn take(rate: Option<&Rate>, from: IpAddr) -> Result<(), Refusal> {
+    let Some(rate) = rate else { return Ok(()) };
+    rate.buckets.take(Peer::of(from), Instant::now()).map_err(|wait| {
         metrics::counter!(names::LIMITED, "reason" => "rate").increment(1);
         Refusal::TooManyRequests { wait }
     })

@@ -20,7 +20,7 @@
 //! all of its memory from the budget, and is refused then.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -116,7 +116,8 @@ enum PoolKind {
 #[derive(Debug)]
 pub(super) struct BodyBudget {
     all: Pool,
-    total_blocks: u32,
+    /// Grows when larger bodies are to be taken. Relaxed: nothing else is ordered by it.
+    total_blocks: AtomicU32,
     /// For small bodies when `all` is in use.
     small: Option<Pool>,
     /// Bodies that wait for memory. Relaxed: nothing else is ordered by it.
@@ -157,7 +158,7 @@ impl BodyBudget {
         let blocks = usize::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(most).min(most);
         BodyBudget {
             all: Pool::new(blocks),
-            total_blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
+            total_blocks: AtomicU32::new(u32::try_from(blocks).unwrap_or(u32::MAX)),
             small: None,
             waiting: AtomicUsize::new(0),
             timeouts,
@@ -169,6 +170,15 @@ impl BodyBudget {
         let blocks = usize::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(Semaphore::MAX_PERMITS);
         self.small = Some(Pool::new(blocks.min(Semaphore::MAX_PERMITS)));
         self
+    }
+
+    /// Raises the budget of all bodies to `bytes`, unless it has them. It never shrinks: bodies hold of it.
+    /// Returns what it has then.
+    pub(super) fn raise_to(&self, bytes: u64) -> u64 {
+        let wanted = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX);
+        let before = self.total_blocks.fetch_max(wanted, Ordering::Relaxed);
+        self.all.blocks.add_permits(wanted.saturating_sub(before) as usize);
+        u64::from(wanted.max(before)) * BLOCK_BYTES
     }
 
     /// Creates an empty reservation for a body of `peer`.
@@ -204,7 +214,7 @@ impl Reservation {
         if wanted <= self.blocks {
             return Ok(());
         }
-        if wanted > self.budget.total_blocks {
+        if wanted > self.budget.total_blocks.load(Ordering::Relaxed) {
             return Err(BudgetError::ExceedsBudget);
         }
         let timeouts = &self.budget.timeouts;

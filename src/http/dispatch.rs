@@ -46,8 +46,9 @@ async fn respond(
     head: RequestHead,
     stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
 ) -> Response {
-    let endpoints = &receiver.options.endpoints;
-    let has_clients = receiver.admission.token_issuer().is_some();
+    let rules = Arc::clone(&head.peer.rules);
+    let endpoints = &rules.endpoints;
+    let has_clients = rules.admission.token_issuer().is_some();
     let route = route(&head.method, head.path.as_str(), endpoints, has_clients);
     if let Err(refusal) = check(&receiver, &route, &head) {
         let form = Addressee::of(head.path.as_str(), endpoints).form();
@@ -63,9 +64,9 @@ async fn respond(
                 let at = endpoint_handler::Addressed { index, endpoint, request };
                 Ok(endpoint_handler::respond(&receiver, at, &head, &route, stream).await)
             }
-            None => Err(unknown(&receiver, &head)),
+            None => Err(unknown(&head)),
         },
-        Target::Unknown => Err(unknown(&receiver, &head)),
+        Target::Unknown => Err(unknown(&head)),
     };
     response.unwrap_or_else(Refusal::into_response)
 }
@@ -77,7 +78,7 @@ fn check(receiver: &Receiver, route: &Route<'_>, head: &RequestHead) -> Result<(
         return Ok(());
     }
     receiver.browser_guard.check_page(class, head, receiver.access.auth.is_some())?;
-    receiver.admission.admit_request(head.peer.address.ip())
+    head.peer.rules.admission.admit_request(head.peer.address.ip())
 }
 
 /// Responds with the metrics as Prometheus text.
@@ -87,15 +88,15 @@ async fn metrics(
     route: &Route<'_>,
 ) -> Result<Response, Refusal> {
     receiver.check_host(head)?;
-    receiver.admission.admit_operator(&head.headers, head.peer.address.ip()).await?;
+    head.peer.rules.admission.admit_operator(&head.headers, head.peer.address.ip()).await?;
     route.check_read(&head.method)?;
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     Ok(reply::typed(StatusCode::OK, content_type, receiver.metrics.render()))
 }
 
 /// Refuses a request for an unknown path, with an endpoint's path.
-fn unknown(receiver: &Receiver, head: &RequestHead) -> Refusal {
+fn unknown(head: &RequestHead) -> Refusal {
     let asked = head.path.as_str().chars().take(SHOWN_CHARACTERS).collect();
-    let path = receiver.options.endpoints.first().map(|endpoint| endpoint.path.clone());
+    let path = head.peer.rules.endpoints.first().map(|endpoint| endpoint.path.clone());
     Refusal::NotFound { asked, path: path.unwrap_or_default() }
 }

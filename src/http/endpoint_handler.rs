@@ -64,7 +64,7 @@ async fn handle(
     if !endpoint.auth.is_asked() {
         receiver.browser_guard.check_host(&head.headers, head.peer.authority.as_deref())?;
     }
-    receiver.admission.admit_sender(index, endpoint, &head.headers, address).await?;
+    head.peer.rules.admission.admit_sender(index, endpoint, &head.headers, address).await?;
     let bulk_index = match request {
         EndpointRequest::Documents => None,
         EndpointRequest::Elasticsearch(ClientRequest::Inquiry(inquiry)) => {

@@ -34,9 +34,9 @@ use crate::metrics::{HTTP_IN_FLIGHT, HTTP_REQUESTS, LIMITED};
 use crate::peers::Peer;
 
 use super::connection_state::{AnswerInProgress, ConnectionState};
-use super::endpoint::Endpoint;
 use super::endpoint_handler::refused;
 use super::in_flight::{InFlightLimits, InFlightPermit};
+use super::live_rules::LiveRules;
 use super::refusal::Refusal;
 use super::refusal_log::RefusalLog;
 use super::reply::{self, Response};
@@ -54,7 +54,7 @@ pub(super) struct ConnectionContext {
     pub(super) slot: Weak<Slot>,
     pub(super) in_flight: InFlightLimits,
     pub(super) refusals: Arc<RefusalLog>,
-    pub(super) endpoints: Arc<[Endpoint]>,
+    pub(super) rules: LiveRules,
     /// It was opened after the receiver had begun to drain.
     pub(super) is_late: bool,
 }
@@ -91,14 +91,16 @@ pub(super) fn service(
         let mut request =
             request.map(|body| RequestBody { body: Some(body), h1, read: Arc::clone(&read) });
         let authority = request.uri().authority().map(ToString::to_string);
+        let rules = connection.rules.current();
         request.extensions_mut().insert(PeerInfo {
             address: peer,
             authority,
             began: Instant::now(),
             is_late: connection.is_late,
+            rules: Arc::clone(&rules),
         });
         let is_watched = is_watched(request.uri().path());
-        let addressee = Addressee::of(request.uri().path(), &connection.endpoints);
+        let addressee = Addressee::of(request.uri().path(), &rules.endpoints);
         let (form, route, endpoint) =
             (addressee.form(), addressee.route, addressee.endpoint_name());
         let permit = connection.in_flight.acquire(Peer::of(peer.ip()), is_watched);

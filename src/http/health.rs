@@ -50,7 +50,7 @@ pub(super) async fn ready(
     route: &Route<'_>,
 ) -> Result<Response, Refusal> {
     let details = receiver.check_host(head).is_ok()
-        && receiver.admission.is_operator(&head.headers, head.peer.address.ip()).await;
+        && head.peer.rules.admission.is_operator(&head.headers, head.peer.address.ip()).await;
     route.check_read(&head.method)?;
     Ok(readiness(&receiver.readiness, &receiver.gate, details))
 }

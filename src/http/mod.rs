@@ -69,6 +69,7 @@ mod eviction;
 mod exchange;
 mod health;
 mod in_flight;
+mod live_rules;
 mod log_pace;
 mod media;
 mod options;
@@ -99,6 +100,7 @@ use crate::status::Readiness;
 
 pub use self::ending::Ending;
 pub use self::endpoint::Endpoint;
+pub use self::live_rules::LiveRules;
 pub use self::options::{ANSWER_TIMEOUT, Access, IDLE_TIMEOUT, Options};
 pub use self::receiver::BODY_MEMORY_BYTES;
 pub use self::slots::SPARE_CONNECTIONS;
@@ -124,13 +126,13 @@ use self::refusal_reason::Reason;
 /// may still be recorded.
 pub async fn run(
     listener: TcpListener,
-    options: Options,
-    access: Access,
+    live: LiveRules,
     gate: Gate,
     readiness: Arc<Readiness>,
     metrics: metrics::Handle,
     ending: Ending,
 ) -> io::Result<()> {
+    let (options, access) = (live.options(), live.access());
     let limits = accept::ConnectionLimits {
         header_timeout: options.header_timeout,
         drain_timeout: options.drain_timeout,
@@ -139,7 +141,7 @@ pub async fn run(
         handshake_timeout: options.handshake_timeout,
         timeouts: Timeouts { answer: options.answer_timeout, idle: options.idle_timeout },
         tls: access.tls.clone(),
-        endpoints: options.endpoints.as_slice().into(),
+        rules: live.clone(),
     };
     for endpoint in &options.endpoints {
         metrics::start_endpoint(&endpoint.name, Reason::ALL.map(Reason::label));
@@ -152,7 +154,7 @@ pub async fn run(
     }));
 
     let address = listener.local_addr().ok();
-    let receiver = Arc::new(Receiver::new(options, access, address, gate, readiness, metrics));
+    let receiver = Arc::new(Receiver::new(&live, address, gate, readiness, metrics));
     accept::serve(listener, &dispatch::filter(receiver), &limits, &refusals, &ending).await;
     refusals.flush();
     Ok(())

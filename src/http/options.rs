@@ -7,6 +7,7 @@ use crate::auth::Auth;
 use crate::tls::Tls;
 
 use super::endpoint::Endpoint;
+use super::live_rules;
 
 /// The default of [`Options::idle_timeout`]: longer than the 60 s of the load balancers in front, which
 /// must be the ones to close, or a request meets a closing socket.
@@ -24,6 +25,9 @@ pub struct Options {
     pub host_names: Vec<String>,
     /// Most requests of a peer in a second, over all endpoints; at least one.
     pub requests_per_second: Option<u32>,
+    /// Memory for the bodies of all requests together, unless one may need more by the limits of its endpoint;
+    /// usually [`BODY_MEMORY_BYTES`](super::BODY_MEMORY_BYTES).
+    pub body_memory_bytes: u64,
     /// The most time from the first byte of a request (or the opening of the connection) to the end of
     /// its head.
     pub header_timeout: Duration,
@@ -42,6 +46,14 @@ pub struct Options {
     pub max_connections: usize,
     /// Connections of one peer open at one time. More are closed at once. At least one.
     pub max_connections_per_peer: Option<usize>,
+}
+
+impl Options {
+    /// Returns the memory that bodies share: a body that keeps to its limits fits.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.body_memory_bytes.max(live_rules::largest_body_bytes(&self.endpoints))
+    }
 }
 
 /// Credentials and certificates, opened. The default has none: plain HTTP, and no endpoint

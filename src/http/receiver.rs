@@ -10,17 +10,14 @@ use warp::http::header::CONTENT_LENGTH;
 use crate::intake::{self, Gate, Intake};
 use crate::metrics;
 use crate::peers::Peer;
-use crate::record::Form;
 use crate::status::Readiness;
 
-use super::admission::Admission;
 use super::body::{self, AnnouncedBody, BodyLimits, ReceivedBody};
 use super::body_budget::BodyBudget;
 use super::browser_guard::BrowserGuard;
-use super::elasticsearch::MAX_ANSWER_BYTES;
 use super::encoding::Encoding;
-use super::endpoint::Endpoint;
-use super::options::{Access, Options};
+use super::live_rules::LiveRules;
+use super::options::Access;
 use super::refusal::Refusal;
 use super::request::RequestHead;
 
@@ -29,41 +26,31 @@ use super::request::RequestHead;
 /// once others have gone.
 pub const BODY_MEMORY_BYTES: u64 = 256 << 20;
 /// Memory for small bodies besides, when larger ones have all of that.
-const SMALL_BODY_MEMORY_BYTES: u64 = 16 << 20;
+pub(super) const SMALL_BODY_MEMORY_BYTES: u64 = 16 << 20;
 
 /// The state that all handlers share.
 pub(super) struct Receiver {
-    pub(super) options: Options,
     pub(super) access: Access,
     pub(super) gate: Gate,
     pub(super) readiness: Arc<Readiness>,
     pub(super) metrics: metrics::Handle,
     budget: Arc<BodyBudget>,
-    pub(super) admission: Admission,
     pub(super) browser_guard: BrowserGuard,
 }
 
 impl Receiver {
     /// Creates the state of a receiver that listens at `address`.
     pub(super) fn new(
-        options: Options,
-        access: Access,
+        live: &LiveRules,
         address: Option<SocketAddr>,
         gate: Gate,
         readiness: Arc<Readiness>,
         metrics: metrics::Handle,
     ) -> Receiver {
-        let largest = options.endpoints.iter().map(max_memory_bytes).max();
-        let limit = BODY_MEMORY_BYTES.max(largest.unwrap_or_default());
-        let whole = limit + SMALL_BODY_MEMORY_BYTES;
-        ::metrics::gauge!(metrics::BODY_MEMORY_LIMIT_BYTES).set(whole as f64);
-        let budget = BodyBudget::new(limit).with_small_bodies(SMALL_BODY_MEMORY_BYTES);
         Receiver {
-            budget: Arc::new(budget),
-            admission: Admission::new(&options, access.auth.clone()),
-            browser_guard: BrowserGuard::new(address, &options.host_names),
-            options,
-            access,
+            budget: live.budget(),
+            browser_guard: BrowserGuard::new(address, &live.options().host_names),
+            access: live.access().clone(),
             gate,
             readiness,
             metrics,
@@ -109,17 +96,8 @@ impl Receiver {
             encoding: Encoding::of(&head.headers)?,
             length_bytes: length.and_then(|length| length.parse().ok()),
         };
-        let after = self.options.body_timeout;
+        let after = head.peer.rules.body_timeout;
         let body = body::read(stream, announced, limits, &self.budget);
         tokio::time::timeout(after, body).await.map_err(|_| Refusal::BodyTimeout { after })?
     }
-}
-
-/// Returns the most of the memory budget that one request to `endpoint` can need.
-fn max_memory_bytes(endpoint: &Endpoint) -> u64 {
-    let (copies, answer_bytes) = match endpoint.form {
-        Form::Ndjson => (0, 0),
-        Form::Elasticsearch => (1, MAX_ANSWER_BYTES as u64),
-    };
-    BodyLimits::of(endpoint).max_memory_bytes(copies, answer_bytes)
 }

@@ -31,8 +31,8 @@ pub(super) async fn grant(
     stream: impl Stream<Item = Result<impl Buf + Send, warp::Error>> + Send,
 ) -> Result<Response, Refusal> {
     let address = head.peer.address.ip();
-    receiver.admission.admit_peer(address)?;
-    let issuer = receiver.admission.token_issuer().ok_or(Refusal::Forbidden)?;
+    head.peer.rules.admission.admit_peer(address)?;
+    let issuer = head.peer.rules.admission.token_issuer().ok_or(Refusal::Forbidden)?;
     if let Some(allow) = route.not_allowed {
         let (method, path) = (head.method.clone(), TOKEN_PATH.to_owned());
         return Err(Refusal::NotPutOrPost { method, path, allow });

@@ -101,7 +101,7 @@ pub(crate) use directory::LOCK;
 pub use disk::{Disk, DiskDir, DiskFile, DiskLock, RealDisk};
 pub(crate) use disk::{read_full_at, write_all_at};
 pub use error::{AppendError, JournalError};
-pub use options::{Options, quota_for_body};
+pub use options::{NewQuota, Options, quota_for_body};
 pub use progress::ReplayProgress;
 pub use reader::{Next, Reader};
 pub use rescue::{Rescued, rescue};
@@ -390,7 +390,7 @@ impl Journal {
             size_bytes: state.bytes,
             pending_bytes,
             pending_bodies,
-            quota_bytes: shared.options.quota_bytes,
+            quota_bytes: shared.options.quota_now_bytes(),
             free_bytes,
             reserve_bytes: shared.options.reserve_bytes,
         }

@@ -1,6 +1,8 @@
 //! Options of the journal.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::JournalError;
@@ -31,8 +33,10 @@ pub struct Options {
     /// Frames in a segment, in bytes, before the next one is begun. A larger body gets a segment
     /// of its own.
     pub segment_bytes: u64,
-    /// Maximum bytes of all segments together.
+    /// Maximum bytes of all segments together, unless `new_quota` has another.
     pub quota_bytes: u64,
+    /// The quota that is to hold from now on.
+    pub new_quota: NewQuota,
     /// Bytes that must stay free on the file system.
     pub reserve_bytes: u64,
     /// Time after its acknowledgement during which a body is recognised when it comes again. Zero
@@ -52,6 +56,24 @@ pub struct Options {
     pub skip_damaged: bool,
 }
 
+/// A quota that replaces the one of the start while the journal is open. Clones share it.
+///
+/// One below what is in use refuses bodies until enough has landed; nothing is given up for it.
+#[derive(Clone, Debug, Default)]
+pub struct NewQuota(Arc<AtomicU64>);
+
+impl NewQuota {
+    /// Sets it, in bytes; not 0.
+    pub fn set(&self, bytes: u64) {
+        // Relaxed: a body that comes at the same moment may meet either.
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+}
+
 impl Options {
     /// Creates options with the usual limits: segments of 64 MiB, 10 GiB in all, 1 GiB left free, a retry window of
     /// ten minutes, a queue of 64 MiB, bodies of 4 KiB to 8 MiB compressed, damage refused.
@@ -62,6 +84,7 @@ impl Options {
             node_prefix: String::new(),
             segment_bytes: 64 << 20,
             quota_bytes: 10 << 30,
+            new_quota: NewQuota::default(),
             reserve_bytes: 1 << 30,
             retry_window: Duration::from_secs(600),
             queue_bytes: 64 << 20,
@@ -72,6 +95,11 @@ impl Options {
         }
     }
 
+    /// Returns the quota that holds now.
+    pub(crate) fn quota_now_bytes(&self) -> u64 {
+        self.new_quota.get().unwrap_or(self.quota_bytes)
+    }
+
     /// Returns the permits of the queue, one for each KiB.
     pub(crate) fn queue_kib(&self) -> u32 {
         u32::try_from(self.queue_bytes >> 10).unwrap_or(u32::MAX).clamp(1, 1 << 28)
@@ -80,7 +108,7 @@ impl Options {
     /// Returns the maximum bytes of a body. Half the quota at most: a larger body could wait for space
     /// that never comes free, because the segment being written is not deleted.
     pub(crate) fn body_limit_bytes(&self) -> u64 {
-        MAX_BODY_BYTES.min(self.quota_bytes / 2)
+        MAX_BODY_BYTES.min(self.quota_now_bytes() / 2)
     }
 
     /// Returns the bytes of a usual bulk, for which there must be room if the journal is to be called

@@ -30,7 +30,7 @@ pub(crate) struct FreeSpace {
 impl FreeSpace {
     /// Checks whether `bytes` more may be written.
     pub(crate) fn check(&mut self, shared: &Shared, bytes: u64) -> Result<(), AppendError> {
-        let (used_bytes, quota_bytes) = (shared.state().bytes, shared.options.quota_bytes);
+        let (used_bytes, quota_bytes) = (shared.state().bytes, shared.options.quota_now_bytes());
         if used_bytes.saturating_add(bytes) > quota_bytes {
             return Err(AppendError::Full { used_bytes, quota_bytes });
         }

@@ -230,7 +230,7 @@ impl Writer {
         // so it ends here, when that gives back enough to be worth a new file.
         let options = &self.shared.options;
         let worth_it = self.active.len - self.active.frames_at >= self.enough_bytes() / 4
-            || self.shared.state().bytes > options.quota_bytes / 2
+            || self.shared.state().bytes > options.quota_now_bytes() / 2
             || self.free.check(&self.shared, options.usual_bulk_bytes()).is_err();
         if self.is_committed() && worth_it {
             // The record stands, whether a new segment can be made or not.

@@ -193,7 +193,6 @@ fn limits(settings: &Settings) -> RollLimits {
         age_us: i64::try_from(settings.roll_age.as_micros()).unwrap_or(i64::MAX),
         file_bytes: settings.roll.roll_bytes,
         rows: settings.roll.roll_rows.unwrap_or(u64::MAX),
-        // Let go of the journal well before its quota.
-        source_bytes: settings.journal.quota_bytes / 4,
+        source_bytes: super::source_bytes(settings.journal.quota_bytes),
     }
 }

@@ -25,8 +25,7 @@ impl Receiving {
         let (gate, ending) = (Gate::default(), http::Ending::default());
         let task = tokio::spawn(http::run(
             listener,
-            server.settings.http.clone(),
-            server.access.clone(),
+            server.rules.clone(),
             gate.clone(),
             server.readiness(),
             server.metrics.clone(),

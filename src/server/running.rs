@@ -37,6 +37,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// Returns the name of the node.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        self.journal.node()
+    }
+
     /// Waits until the server was stopped and everything that was acknowledged has landed.
     ///
     /// # Errors

@@ -49,6 +49,7 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
             endpoints: vec![endpoint],
             host_names: Vec::new(),
             requests_per_second: None,
+            body_memory_bytes: crate::http::BODY_MEMORY_BYTES,
             header_timeout: SOON,
             body_timeout: SOON,
             answer_timeout: SOON,

@@ -31,9 +31,33 @@ pub struct ShownSetting {
     pub origin: String,
 }
 
-/// Settings in force.
+/// Settings in force. Clones share them.
 #[derive(Clone, Default)]
-pub struct InForce(pub Vec<ShownSetting>);
+pub struct InForce(Arc<Mutex<Vec<ShownSetting>>>);
+
+impl InForce {
+    /// Takes settings.
+    #[must_use]
+    pub fn new(settings: Vec<ShownSetting>) -> InForce {
+        InForce(Arc::new(Mutex::new(settings)))
+    }
+
+    /// Returns the settings.
+    #[must_use]
+    pub fn list(&self) -> Vec<ShownSetting> {
+        self.0.lock().clone()
+    }
+
+    /// Takes the settings `keys`, of those that it has, over from `newer`, in all clones.
+    pub fn take(&self, keys: &[&str], newer: &InForce) {
+        let newer = newer.list();
+        for setting in self.0.lock().iter_mut().filter(|setting| keys.contains(&setting.key)) {
+            if let Some(newer) = newer.iter().find(|newer| newer.key == setting.key) {
+                setting.clone_from(newer);
+            }
+        }
+    }
+}
 
 /// Shows none of them: that two settings are the same does not depend on where they come from.
 impl std::fmt::Debug for InForce {
@@ -146,7 +170,7 @@ impl Monitor {
             "rejects": counted(reading, names::REJECTS, "lines"),
             "refused": counted(reading, names::REQUESTS_REFUSED, "requests"),
             "unknown_fields": counted(reading, names::UNKNOWN_FIELD_ROWS, "rows"),
-            "settings": self.about.settings.0.iter().map(|setting| json!({
+            "settings": self.about.settings.list().iter().map(|setting| json!({
                 "key": setting.key, "value": setting.value, "origin": setting.origin,
             })).collect::<Vec<_>>(),
             "history": history.to_json(after),

@@ -5,9 +5,10 @@ import re
 
 import pytest
 from harness import place
-from harness.access import certificate
+from harness.access import certificate, openssl
 from harness.documents import body
 from harness.lake import connect
+from harness.process import free_port
 from sessions import Sessions
 
 FORMATS = ["avro", "arrow", "spark", "trino", "duckdb", "elasticsearch"]
@@ -108,6 +109,9 @@ def test_check_offline_looks_at_files_alone(command, folder):
     config.write_text('rol_age = "1h"\nmemory = "1"\n')
     said = command("check", "--offline", "--config", config, expect=2)
     assert "did you mean `roll_age`?" in said and "is not between" in said, said
+    report = json.loads(command("check", "--offline", "--json", "--config", config, expect=2))
+    assert report["verdict"] == "invalid" and len(report["checks"]) == 2, report
+    assert all(check["name"] == "settings" and not check["ok"] for check in report["checks"])
     assert not (folder / "state").exists()
 
 
@@ -118,7 +122,9 @@ def test_check_beside_a_running_server(command, server):
     assert report["verdict"] == "does_not_start"
     assert [check["name"] for check in report["checks"] if not check["ok"]] == ["listen", "state"]
     report = json.loads(command("check", "--running", "--json", *flags))
-    assert report["verdict"] == "starts" and "lake" in [check["name"] for check in report["checks"]]
+    assert report["verdict"] == "lands" and "lake" in [check["name"] for check in report["checks"]]
+    said = command("check", "--running", *flags)
+    assert "would start" not in said and "were not looked at" in said, said
     assert server.put(body("a")).status == 200
 
 
@@ -137,6 +143,29 @@ def test_health_of_a_server(command, make_server, local_lake, folder):
     said = command("health", "--listen", listen, *asked, expect=1)
     assert f"no answer from https://{listen}/health/live within 5s" in said
     assert "port 0" in command("health", "--listen", "127.0.0.1:0", expect=2)
+
+
+def test_health_of_a_server_that_asks_for_certificates(command, make_server, local_lake, folder):
+    """It presents one, or asks the listener of operators, which asks for none on loopback."""
+    cert, key = certificate(folder / "tls")
+    authority, client, client_key = (folder / name for name in ("ca.pem", "client.pem", "client.key"))
+    fresh = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl("req", "-x509", *fresh, "-keyout", folder / "ca.key", "-out", authority, "-subj", "/CN=ca", "-days", 30)
+    openssl("req", *fresh, "-keyout", client_key, "-out", folder / "csr", "-subj", "/CN=probe")
+    (folder / "ext").write_text("extendedKeyUsage=clientAuth\n")
+    by = ["-CA", authority, "-CAkey", folder / "ca.key", "-CAcreateserial", "-extfile", folder / "ext", "-days", 30]
+    openssl("x509", "-req", "-in", folder / "csr", *by, "-out", client)
+    port = free_port()
+    flags = ["--tls-cert", cert, "--tls-key", key, "--tls-client-ca", authority]
+    server = make_server(local_lake, *flags, "--status-listen", f"127.0.0.1:{port}").start()
+    asked = ["--state", server.state, "--lake", local_lake.at.uri, *flags, "--listen", f"127.0.0.1:{server.port}"]
+    assert "--client-cert" in command("health", *asked, expect=2)
+    assert command("health", "--ready", *asked, "--status-listen", f"127.0.0.1:{port}") == "ready\n"
+    presented = ["--client-cert", client, "--client-key", client_key]
+    assert command("health", "--ready", *asked, *presented) == "ready\n"
+    other = ["--client-cert", cert, "--client-key", key]
+    assert "no answer from https://" in command("health", *asked, *other, expect=1)
+    assert "are no certificate" in command("health", *asked, "--client-cert", client_key, "--client-key", key, expect=2)
 
 
 def test_check_says_why_not(command, server, folder, seaweedfs):

@@ -32,6 +32,10 @@ impl<'a> Builder<'a> {
 
     /// Parses the filter of the log.
     pub(super) fn log(&mut self) -> String {
+        self.parsed(&list::LOG_FORMAT, |text| match text {
+            "text" | "json" => Ok(()),
+            _ => Err("is neither text nor json".to_owned()),
+        });
         self.parsed(&list::LOG, |text| {
             log_levels(text)?;
             match tracing_subscriber::EnvFilter::try_new(text) {

@@ -60,6 +60,14 @@ impl Builder<'_> {
                 }
             }
         }
+        for (key, SecretText(value)) in &layers.store_secrets {
+            let section = layers.sections.storage.as_ref();
+            let outranked = section.is_some_and(|section| section.values.0.contains_key(key));
+            // Variables of another cloud are for something else.
+            if !outranked && let Ok(option) = lake::Options::check(&location, key, value) {
+                options.push(option);
+            }
+        }
         lake::Options { location, options, timeout }
     }
 

@@ -206,6 +206,7 @@ impl Builder<'_> {
         let names = named.iter().flat_map(|names| names.split(',')).chain([host]);
         let host_names = names.map(str::trim).filter(|name| !name.is_empty());
         http::Options {
+            body_memory_bytes: http::BODY_MEMORY_BYTES,
             endpoints: self.endpoints(credentials),
             host_names: host_names.map(str::to_owned).collect(),
             requests_per_second: self
@@ -265,7 +266,7 @@ impl Builder<'_> {
             let (value, origin) = (error_text::shown(&given.text), given.source.to_string());
             Some(ShownSetting { key: setting.key, value, origin })
         };
-        InForce(list::SETTINGS.iter().filter_map(of).collect())
+        InForce::new(list::SETTINGS.iter().filter_map(of).collect())
     }
 
     /// Refuses addresses beyond loopback without encryption and authentication, unless

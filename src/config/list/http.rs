@@ -33,6 +33,19 @@ pub(crate) const LOG: Setting = Setting {
     more: "",
 };
 
+/// The setting `log_format`.
+pub(crate) const LOG_FORMAT: Setting = Setting {
+    key: "log_format",
+    value_name: "FORM",
+    kind: Kind::Text,
+    default: Some("text"),
+    example: "json",
+    commands: SERVE,
+    heading: GENERAL,
+    help: "Write the log as text, or as json: an object a line.",
+    more: "Under systemd's journal lines of text have no time, and all have a priority.",
+};
+
 /// The setting `listen`.
 pub(crate) const LISTEN: Setting = Setting {
     key: "listen",

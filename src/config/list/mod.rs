@@ -31,6 +31,7 @@ pub(crate) fn names_of(value: &str) -> impl Iterator<Item = &str> {
 pub(crate) const SETTINGS: &[&Setting] = &[
     &CONFIG,
     &LOG,
+    &LOG_FORMAT,
     &LISTEN,
     &PATH,
     &HOST_NAMES,

@@ -1,10 +1,14 @@
 //! Sections of a file, with the lines of their keys.
 
-use super::list::SectionList;
+use std::collections::BTreeMap;
+
+use super::list::{CATALOG, STORAGE, SectionList};
 use super::typed::{
     CatalogSection, EndpointSection, PrivacySection, PropertiesSection, SecretText, StorageSection,
     TableSection,
 };
+use crate::config::error::Problem;
+use crate::config::secret_files;
 use crate::config::source::Source;
 use crate::lake::Secret;
 
@@ -30,6 +34,44 @@ pub(crate) struct Sections {
     pub(crate) properties: Option<Section<PropertiesSection>>,
     pub(crate) catalog: Option<Section<CatalogSection>>,
     pub(crate) storage: Option<Section<StorageSection>>,
+}
+
+impl Sections {
+    /// Puts the secrets in files that keys name in the place of these keys.
+    pub(crate) fn read_secret_files(&mut self, problems: &mut Vec<Problem>) {
+        if let Some(section) = &mut self.storage {
+            let Section { lines, values, .. } = section;
+            read(lines, &mut values.0, STORAGE.name, secret_files::of_store, problems);
+        }
+        if let Some(section) = &mut self.catalog {
+            let Section { lines, values, .. } = section;
+            read(lines, &mut values.0, CATALOG.name, secret_files::of_catalog, problems);
+        }
+    }
+}
+
+/// Puts the secrets in files in the place of their keys, of which `of` knows the name.
+fn read(
+    lines: &mut [(String, Source)],
+    values: &mut BTreeMap<String, SecretText>,
+    section: &str,
+    of: fn(&str) -> Option<&str>,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, source) in lines {
+        let Some(key) = of(name).map(str::to_owned) else { continue };
+        let Some(SecretText(path)) = values.remove(&*name) else { continue };
+        let place = format!("{source}: {section}.{name}");
+        let secret = match values.contains_key(&key) {
+            true => Err(format!("{key} is given as well: give one of them")),
+            false => secret_files::read(path.reveal()),
+        };
+        match secret {
+            Ok(secret) => drop(values.insert(key.clone(), SecretText(Secret::new(secret)))),
+            Err(why) => problems.push(Problem::Refused { place, why }),
+        }
+        *name = key;
+    }
 }
 
 impl Section<CatalogSection> {

@@ -7,6 +7,7 @@ use crate::config::{reference, value};
 /// A value other than the default for every key, and what `Debug` shows of it in the settings.
 const EVERYTHING: &[(&str, &str, &str)] = &[
     ("log", "\"debug\"", "log: \"debug\""),
+    ("log_format", "\"json\"", "log_format: \"json\""),
     ("listen", "\"127.0.0.1:4000\"", "listen: \"127.0.0.1:4000\", addresses: [127.0.0.1:4000]"),
     ("path", "\"/in\"", "path: \"/in\""),
     ("host_names", "\"a.test, b.test\"", "host_names: [\"a.test\", \"b.test\", \"127.0.0.1\"]"),

@@ -5,6 +5,7 @@ mod answers;
 mod connections;
 mod encodings;
 mod http2;
+mod reload;
 mod shutdown;
 
 use std::net::SocketAddr;
@@ -51,6 +52,7 @@ fn options() -> Options {
         }],
         host_names: vec!["test".into(), "t".into()],
         requests_per_second: None,
+        body_memory_bytes: BODY_MEMORY_BYTES,
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(10),
         answer_timeout: ANSWER_TIMEOUT,
@@ -63,6 +65,7 @@ fn options() -> Options {
 }
 
 struct Server {
+    rules: LiveRules,
     address: SocketAddr,
     journal: Journal,
     readiness: Arc<Readiness>,
@@ -97,16 +100,16 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let readiness = Arc::new(Readiness::new());
         let (gate, ending) = (Gate::default(), Ending::default());
+        let rules = LiveRules::new(options, Access::default());
         let running = tokio::spawn(run(
             listener,
-            options,
-            Access::default(),
+            rules.clone(),
             gate.clone(),
             readiness.clone(),
             metrics::install(),
             ending.clone(),
         ));
-        Server { address, journal, readiness, gate, ending, running, _dir: dir }
+        Server { rules, address, journal, readiness, gate, ending, running, _dir: dir }
     }
 
     async fn client(&self) -> Client {

@@ -39,7 +39,7 @@ fn the_sentence_says_what_comes_what_has_landed_and_what_is_wrong() {
 #[test]
 fn a_report_has_every_member_and_no_more_than_was_asked_for() {
     let (readiness, board) = (Arc::new(Readiness::new()), Arc::new(Board::default()));
-    let settings = InForce(vec![ShownSetting {
+    let settings = InForce::new(vec![ShownSetting {
         key: "roll_age",
         value: "5m".into(),
         origin: "default".into(),
