@@ -34,7 +34,7 @@ fn fit_in(settings: &mut Settings, limit_bytes: u64) {
                 continue;
             }
             // What a body needs besides depends on the form of the endpoint.
-            while endpoint.memory_bytes() > budgets.bodies_bytes
+            while http::body_memory_bytes(endpoint) > budgets.bodies_bytes
                 && endpoint.inflated_limit_bytes > endpoint.body_limit_bytes
             {
                 let less = endpoint.inflated_limit_bytes - (1 << 20);

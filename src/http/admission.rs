@@ -13,7 +13,6 @@ use crate::metrics as names;
 use crate::peers::{Peer, TokenBuckets};
 
 use super::endpoint::Endpoint;
-use super::live_rules::RequestRules;
 use super::options::Options;
 use super::refusal::Refusal;
 
@@ -52,21 +51,21 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// Creates the admission for `options`, with the credentials `auth`. Limits that are as in the rules
-    /// `before` go on counting.
+    /// Creates the admission for `options`, with the credentials `auth`. Limits that are as in the admission
+    /// `before`, with its endpoints, go on counting.
     pub(super) fn new(
         options: &Options,
         auth: Option<Arc<Auth>>,
-        before: Option<&RequestRules>,
+        before: Option<(&[Endpoint], &Admission)>,
     ) -> Admission {
         let of_endpoint = |endpoint: &Endpoint| {
-            let before = before.and_then(|before| {
-                let index = before.endpoints.iter().position(|one| one.name == endpoint.name)?;
-                before.admission.endpoints.get(index)?.as_ref()
+            let before = before.and_then(|(endpoints, admission)| {
+                let index = endpoints.iter().position(|one| one.name == endpoint.name)?;
+                admission.endpoints.get(index)?.as_ref()
             });
             endpoint.requests_per_second.map(|rate| Rate::of(rate, before))
         };
-        let of_all = before.and_then(|before| before.admission.all.as_ref());
+        let of_all = before.and_then(|(_, admission)| admission.all.as_ref());
         let limited = options.endpoints.iter().all(|endpoint| !endpoint.peers.is_empty());
         let peers = options.endpoints.iter().flat_map(|endpoint| endpoint.peers.clone());
         Admission {

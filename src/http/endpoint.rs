@@ -10,8 +10,6 @@ use crate::auth::Rules;
 use crate::intake::IndexPattern;
 use crate::record::Form;
 
-use super::live_rules;
-
 /// A path that takes sessions, and the rules that hold there.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -44,12 +42,6 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Returns the most memory that the body of one request needs.
-    #[must_use]
-    pub fn memory_bytes(&self) -> u64 {
-        live_rules::max_memory_bytes(self)
-    }
-
     /// Returns whether `path` (without a trailing slash) belongs to this endpoint.
     pub(super) fn owns(&self, path: &str) -> bool {
         let own = trimmed(&self.path);

@@ -12,15 +12,11 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use crate::metrics as names;
-use crate::record::Form;
 
 use super::admission::Admission;
-use super::body::BodyLimits;
 use super::body_budget::BodyBudget;
-use super::elasticsearch::MAX_ANSWER_BYTES;
 use super::endpoint::Endpoint;
-use super::options::{Access, Options};
-use super::receiver::SMALL_BODY_MEMORY_BYTES;
+use super::options::{Access, Options, SMALL_BODY_MEMORY_BYTES};
 use super::refusal_reason::Reason;
 
 /// A set of rules.
@@ -100,26 +96,16 @@ impl LiveRules {
 fn rules(options: &Options, access: &Access, before: Option<&RequestRules>) -> RequestRules {
     RequestRules {
         endpoints: options.endpoints.as_slice().into(),
-        admission: Admission::new(options, access.auth.clone(), before),
+        admission: Admission::new(
+            options,
+            access.auth.clone(),
+            before.map(|before| (&*before.endpoints, &before.admission)),
+        ),
         body_timeout: options.body_timeout,
     }
-}
-
-/// Returns the most memory that the body of one request can need.
-pub(super) fn largest_body_bytes(endpoints: &[Endpoint]) -> u64 {
-    endpoints.iter().map(max_memory_bytes).max().unwrap_or_default()
 }
 
 fn set_limit(bytes: u64) {
     let whole = bytes + SMALL_BODY_MEMORY_BYTES;
     metrics::gauge!(names::BODY_MEMORY_LIMIT_BYTES).set(whole as f64);
-}
-
-/// Returns the most of the memory budget that one request to `endpoint` can need.
-pub(super) fn max_memory_bytes(endpoint: &Endpoint) -> u64 {
-    let (copies, answer_bytes) = match endpoint.form {
-        Form::Ndjson => (0, 0),
-        Form::Elasticsearch => (1, MAX_ANSWER_BYTES as u64),
-    };
-    BodyLimits::of(endpoint).max_memory_bytes(copies, answer_bytes)
 }

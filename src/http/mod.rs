@@ -101,8 +101,9 @@ use crate::status::Readiness;
 pub use self::ending::Ending;
 pub use self::endpoint::Endpoint;
 pub use self::live_rules::LiveRules;
-pub use self::options::{ANSWER_TIMEOUT, Access, IDLE_TIMEOUT, Options};
-pub use self::receiver::BODY_MEMORY_BYTES;
+pub use self::options::{
+    ANSWER_TIMEOUT, Access, BODY_MEMORY_BYTES, IDLE_TIMEOUT, Options, body_memory_bytes,
+};
 pub use self::slots::SPARE_CONNECTIONS;
 pub use self::status_listener::{StatusOptions, serve_status};
 pub use crate::intake::IndexPattern;

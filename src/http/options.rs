@@ -4,10 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Auth;
+use crate::record::Form;
 use crate::tls::Tls;
 
+use super::body::BodyLimits;
+use super::elasticsearch::MAX_ANSWER_BYTES;
 use super::endpoint::Endpoint;
-use super::live_rules;
+
+/// Memory for the bodies of all requests together. More when an endpoint asks for it by its limits
+/// and its form: a body that keeps to its limit always fits, with the copies that are made of it,
+/// once others have gone.
+pub const BODY_MEMORY_BYTES: u64 = 256 << 20;
+/// Memory for small bodies besides, when larger ones have all of that.
+pub(super) const SMALL_BODY_MEMORY_BYTES: u64 = 16 << 20;
 
 /// The default of [`Options::idle_timeout`]: longer than the 60 s of the load balancers in front, which
 /// must be the ones to close, or a request meets a closing socket.
@@ -52,8 +61,19 @@ impl Options {
     /// Returns the memory that bodies share: a body that keeps to its limits fits.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        self.body_memory_bytes.max(live_rules::largest_body_bytes(&self.endpoints))
+        let largest = self.endpoints.iter().map(body_memory_bytes).max();
+        self.body_memory_bytes.max(largest.unwrap_or_default())
     }
+}
+
+/// Returns the most memory that the body of one request to `endpoint` can need.
+#[must_use]
+pub fn body_memory_bytes(endpoint: &Endpoint) -> u64 {
+    let (copies, answer_bytes) = match endpoint.form {
+        Form::Ndjson => (0, 0),
+        Form::Elasticsearch => (1, MAX_ANSWER_BYTES as u64),
+    };
+    BodyLimits::of(endpoint).max_memory_bytes(copies, answer_bytes)
 }
 
 /// Credentials and certificates, opened. The default has none: plain HTTP, and no endpoint

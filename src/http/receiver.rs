@@ -21,13 +21,6 @@ use super::options::Access;
 use super::refusal::Refusal;
 use super::request::RequestHead;
 
-/// Memory for the bodies of all requests together. More when an endpoint asks for it by its limits
-/// and its form: a body that keeps to its limit always fits, with the copies that are made of it,
-/// once others have gone.
-pub const BODY_MEMORY_BYTES: u64 = 256 << 20;
-/// Memory for small bodies besides, when larger ones have all of that.
-pub(super) const SMALL_BODY_MEMORY_BYTES: u64 = 16 << 20;
-
 /// The state that all handlers share.
 pub(super) struct Receiver {
     pub(super) access: Access,
