@@ -39,7 +39,7 @@ const LABELS: &str = "
 | `endpoint` | | `default`, or the names of `[[endpoint]]` sections; `none` for refusals before one was known |
 | `table` | | tables of the configuration, flat ones among them |
 | `part` | `ready` | `receive`: 0 while the receiver starts or stops; `journal`: 0 while it is full, its disk is, or a write has failed |
-| `part` | `trouble` | `lake`: requests of rolls fail; `lake_at_start`: it could not be written at the start; `landing`: no roll can be made, between two attempts; `overdue`: a body has waited longer than `overdue_after`; `set aside`: no roll could be made of a body; `tables`: a Delta or Iceberg table cannot be committed to; `verify`: what landed is not whole |
+| `part` | `trouble` | `lake`: requests of rolls fail; `lake_at_start`: it could not be written at the start; `landing`: no roll can be made, between two attempts; `overdue`: a body has waited longer than `overdue_after`; `set_aside`: no roll could be made of a body; `tables`: a Delta or Iceberg table cannot be committed to; `verify`: what landed is not whole |
 | `reason` | `requests_refused_total` | of the sender: `head`, `host`, `web_page`, `not_found`, `method`, `media_type`, `encoding`, `format`, `too_large`, `address`, `credentials`, `failed_attempts`, `rate`, `token_request`; of the network: `timeout`, `interrupted`, `tls`, `connections` (too many of one peer); of the receiver, with 503: `capacity` (memory, turns or connections), `journal` |
 | `reason` | `auth_refused_total` | `credentials`: none or wrong ones; `failed_attempts`: too many wrong ones; `busy`: no turn to check them |
 | `reason` | `limited_total` | `connections`, `in_flight`, `rate`, `failed_attempts`, `answer_unread` |

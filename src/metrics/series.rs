@@ -34,7 +34,7 @@ const STORE_OPERATIONS: [&str; 6] = ["get", "head", "put", "list", "delete", "co
 const STORE_RESULTS: [&str; 5] = ["ok", "not_found", "conflict", "denied", "error"];
 /// Parts of [`TROUBLE`].
 const TROUBLE_PARTS: [&str; 7] =
-    ["lake", "lake_at_start", "landing", "overdue", "set aside", "tables", "verify"];
+    ["lake", "lake_at_start", "landing", "overdue", "set_aside", "tables", "verify"];
 /// Verdicts of a verification.
 const VERDICTS: [&str; 3] = ["ok", "damaged", "failed"];
 /// Kinds of [`VERIFY_PROBLEMS`].

@@ -195,7 +195,7 @@ impl Supervisor {
             "body {seq} is set aside, since no roll can be made of it; `sessionlake quarantine list` \
              names the reason once it has landed there"
         );
-        self.readiness.set_trouble("set aside", Err(why));
+        self.readiness.set_trouble("set_aside", Err(why));
     }
 
     /// Makes the index forget what it knows if the lake lacks the last roll that has landed: it is another

@@ -83,7 +83,7 @@ def documented_values():
     found = {}
     for label, values in re.findall(r"^\| (`[^|]*) \|[^|]*\| (.*) \|$", section, re.MULTILINE):
         for name in re.findall(r"`(\w+)`", label):
-            found.setdefault(name, set()).update(re.findall(r"`([\w ]+)`", values))
+            found.setdefault(name, set()).update(re.findall(r"`(\w+)`", values))
     return found
 
 

@@ -16,7 +16,7 @@ RULES = EXAMPLES / "sessionlake.rules.yml"
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 CONFIG = """\
-global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}}
 rule_files: [{rules}]
 scrape_configs:
   - job_name: sessionlake
@@ -47,7 +47,7 @@ def hastened(rules, factor):
 
 
 class Prometheus:
-    """A server that scrapes targets twice a second, and evaluates rules (text) as often."""
+    """A server that scrapes targets each second, and evaluates rules (text) twice as often."""
 
     def __init__(self, folder, rules):
         folder.mkdir(parents=True)
