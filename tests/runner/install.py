@@ -4,7 +4,8 @@ Each part has a stamp that holds a hash of what it was made from (pins, versions
 second run finds everything in place. Parts are independent and are installed side by side, while
 cargo builds: downloads wait for the network, MinIO's build for a core. Registries are reached by
 their ordinary clients as the machine has set them up; nothing needs root, but for `apt-get update` where
-the lists of the system's packages are missing.
+the lists of the system's packages are missing, and for what installs and boots a system (the part `debian`, which is
+left out elsewhere).
 """
 
 import hashlib
@@ -195,12 +196,12 @@ def _minio(call):
     call(["nice", "go", "install", "-ldflags=-s -w", MINIO], env=env, cwd=CACHE)
 
 
-def _has_no_prometheus():
-    """Why the system's package manager has no Prometheus for us. Root may ask it to look again."""
-    known = lambda: "Candidate: (none)" not in (said := _version("apt-cache", "policy", "prometheus")) and said
+def _has_no(package):
+    """Why the system's package manager has not this package for us. Root may ask it to look again."""
+    known = lambda: "Candidate: (none)" not in (said := _version("apt-cache", "policy", package)) and said
     if not known() and os.geteuid() == 0:
         subprocess.run(["apt-get", "update", "-qq"], stdin=subprocess.DEVNULL, check=False, timeout=LIMIT_S)
-    return None if known() else "apt-get knows no package prometheus (`apt-get update` by root may help)"
+    return None if known() else f"apt-get knows no package {package} (`apt-get update` by root may help)"
 
 
 def _prometheus(call):
@@ -232,12 +233,13 @@ def _debian(call):
 
 def _has_no_containers():
     """Why this machine cannot boot a system in namespaces, or None."""
-    if not sys.platform.startswith("linux") or os.geteuid() != 0:
-        return "only root on Linux installs packages and boots a system in a container"
+    system = Path("/etc/os-release")
+    if not system.exists() or 'VERSION_CODENAME=bookworm' not in system.read_text() or os.geteuid() != 0:
+        return "only root on Debian 12 has the tools that install, boot and check packages"
     unshare = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork", "true"]
     if subprocess.run(unshare, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
         return "this machine gives no namespaces"
-    return None
+    return _has_no("mmdebstrap")
 
 
 def _go(module):
@@ -310,7 +312,7 @@ def parts(quick, what="all"):
     ]
     debian = {"apt-get": "Prometheus comes from Debian", "dpkg-deb": "Prometheus comes from Debian"}
     system = lambda: [Path("/etc/os-release").read_text(), "prometheus, promtool"]
-    found.append(Part("prometheus", debian, system, _prometheus, _has_no_prometheus))
+    found.append(Part("prometheus", debian, system, _prometheus, lambda: _has_no("prometheus")))
     found += packages(what == "packages")
     if what == "trino":
         needs = {"mvn": "Maven brings Trino", "tar": "Trino's package is one of tar"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import place
 from .process import Process, clean_environment, wait_until
 
-BOOT_S = 60
+BOOT_S = 120
 
 
 class Machine:
@@ -19,7 +19,8 @@ class Machine:
 
     def __init__(self, folder, name="machine"):
         self.root = Path(folder) / name
-        subprocess.run(["cp", "-a", place.CACHE / "debian-root", self.root], check=True)
+        self.root.mkdir()
+        subprocess.run(["cp", "-a", f"{place.CACHE}/debian-root/.", self.root], check=True)
         (self.root / "etc/hostname").write_text(f"{name}\n")
         (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost {name}\n::1 localhost\n")
         self.log = Path(folder) / f"{name}.log"
@@ -31,7 +32,7 @@ class Machine:
         command += ["-D", self.root, "--boot"]
         self.process = Process(command, self.log, clean_environment())
         self.leader = wait_until(self._leader, BOOT_S, "the container has no first process")
-        wait_until(self._running, BOOT_S, f"the system did not boot:\n{self.process.tail()}", 0.3)
+        wait_until(self._running, BOOT_S, "the system did not boot", 0.3)
 
     def _leader(self):
         assert self.process.running(), f"systemd-nspawn ended:\n{self.process.tail()}"
