@@ -170,6 +170,23 @@ def test_from_the_deb_to_a_landed_session_by_the_steps_of_the_page(machine):
     assert pid(machine) == before
 
 
+def test_the_addition_to_the_unit_gives_it_another_lake_and_a_port_below_1024(machine):
+    [addition] = [code for _, mark, code in blocks(PAGE) if "systemctl edit" in code]
+    lines = [line.removeprefix("# ") for line in addition.splitlines()[1:]]
+    at = machine.root / "etc/systemd/system/sessionlake.service.d"
+    at.mkdir()
+    (at / "override.conf").write_text("\n".join(lines) + "\n")
+    settings = "/etc/sessionlake/sessionlake.toml"
+    machine.run(f"install -d -o sessionlake /srv/lake; cp -p {settings} /tmp/before")
+    machine.run(f"sed -i 's/^listen = .*/listen = \"127.0.0.1:443\"/; s|^lake = .*|lake = \"/srv/lake\"|; s|/state|/of-srv|' {settings}")
+    send = "curl -sS -T - http://localhost:443/export/events <<< '{\"userSessionId\":\"elsewhere\",\"startTime\":1764000000000}'"
+    told = machine.run(f"systemctl daemon-reload; systemctl restart sessionlake; {send}; systemctl stop sessionlake")
+    assert '"status":"OK"' in told, told
+    assert list((machine.root / "srv/lake/user_sessions").rglob("*.parquet"))
+    (at / "override.conf").unlink()
+    machine.run(f"cp -p /tmp/before {settings}; systemctl daemon-reload; systemctl start sessionlake; sessionlake health --ready")
+
+
 def sending(machine, ledger, what):
     """Sends while `what` is done. Returns how many sessions were acknowledged; all others count as well as lost."""
     before = rows(machine)

@@ -24,7 +24,12 @@ class Machine:
         (self.root / "etc/hostname").write_text(f"{name}\n")
         (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost {name}\n::1 localhost\n")
         self.log = Path(folder) / f"{name}.log"
-        self.boot()
+        self.leader = None
+        try:
+            self.boot()
+        except BaseException:
+            self.close()
+            raise
 
     def boot(self):
         # No machined here to register with; the control group is the one that the tests are in.
@@ -46,7 +51,7 @@ class Machine:
     def command(self, text):
         """What runs `text` in the system, in the folder of the packages."""
         enter = ["nsenter", "--target", self.leader, "--all", "--wdns=/", "env", "-i", "HOME=/root"]
-        enter += ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"]
+        enter += ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"]
         return [*enter, "bash", "-euo", "pipefail", "-c", f"mkdir -p /packages; cd /packages; {text}"]
 
     def run(self, text, expect=0, timeout_s=120):
@@ -54,7 +59,9 @@ class Machine:
             self.command(text), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", timeout=timeout_s, check=False,
         )  # fmt: skip
-        assert expect is None or done.returncode == expect, f"{text}\n{done.stdout}"
+        if expect is not None and done.returncode != expect:
+            journal = self.run("journalctl -n 40 -o cat", expect=None)
+            raise AssertionError(f"{text}\n{done.stdout}\n{journal}")
         return done.stdout
 
     def start(self, text):
@@ -69,7 +76,7 @@ class Machine:
 
     def close(self):
         # All that runs in it ends with its first process, and holds its files until then.
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, TypeError):
             os.kill(int(self.leader), signal.SIGKILL)
         self.process.kill()
         for _ in range(50):
