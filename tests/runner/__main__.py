@@ -40,6 +40,7 @@ What to run (everything if nothing is said):
   tests/run packages [ARG...] build, then install and run the packages, the image and the chart
   tests/run upgrade OLD [ARG...] build, then upgrade from OLD and back under load; OLD is a program of an
                             earlier version, or a revision of git, which is built in tests/.cache
+  tests/run release         make all that a release has, the program built twice and compared
   tests/run shapes [MINUTES] build, then search for small bodies that cost much, for an hour
   tests/run install         only install what the tests need
 
@@ -49,6 +50,7 @@ folder is safe. The exit code is 0 only if nothing failed.
 
 CARGO_TIME_LIMIT_S = 40 * 60
 E2E_TIME_LIMIT_S = 55 * 60
+RELEASE_TIME_LIMIT_S = 120 * 60
 SOAK_TIME_LIMIT_S = 180 * 60
 # End-to-end tests wait for timers and servers as much as they compute. The tests of a file share what they start, and
 # two processes have two of each store, catalog and Spark: more would need more memory than they save time.
@@ -364,7 +366,7 @@ def arguments():
 
 def main():
     options, more = arguments()
-    if options.what in ("all", "install") and more:
+    if options.what in ("all", "install", "release") and more:
         sys.exit(f"tests/run: unknown argument {more[0]} (see tests/run --help)")
     if not shutil.which("cargo"):
         sys.exit("tests/run needs cargo: install Rust with rustup, see rust-version in Cargo.toml")
@@ -409,6 +411,8 @@ def main():
         for part in parts:
             if part.state == "ok":
                 tally.check(f"install {part.name}", True)
+    if options.what == "release":
+        release(tally)
     if binary is not None:
         end_to_end(tally, options, binary, parts, more)
     code = tally.close(time.monotonic() - started)
@@ -445,6 +449,15 @@ def earlier(tally, given):
         code, _ = run([*command, "--target-dir", target], CARGO_TIME_LIMIT_S)
         tally.check(f"cargo build of {given}", code == 0, f"exit code {code}")
     return target / "release/sessionlake"
+
+
+def release(tally):
+    """What the release workflow does, into tests/.cache/release."""
+    with Step(tally, "packaging/release"):
+        here = {"PATH": f"{CACHE / 'bin'}:{os.environ['PATH']}", "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+        command = [ROOT / "packaging/release", CACHE / "release"]
+        code, _ = run(command, RELEASE_TIME_LIMIT_S, env={**os.environ, **here})
+        tally.check("packaging/release", code == 0, f"exit code {code}")
 
 
 def end_to_end(tally, options, binary, parts, more):

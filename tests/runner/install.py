@@ -313,7 +313,7 @@ def parts(quick, what="all"):
     debian = {"apt-get": "Prometheus comes from Debian", "dpkg-deb": "Prometheus comes from Debian"}
     system = lambda: [Path("/etc/os-release").read_text(), "prometheus, promtool"]
     found.append(Part("prometheus", debian, system, _prometheus, lambda: _has_no("prometheus")))
-    found += packages(what == "packages")
+    found += packages(what in ("packages", "release"))
     if what == "trino":
         needs = {"mvn": "Maven brings Trino", "tar": "Trino's package is one of tar"}
         found.append(Part("trino", needs, lambda: [TRINO], _trino))
