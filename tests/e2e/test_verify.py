@@ -120,13 +120,13 @@ def test_a_lake_that_is_worked_on_is_never_called_damaged(make_server, delta_lak
         command("convert", "--to", "delta", "--lake", delta_lake.at.uri, env=delta_lake.at.env)
         time.sleep(1)
     for server in servers:
-        wait_until(lambda: server.metrics()["sessionlake_verify_rolls"] >= 4, 60, "rolls of both are looked at")
+        wait_until(lambda: server.metrics()["sessionlake_verify_rolls"] >= 2, 120, "rolls of both are looked at")
     for load in loads:
         load.stop()
     for server in servers:
         metrics = server.metrics()
         runs = {word: metrics[f'sessionlake_verify_runs_total{{verdict="{word}"}}'] for word in VERDICTS}
-        assert runs["ok"] >= 2 and runs["damaged"] == runs["failed"] == 0, (runs, server.process.output())
+        assert runs["ok"] >= 1 and runs["damaged"] == runs["failed"] == 0, (runs, server.process.output())
     for server in servers:
         server.drain()
     check_all(loads, [name for name in delta_lake.session_ids() if not name.startswith("p")])
