@@ -43,8 +43,8 @@ const BACKLOG: u32 = 1024;
 /// is read until all has landed; with --status-listen a status page and /status.json on one of their
 /// own as well.
 ///
-/// SIGHUP reads credentials, certificate and the level of the log again, and says in the log what it has
-/// read and which changed settings need a restart. A service manager is told of the state by sd_notify
+/// SIGHUP reads credentials, certificate, the level of the log, endpoints with their limits and the quota
+/// of the journal again, and says in the log what has changed and which settings need a restart. A service manager is told of the state by sd_notify
 /// (systemd: Type=notify, with WatchdogSec= if wanted).
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = manual!("\
