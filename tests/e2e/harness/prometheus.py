@@ -14,6 +14,10 @@ BIN = place.CACHE / "prometheus/usr/bin"
 EXAMPLES = place.ROOT / "examples/prometheus"
 RULES = EXAMPLES / "sessionlake.rules.yml"
 
+ALERT = re.compile(r"^ +- alert: (\w+)$", re.MULTILINE)
+# Lengths of time in hastened rules are so many times shorter.
+FACTOR = 60
+
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 CONFIG = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}}
