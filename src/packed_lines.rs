@@ -20,6 +20,21 @@ fn low_bits(number: usize) -> u8 {
     u8::try_from(number & 0x7f).unwrap_or(0)
 }
 
+/// Returns the first line in `packed`; `None` if there is none.
+pub(crate) fn first(packed: &Bytes) -> Option<Bytes> {
+    let (mut length, mut at) = (0_usize, 0);
+    loop {
+        let byte = *packed.get(at)?;
+        length |= usize::from(byte & 0x7f).checked_shl(7 * u32::try_from(at).ok()?)?;
+        at += 1;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    let end = at.checked_add(length).filter(|end| *end <= packed.len())?;
+    Some(packed.slice(at..end))
+}
+
 /// Returns the lines in `packed`, as parts of it; `None` if it is not what [`push`] makes.
 pub(crate) fn unpack(packed: &Bytes) -> Option<Vec<Bytes>> {
     let (mut lines, mut at) = (Vec::new(), 0);

@@ -39,6 +39,7 @@ mod landing;
 mod listening;
 mod opened;
 mod overdue;
+mod queries;
 mod receiving;
 mod running;
 mod settings;
@@ -64,7 +65,7 @@ use crate::journal::RealDisk;
 use crate::lake::Location;
 use crate::publish::fence;
 use crate::publish::lake_file::LakeFile;
-use crate::status::{Board, Control, LastRoll, Readiness, Stage};
+use crate::status::{Board, Boards, Control, LastRoll, Readiness, Stage};
 use crate::table::Tables;
 use crate::tls::{Tls, TlsFiles};
 use crate::{http, metrics, privacy};
@@ -128,7 +129,7 @@ pub struct Server {
     configured: Tables,
     clock: Arc<dyn Clock>,
     readiness: Arc<Readiness>,
-    board: Arc<Board>,
+    boards: Boards,
     last_roll: Arc<LastRoll>,
     control: Arc<Control>,
     metrics: metrics::Handle,
@@ -171,7 +172,7 @@ impl Server {
             configured,
             clock,
             readiness,
-            board: Arc::default(),
+            boards: Boards::default(),
             last_roll: Arc::default(),
             control: Arc::default(),
             metrics,
@@ -181,7 +182,7 @@ impl Server {
     /// Returns the board of the last rolls.
     #[must_use]
     pub fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.board)
+        Arc::clone(&self.boards.rolls)
     }
 
     /// Returns the rules that requests are judged by, to replace them.

@@ -19,6 +19,7 @@ use crate::auth::Auth;
 use crate::clock::SystemClock;
 use crate::config::value::show_size;
 use crate::config::{self, Environment, Flags, list};
+use crate::descriptors;
 use crate::journal::{Disk as _, Journal, LOCK, RealDisk, Recovery};
 use crate::lake::{ColumnError, Lake, Left, Location, PartitionError, Probe, Replacement};
 use crate::privacy;
@@ -26,7 +27,6 @@ use crate::schema::TableSchema;
 use crate::server::{Settings, check_lake, check_settings};
 use crate::table::{Format, Spec};
 use crate::tls::Tls;
-use crate::{descriptors, http};
 
 /// Say whether serve would start with a configuration, and why not.
 ///
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     let is_alone = scope == Scope::All;
     if is_alone {
         checks.push(("listen", check_listen(settings).into()));
-        checks.push(("limits", CheckResult::Passed(limits(settings.http.max_connections))));
+        checks.push(("limits", CheckResult::Passed(limits(settings))));
     }
     checks.push(("access", check_access(settings).into()));
     if is_alone {
@@ -126,9 +126,10 @@ fn check_listen(settings: &Settings) -> anyhow::Result<String> {
 }
 
 /// Returns the connections that `serve` would take, by the limit of descriptors.
-fn limits(wanted: usize) -> String {
+fn limits(settings: &Settings) -> String {
+    let wanted = settings.http.max_connections;
     let limit = descriptors::raise();
-    let fit = descriptors::connections(wanted, http::SPARE_CONNECTIONS, limit);
+    let fit = descriptors::connections(wanted, settings.spare_connections(), limit);
     let below = if fit < wanted { format!(" and not {wanted}") } else { String::new() };
     format!("{fit} connections at a time{below}; {limit} files and sockets can be open")
 }

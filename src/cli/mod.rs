@@ -44,9 +44,12 @@ mod serve;
 mod signals;
 mod simulate;
 mod table;
+mod tap;
+mod top;
 mod unseal;
 mod verify;
 mod verifying;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -154,6 +157,8 @@ enum Command {
     Check(check::Args),
     Health(health::Args),
     Admin(admin::Args),
+    Top(top::Args),
+    Tap(tap::Args),
     Passwd(passwd::Args),
     Cert(cert::Args),
     Unseal(unseal::Args),
@@ -251,6 +256,8 @@ where
         Command::Check(args) => check::run(&args, environment),
         Command::Health(args) => health::run(&args, environment),
         Command::Admin(args) => admin::run(&args, environment),
+        Command::Top(args) => top::run(&args),
+        Command::Tap(args) => tap::run(&args),
         Command::Passwd(args) => passwd::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Unseal(args) => unseal::run(&args),

@@ -24,7 +24,7 @@ use crate::config::{self, Environment, Flags, list};
 use crate::server::{RunError, Running, Server, Settings};
 use crate::status::ReloadRequests;
 use crate::table::Format;
-use crate::{descriptors, http, metrics};
+use crate::{descriptors, metrics};
 
 /// Connections that wait in the kernel's queue to be accepted.
 const BACKLOG: u32 = 1024;
@@ -116,14 +116,14 @@ fn start(args: &Args, environment: &Environment) -> Outcome {
 
 /// Lowers the number of connections to what fits in the limit of descriptors, and says so.
 fn within_descriptors(mut settings: Settings, limit: u64) -> Settings {
-    let (wanted, spare) = (settings.http.max_connections, http::SPARE_CONNECTIONS);
+    let (wanted, spare) = (settings.http.max_connections, settings.spare_connections());
     let fit = descriptors::connections(wanted, spare, limit);
     if fit < wanted {
         let reserved = descriptors::RESERVED;
         tracing::warn!(
             "{fit} connections are taken at a time and not {wanted} (max_connections): the process \
              may have {limit} files and sockets open, of which {reserved} are kept for journal, \
-             staging and lake, and {spare} for health and metrics; raise the limit (ulimit -n, or \
+             staging and lake, and {spare} for health, metrics and operators; raise the limit (ulimit -n, or \
              LimitNOFILE= of systemd)"
         );
         settings.http.max_connections = fit;

@@ -24,12 +24,14 @@
 //! * `pattern`: pointers as patterns, held against a schema.
 //! * `types`: the types that values had, and the column that would take them.
 //! * `mask`: examples.
+//! * `masked_line`: lines that are no rows, for people.
 //! * `tally`: counts of rows.
 //! * `counts`: counts in a receipt, and their sums.
 
 mod counts;
 mod entries;
 mod mask;
+mod masked_line;
 mod pattern;
 mod tally;
 #[cfg(test)]
@@ -37,6 +39,7 @@ mod tests;
 mod types;
 
 pub use counts::{Counts, FieldCounts, Sum};
+pub(crate) use masked_line::masked_line;
 pub use pattern::Fit;
 pub(crate) use tally::Tally;
 pub use types::Types;

@@ -80,7 +80,7 @@ fn parts(of: Vec<(&'static str, String)>) -> Vec<Part> {
 
 /// Returns the parts that are not ready, each with its reason. The journal is asked, as it need not report
 /// itself; one that is not open yet is reported by the start.
-pub(super) fn not_ready(readiness: &Readiness, gate: &Gate) -> Vec<(&'static str, String)> {
+pub(crate) fn not_ready(readiness: &Readiness, gate: &Gate) -> Vec<(&'static str, String)> {
     let mut parts = readiness.check().err().unwrap_or_default();
     if let Ok(intake) = gate.intake()
         && let Err(error) = intake.accepting()

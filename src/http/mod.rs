@@ -65,6 +65,7 @@ mod encoding;
 mod ending;
 mod endpoint;
 mod endpoint_handler;
+mod event_streams;
 mod eviction;
 mod exchange;
 mod health;
@@ -100,12 +101,14 @@ use crate::status::Readiness;
 
 pub use self::ending::Ending;
 pub use self::endpoint::Endpoint;
+pub use self::event_streams::EventStreams;
+pub(crate) use self::health::not_ready;
 pub use self::live_rules::LiveRules;
 pub use self::options::{
     ANSWER_TIMEOUT, Access, BODY_MEMORY_BYTES, IDLE_TIMEOUT, Options, body_memory_bytes,
 };
 pub use self::slots::SPARE_CONNECTIONS;
-pub use self::status_listener::{StatusOptions, serve_status};
+pub use self::status_listener::{MOST_STATUS_CONNECTIONS, StatusOptions, event_of, serve_status};
 pub use crate::intake::IndexPattern;
 
 use self::connection_state::Timeouts;

@@ -15,6 +15,7 @@ use crate::intake::{self, RefusalKind};
 
 use super::body_budget::BudgetError;
 use super::encoding::{self, UnknownEncoding};
+use super::event_streams::MOST_STREAMS;
 use super::refusal_log::Refused;
 use super::refusal_reason::Reason;
 use super::reply::{self, Response};
@@ -48,9 +49,13 @@ pub(super) enum Refusal {
     #[error("nothing is at {asked}: send sessions to {path} by PUT or POST")]
     NotFound { asked: String, path: String },
     #[error(
-        "nothing is at {asked}: this listener has /, /status.json, /metrics, /health/live, /health/ready and, by POST, /admin/roll, /admin/reload and /admin/drain"
+        "nothing is at {asked}: this listener has /, /status.json, /events, /metrics, /health/live, /health/ready and, by POST, /admin/roll, /admin/reload and /admin/drain"
     )]
     NoStatus { asked: String },
+    #[error(
+        "{MOST_STREAMS} streams of events are open already: ask for /status.json, or close one"
+    )]
+    TooManyStreams,
     #[error(
         "{method} does nothing at {path}: send sessions by {}, one JSON document a line, for \
          instance: curl -X {first} --data-binary @sessions.json http://HOST:PORT{path}",
@@ -212,6 +217,7 @@ impl Refusal {
             Refusal::NoMemory
             | Refusal::AuthBusy
             | Refusal::TooManyInFlight
+            | Refusal::TooManyStreams
             | Refusal::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -222,6 +228,7 @@ impl Refusal {
             Refusal::NoMemory
             | Refusal::AuthBusy
             | Refusal::TooManyInFlight
+            | Refusal::TooManyStreams
             | Refusal::TooManyConnections => Some(CAPACITY_RETRY),
             Refusal::TooManyFailures { wait } | Refusal::TooManyRequests { wait } => Some(*wait),
             Refusal::Intake(refusal) => refusal.retry_after(),
@@ -292,6 +299,7 @@ impl Refusal {
             Refusal::NoMemory
             | Refusal::AuthBusy
             | Refusal::TooManyInFlight
+            | Refusal::TooManyStreams
             | Refusal::TooManyConnections => Reason::Capacity,
             Refusal::Unauthorized { .. } | Refusal::NoOperators => Reason::Credentials,
             Refusal::TooManyFailures { .. } => Reason::FailedAttempts,

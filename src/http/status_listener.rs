@@ -5,10 +5,11 @@
 //! | `/health/live`, `/health/ready` | everybody | without reasons for those without credentials |
 //! | `/metrics`, `/status.json`, `/` | operators | GET, HEAD |
 //! | `/admin/…` | operators with credentials | POST ([`admin`](super::admin)) |
+//! | `/events` | operators | GET |
 //!
 //! It shares nothing with the listener of senders but what it shows: not its connections, not its
 //! credentials, not its endpoints. Its own credentials are asked for wherever there are some. The
-//! browser guard is the same. Connections are [`MOST_CONNECTIONS`] at a time and [`LONGEST`] long, and no
+//! browser guard is the same. Connections are [`MOST_STATUS_CONNECTIONS`] at a time and [`LONGEST`] long, and no
 //! body of a request is read.
 
 use std::convert::Infallible;
@@ -25,6 +26,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use warp::Reply as _;
 use warp::http::StatusCode;
 use warp::http::header::{AUTHORIZATION, HeaderValue, SERVER};
 
@@ -32,6 +35,7 @@ use super::admin::{self, Administered, Operator};
 use super::admission;
 use super::browser_guard::BrowserGuard;
 use super::endpoint::trimmed;
+use super::event_streams::{Event, EventStreams, LONGEST_STREAM};
 use super::health;
 use super::log_pace::LogPace;
 use super::options::Access;
@@ -39,15 +43,14 @@ use super::refusal::Refusal;
 use super::refusal_log::RefusalLog;
 use super::reply::{self, Response};
 use super::route::Class;
-use super::status_page;
+use super::status_page::{self, Page};
 use crate::auth::{Rules, Scheme};
-use crate::clock::{Clock as _, SystemClock};
 use crate::intake::Gate;
 use crate::metrics::{self as names, NO_ENDPOINT};
 use crate::status::{Board, Control, Monitor, Readiness};
 
-/// The most connections at a time. More wait in the kernel's queue.
-const MOST_CONNECTIONS: usize = 64;
+/// The most connections at a time, those of streams among them. More wait in the kernel's queue.
+pub const MOST_STATUS_CONNECTIONS: usize = 64;
 /// The longest that a connection lives: what does not read its answers keeps no place for longer.
 const LONGEST: Duration = Duration::from_secs(300);
 /// The most time of a TLS handshake, and from the end of a request to the end of the next head.
@@ -71,6 +74,8 @@ pub struct StatusOptions {
     pub metrics: names::Handle,
     /// Makes `/status.json`.
     pub monitor: Arc<Monitor>,
+    /// The streams of `/events`. Who has it sends a state every second.
+    pub events: Arc<EventStreams>,
     /// Leads to the journal, which tells whether a usual bulk would be taken now.
     pub gate: Gate,
     /// The last rolls.
@@ -81,10 +86,9 @@ pub struct StatusOptions {
 
 struct Shared {
     options: StatusOptions,
+    page: Page,
     guard: BrowserGuard,
     refusals: Arc<RefusalLog>,
-    /// The policy of the page, with the digests of its script and style.
-    policy: HeaderValue,
 }
 
 /// Serves `listener` until the future is dropped.
@@ -95,10 +99,10 @@ pub async fn serve_status(listener: TcpListener, options: StatusOptions) {
     let guard = BrowserGuard::new(listener.local_addr().ok(), &options.host_names);
     let access = options.access.clone();
     let refusals = Arc::new(RefusalLog::default());
-    let policy = status_page::policy();
-    let shared = Arc::new(Shared { options, guard, refusals: Arc::clone(&refusals), policy });
+    let (page, log) = (Page::new(), Arc::clone(&refusals));
+    let shared = Arc::new(Shared { options, page, guard, refusals: log });
     let accept = async {
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let places = Arc::new(Semaphore::new(MOST_STATUS_CONNECTIONS));
         let (mut connections, failures) = (JoinSet::new(), LogPace::default());
         loop {
             // Never closed.
@@ -157,10 +161,12 @@ where
         .keep_alive_interval(PATIENCE)
         .max_concurrent_streams(8)
         .max_header_list_size(HEAD_BYTES as u32);
+    let cut = CancellationToken::new();
+    let of_service = cut.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let shared = Arc::clone(&shared);
+        let (shared, cut) = (Arc::clone(&shared), of_service.clone());
         async move {
-            let (route, answer) = answer(&shared, &request, peer).await;
+            let (route, answer) = answer(&shared, &request, peer, &cut).await;
             let mut response = answer.unwrap_or_else(Refusal::into_response);
             shared.refusals.record_response(peer.ip(), NO_ENDPOINT, &response);
             response.headers_mut().insert(SERVER, HeaderValue::from_static(reply::SERVER));
@@ -170,7 +176,8 @@ where
             Ok::<_, Infallible>(response)
         }
     });
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+    let served = builder.serve_connection(TokioIo::new(stream), service);
+    if let Some(Err(error)) = cut.run_until_cancelled(served).await {
         tracing::debug!(%peer, %error, "a connection of an operator ended");
     }
 }
@@ -180,12 +187,13 @@ async fn answer(
     shared: &Shared,
     request: &Request<Incoming>,
     peer: SocketAddr,
+    cut: &CancellationToken,
 ) -> (&'static str, Result<Response, Refusal>) {
     let path = request.uri().path();
     let (route, class) = match trimmed(path) {
         "/health/live" | "/health/ready" => ("health", Class::Public),
         "/metrics" => ("metrics", Class::Operator),
-        "/status.json" | "" | "/" => ("status", Class::Operator),
+        "/status.json" | "/events" | "" | "/" => ("status", Class::Operator),
         asked if asked.starts_with(admin::PREFIX) => ("admin", Class::Operator),
         _ => ("other", Class::Operator),
     };
@@ -211,7 +219,8 @@ async fn answer(
             Ok(reply::typed(StatusCode::OK, content_type, shared.options.metrics.render()))
         }
         (Ok(_), "/status.json") => Ok(status(shared, request.uri().query().unwrap_or_default())),
-        (Ok(_), "" | "/") => Ok(status_page::response(&shared.policy)),
+        (Ok(_), "/events") if request.method() == Method::GET => events(shared, request, cut),
+        (Ok(_), "" | "/") => Ok(shared.page.response()),
         (Ok(_), _) => {
             let asked = path.chars().take(SHOWN_CHARACTERS).collect();
             Err(Refusal::NoStatus { asked })
@@ -261,12 +270,40 @@ async fn admit(
 
 /// Responds with the status as JSON. `after=SECONDS` leaves the history up to then out.
 fn status(shared: &Shared, query: &str) -> Response {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let after = pairs.find(|(name, _)| *name == "after").and_then(|(_, at)| at.parse().ok());
-    let now = SystemClock.now();
-    let reasons = health::not_ready(&shared.options.readiness, &shared.options.gate);
-    let report = shared.options.monitor.report(now, after.unwrap_or(0), &reasons);
-    let mut response = reply::json(StatusCode::OK, report);
+    let after = member(query, "after").unwrap_or(0);
+    let mut response = reply::json(StatusCode::OK, shared.options.monitor.report(after));
     status_page::protect(response.headers_mut());
     response
+}
+
+/// Responds with a stream of events: `state` every second, `rejects` when there are any. A client that
+/// comes again names the last reject that it knows, in `Last-Event-ID` or as `after=ID`.
+fn events(
+    shared: &Shared,
+    request: &Request<Incoming>,
+    cut: &CancellationToken,
+) -> Result<Response, Refusal> {
+    let monitor = &shared.options.monitor;
+    let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let known = last.or_else(|| member(request.uri().query().unwrap_or_default(), "after"));
+    let first = event_of(monitor, known.unwrap_or_else(|| monitor.last_reject()));
+    let stream =
+        shared.options.events.begin(first, cut, LONGEST_STREAM).ok_or(Refusal::TooManyStreams)?;
+    let mut response = warp::sse::reply(stream).into_response();
+    status_page::protect(response.headers_mut());
+    Ok(response)
+}
+
+/// Returns the events of this second: the state, and rejects after the one with the number `known`.
+pub fn event_of(monitor: &Monitor, known: u64) -> Vec<Event> {
+    let id = monitor.last_reject();
+    let rejects = monitor.rejects_after(known).map(|rejects| ("rejects", rejects.into()));
+    let events = std::iter::once(("state", monitor.event())).chain(rejects);
+    events.map(|(name, data)| Event { name, id, data }).collect()
+}
+
+/// Returns a number of the query.
+fn member<T: std::str::FromStr>(query: &str, name: &str) -> Option<T> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).and_then(|(_, value)| value.parse().ok())
 }

@@ -26,7 +26,7 @@ use crate::lake::{Earlier, Lake, Receipt, StoreError, TableReceipt};
 use crate::metrics::ROLL_DURATION;
 use crate::record::{BodiesDigest, Roll, SeqRange};
 use crate::roll::manifest::{Manifest, Standing, StatisticsBudget, Upload};
-use crate::status::{Observers, Readiness, RollEvent};
+use crate::status::{Observers, Readiness, RollEvent, SMALL_FILE_BYTES};
 use crate::table::Tables;
 use crate::{dedup, error_text, lake};
 
@@ -510,6 +510,7 @@ fn table_landed(roll: Roll, table: &TableReceipt, made: Option<&Manifest>) -> Ro
         rows: table.files.iter().map(|file| file.rows).sum(),
         files: table.files.len(),
         bytes: table.files.iter().map(|file| file.bytes).sum(),
+        small_files: table.files.iter().filter(|file| file.bytes < SMALL_FILE_BYTES).count(),
         doubled: table.doubled,
         rejects: if entries == 0 { Vec::new() } else { rejects },
     }

@@ -271,6 +271,7 @@ impl Batcher<'_> {
             if self.publisher_ended.load(Ordering::Relaxed) {
                 bail!(PUBLISHER_STOPPED);
             }
+            open.take_rejected().iter().for_each(|event| engine.observers.emit(event));
             engine.observers.emit(&RollEvent::Filling {
                 roll: open.roll(),
                 lines,

@@ -12,6 +12,7 @@
 //! * `data_files`: its Parquet files.
 //! * `manifest`: its files, once it is finished.
 //! * `quarantine_writer`: its quarantine files.
+//! * `reject_samples`: some of its lines that are no rows, without their values.
 //! * `spill`: its rows that do not fit in memory.
 //! * `disk_space`: free space of the staging directory's disk.
 //! * `care`: bodies of which no roll can be made.
@@ -32,6 +33,7 @@ pub(crate) mod open_roll;
 mod open_tables;
 pub(crate) mod options;
 pub(crate) mod quarantine_writer;
+mod reject_samples;
 mod set_aside;
 pub(crate) mod source;
 pub(crate) mod spill;

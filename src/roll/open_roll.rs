@@ -14,11 +14,13 @@ use super::doubles::{Dedup, Doubles};
 use super::manifest::Manifest;
 use super::open_tables::OpenTables;
 use super::options::Options;
+use super::reject_samples::RejectSamples;
 use super::spill::{self, Spill};
 use crate::batch::{Buffers, Due, RollState};
 use crate::decode::Counts;
 use crate::fields::Tally;
 use crate::record::{BodiesDigest, Micros, Roll, SeqRange};
+use crate::status::RollEvent;
 use crate::table::{TableId, Tables};
 
 /// The open roll.
@@ -34,6 +36,8 @@ pub(crate) struct OpenRoll {
     fields: BTreeMap<TableId, Tally>,
     doubles: Doubles,
     set_aside: SetAside,
+    /// Rejects that the observers have not been told of.
+    rejected: RejectSamples,
     source_bytes: u64,
     buffers: Buffers,
     spill: Spill,
@@ -74,6 +78,7 @@ impl OpenRoll {
             fields: BTreeMap::new(),
             doubles: Doubles::new(dedup, tables),
             set_aside: SetAside::new(),
+            rejected: RejectSamples::default(),
             source_bytes: 0,
             buffers: Buffers::new(bytes(options.row_group_bytes), bytes(options.memory_bytes / 2)),
             spill: Spill::new(spill::path(staging, roll), options.memory_bytes / 4),
@@ -91,6 +96,11 @@ impl OpenRoll {
     /// Returns true when no bodies were added.
     pub(crate) fn is_empty(&self) -> bool {
         self.range.is_none()
+    }
+
+    /// Returns the rejects since the last call, as events.
+    pub(crate) fn take_rejected(&mut self) -> Vec<RollEvent> {
+        self.rejected.take(self.files.roll(), &self.specs)
     }
 
     /// Returns the bodies so far.
@@ -132,6 +142,8 @@ impl OpenRoll {
         }
         self.set_aside.extend(part.set_aside);
         for (id, rejects) in part.rejects {
+            let schema = self.specs.get(id).map(|spec| &*spec.schema);
+            self.rejected.add(id, schema, &rejects);
             self.tables.get_mut(id)?.quarantine(&rejects, || self.files.path("ndjson"))?;
         }
         self.doubles.begin_part();

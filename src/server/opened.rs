@@ -156,6 +156,8 @@ impl Opened {
             Arc::new(LogObserver::new()),
             Arc::new(MetricsObserver::default()),
             server.board(),
+            Arc::clone(&server.boards.rejects) as _,
+            Arc::clone(&server.boards.totals) as _,
             Arc::clone(&server.last_roll) as _,
         ];
         observers.extend(keeper.map(Keeper::observer));

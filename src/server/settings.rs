@@ -84,6 +84,13 @@ impl Settings {
         &self.journal.dir
     }
 
+    /// Returns the connections that are taken besides those of senders: for health and metrics, and those of
+    /// the listener of operators if there is one.
+    pub(crate) fn spare_connections(&self) -> usize {
+        let status = self.status.as_ref().map_or(0, |_| http::MOST_STATUS_CONNECTIONS);
+        http::SPARE_CONNECTIONS + status
+    }
+
     /// Returns the journal's options with the cipher of `key`. The cipher is there also if the journal
     /// is not to encrypt: bodies may wait from when it was.
     ///

@@ -173,6 +173,7 @@ impl Observer for Board {
             RollEvent::AlreadyLanded { roll } | RollEvent::Landed { roll } => {
                 self.update(roll, at, |status| status.state = RollState::Landed);
             }
+            RollEvent::Rejected { .. } => {}
             RollEvent::BodiesLost { roll, .. }
             | RollEvent::Recovered { roll, .. }
             | RollEvent::SetAside { roll, .. }

@@ -151,7 +151,17 @@ mod tests {
         };
         let landed = |rows, files, bytes, doubled, rejects| {
             let table = "t".to_owned();
-            RollEvent::TableLanded { roll, table, rows, files, bytes, doubled, rejects }
+            let small_files = 0;
+            RollEvent::TableLanded {
+                roll,
+                table,
+                rows,
+                files,
+                bytes,
+                small_files,
+                doubled,
+                rejects,
+            }
         };
         let events = [
             RollEvent::Filling { roll, lines: 3, buffered_bytes: 70, open_partitions: 2 },

@@ -58,6 +58,17 @@ pub enum RollEvent {
         /// Its bodies.
         range: SeqRange,
     },
+    /// Lines of the roll were no rows. A roll that is made again tells of them again.
+    Rejected {
+        /// The number of the roll.
+        roll: Roll,
+        /// The table.
+        table: String,
+        /// Lines by the code of their defect.
+        lines: Vec<(&'static str, u64)>,
+        /// Some of them, without their values.
+        samples: Vec<RejectSample>,
+    },
     /// A roll that was sealed and not committed is being made again.
     Redone {
         /// The number of the roll.
@@ -131,6 +142,8 @@ pub enum RollEvent {
         files: usize,
         /// Bytes of its data files.
         bytes: u64,
+        /// Its data files of less than [`SMALL_FILE_BYTES`](super::SMALL_FILE_BYTES).
+        small_files: usize,
         /// Its rows that were left out, since they equal one that has landed.
         doubled: u64,
         /// Its lines in quarantine by the code of their defect; none for lines that an earlier attempt
@@ -197,6 +210,25 @@ pub enum RollEvent {
     },
 }
 
+/// A line that is no row, as people may see it: nothing of its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectSample {
+    /// The code of its defect.
+    pub code: &'static str,
+    /// Its defect, for people.
+    pub reason: String,
+    /// The body it came in.
+    pub seq: Seq,
+    /// Its number in the body, counted from 1.
+    pub line: u64,
+    /// The lines that it stands for.
+    pub lines: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its structure and types; none where the privacy rules have sealed it, or it is too long to be held.
+    pub masked: Option<String>,
+}
+
 impl RollEvent {
     /// Returns the number of the roll, or `None` for an event of the engine.
     #[must_use]
@@ -206,6 +238,7 @@ impl RollEvent {
             | RollEvent::Filling { roll, .. }
             | RollEvent::Finished { roll, .. }
             | RollEvent::Sealed { roll, .. }
+            | RollEvent::Rejected { roll, .. }
             | RollEvent::Redone { roll, .. }
             | RollEvent::BodiesLost { roll, .. }
             | RollEvent::AlreadyLanded { roll }

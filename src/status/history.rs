@@ -72,13 +72,31 @@ impl History {
         json!({"columns": columns, "seconds": seconds, "minutes": minutes})
     }
 
-    /// Returns the growth of a column in a second, over the seconds that are kept.
+    /// Returns the growth of a column in a second over the seconds that are kept: of the largest value in
+    /// their second half against that in their first. What rises and falls with each roll does not grow.
     pub(super) fn growth(&self, column: &str) -> Option<f64> {
-        let column = COLUMNS.iter().position(|name| *name == column)?;
-        let (first, last) = (self.seconds.front()?, self.seconds.back()?);
-        let seconds = (last.at - first.at) as f64;
-        let of = |point: &Point| point.values.get(column).map(|value| f64::from(*value));
-        (seconds >= 10.0).then_some((of(last)? - of(first)?) / seconds)
+        let (first, last) = (self.seconds.front()?.at, self.seconds.back()?.at);
+        let middle = first + (last - first) / 2;
+        let most = |is_late: bool| {
+            let half = self.seconds.iter().filter(|point| (point.at > middle) == is_late);
+            half.filter_map(|point| point.get(column)).reduce(f64::max)
+        };
+        let seconds = (last - middle) as f64;
+        (seconds >= 5.0).then_some((most(true)? - most(false)?) / seconds)
+    }
+
+    /// Returns the mean of a column over the last `seconds`; 0 without any.
+    pub(super) fn mean(&self, column: &str, seconds: usize) -> f64 {
+        let last: Vec<f64> =
+            self.seconds.iter().rev().take(seconds).filter_map(|point| point.get(column)).collect();
+        if last.is_empty() { 0.0 } else { last.iter().sum::<f64>() / last.len() as f64 }
+    }
+
+    /// Returns the last second in the form of [`History::to_json`].
+    pub(super) fn last_second(&self) -> Value {
+        let columns: Vec<&str> = std::iter::once("at").chain(COLUMNS).collect();
+        let seconds: Vec<Value> = self.last().map(Point::row).into_iter().collect();
+        json!({"columns": columns, "seconds": seconds, "minutes": []})
     }
 
     /// Returns the last second.

@@ -142,6 +142,7 @@ impl Observer for LogObserver {
             }
             RollEvent::Opened { .. }
             | RollEvent::Filling { .. }
+            | RollEvent::Rejected { .. }
             | RollEvent::Sealed { .. }
             | RollEvent::Landed { .. }
             | RollEvent::TableLanded { .. } => {}

@@ -5,6 +5,8 @@
 //! * [`Observers`]: the fan-out that hands each event to every [`Observer`].
 //! * [`LogObserver`], [`MetricsObserver`], [`Board`], [`LastRoll`]: observers that log, count, keep the last
 //!   rolls, and the time of the last.
+//! * [`RejectBoard`], [`Totals`]: observers that keep the last rejects without their values, and what has
+//!   landed by table.
 //!
 //! * [`Control`]: what operators ask of a server besides.
 //! * [`Monitor`]: what a status page shows, with its history.
@@ -22,17 +24,23 @@ mod monitor;
 mod observers;
 mod readiness;
 mod reading;
+mod rejects;
 mod repeated_failure;
+mod report;
+mod sentence;
 mod stage;
+mod totals;
 
 pub use board::{Board, RollState, RollStatus};
 pub use control::{Control, ReloadAnswer, ReloadRequests, Reloaded, RollControl};
 pub use counters::MetricsObserver;
 pub(crate) use counters::causes;
-pub use events::RollEvent;
+pub use events::{RejectSample, RollEvent};
 pub use last_roll::LastRoll;
 pub use log::LogObserver;
-pub use monitor::{About, InForce, Monitor, ShownSetting};
+pub use monitor::{About, Boards, InForce, Monitor, ShownQuery, ShownSetting};
 pub use observers::{Observer, Observers};
 pub use readiness::{Readiness, Trouble};
+pub use rejects::RejectBoard;
 pub use stage::Stage;
+pub use totals::{SMALL_FILE_BYTES, Totals};

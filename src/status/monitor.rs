@@ -1,17 +1,22 @@
 //! The monitor: what a status page shows, sampled every second.
 //!
-//! Its figures are those of the metrics, which it reads from their text: nothing on the way of a record
-//! knows of it. One thing calls [`Monitor::sample`]; a viewer costs a JSON text.
+//! Its figures are those of the metrics, which it reads from their text, and of observers: nothing on the
+//! path of a record knows of it. One thing calls [`Monitor::sample`]. The text of each second is made
+//! when the first viewer asks for it, and all others of that second get the same.
 
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::board::{Board, RollState, RollStatus};
+use super::board::Board;
 use super::history::{History, Point};
 use super::readiness::Readiness;
 use super::reading::Reading;
+use super::rejects::RejectBoard;
+use super::report;
+use super::sentence::{Facts, sentence};
+use super::totals::Totals;
 use crate::metrics as names;
 use crate::record::Micros;
 
@@ -19,6 +24,8 @@ use crate::record::Micros;
 const VERSION: u32 = 1;
 /// Rolls that are shown.
 const ROLLS: usize = 20;
+/// Rejects that are shown, and that one event has.
+const SAMPLES: usize = 20;
 
 /// A setting in force.
 #[derive(Clone, Debug)]
@@ -66,6 +73,17 @@ impl std::fmt::Debug for InForce {
     }
 }
 
+/// A query of a table in the lake, to be copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownQuery {
+    /// The table.
+    pub table: String,
+    /// The engine.
+    pub engine: &'static str,
+    /// The statements. They have no credentials in them.
+    pub text: String,
+}
+
 /// Facts that do not change while the program runs.
 #[derive(Clone, Debug)]
 pub struct About {
@@ -77,15 +95,31 @@ pub struct About {
     pub started: Micros,
     /// Settings in force.
     pub settings: InForce,
+    /// Queries of the tables, to be copied.
+    pub queries: Vec<ShownQuery>,
+}
+
+/// The observers that a monitor shows.
+#[derive(Clone, Debug, Default)]
+pub struct Boards {
+    /// The last rolls.
+    pub rolls: Arc<Board>,
+    /// The last rejects.
+    pub rejects: Arc<RejectBoard>,
+    /// What has landed, and come by hour.
+    pub totals: Arc<Totals>,
 }
 
 /// The source of the status page's figures.
 pub struct Monitor {
     about: About,
+    /// What does not change, as JSON without its braces.
+    fixed: String,
     metrics: names::Handle,
     readiness: Arc<Readiness>,
-    board: Arc<Board>,
-    // Held for a copy or a text: a viewer and the sampler wait for one another at most that long.
+    boards: Boards,
+    // Held while a text is made, once a second: a viewer and the sampler wait for one another at most
+    // that long.
     state: Mutex<State>,
 }
 
@@ -94,6 +128,11 @@ struct State {
     history: History,
     last: Reading,
     at: Option<Micros>,
+    last_received: Option<Micros>,
+    reasons: Vec<(&'static str, String)>,
+    /// The texts of this second, once they were asked for.
+    report: Option<String>,
+    event: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for Monitor {
@@ -109,44 +148,131 @@ impl Monitor {
         about: About,
         metrics: names::Handle,
         readiness: Arc<Readiness>,
-        board: Arc<Board>,
+        boards: Boards,
     ) -> Monitor {
-        Monitor { about, metrics, readiness, board, state: Mutex::default() }
+        let fixed = json!({
+            "queries": about.queries.iter().map(|query| json!({
+                "table": query.table, "engine": query.engine, "text": query.text,
+            })).collect::<Vec<_>>(),
+        });
+        let fixed = fixed.to_string().trim_matches(['{', '}']).to_owned();
+        Monitor { about, fixed, metrics, readiness, boards, state: Mutex::default() }
     }
 
-    /// Takes a sample at `now`. To be called every second.
-    pub fn sample(&self, now: Micros) {
+    /// Takes a sample at `now`. To be called every second. `reasons` are those for which no bodies are
+    /// taken, by part.
+    pub fn sample(&self, now: Micros, reasons: Vec<(&'static str, String)>) {
         let reading = Reading::of(&self.metrics.render());
         let mut state = self.state.lock();
-        if let Some(before) = state.at {
-            let seconds = (now.0 - before.0) as f64 / 1e6;
-            if seconds > 0.0 {
-                let point = point(now, seconds, &state.last, &reading);
-                state.history.push(point);
+        let before = state.at.map(|before| (now.0 - before.0) as f64 / 1e6);
+        if let Some(seconds) = before.filter(|seconds| *seconds > 0.0) {
+            let point = point(now, seconds, &state.last, &reading);
+            state.history.push(point);
+            let sum = |reading: &Reading| reading.sum(names::RECEIVED_LINES);
+            let lines = sum(&reading) - sum(&state.last);
+            self.boards.totals.received(now, lines);
+            if lines > 0.0 {
+                state.last_received = Some(now);
             }
         }
-        (state.last, state.at) = (reading, Some(now));
+        (state.last, state.at, state.reasons) = (reading, Some(now), reasons);
+        (state.report, state.event) = (None, None);
     }
 
-    /// Returns what is known at `now` as JSON, with the history after `after`, Unix time in seconds.
-    /// `reasons` are those for which no bodies are taken, by part.
+    /// Takes note of the reasons for which no bodies are taken, between two samples.
+    pub fn note(&self, reasons: Vec<(&'static str, String)>) {
+        let mut state = self.state.lock();
+        (state.reasons, state.report, state.event) = (reasons, None, None);
+    }
+
+    /// Returns the last sample as JSON, with the history after `after`, Unix time in seconds.
     #[must_use]
-    pub fn report(&self, now: Micros, after: i64, reasons: &[(&'static str, String)]) -> String {
-        let state = self.state.lock();
+    pub fn report(&self, after: i64) -> String {
+        let mut state = self.state.lock();
+        let report = match state.report.take() {
+            Some(report) => report,
+            None => self.make_report(&state),
+        };
+        let history = state.history.to_json(after);
+        let text = format!("{report},\"history\":{history}}}");
+        state.report = Some(report);
+        text
+    }
+
+    /// Returns the last sample as the JSON of an event: what changes every second, with the last second of
+    /// the history.
+    #[must_use]
+    pub fn event(&self) -> Arc<str> {
+        let mut state = self.state.lock();
+        if let Some(event) = &state.event {
+            return event.clone();
+        }
+        let mut event = self.live(&state);
+        if let Some(members) = event.as_object_mut() {
+            members.insert("history".to_owned(), state.history.last_second());
+        }
+        let event: Arc<str> = event.to_string().into();
+        state.event = Some(event.clone());
+        event
+    }
+
+    /// Returns the number of the last reject of which there is a sample; 0 before the first.
+    #[must_use]
+    pub fn last_reject(&self) -> u64 {
+        self.boards.rejects.count()
+    }
+
+    /// Returns the last rejects after the one with the number `after` as JSON, if there are any.
+    #[must_use]
+    pub fn rejects_after(&self, after: u64) -> Option<String> {
+        let (rejects, skipped) = self.boards.rejects.after(after, SAMPLES);
+        let is_empty = rejects.is_empty();
+        (!is_empty).then(|| json!({"rejects": rejects, "skipped": skipped}).to_string())
+    }
+
+    /// Makes the report, without the history and the last brace.
+    fn make_report(&self, state: &State) -> String {
+        let reading = &state.last;
+        let mut report = self.live(state);
+        let (samples, _) = self.boards.rejects.after(0, SAMPLES);
+        let more = json!({
+            "rolls": self.boards.rolls.rolls().iter().take(ROLLS).map(report::roll).collect::<Vec<_>>(),
+            "tables": report::tables(reading, &self.boards.totals),
+            "rejects": report::rejects(reading, &self.boards.rejects),
+            "reject_samples": samples.into_iter().rev().collect::<Vec<_>>(),
+            "refused": report::counted(reading, names::REQUESTS_REFUSED, "requests"),
+            "unknown_fields": report::counted(reading, names::UNKNOWN_FIELD_ROWS, "rows"),
+            "hours": self.boards.totals.hours(),
+            "settings": self.about.settings.list().iter().map(|setting| json!({
+                "key": setting.key, "value": setting.value, "origin": setting.origin,
+            })).collect::<Vec<_>>(),
+        });
+        if let (Some(report), Value::Object(more)) = (report.as_object_mut(), more) {
+            report.extend(more);
+        }
+        let mut text = report.to_string();
+        text.pop();
+        format!("{text},{}", self.fixed)
+    }
+
+    /// Returns what changes every second.
+    fn live(&self, state: &State) -> Value {
         let (reading, history) = (&state.last, &state.history);
-        let (rolls, oldest) = (self.board.rolls(), self.readiness.oldest_pending());
-        let last = |column: &str| history.last().and_then(|point| point.get(column));
+        let now = state.at.unwrap_or_default();
+        let (rolls, oldest) = (self.boards.rolls.rolls(), self.readiness.oldest_pending());
         let troubles = self.readiness.troubles();
         let sentence = sentence(&Facts {
-            reasons: reasons.iter().map(|(_, why)| why.clone()).collect(),
+            stage: self.readiness.stage(),
+            reasons: state.reasons.iter().map(|(_, why)| why.clone()).collect(),
             trouble: troubles.first().map(|trouble| (trouble.since, trouble.part)),
-            lines_per_second: last("lines_per_second").unwrap_or_default(),
+            lines_per_second: history.mean("lines_per_second", report::RATE_SECONDS),
+            last_received: state.last_received,
             oldest,
             pending_bytes: reading.sum(names::JOURNAL_PENDING_BYTES),
+            full_in_seconds: report::full_in_seconds(reading, history),
             now,
         });
-        let by_part = |(part, why): &(&'static str, String)| json!({"part": part, "reason": why});
-        let report = json!({
+        json!({
             "version": VERSION,
             "now": now.rfc3339(),
             "program": {
@@ -157,25 +283,17 @@ impl Monitor {
             },
             "state": {
                 "sentence": sentence,
-                "ready": reasons.is_empty(),
-                "reasons": reasons.iter().map(by_part).collect::<Vec<_>>(),
+                "ready": state.reasons.is_empty(),
+                "reasons": state.reasons.iter().map(|(part, why)| json!({
+                    "part": part, "reason": why,
+                })).collect::<Vec<_>>(),
             },
             "trouble": troubles.iter().map(|trouble| json!({
                 "part": trouble.part, "since": trouble.since.rfc3339(), "reason": trouble.why,
             })).collect::<Vec<_>>(),
-            "stations": stations(reading, history, &rolls, oldest),
-            "limits": limits(reading, history),
-            "rolls": rolls.iter().take(ROLLS).map(roll).collect::<Vec<_>>(),
-            "tables": tables(reading),
-            "rejects": counted(reading, names::REJECTS, "lines"),
-            "refused": counted(reading, names::REQUESTS_REFUSED, "requests"),
-            "unknown_fields": counted(reading, names::UNKNOWN_FIELD_ROWS, "rows"),
-            "settings": self.about.settings.list().iter().map(|setting| json!({
-                "key": setting.key, "value": setting.value, "origin": setting.origin,
-            })).collect::<Vec<_>>(),
-            "history": history.to_json(after),
-        });
-        report.to_string()
+            "stations": report::stations(reading, history, &rolls, oldest),
+            "limits": report::limits(reading, history),
+        })
     }
 }
 
@@ -197,181 +315,6 @@ fn point(now: Micros, seconds: f64, before: &Reading, reading: &Reading) -> Poin
         reading.sum("process_resident_memory_bytes") as f32,
     ];
     Point { at: now.0.div_euclid(1_000_000), values }
-}
-
-/// The facts that the sentence of state is made of.
-struct Facts {
-    reasons: Vec<String>,
-    trouble: Option<(Micros, &'static str)>,
-    lines_per_second: f64,
-    oldest: Option<Micros>,
-    pending_bytes: f64,
-    now: Micros,
-}
-
-/// Returns the state as a sentence.
-fn sentence(facts: &Facts) -> String {
-    let mut parts = Vec::new();
-    parts.push(match (&*facts.reasons, facts.lines_per_second) {
-        ([], rate) if rate >= 0.05 => format!("Receiving {} lines/s", short(rate)),
-        ([], _) => "Ready, and nothing comes".to_owned(),
-        (reasons, _) => format!("Takes no bodies: {}", reasons.join("; ")),
-    });
-    let time = |at: Micros| {
-        let text = at.rfc3339().unwrap_or_default();
-        let same_day = facts.now.rfc3339().is_some_and(|now| now.get(..10) == text.get(..10));
-        // 2026-11-29T14:02:10Z
-        let clock = text.get(11..19).unwrap_or_default();
-        if same_day { clock.to_owned() } else { text.replace('T', " ") }
-    };
-    parts.push(match facts.oldest {
-        Some(at) => format!("all landed up to {}", time(at)),
-        None => "all landed".to_owned(),
-    });
-    if facts.oldest.is_some() && facts.pending_bytes > 0.0 {
-        parts.push(format!(
-            "{} wait",
-            bytesize::ByteSize::b(facts.pending_bytes as u64).display().si()
-        ));
-    }
-    if let Some((since, part)) = facts.trouble {
-        parts.push(format!("in trouble since {}: {part}", time(since)));
-    }
-    parts.join("; ")
-}
-
-/// Returns a rate with as many digits as say something.
-fn short(rate: f64) -> String {
-    if rate >= 10.0 { format!("{rate:.0}") } else { format!("{rate:.1}") }
-}
-
-/// Returns the way of a record: what each station does, what waits there, and since when.
-fn stations(
-    reading: &Reading,
-    history: &History,
-    rolls: &[RollStatus],
-    oldest: Option<Micros>,
-) -> Value {
-    let last = |column: &str| history.last().and_then(|point| point.get(column));
-    let sum = |name| reading.sum(name);
-    let open = rolls.iter().find(|roll| roll.state == RollState::Open);
-    let publishing = rolls.iter().rev().filter(|roll| {
-        matches!(roll.state, RollState::Finished | RollState::Sealed | RollState::Landed)
-    });
-    let publishing: Vec<_> = publishing.collect();
-    let since = sum(names::OLDEST_WAITING_ROLL);
-    let visible_since = (since > 0.0).then_some(Micros((since * 1e6) as i64));
-    let text = |at: Option<Micros>| at.and_then(Micros::rfc3339);
-    json!([
-        {
-            "name": "receive",
-            "per_second": {"lines": last("lines_per_second"), "bytes": last("bytes_per_second")},
-            "waiting": {
-                "requests": sum(names::HTTP_IN_FLIGHT),
-                "bytes": sum(names::BODY_MEMORY_BYTES),
-            },
-            "oldest": null,
-        },
-        {
-            "name": "journal",
-            "per_second": {"bytes": last("bytes_per_second")},
-            "waiting": {
-                "bodies": sum(names::JOURNAL_PENDING_BODIES),
-                "bytes": sum(names::JOURNAL_PENDING_BYTES),
-            },
-            "oldest": text(oldest),
-        },
-        {
-            "name": "roll",
-            "per_second": {},
-            "waiting": {
-                "lines": open.map_or(0, |roll| roll.lines),
-                "bytes": sum(names::BUFFERED_BYTES),
-                "partitions": sum(names::OPEN_PARTITIONS),
-            },
-            "oldest": text(open.map(|roll| roll.opened_at)),
-        },
-        {
-            "name": "lake",
-            "per_second": {
-                "rows": last("landed_rows_per_second"),
-                "bytes": last("landed_bytes_per_second"),
-            },
-            "waiting": {"rolls": publishing.len()},
-            "oldest": text(publishing.first().map(|roll| roll.opened_at)),
-        },
-        {
-            "name": "table",
-            "per_second": {},
-            "waiting": {"rolls": sum(names::WAITING_ROLLS)},
-            "oldest": text(visible_since),
-        },
-    ])
-}
-
-fn limits(reading: &Reading, history: &History) -> Value {
-    let sum = |name| reading.sum(name);
-    let (size, quota) = (sum(names::JOURNAL_SIZE_BYTES), sum(names::JOURNAL_QUOTA_BYTES));
-    let growth = history.growth("pending_bytes").filter(|growth| *growth > 1.0);
-    json!({
-        "journal_size_bytes": size,
-        "journal_quota_bytes": quota,
-        "journal_full_in_seconds": growth.map(|growth| ((quota - size).max(0.0) / growth).round()),
-        "disk_free_bytes": sum(names::JOURNAL_DISK_FREE_BYTES),
-        "disk_reserve_bytes": sum(names::JOURNAL_DISK_RESERVE_BYTES),
-        "body_memory_bytes": sum(names::BODY_MEMORY_BYTES),
-        "body_memory_limit_bytes": sum(names::BODY_MEMORY_LIMIT_BYTES),
-        "buffered_bytes": sum(names::BUFFERED_BYTES),
-        "buffered_limit_bytes": sum(names::BUFFERED_LIMIT_BYTES),
-        "resident_memory_bytes": sum("process_resident_memory_bytes"),
-        "ack_limit_seconds": 30,
-    })
-}
-
-fn roll(roll: &RollStatus) -> Value {
-    let state = match roll.state {
-        RollState::Open => "open",
-        RollState::Finished => "finished",
-        RollState::Sealed => "sealed",
-        RollState::Landed => "landed",
-        RollState::Committed => "committed",
-        RollState::Discarded => "discarded",
-    };
-    json!({
-        "roll": roll.roll.0, "state": state, "cause": roll.reason,
-        "opened": roll.opened_at.rfc3339(), "changed": roll.changed_at.rfc3339(),
-        "lines": roll.lines, "rows": roll.rows, "rejects": roll.rejects,
-        "files": roll.files, "bytes": roll.bytes, "retries": roll.retries, "error": roll.error,
-    })
-}
-
-fn tables(reading: &Reading) -> Value {
-    let of = |name: &str, table: &str| -> f64 {
-        let series = reading.series(name).iter();
-        series.filter(|one| one.label("table") == Some(table)).map(|one| one.value).sum()
-    };
-    let tables = reading.series(names::LANDED_ROWS).iter().filter_map(|one| one.label("table"));
-    let table = |table| {
-        json!({
-            "table": table,
-            "rows": of(names::LANDED_ROWS, table),
-            "files": of(names::LANDED_FILES, table),
-            "bytes": of(names::LANDED_BYTES, table),
-            "rejects": of(names::REJECTS, table),
-            "doubled": of(names::DOUBLED, table),
-        })
-    };
-    tables.map(table).collect()
-}
-
-/// Returns the series of a counter that are not zero, each an object of its labels and its value.
-fn counted(reading: &Reading, name: &str, value: &str) -> Value {
-    let counted = reading.series(name).iter().filter(|series| series.value > 0.0);
-    let objects = counted.map(|series| {
-        let labels = series.labels.iter().map(|(label, value)| (label.clone(), json!(value)));
-        Value::Object(labels.chain([(value.to_owned(), json!(series.value))]).collect())
-    });
-    objects.collect()
 }
 
 #[cfg(test)]

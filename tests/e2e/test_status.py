@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import http.client
 import json
 import re
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -47,7 +49,7 @@ def test_operators_see_state_page_and_metrics_on_a_listener_of_their_own(make_se
         assert code == 200 and headers["content-type"] == "application/json", (code, text)
         return json.loads(text)
 
-    told = wait_until(lambda: (r := report())["tables"] and r["rejects"] and r["history"]["seconds"] and r, 20, "figures", 0.3)
+    told = wait_until(lambda: (r := report())["tables"] and r["tables"][0]["rows"] and r["rejects"] and r["history"]["seconds"] and r, 20, "figures", 0.3)
     assert told["version"] == 1 and told["state"]["ready"] is True and told["trouble"] == []
     assert told["tables"][0]["table"] == "user_sessions" and told["tables"][0]["rows"] == 3
     assert sum(one["lines"] for one in told["rejects"]) == 1
@@ -57,7 +59,7 @@ def test_operators_see_state_page_and_metrics_on_a_listener_of_their_own(make_se
     settings = {one["key"]: one for one in told["settings"]}
     assert settings["roll_age"] == {"key": "roll_age", "value": "1s", "origin": "flag"}
     assert settings["memory"]["origin"] == "default"
-    wait_until(lambda: "all landed" in report()["state"]["sentence"], 20, "the sentence", 0.3)
+    wait_until(lambda: "has landed" in report()["state"]["sentence"], 20, "the sentence", 0.3)
     last = told["history"]["seconds"][-1][0]
     assert all(point[0] > last for point in json.loads(get(f"{origin}/status.json?after={last}")[2])["history"]["seconds"])
 
@@ -108,3 +110,75 @@ def test_an_open_or_taken_address_is_refused(make_server, local_lake):
             capture_output=True, timeout=60, check=False, cwd=server.folder,
         )
         assert done.returncode != 0 and word in done.stderr.decode(), done.stderr.decode()
+
+
+def events(origin, query="", **headers):
+    """A stream of events that is open: the connection, and what was read of it."""
+    host, port = origin.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    connection.request("GET", f"/events{query}", headers={k.replace("_", "-"): v for k, v in headers.items()})
+    return connection, connection.getresponse()
+
+
+def event(reply):
+    """The next event: its name, its id and its data."""
+    found = {}
+    while (line := reply.readline().decode().rstrip("\n")) or "data" not in found:
+        name, _, value = line.partition(":")
+        found[name] = value
+    return found["event"], int(found["id"]), json.loads(found["data"])
+
+
+def test_events_tell_of_state_and_rejects_and_hold_up_no_stop(make_server, local_lake):
+    server = make_server(local_lake, "--roll-age", "1h", "--status-listen", "127.0.0.1:0").start()
+    origin = status_of(server)
+    connection, reply = events(origin)
+    assert reply.status == 200 and reply.headers["content-type"] == "text/event-stream", reply.headers
+    name, last, state = event(reply)
+    assert (name, last) == ("state", 0) and "settings" not in state
+    assert event(reply)[2]["state"]["ready"] is True
+    assert server.put(body("a") + b'{"userSessionId":"geheim","startTime" 17}\n').status == 200
+    for _ in range(30):
+        name, last, told = event(reply)
+        if name == "rejects":
+            break
+    [reject] = told["rejects"]
+    assert (last, reject["reason"], reject["table"], reject["line"]) == (1, "not_json", "user_sessions", 2)
+    assert reject["masked"] == '{"userSessionId":"…","…" »0}' and "geheim" not in json.dumps(told)
+    # Who comes again says what it knows.
+    for query, headers in [("?after=0", {}), ("", {"Last_Event_ID": "0"})]:
+        again, answer = events(origin, query, **headers)
+        assert [event(answer)[0], event(answer)[0]] == ["state", "rejects"]
+        again.close()
+    held = []
+    while len(held) < 20 and (not held or held[-1][1].status == 200):
+        held.append(events(origin))
+    assert held[-1][1].status == 503 and len(held) >= 13, len(held)
+    assert get(f"{origin}/status.json")[0] == 200
+    assert get(f"{origin}/events", method="HEAD")[0] == 404
+    began = time.monotonic()
+    server.drain()
+    assert time.monotonic() - began < 10
+    assert server.process.output().count("panicked") == 0
+    connection.close()
+
+
+def test_state_and_rejects_in_the_terminal(make_server, local_lake, folder, command):
+    token, hashed = access.token()
+    operators = folder / "operators.toml"
+    operators.write_text(access.toml([("token", {"name": "operator", "token_hash": hashed})]))
+    flags = ["--roll-age", "1h", "--status-listen", "127.0.0.1:0", "--status-credentials", operators]
+    server = make_server(local_lake, *flags).start()
+    origin, env = status_of(server), {"SESSIONLAKE_OPERATOR_TOKEN": token}
+    assert server.put(body("a") + b'{"userSessionId":"geheim","startTime" 17}\n').status == 200
+    line = command("top", origin, "--count", "3", env=env).splitlines()
+    assert len(line) == 3 and all(" ready " in one and "trouble=none" in one for one in line[1:]), line
+    state = json.loads(command("top", origin, "--count", "1", "--json", env=env))
+    assert state["state"]["ready"] is True and state["settings"]
+    said = command("tap", origin, "--last", "5", "--limit", "1", env=env)
+    assert 'not_json body 1 line 2: expected' in said and '{"userSessionId":"…","…" »0}' in said
+    told = json.loads(command("tap", origin, "--last", "1", "--limit", "1", "--json", env=env))
+    assert told["reason"] == "not_json" and "geheim" not in json.dumps(told)
+    assert "credentials of an operator" in command("top", origin, "--count", "1", expect=1)
+    assert "no answer from http://127.0.0.1:1/" in command("tap", "127.0.0.1:1", expect=1)
+    assert "without TLS" in command("top", "http://lake.example:3001", env=env, expect=2)

@@ -264,6 +264,25 @@ def packages(long):
     return found
 
 
+def _has_no_chromium():
+    """Why there is no chromium, and root cannot install one."""
+    if shutil.which("chromium"):
+        return None
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return "chromium is missing (root can install Debian's)"
+    return None
+
+
+def _browser(call):
+    """Debian's chromium, and what drives it: in the environment of the tests."""
+    if not shutil.which("chromium"):
+        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        lock = ["-o", "DPkg::Lock::Timeout=300"]
+        call(["apt-get", "update", "-qq"])
+        call(["apt-get", *lock, "install", "-y", "-q", "--no-install-recommends", "chromium"], env=env)
+    _python(["requirements-browser.txt"])(call)
+
+
 def peers():
     """What `tests/run peers` compares with, apart from what the tests need."""
     needs = ["measure/requirements.txt"]
@@ -314,6 +333,8 @@ def parts(quick, what="all"):
     system = lambda: [Path("/etc/os-release").read_text(), "prometheus, promtool"]
     found.append(Part("prometheus", debian, system, _prometheus, lambda: _has_no("prometheus")))
     found += packages(what in ("packages", "release"))
+    with_browser = [*plain, "requirements-browser.txt"]
+    found.append(Part("browser", {}, _python_from(with_browser), _browser, _has_no_chromium))
     if what == "trino":
         needs = {"mvn": "Maven brings Trino", "tar": "Trino's package is one of tar"}
         found.append(Part("trino", needs, lambda: [TRINO], _trino))
@@ -327,7 +348,7 @@ class Installation:
         self.parts = parts(quick, what)
         by_name = {part.name: part for part in self.parts}
         # One environment: what shares it goes one after the other.
-        lanes = [[part for part in self.parts if part.name in ("python", "spark")]]
+        lanes = [[part for part in self.parts if part.name in ("python", "spark", "browser")]]
         # One after the other: both fill Maven's own store.
         lanes += [[part for part in self.parts if part.name in ("jars", "catalog", "trino")]]
         # One after the other: both ask the package manager.

@@ -8,7 +8,7 @@ use super::harness::{Harness, line};
 use crate::clock::SystemClock;
 use crate::publish::publisher::RollLog as _;
 use crate::record::{Micros, Roll, Seq, SeqRange};
-use crate::status::{Board, Observer, Observers, Readiness, RollEvent, RollState};
+use crate::status::{Board, Observer, Observers, Readiness, RejectSample, RollEvent, RollState};
 
 /// Keeps every event but `Filling`.
 #[derive(Default)]
@@ -40,7 +40,7 @@ fn a_roll_emits_each_step_once_and_in_order() {
     supervisor.run().expect("landed");
     let (roll, range) = (Roll::FIRST, range(1, 2));
     let events = std::mem::take(&mut *keeps.0.lock());
-    let bytes = match events.get(1) {
+    let bytes = match events.get(2) {
         Some(RollEvent::Finished { bytes, .. }) => *bytes,
         other => panic!("{other:?}"),
     };
@@ -48,6 +48,20 @@ fn a_roll_emits_each_step_once_and_in_order() {
     let (rows, rejects, files) = (1, 1, 1);
     let expected = [
         RollEvent::Opened { roll },
+        RollEvent::Rejected {
+            roll,
+            table: "visits".to_owned(),
+            lines: vec![("truncated", 1)],
+            samples: vec![RejectSample {
+                code: "truncated",
+                reason: "unexpected end of the line at byte 20".to_owned(),
+                seq: Seq(2),
+                line: 1,
+                lines: 1,
+                bytes: 19,
+                masked: Some("{\"id\":\"…\",\"on\":\"…\"»".to_owned()),
+            }],
+        },
         RollEvent::Finished { roll, range, reason: "end", lines: 2, rows, rejects, files, bytes },
         RollEvent::Sealed { roll, range },
         RollEvent::Landed { roll },
@@ -58,6 +72,7 @@ fn a_roll_emits_each_step_once_and_in_order() {
             rows,
             files,
             bytes,
+            small_files: files,
             doubled: 0,
             rejects: vec![(Some("truncated"), rejects)],
         },

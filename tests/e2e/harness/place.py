@@ -43,6 +43,7 @@ def left_out(what):
         "nfpm": CACHE / "bin/nfpm",
         "helm": CACHE / "bin/helm",
         "packages": CACHE / "packages/bin/hadolint",
+        "browser": CACHE / "browser.stamp",
     }[what]
     if reason is None and not there.exists():
         reason = "not installed (tests/run installs it)"
