@@ -71,6 +71,7 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     };
     let token = given(&args.token, TOKEN)?;
     let user = if token.is_some() { None } else { given(&args.user, USER)? };
+    let user = user.as_deref().map(pair).transpose().map_err(Failure::Usage)?;
     let (status, text) = runtime::current_thread()?.block_on(ask(args, user, token))?;
     let answer: Value = serde_json::from_str(&text).map_err(|_| {
         anyhow!("{} answered {status}, and not as a listener of operators", args.url)
@@ -86,9 +87,21 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     }
 }
 
+/// Returns the two parts of `NAME:PASSWORD`.
+///
+/// # Errors
+/// There is no colon. What was given may be the password, and is not shown.
+fn pair(user: &str) -> anyhow::Result<(&str, &str)> {
+    user.split_once(':').ok_or_else(|| {
+        anyhow!(
+            "--user (or {USER}, or the file of {USER}_FILE) is NAME:PASSWORD, and there is no colon in it"
+        )
+    })
+}
+
 async fn ask(
     args: &Args,
-    user: Option<String>,
+    user: Option<(&str, &str)>,
     token: Option<String>,
 ) -> anyhow::Result<(StatusCode, String)> {
     let (action, query) = match args.action {
@@ -111,7 +124,7 @@ async fn ask(
     }
     let client = client.build().context("cannot set up the HTTP client")?;
     let mut request = client.post(&url);
-    if let Some((name, password)) = user.as_deref().and_then(|user| user.split_once(':')) {
+    if let Some((name, password)) = user {
         request = request.basic_auth(name, Some(password));
     }
     if let Some(token) = &token {
@@ -135,6 +148,11 @@ fn said(answer: &Value) -> String {
     if let Some(waiting @ 1..) = answer["bodies_waiting"].as_u64() {
         text.push_str(&format!("{waiting} bodies wait\n"));
     }
+    if let Some(waiting @ 1..) = answer["rolls_waiting_for_tables"].as_u64() {
+        text.push_str(&format!(
+            "{waiting} rolls are in the lake, and not in their Delta or Iceberg tables yet\n"
+        ));
+    }
     for (key, verb) in [("reloaded", "reloaded"), ("needs_restart", "needs a restart:")] {
         for name in answer[key].as_array().into_iter().flatten() {
             text.push_str(&format!("{verb} {}\n", name.as_str().unwrap_or_default()));
@@ -155,6 +173,13 @@ fn refused(answer: &Value, status: StatusCode) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_without_a_password_is_an_error_and_not_shown() {
+        assert_eq!(pair("ada:a:b").unwrap(), ("ada", "a:b"));
+        let error = pair("hunter2").unwrap_err().to_string();
+        assert!(error.contains("NAME:PASSWORD") && !error.contains("hunter2"), "{error}");
+    }
 
     #[test]
     fn answers_are_told_in_lines() {

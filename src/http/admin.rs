@@ -2,7 +2,7 @@
 //!
 //! | request | effect | answer |
 //! |---|---|---|
-//! | `POST /admin/roll?wait=SECONDS` | seals what is open, and lands it | 200 with what landed; 202 if that takes longer than `wait` (60 s) |
+//! | `POST /admin/roll?wait=SECONDS` | seals what is open, lands it, and waits until readers of Delta and Iceberg tables see it | 200 with what landed; 202 if that takes longer than `wait` (60 s) |
 //! | `POST /admin/reload` | as SIGHUP | 200 with what changed and what needs a restart; 422 with every problem, and nothing has changed |
 //! | `POST /admin/drain` | as SIGTERM | 202 at once |
 //!
@@ -24,7 +24,7 @@ use warp::http::{Method, StatusCode};
 use super::refusal::Refusal;
 use super::reply::{self, Response};
 use crate::intake::Gate;
-use crate::record::Seq;
+use crate::record::{Roll, Seq};
 use crate::status::{Board, Control, RollState, RollStatus};
 
 /// The paths begin so.
@@ -110,7 +110,8 @@ async fn roll(
                 || rolls(on.board, landed, last).any(|roll| {
                     roll.range.is_some_and(|range| range.first <= last && range.last >= last)
                 });
-            if is_shown || now.duration_since(at) > BOARD_WITHIN {
+            let is_told = is_shown || now.duration_since(at) > BOARD_WITHIN;
+            if is_told && invisible(on.board, last, on.control.rolls.visible()) == 0 {
                 break true;
             }
         }
@@ -137,7 +138,11 @@ async fn roll(
         true => (StatusCode::OK, "landed"),
         false => (StatusCode::ACCEPTED, "landing"),
     };
-    let text = json!({"status": word, "rolls": done, "bodies_waiting": waiting});
+    let mut text = json!({"status": word, "rolls": done, "bodies_waiting": waiting});
+    let invisible = invisible(on.board, last, on.control.rolls.visible());
+    if !is_landed && invisible > 0 {
+        text["rolls_waiting_for_tables"] = invisible.into();
+    }
     Ok(reply::json(status, text.to_string()))
 }
 
@@ -147,6 +152,12 @@ fn rolls(board: &Board, landed: Seq, last: Seq) -> impl Iterator<Item = RollStat
         roll.state == RollState::Committed
             && roll.range.is_some_and(|range| range.last > landed && range.first <= last)
     })
+}
+
+/// Returns the number of rolls with bodies up to `last` that have landed, and that readers of a table with a
+/// log do not see yet: `visible` is the last one that they see.
+fn invisible(board: &Board, last: Seq, visible: Roll) -> usize {
+    rolls(board, Seq(0), last).filter(|roll| roll.roll > visible).count()
 }
 
 async fn reload(control: &Control) -> Result<Response, Refusal> {
@@ -180,6 +191,25 @@ fn drain(control: &Control) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Micros, SeqRange};
+    use crate::status::{Observer as _, RollControl, RollEvent};
+
+    #[test]
+    fn rolls_that_a_table_lacks_are_counted_up_to_the_body_that_was_asked_for() {
+        let board = Board::default();
+        for number in 1..=3 {
+            let (roll, range) =
+                (Roll(number), SeqRange { first: Seq(number * 10), last: Seq(number * 10 + 9) });
+            board.observe(Micros(1), &RollEvent::Redone { roll, range });
+            let (rows, rejects, doubled, files, bytes) = (1, 0, 0, 1, 1);
+            let committed = RollEvent::Committed { roll, rows, rejects, doubled, files, bytes };
+            board.observe(Micros(2), &committed);
+        }
+        assert_eq!(invisible(&board, Seq(29), Roll(0)), 2);
+        assert_eq!(invisible(&board, Seq(25), Roll(1)), 1);
+        assert_eq!(invisible(&board, Seq(29), Roll(2)), 0);
+        assert_eq!(invisible(&board, Seq(39), RollControl::default().visible()), 0);
+    }
 
     #[test]
     fn a_wait_is_a_bounded_number_of_seconds() {

@@ -24,7 +24,9 @@ use crate::publish::pauses::Pauses;
 use crate::publish::supervisor::{Pending, Supervisor};
 use crate::publish::visibility::Keeper;
 use crate::roll::RollLimits;
-use crate::status::{LogObserver, MetricsObserver, Observer, Observers, Readiness, Stage};
+use crate::status::{
+    LogObserver, MetricsObserver, Observer, Observers, Readiness, RollControl, Stage,
+};
 
 /// The longest time for which a start asks the lake about its tables.
 const ASK_LAKE: Duration = Duration::from_secs(3);
@@ -50,6 +52,10 @@ impl Opened {
     #[must_use]
     pub fn readiness(&self) -> Arc<Readiness> {
         self.server.readiness()
+    }
+
+    pub(super) fn roll_control(&self) -> Arc<RollControl> {
+        Arc::clone(&self.server.control.rolls)
     }
 
     pub(super) fn settings(&self) -> &Settings {

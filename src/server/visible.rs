@@ -32,7 +32,7 @@ impl Opened {
         let tables =
             LogTables::of(self.lake(), tables, catalog, runtime).map_err(RunError::Landing)?;
         let node = || self.behind.journal.node().into();
-        let start = |tables| Keeper::start(tables, node(), self.readiness());
+        let start = |tables| Keeper::start(tables, node(), self.readiness(), self.roll_control());
         Ok(tables.map(start).transpose()?)
     }
 }

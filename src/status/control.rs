@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::record::{Seq, SeqRange};
+use crate::record::{Roll, Seq, SeqRange};
 
-/// Limits of rolls that change while an engine runs.
+/// Limits of rolls that change while an engine runs, and how far rolls are visible.
 ///
 /// Relaxed throughout: a roll that ends a job later than it could is none the worse.
 #[derive(Debug)]
@@ -20,11 +20,17 @@ pub struct RollControl {
     /// The last body of the rolls that were asked for; 0 before the first.
     upto: AtomicU64,
     source_bytes: AtomicU64,
+    /// The roll up to which no table with a log lacks one.
+    visible: AtomicU64,
 }
 
 impl Default for RollControl {
     fn default() -> RollControl {
-        RollControl { upto: AtomicU64::new(0), source_bytes: AtomicU64::new(u64::MAX) }
+        RollControl {
+            upto: AtomicU64::new(0),
+            source_bytes: AtomicU64::new(u64::MAX),
+            visible: AtomicU64::new(u64::MAX),
+        }
     }
 }
 
@@ -51,6 +57,18 @@ impl RollControl {
     #[must_use]
     pub fn source_bytes(&self) -> u64 {
         self.source_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Tells that readers of tables with a log see the rolls up to `roll`, as far as these are theirs.
+    pub fn set_visible(&self, roll: Roll) {
+        self.visible.store(roll.0, Ordering::Relaxed);
+    }
+
+    /// Returns the last roll that readers of all tables see. Without a table that has a log, it is every
+    /// one that has landed.
+    #[must_use]
+    pub fn visible(&self) -> Roll {
+        Roll(self.visible.load(Ordering::Relaxed))
     }
 }
 

@@ -12,7 +12,7 @@ use super::other_nodes::OtherNodes;
 use super::waiting_rolls::WaitingRolls;
 use crate::metrics as names;
 use crate::record::{Micros, Roll};
-use crate::status::{Observer, Readiness, RollEvent};
+use crate::status::{Observer, Readiness, RollControl, RollEvent};
 use crate::table::CurrentSchema;
 
 /// The longest pause after a failure.
@@ -49,14 +49,17 @@ impl Keeper {
         tables: LogTables,
         node: Arc<str>,
         readiness: Arc<Readiness>,
+        control: Arc<RollControl>,
     ) -> std::io::Result<Keeper> {
+        // Until the logs were read.
+        control.set_visible(Roll(0));
         // Unbounded: a roll takes a few bytes, and landing waits for nothing here.
         let (messages, inbox) = crossbeam_channel::unbounded();
         let schemas = tables.schemas();
         let thread = std::thread::Builder::new().name("visible".into());
         let thread = thread.spawn(move || {
             let _panic = PanicReport(Arc::clone(&readiness));
-            Work::new(tables, node, readiness).run(&inbox);
+            Work::new(tables, node, readiness, control).run(&inbox);
         })?;
         Ok(Keeper { schemas, thread: Some(thread), messages })
     }
@@ -126,15 +129,21 @@ impl Observer for Announcer {
 struct Work {
     tables: LogTables,
     readiness: Arc<Readiness>,
+    control: Arc<RollControl>,
     own: WaitingRolls,
     others: OtherNodes,
     failures: u32,
 }
 
 impl Work {
-    fn new(tables: LogTables, node: Arc<str>, readiness: Arc<Readiness>) -> Work {
+    fn new(
+        tables: LogTables,
+        node: Arc<str>,
+        readiness: Arc<Readiness>,
+        control: Arc<RollControl>,
+    ) -> Work {
         let own = WaitingRolls::of(Arc::clone(&node));
-        Work { tables, readiness, own, others: OtherNodes::new(node), failures: 0 }
+        Work { tables, readiness, control, own, others: OtherNodes::new(node), failures: 0 }
     }
 
     fn run(mut self, inbox: &Receiver<Message>) {
@@ -186,6 +195,7 @@ impl Work {
 
     fn report(&mut self, failed: &[Failure]) {
         let (waiting, since) = self.own.status();
+        self.control.set_visible(self.own.least_mark());
         metrics::gauge!(names::WAITING_ROLLS).set(waiting as f64);
         let since = since.map_or(0.0, names::timestamp);
         metrics::gauge!(names::OLDEST_WAITING_ROLL).set(since);

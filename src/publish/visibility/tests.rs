@@ -29,7 +29,7 @@ use crate::publish::tests::store::{FakeStore, Faults, objects};
 use crate::record::{Micros, Roll};
 use crate::schema::TableSchema;
 use crate::search::{Dice, histories};
-use crate::status::{Readiness, RollEvent};
+use crate::status::{Readiness, RollControl, RollEvent};
 use crate::table::{Format, Spec, Tables, Template};
 
 const TABLE: &str = "visits";
@@ -285,9 +285,18 @@ fn the_thread_commits_what_lands_and_what_waits_of_all_nodes_and_survives_an_out
     for node in ["n1", "gone"] {
         land(&lake, &receipt(node, Roll(1), 1));
     }
-    let readiness = Arc::new(Readiness::new());
-    let keeper = Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness));
+    let (readiness, control) = (Arc::new(Readiness::new()), Arc::new(RollControl::default()));
+    let (tables, of_keeper) = (log_tables(&store), Arc::clone(&control));
+    let keeper = Keeper::start(tables, "n1".into(), Arc::clone(&readiness), of_keeper);
     let keeper = keeper.expect("a thread");
+    let wait_for_visible = |roll| {
+        let until = std::time::Instant::now() + Duration::from_secs(30);
+        while control.visible() != Roll(roll) {
+            assert!(std::time::Instant::now() < until, "{} and not {roll}", control.visible());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_for_visible(1);
     let wait_for = |files: usize| {
         let seen = || added(&objects(&store.objects)).len();
         let until = std::time::Instant::now() + Duration::from_secs(30);
@@ -312,6 +321,7 @@ fn the_thread_commits_what_lands_and_what_waits_of_all_nodes_and_survives_an_out
     land(&lake, &receipt("n1", Roll(2), 2));
     committed(2);
     wait_for(4);
+    wait_for_visible(2);
     store.go_away(6);
     // With the store back; the thread alone meets the outage.
     let clean = Lake::on(store.objects.clone(), 1 << 20);
@@ -322,7 +332,7 @@ fn the_thread_commits_what_lands_and_what_waits_of_all_nodes_and_survives_an_out
     committed(4);
     assert!(RUNTIME.block_on(keeper.finish(Duration::from_secs(30))));
     assert_eq!(added(&objects(&store.objects)).len(), 6);
-    assert_eq!(readiness.trouble(), []);
+    assert_eq!((readiness.trouble(), control.visible()), (vec![], Roll(4)));
     let names: BTreeSet<String> = objects(&store.objects).into_keys().collect();
     assert!(names.iter().any(|name| name.ends_with(".crc")), "{names:?}");
 }
@@ -366,7 +376,7 @@ fn the_thread_ends_with_its_server_and_tells_of_a_panic() {
     land(&Lake::on(store.objects.clone(), 1 << 20), &receipt("n1", Roll(1), 1));
     store.go_away(u64::MAX);
     let readiness = Arc::new(Readiness::new());
-    let keeper = Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness));
+    let keeper = Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness), Arc::default());
     let wait_for = |what: &str, holds: &dyn Fn() -> bool| {
         let until = std::time::Instant::now() + Duration::from_secs(30);
         while !holds() {
@@ -384,7 +394,7 @@ fn the_thread_ends_with_its_server_and_tells_of_a_panic() {
     let store = FakeStore::over(Arc::clone(&store.objects), 1);
     store.die_at(Some(1), &Arc::new(FakeDisk::default()));
     let readiness = Arc::new(Readiness::new());
-    let keeper = Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness));
+    let keeper = Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness), Arc::default());
     wait_for("a panic", &|| readiness.trouble().iter().any(|(_, why)| why.contains("panicked")));
     assert!(!RUNTIME.block_on(keeper.expect("a thread").finish(Duration::from_secs(30))));
 }
@@ -434,7 +444,7 @@ fn a_table_that_refuses_is_reported_and_the_thread_ends_all_the_same() {
         .expect("a name")
         .expect("a log");
     let readiness = Arc::new(Readiness::new());
-    let keeper = Keeper::start(other, "n1".into(), Arc::clone(&readiness)).expect("a thread");
+    let keeper = Keeper::start(other, "n1".into(), Arc::clone(&readiness), Arc::default()).expect("a thread");
     assert!(RUNTIME.block_on(keeper.finish(Duration::from_secs(30))));
     let trouble = readiness.trouble();
     let [(part, why)] = &trouble[..] else { panic!("{trouble:?}") };
