@@ -27,7 +27,7 @@ use super::verify::{self, Depth, Pace, ProblemKind, Report, Scope, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::commit::CatalogOptions;
 use crate::error_text::shown;
-use crate::lake::{Lake, Options, names as lake_names};
+use crate::lake::{Lake, Options, ReceiptError, names as lake_names};
 use crate::metrics as names;
 use crate::record::{Micros, Roll};
 use crate::status::{Board, Readiness, RollState};
@@ -357,10 +357,18 @@ async fn once(lake: &Lake, logs: &TableLogs, job: &Job) -> anyhow::Result<Report
     let scope = Scope::Since(job.since);
     let mut report = verify::verify(lake, logs, scope, Depth::Sizes, Pace::Gentle).await?;
     // What was deleted behind the last roll leaves no gap.
-    if let Some((node, roll)) = &job.landed
-        && lake.receipt(node, *roll).await?.is_none()
-    {
-        report.lost_receipt(&lake_names::receipt(node, *roll));
+    if let Some((node, roll)) = &job.landed {
+        let name = lake_names::receipt(node, *roll);
+        match lake.receipt(node, *roll).await {
+            Err(ReceiptError::Store(error)) => return Err(error.into()),
+            // It may be too old to have been looked at.
+            Err(error) => report.bad_receipt(&name, &error.to_string()),
+            Ok(None) => report.bad_receipt(
+                &name,
+                "this node has landed the roll, and its receipt is not there",
+            ),
+            Ok(Some(_)) => {}
+        }
     }
     Ok(report)
 }

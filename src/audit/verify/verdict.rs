@@ -86,11 +86,14 @@ impl Report {
         nodes.fold((0, 0), |(rolls, lines), node| (rolls + node.rolls, lines + node.lines))
     }
 
-    /// Adds the problem of a roll that `node` has landed, and whose receipt is not there.
-    pub fn lost_receipt(&mut self, path: &str) {
-        let why = "this node has landed the roll, and its receipt is not there";
-        self.problem(ProblemKind::Receipt, path, why);
-        self.problems.sort();
+    /// Adds the problem of the receipt of a roll that has landed, unless there is one of it already.
+    pub fn bad_receipt(&mut self, path: &str, why: &str) {
+        let is_it =
+            |one: &super::Problem| one.kind == ProblemKind::Receipt && one.path == path;
+        if !self.problems.iter().any(is_it) {
+            self.problem(ProblemKind::Receipt, path, why);
+            self.problems.sort();
+        }
     }
 
     /// Keeps only the problems that `before` has as well, and what could not be looked at: a lake that is

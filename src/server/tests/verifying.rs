@@ -95,7 +95,13 @@ async fn what_is_gone_or_damaged_is_trouble_until_it_is_mended() {
     assert_eq!(server.readiness.check(), Ok(()));
     // The last roll with its receipt leaves no gap.
     let receipt = files(&lake).into_iter().find(|name| name.starts_with("_receipts/")).unwrap();
-    std::fs::remove_file(lake.join(receipt)).unwrap();
+    let receipt = lake.join(receipt);
+    let bytes = std::fs::read(&receipt).unwrap();
+    std::fs::write(&receipt, b"{").unwrap();
+    server.until("it is broken", |server| server.off().is_some()).await;
+    std::fs::write(&receipt, bytes).unwrap();
+    server.until("it is mended", |server| server.off().is_none()).await;
+    std::fs::remove_file(&receipt).unwrap();
     server.until("it is gone", |server| server.off().is_some()).await;
     assert!(server.off().unwrap().contains("has landed the roll, and its receipt is not there"));
     server.ended().await.unwrap();
