@@ -28,6 +28,7 @@ use super::log_level::LogLevel;
 use super::memory;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, Flags, Snapshot, list};
+use crate::error_text;
 use crate::http::{Access, Endpoint, LiveRules};
 use crate::metrics as names;
 use crate::server::{Settings, source_bytes};
@@ -232,7 +233,11 @@ fn said(Reloaded { reloaded, needs_restart }: &Reloaded) -> String {
 /// Returns every problem of a reload that failed.
 fn problems(error: &anyhow::Error) -> Vec<String> {
     match error.downcast_ref::<config::Error>() {
-        Some(error) => error.problems().iter().map(ToString::to_string).collect(),
+        // With its cause: that of a file that cannot be read is not in its own text.
+        Some(error) => {
+            let problems = error.problems().iter().map(|one| error_text::lines(one).join(": "));
+            problems.map(|text| error_text::printable_error(&text)).collect()
+        }
         None => vec![error_report::lines(error).join(": ")],
     }
 }
@@ -350,6 +355,11 @@ mod tests {
             said(&reloader.reload().unwrap()),
             "reloaded: nothing that can be reloaded has changed"
         );
+
+        // What cannot be read says why.
+        std::fs::remove_file(&file).unwrap();
+        let [why] = &problems(&reloader.reload().unwrap_err())[..] else { panic!("one problem") };
+        assert!(why.contains("s.toml: No such file"), "{why}");
 
         // A table that is not in force: nothing changes, the quota neither.
         write(&format!(

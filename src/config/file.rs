@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::Problem;
 use super::list::{self, Kind, SETTINGS};
 use super::secret_files;
+use super::snapshot;
 use super::sections::list::{
     CATALOG, ENDPOINT, KeyKind, PRIVACY, PROPERTIES, SECTIONS, STORAGE, SectionList, TABLES,
 };
@@ -30,6 +31,8 @@ pub(super) struct ParsedFile {
     pub(super) values: Vec<(&'static str, SourcedText)>,
     /// Sections without problems.
     pub(super) sections: Sections,
+    /// Digests of the sections as they stand in the text.
+    pub(super) digests: Vec<(String, u128)>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -46,7 +49,9 @@ pub(super) fn read(path: &Path) -> ParsedFile {
 
 /// Parses `text`; `file` is its name in messages.
 pub(super) fn parse(text: &str, file: &str) -> ParsedFile {
-    let mut parser = Parser { text, file, parsed: ParsedFile::default() };
+    let digests = snapshot::sections(text);
+    let mut parser =
+        Parser { text, file, parsed: ParsedFile { digests, ..ParsedFile::default() } };
     match DeTable::parse(text) {
         Ok(root) => {
             for (key, value) in in_order(root.get_ref()) {

@@ -24,6 +24,8 @@ pub(crate) struct Layers {
     /// The value of `table` in the file, where a flag or a variable outranks it.
     file_table: Option<SourcedText>,
     pub(crate) sections: Sections,
+    /// Digests of the sections of the file, of the same reading of it.
+    pub(super) section_digests: Vec<(String, u128)>,
     /// Secrets of object stores from files that variables name, by key.
     pub(crate) store_secrets: Vec<(String, SecretText)>,
     /// Warnings for standard error: sentences about settings that are accepted and may be a
@@ -65,10 +67,12 @@ impl Layers {
             }
         }
         let (mut sections, mut file_table) = (Sections::default(), None);
+        let mut section_digests = Vec::new();
         if let Some(path) = values.get(CONFIG.key) {
             let parsed = file::read(Path::new(&path.text));
             problems.extend(parsed.problems);
             sections = parsed.sections;
+            section_digests = parsed.digests;
             for (key, text) in parsed.values {
                 if key == TABLE.key && values.contains_key(key) {
                     file_table = Some(text);
@@ -95,7 +99,15 @@ impl Layers {
             return Err(error);
         }
         let warnings = environment.unknown_variables();
-        Ok(Layers { values, file_table, sections, store_secrets, warnings, problems })
+        Ok(Layers {
+            values,
+            file_table,
+            sections,
+            section_digests,
+            store_secrets,
+            warnings,
+            problems,
+        })
     }
 
     /// Returns what was built of the layers, or every problem: those of the layers come first.

@@ -70,6 +70,7 @@ pub(crate) fn read(path: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, Environment, Flags};
 
     #[test]
     fn a_secret_is_its_file_without_the_line_feed_at_the_end() {
@@ -92,6 +93,22 @@ mod tests {
         assert!(read(name).unwrap_err().contains(name));
         let error = read("hunter2").unwrap_err();
         assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_section_outranks_the_file_of_a_variable_whatever_spelling_its_key_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, secret) = (dir.path().join("s.toml"), dir.path().join("secret"));
+        std::fs::write(&file, "lake = \"s3://b\"\n[storage]\naccess_key_id = \"own\"\n").unwrap();
+        std::fs::write(&secret, "file's").unwrap();
+        let variables = [("SESSIONLAKE_CONFIG", &file), ("AWS_ACCESS_KEY_ID_FILE", &secret)];
+        let environment =
+            Environment::new(variables.map(|(name, path)| (name, path.as_os_str())));
+        let settings = config::serve(&Flags::default(), &environment).unwrap().settings;
+        // Both are the same key to the store, which takes the last one.
+        let values: Vec<_> =
+            settings.lake.options.iter().map(|(_, value)| value.reveal().to_owned()).collect();
+        assert_eq!(values.last().map(String::as_str), Some("own"), "{} values", values.len());
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The settings in force, to be compared with those that are read later.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::layers::Layers;
-use super::list::{CONFIG, SETTINGS};
+use super::list::SETTINGS;
 use super::sections::{SecretText, Sections};
 
 /// Digests of all settings and sections by name. It holds no value, of which some are secret.
@@ -30,11 +29,8 @@ impl Snapshot {
             Some((setting.key.to_owned(), xxh3_128(given.text.as_bytes())))
         });
         let mut digests: BTreeMap<String, u128> = settings.collect();
-        if let Some(path) = layers.get(&CONFIG) {
-            // A file that cannot be read is reported where its settings are.
-            let text = std::fs::read_to_string(Path::new(&path.text)).unwrap_or_default();
-            digests.extend(sections(&text));
-        }
+        // The file is not read again: it may be another one by now, which is not in force then.
+        digests.extend(layers.section_digests.iter().cloned());
         // Secrets that stand in files of their own: with the same name they may be others.
         let secrets = |values: &BTreeMap<String, SecretText>| {
             let texts = values.iter().map(|(key, SecretText(text))| (key, text.reveal()));
@@ -76,7 +72,7 @@ impl Snapshot {
 }
 
 /// Returns the digest of each section of a file.
-fn sections(text: &str) -> Vec<(String, u128)> {
+pub(super) fn sections(text: &str) -> Vec<(String, u128)> {
     let Ok(root) = DeTable::parse(text) else { return Vec::new() };
     let entries = root.get_ref().iter().filter_map(|(key, value)| {
         let name = match value.get_ref() {
@@ -117,9 +113,29 @@ fn write(value: &DeValue<'_>, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::list::SERVE;
+    use crate::config::{Environment, Flags};
 
     fn snapshot(text: &str) -> Snapshot {
         Snapshot { digests: sections(text).into_iter().collect() }
+    }
+
+    #[test]
+    fn a_file_that_changes_meanwhile_is_not_taken_for_the_one_in_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s.toml");
+        let write = |path| {
+            let section = format!("[[endpoint]]\nname = \"a\"\npath = \"{path}\"\n");
+            std::fs::write(&file, section).unwrap();
+        };
+        let environment = Environment::new([("SESSIONLAKE_CONFIG", file.as_os_str())]);
+        let gather = || Layers::gather(&Flags::<SERVE>::default(), &environment).unwrap();
+        write("/a");
+        let read = gather();
+        let before = Snapshot::of(&read);
+        write("/b");
+        assert_eq!(before.changed(&Snapshot::of(&read)), [""; 0]);
+        assert_eq!(before.changed(&Snapshot::of(&gather())), ["[[endpoint]]"]);
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl Builder<'_> {
         let timeout = self.duration(&list::STORE_TIMEOUT);
         let mut options = Vec::new();
         let layers = self.layers;
+        // Of two spellings of one key the later one holds: the section outranks the environment.
+        for (key, SecretText(value)) in &layers.store_secrets {
+            // Variables of another cloud are for something else.
+            options.extend(lake::Options::check(&location, key, value));
+        }
         if let Some(section) = &layers.sections.storage {
             for (key, source) in &section.lines {
                 let Some(SecretText(value)) = section.values.0.get(key) else { continue };
@@ -58,14 +63,6 @@ impl Builder<'_> {
                     Ok(option) => options.push(option),
                     Err(why) => self.refuse(source.to_string(), why),
                 }
-            }
-        }
-        for (key, SecretText(value)) in &layers.store_secrets {
-            let section = layers.sections.storage.as_ref();
-            let outranked = section.is_some_and(|section| section.values.0.contains_key(key));
-            // Variables of another cloud are for something else.
-            if !outranked && let Ok(option) = lake::Options::check(&location, key, value) {
-                options.push(option);
             }
         }
         lake::Options { location, options, timeout }
