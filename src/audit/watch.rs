@@ -363,10 +363,8 @@ async fn once(lake: &Lake, logs: &TableLogs, job: &Job) -> anyhow::Result<Report
             Err(ReceiptError::Store(error)) => return Err(error.into()),
             // It may be too old to have been looked at.
             Err(error) => report.bad_receipt(&name, &error.to_string()),
-            Ok(None) => report.bad_receipt(
-                &name,
-                "this node has landed the roll, and its receipt is not there",
-            ),
+            Ok(None) => report
+                .bad_receipt(&name, "this node has landed the roll, and its receipt is not there"),
             Ok(Some(_)) => {}
         }
     }

@@ -102,8 +102,7 @@ mod tests {
         std::fs::write(&file, "lake = \"s3://b\"\n[storage]\naccess_key_id = \"own\"\n").unwrap();
         std::fs::write(&secret, "file's").unwrap();
         let variables = [("SESSIONLAKE_CONFIG", &file), ("AWS_ACCESS_KEY_ID_FILE", &secret)];
-        let environment =
-            Environment::new(variables.map(|(name, path)| (name, path.as_os_str())));
+        let environment = Environment::new(variables.map(|(name, path)| (name, path.as_os_str())));
         let settings = config::serve(&Flags::default(), &environment).unwrap().settings;
         // Both are the same key to the store, which takes the last one.
         let values: Vec<_> =

@@ -88,8 +88,7 @@ impl Report {
 
     /// Adds the problem of the receipt of a roll that has landed, unless there is one of it already.
     pub fn bad_receipt(&mut self, path: &str, why: &str) {
-        let is_it =
-            |one: &super::Problem| one.kind == ProblemKind::Receipt && one.path == path;
+        let is_it = |one: &super::Problem| one.kind == ProblemKind::Receipt && one.path == path;
         if !self.problems.iter().any(is_it) {
             self.problem(ProblemKind::Receipt, path, why);
             self.problems.sort();

@@ -376,7 +376,8 @@ fn the_thread_ends_with_its_server_and_tells_of_a_panic() {
     land(&Lake::on(store.objects.clone(), 1 << 20), &receipt("n1", Roll(1), 1));
     store.go_away(u64::MAX);
     let readiness = Arc::new(Readiness::new());
-    let keeper = Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness), Arc::default());
+    let keeper =
+        Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness), Arc::default());
     let wait_for = |what: &str, holds: &dyn Fn() -> bool| {
         let until = std::time::Instant::now() + Duration::from_secs(30);
         while !holds() {
@@ -394,7 +395,8 @@ fn the_thread_ends_with_its_server_and_tells_of_a_panic() {
     let store = FakeStore::over(Arc::clone(&store.objects), 1);
     store.die_at(Some(1), &Arc::new(FakeDisk::default()));
     let readiness = Arc::new(Readiness::new());
-    let keeper = Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness), Arc::default());
+    let keeper =
+        Keeper::start(log_tables(&store), "n1".into(), Arc::clone(&readiness), Arc::default());
     wait_for("a panic", &|| readiness.trouble().iter().any(|(_, why)| why.contains("panicked")));
     assert!(!RUNTIME.block_on(keeper.expect("a thread").finish(Duration::from_secs(30))));
 }
@@ -444,7 +446,8 @@ fn a_table_that_refuses_is_reported_and_the_thread_ends_all_the_same() {
         .expect("a name")
         .expect("a log");
     let readiness = Arc::new(Readiness::new());
-    let keeper = Keeper::start(other, "n1".into(), Arc::clone(&readiness), Arc::default()).expect("a thread");
+    let keeper = Keeper::start(other, "n1".into(), Arc::clone(&readiness), Arc::default())
+        .expect("a thread");
     assert!(RUNTIME.block_on(keeper.finish(Duration::from_secs(30))));
     let trouble = readiness.trouble();
     let [(part, why)] = &trouble[..] else { panic!("{trouble:?}") };

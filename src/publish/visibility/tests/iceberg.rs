@@ -54,7 +54,8 @@ impl World {
         let logs = LogTables::in_catalog(&lake, tables, Some(client), RUNTIME.handle());
         let logs = logs.expect("places").expect("some with a log");
         let readiness = Arc::new(Readiness::new());
-        let keeper = Keeper::start(logs, "n1".into(), Arc::clone(&readiness), Arc::default()).expect("a thread");
+        let keeper = Keeper::start(logs, "n1".into(), Arc::clone(&readiness), Arc::default())
+            .expect("a thread");
         World { store, lake, catalog, readiness, keeper }
     }
 
