@@ -15,11 +15,11 @@ use toml::de::{DeTable, DeValue};
 use super::error::Problem;
 use super::list::{self, Kind, SETTINGS};
 use super::secret_files;
+use super::section_digests;
 use super::sections::list::{
     CATALOG, ENDPOINT, KeyKind, PRIVACY, PROPERTIES, SECTIONS, STORAGE, SectionList, TABLES,
 };
 use super::sections::{Section, Sections};
-use super::snapshot;
 use super::source::{Source, SourcedText};
 use crate::lake::options;
 use crate::spelling;
@@ -49,7 +49,7 @@ pub(super) fn read(path: &Path) -> ParsedFile {
 
 /// Parses `text`; `file` is its name in messages.
 pub(super) fn parse(text: &str, file: &str) -> ParsedFile {
-    let digests = snapshot::sections(text);
+    let digests = section_digests::sections(text);
     let mut parser = Parser { text, file, parsed: ParsedFile { digests, ..ParsedFile::default() } };
     match DeTable::parse(text) {
         Ok(root) => {

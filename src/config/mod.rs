@@ -32,6 +32,7 @@ mod names;
 mod paths;
 pub mod reference;
 pub(crate) mod secret_files;
+mod section_digests;
 mod sections;
 mod snapshot;
 mod source;
