@@ -38,7 +38,13 @@ pub(super) struct Args {
     #[command(flatten)]
     target: Target,
     /// End after this many states.
-    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = u64::MAX,
+        hide_default_value = true,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     count: u64,
     /// Print JSON, a state a line.
     #[arg(long)]

@@ -118,3 +118,31 @@ def test_a_roll_that_waits_for_the_lake_is_answered_in_time(make_server, local_l
     assert 0.9 < time.monotonic() - began < 5
     away.rename(local_lake.at.base)
     wait_until(lambda: local_lake.session_ids() == ["a"], 30, "it lands")
+
+
+def test_a_roll_is_landed_once_readers_of_a_delta_table_see_it(make_server, local_lake, folder):
+    path, token = operators(folder)
+    flags = ["--roll-age", "1h", "--table-format", "delta", "--status-listen", "127.0.0.1:0", "--status-credentials", path]
+    server = make_server(local_lake, *map(str, flags)).start()
+    roll = f"{status_of(server)}/admin/roll"
+
+    def commits():
+        log = Path(local_lake.at.base).glob("*/_delta_log/*.json")
+        return [commit for commit in log if '"add"' in commit.read_text()]
+
+    assert server.put(body("a")).status == 200
+    code, said = post(roll, token)
+    assert (code, said["status"], len(commits())) == (200, "landed", 1), (said, commits())
+    # The log is away: the roll is in the lake, and no reader sees it.
+    [log] = Path(local_lake.at.base).glob("*/_delta_log")
+    away = Path(local_lake.at.base).with_name("log")
+    log.rename(away)
+    log.write_text("")
+    assert server.put(body("b")).status == 200
+    code, said = post(f"{roll}?wait=2", token)
+    assert (code, said["status"], said["bodies_waiting"]) == (202, "landing", 0), said
+    assert said["rolls_waiting_for_tables"] == 1 and len(said["rolls"]) == 1, said
+    log.unlink()
+    away.rename(log)
+    code, said = post(roll, token)
+    assert (code, len(commits())) == (200, 2) and "rolls_waiting_for_tables" not in said, said

@@ -180,5 +180,6 @@ def test_state_and_rejects_in_the_terminal(make_server, local_lake, folder, comm
     told = json.loads(command("tap", origin, "--last", "1", "--limit", "1", "--json", env=env))
     assert told["reason"] == "not_json" and "geheim" not in json.dumps(told)
     assert "credentials of an operator" in command("top", origin, "--count", "1", expect=1)
+    assert "--count" in command("top", origin, "--count", "0", env=env, expect=2)
     assert "no answer from http://127.0.0.1:1/" in command("tap", "127.0.0.1:1", expect=1)
     assert "without TLS" in command("top", "http://lake.example:3001", env=env, expect=2)
