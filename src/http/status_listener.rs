@@ -296,8 +296,11 @@ fn events(
 
 /// Returns the events of this second: the state, and rejects after the one with the number `known`.
 pub fn event_of(monitor: &Monitor, known: u64) -> Vec<Event> {
-    let id = monitor.last_reject();
-    let rejects = monitor.rejects_after(known).map(|rejects| ("rejects", rejects.into()));
+    // One that comes meanwhile is not among them: it is of the next second.
+    let (id, rejects) = match monitor.rejects_after(known) {
+        Some((last, rejects)) => (last, Some(("rejects", rejects.into()))),
+        None => (monitor.last_reject().min(known), None),
+    };
     let events = std::iter::once(("state", monitor.event())).chain(rejects);
     events.map(|(name, data)| Event { name, id, data }).collect()
 }

@@ -79,10 +79,13 @@ impl Watching {
                     false => return,
                 }
                 reasons = now;
-                if !events.is_empty() {
-                    events.send(&http::event_of(&monitor, known));
+                if events.is_empty() {
+                    known = monitor.last_reject();
+                    return;
                 }
-                known = monitor.last_reject();
+                let told = http::event_of(&monitor, known);
+                events.send(&told);
+                known = told.first().map_or(known, |event| event.id);
             };
             // Before the first answer.
             tick(true);

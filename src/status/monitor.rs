@@ -222,12 +222,13 @@ impl Monitor {
         self.boards.rejects.count()
     }
 
-    /// Returns the last rejects after the one with the number `after` as JSON, if there are any.
+    /// Returns the last rejects after the one with the number `after` as JSON, if there are any, with the
+    /// number of the last of them.
     #[must_use]
-    pub fn rejects_after(&self, after: u64) -> Option<String> {
+    pub fn rejects_after(&self, after: u64) -> Option<(u64, String)> {
         let (rejects, skipped) = self.boards.rejects.after(after, SAMPLES);
-        let is_empty = rejects.is_empty();
-        (!is_empty).then(|| json!({"rejects": rejects, "skipped": skipped}).to_string())
+        let last = rejects.last()?["id"].as_u64()?;
+        Some((last, json!({"rejects": rejects, "skipped": skipped}).to_string()))
     }
 
     /// Makes the report, without the history and the last brace.

@@ -54,7 +54,9 @@ fn a_report_has_every_member_and_no_more_than_was_asked_for() {
     let event: Value = serde_json::from_str(&monitor.event()).unwrap();
     assert_eq!(event["history"]["seconds"].as_array().unwrap().len(), 1);
     assert_eq!((&event["state"], &event["settings"]), (&report["state"], &Value::Null));
-    let rejects: Value = serde_json::from_str(&monitor.rejects_after(0).unwrap()).unwrap();
+    let (last, rejects) = monitor.rejects_after(0).unwrap();
+    let rejects: Value = serde_json::from_str(&rejects).unwrap();
+    assert_eq!(last, 1);
     assert_eq!((&rejects["skipped"], &rejects["rejects"][0]["id"]), (&json!(0), &json!(1)));
     assert_eq!((monitor.rejects_after(1), monitor.last_reject()), (None, 1));
     assert_eq!(report["state"]["reasons"], json!([{"part": "journal", "reason": "is full"}]));
