@@ -1,20 +1,16 @@
 //! The command `sessionlake admin`: has a running server roll, reload or drain.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use reqwest::{Certificate, Client, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
+use super::operators::{Listener, Target};
 use super::{Failure, Outcome, manual, out, runtime};
 use crate::config::Environment;
 
-/// The variable with an operator's name and password.
-pub(super) const USER: &str = "SESSIONLAKE_OPERATOR_USER";
-/// The variable with an operator's token.
-pub(super) const TOKEN: &str = "SESSIONLAKE_OPERATOR_TOKEN";
 /// The time beyond that of a roll for which an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -36,21 +32,8 @@ pub(super) struct Args {
     #[arg(value_enum)]
     action: Action,
 
-    /// The address of its listener of operators.
-    #[arg(value_name = "URL", default_value = "http://127.0.0.1:3001")]
-    url: String,
-
-    /// Name and password of an operator.
-    #[arg(long, value_name = "NAME:PASSWORD", env = USER, hide_env_values = true, conflicts_with = "token")]
-    user: Option<String>,
-
-    /// Token of an operator.
-    #[arg(long, value_name = "TOKEN", env = TOKEN, hide_env_values = true)]
-    token: Option<String>,
-
-    /// Trust the certificates in this PEM file instead of the system's.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
 
     /// roll: the seconds to wait until all has landed, at most 240.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=240))]
@@ -65,16 +48,10 @@ enum Action {
 }
 
 pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
-    let given = |typed: &Option<String>, name| match typed {
-        Some(typed) => Ok(Some(typed.clone())),
-        None => environment.secret(name).map_err(|problem| Failure::Usage(problem.into())),
-    };
-    let token = given(&args.token, TOKEN)?;
-    let user = if token.is_some() { None } else { given(&args.user, USER)? };
-    let user = user.as_deref().map(pair).transpose().map_err(Failure::Usage)?;
-    let (status, text) = runtime::current_thread()?.block_on(ask(args, user, token))?;
+    let listener = Listener::of(&args.target, environment)?;
+    let (status, text) = runtime::current_thread()?.block_on(ask(args, &listener))?;
     let answer: Value = serde_json::from_str(&text).map_err(|_| {
-        anyhow!("{} answered {status}, and not as a listener of operators", args.url)
+        anyhow!("{} answered {status}, and not as a listener of operators", listener.base())
     })?;
     match status {
         StatusCode::OK | StatusCode::ACCEPTED => {
@@ -87,53 +64,18 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     }
 }
 
-/// Returns the two parts of `NAME:PASSWORD`.
-///
-/// # Errors
-/// There is no colon. What was given may be the password, and is not shown.
-fn pair(user: &str) -> anyhow::Result<(&str, &str)> {
-    user.split_once(':').ok_or_else(|| {
-        anyhow!(
-            "--user (or {USER}, or the file of {USER}_FILE) is NAME:PASSWORD, and there is no colon in it"
-        )
-    })
-}
-
-async fn ask(
-    args: &Args,
-    user: Option<(&str, &str)>,
-    token: Option<String>,
-) -> anyhow::Result<(StatusCode, String)> {
-    let (action, query) = match args.action {
-        Action::Roll => ("roll", format!("?wait={}", args.wait)),
-        Action::Reload => ("reload", String::new()),
-        Action::Drain => ("drain", String::new()),
+async fn ask(args: &Args, listener: &Listener) -> anyhow::Result<(StatusCode, String)> {
+    let path = match args.action {
+        Action::Roll => format!("admin/roll?wait={}", args.wait),
+        Action::Reload => "admin/reload".to_owned(),
+        Action::Drain => "admin/drain".to_owned(),
     };
-    let url = format!("{}/admin/{action}{query}", args.url.trim_end_matches('/'));
-    let mut client = Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("sessionlake-admin/", env!("CARGO_PKG_VERSION")))
-        .timeout(PATIENCE + Duration::from_secs(args.wait));
-    if let Some(ca) = &args.ca {
-        let pem = std::fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?;
-        let authorities = Certificate::from_pem_bundle(&pem);
-        let authorities =
-            authorities.with_context(|| format!("no certificates in {}", ca.display()))?;
-        client = client.tls_certs_only(authorities);
-    }
+    let client = listener.client().timeout(PATIENCE + Duration::from_secs(args.wait));
     let client = client.build().context("cannot set up the HTTP client")?;
-    let mut request = client.post(&url);
-    if let Some((name, password)) = user {
-        request = request.basic_auth(name, Some(password));
-    }
-    if let Some(token) = &token {
-        request = request.bearer_auth(token);
-    }
-    let failed = || format!("no answer from {url}");
-    let answer = request.send().await.with_context(failed)?;
+    let request = listener.request(&client, Method::POST, &path)?;
+    let answer = request.send().await.with_context(|| listener.no_answer())?;
     let status = answer.status();
-    Ok((status, answer.text().await.with_context(failed)?))
+    Ok((status, answer.text().await.with_context(|| listener.no_answer())?))
 }
 
 /// Returns an answer as lines.
@@ -173,13 +115,6 @@ fn refused(answer: &Value, status: StatusCode) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_without_a_password_is_an_error_and_not_shown() {
-        assert_eq!(pair("ada:a:b").unwrap(), ("ada", "a:b"));
-        let error = pair("hunter2").unwrap_err().to_string();
-        assert!(error.contains("NAME:PASSWORD") && !error.contains("hunter2"), "{error}");
-    }
 
     #[test]
     fn answers_are_told_in_lines() {

@@ -29,6 +29,7 @@ mod log_writer;
 mod man;
 mod memory;
 mod notify;
+mod operators;
 mod out;
 mod passwd;
 mod promote;
@@ -256,8 +257,8 @@ where
         Command::Check(args) => check::run(&args, environment),
         Command::Health(args) => health::run(&args, environment),
         Command::Admin(args) => admin::run(&args, environment),
-        Command::Top(args) => top::run(&args),
-        Command::Tap(args) => tap::run(&args),
+        Command::Top(args) => top::run(&args, environment),
+        Command::Tap(args) => tap::run(&args, environment),
         Command::Passwd(args) => passwd::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Unseal(args) => unseal::run(&args),

@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::watch::{AWAY, Events, PAUSE, Target, Watcher};
+use super::operators::Target;
+use super::watch::{AWAY, Events, PAUSE, Watcher};
 use super::{Outcome, manual, out, runtime};
+use crate::config::Environment;
 
 /// Follow lines that a running server cannot make rows of, without their values.
 ///
@@ -40,8 +42,8 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Outcome {
-    let watcher = Watcher::new(&args.target)?;
+pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
+    let watcher = Watcher::new(&args.target, environment)?;
     runtime::current_thread()?.block_on(async {
         tokio::select! {
             followed = follow(args, &watcher) => followed,

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::watch::{AWAY, PAUSE, Target, Watcher};
+use super::operators::Target;
+use super::watch::{AWAY, PAUSE, Watcher};
 use super::{Failure, Outcome, manual, out, runtime};
+use crate::config::Environment;
 
 /// The time between two questions for what does not come by events.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -51,8 +53,8 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Outcome {
-    let watcher = Watcher::new(&args.target)?;
+pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
+    let watcher = Watcher::new(&args.target, environment)?;
     let is_screen = !args.json && args.count == u64::MAX && std::io::stdout().is_terminal();
     runtime::current_thread()?.block_on(async {
         // Before anything is drawn.
