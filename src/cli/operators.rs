@@ -206,7 +206,7 @@ mod tests {
             let environment = Environment::new(variables.iter().cloned());
             Listener::read(&target(url, user, None), &environment)
         };
-        let listener = read(None, &[of_file.clone()]).unwrap();
+        let listener = read(None, std::slice::from_ref(&of_file)).unwrap();
         assert_eq!((listener.user, listener.token.as_deref()), (None, Some("from-a-file")));
         let listener = read(Some("ada:a:b"), &[of_file]).unwrap();
         assert_eq!((listener.user, listener.token), (Some(("ada".into(), "a:b".into())), None));
