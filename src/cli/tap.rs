@@ -16,7 +16,8 @@ use crate::config::Environment;
 /// the code, the body and the line in it, the reason, and the line itself: names of fields that the schema
 /// has, the structure and the types are shown, values never, and » is where the defect is. Lines come when
 /// they are decoded, a few a second at most; how many are not shown is said. All are in the quarantine
-/// (sessionlake quarantine show). A roll that is made again, after a failure or a restart, shows its again.
+/// (sessionlake quarantine show). A roll that is made again, after a failure or a restart, shows its
+/// rejects again.
 ///
 /// Ctrl-C ends it.
 #[derive(Debug, clap::Args)]
@@ -31,10 +32,10 @@ use crate::config::Environment;
 pub(super) struct Args {
     #[command(flatten)]
     target: Target,
-    /// Begin with this many of the last ones, up to 20.
+    /// Begin with the last N rejects, 20 at most.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=20))]
     last: u8,
-    /// End after this many.
+    /// End after N rejects.
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     limit: u64,
     /// Print JSON, an object a line.

@@ -31,7 +31,8 @@ const ENTER: &str = "\x1b[?1049h\x1b[?25l";
   sessionlake top
       Of the server on this machine.
 
-  sessionlake top --user ops:secret https://lake.example:3001
+  SESSIONLAKE_OPERATOR_TOKEN=… \\
+  sessionlake top https://lake.example:3001
       Of another one.
 
   sessionlake top --count 1 --json

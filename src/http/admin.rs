@@ -124,7 +124,8 @@ async fn roll(
     done.reverse();
     let waiting = last.0.saturating_sub(intake.positions().1.0.max(landed.0));
     let name = &operator.name;
-    tracing::info!(operator = %name, rolls = done.len(), bodies_waiting = waiting, "rolled, as asked");
+    let said = if is_landed { "rolled, as asked" } else { "not all has landed within wait" };
+    tracing::info!(operator = %name, rolls = done.len(), bodies_waiting = waiting, "{said}");
     let done: Vec<_> = done
         .iter()
         .map(|roll| {
