@@ -34,10 +34,15 @@ pub fn hash(password: &str) -> anyhow::Result<String> {
 /// Returns whether `text` is a hash that can be verified.
 pub(super) fn is_hash(text: &str) -> bool {
     PasswordHash::new(text).is_ok_and(|hash| {
-        Params::try_from(&hash).is_ok_and(|params| {
-            // A hash in the file must not make a login cost gigabytes or minutes.
-            params.m_cost() <= 1 << 18 && params.t_cost() <= 16
-        })
+        // A hash that was cut, or is of another algorithm, would be right for no password.
+        hash.salt.is_some()
+            && hash.hash.is_some()
+            && Algorithm::try_from(hash.algorithm.as_str()).is_ok()
+            && hash.version.is_none_or(|version| Version::try_from(version).is_ok())
+            && Params::try_from(&hash).is_ok_and(|params| {
+                // A hash in the file must not make a login cost gigabytes or minutes.
+                params.m_cost() <= 1 << 18 && params.t_cost() <= 16
+            })
     })
 }
 
@@ -161,6 +166,17 @@ mod tests {
             let hasher = Hasher::default();
             assert!(hasher.verify(&hash, "right"), "{hash}");
             assert!(!hasher.verify(&hash, "wrong"), "{hash}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_no_password_is_right_for_is_none() {
+        let hash = quick("a", 64);
+        assert!(is_hash(&hash));
+        let (cut, _) = hash.rsplit_once('$').unwrap();
+        let (cut_more, _) = cut.rsplit_once('$').unwrap();
+        for wrong in [cut, cut_more, &hash.replace("argon2id", "argon2xx"), "no hash", ""] {
+            assert!(!is_hash(wrong), "{wrong}");
         }
     }
 
