@@ -83,6 +83,12 @@ impl Builder<'_> {
     fn check_together(&mut self, settings: &server::Settings) {
         let (endpoints, journal) = (&settings.http.endpoints, &settings.journal);
         self.tables_exist(endpoints, &settings.tables);
+        if let Some(status) = &settings.status
+            && status.addresses.iter().any(|one| settings.addresses.iter().any(|of| clash(one, of)))
+        {
+            let why = format!("{} is taken by listen; give another port", status.listen);
+            self.refuse(self.place(&list::STATUS_LISTEN), why);
+        }
         if journal.encrypt && settings.privacy_key.is_none() {
             let secret = Source::Flag.example(&list::PRIVACY_KEY);
             let why = format!("needs a secret: {secret}");
@@ -320,4 +326,12 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// Returns whether two listeners cannot have these addresses together.
+fn clash(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let (ip, of) = (one.ip(), other.ip());
+    let same =
+        ip == of || (ip.is_ipv4() == of.is_ipv4() && (ip.is_unspecified() || of.is_unspecified()));
+    one.port() != 0 && one.port() == other.port() && same
 }

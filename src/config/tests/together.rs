@@ -21,6 +21,13 @@ fn settings_have_to_go_together() {
          the other to 260MiB"
     );
     assert!(load(&["--line-limit=65MiB", "--memory=260MiB"], &[], None).is_ok());
+    assert_eq!(
+        said(&["--status-listen=127.0.0.1:3000"]),
+        "--status-listen: 127.0.0.1:3000 is taken by listen; give another port"
+    );
+    for own in ["127.0.0.2:3000", "127.0.0.1:3001", "127.0.0.1:0", "[::1]:3000"] {
+        assert!(load(&["--status-listen", own], &[], None).is_ok(), "{own}");
+    }
     assert!(said(&["--journal-quota=2MiB"]).contains("is below journal_segment"));
     let said_of_limit = said(&["--drain-limit=5s", "--drain-delay=5s"]);
     assert!(said_of_limit.contains("is not above drain_delay (5s)"), "{said_of_limit}");
