@@ -80,7 +80,12 @@ async fn ask(args: &Args, listener: &Listener) -> anyhow::Result<(StatusCode, St
 
 /// Returns an answer as lines.
 fn said(answer: &Value) -> String {
-    let mut text = format!("{}\n", answer["status"].as_str().unwrap_or_default());
+    let status = answer["status"].as_str().unwrap_or_default();
+    let has_changed = answer["reloaded"].as_array().is_none_or(|reloaded| !reloaded.is_empty());
+    let mut text = match has_changed {
+        true => format!("{status}\n"),
+        false => format!("{status}: nothing that can be reloaded has changed\n"),
+    };
     for roll in answer["rolls"].as_array().into_iter().flatten() {
         text.push_str(&format!(
             "roll {}: {} rows, {} rejects, {} files, {} bytes\n",
@@ -109,6 +114,9 @@ fn refused(answer: &Value, status: StatusCode) -> anyhow::Error {
     for problem in answer["problems"].as_array().into_iter().flatten() {
         text.push_str(&format!("\n  {}", problem.as_str().unwrap_or_default()));
     }
+    if status == StatusCode::UNAUTHORIZED {
+        text.push_str("; give the credentials of an operator with --user or --token");
+    }
     anyhow::Error::msg(text)
 }
 
@@ -128,6 +136,8 @@ mod tests {
             "status": "reloaded", "reloaded": ["log = \"debug\""], "needs_restart": ["lake"],
         });
         assert_eq!(said(&answer), "reloaded\nreloaded log = \"debug\"\nneeds a restart: lake\n");
+        let answer = serde_json::json!({"status": "reloaded", "reloaded": [], "needs_restart": []});
+        assert_eq!(said(&answer), "reloaded: nothing that can be reloaded has changed\n");
         let answer = serde_json::json!({"error": "reload failed", "problems": ["a:1: b", "c"]});
         let error = refused(&answer, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(error.to_string(), "reload failed\n  a:1: b\n  c");

@@ -116,7 +116,7 @@ impl Listener {
     /// Returns the reason that there was no answer, as a sentence.
     pub(super) fn no_answer(&self) -> String {
         format!(
-            "no answer from {}: is the server running, with status_listen at that address",
+            "no answer from {}: is the server running, with status_listen at that address?",
             self.base
         )
     }

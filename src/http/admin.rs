@@ -124,7 +124,11 @@ async fn roll(
     done.reverse();
     let waiting = last.0.saturating_sub(intake.positions().1.0.max(landed.0));
     let name = &operator.name;
-    let said = if is_landed { "rolled, as asked" } else { "not all has landed within wait" };
+    let said = if is_landed {
+        "rolled, as asked"
+    } else {
+        "rolling, as asked: not all has landed within the time to wait"
+    };
     tracing::info!(operator = %name, rolls = done.len(), bodies_waiting = waiting, "{said}");
     let done: Vec<_> = done
         .iter()

@@ -151,6 +151,10 @@ impl Builder<'_> {
     /// window that two runs do not share could leave rolls between them.
     fn verify(&mut self) -> (Option<Duration>, Duration) {
         let every = self.duration(&list::VERIFY_EVERY);
+        if !every.is_zero() && every < Duration::from_secs(1) {
+            let why = format!("{every:?} is below 1s; 0s verifies nothing");
+            self.refuse(self.place(&list::VERIFY_EVERY), why);
+        }
         if self.layers.get(&list::VERIFY_WINDOW).is_none() {
             let window = (every * 2).max(Duration::from_secs(24 * 3600));
             return ((!every.is_zero()).then_some(every), window);

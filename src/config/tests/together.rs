@@ -25,6 +25,7 @@ fn settings_have_to_go_together() {
         said(&["--status-listen=127.0.0.1:3000"]),
         "--status-listen: 127.0.0.1:3000 is taken by listen; give another port"
     );
+    assert!(said(&["--verify-every=1ms"]).contains("is below 1s"));
     for own in ["127.0.0.2:3000", "127.0.0.1:3001", "127.0.0.1:0", "[::1]:3000"] {
         assert!(load(&["--status-listen", own], &[], None).is_ok(), "{own}");
     }
