@@ -51,7 +51,7 @@ use crate::lake::{Lake, names};
   sessionlake verify --since checkpoint --checkpoint
       Every night: what has landed since the night before. Writes to the lake.
 
-  sessionlake verify --since 2d \
+  sessionlake verify --since 2d \\
       --metrics-file /var/lib/node_exporter/sessionlake.prom
       By a timer, where no server runs that has verify_every.
 
