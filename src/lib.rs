@@ -23,7 +23,7 @@
 //! * Beside the receiver: [`import`], [`audit`] (`verify`, `inspect`, `sample`), `maintain` (`table`,
 //!   `convert`), [`simulate`].
 //! * Of the process: `descriptors`, its limit of open files and sockets, and no core dumps; `cgroup`, its
-//!   limit of memory.
+//!   limit of memory; `otlp`, the export of metrics and traces, with the feature of that name.
 //! * For readers: [`views`], SQL over a table of sessions.
 //! * Shared: [`table`], [`schema`], [`columnar`], [`record`], [`clock`], [`metrics`], [`status`].
 //!
@@ -56,6 +56,8 @@ mod json;
 pub mod lake;
 mod maintain;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod packed_lines;
 pub mod peers;
 pub mod privacy;

@@ -51,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "journal",
             "lake",
             "maintain",
+            "otlp",
             "privacy",
             "server",
             "simulate",
@@ -68,12 +69,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "auth", "commit", "dedup", "http", "intake", "journal", "lake", "privacy", "publish",
-            "roll", "tls",
+            "auth", "commit", "dedup", "http", "intake", "journal", "lake", "otlp", "privacy",
+            "publish", "roll", "tls",
         ],
     ),
     // Sources of bodies.
-    ("http", &["auth", "bulk_action", "intake", "tls"]),
+    ("http", &["auth", "bulk_action", "intake", "otlp", "tls"]),
     ("auth", &[]),
     ("tls", &[]),
     ("intake", &["bulk_action", "journal"]),
@@ -100,6 +101,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bulk_action", &[]),
     ("descriptors", &[]),
     ("cgroup", &[]),
+    // With the feature of its name.
+    ("otlp", &[]),
 ];
 
 /// A place in the sources that names a module which its own may not name.

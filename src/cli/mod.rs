@@ -46,6 +46,7 @@ mod signals;
 mod simulate;
 mod table;
 mod tap;
+mod telemetry;
 mod top;
 mod unseal;
 mod verify;

@@ -16,6 +16,7 @@ use super::created::BeforeStart;
 use super::notify::Notifier;
 use super::reload::Reloader;
 use super::signals::Signals;
+use super::telemetry::Telemetry;
 use super::{
     Failure, LogFormat, Outcome, check, lake_at_start, listen, manual, memory, print_json,
     start_log, verifying, warn,
@@ -110,7 +111,8 @@ fn start(args: &Args, environment: &Environment) -> Outcome {
         rolls: Arc::clone(&server.control().rolls),
         log,
     };
-    serve(&settings, runtime, signals, &Notifier::of(environment), reloader)?;
+    let notifier = Notifier::of(environment);
+    serve(&settings, runtime, signals, &notifier, &Telemetry::of(environment), reloader)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -140,20 +142,25 @@ fn serve(
     runtime: Runtime,
     Signals { stop, hangup }: Signals,
     notifier: &Notifier,
+    telemetry: &Telemetry<'_>,
     reloader: impl FnOnce(&Server) -> Reloader,
 ) -> Result<(), Failure> {
     let sockets = (listen::bind(settings)?, listen::bind_status(settings)?);
     let before = BeforeStart::note(settings);
-    let ran = Server::build(settings.clone(), metrics::install()).and_then(|server| {
+    let handle = metrics::install();
+    let ran = Server::build(settings.clone(), handle.clone()).and_then(|server| {
+        let exporting = telemetry.start(&runtime, &server, handle);
         let (readiness, reloader) = (server.readiness(), reloader(&server));
         let requests = server.control().reload_requests();
-        runtime.block_on(async {
+        let ran = runtime.block_on(async {
             tokio::select! {
                 ran = run_server(sockets, settings, server, stop) => ran,
                 never = notifier.run(&readiness) => match never {},
                 () = reload_for_ever(reloader, hangup, requests) => Ok(()),
             }
-        })
+        });
+        exporting.end(&runtime);
+        ran
     });
     let ended = ran.as_ref().err().and_then(|error| error.downcast_ref());
     let is_unfinished = matches!(ended, Some(RunError::DrainLimit { .. }));

@@ -234,6 +234,8 @@ impl<'a> Shared<'a> {
             refusals: Arc::clone(self.refusals),
             rules: self.limits.rules.clone(),
             is_late: self.is_late,
+            #[cfg(feature = "otlp")]
+            is_encrypted: self.limits.tls.is_some(),
         };
         let service = exchange::service(self.routes.clone(), context);
         let tls = self.limits.tls.as_ref().map(|tls| tls.acceptor());

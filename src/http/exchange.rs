@@ -57,6 +57,8 @@ pub(super) struct ConnectionContext {
     pub(super) rules: LiveRules,
     /// It was opened after the receiver had begun to drain.
     pub(super) is_late: bool,
+    #[cfg(feature = "otlp")]
+    pub(super) is_encrypted: bool,
 }
 
 /// The body type of warp's responses, which has no public name.
@@ -103,6 +105,8 @@ pub(super) fn service(
         let addressee = Addressee::of(request.uri().path(), &rules.endpoints);
         let (form, route, endpoint) =
             (addressee.form(), addressee.route, addressee.endpoint_name());
+        #[cfg(feature = "otlp")]
+        let exported = exported(&request, &rules, is_watched, connection.is_encrypted);
         let permit = connection.in_flight.acquire(Peer::of(peer.ip()), is_watched);
         // warp panics on a target without a path, as CONNECT has.
         let admitted = match (request.uri().path_and_query(), &permit) {
@@ -133,6 +137,10 @@ pub(super) fn service(
                 request_in_flight.state.leave_body_unread();
             }
             count(route, &response);
+            #[cfg(feature = "otlp")]
+            if let Some(exported) = exported {
+                exported.answered(response.status());
+            }
             let guard = Arc::new(ResponseGuard {
                 _permit: permit,
                 _unfinished: request_in_flight.state.track_answer(),
@@ -171,6 +179,24 @@ impl InFlightRequest {
 fn count(route: &'static str, response: &Response) {
     let code = response.status().as_str().to_owned();
     metrics::counter!(HTTP_REQUESTS, "route" => route, "code" => code).increment(1);
+}
+
+/// Takes note of a request for the export to a collector, if there is one.
+#[cfg(feature = "otlp")]
+fn exported<B>(
+    request: &Request<B>,
+    rules: &super::live_rules::RequestRules,
+    is_watched: bool,
+    is_encrypted: bool,
+) -> Option<crate::otlp::Request> {
+    Some(crate::otlp::requests()?.begin(&crate::otlp::Begun {
+        method: request.method(),
+        route: super::route::path_of_route(request.uri().path(), &rules.endpoints),
+        is_encrypted,
+        version: request.version(),
+        traceparent: request.headers().get("traceparent"),
+        is_watched,
+    }))
 }
 
 impl Drop for InFlightRequest {

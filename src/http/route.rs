@@ -47,6 +47,13 @@ pub(super) fn is_watched(path: &str) -> bool {
     OWN_PATHS.iter().any(|(own, _, allow)| *own == path && *allow == READ_METHODS)
 }
 
+/// Returns the path of the route that answers `path`, as the configuration or the program has it.
+#[cfg(feature = "otlp")]
+pub(super) fn path_of_route<'e>(path: &str, endpoints: &'e [Endpoint]) -> Option<&'e str> {
+    let own = OWN_PATHS.iter().map(|(own, ..)| *own).find(|own| *own == trimmed(path));
+    own.or_else(|| Addressee::of(path, endpoints).endpoint.map(|endpoint| endpoint.path.as_str()))
+}
+
 /// The target of a path, whatever the method.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Addressee<'e> {

@@ -203,8 +203,8 @@ impl<'a> Publisher<'a> {
                 if sealed {
                     self.keep_standing(&mut manifest, &missing)?;
                 }
-                timed("upload", || self.upload(&mut manifest, sealed, &missing))?;
-                timed("commit", || self.commit(&manifest, &lost))?
+                self.timed(roll, "upload", || self.upload(&mut manifest, sealed, &missing))?;
+                self.timed(roll, "commit", || self.commit(&manifest, &lost))?
             }
         };
         self.close(log, &receipt, Some(&manifest))?;
@@ -289,6 +289,21 @@ impl<'a> Publisher<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Does a stage of a roll, and tells of its time if it succeeds.
+    fn timed<T>(
+        &self,
+        roll: Roll,
+        stage: &'static str,
+        work: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let began = Instant::now();
+        let done = work()?;
+        let took = began.elapsed();
+        metrics::histogram!(ROLL_DURATION, "stage" => stage).record(took);
+        self.observers.emit(&RollEvent::Stage { roll, stage, took });
+        Ok(done)
     }
 
     fn id(&self, roll: Roll, range: SeqRange, bodies: Option<BodiesDigest>) -> RollId<'_> {
@@ -487,14 +502,6 @@ impl<'a> Publisher<'a> {
         };
         Err(anyhow::Error::new(error).context(format!("cannot {step} roll {roll}")))
     }
-}
-
-/// Does a stage of a roll, and records its time if it succeeds.
-fn timed<T>(stage: &'static str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let began = Instant::now();
-    let done = work()?;
-    metrics::histogram!(ROLL_DURATION, "stage" => stage).record(began.elapsed());
-    Ok(done)
 }
 
 /// Returns the event for a table of a committed roll.

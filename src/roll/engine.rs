@@ -342,11 +342,14 @@ impl Batcher<'_> {
         }
         let began = Instant::now();
         let manifest = self.make(open, None, OpenRoll::finish)?;
-        metrics::histogram!(ROLL_DURATION, "stage" => "encode").record(began.elapsed());
+        let took = began.elapsed();
+        metrics::histogram!(ROLL_DURATION, "stage" => "encode").record(took);
         if let Some(record) = record {
             record.ends();
         }
         if let Some(manifest) = manifest {
+            let roll = manifest.roll;
+            self.engine.observers.emit(&RollEvent::Stage { roll, stage: "encode", took });
             self.send(rolls, manifest, reason)?;
         }
         if record.is_some() {

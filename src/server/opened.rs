@@ -168,6 +168,8 @@ impl Opened {
         ];
         observers.extend(keeper.map(Keeper::observer));
         promotion.tell(keeper.map(Keeper::schemas).unwrap_or_default());
+        #[cfg(feature = "otlp")]
+        observers.extend(crate::otlp::rolls());
         let observers = Observers::new(Arc::clone(&server.clock), observers);
         Supervisor {
             options: settings.roll,

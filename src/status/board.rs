@@ -173,7 +173,7 @@ impl Observer for Board {
             RollEvent::AlreadyLanded { roll } | RollEvent::Landed { roll } => {
                 self.update(roll, at, |status| status.state = RollState::Landed);
             }
-            RollEvent::Rejected { .. } => {}
+            RollEvent::Rejected { .. } | RollEvent::Stage { .. } => {}
             RollEvent::BodiesLost { roll, .. }
             | RollEvent::Recovered { roll, .. }
             | RollEvent::SetAside { roll, .. }

@@ -51,6 +51,15 @@ pub enum RollEvent {
         /// Bytes of its data files.
         bytes: u64,
     },
+    /// A stage of the roll ended well.
+    Stage {
+        /// The number of the roll.
+        roll: Roll,
+        /// The stage: `encode`, `upload` or `commit`.
+        stage: &'static str,
+        /// Its duration, with pauses and new tries.
+        took: Duration,
+    },
     /// The number and range of the roll are durable: from here on it can only be made again as it is.
     Sealed {
         /// The number of the roll.
@@ -237,6 +246,7 @@ impl RollEvent {
             RollEvent::Opened { roll }
             | RollEvent::Filling { roll, .. }
             | RollEvent::Finished { roll, .. }
+            | RollEvent::Stage { roll, .. }
             | RollEvent::Sealed { roll, .. }
             | RollEvent::Rejected { roll, .. }
             | RollEvent::Redone { roll, .. }

@@ -143,6 +143,7 @@ impl Observer for LogObserver {
             RollEvent::Opened { .. }
             | RollEvent::Filling { .. }
             | RollEvent::Rejected { .. }
+            | RollEvent::Stage { .. }
             | RollEvent::Sealed { .. }
             | RollEvent::Landed { .. }
             | RollEvent::TableLanded { .. } => {}

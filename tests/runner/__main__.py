@@ -37,6 +37,7 @@ What to run (everything if nothing is said):
   tests/run soak [ARG...]   build, then the long searches: kills under load, store away, and a
                             million steps each of the unit tests' searches on broken disks and stores
   tests/run trino [ARG...]  build, then read plain, Delta and Iceberg tables with Trino (Java 24 or newer)
+  tests/run otlp [ARG...]   build with the feature `otlp`, then its tests and what a collector gets
   tests/run packages [ARG...] build, then install and run the packages, the image and the chart
   tests/run upgrade OLD [ARG...] build, then upgrade from OLD and back under load; OLD is a program of an
                             earlier version, or a revision of git, which is built in tests/.cache
@@ -171,12 +172,12 @@ def cargo_check(tally, name, subcommand, command):
         tally.check(name, code == 0, f"exit code {code}")
 
 
-def build(tally):
+def build(tally, more=()):
     """Builds the program. Returns its path, or None."""
-    with Step(tally, "cargo build --release"):
+    with Step(tally, " ".join(["cargo build --release", *more])):
         # With a test, so that dependencies are built once: those of tests ask for features that would
         # otherwise make half of them be built again.
-        code, _ = run(["cargo", "build", "--release", "--bins", "--test", "arrows"], CARGO_TIME_LIMIT_S)
+        code, _ = run(["cargo", "build", "--release", "--bins", "--test", "arrows", *more], CARGO_TIME_LIMIT_S)
         tally.check("cargo build --release", code == 0, f"exit code {code}")
     if code != 0:
         return None
@@ -351,7 +352,7 @@ def only_one_run():
 
 WHAT = [
     *("all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "watching", "receipts", "shapes"),
-    *("trino", "packages", "upgrade", "install"),
+    *("trino", "otlp", "packages", "upgrade", "install"),
 ]
 
 
@@ -397,8 +398,11 @@ def main():
         )
         cargo_check(tally, "cargo deny check", "deny", ["cargo", "deny", "check"])
         cargo_check(tally, "cargo audit", "audit", ["cargo", "audit"])
-    built = ("all", "e2e", "perf", "soak", "trino", "packages", "upgrade")
-    binary = build(tally) if options.what in built else None
+    built = ("all", "e2e", "perf", "soak", "trino", "otlp", "packages", "upgrade")
+    feature = ["--features", "otlp"] if options.what == "otlp" else []
+    binary = build(tally, feature) if options.what in built else None
+    if options.what == "otlp":
+        unit(tally, ["--lib", *SOON_BUILT, *feature, "otlp::"])
     if options.what == "unit" and more:
         unit(tally, more)
     elif options.what in ("all", "unit"):
@@ -465,14 +469,14 @@ def end_to_end(tally, options, binary, parts, more):
         tally.check("end-to-end tests", False, "their Python environment could not be installed")
         return
     of = (tally, binary, options.quick, parts)
-    if options.what in ("perf", "soak", "trino", "packages"):
+    if options.what in ("perf", "soak", "trino", "otlp", "packages"):
         pytest(options.what, *of, ["-m", options.what, "-s", *more])
         return
     if options.what == "upgrade":
         os.environ["SESSIONLAKE_TEST_OLD_BIN"] = str(earlier(tally, more[0]))
         pytest("upgrade", *of, [TESTS / "e2e/test_upgrade.py", "-s", *more[1:]])
         return
-    usual, before = "not perf and not soak and not trino and not long", tally.count()
+    usual, before = "not perf and not soak and not trino and not otlp and not long", tally.count()
     pytest("end-to-end tests", *of, ["-m", f"{usual} and not alone", *SIDE_BY_SIDE, *more])
     # They say how soon answers come.
     pytest("end-to-end tests that run alone", *of, ["-m", f"{usual} and alone", *more])

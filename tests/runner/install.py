@@ -295,6 +295,9 @@ def parts(quick, what="all"):
     plain = ["requirements.txt"]
     python = Part("python", {}, _python_from(plain), _python(plain))
     clients = [_elasticsearch(8), _elasticsearch(9)]
+    if what == "otlp":
+        with_classes = [*plain, "requirements-otlp.txt"]
+        return [python, Part("otlp", {}, _python_from(with_classes), _python(with_classes[1:]))]
     if quick:
         return [python, *clients]
     both = [*plain, "requirements-spark.txt"]
@@ -348,7 +351,7 @@ class Installation:
         self.parts = parts(quick, what)
         by_name = {part.name: part for part in self.parts}
         # One environment: what shares it goes one after the other.
-        lanes = [[part for part in self.parts if part.name in ("python", "spark", "browser")]]
+        lanes = [[part for part in self.parts if part.name in ("python", "spark", "browser", "otlp")]]
         # One after the other: both fill Maven's own store.
         lanes += [[part for part in self.parts if part.name in ("jars", "catalog", "trino")]]
         # One after the other: both ask the package manager.

@@ -10,13 +10,13 @@ use crate::publish::publisher::RollLog as _;
 use crate::record::{Micros, Roll, Seq, SeqRange};
 use crate::status::{Board, Observer, Observers, Readiness, RejectSample, RollEvent, RollState};
 
-/// Keeps every event but `Filling`.
+/// Keeps every event but `Filling` and `Stage`, which have times.
 #[derive(Default)]
 struct Keeps(Mutex<Vec<RollEvent>>);
 
 impl Observer for Keeps {
     fn observe(&self, _at: Micros, event: &RollEvent) {
-        if !matches!(event, RollEvent::Filling { .. }) {
+        if !matches!(event, RollEvent::Filling { .. } | RollEvent::Stage { .. }) {
             self.0.lock().push(event.clone());
         }
     }
