@@ -30,7 +30,7 @@ use crate::error_text::shown;
 use crate::lake::{Lake, Options, ReceiptError, names as lake_names};
 use crate::metrics as names;
 use crate::record::{Micros, Roll};
-use crate::status::{Board, Readiness, RollState};
+use crate::status::{Board, Readiness, RollState, kept_file};
 
 /// The part of the program in readiness.
 const PART: &str = "verify";
@@ -55,7 +55,7 @@ const NAMED: usize = 3;
 /// Checks that what stands in the place of the lake is the lake that the server knows. Fails if not.
 pub(crate) type IsTheLake = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
 
-/// What a verification of a server needs to know of it.
+/// The server whose lake is verified, as a verification knows it.
 #[derive(Clone)]
 pub(crate) struct Watch {
     pub(crate) lake: Options,
@@ -73,7 +73,7 @@ pub(crate) struct Watch {
     pub(crate) window: Duration,
 }
 
-/// What a run needs.
+/// The input of one run.
 #[derive(Clone)]
 struct Job {
     lake: Options,
@@ -265,11 +265,9 @@ impl Verifying {
     }
 
     fn write_times(&self) -> io::Result<()> {
-        let file = self.of.state.join(FILE);
-        let new = file.with_extension("new");
         let us = |time: Option<Micros>| time.map_or(0, |at| at.0);
-        fs::write(&new, format!("{} {}\n", us(self.times.0), us(self.times.1)))?;
-        fs::rename(&new, &file)
+        let text = format!("{} {}\n", us(self.times.0), us(self.times.1));
+        kept_file::replace(&self.of.state.join(FILE), &text)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Key sets (JWKS): fetched, parsed, and searched for the key of a token.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use jsonwebtoken::jwk::{Jwk, JwkSet};
@@ -9,6 +8,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use crate::error_text::one_line;
+use crate::peers::is_loopback_host;
 
 /// The most time of a fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,8 +57,7 @@ pub(super) fn parse_url(text: &str) -> Result<Url, String> {
         return Err("a name or a password does not belong into the URL of the keys".to_owned());
     }
     let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let loopback = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let loopback = is_loopback_host(host);
     match url.scheme() {
         "https" => Ok(url),
         "http" if loopback => Ok(url),

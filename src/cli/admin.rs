@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
   sessionlake admin reload
       After a change of the configuration."))]
 pub(super) struct Args {
-    /// What the server is to do.
+    /// The action of the server.
     #[arg(value_enum)]
     action: Action,
 

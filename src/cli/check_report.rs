@@ -25,7 +25,7 @@ impl From<anyhow::Result<String>> for CheckResult {
     }
 }
 
-/// What was looked at.
+/// The parts that were looked at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Scope {
     /// The configuration and the files that it names.

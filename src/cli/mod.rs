@@ -50,7 +50,7 @@ mod telemetry;
 mod top;
 mod unseal;
 mod verify;
-mod verifying;
+pub(crate) mod verifying;
 mod watch;
 
 use std::ffi::OsString;

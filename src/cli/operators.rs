@@ -9,6 +9,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, Url};
 
 use super::Failure;
 use crate::config::Environment;
+use crate::peers::is_loopback_host;
 
 /// The variable with an operator's name and password.
 const USER: &str = "SESSIONLAKE_OPERATOR_USER";
@@ -63,7 +64,7 @@ impl Listener {
         let user = user.as_deref().map(pair).transpose()?;
         if base.scheme() == "http" && (user.is_some() || token.is_some()) {
             ensure!(
-                is_loopback(&base),
+                is_loopback_host(base.host_str().unwrap_or_default()),
                 "credentials are not sent to another machine without TLS: use https://"
             );
         }
@@ -155,17 +156,6 @@ fn pair(user: &str) -> anyhow::Result<(String, String)> {
         )
     });
     pair.map(|(name, password)| (name.to_owned(), password.to_owned()))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => {
-            let host = host.trim_matches(['[', ']']);
-            host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        None => false,
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::audit::watch::Watch;
 use crate::server::{self, Server, Settings};
 
 /// Returns the verification that `settings` ask for, to be run once `server` takes bodies.
-pub(super) fn watch(settings: &Settings, server: &Server) -> Option<Watch> {
+pub(crate) fn watch(settings: &Settings, server: &Server) -> Option<Watch> {
     let every = settings.verify_every?;
     let of_check = Arc::new(settings.clone());
     Some(Watch {

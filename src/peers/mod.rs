@@ -6,10 +6,12 @@
 
 mod fair_limit;
 mod limits;
+mod loopback;
 mod peer;
 mod token_buckets;
 
 pub use fair_limit::{FairLimit, FairPermit};
 pub use limits::{PeerLimit, PeerPermit, PeerShares};
+pub(crate) use loopback::is_loopback_host;
 pub use peer::{Network, Peer};
 pub use token_buckets::TokenBuckets;

@@ -1,10 +1,10 @@
 //! Gauges that are measured every second: the journal's size and what waits in it, its disk. The time
 //! of the last roll is kept in the state directory, so that a restart does not forget it.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use super::Server;
 use crate::journal::Journal;
 use crate::metrics as names;
 use crate::record::Micros;
-use crate::status::LastRoll;
+use crate::status::{LastRoll, kept_file};
 
 /// The file of the state directory that has the time of the last roll, in microseconds. It is not
 /// synced: what is lost with the power is a second or two of a gauge.
@@ -87,17 +87,11 @@ impl Gauges {
         let mut noted = self.noted.lock();
         let last = self.last_roll.get();
         let Some(at) = last.filter(|_| last != *noted) else { return };
-        match self.write(at) {
+        match kept_file::replace(&self.file, &at.0.to_string()) {
             Ok(()) => *noted = last,
             Err(error) => {
                 tracing::debug!(file = %self.file.display(), %error, "cannot note the last roll");
             }
         }
-    }
-
-    fn write(&self, at: Micros) -> io::Result<()> {
-        let new = self.file.with_extension("new");
-        fs::write(&new, at.0.to_string())?;
-        fs::rename(&new, &self.file)
     }
 }

@@ -15,7 +15,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::error_text::shown;
 use crate::http::{self, Access, EventStreams, StatusOptions};
 use crate::intake::Gate;
-use crate::status::{About, Boards, Monitor};
+use crate::status::{About, Boards, Monitor, kept_file};
 
 /// The file of the state directory that has the counts of a status page. It is not synced: what is lost
 /// with the power is a minute of them.
@@ -157,9 +157,7 @@ impl CountsFile {
         if self.node.get().is_none() {
             return;
         }
-        let new = self.path.with_extension("new");
-        let written = fs::write(&new, self.boards.totals.to_text());
-        if let Err(error) = written.and_then(|()| fs::rename(&new, &self.path)) {
+        if let Err(error) = kept_file::replace(&self.path, &self.boards.totals.to_text()) {
             tracing::debug!(file = %self.path.display(), %error, "cannot keep the counts");
         }
     }

@@ -98,8 +98,8 @@ fn short(rate: f64) -> String {
     if rate >= 10.0 { format!("{rate:.0}") } else { format!("{rate:.1}") }
 }
 
-/// Returns a time in the unit that says most.
-fn long(seconds: f64) -> String {
+/// Returns a duration in the unit that says most.
+pub(crate) fn long(seconds: f64) -> String {
     match seconds {
         ..120.0 => format!("{seconds:.0} s"),
         ..7200.0 => format!("{:.0} min", seconds / 60.0),

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::status::long;
+
 /// Rolls, rejects and tables that are shown.
 const MOST: usize = 6;
 
@@ -182,14 +184,6 @@ fn percent(part: &Value, all: &Value) -> String {
     match (part.as_f64(), all.as_f64()) {
         (Some(part), Some(all)) if all > 0.0 => format!("{:.0}%", 100.0 * part / all),
         _ => none(),
-    }
-}
-
-fn long(seconds: f64) -> String {
-    match seconds {
-        ..120.0 => format!("{seconds:.0} s"),
-        ..7200.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.0} h", seconds / 3600.0),
     }
 }
 

@@ -2,9 +2,7 @@
 
 use super::*;
 
-use futures::FutureExt as _;
-
-use crate::audit::watch::Watch;
+use crate::cli;
 
 const EVERY: Duration = Duration::from_millis(100);
 
@@ -16,22 +14,7 @@ fn verifying(dir: &TempDir) -> Settings {
 
 /// Verifies the lake of `server` once it takes bodies, as `serve` does.
 pub(super) fn watch(settings: Settings, server: &Server) -> Option<AbortOnDropHandle<()>> {
-    let (every, readiness) = (settings.verify_every?, server.readiness());
-    let of_check = Arc::new(settings.clone());
-    let watch = Watch {
-        lake: settings.lake.clone(),
-        catalog: None,
-        is_the_lake: Arc::new(move || {
-            let settings = Arc::clone(&of_check);
-            async move { check_lake(&settings).await }.boxed()
-        }),
-        state: settings.state().to_owned(),
-        node: server.node(),
-        board: server.board(),
-        readiness: server.readiness(),
-        every,
-        window: settings.verify_window,
-    };
+    let (watch, readiness) = (cli::verifying::watch(&settings, server)?, server.readiness());
     Some(AbortOnDropHandle::new(tokio::spawn(async move {
         while readiness.stage() != Stage::Running {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,12 +1,12 @@
 //! Addresses and credentials of a catalog.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::Url;
 
 use super::names;
 use super::sigv4::Keys;
+use crate::peers::is_loopback_host;
 
 /// Options of a catalog. `Debug` shows no credentials.
 #[derive(Clone, Debug)]
@@ -134,8 +134,7 @@ pub(super) fn parse_url(text: &str, allow_http: bool) -> Result<Url, String> {
         return Err("its address has a query or a fragment".to_owned());
     }
     let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let loopback = host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let loopback = is_loopback_host(host);
     match url.scheme() {
         "https" => Ok(url),
         "http" if loopback || allow_http => Ok(url),
