@@ -137,6 +137,12 @@ impl Chunk {
             .set_total_compressed_size(signed(length)?)
             .set_data_page_offset(signed(first)?)
             .build()?;
+        // Version 60.1 of `parquet` takes a page for one without values if it has as many nulls as rows,
+        // which says nothing of a list. Readers would leave out its rows.
+        let is_list = close.metadata.column_descr().max_rep_level() > 0;
+        close.column_index = close.column_index.filter(|index| {
+            !is_list || !(0..index.num_pages()).any(|page| index.is_null_page(page as usize))
+        });
         if let Some(index) = &mut close.offset_index {
             if index.page_locations.len() != pages.data.len() {
                 return Err(unexpected("pages that the index does not know"));

@@ -413,3 +413,36 @@ fn check_pages(
         }
     }
 }
+
+/// A page of a list may have as many nulls as rows, and values besides.
+#[test]
+fn a_page_of_a_list_with_values_is_not_said_to_have_none() {
+    let staging = tempfile::tempdir().unwrap();
+    let schema = TableSchema::parse(
+        r#"{"type":"record","name":"t","fields":[
+            {"name":"a","type":{"type":"array","items":{"type":"record","name":"r","fields":[
+                {"name":"b","type":["null","long"]}]}}}]}"#,
+    );
+    let schema = Arc::new(schema.unwrap());
+    let mut decoder = Decoder::new(Arc::clone(&schema), "n".into());
+    decoder.push(&Body {
+        seq: Seq(1),
+        received_at: Micros(1),
+        table: "t".into(),
+        form: Form::Ndjson,
+        first_line: 1,
+        bytes: "{\"a\":[{\"b\":7},{}]}\n".repeat(3).into(),
+        stored: None,
+    });
+    let layout = Layout::new(&schema, Compression::Zstd(1), &[]).unwrap();
+    let path = staging.path().join("a");
+    let mut encoder = Encoder::create(&path, &layout).unwrap();
+    encoder.row_group(&[decoder.finish().batch]).unwrap();
+    encoder.finish().unwrap();
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+    let file = File::open(&path).unwrap();
+    let file = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).unwrap();
+    let pages = file.metadata().page_index();
+    let index = pages.and_then(|pages| pages.column_index(0, 0));
+    assert!(index.is_none_or(|index| !index.is_null_page(0)));
+}

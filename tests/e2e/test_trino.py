@@ -18,6 +18,7 @@ from harness.iceberg import IcebergLake
 from harness.lake import TABLE, Lake
 from harness.server import land
 from sessions import Sessions
+from test_readers import SCHEMA, made, settings
 from test_views import FLAT as FLAT_TABLES
 from test_views import MANY, PARTS, land_many, land_promoted, land_words, odd, run, shows_promoted, words_agree
 
@@ -191,6 +192,41 @@ def test_views_agree_with_flat_tables(trino, seaweedfs_catalog, tmp_path):
         counts = [trino.query(f"SELECT count(*) FROM ({query})") for query in (kept, shown)]
         assert counts[0] == counts[1] and counts[0][0][0] > 100, table
         assert trino.query(f"({kept}) EXCEPT ALL ({shown}) LIMIT 3") == [], table
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_generated_documents(trino, seaweedfs_catalog, tmp_path, seed):
+    """Files of every type and depth, of each setting of encodings: the rows are the documents."""
+    found = settings("encodings")
+    case = made(tmp_path, seed, found[seed % len(found)], seaweedfs_catalog.store.lake(f"trino-nasty-{seed}"))
+    command = [place.binary(), "schema", "--schema", SCHEMA, "--format", "trino"]
+    ddl = subprocess.run(command, capture_output=True, check=True).stdout.decode()
+    trino.query(f"CREATE SCHEMA plain.nasty_{seed}")
+    ddl = ddl.replace("s3://data/lake/nasty", case.lake.uri("nasty"))
+    trino.query(ddl, schema=f"plain.nasty_{seed}")
+    names = ", ".join(f'"{name}"' for name in case.wanted.column_names)
+    found = trino.rows(f'SELECT {names} FROM plain.nasty_{seed}.nasty ORDER BY "row"')
+    wanted = [folded(plain(row)) for row in case.wanted.to_pylist()]
+    assert not differences([folded(plain(row)) for row in found], wanted), case
+    for name in ("id", "key", "at", "price", "text2", "n2", "time"):
+        values = sorted({value for value in case.wanted[name].to_pylist() if value is not None})
+        for value in values[:1] + values[-1:] + values[len(values) // 2 :][:1]:
+            if isinstance(value, str) and len(value) > 400:
+                continue
+            compared = literal(value)
+            told = trino.query(f'SELECT "row" FROM plain.nasty_{seed}.nasty WHERE "{name}" = {compared} ORDER BY 1')
+            has = [at for at, found in enumerate(case.wanted[name].to_pylist()) if found == value]
+            assert [row for (row,) in told] == has, (name, compared, str(case))
+
+
+def literal(value):
+    """A value in Trino's SQL."""
+    if isinstance(value, str):
+        marked = "".join(f"\\+{ord(sign):06x}" for sign in value)
+        return f"U&'{marked}'"
+    if isinstance(value, datetime.datetime):
+        return f"TIMESTAMP '{value.replace(tzinfo=None).isoformat(sep=' ')}'"
+    return f"DOUBLE '{value!r}'" if isinstance(value, float) else f"BIGINT '{value}'"
 
 
 def in_millis(time):

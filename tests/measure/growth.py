@@ -1,4 +1,4 @@
-"""How cost grows: with the size of a document, open partitions, unknown fields, the length of a run
+"""How cost grows: with the size of a document, the shape of sessions, open partitions, unknown fields, the length of a run
 and connections.
 
     tests/run growth [--megabytes 100] [--runs 3] [--svg docs/growth.svg]
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import shapes
 from common import ROOT, children_cpu_s, measure, median, scratch
 
 DAY_MS = 86_400_000
@@ -66,20 +67,29 @@ def write(path, megabytes, **more):
             number += 1
 
 
+# What is imported of the sessions of `shapes`, by their name there.
+SHAPES = {"of 1 KB, mobile": "small", "of 10 KB": "other", "of 100 KB": "large", "records of Grail": "grail"}
+
+
 def imports(options, folder, title, values, arguments):
-    """`arguments` says of a value what is written, and how much of it when not the usual."""
+    """`arguments` says of a value what is written, and how much of it when not the usual; `shape` is one of SHAPES."""
     rows = []
     for value in values:
         source = folder / "in.ndjson"
         more = {"megabytes": options.megabytes, **arguments(value)}
-        megabytes = more["megabytes"]
-        write(source, **more)
+        megabytes, flags = more["megabytes"], []
+        if "shape" in more:
+            kind = SHAPES[more["shape"]]
+            flags = shapes.FLAGS.get(kind, [])
+            shapes.Shapes().write(source, megabytes, kind)
+        else:
+            write(source, **more)
         costs = []
         # What takes long is measured once. Lakes stay until the end: a file system that has just deleted
         # thousands of files is slow to make others.
         for _ in range(options.runs if megabytes < 10_000 else 1):
             lake = folder / f"lake-{len(os.listdir(folder))}"
-            command = [options.binary, "import", source, "--lake", lake, "--quiet"]
+            command = [options.binary, "import", source, "--lake", lake, "--quiet", *flags]
             costs.append(measure(command, folder / "log"))
         source.unlink()
         cost = median(costs)
@@ -184,6 +194,8 @@ def main():
     options = parser.parse_args()
     with scratch() as name:
         folder = Path(name)
+        # No line through these.
+        imports(options, folder, "sessions", list(SHAPES), lambda name: {"shape": name})
         charts = [
             imports(options, folder, "bytes a document", [1000, 10_000, 100_000, 1_000_000], lambda n: {"size": n}),
             imports(

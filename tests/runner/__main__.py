@@ -29,7 +29,8 @@ What to run (everything if nothing is said):
   tests/run unit [ARG...]   cargo test only; arguments go to cargo test
   tests/run e2e [ARG...]    build, then the end-to-end tests; arguments go to pytest
   tests/run perf [ARG...]   build, then the long measurements: import against pyarrow, memory
-  tests/run peers [ARG...]  build, then the same file by this program, pyarrow, DuckDB and Polars
+  tests/run peers [ARG...]  build, then the same files by this program, pyarrow, DuckDB, ClickHouse and Polars
+  tests/run queries [ARG...] build, then DuckDB's queries on our file and on its own, and what a look-up reads
   tests/run growth [ARG...] build, then how cost grows with documents, partitions, connections
   tests/run receipts [ARG...] build, then verify and inspect a lake of a million receipts
   tests/run serving [ARG...] build, then serve under load, with the journal compressed and not
@@ -351,7 +352,7 @@ def only_one_run():
 
 
 WHAT = [
-    *("all", "unit", "e2e", "perf", "soak", "peers", "growth", "serving", "watching", "receipts", "shapes"),
+    *("all", "unit", "e2e", "perf", "soak", "peers", "queries", "growth", "serving", "watching", "receipts", "shapes"),
     *("trino", "otlp", "packages", "upgrade", "install"),
 ]
 
@@ -376,7 +377,7 @@ def main():
     lock = only_one_run()
     started = time.monotonic()
     tally = Tally()
-    if options.what in ("peers", "growth", "serving", "watching", "receipts", "shapes"):
+    if options.what in ("peers", "queries", "growth", "serving", "watching", "receipts", "shapes"):
         if options.what == "shapes":
             shapes(tally, more)
         else:
