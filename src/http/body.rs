@@ -1,8 +1,8 @@
 //! Reading one body: counted as sent and as inflated, within the memory that all bodies share, into
 //! one contiguous buffer.
 //!
-//! A body that arrives in one chunk and needs no inflating is that chunk, uncopied. Else there is
-//! one buffer, and a chunk lives only until it has been copied there: nothing is held twice. A decoder
+//! There is one buffer of the body's own, and a chunk lives only until it has been copied there: nothing
+//! is held twice, and no body keeps the buffer of a connection. A decoder
 //! runs in steps of [`STEP_BYTES`] and stops at the limit, so that a decompression bomb costs as much
 //! as any body of the limit.
 //!
@@ -174,7 +174,10 @@ async fn as_sent(
     let Some(first) = chunks.try_next().await? else { return Ok(Bytes::new()) };
     check_inflated(first.len(), limit_bytes)?;
     reservation.grow_to(first.len() as u64).await?;
-    let Some(mut chunk) = chunks.try_next().await? else { return Ok(first) };
+    let Some(mut chunk) = chunks.try_next().await? else {
+        // Held for longer than the request, and the chunk may be a small part of its buffer.
+        return Ok(Bytes::copy_from_slice(&first));
+    };
 
     let length = length_bytes.unwrap_or(0).min(TRUST_BYTES) as usize;
     let mut buffer = Vec::with_capacity(length.max(2 * (first.len() + chunk.len())));

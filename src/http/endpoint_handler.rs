@@ -6,7 +6,8 @@ use std::time::Instant;
 use bytes::Buf;
 use futures::Stream;
 
-use crate::intake::{Intake, Receipt, offload};
+use crate::intake::{Intake, MemoryGuard, Receipt, offload};
+
 use crate::metrics as names;
 use crate::record::Form;
 
@@ -101,8 +102,8 @@ async fn accept_documents(
     let len = bytes.len() as u64;
     reservation.grow_to(len).await?;
     // Work that goes on when the client goes away holds the reservation with the bytes.
-    let bytes = Arc::new(reservation).hold(bytes);
-    let receipt = intake.accept(&endpoint.table, Form::Ndjson, bytes).await?;
+    let guard: MemoryGuard = Arc::new(reservation);
+    let receipt = intake.accept_held(&endpoint.table, Form::Ndjson, bytes, Some(guard)).await?;
     count(endpoint, receipt, began);
     Ok(reply::accepted(receipt))
 }
@@ -131,13 +132,13 @@ async fn accept_bulk(
     reservation.grow_to(needed).await?;
     let of_answer = reservation.split(answer.memory_bytes());
     let reservation = Arc::new(reservation);
-    let body = reservation.hold(bytes);
+    let guard: MemoryGuard = reservation;
     for (table, part) in parts {
-        let (whole, lines, copied) = (body.clone(), part.documents, part.copied_bytes);
-        let of_table = offload(copied as usize, move || part.bytes(&whole)).await?;
-        let of_table = if copied == 0 { of_table } else { reservation.hold(of_table) };
-        let form = Form::Elasticsearch;
-        let receipt = intake.accept_counted(&table, form, lines, of_table).await?;
+        let (lines, copied) = (part.documents, part.copied_bytes);
+        let held = (bytes.clone(), Arc::clone(&guard));
+        let of_table = offload(copied as usize, move || part.bytes(&held.0)).await?;
+        let (form, guard) = (Form::Elasticsearch, Some(Arc::clone(&guard)));
+        let receipt = intake.accept_counted(&table, form, lines, of_table, guard).await?;
         count(endpoint, receipt, began);
     }
     Ok(answer.into_response(began.elapsed(), of_answer))

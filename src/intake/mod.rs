@@ -27,6 +27,8 @@ use bytes::Bytes;
 use crate::journal::{AppendError, Journal, NewBody};
 use crate::record::{Form, Seq};
 
+pub(crate) use crate::journal::MemoryGuard;
+
 pub use self::gate::Gate;
 pub use self::index_pattern::IndexPattern;
 pub(crate) use self::index_pattern::is_index_name;
@@ -77,16 +79,33 @@ impl Intake {
         form: Form,
         bytes: Bytes,
     ) -> Result<Receipt, Refusal> {
-        let counted = bytes.clone();
-        let lines = offload(bytes.len(), move || match form {
-            Form::Ndjson => Ok(lines::count(&counted)),
-            Form::Elasticsearch => bulk::count_documents(&counted),
-        });
-        let lines = lines.await??;
-        self.accept_counted(table, form, lines, bytes).await
+        self.accept_held(table, form, bytes, None).await
     }
 
-    /// Makes a body of documents durable under `table`, as [`accept`](Self::accept) does, with
+    /// Makes a body whose memory `guard` counts durable under `table`, as [`accept`](Self::accept) does.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing was acknowledged.
+    ///
+    /// # Cancel safety
+    /// As for [`accept`](Self::accept).
+    pub(crate) async fn accept_held(
+        &self,
+        table: &Arc<str>,
+        form: Form,
+        bytes: Bytes,
+        guard: Option<MemoryGuard>,
+    ) -> Result<Receipt, Refusal> {
+        let counted = (bytes.clone(), guard.clone());
+        let lines = offload(bytes.len(), move || match form {
+            Form::Ndjson => Ok(lines::count(&counted.0)),
+            Form::Elasticsearch => bulk::count_documents(&counted.0),
+        });
+        let lines = lines.await??;
+        self.accept_counted(table, form, lines, bytes, guard).await
+    }
+
+    /// Makes a body of documents durable under `table`, as [`accept_held`](Self::accept_held) does, with
     /// `lines` counted by the caller: a table's part of a bulk, for example.
     ///
     /// # Errors
@@ -100,13 +119,14 @@ impl Intake {
         form: Form,
         lines: u64,
         bytes: Bytes,
+        guard: Option<MemoryGuard>,
     ) -> Result<Receipt, Refusal> {
         let len = bytes.len() as u64;
         if lines == 0 {
             return Ok(Receipt { lines, bytes: len, duplicate: false });
         }
         let new = NewBody { table: Arc::clone(table), form, first_line: 1, bytes };
-        let duplicate = self.journal.append(new).await?.duplicate;
+        let duplicate = self.journal.append_counted(new, guard).await?.duplicate;
         Ok(Receipt { lines, bytes: len, duplicate })
     }
 

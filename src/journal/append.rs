@@ -1,5 +1,6 @@
 //! Appending a body, from the caller's thread to the writer's queue.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -8,6 +9,7 @@ use super::codec::Encoding;
 use super::codec::compression::MOST_BYTES;
 use super::codec::encryption::FORMAT_2_OVERHEAD_BYTES;
 use super::frame::{MAX_TABLE_BYTES, PreparedBody, RetryKey};
+use super::handed::ToHandOn;
 use super::request::{BodyRequest, Request};
 use super::retry_window::Lookup;
 use super::state::{self, Shared};
@@ -17,6 +19,10 @@ use crate::record::{Micros, Seq};
 /// A longer body is encrypted on a thread for blocking work, since it would keep others waiting
 /// for milliseconds.
 const INLINE_BYTES: usize = 1 << 20;
+
+/// Whatever counts the memory of a body. It is dropped when the journal keeps no more of the body, or
+/// counts it itself.
+pub type MemoryGuard = Arc<dyn Any + Send + Sync>;
 
 impl Journal {
     /// Records a body. Returns when it is durable, or when it is known to be a retry of one that is.
@@ -33,6 +39,21 @@ impl Journal {
     /// at some GB/s, and compresses one of up to 8 MiB there, in 5 ms at most. Encrypts one of up
     /// to 1 MiB there, a longer one on a thread for blocking work.
     pub async fn append(&self, new: NewBody) -> Result<Receipt, AppendError> {
+        self.append_counted(new, None).await
+    }
+
+    /// Records a body whose memory `guard` counts, as [`append`](Self::append) does.
+    ///
+    /// # Cancel safety
+    /// As for [`append`](Self::append).
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    pub async fn append_counted(
+        &self,
+        new: NewBody,
+        guard: Option<MemoryGuard>,
+    ) -> Result<Receipt, AppendError> {
         let shared = &self.inner.shared;
         if let Some(refusal) = shared.refusal() {
             return Err(refusal);
@@ -76,16 +97,16 @@ impl Journal {
         let key = keys.map(|(_, kept)| kept);
         let encrypts = shared.options.encrypt_with().is_some();
         let preparing = Arc::clone(shared);
-        let prepare = move || (prepare(&preparing, new, key, received_at), permit);
-        let (body, permit) = if encrypts && body_bytes > INLINE_BYTES as u64 {
+        let prepare = move || (prepare(&preparing, new, guard, key, received_at), permit);
+        let (prepared, permit) = if encrypts && body_bytes > INLINE_BYTES as u64 {
             let prepared = tokio::task::spawn_blocking(prepare);
             prepared.await.map_err(|_| self.gone())?
         } else {
             prepare()
         };
-        let body = body.ok_or(too_large)?;
+        let Prepared { body, hand_on, guard } = prepared.ok_or(too_large)?;
         let (answer, outcome) = oneshot::channel();
-        let request = BodyRequest::new(body, answer, permit, Arc::clone(shared));
+        let request = BodyRequest::new(body, hand_on, guard, answer, permit, Arc::clone(shared));
         match self.hand_over(request, key) {
             Lookup::Unknown => outcome.await.unwrap_or_else(|_| Err(self.gone())),
             known => self.known(known).await.unwrap_or_else(|| Err(self.gone())),
@@ -163,17 +184,30 @@ impl Journal {
     }
 }
 
+/// A body that is ready to be queued.
+struct Prepared {
+    body: PreparedBody,
+    hand_on: Option<ToHandOn>,
+    guard: Option<MemoryGuard>,
+}
+
 /// Encodes a body as the options ask.
 fn prepare(
     shared: &Shared,
     new: NewBody,
+    guard: Option<MemoryGuard>,
     key: Option<RetryKey>,
     received_at: Micros,
-) -> Option<PreparedBody> {
+) -> Option<Prepared> {
     let options = &shared.options;
     let compress = options
         .compress_from_bytes
         .is_some_and(|least| (least..=MOST_BYTES).contains(&new.bytes.len()));
     let encoding = Encoding { compress, cipher: options.encrypt_with() };
-    PreparedBody::new(new, encoding, key, received_at)
+    let hand_on = shared.handed.prepare(&new, received_at);
+    let came = new.bytes.as_ptr();
+    let body = PreparedBody::new(new, encoding, key, received_at)?;
+    // Encoded it is a copy, which the queue bounds; handed on it is counted there.
+    let is_counted = hand_on.is_some() || body.bytes.as_ptr() != came;
+    Some(Prepared { body, hand_on, guard: guard.filter(|_| !is_counted) })
 }

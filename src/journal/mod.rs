@@ -66,6 +66,7 @@ mod directory;
 mod disk;
 mod error;
 mod frame;
+mod handed;
 mod identity;
 mod options;
 mod progress;
@@ -95,6 +96,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 
+pub use append::MemoryGuard;
 pub use codec::encryption::BodyCipher;
 pub use control::MAX_SETTINGS_BYTES;
 pub(crate) use directory::LOCK;
@@ -337,8 +339,11 @@ impl Journal {
     pub fn committed(&self, roll: Roll) -> Result<(), JournalError> {
         let (answer, outcome) = crossbeam_channel::bounded(1);
         drop(self.send(Request::Committed(roll, answer)));
-        outcome.recv().unwrap_or_else(|_| Err(self.inner.shared.poison_error()))?;
-        release::release(&self.inner.shared);
+        let shared = &self.inner.shared;
+        outcome.recv().unwrap_or_else(|_| Err(shared.poison_error()))?;
+        let committed_seq = shared.state().committed_seq;
+        shared.handed.drop_before(Seq(committed_seq).next());
+        release::release(shared);
         Ok(())
     }
 
@@ -394,6 +399,18 @@ impl Journal {
             free_bytes,
             reserve_bytes: shared.options.reserve_bytes,
         }
+    }
+
+    /// Returns the number of bodies that were taken from memory.
+    #[cfg(test)]
+    pub(crate) fn handed_bodies(&self) -> u64 {
+        self.inner.shared.handed.taken()
+    }
+
+    /// Returns the bytes of memory of bodies that are handed on, or will be.
+    #[must_use]
+    pub(crate) fn handed_bytes(&self) -> u64 {
+        self.inner.shared.handed.held_bytes()
     }
 
     /// Returns how many bodies wait to be released, and their bytes on disk. Asks no disk.

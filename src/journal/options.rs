@@ -45,6 +45,10 @@ pub struct Options {
     /// Maximum body bytes, as they came, that wait for the writer or are being written. A larger body
     /// waits until the queue is empty.
     pub queue_bytes: u64,
+    /// Maximum bytes of bodies that are kept in memory for the reader that lands them
+    /// ([`Reader::taking_handed`](super::Reader::taking_handed)) instead of being read from their segments; 0 keeps
+    /// none.
+    pub hand_on_bytes: u64,
     /// Bodies of so many bytes, and of 8 MiB at most, are written compressed if that makes them
     /// smaller; `None`: none are.
     pub compress_from_bytes: Option<usize>,
@@ -88,6 +92,7 @@ impl Options {
             reserve_bytes: 1 << 30,
             retry_window: Duration::from_secs(600),
             queue_bytes: 64 << 20,
+            hand_on_bytes: 0,
             compress_from_bytes: Some(LEAST_BYTES),
             cipher: None,
             encrypt: false,

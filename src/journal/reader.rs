@@ -6,6 +6,9 @@
 //! its own, as does one that was compressed. A body that was not keeps the chunk it was read with in
 //! memory as long as it lives.
 //!
+//! The reader that lands bodies takes those from memory that are handed on ([`Reader::taking_handed`]),
+//! and reads the others. It goes by the durable mark as well.
+//!
 //! A body larger than a limit ([`Reader::holding_at_most`]) is checked piece by piece and stays in its
 //! file, from which it is read as it is decoded.
 //!
@@ -24,7 +27,9 @@ use super::codec::{DecodeError, EncodedBody, is_encrypted};
 use super::disk::{DiskFile, read_full_at};
 use super::frame::{BodyHead, HEADER_BYTES, Header, Kind};
 use super::state::{Segment, State};
+use super::handed::FrameEnd;
 use super::{Journal, JournalError, control};
+use crate::metrics as names;
 use crate::record::{BodiesDigest, Body, BodyHasher, Seq, StoredText};
 
 /// Bytes that are read ahead.
@@ -50,6 +55,11 @@ pub struct Reader {
     table: Arc<str>,
     /// Bodies of more bytes than this are not read into memory.
     most_held_bytes: u64,
+    takes_handed: bool,
+    /// The durable mark, when it was last looked at.
+    durable_seq: u64,
+    /// The end of the last body that was taken from memory.
+    handed_end: Option<FrameEnd>,
 }
 
 /// Bytes of a stored body that are checked at a time.
@@ -79,8 +89,16 @@ enum NextBody {
 impl Reader {
     pub(crate) fn new(journal: Journal, from: Seq) -> Reader {
         let next = from.max(Seq::FIRST);
-        let (cursor, table, most_held_bytes) = (None, Arc::from(""), u64::MAX);
-        Reader { journal, next, cursor, table, most_held_bytes }
+        Reader {
+            journal,
+            next,
+            cursor: None,
+            table: Arc::from(""),
+            most_held_bytes: u64::MAX,
+            takes_handed: false,
+            durable_seq: 0,
+            handed_end: None,
+        }
     }
 
     /// Returns bodies of more than `most_bytes` as they are stored ([`Body::stored`]), checked and not
@@ -88,6 +106,14 @@ impl Reader {
     #[must_use]
     pub fn holding_at_most(mut self, most_bytes: u64) -> Reader {
         self.most_held_bytes = most_bytes;
+        self
+    }
+
+    /// Takes bodies that are handed on in memory ([`Options::hand_on_bytes`](super::Options::hand_on_bytes)), each of
+    /// them for good: meant for one reader, the one that lands. They are equal to those on disk.
+    #[must_use]
+    pub fn taking_handed(mut self) -> Reader {
+        self.takes_handed = true;
         self
     }
 
@@ -108,15 +134,42 @@ impl Reader {
     pub fn next(&mut self, timeout: Duration) -> Result<Next, JournalError> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
+            if let Some(body) = self.take_handed() {
+                return Ok(Next::Body(body));
+            }
             if let Some(body) = self.read()? {
+                if self.takes_handed {
+                    count_read("disk");
+                }
                 return Ok(Next::Body(body));
             }
             match self.find(deadline)? {
-                NextBody::Durable(first_seq, segment) => self.go_to(first_seq, segment)?,
+                NextBody::Durable(first_seq, segment) => {
+                    if let Some(body) = self.take_handed() {
+                        return Ok(Next::Body(body));
+                    }
+                    self.go_to(first_seq, segment)?;
+                }
                 NextBody::Pending => return Ok(Next::TimedOut),
                 NextBody::Closed => return Ok(Next::Closed),
             }
         }
+    }
+
+    /// Takes the next body from memory, if it is durable and was handed on.
+    fn take_handed(&mut self) -> Option<Body> {
+        if !self.takes_handed || self.next.0 > self.durable_seq {
+            return None;
+        }
+        let (body, end) = self.journal.inner.shared.handed.take(self.next)?;
+        self.handed_end = Some(end);
+        match &mut self.cursor {
+            Some(cursor) if cursor.first_seq == end.first_seq => cursor.go_on_at(end.offset),
+            cursor => *cursor = None,
+        }
+        self.next = body.seq.next();
+        count_read("memory");
+        Some(body)
     }
 
     /// Waits until the next body is durable, and finds its segment.
@@ -125,6 +178,7 @@ impl Reader {
         let mut state = shared.state();
         loop {
             self.next = control::skip_lost(&state.lost, self.next);
+            self.durable_seq = state.last_seq;
             if let Some(cursor) = &self.cursor
                 && !state.segments.contains_key(&cursor.first_seq)
             {
@@ -179,13 +233,14 @@ impl Reader {
                 return Err(JournalError::Io { what: "open", path: segment.path, source });
             }
         };
+        let handed_end = self.handed_end.filter(|end| end.first_seq == first_seq);
         self.cursor = Some(Cursor {
             first_seq,
             path: segment.path,
             file: file.into(),
             format: segment.format,
             salt: segment.salt,
-            offset: segment.frames_at,
+            offset: handed_end.map_or(segment.frames_at, |end| end.offset),
             durable: segment.durable,
             buffer: Bytes::new(),
         });
@@ -245,6 +300,11 @@ impl Reader {
         }
         Ok(None)
     }
+}
+
+/// Counts a body that was handed out by the reader that lands.
+fn count_read(from: &'static str) {
+    metrics::counter!(names::JOURNAL_READ_BODIES, "from" => from).increment(1);
 }
 
 /// Returns the segment of a durable body.
@@ -376,6 +436,11 @@ impl Cursor {
             return Err(self.damaged(self.offset, "the file is shorter than it was".into()));
         }
         Ok(piece)
+    }
+
+    /// Moves on to a later frame.
+    fn go_on_at(&mut self, offset: u64) {
+        self.skip(offset.saturating_sub(self.offset));
     }
 
     fn skip(&mut self, bytes: u64) {

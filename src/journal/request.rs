@@ -6,6 +6,8 @@ use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::frame::{PreparedBody, RetryKey};
+use super::append::MemoryGuard;
+use super::handed::ToHandOn;
 use super::retry_window::Outcome;
 use super::state::{Shared, WRITER_GONE};
 use super::{AppendError, JournalError, Receipt, Seal};
@@ -28,6 +30,10 @@ pub(crate) struct BodyRequest {
     pub(crate) body: PreparedBody,
     answer: Option<oneshot::Sender<Outcome>>,
     pub(crate) key: Option<RetryKey>,
+    /// The body as it came, if it is handed on once it is durable.
+    pub(crate) hand_on: Option<ToHandOn>,
+    /// Counts the memory of the body, if nothing else does.
+    _guard: Option<MemoryGuard>,
     /// Its share of the queue.
     _permit: OwnedSemaphorePermit,
     shared: Arc<Shared>,
@@ -36,12 +42,14 @@ pub(crate) struct BodyRequest {
 impl BodyRequest {
     pub(crate) fn new(
         body: PreparedBody,
+        hand_on: Option<ToHandOn>,
+        guard: Option<MemoryGuard>,
         answer: oneshot::Sender<Outcome>,
         permit: OwnedSemaphorePermit,
         shared: Arc<Shared>,
     ) -> BodyRequest {
         let key = body.key;
-        BodyRequest { body, answer: Some(answer), key, _permit: permit, shared }
+        BodyRequest { body, hand_on, _guard: guard, answer: Some(answer), key, _permit: permit, shared }
     }
 
     /// Turns this into a request that answers nobody, since an equal body came first.
@@ -63,6 +71,8 @@ impl BodyRequest {
     }
 
     fn answer_with(&mut self, outcome: Result<Seq, &AppendError>) {
+        // Its memory is free before anybody hears that the body was refused.
+        self.hand_on = None;
         if let (Some(key), Err(error)) = (self.key.take(), &outcome) {
             self.shared.window().fail(key, error);
         }

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::directory::Directory;
 use super::disk::Disk;
+use super::handed::Handed;
 use super::retry_window::RetryWindow;
 use super::{AppendError, JournalError, Options};
 use crate::clock::Clock;
@@ -86,6 +87,8 @@ pub(crate) struct Shared {
     window: Mutex<RetryWindow>,
     /// Permits of the writer's queue, one for each KiB of body.
     pub(crate) queue_permits: Arc<Semaphore>,
+    /// Bodies that are handed on in memory.
+    pub(crate) handed: Handed,
     /// One release at a time.
     pub(crate) releasing: Mutex<()>,
     /// Unlocked with the last handle or reader.
@@ -105,6 +108,7 @@ impl Shared {
         directory: Directory,
     ) -> Shared {
         let queue_permits = Arc::new(Semaphore::new(options.queue_kib() as usize));
+        let handed = Handed::new(options.hand_on_bytes);
         Shared {
             disk,
             clock,
@@ -115,6 +119,7 @@ impl Shared {
             changed: Condvar::new(),
             window: Mutex::new(window),
             queue_permits,
+            handed,
             releasing: Mutex::new(()),
             directory,
         }

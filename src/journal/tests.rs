@@ -9,6 +9,7 @@ mod encrypted;
 pub(crate) mod fake;
 pub(crate) mod fuzz;
 mod group_commit;
+mod handed;
 mod model;
 mod read;
 mod replay;

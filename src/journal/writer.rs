@@ -24,6 +24,7 @@ use super::active_segment::{ActiveSegment, FailedRotation};
 use super::control::{self, Control, MAX_SETTINGS_BYTES};
 use super::disk::write_all_at;
 use super::frame::{self, Kind};
+use super::handed::FrameEnd;
 use super::quota::FreeSpace;
 use super::request::{Answer, BodyRequest, Request};
 use super::state::{Shared, WRITER_GONE};
@@ -46,7 +47,8 @@ pub(super) struct Group {
     /// Ranges of `small`, each followed by a body if there is one.
     slices: Vec<(Range<usize>, Option<Bytes>)>,
     bytes: u64,
-    bodies: Vec<(u64, BodyRequest)>,
+    /// Bodies with their numbers and the offsets at which their frames end.
+    bodies: Vec<(u64, u64, BodyRequest)>,
     answers: Vec<Answer>,
 }
 
@@ -184,7 +186,8 @@ impl Writer {
         let slice = (start..self.group.small.len(), Some(request.body.bytes.clone()));
         self.group.slices.push(slice);
         self.group.bytes += bytes;
-        self.group.bodies.push((self.last_seq, request));
+        let end = self.active.len + self.group.bytes;
+        self.group.bodies.push((self.last_seq, end, request));
         Ok(())
     }
 
@@ -269,7 +272,7 @@ impl Writer {
         if self.poisoned() {
             return Err(self.shared.poison_error());
         }
-        let group = std::mem::take(&mut self.group);
+        let mut group = std::mem::take(&mut self.group);
         let mut slices = Vec::with_capacity(2 * group.slices.len());
         for (small, body) in &group.slices {
             slices.push(IoSlice::new(group.small.get(small.clone()).unwrap_or_default()));
@@ -297,9 +300,21 @@ impl Writer {
         self.active.len += group.bytes;
         self.open_ended = true;
         self.free.written(group.bytes);
+        self.hand_on(&mut group);
         self.publish(group.bytes);
         self.acknowledge(group);
         Ok(())
+    }
+
+    /// Hands on the bodies of a group that is durable. Before the mark moves, so that the reader that it
+    /// wakes finds them.
+    fn hand_on(&self, group: &mut Group) {
+        let first_seq = self.active.first_seq;
+        let bodies = group.bodies.iter_mut().filter_map(|(seq, offset, request)| {
+            let end = FrameEnd { first_seq, offset: *offset };
+            Some((*seq, end, request.hand_on.take()?))
+        });
+        self.shared.handed.add(bodies);
     }
 
     fn publish(&mut self, written: u64) {
@@ -320,13 +335,13 @@ impl Writer {
     fn acknowledge(&self, group: Group) {
         let now = self.shared.clock.now();
         let mut window = self.shared.window();
-        for (seq, request) in &group.bodies {
+        for (seq, _, request) in &group.bodies {
             if let Some(key) = request.key {
                 window.ack(key, Seq(*seq), now);
             }
         }
         drop(window);
-        for (seq, request) in group.bodies {
+        for (seq, _, request) in group.bodies {
             request.acked(Seq(seq));
         }
         for answer in group.answers {

@@ -55,6 +55,10 @@ pub const JOURNAL_DISK_RESERVE_BYTES: &str = "sessionlake_journal_disk_reserve_b
 pub const JOURNAL_SYNC_DURATION: &str = "sessionlake_journal_sync_duration_seconds";
 /// Bodies made durable by one sync.
 pub const JOURNAL_GROUP_BODIES: &str = "sessionlake_journal_group_bodies";
+/// Bodies taken to be decoded.
+pub const JOURNAL_READ_BODIES: &str = "sessionlake_journal_read_bodies_total";
+/// Memory of bodies that are handed on.
+pub const JOURNAL_HANDED_BYTES: &str = "sessionlake_journal_handed_bytes";
 /// Bodies forgotten within the retry window because it was full.
 pub const RETRY_WINDOW_DROPPED: &str = "sessionlake_retry_window_dropped_total";
 

@@ -264,7 +264,8 @@ impl Supervisor {
                 None => Arc::new(self.tables.clone()),
             };
             let pending = self.pending();
-            let source = self.source(pending.unsealed_from, None);
+            let mut source = self.source(pending.unsealed_from, None);
+            source.reader = source.reader.taking_handed();
             let care = apart.care(SetAside::new());
             let dedup = match &self.dedup {
                 Some(index) => {

@@ -75,6 +75,8 @@ impl Gauges {
         metrics::gauge!(names::JOURNAL_SIZE_BYTES).set(usage.size_bytes as f64);
         metrics::gauge!(names::JOURNAL_PENDING_BYTES).set(usage.pending_bytes as f64);
         metrics::gauge!(names::JOURNAL_PENDING_BODIES).set(usage.pending_bodies as f64);
+        let handed_bytes = self.journal.handed_bytes();
+        metrics::gauge!(names::JOURNAL_HANDED_BYTES).set(handed_bytes as f64);
         metrics::gauge!(names::JOURNAL_QUOTA_BYTES).set(usage.quota_bytes as f64);
         metrics::gauge!(names::JOURNAL_DISK_RESERVE_BYTES).set(usage.reserve_bytes as f64);
         if let Some(free) = usage.free_bytes {

@@ -14,6 +14,9 @@ use crate::status::InForce;
 use crate::tls::TlsFiles;
 use crate::{http, lake, privacy, roll, table};
 
+/// The share of `memory` for bodies that go from the journal to the decoder in memory: an eighth.
+const HANDED_SHARE: u64 = 8;
+
 /// Settings of a server: the options of its stations.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -91,7 +94,7 @@ impl Settings {
         http::SPARE_CONNECTIONS + status
     }
 
-    /// Returns the journal's options with the cipher of `key`. The cipher is there also if the journal
+    /// Returns the journal's options with the cipher of `key`, and memory for bodies that are handed on. The cipher is there also if the journal
     /// is not to encrypt: bodies may wait from when it was.
     ///
     /// # Errors
@@ -104,7 +107,8 @@ impl Settings {
             BodyCipher::derived(|purpose| key.derive(purpose))
                 .context("the privacy key cannot be used")
         });
-        Ok(journal::Options { cipher: cipher.transpose()?, ..self.journal.clone() })
+        let hand_on_bytes = self.roll.memory_bytes / HANDED_SHARE;
+        Ok(journal::Options { cipher: cipher.transpose()?, hand_on_bytes, ..self.journal.clone() })
     }
 
     /// Returns the directory for files of the open roll. Every start empties it, so it has a name

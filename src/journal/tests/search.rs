@@ -32,6 +32,9 @@ struct Tally {
     directories_lost: u64,
     refused: u64,
     surfaced: u64,
+    /// Bodies that the landing reader took from memory, and those that it read.
+    handed: u64,
+    read: u64,
 }
 
 /// Bodies that were asked for and not acked: their text and when.
@@ -51,6 +54,8 @@ struct History {
     committed_seq: u64,
     minute: u64,
     made: u64,
+    /// The reader that lands, of the journal that is open.
+    landing: Option<Reader>,
 }
 
 impl History {
@@ -63,6 +68,7 @@ impl History {
                 if dice.one_in(2) {
                     options.compress_from_bytes = Some(0);
                 }
+                options.hand_on_bytes = [0, 900, 4_000, 1 << 20][dice.below(4) as usize];
                 if dice.one_in(3) {
                     (options.cipher, options.encrypt) = (Some(cipher(7)), true);
                 }
@@ -78,6 +84,7 @@ impl History {
             committed_seq: 0,
             minute: 0,
             made: 0,
+            landing: None,
         }
     }
 
@@ -137,6 +144,35 @@ impl History {
         healthy
     }
 
+    /// Lets the landing reader go on: it has each acked body in its turn, and nothing else.
+    fn land(&mut self, journal: &Journal, tally: &mut Tally) {
+        let from = self.committed_seq + 1;
+        let mut reader = match self.landing.take() {
+            Some(reader) if reader.position().0 >= from => reader,
+            // None yet, or another reader's bodies have landed; or an engine that failed has a successor.
+            _ => journal.reader(Seq(from)).taking_handed(),
+        };
+        let taken = journal.inner.shared.handed.taken();
+        for _ in 0..self.dice.below(12) {
+            let seq = reader.position();
+            match reader.next(Duration::ZERO) {
+                Ok(Next::Body(body)) => {
+                    assert_eq!(body.seq, seq);
+                    let acked = self.bodies.get(seq.0 as usize - 1);
+                    let (text, _) = acked.expect("a body that was not acked was handed on");
+                    assert!(body.bytes == *text, "body {seq} is another");
+                    tally.read += 1;
+                }
+                Ok(_) | Err(JournalError::Poisoned { .. } | JournalError::Io { .. }) => break,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        let handed = journal.inner.shared.handed.taken() - taken;
+        (tally.handed, tally.read) = (tally.handed + handed, tally.read - handed);
+        assert!(journal.handed_bytes() <= self.bench.options.hand_on_bytes);
+        self.landing = (!self.dice.one_in(10)).then_some(reader);
+    }
+
     fn seal(&mut self, journal: &Journal) -> bool {
         let open = self.bodies.len() as u64 - self.sealed_seq;
         if open == 0 {
@@ -185,6 +221,8 @@ impl History {
 
     /// Ends the process: in order, killed, or with the power.
     fn end(&mut self, journal: Option<Journal>, tally: &mut Tally) {
+        // It keeps the journal open.
+        self.landing = None;
         let broken = self.bench.disk.is_off() || self.bench.disk.is_gone();
         tally.directories_lost += u64::from(self.bench.disk.is_gone());
         let after: FakeDisk = match self.dice.below(3) {
@@ -331,6 +369,9 @@ impl History {
                 }
                 _ => false,
             };
+            if self.dice.one_in(3) {
+                self.land(&journal, tally);
+            }
             if !healthy {
                 self.end(Some(journal), tally);
                 journal = self.start(tally);
@@ -366,6 +407,7 @@ fn no_history_loses_or_doubles_a_body() {
     println!("{tally:?}");
     if all {
         assert!(tally.kills > 0 && tally.power_cuts > 0 && tally.surfaced > 0);
+        assert!(tally.handed > 100 && tally.read > 100, "{tally:?}");
         assert!(tally.directories_lost > 0 && tally.refused > 0, "{tally:?}");
         assert!(tally.faults * 20 > tally.steps, "too few faults: {tally:?}");
     }

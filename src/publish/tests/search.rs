@@ -83,6 +83,8 @@ impl History {
         }
         let always_flat = harness.is_flat && dice.one_in(2);
         harness.options.segment_bytes = if dice.one_in(2) { 600 } else { 20_000 };
+        // With little memory, some bodies go to the decoder in it and others through the disk.
+        harness.options.hand_on_bytes = [0, 900, 3_000, 1 << 20][dice.below(4) as usize];
         harness.rows = 1 + dice.below(30);
         // With little memory, rows are spilled.
         harness.roll.memory_bytes = if dice.one_in(2) { 1 << 26 } else { 1 << 14 };
@@ -232,6 +234,7 @@ impl History {
             beside.into_iter().for_each(|thread| thread.join().expect("no panic"));
             (ended, failed)
         });
+        tally.handed += journal.handed_bodies();
         tally.commits_failed += failed;
         let healthy = ended.is_ok() && !disk.is_off() && !disk.is_gone();
         if healthy && self.dice.one_in(2) {
@@ -332,6 +335,7 @@ fn no_history_loses_or_doubles_a_line() {
         assert!(all.iter().all(|n| *n > 0), "{tally:?}");
         let all = [tally.copies_refused, tally.copies_taken, tally.clones, tally.other_lakes];
         assert!(all.iter().all(|n| *n > 0), "{tally:?}");
+        assert!(tally.handed > 0, "{tally:?}");
         assert!(tally.set_aside > 0 && tally.promoted > 0, "{tally:?}");
         let doubles = tally.doubles;
         let all = [doubles.left_out, doubles.landed, doubles.after_window, doubles.off];

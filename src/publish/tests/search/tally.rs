@@ -13,6 +13,8 @@ pub(in crate::publish::tests) struct Tally {
     pub(in crate::publish::tests) acked: u64,
     pub(in crate::publish::tests) duplicates: u64,
     pub(in crate::publish::tests) refused: u64,
+    /// Bodies that went to the decoder in memory.
+    pub(in crate::publish::tests) handed: u64,
     pub(in crate::publish::tests) rolls: u64,
     pub(in crate::publish::tests) kills: u64,
     pub(in crate::publish::tests) power_cuts: u64,

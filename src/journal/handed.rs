@@ -1,0 +1,144 @@
+//! Bodies that are handed on in memory: durable ones which the reader that lands them has not taken
+//! yet, so that it need not read, decompress and decrypt what was just written.
+//!
+//! A body has its share of [`Options::hand_on_bytes`](super::Options::hand_on_bytes) from before it is
+//! queued until it is taken, or is refused. One that gets no share is read from its segment like any
+//! other. So bodies do not pile up here while nothing lands: the first of them stay, and later ones are
+//! on disk only.
+//!
+//! The writer puts a body here once its group is synced and before the durable mark moves; a group that
+//! fails puts none. What is here is a copy: whoever drops it loses nothing but time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::NewBody;
+use crate::record::{Body, Micros, Seq};
+
+/// Approximate bytes of memory that a body takes besides its own.
+const BODY_BYTES: u64 = 256;
+/// Most bytes of a body that is handed on: a longer one is decoded piece by piece from its segment.
+const MOST_BYTES: u64 = 8 << 20;
+
+/// The end of a body's frame in its segment, where a reader goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameEnd {
+    /// The first body of the segment.
+    pub(crate) first_seq: u64,
+    pub(crate) offset: u64,
+}
+
+/// A body on its way to be handed on, with its share of the memory. It has no number yet.
+pub(crate) struct ToHandOn {
+    body: Body,
+    share: Share,
+}
+
+/// A share of the memory, given back when dropped.
+struct Share {
+    held_bytes: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A body that waits to be taken.
+struct Waiting {
+    body: Body,
+    end: FrameEnd,
+    _share: Share,
+}
+
+/// The bodies that are handed on, by number.
+pub(crate) struct Handed {
+    most_bytes: u64,
+    /// Bytes of all shares. Relaxed: nothing else is ordered by it.
+    held_bytes: Arc<AtomicU64>,
+    waiting: Mutex<BTreeMap<u64, Waiting>>,
+    #[cfg(test)]
+    taken: AtomicU64,
+}
+
+impl Handed {
+    /// Creates it with memory of `most_bytes`; 0 hands nothing on.
+    pub(crate) fn new(most_bytes: u64) -> Handed {
+        Handed {
+            most_bytes,
+            held_bytes: Arc::default(),
+            waiting: Mutex::default(),
+            #[cfg(test)]
+            taken: AtomicU64::default(),
+        }
+    }
+
+    /// Takes a share for `new`, which was received at `received_at`; `None` if there is no room.
+    pub(crate) fn prepare(&self, new: &NewBody, received_at: Micros) -> Option<ToHandOn> {
+        let body_bytes = new.bytes.len() as u64;
+        if body_bytes > MOST_BYTES {
+            return None;
+        }
+        let share = self.share(body_bytes + BODY_BYTES)?;
+        let NewBody { table, form, first_line, bytes } = new.clone();
+        let seq = Seq(0);
+        let body = Body { seq, received_at, table, form, first_line, bytes, stored: None };
+        Some(ToHandOn { body, share })
+    }
+
+    fn share(&self, bytes: u64) -> Option<Share> {
+        let add = |held: u64| Some(held + bytes).filter(|held| *held <= self.most_bytes);
+        self.held_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        Some(Share { held_bytes: Arc::clone(&self.held_bytes), bytes })
+    }
+
+    /// Adds bodies that are durable, with their numbers and where their frames end.
+    pub(crate) fn add(&self, bodies: impl Iterator<Item = (u64, FrameEnd, ToHandOn)>) {
+        let mut bodies = bodies.peekable();
+        if bodies.peek().is_none() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        for (seq, end, ToHandOn { mut body, share }) in bodies {
+            body.seq = Seq(seq);
+            waiting.insert(seq, Waiting { body, end, _share: share });
+        }
+    }
+
+    /// Takes body `seq`, if it is here. Drops those before it.
+    pub(crate) fn take(&self, seq: Seq) -> Option<(Body, FrameEnd)> {
+        let mut waiting = self.waiting.lock();
+        drop_before(&mut waiting, seq.0);
+        let Waiting { body, end, .. } = waiting.remove(&seq.0)?;
+        #[cfg(test)]
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Some((body, end))
+    }
+
+    /// Drops the bodies before `seq`, which have landed.
+    pub(crate) fn drop_before(&self, seq: Seq) {
+        drop_before(&mut self.waiting.lock(), seq.0);
+    }
+
+    /// Returns the number of bodies that were taken.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Returns the bytes of all shares.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+}
+
+fn drop_before(waiting: &mut BTreeMap<u64, Waiting>, seq: u64) {
+    while let Some(first) = waiting.first_entry().filter(|first| *first.key() < seq) {
+        first.remove();
+    }
+}
