@@ -331,7 +331,7 @@ fn meant_hint(meant: Option<&str>) -> String {
 /// Returns the value as text if its TOML type fits the setting.
 fn plain(kind: Kind, value: &DeValue<'_>) -> Option<String> {
     match (kind, value) {
-        (Kind::Switch, DeValue::Boolean(on)) => Some(on.to_string()),
+        (Kind::Switch | Kind::SwitchOr(_), DeValue::Boolean(on)) => Some(on.to_string()),
         (Kind::Switch, _) => None,
         (_, DeValue::String(text)) => Some(text.as_ref().to_owned()),
         (Kind::Names, DeValue::Array(names)) => {
@@ -392,6 +392,7 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Count { word: None, .. } => "a whole number",
         Kind::Count { word: Some(_), .. } => "a whole number or a word in quotes",
         Kind::Switch => "true or false",
+        Kind::SwitchOr(_) => "true, false or a word in quotes",
         Kind::Names => "a list of strings",
     }
 }

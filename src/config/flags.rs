@@ -60,7 +60,9 @@ fn argument(setting: &'static Setting) -> Arg {
         .allow_negative_numbers(true);
     match setting.kind {
         // `--flag` alone is on; `--flag=false` outranks a file that says true.
-        Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Kind::Switch | Kind::SwitchOr(_) => {
+            arg.num_args(0..=1).require_equals(true).default_missing_value("true")
+        }
         _ => arg,
     }
 }

@@ -67,6 +67,14 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Parses `true`, `false` or `word`, which is `None`.
+pub(crate) fn switch_or(text: &str, word: &str) -> Result<Option<bool>, String> {
+    match text.trim() {
+        text if text == word => Ok(None),
+        text => switch(text).map(Some).map_err(|_| format!("is none of {word}, true and false")),
+    }
+}
+
 /// Formats a duration exactly: 90 s as `1m 30s`.
 pub(crate) fn show_duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()

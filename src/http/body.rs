@@ -26,6 +26,7 @@ use tokio_util::io::StreamReader;
 use crate::peers::Peer;
 
 use super::body_budget::{BLOCK_BYTES, BodyBudget, Reservation};
+use super::body_buffers::BodyBuffers;
 use super::encoding::Encoding;
 use super::endpoint::Endpoint;
 use super::refusal::Refusal;
@@ -156,7 +157,10 @@ where
     let limit_bytes = limits.inflated_limit_bytes;
     reservation.reserve_expected(announced.expected_bytes(limit_bytes)).await?;
     let bytes = match announced.encoding {
-        None => as_sent(chunks, announced.length_bytes, limit_bytes, &mut reservation).await?,
+        None => {
+            let length = announced.length_bytes;
+            as_sent(chunks, length, limit_bytes, &mut reservation, &budget.buffers).await?
+        }
         Some(encoding) => inflated(chunks, encoding, &sent, limit_bytes, &mut reservation).await?,
     };
     // The decoder and its window are dropped.
@@ -170,6 +174,7 @@ async fn as_sent(
     length_bytes: Option<u64>,
     limit_bytes: u64,
     reservation: &mut Reservation,
+    buffers: &Arc<BodyBuffers>,
 ) -> Result<Bytes, Refusal> {
     let Some(first) = chunks.try_next().await? else { return Ok(Bytes::new()) };
     check_inflated(first.len(), limit_bytes)?;
@@ -180,17 +185,17 @@ async fn as_sent(
     };
 
     let length = length_bytes.unwrap_or(0).min(TRUST_BYTES) as usize;
-    let mut buffer = Vec::with_capacity(length.max(2 * (first.len() + chunk.len())));
-    buffer.extend_from_slice(&first);
+    let mut buffer = buffers.take(length.max(2 * (first.len() + chunk.len())));
+    buffer.bytes.extend_from_slice(&first);
     drop(first);
     loop {
-        let total = buffer.len() + chunk.len();
+        let total = buffer.bytes.len() + chunk.len();
         check_inflated(total, limit_bytes)?;
         reservation.grow_to(total as u64).await?;
-        buffer.extend_from_slice(&chunk);
+        buffer.bytes.extend_from_slice(&chunk);
         match in_time(reservation, chunks.try_next()).await?? {
             Some(next) => chunk = next,
-            None => return Ok(buffer.into()),
+            None => return Ok(buffer.into_bytes()),
         }
     }
 }

@@ -29,6 +29,8 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use crate::metrics::BODY_MEMORY_BYTES;
 use crate::peers::{Peer, PeerShares};
 
+use super::body_buffers::BodyBuffers;
+
 /// The unit of the budget, in bytes.
 pub(super) const BLOCK_BYTES: u64 = 64 << 10;
 /// Most bytes of a body that may use the memory for small ones: the bulks of the exporter are smaller.
@@ -122,6 +124,8 @@ pub(super) struct BodyBudget {
     small: Option<Pool>,
     /// Bodies that wait for memory. Relaxed: nothing else is ordered by it.
     waiting: AtomicUsize,
+    /// What the bytes are read into.
+    pub(super) buffers: Arc<BodyBuffers>,
     pub(super) timeouts: BudgetTimeouts,
 }
 
@@ -161,6 +165,7 @@ impl BodyBudget {
             total_blocks: AtomicU32::new(u32::try_from(blocks).unwrap_or(u32::MAX)),
             small: None,
             waiting: AtomicUsize::new(0),
+            buffers: Arc::default(),
             timeouts,
         }
     }

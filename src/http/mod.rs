@@ -57,6 +57,7 @@ mod admin;
 mod admission;
 mod body;
 mod body_budget;
+mod body_buffers;
 mod browser_guard;
 mod connection_state;
 mod dispatch;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::codec::Encoding;
-use super::codec::compression::MOST_BYTES;
 use super::codec::encryption::FORMAT_2_OVERHEAD_BYTES;
 use super::frame::{MAX_TABLE_BYTES, PreparedBody, RetryKey};
 use super::handed::ToHandOn;
@@ -199,15 +198,15 @@ fn prepare(
     key: Option<RetryKey>,
     received_at: Micros,
 ) -> Option<Prepared> {
-    let options = &shared.options;
-    let compress = options
-        .compress_from_bytes
-        .is_some_and(|least| (least..=MOST_BYTES).contains(&new.bytes.len()));
-    let encoding = Encoding { compress, cipher: options.encrypt_with() };
+    let compress = shared.compresses(new.bytes.len());
+    let encoding = Encoding { compress, cipher: shared.options.encrypt_with() };
     let hand_on = shared.handed.prepare(&new, received_at);
     let came = new.bytes.as_ptr();
     let body = PreparedBody::new(new, encoding, key, received_at)?;
-    // Encoded it is a copy, which the queue bounds; handed on it is counted there.
-    let is_counted = hand_on.is_some() || body.bytes.as_ptr() != came;
-    Some(Prepared { body, hand_on, guard: guard.filter(|_| !is_counted) })
+    if body.bytes.as_ptr() == came {
+        return Some(Prepared { body, hand_on, guard });
+    }
+    // What is written is a copy, which the queue bounds; what came is counted where it is handed on.
+    let hand_on = hand_on.and_then(|hand_on| shared.handed.with_share(hand_on));
+    Some(Prepared { body, hand_on, guard: None })
 }

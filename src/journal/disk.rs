@@ -10,6 +10,8 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use super::direct::RealFile;
+
 /// At most this many slices in one vectored write: Linux's `IOV_MAX`.
 const MAX_SLICES: usize = 1024;
 
@@ -71,6 +73,12 @@ pub trait DiskFile: Send + Sync {
     /// durable.
     fn write_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
 
+    /// Writes as [`write_vectored_at`](Self::write_vectored_at) does, and need not keep the bytes in the system's
+    /// cache: they will hardly be read.
+    fn write_past_cache_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        self.write_vectored_at(slices, offset)
+    }
+
     /// Cuts the file. Durable after [`sync`](Self::sync).
     fn truncate(&self, len: u64) -> io::Result<()>;
 
@@ -129,11 +137,11 @@ impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(OWNER_ONLY);
-        Ok(Box::new(options.open(path)?))
+        Ok(Box::new(RealFile::new(options.open(path)?)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).open(path)?))
+        Ok(Box::new(RealFile::new(OpenOptions::new().read(true).write(true).open(path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -228,14 +236,31 @@ impl DiskLock for RealLock {
 /// write; a write of no bytes is an error.
 pub(crate) fn write_all_at(
     file: &dyn DiskFile,
+    slices: &mut [IoSlice<'_>],
+    offset: u64,
+) -> io::Result<()> {
+    write_all(slices, offset, |some, offset| file.write_vectored_at(some, offset))
+}
+
+/// Writes every slice at `offset` as [`write_all_at`] does, past the system's cache where it can be.
+pub(crate) fn write_all_past_cache_at(
+    file: &dyn DiskFile,
+    slices: &mut [IoSlice<'_>],
+    offset: u64,
+) -> io::Result<()> {
+    write_all(slices, offset, |some, offset| file.write_past_cache_at(some, offset))
+}
+
+fn write_all(
     mut slices: &mut [IoSlice<'_>],
     mut offset: u64,
+    write: impl Fn(&[IoSlice<'_>], u64) -> io::Result<usize>,
 ) -> io::Result<()> {
     // Leading empty slices would make a whole write look like one of no bytes.
     IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
         let (some, _) = slices.split_at(slices.len().min(MAX_SLICES));
-        match file.write_vectored_at(some, offset) {
+        match write(some, offset) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => {
                 offset += written as u64;

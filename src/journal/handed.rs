@@ -1,10 +1,11 @@
 //! Bodies that are handed on in memory: durable ones which the reader that lands them has not taken
 //! yet, so that it need not read, decompress and decrypt what was just written.
 //!
-//! A body has its share of [`Options::hand_on_bytes`](super::Options::hand_on_bytes) from before it is
-//! queued until it is taken, or is refused. One that gets no share is read from its segment like any
-//! other. So bodies do not pile up here while nothing lands: the first of them stay, and later ones are
-//! on disk only.
+//! A body has its share of [`Options::hand_on_bytes`](super::Options::hand_on_bytes) from when it is
+//! durable until it is taken. One that is written compressed or encrypted has it from before it is queued,
+//! since it is a second copy of it; of others the queue holds the same bytes. A body that gets no share is
+//! read from its segment like any other. So bodies do not pile up here while nothing lands: the first of
+//! them stay, and later ones are on disk only.
 //!
 //! The writer puts a body here once its group is synced and before the durable mark moves; a group that
 //! fails puts none. What is here is a copy: whoever drops it loses nothing but time.
@@ -31,10 +32,11 @@ pub(crate) struct FrameEnd {
     pub(crate) offset: u64,
 }
 
-/// A body on its way to be handed on, with its share of the memory. It has no number yet.
+/// A body on its way to be handed on. It has no number yet.
 pub(crate) struct ToHandOn {
     body: Body,
-    share: Share,
+    /// Its share of the memory, if it has it already.
+    share: Option<Share>,
 }
 
 /// A share of the memory, given back when dropped.
@@ -78,26 +80,31 @@ impl Handed {
         }
     }
 
-    /// Takes a share for `new`, which was received at `received_at`; `None` if there is no room.
+    /// Returns what is to be handed on of `new`, which was received at `received_at`; `None` if it is too long.
     pub(crate) fn prepare(&self, new: &NewBody, received_at: Micros) -> Option<ToHandOn> {
-        let body_bytes = new.bytes.len() as u64;
-        if body_bytes > MOST_BYTES {
+        if self.most_bytes == 0 || new.bytes.len() as u64 > MOST_BYTES {
             return None;
         }
-        let share = self.share(body_bytes + BODY_BYTES)?;
         let NewBody { table, form, first_line, bytes } = new.clone();
         let seq = Seq(0);
         let body = Body { seq, received_at, table, form, first_line, bytes, stored: None };
-        Some(ToHandOn { body, share })
+        Some(ToHandOn { body, share: None })
     }
 
-    fn share(&self, bytes: u64) -> Option<Share> {
+    /// Takes the share of a body now; drops the body if there is no room.
+    pub(crate) fn with_share(&self, to_hand_on: ToHandOn) -> Option<ToHandOn> {
+        let share = Some(self.share(&to_hand_on.body)?);
+        Some(ToHandOn { share, ..to_hand_on })
+    }
+
+    fn share(&self, body: &Body) -> Option<Share> {
+        let bytes = body.bytes.len() as u64 + BODY_BYTES;
         let add = |held: u64| Some(held + bytes).filter(|held| *held <= self.most_bytes);
         self.held_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
         Some(Share { held_bytes: Arc::clone(&self.held_bytes), bytes })
     }
 
-    /// Adds bodies that are durable, with their numbers and where their frames end.
+    /// Adds bodies that are durable, with their numbers and where their frames end, those that there is room for.
     pub(crate) fn add(&self, bodies: impl Iterator<Item = (u64, FrameEnd, ToHandOn)>) {
         let mut bodies = bodies.peekable();
         if bodies.peek().is_none() {
@@ -105,6 +112,7 @@ impl Handed {
         }
         let mut waiting = self.waiting.lock();
         for (seq, end, ToHandOn { mut body, share }) in bodies {
+            let Some(share) = share.or_else(|| self.share(&body)) else { continue };
             body.seq = Seq(seq);
             waiting.insert(seq, Waiting { body, end, _share: share });
         }
@@ -118,6 +126,11 @@ impl Handed {
         #[cfg(test)]
         self.taken.fetch_add(1, Ordering::Relaxed);
         Some((body, end))
+    }
+
+    /// Tells whether a group of frames of `bytes` probably has room.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.held_bytes() + bytes <= self.most_bytes
     }
 
     /// Drops the bodies before `seq`, which have landed.

@@ -62,6 +62,7 @@ mod active_segment;
 mod append;
 mod codec;
 mod control;
+mod direct;
 mod directory;
 mod disk;
 mod error;

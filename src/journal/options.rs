@@ -52,6 +52,9 @@ pub struct Options {
     /// Bodies of so many bytes, and of 8 MiB at most, are written compressed if that makes them
     /// smaller; `None`: none are.
     pub compress_from_bytes: Option<usize>,
+    /// Compress them always, and not only while the queue is a quarter full or more than an eighth of the quota
+    /// is not committed.
+    pub compress_always: bool,
     /// Decrypts bodies that are encrypted, and encrypts new ones if `encrypt` is set.
     pub cipher: Option<BodyCipher>,
     /// Write new bodies encrypted; needs a cipher.
@@ -94,6 +97,7 @@ impl Options {
             queue_bytes: 64 << 20,
             hand_on_bytes: 0,
             compress_from_bytes: Some(LEAST_BYTES),
+            compress_always: true,
             cipher: None,
             encrypt: false,
             skip_damaged: false,
@@ -103,6 +107,11 @@ impl Options {
     /// Returns the quota that holds now.
     pub(crate) fn quota_now_bytes(&self) -> u64 {
         self.new_quota.get().unwrap_or(self.quota_bytes)
+    }
+
+    /// Returns the bytes that are not committed from which on bodies are compressed in any case.
+    pub(crate) fn many_pending_bytes(&self) -> u64 {
+        self.quota_now_bytes() / 8
     }
 
     /// Returns the permits of the queue, one for each KiB.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::frame::{PreparedBody, RetryKey};
 use super::append::MemoryGuard;
+use super::frame::{PreparedBody, RetryKey};
 use super::handed::ToHandOn;
 use super::retry_window::Outcome;
 use super::state::{Shared, WRITER_GONE};
@@ -49,7 +49,15 @@ impl BodyRequest {
         shared: Arc<Shared>,
     ) -> BodyRequest {
         let key = body.key;
-        BodyRequest { body, hand_on, _guard: guard, answer: Some(answer), key, _permit: permit, shared }
+        BodyRequest {
+            body,
+            hand_on,
+            _guard: guard,
+            answer: Some(answer),
+            key,
+            _permit: permit,
+            shared,
+        }
     }
 
     /// Turns this into a request that answers nobody, since an equal body came first.

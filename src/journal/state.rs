@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
+use super::codec::compression::MOST_BYTES;
 use super::directory::Directory;
 use super::disk::Disk;
 use super::handed::Handed;
@@ -89,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) queue_permits: Arc<Semaphore>,
     /// Bodies that are handed on in memory.
     pub(crate) handed: Handed,
+    /// More is not committed than [`Options::many_pending_bytes`]. Relaxed: nothing else is ordered by it.
+    pub(crate) has_many_pending: AtomicBool,
     /// One release at a time.
     pub(crate) releasing: Mutex<()>,
     /// Unlocked with the last handle or reader.
@@ -120,9 +124,25 @@ impl Shared {
             window: Mutex::new(window),
             queue_permits,
             handed,
+            has_many_pending: AtomicBool::new(false),
             releasing: Mutex::new(()),
             directory,
         }
+    }
+
+    /// Tells whether a body of `body_bytes` is to be compressed: where that costs less than to write all of it,
+    /// because the disk does not keep up or has to hold it for long.
+    pub(crate) fn compresses(&self, body_bytes: usize) -> bool {
+        let options = &self.options;
+        let Some(least_bytes) = options.compress_from_bytes else { return false };
+        if !(least_bytes..=MOST_BYTES).contains(&body_bytes) {
+            return false;
+        }
+        let free_kib = self.queue_permits.available_permits();
+        let queue_kib = options.queue_kib() as usize;
+        options.compress_always
+            || free_kib < queue_kib - queue_kib / 4
+            || self.has_many_pending.load(Ordering::Relaxed)
     }
 
     /// Locks the state. A panic under the lock leaves whole values: each change is a few assignments.

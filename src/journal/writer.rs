@@ -14,6 +14,7 @@
 use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::active_segment::{ActiveSegment, FailedRotation};
 use super::control::{self, Control, MAX_SETTINGS_BYTES};
-use super::disk::write_all_at;
+use super::disk::{write_all_at, write_all_past_cache_at};
 use super::frame::{self, Kind};
 use super::handed::FrameEnd;
 use super::quota::FreeSpace;
@@ -283,7 +284,10 @@ impl Writer {
             let path = self.active.path.clone();
             move |source| JournalError::Io { what, path, source }
         };
-        let written = write_all_at(&*self.active.file, &mut slices, self.active.len)
+        // What does not fit in memory is soon read: from the cache.
+        let is_handed_on = self.shared.handed.has_room(group.bytes);
+        let write = if is_handed_on { write_all_past_cache_at } else { write_all_at };
+        let written = write(&*self.active.file, &mut slices, self.active.len)
             .map_err(failed("write"))
             .and_then(|()| self.active.file.sync().map_err(failed("sync")))
             .and_then(|()| self.shared.directory.check_with(&*self.active.file, &self.active.path));
@@ -327,7 +331,9 @@ impl Writer {
             segment.last_seq = self.last_seq;
         }
         let (bytes, segments) = (state.bytes, state.segments.len());
+        let has_many = state.pending_bytes() > self.shared.options.many_pending_bytes();
         drop(state);
+        self.shared.has_many_pending.store(has_many, Ordering::Relaxed);
         self.shared.changed.notify_all();
         release::record_size(bytes, segments);
     }

@@ -10,7 +10,7 @@ use crate::config::list::{self, Setting};
 use crate::config::names::{node_prefix, resolve};
 use crate::config::paths::is_within;
 use crate::config::source::Source;
-use crate::config::value::show_size;
+use crate::config::value::{self, show_size};
 use crate::error_text;
 use crate::http::Endpoint;
 use crate::lake::Location;
@@ -201,9 +201,12 @@ impl Builder<'_> {
         options.reserve_bytes = self.size(&list::DISK_RESERVE);
         options.retry_window = self.duration(&list::RETRY_WINDOW);
         options.skip_damaged = self.switch(&list::SKIP_DAMAGED);
-        if !self.switch(&list::JOURNAL_COMPRESSION) {
+        let compress =
+            self.parsed(&list::JOURNAL_COMPRESSION, |text| value::switch_or(text, "auto"));
+        if compress == Some(false) {
             options.compress_from_bytes = None;
         }
+        options.compress_always = compress == Some(true);
         options.encrypt = self.switch(&list::ENCRYPT_JOURNAL);
         options
     }

@@ -62,15 +62,16 @@ pub(crate) const JOURNAL_SEGMENT: Setting = Setting {
 /// The setting `journal_compression`.
 pub(crate) const JOURNAL_COMPRESSION: Setting = Setting {
     key: "journal_compression",
-    value_name: "BOOL",
-    kind: Kind::Switch,
-    default: Some("true"),
-    example: "false",
+    value_name: "auto|BOOL",
+    kind: Kind::SwitchOr("auto"),
+    default: Some("auto"),
+    example: "true",
     commands: SERVE,
     heading: JOURNAL,
-    help: "Compress bodies of 4 KiB to 8 MiB in the journal (zstd).",
-    more: "Sessions take an eighth of the space, and less time. Bodies are compressed before \
-           they are encrypted.",
+    help: "Compress bodies of 4 KiB to 8 MiB in the journal (zstd): always, never, or as needed.",
+    more: "Sessions take an eighth of the space, and a third more of the processor. With auto, they \
+           are compressed while the disk does not keep up, or more than an eighth of journal_quota \
+           has not landed. Bodies are compressed before they are encrypted.",
 };
 
 /// The setting `disk_reserve`.

@@ -53,6 +53,8 @@ pub(crate) enum Kind {
     Count { least: u64, most: u64, word: Option<&'static str> },
     /// On or off.
     Switch,
+    /// On, off, or this word.
+    SwitchOr(&'static str),
     /// Names with commas between them; in the file, a list of names as well.
     Names,
 }
@@ -73,6 +75,7 @@ impl Setting {
     pub(crate) fn assignment(&self, value: &str) -> String {
         match self.kind {
             Kind::Switch => format!("{} = {value}", self.key),
+            Kind::SwitchOr(word) if value != word => format!("{} = {value}", self.key),
             Kind::Count { .. } if value.parse::<u64>().is_ok() => format!("{} = {value}", self.key),
             Kind::Names => {
                 let names = super::names_of(value).map(|name| format!("\"{name}\""));

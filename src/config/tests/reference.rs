@@ -95,6 +95,7 @@ fn every_default_and_every_example_is_right_by_itself() {
         Kind::Size { least, most } => value::size(text, least, most).map(drop),
         Kind::Count { least, most, word } => value::count(text, least, most, word).map(drop),
         Kind::Switch => value::switch(text).map(drop),
+        Kind::SwitchOr(word) => value::switch_or(text, word).map(drop),
         Kind::Text | Kind::Names => Ok(()),
     };
     for setting in SETTINGS {

