@@ -30,9 +30,10 @@
 //! bytes are in `frame`, `control` and `segment`.
 //!
 //! # Threads
-//! Callers hash a body, wait for a share of the queue, compress, encrypt and sum it, and hand it over. One
+//! Callers hash a body, wait for a share of the queue, compress (if need be), encrypt and sum it, and hand it over. One
 //! writer thread takes what waits, makes one vectored write and one sync, moves the durable mark and
-//! answers (group commit): a lone body waits for nobody, many share a sync. Before a new segment
+//! answers (group commit): a lone body waits for nobody, many share a sync. Bodies that are durable are handed on
+//! in memory to the reader that lands them, as far as they fit (`handed`). Before a new segment
 //! gets its first body, the one before it is synced, and its own head and name are.
 //!
 //! # Recovery

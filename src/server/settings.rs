@@ -14,8 +14,8 @@ use crate::status::InForce;
 use crate::tls::TlsFiles;
 use crate::{http, lake, privacy, roll, table};
 
-/// The share of `memory` for bodies that go from the journal to the decoder in memory: a sixteenth.
-const HANDED_SHARE: u64 = 16;
+/// The share of `memory` for bodies that go from the journal to the decoder in memory: an eighth.
+const HANDED_SHARE: u64 = 8;
 
 /// Settings of a server: the options of its stations.
 #[derive(Clone, Debug)]

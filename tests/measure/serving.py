@@ -1,5 +1,5 @@
-"""Serve under load, all durable: what it takes in and what that costs, with the journal compressed and
-not, beside an import of the same sessions.
+"""Serve under load, all durable: what it takes in and what that costs, with the journal compressed as
+needed and always, beside an import of the same sessions.
 
     tests/run serving [--megabytes 2000] [--runs 3] [--connections 1 8 64 256]
 
@@ -21,6 +21,7 @@ from common import ROOT, children_cpu_s, measure, scratch
 
 SAID = re.compile(r"([\d.]+) MB/s, p50 ([\d.]+) (µs|ms|s) p99 ([\d.]+) (µs|ms|s)")
 MS = {"µs": 1e-3, "ms": 1.0, "s": 1e3}
+COMPRESSION = ("auto", "true")
 ROW = "{:<24}{:>12}{:>8}{:>10}{:>14}{:>10}{:>9}{:>9}{:>7}"
 
 
@@ -52,13 +53,13 @@ def serve(folder, name, flags, client):
     )
 
 
-def line(name, compressed, tries, base):
+def line(name, compression, tries, base):
     middle = [statistics.median(column) for column in zip(*tries, strict=True)]
     costs = [one[1] for one in tries]
     print(
         ROW.format(
             name,
-            "compressed" if compressed else "plain",
+            compression,
             f"{middle[0]:.0f}",
             f"{middle[1]:.2f}",
             f"{min(costs):.2f}-{max(costs):.2f}",
@@ -92,24 +93,24 @@ def main():
             lake = folder / f"import-{run}"
             imports.append(measure([options.binary, "import", source, "--lake", lake, "--quiet"], folder / "log"))
             for connections in options.connections:
-                for compressed in (False, True):
-                    flags = [f"--journal-compression={str(compressed).lower()}"]
+                for compression in COMPRESSION:
+                    flags = [f"--journal-compression={compression}"]
                     client = ["--connections", connections, *size]
-                    found = serve(folder, f"serve-{run}-{connections}-{compressed}", flags, client)
-                    tries.setdefault((connections, compressed), []).append(found)
+                    found = serve(folder, f"serve-{run}-{connections}-{compression}", flags, client)
+                    tries.setdefault((connections, compression), []).append(found)
         costs = [one.cpu_s / whole * 1000 for one in imports]
         base = statistics.median(costs)
         print(f"{whole:.0f} MB, medians of {options.runs}")
         print(ROW.format("", "journal", "MB/s", "CPU s/GB", "from-to", "of import", "p50 ms", "p99 ms", "MiB"))
         print(ROW.format("import", "", "", f"{base:.2f}", f"{min(costs):.2f}-{max(costs):.2f}", "1.00", "", "", ""))
         rates = {key: line(f"{key[0]} connections", key[1], found, base) for key, found in tries.items()}
-        for compressed in (False, True):
-            flags = [f"--journal-compression={str(compressed).lower()}"]
-            half = max(rate for (_, packed), rate in rates.items() if packed == compressed) / 2
+        for compression in COMPRESSION:
+            flags = [f"--journal-compression={compression}"]
+            half = max(rate for (_, packed), rate in rates.items() if packed == compression) / 2
             client = ["--connections", 8, "--rate", f"{half:.0f}MB/s", *size]
-            line(f"at {half:.0f} MB/s", compressed, [serve(folder, f"half-{compressed}", flags, client)], base)
+            line(f"at {half:.0f} MB/s", compression, [serve(folder, f"half-{compression}", flags, client)], base)
             lone = ["--connections", 1, "--sessions", 2000, "--rate", "200/s", "--flush", "1ms"]
-            line("a session at a time", compressed, [serve(folder, f"lone-{compressed}", flags, lone)], base)
+            line("a session at a time", compression, [serve(folder, f"lone-{compression}", flags, lone)], base)
 
 
 if __name__ == "__main__":

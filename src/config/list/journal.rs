@@ -68,10 +68,11 @@ pub(crate) const JOURNAL_COMPRESSION: Setting = Setting {
     example: "true",
     commands: SERVE,
     heading: JOURNAL,
-    help: "Compress bodies of 4 KiB to 8 MiB in the journal (zstd): always, never, or as needed.",
-    more: "Sessions take an eighth of the space, and a third more of the processor. With auto, they \
-           are compressed while the disk does not keep up, or more than an eighth of journal_quota \
-           has not landed. Bodies are compressed before they are encrypted.",
+    help: "Compress bodies of 4 KiB to 8 MiB in the journal (zstd): always, never, or with auto as \
+           needed.",
+    more: "Sessions take an eighth of the space then, and a quarter more of the processor. They need \
+           it while the disk does not keep up, or while more than an eighth of journal_quota has not \
+           landed. Bodies are compressed before they are encrypted.",
 };
 
 /// The setting `disk_reserve`.

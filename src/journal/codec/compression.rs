@@ -1,8 +1,8 @@
 //! Compression of bodies.
 //!
-//! A body of sessions becomes an eighth of itself in half a millisecond. To write the rest of it and
-//! have the system bring it to the disk takes longer, even where the disk is fast: docs/performance.md
-//! has the figures. And a journal that fills because nothing lands holds a longer outage.
+//! A body of sessions becomes an eighth of itself in half a millisecond. To write the rest of it takes longer
+//! on a slow disk, and less of the processor on a fast one: docs/performance.md has the figures. And a
+//! journal that fills because nothing lands holds a longer outage.
 //!
 //! A compressed body is a Zstandard frame without a checksum (the journal's frame has one).
 

@@ -127,3 +127,62 @@ fn a_body_that_does_not_decompress_is_damage_and_no_other_body() {
     assert!(error.to_string().contains("cannot be decompressed"), "{error}");
     assert_eq!(reader.position(), Seq(1));
 }
+
+/// Appends a body of sessions, and tells whether it was written compressed.
+fn is_compressed(bench: &Bench, journal: &Journal, number: usize) -> bool {
+    let before = journal.status().backlog_bytes;
+    bench.append(journal, sessions(number, 10_000));
+    journal.status().backlog_bytes - before < 5_000
+}
+
+#[test]
+fn as_needed_bodies_are_compressed_while_much_has_not_landed() {
+    let bench = Bench::with(|options| {
+        options.compress_from_bytes = Some(0);
+        options.compress_always = false;
+        options.segment_bytes = 20_000;
+        options.quota_bytes = 1 << 20;
+    });
+    let (journal, _) = bench.open();
+    let plain = (1..=200).take_while(|number| !is_compressed(&bench, &journal, *number)).count();
+    // An eighth of the quota.
+    assert!((11..=15).contains(&plain), "{plain}");
+    assert!(is_compressed(&bench, &journal, 300));
+    let last = journal.status().last_seq;
+    journal.seal(&seal(1, 1, last.0)).expect("sealed");
+    journal.committed(Roll(1)).expect("committed");
+    assert!(!is_compressed(&bench, &journal, 400));
+    assert_eq!(read_from(&journal, last.0 + 1)[0].bytes, sessions(400, 10_000));
+}
+
+#[test]
+fn as_needed_bodies_are_compressed_while_the_disk_does_not_keep_up() {
+    let bench = Bench::with(|options| {
+        options.compress_from_bytes = Some(0);
+        options.compress_always = false;
+        options.queue_bytes = 200_000;
+    });
+    let (journal, _) = bench.open();
+    let before = journal.status().backlog_bytes;
+    let held = bench.disk.hold_syncs();
+    std::thread::scope(|scope| {
+        let (disk, journal) = (&bench.disk, &journal);
+        let begun = disk.syncs_begun();
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let all = scope.spawn(move || {
+            let append = |number| journal.append(body(sessions(number, 10_000)));
+            let all = (1..=10).map(append);
+            runtime.block_on(futures::future::join_all(all))
+        });
+        disk.await_sync(begun);
+        drop(held);
+        for outcome in all.join().expect("no panic") {
+            outcome.expect("taken");
+        }
+    });
+    // Those that fill a quarter of the queue are not, the others are.
+    let took = journal.status().backlog_bytes - before;
+    assert!((41_000..62_000).contains(&took), "{took}");
+    // Nobody waits any more.
+    assert!(!is_compressed(&bench, &journal, 20));
+}
