@@ -165,7 +165,7 @@ impl BodyBudget {
             total_blocks: AtomicU32::new(u32::try_from(blocks).unwrap_or(u32::MAX)),
             small: None,
             waiting: AtomicUsize::new(0),
-            buffers: Arc::default(),
+            buffers: Arc::new(BodyBuffers::new(bytes)),
             timeouts,
         }
     }

@@ -13,21 +13,23 @@ use parking_lot::Mutex;
 const LEAST_BYTES: usize = 64 << 10;
 /// The greatest capacity of one. Bulks of the exporter are below it.
 const MOST_BYTES: usize = 2 << 20;
-/// Most bytes of buffers that wait to be used.
-const MOST_IDLE_BYTES: usize = 8 << 20;
+/// Most bytes of buffers that wait to be used, and their share of the memory for bodies, if that is less.
+const MOST_IDLE_BYTES: usize = 32 << 20;
+const IDLE_SHARE: u64 = 8;
 /// Capacities are multiples of this, so that bodies of nearly the same length can use one another's.
 const STEP_BYTES: usize = 128 << 10;
 
 /// Buffers that wait to be used, the one that was used last at the end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct BodyBuffers {
     idle: Mutex<Idle>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Idle {
     buffers: Vec<Vec<u8>>,
     bytes: usize,
+    most_bytes: usize,
 }
 
 /// A buffer of one body. Goes back when it is dropped.
@@ -38,6 +40,13 @@ pub(super) struct BodyBuffer {
 }
 
 impl BodyBuffers {
+    /// Creates the buffers of bodies that have `memory_bytes` in all.
+    pub(super) fn new(memory_bytes: u64) -> BodyBuffers {
+        let share = usize::try_from(memory_bytes / IDLE_SHARE).unwrap_or(usize::MAX);
+        let most_bytes = share.min(MOST_IDLE_BYTES);
+        BodyBuffers { idle: Mutex::new(Idle { buffers: Vec::new(), bytes: 0, most_bytes }) }
+    }
+
     /// Returns an empty buffer for a body of `len` bytes, of no more than twice the capacity unless that is
     /// small.
     pub(super) fn take(self: &Arc<Self>, len: usize) -> BodyBuffer {
@@ -62,7 +71,7 @@ impl Idle {
     fn put(&mut self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
         if (LEAST_BYTES..=MOST_BYTES).contains(&capacity)
-            && self.bytes + capacity <= MOST_IDLE_BYTES
+            && self.bytes + capacity <= self.most_bytes
         {
             buffer.clear();
             self.bytes += capacity;
@@ -107,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again_when_nobody_holds_its_body_any_more() {
-        let buffers = Arc::new(BodyBuffers::default());
+        let buffers = Arc::new(BodyBuffers::new(1 << 30));
         let first = filled(&buffers, 896_000);
         let at = first.as_ptr();
         let line = first.slice(..10);
@@ -125,7 +134,7 @@ mod tests {
 
     #[test]
     fn no_body_has_far_more_than_it_needs_and_little_waits() {
-        let buffers = Arc::new(BodyBuffers::default());
+        let buffers = Arc::new(BodyBuffers::new(1 << 30));
         drop(filled(&buffers, 1 << 20));
         for len in [10, 100_000, 300_000] {
             let buffer = buffers.take(len);
@@ -138,8 +147,12 @@ mod tests {
         assert_eq!(idle.bytes, idle.buffers.iter().map(Vec::capacity).sum::<usize>());
         drop(idle);
         // Neither the smallest nor the largest are kept.
-        let other = Arc::new(BodyBuffers::default());
+        let other = Arc::new(BodyBuffers::new(1 << 30));
         drop((filled(&other, 1_000), filled(&other, 3 << 20)));
         assert_eq!(other.idle.lock().bytes, 0);
+        // Little memory has few.
+        let few = Arc::new(BodyBuffers::new(16 << 20));
+        drop([(); 8].map(|()| filled(&few, 896_000)));
+        assert_eq!(few.idle.lock().buffers.len(), 2);
     }
 }

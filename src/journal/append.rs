@@ -105,7 +105,14 @@ impl Journal {
         };
         let Prepared { body, hand_on, guard } = prepared.ok_or(too_large)?;
         let (answer, outcome) = oneshot::channel();
-        let request = BodyRequest::new(body, hand_on, guard, answer, permit, Arc::clone(shared));
+        let request = BodyRequest::new(
+            body,
+            hand_on.map(Box::new),
+            guard,
+            answer,
+            permit,
+            Arc::clone(shared),
+        );
         match self.hand_over(request, key) {
             Lookup::Unknown => outcome.await.unwrap_or_else(|_| Err(self.gone())),
             known => self.known(known).await.unwrap_or_else(|| Err(self.gone())),

@@ -52,7 +52,7 @@ pub struct Options {
     /// Bodies of so many bytes, and of 8 MiB at most, are written compressed if that makes them
     /// smaller; `None`: none are.
     pub compress_from_bytes: Option<usize>,
-    /// Compress them always, and not only while the queue is a quarter full or more than an eighth of the quota
+    /// Compress them always, and not only while the queue is half full or more than an eighth of the quota
     /// is not committed.
     pub compress_always: bool,
     /// Decrypts bodies that are encrypted, and encrypts new ones if `encrypt` is set.

@@ -31,7 +31,7 @@ pub(crate) struct BodyRequest {
     answer: Option<oneshot::Sender<Outcome>>,
     pub(crate) key: Option<RetryKey>,
     /// The body as it came, if it is handed on once it is durable.
-    pub(crate) hand_on: Option<ToHandOn>,
+    pub(crate) hand_on: Option<Box<ToHandOn>>,
     /// Counts the memory of the body, if nothing else does.
     _guard: Option<MemoryGuard>,
     /// Its share of the queue.
@@ -42,7 +42,7 @@ pub(crate) struct BodyRequest {
 impl BodyRequest {
     pub(crate) fn new(
         body: PreparedBody,
-        hand_on: Option<ToHandOn>,
+        hand_on: Option<Box<ToHandOn>>,
         guard: Option<MemoryGuard>,
         answer: oneshot::Sender<Outcome>,
         permit: OwnedSemaphorePermit,

@@ -141,7 +141,7 @@ impl Shared {
         let free_kib = self.queue_permits.available_permits();
         let queue_kib = options.queue_kib() as usize;
         options.compress_always
-            || free_kib < queue_kib - queue_kib / 4
+            || free_kib < queue_kib / 2
             || self.has_many_pending.load(Ordering::Relaxed)
     }
 

@@ -316,7 +316,7 @@ impl Writer {
         let first_seq = self.active.first_seq;
         let bodies = group.bodies.iter_mut().filter_map(|(seq, offset, request)| {
             let end = FrameEnd { first_seq, offset: *offset };
-            Some((*seq, end, request.hand_on.take()?))
+            Some((*seq, end, *request.hand_on.take()?))
         });
         self.shared.handed.add(bodies);
     }
