@@ -1,6 +1,5 @@
 //! Appending a body, from the caller's thread to the writer's queue.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -8,7 +7,7 @@ use tokio::sync::oneshot;
 use super::codec::Encoding;
 use super::codec::encryption::FORMAT_2_OVERHEAD_BYTES;
 use super::frame::{MAX_TABLE_BYTES, PreparedBody, RetryKey};
-use super::handed::ToHandOn;
+use super::handed::{MemoryGuard, ToHandOn};
 use super::request::{BodyRequest, Request};
 use super::retry_window::Lookup;
 use super::state::{self, Shared};
@@ -18,10 +17,6 @@ use crate::record::{Micros, Seq};
 /// A longer body is encrypted on a thread for blocking work, since it would keep others waiting
 /// for milliseconds.
 const INLINE_BYTES: usize = 1 << 20;
-
-/// Whatever counts the memory of a body. It is dropped when the journal keeps no more of the body, or
-/// counts it itself.
-pub type MemoryGuard = Arc<dyn Any + Send + Sync>;
 
 impl Journal {
     /// Records a body. Returns when it is durable, or when it is known to be a retry of one that is.

@@ -10,6 +10,7 @@
 //! The writer puts a body here once its group is synced and before the durable mark moves; a group that
 //! fails puts none. What is here is a copy: whoever drops it loses nothing but time.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,10 @@ use parking_lot::Mutex;
 
 use super::NewBody;
 use crate::record::{Body, Micros, Seq};
+
+/// Whatever counts the memory of a body. It is dropped when the journal keeps no more of the body, or
+/// counts it itself.
+pub type MemoryGuard = Arc<dyn Any + Send + Sync>;
 
 /// Approximate bytes of memory that a body takes besides its own.
 const BODY_BYTES: u64 = 256;

@@ -74,6 +74,7 @@ mod options;
 mod progress;
 mod quota;
 mod reader;
+mod real_disk;
 mod recovery;
 mod release;
 mod request;
@@ -98,16 +99,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 
-pub use append::MemoryGuard;
 pub use codec::encryption::BodyCipher;
 pub use control::MAX_SETTINGS_BYTES;
 pub(crate) use directory::LOCK;
-pub use disk::{Disk, DiskDir, DiskFile, DiskLock, RealDisk};
+pub use disk::{Disk, DiskDir, DiskFile, DiskLock};
 pub(crate) use disk::{read_full_at, write_all_at};
 pub use error::{AppendError, JournalError};
+pub use handed::MemoryGuard;
 pub use options::{NewQuota, Options, quota_for_body};
 pub use progress::ReplayProgress;
 pub use reader::{Next, Reader};
+pub use real_disk::RealDisk;
 pub use rescue::{Rescued, rescue};
 
 use crate::clock::Clock;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::append::MemoryGuard;
 use super::frame::{PreparedBody, RetryKey};
-use super::handed::ToHandOn;
+use super::handed::{MemoryGuard, ToHandOn};
 use super::retry_window::Outcome;
 use super::state::{Shared, WRITER_GONE};
 use super::{AppendError, JournalError, Receipt, Seal};

@@ -4,6 +4,7 @@ mod append;
 mod bit_flips;
 mod compressed;
 mod crash;
+mod direct;
 mod directory;
 mod encrypted;
 pub(crate) mod fake;
