@@ -3,7 +3,8 @@
 //! `cargo bench --bench decode [-- MB [OUT]]` makes about MB (100) megabytes of sessions of the
 //! current format, some 16 kB and 12 user actions each, in bodies of the exporter's size, and
 //! prints the median of five runs for batches of several sizes. With OUT it writes the documents
-//! to that file and stops.
+//! to that file and stops. `-- FILE…` decodes the sessions of these files instead, four bodies a
+//! batch, as the program does.
 
 #![allow(clippy::print_stdout, reason = "it prints its measurements")]
 
@@ -22,6 +23,11 @@ use sessionlake::table::Revision;
 
 fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let files: Vec<String> =
+        std::env::args().skip(1).filter(|name| std::path::Path::new(name).is_file()).collect();
+    if !files.is_empty() {
+        return files.iter().try_for_each(|file| of_file(file));
+    }
     let megabytes = arguments.next().map_or(Ok(100), |text| text.parse())?;
     let bodies = bodies(megabytes * 1_000_000);
     if let Some(out) = arguments.next() {
@@ -62,6 +68,17 @@ fn main() -> Outcome<()> {
             parquet_bytes as f64 / 1e6
         );
     }
+    Ok(())
+}
+
+/// Measures the sessions of a file.
+fn of_file(file: &str) -> Outcome<()> {
+    let bodies = common::bodies_of(file)?;
+    let schema = TableSchema::builtin("user_sessions").ok_or("no such schema")?;
+    let mut decoder = Decoder::new(schema, Arc::from("bench"));
+    let (seconds, rows) = median(|| decode(&mut decoder, &bodies, 4, |_| Ok(())))?;
+    let total: usize = bodies.iter().map(|body| body.bytes.len()).sum();
+    println!("decode, {file}: {:7.1} MB/s ({rows} rows)", total as f64 / seconds / 1e6);
     Ok(())
 }
 

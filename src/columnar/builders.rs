@@ -242,6 +242,12 @@ impl StringBuilder {
 }
 
 impl<R> ListBuilder<R> {
+    /// Returns the number of closed rows.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
     /// Opens row `row` for elements; the rows that are missing before it become null.
     #[inline]
     pub(crate) fn open(&mut self, row: usize) {

@@ -10,7 +10,7 @@
 use std::io::Write;
 use std::ops::Range;
 
-use super::cost;
+use super::{cost, scan};
 
 /// The key of the `_id` that an action gave its document. It is no pointer, since it has no slash.
 pub(super) const ACTION_ID: &str = "_id";
@@ -94,15 +94,22 @@ struct ExtraEntry {
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     entries: Vec<ExtraEntry>,
-    /// The pointers, as they stand in a JSON string.
+    /// The pointers, each as `"pointer":`.
     pointers: Vec<u8>,
+    /// The bytes of the pointers alone.
+    pointer_bytes: usize,
 }
+
+/// The beginning, in [`Extra`], of the pointers of one record's members, once there is one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Prefix(Option<Range<usize>>);
 
 impl Extra {
     /// Forgets all entries.
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.pointers.clear();
+        self.pointer_bytes = 0;
     }
 
     /// Returns the number of entries, live or not.
@@ -113,7 +120,7 @@ impl Extra {
     /// Returns the bytes that the entries and their pointers take, now and in the row.
     #[inline]
     pub(super) fn cost(&self) -> usize {
-        self.entries.len() * cost::EXTRA_ENTRY_BYTES + self.pointers.len() * 2
+        self.entries.len() * cost::EXTRA_ENTRY_BYTES + self.pointer_bytes * 2
     }
 
     /// Appends the value at `value` of the body, which stands at `last` below `path`.
@@ -122,12 +129,40 @@ impl Extra {
         self.entries.push(ExtraEntry { pointer, value, live: true, repeats: None });
     }
 
+    /// Appends the value at `value` of the body `src`, whose name is at `key` of it, without escapes,
+    /// in the record at `path`. `prefix` is that of the record.
+    pub(super) fn push_member(
+        &mut self,
+        path: &Path<'_>,
+        prefix: &mut Prefix,
+        src: &[u8],
+        key: Range<usize>,
+        value: Range<usize>,
+    ) {
+        let start = self.open();
+        match &prefix.0 {
+            Some(known) => self.pointers.extend_from_within(known.clone()),
+            None => {
+                path.write(&mut self.pointers);
+                prefix.0 = Some(start + 1..self.pointers.len());
+            }
+        }
+        if scan::holds(src, key.clone(), b'~', b'/') {
+            write_key(src.get(key).unwrap_or_default(), &mut self.pointers);
+        } else {
+            self.pointers.push(b'/');
+            scan::append_text(src, key, &mut self.pointers);
+        }
+        let pointer = self.close(start);
+        self.entries.push(ExtraEntry { pointer, value, live: true, repeats: None });
+    }
+
     /// Appends the value at `value` of the body, which is no member of the document, under a name
     /// that is no pointer.
     pub(super) fn push_named(&mut self, name: &str, value: Range<usize>) {
-        let start = self.pointers.len();
+        let start = self.open();
         self.pointers.extend_from_slice(name.as_bytes());
-        let pointer = start..self.pointers.len();
+        let pointer = self.close(start);
         self.entries.push(ExtraEntry { pointer, value, live: true, repeats: None });
     }
 
@@ -176,15 +211,30 @@ impl Extra {
         }
     }
 
+    /// Begins a pointer; returns its start.
+    #[inline]
+    fn open(&mut self) -> usize {
+        self.pointers.push(b'"');
+        self.pointers.len() - 1
+    }
+
+    /// Ends the pointer that begins at `start`.
+    #[inline]
+    fn close(&mut self, start: usize) -> Range<usize> {
+        self.pointer_bytes += self.pointers.len() - start - 1;
+        self.pointers.extend_from_slice(b"\":");
+        start..self.pointers.len()
+    }
+
     fn pointer(&mut self, path: &Path<'_>, last: LastStep<'_>) -> Range<usize> {
-        let start = self.pointers.len();
+        let start = self.open();
         path.write(&mut self.pointers);
         match last {
             LastStep::Key(key) => write_key(key, &mut self.pointers),
             LastStep::Field(pointer) => self.pointers.extend_from_slice(&pointer.0),
             LastStep::Index(index) => write_index(index, &mut self.pointers),
         }
-        start..self.pointers.len()
+        self.close(start)
     }
 
     /// Appends the JSON object to `out` and returns true, if there is a live entry. `src` is the
@@ -192,10 +242,9 @@ impl Extra {
     pub(super) fn write(&self, src: &[u8], out: &mut Vec<u8>) -> bool {
         let mut before = b'{';
         for entry in self.entries.iter().filter(|entry| entry.live) {
-            out.extend([before, b'"']);
-            out.extend_from_slice(self.pointers.get(entry.pointer.clone()).unwrap_or_default());
-            out.extend(b"\":");
-            out.extend_from_slice(src.get(entry.value.clone()).unwrap_or_default());
+            out.push(before);
+            scan::append_text(&self.pointers, entry.pointer.clone(), out);
+            scan::append_text(src, entry.value.clone(), out);
             before = b',';
         }
         if before == b',' {

@@ -10,7 +10,7 @@
 //! it; a null is as good as missing.
 
 use super::cost;
-use super::extra::{LastStep, PathStep};
+use super::extra::{self, LastStep, PathStep};
 use super::parser::{Parsed, Parser};
 use super::plan::{Beyond, Column, FieldNames, Group, GroupState, Prefix};
 use super::reading::{Key, Reading};
@@ -90,7 +90,7 @@ impl Parser<'_> {
         self.scratch.key = escaped;
         match taken? {
             Some(end) => Ok(end),
-            None => self.unknown(key, key_at, at, record.path),
+            None => self.unknown(key, key_at, at, record.path, &mut extra::Prefix::default()),
         }
     }
 

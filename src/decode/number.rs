@@ -27,7 +27,15 @@ const POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-const POWERS_OF_TEN: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+const POWERS_OF_TEN: [u64; 16] = {
+    let mut powers = [1; 16];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 /// Returns the integer at `at` and the position after it, in the common case: at most 15 digits, no
 /// fraction or exponent, and at least 16 bytes of `src` from the first digit on. `None` decides
@@ -43,18 +51,89 @@ pub(super) fn short_long(src: &[u8], at: usize) -> Option<(i64, usize)> {
     let (mut value, mut digits) = leading_digits(word(low));
     if digits == 8 {
         let (more, count) = leading_digits(word(high));
-        value = value * POWERS_OF_TEN.get(count)? + more;
+        if count == 8 {
+            return None;
+        }
+        value = value * POWERS_OF_TEN[count] + more;
         digits += count;
     }
     if digits == 0 || (window[0] == b'0' && digits > 1) {
         return None;
     }
-    // Not reached for 16 digits: eight more than eight have no power in the table.
     if matches!(window[digits], b'.' | b'e' | b'E') {
         return None;
     }
     let value = value.cast_signed();
     Some((if negative { -value } else { value }, first + digits))
+}
+
+/// Returns the double at `at` and the position after it, in the common case: at most seven digits
+/// before the point and fifteen behind it, no exponent, a value that one division gives exactly, and at
+/// least 24 bytes of `src` from the first digit on. `None` decides nothing.
+#[inline(always)]
+pub(super) fn short_double(src: &[u8], at: usize) -> Option<(f64, usize)> {
+    let negative = *src.get(at)? == b'-';
+    let first = at + usize::from(negative);
+    let window = src.get(first..)?.first_chunk::<24>()?;
+    let (mut value, whole) = leading_digits(word(window));
+    // Seven at most, so that what follows them is in the window.
+    if whole == 0 || whole == 8 || (window[0] == b'0' && whole > 1) {
+        return None;
+    }
+    let mut end = whole;
+    let mut power = 1.0;
+    if window[whole] == b'.' {
+        let fraction = window.get(whole + 1..)?;
+        let (mut digits, mut places) = leading_digits(word(fraction));
+        if places == 8 {
+            let (more, count) = leading_digits(word(fraction.get(8..)?));
+            if count == 8 {
+                return None;
+            }
+            digits = digits * POWERS_OF_TEN[count] + more;
+            places += count;
+        }
+        // Eighteen digits are within 64 bits.
+        if places == 0 || whole + places > 18 {
+            return None;
+        }
+        let places_power = POWERS_OF_TEN.get(places).copied()?;
+        value = value * places_power + digits;
+        if value > EXACT {
+            return None;
+        }
+        power = places_power as f64;
+        end += 1 + places;
+    }
+    if matches!(window.get(end), None | Some(b'e' | b'E')) {
+        return None;
+    }
+    // Both sides are exact, so that the one operation rounds once, and rightly.
+    let size = value as f64 / power;
+    Some((if negative { -size } else { size }, first + end))
+}
+
+/// Returns the position after the number at `at`, in the common case: at most fifteen digits on either
+/// side of the point, no exponent, and sixteen bytes of `src` from the beginning of either on. `None`
+/// decides nothing.
+#[inline]
+pub(super) fn short_end(src: &[u8], at: usize) -> Option<usize> {
+    let digits = |first: usize| {
+        let window = src.get(first..)?.first_chunk::<16>()?;
+        let (low, high) = window.split_at(8);
+        let mut count = count_of_digits(word(low));
+        if count == 8 {
+            count += count_of_digits(word(high));
+        }
+        let after = window.get(count)?;
+        (count > 0).then_some((first + count, window[0] == b'0' && count > 1, *after))
+    };
+    let first = at + usize::from(*src.get(at)? == b'-');
+    let (mut end, zero, mut after) = digits(first)?;
+    if after == b'.' {
+        (end, _, after) = digits(end + 1)?;
+    }
+    (!zero && !matches!(after, b'e' | b'E')).then_some(end)
 }
 
 fn word(bytes: &[u8]) -> u64 {
@@ -66,9 +145,7 @@ fn word(bytes: &[u8]) -> u64 {
 #[inline]
 fn leading_digits(word: u64) -> (u64, usize) {
     let digits = word ^ 0x3030_3030_3030_3030;
-    // A byte above 9 carries into its high bit; only the lowest one found is sure.
-    let others = (digits | digits.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080;
-    let count = others.trailing_zeros() as usize / 8;
+    let count = count_of_digits(word);
     if count == 0 {
         return (0, 0);
     }
@@ -78,6 +155,15 @@ fn leading_digits(word: u64) -> (u64, usize) {
     let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
     let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
     (low.wrapping_add(high) >> 32, count)
+}
+
+/// Returns the number of decimal digits that `word` begins with, its lowest byte first.
+#[inline]
+fn count_of_digits(word: u64) -> usize {
+    let digits = word ^ 0x3030_3030_3030_3030;
+    // A byte above 9 carries into its high bit; only the lowest one found is sure.
+    let others = (digits | digits.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080;
+    others.trailing_zeros() as usize / 8
 }
 
 impl<'a> Token<'a> {

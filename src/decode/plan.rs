@@ -1,7 +1,7 @@
 //! A schema compiled for reading: the names of each record, with two ways to find one.
 //!
 //! The fast way is a guess: for each name, the name that followed it in the document before,
-//! compared as `"name"` against the bytes in one step. The other is a small hash table. Aliases are
+//! compared as `"name":` against the bytes in one step. The other is a small hash table. Aliases are
 //! names like others; they lead to the same column.
 //!
 //! A name may also be that of a [`Group`], an object that has no column of its own: its members are
@@ -10,8 +10,8 @@
 use std::sync::Arc;
 
 use super::extra::Pointer;
+use super::guess::{Guess, Strangers};
 use super::keys::Keys;
-use super::scan;
 use crate::columnar::builders::{ColumnBuilder, StructBuilder};
 use crate::schema::Field;
 
@@ -27,6 +27,8 @@ pub(super) struct FieldIndex {
     pub(super) names: Arc<FieldNames>,
     /// For each name, the one that followed it in the record before; last, the one that came first.
     pub(super) guesses: Vec<u16>,
+    /// Names that are none of the record's.
+    pub(super) strangers: Strangers,
     /// Groups and maps by prefix, which few records have; boxed, so that other records stay small.
     pub(super) beyond: Option<Box<Beyond>>,
 }
@@ -154,6 +156,7 @@ impl FieldIndex {
         let names = FieldNames::new(names, Arc::clone(record));
         FieldIndex {
             guesses: names.first_guesses(),
+            strangers: Strangers::new(names.start()),
             names: Arc::new(names),
             beyond: (!beyond.groups.is_empty()).then(|| Box::new(beyond)),
         }
@@ -190,9 +193,6 @@ struct RecordPointers {
     current: Vec<Pointer>,
 }
 
-/// The bytes of a quoted name that are compared in one step.
-const WINDOW: usize = 32;
-
 /// The field of a name that is a group's: no record has so many.
 const NO_FIELD: usize = usize::MAX;
 
@@ -200,6 +200,8 @@ const NO_FIELD: usize = usize::MAX;
 #[derive(Debug)]
 pub(super) struct FieldNames {
     names: Vec<Name>,
+    /// One for each name.
+    guesses: Vec<Guess>,
     /// Numbers of names by [`hash`], with open addressing; [`EMPTY`] in free slots. Its length is a
     /// power of two, and at most half of it is used.
     table: Vec<u16>,
@@ -221,11 +223,6 @@ pub(super) struct Name {
     pub(super) alias: bool,
     /// Its number among the names of the record.
     pub(super) number: usize,
-    /// `"name"`, as far as the window holds it.
-    window: [u8; WINDOW],
-    mask: u32,
-    /// The bytes beyond the window.
-    rest: Box<[u8]>,
 }
 
 const EMPTY: u16 = u16::MAX;
@@ -236,7 +233,12 @@ impl FieldNames {
     fn new(mut names: Vec<Name>, record: Arc<RecordPointers>) -> FieldNames {
         names.truncate(usize::from(EMPTY));
         let table = vec![EMPTY; (names.len() * 2).next_power_of_two()];
-        let mut scope = FieldNames { table, names, record };
+        let guess = |name: &Name| {
+            let column = (!name.alias && name.field != NO_FIELD).then_some(name.field);
+            Guess::new(&name.text, column)
+        };
+        let guesses = names.iter().map(guess).collect();
+        let mut scope = FieldNames { names, guesses, table, record };
         for id in 0..scope.names.len() {
             let text = scope.names[id].text.clone();
             // The first of equal names keeps the place: a current name before any alias.
@@ -277,11 +279,26 @@ impl FieldNames {
         self.names.get(usize::from(id))
     }
 
+    /// Returns the guess of the name with this number, and the position after the name and its colon,
+    /// if `src` has both at `at`. Near the end of `src` it may return `None` all the same.
+    #[inline(always)]
+    pub(super) fn guess(&self, id: u16, src: &[u8], at: usize) -> Option<(&Guess, usize)> {
+        let guess = self.guesses.get(usize::from(id))?;
+        Some((guess, guess.after(src, at)?))
+    }
+
     /// Returns the number of the name `text`.
     pub(super) fn find(&self, text: &[u8]) -> Option<u16> {
-        self.probe(text).map(|slot| self.table[slot]).take_while(|id| *id != EMPTY).find(|id| {
-            self.names.get(usize::from(*id)).is_some_and(|name| name.text.as_bytes() == text)
-        })
+        let mask = self.table.len() - 1;
+        let mut slot = hash(text) as usize & mask;
+        // Half of the slots are free.
+        loop {
+            let id = *self.table.get(slot).filter(|id| **id != EMPTY)?;
+            if self.names.get(usize::from(id))?.text.as_bytes() == text {
+                return Some(id);
+            }
+            slot = (slot + 1) & mask;
+        }
     }
 
     fn probe(&self, text: &[u8]) -> impl Iterator<Item = usize> {
@@ -304,39 +321,7 @@ fn hash(text: &[u8]) -> u64 {
 
 impl Name {
     fn new(text: &str, field: usize, pointer: Pointer) -> Name {
-        let quoted = format!("\"{text}\"").into_bytes();
-        let in_window = quoted.len().min(WINDOW);
-        let mut window = [0; WINDOW];
-        window[..in_window].copy_from_slice(&quoted[..in_window]);
-        if text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
-            // Never as it is in JSON: leave it to the table. No document has a zero here.
-            window[0] = 0;
-        }
-        Name {
-            text: text.into(),
-            pointer,
-            field,
-            group: usize::MAX,
-            alias: false,
-            number: 0,
-            window,
-            mask: u32::MAX >> (WINDOW - in_window),
-            rest: quoted[in_window..].into(),
-        }
-    }
-
-    /// Returns the position after `"name"`, if `src` has it at `at`. Near the end of `src` it may
-    /// return `None` all the same.
-    #[inline]
-    pub(super) fn guess(&self, src: &[u8], at: usize) -> Option<usize> {
-        let (window, rest) = src.get(at..)?.split_first_chunk::<WINDOW>()?;
-        if !scan::matches(window, &self.window, self.mask) {
-            return None;
-        }
-        if self.rest.is_empty() {
-            return Some(at + (u32::BITS - self.mask.leading_zeros()) as usize);
-        }
-        rest.starts_with(&self.rest).then(|| at + WINDOW + self.rest.len())
+        Name { text: text.into(), pointer, field, group: usize::MAX, alias: false, number: 0 }
     }
 }
 
@@ -364,9 +349,12 @@ mod tests {
             let name = scope.name(id).unwrap();
             assert_eq!((name.field, name.alias), (i, false));
             let text = format!(",\"{}\":1{}", f.name, " ".repeat(40));
-            assert_eq!(name.guess(text.as_bytes(), 1), Some(f.name.len() + 3));
+            let guess = |text: &str| {
+                scope.guess(id, text.as_bytes(), 1).map(|(guess, after)| (guess.column(), after))
+            };
+            assert_eq!(guess(&text), Some((i, f.name.len() + 4)));
             let text = format!(",\"{}y\":1{}", f.name, " ".repeat(40));
-            assert_eq!(name.guess(text.as_bytes(), 1), None);
+            assert_eq!(guess(&text), None);
         }
         let older = scope.name(scope.find(b"older").unwrap()).unwrap();
         assert_eq!((older.field, older.alias), (300, true));

@@ -5,9 +5,10 @@
 //! Records and values ([`Parser::value`]) call each other, as JSON has one within the other.
 
 use super::conflicts::Conflict;
-use super::extra::{LastStep, Path, PathStep};
-use super::parser::{Parsed, Parser, Scratch};
+use super::extra::{LastStep, Path, PathStep, Prefix};
+use super::parser::{MAX_DEPTH, Parsed, Parser, Scratch};
 use super::plan::{Column, FieldIndex, FieldNames, RecordBuilder};
+use super::quick;
 use super::reading::{Key, Reading};
 use super::reject::Defect;
 use super::scan;
@@ -69,9 +70,12 @@ impl Parser<'_> {
         record: Reading<'_>,
     ) -> Parsed<usize> {
         let Reading { row, path, first_aliased } = record;
-        let FieldIndex { names, guesses, beyond } = index;
+        let FieldIndex { names, guesses, strangers, beyond } = index;
         let names: &FieldNames = names;
-        let mut before = names.start();
+        let (src, may_descend) = (self.src, self.depth < MAX_DEPTH);
+        let byte = |at: usize| src.get(at).copied().unwrap_or(0);
+        let mut prefix = Prefix::default();
+        let (mut before, mut since) = (names.start(), 0);
         let mut at = at + 1;
         if self.byte(at) != b'"' {
             at = self.blank(at);
@@ -79,38 +83,57 @@ impl Parser<'_> {
                 return Ok(at + 1);
             }
         }
-        loop {
-            if self.byte(at) == b' ' {
-                at += 1;
-            }
+        'members: loop {
             let guess = guesses.get(before).copied().unwrap_or(0);
-            let hit = names.name(guess).and_then(|name| Some((name, name.guess(self.src, at)?)));
-            let known = match hit {
-                Some((name, after)) if self.byte(after) == b':' => {
-                    before = usize::from(guess);
-                    at = after + 1;
-                    Some((guess, name))
+            let known = 'known: {
+                let (mut hit, mut key_at) = (names.guess(guess, src, at), at);
+                if hit.is_none() && byte(at) != b'"' {
+                    key_at += usize::from(byte(at) == b' ');
+                    hit = names.guess(guess, src, self.blank(key_at));
                 }
-                _ => {
-                    let (key, after) = self.key(names, at)?;
-                    match key {
-                        Key::Known(id) => {
-                            if let Some(guess) = guesses.get_mut(before) {
-                                *guess = id;
+                if let Some((guessed, after)) = hit {
+                    (before, since) = (usize::from(guess), 0);
+                    at = after + usize::from(byte(after) == b' ');
+                    if let Some(column) = columns.get_mut(guessed.column())
+                        && let Some(end) =
+                            quick::value(src, &self.times_ms, may_descend, column, row, at)
+                    {
+                        if byte(end) == b',' {
+                            at = end + 1;
+                            continue 'members;
+                        }
+                        at = end;
+                        break 'known None;
+                    }
+                    break 'known names.name(guess).map(|name| (guess, name));
+                }
+                let slot = strangers.slot(before, since);
+                let (key, after) = match strangers.after(slot, src, key_at) {
+                    Some(after) => (Key::Plain(key_at + 1..after - 2), after),
+                    None => self.key(names, key_at)?,
+                };
+                match key {
+                    Key::Known(id) => {
+                        if let Some(guess) = guesses.get_mut(before) {
+                            *guess = id;
+                        }
+                        (before, since) = (usize::from(id), 0);
+                        at = after;
+                        names.name(id).map(|name| (id, name))
+                    }
+                    unknown => {
+                        if matches!(&unknown, Key::Plain(name) if name.start == key_at + 1 && name.end + 2 == after)
+                        {
+                            strangers.remember(slot, src, key_at, after);
+                        }
+                        since += 1;
+                        at = match beyond {
+                            Some(beyond) if !beyond.prefixes.is_empty() => {
+                                self.beyond(unknown, key_at, after, beyond, columns, record)?
                             }
-                            before = usize::from(id);
-                            at = after;
-                            names.name(id).map(|name| (id, name))
-                        }
-                        unknown => {
-                            at = match beyond {
-                                Some(beyond) if !beyond.prefixes.is_empty() => {
-                                    self.beyond(unknown, at, after, beyond, columns, record)?
-                                }
-                                _ => self.unknown(unknown, at, after, own)?,
-                            };
-                            None
-                        }
+                            _ => self.unknown(unknown, key_at, after, own, &mut prefix)?,
+                        };
+                        None
                     }
                 }
             };
@@ -178,18 +201,19 @@ impl Parser<'_> {
     }
 
     /// Reads the value of a field without a column into `_extra`; returns the position after it.
+    /// `prefix` is that of the record at `path`.
     pub(super) fn unknown(
         &mut self,
         key: Key,
         key_at: usize,
         at: usize,
         path: &Path<'_>,
+        prefix: &mut Prefix,
     ) -> Parsed<usize> {
         let start = self.blank(at);
         if let Key::Plain(range) = key {
-            let text = self.src.get(range).unwrap_or_default();
             let end = self.skip(start)?;
-            self.scratch.extra.push(path, LastStep::Key(text), start..end);
+            self.scratch.extra.push_member(path, prefix, self.src, range, start..end);
             self.check_extra_cost(key_at)?;
             return Ok(end);
         }

@@ -1,5 +1,6 @@
 //! Skipping a value without a column, checked to the letter.
 
+use super::number;
 use super::parser::{MAX_DEPTH, Parsed, Parser};
 use super::reject::Defect;
 
@@ -41,6 +42,9 @@ impl Parser<'_> {
     }
 
     fn skip_number(&mut self, at: usize) -> Parsed<usize> {
+        if let Some(end) = number::short_end(self.src, at) {
+            return Ok(end);
+        }
         let mut from = at;
         if self.lenient {
             from += usize::from(self.byte(at) == b'-');
