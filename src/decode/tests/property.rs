@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::generate::Source;
 use super::number::Token;
+use super::quick::OFF;
 use super::*;
 use crate::json::Members;
 
@@ -191,6 +192,26 @@ proptest! {
         prop_assert_eq!(&*ids[rows - 1], "node-7-3");
         comes_back(&schema, &decoded, 0, &good);
         comes_back(&schema, &decoded, rows - 1, &good);
+    }
+
+    #[test]
+    fn with_guesses_and_without_rows_and_rejects_are_the_same((large, bytes) in inputs(1200), other in prop::collection::vec(any::<u8>(), 0..300), changes in prop::collection::vec(changes(), 0..3), clean in any::<bool>()) {
+        let schema = if large { builtin() } else { small() };
+        let one = Source::new(&bytes, clean).document(&schema.fields);
+        let two = Source::new(&other, false).document(&schema.fields);
+        let mut broken = one.clone().into_bytes();
+        for change in changes {
+            broken = change.apply(&broken);
+        }
+        // Guesses come from what was read before.
+        let text = [one.as_bytes(), b"\n", one.as_bytes(), b"\n", two.as_bytes(), one.as_bytes(), b"\n", &broken, b"\n", two.as_bytes(), b"\n", two.as_bytes()].concat();
+        let quick = decode_as(&schema, &text);
+        OFF.set(true);
+        let general = decode_as(&schema, &text);
+        OFF.set(false);
+        prop_assert_eq!(&quick.rejects, &general.rejects);
+        prop_assert_eq!(quick.counts, general.counts);
+        prop_assert!(quick.batch == general.batch, "{}", String::from_utf8_lossy(&text));
     }
 
     #[test]
