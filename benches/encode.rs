@@ -38,7 +38,10 @@ fn main() -> Outcome<()> {
     println!("{:.1} MB of JSON in {} batches", total as f64 / 1e6, batches.len());
 
     let layout = Layout::new(&schema, PageCompression::Zstd(1), &[])?;
-    let ours = layout.properties().clone();
+    let ours = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_max_row_group_row_count(None)
+        .build();
     let run = |name: &str, properties: &WriterProperties| -> Outcome<()> {
         let mut size = 0;
         let (seconds, _) = median(|| {
@@ -65,7 +68,7 @@ fn main() -> Outcome<()> {
         "as the program writes, a leaf at a time",
         size as f64 / 1e6
     );
-    run("the library's writer, set as ours", &ours)?;
+    run("the library's writer", &ours)?;
     let zstd = |level| {
         Ok::<_, parquet::errors::ParquetError>(Compression::ZSTD(ZstdLevel::try_new(level)?))
     };

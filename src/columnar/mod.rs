@@ -13,7 +13,6 @@
 //! | `run_ends`, `folded` | (nothing: what a flat table repeats of the session, of any type) |
 //! | `repeat` | rows repeated, if flat tables may have it of the session |
 //! | `spill_format` | bytes of a spilled batch |
-//! | `projection` | leaves below it, if it is nested |
 //! | `rewrite` | replacing what is below it, if it is nested |
 //! | `row_bytes` | bytes by which rows are told apart |
 //! | [`statistics`] | bounds of a column, from a footer |
@@ -21,7 +20,8 @@
 //! | `describe` | its name in reports about files |
 //! | `decode::value` | the JSON that it takes |
 //! | `table::partition`, `table::privacy_rules` | whether it can be in a partition, and which rules are for it |
-//! | `encode` | its Parquet encoding, where the default is not the best |
+//! | `nesting`, `leaf_values` | what is below it, if it is nested; its values, if it is a leaf |
+//! | `encode` (`plain`, `choice`, `leaf`, `pages`) | its bytes in a page, encodings to choose from, bounds and statistics |
 
 pub(crate) mod builders;
 pub(crate) mod compare;
@@ -29,10 +29,11 @@ pub(crate) mod describe;
 pub(crate) mod folded;
 mod forms;
 pub mod gather;
+pub(crate) mod leaf_values;
 pub(crate) mod lists;
 pub(crate) mod maps;
+pub(crate) mod nesting;
 pub(crate) mod null_arrays;
-pub(crate) mod projection;
 pub(crate) mod repeat;
 pub(crate) mod rewrite;
 pub(crate) mod row_bytes;

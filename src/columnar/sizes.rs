@@ -91,35 +91,6 @@ pub(super) fn part_bytes(array: &ArrayRef, rows: &Range<usize>) -> usize {
         }
 }
 
-/// Returns about how many bytes `array` takes in plain Parquet pages, uncompressed: its values, and
-/// a bit or two of levels for each row or element.
-pub(crate) fn plain_page_bytes(array: &ArrayRef) -> usize {
-    plain_bytes(array, 0)
-}
-
-/// Returns the bytes of `array` in plain pages. `levels` is the number of levels that the lists
-/// around it have; an empty list has one too.
-fn plain_bytes(array: &ArrayRef, levels: usize) -> usize {
-    let levels = levels.max(array.len());
-    let valid = array.len() - array.null_count();
-    let below = |array: &ArrayRef| plain_bytes(array, levels);
-    let values = match array.data_type() {
-        DataType::Struct(_) => return array.as_struct().columns().iter().map(below).sum(),
-        DataType::List(_) => return below(array.as_list::<i32>().values()),
-        DataType::Map(_, _) => {
-            return below(array.as_map().keys()) + below(array.as_map().values());
-        }
-        DataType::Utf8 => {
-            let offsets = array.as_string::<i32>().value_offsets();
-            let ends = offsets.first().zip(offsets.last());
-            valid * 4 + ends.map_or(0, |(first, last)| last.abs_diff(*first) as usize)
-        }
-        DataType::Boolean => valid / 8,
-        _ => valid * 8,
-    };
-    values + levels / 4
-}
-
 /// Returns the bytes of one element of a list, null or not, of values of `kind`: its values or
 /// offsets, and a bit of validity for each column.
 pub(crate) fn element_bytes(kind: &Kind) -> usize {

@@ -1,43 +1,26 @@
-//! Hashes of values that are looked up for a dictionary: fast, and with a seed that no sender knows.
+//! Hashes of values that are looked up for a dictionary: fast, and with seeds that no sender knows.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::LazyLock;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// The seed of this process.
-static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
+/// The seeds of this process.
+static SEEDS: LazyLock<[u64; 2]> = LazyLock::new(|| {
+    let state = RandomState::new();
+    // A factor is odd.
+    [state.hash_one(0), state.hash_one(1) | 1]
+});
 
-/// Makes the hashers of a map.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seeded(u64);
-
-/// The hash of one value.
-pub(super) struct OneValue(u64);
-
-impl Default for Seeded {
-    fn default() -> Seeded {
-        Seeded(*SEED)
-    }
+/// Returns the hash of a text.
+pub(super) fn of_bytes(bytes: &[u8]) -> u64 {
+    xxh3_64_with_seed(bytes, SEEDS[0])
 }
 
-impl BuildHasher for Seeded {
-    type Hasher = OneValue;
-
-    fn build_hasher(&self) -> OneValue {
-        OneValue(self.0)
-    }
-}
-
-impl Hasher for OneValue {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxh3_64_with_seed(bytes, self.0);
-    }
-
-    /// A text ends with a byte of its own, which a map of nothing but texts has no need of.
-    fn write_u8(&mut self, _: u8) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+/// Returns the hash of a number.
+pub(super) fn of_bits(bits: u64) -> u64 {
+    let [seed, factor] = *SEEDS;
+    // Both halves of the product: each bit of the number reaches each of the hash.
+    let product = u128::from(bits ^ seed) * u128::from(factor);
+    (product >> 64) as u64 ^ product as u64
 }

@@ -76,6 +76,76 @@ pub(super) fn bits(out: &mut Vec<u8>, bits: &BooleanBuffer) {
     flush(out, bytes.get(from..bits.len().div_ceil(8)).unwrap_or_default());
 }
 
+/// Writes levels of so many bits (1 to 7): those that stand in runs as runs, the others packed.
+pub(super) fn levels(out: &mut Vec<u8>, levels: &[u8], width: u8) {
+    let (mut packed, mut at) = (0, 0);
+    while let Some(first) = levels.get(at) {
+        let equal = equal(levels.get(at..).unwrap_or_default(), *first);
+        if equal >= RUN {
+            pack_levels(out, levels.get(packed..at).unwrap_or_default(), width);
+            run(out, u32::from(*first), equal, u32::from(width));
+            at += equal;
+            packed = at;
+        } else {
+            // Packed parts in the middle have a multiple of eight.
+            at = (at + 8).min(levels.len());
+        }
+    }
+    pack_levels(out, levels.get(packed..).unwrap_or_default(), width);
+}
+
+/// Returns how many levels at the beginning equal `first`.
+fn equal(levels: &[u8], first: u8) -> usize {
+    let (eights, rest) = levels.as_chunks::<8>();
+    let all = u64::from_le_bytes([first; 8]);
+    for (at, eight) in eights.iter().enumerate() {
+        let differing = u64::from_le_bytes(*eight) ^ all;
+        if differing != 0 {
+            return at * 8 + differing.trailing_zeros() as usize / 8;
+        }
+    }
+    eights.len() * 8 + rest.iter().take_while(|level| **level == first).count()
+}
+
+fn pack_levels(out: &mut Vec<u8>, levels: &[u8], width: u8) {
+    for part in levels.chunks(PACKED) {
+        let (eights, rest) = part.as_chunks::<8>();
+        out.push((part.len().div_ceil(8) as u8) << 1 | 1);
+        let mut pack = |eight: &[u8; 8]| {
+            let packed =
+                eight.iter().rev().fold(0_u64, |all, level| all << width | u64::from(*level));
+            let bytes = packed.to_le_bytes();
+            out.extend_from_slice(bytes.get(..usize::from(width)).unwrap_or_default());
+        };
+        eights.iter().for_each(&mut pack);
+        if !rest.is_empty() {
+            // The last group is filled up with zeros.
+            let mut last = [0; 8];
+            last.iter_mut().zip(rest).for_each(|(to, level)| *to = *level);
+            pack(&last);
+        }
+    }
+}
+
+/// Returns a byte for each bit, 0 or 1.
+pub(super) fn bytes_of_bits(bits: &BooleanBuffer) -> Vec<u8> {
+    let packed = bits.sliced();
+    let mut bytes = Vec::with_capacity(bits.len().next_multiple_of(8));
+    for byte in packed.as_slice() {
+        // Copies of the byte, of which each keeps one bit.
+        let spread = (u64::from(*byte) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
+        let ones = ((spread + 0x7f7f_7f7f_7f7f_7f7f) >> 7) & 0x0101_0101_0101_0101;
+        bytes.extend_from_slice(&ones.to_le_bytes());
+    }
+    bytes.truncate(bits.len());
+    bytes
+}
+
+/// Returns the bits that levels up to `most` take, none if there is but one.
+pub(super) fn level_width(most: i16) -> u8 {
+    (i16::BITS - most.leading_zeros()) as u8
+}
+
 /// Returns the bits that an index needs of so many values.
 pub(super) fn width(values: usize) -> u32 {
     let most = values.saturating_sub(1) as u32;
@@ -83,7 +153,11 @@ pub(super) fn width(values: usize) -> u32 {
     (u32::BITS - most.leading_zeros()).max(1)
 }
 
-fn run(out: &mut Vec<u8>, number: u32, rows: usize, width: u32) {
+/// Writes a run of equal numbers of so many bits.
+pub(super) fn run(out: &mut Vec<u8>, number: u32, rows: usize, width: u32) {
+    if rows == 0 {
+        return;
+    }
     let mut header = (rows as u64) << 1;
     while header > 0x7f {
         out.push(header as u8 | 0x80);
@@ -163,11 +237,23 @@ mod tests {
                     let mut out = Vec::new();
                     numbers(&mut out, &all, width);
                     assert_eq!(read(&out, width as usize, len), all, "{width} bits, {len} numbers");
+                    if width <= 7 {
+                        let mut out = Vec::new();
+                        let bytes: Vec<u8> = all.iter().map(|number| *number as u8).collect();
+                        levels(&mut out, &bytes, width as u8);
+                        assert_eq!(
+                            read(&out, width as usize, len),
+                            all,
+                            "{width} bits, {len} levels"
+                        );
+                    }
                     if width == 1 {
                         let flags: BooleanBuffer = all.iter().map(|bit| *bit == 1).collect();
                         let mut out = Vec::new();
                         bits(&mut out, &flags);
                         assert_eq!(read(&out, 1, len), all);
+                        let bytes = bytes_of_bits(&flags);
+                        assert!(bytes.iter().map(|bit| u32::from(*bit)).eq(all.iter().copied()));
                         if len > 9 {
                             out.clear();
                             bits(&mut out, &flags.slice(3, len - 5));

@@ -1,229 +1,418 @@
-//! One column as Parquet counts them: a leaf of the Arrow schema, encoded by itself.
+//! One column as Parquet counts them: a leaf of the schema, encoded by itself.
 //!
-//! A leaf is cut out of a batch as a column of its own ([`Projection`]), so that its levels are
-//! made, used and gone before those of the next, and leaves know nothing of one another: any thread
-//! can write any of them.
+//! Leaves share the [`Shape`] of the lists around them and know nothing else of one another: any thread can
+//! write any of them.
 //!
-//! A chunk with next to nothing in it is written **bare**: plain, without dictionary and codec. It
-//! would hardly get smaller, and a dictionary has a page and a header of its own: a file of ten
-//! sessions has 170 chunks, most of them empty.
+//! A chunk with next to nothing in it is written **bare**: plain, without dictionary and codec. It would
+//! hardly get smaller, and a dictionary has a page and a header of its own: a file of ten sessions has 160
+//! chunks, most of them empty.
 
-use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{FieldRef, Schema};
-use parquet::arrow::ArrowSchemaConverter;
-use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::basic::{Compression, ZstdLevel};
+use arrow::array::ArrayRef;
+use arrow::buffer::BooleanBuffer;
+use parquet::basic::Encoding;
+use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterPropertiesPtr;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::ColumnDescPtr;
 
-use super::lookup::look_up;
-use super::pages::{Chunk, ColumnWriter, ColumnWriterFactory, DictionaryPages};
-use super::runs::Runs;
-use crate::columnar::folded::{Folded, Place};
-use crate::columnar::null_arrays::{is_null, null_array};
-use crate::columnar::projection::Projection;
-use crate::columnar::repeat::{Repeat, repeat};
-use crate::columnar::sizes::plain_page_bytes;
-use crate::schema::Kind;
+use super::bounds::{self, Bound};
+use super::choice::{self, Chosen, Memory};
+use super::hybrid::{self, level_width};
+use super::inputs::Input;
+use super::pages::{Chunk, ChunkWriter, Content, Footer, NullPages};
+use super::plain;
+use super::runs::{Run, Runs};
+use super::shape::{Page, PageLevels, Shape, Widths};
+use super::{Compression, FileForm};
+use crate::columnar::leaf_values::{Gathered, Values};
 
 /// A chunk of fewer bytes than this, before the codec, is written bare.
 const BARE_BYTES: usize = 512;
+/// Bytes of plain values after which a page ends with the row.
+const PAGE_BYTES: usize = 1 << 20;
+/// Share of false answers of a Bloom filter.
+const FALSE_POSITIVES: f64 = 0.05;
+/// Most distinct values that a Bloom filter is made for. With more it says yes more often.
+const FILTERED: u64 = 100_000;
 
-/// A leaf of a table, with the factories of its writers.
+/// A leaf of a table.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    /// The place of its column in batches.
-    place: Place,
-    /// Its values are looked up, and its pages made by this module: a column of a flat table, of texts or
-    /// integers and not in lists, with a codec that `pages` has.
-    by_lookup: bool,
-    projection: Projection,
-    full: ColumnWriterFactory,
-    /// Without a dictionary: for values that were looked up, and are too many.
-    plain: Option<ColumnWriterFactory>,
-    bare: ColumnWriterFactory,
+    column: ColumnDescPtr,
+    form: FileForm,
+    has_filter: bool,
+    /// Its rows repeat others, many times.
+    is_repeated: bool,
+    /// The level of a value; that of a null is one less, if there may be one.
+    level: u8,
+    is_nullable: bool,
+    widths: [u8; 2],
+    memory: Memory,
 }
-
-/// Rows that are written of a folded column at a time: with the most text that a session repeats, a few
-/// megabytes.
-const PIECE_ROWS: usize = 4096;
 
 impl Leaf {
-    /// Returns the leaves of `field`, the column at `place`. Chunks are written with the
-    /// properties `full`, and compressed with `zstd` if there is one; those that are next to empty
-    /// with `bare`. `is_flat` says that the table is a flat one.
-    ///
-    /// # Errors
-    /// A type that Parquet cannot hold.
-    pub(super) fn of(
-        place: Place,
-        field: &FieldRef,
-        full: &WriterPropertiesPtr,
-        bare: &WriterPropertiesPtr,
-        zstd: Option<ZstdLevel>,
-        is_flat: bool,
-    ) -> Result<Vec<Leaf>, ParquetError> {
-        let codec = full.compression(&ColumnPath::new(vec![field.name().clone()]));
-        let kinds: &[Kind] = match place {
-            Place::Folded(_) => &[Kind::String, Kind::Long, Kind::TimestampMillis],
-            Place::Own(_) if is_flat => &[Kind::String, Kind::Long],
-            // Nested tables' files are settled.
-            Place::Own(_) => &[],
-        };
-        let by_lookup = kinds.iter().any(|kind| kind.arrow() == *field.data_type())
-            && codec == Compression::UNCOMPRESSED;
-        let plain = by_lookup.then(|| {
-            Arc::new(full.as_ref().clone().into_builder().set_dictionary_enabled(false).build())
-        });
-        let make = |projection: Projection| {
-            let full = factory(projection.field(), full)?;
-            let bare = factory(projection.field(), bare)?;
-            let plain = plain.as_ref().map(|of| factory(projection.field(), of)).transpose()?;
-            Ok(Leaf {
-                place,
-                by_lookup,
-                plain: plain.map(|plain| ColumnWriterFactory::new(plain, zstd)),
-                projection,
-                full: ColumnWriterFactory::new(full, zstd),
-                bare: ColumnWriterFactory::new(bare, None),
-            })
-        };
-        Projection::leaves(field).into_iter().map(make).collect()
+    /// Returns the leaf that is `column` of the files, with a Bloom filter if `has_filter`. `is_nullable`
+    /// says that the leaf itself may be null, `is_repeated` that its rows repeat others.
+    pub(super) fn new(
+        column: ColumnDescPtr,
+        is_nullable: bool,
+        form: FileForm,
+        has_filter: bool,
+        is_repeated: bool,
+    ) -> Leaf {
+        let widths = [level_width(column.max_def_level()), level_width(column.max_rep_level())];
+        let level = column.max_def_level() as u8;
+        let memory = Memory::default();
+        Leaf { column, form, has_filter, is_repeated, level, is_nullable, widths, memory }
     }
 
-    /// Encodes its chunks (two for a map) of the row group that `batches` are. `folded` are the folded
-    /// columns of these, if they have any.
+    /// Returns whether the column is a value a row, within neither list nor record.
+    pub(super) fn is_flat(&self) -> bool {
+        self.column.path().parts().len() == 1
+    }
+
+    /// Encodes the chunk of a row group.
     ///
     /// # Errors
-    /// Batches of another schema, or a failure of the writer.
-    pub(super) fn encode(
-        &self,
-        batches: &[RecordBatch],
-        folded: &[Folded],
-    ) -> Result<Vec<Chunk>, ParquetError> {
-        let at = match self.place {
-            Place::Folded(at) => return self.encode_folded(at, folded),
-            Place::Own(at) => at,
-        };
-        let mut arrays = Vec::with_capacity(batches.len());
-        let mut bytes = 0;
-        for batch in batches {
-            let column = batch.columns().get(at).ok_or_else(|| self.missing())?;
-            let array = self.projection.project(column)?;
-            bytes += plain_page_bytes(&array);
-            arrays.push(array);
+    /// The codec's, or more than the format can hold.
+    pub(super) fn encode(&self, input: &Input) -> Result<Chunk, ParquetError> {
+        if input.arrays.is_empty() {
+            return self.nulls(input);
         }
-        let mut writers = if bytes < BARE_BYTES { &self.bare } else { &self.full };
-        if self.by_lookup && bytes >= BARE_BYTES {
-            match look_up(&arrays, self.projection.field().is_nullable()) {
-                Some((values, pages)) => {
-                    if let Some(chunk) = self.with_pages(&values, &pages)? {
-                        return Ok(vec![chunk]);
+        let Gathered { values, valid } = Gathered::of(&input.arrays, input.shape.elements())?;
+        if values.len() == 0 {
+            return self.nulls(input);
+        }
+        let shape = &input.shape;
+        let plain_bytes = values.plain_bytes();
+        let is_bare = plain_bytes + shape.slots() / 4 < BARE_BYTES;
+        let codec = if is_bare { Compression::None } else { self.form.compression };
+        let chosen = match is_bare {
+            true => Chosen::Each(Encoding::PLAIN),
+            false if self.is_repeated => {
+                choice::dictionary(&values).unwrap_or(Chosen::Each(Encoding::PLAIN))
+            }
+            false => choice::choose(&values, codec, self.form.encodings, &self.memory)?,
+        };
+        let own = self.long_pages(shape, &values, valid.as_ref(), plain_bytes, &chosen);
+        let levels = match own {
+            Some(_) => None,
+            None => Some(self.page_levels(shape, valid.as_ref())),
+        };
+        let pages = own.as_deref().unwrap_or(shape.pages());
+        let (encoding, distinct) = match &chosen {
+            Chosen::Each(encoding) => (*encoding, None),
+            Chosen::Texts(found) => (
+                Encoding::RLE_DICTIONARY,
+                Some((Values::Texts(found.distinct.clone()), &found.indexes)),
+            ),
+            Chosen::Numbers(found) => {
+                let distinct = match &values {
+                    Values::Doubles(_) => Values::Doubles(found.distinct.clone()),
+                    _ => Values::Integers(found.distinct.iter().map(|bits| *bits as i64).collect()),
+                };
+                (Encoding::RLE_DICTIONARY, Some((distinct, &found.indexes)))
+            }
+        };
+        let mut writer = ChunkWriter::new(codec, encoding);
+        let mut bytes = Vec::new();
+        if let Some((distinct, _)) = &distinct {
+            plain::values(&mut bytes, distinct, 0..distinct.len(), Encoding::PLAIN);
+            writer.dictionary(&bytes, distinct.len())?;
+        }
+        let all = match &distinct {
+            Some((distinct, _)) => distinct,
+            None => &values,
+        };
+        let bounds = if self.has_bounds() { bounds_of(all, 0..all.len()) } else { None };
+        let mut at = 0;
+        for (number, page) in pages.iter().enumerate() {
+            let count = match &valid {
+                None => page.present.len(),
+                Some(valid) => valid.slice(page.present.start, page.present.len()).count_set_bits(),
+            };
+            let range = at..at + count;
+            at = range.end;
+            bytes.clear();
+            match &levels {
+                Some(levels) => {
+                    for levels in levels.iter().flatten() {
+                        append_levels(&mut bytes, levels.get(number).map_or(&[], Vec::as_slice));
                     }
                 }
-                None => writers = self.plain.as_ref().unwrap_or(writers),
+                None => self.append_own_levels(&mut bytes, shape, page, valid.as_ref()),
             }
+            match &distinct {
+                None => plain::values(&mut bytes, &values, range.clone(), encoding),
+                Some((distinct, indexes)) => {
+                    let width = hybrid::width(distinct.len());
+                    bytes.push(width as u8);
+                    hybrid::numbers(
+                        &mut bytes,
+                        indexes.get(range.clone()).unwrap_or_default(),
+                        width,
+                    );
+                }
+            }
+            let bounds_of_page = match (&bounds, pages.len(), &distinct) {
+                (None, ..) => None,
+                (bounds, 1, _) => bounds.clone(),
+                (_, _, None) => bounds_of(&values, range.clone()),
+                (_, _, Some((distinct, indexes))) => {
+                    let indexes = indexes.get(range.clone()).unwrap_or_default().iter();
+                    bounds_of_used(distinct, indexes.copied())
+                }
+            };
+            let content = Content {
+                rows: page.rows,
+                slots: page.slots.len(),
+                nulls: page.slots.len() - count,
+                bounds: bounds_of_page,
+                nans: nans(&values, range),
+            };
+            writer.page(&bytes, content)?;
         }
-        let mut columns = writers.columns()?;
-        for array in &arrays {
-            self.write(array, &mut columns)?;
-        }
-        columns.into_iter().map(ColumnWriter::close).collect()
+        let bloom = self.filter(all)?;
+        writer.finish(&self.column, Footer { bounds, has_index: self.has_bounds(), bloom })
     }
 
-    fn write(&self, array: &ArrayRef, columns: &mut [ColumnWriter]) -> Result<(), ParquetError> {
-        let leaves = compute_leaves(self.projection.field(), array)?;
-        leaves.iter().zip(columns).try_for_each(|(levels, column)| column.writer.write(levels))
+    /// Returns whether the column has bounds. No reader skips by those of a column in a list.
+    fn has_bounds(&self) -> bool {
+        self.column.max_rep_level() == 0
     }
 
-    /// Encodes the member at `at` of the folded columns.
-    fn encode_folded(&self, at: usize, folded: &[Folded]) -> Result<Vec<Chunk>, ParquetError> {
-        let member = |folded| Some((Folded::member(folded, at)?, folded.rows()));
-        let arrays: Vec<(&ArrayRef, &[usize])> = folded
-            .iter()
-            .map(|of| member(of).ok_or_else(|| self.missing()))
-            .collect::<Result<_, _>>()?;
-        if self.by_lookup
-            && let Some((values, runs)) = Runs::of(&arrays)
-            && runs.plain_bytes() >= BARE_BYTES
-            && let pages = runs.pages(self.projection.field().is_nullable())
-            && let Some(chunk) = self.with_pages(&values, &pages)?
-        {
-            return Ok(vec![chunk]);
-        }
-        // Of each value no more than its own bytes, for each row.
-        let bytes = |(array, rows): &(&ArrayRef, &[usize])| {
-            let most = rows.iter().copied().max().unwrap_or(0);
-            plain_page_bytes(array).saturating_mul(most)
+    /// Returns the definition level of a value, or of null.
+    fn level_of(&self, is_valid: bool) -> u8 {
+        if is_valid { self.level } else { self.level - u8::from(self.is_nullable) }
+    }
+
+    /// Returns the repetition and the definition levels of the shape's pages, where there are any.
+    fn page_levels(&self, shape: &Shape, valid: Option<&BooleanBuffer>) -> [Option<PageLevels>; 2] {
+        let [definition, repetition] = self.widths;
+        let of_definition = || match valid {
+            None => shape.definition(self.level_of(true), definition),
+            Some(valid) => {
+                let level = self.level_of(false);
+                let of = |page| shape.definition_by(page, valid, level, definition);
+                Arc::new(shape.pages().iter().map(of).collect())
+            }
         };
-        let bytes = arrays.iter().map(bytes).fold(0, usize::saturating_add);
-        let writers = if bytes < BARE_BYTES { &self.bare } else { &self.full };
-        let mut columns = writers.columns()?;
-        for (array, rows) in arrays {
-            if is_null(array) {
-                let nulls = null_array(array.data_type(), rows.iter().sum())?;
-                self.write(&nulls, &mut columns)?;
-                continue;
-            }
-            for piece in pieces(rows) {
-                self.write(&repeat(array, &piece)?, &mut columns)?;
-            }
-        }
-        columns.into_iter().map(ColumnWriter::close).collect()
+        [
+            (repetition > 0).then(|| shape.repetition(repetition)),
+            (definition > 0).then(of_definition),
+        ]
     }
 
-    /// Encodes the chunk of a column with these distinct values and pages. Returns `None` if the values
-    /// have no dictionary.
-    fn with_pages(
+    /// Appends the levels of a page that other columns do not have.
+    fn append_own_levels(
         &self,
-        values: &ArrayRef,
-        pages: &DictionaryPages,
-    ) -> Result<Option<Chunk>, ParquetError> {
-        let mut columns = self.full.columns()?;
-        self.write(values, &mut columns)?;
-        let column = columns.pop().ok_or_else(|| self.missing())?;
-        column.close()?.with_pages(pages)
-    }
-
-    fn missing(&self) -> ParquetError {
-        ParquetError::General(format!("a batch without column {}", self.projection.field().name()))
-    }
-}
-
-/// Divides rows, so many for each value, into pieces of no more than [`PIECE_ROWS`].
-fn pieces(rows: &[usize]) -> Vec<Vec<Repeat>> {
-    let mut pieces: Vec<Vec<Repeat>> = Vec::new();
-    let mut room = 0;
-    for (value, rows) in rows.iter().enumerate() {
-        let mut left = *rows;
-        while left > 0 {
-            if room == 0 {
-                pieces.push(Vec::new());
-                room = PIECE_ROWS;
-            }
-            let some = left.min(room);
-            if let Some(piece) = pieces.last_mut() {
-                piece.push((value, some));
-            }
-            (left, room) = (left - some, room - some);
+        bytes: &mut Vec<u8>,
+        shape: &Shape,
+        page: &Page,
+        valid: Option<&BooleanBuffer>,
+    ) {
+        let [definition, repetition] = self.widths;
+        if repetition > 0 {
+            append_levels(bytes, &shape.repetition_of(page, repetition));
+        }
+        if definition > 0 {
+            let levels = match valid {
+                None => shape.definition_of(page, self.level_of(true), definition),
+                Some(valid) => shape.definition_by(page, valid, self.level_of(false), definition),
+            };
+            append_levels(bytes, &levels);
         }
     }
-    pieces
+
+    /// Returns the pages of a column whose values are too long for those of others.
+    fn long_pages(
+        &self,
+        shape: &Shape,
+        values: &Values<'_>,
+        valid: Option<&BooleanBuffer>,
+        plain_bytes: usize,
+        chosen: &Chosen<'_>,
+    ) -> Option<Vec<Page>> {
+        let (Values::Texts(texts), Chosen::Each(_)) = (values, chosen) else { return None };
+        if plain_bytes <= PAGE_BYTES + PAGE_BYTES / 2 {
+            return None;
+        }
+        // Bytes of all values before each present place.
+        let mut before = Vec::with_capacity(shape.present() + 1);
+        let (mut bytes, mut texts) = (0, texts.iter());
+        for place in 0..shape.present() {
+            before.push(bytes);
+            if valid.is_none_or(|valid| valid.value(place)) {
+                bytes += texts.next().map_or(0, |text| 4 + text.len());
+            }
+        }
+        before.push(bytes);
+        let of = |range: &Range<usize>| {
+            let ends = before.get(range.start).zip(before.get(range.end));
+            ends.map_or(0, |(first, last)| last - first)
+        };
+        let cut = |page: &Page| {
+            if of(&page.present) <= PAGE_BYTES + PAGE_BYTES / 2 {
+                return vec![page.clone()];
+            }
+            shape.cut(&page.slots, usize::MAX, |places| of(&places.present) >= PAGE_BYTES)
+        };
+        Some(shape.pages().iter().flat_map(cut).collect())
+    }
+
+    /// Encodes the chunk of a row group in which the column has no value.
+    fn nulls(&self, input: &Input) -> Result<Chunk, ParquetError> {
+        let [definition, repetition] = self.widths;
+        let widths = Widths { level: input.level, definition, repetition };
+        input.shape.nulls(widths, || self.null_pages(&input.shape, widths))?.chunk(&self.column)
+    }
+
+    fn null_pages(&self, shape: &Shape, widths: Widths) -> Result<NullPages, ParquetError> {
+        let repetition = (widths.repetition > 0).then(|| shape.repetition(widths.repetition));
+        let definition =
+            (widths.definition > 0).then(|| shape.definition(widths.level, widths.definition));
+        let pages: Vec<Vec<u8>> = (0..shape.pages().len())
+            .map(|number| {
+                let mut bytes = Vec::new();
+                for levels in [&repetition, &definition].into_iter().flatten() {
+                    append_levels(&mut bytes, levels.get(number).map_or(&[], Vec::as_slice));
+                }
+                bytes
+            })
+            .collect();
+        let is_bare = pages.iter().map(Vec::len).sum::<usize>() < BARE_BYTES / 4;
+        let codec = if is_bare { Compression::None } else { self.form.compression };
+        let mut writer = ChunkWriter::new(codec, Encoding::PLAIN);
+        for (page, bytes) in shape.pages().iter().zip(&pages) {
+            let slots = page.slots.len();
+            writer.page(
+                bytes,
+                Content { rows: page.rows, slots, nulls: slots, ..Content::default() },
+            )?;
+        }
+        Ok(writer.nulls())
+    }
+
+    /// Encodes the chunk of a column that is repeated: each array has values, and `rows` the number of rows
+    /// that have each. `None` if runs of its values are not worth it, or it has none.
+    ///
+    /// # Errors
+    /// The codec's, or more than the format can hold.
+    pub(super) fn encode_runs(
+        &self,
+        arrays: &[ArrayRef],
+        rows: &[&[usize]],
+    ) -> Result<Option<Chunk>, ParquetError> {
+        let runs = Runs::of(arrays, rows)?;
+        let Some(runs) = runs.filter(|runs| runs.plain_bytes() >= BARE_BYTES) else {
+            return Ok(None);
+        };
+        let distinct = &runs.distinct;
+        let mut writer = ChunkWriter::new(self.form.compression, Encoding::RLE_DICTIONARY);
+        let mut bytes = Vec::new();
+        plain::values(&mut bytes, distinct, 0..distinct.len(), Encoding::PLAIN);
+        writer.dictionary(&bytes, distinct.len())?;
+        let bounds = bounds_of(distinct, 0..distinct.len());
+        let pages = runs.pages();
+        for page in &pages {
+            let sum = |is_counted: fn(&Run) -> bool| {
+                page.iter().filter(|run| is_counted(run)).map(|(_, rows)| rows).sum()
+            };
+            let bounds = match pages.len() {
+                1 => bounds.clone(),
+                _ => bounds_of_used(distinct, page.iter().filter_map(|(value, _)| *value)),
+            };
+            let rows = sum(|_| true);
+            let nulls = sum(|(value, _)| value.is_none());
+            let content = Content { rows, slots: rows, nulls, bounds, nans: None };
+            writer.page(&runs.data(page, self.widths[0] > 0), content)?;
+        }
+        let bloom = self.filter(distinct)?;
+        writer.finish(&self.column, Footer { bounds, has_index: true, bloom }).map(Some)
+    }
+
+    /// Returns the Bloom filter of a column that has one. Values may repeat.
+    fn filter(&self, values: &Values<'_>) -> Result<Option<Sbbf>, ParquetError> {
+        if !self.has_filter {
+            return Ok(None);
+        }
+        let count = (values.len() as u64).clamp(1, FILTERED);
+        let mut filter = Sbbf::new_with_ndv_fpp(count, FALSE_POSITIVES)?;
+        match values {
+            Values::Texts(texts) => texts.iter().for_each(|text| filter.insert(*text)),
+            Values::Integers(all) => all.iter().for_each(|value| filter.insert(value)),
+            Values::Doubles(all) => {
+                all.iter().for_each(|bits| filter.insert(&f64::from_bits(*bits)));
+            }
+            Values::Booleans(all) => all.iter().for_each(|value| filter.insert(value)),
+        }
+        Ok(Some(filter))
+    }
 }
 
-/// Returns a factory of writers for `field`. Only a file writer gives one; this one writes nothing.
-fn factory(
-    field: &FieldRef,
-    properties: &WriterPropertiesPtr,
-) -> Result<ArrowRowGroupWriterFactory, ParquetError> {
-    let schema = Arc::new(Schema::new(vec![Arc::clone(field)]));
-    let converter = ArrowSchemaConverter::new().with_coerce_types(properties.coerce_types());
-    let root = converter.convert(&schema)?.root_schema_ptr();
-    let writer = SerializedFileWriter::new(io::sink(), root, Arc::clone(properties))?;
-    Ok(ArrowRowGroupWriterFactory::new(&writer, schema))
+/// Appends the levels of a page: their length and these.
+fn append_levels(bytes: &mut Vec<u8>, levels: &[u8]) {
+    // A page of 2 GiB is refused: the length fits.
+    bytes.extend_from_slice(&(levels.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(levels);
+}
+
+/// Returns the least and the most of a range of values, as plain pages have them; `None` if there is none, or
+/// none that is a number.
+fn bounds_of(values: &Values<'_>, range: Range<usize>) -> Option<[Bound; 2]> {
+    let exact = |bytes: &[u8]| Bound { bytes: bytes.to_vec(), is_exact: true };
+    match values {
+        Values::Texts(texts) => {
+            let (first, some) = texts.get(range)?.split_first()?;
+            let (mut least, mut most) = (first, first);
+            for text in some {
+                if text < least {
+                    least = text;
+                } else if text > most {
+                    most = text;
+                }
+            }
+            Some([bounds::lower(least), bounds::upper(most)])
+        }
+        Values::Integers(all) => {
+            let some = all.get(range)?.iter();
+            let (least, most) = (some.clone().min()?, some.max()?);
+            Some([least, most].map(|bound| exact(&bound.to_le_bytes())))
+        }
+        Values::Doubles(all) => {
+            let some = all.get(range)?.iter().map(|bits| f64::from_bits(*bits));
+            let some = some.filter(|value| !value.is_nan());
+            let (least, most) = (some.clone().reduce(f64::min)?, some.reduce(f64::max)?);
+            // Readers may tell zeros apart, or not.
+            let [least, most] = [(least, -0.0), (most, 0.0)]
+                .map(|(bound, zero)| if bound == 0.0 { zero } else { bound });
+            Some([least, most].map(|bound: f64| exact(&bound.to_le_bytes())))
+        }
+        Values::Booleans(all) => {
+            let some = all.get(range)?.iter();
+            let (least, most) = (some.clone().min()?, some.max()?);
+            Some([least, most].map(|bound| exact(&[u8::from(*bound)])))
+        }
+    }
+}
+
+/// Returns the bounds of those distinct values that are used.
+fn bounds_of_used(distinct: &Values<'_>, indexes: impl Iterator<Item = u32>) -> Option<[Bound; 2]> {
+    let mut is_used = vec![false; distinct.len()];
+    for index in indexes {
+        if let Some(is_used) = is_used.get_mut(index as usize) {
+            *is_used = true;
+        }
+    }
+    let used = distinct.only(&is_used);
+    bounds_of(&used, 0..used.len())
+}
+
+/// Returns how many of a range are no number; `None` of other types than doubles.
+fn nans(values: &Values<'_>, range: Range<usize>) -> Option<u64> {
+    let Values::Doubles(all) = values else { return None };
+    let some = all.get(range).unwrap_or_default().iter();
+    Some(some.filter(|bits| f64::from_bits(**bits).is_nan()).count() as u64)
 }

@@ -1,9 +1,13 @@
 //! Columns to Parquet: one file of a roll, written row group by row group into a staging file.
 //!
-//! A row group is encoded leaf by leaf (`leaf`). The writer of a leaf is created, filled and closed
-//! before the next one is created, so that its dictionary stays in the processor's cache, and several
-//! threads can encode leaves side by side. Between row groups an open file takes the memory of its
-//! footer and nothing else, no buffer and no file descriptor: a thousand partitions may be open.
+//! A row group is encoded leaf by leaf (`leaf`), by writers of this crate: the library's makes the levels of
+//! a list for each of its columns, and asks for every value what is known of the column. The levels of a list
+//! are made once for all columns in it (`inputs`, `shape`), the values of a column are gathered (`values`),
+//! encoded as it is smallest (`choice`: `dictionary`, `delta`, `plain`), and put into pages (`pages`). Several
+//! threads can encode leaves side by side. The library writes the footer and the indexes.
+//!
+//! Between row groups an open file takes the memory of its footer and nothing else, no buffer and no file
+//! descriptor: a thousand partitions may be open.
 //!
 //! Staging files need not survive a crash: a roll that is not committed is made again from the
 //! journal. So nothing here is synced; the lake syncs a file before it puts it in place.
@@ -13,46 +17,52 @@
 //!   of its columns.
 //! * [`FileForm`]: codec, encodings and names of files; [`Compression`]: the codec of pages.
 
+mod bounds;
+mod choice;
+mod codec;
 mod compression;
+mod delta;
+mod dictionary;
 mod form;
 mod hashes;
 mod headers;
 mod hybrid;
+mod inputs;
 mod leaf;
-mod lookup;
 mod pages;
+mod plain;
 mod runs;
+mod shape;
 mod sink;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
-use parquet::basic::{Compression as Codec, Encoding, LogicalType, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
-use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::TypePtr;
+use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 
 pub use self::compression::Compression;
 pub use self::form::{Encodings, FileForm, MapGroup};
+use self::inputs::Input;
 use self::leaf::Leaf;
 use self::pages::Chunk;
+use self::shape::Shape;
 use self::sink::Sink;
 use crate::columnar::folded::{self, Folded, Place, fold};
 use crate::columnar::gather::{Run, gather};
+use crate::columnar::nesting::nullable_leaves;
 use crate::columnar::sizes::row_bytes;
 use crate::columnar::statistics::FileStatistics;
-use crate::schema::{INGEST_ID, TableSchema};
-
-/// A limit of a dictionary that no row group reaches: they hold 1 GiB at most.
-const ANY_DICTIONARY: usize = 1 << 30;
+use crate::schema::TableSchema;
 
 /// A staging file that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -81,11 +91,19 @@ pub struct Layout {
     /// Columns of the batches: those of the table, lineage included, or these folded.
     pub batches: SchemaRef,
     root: TypePtr,
-    /// Number of leaf columns.
-    columns: usize,
     properties: WriterPropertiesPtr,
-    leaves: Arc<Vec<Leaf>>,
+    columns: Arc<Vec<Column>>,
     threads: Option<Arc<rayon::ThreadPool>>,
+}
+
+/// A column of a table.
+#[derive(Debug)]
+struct Column {
+    /// Its place in batches.
+    place: Place,
+    field: FieldRef,
+    /// Its leaves in the order of the file.
+    leaves: Vec<Leaf>,
 }
 
 impl Layout {
@@ -128,82 +146,39 @@ impl Layout {
         // The library's name for it: with our types, the names of lists and maps are all it changes.
         let named = form.maps == MapGroup::KeyValue;
         let parquet = ArrowSchemaConverter::new().with_coerce_types(named).convert(&arrow)?;
-        let codec = match form.compression {
-            Compression::Zstd(level) => Codec::ZSTD(ZstdLevel::try_new(level).unwrap_or_default()),
-            Compression::Snappy => Codec::SNAPPY,
-            Compression::Lz4 => Codec::LZ4_RAW,
-            Compression::None => Codec::UNCOMPRESSED,
-        };
         let pairs = metadata.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned()));
         let mut properties = WriterProperties::builder()
-            .set_compression(codec)
             .set_created_by(concat!("sessionlake ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_max_row_group_row_count(None)
-            .set_coerce_types(named)
-            .set_key_value_metadata(Some(pairs.collect()));
-        for field in schema.fields.iter().filter(|f| f.bloom) {
-            let path = ColumnPath::new(vec![field.name.clone()]);
-            properties = properties
-                .set_column_bloom_filter_enabled(path.clone(), true)
-                .set_column_bloom_filter_max_ndv(path, 100_000);
-        }
+            .set_key_value_metadata(Some(pairs.collect()))
+            .build();
+        add_encoded_arrow_schema_to_metadata(&arrow, &mut properties);
         let place = |at| match leading {
             Some(leading) => folded::place(at, arrow.fields().len(), leading),
             None => Place::Own(at),
         };
-        // Hardly any time occurs twice, so that a dictionary is made and given up; as differences
-        // times take a third less.
-        let is_time = |column: &&ColumnDescPtr| {
-            matches!(column.logical_type_ref(), Some(LogicalType::Timestamp { .. }))
-        };
-        let delta = form.encodings == Encodings::Delta;
-        for column in parquet.columns().iter().filter(is_time).filter(|_| delta) {
-            properties = properties
-                .set_column_dictionary_enabled(column.path().clone(), false)
-                .set_column_encoding(column.path().clone(), Encoding::DELTA_BINARY_PACKED);
-        }
-        let id = ColumnPath::new(vec![INGEST_ID.to_owned()]);
-        if leading.is_none() {
-            // Consecutive ids differ in a few bytes.
-            properties = properties.set_column_dictionary_enabled(id.clone(), false);
-            if delta {
-                properties = properties.set_column_encoding(id, Encoding::DELTA_BYTE_ARRAY);
-            }
-        }
+        let mut of_file = parquet.columns().iter();
+        let mut columns = Vec::with_capacity(arrow.fields().len());
         for (at, field) in arrow.fields().iter().enumerate() {
-            if let Place::Folded(_) = place(at) {
-                // A value of a session is in the dictionary once, and in other pages in each row: a row group,
-                // which is bounded by what it holds once, would be many times that.
-                let path = ColumnPath::new(vec![field.name().clone()]);
-                properties = properties
-                    .set_column_dictionary_enabled(path.clone(), true)
-                    .set_column_dictionary_page_size_limit(path, ANY_DICTIONARY);
-            }
+            let has_filter = schema.fields.iter().any(|of| of.bloom && of.name == *field.name());
+            let is_repeated = matches!(place(at), Place::Folded(_));
+            let leaf = |is_nullable| {
+                let column = Arc::clone(of_file.next()?);
+                Some(Leaf::new(column, is_nullable, form, has_filter, is_repeated))
+            };
+            let leaves = nullable_leaves(field).into_iter().map(leaf).collect::<Option<_>>();
+            let leaves = leaves.ok_or_else(|| {
+                ParquetError::General(format!("{} has fewer columns in files", field.name()))
+            })?;
+            columns.push(Column { place: place(at), field: Arc::clone(field), leaves });
         }
-        let mut properties = properties.build();
-        add_encoded_arrow_schema_to_metadata(&arrow, &mut properties);
-        let properties = Arc::new(properties);
-        let bare = bare(schema, named);
-        let columns = arrow.fields().iter().enumerate();
-        // With Zstandard, `pages` compresses the pages, where that pays.
-        let (full, zstd) = match codec {
-            Codec::ZSTD(level) => {
-                let plain = properties.as_ref().clone().into_builder();
-                (Arc::new(plain.set_compression(Codec::UNCOMPRESSED).build()), Some(level))
-            }
-            _ => (Arc::clone(&properties), None),
-        };
-        let is_flat = leading.is_some();
-        let leaf = |(at, field)| Leaf::of(place(at), field, &full, &bare, zstd, is_flat);
-        let leaves = columns.map(leaf);
-        let leaves: Vec<Vec<Leaf>> = leaves.collect::<Result<_, _>>()?;
-        let leaves = Arc::new(leaves.into_iter().flatten().collect());
-        let (root, columns) = (parquet.root_schema_ptr(), parquet.num_columns());
+        let root = parquet.root_schema_ptr();
         let batches = match leading {
             Some(leading) => fold(&arrow, leading),
             None => arrow,
         };
-        Ok(Layout { batches, root, columns, properties, leaves, threads: None })
+        let (properties, columns) = (Arc::new(properties), Arc::new(columns));
+        Ok(Layout { batches, root, properties, columns, threads: None })
     }
 
     /// Encodes the leaves of a row group on `threads`, and not on the caller's thread.
@@ -212,25 +187,10 @@ impl Layout {
         Layout { threads: Some(threads), ..self }
     }
 
-    /// Returns the properties of the Parquet writer.
-    #[must_use]
-    pub fn properties(&self) -> &WriterProperties {
-        &self.properties
+    /// Returns the number of leaf columns.
+    fn leaves(&self) -> usize {
+        self.columns.iter().map(|column| column.leaves.len()).sum()
     }
-}
-
-/// Builds the properties of chunks that are written bare.
-fn bare(schema: &TableSchema, named: bool) -> WriterPropertiesPtr {
-    let mut properties = WriterProperties::builder()
-        .set_compression(Codec::UNCOMPRESSED)
-        .set_coerce_types(named)
-        .set_dictionary_enabled(false);
-    for field in schema.fields.iter().filter(|f| f.bloom) {
-        properties = properties
-            .set_column_bloom_filter_enabled(ColumnPath::new(vec![field.name.clone()]), true)
-            .set_column_bloom_filter_max_ndv(ColumnPath::new(vec![field.name.clone()]), 128);
-    }
-    Arc::new(properties.build())
 }
 
 /// A staging file under construction. Dropping it leaves an unfinished file.
@@ -311,7 +271,7 @@ impl Encoder {
     /// Returns the approximate bytes of memory that the footer takes until it is written.
     #[must_use]
     pub fn footer_bytes(&self) -> usize {
-        let columns = self.layout.columns;
+        let columns = self.layout.leaves();
         self.writer.flushed_row_groups().len() * columns * COLUMN_FOOTER_BYTES
     }
 
@@ -346,26 +306,86 @@ fn write_columns(
     layout: &Layout,
     batches: &[RecordBatch],
 ) -> Result<(), ParquetError> {
-    let mut group = writer.next_row_group()?;
     let folded: Vec<Folded> = batches.iter().filter_map(Folded::of).collect();
+    let rows = Arc::new(Shape::of_rows(batches.iter().map(RecordBatch::num_rows)));
     let bytes: usize = batches.iter().map(|batch| row_bytes(batch, &(0..batch.num_rows()))).sum();
-    match &layout.threads {
-        Some(threads) if bytes >= SHARED_BYTES => {
-            let encoded =
-                || layout.leaves.par_iter().map(|leaf| leaf.encode(batches, &folded)).collect();
-            let encoded: Vec<Result<Vec<_>, ParquetError>> = threads.install(encoded);
-            for chunks in encoded {
-                append(chunks?, &mut group)?;
-            }
-        }
+    let inputs = |column| inputs_of(column, batches, &folded, &rows);
+    let columns = &*layout.columns;
+    let mut chunks: Vec<Chunk> = match &layout.threads {
+        Some(threads) if bytes >= SHARED_BYTES => threads.install(|| {
+            let inputs: Vec<Vec<(&Leaf, Made)>> =
+                columns.par_iter().map(inputs).collect::<Result<_, _>>()?;
+            let all: Vec<(&Leaf, Made)> = inputs.into_iter().flatten().collect();
+            all.into_par_iter().map(|(leaf, of)| of.encoded(leaf)).collect::<Result<_, _>>()
+        })?,
         _ => {
-            for leaf in &*layout.leaves {
-                append(leaf.encode(batches, &folded)?, &mut group)?;
+            let mut chunks = Vec::with_capacity(layout.leaves());
+            for column in columns {
+                for (leaf, of) in inputs(column)? {
+                    chunks.push(of.encoded(leaf)?);
+                }
             }
+            chunks
         }
+    };
+    // Some readers want the places of all pages of a row group, or of none.
+    if chunks.iter().all(Chunk::has_one_page) {
+        chunks.iter_mut().for_each(Chunk::without_page_index);
     }
+    let mut group = writer.next_row_group()?;
+    chunks.into_iter().try_for_each(|chunk| chunk.append(&mut group))?;
     group.close()?;
     Ok(())
+}
+
+/// What a leaf is made of in a row group, or its chunk.
+enum Made {
+    Input(Input),
+    Chunk(Chunk),
+}
+
+impl Made {
+    fn encoded(self, leaf: &Leaf) -> Result<Chunk, ParquetError> {
+        match self {
+            Made::Input(input) => leaf.encode(&input),
+            Made::Chunk(chunk) => Ok(chunk),
+        }
+    }
+}
+
+/// Returns the leaves of a column with what they are made of in `batches`, whose rows are `rows` and whose
+/// folded columns `folded`.
+fn inputs_of<'a>(
+    column: &'a Column,
+    batches: &[RecordBatch],
+    folded: &[Folded],
+    rows: &Arc<Shape>,
+) -> Result<Vec<(&'a Leaf, Made)>, ParquetError> {
+    let missing =
+        || ParquetError::General(format!("a batch without column {}", column.field.name()));
+    let (arrays, shape): (Option<Vec<ArrayRef>>, _) = match column.place {
+        Place::Own(at) => {
+            let arrays = batches.iter().map(|batch| batch.columns().get(at).cloned());
+            (arrays.collect(), Arc::clone(rows))
+        }
+        Place::Folded(at) => {
+            let arrays = folded.iter().map(|of| Folded::member(of, at).cloned());
+            let arrays: Vec<ArrayRef> = arrays.collect::<Option<_>>().ok_or_else(missing)?;
+            let rows: Vec<&[usize]> = folded.iter().map(Folded::rows).collect();
+            if let [leaf] = column.leaves.as_slice()
+                && leaf.is_flat()
+                && let Some(chunk) = leaf.encode_runs(&arrays, &rows)?
+            {
+                return Ok(vec![(leaf, Made::Chunk(chunk))]);
+            }
+            (Some(arrays), Arc::new(Shape::of_repeated(&rows)))
+        }
+    };
+    let arrays = arrays.ok_or_else(missing)?;
+    let mut inputs = Vec::with_capacity(column.leaves.len());
+    inputs::collect(&column.field, arrays, &shape, 0, &mut inputs)?;
+    let inputs = inputs.into_iter().map(Made::Input);
+    Ok(column.leaves.iter().zip(inputs).collect())
 }
 
 /// Rows a batch below which batches are concatenated before they are encoded.
@@ -381,13 +401,6 @@ fn concatenate(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatc
     gather(schema, batches, &runs)
 }
 
-fn append(
-    chunks: Vec<Chunk>,
-    group: &mut SerializedRowGroupWriter<'_, Sink>,
-) -> Result<(), ParquetError> {
-    chunks.into_iter().try_for_each(|chunk| chunk.append(group))
-}
-
 /// Arrow bytes of a row group from which other threads are worth waking.
 const SHARED_BYTES: usize = 2 << 20;
 
@@ -395,6 +408,8 @@ const SHARED_BYTES: usize = 2 << 20;
 /// indexes of its pages.
 const COLUMN_FOOTER_BYTES: usize = std::mem::size_of::<ColumnChunkMetaData>() + 768;
 
+#[cfg(test)]
+mod random_tests;
 #[cfg(test)]
 mod statistics_tests;
 #[cfg(test)]

@@ -1,0 +1,119 @@
+//! The encodings by differences: `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`
+//! (<https://parquet.apache.org/docs/file-format/data-pages/encodings/>).
+//!
+//! Integers are blocks of 128 differences to the value before, less the least of the block, each quarter of a
+//! block in as many bits as its greatest needs. Texts are their lengths, so encoded, and their bytes; or what
+//! each shares with the one before, and the rest of it.
+
+/// Differences in a block.
+const BLOCK: usize = 128;
+/// Parts of a block with a width of their own.
+const PARTS: usize = 4;
+/// Differences in a part.
+const PART: usize = BLOCK / PARTS;
+
+/// Writes integers as `DELTA_BINARY_PACKED`.
+pub(super) fn integers(out: &mut Vec<u8>, values: impl ExactSizeIterator<Item = i64>) {
+    unsigned(out, BLOCK as u64);
+    unsigned(out, PARTS as u64);
+    unsigned(out, values.len() as u64);
+    let mut values = values.fuse();
+    let mut last = values.next().unwrap_or(0);
+    signed(out, last);
+    let mut block = [0_i64; BLOCK];
+    loop {
+        let mut count = 0;
+        for (to, value) in block.iter_mut().zip(values.by_ref()) {
+            // Differences wrap, in the reader as well.
+            *to = value.wrapping_sub(last);
+            last = value;
+            count += 1;
+        }
+        let (of_block, rest) = block.split_at_mut(count);
+        let Some(least) = of_block.iter().min().copied() else { return };
+        rest.fill(least);
+        signed(out, least);
+        let mut packed = [0_u64; BLOCK];
+        packed
+            .iter_mut()
+            .zip(&block)
+            .for_each(|(to, delta)| *to = delta.wrapping_sub(least) as u64);
+        let (parts, _) = packed.as_chunks::<PART>();
+        let width = |part: &[u64; PART]| {
+            let any = part.iter().fold(0, |any, delta| any | delta);
+            u64::BITS - any.leading_zeros()
+        };
+        out.extend(parts.iter().map(|part| width(part) as u8));
+        // Parts without a difference of their own have none of the bytes: their width is 0.
+        parts.iter().for_each(|part| pack(out, part, width(part)));
+        if count < BLOCK {
+            return;
+        }
+    }
+}
+
+/// Appends numbers of `width` bits each.
+fn pack(out: &mut Vec<u8>, part: &[u64; PART], width: u32) {
+    let (mut bits, mut filled) = (0_u128, 0);
+    for number in part {
+        bits |= u128::from(*number) << filled;
+        filled += width;
+        if filled >= u64::BITS {
+            out.extend_from_slice(&(bits as u64).to_le_bytes());
+            bits >>= u64::BITS;
+            filled -= u64::BITS;
+        }
+    }
+    let rest = bits.to_le_bytes();
+    out.extend_from_slice(rest.get(..filled as usize / 8).unwrap_or_default());
+}
+
+/// Writes texts as `DELTA_LENGTH_BYTE_ARRAY`.
+pub(super) fn lengths_and_bytes<'a>(
+    out: &mut Vec<u8>,
+    texts: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+) {
+    integers(out, texts.clone().map(|text| text.len() as i64));
+    texts.for_each(|text| out.extend_from_slice(text));
+}
+
+/// Writes texts as `DELTA_BYTE_ARRAY`.
+pub(super) fn shared_beginnings(out: &mut Vec<u8>, texts: &[&[u8]]) {
+    let mut last: &[u8] = &[];
+    let shared: Vec<usize> = texts
+        .iter()
+        .map(|text| {
+            let shared = shared_len(last, text);
+            last = text;
+            shared
+        })
+        .collect();
+    integers(out, shared.iter().map(|len| *len as i64));
+    let rest = |(text, shared): (&&'_ [u8], &usize)| text.len() - shared;
+    integers(out, texts.iter().zip(&shared).map(rest).map(|len| len as i64));
+    for (text, shared) in texts.iter().zip(&shared) {
+        out.extend_from_slice(text.get(*shared..).unwrap_or_default());
+    }
+}
+
+/// Returns how many bytes at the beginning of two texts are the same.
+pub(super) fn shared_len(a: &[u8], b: &[u8]) -> usize {
+    let (eights_of_a, _) = a.as_chunks::<8>();
+    let (eights_of_b, _) = b.as_chunks::<8>();
+    let same = eights_of_a.iter().zip(eights_of_b).take_while(|(a, b)| a == b).count() * 8;
+    let rest = a.iter().skip(same).zip(b.iter().skip(same));
+    same + rest.take_while(|(a, b)| a == b).count()
+}
+
+fn unsigned(out: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7f {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Writes a number in the zigzag form.
+fn signed(out: &mut Vec<u8>, number: i64) {
+    unsigned(out, ((number << 1) ^ (number >> 63)) as u64);
+}
