@@ -17,7 +17,7 @@ pub(crate) enum Values<'a> {
     /// Integers, and times in microseconds.
     Integers(Vec<i64>),
     /// The bits of doubles.
-    Doubles(Vec<u64>),
+    Doubles(Vec<i64>),
     /// True or false.
     Booleans(Vec<bool>),
 }
@@ -81,7 +81,7 @@ impl<'a> Gathered<'a> {
             Some(DataType::Float64) => {
                 let mut all = Vec::with_capacity(count);
                 for (array, rows) in parts(arrays, elements, doubles)? {
-                    take(&mut all, array.values(), array.nulls(), rows, f64::to_bits);
+                    take(&mut all, array.values(), array.nulls(), rows, bits);
                 }
                 Values::Doubles(all)
             }
@@ -173,6 +173,11 @@ fn take<T: Copy, U>(
             to.extend(valid.set_indices().filter_map(|at| values.get(at)).map(|value| of(*value)));
         }
     }
+}
+
+/// Returns the bits of a double.
+fn bits(double: f64) -> i64 {
+    double.to_bits().cast_signed()
 }
 
 /// Returns which elements have a value; `None` if all have.

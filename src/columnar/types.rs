@@ -13,9 +13,7 @@
 //! a row's origin. Microseconds, since nanoseconds break Spark and the table formats want
 //! microseconds.
 //!
-//! Fields carry no docs as metadata: the Arrow schema is written into the footer of every file,
-//! 14 kB of it for user sessions, and the docs would more than double that. The DDL and the Avro
-//! schema have them.
+//! Fields carry no docs as metadata: the DDL and the Avro schema have them.
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use super::{Compression, Encodings, hybrid, plain};
 use crate::columnar::leaf_values::Values;
 
 /// Values that are encoded to try an encoding.
-const SAMPLE: usize = 4096;
+const SAMPLE: usize = 2048;
 /// Values from which on trials are made: of fewer, nothing is worth it.
 const TRIED: usize = 256;
 /// Row groups for which a choice is remembered.
@@ -27,7 +27,7 @@ pub(super) enum Chosen<'a> {
     /// A dictionary of texts, and indexes.
     Texts(Dictionary<&'a [u8]>),
     /// A dictionary of integers, or of the bits of doubles, and indexes.
-    Numbers(Dictionary<u64>),
+    Numbers(Dictionary<i64>),
     /// One value after the other.
     Each(Encoding),
 }
@@ -39,8 +39,8 @@ pub(super) struct Memory(AtomicU32);
 
 impl Memory {
     fn recall(&self) -> Option<Encoding> {
-        let (left, code) =
-            (self.0.load(Ordering::Relaxed) >> 8, self.0.load(Ordering::Relaxed) & 0xff);
+        let kept = self.0.load(Ordering::Relaxed);
+        let (left, code) = (kept >> 8, kept & 0xff);
         if left == 0 {
             return None;
         }
@@ -66,15 +66,7 @@ const ENCODINGS: [Encoding; 5] = [
 /// Returns the dictionary of values that repeat so much that nothing else is thought of; `None` if their type
 /// has none.
 pub(super) fn dictionary<'a>(values: &Values<'a>) -> Option<Chosen<'a>> {
-    match values {
-        Values::Texts(texts) => dictionary::of_texts(texts, Limit::None).map(Chosen::Texts),
-        Values::Integers(all) => {
-            let bits: Vec<u64> = all.iter().map(|value| *value as u64).collect();
-            dictionary::of_bits(&bits, Limit::None).map(Chosen::Numbers)
-        }
-        Values::Doubles(bits) => dictionary::of_bits(bits, Limit::None).map(Chosen::Numbers),
-        Values::Booleans(_) => None,
-    }
+    find(values, Limit::None)
 }
 
 /// Chooses how to write `values`, which are some, for readers that take `known` encodings.
@@ -88,120 +80,79 @@ pub(super) fn choose<'a>(
     memory: &Memory,
 ) -> Result<Chosen<'a>, ParquetError> {
     let remembered = memory.recall().filter(|_| values.len() >= TRIED / 4);
-    let chosen = match values {
-        Values::Booleans(_) => return Ok(Chosen::Each(Encoding::PLAIN)),
-        Values::Texts(texts) => {
-            let found = match remembered {
-                None | Some(Encoding::RLE_DICTIONARY) => {
-                    dictionary::of_texts(texts, Limit::WhereItPays)
-                }
-                Some(_) => None,
-            };
-            let sizes = found.as_ref().map(|found| Sizes {
-                dictionary: found.distinct.iter().map(|text| 4 + text.len()).sum(),
-                distinct: found.distinct.len(),
-            });
-            let pays = sizes.map(|sizes| {
-                sizes.pay(
-                    values,
-                    || {
-                        let mut bytes = Vec::new();
-                        let distinct = found.iter().flat_map(|found| &found.distinct);
-                        plain::texts(&mut bytes, distinct.copied().take(SAMPLE));
-                        bytes
-                    },
-                    found.as_ref().map_or(&[], |found| &found.indexes),
-                    codec,
-                    remembered.is_some(),
-                )
-            });
-            match (found, pays.transpose()?) {
-                (Some(found), Some(true)) => Chosen::Texts(found),
-                _ => Chosen::Each(each(values, codec, known, remembered)?),
-            }
-        }
-        Values::Integers(integers) => numbers(
-            &|| integers.iter().map(|value| *value as u64).collect(),
-            (values, codec, known, remembered),
-        )?,
-        Values::Doubles(bits) => numbers(&|| bits.clone(), (values, codec, known, remembered))?,
+    let found = match remembered {
+        None | Some(Encoding::RLE_DICTIONARY) => find(values, Limit::WhereItPays),
+        Some(_) => None,
     };
-    if values.len() >= TRIED && remembered.is_none() {
-        memory.keep(match &chosen {
-            Chosen::Each(encoding) => *encoding,
-            _ => Encoding::RLE_DICTIONARY,
-        });
+    let chosen = match found {
+        Some(found) if pays(&found, values, codec, remembered.is_some())? => found,
+        _ => Chosen::Each(each(values, codec, known, remembered)?),
+    };
+    let encoding = match &chosen {
+        Chosen::Each(encoding) => *encoding,
+        _ => Encoding::RLE_DICTIONARY,
+    };
+    if values.len() >= TRIED && remembered != Some(encoding) {
+        memory.keep(encoding);
     }
     Ok(chosen)
 }
 
-fn numbers<'a>(
-    bits: &dyn Fn() -> Vec<u64>,
-    (values, codec, known, remembered): (&Values<'a>, Compression, Encodings, Option<Encoding>),
-) -> Result<Chosen<'a>, ParquetError> {
-    let found = match remembered {
-        None | Some(Encoding::RLE_DICTIONARY) => dictionary::of_bits(&bits(), Limit::WhereItPays),
-        Some(_) => None,
+fn find<'a>(values: &Values<'a>, limit: Limit) -> Option<Chosen<'a>> {
+    match values {
+        Values::Texts(texts) => dictionary::of_texts(texts, limit).map(Chosen::Texts),
+        Values::Integers(all) | Values::Doubles(all) => {
+            dictionary::of_integers(all, limit).map(Chosen::Numbers)
+        }
+        Values::Booleans(_) => None,
+    }
+}
+
+/// Returns whether a dictionary is smaller than the values one by one.
+fn pays(
+    found: &Chosen<'_>,
+    values: &Values<'_>,
+    codec: Compression,
+    is_remembered: bool,
+) -> Result<bool, ParquetError> {
+    let (dictionary, distinct, indexes) = match found {
+        Chosen::Texts(found) => {
+            let bytes = found.distinct.iter().map(|text| size_of::<u32>() + text.len()).sum();
+            (bytes, found.distinct.len(), &found.indexes)
+        }
+        Chosen::Numbers(found) => {
+            (found.distinct.len() * size_of::<i64>(), found.distinct.len(), &found.indexes)
+        }
+        Chosen::Each(_) => return Ok(false),
     };
-    if let Some(found) = found {
-        let sizes = Sizes { dictionary: found.distinct.len() * 8, distinct: found.distinct.len() };
-        let sample = || {
-            let mut bytes = Vec::new();
-            plain::bits(&mut bytes, found.distinct.iter().take(SAMPLE));
-            bytes
-        };
-        if sizes.pay(values, sample, &found.indexes, codec, remembered.is_some())? {
-            return Ok(Chosen::Numbers(found));
-        }
+    let width = hybrid::width(distinct);
+    let all = dictionary + indexes.len() * width as usize / 8;
+    let plain_bytes = values.plain_bytes();
+    if all * 3 <= plain_bytes || is_remembered || indexes.len() < TRIED {
+        return Ok(all < plain_bytes);
     }
-    Ok(Chosen::Each(each(values, codec, known, remembered)?))
-}
-
-/// The size of a dictionary.
-#[derive(Clone, Copy)]
-struct Sizes {
-    dictionary: usize,
-    distinct: usize,
-}
-
-impl Sizes {
-    /// Returns whether the dictionary is smaller than the values one by one. `sample` makes the first of its
-    /// values.
-    fn pay(
-        self,
-        values: &Values<'_>,
-        sample: impl FnOnce() -> Vec<u8>,
-        indexes: &[u32],
-        codec: Compression,
-        is_remembered: bool,
-    ) -> Result<bool, ParquetError> {
-        let width = hybrid::width(self.distinct);
-        let all = self.dictionary + indexes.len() * width as usize / 8;
-        let plain = values.plain_bytes();
-        if all * 3 <= plain || is_remembered {
-            return Ok(all <= plain);
+    let packed = |sample: &[u8], all: usize| -> Result<usize, ParquetError> {
+        let packed = codec.compressed(sample, <[u8]>::len)?.min(sample.len());
+        Ok(all * packed / sample.len().max(1))
+    };
+    let mut sample = Vec::new();
+    match found {
+        Chosen::Texts(found) => {
+            plain::texts(&mut sample, found.distinct.iter().copied().take(SAMPLE));
         }
-        if indexes.len() < TRIED {
-            return Ok(all < plain);
+        Chosen::Numbers(found) => {
+            plain::integers(&mut sample, found.distinct.get(..SAMPLE).unwrap_or(&found.distinct));
         }
-        let of = |sample: &[u8], all: usize| -> Result<usize, ParquetError> {
-            let packed = codec.compressed(sample, <[u8]>::len)?.min(sample.len());
-            Ok(all * packed / sample.len().max(1))
-        };
-        let mut some = Vec::new();
-        hybrid::numbers(
-            &mut some,
-            indexes.get(..SAMPLE.min(indexes.len())).unwrap_or_default(),
-            width,
-        );
-        let sampled = indexes.len().min(SAMPLE);
-        let of_indexes = of(&some, some.len() * indexes.len() / sampled.max(1))?;
-        let of_dictionary = of(&sample(), self.dictionary)?;
-        let (first, all_bytes) = first(values, Encoding::PLAIN);
-        let of_plain = of(&first, all_bytes)?;
-        // Readers are faster by a dictionary.
-        Ok((of_indexes + of_dictionary) * 100 <= of_plain * 105)
+        Chosen::Each(_) => {}
     }
+    let of_dictionary = packed(&sample, dictionary)?;
+    sample.clear();
+    let some = indexes.get(..SAMPLE).unwrap_or(indexes);
+    hybrid::numbers(&mut sample, some, width);
+    let of_indexes = packed(&sample, sample.len() * indexes.len() / some.len().max(1))?;
+    let (sample, all) = first(values, Encoding::PLAIN);
+    // Readers are faster by a dictionary.
+    Ok((of_dictionary + of_indexes) * 100 <= packed(&sample, all)? * 103)
 }
 
 /// Returns the first values in an encoding, and about how many bytes all have.

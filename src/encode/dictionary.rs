@@ -1,4 +1,7 @@
 //! Dictionaries: the distinct values of a column, and for each value which of them it is.
+//!
+//! Values are in the order that compresses best: numbers and many texts by value, since neighbours are alike
+//! then, few texts by how often they occur, since their indexes are small numbers then.
 
 use super::hashes;
 
@@ -14,11 +17,13 @@ pub(super) enum Limit {
 /// Bytes of a dictionary from which on it is given up.
 const DICTIONARY_BYTES: usize = 1 << 20;
 /// Integers that are so near to one another are looked up in a table.
-const NEAR: u64 = 1 << 16;
-/// Values after which a dictionary is given up if most of them are distinct.
+const NEAR: u64 = 1 << 17;
+/// Values after which a dictionary is given up if nearly all of them are distinct.
 const FIRST: usize = 4096;
+/// Texts that are ordered by how often they occur.
+const FEW: usize = 256;
 
-/// The distinct values of a column, in the order in which they occur first, and the index of each value.
+/// The distinct values of a column and the index of each value.
 #[derive(Debug, PartialEq)]
 pub(super) struct Dictionary<T> {
     pub(super) distinct: Vec<T>,
@@ -28,7 +33,7 @@ pub(super) struct Dictionary<T> {
 impl Limit {
     /// Whether a dictionary with so many bytes of so many distinct ones among so many values is given up.
     fn is_reached(self, bytes: usize, distinct: usize, values: usize) -> bool {
-        let is_hopeless = values < FIRST && distinct > FIRST / 4 * 3;
+        let is_hopeless = values < FIRST && distinct > FIRST / 8 * 7;
         self == Limit::WhereItPays && (bytes > DICTIONARY_BYTES || is_hopeless)
     }
 }
@@ -61,37 +66,41 @@ pub(super) fn of_texts<'a>(texts: &[&'a [u8]], limit: Limit) -> Option<Dictionar
         last = Some((text, index));
         indexes.push(index);
     }
-    Some(Dictionary { distinct, indexes })
+    let mut dictionary = Dictionary { distinct, indexes };
+    if dictionary.distinct.len() <= FEW {
+        let mut counts = vec![0_usize; dictionary.distinct.len()];
+        for index in &dictionary.indexes {
+            if let Some(count) = counts.get_mut(*index as usize) {
+                *count += 1;
+            }
+        }
+        dictionary.reorder(|_, order| {
+            order.sort_by_key(|index| std::cmp::Reverse(counts.get(*index as usize)));
+        });
+    } else {
+        dictionary.reorder(|distinct, order| {
+            order.sort_unstable_by_key(|index| distinct.get(*index as usize));
+        });
+    }
+    Some(dictionary)
 }
 
-/// Looks up numbers of 64 bits. `None` if it is given up, or there are none.
-pub(super) fn of_bits(values: &[u64], limit: Limit) -> Option<Dictionary<u64>> {
-    let least = values.iter().map(|bits| *bits as i64).min()?;
-    let most = values.iter().map(|bits| *bits as i64).max()?;
-    let mut distinct: Vec<u64> = Vec::new();
-    let mut indexes: Vec<u32> = Vec::with_capacity(values.len());
-    if most.abs_diff(least) < NEAR {
-        let mut table = vec![u32::MAX; most.abs_diff(least) as usize + 1];
-        for bits in values {
-            // Within the table: it has as many places as there are values from the least to the most.
-            let Some(index) = table.get_mut((*bits as i64).abs_diff(least) as usize) else {
-                continue;
-            };
-            if *index == u32::MAX {
-                *index = distinct.len() as u32;
-                distinct.push(*bits);
-            }
-            indexes.push(*index);
-        }
-        return Some(Dictionary { distinct, indexes });
+/// Looks up integers, or the bits of doubles. `None` if it is given up, or there are none.
+pub(super) fn of_integers(values: &[i64], limit: Limit) -> Option<Dictionary<i64>> {
+    let (least, most) = (*values.iter().min()?, *values.iter().max()?);
+    // The table is no larger than what it saves.
+    if most.abs_diff(least) < NEAR.min(values.len() as u64 * 8) {
+        return Some(near(values, least, most.abs_diff(least) as usize));
     }
+    let mut distinct: Vec<i64> = Vec::new();
+    let mut indexes: Vec<u32> = Vec::with_capacity(values.len());
     let mut table = Table::new();
-    for bits in values {
+    for value in values {
         let next = distinct.len() as u32;
-        let is = |index: u32| distinct.get(index as usize) == Some(bits);
-        let index = table.find_or_add(hashes::of_bits(*bits), next, is);
+        let is = |index: u32| distinct.get(index as usize) == Some(value);
+        let index = table.find_or_add(hashes::of_bits(value.cast_unsigned()), next, is);
         if index == next {
-            distinct.push(*bits);
+            distinct.push(*value);
             let bytes = distinct.len() * size_of::<u64>();
             if limit.is_reached(bytes, distinct.len(), indexes.len()) {
                 return None;
@@ -99,7 +108,49 @@ pub(super) fn of_bits(values: &[u64], limit: Limit) -> Option<Dictionary<u64>> {
         }
         indexes.push(index);
     }
-    Some(Dictionary { distinct, indexes })
+    let mut dictionary = Dictionary { distinct, indexes };
+    dictionary.reorder(|distinct, order| {
+        order.sort_unstable_by_key(|index| distinct.get(*index as usize));
+    });
+    Some(dictionary)
+}
+
+/// Looks up integers from `least` to `least + range`.
+fn near(values: &[i64], least: i64, range: usize) -> Dictionary<i64> {
+    let place = |value: &i64| value.abs_diff(least) as usize;
+    let mut places = vec![0_u32; range + 1];
+    for value in values {
+        // Within the table: it has as many places as there are values from the least to the most.
+        if let Some(is_used) = places.get_mut(place(value)) {
+            *is_used = 1;
+        }
+    }
+    let mut distinct = Vec::new();
+    for (at, index) in places.iter_mut().enumerate().filter(|(_, is_used)| **is_used == 1) {
+        *index = distinct.len() as u32;
+        distinct.push(least.wrapping_add_unsigned(at as u64));
+    }
+    let index = |value| places.get(place(value)).copied().unwrap_or_default();
+    Dictionary { indexes: values.iter().map(index).collect(), distinct }
+}
+
+impl<T: Copy> Dictionary<T> {
+    /// Puts the distinct values in the order into which `sort` brings their indexes.
+    fn reorder(&mut self, sort: impl FnOnce(&[T], &mut [u32])) {
+        let mut order: Vec<u32> = (0..self.distinct.len() as u32).collect();
+        sort(&self.distinct, &mut order);
+        let mut places = vec![0; order.len()];
+        for (place, index) in order.iter().enumerate() {
+            if let Some(of) = places.get_mut(*index as usize) {
+                *of = place as u32;
+            }
+        }
+        let at = |index: &u32| self.distinct.get(*index as usize).copied();
+        self.distinct = order.iter().filter_map(at).collect();
+        for index in &mut self.indexes {
+            *index = places.get(*index as usize).copied().unwrap_or_default();
+        }
+    }
 }
 
 /// Indexes by hash: open addressing, the upper half of an entry is a half of the hash.

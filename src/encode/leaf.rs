@@ -111,7 +111,7 @@ impl Leaf {
             Chosen::Numbers(found) => {
                 let distinct = match &values {
                     Values::Doubles(_) => Values::Doubles(found.distinct.clone()),
-                    _ => Values::Integers(found.distinct.iter().map(|bits| *bits as i64).collect()),
+                    _ => Values::Integers(found.distinct.clone()),
                 };
                 (Encoding::RLE_DICTIONARY, Some((distinct, &found.indexes)))
             }
@@ -344,7 +344,7 @@ impl Leaf {
             Values::Texts(texts) => texts.iter().for_each(|text| filter.insert(*text)),
             Values::Integers(all) => all.iter().for_each(|value| filter.insert(value)),
             Values::Doubles(all) => {
-                all.iter().for_each(|bits| filter.insert(&f64::from_bits(*bits)));
+                all.iter().for_each(|bits| filter.insert(bits));
             }
             Values::Booleans(all) => all.iter().for_each(|value| filter.insert(value)),
         }
@@ -382,7 +382,7 @@ fn bounds_of(values: &Values<'_>, range: Range<usize>) -> Option<[Bound; 2]> {
             Some([least, most].map(|bound| exact(&bound.to_le_bytes())))
         }
         Values::Doubles(all) => {
-            let some = all.get(range)?.iter().map(|bits| f64::from_bits(*bits));
+            let some = all.get(range)?.iter().map(|bits| f64::from_bits(bits.cast_unsigned()));
             let some = some.filter(|value| !value.is_nan());
             let (least, most) = (some.clone().reduce(f64::min)?, some.reduce(f64::max)?);
             // Readers may tell zeros apart, or not.
@@ -414,5 +414,5 @@ fn bounds_of_used(distinct: &Values<'_>, indexes: impl Iterator<Item = u32>) -> 
 fn nans(values: &Values<'_>, range: Range<usize>) -> Option<u64> {
     let Values::Doubles(all) = values else { return None };
     let some = all.get(range).unwrap_or_default().iter();
-    Some(some.filter(|bits| f64::from_bits(**bits).is_nan()).count() as u64)
+    Some(some.filter(|bits| f64::from_bits(bits.cast_unsigned()).is_nan()).count() as u64)
 }

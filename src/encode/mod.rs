@@ -42,7 +42,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
-use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
+use parquet::arrow::ArrowSchemaConverter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
@@ -107,7 +107,8 @@ struct Column {
 }
 
 impl Layout {
-    /// Builds the layout for `schema`. `metadata` goes into the footer of every file.
+    /// Builds the layout for `schema`. `metadata` goes into the footer of every file. The Arrow schema does
+    /// not: readers have the same types without it, and of a small file it would be a third.
     ///
     /// Columns that the schema marks have a Bloom filter; others have none, since filters cost encode
     /// time.
@@ -147,12 +148,11 @@ impl Layout {
         let named = form.maps == MapGroup::KeyValue;
         let parquet = ArrowSchemaConverter::new().with_coerce_types(named).convert(&arrow)?;
         let pairs = metadata.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned()));
-        let mut properties = WriterProperties::builder()
+        let properties = WriterProperties::builder()
             .set_created_by(concat!("sessionlake ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_max_row_group_row_count(None)
             .set_key_value_metadata(Some(pairs.collect()))
             .build();
-        add_encoded_arrow_schema_to_metadata(&arrow, &mut properties);
         let place = |at| match leading {
             Some(leading) => folded::place(at, arrow.fields().len(), leading),
             None => Place::Own(at),

@@ -24,13 +24,10 @@ pub(super) fn values(out: &mut Vec<u8>, of: &Values<'_>, range: Range<usize>, en
             let some = all.get(range).unwrap_or_default();
             match encoding {
                 Encoding::DELTA_BINARY_PACKED => delta::integers(out, some.iter().copied()),
-                _ => {
-                    out.reserve(some.len() * size_of::<i64>());
-                    some.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
-                }
+                _ => integers(out, some),
             }
         }
-        Values::Doubles(all) => bits(out, all.get(range).unwrap_or_default().iter()),
+        Values::Doubles(all) => integers(out, all.get(range).unwrap_or_default()),
         Values::Booleans(all) => {
             for eight in all.get(range).unwrap_or_default().chunks(8) {
                 out.push(eight.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit)));
@@ -48,8 +45,10 @@ pub(super) fn texts<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a [u8]>
     }
 }
 
-/// Writes numbers of 64 bits as plain pages have them.
-pub(super) fn bits<'a>(out: &mut Vec<u8>, bits: impl ExactSizeIterator<Item = &'a u64>) {
-    out.reserve(bits.len() * size_of::<u64>());
-    bits.for_each(|bits| out.extend_from_slice(&bits.to_le_bytes()));
+/// Writes integers, or the bits of doubles, as plain pages have them.
+pub(super) fn integers(out: &mut Vec<u8>, integers: &[i64]) {
+    let start = out.len();
+    out.resize(start + size_of_val(integers), 0);
+    let (places, _) = out.get_mut(start..).unwrap_or_default().as_chunks_mut();
+    places.iter_mut().zip(integers).for_each(|(place, value)| *place = value.to_le_bytes());
 }

@@ -15,7 +15,7 @@ use crate::columnar::leaf_values::{Gathered, Values};
 /// The rows of a column as runs of its distinct values.
 #[derive(Debug)]
 pub(super) struct Runs<'a> {
-    /// The distinct values, in the order in which they occur first.
+    /// The distinct values.
     pub(super) distinct: Values<'a>,
     /// The value of each run, none for null, and its rows.
     runs: Vec<Run>,
@@ -49,10 +49,9 @@ impl<'a> Runs<'a> {
                 (Values::Texts(found.distinct), found.indexes)
             }
             Values::Integers(all) => {
-                let bits: Vec<u64> = all.iter().map(|value| *value as u64).collect();
-                let Some(found) = dictionary::of_bits(&bits, Limit::None) else { return Ok(None) };
-                let distinct = found.distinct.iter().map(|bits| *bits as i64).collect();
-                (Values::Integers(distinct), found.indexes)
+                let found = dictionary::of_integers(&all, Limit::None);
+                let Some(found) = found else { return Ok(None) };
+                (Values::Integers(found.distinct), found.indexes)
             }
             Values::Doubles(_) | Values::Booleans(_) => return Ok(None),
         };
