@@ -11,6 +11,7 @@ use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 
 use super::dictionary::{self, Dictionary, Limit};
+use super::page_bytes::PageBytes;
 use super::{Compression, Encodings, hybrid, plain};
 use crate::columnar::leaf_values::Values;
 
@@ -131,24 +132,24 @@ fn pays(
     if all * 3 <= plain_bytes || is_remembered || indexes.len() < TRIED {
         return Ok(all < plain_bytes);
     }
-    let packed = |sample: &[u8], all: usize| -> Result<usize, ParquetError> {
+    let packed = |sample: &PageBytes, all: usize| -> Result<usize, ParquetError> {
         let packed = codec.compressed(sample, <[u8]>::len)?.min(sample.len());
         Ok(all * packed / sample.len().max(1))
     };
-    let mut sample = Vec::new();
+    let mut sample = PageBytes::default();
     match found {
         Chosen::Texts(found) => {
-            plain::texts(&mut sample, found.distinct.iter().copied().take(SAMPLE));
+            plain::texts(sample.out(), found.distinct.iter().copied().take(SAMPLE));
         }
         Chosen::Numbers(found) => {
-            plain::integers(&mut sample, found.distinct.get(..SAMPLE).unwrap_or(&found.distinct));
+            plain::integers(sample.out(), found.distinct.get(..SAMPLE).unwrap_or(&found.distinct));
         }
         Chosen::Each(_) => {}
     }
     let of_dictionary = packed(&sample, dictionary)?;
     sample.clear();
     let some = indexes.get(..SAMPLE).unwrap_or(indexes);
-    hybrid::numbers(&mut sample, some, width);
+    hybrid::numbers(sample.out(), some, width);
     let of_indexes = packed(&sample, sample.len() * indexes.len() / some.len().max(1))?;
     let (sample, all) = first(values, Encoding::PLAIN);
     // Readers are faster by a dictionary.
@@ -156,8 +157,8 @@ fn pays(
 }
 
 /// Returns the first values in an encoding, and about how many bytes all have.
-fn first(values: &Values<'_>, encoding: Encoding) -> (Vec<u8>, usize) {
-    let mut bytes = Vec::new();
+fn first(values: &Values<'_>, encoding: Encoding) -> (PageBytes, usize) {
+    let mut bytes = PageBytes::default();
     let count = values.len().min(SAMPLE);
     plain::values(&mut bytes, values, 0..count, encoding);
     let all = bytes.len() * values.len() / count.max(1);

@@ -9,6 +9,7 @@ use parquet::basic::CompressionCodec;
 use parquet::errors::ParquetError;
 
 use super::Compression;
+use super::page_bytes::PageBytes;
 use crate::zstd_context;
 
 impl Compression {
@@ -22,17 +23,20 @@ impl Compression {
         }
     }
 
-    /// Compresses `bytes` and returns what `then` makes of the result. `then` must not compress.
+    /// Compresses a page and returns what `then` makes of the result. `then` must not compress.
     ///
     /// # Errors
     /// The codec fails.
     pub(super) fn compressed<T>(
         self,
-        bytes: &[u8],
+        page: &PageBytes,
         then: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, ParquetError> {
+        let bytes = page.all();
         match self {
-            Compression::Zstd(level) => Ok(zstd_context::with_compressed(level, bytes, then)?),
+            Compression::Zstd(level) => {
+                Ok(zstd_context::with_compressed_parts(level, bytes, page.cuts(), then)?)
+            }
             Compression::Snappy => {
                 let packed = snap::raw::Encoder::new().compress_vec(bytes);
                 Ok(then(&packed.map_err(|error| ParquetError::General(error.to_string()))?))

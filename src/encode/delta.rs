@@ -5,6 +5,8 @@
 //! block in as many bits as its greatest needs. Texts are their lengths, so encoded, and their bytes; or what
 //! each shares with the one before, and the rest of it.
 
+use super::page_bytes::PageBytes;
+
 /// Differences in a block.
 const BLOCK: usize = 128;
 /// Parts of a block with a width of their own.
@@ -70,15 +72,16 @@ fn pack(out: &mut Vec<u8>, part: &[u64; PART], width: u32) {
 
 /// Writes texts as `DELTA_LENGTH_BYTE_ARRAY`.
 pub(super) fn lengths_and_bytes<'a>(
-    out: &mut Vec<u8>,
+    page: &mut PageBytes,
     texts: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
 ) {
-    integers(out, texts.clone().map(|text| text.len() as i64));
-    texts.for_each(|text| out.extend_from_slice(text));
+    integers(page.out(), texts.clone().map(|text| text.len() as i64));
+    page.cut();
+    texts.for_each(|text| page.out().extend_from_slice(text));
 }
 
 /// Writes texts as `DELTA_BYTE_ARRAY`.
-pub(super) fn shared_beginnings(out: &mut Vec<u8>, texts: &[&[u8]]) {
+pub(super) fn shared_beginnings(page: &mut PageBytes, texts: &[&[u8]]) {
     let mut last: &[u8] = &[];
     let shared: Vec<usize> = texts
         .iter()
@@ -88,11 +91,13 @@ pub(super) fn shared_beginnings(out: &mut Vec<u8>, texts: &[&[u8]]) {
             shared
         })
         .collect();
-    integers(out, shared.iter().map(|len| *len as i64));
+    integers(page.out(), shared.iter().map(|len| *len as i64));
+    page.cut();
     let rest = |(text, shared): (&&'_ [u8], &usize)| text.len() - shared;
-    integers(out, texts.iter().zip(&shared).map(rest).map(|len| len as i64));
+    integers(page.out(), texts.iter().zip(&shared).map(rest).map(|len| len as i64));
+    page.cut();
     for (text, shared) in texts.iter().zip(&shared) {
-        out.extend_from_slice(text.get(*shared..).unwrap_or_default());
+        page.out().extend_from_slice(text.get(*shared..).unwrap_or_default());
     }
 }
 

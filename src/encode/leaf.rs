@@ -21,6 +21,7 @@ use super::bounds::{self, Bound};
 use super::choice::{self, Chosen, Memory};
 use super::hybrid::{self, level_width};
 use super::inputs::Input;
+use super::page_bytes::PageBytes;
 use super::pages::{Chunk, ChunkWriter, Content, Footer, NullPages};
 use super::plain;
 use super::runs::{Run, Runs};
@@ -117,7 +118,7 @@ impl Leaf {
             }
         };
         let mut writer = ChunkWriter::new(codec, encoding);
-        let mut bytes = Vec::new();
+        let mut bytes = PageBytes::default();
         if let Some((distinct, _)) = &distinct {
             plain::values(&mut bytes, distinct, 0..distinct.len(), Encoding::PLAIN);
             writer.dictionary(&bytes, distinct.len())?;
@@ -148,9 +149,9 @@ impl Leaf {
                 None => plain::values(&mut bytes, &values, range.clone(), encoding),
                 Some((distinct, indexes)) => {
                     let width = hybrid::width(distinct.len());
-                    bytes.push(width as u8);
+                    bytes.out().push(width as u8);
                     hybrid::numbers(
-                        &mut bytes,
+                        bytes.out(),
                         indexes.get(range.clone()).unwrap_or_default(),
                         width,
                     );
@@ -208,7 +209,7 @@ impl Leaf {
     /// Appends the levels of a page that other columns do not have.
     fn append_own_levels(
         &self,
-        bytes: &mut Vec<u8>,
+        bytes: &mut PageBytes,
         shape: &Shape,
         page: &Page,
         valid: Option<&BooleanBuffer>,
@@ -273,16 +274,16 @@ impl Leaf {
         let repetition = (widths.repetition > 0).then(|| shape.repetition(widths.repetition));
         let definition =
             (widths.definition > 0).then(|| shape.definition(widths.level, widths.definition));
-        let pages: Vec<Vec<u8>> = (0..shape.pages().len())
+        let pages: Vec<PageBytes> = (0..shape.pages().len())
             .map(|number| {
-                let mut bytes = Vec::new();
+                let mut bytes = PageBytes::default();
                 for levels in [&repetition, &definition].into_iter().flatten() {
                     append_levels(&mut bytes, levels.get(number).map_or(&[], Vec::as_slice));
                 }
                 bytes
             })
             .collect();
-        let is_bare = pages.iter().map(Vec::len).sum::<usize>() < BARE_BYTES / 4;
+        let is_bare = pages.iter().map(PageBytes::len).sum::<usize>() < BARE_BYTES / 4;
         let codec = if is_bare { Compression::None } else { self.form.compression };
         let mut writer = ChunkWriter::new(codec, Encoding::PLAIN);
         for (page, bytes) in shape.pages().iter().zip(&pages) {
@@ -311,7 +312,7 @@ impl Leaf {
         };
         let distinct = &runs.distinct;
         let mut writer = ChunkWriter::new(self.form.compression, Encoding::RLE_DICTIONARY);
-        let mut bytes = Vec::new();
+        let mut bytes = PageBytes::default();
         plain::values(&mut bytes, distinct, 0..distinct.len(), Encoding::PLAIN);
         writer.dictionary(&bytes, distinct.len())?;
         let bounds = bounds_of(distinct, 0..distinct.len());
@@ -353,10 +354,12 @@ impl Leaf {
 }
 
 /// Appends the levels of a page: their length and these.
-fn append_levels(bytes: &mut Vec<u8>, levels: &[u8]) {
+fn append_levels(page: &mut PageBytes, levels: &[u8]) {
+    let bytes = page.out();
     // A page of 2 GiB is refused: the length fits.
     bytes.extend_from_slice(&(levels.len() as u32).to_le_bytes());
     bytes.extend_from_slice(levels);
+    page.cut();
 }
 
 /// Returns the least and the most of a range of values, as plain pages have them; `None` if there is none, or

@@ -29,6 +29,7 @@ mod headers;
 mod hybrid;
 mod inputs;
 mod leaf;
+mod page_bytes;
 mod pages;
 mod plain;
 mod runs;

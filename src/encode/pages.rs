@@ -23,6 +23,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::Compression;
 use super::bounds::Bound;
 use super::headers::{data_header, dictionary_header};
+use super::page_bytes::PageBytes;
 use super::sink::Sink;
 
 /// Of a page that codecs make no smaller than this share of it, in percent, nothing is compressed.
@@ -102,7 +103,11 @@ impl ChunkWriter {
     ///
     /// # Errors
     /// The codec's, or a page of 2 GiB.
-    pub(super) fn dictionary(&mut self, bytes: &[u8], values: usize) -> Result<(), ParquetError> {
+    pub(super) fn dictionary(
+        &mut self,
+        bytes: &PageBytes,
+        values: usize,
+    ) -> Result<(), ParquetError> {
         let page = self.codec.compressed(bytes, |packed| {
             let header = dictionary_header(bytes.len(), packed.len(), values)?;
             self.uncompressed += header.len() + bytes.len();
@@ -116,7 +121,7 @@ impl ChunkWriter {
     ///
     /// # Errors
     /// The codec's, or a page of 2 GiB.
-    pub(super) fn page(&mut self, bytes: &[u8], of: Content) -> Result<(), ParquetError> {
+    pub(super) fn page(&mut self, bytes: &PageBytes, of: Content) -> Result<(), ParquetError> {
         let page = |packed: &[u8]| {
             let header = data_header(bytes.len(), packed.len(), of.slots, self.encoding)?;
             Ok::<_, ParquetError>((header.len(), [header.as_slice(), packed].concat()))
@@ -130,7 +135,7 @@ impl ChunkWriter {
             Some(page) => page?,
             None => {
                 self.codec = Compression::None;
-                page(bytes)?
+                page(bytes.all())?
             }
         };
         self.uncompressed += header + bytes.len();

@@ -5,32 +5,38 @@ use std::ops::Range;
 use parquet::basic::Encoding;
 
 use super::delta;
+use super::page_bytes::PageBytes;
 use crate::columnar::leaf_values::Values;
 
 /// Writes a range of the values in an encoding. One that the type does not have is plain.
-pub(super) fn values(out: &mut Vec<u8>, of: &Values<'_>, range: Range<usize>, encoding: Encoding) {
+pub(super) fn values(
+    page: &mut PageBytes,
+    of: &Values<'_>,
+    range: Range<usize>,
+    encoding: Encoding,
+) {
     match of {
         Values::Texts(all) => {
             let some = all.get(range).unwrap_or_default();
             match encoding {
                 Encoding::DELTA_LENGTH_BYTE_ARRAY => {
-                    delta::lengths_and_bytes(out, some.iter().copied())
+                    delta::lengths_and_bytes(page, some.iter().copied())
                 }
-                Encoding::DELTA_BYTE_ARRAY => delta::shared_beginnings(out, some),
-                _ => texts(out, some.iter().copied()),
+                Encoding::DELTA_BYTE_ARRAY => delta::shared_beginnings(page, some),
+                _ => texts(page.out(), some.iter().copied()),
             }
         }
         Values::Integers(all) => {
             let some = all.get(range).unwrap_or_default();
             match encoding {
-                Encoding::DELTA_BINARY_PACKED => delta::integers(out, some.iter().copied()),
-                _ => integers(out, some),
+                Encoding::DELTA_BINARY_PACKED => delta::integers(page.out(), some.iter().copied()),
+                _ => integers(page.out(), some),
             }
         }
-        Values::Doubles(all) => integers(out, all.get(range).unwrap_or_default()),
+        Values::Doubles(all) => integers(page.out(), all.get(range).unwrap_or_default()),
         Values::Booleans(all) => {
             for eight in all.get(range).unwrap_or_default().chunks(8) {
-                out.push(eight.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit)));
+                page.out().push(eight.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit)));
             }
         }
     }

@@ -9,6 +9,7 @@ use parquet::errors::ParquetError;
 
 use super::dictionary::{self, Limit};
 use super::hybrid;
+use super::page_bytes::PageBytes;
 use super::shape::PAGE_ROWS;
 use crate::columnar::leaf_values::{Gathered, Values};
 
@@ -104,20 +105,23 @@ impl<'a> Runs<'a> {
     }
 
     /// Returns the bytes of a data page: levels, if the column may be null, and indexes.
-    pub(super) fn data(&self, page: &[Run], has_levels: bool) -> Vec<u8> {
+    pub(super) fn data(&self, page: &[Run], has_levels: bool) -> PageBytes {
         let width = hybrid::width(self.distinct.len());
-        let mut bytes = Vec::new();
+        let mut page_bytes = PageBytes::default();
+        let bytes = page_bytes.out();
         if has_levels {
             let mut levels = Vec::new();
             let valid = page.iter().map(|(value, rows)| (u32::from(value.is_some()), *rows));
             hybrid::runs(&mut levels, valid, 1);
             bytes.extend((levels.len() as u32).to_le_bytes());
             bytes.extend(levels);
+            page_bytes.cut();
         }
+        let bytes = page_bytes.out();
         bytes.push(width as u8);
         let indexes = page.iter().filter_map(|(value, rows)| Some(((*value)?, *rows)));
-        hybrid::runs(&mut bytes, indexes, width);
-        bytes
+        hybrid::runs(bytes, indexes, width);
+        page_bytes
     }
 }
 
@@ -146,7 +150,7 @@ mod tests {
         let levels = [4, 1, 4, 0, 10, 1, 2, 0];
         let indexes = [1, 4, 0, 6, 1, 4, 0];
         let bytes = [[8, 0, 0, 0].as_slice(), &levels, &indexes].concat();
-        assert_eq!(runs.data(&runs.pages()[0], true), bytes);
+        assert_eq!(runs.data(&runs.pages()[0], true).all(), bytes);
     }
 
     #[test]
@@ -159,7 +163,7 @@ mod tests {
         assert_eq!(pages.iter().map(rows).collect::<Vec<_>>(), [PAGE_ROWS, PAGE_ROWS, 5_000]);
         // All rows are valid: 20,000 of them; then nine bits, and the first run.
         let start = [4, 0, 0, 0, 0xc0, 0xb8, 2, 1, 9, 0xac, 2, 0, 0];
-        assert_eq!(runs.data(&pages[0], true)[..start.len()], start);
+        assert_eq!(runs.data(&pages[0], true).all()[..start.len()], start);
     }
 
     #[test]
