@@ -50,3 +50,25 @@ fn incremented(beginning: &[u8]) -> Option<Vec<u8>> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_hold_for_all_texts_between_them() {
+        let long = |unit: &str| unit.repeat(80);
+        for text in
+            ["", "a", &long("a"), &long("ä"), &long("\u{10ffff}"), &(long("b") + "\u{10ffff}")]
+        {
+            let (least, most) = (lower(text.as_bytes()), upper(text.as_bytes()));
+            assert!(least.bytes.as_slice() <= text.as_bytes(), "{text}");
+            assert!(most.bytes.as_slice() >= text.as_bytes(), "{text}");
+            assert_eq!(least.is_exact, least.bytes == text.as_bytes());
+            assert_eq!(most.is_exact, most.bytes == text.as_bytes());
+            assert!(least.bytes.len() <= MOST && std::str::from_utf8(&least.bytes).is_ok());
+            assert!(std::str::from_utf8(&most.bytes).is_ok());
+        }
+        assert_eq!(upper(long("a").as_bytes()).bytes, [vec![b'a'; 63], vec![b'b']].concat());
+    }
+}

@@ -49,14 +49,14 @@ impl Memory {
         ENCODINGS.get(code as usize).copied()
     }
 
-    fn keep(&self, encoding: Encoding) {
+    pub(super) fn keep(&self, encoding: Encoding) {
         let code = ENCODINGS.iter().position(|known| *known == encoding).unwrap_or(0);
         self.0.store(REMEMBERED << 8 | code as u32, Ordering::Relaxed);
     }
 }
 
 /// Encodings that are chosen from.
-const ENCODINGS: [Encoding; 5] = [
+pub(super) const ENCODINGS: [Encoding; 5] = [
     Encoding::PLAIN,
     Encoding::RLE_DICTIONARY,
     Encoding::DELTA_BINARY_PACKED,

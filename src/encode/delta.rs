@@ -122,3 +122,36 @@ fn unsigned(out: &mut Vec<u8>, mut number: u64) {
 fn signed(out: &mut Vec<u8>, number: i64) {
     unsigned(out, ((number << 1) ^ (number >> 63)) as u64);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_blocks_of_differences() {
+        let written = |values: &[i64]| {
+            let mut out = Vec::new();
+            integers(&mut out, values.iter().copied());
+            out
+        };
+        // Blocks of 128 in 4 parts; so many values; the first.
+        let head = [0x80, 1, 4];
+        assert_eq!(written(&[]), [head.as_slice(), &[0, 0]].concat());
+        assert_eq!(written(&[-3]), [head.as_slice(), &[1, 5]].concat());
+        // Differences 2 and 5: the least is 2, and what is above it takes two bits.
+        let block = [4, 2, 0, 0, 0, 0b1100, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(written(&[7, 9, 14]), [head.as_slice(), &[3, 14], &block].concat());
+        // A whole block, and none behind it.
+        let whole = written(&(0..129).collect::<Vec<_>>());
+        assert_eq!(whole, [head.as_slice(), &[0x81, 1, 0], &[2, 0, 0, 0, 0]].concat());
+    }
+
+    #[test]
+    fn beginnings_are_counted_to_the_byte() {
+        for (a, b, shared) in
+            [("", "a", 0), ("abc", "abd", 2), ("0123456789", "0123456789x", 10), ("a", "a", 1)]
+        {
+            assert_eq!(shared_len(a.as_bytes(), b.as_bytes()), shared, "{a} {b}");
+        }
+    }
+}

@@ -202,3 +202,59 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::Dice;
+
+    #[test]
+    fn each_index_is_that_of_its_value() {
+        let mut dice = Dice(11);
+        for (count, range) in
+            [(1, 1), (5, 2), (300, 7), (9_000, 300), (70_000, 1 << 20), (20_000, u64::MAX)]
+        {
+            let values: Vec<i64> = (0..count).map(|_| dice.below(range) as i64 - 5).collect();
+            let found = of_integers(&values, Limit::None).unwrap();
+            let at = |index: &u32| found.distinct[*index as usize];
+            assert!(found.indexes.iter().map(at).eq(values.iter().copied()), "{range}");
+            assert!(found.distinct.is_sorted_by(|a, b| a < b));
+
+            let texts: Vec<String> = values.iter().map(|value| format!("t{value}")).collect();
+            let texts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+            let found = of_texts(&texts, Limit::None).unwrap();
+            let at = |index: &u32| found.distinct[*index as usize];
+            assert!(found.indexes.iter().map(at).eq(texts.iter().copied()), "{range}");
+            let mut distinct = found.distinct.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            assert_eq!(distinct.len(), found.distinct.len());
+        }
+        let extremes = [i64::MIN, i64::MAX, 0, i64::MIN];
+        let found = of_integers(&extremes, Limit::WhereItPays).unwrap();
+        assert_eq!(found.indexes, [0, 2, 1, 0]);
+    }
+
+    #[test]
+    fn a_dictionary_is_given_up_where_it_does_not_pay() {
+        let distinct: Vec<i64> = (0..10_000).map(|n| n << 32).collect();
+        assert!(of_integers(&distinct, Limit::WhereItPays).is_none());
+        assert!(of_integers(&distinct, Limit::None).is_some());
+        let twice: Vec<i64> = (0..10_000).map(|n| (n / 2) << 32).collect();
+        assert!(of_integers(&twice, Limit::WhereItPays).is_some());
+        let long = "l".repeat(DICTIONARY_BYTES);
+        let texts = [b"a".as_slice(), long.as_bytes()];
+        assert!(of_texts(&texts, Limit::WhereItPays).is_none());
+        assert!(of_texts(&texts, Limit::None).is_some());
+        assert!(of_integers(&[], Limit::None).is_none());
+    }
+
+    #[test]
+    fn few_texts_are_ordered_by_how_often_they_occur_and_many_by_value() {
+        let texts: [&[u8]; 5] = [b"a", b"c", b"b", b"c", b"c"];
+        assert_eq!(of_texts(&texts, Limit::None).unwrap().distinct[0], b"c");
+        let many: Vec<String> = (0..900).rev().map(|n| format!("{n:04}")).collect();
+        let many: Vec<&[u8]> = many.iter().map(String::as_bytes).collect();
+        assert!(of_texts(&many, Limit::None).unwrap().distinct.is_sorted());
+    }
+}

@@ -69,6 +69,12 @@ impl Leaf {
         Leaf { column, form, has_filter, is_repeated, level, is_nullable, widths, memory }
     }
 
+    /// Returns the last choice of an encoding.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// Returns whether the column is a value a row, within neither list nor record.
     pub(super) fn is_flat(&self) -> bool {
         self.column.path().parts().len() == 1

@@ -1,5 +1,6 @@
 //! Files of random columns, nulls at every level, against what was written and against the library's writer.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::PageIndexPolicy;
 
+use super::choice::ENCODINGS;
 use super::*;
 use crate::search::{Dice, inputs};
 
@@ -193,10 +195,17 @@ fn random_files_are_read_as_they_were_written_and_described_as_by_the_library() 
     let forms = [Encodings::Delta, Encodings::Plain]
         .map(|encodings| FileForm { encodings, ..FileForm::from(Compression::Zstd(1)) });
     let layouts = forms.map(|form| Layout::new(&schema, form, &[]).unwrap());
+    let mut written = BTreeSet::new();
     for seed in 0..inputs(60) {
         let mut dice = Dice(seed);
         let layout = &layouts[dice.below(2) as usize];
         let table = &layout.batches;
+        // What would be chosen by a trial is chosen by chance now and then, for columns that have it.
+        for leaf in layout.columns.iter().flat_map(|column| &column.leaves) {
+            if dice.one_in(2) {
+                leaf.memory().keep(ENCODINGS[dice.below(5) as usize]);
+            }
+        }
         // Pages are full at 20,000 rows.
         let most = if seed % 20 == 7 { 21_000 } else { [3, 60, 900][dice.below(3) as usize] };
         let batches: Vec<RecordBatch> = (0..1 + dice.below(3))
@@ -241,6 +250,9 @@ fn random_files_are_read_as_they_were_written_and_described_as_by_the_library() 
             metadata.iter().map(of).collect::<Vec<_>>()
         };
         assert_eq!(of(&ours), of(&theirs), "seed {seed}");
+        let groups = open(&ours).metadata().row_group(0).columns().to_vec();
+        written.extend(groups.iter().flat_map(ColumnChunkMetaData::encodings));
         std::fs::remove_file(&ours).unwrap();
     }
+    assert!(ENCODINGS.iter().all(|encoding| written.contains(encoding)), "{written:?}");
 }

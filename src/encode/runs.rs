@@ -145,10 +145,10 @@ mod tests {
             texts(vec![Some("b"), Some("b"), Some("a"), None]),
         ];
         let runs = Runs::of(&arrays, &[&[2, 2, 1], &[1, 1, 2, 1]]).unwrap().unwrap();
-        assert_eq!(runs.distinct, Values::Texts(vec![b"a", b"b"]));
-        assert_eq!(runs.runs, [(Some(0), 2), (None, 2), (Some(1), 3), (Some(0), 2), (None, 1)]);
+        assert_eq!(runs.distinct, Values::Texts(vec![b"b", b"a"]));
+        assert_eq!(runs.runs, [(Some(1), 2), (None, 2), (Some(0), 3), (Some(1), 2), (None, 1)]);
         let levels = [4, 1, 4, 0, 10, 1, 2, 0];
-        let indexes = [1, 4, 0, 6, 1, 4, 0];
+        let indexes = [1, 4, 1, 6, 0, 4, 1];
         let bytes = [[8, 0, 0, 0].as_slice(), &levels, &indexes].concat();
         assert_eq!(runs.data(&runs.pages()[0], true).all(), bytes);
     }
