@@ -78,7 +78,7 @@ def made(folder, seed, encodings, lake_at=None):
     maker = nasty.Maker(node, seed)
     documents = maker.documents([1, 300, 800, 1500][seed % 4])
     # Beyond the limits of a page and of a dictionary.
-    for at, size in ((-1, 1_500_000), (len(documents) // 2, 70_000)):
+    for at, size in ((-1, 1_500_000), (len(documents) // 4, 1_200_000), (len(documents) // 2, 70_000)):
         documents[at] |= {"text": rng.choice("aß東") * (size + seed % 5), "n": -seed}
     if seed % 3 == 1:
         # Levels beyond a page.
@@ -86,7 +86,7 @@ def made(folder, seed, encodings, lake_at=None):
         documents[len(documents) // 3]["items"] = many
     flags = {
         "compression": COMPRESSIONS[seed % len(COMPRESSIONS)],
-        "row-group-bytes": rng.choice(["1MiB", "1MiB", "4MiB", "128MiB"]),
+        "row-group-bytes": "128MiB" if seed % 3 == 1 else rng.choice(["1MiB", "1MiB", "4MiB"]),
         "encodings": encodings,
     }
     words = [word for name, value in flags.items() for word in (f"--{name}", value)]
@@ -145,16 +145,20 @@ def without_maps(table):
 
 
 def test_what_files_say_of_their_values(cases):
-    """Statistics, indexes of pages, counts and encodings are those of the values."""
+    """Statistics, indexes of pages, counts and encodings are those of the values. Of row groups with one page the
+    statistics say all, and there is no index."""
+    indexed = 0
     for case in cases:
         for path in case.files():
             try:
                 file = File(path, case.wanted).check()
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{case}") from error
-            assert file.bounded and file.indexed, case
+            assert file.bounded, case
+            indexed += file.indexed
             if case.encodings == "plain":
                 assert file.encodings <= OLD, (file.encodings, case)
+    assert indexed, cases
 
 
 def conditions(case):
