@@ -342,14 +342,14 @@ fn write_columns(
 /// What a leaf is made of in a row group, or its chunk.
 enum Made {
     Input(Input),
-    Chunk(Chunk),
+    Chunk(Box<Chunk>),
 }
 
 impl Made {
     fn encoded(self, leaf: &Leaf) -> Result<Chunk, ParquetError> {
         match self {
             Made::Input(input) => leaf.encode(&input),
-            Made::Chunk(chunk) => Ok(chunk),
+            Made::Chunk(chunk) => Ok(*chunk),
         }
     }
 }
@@ -377,7 +377,7 @@ fn inputs_of<'a>(
                 && leaf.is_flat()
                 && let Some(chunk) = leaf.encode_runs(&arrays, &rows)?
             {
-                return Ok(vec![(leaf, Made::Chunk(chunk))]);
+                return Ok(vec![(leaf, Made::Chunk(Box::new(chunk)))]);
             }
             (Some(arrays), Arc::new(Shape::of_repeated(&rows)))
         }

@@ -38,7 +38,7 @@ impl<'a> Runs<'a> {
         if arrays.is_empty() {
             return Ok(None);
         }
-        let all: Vec<_> = arrays.iter().map(|array| vec![0..array.len()]).collect();
+        let all: Vec<_> = arrays.iter().map(|array| Vec::from_iter([0..array.len()])).collect();
         let gathered = Gathered::of(arrays, &all)?;
         // A value looked up for each row of a session's, of which there are far fewer than of the table's.
         let (distinct, indexes) = match gathered.values {

@@ -85,8 +85,9 @@ pub(super) struct Widths {
 impl Shape {
     /// Returns the shape of the rows of batches of so many rows.
     pub(super) fn of_rows(batches: impl Iterator<Item = usize>) -> Shape {
-        let elements: Vec<_> =
-            batches.map(|rows| if rows == 0 { vec![] } else { vec![0..rows] }).collect();
+        let elements: Vec<_> = batches
+            .map(|rows| std::iter::once(0..rows).filter(|all| !all.is_empty()).collect())
+            .collect();
         let slots = elements.iter().flatten().map(Range::len).sum();
         Shape::new(Vec::new(), 0, Vec::new(), slots, elements)
     }
