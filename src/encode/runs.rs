@@ -38,7 +38,8 @@ impl<'a> Runs<'a> {
         if arrays.is_empty() {
             return Ok(None);
         }
-        let all: Vec<_> = arrays.iter().map(|array| Vec::from_iter([0..array.len()])).collect();
+        let all: Vec<Vec<_>> =
+            arrays.iter().map(|array| std::iter::once(0..array.len()).collect()).collect();
         let gathered = Gathered::of(arrays, &all)?;
         // A value looked up for each row of a session's, of which there are far fewer than of the table's.
         let (distinct, indexes) = match gathered.values {
