@@ -4,8 +4,6 @@
 use parquet::basic::{Encoding, PageType};
 use parquet::errors::ParquetError;
 
-use super::pages::unexpected;
-
 /// The first byte of a field that is an i32 and has the number after that of the field before it.
 const NEXT_I32: u8 = 0x15;
 /// The first byte of a record that is field 5, after field 3, and of one that is field 7.
@@ -71,4 +69,9 @@ fn number(out: &mut Vec<u8>, number: usize) -> Result<(), ParquetError> {
     }
     out.push(number as u8);
     Ok(())
+}
+
+/// Returns the error for what the format has no place for.
+pub(super) fn unexpected(what: &str) -> ParquetError {
+    ParquetError::General(format!("{what} cannot be written"))
 }

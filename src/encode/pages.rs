@@ -22,7 +22,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::Compression;
 use super::bounds::Bound;
-use super::headers::{data_header, dictionary_header};
+use super::headers::{data_header, dictionary_header, unexpected};
 use super::page_bytes::PageBytes;
 use super::sink::Sink;
 
@@ -331,11 +331,6 @@ fn statistics(
 /// Returns a length as the metadata has it.
 fn signed(bytes: usize) -> Result<i64, ParquetError> {
     i64::try_from(bytes).map_err(|_| unexpected("a chunk beyond all numbers"))
-}
-
-/// Returns the error for what the format has no place for.
-pub(super) fn unexpected(what: &str) -> ParquetError {
-    ParquetError::General(format!("{what} cannot be written"))
 }
 
 /// The pages of a chunk in the order of the file.
