@@ -7,7 +7,7 @@ use super::Compression;
 pub struct FileForm {
     /// Codec of the pages.
     pub compression: Compression,
-    /// Encodings of times and of the lineage.
+    /// Encodings that readers take.
     pub encodings: Encodings,
     /// Name of the middle group of maps.
     pub maps: MapGroup,
@@ -19,10 +19,10 @@ impl From<Compression> for FileForm {
     }
 }
 
-/// The encodings of times and of `_ingest_id`. Other columns have dictionaries, or are plain.
+/// The encodings that columns may have besides dictionaries: which one a column has its values say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encodings {
-    /// By differences: `DELTA_BINARY_PACKED` and `DELTA_BYTE_ARRAY`, which take a sixth off a file.
+    /// By differences as well: `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
     #[default]
     Delta,
     /// `PLAIN` and `RLE_DICTIONARY`, which every reader knows.

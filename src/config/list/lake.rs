@@ -337,8 +337,8 @@ pub(crate) const ENCODINGS: Setting = Setting {
     example: "plain",
     commands: LANDING,
     heading: FILES,
-    help: "Encode times and ids by their differences (delta), or in the way that readers of before \
-           2022 know as well (plain), such as Spark up to 3.2; files are then a fifth larger.",
+    help: "Encode numbers and texts by their differences where that is smaller (delta), or in the way \
+           that readers of before 2022 know as well (plain), such as Spark up to 3.2; files are then larger.",
     more: "",
 };
 
