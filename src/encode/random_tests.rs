@@ -196,7 +196,7 @@ fn random_files_are_read_as_they_were_written_and_described_as_by_the_library() 
         .map(|encodings| FileForm { encodings, ..FileForm::from(Compression::Zstd(1)) });
     let layouts = forms.map(|form| Layout::new(&schema, form, &[]).unwrap());
     let mut written = BTreeSet::new();
-    for seed in 0..inputs(60) {
+    for seed in 0..inputs(40) {
         let mut dice = Dice(seed);
         let layout = &layouts[dice.below(2) as usize];
         let table = &layout.batches;
