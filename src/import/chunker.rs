@@ -28,6 +28,9 @@ const MAX_LINE_BYTES: usize = 256 << 20;
 /// Bytes read at a time: they are still in the nearest cache when their lines are counted.
 const READ_BYTES: usize = 256 << 10;
 
+/// The bytes of white space and of the UTF-8 byte order mark.
+pub(super) const BLANK: &[u8] = b" \t\r\n\xef\xbb\xbf";
+
 /// The rule by which files are cut into chunks. An import goes on by the rule that it began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkRule {
@@ -199,6 +202,46 @@ impl Chunker {
         self.filled = rest.len();
         self.line += std::mem::replace(&mut self.line_feeds, left) - left;
         (std::mem::replace(&mut self.buffer, next), at)
+    }
+
+    /// Reads the file to its end, and hashes it, without cutting it: no line is counted, and no byte is kept.
+    /// Returns whether all of it is blank; `None` where only cutting tells whether the file can be cut,
+    /// which is one that may be an array or has very long lines. It has to be opened again then.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn read_uncut(&mut self) -> std::io::Result<Option<bool>> {
+        self.fill(READ_BYTES)?;
+        self.detect_layout();
+        if self.rule != ChunkRule::Documents || self.layout != Some(Layout::Lines) {
+            return Ok(None);
+        }
+        let mut read = self.buffer.get(..self.filled).unwrap_or_default();
+        let (mut blank, mut line_bytes) = (true, 0);
+        loop {
+            blank = blank && read.iter().all(|byte| BLANK.contains(byte));
+            // The longest line that may have ended in what was read.
+            if line_bytes + read.len() > MAX_LINE_BYTES / 2 {
+                return Ok(None);
+            }
+            line_bytes = match memchr::memrchr(b'\n', read) {
+                Some(at) => read.len() - at - 1,
+                None => line_bytes + read.len(),
+            };
+            if self.ended {
+                return Ok(Some(blank));
+            }
+            let n = loop {
+                match self.reader.read(&mut self.buffer) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    read => break read?,
+                }
+            };
+            read = self.buffer.get(..n).unwrap_or_default();
+            self.ended = n == 0;
+            self.read_bytes += n as u64;
+            self.hasher.update(read);
+        }
     }
 
     /// Returns the form in which the decoder has to take the chunks. Under the rule of actions it is the

@@ -152,11 +152,18 @@ def compare(options, source, count, flags, folder):
         if not options.only or name.startswith("sessionlake") or name in options.only
     }
     print(f"\n{source.name}: {megabytes:.0f} MB, {count} sessions, {options.runs} runs")
-    costs, sizes, columns = {name: [] for name in chosen}, {}, {}
+    costs, sizes, columns, failing = {name: [] for name in chosen}, {}, {}, []
     for run in range(options.runs):
         for name, command in chosen.items():
             out = folder / "out.parquet"
-            costs[name].append(measure(command(source, out), folder / "log"))
+            try:
+                costs[name].append(measure(command(source, out), folder / "log"))
+            except SystemExit as failed:
+                if name == OURS:
+                    raise
+                print(f"{name} cannot do it, and is left out: {str(failed).strip().splitlines()[-1]}")
+                failing.append(name)
+                continue
             sizes[name] = size_mb(out)
             last = run + 1 == options.runs
             if name == OURS and last:
@@ -168,6 +175,9 @@ def compare(options, source, count, flags, folder):
             if name == "duckdb" and last:
                 columns[name] = chunks(out)
             shutil.rmtree(out) if out.is_dir() else out.unlink()
+        for name in failing:
+            del chosen[name], costs[name]
+        failing = []
         print(f"run {run + 1}: " + ", ".join(f"{n} {c[-1].cpu_s:.2f} CPU s" for n, c in costs.items()), flush=True)
     table(megabytes, {name: median(found) for name, found in costs.items()}, sizes)
     against_the_best(costs)
