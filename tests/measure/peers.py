@@ -33,9 +33,6 @@ import sys, chdb
 settings = {
     "output_format_parquet_compression_method": "'zstd'",
     "output_format_compression_level": 1,
-    # Types by all rows.
-    "input_format_max_rows_to_read_for_schema_inference": 10**9,
-    "input_format_max_bytes_to_read_for_schema_inference": 10**12,
     "engine_file_truncate_on_insert": 1,
 }
 chdb.query(f"INSERT INTO FUNCTION file('{sys.argv[2]}', 'Parquet') "
