@@ -89,6 +89,9 @@ pub(super) fn start() {
     for part in TROUBLE_PARTS {
         gauge!(TROUBLE, "part" => part).set(0.0);
     }
+    for from in ["memory", "disk"] {
+        counter!(JOURNAL_READ_BODIES, "from" => from).absolute(0);
+    }
     for verdict in VERDICTS {
         gauge!(VERIFY_VERDICT, "verdict" => verdict).set(0.0);
         counter!(VERIFY_RUNS, "verdict" => verdict).absolute(0);

@@ -84,6 +84,7 @@ def test_rules_need_a_secret(command, local_lake, folder):
 def test_an_encrypted_journal_tells_nothing_and_lands_after_a_crash(make_server, local_lake, folder):
     (folder / "privacy.key").write_text(SECRET)
     flags = ["--roll-age", "1h", "--privacy-key", folder / "privacy.key", "--encrypt-journal"]
+    flags += ["--journal-compression=true"]
     server = make_server(local_lake, *flags).start()
     data = b"\n".join(document(userSessionId=f"s{n}", userId="ann-the-user") for n in range(100))
     assert not server.put(data).json["duplicate"]
