@@ -161,6 +161,16 @@ class SeaweedCatalog(RestCatalog):
     def process(self):
         return self.store.process
 
+    def answers(self):
+        """Also the bucket of tables has to be there, which is made after the catalog answers."""
+        if not super().answers():
+            return False
+        try:
+            self.load(self.lake("ready")).list_namespaces()
+        except Exception:  # noqa: BLE001
+            return False
+        return True
+
     def start_again(self):
         self.store.start_again()
         self.ready()
