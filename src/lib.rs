@@ -75,5 +75,6 @@ mod spelling;
 pub mod status;
 pub mod table;
 pub mod tls;
+mod varint;
 pub mod views;
 mod zstd_context;

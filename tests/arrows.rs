@@ -30,6 +30,7 @@ const SHARED: &[&str] = &[
     "spelling",
     "status",
     "table",
+    "varint",
     "zstd_context",
 ];
 

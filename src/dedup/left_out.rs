@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::record::Seq;
+use crate::varint;
 
 /// Most bytes of a list before it is compressed.
 const MOST_BYTES: usize = 64 << 20;
@@ -65,13 +66,13 @@ impl LeftOut {
         let (mut bytes, mut before) = (Vec::new(), 0);
         for rows in rows.chunk_by(|one, next| one.body == next.body) {
             let Some(Row { body: Seq(body), .. }) = rows.first() else { continue };
-            put(body.saturating_sub(before), &mut bytes);
-            put(rows.len() as u64, &mut bytes);
+            varint::put(&mut bytes, body.saturating_sub(before));
+            varint::put(&mut bytes, rows.len() as u64);
             before = *body;
             let mut row_before = 0;
             for Row { number, first, .. } in rows {
-                put(number.saturating_sub(row_before), &mut bytes);
-                put(first.map_or(0, |first| 1 + body.saturating_sub(first.0)), &mut bytes);
+                varint::put(&mut bytes, number.saturating_sub(row_before));
+                varint::put(&mut bytes, first.map_or(0, |first| 1 + body.saturating_sub(first.0)));
                 row_before = *number;
             }
         }
@@ -104,14 +105,6 @@ impl LeftOut {
 }
 
 const OTHER: &str = "the rows that are left out are of another form";
-
-fn put(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push((number & 0x7f) as u8);
-}
 
 fn take(rest: &mut &[u8]) -> anyhow::Result<u64> {
     let mut number = 0;

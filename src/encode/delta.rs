@@ -6,6 +6,7 @@
 //! each shares with the one before, and the rest of it.
 
 use super::page_bytes::PageBytes;
+use crate::varint;
 
 /// Differences in a block.
 const BLOCK: usize = 128;
@@ -16,12 +17,12 @@ const PART: usize = BLOCK / PARTS;
 
 /// Writes integers as `DELTA_BINARY_PACKED`.
 pub(super) fn integers(out: &mut Vec<u8>, values: impl ExactSizeIterator<Item = i64>) {
-    unsigned(out, BLOCK as u64);
-    unsigned(out, PARTS as u64);
-    unsigned(out, values.len() as u64);
+    varint::put(out, BLOCK as u64);
+    varint::put(out, PARTS as u64);
+    varint::put(out, values.len() as u64);
     let mut values = values.fuse();
     let mut last = values.next().unwrap_or(0);
-    signed(out, last);
+    varint::put_signed(out, last);
     let mut block = [0_i64; BLOCK];
     loop {
         let mut count = 0;
@@ -34,7 +35,7 @@ pub(super) fn integers(out: &mut Vec<u8>, values: impl ExactSizeIterator<Item = 
         let (of_block, rest) = block.split_at_mut(count);
         let Some(least) = of_block.iter().min().copied() else { return };
         rest.fill(least);
-        signed(out, least);
+        varint::put_signed(out, least);
         let mut packed = [0_u64; BLOCK];
         packed
             .iter_mut()
@@ -108,19 +109,6 @@ pub(super) fn shared_len(a: &[u8], b: &[u8]) -> usize {
     let same = eights_of_a.iter().zip(eights_of_b).take_while(|(a, b)| a == b).count() * 8;
     let rest = a.iter().skip(same).zip(b.iter().skip(same));
     same + rest.take_while(|(a, b)| a == b).count()
-}
-
-fn unsigned(out: &mut Vec<u8>, mut number: u64) {
-    while number > 0x7f {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// Writes a number in the zigzag form.
-fn signed(out: &mut Vec<u8>, number: i64) {
-    unsigned(out, ((number << 1) ^ (number >> 63)) as u64);
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 use parquet::basic::{Encoding, PageType};
 use parquet::errors::ParquetError;
 
+use crate::varint;
+
 /// The first byte of a field that is an i32 and has the number after that of the field before it.
 const NEXT_I32: u8 = 0x15;
 /// The first byte of a record that is field 5, after field 3, and of one that is field 7.
@@ -61,13 +63,7 @@ fn begin(page: PageType, uncompressed: usize, compressed: usize) -> Result<Vec<u
 fn number(out: &mut Vec<u8>, number: usize) -> Result<(), ParquetError> {
     let number = i32::try_from(number).map_err(|_| unexpected("a page of 2 GiB"))?;
     out.push(NEXT_I32);
-    // Zigzag: not negative.
-    let mut number = u64::from(number.unsigned_abs()) << 1;
-    while number > 0x7f {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
+    varint::put_signed(out, i64::from(number));
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 
 use arrow::buffer::BooleanBuffer;
 
+use crate::varint;
+
 /// Equal numbers from which on they are written as a run.
 const RUN: usize = 16;
 /// Most numbers in one packed part: its header is a byte then, which every reader knows.
@@ -158,12 +160,7 @@ pub(super) fn run(out: &mut Vec<u8>, number: u32, rows: usize, width: u32) {
     if rows == 0 {
         return;
     }
-    let mut header = (rows as u64) << 1;
-    while header > 0x7f {
-        out.push(header as u8 | 0x80);
-        header >>= 7;
-    }
-    out.push(header as u8);
+    varint::put(out, (rows as u64) << 1);
     let bytes = number.to_le_bytes();
     out.extend(bytes.iter().take(width.div_ceil(8) as usize));
 }

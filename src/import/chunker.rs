@@ -231,16 +231,8 @@ impl Chunker {
             if self.ended {
                 return Ok(Some(blank));
             }
-            let n = loop {
-                match self.reader.read(&mut self.buffer) {
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    read => break read?,
-                }
-            };
+            let n = self.read_some(0, self.buffer.len())?;
             read = self.buffer.get(..n).unwrap_or_default();
-            self.ended = n == 0;
-            self.read_bytes += n as u64;
-            self.hasher.update(read);
         }
     }
 
@@ -271,23 +263,29 @@ impl Chunker {
         }
         while self.filled < want && !self.ended {
             let end = want.min(self.filled + READ_BYTES);
-            let free = self.buffer.get_mut(self.filled..end).unwrap_or_default();
-            match self.reader.read(free) {
-                Ok(0) => self.ended = true,
-                Ok(n) => {
-                    self.filled += n;
-                    self.read_bytes += n as u64;
-                    let read = free.get(..n).unwrap_or_default();
-                    if self.content.is_some() {
-                        self.hasher.update(read);
-                    }
-                    self.line_feeds += line_feeds(read);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+            let n = self.read_some(self.filled, end)?;
+            let read = self.buffer.get(self.filled..self.filled + n).unwrap_or_default();
+            self.line_feeds += line_feeds(read);
+            self.filled += n;
         }
         Ok(())
+    }
+
+    /// Reads some bytes into the buffer from `start` on, and hashes them; none at the end of the file.
+    fn read_some(&mut self, start: usize, end: usize) -> std::io::Result<usize> {
+        let free = self.buffer.get_mut(start..end).unwrap_or_default();
+        let n = loop {
+            match self.reader.read(free) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        self.ended = n == 0;
+        self.read_bytes += n as u64;
+        if self.content.is_some() {
+            self.hasher.update(free.get(..n).unwrap_or_default());
+        }
+        Ok(n)
     }
 
     /// Detects the layout of the file from its beginning.

@@ -3,6 +3,8 @@
 //! A message is its fields, one after the other: a tag (number and type), then the value. A field with its
 //! default value is left out, but for members of a `oneof`.
 
+use crate::varint;
+
 /// The type of a field: a varint, eight bytes, or a length and as many bytes.
 const VARINT: u64 = 0;
 const EIGHT_BYTES: u64 = 1;
@@ -21,12 +23,8 @@ impl Message {
         message.0
     }
 
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
+    fn varint(&mut self, value: u64) {
+        varint::put(&mut self.0, value);
     }
 
     fn tag(&mut self, field: u32, kind: u64) {

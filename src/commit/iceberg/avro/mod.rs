@@ -26,6 +26,7 @@ use serde_json::Value as Json;
 
 use self::value::{Input, Type, unreadable};
 pub(super) use self::value::{Unreadable, Value};
+use crate::varint;
 
 /// Most bytes of a file, inflated.
 pub(super) const MOST_BYTES: usize = 256 << 20;
@@ -39,12 +40,7 @@ pub(super) struct Encoder(Vec<u8>);
 impl Encoder {
     /// Appends a `long` or an `int`, which are encoded alike.
     pub(super) fn long(&mut self, value: i64) {
-        let mut rest = (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned();
-        while rest > 0x7f {
-            self.0.push(low_byte(rest & 0x7f) | 0x80);
-            rest >>= 7;
-        }
-        self.0.push(low_byte(rest));
+        varint::put_signed(&mut self.0, value);
     }
 
     pub(super) fn boolean(&mut self, value: bool) {
@@ -95,10 +91,6 @@ impl Encoder {
     fn length(&mut self, length: usize) {
         self.long(i64::try_from(length).unwrap_or(i64::MAX));
     }
-}
-
-fn low_byte(of: u64) -> u8 {
-    of.to_le_bytes()[0]
 }
 
 /// Returns the file with `rows` rows, of the record type that `schema` describes.
