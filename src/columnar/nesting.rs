@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, ListArray, MapArray, StructArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, FieldRef, Fields};
+use arrow::datatypes::{DataType, FieldRef};
 
-/// What a column is made of.
+/// The parts of a column.
 #[derive(Debug)]
 pub(crate) enum Nesting<'a> {
     /// Values.
@@ -20,8 +20,8 @@ pub(crate) enum Nesting<'a> {
 /// The lists of a batch: where their elements are, and which of them are null.
 pub(crate) type Lists<'a> = (&'a OffsetBuffer<i32>, Option<&'a NullBuffer>);
 
-/// Returns what a column of type `kind`, which is `arrays` in the batches, is made of; `None` if an array is
-/// of another type.
+/// Returns the parts of a column of type `kind`, which is `arrays` in the batches; `None` if an array is of
+/// another type.
 pub(crate) fn nesting<'a>(kind: &'a DataType, arrays: &'a [ArrayRef]) -> Option<Nesting<'a>> {
     Some(match kind {
         DataType::Struct(fields) => {
@@ -59,19 +59,11 @@ pub(crate) fn nesting<'a>(kind: &'a DataType, arrays: &'a [ArrayRef]) -> Option<
     })
 }
 
-/// Returns for each leaf of a field, in the order of files, whether it may be null itself.
-pub(crate) fn nullable_leaves(field: &FieldRef) -> Vec<bool> {
-    fn collect(field: &FieldRef, out: &mut Vec<bool>) {
-        match field.data_type() {
-            DataType::Struct(members) => of_all(members, out),
-            DataType::List(element) | DataType::Map(element, _) => collect(element, out),
-            _ => out.push(field.is_nullable()),
-        }
+/// Returns the number of leaves of a type.
+pub(crate) fn leaves(kind: &DataType) -> usize {
+    match kind {
+        DataType::Struct(members) => members.iter().map(|member| leaves(member.data_type())).sum(),
+        DataType::List(element) | DataType::Map(element, _) => leaves(element.data_type()),
+        _ => 1,
     }
-    fn of_all(members: &Fields, out: &mut Vec<bool>) {
-        members.iter().for_each(|member| collect(member, out));
-    }
-    let mut out = Vec::new();
-    collect(field, &mut out);
-    out
 }

@@ -22,13 +22,11 @@ const TRIED: usize = 256;
 /// Row groups for which a choice is remembered.
 const REMEMBERED: u32 = 32;
 
-/// How the values of a column chunk are written.
+/// The form in which the values of a column chunk are written.
 #[derive(Debug)]
 pub(super) enum Chosen<'a> {
-    /// A dictionary of texts, and indexes.
-    Texts(Dictionary<&'a [u8]>),
-    /// A dictionary of integers, or of the bits of doubles, and indexes.
-    Numbers(Dictionary<i64>),
+    /// A dictionary, and indexes.
+    Dictionary(Dictionary<'a>),
     /// One value after the other.
     Each(Encoding),
 }
@@ -64,12 +62,6 @@ pub(super) const ENCODINGS: [Encoding; 5] = [
     Encoding::DELTA_BYTE_ARRAY,
 ];
 
-/// Returns the dictionary of values that repeat so much that nothing else is thought of; `None` if their type
-/// has none.
-pub(super) fn dictionary<'a>(values: &Values<'a>) -> Option<Chosen<'a>> {
-    find(values, Limit::None)
-}
-
 /// Chooses how to write `values`, which are some, for readers that take `known` encodings.
 ///
 /// # Errors
@@ -82,16 +74,18 @@ pub(super) fn choose<'a>(
 ) -> Result<Chosen<'a>, ParquetError> {
     let remembered = memory.recall().filter(|_| values.len() >= TRIED / 4);
     let found = match remembered {
-        None | Some(Encoding::RLE_DICTIONARY) => find(values, Limit::WhereItPays),
+        None | Some(Encoding::RLE_DICTIONARY) => dictionary::of(values, Limit::WhereItPays),
         Some(_) => None,
     };
     let chosen = match found {
-        Some(found) if pays(&found, values, codec, remembered.is_some())? => found,
+        Some(found) if pays(&found, values, codec, remembered.is_some())? => {
+            Chosen::Dictionary(found)
+        }
         _ => Chosen::Each(each(values, codec, known, remembered)?),
     };
     let encoding = match &chosen {
         Chosen::Each(encoding) => *encoding,
-        _ => Encoding::RLE_DICTIONARY,
+        Chosen::Dictionary(_) => Encoding::RLE_DICTIONARY,
     };
     if values.len() >= TRIED && remembered != Some(encoding) {
         memory.keep(encoding);
@@ -99,34 +93,15 @@ pub(super) fn choose<'a>(
     Ok(chosen)
 }
 
-fn find<'a>(values: &Values<'a>, limit: Limit) -> Option<Chosen<'a>> {
-    match values {
-        Values::Texts(texts) => dictionary::of_texts(texts, limit).map(Chosen::Texts),
-        Values::Integers(all) | Values::Doubles(all) => {
-            dictionary::of_integers(all, limit).map(Chosen::Numbers)
-        }
-        Values::Booleans(_) => None,
-    }
-}
-
 /// Returns whether a dictionary is smaller than the values one by one.
 fn pays(
-    found: &Chosen<'_>,
+    Dictionary { distinct, indexes }: &Dictionary<'_>,
     values: &Values<'_>,
     codec: Compression,
     is_remembered: bool,
 ) -> Result<bool, ParquetError> {
-    let (dictionary, distinct, indexes) = match found {
-        Chosen::Texts(found) => {
-            let bytes = found.distinct.iter().map(|text| size_of::<u32>() + text.len()).sum();
-            (bytes, found.distinct.len(), &found.indexes)
-        }
-        Chosen::Numbers(found) => {
-            (found.distinct.len() * size_of::<i64>(), found.distinct.len(), &found.indexes)
-        }
-        Chosen::Each(_) => return Ok(false),
-    };
-    let width = hybrid::width(distinct);
+    let dictionary = distinct.plain_bytes();
+    let width = hybrid::width(distinct.len());
     let all = dictionary + indexes.len() * width as usize / 8;
     let plain_bytes = values.plain_bytes();
     if all * 3 <= plain_bytes || is_remembered || indexes.len() < TRIED {
@@ -136,16 +111,7 @@ fn pays(
         let packed = codec.compressed(sample, <[u8]>::len)?.min(sample.len());
         Ok(all * packed / sample.len().max(1))
     };
-    let mut sample = PageBytes::default();
-    match found {
-        Chosen::Texts(found) => {
-            plain::texts(sample.out(), found.distinct.iter().copied().take(SAMPLE));
-        }
-        Chosen::Numbers(found) => {
-            plain::integers(sample.out(), found.distinct.get(..SAMPLE).unwrap_or(&found.distinct));
-        }
-        Chosen::Each(_) => {}
-    }
+    let (mut sample, _) = first(distinct, Encoding::PLAIN);
     let of_dictionary = packed(&sample, dictionary)?;
     sample.clear();
     let some = indexes.get(..SAMPLE).unwrap_or(indexes);

@@ -4,6 +4,7 @@
 //! then, few texts by how often they occur, since their indexes are small numbers then.
 
 use super::hashes;
+use crate::columnar::leaf_values::Values;
 
 /// When a dictionary is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +25,43 @@ const FIRST: usize = 4096;
 const FEW: usize = 256;
 
 /// The distinct values of a column and the index of each value.
-#[derive(Debug, PartialEq)]
-pub(super) struct Dictionary<T> {
-    pub(super) distinct: Vec<T>,
+#[derive(Debug)]
+pub(super) struct Dictionary<'a> {
+    pub(super) distinct: Values<'a>,
     pub(super) indexes: Vec<u32>,
 }
 
+/// Looks up values. `None` if that is given up, if there are none, or for booleans, of which there are no more
+/// than two.
+pub(super) fn of<'a>(values: &Values<'a>, limit: Limit) -> Option<Dictionary<'a>> {
+    let integers = |all| of_integers(all, limit);
+    let (distinct, indexes) = match values {
+        Values::Texts(texts) => {
+            let Found { distinct, indexes } = of_texts(texts, limit)?;
+            (Values::Texts(distinct), indexes)
+        }
+        Values::Integers(all) => {
+            let Found { distinct, indexes } = integers(all)?;
+            (Values::Integers(distinct), indexes)
+        }
+        Values::Doubles(all) => {
+            let Found { distinct, indexes } = integers(all)?;
+            (Values::Doubles(distinct), indexes)
+        }
+        Values::Booleans(_) => return None,
+    };
+    (distinct.len() > 0).then_some(Dictionary { distinct, indexes })
+}
+
+/// The distinct values of one type and the index of each value.
+#[derive(Debug, PartialEq)]
+struct Found<T> {
+    distinct: Vec<T>,
+    indexes: Vec<u32>,
+}
+
 impl Limit {
-    /// Whether a dictionary with so many bytes of so many distinct ones among so many values is given up.
+    /// Returns true if a dictionary with so many bytes of so many distinct ones among so many values is given up.
     fn is_reached(self, bytes: usize, distinct: usize, values: usize) -> bool {
         let is_hopeless = values < FIRST && distinct > FIRST / 8 * 7;
         self == Limit::WhereItPays && (bytes > DICTIONARY_BYTES || is_hopeless)
@@ -39,7 +69,7 @@ impl Limit {
 }
 
 /// Looks up texts. `None` if it is given up.
-pub(super) fn of_texts<'a>(texts: &[&'a [u8]], limit: Limit) -> Option<Dictionary<&'a [u8]>> {
+fn of_texts<'a>(texts: &[&'a [u8]], limit: Limit) -> Option<Found<&'a [u8]>> {
     let mut table = Table::new();
     let mut distinct: Vec<&[u8]> = Vec::new();
     let mut indexes: Vec<u32> = Vec::with_capacity(texts.len());
@@ -66,27 +96,27 @@ pub(super) fn of_texts<'a>(texts: &[&'a [u8]], limit: Limit) -> Option<Dictionar
         last = Some((text, index));
         indexes.push(index);
     }
-    let mut dictionary = Dictionary { distinct, indexes };
-    if dictionary.distinct.len() <= FEW {
-        let mut counts = vec![0_usize; dictionary.distinct.len()];
-        for index in &dictionary.indexes {
+    let mut found = Found { distinct, indexes };
+    if found.distinct.len() <= FEW {
+        let mut counts = vec![0_usize; found.distinct.len()];
+        for index in &found.indexes {
             if let Some(count) = counts.get_mut(*index as usize) {
                 *count += 1;
             }
         }
-        dictionary.reorder(|_, order| {
+        found.reorder(|_, order| {
             order.sort_by_key(|index| std::cmp::Reverse(counts.get(*index as usize)));
         });
     } else {
-        dictionary.reorder(|distinct, order| {
+        found.reorder(|distinct, order| {
             order.sort_unstable_by_key(|index| distinct.get(*index as usize));
         });
     }
-    Some(dictionary)
+    Some(found)
 }
 
 /// Looks up integers, or the bits of doubles. `None` if it is given up, or there are none.
-pub(super) fn of_integers(values: &[i64], limit: Limit) -> Option<Dictionary<i64>> {
+fn of_integers(values: &[i64], limit: Limit) -> Option<Found<i64>> {
     let (least, most) = (*values.iter().min()?, *values.iter().max()?);
     // The table is no larger than what it saves.
     if most.abs_diff(least) < NEAR.min(values.len() as u64 * 8) {
@@ -108,15 +138,15 @@ pub(super) fn of_integers(values: &[i64], limit: Limit) -> Option<Dictionary<i64
         }
         indexes.push(index);
     }
-    let mut dictionary = Dictionary { distinct, indexes };
-    dictionary.reorder(|distinct, order| {
+    let mut found = Found { distinct, indexes };
+    found.reorder(|distinct, order| {
         order.sort_unstable_by_key(|index| distinct.get(*index as usize));
     });
-    Some(dictionary)
+    Some(found)
 }
 
 /// Looks up integers from `least` to `least + range`.
-fn near(values: &[i64], least: i64, range: usize) -> Dictionary<i64> {
+fn near(values: &[i64], least: i64, range: usize) -> Found<i64> {
     let place = |value: &i64| value.abs_diff(least) as usize;
     let mut places = vec![0_u32; range + 1];
     for value in values {
@@ -131,10 +161,10 @@ fn near(values: &[i64], least: i64, range: usize) -> Dictionary<i64> {
         distinct.push(least.wrapping_add_unsigned(at as u64));
     }
     let index = |value| places.get(place(value)).copied().unwrap_or_default();
-    Dictionary { indexes: values.iter().map(index).collect(), distinct }
+    Found { indexes: values.iter().map(index).collect(), distinct }
 }
 
-impl<T: Copy> Dictionary<T> {
+impl<T: Copy> Found<T> {
     /// Puts the distinct values in the order into which `sort` brings their indexes.
     fn reorder(&mut self, sort: impl FnOnce(&[T], &mut [u32])) {
         let mut order: Vec<u32> = (0..self.distinct.len() as u32).collect();

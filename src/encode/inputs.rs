@@ -1,13 +1,14 @@
-//! What the leaves of a column are made of: their arrays, and the shape of the lists around them.
+//! The inputs of a column's leaves: their arrays, and the shape of the lists around them.
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array as _, ArrayRef};
 use arrow::datatypes::FieldRef;
 use parquet::errors::ParquetError;
 
-use super::shape::{Shape, all_null};
-use crate::columnar::nesting::{Nesting, nesting, nullable_leaves};
+use super::shape::Shape;
+use crate::columnar::nesting::{Nesting, leaves, nesting};
+use crate::columnar::null_arrays::is_null;
 
 /// The places and values of a leaf in a row group.
 #[derive(Clone, Debug)]
@@ -31,9 +32,9 @@ pub(super) fn collect(
     level: u8,
     out: &mut Vec<Input>,
 ) -> Result<(), ParquetError> {
-    if all_null(&arrays) {
+    if arrays.iter().all(|array| array.is_empty() || is_null(array)) {
         let none = Input { shape: Arc::clone(shape), level, arrays: Vec::new() };
-        out.extend(std::iter::repeat_n(none, nullable_leaves(field).len()));
+        out.extend(std::iter::repeat_n(none, leaves(field.data_type())));
         return Ok(());
     }
     let is_nullable = field.is_nullable();

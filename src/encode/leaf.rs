@@ -8,7 +8,6 @@
 //! chunks, most of them empty.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::buffer::BooleanBuffer;
@@ -19,6 +18,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::bounds::{self, Bound};
 use super::choice::{self, Chosen, Memory};
+use super::dictionary::{self, Dictionary, Limit};
 use super::hybrid::{self, level_width};
 use super::inputs::Input;
 use super::page_bytes::PageBytes;
@@ -46,27 +46,23 @@ pub(super) struct Leaf {
     has_filter: bool,
     /// Its rows repeat others, many times.
     is_repeated: bool,
-    /// The level of a value; that of a null is one less, if there may be one.
-    level: u8,
-    is_nullable: bool,
+    /// Bits of a definition level and of a repetition level, none if there is but one.
     widths: [u8; 2],
     memory: Memory,
 }
 
 impl Leaf {
-    /// Returns the leaf that is `column` of the files, with a Bloom filter if `has_filter`. `is_nullable`
-    /// says that the leaf itself may be null, `is_repeated` that its rows repeat others.
+    /// Returns the leaf that is `column` of the files, with a Bloom filter if `has_filter`. `is_repeated` says
+    /// that its rows repeat others.
     pub(super) fn new(
         column: ColumnDescPtr,
-        is_nullable: bool,
         form: FileForm,
         has_filter: bool,
         is_repeated: bool,
     ) -> Leaf {
         let widths = [level_width(column.max_def_level()), level_width(column.max_rep_level())];
-        let level = column.max_def_level() as u8;
         let memory = Memory::default();
-        Leaf { column, form, has_filter, is_repeated, level, is_nullable, widths, memory }
+        Leaf { column, form, has_filter, is_repeated, widths, memory }
     }
 
     /// Returns the last choice of an encoding.
@@ -98,41 +94,23 @@ impl Leaf {
         let codec = if is_bare { Compression::None } else { self.form.compression };
         let chosen = match is_bare {
             true => Chosen::Each(Encoding::PLAIN),
-            false if self.is_repeated => {
-                choice::dictionary(&values).unwrap_or(Chosen::Each(Encoding::PLAIN))
-            }
+            false if self.is_repeated => dictionary::of(&values, Limit::None)
+                .map_or(Chosen::Each(Encoding::PLAIN), Chosen::Dictionary),
             false => choice::choose(&values, codec, self.form.encodings, &self.memory)?,
         };
         let own = self.long_pages(shape, &values, valid.as_ref(), plain_bytes, &chosen);
-        let levels = match own {
-            Some(_) => None,
-            None => Some(self.page_levels(shape, valid.as_ref())),
-        };
         let pages = own.as_deref().unwrap_or(shape.pages());
-        let (encoding, distinct) = match &chosen {
+        let (encoding, dictionary) = match &chosen {
             Chosen::Each(encoding) => (*encoding, None),
-            Chosen::Texts(found) => (
-                Encoding::RLE_DICTIONARY,
-                Some((Values::Texts(found.distinct.clone()), &found.indexes)),
-            ),
-            Chosen::Numbers(found) => {
-                let distinct = match &values {
-                    Values::Doubles(_) => Values::Doubles(found.distinct.clone()),
-                    _ => Values::Integers(found.distinct.clone()),
-                };
-                (Encoding::RLE_DICTIONARY, Some((distinct, &found.indexes)))
-            }
+            Chosen::Dictionary(found) => (Encoding::RLE_DICTIONARY, Some(found)),
         };
         let mut writer = ChunkWriter::new(codec, encoding);
-        let mut bytes = PageBytes::default();
-        if let Some((distinct, _)) = &distinct {
-            plain::values(&mut bytes, distinct, 0..distinct.len(), Encoding::PLAIN);
-            writer.dictionary(&bytes, distinct.len())?;
+        let distinct = dictionary.map(|found| &found.distinct);
+        if let Some(distinct) = distinct {
+            writer.dictionary(distinct)?;
         }
-        let all = match &distinct {
-            Some((distinct, _)) => distinct,
-            None => &values,
-        };
+        let all = distinct.unwrap_or(&values);
+        let mut bytes = PageBytes::default();
         let bounds = if self.has_bounds() { bounds_of(all, 0..all.len()) } else { None };
         let mut at = 0;
         for (number, page) in pages.iter().enumerate() {
@@ -143,31 +121,23 @@ impl Leaf {
             let range = at..at + count;
             at = range.end;
             bytes.clear();
-            match &levels {
-                Some(levels) => {
-                    for levels in levels.iter().flatten() {
-                        append_levels(&mut bytes, levels.get(number).map_or(&[], Vec::as_slice));
-                    }
-                }
-                None => self.append_own_levels(&mut bytes, shape, page, valid.as_ref()),
-            }
-            match &distinct {
+            let shared = own.is_none().then_some(number);
+            let level = self.level_of(valid.is_none());
+            self.append_levels(&mut bytes, shape, page, shared, level, valid.as_ref());
+            match dictionary {
                 None => plain::values(&mut bytes, &values, range.clone(), encoding),
-                Some((distinct, indexes)) => {
+                Some(Dictionary { distinct, indexes }) => {
                     let width = hybrid::width(distinct.len());
                     bytes.out().push(width as u8);
-                    hybrid::numbers(
-                        bytes.out(),
-                        indexes.get(range.clone()).unwrap_or_default(),
-                        width,
-                    );
+                    let indexes = indexes.get(range.clone()).unwrap_or_default();
+                    hybrid::numbers(bytes.out(), indexes, width);
                 }
             }
-            let bounds_of_page = match (&bounds, pages.len(), &distinct) {
+            let bounds_of_page = match (&bounds, pages.len(), dictionary) {
                 (None, ..) => None,
                 (bounds, 1, _) => bounds.clone(),
                 (_, _, None) => bounds_of(&values, range.clone()),
-                (_, _, Some((distinct, indexes))) => {
+                (_, _, Some(Dictionary { distinct, indexes })) => {
                     let indexes = indexes.get(range.clone()).unwrap_or_default().iter();
                     bounds_of_used(distinct, indexes.copied())
                 }
@@ -182,7 +152,7 @@ impl Leaf {
             writer.page(&bytes, content)?;
         }
         let bloom = self.filter(all)?;
-        writer.finish(&self.column, Footer { bounds, has_index: self.has_bounds(), bloom })
+        writer.finish(&self.column, Footer { bounds, bloom })
     }
 
     /// Returns whether the column has bounds. No reader skips by those of a column in a list.
@@ -192,44 +162,41 @@ impl Leaf {
 
     /// Returns the definition level of a value, or of null.
     fn level_of(&self, is_valid: bool) -> u8 {
-        if is_valid { self.level } else { self.level - u8::from(self.is_nullable) }
+        let may_be_null = self.column.self_type().is_optional();
+        self.column.max_def_level() as u8 - u8::from(may_be_null && !is_valid)
     }
 
-    /// Returns the repetition and the definition levels of the shape's pages, where there are any.
-    fn page_levels(&self, shape: &Shape, valid: Option<&BooleanBuffer>) -> [Option<PageLevels>; 2] {
-        let [definition, repetition] = self.widths;
-        let of_definition = || match valid {
-            None => shape.definition(self.level_of(true), definition),
-            Some(valid) => {
-                let level = self.level_of(false);
-                let of = |page| shape.definition_by(page, valid, level, definition);
-                Arc::new(shape.pages().iter().map(of).collect())
-            }
-        };
-        [
-            (repetition > 0).then(|| shape.repetition(repetition)),
-            (definition > 0).then(of_definition),
-        ]
-    }
-
-    /// Appends the levels of a page that other columns do not have.
-    fn append_own_levels(
+    /// Appends the levels of a page: those of present places are `level`, or one more where `valid` says so.
+    /// `shared` is the number of the page in the shape, if it is one of its pages.
+    fn append_levels(
         &self,
         bytes: &mut PageBytes,
         shape: &Shape,
         page: &Page,
+        shared: Option<usize>,
+        level: u8,
         valid: Option<&BooleanBuffer>,
     ) {
         let [definition, repetition] = self.widths;
+        let one = |levels: &PageLevels, number: usize, bytes: &mut PageBytes| {
+            append_levels(bytes, levels.get(number).map_or(&[], Vec::as_slice));
+        };
         if repetition > 0 {
-            append_levels(bytes, &shape.repetition_of(page, repetition));
+            match shared {
+                Some(number) => one(&shape.repetition(repetition), number, bytes),
+                None => append_levels(bytes, &shape.repetition_of(page, repetition)),
+            }
         }
         if definition > 0 {
-            let levels = match valid {
-                None => shape.definition_of(page, self.level_of(true), definition),
-                Some(valid) => shape.definition_by(page, valid, self.level_of(false), definition),
-            };
-            append_levels(bytes, &levels);
+            match (valid, shared) {
+                (Some(valid), _) => {
+                    append_levels(bytes, &shape.definition_by(page, valid, level, definition));
+                }
+                (None, Some(number)) => one(&shape.definition(level, definition), number, bytes),
+                (None, None) => {
+                    append_levels(bytes, &shape.definition_of(page, level, definition));
+                }
+            }
         }
     }
 
@@ -277,18 +244,12 @@ impl Leaf {
     }
 
     fn null_pages(&self, shape: &Shape, widths: Widths) -> Result<NullPages, ParquetError> {
-        let repetition = (widths.repetition > 0).then(|| shape.repetition(widths.repetition));
-        let definition =
-            (widths.definition > 0).then(|| shape.definition(widths.level, widths.definition));
-        let pages: Vec<PageBytes> = (0..shape.pages().len())
-            .map(|number| {
-                let mut bytes = PageBytes::default();
-                for levels in [&repetition, &definition].into_iter().flatten() {
-                    append_levels(&mut bytes, levels.get(number).map_or(&[], Vec::as_slice));
-                }
-                bytes
-            })
-            .collect();
+        let of = |(number, page): (usize, &Page)| {
+            let mut bytes = PageBytes::default();
+            self.append_levels(&mut bytes, shape, page, Some(number), widths.level, None);
+            bytes
+        };
+        let pages: Vec<PageBytes> = shape.pages().iter().enumerate().map(of).collect();
         let is_bare = pages.iter().map(PageBytes::len).sum::<usize>() < BARE_BYTES / 4;
         let codec = if is_bare { Compression::None } else { self.form.compression };
         let mut writer = ChunkWriter::new(codec, Encoding::PLAIN);
@@ -318,9 +279,7 @@ impl Leaf {
         };
         let distinct = &runs.distinct;
         let mut writer = ChunkWriter::new(self.form.compression, Encoding::RLE_DICTIONARY);
-        let mut bytes = PageBytes::default();
-        plain::values(&mut bytes, distinct, 0..distinct.len(), Encoding::PLAIN);
-        writer.dictionary(&bytes, distinct.len())?;
+        writer.dictionary(distinct)?;
         let bounds = bounds_of(distinct, 0..distinct.len());
         let pages = runs.pages();
         for page in &pages {
@@ -337,7 +296,7 @@ impl Leaf {
             writer.page(&runs.data(page, self.widths[0] > 0), content)?;
         }
         let bloom = self.filter(distinct)?;
-        writer.finish(&self.column, Footer { bounds, has_index: true, bloom }).map(Some)
+        writer.finish(&self.column, Footer { bounds, bloom }).map(Some)
     }
 
     /// Returns the Bloom filter of a column that has one. Values may repeat.
@@ -349,9 +308,8 @@ impl Leaf {
         let mut filter = Sbbf::new_with_ndv_fpp(count, FALSE_POSITIVES)?;
         match values {
             Values::Texts(texts) => texts.iter().for_each(|text| filter.insert(*text)),
-            Values::Integers(all) => all.iter().for_each(|value| filter.insert(value)),
-            Values::Doubles(all) => {
-                all.iter().for_each(|bits| filter.insert(bits));
+            Values::Integers(all) | Values::Doubles(all) => {
+                all.iter().for_each(|value| filter.insert(value));
             }
             Values::Booleans(all) => all.iter().for_each(|value| filter.insert(value)),
         }

@@ -60,7 +60,7 @@ use self::shape::Shape;
 use self::sink::Sink;
 use crate::columnar::folded::{self, Folded, Place, fold};
 use crate::columnar::gather::{Run, gather};
-use crate::columnar::nesting::nullable_leaves;
+use crate::columnar::nesting::leaves;
 use crate::columnar::sizes::row_bytes;
 use crate::columnar::statistics::FileStatistics;
 use crate::schema::TableSchema;
@@ -163,15 +163,10 @@ impl Layout {
         for (at, field) in arrow.fields().iter().enumerate() {
             let has_filter = schema.fields.iter().any(|of| of.bloom && of.name == *field.name());
             let is_repeated = matches!(place(at), Place::Folded(_));
-            let leaf = |is_nullable| {
-                let column = Arc::clone(of_file.next()?);
-                Some(Leaf::new(column, is_nullable, form, has_filter, is_repeated))
-            };
-            let leaves = nullable_leaves(field).into_iter().map(leaf).collect::<Option<_>>();
-            let leaves = leaves.ok_or_else(|| {
-                ParquetError::General(format!("{} has fewer columns in files", field.name()))
-            })?;
-            columns.push(Column { place: place(at), field: Arc::clone(field), leaves });
+            let of_field = of_file.by_ref().take(leaves(field.data_type())).cloned();
+            let leaves = of_field.map(|column| Leaf::new(column, form, has_filter, is_repeated));
+            let (place, field) = (place(at), Arc::clone(field));
+            columns.push(Column { place, field, leaves: leaves.collect() });
         }
         let root = parquet.root_schema_ptr();
         let batches = match leading {
@@ -186,11 +181,6 @@ impl Layout {
     #[must_use]
     pub fn with_threads(self, threads: Arc<rayon::ThreadPool>) -> Layout {
         Layout { threads: Some(threads), ..self }
-    }
-
-    /// Returns the number of leaf columns.
-    fn leaves(&self) -> usize {
-        self.columns.iter().map(|column| column.leaves.len()).sum()
     }
 }
 
@@ -272,7 +262,7 @@ impl Encoder {
     /// Returns the approximate bytes of memory that the footer takes until it is written.
     #[must_use]
     pub fn footer_bytes(&self) -> usize {
-        let columns = self.layout.leaves();
+        let columns = self.writer.schema_descr().num_columns();
         self.writer.flushed_row_groups().len() * columns * COLUMN_FOOTER_BYTES
     }
 
@@ -320,7 +310,7 @@ fn write_columns(
             all.into_par_iter().map(|(leaf, of)| of.encoded(leaf)).collect::<Result<_, _>>()
         })?,
         _ => {
-            let mut chunks = Vec::with_capacity(layout.leaves());
+            let mut chunks = Vec::new();
             for column in columns {
                 for (leaf, of) in inputs(column)? {
                     chunks.push(of.encoded(leaf)?);
@@ -339,7 +329,7 @@ fn write_columns(
     Ok(())
 }
 
-/// What a leaf is made of in a row group, or its chunk.
+/// The input of a leaf in a row group, or its chunk already.
 enum Made {
     Input(Input),
     Chunk(Box<Chunk>),
@@ -354,8 +344,8 @@ impl Made {
     }
 }
 
-/// Returns the leaves of a column with what they are made of in `batches`, whose rows are `rows` and whose
-/// folded columns `folded`.
+/// Returns the leaves of a column with their inputs in `batches`, whose rows are `rows` and whose folded
+/// columns `folded`.
 fn inputs_of<'a>(
     column: &'a Column,
     batches: &[RecordBatch],

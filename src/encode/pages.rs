@@ -24,7 +24,9 @@ use super::Compression;
 use super::bounds::Bound;
 use super::headers::{data_header, dictionary_header, unexpected};
 use super::page_bytes::PageBytes;
+use super::plain;
 use super::sink::Sink;
+use crate::columnar::leaf_values::Values;
 
 /// Of a page that codecs make no smaller than this share of it, in percent, nothing is compressed.
 const WORTH_PERCENT: usize = 97;
@@ -53,15 +55,10 @@ pub(super) struct ChunkWriter {
 struct DataPage {
     /// With its header.
     bytes: Bytes,
-    rows: usize,
-    /// Places, nulls included.
-    slots: usize,
-    nulls: usize,
-    bounds: Option<[Bound; 2]>,
-    nans: Option<u64>,
+    of: Content,
 }
 
-/// What a page holds.
+/// The content of a page, in numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
     pub(super) rows: usize,
@@ -82,13 +79,11 @@ pub(super) struct NullPages {
     uncompressed: usize,
 }
 
-/// What the footer says of a column besides its pages.
+/// Facts of a column that are in the footer, besides those of its pages.
 #[derive(Debug, Default)]
 pub(super) struct Footer {
     /// Least and most of all values; none where nobody reads them, or there is no value.
     pub(super) bounds: Option<[Bound; 2]>,
-    /// Pages have bounds.
-    pub(super) has_index: bool,
     pub(super) bloom: Option<Sbbf>,
 }
 
@@ -99,17 +94,15 @@ impl ChunkWriter {
         ChunkWriter { codec, dictionary: None, data: Vec::new(), uncompressed: 0, encoding }
     }
 
-    /// Writes the dictionary page: so many values as plain pages have them.
+    /// Writes the dictionary page.
     ///
     /// # Errors
     /// The codec's, or a page of 2 GiB.
-    pub(super) fn dictionary(
-        &mut self,
-        bytes: &PageBytes,
-        values: usize,
-    ) -> Result<(), ParquetError> {
-        let page = self.codec.compressed(bytes, |packed| {
-            let header = dictionary_header(bytes.len(), packed.len(), values)?;
+    pub(super) fn dictionary(&mut self, distinct: &Values<'_>) -> Result<(), ParquetError> {
+        let mut bytes = PageBytes::default();
+        plain::values(&mut bytes, distinct, 0..distinct.len(), Encoding::PLAIN);
+        let page = self.codec.compressed(&bytes, |packed| {
+            let header = dictionary_header(bytes.len(), packed.len(), distinct.len())?;
             self.uncompressed += header.len() + bytes.len();
             Ok::<_, ParquetError>([header.as_slice(), packed].concat())
         })?;
@@ -139,8 +132,7 @@ impl ChunkWriter {
             }
         };
         self.uncompressed += header + bytes.len();
-        let Content { rows, slots, nulls, bounds, nans } = of;
-        self.data.push(DataPage { bytes: bytes_of_page.into(), rows, slots, nulls, bounds, nans });
+        self.data.push(DataPage { bytes: bytes_of_page.into(), of });
         Ok(())
     }
 
@@ -158,8 +150,8 @@ impl ChunkWriter {
         column: &ColumnDescPtr,
         footer: Footer,
     ) -> Result<Chunk, ParquetError> {
-        let nulls: usize = self.data.iter().map(|page| page.nulls).sum();
-        let nans = self.data.iter().filter_map(|page| page.nans).sum();
+        let nulls: usize = self.data.iter().map(|page| page.of.nulls).sum();
+        let nans = self.data.iter().filter_map(|page| page.of.nans).sum();
         let statistics = statistics(column.physical_type(), footer.bounds.as_ref(), nulls, nans)?;
         let dictionary = self.dictionary.as_ref().map_or(0, Bytes::len);
         let mut builder = ColumnChunkMetaData::builder(column.clone())
@@ -184,12 +176,11 @@ impl ChunkWriter {
         let (mut at, mut slots, mut rows) = (dictionary, 0, 0);
         let mut is_ordered = true;
         let mut before: Option<[&[u8]; 2]> = None;
-        for page in &self.data {
+        for DataPage { bytes, of: page } in &self.data {
             offsets.append_row_count(signed(page.rows)?);
-            let size =
-                i32::try_from(page.bytes.len()).map_err(|_| unexpected("a page of 2 GiB"))?;
+            let size = i32::try_from(bytes.len()).map_err(|_| unexpected("a page of 2 GiB"))?;
             offsets.append_offset_and_size(signed(at)?, size);
-            (at, slots, rows) = (at + page.bytes.len(), slots + page.slots, rows + page.rows);
+            (at, slots, rows) = (at + bytes.len(), slots + page.slots, rows + page.rows);
             let [min, max] = match &page.bounds {
                 Some(bounds) => bounds.each_ref().map(|bound| bound.bytes.clone()),
                 None => [Vec::new(), Vec::new()],
@@ -212,7 +203,8 @@ impl ChunkWriter {
         if is_ordered && before.is_some() {
             index.set_boundary_order(parquet::basic::BoundaryOrder::ASCENDING);
         }
-        let column_index = match footer.has_index && index.valid() {
+        // No reader skips by the bounds of a column in a list.
+        let column_index = match column.max_rep_level() == 0 && index.valid() {
             true => Some(index.build()?),
             false => None,
         };
@@ -244,7 +236,7 @@ impl NullPages {
     pub(super) fn chunk(&self, column: &ColumnDescPtr) -> Result<Chunk, ParquetError> {
         let is_double = column.physical_type() == Type::DOUBLE;
         let nans = |mut page: DataPage| {
-            page.nans = is_double.then_some(0);
+            page.of.nans = is_double.then_some(0);
             page
         };
         let writer = ChunkWriter {
@@ -254,8 +246,7 @@ impl NullPages {
             uncompressed: self.uncompressed,
             encoding: Encoding::PLAIN,
         };
-        writer
-            .finish(column, Footer { has_index: column.max_rep_level() == 0, ..Footer::default() })
+        writer.finish(column, Footer::default())
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn values(
 }
 
 /// Writes texts as plain pages have them: the length of each and its bytes.
-pub(super) fn texts<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a [u8]>) {
+fn texts<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a [u8]>) {
     for text in texts {
         // A page of 2 GiB is refused: lengths fit.
         out.extend_from_slice(&(text.len() as u32).to_le_bytes());
@@ -52,7 +52,7 @@ pub(super) fn texts<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a [u8]>
 }
 
 /// Writes integers, or the bits of doubles, as plain pages have them.
-pub(super) fn integers(out: &mut Vec<u8>, integers: &[i64]) {
+fn integers(out: &mut Vec<u8>, integers: &[i64]) {
     let start = out.len();
     out.resize(start + size_of_val(integers), 0);
     let (places, _) = out.get_mut(start..).unwrap_or_default().as_chunks_mut();

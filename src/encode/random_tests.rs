@@ -181,7 +181,7 @@ fn read(path: &Path, table: &SchemaRef, selection: Option<RowSelection>) -> Reco
     RecordBatch::try_new(Arc::clone(table), columns.collect()).unwrap()
 }
 
-/// What a footer says, but for sizes and for bounds within lists, which are not written.
+/// The statistics in a footer, but for sizes.
 fn said(path: &Path) -> FileStatistics {
     let mut all = FileStatistics::of(open(path).metadata());
     all.columns.iter_mut().for_each(|column| column.compressed_bytes = 0);
@@ -200,7 +200,7 @@ fn random_files_are_read_as_they_were_written_and_described_as_by_the_library() 
         let mut dice = Dice(seed);
         let layout = &layouts[dice.below(2) as usize];
         let table = &layout.batches;
-        // What would be chosen by a trial is chosen by chance now and then, for columns that have it.
+        // Chance takes the place of a trial now and then, for encodings that a column has.
         for leaf in layout.columns.iter().flat_map(|column| &column.leaves) {
             if dice.one_in(2) {
                 leaf.memory().keep(ENCODINGS[dice.below(5) as usize]);

@@ -7,7 +7,7 @@
 use arrow::array::{Array as _, ArrayRef};
 use parquet::errors::ParquetError;
 
-use super::dictionary::{self, Limit};
+use super::dictionary::{self, Dictionary, Limit};
 use super::hybrid;
 use super::page_bytes::PageBytes;
 use super::shape::PAGE_ROWS;
@@ -26,8 +26,8 @@ pub(super) struct Runs<'a> {
 pub(super) type Run = (Option<u32>, usize);
 
 impl<'a> Runs<'a> {
-    /// Finds the runs of a column of texts, integers or times, of which each array has values, and the
-    /// number of rows that have each. `None` if it is of another type, or has no value at all.
+    /// Finds the runs of a column of which each array has values, and the number of rows that have each. `None`
+    /// if it has no value at all, booleans or doubles.
     ///
     /// # Errors
     /// Arrays of two types.
@@ -42,21 +42,10 @@ impl<'a> Runs<'a> {
             arrays.iter().map(|array| std::iter::once(0..array.len()).collect()).collect();
         let gathered = Gathered::of(arrays, &all)?;
         // A value looked up for each row of a session's, of which there are far fewer than of the table's.
-        let (distinct, indexes) = match gathered.values {
-            Values::Texts(texts) => {
-                let found = dictionary::of_texts(&texts, Limit::None);
-                let Some(found) = found.filter(|found| !found.distinct.is_empty()) else {
-                    return Ok(None);
-                };
-                (Values::Texts(found.distinct), found.indexes)
-            }
-            Values::Integers(all) => {
-                let found = dictionary::of_integers(&all, Limit::None);
-                let Some(found) = found else { return Ok(None) };
-                (Values::Integers(found.distinct), found.indexes)
-            }
-            Values::Doubles(_) | Values::Booleans(_) => return Ok(None),
-        };
+        let found = dictionary::of(&gathered.values, Limit::None);
+        // Of doubles it would have to be counted how many are no number.
+        let found = found.filter(|found| !matches!(found.distinct, Values::Doubles(_)));
+        let Some(Dictionary { distinct, indexes }) = found else { return Ok(None) };
         let mut indexes = indexes.into_iter();
         let mut runs: Vec<Run> = Vec::new();
         for (array, rows) in arrays.iter().zip(rows) {

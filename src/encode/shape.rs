@@ -17,8 +17,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef};
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use parking_lot::Mutex;
 use parquet::errors::ParquetError;
 
@@ -61,7 +60,7 @@ pub(super) struct Page {
 /// The levels of each page in the RLE form.
 pub(super) type PageLevels = Arc<Vec<Vec<u8>>>;
 
-/// What was made of a shape for one column, and is the same for others.
+/// Levels and pages that were made of a shape for one column, and are the same for others.
 #[derive(Debug, Default)]
 struct Made {
     /// By the width of a level in bits.
@@ -71,7 +70,7 @@ struct Made {
     nulls: HashMap<Widths, Arc<NullPages>>,
 }
 
-/// What pages of a column without values depend on.
+/// Facts on which pages of a column without values depend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Widths {
     /// The definition level of present places.
@@ -319,7 +318,7 @@ impl Shape {
     pub(super) fn definition_by(
         &self,
         page: &Page,
-        valid: &arrow::buffer::BooleanBuffer,
+        valid: &BooleanBuffer,
         level: u8,
         width: u8,
     ) -> Vec<u8> {
@@ -403,11 +402,6 @@ impl Absent<'_> {
     fn level(&self) -> u8 {
         self.shape.repetition.get(self.at).copied().unwrap_or(0)
     }
-}
-
-/// Returns whether no element of these arrays, at these places, has a value.
-pub(super) fn all_null(arrays: &[ArrayRef]) -> bool {
-    arrays.iter().all(|array| array.null_count() == array.len())
 }
 
 /// Returns the error for arrays that do not belong together.

@@ -16,6 +16,18 @@ use super::*;
 use crate::decode::Decoder;
 use crate::record::{Body, Form, Micros, Seq};
 
+fn body(seq: u64, lines: String) -> Body {
+    Body {
+        seq: Seq(seq),
+        received_at: Micros(1),
+        table: "user_sessions".into(),
+        form: Form::Ndjson,
+        first_line: 1,
+        bytes: lines.into(),
+        stored: None,
+    }
+}
+
 /// Sessions of which a column has several pages, a dictionary that is given up, and nothing.
 fn batches(schema: &Arc<TableSchema>, rows: usize) -> Vec<RecordBatch> {
     let mut decoder = Decoder::new(Arc::clone(schema), "n".into());
@@ -33,15 +45,7 @@ fn batches(schema: &Arc<TableSchema>, rows: usize) -> Vec<RecordBatch> {
                 actions.trim_end_matches(',')
             )
         };
-        decoder.push(&Body {
-            seq: Seq(seq as u64),
-            received_at: Micros(1),
-            table: "user_sessions".into(),
-            form: Form::Ndjson,
-            first_line: 1,
-            bytes: (0..rows).map(line).collect::<String>().into(),
-            stored: None,
-        });
+        decoder.push(&body(seq as u64, (0..rows).map(line).collect()));
         decoder.finish().batch
     };
     (0..2).map(part).collect()
@@ -428,15 +432,7 @@ fn a_page_of_a_list_with_values_is_not_said_to_have_none() {
     );
     let schema = Arc::new(schema.unwrap());
     let mut decoder = Decoder::new(Arc::clone(&schema), "n".into());
-    decoder.push(&Body {
-        seq: Seq(1),
-        received_at: Micros(1),
-        table: "t".into(),
-        form: Form::Ndjson,
-        first_line: 1,
-        bytes: "{\"a\":[{\"b\":7},{}]}\n".repeat(3).into(),
-        stored: None,
-    });
+    decoder.push(&body(1, "{\"a\":[{\"b\":7},{}]}\n".repeat(3)));
     let layout = Layout::new(&schema, Compression::Zstd(1), &[]).unwrap();
     let path = staging.path().join("a");
     let mut encoder = Encoder::create(&path, &layout).unwrap();

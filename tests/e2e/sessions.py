@@ -305,14 +305,21 @@ class Sessions:
 
 def cached(cache, megabytes, days=5, seed=1):
     """A file of so many MB, made once: (path, sessions)."""
+    write = Sessions(f"big{seed}", seed, days).write
+    return made_once(cache, f"sessions-{megabytes}mb-{days}d-{seed}", __file__, lambda path: write(path, megabytes))
+
+
+def made_once(cache, name, generator, write):
+    """A file that `write`, of the module at `generator`, makes; made again once the module has changed:
+    (path, sessions)."""
     folder = Path(cache) / "data"
     folder.mkdir(parents=True, exist_ok=True)
-    version = format(Path(__file__).stat().st_size, "x")
-    path = folder / f"sessions-{megabytes}mb-{days}d-{seed}-{version}.ndjson"
+    version = format(Path(generator).stat().st_size, "x")
+    path = folder / f"{name}-{version}.ndjson"
     count = path.with_suffix(".count")
     if not (path.exists() and count.exists()):
         new = path.with_suffix(".new")
-        sessions = Sessions(f"big{seed}", seed, days).write(new, megabytes)
+        sessions = write(new)
         os.replace(new, path)
         count.write_text(str(sessions))
     return path, int(count.read_text())

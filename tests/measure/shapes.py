@@ -11,10 +11,11 @@ same size and seed are the same bytes.
 import argparse
 import datetime
 import json
-import os
 import random
 import sys
-from pathlib import Path
+
+import common  # noqa: F401: finds the modules of the end-to-end tests
+from sessions import made_once
 
 DAY_MS = 86_400_000
 FIRST_MS = 1_793_491_200_000  # 2026-11-01
@@ -277,17 +278,8 @@ class Shapes:
 
 def cached(cache, megabytes, kind="other", seed=11):
     """A file of so many MB, made once: (path, sessions)."""
-    folder = Path(cache) / "data"
-    folder.mkdir(parents=True, exist_ok=True)
-    version = format(Path(__file__).stat().st_size, "x")
-    path = folder / f"{kind}-{megabytes}mb-{seed}-{version}.ndjson"
-    count = path.with_suffix(".count")
-    if not (path.exists() and count.exists()):
-        new = path.with_suffix(".new")
-        sessions = Shapes(seed).write(new, megabytes, kind)
-        os.replace(new, path)
-        count.write_text(str(sessions))
-    return path, int(count.read_text())
+    write = Shapes(seed).write
+    return made_once(cache, f"{kind}-{megabytes}mb-{seed}", __file__, lambda path: write(path, megabytes, kind))
 
 
 def main():
