@@ -68,7 +68,8 @@ pub(super) fn run(args: &Args, environment: &Environment) -> Outcome {
     warn(&loaded.warnings);
     let name = loaded.settings.lake.location.to_string();
     let lake = Lake::open_existing(&loaded.settings.lake)?;
-    let schema = with_promoted(&lake, TABLE, &*schema()?)?;
+    // Files of earlier versions have columns that are none today.
+    let schema = with_promoted(&lake, TABLE, &schema()?.with_retired())?;
     let table = table(&lake, &schema);
     let sample = runtime::current_thread()?
         .block_on(table.newest(args.sessions, args.days))

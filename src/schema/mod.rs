@@ -27,6 +27,7 @@ mod promote;
 mod properties;
 pub mod render;
 mod required;
+mod retired;
 #[cfg(test)]
 mod tests;
 pub(crate) mod write;

@@ -58,11 +58,13 @@ fn has_type(field: &Field, kind: &str) -> bool {
         "time" => Kind::TimestampMillis,
         other => panic!("the fixture says {other}"),
     };
-    if let Some(value) = kind.strip_prefix("properties of ") {
+    if let Some((whose, value)) = kind.split_once("properties of ") {
         let shape: Vec<_> = members(field).iter().map(|f| (f.name.as_str(), &f.kind)).collect();
-        let text = &Kind::String;
-        let ids = [("applicationId", text), ("internalApplicationId", text)];
-        return shape == [("key", text), ("value", &scalar(value)), ids[0], ids[1]];
+        let (text, value) = (&Kind::String, &scalar(value));
+        let all =
+            [("key", text), ("value", value), ("applicationId", text), ("internalApplicationId", text)];
+        // Those of an action are of its application.
+        return shape == all[..if whose == "own " { 2 } else { 4 }];
     }
     match kind {
         "strings" => field.kind == Kind::List(Box::new(Kind::String)),
