@@ -1,5 +1,5 @@
-"""Lakes whose tables have columns that the built-in schema has no more: those for the application in the entries of a
-user action's lists of properties. The program of before is this one with the schema of before as its own."""
+"""Lakes of before, whose tables have columns that the built-in schema has no more, beside what this version lands
+in them."""
 
 import json
 from pathlib import Path
@@ -9,105 +9,30 @@ import pyarrow.dataset
 import pytest
 from harness import delta, iceberg, place, stores
 from harness import spark as spark_harness
+from harness.before import (
+    ACTIONS,
+    BEFORE,
+    FLAGS,
+    GONE,
+    NEW,
+    NO_FLAT,
+    OF_ENTRY,
+    OLD,
+    PROPERTIES,
+    by_duckdb,
+    check_flat,
+    check_lake,
+    check_sessions,
+    extra,
+    gone_columns,
+    land,
+    rows_of,
+    session,
+)
 from harness.delta import DeltaLake
-from harness.documents import FIRST_MS, document
+from harness.documents import FIRST_MS
 from harness.lake import TABLE, Lake, connect
-from harness.log_table import verify
 from harness.process import wait_until
-from harness.views import shape
-
-BEFORE = place.DATA / "user_sessions-before.avsc"
-ACTIONS, PROPERTIES = "user_actions", "user_properties"
-FLAGS = ("--roll-age", "1h", "--flat-tables", f"{ACTIONS},{PROPERTIES}")
-LISTS = {"stringProperties": "gold", "longProperties": 7, "doubleProperties": 0.5, "dateProperties": "2026-11-01"}
-OF_ENTRY = {"applicationId": "shop", "internalApplicationId": "APPLICATION-1"}
-GONE = [(name, column) for name in LISTS for column in OF_ENTRY]
-
-
-def session(name, start_ms=FIRST_MS):
-    """A session with properties of each type, and with the fields in those of its action if its name says so."""
-    of_entry = OF_ENTRY if "filled" in name else {}
-    lists = {of: [{"key": "k", "value": value, **of_entry}, {"key": "other"}] for of, value in LISTS.items()}
-    action = {"name": "a", "application": "shop", "internalApplicationId": "APPLICATION-9", **lists}
-    own = [{"key": "plan", "value": "gold", **OF_ENTRY}]
-    return document(name, start_ms, tenantId="t", stringProperties=own, userActions=[{"name": "first"}, action]) + b"\n"
-
-
-OLD, NEW = ("old", "old-filled"), ("new", "new-filled")
-
-
-def land(make_server, lake, flags=(), names=(OLD, NEW)):
-    """Lands sessions by the schema of before and, after an upgrade with the same state directory, by that of today."""
-    server = make_server(lake, *FLAGS, *flags, "--schema", BEFORE)
-    for some in names:
-        server.start()
-        for name in some:
-            assert server.put(session(name)).status == 200
-        server.drain()
-        server.flags = [*FLAGS, *flags]
-    return server
-
-
-def extra(row):
-    return json.loads(row["_extra"] or "{}")
-
-
-def check_sessions(rows, columns=True, names=(*OLD, *NEW)):
-    """Each value is in its column, if it came before, and else in `_extra`; all others are as ever. Without `columns`
-    a reader that does not see them."""
-    assert sorted(row["userSessionId"] for row in rows) == sorted(names)
-    for row in map(shape, rows):
-        name, (first, action) = row["userSessionId"], row["userActions"]
-        assert {of: row["stringProperties"][0][of] for of in OF_ENTRY} == OF_ENTRY
-        assert not any(first[of] for of in LISTS)
-        check_action(name, action, row["_extra"] or {}, "/userActions/1", columns)
-
-
-def check_action(name, action, extras, pointer, columns):
-    assert action["internalApplicationId"] == "APPLICATION-9"
-    for of, value in LISTS.items():
-        entry, other = action[of]
-        assert (entry["key"], entry["value"]) == ("k", value) and (other["key"], other["value"]) == ("other", None)
-        assert not any(other.get(column) for column in OF_ENTRY)
-    in_columns = {(of, column): action[of][0].get(column) for of, column in GONE}
-    in_extra = {(of, column): extras.pop(f"{pointer}/{of}/0/{column}", None) for of, column in GONE}
-    nothing = dict.fromkeys(GONE)
-    filled = {(of, column): OF_ENTRY[column] for of, column in GONE}
-    assert not extras, name
-    assert in_columns == (filled if name == "old-filled" and columns else nothing), name
-    assert in_extra == (filled if name == "new-filled" else nothing), name
-
-
-def check_flat(actions, properties, columns=True):
-    actions = [shape(row) for row in actions if row["name"] == "a"]
-    assert sorted(row["userSessionId"] for row in actions) == sorted((*OLD, *NEW))
-    for row in actions:
-        check_action(row["userSessionId"], row, row["_extra"] or {}, "", columns)
-    # Of each session one of its own and two of each list of its action.
-    assert len(properties) == 4 * (1 + 2 * len(LISTS))
-    for row in properties:
-        is_new = row["userSessionId"] == "new-filled" and row["level"] == "action" and row["key"] == "k"
-        assert extra(row) == ({f"/{of}": value for of, value in OF_ENTRY.items()} if is_new else {}), row
-
-
-def of_action(path):
-    """Whether a path of a leaf column is one of those that are gone."""
-    *before, column = path.replace(".list.element", "").split(".")
-    return before[0] == "userActions" and (before[-1], column) in GONE
-
-
-def gone_columns(lake, table=TABLE):
-    """How many of the columns each file has, by its path."""
-    found = {}
-    for path in lake.data_files(table):
-        sql = f"SELECT DISTINCT path_in_schema FROM parquet_metadata('{lake.uri(path)}')"
-        paths = [path.replace(", ", ".") for (path,) in lake.connection.execute(sql).fetchall()]
-        found[path] = sum(map(of_action, paths))
-    return found
-
-
-def by_duckdb(lake, table=TABLE):
-    return delta.by_files(lake, table).to_pylist()
 
 
 def test_files_of_both_schemas_are_read_together(make_server, local_lake, command, folder):
@@ -116,8 +41,7 @@ def test_files_of_both_schemas_are_read_together(make_server, local_lake, comman
     assert sorted(gone_columns(lake).values()) == [0, 8]
     check_sessions(by_duckdb(lake))
     check_flat(by_duckdb(lake, ACTIONS), by_duckdb(lake, PROPERTIES))
-    lake.check_receipts()
-    verify(lake, command)
+    check_lake(lake, command)
     report = json.loads(command("inspect", lake.at.uri, "--json"))
     assert [table["table"] for table in report["tables"]] == [ACTIONS, PROPERTIES, TABLE]
     told = command("check", "--lake", lake.at.uri, "--state", folder / "other", *FLAGS)
@@ -174,8 +98,7 @@ def test_a_delta_table_keeps_its_columns(make_server, delta_lake, command):
         check_sessions(read(lake).to_pylist())
         check_flat(read(lake, ACTIONS).to_pylist(), read(lake, PROPERTIES).to_pylist())
     assert "with all columns" in command("table", "upgrade", "--lake", lake.at.uri, *form)
-    lake.check_table()
-    verify(lake, command)
+    check_lake(lake, command)
 
 
 @pytest.mark.spark
@@ -223,8 +146,7 @@ def test_an_iceberg_table_keeps_its_columns_and_their_ids(make_server, iceberg_l
     for read in (iceberg.by_duckdb, iceberg.by_pyiceberg):
         check_sessions(read(lake).to_pylist())
         check_flat(read(lake, ACTIONS).to_pylist(), read(lake, PROPERTIES).to_pylist())
-    lake.check_table()
-    verify(lake, command)
+    check_lake(lake, command)
 
 
 @pytest.mark.spark
@@ -240,15 +162,6 @@ def form_and_lake(request, folder):
     """A format, and an empty lake on local disk for it."""
     kind = {"plain": Lake, "delta": DeltaLake}[request.param]
     return request.param, kind(stores.LocalStore(folder).lake("lake"))
-
-
-def rows_of(lake):
-    return (delta.by_duckdb if isinstance(lake, DeltaLake) else delta.by_files)(lake).to_pylist()
-
-
-def check_lake(lake, command):
-    lake.check_table() if isinstance(lake, DeltaLake) else lake.check_receipts()
-    verify(lake, command)
 
 
 def test_what_waits_in_a_journal_of_before_lands_by_the_schema_of_today(make_server, form_and_lake, command):
@@ -323,16 +236,17 @@ def test_a_promoted_field_is_the_column_of_before(make_server, form_and_lake, co
     """Whoever fills such a field has its column again, of the same name and type."""
     form, lake = form_and_lake
     auto = ("--table-format", form, "--promote", "auto", "--promote-after", "1", "--roll-rows", "1")
-    server = land(make_server, lake, auto)
-    wanted = [f"/userActions/*/{of}/*/{column}" for of, column in GONE]
+    server = land(make_server, lake, auto, names=(OLD,))
     server.start()
-    remembered = lambda: json.loads((server.state / "promoted.json").read_text())["columns"]  # noqa: E731
-    wait_until(lambda: len(remembered()) == len(GONE), 30, "the fields are columns")
-    assert sorted((of["pointer"], of["type"]) for of in remembered()) == sorted((of, "string") for of in wanted)
+    assert server.put(session("new-filled")).status == 200
+    file = server.state / "promoted.json"
+    told = lambda: {of["pointer"]: of["type"] for of in json.loads(file.read_text())["columns"]}  # noqa: E731
+    wait_until(lambda: file.exists() and len(told()) == len(GONE), 30, "the fields are columns")
+    assert told() == {f"/userActions/*/{of}/*/{column}": "string" for of, column in GONE}
     assert server.put(session("once-more-filled")).status == 200
     server.drain()
     rows = {row["userSessionId"]: row for row in rows_of(lake)}
-    assert len(rows) == 5 and extra(rows["once-more-filled"]) == {}
+    assert len(rows) == 4 and extra(rows["once-more-filled"]) == {}
     for name in ("old-filled", "once-more-filled"):
         assert rows[name]["userActions"][1]["dateProperties"][0]["applicationId"] == "shop"
     assert len(extra(rows["new-filled"])) == len(GONE)
@@ -383,7 +297,7 @@ QUERIES = sorted((place.ROOT / "examples/queries").glob("*.sql"))
 
 def test_views_and_queries_show_both(make_server, form_and_lake, command):
     form, lake = form_and_lake
-    land(make_server, lake, ("--table-format", form, "--flat-tables", ""))
+    land(make_server, lake, ("--table-format", form), first=NO_FLAT)
     connection = connect()
     connection.execute(command("schema", "--format", "views-duckdb", "--lake", lake.at.uri, "--table-format", form))
     read = lambda view: connection.execute(f"SELECT * FROM {view}").to_arrow_table().to_pylist()  # noqa: E731
@@ -409,12 +323,11 @@ def test_views_and_queries_of_spark_run(spark, make_server, local_lake, command)
 
 def test_a_plain_lake_of_both_becomes_a_table(make_server, local_lake, command):
     """With the columns of the schema that is named: those of before for who has filled them."""
-    land(make_server, local_lake, ("--flat-tables", ""))
+    land(make_server, local_lake, first=NO_FLAT)
     table = DeltaLake(local_lake.at)
     command("convert", "--to", "delta", "--lake", table.at.uri, "--schema", BEFORE)
     check_sessions(rows_of(table))
-    table.check_table()
-    verify(table, command)
+    check_lake(table, command)
 
 
 def test_doubles_are_known_over_the_upgrade(make_server, local_lake):
