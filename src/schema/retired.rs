@@ -8,7 +8,8 @@ use super::{ColumnType, TableSchema};
 
 /// Lists of properties of user actions, of the table `user_sessions`, whose entries had columns for the
 /// application. It is that of the action.
-const LISTS: [&str; 4] = ["stringProperties", "longProperties", "doubleProperties", "dateProperties"];
+const LISTS: [&str; 4] =
+    ["stringProperties", "longProperties", "doubleProperties", "dateProperties"];
 const OF_ENTRIES: [&str; 2] = ["applicationId", "internalApplicationId"];
 
 impl TableSchema {

@@ -61,8 +61,12 @@ fn has_type(field: &Field, kind: &str) -> bool {
     if let Some((whose, value)) = kind.split_once("properties of ") {
         let shape: Vec<_> = members(field).iter().map(|f| (f.name.as_str(), &f.kind)).collect();
         let (text, value) = (&Kind::String, &scalar(value));
-        let all =
-            [("key", text), ("value", value), ("applicationId", text), ("internalApplicationId", text)];
+        let all = [
+            ("key", text),
+            ("value", value),
+            ("applicationId", text),
+            ("internalApplicationId", text),
+        ];
         // Those of an action are of its application.
         return shape == all[..if whose == "own " { 2 } else { 4 }];
     }
