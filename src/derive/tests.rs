@@ -261,8 +261,10 @@ fn a_promoted_field_of_properties_is_a_column_of_theirs() {
     let promoted = |schema: &TableSchema, pointer: &str, column| schema.promote(pointer, column);
     let schema = TableSchema::builtin("user_sessions").unwrap();
     let schema = promoted(&schema, "/stringProperties/*/unit", ColumnType::String).unwrap();
-    let schema = promoted(&schema, "/longProperties/*/unit", ColumnType::String).unwrap();
-    let schema = promoted(&schema, "/longProperties/*/scale", ColumnType::Long).unwrap();
+    let schema =
+        promoted(&schema, "/userActions/*/longProperties/*/unit", ColumnType::String).unwrap();
+    let schema =
+        promoted(&schema, "/userActions/*/longProperties/*/scale", ColumnType::Long).unwrap();
     let text = concat!(
         r#"{"stringProperties":[{"key":"s","unit":"a"},null,{"key":"t","unit":5}],"#,
         r#""doubleProperties":[{"key":"d","unit":"no column"}],"#,

@@ -174,6 +174,7 @@ fn values_of_before_are_found_for_every_type_that_a_field_is_promoted_to() {
         let schema = TableSchema::builtin("user_sessions").unwrap();
         let schema = schema.promote("/own", column).unwrap();
         let schema = schema.promote("/userActions/*/own", column).unwrap();
+        let schema = schema.promote("/longProperties/*/own", column).unwrap();
         let schema = schema.promote("/userActions/*/longProperties/*/own", column).unwrap();
         let table = spec("user_sessions", Arc::new(schema), "");
         for dialect in ENGINES {
