@@ -2,6 +2,9 @@
 
 /// Most bytes of a bound.
 const MOST: usize = 64;
+/// Most bytes of a bound that cannot be shorter. Every reader reads the bounds with the footer, and the footers of
+/// open files are in memory.
+const LONGEST: usize = 256;
 
 /// A lower or upper bound, as plain pages have the value, and whether it is a value of the column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +22,17 @@ pub(super) fn lower(least: &[u8]) -> Bound {
     Bound { bytes: least.get(..end).unwrap_or(least).to_vec(), is_exact: end == least.len() }
 }
 
-/// Returns a bound that no text up to `most` is above. It is long where no short text is greater.
-pub(super) fn upper(most: &[u8]) -> Bound {
+/// Returns a bound that no text up to `most` is above. It is longer where no short text is greater; `None` if it
+/// would be too long.
+pub(super) fn upper(most: &[u8]) -> Option<Bound> {
     if most.len() <= MOST {
-        return Bound { bytes: most.to_vec(), is_exact: true };
+        return Some(Bound { bytes: most.to_vec(), is_exact: true });
     }
     let beginning = most.get(..boundary(most, MOST)).unwrap_or(most);
     match incremented(beginning) {
-        Some(bytes) => Bound { bytes, is_exact: false },
-        None => Bound { bytes: most.to_vec(), is_exact: true },
+        Some(bytes) => Some(Bound { bytes, is_exact: false }),
+        None if most.len() <= LONGEST => Some(Bound { bytes: most.to_vec(), is_exact: true }),
+        None => None,
     }
 }
 
@@ -58,10 +63,9 @@ mod tests {
     #[test]
     fn bounds_hold_for_all_texts_between_them() {
         let long = |unit: &str| unit.repeat(80);
-        for text in
-            ["", "a", &long("a"), &long("ä"), &long("\u{10ffff}"), &(long("b") + "\u{10ffff}")]
-        {
-            let (least, most) = (lower(text.as_bytes()), upper(text.as_bytes()));
+        let last = "\u{10ffff}".repeat(20);
+        for text in ["", "a", &long("a"), &long("ä"), &last, &(long("b") + "\u{10ffff}")] {
+            let (least, most) = (lower(text.as_bytes()), upper(text.as_bytes()).unwrap());
             assert!(least.bytes.as_slice() <= text.as_bytes(), "{text}");
             assert!(most.bytes.as_slice() >= text.as_bytes(), "{text}");
             assert_eq!(least.is_exact, least.bytes == text.as_bytes());
@@ -69,6 +73,14 @@ mod tests {
             assert!(least.bytes.len() <= MOST && std::str::from_utf8(&least.bytes).is_ok());
             assert!(std::str::from_utf8(&most.bytes).is_ok());
         }
-        assert_eq!(upper(long("a").as_bytes()).bytes, [vec![b'a'; 63], vec![b'b']].concat());
+        let most = upper(long("a").as_bytes()).unwrap();
+        assert_eq!(most.bytes, [vec![b'a'; 63], vec![b'b']].concat());
+    }
+
+    #[test]
+    fn a_text_that_no_short_one_is_above_has_no_upper_bound() {
+        let text = "\u{10ffff}".repeat(16) + &"a".repeat(1 << 20);
+        assert!(upper(text.as_bytes()).is_none());
+        assert_eq!(lower(text.as_bytes()).bytes.len(), MOST);
     }
 }

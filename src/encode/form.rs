@@ -2,6 +2,11 @@
 
 use super::Compression;
 
+/// The writer, in the form of the format's text. Java readers that cannot parse it take the writer for one whose
+/// `DELTA_BYTE_ARRAY` pages depend on one another, and refuse such files (PARQUET-246).
+pub(super) const CREATED_BY: &str =
+    concat!("sessionlake version ", env!("CARGO_PKG_VERSION"), " (build n/a)");
+
 /// Codec, encodings and names of the files of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileForm {

@@ -308,12 +308,22 @@ impl Leaf {
         let mut filter = Sbbf::new_with_ndv_fpp(count, FALSE_POSITIVES)?;
         match values {
             Values::Texts(texts) => texts.iter().for_each(|text| filter.insert(*text)),
-            Values::Integers(all) | Values::Doubles(all) => {
-                all.iter().for_each(|value| filter.insert(value));
-            }
+            Values::Integers(all) => all.iter().for_each(|value| filter.insert(value)),
+            Values::Doubles(all) => all.iter().for_each(|bits| insert_double(&mut filter, *bits)),
             Values::Booleans(all) => all.iter().for_each(|value| filter.insert(value)),
         }
         Ok(Some(filter))
+    }
+}
+
+/// Inserts a double, as each of those that readers take for equal: a filter is about bits.
+fn insert_double(filter: &mut Sbbf, bits: i64) {
+    match f64::from_bits(bits.cast_unsigned()) {
+        0.0 => [0.0, -0.0].iter().for_each(|zero: &f64| filter.insert(zero)),
+        value if value.is_nan() => {
+            [f64::NAN, -f64::NAN, value].iter().for_each(|nan| filter.insert(nan))
+        }
+        value => filter.insert(&value),
     }
 }
 
@@ -326,8 +336,8 @@ fn append_levels(page: &mut PageBytes, levels: &[u8]) {
     page.cut();
 }
 
-/// Returns the least and the most of a range of values, as plain pages have them; `None` if there is none, or
-/// none that is a number.
+/// Returns the least and the most of a range of values, as plain pages have them; `None` if there is none, none
+/// that is a number, or none short enough.
 fn bounds_of(values: &Values<'_>, range: Range<usize>) -> Option<[Bound; 2]> {
     let exact = |bytes: &[u8]| Bound { bytes: bytes.to_vec(), is_exact: true };
     match values {
@@ -341,7 +351,7 @@ fn bounds_of(values: &Values<'_>, range: Range<usize>) -> Option<[Bound; 2]> {
                     most = text;
                 }
             }
-            Some([bounds::lower(least), bounds::upper(most)])
+            Some([bounds::lower(least), bounds::upper(most)?])
         }
         Values::Integers(all) => {
             let some = all.get(range)?.iter();

@@ -52,6 +52,7 @@ use parquet::schema::types::TypePtr;
 use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 
 pub use self::compression::Compression;
+use self::form::CREATED_BY;
 pub use self::form::{Encodings, FileForm, MapGroup};
 use self::inputs::Input;
 use self::leaf::Leaf;
@@ -150,7 +151,7 @@ impl Layout {
         let parquet = ArrowSchemaConverter::new().with_coerce_types(named).convert(&arrow)?;
         let pairs = metadata.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned()));
         let properties = WriterProperties::builder()
-            .set_created_by(concat!("sessionlake ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_created_by(CREATED_BY.to_owned())
             .set_max_row_group_row_count(None)
             .set_key_value_metadata(Some(pairs.collect()))
             .build();
@@ -399,6 +400,10 @@ const SHARED_BYTES: usize = 2 << 20;
 /// indexes of its pages.
 const COLUMN_FOOTER_BYTES: usize = std::mem::size_of::<ColumnChunkMetaData>() + 768;
 
+#[cfg(test)]
+mod filter_tests;
+#[cfg(test)]
+mod random_columns;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]

@@ -233,7 +233,7 @@ fn flat(rows: usize) -> (Arc<TableSchema>, RecordBatch) {
 }
 
 /// Folds a batch whose first `leading` columns, and lineage, are repeated in so many rows.
-fn folded(batch: &RecordBatch, leading: usize, times: usize) -> RecordBatch {
+pub(super) fn folded(batch: &RecordBatch, leading: usize, times: usize) -> RecordBatch {
     use arrow::array::{ArrayRef, UInt32Array};
     use arrow::compute::take;
     let (schema, rows) = (batch.schema(), batch.num_rows());
