@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -32,7 +33,7 @@ pub(crate) struct BodyRequest {
     /// The body as it came, if it is handed on once it is durable.
     pub(crate) hand_on: Option<Box<ToHandOn>>,
     /// Counts the memory of the body, if nothing else does.
-    _guard: Option<MemoryGuard>,
+    guard: Option<MemoryGuard>,
     /// Its share of the queue.
     _permit: OwnedSemaphorePermit,
     shared: Arc<Shared>,
@@ -51,7 +52,7 @@ impl BodyRequest {
         BodyRequest {
             body,
             hand_on,
-            _guard: guard,
+            guard,
             answer: Some(answer),
             key,
             _permit: permit,
@@ -78,8 +79,10 @@ impl BodyRequest {
     }
 
     fn answer_with(&mut self, outcome: Result<Seq, &AppendError>) {
-        // Its memory is free before anybody hears that the body was refused.
+        // Its memory is free, and counted so, before anybody hears what became of the body.
         self.hand_on = None;
+        self.body.bytes = Bytes::new();
+        self.guard = None;
         if let (Some(key), Err(error)) = (self.key.take(), &outcome) {
             self.shared.window().fail(key, error);
         }

@@ -30,7 +30,7 @@ use crate::derive::{Derived, Explosion, FlatTables};
 use crate::error_text;
 use crate::fields::Tally;
 use crate::privacy::Applied;
-use crate::record::{Body, BodyRows};
+use crate::record::{BodiesDigest, Body, BodyRows};
 use crate::table::{TableId, Tables};
 
 /// Most bytes of JSON in a part: large enough that the fixed cost of a batch is negligible.
@@ -60,8 +60,9 @@ pub(crate) struct Job {
 pub(crate) enum Output {
     /// The next part, in the order of the bodies' lines.
     Part(Part),
-    /// The job has no more parts. A channel that closes without it is of a thread that died.
-    End,
+    /// The job has no more parts: the digest of its bodies. A channel that closes without it is of a thread
+    /// that died.
+    End(BodiesDigest),
 }
 
 /// Rows of one table.
@@ -204,15 +205,35 @@ struct Sent {
     progress: Progress,
 }
 
+/// The digest of a job's bodies. Each is hashed when it is about to be decoded, so that its bytes come from
+/// memory once.
+#[derive(Default)]
+struct JobDigest {
+    digest: BodiesDigest,
+    /// Bodies that are in it.
+    bodies: usize,
+}
+
+impl JobDigest {
+    /// Adds those of the first `count` of `bodies` that are not in it.
+    fn add_first(&mut self, bodies: &[Body], count: usize) {
+        for body in bodies.iter().take(count).skip(self.bodies) {
+            self.digest += BodiesDigest::of(body);
+        }
+        self.bodies = self.bodies.max(count);
+    }
+}
+
 impl Decoders<'_> {
     /// Decodes a job. Returns early when nobody takes its parts any more.
     fn job(&mut self, bodies: &[Body], output: &Parts) -> anyhow::Result<()> {
         bodies.iter().try_for_each(|body| self.table(body).map(drop))?;
         self.is_abandoned = false;
         let mut sent = Sent { body: 0, progress: Progress::NEW };
+        let mut digest = JobDigest::default();
         let suspect = |body: &Body| self.worker.care.suspects_at(body.seq).is_some();
         if bodies.first().is_some_and(suspect)
-            || caught(|| self.together(bodies, &mut sent, output))?.is_err()
+            || caught(|| self.together(bodies, &mut digest, &mut sent, output))?.is_err()
         {
             self.clear();
             let Sent { body: first, mut progress } = sent;
@@ -223,16 +244,26 @@ impl Decoders<'_> {
                 self.alone(body, std::mem::replace(&mut progress, Progress::NEW), output)?;
             }
         }
-        let _ = output.send(Ok(Output::End));
+        if !self.is_abandoned {
+            digest.add_first(bodies, bodies.len());
+            let _ = output.send(Ok(Output::End(digest.digest)));
+        }
         Ok(())
     }
 
     /// Decodes bodies into parts that several of them may share.
-    fn together(&mut self, bodies: &[Body], sent: &mut Sent, output: &Parts) -> anyhow::Result<()> {
+    fn together(
+        &mut self,
+        bodies: &[Body],
+        digest: &mut JobDigest,
+        sent: &mut Sent,
+        output: &Parts,
+    ) -> anyhow::Result<()> {
         for (at, body) in bodies.iter().enumerate() {
             if self.is_abandoned {
                 break;
             }
+            digest.add_first(bodies, at + 1);
             let mut progress = Progress::NEW;
             if let Some(why) = self.worker.care.set_aside.get(&body.seq) {
                 self.send_part(output)?;
@@ -515,7 +546,7 @@ mod tests {
             body(3, "b", &format!("{document}no document\n")),
         ];
         let output = output(&tables, bodies);
-        let [Ok(Output::Part(part)), Ok(Output::End)] = &output[..] else { panic!() };
+        let [Ok(Output::Part(part)), Ok(Output::End(_))] = &output[..] else { panic!() };
         let rows: Vec<_> =
             part.rows.iter().map(|rows| (rows.table, rows.batch.num_rows())).collect();
         let (a, b) = (tables.id("a").unwrap(), tables.id("b").unwrap());

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::care::{Care, Work};
 use super::decode_workers::{Job, Output};
 use super::source::{Next, Source};
-use crate::record::{BodiesDigest, Body, SeqRange};
+use crate::record::{Body, SeqRange};
 
 /// Time that the first body of a job waits for more bodies to be decoded with it.
 const LINGER: Duration = Duration::from_millis(20);
@@ -30,8 +30,6 @@ const STOPPED: &str = "the engine has stopped";
 pub(crate) struct Slot {
     /// Bodies of the job.
     pub(crate) range: SeqRange,
-    /// Digest of the bodies.
-    pub(crate) digest: BodiesDigest,
     /// Bytes of the bodies, to be sent back when the output is taken in.
     pub(crate) bytes: usize,
     /// Output of whichever worker decodes the job.
@@ -137,9 +135,7 @@ impl Dispatcher<'_> {
         self.in_flight_bytes += bytes;
         self.in_flight_bytes -= self.freed.try_iter().sum::<usize>();
         let (output, receiver) = bounded(1);
-        let mut digest = BodiesDigest::default();
-        bodies.iter().for_each(|body| digest += BodiesDigest::of(body));
-        let slot = Slot { range, digest, bytes, output: receiver };
+        let slot = Slot { range, bytes, output: receiver };
         self.slots.send(Ok(Dispatched::Job(slot))).map_err(|_| anyhow!(STOPPED))?;
         self.jobs.send(Job { bodies, output }).map_err(|_| anyhow!(STOPPED))
     }

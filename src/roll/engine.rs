@@ -247,13 +247,12 @@ impl Batcher<'_> {
             let (mut lines, mut taken) = (0, 0);
             match self.slots.recv_timeout(TICK) {
                 Ok(item) => match item? {
-                    Dispatched::Job(Slot { range, digest, bytes, output }) => {
+                    Dispatched::Job(Slot { range, bytes, output }) => {
                         let full = |open| engine.care.is_full(open, Some(range));
                         if self.is_live() && open.range().is_some_and(full) {
                             self.end_roll(open, rolls, RollReason::Apart)?;
                         }
                         self.begin(open, range, bytes as u64);
-                        open.add_digest(digest);
                         lines = self.make(open, Some(range), |open| take(open, &output))?;
                         taken = bytes;
                         match engine.care.record_at(range.first) {
@@ -471,7 +470,10 @@ fn take(open: &mut OpenRoll, output: &Receiver<anyhow::Result<Output>>) -> anyho
                 lines += part.counts.lines;
                 open.push(part)?;
             }
-            Output::End => return Ok(lines),
+            Output::End(bodies) => {
+                open.add_digest(bodies);
+                return Ok(lines);
+            }
         }
     }
     Err(anyhow!("a decoder stopped before it was done"))

@@ -97,7 +97,7 @@ class Shapes:
             "customErrorCount": 0,
             "javascriptErrorCount": int(rng.expovariate(9)),
             "requestErrorCount": int(rng.expovariate(9)),
-            **self._properties({"string": 1.5, "long": 0.7, "double": 0.7, "date": 0.1}, "action", least),
+            **self._properties({"string": 1.5, "long": 0.7, "double": 0.7, "date": 0.4}, "action", least),
         }
         if action["type"] == "Load" or least:
             action |= {
