@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_128;
 
 /// Sequence number of a body: 1, 2, 3 … within one node, never used twice, gapless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -232,7 +232,7 @@ impl BodiesDigest {
 }
 
 /// Makes the digest of one body whose text comes piece by piece.
-pub struct BodyHasher(Xxh3);
+pub struct BodyHasher(XxHash3_128);
 
 impl BodyHasher {
     /// Begins with all of `body` but its text.
@@ -242,25 +242,25 @@ impl BodyHasher {
             Form::Ndjson => 0,
             Form::Elasticsearch => 1,
         };
-        let mut hash = Xxh3::new();
-        hash.update(&body.seq.0.to_le_bytes());
-        hash.update(&body.received_at.0.to_le_bytes());
-        hash.update(&body.first_line.to_le_bytes());
-        hash.update(&[form]);
-        hash.update(&(body.table.len() as u64).to_le_bytes());
-        hash.update(body.table.as_bytes());
+        let mut hash = XxHash3_128::new();
+        hash.write(&body.seq.0.to_le_bytes());
+        hash.write(&body.received_at.0.to_le_bytes());
+        hash.write(&body.first_line.to_le_bytes());
+        hash.write(&[form]);
+        hash.write(&(body.table.len() as u64).to_le_bytes());
+        hash.write(body.table.as_bytes());
         BodyHasher(hash)
     }
 
     /// Adds the next piece of the text.
     pub fn update(&mut self, piece: &[u8]) {
-        self.0.update(piece);
+        self.0.write(piece);
     }
 
     /// Returns the digest.
     #[must_use]
     pub fn digest(&self) -> BodiesDigest {
-        BodiesDigest(self.0.digest128())
+        BodiesDigest(self.0.finish_128())
     }
 }
 

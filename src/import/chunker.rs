@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, bounded};
 use indicatif::ProgressBar;
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_128;
 
 use super::options::Input;
 use super::{boundary, reader};
@@ -27,6 +27,8 @@ use crate::record::{Body, Form, Micros, Seq};
 const MAX_LINE_BYTES: usize = 256 << 20;
 /// Bytes read at a time: they are still in the nearest cache when their lines are counted.
 const READ_BYTES: usize = 256 << 10;
+/// Bytes of a page of memory.
+const PAGE_BYTES: usize = 4096;
 
 /// The bytes of white space and of the UTF-8 byte order mark.
 pub(super) const BLANK: &[u8] = b" \t\r\n\xef\xbb\xbf";
@@ -56,7 +58,7 @@ pub(super) struct Chunker {
     pub(super) name: String,
     /// Expected hash of the content.
     content: Option<String>,
-    hasher: Xxh3,
+    hasher: XxHash3_128,
     rule: ChunkRule,
     reader: Box<dyn Read + Send>,
     /// The read bytes: the first [`Chunker::filled`] of them are not yet handed out, the others are
@@ -102,7 +104,7 @@ impl Chunker {
         Ok(Chunker {
             name,
             content,
-            hasher: Xxh3::new(),
+            hasher: XxHash3_128::new(),
             rule,
             reader,
             buffer: Vec::new(),
@@ -212,6 +214,7 @@ impl Chunker {
     /// The file cannot be read.
     pub(super) fn read_uncut(&mut self) -> std::io::Result<Option<bool>> {
         self.fill(READ_BYTES)?;
+        self.buffer.resize(READ_BYTES + PAGE_BYTES, 0);
         self.detect_layout();
         if self.rule != ChunkRule::Documents || self.layout != Some(Layout::Lines) {
             return Ok(None);
@@ -231,9 +234,18 @@ impl Chunker {
             if self.ended {
                 return Ok(Some(blank));
             }
-            let n = self.read_some(0, self.buffer.len())?;
-            read = self.buffer.get(..n).unwrap_or_default();
+            let start = self.read_place();
+            let n = self.read_some(start, start + READ_BYTES)?;
+            read = self.buffer.get(start..start + n).unwrap_or_default();
         }
+    }
+
+    /// Returns the place in the buffer for the next bytes: as far from the beginning of a page as they are in the
+    /// file. Processors that copy by one instruction (`rep movsb`) take five times as long where the target is
+    /// some bytes further into its page than the source, and large buffers begin 16 bytes into one.
+    fn read_place(&self) -> usize {
+        let in_file = usize::try_from(self.read_bytes).unwrap_or(0);
+        in_file.wrapping_sub(self.buffer.as_ptr().addr()) % PAGE_BYTES
     }
 
     /// Returns the form in which the decoder has to take the chunks. Under the rule of actions it is the
@@ -253,7 +265,7 @@ impl Chunker {
 
     /// Returns the hash of what was read of a file whose content is expected: 32 hexadecimal digits.
     pub(super) fn content_read(&self) -> String {
-        format!("{:032x}", self.hasher.digest128())
+        format!("{:032x}", self.hasher.finish_128())
     }
 
     /// Reads until the buffer holds `want` bytes or the file has ended.
@@ -283,7 +295,7 @@ impl Chunker {
         self.ended = n == 0;
         self.read_bytes += n as u64;
         if self.content.is_some() {
-            self.hasher.update(free.get(..n).unwrap_or_default());
+            self.hasher.write(free.get(..n).unwrap_or_default());
         }
         Ok(n)
     }

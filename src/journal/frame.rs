@@ -41,7 +41,8 @@
 //! The key is that of the body as it came; in frames that are encrypted, an HMAC of it.
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+use twox_hash::XxHash3_128;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::NewBody;
 use super::codec::{Encoding, compression, encryption};
@@ -196,7 +197,10 @@ impl RetryKey {
     pub(crate) fn of(seed: u64, table: &str, body: &[u8]) -> RetryKey {
         let inner = xxh3_64_with_seed(table.as_bytes(), seed) ^ body.len() as u64;
         // Callers have checked the length; a cut one would only make the key weaker.
-        RetryKey { hash: xxh3_128_with_seed(body, inner), body_bytes: body.len() as u32 }
+        RetryKey {
+            hash: XxHash3_128::oneshot_with_seed(inner, body),
+            body_bytes: body.len() as u32,
+        }
     }
 }
 

@@ -49,15 +49,7 @@ impl BodyRequest {
         shared: Arc<Shared>,
     ) -> BodyRequest {
         let key = body.key;
-        BodyRequest {
-            body,
-            hand_on,
-            guard,
-            answer: Some(answer),
-            key,
-            _permit: permit,
-            shared,
-        }
+        BodyRequest { body, hand_on, guard, answer: Some(answer), key, _permit: permit, shared }
     }
 
     /// Turns this into a request that answers nobody, since an equal body came first.
