@@ -241,7 +241,7 @@ def test_a_promoted_field_is_the_column_of_before(make_server, form_and_lake, co
     assert server.put(session("new-filled")).status == 200
     file = server.state / "promoted.json"
     told = lambda: {of["pointer"]: of["type"] for of in json.loads(file.read_text())["columns"]}  # noqa: E731
-    wait_until(lambda: file.exists() and len(told()) == len(GONE), 30, "the fields are columns")
+    wait_until(lambda: file.exists() and len(told()) == len(GONE), 120, "the fields are columns")
     assert told() == {f"/userActions/*/{of}/*/{column}": "string" for of, column in GONE}
     assert server.put(session("once-more-filled")).status == 200
     server.drain()
