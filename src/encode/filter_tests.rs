@@ -263,7 +263,8 @@ fn nothing_that_a_condition_holds_for_is_left_out() {
     let mut left_out = LeftOut::default();
     for seed in 0..inputs(6) {
         let mut dice = Dice(seed);
-        let encodings = [Encodings::Delta, Encodings::Plain][dice.below(2) as usize];
+        let encodings =
+            [Encodings::Delta, Encodings::Split, Encodings::Plain][dice.below(3) as usize];
         let codec =
             [Compression::Zstd(1), Compression::Snappy, Compression::Lz4, Compression::None]
                 [dice.below(4) as usize];

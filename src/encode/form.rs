@@ -30,20 +30,23 @@ pub enum Encodings {
     /// By differences as well: `DELTA_BINARY_PACKED`, `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
     #[default]
     Delta,
+    /// Those, and numbers byte by byte: `BYTE_STREAM_SPLIT`, of integers since version 2.11 of the format (2024).
+    Split,
     /// `PLAIN` and `RLE_DICTIONARY`, which every reader knows.
     Plain,
 }
 
 impl Encodings {
-    /// Parses `delta` or `plain`.
+    /// Parses `delta`, `split` or `plain`.
     ///
     /// # Errors
     /// The reason as a half sentence that follows the value: "is none of …".
     pub fn parse(text: &str) -> Result<Encodings, String> {
         match text {
             "delta" => Ok(Encodings::Delta),
+            "split" => Ok(Encodings::Split),
             "plain" => Ok(Encodings::Plain),
-            _ => Err("is none of delta and plain".to_owned()),
+            _ => Err("is none of delta, split and plain".to_owned()),
         }
     }
 }

@@ -30,10 +30,17 @@ pub(super) fn values(
             let some = all.get(range).unwrap_or_default();
             match encoding {
                 Encoding::DELTA_BINARY_PACKED => delta::integers(page.out(), some.iter().copied()),
+                Encoding::BYTE_STREAM_SPLIT => split(page, some),
                 _ => integers(page.out(), some),
             }
         }
-        Values::Doubles(all) => integers(page.out(), all.get(range).unwrap_or_default()),
+        Values::Doubles(all) => {
+            let some = all.get(range).unwrap_or_default();
+            match encoding {
+                Encoding::BYTE_STREAM_SPLIT => split(page, some),
+                _ => integers(page.out(), some),
+            }
+        }
         Values::Booleans(all) => {
             for eight in all.get(range).unwrap_or_default().chunks(8) {
                 page.out().push(eight.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit)));
@@ -57,4 +64,14 @@ fn integers(out: &mut Vec<u8>, integers: &[i64]) {
     out.resize(start + size_of_val(integers), 0);
     let (places, _) = out.get_mut(start..).unwrap_or_default().as_chunks_mut();
     places.iter_mut().zip(integers).for_each(|(place, value)| *place = value.to_le_bytes());
+}
+
+/// Writes the first byte of each integer, or of each double's bits, then the second one of each, and so on. Each
+/// of these has its own code when it is compressed.
+fn split(page: &mut PageBytes, integers: &[i64]) {
+    for byte in 0..size_of::<i64>() {
+        let bytes = integers.iter().map(|value| (value >> (8 * byte)) as u8);
+        page.out().extend(bytes);
+        page.cut();
+    }
 }

@@ -192,18 +192,18 @@ fn said(path: &Path) -> FileStatistics {
 fn random_files_are_read_as_they_were_written_and_described_as_by_the_library() {
     let dir = tempfile::tempdir().unwrap();
     let schema = Arc::new(TableSchema::parse(SCHEMA).unwrap());
-    let forms = [Encodings::Delta, Encodings::Plain]
+    let forms = [Encodings::Delta, Encodings::Split, Encodings::Plain]
         .map(|encodings| FileForm { encodings, ..FileForm::from(Compression::Zstd(1)) });
     let layouts = forms.map(|form| Layout::new(&schema, form, &[]).unwrap());
     let mut written = BTreeSet::new();
     for seed in 0..inputs(40) {
         let mut dice = Dice(seed);
-        let layout = &layouts[dice.below(2) as usize];
+        let layout = &layouts[dice.below(3) as usize];
         let table = &layout.batches;
         // Chance takes the place of a trial now and then, for encodings that a column has.
         for leaf in layout.columns.iter().flat_map(|column| &column.leaves) {
             if dice.one_in(2) {
-                leaf.memory().keep(ENCODINGS[dice.below(5) as usize]);
+                leaf.memory().keep(ENCODINGS[dice.below(6) as usize]);
             }
         }
         // Pages are full at 20,000 rows.

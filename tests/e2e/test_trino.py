@@ -197,8 +197,8 @@ def test_views_agree_with_flat_tables(trino, seaweedfs_catalog, tmp_path):
 # The fourth is compressed with LZ4, which Trino 476 does not read.
 @pytest.mark.parametrize("seed", [1, 2, 3, 5])
 def test_generated_documents(trino, seaweedfs_catalog, tmp_path, seed):
-    """Files of every type and depth, of each setting of encodings: the rows are the documents."""
-    found = settings("encodings")
+    """Files of every type and depth, of each setting of encodings but `split`: the rows are the documents."""
+    found = [one for one in settings("encodings") if one != "split"]
     case = made(tmp_path, seed, found[seed % len(found)], seaweedfs_catalog.store.lake(f"trino-nasty-{seed}"))
     command = [place.binary(), "schema", "--schema", SCHEMA, "--format", "trino"]
     ddl = subprocess.run(command, capture_output=True, check=True).stdout.decode()

@@ -338,7 +338,8 @@ pub(crate) const ENCODINGS: Setting = Setting {
     commands: LANDING,
     heading: FILES,
     help: "Encode numbers and texts by their differences where that is smaller (delta), or in the way \
-           that readers of before 2022 know as well (plain), such as Spark up to 3.2; files are then larger.",
+           that readers of before 2022 know as well (plain), such as Spark up to 3.2; files are then larger. \
+           With split, numbers may be stored byte by byte too, which fewer readers know; files are then smaller.",
     more: "",
 };
 
