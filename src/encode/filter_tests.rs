@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::PageIndexPolicy;
 
-use super::random_columns::{COLUMNS, SCHEMA, batches};
+use super::column_tests::{COLUMNS, SCHEMA, batches};
 use super::tests::folded;
 use super::*;
 use crate::columnar::folded::unfold;

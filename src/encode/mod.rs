@@ -401,9 +401,9 @@ const SHARED_BYTES: usize = 2 << 20;
 const COLUMN_FOOTER_BYTES: usize = std::mem::size_of::<ColumnChunkMetaData>() + 768;
 
 #[cfg(test)]
-mod filter_tests;
+mod column_tests;
 #[cfg(test)]
-mod random_columns;
+mod filter_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
