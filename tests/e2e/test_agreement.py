@@ -100,11 +100,21 @@ def made(folder, count):
     return sent, sessions + len(more) + without_id
 
 
+def claims(lake):
+    """The fields that the lake remembers as columns."""
+    return [json.loads(lake.read(path)) for path in lake.files("_tables") if "/columns/" in path]
+
+
+def levels(lake, name):
+    """The levels whose properties have a promoted column: fields of both are promoted one by one."""
+    pointers = [claim["pointer"] for claim in claims(lake) if claim["pointer"].endswith(f"Properties/*/{name}")]
+    return {"action" if pointer.startswith("/userActions/") else "session" for pointer in pointers}
+
+
 def promoted(lake, table):
     """The columns of a flat table that were promoted, with their types, by what the lake remembers."""
-    claims = [json.loads(lake.read(path)) for path in lake.files("_tables") if "/columns/" in path]
     found = {}
-    for claim in claims:
+    for claim in claims(lake):
         *around, name = claim["pointer"].split("/")[1:]
         around = [token for token in around if token != "*"]
         is_of = around and around[-1] in {f"{kind}Properties" for kind in flat.TYPES}
@@ -113,8 +123,8 @@ def promoted(lake, table):
     return found
 
 
-def before(name, kind):
-    """A column of a flat table with the values of rows from before it was one."""
+def before(name, kind, of=None):
+    """A column of a flat table with the values of rows from before it was one, if their level is one `of` these."""
     pointer = f"'/~1{name}'"
     typed, value = f"json_type(_extra, {pointer})", f"json_extract(_extra, {pointer})"
     whole = f"{typed} IN ('BIGINT', 'UBIGINT') OR CAST({value} AS VARCHAR) LIKE '%.0'"
@@ -126,6 +136,8 @@ def before(name, kind):
         "double": f"CASE WHEN {number} THEN TRY_CAST({value} AS DOUBLE) END",
         "boolean": f"CASE WHEN {typed} = 'BOOLEAN' THEN TRY_CAST({value} AS BOOLEAN) END",
     }[kind]
+    if of is not None:
+        old = f"CASE WHEN level IN ({', '.join(map(repr, sorted(of)))}) THEN {old} END"
     return f'coalesce("{name}", {old})'
 
 
@@ -137,11 +149,12 @@ def agree_with_views(lake, table):
     there = {name for name, *_ in connection.execute(f"DESCRIBE SELECT * EXCLUDE (date) FROM {files}").fetchall()}
     assert there == set(names), table
     columns = promoted(lake, table)
+    of = {name: levels(lake, name) for name in columns} if table == "user_properties" else {}
 
     def select(source, is_flat):
         made = [
             "json(_extra) AS _extra" if name == "_extra"
-            else f'{before(name, columns[name])} AS "{name}"' if is_flat and name in columns
+            else f'{before(name, columns[name], of.get(name))} AS "{name}"' if is_flat and name in columns
             else f'"{name}"'
             for name in names
         ]  # fmt: skip
