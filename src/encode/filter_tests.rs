@@ -63,7 +63,7 @@ const CONDITIONS: [Condition; 7] = [
     Condition::AtLeast,
 ];
 
-/// What a file says of some rows.
+/// The statements of a file about some rows, in its statistics or its index of pages.
 #[derive(Debug)]
 struct Said {
     rows: usize,
