@@ -129,11 +129,19 @@ fn pays(
 
 /// Returns the first values in an encoding, and about how many bytes all have.
 fn first(values: &Values<'_>, encoding: Encoding) -> (PageBytes, usize) {
-    let mut bytes = PageBytes::default();
-    let count = values.len().min(SAMPLE);
-    plain::values(&mut bytes, values, 0..count, encoding);
-    let all = bytes.len() * values.len() / count.max(1);
+    let bytes = sample(values, &[0], encoding);
+    let all = bytes.len() * values.len() / values.len().clamp(1, SAMPLE);
     (bytes, all)
+}
+
+/// Returns [`SAMPLE`] values from each of `starts` on in an encoding, fewer at the end.
+fn sample(values: &Values<'_>, starts: &[usize], encoding: Encoding) -> PageBytes {
+    let mut bytes = PageBytes::default();
+    for start in starts {
+        let end = values.len().min(start + SAMPLE);
+        plain::values(&mut bytes, values, *start..end, encoding);
+    }
+    bytes
 }
 
 /// Returns the encodings to choose from, the preferred one first.
@@ -173,11 +181,7 @@ fn each(
     let tried = |starts: &[usize]| -> Result<Encoding, ParquetError> {
         let mut sizes = Vec::with_capacity(candidates.len());
         for encoding in candidates {
-            let mut bytes = PageBytes::default();
-            for start in starts {
-                let end = values.len().min(start + SAMPLE);
-                plain::values(&mut bytes, values, *start..end, *encoding);
-            }
+            let bytes = sample(values, starts, *encoding);
             sizes.push(codec.compressed(&bytes, <[u8]>::len)?.min(bytes.len()));
         }
         Ok(smallest(candidates, &sizes).unwrap_or(*preferred))

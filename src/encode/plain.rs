@@ -26,18 +26,13 @@ pub(super) fn values(
                 _ => texts(page.out(), some.iter().copied()),
             }
         }
-        Values::Integers(all) => {
+        Values::Integers(all) | Values::Doubles(all) => {
             let some = all.get(range).unwrap_or_default();
-            match encoding {
-                Encoding::DELTA_BINARY_PACKED => delta::integers(page.out(), some.iter().copied()),
-                Encoding::BYTE_STREAM_SPLIT => split(page, some),
-                _ => integers(page.out(), some),
-            }
-        }
-        Values::Doubles(all) => {
-            let some = all.get(range).unwrap_or_default();
-            match encoding {
-                Encoding::BYTE_STREAM_SPLIT => split(page, some),
+            match (of, encoding) {
+                (Values::Integers(_), Encoding::DELTA_BINARY_PACKED) => {
+                    delta::integers(page.out(), some.iter().copied());
+                }
+                (_, Encoding::BYTE_STREAM_SPLIT) => split(page, some),
                 _ => integers(page.out(), some),
             }
         }
