@@ -12,6 +12,7 @@ import os
 import random
 import re
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -319,17 +320,25 @@ def test_numbers_byte_by_byte(numbers):
             read()
 
 
+@contextmanager
+def row_by_row(spark):
+    """Reads as Hive and MapReduce do."""
+    vectorized = "spark.sql.parquet.enableVectorizedReader"
+    spark.conf.set(vectorized, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(vectorized, "true")
+
+
 @pytest.mark.spark
 def test_spark_reads_numbers_byte_by_byte_in_rows_only(spark, numbers):
     delta, split = (spark.read.parquet(str(path)).drop("_ingest_id", "_ingest_time") for path in numbers)
     wanted = delta.orderBy("userSessionId").toArrow()
     with pytest.raises(Exception, match="BYTE_STREAM_SPLIT"):
         split.orderBy("userSessionId").toArrow()
-    spark.conf.set("spark.sql.parquet.enableVectorizedReader", "false")
-    try:
+    with row_by_row(spark):
         assert split.orderBy("userSessionId").toArrow().equals(wanted)
-    finally:
-        spark.conf.set("spark.sql.parquet.enableVectorizedReader", "true")
 
 
 @pytest.mark.spark
@@ -351,10 +360,7 @@ def test_spark_reads_the_documents(spark, cases):
 @pytest.mark.spark
 def test_spark_reads_the_documents_row_by_row(spark, cases):
     """By the reader of Hive and MapReduce, which refuses DELTA_BYTE_ARRAY of a writer whose name it cannot parse."""
-    spark.conf.set("spark.sql.parquet.enableVectorizedReader", "false")
-    try:
+    with row_by_row(spark):
         for case in cases:
             frame = spark.read.parquet(*[str(file) for file in case.files()])
             same(frame.toArrow(), case.wanted, f"Spark, row by row, {case}")
-    finally:
-        spark.conf.set("spark.sql.parquet.enableVectorizedReader", "true")
