@@ -212,14 +212,25 @@ async fn run_server(
     if let Err(error) = announce(settings, &address.to_string()) {
         tracing::warn!("cannot print the address: {error:#}");
     }
-    let _watch = AbortOnDropHandle::new(tokio::spawn(watch));
+    let watch = AbortOnDropHandle::new(tokio::spawn(watch));
     let verifying = verifying.map(|verifying| {
         let verifying = async move { stop.run_until_cancelled(verifying.run()).await };
         AbortOnDropHandle::new(tokio::spawn(verifying))
     });
     let ended = running.ended().await;
-    drop(verifying);
+    end(watch).await;
+    if let Some(verifying) = verifying {
+        end(verifying).await;
+    }
     Ok(ended?)
+}
+
+/// Ends a task at its next await. One that ran on while the runtime is shut down would take calls to the
+/// system that are no longer made for trouble with the lake, and tell of it.
+async fn end<T>(task: AbortOnDropHandle<T>) {
+    task.abort();
+    // Cancelled, or over already.
+    let _ = task.await;
 }
 
 /// Logs the line of a start: what runs, and by which limits.
