@@ -35,6 +35,20 @@ fn zeros(bytes: usize) -> Buffer {
     ZEROS.slice_with_length(0, bytes)
 }
 
+/// Returns the number of rows, of `rows`, in which each of these columns is null.
+pub(crate) fn null_rows(columns: &[ArrayRef], rows: usize) -> usize {
+    let mut filled: Option<BooleanBuffer> = None;
+    for column in columns {
+        match (column.nulls(), &filled) {
+            (None, _) => return 0,
+            (Some(nulls), _) if nulls.null_count() == rows => {}
+            (Some(nulls), None) => filled = Some(nulls.inner().clone()),
+            (Some(nulls), Some(before)) => filled = Some(before | nulls.inner()),
+        }
+    }
+    rows - filled.map_or(0, |filled| filled.count_set_bits())
+}
+
 /// Returns an array of `len` nulls of type `kind`, which takes next to no memory.
 ///
 /// # Errors
@@ -93,6 +107,30 @@ mod tests {
     use super::*;
     use crate::columnar::sizes::{array_bytes, part_bytes};
     use crate::schema::TableSchema;
+
+    #[test]
+    fn rows_without_a_value_are_counted() {
+        let longs =
+            |values: &[Option<i64>]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
+        let nulls = null_array(&DataType::Utf8, 3).unwrap();
+        let (first, last) = (longs(&[Some(1), None, None]), longs(&[None, None, Some(3)]));
+        // Arrays of batches may begin within their buffers.
+        let middle = longs(&[Some(7), None, Some(0), None]).slice(1, 3);
+        let all = longs(&[Some(1), Some(2), Some(3)]);
+        for (columns, rows) in [
+            (vec![], 3),
+            (vec![&nulls], 3),
+            (vec![&first], 2),
+            (vec![&nulls, &first, &first], 2),
+            (vec![&first, &last], 1),
+            (vec![&first, &nulls, &middle, &last], 0),
+            (vec![&first, &all], 0),
+        ] {
+            let columns: Vec<ArrayRef> = columns.into_iter().cloned().collect();
+            assert_eq!(null_rows(&columns, 3), rows, "{columns:?}");
+        }
+        assert_eq!(null_rows(&[nulls.slice(0, 0)], 0), 0);
+    }
 
     #[test]
     fn nulls_are_those_of_arrow_and_take_nothing() {

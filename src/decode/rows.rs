@@ -11,6 +11,7 @@ use super::extra::Extra;
 use super::plan::{FieldIndex, RecordBuilder};
 use super::reject::Reject;
 use crate::columnar::builders::{Full, MAX_LEN, StringBuilder, timestamps};
+use crate::columnar::null_arrays::null_rows;
 use crate::record::{Body, BodyRows, Micros};
 use crate::schema::TableSchema;
 use crate::table::{Revision, TimeWindow};
@@ -145,7 +146,6 @@ impl Rows {
         let completed = self.lineage(src, extra, position);
         match completed {
             Ok(()) => {
-                self.counts.unmatched += u64::from(self.is_unmatched());
                 self.count += 1;
                 self.counts.rows += 1;
                 self.counts.lines += 1;
@@ -162,11 +162,6 @@ impl Rows {
         let mut times =
             columns.iter().filter_map(|column| self.root.columns.get(*column)?.time(self.count));
         times.any(|time| self.window.as_ref().is_some_and(|w| w.is_outside(time, received_at)))
-    }
-
-    /// Returns whether the row in progress has a value in no column.
-    fn is_unmatched(&self) -> bool {
-        !self.root.columns.iter().any(|column| column.has_value(self.count))
     }
 
     /// Appends the lineage columns of the row.
@@ -230,6 +225,7 @@ impl Rows {
     fn batch(&mut self) -> Result<RecordBatch, ArrowError> {
         let types = self.schema.fields().iter().map(|field| field.data_type());
         let mut columns = self.root.finish(self.count, types)?;
+        self.counts.unmatched = null_rows(&columns, self.count) as u64;
         columns.push(timestamps(std::mem::take(&mut self.times)));
         columns.push(self.ids.finish(self.count)?);
         columns.push(self.extras.finish(self.count)?);

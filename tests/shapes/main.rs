@@ -161,11 +161,9 @@ impl Shares {
 /// The bytes that a body counts for at least.
 const LEAST_BYTES: usize = 100_000;
 
-/// The factor by which the corpus may be beyond its bound on time: machines are busy and differ in what they
-/// are good at, and a few of its shapes are known to be somewhat beyond it (docs/security.md). `{}` a million
-/// times takes 3.0 to 3.3 of the bound on AMD's Zen 3: usual sessions, which it is held against, became
-/// cheaper, and it did not. Shapes that were not bounded took more than 5.
-const MARGIN: f64 = 4.0;
+/// The factor by which the corpus may be beyond its bound on time: machines are busy, and a few of its
+/// shapes are known to be somewhat beyond it (docs/security.md).
+const MARGIN: f64 = 3.0;
 
 /// Every shape of the corpus, at a size that takes moments.
 #[test]
