@@ -380,8 +380,9 @@ fn inputs_of<'a>(
     Ok(column.leaves.iter().zip(inputs).collect())
 }
 
-/// Rows a batch below which batches are concatenated before they are encoded.
-const MANY_ROWS: usize = 256;
+/// Rows a batch below which batches are concatenated before they are encoded. From 32 on it costs more to copy
+/// sessions than to encode them in pieces (docs/performance.md).
+const MANY_ROWS: usize = 32;
 
 /// Copies the rows of all batches into one.
 fn concatenate(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {

@@ -33,7 +33,8 @@ use crate::privacy::Applied;
 use crate::record::{BodiesDigest, Body, BodyRows};
 use crate::table::{TableId, Tables};
 
-/// Most bytes of JSON in a part: large enough that the fixed cost of a batch is negligible.
+/// Bytes of JSON in a part: large enough that the fixed cost of a batch is negligible. A job that has some
+/// more is one part, or several of the same length: a short one at the end would cost as much as a long one.
 pub(crate) const PART_BYTES: usize = 4 << 20;
 /// Most lines in a part.
 const PART_LINES: u64 = 32_768;
@@ -45,9 +46,13 @@ const PART_COLUMN_BYTES: usize = 8 << 20;
 /// it; a few hundred short ones with many empty elements are not.
 const PART_FLAT_BYTES: usize = 16 << 20;
 
-/// The limit of an empty part.
-const PART: ReadLimit =
-    ReadLimit { lines: PART_LINES, bytes: PART_BYTES, column_bytes: PART_COLUMN_BYTES };
+/// Returns the limit of an empty part of a job: less than two times [`PART_BYTES`].
+fn part_limit(bodies: &[Body]) -> ReadLimit {
+    let bytes: u64 = bodies.iter().map(Body::text_bytes).sum();
+    let parts = (bytes / PART_BYTES as u64).max(1);
+    let bytes = usize::try_from(bytes.div_ceil(parts)).unwrap_or(PART_BYTES).max(PART_BYTES);
+    ReadLimit { lines: PART_LINES, bytes, column_bytes: PART_COLUMN_BYTES }
+}
 
 /// Bodies to be decoded together.
 pub(crate) struct Job {
@@ -174,8 +179,9 @@ impl DecodeWorker<'_> {
     /// Decodes jobs until there are no more.
     pub(crate) fn run(self, jobs: &Receiver<Job>) {
         let joiner = Joiner::new(self.allowance);
-        let (decoders, limit) = (BTreeMap::new(), PART);
-        let mut decoders = Decoders { worker: self, joiner, decoders, limit, is_abandoned: false };
+        let (decoders, part) = (BTreeMap::new(), part_limit(&[]));
+        let (limit, is_abandoned) = (part, false);
+        let mut decoders = Decoders { worker: self, joiner, decoders, part, limit, is_abandoned };
         for Job { bodies, output } in jobs {
             if let Err(failed) = decoders.job(&bodies, &output) {
                 decoders.clear();
@@ -191,7 +197,9 @@ struct Decoders<'a> {
     worker: DecodeWorker<'a>,
     joiner: Joiner<'a>,
     decoders: BTreeMap<TableId, Decoder>,
-    /// The rest of the part's limit.
+    /// The limit of each part of the job.
+    part: ReadLimit,
+    /// The rest of it for the part that is being made.
     limit: ReadLimit,
     /// True when nobody takes the parts of the job: the engine is being torn down.
     is_abandoned: bool,
@@ -229,6 +237,8 @@ impl Decoders<'_> {
     fn job(&mut self, bodies: &[Body], output: &Parts) -> anyhow::Result<()> {
         bodies.iter().try_for_each(|body| self.table(body).map(drop))?;
         self.is_abandoned = false;
+        self.part = part_limit(bodies);
+        self.limit = self.part;
         let mut sent = Sent { body: 0, progress: Progress::NEW };
         let mut digest = JobDigest::default();
         let suspect = |body: &Body| self.worker.care.suspects_at(body.seq).is_some();
@@ -362,7 +372,7 @@ impl Decoders<'_> {
     /// Forgets what was decoded and not handed on.
     fn clear(&mut self) {
         self.decoders.clear();
-        self.limit = PART;
+        self.limit = self.part;
     }
 
     /// Decodes on from `progress` until the part is full (false) or the body has ended (true).
@@ -416,7 +426,7 @@ impl Decoders<'_> {
     }
 
     fn part_of(&mut self, is_kept: bool) -> anyhow::Result<Part> {
-        self.limit = PART;
+        self.limit = self.part;
         let (mut part, mut flat_bytes) = (Part::default(), PART_FLAT_BYTES);
         let worker = self.worker;
         for (table, decoder) in &mut self.decoders {
