@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::codec::Encoding;
 use super::codec::encryption::FORMAT_2_OVERHEAD_BYTES;
 use super::frame::{MAX_TABLE_BYTES, PreparedBody, RetryKey};
-use super::handed::{MemoryGuard, ToHandOn};
+use super::handed::{MemoryGuard, Share, ToHandOn};
 use super::request::{BodyRequest, Request};
 use super::retry_window::Lookup;
 use super::state::{self, Shared};
@@ -22,9 +22,9 @@ impl Journal {
     /// Records a body. Returns when it is durable, or when it is known to be a retry of one that is.
     ///
     /// # Cancel safety
-    /// Dropped while it waits for a share of the queue (up to [`BUSY_AFTER`]), or while a body over
-    /// 1 MiB is encrypted, nothing is recorded. Dropped after that, the body is recorded once all
-    /// the same, and a retry of it is recognised as one.
+    /// Dropped while it waits for memory to be handed on in (up to a second) or for a share of the queue (up
+    /// to [`BUSY_AFTER`]), or while a body over 1 MiB is encrypted, nothing is recorded. Dropped after that,
+    /// the body is recorded once all the same, and a retry of it is recognised as one.
     ///
     /// # Errors
     /// See [`AppendError`]. A retry of a body still in flight shares that one's outcome.
@@ -73,6 +73,7 @@ impl Journal {
             }
             keys = Some((plain, kept));
         }
+        let share = shared.handed.share(body_bytes).await;
         let kib = u32::try_from(body_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         let kib = kib.clamp(1, shared.options.queue_kib());
         let permit = Arc::clone(&shared.queue_permits).acquire_many_owned(kib);
@@ -91,7 +92,7 @@ impl Journal {
         let key = keys.map(|(_, kept)| kept);
         let encrypts = shared.options.encrypt_with().is_some();
         let preparing = Arc::clone(shared);
-        let prepare = move || (prepare(&preparing, new, guard, key, received_at), permit);
+        let prepare = move || (prepare(&preparing, new, guard, share, key, received_at), permit);
         let (prepared, permit) = if encrypts && body_bytes > INLINE_BYTES as u64 {
             let prepared = tokio::task::spawn_blocking(prepare);
             prepared.await.map_err(|_| self.gone())?
@@ -197,18 +198,16 @@ fn prepare(
     shared: &Shared,
     new: NewBody,
     guard: Option<MemoryGuard>,
+    share: Option<Share>,
     key: Option<RetryKey>,
     received_at: Micros,
 ) -> Option<Prepared> {
     let compress = shared.compresses(new.bytes.len());
     let encoding = Encoding { compress, cipher: shared.options.encrypt_with() };
-    let hand_on = shared.handed.prepare(&new, received_at);
+    let hand_on = share.map(|share| ToHandOn::new(&new, received_at, share));
     let came = new.bytes.as_ptr();
     let body = PreparedBody::new(new, encoding, key, received_at)?;
-    if body.bytes.as_ptr() == came {
-        return Some(Prepared { body, hand_on, guard });
-    }
-    // What is written is a copy, which the queue bounds; what came is counted where it is handed on.
-    let hand_on = hand_on.and_then(|hand_on| shared.handed.with_share(hand_on));
-    Some(Prepared { body, hand_on, guard: None })
+    // What came is gone, or is counted where it is handed on: what is written is a copy, which the queue bounds.
+    let guard = guard.filter(|_| body.bytes.as_ptr() == came && hand_on.is_none());
+    Some(Prepared { body, hand_on, guard })
 }

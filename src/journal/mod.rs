@@ -451,6 +451,7 @@ impl Journal {
     pub fn close(&self) {
         self.inner.shared.state().closing = true;
         self.inner.shared.queue_permits.close();
+        self.inner.shared.handed.end_waiting();
         let (answer, done) = crossbeam_channel::bounded(1);
         drop(self.send(Request::Close(answer)));
         // An error means that the writer is gone, and has answered everyone.

@@ -52,8 +52,8 @@ pub struct Options {
     /// Bodies of so many bytes, and of 8 MiB at most, are written compressed if that makes them
     /// smaller; `None`: none are.
     pub compress_from_bytes: Option<usize>,
-    /// Compress them always, and not only while the queue is half full or more than an eighth of the quota
-    /// is not committed.
+    /// Compress them always, and not only while many wait for the disk (half of the queue, or seven eighths of
+    /// `hand_on_bytes`) or more than an eighth of the quota is not committed.
     pub compress_always: bool,
     /// Decrypts bodies that are encrypted, and encrypts new ones if `encrypt` is set.
     pub cipher: Option<BodyCipher>,
@@ -112,6 +112,16 @@ impl Options {
     /// Returns the bytes that are not committed from which on bodies are compressed in any case.
     pub(crate) fn many_pending_bytes(&self) -> u64 {
         self.quota_now_bytes() / 8
+    }
+
+    /// Returns the KiB of bodies that wait for the disk from which on bodies are compressed: half of the queue, or seven
+    /// eighths of the memory for bodies that are handed on, which those that wait for the disk have as well.
+    pub(crate) fn many_waiting_kib(&self) -> u64 {
+        let half = u64::from(self.queue_kib()) / 2;
+        match self.hand_on_bytes {
+            0 => half,
+            bytes => half.min(bytes / 1024 / 8 * 7),
+        }
     }
 
     /// Returns the permits of the queue, one for each KiB.

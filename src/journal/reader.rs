@@ -139,6 +139,8 @@ impl Reader {
             }
             if let Some(body) = self.read()? {
                 if self.takes_handed {
+                    let handed = &self.journal.inner.shared.handed;
+                    handed.read_from_disk(body.text_bytes());
                     count_read("disk");
                 }
                 return Ok(Next::Body(body));

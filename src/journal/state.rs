@@ -138,10 +138,10 @@ impl Shared {
         if !(least_bytes..=MOST_BYTES).contains(&body_bytes) {
             return false;
         }
-        let free_kib = self.queue_permits.available_permits();
         let queue_kib = options.queue_kib() as usize;
+        let waiting_kib = queue_kib.saturating_sub(self.queue_permits.available_permits());
         options.compress_always
-            || free_kib < queue_kib / 2
+            || waiting_kib as u64 > options.many_waiting_kib()
             || self.has_many_pending.load(Ordering::Relaxed)
     }
 
@@ -164,6 +164,7 @@ impl Shared {
         }
         drop(state);
         self.queue_permits.close();
+        self.handed.end_waiting();
         self.changed.notify_all();
     }
 

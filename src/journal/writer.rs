@@ -57,6 +57,13 @@ impl Group {
     pub(super) fn is_empty(&self) -> bool {
         self.slices.is_empty()
     }
+
+    /// Returns the bytes of the frames whose bodies are handed on.
+    fn handed_on_bytes(&self) -> u64 {
+        let requests = self.bodies.iter().map(|(_, _, request)| request);
+        let handed_on = requests.filter(|request| request.hand_on.is_some());
+        handed_on.map(|request| request.body.frame_bytes()).sum()
+    }
 }
 
 /// The state of the writer's thread.
@@ -284,8 +291,8 @@ impl Writer {
             let path = self.active.path.clone();
             move |source| JournalError::Io { what, path, source }
         };
-        // What does not fit in memory is soon read: from the cache.
-        let is_handed_on = self.shared.handed.has_room(group.bytes);
+        // What is not handed on is soon read: from the cache, unless it is less than a quarter.
+        let is_handed_on = group.handed_on_bytes() > group.bytes / 4 * 3;
         let write = if is_handed_on { write_all_past_cache_at } else { write_all_at };
         let written = write(&*self.active.file, &mut slices, self.active.len)
             .map_err(failed("write"))

@@ -10,7 +10,7 @@ fn builtin() -> Arc<TableSchema> {
 fn parts(bytes: String) -> Vec<(usize, Counts, Vec<String>)> {
     let mut decoder = Decoder::new(builtin(), "node".into());
     let body = body(Form::Ndjson, bytes.as_bytes());
-    let limit = ReadLimit { lines: 32_768, bytes: 4 << 20, column_bytes: 8 << 20 };
+    let limit = ReadLimit { lines: 32_768, bytes: 8 << 20, column_bytes: 8 << 20 };
     let (mut progress, mut parts, mut ended) = (Progress::NEW, Vec::new(), false);
     while !ended {
         ended = decoder.read(&body, &mut progress, limit);

@@ -216,7 +216,7 @@ fn hostile_bodies_are_read_a_bounded_number_of_times() {
         let body = body(Form::Ndjson, line.repeat(size / line.len()).as_bytes());
         let mut decoder = Decoder::new(small(), "node".into());
         let (mut progress, mut longest) = (Progress::NEW, 0);
-        let limit = ReadLimit { lines: 32_768, bytes: 4 << 20, column_bytes: 8 << 20 };
+        let limit = ReadLimit { lines: 32_768, bytes: 8 << 20, column_bytes: 8 << 20 };
         while !decoder.read(&body, &mut progress, limit) {
             longest = longest.max(decoder.finish().rejects.len());
         }
