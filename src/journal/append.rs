@@ -58,13 +58,12 @@ impl Journal {
         if body_bytes > limit_bytes || new.table.len() > MAX_TABLE_BYTES {
             return Err(too_large);
         }
-        let received_at = shared.clock.now();
         let mut keys = None;
         if !shared.options.retry_window.is_zero() {
             let plain = RetryKey::of(shared.seed, &new.table, &new.bytes);
             let kept = shared.options.encrypt_with().map_or(plain, |it| it.retry_key(plain));
             // A retry needs no permit, so it is looked up before waiting for one.
-            let known = shared.window().look_up(kept, received_at);
+            let known = shared.window().look_up(kept, shared.clock.now());
             if let Some(outcome) = self.known(known).await {
                 return outcome;
             }
@@ -90,6 +89,9 @@ impl Journal {
             return Ok(Receipt { seq, duplicate: true });
         }
         let key = keys.map(|(_, kept)| kept);
+        // After all waiting, so that times are in the order of numbers but for moments: rows are compared with
+        // those that were received within a window before them, and older ones are forgotten by the newest.
+        let received_at = shared.clock.now();
         let encrypts = shared.options.encrypt_with().is_some();
         let preparing = Arc::clone(shared);
         let prepare = move || (prepare(&preparing, new, guard, share, key, received_at), permit);
