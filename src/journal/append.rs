@@ -209,7 +209,8 @@ fn prepare(
     let hand_on = share.map(|share| ToHandOn::new(&new, received_at, share));
     let came = new.bytes.as_ptr();
     let body = PreparedBody::new(new, encoding, key, received_at)?;
-    // What came is gone, or is counted where it is handed on: what is written is a copy, which the queue bounds.
+    // The guard stays with a body that is written as it came and is counted nowhere else: a copy is bounded by the
+    // queue, and a share counts what is handed on.
     let guard = guard.filter(|_| body.bytes.as_ptr() == came && hand_on.is_none());
     Some(Prepared { body, hand_on, guard })
 }

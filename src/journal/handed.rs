@@ -128,7 +128,7 @@ struct Pace {
     /// When a body was last taken from memory.
     last: Option<Instant>,
     bytes: u64,
-    /// What was counted before was at least [`LEAST_RATE`].
+    /// The last rate that was measured is [`LEAST_RATE`] or more.
     is_fast: bool,
 }
 

@@ -450,8 +450,7 @@ impl Journal {
     /// twice does nothing.
     pub fn close(&self) {
         self.inner.shared.state().closing = true;
-        self.inner.shared.queue_permits.close();
-        self.inner.shared.handed.end_waiting();
+        self.inner.shared.end_waiting();
         let (answer, done) = crossbeam_channel::bounded(1);
         drop(self.send(Request::Close(answer)));
         // An error means that the writer is gone, and has answered everyone.

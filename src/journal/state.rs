@@ -163,9 +163,14 @@ impl Shared {
             state.poisoned = Some(reason);
         }
         drop(state);
+        self.end_waiting();
+        self.changed.notify_all();
+    }
+
+    /// Ends the waiting of bodies for memory and for the queue.
+    pub(crate) fn end_waiting(&self) {
         self.queue_permits.close();
         self.handed.end_waiting();
-        self.changed.notify_all();
     }
 
     /// Returns the reason why no body is accepted, whatever its size, if there is one.

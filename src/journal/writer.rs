@@ -291,7 +291,7 @@ impl Writer {
             let path = self.active.path.clone();
             move |source| JournalError::Io { what, path, source }
         };
-        // What is not handed on is soon read: from the cache, unless it is less than a quarter.
+        // The reader soon reads the rest, from the cache unless it is less than a quarter.
         let is_handed_on = group.handed_on_bytes() > group.bytes / 4 * 3;
         let write = if is_handed_on { write_all_past_cache_at } else { write_all_at };
         let written = write(&*self.active.file, &mut slices, self.active.len)

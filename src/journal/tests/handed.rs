@@ -150,14 +150,20 @@ fn large(number: u8) -> Vec<u8> {
 
 const ROOM: u64 = 8 << 20;
 
-#[test]
-fn while_bodies_are_taken_the_next_ones_wait_for_room_in_turn() {
+/// A journal whose memory is full, and whose next bodies wait for it.
+fn full() -> (Bench, Journal) {
     let bench = bench(ROOM, |_| {});
     let (journal, _) = bench.open();
+    bench.append(&journal, large(1));
+    journal.inner.shared.handed.always_wait();
+    (bench, journal)
+}
+
+#[test]
+fn while_bodies_are_taken_the_next_ones_wait_for_room_in_turn() {
+    let (bench, journal) = full();
     let handed = &journal.inner.shared.handed;
     let mut reader = landing(&journal);
-    bench.append(&journal, large(1));
-    handed.always_wait();
     bench.runtime.block_on(async {
         let mut second = Box::pin(journal.append(body(large(2))));
         let mut third = Box::pin(journal.append(body(large(3))));
@@ -180,11 +186,8 @@ fn while_bodies_are_taken_the_next_ones_wait_for_room_in_turn() {
 
 #[test]
 fn while_landing_pauses_some_bodies_go_by_without_waiting() {
-    let bench = bench(ROOM, |_| {});
-    let (journal, _) = bench.open();
-    bench.append(&journal, large(1));
+    let (bench, journal) = full();
     let handed = &journal.inner.shared.handed;
-    handed.always_wait();
     handed.add_credit(7 << 20);
     bench.runtime.block_on(async {
         assert!(matches!(futures::poll!(Box::pin(handed.share(6 << 20))), Poll::Ready(None)));
@@ -220,10 +223,7 @@ fn nobody_waits_for_a_reader_that_is_slow_or_busy_with_what_is_on_disk() {
 #[test]
 fn who_waits_for_room_is_refused_by_a_journal_that_closes_or_stops() {
     for closes in [true, false] {
-        let bench = bench(ROOM, |_| {});
-        let (journal, _) = bench.open();
-        bench.append(&journal, large(1));
-        journal.inner.shared.handed.always_wait();
+        let (bench, journal) = full();
         let outcome = bench.runtime.block_on(async {
             let mut waits = Box::pin(journal.append(body(large(2))));
             assert!(futures::poll!(&mut waits).is_pending());
@@ -243,11 +243,8 @@ fn who_waits_for_room_is_refused_by_a_journal_that_closes_or_stops() {
 
 #[test]
 fn a_body_for_which_no_room_comes_is_taken_and_read_from_disk() {
-    let bench = bench(ROOM, |_| {});
-    let (journal, _) = bench.open();
-    bench.append(&journal, large(1));
+    let (bench, journal) = full();
     let handed = &journal.inner.shared.handed;
-    handed.always_wait();
     let began = std::time::Instant::now();
     bench.append(&journal, large(2));
     // 6 MiB at 64 MiB a second.
