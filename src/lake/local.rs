@@ -15,7 +15,7 @@ mod hidden;
 mod links;
 mod swap;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -113,6 +113,53 @@ impl Local {
             self.create_root(above)?;
         }
         self.create_dir(root)
+    }
+
+    /// Creates the directories of the files `names` in the lake at `root`. However many there are, the
+    /// directory above them is synced once: file by file it would be once for each.
+    ///
+    /// # Errors
+    /// A directory cannot be created or synced; those that are not durable are made again by the next
+    /// attempt.
+    pub(super) fn create_dirs(&self, root: &Path, names: &[String]) -> Result<(), StoreError> {
+        self.guard.check(root)?;
+        let mut by_depth: BTreeMap<usize, BTreeSet<PathBuf>> = BTreeMap::new();
+        for name in names {
+            let target = self.syncs.stored(root.join(name));
+            for dir in target.ancestors().skip(1).take_while(|dir| *dir != root) {
+                by_depth.entry(dir.components().count()).or_default().insert(dir.to_owned());
+            }
+        }
+        let mut known = self.known();
+        for dirs in by_depth.into_values() {
+            let (mut above, mut created) = (BTreeSet::new(), BTreeSet::new());
+            let new = dirs.into_iter().filter(|dir| !known.contains(dir) || !dir.is_dir());
+            let new: Vec<PathBuf> = new.collect();
+            for dir in &new {
+                match fs::create_dir(dir) {
+                    Ok(()) => {
+                        created.insert(dir.as_path());
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(failed(dir)(error)),
+                }
+                above.insert(parent(dir));
+            }
+            for above in above {
+                if let Err(error) = self.syncs.sync(above) {
+                    // As for one: the next attempt must not take it for durable.
+                    for dir in created.iter().filter(|dir| parent(dir) == above) {
+                        let _ = fs::remove_dir(dir);
+                    }
+                    return Err(failed(above)(error));
+                }
+            }
+            if known.len() + new.len() > MAX_SYNCED {
+                known.clear();
+            }
+            known.extend(new);
+        }
+        Ok(())
     }
 
     /// Syncs a staging file, before it is read or gets a name in the lake: a page that could not

@@ -87,6 +87,20 @@ impl Lake {
         self.upload(name, staged, parts, &PutMode::Create, earlier).await
     }
 
+    /// Makes room for objects of these names, before they are created: the directories of a local lake.
+    /// Objects are created without it as well, each with its directories, which takes a sync for each.
+    ///
+    /// # Errors
+    /// [`StoreError`]; trying again is safe.
+    ///
+    /// # Cancel safety
+    /// Dropped, it goes on in the background.
+    pub async fn create_folders(&self, names: Vec<String>) -> Result<(), StoreError> {
+        let Location::Local(root) = &self.location else { return Ok(()) };
+        let (local, root) = (Arc::clone(&self.local), root.clone());
+        blocking(move || local.create_dirs(&root, &names)).await
+    }
+
     /// Puts a staging file in place under `name`, over another object or not. For the holder of a
     /// lease.
     ///

@@ -405,6 +405,7 @@ impl<'a> Publisher<'a> {
     ) -> anyhow::Result<()> {
         let uploads = manifest.uploads();
         let staging: Vec<PathBuf> = uploads.iter().map(|upload| upload.staging.clone()).collect();
+        let names: Vec<String> = uploads.iter().map(|upload| upload.name.clone()).collect();
         let uploads = WorkList::new(uploads);
         let (attempts, budget) = (Cell::new(0_u64), StatisticsBudget::default());
         let (id, budget) = (self.id(manifest.roll, manifest.range, manifest.bodies), &budget);
@@ -416,9 +417,13 @@ impl<'a> Publisher<'a> {
                 (false, 1) => Earlier::None,
                 (false, _) => Earlier::SameFile,
             };
+            let folders = self.lake.create_folders(names.clone());
             let attempt =
                 uploads.attempt(files, move |upload| self.put(id, upload, parts, earlier, budget));
-            async { attempt.await.inspect_err(|_| self.concurrency.halve()) }
+            async {
+                folders.await?;
+                attempt.await.inspect_err(|_| self.concurrency.halve())
+            }
         })?;
         if attempts.get() == 1 {
             self.concurrency.double();

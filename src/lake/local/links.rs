@@ -3,9 +3,13 @@
 //! A file that is made in a folder gets its group, access list and label from the system and the folder; a
 //! link to a staging file has those of the staging directory. Where both are the same, a link does as
 //! well, and saves a copy and a sync. That is found out by comparing the first copy in a folder with its
-//! staging file, and holds while the folder has its owner and mode. Staging files of a process are alike.
+//! staging file, and holds while the folder has its owner and mode. Staging files of a directory are alike.
+//!
+//! What a file gets, it gets from the owner, the mode and the attributes of its folder (default access lists
+//! and labels are among these). So it holds as well in another folder that has the same: of a thousand new
+//! partitions, one has its first file copied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,6 +19,8 @@ use parking_lot::Mutex;
 
 /// Most folders that are remembered; past it all are forgotten, and compared again.
 const MAX_FOLDERS: usize = 10_000;
+/// Most kinds of folders that are remembered; past it all are forgotten.
+const MAX_KINDS: usize = 100;
 /// Most bytes of the names of a file's attributes, and of each.
 const ATTRIBUTE_BYTES: usize = 4096;
 
@@ -22,7 +28,21 @@ const ATTRIBUTE_BYTES: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct LinkFolders {
     folders: Mutex<BTreeMap<PathBuf, Owner>>,
+    kinds: Mutex<BTreeSet<Kind>>,
 }
+
+/// Folders that give files the same, and staging files that have that already.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    device: u64,
+    folder: Access,
+    attributes: BTreeMap<Vec<u8>, Vec<u8>>,
+    staging: PathBuf,
+    staged: Access,
+}
+
+/// User, group and mode of a file or folder.
+type Access = (u32, u32, u32);
 
 /// User, group and mode of a file, and its inode if it is a folder's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +57,24 @@ impl LinkFolders {
     /// Links `staged` to `hidden` if links do in its folder. Returns false if nothing was done.
     pub(super) fn link(&self, staged: &Path, hidden: &Path) -> bool {
         let folder = hidden.parent().unwrap_or(hidden);
+        let Ok(found) = folder.metadata().map(|found| owner(&found)) else { return false };
         let compared = self.folders.lock().get(folder).copied();
-        compared.is_some()
-            && folder.metadata().ok().map(|found| owner(&found)) == compared
-            && fs::hard_link(staged, hidden).is_ok()
+        let links_do = compared == Some(found) || self.is_like_another(folder, found, staged);
+        links_do && fs::hard_link(staged, hidden).is_ok()
+    }
+
+    /// Returns whether links do in a folder of the same kind, and remembers that they do in this one.
+    fn is_like_another(&self, folder: &Path, found: Owner, staged: &Path) -> bool {
+        // Most folders are not the first of their kind: nothing is read until there is one.
+        if self.kinds.lock().is_empty() {
+            return false;
+        }
+        let Ok(kind) = kind(folder, found, staged) else { return false };
+        let is_known = self.kinds.lock().contains(&kind);
+        if is_known {
+            self.remember(folder, found);
+        }
+        is_known
     }
 
     /// Compares `hidden`, which was made in its folder, with the file it was copied from.
@@ -50,12 +84,41 @@ impl LinkFolders {
         if !are_alike(staged, hidden).unwrap_or(false) {
             return;
         }
+        let found = owner(&metadata);
+        self.remember(folder, found);
+        if let Ok(kind) = kind(folder, found, staged) {
+            let mut kinds = self.kinds.lock();
+            if kinds.len() >= MAX_KINDS {
+                kinds.clear();
+            }
+            kinds.insert(kind);
+        }
+    }
+
+    fn remember(&self, folder: &Path, found: Owner) {
         let mut folders = self.folders.lock();
         if folders.len() >= MAX_FOLDERS {
             folders.clear();
         }
-        folders.insert(folder.to_owned(), owner(&metadata));
+        folders.insert(folder.to_owned(), found);
     }
+}
+
+impl Owner {
+    fn access(self) -> Access {
+        (self.user, self.group, self.mode)
+    }
+}
+
+/// Returns the kind of a folder for a staging file.
+fn kind(folder: &Path, found: Owner, staged: &Path) -> io::Result<Kind> {
+    Ok(Kind {
+        device: found.inode.0,
+        folder: found.access(),
+        attributes: attributes(folder)?,
+        staging: staged.parent().unwrap_or(staged).to_owned(),
+        staged: owner(&staged.metadata()?).access(),
+    })
 }
 
 fn owner(file: &fs::Metadata) -> Owner {
@@ -66,8 +129,7 @@ fn owner(file: &fs::Metadata) -> Owner {
 /// Returns whether two files have the same owner, mode and attributes, on one file system.
 fn are_alike(a: &Path, b: &Path) -> io::Result<bool> {
     let (of_a, of_b) = (owner(&a.metadata()?), owner(&b.metadata()?));
-    let same = of_a.inode.0 == of_b.inode.0
-        && (of_a.user, of_a.group, of_a.mode) == (of_b.user, of_b.group, of_b.mode);
+    let same = of_a.inode.0 == of_b.inode.0 && of_a.access() == of_b.access();
     Ok(same && attributes(a)? == attributes(b)?)
 }
 

@@ -163,6 +163,36 @@ fn directories_that_are_there_are_synced_up_to_the_root_once() {
 }
 
 #[test]
+fn directories_of_many_files_are_made_with_one_sync_for_each_that_is_above() {
+    let (local, syncs) = recorded();
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("lake");
+    fs::create_dir(&root).unwrap();
+    let name = |app: u32, day: u32| format!("t/app={app}/day={day}/n-1.parquet");
+    let names: Vec<String> =
+        (0..30).map(|at| name(at / 10, at % 10)).chain(["top.parquet".to_owned()]).collect();
+    // One that cannot be synced: what was made in it is made again by the next attempt, and nothing below.
+    syncs.fail(&root.join("t"));
+    let error = local.create_dirs(&root, &names).unwrap_err();
+    assert!(matches!(&error, StoreError::Io { path, .. } if *path == root.join("t")), "{error}");
+    assert!(!root.join("t/app=0").exists());
+    syncs.take();
+    local.create_dirs(&root, &names).unwrap();
+    let above = |made: &[&str]| made.iter().map(|name| root.join(name)).collect::<Vec<_>>();
+    assert_eq!(syncs.take(), above(&["t", "t/app=0", "t/app=1", "t/app=2"]));
+    assert!(names.iter().all(|name| root.join(name).parent().unwrap().is_dir()));
+    // Files do without a sync of their own for them, and another attempt has nothing to do.
+    local.create_dirs(&root, &names).unwrap();
+    assert_eq!(syncs.take(), above(&[]));
+    local.put_bytes(&root, &name(1, 1), b"rows").unwrap();
+    assert!(!syncs.take().iter().any(|path| path.ends_with("t") || path.ends_with("t/app=1")));
+    // A directory that somebody removed is made again.
+    fs::remove_dir_all(root.join("t/app=2")).unwrap();
+    local.create_dirs(&root, &names).unwrap();
+    assert_eq!(syncs.take(), above(&["t", "t/app=2"]));
+}
+
+#[test]
 fn a_directory_whose_parent_cannot_be_synced_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().to_owned();

@@ -58,6 +58,35 @@ fn files_are_linked_where_a_link_is_like_a_file_of_the_folder_and_only_there() {
     fs::set_permissions(root.join("t"), fs::Permissions::from_mode(0o700)).unwrap();
     assert!(!place(4));
     assert!(place(5));
+    // Another folder with the same has the same for its files: nothing is copied there.
+    let place_in = |local: &Local, folder: &str, number: u32| {
+        let staged = dir.path().join(format!("staged-{number}"));
+        fs::write(&staged, b"rows").unwrap();
+        let name = format!("{folder}/n-{number}.parquet");
+        assert!(local.create_file(&root, &name, &staged).unwrap());
+        staged.metadata().unwrap().ino() == root.join(name).metadata().unwrap().ino()
+    };
+    assert!(place_in(&local, "t2", 10), "a mode of which one was copied before");
+    // One with another mode, or another access list, has not.
+    for (folder, change) in [("t3", 0o750), ("t4", 0o2755)] {
+        fs::create_dir(root.join(folder)).unwrap();
+        fs::set_permissions(root.join(folder), fs::Permissions::from_mode(change)).unwrap();
+        assert!(!place_in(&local, folder, 20 + change), "{folder}");
+    }
+    fs::create_dir(root.join("t5")).unwrap();
+    if give_access(&root.join("t5")) {
+        assert!(!place_in(&local, "t5", 30) && !place_in(&local, "t5", 31));
+    } else {
+        eprintln!("left out: the file system of {} has no access lists", root.display());
+    }
+    // Nor has a staging file of another directory, which may be unlike those before.
+    fs::create_dir(dir.path().join("other")).unwrap();
+    fs::create_dir(root.join("t6")).unwrap();
+    let staged = dir.path().join("other/staged");
+    fs::write(&staged, b"rows").unwrap();
+    assert!(local.create_file(&root, "t6/n.parquet", &staged).unwrap());
+    let inode = |path: &Path| path.metadata().unwrap().ino();
+    assert_ne!(inode(&staged), inode(&root.join("t6/n.parquet")));
     // A staging file that is not like the files of the folder.
     let staged = dir.path().join("staged-6");
     fs::write(&staged, b"rows").unwrap();
