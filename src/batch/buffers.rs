@@ -18,6 +18,7 @@
 //! partitions cost neither memory nor small row groups. Rows of a file keep their order.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -27,7 +28,7 @@ use super::file_key::FileKey;
 use super::route::PartitionRows;
 use super::spill_chunks::{ChunkBuilder, SpillChunk, SpillReceipt, SpilledRows};
 use crate::columnar::gather::{Run, Sources};
-use crate::columnar::sizes::{held_bytes, row_bytes};
+use crate::columnar::sizes::{bytes_of_parts, held_bytes, row_bytes};
 use crate::table::TableId;
 
 /// Rows to be written to a file as one row group.
@@ -162,6 +163,10 @@ impl Buffers {
         let alone = routed.len() == 1;
         let number = pool.batches.as_ref().map_or(0, |batches| batches.len());
         let mut pooled = false;
+        // Of all their runs, in order; a batch that stays whole needs none.
+        let runs = routed.iter().flat_map(|routed| &routed.rows).cloned();
+        let runs: Vec<Range<usize>> = if alone { Vec::new() } else { runs.collect() };
+        let mut sizes = bytes_of_parts(&batch, &runs).into_iter();
         for PartitionRows { partition, rows: runs } in routed {
             let buffer = self.buffers.entry(FileKey { table, partition }).or_default();
             // Rows behind others in the pool go there as well, to keep their order.
@@ -175,7 +180,10 @@ impl Buffers {
             if buffer.runs.is_empty() {
                 pool.files += 1;
             }
-            buffer.pooled_bytes += runs.iter().map(|run| row_bytes(&batch, run)).sum::<usize>();
+            buffer.pooled_bytes += match alone {
+                true => runs.iter().map(|run| row_bytes(&batch, run)).sum::<usize>(),
+                false => sizes.by_ref().take(runs.len()).sum(),
+            };
             buffer.runs.extend(runs.into_iter().map(|rows| Run { batch: number, rows }));
         }
         if pooled {

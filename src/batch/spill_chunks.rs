@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 
 use super::file_key::FileKey;
 use crate::columnar::gather::{Run, Sources};
-use crate::columnar::sizes::row_bytes;
+use crate::columnar::sizes::bytes_of_parts;
 
 /// Approximate Arrow bytes of a chunk. Larger chunks would copy a little faster; but when a file is
 /// written in the end, every chunk that has rows of it is in memory.
@@ -58,8 +58,8 @@ impl SpillChunk {
     /// Returns the receipt for a chunk whose `rows` were written to `extent`.
     #[must_use]
     pub fn receipt(&self, rows: &RecordBatch, extent: Extent) -> SpillReceipt {
-        let bytes = self.files.iter().map(|(_, part)| row_bytes(rows, part)).collect();
-        SpillReceipt { extent, bytes }
+        let parts: Vec<Range<usize>> = self.files.iter().map(|(_, part)| part.clone()).collect();
+        SpillReceipt { extent, bytes: bytes_of_parts(rows, &parts) }
     }
 
     /// Returns the rows of each file, where `receipt` says they were written.

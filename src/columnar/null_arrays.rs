@@ -2,11 +2,12 @@
 //!
 //! Of some 170 columns, a document fills thirty. The others are null in all rows of a batch, and
 //! Arrow wants a value for each null: within `userActions`, three quarters of a batch would be
-//! zeros. All of them are parts of one buffer of zeros that the process has once and that nobody
+//! zeros. All of them are parts of a buffer of zeros that a thread has once and that nobody
 //! writes to, so that a column without values costs no memory and no page faults. Code that copies
 //! rows returns such arrays again ([`null_array`]), and code that writes them elsewhere leaves them
 //! out.
 
+use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
@@ -24,6 +25,48 @@ use super::run_ends;
 static ZEROS: LazyLock<Buffer> = LazyLock::new(|| fresh_zeros(SHARED_BYTES));
 const SHARED_BYTES: usize = 64 << 20;
 
+thread_local! {
+    /// Zeros of this thread. Each part of a buffer counts its references, in one place: threads that made
+    /// arrays of the same zeros would take that place from one another's processor a hundred times a batch.
+    static OWN_ZEROS: Buffer = fresh_zeros(OWN_BYTES);
+}
+const OWN_BYTES: usize = 128 << 10;
+
+thread_local! {
+    /// The last arrays of nulls without parts that this thread made, the latest last. Of one length there are
+    /// many: of a batch, one for each of its columns without values.
+    static LAST: RefCell<Vec<ArrayRef>> = const { RefCell::new(Vec::new()) };
+}
+/// Arrays that are remembered: about the types times the lengths of a batch.
+const MOST_LAST: usize = 16;
+
+/// Returns an array of nulls without parts, a former one if there is one.
+fn remembered(
+    kind: &DataType,
+    len: usize,
+    make: impl Fn() -> Result<ArrayRef, ArrowError>,
+) -> Result<ArrayRef, ArrowError> {
+    let found = LAST.try_with(|last| {
+        let last = last.borrow();
+        last.iter().rfind(|known| known.len() == len && known.data_type() == kind).cloned()
+    });
+    if let Ok(Some(found)) = found {
+        return Ok(found);
+    }
+    let made = make()?;
+    // Larger ones have zeros of their own.
+    if len * 8 <= OWN_BYTES {
+        let _ = LAST.try_with(|last| {
+            let mut last = last.borrow_mut();
+            if last.len() == MOST_LAST {
+                last.remove(0);
+            }
+            last.push(Arc::clone(&made));
+        });
+    }
+    Ok(made)
+}
+
 fn fresh_zeros(bytes: usize) -> Buffer {
     Buffer::from_vec(vec![0_u64; bytes.div_ceil(8)])
 }
@@ -32,7 +75,12 @@ fn zeros(bytes: usize) -> Buffer {
     if bytes > SHARED_BYTES {
         return fresh_zeros(bytes).slice_with_length(0, bytes);
     }
-    ZEROS.slice_with_length(0, bytes)
+    if bytes > OWN_BYTES {
+        return ZEROS.slice_with_length(0, bytes);
+    }
+    // A thread that ends has none any more.
+    let own = OWN_ZEROS.try_with(|own| own.slice_with_length(0, bytes));
+    own.unwrap_or_else(|_| ZEROS.slice_with_length(0, bytes))
 }
 
 /// Returns the number of rows, of `rows`, in which each of these columns is null.
@@ -55,37 +103,61 @@ pub(crate) fn null_rows(columns: &[ArrayRef], rows: usize) -> usize {
 /// `kind` has no nulls, as a record with a member that must not be null has when it is not null
 /// itself.
 pub(crate) fn null_array(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowError> {
-    let nulls =
-        || (len > 0).then(|| NullBuffer::new(BooleanBuffer::new(zeros(len.div_ceil(8)), 0, len)));
-    let offsets = || OffsetBuffer::new(ScalarBuffer::<i32>::new(zeros((len + 1) * 4), 0, len + 1));
+    if kind.is_nested() {
+        with_parts(kind, len)
+    } else {
+        remembered(kind, len, || plain(kind, len))
+    }
+}
+
+fn nulls(len: usize) -> Option<NullBuffer> {
+    (len > 0).then(|| NullBuffer::new(BooleanBuffer::new(zeros(len.div_ceil(8)), 0, len)))
+}
+
+fn offsets(len: usize) -> OffsetBuffer<i32> {
+    OffsetBuffer::new(ScalarBuffer::<i32>::new(zeros((len + 1) * 4), 0, len + 1))
+}
+
+/// Returns nulls of a type without parts.
+fn plain(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowError> {
     Ok(match kind {
         DataType::Int64 => {
-            Arc::new(Int64Array::try_new(ScalarBuffer::new(zeros(len * 8), 0, len), nulls())?)
+            Arc::new(Int64Array::try_new(ScalarBuffer::new(zeros(len * 8), 0, len), nulls(len))?)
         }
         DataType::Float64 => {
-            Arc::new(Float64Array::try_new(ScalarBuffer::new(zeros(len * 8), 0, len), nulls())?)
+            Arc::new(Float64Array::try_new(ScalarBuffer::new(zeros(len * 8), 0, len), nulls(len))?)
         }
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let values = ScalarBuffer::new(zeros(len * 8), 0, len);
-            let array = TimestampMicrosecondArray::try_new(values, nulls())?;
+            let array = TimestampMicrosecondArray::try_new(values, nulls(len))?;
             Arc::new(array.with_timezone_opt(zone.clone()))
         }
         DataType::Boolean => {
-            Arc::new(BooleanArray::new(BooleanBuffer::new(zeros(len.div_ceil(8)), 0, len), nulls()))
+            let values = BooleanBuffer::new(zeros(len.div_ceil(8)), 0, len);
+            Arc::new(BooleanArray::new(values, nulls(len)))
         }
-        DataType::Utf8 => Arc::new(StringArray::try_new(offsets(), zeros(0), nulls())?),
+        DataType::Utf8 => Arc::new(StringArray::try_new(offsets(len), zeros(0), nulls(len))?),
+        // No schema compiles to another type: correct is enough.
+        _ => new_null_array(kind, len),
+    })
+}
+
+/// Returns nulls of a type of which arrays have parts.
+fn with_parts(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowError> {
+    Ok(match kind {
         DataType::Struct(fields) => {
             let members = fields.iter().map(|field| null_array(field.data_type(), len));
             let members = members.collect::<Result<_, _>>()?;
-            Arc::new(StructArray::try_new_with_length(fields.clone(), members, nulls(), len)?)
+            Arc::new(StructArray::try_new_with_length(fields.clone(), members, nulls(len), len)?)
         }
         DataType::List(element) => {
             let none = null_array(element.data_type(), 0)?;
-            Arc::new(ListArray::try_new(Arc::clone(element), offsets(), none, nulls())?)
+            Arc::new(ListArray::try_new(Arc::clone(element), offsets(len), none, nulls(len))?)
         }
         DataType::Map(entries, sorted) => {
             let none = null_array(entries.data_type(), 0)?.as_struct().clone();
-            Arc::new(MapArray::try_new(Arc::clone(entries), offsets(), none, nulls(), *sorted)?)
+            let (entries, offsets) = (Arc::clone(entries), offsets(len));
+            Arc::new(MapArray::try_new(entries, offsets, none, nulls(len), *sorted)?)
         }
         DataType::RunEndEncoded(_, values) => {
             let one = usize::from(len > 0);
@@ -130,6 +202,24 @@ mod tests {
             assert_eq!(null_rows(&columns, 3), rows, "{columns:?}");
         }
         assert_eq!(null_rows(&[nulls.slice(0, 0)], 0), 0);
+    }
+
+    #[test]
+    fn columns_without_values_of_one_batch_share_an_array_of_each_type() {
+        let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let make = |kind: &DataType, len| null_array(kind, len).unwrap();
+        let first = make(&DataType::Utf8, 100);
+        for kind in [&DataType::Int64, &DataType::Boolean, &utc, &DataType::Float64] {
+            assert_eq!((make(kind, 100).data_type(), make(kind, 100).len()), (kind, 100));
+        }
+        assert!(Arc::ptr_eq(&first, &make(&DataType::Utf8, 100)));
+        assert_eq!(make(&DataType::Utf8, 101).len(), 101);
+        // Not all that there ever were.
+        for len in 0..2 * MOST_LAST {
+            make(&DataType::Utf8, len);
+        }
+        assert!(!Arc::ptr_eq(&first, &make(&DataType::Utf8, 100)));
+        assert_eq!(LAST.with_borrow(Vec::len), MOST_LAST);
     }
 
     #[test]
