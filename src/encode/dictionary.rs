@@ -70,7 +70,7 @@ impl Limit {
 
 /// Looks up texts. `None` if it is given up.
 fn of_texts<'a>(texts: &[&'a [u8]], limit: Limit) -> Option<Found<&'a [u8]>> {
-    let mut table = Table::new();
+    let mut table = Table::new(texts.len());
     let mut distinct: Vec<&[u8]> = Vec::new();
     let mut indexes: Vec<u32> = Vec::with_capacity(texts.len());
     let mut bytes = 0;
@@ -124,7 +124,7 @@ fn of_integers(values: &[i64], limit: Limit) -> Option<Found<i64>> {
     }
     let mut distinct: Vec<i64> = Vec::new();
     let mut indexes: Vec<u32> = Vec::with_capacity(values.len());
-    let mut table = Table::new();
+    let mut table = Table::new(values.len());
     for value in values {
         let next = distinct.len() as u32;
         let is = |index: u32| distinct.get(index as usize) == Some(value);
@@ -190,8 +190,10 @@ struct Table {
 }
 
 impl Table {
-    fn new() -> Table {
-        Table { entries: vec![0; 1 << 10], len: 0 }
+    /// Creates an empty table for `values`, of which it has all or, of many, some.
+    fn new(values: usize) -> Table {
+        let places = values.saturating_mul(2).clamp(16, 1 << 10).next_power_of_two();
+        Table { entries: vec![0; places], len: 0 }
     }
 
     /// Returns the index with this hash that `is` the value; `next`, which is added, if there is none.
