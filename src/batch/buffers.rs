@@ -28,7 +28,7 @@ use super::file_key::FileKey;
 use super::route::PartitionRows;
 use super::spill_chunks::{ChunkBuilder, SpillChunk, SpillReceipt, SpilledRows};
 use crate::columnar::gather::{Run, Sources};
-use crate::columnar::sizes::{bytes_of_parts, held_bytes, row_bytes};
+use crate::columnar::sizes::{bytes_of_parts, held_bytes};
 use crate::table::TableId;
 
 /// Rows to be written to a file as one row group.
@@ -163,9 +163,7 @@ impl Buffers {
         let alone = routed.len() == 1;
         let number = pool.batches.as_ref().map_or(0, |batches| batches.len());
         let mut pooled = false;
-        // Of all their runs, in order; a batch that stays whole needs none.
-        let runs = routed.iter().flat_map(|routed| &routed.rows).cloned();
-        let runs: Vec<Range<usize>> = if alone { Vec::new() } else { runs.collect() };
+        let runs: Vec<Range<usize>> = routed.iter().flat_map(|of| &of.rows).cloned().collect();
         let mut sizes = bytes_of_parts(&batch, &runs).into_iter();
         for PartitionRows { partition, rows: runs } in routed {
             let buffer = self.buffers.entry(FileKey { table, partition }).or_default();
@@ -180,10 +178,7 @@ impl Buffers {
             if buffer.runs.is_empty() {
                 pool.files += 1;
             }
-            buffer.pooled_bytes += match alone {
-                true => runs.iter().map(|run| row_bytes(&batch, run)).sum::<usize>(),
-                false => sizes.by_ref().take(runs.len()).sum(),
-            };
+            buffer.pooled_bytes += sizes.by_ref().take(runs.len()).sum::<usize>();
             buffer.runs.extend(runs.into_iter().map(|rows| Run { batch: number, rows }));
         }
         if pooled {

@@ -1,9 +1,9 @@
-//! Arrays of nulls that share one buffer.
+//! Arrays of nulls that share a buffer.
 //!
 //! Of some 170 columns, a document fills thirty. The others are null in all rows of a batch, and
 //! Arrow wants a value for each null: within `userActions`, three quarters of a batch would be
-//! zeros. All of them are parts of a buffer of zeros that a thread has once and that nobody
-//! writes to, so that a column without values costs no memory and no page faults. Code that copies
+//! zeros. All of them are parts of a buffer of zeros that a thread has once (large arrays: that the
+//! process has once) and that nobody writes to, so that a column without values costs no memory and no page faults. Code that copies
 //! rows returns such arrays again ([`null_array`]), and code that writes them elsewhere leaves them
 //! out.
 
@@ -20,7 +20,7 @@ use arrow::error::ArrowError;
 
 use super::run_ends;
 
-/// The shared zeros. They are so many that the allocator maps them, as it does with any larger
+/// The zeros of the process, for what is longer than a thread's own. They are so many that the allocator maps them, as it does with any larger
 /// allocation: zeros of the system that nobody touches take no memory.
 static ZEROS: LazyLock<Buffer> = LazyLock::new(|| fresh_zeros(SHARED_BYTES));
 const SHARED_BYTES: usize = 64 << 20;
@@ -33,8 +33,8 @@ thread_local! {
 const OWN_BYTES: usize = 128 << 10;
 
 thread_local! {
-    /// The last arrays of nulls without parts that this thread made, the latest last. Of one length there are
-    /// many: of a batch, one for each of its columns without values.
+    /// The last arrays of nulls without parts that this thread made, the latest last. A batch has many of one
+    /// type and length: its columns without values.
     static LAST: RefCell<Vec<ArrayRef>> = const { RefCell::new(Vec::new()) };
 }
 /// Arrays that are remembered: about the types times the lengths of a batch.
@@ -54,7 +54,7 @@ fn remembered(
         return Ok(found);
     }
     let made = make()?;
-    // Larger ones have zeros of their own.
+    // Those that fit into the thread's own zeros; of larger ones there are few.
     if len * 8 <= OWN_BYTES {
         let _ = LAST.try_with(|last| {
             let mut last = last.borrow_mut();
@@ -103,7 +103,7 @@ pub(crate) fn null_rows(columns: &[ArrayRef], rows: usize) -> usize {
 /// `kind` has no nulls, as a record with a member that must not be null has when it is not null
 /// itself.
 pub(crate) fn null_array(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowError> {
-    if kind.is_nested() {
+    if kind.is_nested() || matches!(kind, DataType::RunEndEncoded(..)) {
         with_parts(kind, len)
     } else {
         remembered(kind, len, || plain(kind, len))

@@ -160,8 +160,11 @@ fn element_parts(kind: &Kind) -> (usize, usize) {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ListArray, StringArray};
+    use arrow::array::{
+        BooleanArray, Int64Builder, ListArray, MapBuilder, StringArray, StringBuilder, StructArray,
+    };
     use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{Field, Int64Type};
 
     use super::*;
     use crate::columnar::null_arrays::null_array;
@@ -203,6 +206,47 @@ mod tests {
         let held = held_bytes(&batch);
         let arrays = batch.schema().flattened_fields().len() * ARRAY_BYTES;
         assert!((arrays + 7000..arrays + 8300).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn each_of_many_parts_has_the_bytes_of_a_batch_of_its_rows() {
+        let texts = |rows: usize| -> ArrayRef {
+            Arc::new((0..rows).map(|n| (n % 5 > 0).then(|| "x".repeat(n))).collect::<StringArray>())
+        };
+        let longs = |n: i64| (n % 4 > 0).then(|| vec![Some(n); n as usize % 5]);
+        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>((0..60).map(longs));
+        let mut maps = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+        for n in 0..60 {
+            for key in 0..n % 3 {
+                maps.keys().append_value("k".repeat(key + 1));
+                maps.values().append_value(n as i64);
+            }
+            maps.append(n % 7 > 0).unwrap();
+        }
+        let bits: ArrayRef = Arc::new((0..60).map(|n| Some(n % 2 == 0)).collect::<BooleanArray>());
+        let runs = run_ends::encode(&texts(12), vec![5; 12]).unwrap();
+        let lists: ArrayRef = Arc::new(lists);
+        let maps: ArrayRef = Arc::new(maps.finish());
+        let both = StructArray::from(vec![
+            (Arc::new(Field::new("a", DataType::Boolean, true)), Arc::clone(&bits)),
+            (Arc::new(Field::new("b", lists.data_type().clone(), true)), Arc::clone(&lists)),
+        ]);
+        let both: ArrayRef = Arc::new(both);
+        let columns = [texts(60), lists, maps, bits, runs, both];
+        let names = ["texts", "lists", "maps", "bits", "runs", "both"];
+        let batch = RecordBatch::try_from_iter(names.into_iter().zip(columns)).unwrap();
+        let parts = [0..1, 1..1, 1..40, 7..9, 40..60, 0..60, 59..60];
+        for batch in [batch.clone(), batch.slice(13, 40)] {
+            let within = |part: &Range<usize>| part.end <= batch.num_rows();
+            let parts: Vec<Range<usize>> =
+                parts.iter().filter(|part| within(part)).cloned().collect();
+            let found = bytes_of_parts(&batch, &parts);
+            for (part, bytes) in parts.iter().zip(found) {
+                let rows = batch.slice(part.start, part.len());
+                assert_eq!(bytes, row_bytes(&rows, &(0..part.len())), "{part:?}");
+                assert_eq!(bytes > 0, !part.is_empty(), "{part:?}: {bytes}");
+            }
+        }
     }
 
     #[test]

@@ -190,7 +190,7 @@ struct Table {
 }
 
 impl Table {
-    /// Creates an empty table for `values`, of which it has all or, of many, some.
+    /// Creates an empty table with places for `values` values, at most 1,024 places; it grows.
     fn new(values: usize) -> Table {
         let places = values.saturating_mul(2).clamp(16, 1 << 10).next_power_of_two();
         Table { entries: vec![0; places], len: 0 }
@@ -243,9 +243,18 @@ mod tests {
     #[test]
     fn each_index_is_that_of_its_value() {
         let mut dice = Dice(11);
-        for (count, range) in
-            [(1, 1), (5, 2), (300, 7), (9_000, 300), (70_000, 1 << 20), (20_000, u64::MAX)]
-        {
+        for (count, range) in [
+            (1, 1),
+            (5, 2),
+            (8, u64::MAX),
+            (9, u64::MAX),
+            (300, 7),
+            (512, u64::MAX),
+            (513, u64::MAX),
+            (9_000, 300),
+            (70_000, 1 << 20),
+            (20_000, u64::MAX),
+        ] {
             let values: Vec<i64> = (0..count).map(|_| dice.below(range) as i64 - 5).collect();
             let found = of_integers(&values, Limit::None).unwrap();
             let at = |index: &u32| found.distinct[*index as usize];

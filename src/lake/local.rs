@@ -30,8 +30,9 @@ use self::links::LinkFolders;
 use super::{LakeId, StoreError, names};
 use crate::table::FileNames;
 
-/// Number of directories that are remembered as synced; past it all are forgotten, and synced again.
-const MAX_SYNCED: usize = 10_000;
+/// Number of directories that are remembered as synced, a few rolls of the most partitions; past it all are
+/// forgotten, and synced again.
+const MAX_SYNCED: usize = 40_000;
 
 /// Makes a file's bytes or a directory's names durable. A trait, so that tests can let it fail.
 pub(crate) trait Syncs: fmt::Debug + Send + Sync + 'static {
@@ -116,11 +117,12 @@ impl Local {
     }
 
     /// Creates the directories of the files `names` in the lake at `root`. However many there are, the
-    /// directory above them is synced once: file by file it would be once for each.
+    /// directory above them is synced once: file by file it would be once for each. The lock is held as in
+    /// [`create_below`](Self::create_below), so that files of others wait.
     ///
     /// # Errors
-    /// A directory cannot be created or synced; those that are not durable are made again by the next
-    /// attempt.
+    /// A directory cannot be created or synced. What was created and is not durable is removed again, so that
+    /// the next attempt does not find it and take it for durable.
     pub(super) fn create_dirs(&self, root: &Path, names: &[String]) -> Result<(), StoreError> {
         self.guard.check(root)?;
         let mut by_depth: BTreeMap<usize, BTreeSet<PathBuf>> = BTreeMap::new();
@@ -131,35 +133,50 @@ impl Local {
             }
         }
         let mut known = self.known();
+        // Once, so that it does not forget those of this roll.
+        if known.len() + by_depth.values().map(BTreeSet::len).sum::<usize>() > MAX_SYNCED {
+            known.clear();
+        }
         for dirs in by_depth.into_values() {
-            let (mut above, mut created) = (BTreeSet::new(), BTreeSet::new());
-            let new = dirs.into_iter().filter(|dir| !known.contains(dir) || !dir.is_dir());
-            let new: Vec<PathBuf> = new.collect();
-            for dir in &new {
-                match fs::create_dir(dir) {
-                    Ok(()) => {
-                        created.insert(dir.as_path());
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    Err(error) => return Err(failed(dir)(error)),
-                }
-                above.insert(parent(dir));
-            }
-            for above in above {
-                if let Err(error) = self.syncs.sync(above) {
-                    // As for one: the next attempt must not take it for durable.
-                    for dir in created.iter().filter(|dir| parent(dir) == above) {
-                        let _ = fs::remove_dir(dir);
-                    }
-                    return Err(failed(above)(error));
-                }
-            }
-            if known.len() + new.len() > MAX_SYNCED {
-                known.clear();
-            }
-            known.extend(new);
+            let unknown = dirs.into_iter().filter(|dir| !known.contains(dir) || !dir.is_dir());
+            let unknown: Vec<PathBuf> = unknown.collect();
+            unknown.iter().for_each(|dir| {
+                known.remove(dir);
+            });
+            self.create_unknown(&unknown)?;
+            known.extend(unknown);
         }
         Ok(())
+    }
+
+    /// Creates those of `dirs` that do not exist, and syncs every directory above one of them.
+    fn create_unknown(&self, dirs: &[PathBuf]) -> Result<(), StoreError> {
+        let mut created: BTreeMap<&Path, Vec<&Path>> = BTreeMap::new();
+        let mut done = Ok(());
+        for dir in dirs {
+            let of_parent = created.entry(parent(dir)).or_default();
+            if !dir.is_dir() {
+                match fs::create_dir(dir) {
+                    Ok(()) => of_parent.push(dir),
+                    Err(_) if dir.is_dir() => {}
+                    Err(error) => {
+                        done = Err(failed(dir)(error));
+                        break;
+                    }
+                }
+            }
+        }
+        for (above, dirs) in created {
+            if done.is_ok() {
+                done = self.syncs.sync(above).map_err(failed(above));
+            }
+            if done.is_err() {
+                for dir in dirs {
+                    let _ = fs::remove_dir(dir);
+                }
+            }
+        }
+        done
     }
 
     /// Syncs a staging file, before it is read or gets a name in the lake: a page that could not
@@ -383,6 +400,7 @@ impl Local {
         if exists && (dir == root || known.contains(dir)) {
             return Ok(());
         }
+        known.remove(dir);
         if dir != root
             && let Some(above) = dir.parent()
         {

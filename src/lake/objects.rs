@@ -87,17 +87,17 @@ impl Lake {
         self.upload(name, staged, parts, &PutMode::Create, earlier).await
     }
 
-    /// Makes room for objects of these names, before they are created: the directories of a local lake.
-    /// Objects are created without it as well, each with its directories, which takes a sync for each.
+    /// Creates the directories of objects of these names in a local lake; a bucket has none. Objects are put
+    /// without that as well; then each new directory has a sync of the one above it for itself.
     ///
     /// # Errors
     /// [`StoreError`]; trying again is safe.
     ///
     /// # Cancel safety
     /// Dropped, it goes on in the background.
-    pub async fn create_folders(&self, names: Vec<String>) -> Result<(), StoreError> {
+    pub async fn create_folders(&self, names: &Arc<[String]>) -> Result<(), StoreError> {
         let Location::Local(root) = &self.location else { return Ok(()) };
-        let (local, root) = (Arc::clone(&self.local), root.clone());
+        let (local, root, names) = (Arc::clone(&self.local), root.clone(), Arc::clone(names));
         blocking(move || local.create_dirs(&root, &names)).await
     }
 

@@ -405,7 +405,7 @@ impl<'a> Publisher<'a> {
     ) -> anyhow::Result<()> {
         let uploads = manifest.uploads();
         let staging: Vec<PathBuf> = uploads.iter().map(|upload| upload.staging.clone()).collect();
-        let names: Vec<String> = uploads.iter().map(|upload| upload.name.clone()).collect();
+        let names: Arc<[String]> = uploads.iter().map(|upload| upload.name.clone()).collect();
         let uploads = WorkList::new(uploads);
         let (attempts, budget) = (Cell::new(0_u64), StatisticsBudget::default());
         let (id, budget) = (self.id(manifest.roll, manifest.range, manifest.bodies), &budget);
@@ -417,7 +417,7 @@ impl<'a> Publisher<'a> {
                 (false, 1) => Earlier::None,
                 (false, _) => Earlier::SameFile,
             };
-            let folders = self.lake.create_folders(names.clone());
+            let folders = self.lake.create_folders(&names);
             let attempt =
                 uploads.attempt(files, move |upload| self.put(id, upload, parts, earlier, budget));
             async {

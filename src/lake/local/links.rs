@@ -5,8 +5,8 @@
 //! well, and saves a copy and a sync. That is found out by comparing the first copy in a folder with its
 //! staging file, and holds while the folder has its owner and mode. Staging files of a directory are alike.
 //!
-//! What a file gets, it gets from the owner, the mode and the attributes of its folder (default access lists
-//! and labels are among these). So it holds as well in another folder that has the same: of a thousand new
+//! It holds as well in another folder beside that one which has the same owner, mode and attributes (default
+//! access lists and labels are among these), for staging files that have the same: of a thousand new
 //! partitions, one has its first file copied.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,11 +35,17 @@ pub(super) struct LinkFolders {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     device: u64,
+    /// The folder that the folders are in.
+    above: PathBuf,
     folder: Access,
-    attributes: BTreeMap<Vec<u8>, Vec<u8>>,
+    attributes: Attributes,
     staging: PathBuf,
     staged: Access,
+    staged_attributes: Attributes,
 }
+
+/// Extended attributes, by name.
+type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// User, group and mode of a file or folder.
 type Access = (u32, u32, u32);
@@ -65,7 +71,7 @@ impl LinkFolders {
 
     /// Returns whether links do in a folder of the same kind, and remembers that they do in this one.
     fn is_like_another(&self, folder: &Path, found: Owner, staged: &Path) -> bool {
-        // Most folders are not the first of their kind: nothing is read until there is one.
+        // Attributes are read once a kind is known.
         if self.kinds.lock().is_empty() {
             return false;
         }
@@ -114,10 +120,12 @@ impl Owner {
 fn kind(folder: &Path, found: Owner, staged: &Path) -> io::Result<Kind> {
     Ok(Kind {
         device: found.inode.0,
+        above: folder.parent().unwrap_or(folder).to_owned(),
         folder: found.access(),
         attributes: attributes(folder)?,
         staging: staged.parent().unwrap_or(staged).to_owned(),
         staged: owner(&staged.metadata()?).access(),
+        staged_attributes: attributes(staged)?,
     })
 }
 
@@ -138,7 +146,7 @@ fn are_alike(a: &Path, b: &Path) -> io::Result<bool> {
 /// # Errors
 /// There are too many, or the system does not have them so.
 #[cfg(target_os = "linux")]
-fn attributes(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+fn attributes(path: &Path) -> io::Result<Attributes> {
     use rustix::io::Errno;
     let mut names = [0; ATTRIBUTE_BYTES];
     let len = match rustix::fs::listxattr(path, &mut names[..]) {
@@ -158,7 +166,7 @@ fn attributes(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn attributes(_path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+fn attributes(_path: &Path) -> io::Result<Attributes> {
     // Access lists of macOS are no attributes.
     Err(io::ErrorKind::Unsupported.into())
 }

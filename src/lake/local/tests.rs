@@ -186,10 +186,27 @@ fn directories_of_many_files_are_made_with_one_sync_for_each_that_is_above() {
     assert_eq!(syncs.take(), above(&[]));
     local.put_bytes(&root, &name(1, 1), b"rows").unwrap();
     assert!(!syncs.take().iter().any(|path| path.ends_with("t") || path.ends_with("t/app=1")));
-    // A directory that somebody removed is made again.
+    // A directory that somebody removed is made again, and not believed in before it is synced.
     fs::remove_dir_all(root.join("t/app=2")).unwrap();
-    local.create_dirs(&root, &names).unwrap();
+    syncs.fail(&root.join("t/app=2"));
+    local.create_dirs(&root, &names).unwrap_err();
     assert_eq!(syncs.take(), above(&["t", "t/app=2"]));
+    fs::create_dir(root.join("t/app=2/day=3")).unwrap();
+    local.create_dirs(&root, &names).unwrap();
+    assert_eq!(syncs.take(), above(&["t/app=2"]));
+    // Where one is not made durable, none is left that was not: also not beside it.
+    let (again, syncs) = recorded();
+    fs::remove_dir_all(root.join("t")).unwrap();
+    syncs.fail(&root.join("t/app=0"));
+    again.create_dirs(&root, &names).unwrap_err();
+    assert_eq!(syncs.take(), [root.clone(), root.join("t"), root.join("t/app=0")]);
+    assert!(root.join("t/app=1").is_dir() && !root.join("t/app=1/day=0").exists());
+    // A file where a directory should be is an error that names it; what was made beside it goes again.
+    fs::write(root.join("t/app=2/day=5"), b"").unwrap();
+    let error = again.create_dirs(&root, &names).unwrap_err();
+    let at = root.join("t/app=2/day=5");
+    assert!(matches!(&error, StoreError::Io { path, .. } if *path == at), "{error}");
+    assert!(!root.join("t/app=1/day=0").exists());
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn files_are_linked_where_a_link_is_like_a_file_of_the_folder_and_only_there() {
     };
     assert!(place_in(&local, "t2", 10), "a mode of which one was copied before");
     // One with another mode, or another access list, has not.
-    for (folder, change) in [("t3", 0o750), ("t4", 0o2755)] {
+    for (folder, change) in [("t3", 0o711), ("t4", 0o2755)] {
         fs::create_dir(root.join(folder)).unwrap();
         fs::set_permissions(root.join(folder), fs::Permissions::from_mode(change)).unwrap();
         assert!(!place_in(&local, folder, 20 + change), "{folder}");
@@ -79,7 +79,19 @@ fn files_are_linked_where_a_link_is_like_a_file_of_the_folder_and_only_there() {
     } else {
         eprintln!("left out: the file system of {} has no access lists", root.display());
     }
-    // Nor has a staging file of another directory, which may be unlike those before.
+    // Nor one in another folder, which may hand on what shows in neither.
+    assert!(!place_in(&local, "u2/t", 40) && place_in(&local, "u2/t", 41));
+    // Nor has a staging file with an attribute, or one of another directory, which may be unlike those before.
+    let staged = dir.path().join("staged-50");
+    fs::write(&staged, b"rows").unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    if rustix::fs::setxattr(&staged, "user.marked", b"1", flags).is_ok() {
+        assert!(local.create_file(&root, "t7/n.parquet", &staged).unwrap());
+        let names = &mut [0; 256][..];
+        assert_eq!(rustix::fs::listxattr(root.join("t7/n.parquet"), names), Ok(0));
+    } else {
+        eprintln!("left out: the file system of {} has no attributes", root.display());
+    }
     fs::create_dir(dir.path().join("other")).unwrap();
     fs::create_dir(root.join("t6")).unwrap();
     let staged = dir.path().join("other/staged");
