@@ -3,9 +3,9 @@
 //! Leaves share the [`Shape`] of the lists around them and know nothing else of one another: any thread can
 //! write any of them.
 //!
-//! A chunk with next to nothing in it is written **bare**: plain, without dictionary and codec. It would
-//! hardly get smaller, and a dictionary has a page and a header of its own: a file of ten sessions has 160
-//! chunks, most of them empty.
+//! A chunk with next to nothing in it is written **bare**: plain, without dictionary. A dictionary has a page
+//! and a header of its own, and a file of ten sessions has 160 chunks, most of them empty. With some values the
+//! codec is tried: those of one session's actions repeat.
 
 use std::ops::Range;
 
@@ -31,6 +31,8 @@ use crate::columnar::leaf_values::{Gathered, Values};
 
 /// A chunk of fewer bytes than this, before the codec, is written bare.
 const BARE_BYTES: usize = 512;
+/// Of a chunk of fewer bytes than this the codec is not tried: it hardly gets smaller.
+const TINY_BYTES: usize = 64;
 /// Bytes of plain values after which a page ends with the row.
 const PAGE_BYTES: usize = 1 << 20;
 /// Share of false answers of a Bloom filter.
@@ -90,8 +92,9 @@ impl Leaf {
         }
         let shape = &input.shape;
         let plain_bytes = values.plain_bytes();
-        let is_bare = plain_bytes + shape.slots() / 4 < BARE_BYTES;
-        let codec = if is_bare { Compression::None } else { self.form.compression };
+        let bytes = plain_bytes + shape.slots() / 4;
+        let is_bare = bytes < BARE_BYTES;
+        let codec = if bytes < TINY_BYTES { Compression::None } else { self.form.compression };
         let chosen = match is_bare {
             true => Chosen::Each(Encoding::PLAIN),
             false if self.is_repeated => dictionary::of(&values, Limit::None)
