@@ -163,8 +163,9 @@ impl Buffers {
         let alone = routed.len() == 1;
         let number = pool.batches.as_ref().map_or(0, |batches| batches.len());
         let mut pooled = false;
-        let runs: Vec<Range<usize>> = routed.iter().flat_map(|of| &of.rows).cloned().collect();
-        let mut sizes = bytes_of_parts(&batch, &runs).into_iter();
+        // Of all runs in one pass, once one goes to the pool: a batch of one file that stays whole has none.
+        let all: Vec<Range<usize>> = routed.iter().flat_map(|of| &of.rows).cloned().collect();
+        let mut sizes = None;
         for PartitionRows { partition, rows: runs } in routed {
             let buffer = self.buffers.entry(FileKey { table, partition }).or_default();
             // Rows behind others in the pool go there as well, to keep their order.
@@ -178,7 +179,8 @@ impl Buffers {
             if buffer.runs.is_empty() {
                 pool.files += 1;
             }
-            buffer.pooled_bytes += sizes.by_ref().take(runs.len()).sum::<usize>();
+            let sizes = sizes.get_or_insert_with(|| bytes_of_parts(&batch, &all).into_iter());
+            buffer.pooled_bytes += sizes.take(runs.len()).sum::<usize>();
             buffer.runs.extend(runs.into_iter().map(|rows| Run { batch: number, rows }));
         }
         if pooled {

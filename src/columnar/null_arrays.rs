@@ -3,9 +3,9 @@
 //! Of some 170 columns, a document fills thirty. The others are null in all rows of a batch, and
 //! Arrow wants a value for each null: within `userActions`, three quarters of a batch would be
 //! zeros. All of them are parts of a buffer of zeros that a thread has once (large arrays: that the
-//! process has once) and that nobody writes to, so that a column without values costs no memory and no page faults. Code that copies
-//! rows returns such arrays again ([`null_array`]), and code that writes them elsewhere leaves them
-//! out.
+//! process has once) and that nobody writes to, so that a column without values costs no memory and
+//! no page faults. Code that copies rows returns such arrays again ([`null_array`]), and code that
+//! writes them elsewhere leaves them out.
 
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
@@ -20,8 +20,9 @@ use arrow::error::ArrowError;
 
 use super::run_ends;
 
-/// The zeros of the process, for what is longer than a thread's own. They are so many that the allocator maps them, as it does with any larger
-/// allocation: zeros of the system that nobody touches take no memory.
+/// The zeros of the process, for what is longer than a thread's own. They are so many that the
+/// allocator maps them, as it does with any larger allocation: zeros of the system that nobody touches
+/// take no memory.
 static ZEROS: LazyLock<Buffer> = LazyLock::new(|| fresh_zeros(SHARED_BYTES));
 const SHARED_BYTES: usize = 64 << 20;
 
@@ -29,43 +30,13 @@ thread_local! {
     /// Zeros of this thread. Each part of a buffer counts its references, in one place: threads that made
     /// arrays of the same zeros would take that place from one another's processor a hundred times a batch.
     static OWN_ZEROS: Buffer = fresh_zeros(OWN_BYTES);
-}
-const OWN_BYTES: usize = 128 << 10;
-
-thread_local! {
     /// The last arrays of nulls without parts that this thread made, the latest last. A batch has many of one
     /// type and length: its columns without values.
     static LAST: RefCell<Vec<ArrayRef>> = const { RefCell::new(Vec::new()) };
 }
+const OWN_BYTES: usize = 128 << 10;
 /// Arrays that are remembered: about the types times the lengths of a batch.
 const MOST_LAST: usize = 16;
-
-/// Returns an array of nulls without parts, a former one if there is one.
-fn remembered(
-    kind: &DataType,
-    len: usize,
-    make: impl Fn() -> Result<ArrayRef, ArrowError>,
-) -> Result<ArrayRef, ArrowError> {
-    let found = LAST.try_with(|last| {
-        let last = last.borrow();
-        last.iter().rfind(|known| known.len() == len && known.data_type() == kind).cloned()
-    });
-    if let Ok(Some(found)) = found {
-        return Ok(found);
-    }
-    let made = make()?;
-    // Those that fit into the thread's own zeros; of larger ones there are few.
-    if len * 8 <= OWN_BYTES {
-        let _ = LAST.try_with(|last| {
-            let mut last = last.borrow_mut();
-            if last.len() == MOST_LAST {
-                last.remove(0);
-            }
-            last.push(Arc::clone(&made));
-        });
-    }
-    Ok(made)
-}
 
 fn fresh_zeros(bytes: usize) -> Buffer {
     Buffer::from_vec(vec![0_u64; bytes.div_ceil(8)])
@@ -104,60 +75,58 @@ pub(crate) fn null_rows(columns: &[ArrayRef], rows: usize) -> usize {
 /// itself.
 pub(crate) fn null_array(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowError> {
     if kind.is_nested() || matches!(kind, DataType::RunEndEncoded(..)) {
-        with_parts(kind, len)
-    } else {
-        remembered(kind, len, || plain(kind, len))
+        return new_array(kind, len);
     }
+    let is_it = |known: &&ArrayRef| known.len() == len && known.data_type() == kind;
+    if let Ok(Some(found)) = LAST.try_with(|last| last.borrow().iter().rfind(is_it).cloned()) {
+        return Ok(found);
+    }
+    let made = new_array(kind, len)?;
+    // Those that fit into the thread's own zeros; of larger ones there are few.
+    if len * 8 <= OWN_BYTES {
+        let _ = LAST.try_with(|last| {
+            let mut last = last.borrow_mut();
+            if last.len() == MOST_LAST {
+                last.remove(0);
+            }
+            last.push(Arc::clone(&made));
+        });
+    }
+    Ok(made)
 }
 
-fn nulls(len: usize) -> Option<NullBuffer> {
-    (len > 0).then(|| NullBuffer::new(BooleanBuffer::new(zeros(len.div_ceil(8)), 0, len)))
-}
-
-fn offsets(len: usize) -> OffsetBuffer<i32> {
-    OffsetBuffer::new(ScalarBuffer::<i32>::new(zeros((len + 1) * 4), 0, len + 1))
-}
-
-/// Returns nulls of a type without parts.
-fn plain(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowError> {
+fn new_array(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowError> {
+    let nulls =
+        || (len > 0).then(|| NullBuffer::new(BooleanBuffer::new(zeros(len.div_ceil(8)), 0, len)));
+    let offsets = || OffsetBuffer::new(ScalarBuffer::<i32>::new(zeros((len + 1) * 4), 0, len + 1));
     Ok(match kind {
         DataType::Int64 => {
-            Arc::new(Int64Array::try_new(ScalarBuffer::new(zeros(len * 8), 0, len), nulls(len))?)
+            Arc::new(Int64Array::try_new(ScalarBuffer::new(zeros(len * 8), 0, len), nulls())?)
         }
         DataType::Float64 => {
-            Arc::new(Float64Array::try_new(ScalarBuffer::new(zeros(len * 8), 0, len), nulls(len))?)
+            Arc::new(Float64Array::try_new(ScalarBuffer::new(zeros(len * 8), 0, len), nulls())?)
         }
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let values = ScalarBuffer::new(zeros(len * 8), 0, len);
-            let array = TimestampMicrosecondArray::try_new(values, nulls(len))?;
+            let array = TimestampMicrosecondArray::try_new(values, nulls())?;
             Arc::new(array.with_timezone_opt(zone.clone()))
         }
         DataType::Boolean => {
-            let values = BooleanBuffer::new(zeros(len.div_ceil(8)), 0, len);
-            Arc::new(BooleanArray::new(values, nulls(len)))
+            Arc::new(BooleanArray::new(BooleanBuffer::new(zeros(len.div_ceil(8)), 0, len), nulls()))
         }
-        DataType::Utf8 => Arc::new(StringArray::try_new(offsets(len), zeros(0), nulls(len))?),
-        // No schema compiles to another type: correct is enough.
-        _ => new_null_array(kind, len),
-    })
-}
-
-/// Returns nulls of a type of which arrays have parts.
-fn with_parts(kind: &DataType, len: usize) -> Result<ArrayRef, ArrowError> {
-    Ok(match kind {
+        DataType::Utf8 => Arc::new(StringArray::try_new(offsets(), zeros(0), nulls())?),
         DataType::Struct(fields) => {
             let members = fields.iter().map(|field| null_array(field.data_type(), len));
             let members = members.collect::<Result<_, _>>()?;
-            Arc::new(StructArray::try_new_with_length(fields.clone(), members, nulls(len), len)?)
+            Arc::new(StructArray::try_new_with_length(fields.clone(), members, nulls(), len)?)
         }
         DataType::List(element) => {
             let none = null_array(element.data_type(), 0)?;
-            Arc::new(ListArray::try_new(Arc::clone(element), offsets(len), none, nulls(len))?)
+            Arc::new(ListArray::try_new(Arc::clone(element), offsets(), none, nulls())?)
         }
         DataType::Map(entries, sorted) => {
             let none = null_array(entries.data_type(), 0)?.as_struct().clone();
-            let (entries, offsets) = (Arc::clone(entries), offsets(len));
-            Arc::new(MapArray::try_new(entries, offsets, none, nulls(len), *sorted)?)
+            Arc::new(MapArray::try_new(Arc::clone(entries), offsets(), none, nulls(), *sorted)?)
         }
         DataType::RunEndEncoded(_, values) => {
             let one = usize::from(len > 0);

@@ -75,65 +75,60 @@ fn add_parts(array: &ArrayRef, parts: &[Range<usize>], sums: &mut [usize]) {
     if array.null_count() == array.len() {
         return;
     }
-    let mut add = |bytes: &dyn Fn(&Range<usize>) -> usize| {
-        let some = parts.iter().zip(sums.iter_mut()).filter(|(rows, _)| !rows.is_empty());
-        some.for_each(|(rows, sum)| *sum += rows.len().div_ceil(8) + bytes(rows));
-    };
+    add(parts, sums, |rows| rows.len().div_ceil(8));
     match array.data_type() {
         DataType::Struct(_) => {
-            add(&|_| 0);
             array.as_struct().columns().iter().for_each(|member| add_parts(member, parts, sums));
         }
         DataType::List(_) => {
             let list = array.as_list::<i32>();
-            let inner = elements(list.value_offsets(), parts);
-            add(&|rows| rows.len() * 4);
-            inner
-                .iter()
-                .zip(&mut *sums)
-                .for_each(|(inner, sum)| *sum += inner.len() * ELEMENT_BYTES);
-            add_parts(list.values(), &inner, sums);
+            add_elements(list.value_offsets(), &[list.values()], parts, sums);
         }
         DataType::Map(_, _) => {
             let map = array.as_map();
-            let inner = elements(map.value_offsets(), parts);
-            add(&|rows| rows.len() * 4);
-            inner
-                .iter()
-                .zip(&mut *sums)
-                .for_each(|(inner, sum)| *sum += inner.len() * ELEMENT_BYTES);
-            add_parts(map.keys(), &inner, sums);
-            add_parts(map.values(), &inner, sums);
+            add_elements(map.value_offsets(), &[map.keys(), map.values()], parts, sums);
         }
         DataType::Utf8 => {
             let offsets = array.as_string::<i32>().value_offsets();
-            add(&|rows| rows.len() * 4 + between(offsets, rows).len());
+            add(parts, sums, |rows| rows.len() * 4 + between(offsets, rows).len());
         }
-        DataType::Boolean => add(&|rows| rows.len().div_ceil(8)),
+        DataType::Boolean => add(parts, sums, |rows| rows.len().div_ceil(8)),
         DataType::RunEndEncoded(_, _) => {
-            let Some(runs) = run_ends::runs(array) else { return add(&|_| 0) };
-            let values: Vec<Range<usize>> = parts
-                .iter()
-                .map(|rows| if rows.is_empty() { 0..0 } else { run_ends::values_of(runs, rows) })
-                .collect();
-            add(&|_| 0);
-            values.iter().zip(&mut *sums).for_each(|(values, sum)| *sum += values.len() * 4);
+            let Some(runs) = run_ends::runs(array) else { return };
+            let values = |rows: &Range<usize>| match rows.is_empty() {
+                true => 0..0,
+                false => run_ends::values_of(runs, rows),
+            };
+            let values: Vec<Range<usize>> = parts.iter().map(values).collect();
+            add(&values, sums, |values| values.len() * 4);
             add_parts(runs.values(), &values, sums);
         }
-        _ => add(&|rows| rows.len() * 8),
+        _ => add(parts, sums, |rows| rows.len() * 8),
     }
+}
+
+/// Adds to each of `sums` the `bytes` of its part.
+fn add(parts: &[Range<usize>], sums: &mut [usize], bytes: impl Fn(&Range<usize>) -> usize) {
+    parts.iter().zip(sums).for_each(|(rows, sum)| *sum += bytes(rows));
+}
+
+/// Adds the offsets of lists, and of their elements what [`row_bytes`] counts.
+fn add_elements(
+    offsets: &[i32],
+    columns: &[&ArrayRef],
+    parts: &[Range<usize>],
+    sums: &mut [usize],
+) {
+    let inner: Vec<Range<usize>> = parts.iter().map(|rows| between(offsets, rows)).collect();
+    add(parts, sums, |rows| rows.len() * 4);
+    add(&inner, sums, |elements| elements.len() * ELEMENT_BYTES);
+    columns.iter().for_each(|column| add_parts(column, &inner, sums));
 }
 
 /// Returns what is between the offsets of `rows`.
 fn between(offsets: &[i32], rows: &Range<usize>) -> Range<usize> {
     let ends = offsets.get(rows.start).zip(offsets.get(rows.end));
     ends.map_or(0..0, |(first, last)| *first as usize..*last as usize)
-}
-
-/// Returns the elements of the lists in each of `parts`.
-fn elements(offsets: &[i32], parts: &[Range<usize>]) -> Vec<Range<usize>> {
-    let of = |rows: &Range<usize>| if rows.is_empty() { 0..0 } else { between(offsets, rows) };
-    parts.iter().map(of).collect()
 }
 
 /// Returns the bytes of one element of a list, null or not, of values of `kind`: its values or

@@ -113,70 +113,20 @@ impl Local {
         if let Some(above) = root.parent().filter(|above| !above.as_os_str().is_empty()) {
             self.create_root(above)?;
         }
-        self.create_dir(root)
+        self.create_unknown(&[root.to_owned()])
     }
 
     /// Creates the directories of the files `names` in the lake at `root`. However many there are, the
-    /// directory above them is synced once: file by file it would be once for each. The lock is held as in
-    /// [`create_below`](Self::create_below), so that files of others wait.
+    /// directory above them is synced once: file by file it would be once for each. Files of others wait
+    /// meanwhile.
     ///
     /// # Errors
-    /// A directory cannot be created or synced. What was created and is not durable is removed again, so that
-    /// the next attempt does not find it and take it for durable.
+    /// A directory cannot be created or synced.
     pub(super) fn create_dirs(&self, root: &Path, names: &[String]) -> Result<(), StoreError> {
         self.guard.check(root)?;
-        let mut by_depth: BTreeMap<usize, BTreeSet<PathBuf>> = BTreeMap::new();
-        for name in names {
-            let target = self.syncs.stored(root.join(name));
-            for dir in target.ancestors().skip(1).take_while(|dir| *dir != root) {
-                by_depth.entry(dir.components().count()).or_default().insert(dir.to_owned());
-            }
-        }
-        let mut known = self.known();
-        // Once, so that it does not forget those of this roll.
-        if known.len() + by_depth.values().map(BTreeSet::len).sum::<usize>() > MAX_SYNCED {
-            known.clear();
-        }
-        for dirs in by_depth.into_values() {
-            let unknown = dirs.into_iter().filter(|dir| !known.contains(dir) || !dir.is_dir());
-            let unknown: Vec<PathBuf> = unknown.collect();
-            unknown.iter().for_each(|dir| {
-                known.remove(dir);
-            });
-            self.create_unknown(&unknown)?;
-            known.extend(unknown);
-        }
-        Ok(())
-    }
-
-    /// Creates those of `dirs` that do not exist, and syncs every directory above one of them.
-    fn create_unknown(&self, dirs: &[PathBuf]) -> Result<(), StoreError> {
-        let mut created: BTreeMap<&Path, Vec<&Path>> = BTreeMap::new();
-        let mut done = Ok(());
-        for dir in dirs {
-            let of_parent = created.entry(parent(dir)).or_default();
-            if !dir.is_dir() {
-                match fs::create_dir(dir) {
-                    Ok(()) => of_parent.push(dir),
-                    Err(_) if dir.is_dir() => {}
-                    Err(error) => {
-                        done = Err(failed(dir)(error));
-                        break;
-                    }
-                }
-            }
-        }
-        for (above, dirs) in created {
-            if done.is_ok() {
-                done = self.syncs.sync(above).map_err(failed(above));
-            }
-            if done.is_err() {
-                for dir in dirs {
-                    let _ = fs::remove_dir(dir);
-                }
-            }
-        }
-        done
+        let targets = names.iter().map(|name| self.syncs.stored(root.join(name)));
+        let dirs: Vec<PathBuf> = targets.map(|target| parent(&target).to_owned()).collect();
+        self.create_below(root, &dirs, &mut self.known())
     }
 
     /// Syncs a staging file, before it is read or gets a name in the lake: a page that could not
@@ -279,7 +229,7 @@ impl Local {
         self.guard.check(root)?;
         let target = self.syncs.stored(root.join(name));
         let dir = target.parent().unwrap_or(root);
-        self.create_below(root, dir, &mut self.known())?;
+        self.create_below(root, &[dir.to_owned()], &mut self.known())?;
         self.syncs.sync(dir).map_err(failed(dir))
     }
 
@@ -352,7 +302,7 @@ impl Local {
         self.guard.check(root)?;
         let target = self.syncs.stored(root.join(name));
         let dir = target.parent().unwrap_or(root).to_owned();
-        self.create_below(root, &dir, &mut self.known())?;
+        self.create_below(root, std::slice::from_ref(&dir), &mut self.known())?;
         let hidden = self.hidden.begin(root, name, &|path| self.syncs.stored(path))?;
         let path = hidden.path().to_owned();
         // Earlier versions had one hidden name for all attempts, and no list of them.
@@ -386,51 +336,68 @@ impl Local {
         Ok(true)
     }
 
-    /// Creates `dir`, which is `root` or below it, and the directories between them. One that exists
-    /// may have been created by a process that was killed before it synced the one above: so each is
-    /// synced once a process. The lock is held, so that no other thread believes in a directory that
-    /// is not synced yet.
+    /// Creates `dirs`, each of which is `root` or below it, and the directories between them, level by
+    /// level. One that exists may have been created by a process that was killed before it synced the one
+    /// above: so each is synced once a process. The lock is held, so that no other thread believes in a
+    /// directory that is not synced yet.
     fn create_below(
         &self,
         root: &Path,
-        dir: &Path,
+        dirs: &[PathBuf],
         known: &mut BTreeSet<PathBuf>,
     ) -> Result<(), StoreError> {
-        let exists = dir.is_dir();
-        if exists && (dir == root || known.contains(dir)) {
-            return Ok(());
+        let mut by_depth: BTreeMap<usize, BTreeSet<PathBuf>> = BTreeMap::new();
+        for dir in dirs.iter().filter(|dir| !known.contains(*dir) || !dir.is_dir()) {
+            let between = dir.ancestors().take_while(|dir| *dir != root);
+            for dir in between.chain(Some(root).filter(|root| !root.is_dir())) {
+                by_depth.entry(dir.components().count()).or_default().insert(dir.to_owned());
+            }
         }
-        known.remove(dir);
-        if dir != root
-            && let Some(above) = dir.parent()
-        {
-            self.create_below(root, above, known)?;
-        }
-        if exists {
-            self.syncs.sync(parent(dir)).map_err(failed(parent(dir)))?;
-        } else {
-            self.create_dir(dir)?;
-        }
-        if known.len() >= MAX_SYNCED {
+        // Once, so that it does not forget those that it makes.
+        if known.len() + by_depth.values().map(BTreeSet::len).sum::<usize>() > MAX_SYNCED {
             known.clear();
         }
-        known.insert(dir.to_owned());
+        for dirs in by_depth.into_values() {
+            let unknown = dirs.into_iter().filter(|dir| !known.contains(dir) || !dir.is_dir());
+            let unknown: Vec<PathBuf> = unknown.collect();
+            unknown.iter().for_each(|dir| {
+                known.remove(dir);
+            });
+            self.create_unknown(&unknown)?;
+            known.extend(unknown);
+        }
         Ok(())
     }
 
-    /// Creates one directory. When it cannot be made durable it is removed again, so that the next
-    /// attempt does not find it and take it for durable.
-    fn create_dir(&self, dir: &Path) -> Result<(), StoreError> {
-        match fs::create_dir(dir) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(failed(dir)(error));
+    /// Creates those of `dirs` that do not exist, and syncs every directory above one of them. What cannot be
+    /// made durable is removed again, so that the next attempt does not find it and take it for durable.
+    fn create_unknown(&self, dirs: &[PathBuf]) -> Result<(), StoreError> {
+        let mut created: BTreeMap<&Path, Vec<&Path>> = BTreeMap::new();
+        let mut done = Ok(());
+        for dir in dirs {
+            let of_parent = created.entry(parent(dir)).or_default();
+            if !dir.is_dir() {
+                match fs::create_dir(dir) {
+                    Ok(()) => of_parent.push(dir),
+                    Err(_) if dir.is_dir() => {}
+                    Err(error) => {
+                        done = Err(failed(dir)(error));
+                        break;
+                    }
+                }
             }
-            _ => {}
         }
-        self.syncs.sync(parent(dir)).map_err(|error| {
-            let _ = fs::remove_dir(dir);
-            failed(parent(dir))(error)
-        })
+        for (above, dirs) in created {
+            if done.is_ok() {
+                done = self.syncs.sync(above).map_err(failed(above));
+            }
+            if done.is_err() {
+                for dir in dirs {
+                    let _ = fs::remove_dir(dir);
+                }
+            }
+        }
+        done
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {

@@ -34,21 +34,23 @@ pub(super) struct LinkFolders {
 /// Folders that give files the same, and staging files that have that already.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
-    device: u64,
     /// The folder that the folders are in.
     above: PathBuf,
     folder: Access,
-    attributes: Attributes,
     staging: PathBuf,
     staged: Access,
-    staged_attributes: Attributes,
 }
 
-/// Extended attributes, by name.
-type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// User, group and mode of a file or folder.
-type Access = (u32, u32, u32);
+/// What decides who may use a file or folder, and what is made in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Access {
+    device: u64,
+    user: u32,
+    group: u32,
+    mode: u32,
+    /// Extended attributes, by name: access lists and labels are among them.
+    attributes: BTreeMap<Vec<u8>, Vec<u8>>,
+}
 
 /// User, group and mode of a file, and its inode if it is a folder's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,12 +73,8 @@ impl LinkFolders {
 
     /// Returns whether links do in a folder of the same kind, and remembers that they do in this one.
     fn is_like_another(&self, folder: &Path, found: Owner, staged: &Path) -> bool {
-        // Attributes are read once a kind is known.
-        if self.kinds.lock().is_empty() {
-            return false;
-        }
-        let Ok(kind) = kind(folder, found, staged) else { return false };
-        let is_known = self.kinds.lock().contains(&kind);
+        let kind = kind(folder, staged);
+        let is_known = kind.is_ok_and(|kind| self.kinds.lock().contains(&kind));
         if is_known {
             self.remember(folder, found);
         }
@@ -87,12 +85,13 @@ impl LinkFolders {
     pub(super) fn compare(&self, staged: &Path, hidden: &Path) {
         let folder = hidden.parent().unwrap_or(hidden);
         let Ok(metadata) = folder.metadata() else { return };
-        if !are_alike(staged, hidden).unwrap_or(false) {
+        // Files of two file systems are not alike either.
+        let (Ok(of_staged), Ok(of_hidden)) = (access(staged), access(hidden)) else { return };
+        if of_staged != of_hidden {
             return;
         }
-        let found = owner(&metadata);
-        self.remember(folder, found);
-        if let Ok(kind) = kind(folder, found, staged) {
+        self.remember(folder, owner(&metadata));
+        if let Ok(kind) = kind(folder, staged) {
             let mut kinds = self.kinds.lock();
             if kinds.len() >= MAX_KINDS {
                 kinds.clear();
@@ -110,23 +109,17 @@ impl LinkFolders {
     }
 }
 
-impl Owner {
-    fn access(self) -> Access {
-        (self.user, self.group, self.mode)
-    }
+/// Returns the kind of a folder for a staging file.
+fn kind(folder: &Path, staged: &Path) -> io::Result<Kind> {
+    let above = |path: &Path| path.parent().unwrap_or(path).to_owned();
+    let (of_folder, of_staged) = (access(folder)?, access(staged)?);
+    Ok(Kind { above: above(folder), folder: of_folder, staging: above(staged), staged: of_staged })
 }
 
-/// Returns the kind of a folder for a staging file.
-fn kind(folder: &Path, found: Owner, staged: &Path) -> io::Result<Kind> {
-    Ok(Kind {
-        device: found.inode.0,
-        above: folder.parent().unwrap_or(folder).to_owned(),
-        folder: found.access(),
-        attributes: attributes(folder)?,
-        staging: staged.parent().unwrap_or(staged).to_owned(),
-        staged: owner(&staged.metadata()?).access(),
-        staged_attributes: attributes(staged)?,
-    })
+fn access(path: &Path) -> io::Result<Access> {
+    let of = path.metadata()?;
+    let (device, user, group, mode) = (of.dev(), of.uid(), of.gid(), of.mode());
+    Ok(Access { device, user, group, mode, attributes: attributes(path)? })
 }
 
 fn owner(file: &fs::Metadata) -> Owner {
@@ -134,19 +127,12 @@ fn owner(file: &fs::Metadata) -> Owner {
     Owner { user: file.uid(), group: file.gid(), mode: file.mode(), inode }
 }
 
-/// Returns whether two files have the same owner, mode and attributes, on one file system.
-fn are_alike(a: &Path, b: &Path) -> io::Result<bool> {
-    let (of_a, of_b) = (owner(&a.metadata()?), owner(&b.metadata()?));
-    let same = of_a.inode.0 == of_b.inode.0 && of_a.access() == of_b.access();
-    Ok(same && attributes(a)? == attributes(b)?)
-}
-
 /// Returns the extended attributes of a file: access lists and labels are among them.
 ///
 /// # Errors
 /// There are too many, or the system does not have them so.
 #[cfg(target_os = "linux")]
-fn attributes(path: &Path) -> io::Result<Attributes> {
+fn attributes(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     use rustix::io::Errno;
     let mut names = [0; ATTRIBUTE_BYTES];
     let len = match rustix::fs::listxattr(path, &mut names[..]) {
@@ -166,7 +152,7 @@ fn attributes(path: &Path) -> io::Result<Attributes> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn attributes(_path: &Path) -> io::Result<Attributes> {
+fn attributes(_path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     // Access lists of macOS are no attributes.
     Err(io::ErrorKind::Unsupported.into())
 }
